@@ -1,0 +1,52 @@
+"""Packaging of sktwotower: all metadata; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+?)"$',
+    (HERE / "sktwotower" / "__init__.py").read_text(encoding="utf-8"),
+    flags=re.MULTILINE,
+).group(1)
+
+setup(
+    name="sktwotower",
+    version=VERSION,
+    description="Two-tower retrieval models as scikit-learn estimators",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["sktwotower", "sktwotower.*"]),
+    package_data={"sktwotower.datasets": ["data/*", "descr/*"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "numpy>=1.26",
+        "pandas>=2.2",
+        "pynndescent>=0.5.13",
+        "scikit-learn>=1.6",
+        "scipy>=1.11",
+        "skorch>=1.1",
+        "torch>=2.3",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.100", "pytest>=8", "polars>=1.0", "ruff>=0.6"],
+        "plot": ["matplotlib>=3.8"],
+        "benchmark": ["pyarrow>=15", "implicit>=0.7.2"],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

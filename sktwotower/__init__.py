@@ -1,0 +1,22 @@
+"""Two-tower retrieval models as scikit-learn estimators."""
+
+import importlib
+
+__version__ = "0.1.0"
+__all__ = ["TowerVectorizer", "TwoTowerRecommender", "__version__"]
+
+_LAZY = {
+    "TowerVectorizer": "sktwotower.features",
+    "TwoTowerRecommender": "sktwotower.recommender",
+}
+
+
+def __getattr__(name):
+    # torch costs seconds to import; metrics and data sets do without it.
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
