@@ -1,0 +1,628 @@
+"""TowerVectorizer: exact blocks of small tables, dtypes, errors, invariances."""
+
+import datetime
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sktwotower.features import TowerVectorizer
+
+HALF, THIRD = 1 / np.sqrt(2), 1 / np.sqrt(3)
+
+
+@parametrize_with_checks([TowerVectorizer()])
+def test_sklearn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_dataframe_column_names_consistency",
+        "check_transformer_get_feature_names_out",
+        "check_transformer_get_feature_names_out_pandas",
+        "check_get_feature_names_out_error",
+        "check_set_output_transform",
+        "check_inplace_ensure_writeable",
+    ],
+)
+def test_sklearn_checks_that_are_not_yielded(check):
+    getattr(estimator_checks, check)("TowerVectorizer", TowerVectorizer())
+
+
+@pytest.fixture
+def items():
+    return pd.DataFrame(
+        {
+            "item": [11, 12, 13, 14],
+            "genres": ["Action|Comedy", "Drama", "Action|Drama", None],
+            "title": ["Toy Story", "Toy Soldiers", "Love Story", "Up and Down"],
+            "country": ["UK", "UK", "DE", "UK"],
+            "price": [1.5, None, 2.5, 3.5],
+            "new": [True, False, True, True],
+            "added": pd.to_datetime(["2024-01-01", "2024-04-01", None, "2024-01-03"]),
+        }
+    )
+
+
+def vectorize(column, new=None, kind=None, **params):
+    """Return dense rows and names of a one-column table 'c'; new: cells to encode."""
+    kinds = None if kind is None else {"c": kind}
+    vectorizer = TowerVectorizer(kinds=kinds, **params)
+    vectorizer.fit(pd.DataFrame({"c": column}))
+    rows = vectorizer.transform(pd.DataFrame({"c": column if new is None else new}))
+    return rows.toarray(), vectorizer.get_feature_names_out().tolist()
+
+
+def choose(column, name="c"):
+    """Return the kind chosen for a column."""
+    return TowerVectorizer().fit(pd.DataFrame({name: column})).kinds_[name]
+
+
+# ---------------------------------------------------------------- kinds, by hand
+
+
+def test_id_is_one_hot_and_unknown_or_missing_is_zeros():
+    rows, names = vectorize(["b", "a", "c"], ["c", "x", None, "a"])
+    assert names == ["c_a", "c_b", "c_c"]
+    assert_array_equal(rows, [[0, 0, 1], [0, 0, 0], [0, 0, 0], [1, 0, 0]])
+
+
+def test_missing_id_in_fit_gets_no_column():
+    rows, names = vectorize(["b", None], kind="id")
+    assert names == ["c_b"]
+    assert_array_equal(rows, [[1], [0]])
+
+
+def test_category_groups_rare_and_unknown_levels():
+    rows, names = vectorize(
+        ["UK", "UK", "DE", "DE", "FR", "IT", None],
+        ["DE", "FR", "UK", "XX", None],
+    )
+    assert names == ["c_DE", "c_UK", "c_infrequent", "c_missing"]
+    assert_array_equal(
+        rows,
+        [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+    )
+
+
+def test_category_without_rare_levels_gives_zeros_to_unknown_and_missing():
+    rows, names = vectorize(["UK", "UK", "DE", "DE"], ["DE", "XX", None])
+    assert names == ["c_DE", "c_UK"]
+    assert_array_equal(rows, [[1, 0], [0, 0], [0, 0]])
+
+
+def test_category_agrees_with_scikit_learns_encoder():
+    column = np.random.default_rng(0).choice(list("aaabbcde"), size=(40, 1))
+    peer = OneHotEncoder(min_frequency=8, handle_unknown="infrequent_if_exist")
+    rows, names = vectorize(column.ravel(), kind="category", min_frequency=8)
+    assert_array_equal(rows, peer.fit_transform(column).toarray())
+    assert len(names) == len(peer.get_feature_names_out())
+
+
+def test_min_frequency_as_a_share_of_the_rows():
+    column = ["UK"] * 5 + ["DE"] * 3 + ["FR"] * 2
+    assert vectorize(column, min_frequency=0.25)[1] == ["c_DE", "c_UK", "c_infrequent"]
+    assert vectorize(column, min_frequency=0.2)[1] == ["c_DE", "c_FR", "c_UK"]
+
+
+def test_number_is_scaled_by_median_and_iqr_and_clipped():
+    # quartiles of 0.5, 1.5, 2.5, 3.5, 100: 1.5, 2.5, 3.5
+    rows, names = vectorize([0.5, 1.5, 2.5, 3.5, 100.0])
+    assert names == ["c"]
+    assert_array_equal(rows.ravel(), [-1, -0.5, 0, 0.5, 3])
+
+
+def test_missing_number_is_zero_and_marked():
+    rows, names = vectorize([1.0, np.nan, 3.0], [np.nan, 3.0])
+    assert names == ["c", "c_missing"]
+    assert_array_equal(rows, [[0, 1], [1, 0]])
+
+
+def test_missing_number_is_not_marked_if_fit_saw_none():
+    rows, names = vectorize([1.5, 2.5], [np.nan, 2.5])
+    assert names == ["c"]
+    assert_array_equal(rows, [[0], [1]])
+
+
+def test_number_without_iqr_is_scaled_by_standard_deviation():
+    # 7 zeros and one 8.5: IQR 0, variance 8.5^2 (1/8) (7/8)
+    rows, _ = vectorize([0.0] * 7 + [8.5], [4.25, 0.0])
+    assert_allclose(rows.ravel(), [0.5 / np.sqrt(7 / 64), 0], rtol=1e-6)
+
+
+def test_constant_number_has_the_scale_one_in_spite_of_rounding():
+    rows, names = vectorize([0.1, 0.1, 0.1, None], [0.6, 0.1])
+    assert names == ["c", "c_missing"]
+    assert_allclose(rows[:, 0], [0.5, 0], rtol=1e-6)
+
+
+def test_number_beyond_the_range_of_float_differences_stays_finite():
+    rows, _ = vectorize([1.5e308, -1.5e308, 0.5, 1.0, -0.5], kind="number")
+    assert_array_equal(rows.ravel()[:2], [3, -3])
+
+
+def test_time_spans_are_numbers():
+    rows, _ = vectorize(pd.to_timedelta([1, 2, 3], unit="D"))
+    assert_array_equal(rows.ravel(), [-1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "column", [[True, False, None], [1, 0, None], pd.array([1, 0, None], "boolean")]
+)
+def test_boolean_is_plus_or_minus_one(column):
+    rows, names = vectorize(column, kind="boolean")
+    assert names == ["c", "c_missing"]
+    assert_array_equal(rows, [[1, 0], [-1, 0], [0, 1]])
+
+
+def test_datetime_parts():
+    # Monday 1 January, Sunday 31 March, Tuesday 2 July 2024; days -90, 0, 93
+    days = pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"])
+    rows, names = vectorize(days)
+    assert names == [
+        "c_days",
+        "c_month_sin",
+        "c_month_cos",
+        "c_weekday_sin",
+        "c_weekday_cos",
+    ]
+    turn = 2 * np.pi / 7
+    iqr = (93 + 90) / 2
+    expected = [
+        [-90 / iqr, 0, 1, 0, 1],
+        [0, np.sqrt(3) / 2, 1 / 2, np.sin(6 * turn), np.cos(6 * turn)],
+        [93 / iqr, 0, -1, np.sin(turn), np.cos(turn)],
+    ]
+    assert_allclose(rows, np.array(expected) * THIRD, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["2024-01-01", "2024-03-31 00:00", "2024-07-02T00:00"],
+        [
+            datetime.date(2024, 1, 1),
+            datetime.date(2024, 3, 31),
+            pd.Timestamp(2024, 7, 2),
+        ],
+        pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"]).as_unit("ns"),
+        pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"], utc=True),
+        pd.to_datetime(
+            ["2023-12-31 19:00", "2024-03-30 20:00", "2024-07-01 20:00"]
+        ).tz_localize("America/New_York"),
+        ["01 Jan 2024", "31 March 2024", "2 July 2024"],
+        pd.PeriodIndex(["2024-01-01", "2024-03-31", "2024-07-02"], freq="D"),
+    ],
+)
+def test_datetime_takes_many_forms(column):
+    days = pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"])
+    rows, _ = vectorize(column, kind="datetime")
+    assert_array_equal(rows, vectorize(days)[0])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [["x", "y"], ["x"], [], None, ["y", "x", "x"]],
+        [("x", "y"), ("x",), (), None, ("y", "x", "x")],
+        [{"x", "y"}, {"x"}, set(), None, {"y", "x"}],
+        [np.array(["x", "y"]), np.array(["x"]), np.array([]), None, ["y", "x", "x"]],
+        ["x|y", "x", "", None, "y|x|x"],
+        ["x;y", "x", ";", None, "y; x;x"],
+        ["x, y", "x", "", None, "y, x,x"],
+        [{"x": 2, "y": 2}, {"x": 0.1}, {"y": 0}, None, {"y": 5, "x": 5}],
+        [["x", None, "y"], ["x"], [np.nan], None, ["y", "x"]],
+    ],
+)
+def test_list_is_multi_hot_with_norm_one(column):
+    rows, names = vectorize(column)
+    assert names == ["c_x", "c_y", "c_missing"]
+    expected = [[HALF, HALF, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1], [HALF, HALF, 0]]
+    assert_allclose(rows, expected, rtol=1e-6)
+
+
+def test_list_of_weights_and_unknown_tags():
+    rows, names = vectorize([{"a": 1}, {"b": 1}], [{"a": 3, "b": -4}, {"a": 2, "z": 9}])
+    assert names == ["c_a", "c_b"]
+    assert_allclose(rows, [[0.6, -0.8], [1, 0]], rtol=1e-6)
+
+
+def test_rare_tags_are_left_out_unless_all_are_rare():
+    assert vectorize([["a", "b"], ["a"]])[1] == ["c_a"]
+    assert vectorize([["a", "b"], ["c"]])[1] == ["c_a", "c_b", "c_c"]
+
+
+def test_max_features_keeps_the_most_frequent_tags_and_words():
+    tags = [["c", "a", "b"], ["c", "b"], ["c", "a"], ["d"]]
+    assert vectorize(tags, max_features=2)[1] == ["c_a", "c_c"]
+    texts = ["red fox", "red dog", "red fox runs"]
+    assert vectorize(texts, kind="text", max_features=1)[1] == ["c_red"]
+
+
+def test_forced_list_without_a_delimiter_has_one_tag_per_cell():
+    rows, names = vectorize(["red", "blue", "red"], kind="list", min_frequency=1)
+    assert names == ["c_blue", "c_red"]
+    assert_array_equal(rows, [[0, 1], [1, 0], [0, 1]])
+
+
+def test_text_is_tfidf():
+    # "toy" is in both texts: idf 1; "story" in one of two: idf 1 + ln(3 / 2)
+    rows, names = vectorize(["Toy Story", "toy"], kind="text", min_frequency=1)
+    assert names == ["c_story", "c_toy"]
+    idf = 1 + np.log(1.5)
+    norm = np.hypot(idf, 1)
+    assert_allclose(rows, [[idf / norm, 1 / norm], [0, 1]], rtol=1e-6)
+
+
+def test_text_agrees_with_scikit_learn_and_leaves_unknown_words_out():
+    texts = ["the red fox", "the red red dog", "a blue fox", "Café fox"]
+    rows, _ = vectorize(texts, [*texts, "unknown"], min_frequency=1)
+    peer = TfidfVectorizer(
+        sublinear_tf=True, token_pattern=r"\w+", strip_accents="unicode"
+    )
+    assert_allclose(rows[:-1], peer.fit_transform(texts).toarray(), rtol=1e-6)
+    assert not rows[-1].any()
+
+
+def test_missing_text_is_marked():
+    rows, names = vectorize(["red fox", "red dog", None])
+    assert names == ["c_red", "c_missing"]
+    assert_array_equal(rows, [[1, 0], [1, 0], [0, 1]])
+
+
+# ----------------------------------------------------------- the choice of a kind
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (["u1", "u2", "u3"], "id"),
+        ([101, 102, 103], "id"),
+        ([101, 102, "b7"], "id"),
+        (["UK", "UK", "DE"], "category"),
+        (["New York", "New York", "Los Angeles", "Los Angeles"], "category"),
+        (pd.Categorical([1, 2, 3]), "category"),
+        ([1, 2, 3] * 5, "category"),
+        ([1, 2, 3] * 4, "number"),
+        (list(range(60)) * 5, "number"),
+        ([1.0, 2.0, 2.0, None] * 5, "category"),
+        ([1.0, 2.0, 2.0] * 5, "number"),
+        ([1.0, None, 3.0], "number"),
+        ([1.5, 2.5], "number"),
+        ([True, False], "boolean"),
+        ([1, 0, 0, None], "boolean"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), "datetime"),
+        (["2024-01-01", "2024-01-02"], "datetime"),
+        ([["a"], ["b"]], "list"),
+        (["Action|Comedy", "Drama", "Action"], "list"),
+        (["Red mug", "Blue mug with handle", "Candle"], "text"),
+        (["Smith, John", "Jones, Mary", "Brown, Ann"], "text"),
+        (["[1,10)", "[10,100)", "[1,10)", "0"], "category"),
+        (["Matrix, The", "Heat of the night", "Speed", "Alien ship"], "text"),
+        (["a long sentence; and one more", "of many words; no list"], "text"),
+        ([None, None], "drop"),
+        ([1.5, 1.5], "drop"),
+        (["a", "a"], "drop"),
+        ([["a", "b"], ["a", "b"]], "drop"),
+        ([{"a": 1}, {"a": 1}], "drop"),
+        (["a", None], "id"),
+        ([1.5, None], "number"),
+    ],
+)
+def test_kind_is_chosen_by_dtype_and_content(column, kind):
+    assert choose(column) == kind
+
+
+@pytest.mark.parametrize("name", ["id", "author_id", "authorId", "USER_ID", "zip_code"])
+def test_integers_named_as_ids_are_levels(name):
+    assert choose([7, 8, 9, 9], name) == "category"
+
+
+@pytest.mark.parametrize("name", ["paid", "humid", "decode", "price"])
+def test_integers_named_otherwise_are_quantities(name):
+    assert choose([7, 8, 9, 9], name) == "number"
+
+
+def test_kinds_forces_a_kind(items):
+    kinds = {"country": "id", "title": "drop", "item": "category"}
+    vectorizer = TowerVectorizer(kinds=kinds).fit(items)
+    assert vectorizer.kinds_ == {
+        "item": "category",
+        "genres": "list",
+        "title": "drop",
+        "country": "id",
+        "price": "number",
+        "new": "boolean",
+        "added": "datetime",
+    }
+
+
+def test_forced_constant_is_kept_and_forced_all_missing_is_dropped():
+    table = pd.DataFrame({"a": ["x", "x"], "b": [None, None], "c": [1, 2]})
+    vectorizer = TowerVectorizer(kinds={"a": "id", "b": "number"}).fit(table)
+    assert vectorizer.kinds_ == {"a": "id", "b": "drop", "c": "id"}
+    assert vectorizer.get_feature_names_out().tolist() == ["a_x", "c_1", "c_2"]
+
+
+def test_columns_that_tell_nothing_leave_an_empty_matrix():
+    matrix = TowerVectorizer().fit_transform(pd.DataFrame({"a": ["x", "x"]}))
+    assert matrix.shape == (2, 0)
+
+
+# -------------------------------------------------------------- the whole table
+
+
+def test_table_is_csr_float32_with_one_name_per_column(items):
+    vectorizer = TowerVectorizer(kinds={"item": "id"})
+    matrix = vectorizer.fit_transform(items)
+    names = vectorizer.get_feature_names_out()
+    assert sparse.issparse(matrix)
+    assert matrix.format == "csr"
+    assert matrix.dtype == np.float32
+    assert matrix.has_sorted_indices
+    assert (matrix.data != 0).all()
+    assert matrix.shape == (4, len(names))
+    assert len(set(names)) == len(names)
+    assert names[:6].tolist() == [
+        *(f"item_{i}" for i in (11, 12, 13, 14)),
+        "genres_Action",
+        "genres_Drama",
+    ]
+    assert {"price", "price_missing", "new", "added_days", "title_toy"} <= set(names)
+
+
+def test_blocks_stand_side_by_side(items):
+    whole = TowerVectorizer().fit_transform(items).toarray()
+    parts = [TowerVectorizer().fit_transform(items[[name]]) for name in items]
+    assert_array_equal(whole, sparse.hstack(parts).toarray())
+
+
+def test_one_row_makes_a_row():
+    table = pd.DataFrame(
+        {"u": ["bob"], "x": [1.5], "g": ["a|b"], "n": [7], "m": [None]}
+    )
+    vectorizer = TowerVectorizer().fit(table)
+    names = ["u_bob", "x", "g_a", "g_b", "n_7"]
+    assert vectorizer.get_feature_names_out().tolist() == names
+    assert_allclose(
+        vectorizer.transform(table).toarray(), [[1, 0, HALF, HALF, 1]], rtol=1e-6
+    )
+
+
+def test_no_row_is_no_error_in_transform(items):
+    vectorizer = TowerVectorizer().fit(items)
+    width = len(vectorizer.get_feature_names_out())
+    assert vectorizer.transform(items.iloc[:0]).shape == (0, width)
+
+
+def test_nameless_arrays():
+    table = np.array([[1, "a", 1.5], [2, "b", None], [3, "b", 2.5]], dtype=object)
+    vectorizer = TowerVectorizer(kinds={"x0": "drop"}).fit(table)
+    assert vectorizer.kinds_ == {"x0": "drop", "x1": "category", "x2": "number"}
+    assert not hasattr(vectorizer, "feature_names_in_")
+    names = ["x1_b", "x1_infrequent", "x2", "x2_missing"]
+    assert vectorizer.get_feature_names_out().tolist() == names
+    assert vectorizer.get_feature_names_out(["a", "b", "c"])[2] == "c"
+    expected = [[0, 1, -1, 0], [1, 0, 0, 1], [1, 0, 1, 0]]
+    assert_array_equal(vectorizer.transform(table).toarray(), expected)
+    floats = np.random.default_rng(0).normal(size=(5, 2))
+    assert TowerVectorizer().fit(floats).kinds_ == {"x0": "number", "x1": "number"}
+
+
+CONVERTERS = {
+    "nullable": lambda table: table.convert_dtypes(),
+    "object": lambda table: table.astype(object),
+    "pandas with arrow": lambda table: pa.Table.from_pandas(table).to_pandas(
+        types_mapper=pd.ArrowDtype
+    ),
+    "arrow": pa.Table.from_pandas,
+    "polars": pl.from_pandas,
+}
+
+
+@pytest.mark.parametrize("convert", CONVERTERS.values(), ids=CONVERTERS.keys())
+def test_containers_and_dtypes_agree(items, convert):
+    items["tags"] = [["x", "y"], ["x"], None, []]
+    items["rank"] = pd.array([3, 4, None, 4], dtype="Int64")
+    plain = TowerVectorizer().fit(items)
+    other = TowerVectorizer().fit(convert(items))
+    assert other.kinds_ == plain.kinds_
+    assert_array_equal(other.feature_names_in_, plain.feature_names_in_)
+    expected = plain.transform(items).toarray()
+    assert_array_equal(other.transform(convert(items)).toarray(), expected)
+    assert_array_equal(plain.transform(convert(items)).toarray(), expected)
+
+
+@pytest.mark.parametrize("kind", ["id", "category"])
+@pytest.mark.parametrize(
+    "new", ["int64", "int8", "Int64", "float64", "Float32", object]
+)
+@pytest.mark.parametrize("old", ["int64", "Int64", "float64", "uint8"])
+def test_an_integer_id_is_the_same_in_any_dtype(old, new, kind):
+    vectorizer = TowerVectorizer(kinds={"u": kind}, min_frequency=1)
+    vectorizer.fit(pd.DataFrame({"u": pd.Series([5, 7, 9]).astype(old)}))
+    assert vectorizer.get_feature_names_out().tolist() == ["u_5", "u_7", "u_9"]
+    rows = vectorizer.transform(pd.DataFrame({"u": pd.Series([9, 5, 6]).astype(new)}))
+    assert_array_equal(rows.toarray(), [[0, 0, 1], [1, 0, 0], [0, 0, 0]])
+
+
+def test_ids_of_several_types_keep_apart():
+    rows, names = vectorize([5, "5", 2.5, "a"], ["5", 5, 5.0, "b"], kind="id")
+    assert names == ["c_2.5", "c_5", "c_5", "c_a"]
+    assert_array_equal(rows.argmax(axis=1), [2, 1, 1, 0])
+    assert_array_equal(rows.sum(axis=1), [1, 1, 1, 0])
+
+
+def test_dates_as_levels_do_not_depend_on_their_unit():
+    days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-01"])
+    rows, _ = vectorize(days, days.as_unit("ns"), kind="category", min_frequency=1)
+    assert_array_equal(rows, [[1, 0], [0, 1], [1, 0]])
+
+
+def test_clone_pickle_and_pipeline(items):
+    vectorizer = TowerVectorizer(kinds={"item": "id"}, min_frequency=1)
+    expected = vectorizer.fit_transform(items).toarray()
+    copies = [pickle.loads(pickle.dumps(vectorizer)), clone(vectorizer).fit(items)]
+    for copy in copies:
+        assert_array_equal(copy.transform(items).toarray(), expected)
+    scaled = make_pipeline(clone(vectorizer), MaxAbsScaler()).fit_transform(items)
+    assert scaled.shape == expected.shape
+
+
+# ---------------------------------------------------------------- invariances
+
+TABLE = pd.DataFrame(
+    {
+        "item": [f"i{i}" for i in range(12)],
+        "mixed": [1, "b", 2.0, None] * 3,
+        "genres": ["a|b", "b", None, "c|a"] * 3,
+        "tags": [{"x": 1.5, "y": 2}, {"x": 0.3}, {}] * 4,
+        "title": ["red fox", "red dog", "blue fox runs", None] * 2 + ["red sea"] * 4,
+        "count": [3, 4, 4, 100, 7, 8] * 2,
+        "price": [1.25, np.nan, 3.7, 0.1] * 3,
+        "day": pd.date_range("2024-01-29", periods=12),
+    }
+)
+FITTED = TowerVectorizer().fit(TABLE)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 11), min_size=1, max_size=20))
+def test_a_row_does_not_depend_on_the_other_rows(rows):
+    expected = FITTED.transform(TABLE).toarray()[rows]
+    assert_array_equal(FITTED.transform(TABLE.iloc[rows]).toarray(), expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(12)))
+def test_fit_does_not_depend_on_the_order_of_rows(order):
+    shuffled = TowerVectorizer().fit(TABLE.iloc[order])
+    assert shuffled.kinds_ == FITTED.kinds_
+    assert_array_equal(shuffled.get_feature_names_out(), FITTED.get_feature_names_out())
+    expected = FITTED.transform(TABLE).toarray()
+    assert_allclose(shuffled.transform(TABLE).toarray(), expected, rtol=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 5)), min_size=1, max_size=8))
+def test_lists_agree_with_a_naive_count(column):
+    rows, names = vectorize(column, kind="list", min_frequency=1)
+    tags = sorted({tag for cell in column for tag in cell})
+    assert names == [f"c_{tag}" for tag in tags]
+    for row, cell in zip(rows, column, strict=True):
+        scale = 1 / np.sqrt(max(len(set(cell)), 1))
+        assert_allclose(row, [scale * (tag in cell) for tag in tags], rtol=1e-6)
+
+
+# ---------------------------------------------------------------------- errors
+
+
+def test_kinds_that_name_nothing(items):
+    with pytest.raises(ValueError, match="kinds names 'genre'.*Did you mean 'genres'"):
+        TowerVectorizer(kinds={"genre": "list"}).fit(items)
+    with pytest.raises(ValueError, match=r"kinds\['price'\].*'numbr'.*mean 'number'"):
+        TowerVectorizer(kinds={"price": "numbr"}).fit(items)
+    with pytest.raises(ValueError, match="'kinds' parameter .* instance of 'dict'"):
+        TowerVectorizer(kinds="id").fit(items)
+
+
+@pytest.mark.parametrize("params", [{"min_frequency": 0}, {"max_features": 0}])
+def test_parameters_out_of_range(params, items):
+    with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
+        TowerVectorizer(**params).fit(items)
+
+
+def test_columns_that_differ_from_fit(items):
+    vectorizer = TowerVectorizer().fit(items)
+    with pytest.raises(ValueError, match="'pricee' was not .* Did you mean 'price'"):
+        vectorizer.transform(items.rename(columns={"price": "pricee"}))
+    with pytest.raises(ValueError, match="now missing:\n- price"):
+        vectorizer.transform(items.drop(columns="price"))
+    with pytest.raises(ValueError, match="unseen at fit time:\n- more"):
+        vectorizer.transform(items.assign(more=1))
+    with pytest.raises(ValueError, match="must be in the same order"):
+        vectorizer.transform(items[items.columns[::-1]])
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("genres", 5, r"'genres' is of kind 'list' and expects .* Got 5 \(int\)"),
+        ("price", "dear", r"'price' is of kind 'number' .* Got 'dear' \(str\)"),
+        ("price", pd.Timestamp(2024, 1, 1), "'price' is of kind 'number'"),
+        ("title", 5, r"'title' is of kind 'text' and expects strings. Got 5 \(int\)"),
+        ("new", 2, r"'new' is of kind 'boolean' and expects True or False.* Got 2"),
+        ("added", 17, "'added' is of kind 'datetime' and expects dates .*to_datetime"),
+        ("added", "soon", "'added' is of kind 'datetime' .* Got 'soon'"),
+    ],
+)
+def test_cells_that_do_not_suit_the_kind(items, column, cells, message):
+    vectorizer = TowerVectorizer().fit(items)
+    with pytest.raises(TypeError, match=message):
+        vectorizer.transform(items.assign(**{column: cells}))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "message"),
+    [
+        (
+            [["a"], ["b"]],
+            "id",
+            r"kind 'id' and expects single values.*\['a'\] \(list\)",
+        ),
+        ([[["a"]], [["b"]]], "list", r"kind 'list' .* Got \[\['a'\]\]"),
+        ([{"a": "x"}, {"a": 1}], "list", "kind 'list' .* Got 'x'"),
+        ([["a"], 5], None, "kind 'list' .* Got 5"),
+        ([["a"], ["b"]], "number", r"kind 'number' .* Got \['a'\]"),
+    ],
+)
+def test_cells_that_no_fit_can_take(column, kind, message):
+    with pytest.raises(TypeError, match=message):
+        vectorize(column, kind=kind)
+
+
+def test_strings_where_fit_saw_lists():
+    with pytest.raises(TypeError, match="kind 'list' .* Got 'a' "):
+        vectorize([["a"], ["b"]], ["a"])
+
+
+def test_infinite_numbers_and_weights():
+    with pytest.raises(ValueError, match="'c' of kind 'number' holds an infinite"):
+        vectorize([1.5, np.inf])
+    with pytest.raises(ValueError, match="'c' of kind 'number' holds an infinite"):
+        vectorize([1.5, 2.5], [-np.inf])
+    with pytest.raises(ValueError, match="'c' of kind 'list' holds an infinite"):
+        vectorize([{"a": np.inf}, {"a": 1}])
+
+
+def test_text_without_words():
+    with pytest.raises(ValueError, match="'c' of kind 'text' holds no word"):
+        vectorize(["- -", "* *"])
+
+
+def test_tables_that_are_none():
+    with pytest.raises(ValueError, match=r"0 sample\(s\) \(shape=\(0, 1\)\)"):
+        TowerVectorizer().fit(pd.DataFrame({"a": []}))
+    with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(2, 0\)\)"):
+        TowerVectorizer().fit(pd.DataFrame(index=[0, 1]))
+    with pytest.raises(ValueError, match=r"more than one column of the name \['a'\]"):
+        TowerVectorizer().fit(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+    with pytest.raises(ValueError, match="Complex data not supported: column 'c'"):
+        vectorize([1 + 2j, 2])
+    with pytest.raises(ValueError, match="2-dimensional"):
+        TowerVectorizer().fit(pd.Series([1, 2]))
