@@ -5,6 +5,7 @@ Next: features.py, which chooses an encoder per column and joins their blocks.
 """
 
 from collections import Counter
+from decimal import Decimal
 from itertools import chain, repeat
 from reprlib import repr as shorten
 
@@ -161,7 +162,8 @@ class OneHotEncoder(Encoder):
         for cell in cells if cells.dtype == object else ():
             if isinstance(cell, LISTS):
                 raise self.refuse(cell)
-        return cells.tolist()
+        # read_cells turns columns of decimals into floats, but not mixed ones
+        return [float(c) if isinstance(c, Decimal) else c for c in cells.tolist()]
 
 
 def _keep(counts, least, max_features=None):
@@ -217,6 +219,9 @@ class ListEncoder(Encoder):
         pairs = rows[known] * len(self.names) + columns[known]
         known = known[np.unique(pairs, return_index=True)[1]]
         rows, columns, weights = rows[known], columns[known], weights[known]
+        peaks = np.zeros(len(cells))
+        np.maximum.at(peaks, rows, np.abs(weights))
+        weights = weights / peaks[rows]  # or squares of extreme weights are 0 or inf
         norms = np.sqrt(np.bincount(rows, weights**2))
         return rows, columns, weights / norms[rows]
 

@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 from sktwotower.encoders import ENCODERS, LISTS, find_delimiter, read_cells
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+WORD = re.compile(r"\w")
 ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
@@ -163,8 +164,11 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             min_count = min_count * len(table)
         self.kinds_, self.encoders_ = {}, []
         for position, name in enumerate(names):
+            if forced.get(name) == "drop":
+                self.kinds_[name] = "drop"
+                continue
             column = table.iloc[:, position]
-            cells, missing = read_cells(column)
+            cells, missing = _read_finite(name, column)
             kind = forced.get(name) or _choose_kind(name, column, cells)
             self.kinds_[name] = kind = "drop" if len(cells) == 0 else kind
             if kind != "drop":
@@ -196,7 +200,8 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         table = _check_table(self, X, reset=False)
         blocks, width = [], 0
         for position, encoder in self.encoders_:
-            rows, columns, data = encoder.encode(*read_cells(table.iloc[:, position]))
+            cells, missing = _read_finite(encoder.name, table.iloc[:, position])
+            rows, columns, data = encoder.encode(cells, missing)
             blocks.append((rows, columns + width, data))
             width += len(encoder.names)
         return _assemble(blocks, (len(table), width))
@@ -307,6 +312,17 @@ def _did_you_mean(name, names):
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def _read_finite(name, column):
+    """Return the present cells (n_present,) and the mask of missing ones (n_rows,)."""
+    cells, missing = read_cells(column)
+    if cells.dtype.kind == "f" and np.isinf(cells).any():
+        raise ValueError(
+            f"Column {name!r} holds an infinite number. Expected finite numbers or "
+            "missing cells; replace inf by NaN."
+        )
+    return cells, missing
+
+
 def _assemble(blocks, shape):
     """Put triplets (rows, columns, data), one per block, into one CSR matrix."""
     if not blocks:
@@ -369,9 +385,18 @@ def _choose_object_kind(cells, distinct):
     if inferred == "string":
         if find_delimiter(distinct):
             return "list"
-        if all(ISO_DATE.fullmatch(cell) for cell in distinct):
+        if _are_dates(distinct):
             return "datetime"
         n_words = np.mean([len(cell.split()) for cell in distinct])
-        if n_words >= 1.5 and len(distinct) > min(len(cells) / 2, 200):
+        varied = len(distinct) > min(len(cells) / 2, 200)
+        if n_words >= 1.5 and varied and any(map(WORD.search, distinct)):
             return "text"
     return "id" if len(distinct) == len(cells) else "category"
+
+
+def _are_dates(distinct):
+    """Tell whether every string is a date in ISO 8601, not just shaped like one."""
+    if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
+        return False
+    dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")
+    return not dates.hasnans

@@ -308,6 +308,9 @@ def test_missing_text_is_marked():
         ([1, 0, 0, None], "boolean"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "datetime"),
         (["2024-01-01", "2024-01-02"], "datetime"),
+        (["2024-13-01", "1001-44-02"], "id"),
+        (["2024-13-01", "2024-01-02", "2024-01-02"], "category"),
+        (["- -", "* *"], "id"),
         ([["a"], ["b"]], "list"),
         (["Action|Comedy", "Drama", "Action"], "list"),
         (["Red mug", "Blue mug with handle", "Candle"], "text"),
@@ -603,16 +606,25 @@ def test_strings_where_fit_saw_lists():
 
 def test_infinite_numbers_and_weights():
     with pytest.raises(ValueError, match="'c' of kind 'number' holds an infinite"):
-        vectorize([1.5, np.inf])
-    with pytest.raises(ValueError, match="'c' of kind 'number' holds an infinite"):
-        vectorize([1.5, 2.5], [-np.inf])
+        vectorize(["1.5", "inf"], kind="number")
     with pytest.raises(ValueError, match="'c' of kind 'list' holds an infinite"):
         vectorize([{"a": np.inf}, {"a": 1}])
 
 
+@pytest.mark.parametrize("kind", [None, "id", "category", "number"])
+def test_infinite_cells_in_any_kind(kind):
+    message = "Column 'c' holds an infinite number.*replace inf by NaN"
+    for column in ([1.5, np.inf], [np.inf, np.inf], [np.inf, None]):
+        with pytest.raises(ValueError, match=message):
+            vectorize(column, kind=kind)
+    with pytest.raises(ValueError, match=message):
+        vectorize([1.5, 2.5], [-np.inf], kind=kind)
+    assert vectorize([1.5, np.inf], kind="drop")[1] == []
+
+
 def test_text_without_words():
     with pytest.raises(ValueError, match="'c' of kind 'text' holds no word"):
-        vectorize(["- -", "* *"])
+        vectorize(["- -", "* *"], kind="text")
 
 
 def test_tables_that_are_none():
