@@ -1,0 +1,253 @@
+"""Enters: relevant ids per user (n_users lists or CSR) and ranked ids (n_users, >= k).
+
+Leaves: hits, bool (n_users, k), n_relevant, int (n_users,), and formulas over the two.
+Next: metrics.py, the public functions, and _report.py, the scorer and the report.
+"""
+
+from itertools import chain, islice
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+
+def check_k(k):
+    """Return `k` as an int >= 1, or say what is wrong with it."""
+    if isinstance(k, (bool, np.bool_)) or not isinstance(k, Integral):
+        raise TypeError(f"k must be an integer >= 1. Got {k!r} instead.")
+    if k < 1:
+        raise ValueError(f"k must be an integer >= 1. Got {k!r} instead.")
+    return int(k)
+
+
+def find_hits(y_true, y_pred, k):
+    """Return hits, bool (n_users, k), and n_relevant, int (n_users,)."""
+    k = check_k(k)
+    rows, places, ids, n_ranked = flatten(y_pred, "y_pred", k)
+    if sparse.issparse(y_true):
+        true_rows, true_codes = _nonzeros(y_true)
+        n_users, n_codes = y_true.shape
+        codes = check_positions(ids, n_codes, "y_true")
+    else:
+        true_rows, _, true_ids, n_users = flatten(y_true, "y_true")
+        true_codes, codes, n_codes = _encode(true_ids, ids)
+    if n_users != n_ranked:
+        raise ValueError(
+            "y_true and y_pred must have one row per user each. Got "
+            f"{n_users} rows in y_true and {n_ranked} in y_pred."
+        )
+    kept = true_codes >= 0
+    wanted = np.unique(true_rows[kept] * n_codes + true_codes[kept])
+    hits = np.zeros((n_users, k), dtype=bool)
+    hit = (codes >= 0) & _isin_sorted(rows * n_codes + codes, wanted)
+    # places ascend within a row, so the first of equal keys is the best placed one
+    _, first = np.unique((rows * n_codes + codes)[hit], return_index=True)
+    hits[rows[hit][first], places[hit][first]] = True
+    return hits, np.bincount(wanted // max(n_codes, 1), minlength=n_users)
+
+
+def _isin_sorted(keys, ordered):
+    """Whether each of `keys` is in the sorted array `ordered`."""
+    if not len(ordered):
+        return np.zeros(len(keys), dtype=bool)
+    at = np.searchsorted(ordered, keys)
+    return ordered[np.minimum(at, len(ordered) - 1)] == keys
+
+
+def flatten(lists, name, width=None):
+    """Return the row, place and id of each entry, (n_entries,) each, and n_rows.
+
+    `lists` is a 2-D array or a sequence of collections, cut to `width` places.
+    """
+    if hasattr(lists, "__array__"):
+        lists = np.asarray(lists)
+        if lists.ndim not in (1, 2):
+            raise ValueError(
+                f"{name} must have one row of ids per user, shape (n_users, n_ids). "
+                f"Got an array of shape {lists.shape}."
+            )
+        if lists.ndim == 2:
+            table = lists[:, :width]
+            rows = np.repeat(np.arange(table.shape[0]), table.shape[1])
+            places = np.tile(np.arange(table.shape[1]), table.shape[0])
+            return rows, places, table.ravel(), len(table)
+    lists = _check_lists(lists, name, ordered=width is not None)
+    ids = _chain(lists, width)
+    sizes = np.array([len(ids) for ids in lists], dtype=np.int64)
+    sizes = sizes if width is None else np.minimum(sizes, width)
+    rows = np.repeat(np.arange(len(lists)), sizes)
+    places = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return rows, places, ids, len(lists)
+
+
+def _chain(lists, width):
+    """Return all ids in one array, of dtype object unless they come as arrays."""
+    if lists and all(isinstance(ids, np.ndarray) for ids in lists):
+        if len({ids.dtype for ids in lists}) == 1:
+            return np.concatenate([ids[:width] for ids in lists])
+    ids = chain.from_iterable(islice(ids, width) for ids in lists)
+    return np.fromiter(ids, dtype=object)
+
+
+def _check_lists(lists, name, ordered):
+    """Return `lists` as a list of collections, or say which one is not."""
+    if isinstance(lists, (str, bytes, dict)) or not hasattr(lists, "__iter__"):
+        raise TypeError(
+            f"{name} must be a sequence with one collection of ids per user, or a 2-D "
+            f"array. Got {type(lists).__name__} instead."
+        )
+    lists = list(lists)
+    for row, ids in enumerate(lists):
+        if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
+            raise TypeError(
+                f"{name} must hold one collection of ids per user. {name}[{row}] is "
+                f"{ids!r}; write [{ids!r}] for a single id."
+            )
+        if ordered and isinstance(ids, (set, frozenset)):
+            raise TypeError(
+                f"{name} must hold ranked ids, best first. {name}[{row}] is a set, "
+                "which has no order; give a list."
+            )
+    return lists
+
+
+def _nonzeros(matrix):
+    """Return the row and column of each nonzero of a sparse matrix, int64 each."""
+    matrix = matrix.tocoo()
+    kept = matrix.data != 0
+    return matrix.row[kept].astype(np.int64), matrix.col[kept].astype(np.int64)
+
+
+def check_positions(ids, n_items, source):
+    """Return `ids` as int64 positions below `n_items`, padding as -1."""
+    try:
+        codes = np.where(pd.isna(ids), -1, ids)
+        whole = codes.astype(np.int64)
+    except (TypeError, ValueError):
+        codes, whole = ids, np.full(len(ids), -2)
+    wrong = (whole != codes) | (whole < -1) | (whole >= n_items)
+    if wrong.any():
+        raise ValueError(
+            f"y_pred must hold column positions of {source}, integers from 0 to "
+            f"{n_items - 1} (-1 for no item). Got {ids[wrong][0]!r}."
+        )
+    return whole
+
+
+def factorize(ids):
+    """Return codes, int64 (n_ids,), and the distinct ids; padding has code -1."""
+    codes, uniques = pd.factorize(ids)
+    if uniques.dtype.kind in "iufO":
+        padding = np.flatnonzero(uniques == -1)
+        codes[np.isin(codes, padding)] = -1
+    return codes.astype(np.int64), uniques
+
+
+def _encode(true_ids, pred_ids):
+    """Return integer codes of the relevant and the ranked ids, and how many."""
+    if true_ids.dtype != pred_ids.dtype:
+        # numpy would turn 1 beside 'a' into '1', and int64 beside float into float
+        true_ids, pred_ids = true_ids.astype(object), pred_ids.astype(object)
+    codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
+    return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
+
+
+def recall(hits, n_relevant, truncated=False):
+    """Hits over relevant items, (n_users,)."""
+    most = hits.shape[1] if truncated else n_relevant
+    return hits.sum(axis=1) / np.minimum(most, n_relevant)
+
+
+def precision(hits, n_relevant):
+    """Hits over k, (n_users,)."""
+    return hits.mean(axis=1)
+
+
+def ndcg(hits, n_relevant):
+    """Discounted gain over the best that can be had in k places, (n_users,)."""
+    discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
+    return hits @ discounts / ideal
+
+
+def average_precision(hits, n_relevant):
+    """Sum of the precisions at the hits over min(k, n_relevant), (n_users,)."""
+    precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    return (precisions * hits).sum(axis=1) / np.minimum(hits.shape[1], n_relevant)
+
+
+def reciprocal_rank(hits, n_relevant):
+    """One over the place of the first hit, 0 without any, (n_users,)."""
+    return hits.any(axis=1) / (hits.argmax(axis=1) + 1)
+
+
+def hit_rate(hits, n_relevant):
+    """1 with a hit, 0 without, (n_users,)."""
+    return hits.any(axis=1).astype(float)
+
+
+PER_USER = {
+    "recall": recall,
+    "precision": precision,
+    "ndcg": ndcg,
+    "average_precision": average_precision,
+    "reciprocal_rank": reciprocal_rank,
+    "hit_rate": hit_rate,
+}
+
+
+def per_user_values(name, hits, n_relevant, **params):
+    """Return the metric of each user, (n_users,), nan without relevant items."""
+    values = PER_USER[name](hits, np.maximum(n_relevant, 1), **params)
+    return np.where(n_relevant > 0, values, np.nan)
+
+
+def mean_over_users(values, sample_weight=None):
+    """Return the (weighted) mean of `values`, (n_users,), those that are nan left out.
+
+    Raises
+    ------
+    ValueError
+        If no user is left, or `sample_weight` is no weight of them.
+    """
+    kept = ~np.isnan(values)
+    if not kept.any():
+        raise ValueError(
+            f"None of the {len(values)} users has a relevant item, so there is nothing "
+            "to average. Are the ids of y_true and y_pred of the same kind?"
+        )
+    if sample_weight is None:
+        return float(values[kept].mean())
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != values.shape:
+        raise ValueError(
+            f"sample_weight must hold one weight per user, shape {values.shape}. "
+            f"Got shape {weight.shape}."
+        )
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight[kept].any()):
+        raise ValueError(
+            "sample_weight must be finite, >= 0 and above zero for at least one user "
+            "with relevant items."
+        )
+    return float(np.average(values[kept], weights=weight[kept]))
+
+
+def self_information(counts):
+    """Return -log2 of each item's share of the events, (n_items,), in bits."""
+    counts = np.asarray(counts, dtype=float)
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
+        raise ValueError(
+            "item_counts must be finite, >= 0 and above zero for at least one item."
+        )
+    rarest = counts[counts > 0].min()
+    return -np.log2(np.where(counts > 0, counts, rarest / 2) / counts.sum())
+
+
+def mean_novelty(rows, information):
+    """Mean over the users of the mean over a user's places; entries (n_entries,)."""
+    sizes = np.bincount(rows)
+    if not sizes.any():
+        raise ValueError("y_pred holds no id at all, so there is nothing to average.")
+    totals = np.bincount(rows, weights=information)
+    return float((totals[sizes > 0] / sizes[sizes > 0]).mean())

@@ -1,0 +1,291 @@
+"""Film ratings of MovieLens, fetched from GroupLens once and kept.
+
+In: the name of an edition; out: a frame (n_ratings, 4) sorted by time, and the tables
+of its users and items. Next: ``_samples_generator.py``, data with a known answer.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import time
+from http.client import HTTPException
+from importlib.resources import files
+from numbers import Integral, Real
+from pathlib import Path
+from urllib.request import urlopen
+from zipfile import ZipFile
+
+import pandas as pd
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+_BASE_URL = "https://files.grouplens.org/datasets/movielens/"
+_TIMEOUT = 30  # seconds without an answer
+
+# SHA-256 of the zips. GroupLens may replace latest-small in place: this one is its
+# edition of September 2018, and a later one is not to pass for the same data.
+_CHECKSUMS = {
+    "100k": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+    "1m": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+    "latest-small": "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+}
+
+_RATING_COLUMNS = ["user", "item", "rating", "time"]
+_USER_COLUMNS = ["user", "age", "gender", "occupation", "zip_code"]
+# Also of series, "(2006–2007)", and of videos, "(1995) (V)".
+_YEAR = r"\((\d{4})(?:[-–]\d{0,4})?\)(?: \(V\))?\s*$"
+
+# In the order of the flags at the end of a line of u.item, after "unknown".
+_GENRES_100K = (
+    "Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy "
+    "Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
+).split()
+
+# In the order of the codes 0 to 20 in the README of ml-1m.
+_OCCUPATIONS_1M = [
+    "other",
+    "academic/educator",
+    "artist",
+    "clerical/admin",
+    "college/grad student",
+    "customer service",
+    "doctor/health care",
+    "executive/managerial",
+    "farmer",
+    "homemaker",
+    "K-12 student",
+    "lawyer",
+    "programmer",
+    "retired",
+    "sales/marketing",
+    "scientist",
+    "self-employed",
+    "technician/engineer",
+    "tradesman/craftsman",
+    "unemployed",
+    "writer",
+]
+
+
+@validate_params(
+    {
+        "name": [StrOptions(set(_CHECKSUMS))],
+        "data_home": [str, os.PathLike, None],
+        "download_if_missing": ["boolean"],
+        "return_X_y": ["boolean"],
+        "n_retries": [Interval(Integral, 0, None, closed="left")],
+        "delay": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def fetch_movielens(
+    name="latest-small",
+    *,
+    data_home=None,
+    download_if_missing=True,
+    return_X_y=False,
+    n_retries=3,
+    delay=1.0,
+):
+    """Load film ratings of MovieLens, from the network if they are not here yet.
+
+    One row is one rating: a user rated a film at a time. The data are for research;
+    their licence forbids redistribution, so they do not come with the package.
+
+    ==============   =========   =====   ======   ===================================
+    name               ratings   users    items   rating; tables
+    ==============   =========   =====   ======   ===================================
+    100k               100,000     943    1,682   1 to 5; users with age, occupation
+    1m               1,000,209   6,040    3,883   1 to 5; users with age, occupation
+    latest-small       100,836     610    9,742   0.5 to 5; users with their ids only
+    ==============   =========   =====   ======   ===================================
+
+    Parameters
+    ----------
+    name : {"100k", "1m", "latest-small"}, default="latest-small"
+        The edition.
+    data_home : str or path-like, default=None
+        Folder of the data; the zip is kept in its subfolder `sktwotower_movielens`.
+        None: scikit-learn's, see :func:`sklearn.datasets.get_data_home`.
+    download_if_missing : bool, default=True
+        If False, raise an OSError where the zip is not there, instead of fetching it.
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` instead of the Bunch.
+    n_retries : int, default=3
+        How often to try again after a failed download, >= 0.
+    delay : float, default=1.0
+        Seconds between two trials, >= 0.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : DataFrame of shape (n_ratings, 4)
+            The ratings by time, equal times in the order of the source. Columns:
+            `user` (int), `item` (int), `rating` (int; float for latest-small), `time`
+            (datetime64[s], UTC).
+        target : Series of shape (n_ratings,)
+            The rating, the reward of the event. It repeats a column of `data`, which
+            is therefore no feature for predicting it.
+        feature_names : list of 4 str
+            The columns of `data`.
+        user_table : DataFrame of shape (n_users, 5), or (n_users, 1) for latest-small
+            Columns `user`, `age` (years; in 1m the lower end of a group, 1 for under
+            18), `gender` ("F", "M"), `occupation` (str), `zip_code` (str).
+        item_table : DataFrame of shape (n_items, 4)
+            Columns `item`, `title`, `year` (float, the one at the end of the title;
+            NaN if there is none), `genres` (str, as in "Action|Comedy", empty if
+            there are none). Some items have no rating.
+        DESCR : str
+            What the data are, their source, licence and citation, in reST.
+
+    (data, target) : tuple if `return_X_y` is True
+        The two entries described above.
+
+    Raises
+    ------
+    ValueError
+        If `name` is none of the editions.
+    OSError
+        If the zip is missing and must not, or cannot be fetched; if its checksum is
+        not the expected one.
+
+    Notes
+    -----
+    The SHA-256 checksum of the zip is verified whenever it is read. For latest-small,
+    which GroupLens may replace, it is that of the edition of September 2018: a later
+    edition is refused, not taken for the same data.
+
+    References
+    ----------
+    F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM
+    Transactions on Interactive Intelligent Systems 5(4), 2015, doi:10.1145/2827872.
+
+    Examples
+    --------
+    >>> from sktwotower.datasets import fetch_movielens
+    >>> films = fetch_movielens("100k")  # doctest: +SKIP
+    >>> films.data.shape  # doctest: +SKIP
+    (100000, 4)
+    """
+    folder = Path(get_data_home(data_home)) / "sktwotower_movielens"
+    path = folder / f"ml-{name}.zip"
+    if not path.exists():
+        _download(path, name, n_retries if download_if_missing else None, delay)
+    _verify(path, name, path, ". Delete it to fetch it again.")
+    with ZipFile(path) as archive:
+        ratings, users, items = _PARSERS[name](archive)
+    ratings["time"] = ratings["time"].astype("datetime64[s]")
+    ratings = ratings.sort_values("time", kind="stable", ignore_index=True)
+    items["year"] = items["title"].str.extract(_YEAR, expand=False).astype("float64")
+    target = ratings["rating"].copy()
+    if return_X_y:
+        return ratings, target
+    return Bunch(
+        data=ratings,
+        target=target,
+        feature_names=_RATING_COLUMNS.copy(),
+        user_table=users,
+        item_table=items[["item", "title", "year", "genres"]],
+        DESCR=files(__package__)
+        .joinpath("descr", "movielens.rst")
+        .read_text(encoding="utf-8"),
+    )
+
+
+def _download(path, name, n_retries, delay):
+    """Fetch the zip to `path`, or say how to get it; None retries: do not fetch."""
+    url = _BASE_URL + path.name
+    by_hand = f"Or put {path.name} by hand into {path.parent}"
+    if n_retries is None:
+        raise OSError(
+            f"{path} is missing, and download_if_missing is False. Set it to True to "
+            f"fetch {url}. {by_hand}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for trial in range(n_retries + 1):
+        try:
+            return _download_once(url, path, name)
+        except (OSError, HTTPException) as error:
+            if trial == n_retries:
+                raise OSError(
+                    f"{url} could not be fetched in {trial + 1} trials: {error}. Try "
+                    f"again when it can be reached. {by_hand}, and then also "
+                    "download_if_missing=False works."
+                ) from error
+            time.sleep(delay)
+
+
+def _download_once(url, path, name):
+    """Fetch, verify, and only then rename: no half file is ever at `path`."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        with urlopen(url, timeout=_TIMEOUT) as source, part.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        _verify(part, name, "what came")
+        os.replace(part, path)
+
+
+def _verify(path, name, what, remedy=""):
+    """Raise if the file at `path` is not the published one."""
+    with path.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if got != _CHECKSUMS[name]:
+        raise OSError(
+            f"{what} is broken or another edition: its SHA-256 checksum is {got}, "
+            f"expected {_CHECKSUMS[name]}{remedy}"
+        )
+
+
+def _read(archive, member, sep, names):
+    """Read one file of the 100k or 1m zip, which have neither header nor quotes."""
+    text = archive.read(member).decode("latin-1")
+    if sep == "::":  # pandas is many times faster with one character
+        text, sep = text.replace(sep, "\t"), "\t"
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=sep,
+        names=names,
+        quoting=csv.QUOTE_NONE,
+        keep_default_na=False,
+        dtype={"title": str, "zip_code": str},
+    )
+
+
+def _parse_100k(archive):
+    ratings = _read(archive, "ml-100k/u.data", "\t", _RATING_COLUMNS)
+    users = _read(archive, "ml-100k/u.user", "|", _USER_COLUMNS)
+    skipped = ["released", "video", "url", "unknown"]
+    names = ["item", "title", *skipped, *_GENRES_100K]
+    items = _read(archive, "ml-100k/u.item", "|", names)
+    flags = items[_GENRES_100K].to_numpy(bool)
+    genres = ["|".join(pd.Index(_GENRES_100K)[row]) for row in flags]
+    return ratings, users, items[["item", "title"]].assign(genres=genres)
+
+
+def _parse_1m(archive):
+    ratings = _read(archive, "ml-1m/ratings.dat", "::", _RATING_COLUMNS)
+    order = ["user", "gender", "age", "occupation", "zip_code"]
+    users = _read(archive, "ml-1m/users.dat", "::", order)[_USER_COLUMNS]
+    users["occupation"] = users["occupation"].map(dict(enumerate(_OCCUPATIONS_1M)))
+    items = _read(archive, "ml-1m/movies.dat", "::", ["item", "title", "genres"])
+    return ratings, users, items
+
+
+def _parse_latest(archive):
+    with archive.open("ml-latest-small/ratings.csv") as file:
+        ratings = pd.read_csv(file).set_axis(_RATING_COLUMNS, axis="columns")
+    with archive.open("ml-latest-small/movies.csv") as file:
+        items = pd.read_csv(file, keep_default_na=False)
+    items = items.set_axis(["item", "title", "genres"], axis="columns")
+    items["genres"] = items["genres"].replace("(no genres listed)", "")
+    users = pd.DataFrame({"user": ratings["user"].sort_values().unique()})
+    return ratings, users, items
+
+
+_PARSERS = {"100k": _parse_100k, "1m": _parse_1m, "latest-small": _parse_latest}

@@ -1,0 +1,217 @@
+"""Entities: a table of events (n_events, n_columns) and a side table enter; one sparse
+feature row per user or item, and positions back to the events (n_events,), leave.
+
+What batches are drawn from those rows: sampling.py.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import clone
+
+from sktwotower.features import TowerVectorizer
+from sktwotower.interactions import as_frame, check_ids, latest_rows, some, suggestion
+
+__all__ = ["Entities"]
+
+
+class Entities:
+    """The users, or the items: their ids, their features, and where they come from.
+
+    Parameters
+    ----------
+    side : {"user", "item"}
+        Which of the two.
+    id_column : str
+        Column of X that holds the ids.
+    label : str
+        What that column is called for the user of the package.
+    features : list
+        Further columns of X that describe the entity.
+    table : dataframe or None
+        Side table with one row per entity: the id column, then features. Kept by
+        reference, never changed.
+    transformer : transformer or None
+        Maps a table of entities to feature rows. None: ``TowerVectorizer()``.
+
+    Attributes
+    ----------
+    ids : Index of shape (n,)
+        Distinct ids: sorted, or in the order of the side table.
+    rows : CSR matrix of shape (n + 1, p), float32
+        Feature rows; the last, empty one stands for unknown entities.
+    transformer : fitted transformer
+    """
+
+    def __init__(self, side, id_column, label, features, table, transformer):
+        self.side = side
+        self.id_column = id_column
+        self.label = label
+        self.features = features
+        self.table = table
+        self.transformer = self._prepare(transformer)
+
+    def _prepare(self, transformer):
+        transformer = TowerVectorizer() if transformer is None else clone(transformer)
+        if isinstance(transformer, TowerVectorizer):
+            kinds = {self.id_column: "id"} | (transformer.kinds or {})
+            transformer.set_params(kinds=kinds)
+        return transformer
+
+    def fit(self, frame):
+        """Learn from a table of events; gives each event's position (n_events,)."""
+        ids = check_ids(frame[self.id_column], f"{self.side} column {self.label!r}")
+        side = self._side_table()
+        if side is None:
+            codes, known = pd.factorize(ids, sort=True)
+            self.ids = pd.Index(known)
+        else:
+            self.ids = side.index
+            codes = self._codes_in_table(ids)
+        own = latest_rows(
+            frame[self.features], codes, len(self.ids), f"column {self.label!r}"
+        )
+        self.side_features = [] if side is None else list(side.columns)
+        self._fit_transformer(self._assemble(self.ids, own, side))
+        return codes
+
+    def _side_table(self):
+        """Give the side table's features, indexed by id, after its checks."""
+        if self.table is None:
+            return None
+        name = f"{self.side}s"
+        side = as_frame(self.table, name)
+        column = self.label if self.label in side.columns else side.columns[0]
+        if column != self.label and self.label == self.id_column:
+            raise ValueError(
+                f"{name} has no column {self.label!r}, which holds the ids in X."
+                f"{suggestion(self.label, side.columns)}"
+            )
+        ids = check_ids(side[column], f"column {column!r} of {name}")
+        repeated = ids[ids.duplicated()].unique()
+        if len(repeated):
+            raise ValueError(
+                f"{name} must have one row per id, but {len(repeated)} ids are "
+                f"duplicated: {some(repeated)}. Keep one row of each, for example with "
+                f"{name}.drop_duplicates({column!r})."
+            )
+        clash = [c for c in self.features if c in side.columns]
+        if clash:
+            raise ValueError(
+                f"{clash[0]!r} is a column of {name} and is named in "
+                f"{self.side}_features too. Take it from one place only."
+            )
+        return side.drop(columns=column).set_axis(ids, axis="index")
+
+    def _codes_in_table(self, ids):
+        codes = self.ids.get_indexer(ids)
+        missing = ids[codes < 0].unique()
+        if len(missing):
+            raise ValueError(
+                f"{len(missing)} ids in column {self.label!r} of X are missing from "
+                f"{self.side}s: {some(missing)}. Add a row for each (its features may "
+                "be missing), or drop their events."
+            )
+        return codes
+
+    def _assemble(self, ids, own, side):
+        """Put the id column, features of X and features of the side table together."""
+        table = pd.DataFrame({self.id_column: ids.to_numpy()})
+        parts = [table, own.reset_index(drop=True)]
+        if side is not None:
+            parts.append(side.reset_index(drop=True))
+        return pd.concat(parts, axis=1)
+
+    def _fit_transformer(self, table):
+        if hasattr(self.transformer, "fit_transform"):
+            output = self.transformer.fit_transform(table)
+        else:
+            output = self.transformer.fit(table).transform(table)
+        rows = self._check_rows(output, len(table))
+        empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
+        self.rows = sparse.vstack([rows, empty], format="csr")
+
+    def _check_rows(self, output, n_rows):
+        """Give a transformer's output as float32 CSR after its checks."""
+        name = f"{self.side}_transformer"
+        if isinstance(output, pd.DataFrame):
+            output = output.to_numpy()
+        try:
+            rows = sparse.csr_matrix(output, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} must give numbers, as a matrix (n_rows, n_features). Got "
+                f"{type(output).__name__}: {error}"
+            ) from error
+        if rows.shape[0] != n_rows:
+            raise ValueError(
+                f"{name} must give one row per {self.side}: expected {n_rows} rows, "
+                f"got {rows.shape[0]}."
+            )
+        if not np.isfinite(rows.data).all():
+            raise ValueError(
+                f"{name} gave NaN or infinity. Impute or clip before it ends, for "
+                "example with SimpleImputer."
+            )
+        rows.sort_indices()
+        return rows
+
+    def codes(self, values, name):
+        """Give positions (n,) of ids; -1 for unknown ones."""
+        ids = check_ids(values, name)
+        codes = self.ids.get_indexer(ids)
+        if len(ids) and (codes < 0).all() and _is_text(ids) != _is_text(self.ids):
+            warnings.warn(
+                f"None of the ids in {name} is known: they are of type {ids.dtype}, "
+                f"those of fit {self.ids.dtype}. Convert them to the same type.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return codes
+
+    def describe(self, frame, name):
+        """Give ids (n,), positions (n,) and feature rows (n, p) of a table.
+
+        The rows are made of the table's own feature columns; from fit where it holds
+        the ids alone.
+        """
+        if self.id_column not in frame.columns:
+            raise ValueError(
+                f"{name} has no column {self.label!r}, which names the {self.side}."
+                f"{suggestion(self.label, frame.columns)}"
+            )
+        values = frame[self.id_column]
+        codes = self.codes(values, f"column {self.label!r} of {name}")
+        wanted = [*self.features, *self.side_features]
+        given = [c for c in wanted if c in frame.columns]
+        if not given:
+            return values.to_numpy(), codes, self.rows[codes]
+        table = frame[[self.id_column, *given]].reset_index(drop=True)
+        table = self._complete(table, wanted, name)
+        return values.to_numpy(), codes, self._transform(table)
+
+    def _complete(self, table, wanted, name):
+        """Add the columns that a table lacks and the side table of fit holds."""
+        missing = [c for c in wanted if c not in table.columns]
+        lost = [c for c in missing if c in self.features or self.table is None]
+        if lost:
+            raise ValueError(
+                f"{name} lacks the {self.side} feature {lost[0]!r}. Give all of "
+                f"{wanted}, or only {self.label!r} for {self.side}s known from fit."
+                f"{suggestion(lost[0], table.columns)}"
+            )
+        if missing:
+            side = self._side_table()[missing].reindex(table[self.id_column])
+            table = pd.concat([table, side.reset_index(drop=True)], axis=1)
+        return table[[self.id_column, *wanted]]
+
+    def _transform(self, table):
+        if len(table) == 0:
+            return self.rows[:0]
+        return self._check_rows(self.transformer.transform(table), len(table))
+
+
+def _is_text(ids):
+    return not pd.api.types.is_numeric_dtype(ids.dtype)

@@ -1,0 +1,323 @@
+"""Events: an interaction table X (n_events, n_columns), y and weights enter; checked
+ids, features, rewards (n_events,) and user-item matrices leave.
+
+What makes one row per user and item of them: entities.py.
+"""
+
+import warnings
+from difflib import get_close_matches
+from numbers import Integral
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
+
+__all__ = [
+    "Columns",
+    "as_frame",
+    "check_ids",
+    "event_table",
+    "latest_rows",
+    "outcomes",
+    "pair_matrix",
+    "some",
+    "suggestion",
+    "with_names",
+]
+
+
+def as_frame(table, name):
+    """Give any dataframe as a pandas one, columns in the same order.
+
+    Raises ``TypeError`` for what is no dataframe.
+    """
+    if isinstance(table, pd.DataFrame):
+        return table
+    try:
+        frame = nw.from_native(table, eager_only=True)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
+            f"Got {type(table).__name__}."
+        ) from None
+    return pd.DataFrame({column: frame[column].to_numpy() for column in frame.columns})
+
+
+def is_frame(X):
+    """Tell whether X is a dataframe of any library."""
+    return isinstance(X, pd.DataFrame) or (
+        hasattr(X, "columns") and hasattr(type(X), "__dataframe__")
+    )
+
+
+def event_table(estimator, X, *, reset):
+    """Give X as a pandas frame after scikit-learn's checks of shape and names.
+
+    Nameless columns are called x0, x1, ...; with ``reset`` the estimator's
+    ``n_features_in_`` and ``feature_names_in_`` are set.
+    """
+    if is_frame(X):
+        frame = as_frame(X, "X")
+        validate_data(estimator, frame, skip_check_array=True, reset=reset)
+        if len(frame) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
+                "of 1 is required: X holds no events."
+            )
+        if reset and frame.shape[1] < 2:
+            raise ValueError(
+                f"X has {frame.shape[1]} feature(s) (columns), but a user column and "
+                "an item column are required."
+            )
+        return with_names(frame).reset_index(drop=True)
+    array = validate_data(
+        estimator,
+        X,
+        dtype=None,
+        ensure_all_finite=False,
+        ensure_min_features=2 if reset else 1,
+        reset=reset,
+    )
+    return with_names(pd.DataFrame(array).infer_objects())
+
+
+def with_names(frame):
+    """Call the columns x0, x1, ... unless all of them have names."""
+    if all(isinstance(name, str) for name in frame.columns):
+        return frame
+    return frame.set_axis([f"x{i}" for i in range(frame.shape[1])], axis=1)
+
+
+class Columns:
+    """Which columns of X hold what.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The interaction table.
+    estimator : object
+        Has ``user_id``, ``item_id``, ``user_features`` and ``item_features``.
+
+    Attributes
+    ----------
+    user, item : column names of the ids
+    user_features, item_features : lists of further column names
+    labels : (str, str)
+        What the id columns are called in results: "user" and "item" without names.
+    """
+
+    def __init__(self, frame, estimator):
+        names = list(frame.columns)
+        user = self._id(frame, estimator.user_id, "user_id")
+        item = self._id(frame, estimator.item_id, "item_id")
+        if user is None:
+            user = names[0] if item != names[0] else names[1]
+        if item is None:
+            item = names[1] if user != names[1] else names[0]
+        if user == item:
+            raise ValueError(f"user_id and item_id name the same column, {user!r}.")
+        self.user, self.item = user, item
+        self.user_features = self._features(frame, estimator, "user_features")
+        self.item_features = self._features(frame, estimator, "item_features")
+        named = hasattr(estimator, "feature_names_in_")
+        self.labels = (user, item) if named else ("user", "item")
+
+    @staticmethod
+    def _id(frame, given, parameter):
+        return None if given is None else _column(frame, given, parameter)
+
+    def _features(self, frame, estimator, parameter):
+        selection = getattr(estimator, parameter)
+        return [
+            name
+            for name in select_columns(frame, selection, parameter)
+            if name not in (self.user, self.item)
+        ]
+
+
+def _column(frame, name, parameter):
+    """Resolve one column by name, or by position where that is no name."""
+    if name in frame.columns:
+        return name
+    if isinstance(name, Integral) and -frame.shape[1] <= name < frame.shape[1]:
+        return frame.columns[name]
+    raise ValueError(
+        f"{parameter} names {name!r}, which is not a column of X."
+        f"{suggestion(name, frame.columns)}"
+    )
+
+
+def suggestion(name, known):
+    """Give ' Did you mean ...?', or the known names where nothing is close."""
+    known = [str(k) for k in known]
+    close = get_close_matches(str(name), known, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    shown = ", ".join(map(repr, known[:12])) + (", ..." if len(known) > 12 else "")
+    return f" Columns: {shown}."
+
+
+def select_columns(frame, selection, parameter):
+    """Resolve a selection as scikit-learn's ColumnTransformer does; gives names."""
+    if selection is None:
+        return []
+    if callable(selection):
+        selection = selection(frame)
+    if isinstance(selection, str | Integral):
+        selection = [selection]
+    if isinstance(selection, slice):
+        return list(frame.columns[selection])
+    selection = list(selection)
+    if selection and all(isinstance(s, bool | np.bool_) for s in selection):
+        return list(frame.columns[np.asarray(selection)])
+    return [_column(frame, name, parameter) for name in selection]
+
+
+def check_ids(values, name):
+    """Give ids (n,) as a pandas Index of one plain type.
+
+    Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
+    types and for what cannot be an id.
+    """
+    values = pd.Series(values)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    missing = int(values.isna().sum())
+    if missing:
+        raise ValueError(
+            f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
+            "Drop those rows, or give them an id of their own."
+        )
+    if values.dtype == object:
+        _check_types(values, name)
+    elif values.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} holds complex numbers.")
+    index = pd.Index(values.infer_objects())
+    if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
+        raise ValueError(f"{name} contains infinity, which is no id.")
+    return index
+
+
+def _check_types(values, name):
+    kinds = {type(value) for value in values}
+    unhashable = [kind for kind in kinds if kind.__hash__ is None]
+    if unhashable:
+        raise TypeError(
+            f"{name} holds {unhashable[0].__name__} objects: the argument must be a "
+            "string or a number to be an id."
+        )
+    families = {_family(kind) for kind in kinds}
+    if len(families) > 1:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(
+            f"{name} mixes ids of different types ({found}), which cannot be told "
+            f"apart or sorted. Convert them to one type, such as X[{name!r}].astype(str)."
+        )
+
+
+def _family(kind):
+    if issubclass(kind, str):
+        return "text"
+    return "number" if issubclass(kind, int | float | np.number) else kind.__name__
+
+
+def some(ids, n=5):
+    """Show the first few of many ids."""
+    shown = ", ".join(repr(i) for i in np.asarray(ids[:n]).tolist())
+    return shown + (", ..." if len(ids) > n else "")
+
+
+def latest_rows(own, codes, n_entities, name):
+    """Keep each entity's last row of features; warn once where rows disagree."""
+    last = np.full(n_entities, -1)
+    last[codes] = np.arange(len(codes))  # the last assignment wins
+    disagree = np.zeros(n_entities, dtype=bool)
+    for column in own.columns:
+        values = own[column]
+        if values.dtype == object:  # lists cannot be compared as arrays
+            values = values.map(repr)
+        first = pd.factorize(values, use_na_sentinel=True)[0]
+        disagree[codes[first != first[last[codes]]]] = True
+    if disagree.any():
+        warnings.warn(
+            f"Rows of X disagree on the features of {int(disagree.sum())} of "
+            f"{n_entities} ids in {name}; the last row of each was used.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return (
+        own.take(last).reset_index(drop=True)
+        if own.shape[1]
+        else pd.DataFrame(index=range(n_entities))
+    )
+
+
+def outcomes(y, sample_weight, n_events):
+    """Give rewards and weights (n_events,) of events after all checks.
+
+    ``y`` None: every reward is one.
+    """
+    if y is None:
+        y = np.ones(n_events)
+    y = column_or_1d(y, warn=True)
+    if y.dtype == object or y.dtype.kind in "USb":
+        y = _as_numbers(y)
+    if y.dtype.kind not in "iuf":
+        raise ValueError(f"y must be numeric rewards. Got dtype {y.dtype}.")
+    y = y.astype(float)
+    if len(y) != n_events:
+        raise ValueError(
+            f"y must have one outcome per row of X: expected {n_events}, got {len(y)}."
+        )
+    if not np.isfinite(y).all():
+        raise ValueError("y contains NaN or infinity; a reward is a finite number.")
+    if (y < 0).any():
+        raise ValueError(
+            f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
+            "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
+        )
+    weights = _event_weights(sample_weight, n_events)
+    if not (y * weights > 0).any():
+        raise ValueError(
+            "X holds no positive event: at least one row needs y > 0 (or y=None) and "
+            "a sample_weight > 0."
+        )
+    return y, weights
+
+
+def _as_numbers(y):
+    try:
+        return y.astype(float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "y must be numeric rewards (> 0 chosen, 0 shown and not chosen). "
+            f"Got {y.dtype} values such as {y[0]!r}. Unknown label type."
+        ) from None
+
+
+def _event_weights(sample_weight, n_events):
+    if sample_weight is None:
+        return np.ones(n_events)
+    check_consistent_length(np.empty(n_events), sample_weight)
+    weights = _check_sample_weight(
+        sample_weight, np.empty((n_events, 1)), dtype=np.float64
+    )
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be >= 0. Got {weights.min()}.")
+    if not weights.any():
+        raise ValueError("All entries of sample_weight are zero.")
+    return weights
+
+
+def pair_matrix(users, items, values, shape):
+    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``."""
+    matrix = sparse.csr_matrix((values, (users, items)), shape=shape, dtype=np.float64)
+    matrix.sum_duplicates()
+    return matrix.astype(np.float32)

@@ -1,0 +1,415 @@
+"""Enters: an interaction table X (n_events, n_columns) with users, items and times.
+
+Leaves: pairs of row positions (train, test), 1-D each, for `cv=` of scikit-learn.
+Next: datasets.py, where such tables come from.
+"""
+
+import datetime
+import inspect
+from difflib import get_close_matches
+from math import ceil
+from numbers import Integral, Real
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils._param_validation import (
+    Interval,
+    RealNotInt,
+    validate_parameter_constraints,
+)
+
+__all__ = ["LastNSplit", "TimeSplit"]
+
+COUNT = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(RealNotInt, 0, 1, closed="neither")
+
+
+class _InteractionSplit(BaseCrossValidator):
+    """Splitter of interaction tables: subclasses yield the (train, test) masks."""
+
+    def split(self, X, y=None, groups=None):
+        """Yield the row positions of train and test side, fold by fold.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_events, n_columns)
+            Interaction table, one row per event.
+        y : object, default=None
+            Ignored.
+        groups : object, default=None
+            Ignored.
+
+        Yields
+        ------
+        train : array of int, shape (n_train,)
+            Positions of rows, ascending.
+        test : array of int, shape (n_test,)
+            Positions of rows, ascending.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range or names no column of X, ids or times are
+            missing, or a fold would leave one side without rows.
+        TypeError
+            If X is no table, or its times are neither dates nor numbers.
+        """
+        name = type(self).__name__
+        validate_parameter_constraints(self._parameter_constraints, vars(self), name)
+        X = X if hasattr(X, "columns") else _as_array(X)
+        for fold, (train, test) in enumerate(self._sides(X)):
+            if self.drop_unseen_users:
+                users = _codes(X, self.user_id, 0, "user_id")
+                test &= np.isin(users, users[train])
+            if self.drop_unseen_items:
+                items = _codes(X, self.item_id, 1, "item_id")
+                test &= np.isin(items, items[train])
+            for side, rows in {"train": train, "test": test}.items():
+                if not rows.any():
+                    raise ValueError(
+                        f"Fold {fold} of {self!r} leaves the {side} side without rows; "
+                        f"X has {len(rows)} rows. {self._remedy}"
+                    )
+            yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X : object, default=None
+            Ignored.
+        y : object, default=None
+            Ignored.
+        groups : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+    def __repr__(self):
+        parameters = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, parameter in parameters.items()
+            if repr(getattr(self, name)) != repr(parameter.default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+class LastNSplit(_InteractionSplit):
+    """Hold out each user's last events.
+
+    The next-item protocol: what a user did last is predicted from what the user did
+    before. No user's test rows come before the user's train rows, but one user's train
+    rows may be later than another's test rows; `TimeSplit` rules that out too.
+
+    Parameters
+    ----------
+    n : int or float, default=1
+        Test rows per user and fold: a number >= 1, or a share in (0.0, 1.0) of the
+        user's rows, rounded down.
+    n_splits : int, default=1
+        Number of folds, >= 1. Each fold tests the rows before those of the fold before.
+    user_id : str or int, default=None
+        Column of the users, a position if X is an array. None: the first.
+    item_id : str or int, default=None
+        Column of the items, a position if X is an array. None: the second. Used by
+        `drop_unseen_items`.
+    time : str or int, default=None
+        Column to order by, dates or numbers; ties by row. None: rows are in order.
+    drop_unseen_users : bool, default=False
+        Leave test rows out whose user is not in the train side (none is by
+        construction).
+    drop_unseen_items : bool, default=False
+        Leave test rows out whose item is not in the train side.
+
+    See Also
+    --------
+    TimeSplit : One cut in time for all users.
+
+    Notes
+    -----
+    Let a user have c rows and n_u = n, or floor(n c). Fold j = 0, 1, ... tests the
+    user's rows number j n_u + 1 to (j + 1) n_u from the end and trains on those before.
+    Users with n_u = 0 or fewer than (j + 1) n_u + 1 rows have all their rows in the
+    train side of fold j. O(n_events log n_events) per call.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower.model_selection import LastNSplit
+    >>> X = pd.DataFrame({"user": list("aabbb"), "item": [1, 2, 1, 3, 2]})
+    >>> [(train.tolist(), test.tolist()) for train, test in LastNSplit().split(X)]
+    [([0, 2, 3], [1, 4])]
+    """
+
+    _parameter_constraints = {
+        "n": [COUNT, SHARE],
+        "n_splits": [COUNT],
+        "user_id": [None, str, Integral],
+        "item_id": [None, str, Integral],
+        "time": [None, str, Integral],
+        "drop_unseen_users": ["boolean"],
+        "drop_unseen_items": ["boolean"],
+    }
+    _remedy = "Choose a smaller n or fewer n_splits, or keep unseen users and items."
+
+    def __init__(
+        self,
+        n=1,
+        *,
+        n_splits=1,
+        user_id=None,
+        item_id=None,
+        time=None,
+        drop_unseen_users=False,
+        drop_unseen_items=False,
+    ):
+        self.n = n
+        self.n_splits = n_splits
+        self.user_id = user_id
+        self.item_id = item_id
+        self.time = time
+        self.drop_unseen_users = drop_unseen_users
+        self.drop_unseen_items = drop_unseen_items
+
+    def _sides(self, X):
+        """Yield train and test side of each fold, bool (n_events,) each."""
+        users = _codes(X, self.user_id, 0, "user_id")
+        order = np.lexsort((_times(X, self.time), users))
+        sizes = np.bincount(users)
+        from_end = np.empty(len(users), dtype=np.int64)
+        from_end[order] = np.cumsum(sizes)[users[order]] - 1 - np.arange(len(users))
+        n_rows = np.full(len(sizes), self.n)
+        if not isinstance(self.n, Integral):
+            # 1e-9: .29 * 100 is a little less than 29 in binary
+            n_rows = np.floor(self.n * sizes + 1e-9).astype(np.int64)
+        for fold in range(self.n_splits):
+            end = (fold + 1) * n_rows
+            short = ((n_rows == 0) | (sizes <= end))[users]
+            train = short | (from_end >= end[users])
+            yield train, ~train & (from_end >= (end - n_rows)[users])
+
+
+class TimeSplit(_InteractionSplit):
+    """Hold out the events after a point in time, the same for all users.
+
+    What a recommender meets in use: it is fitted on the past of everybody and judged by
+    what came later. Rows of one time are never on both sides.
+
+    Parameters
+    ----------
+    test_size : int or float, default=0.2
+        Test rows per fold: a number >= 1, or a share in (0.0, 1.0) of all rows, rounded
+        up. A fold has more, or less, where rows of one time are kept together.
+    n_splits : int, default=1
+        Number of folds, >= 1, in the order of time. The test sides follow each other;
+        the last one ends with the last row.
+    time : str or int, default=None
+        Column of the times, dates or numbers, a position if X is an array. None: the
+        row's number is its time.
+    user_id : str or int, default=None
+        Column of the users, a position if X is an array. None: the first. Used by
+        `drop_unseen_users`.
+    item_id : str or int, default=None
+        Column of the items, a position if X is an array. None: the second. Used by
+        `drop_unseen_items`.
+    gap : number or Timedelta, default=0
+        Duration >= 0 before the cut whose rows are on neither side: a Timedelta where
+        the times are dates, else a number in the units of the times.
+    max_train_size : int or float, default=None
+        Most train rows, the latest: a number >= 1, or a share in (0.0, 1.0) of all
+        rows, rounded up; times that do not fit as a whole are left out. None: no bound,
+        so that the train side grows from fold to fold.
+    drop_unseen_users : bool, default=False
+        Leave test rows out whose user is not in the train side.
+    drop_unseen_items : bool, default=False
+        Leave test rows out whose item is not in the train side.
+
+    See Also
+    --------
+    LastNSplit : The last events of each user.
+
+    Notes
+    -----
+    With the times sorted, m test rows per fold and s folds, fold j = 0, ..., s - 1 is
+    cut at t_j, the time of the row number (s - j) m from the end: rows with t_j <= time
+    < t_{j+1} are tested (t_s is infinite), rows with time < t_j - gap are trained on.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower.model_selection import TimeSplit
+    >>> X = pd.DataFrame({"user": list("abab"), "item": list("vwwv")})
+    >>> X["day"] = [3, 1, 3, 2]
+    >>> [(a.tolist(), b.tolist()) for a, b in TimeSplit(0.5, time="day").split(X)]
+    [([1, 3], [0, 2])]
+    """
+
+    _parameter_constraints = {
+        "test_size": [COUNT, SHARE],
+        "n_splits": [COUNT],
+        "time": [None, str, Integral],
+        "user_id": [None, str, Integral],
+        "item_id": [None, str, Integral],
+        "gap": [Real, datetime.timedelta, np.timedelta64],
+        "max_train_size": [None, COUNT, SHARE],
+        "drop_unseen_users": ["boolean"],
+        "drop_unseen_items": ["boolean"],
+    }
+    _remedy = (
+        "Choose another test_size, fewer n_splits or a smaller gap, or keep unseen "
+        "users and items; rows of one time stay together."
+    )
+
+    def __init__(
+        self,
+        test_size=0.2,
+        *,
+        n_splits=1,
+        time=None,
+        user_id=None,
+        item_id=None,
+        gap=0,
+        max_train_size=None,
+        drop_unseen_users=False,
+        drop_unseen_items=False,
+    ):
+        self.test_size = test_size
+        self.n_splits = n_splits
+        self.time = time
+        self.user_id = user_id
+        self.item_id = item_id
+        self.gap = gap
+        self.max_train_size = max_train_size
+        self.drop_unseen_users = drop_unseen_users
+        self.drop_unseen_items = drop_unseen_items
+
+    def _sides(self, X):
+        """Yield train and test side of each fold, bool (n_events,) each."""
+        times = _times(X, self.time)
+        gap = _duration(self.gap, times)
+        ordered, n_rows = np.sort(times), len(times)
+        n_test = _count(self.test_size, n_rows)
+        if self.n_splits * n_test >= n_rows:
+            raise ValueError(
+                f"{self!r} asks for {self.n_splits} x {n_test} test rows, which leaves "
+                f"none of the {n_rows} rows of X to train on."
+            )
+        starts = n_rows - n_test * np.arange(self.n_splits, 0, -1)
+        for start, end in zip(starts, [*starts[1:], None], strict=True):
+            test = times >= ordered[start]
+            if end is not None:
+                test &= times < ordered[end]
+            train = times < ordered[start] - gap
+            if self.max_train_size is not None:
+                train &= self._late_enough(times, ordered, train.sum())
+            yield train, test
+
+    def _late_enough(self, times, ordered, n_train):
+        """Return which rows are in the window that ends with train row n_train."""
+        first = n_train - _count(self.max_train_size, len(times))
+        if first <= 0:
+            return np.ones(len(times), dtype=bool)
+        return times > ordered[first - 1]
+
+
+def _count(size, n_rows):
+    """Return a number of rows from a number or a share of them."""
+    if isinstance(size, Integral):
+        return int(size)
+    # 1e-9: .1 * 30 is a little more than 3 in binary
+    return ceil(size * n_rows - 1e-9)
+
+
+def _as_array(X):
+    """Return X as a 2-D array of at least 2 columns, or say what came instead."""
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise TypeError(
+            "X must be a DataFrame or an array of shape (n_events, n_columns). Got "
+            f"{type(X).__name__} of shape {array.shape}."
+        )
+    return array
+
+
+def _column(X, key, default, parameter):
+    """Return a column of X as a narwhals Series; `key` is a name or a position."""
+    if isinstance(X, np.ndarray):
+        names = list(range(X.shape[1]))
+    else:
+        names = list(X.columns)
+    if key is None and default < len(names):
+        key = names[default]
+    if key not in names:
+        close = get_close_matches(str(key), [str(name) for name in names], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"{parameter} names {key!r}, which is not a column of X. Columns of X: "
+            f"{names}.{hint}"
+        )
+    at = names.index(key)
+    if isinstance(X, np.ndarray):
+        return nw.from_native(pd.Series(X[:, at]).infer_objects(), series_only=True)
+    if isinstance(X, pd.DataFrame):
+        return nw.from_native(X.iloc[:, at], series_only=True)
+    return nw.from_native(X, eager_only=True).get_column(key)
+
+
+def _refuse_missing(column, parameter):
+    """Raise if the column has missing values."""
+    n_missing = int(column.is_null().sum())
+    if column.dtype.is_float():
+        n_missing = int((column.is_null() | column.is_nan()).sum())
+    if n_missing:
+        raise ValueError(
+            f"The {parameter} column {column.name!r} of X has {n_missing} missing "
+            f"values in {len(column)} rows. Drop or fill these rows first."
+        )
+
+
+def _codes(X, key, default, parameter):
+    """Return integer codes of the ids in a column, (n_events,)."""
+    column = _column(X, key, default, parameter)
+    _refuse_missing(column, parameter)
+    return pd.factorize(column.to_numpy())[0].astype(np.int64)
+
+
+def _times(X, key):
+    """Return the times, datetime64 or numbers, (n_events,); the row number for None."""
+    if key is None:
+        return np.arange(len(X))
+    column = _column(X, key, None, "time")
+    is_date = column.dtype in (nw.Date, nw.Datetime)
+    if not (is_date or column.dtype.is_numeric()):
+        raise TypeError(
+            f"The time column {column.name!r} of X must hold dates or numbers. Got "
+            f"dtype {column.dtype}. For text, try pandas.to_datetime."
+        )
+    _refuse_missing(column, "time")
+    if is_date:
+        return column.to_numpy().astype("datetime64", copy=False)
+    # wide types: a gap subtracted from uint8 would wrap around
+    return column.cast(nw.Int64 if column.dtype.is_integer() else nw.Float64).to_numpy()
+
+
+def _duration(gap, times):
+    """Return the gap in the type of the times, or say why it cannot be."""
+    is_date = times.dtype.kind == "M"
+    is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
+    if is_duration != is_date and not (is_date and gap == 0):
+        expected = "a Timedelta, as the times are dates" if is_date else "a number"
+        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
+    if is_date:
+        # rounded up to the unit of the times: a finer one may overflow far dates
+        unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
+        gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
+    if not gap >= 0 * gap:
+        raise ValueError(f"gap must be a duration >= 0. Got {gap!r} instead.")
+    return gap

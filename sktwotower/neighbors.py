@@ -1,0 +1,170 @@
+"""Retrieval: user vectors (n, d) and item vectors (n_items, d) enter; the positions and
+scores of the best items, (n, k), leave.
+
+How good they are: metrics.py.
+"""
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+__all__ = ["ExactNeighbors", "retrieve", "top_k"]
+
+# Scores, or gathered vector entries, held at once.
+BLOCK_SIZE = 1 << 23
+
+
+class ExactNeighbors(BaseEstimator):
+    """Every item's score is computed; the largest are kept.
+
+    The contract that any ``neighbors`` estimator must meet: ``fit`` on item vectors and
+    ``kneighbors`` that gives distances, ascending, and positions.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Number of neighbours that ``kneighbors`` gives unless told otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.neighbors import ExactNeighbors
+    >>> index = ExactNeighbors(n_neighbors=1).fit(np.eye(3))
+    >>> index.kneighbors([[0.6, 0.8, 0.0]])
+    (array([[0.2]]), array([[1]]))
+    """
+
+    def __init__(self, n_neighbors=10):
+        self.n_neighbors = n_neighbors
+
+    def fit(self, X, y=None):
+        """Store item vectors X (n_items, d)."""
+        self.vectors_ = np.asarray(X, dtype=np.float32)
+        self.n_features_in_ = self.vectors_.shape[1]
+        return self
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+        """Give cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        k = min(k, len(self.vectors_))
+        scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)
+        return (1 - scores, indices) if return_distance else indices
+
+
+def top_k(queries, items, k, excluded=None, allowed=None):
+    """Give the k best items of each query by exact search.
+
+    Parameters
+    ----------
+    queries : float32 array of shape (n, d)
+        User vectors.
+    items : float32 array of shape (n_items, d)
+        Item vectors.
+    k : int
+        Number of items, >= 1.
+    excluded : CSR matrix of shape (n, n_items) or None, default=None
+        Nonzero: never to be given to this query.
+    allowed : sorted int array or None, default=None
+        Positions of the only items to be given. None: all.
+
+    Returns
+    -------
+    scores : float64 array of shape (n, k)
+        Descending; -inf where fewer than k items are left.
+    indices : int64 array of shape (n, k)
+        Positions in ``items``; -1 where fewer than k items are left.
+    """
+    n = len(queries)
+    scores = np.full((n, k), -np.inf)
+    indices = np.full((n, k), -1, dtype=np.int64)
+    if allowed is not None:
+        excluded = None if excluded is None else excluded[:, allowed].tocsr()
+        pool = items[allowed]
+    else:
+        pool = items
+    width = min(k, len(pool))
+    if n == 0 or width == 0:
+        return scores, indices
+    step = max(1, BLOCK_SIZE // max(len(pool), width * items.shape[1]))
+    table = torch.from_numpy(np.ascontiguousarray(pool))
+    for start in range(0, n, step):
+        block = slice(start, min(start + step, n))
+        product = torch.from_numpy(queries[block]) @ table.T
+        if excluded is not None:
+            hidden = excluded[block]
+            rows = np.repeat(np.arange(hidden.shape[0]), np.diff(hidden.indptr))
+            product[
+                torch.from_numpy(rows), torch.from_numpy(hidden.indices).long()
+            ] = -torch.inf
+        best, found = product.topk(width, dim=1)
+        found = found.numpy()
+        empty = np.isneginf(best.numpy())
+        exact = rescore(queries[block], pool, found)
+        exact[empty] = -np.inf
+        if allowed is not None:
+            found = allowed[found]
+        found = np.where(empty, -1, found)
+        scores[block, :width], indices[block, :width] = by_score(exact, found)
+    return scores, indices
+
+
+def rescore(queries, items, indices):
+    """Give exact scores (n, k) in float64 of items (n, k) found for queries (n, d)."""
+    return np.einsum(
+        "nd,nkd->nk", queries.astype(np.float64), items[indices].astype(np.float64)
+    )
+
+
+def by_score(scores, indices):
+    """Sort both (n, k) by descending score; ties by position."""
+    order = np.lexsort((indices, -scores), axis=1)
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
+
+
+def retrieve(index, queries, items, k, excluded=None, allowed=None):
+    """Give the k best allowed items of each query from any neighbour index.
+
+    An index that is not exact is asked for as many items more as are excluded; its
+    answers are scored again exactly, and queries whose lists still fall short are
+    searched exactly. Parameters and returns as in `top_k`.
+    """
+    if isinstance(index, ExactNeighbors) or allowed is not None or len(queries) == 0:
+        return top_k(queries, items, k, excluded, allowed)
+    hidden = 0 if excluded is None else int(np.diff(excluded.indptr).max(initial=0))
+    width = min(k + hidden, len(items))
+    found = index.kneighbors(queries, n_neighbors=width, return_distance=False)
+    found = np.asarray(found, dtype=np.int64)
+    scores = rescore(queries, items, np.maximum(found, 0))
+    scores[_unusable(found, excluded)] = -np.inf
+    scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))
+    scores, found = (
+        _fit_width(scores[:, :k], k, -np.inf),
+        _fit_width(found[:, :k], k, -1),
+    )
+    left = len(items) if excluded is None else len(items) - np.diff(excluded.indptr)
+    short = np.flatnonzero((found >= 0).sum(axis=1) < np.minimum(k, left))
+    if len(short):
+        hidden = None if excluded is None else excluded[short]
+        scores[short], found[short] = top_k(queries[short], items, k, hidden)
+    return scores, found
+
+
+def _unusable(found, excluded):
+    """Mark entries (n, k) that are padding, given twice in a row, or excluded."""
+    order = np.argsort(found, axis=1, kind="stable")
+    ordered = np.take_along_axis(found, order, 1)
+    repeated = np.zeros(found.shape, dtype=bool)
+    repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    unusable = np.zeros(found.shape, dtype=bool)
+    np.put_along_axis(unusable, order, repeated, 1)
+    unusable |= found < 0
+    if excluded is not None:
+        rows = np.repeat(np.arange(len(found)), found.shape[1])
+        hit = excluded[rows, np.maximum(found, 0).ravel()]
+        unusable |= np.asarray(hit).reshape(found.shape) != 0
+    return unusable
+
+
+def _fit_width(array, k, fill):
+    missing = k - array.shape[1]
+    return np.pad(array, ((0, 0), (0, max(0, missing))), constant_values=fill)

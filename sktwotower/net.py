@@ -1,0 +1,333 @@
+"""The skorch net: feature rows and positives enter, trained towers leave.
+
+It drives sampling.py, towers.py and losses.py. Where the item vectors go then:
+neighbors.py.
+"""
+
+import copy
+import math
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.helper import predefined_split
+from skorch.utils import noop
+from torch import nn
+from tqdm.auto import tqdm
+
+from sktwotower.losses import SampledSoftmaxLoss
+from sktwotower.sampling import UserBatches, history_bag
+from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
+
+__all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
+
+
+class TwoTowerNet(NeuralNet):
+    """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
+
+    It differs from ``NeuralNet`` in two places only: a batch carries the inputs of both
+    towers, and the loss sees both vectors. Everything else (callbacks, history,
+    optimisers, ``save_params``) is skorch's.
+    """
+
+    def infer(self, x, **fit_params):
+        """Give user vectors (b, d) and candidate item vectors (c, d) of a ``Batch``."""
+        return self.module_(x.to(self.device))
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Give the loss of the two arrays of vectors against their ``Targets``."""
+        return self.criterion_(*y_pred, y_true.to(self.device))
+
+
+class _LossCheck(Callback):
+    """Stop at the first batch whose loss is no number any more."""
+
+    def on_batch_end(self, net, training, loss, **kwargs):
+        if training and not math.isfinite(loss.item()):
+            raise ValueError(
+                f"The training loss became {loss.item()} in epoch {len(net.history)}. "
+                f"Lower lr (it is {net.lr!r}), raise temperature, or scale the "
+                "features that the transformers give."
+            )
+
+
+class _ProgressBar(Callback):
+    """One bar for the whole training, with the figures of the last epoch beside it."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = tqdm(total=net.max_epochs, desc="training", unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        names = ("train_loss", "valid_loss", "valid_recall")
+        self.bar_.set_postfix({k: f"{row[k]:.4f}" for k in names if k in row})
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+        del self.bar_
+
+
+class _ValidationRecall(Callback):
+    """Record at the end of each epoch what ``evaluate(module)`` gives."""
+
+    def __init__(self, evaluate):
+        self.evaluate = evaluate
+
+    def on_epoch_end(self, net, **kwargs):
+        net.module_.eval()
+        net.history.record("valid_recall", self.evaluate(net.module_))
+
+
+def build_module(estimator, n_user_features, n_item_features):
+    """Build the ``TwoTower`` that the estimator's parameters describe.
+
+    Raises ``ValueError`` or ``TypeError`` where a tower given by the user does not map
+    a sparse tensor (n, p) to (n, d), with the same d on both sides.
+    """
+    item_tower = _tower(estimator, "item_tower", n_item_features)
+    user_tower = _tower(estimator, "user_tower", n_user_features)
+    widths = [
+        _output_width(tower, name, n_features)
+        for tower, name, n_features in [
+            (user_tower, "user_tower", n_user_features),
+            (item_tower, "item_tower", n_item_features),
+        ]
+    ]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"user_tower gives vectors of {widths[0]} numbers and item_tower of "
+            f"{widths[1]}; they must agree. A default tower gives embedding_dim "
+            f"(= {estimator.embedding_dim!r})."
+        )
+    history = None
+    if estimator.history is not None:
+        own = isinstance(user_tower, Tower)
+        history = SparseLinear(
+            n_item_features, user_tower.input_width if own else widths[0]
+        )
+    return TwoTower(user_tower, item_tower, history, estimator.normalize)
+
+
+def _tower(estimator, name, n_features):
+    given = getattr(estimator, name)
+    if given is None:
+        return Tower(
+            n_features,
+            estimator.embedding_dim,
+            estimator.hidden_layer_sizes,
+            estimator.dropout,
+        )
+    if isinstance(given, nn.Module):
+        return copy.deepcopy(given)
+    tower = given(n_features) if callable(given) else given
+    if not isinstance(tower, nn.Module):
+        raise TypeError(
+            f"{name} must be a torch.nn.Module, or a callable that takes the number of "
+            f"features and gives one. Got {given!r}."
+        )
+    return tower
+
+
+def _output_width(tower, name, n_features):
+    """Give d of a tower; the probe also fixes the shapes of torch's lazy layers."""
+    if isinstance(tower, Tower):
+        return (tower.layers[-1].out_features) if tower.layers else tower.input_width
+    probe = SparseRows(
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(3, dtype=torch.int64),
+        torch.zeros(0),
+        n_features,
+    )
+    try:
+        with torch.no_grad():
+            vectors = tower.eval()(probe.to_torch())
+    except Exception as error:
+        raise ValueError(
+            f"{name} failed on a sparse tensor of shape (2, {n_features}), which is "
+            f"what it must take (torch.nn.LazyLinear fits any width): {error}"
+        ) from error
+    if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (2,):
+        got = getattr(vectors, "shape", type(vectors).__name__)
+        raise ValueError(f"{name} must map (n, p) to (n, d). For n = 2 it gave {got}.")
+    return vectors.shape[1]
+
+
+def train(
+    estimator, module, training, sampling, validation=None, evaluate=None, seed=0
+):
+    """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
+
+    ``validation`` (a ``TrainingSet``) gives a validation loss, and
+    ``evaluate(module)`` a validation recall, at the end of each epoch. Random numbers
+    of torch are drawn from ``seed``; the caller's generator is left as it was.
+    """
+    device = estimator.device
+    net = TwoTowerNet(**_net_params(estimator, module, sampling, validation, seed))
+    net.set_params(callbacks=_callbacks(estimator, evaluate, net, len(training)))
+    cuda = [torch.device(device)] if str(device).startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        net.fit(training, y=None)
+    _trim(net)
+    return net
+
+
+def _net_params(estimator, module, sampling, validation, seed):
+    """Collect the net's arguments; those in ``net_params`` come last and win."""
+    params = {
+        "module": module,
+        "criterion": SampledSoftmaxLoss,
+        "criterion__temperature": estimator.temperature,
+        "optimizer": optimizer_class(estimator.optimizer),
+        "optimizer__weight_decay": estimator.weight_decay,
+        "lr": estimator.lr,
+        "max_epochs": estimator.max_epochs,
+        "batch_size": estimator.batch_size,
+        "iterator_train": UserBatches,
+        "iterator_train__shuffle": True,
+        "iterator_train__candidate_sampling": sampling,
+        "iterator_train__history_dropout": estimator.dropout,
+        "iterator_train__impression_weight": estimator.impression_weight,
+        "iterator_train__impression_start": round(
+            estimator.impression_start * estimator.max_epochs
+        ),
+        "iterator_train__seed": seed,
+        "iterator_train__device": estimator.device,
+        "iterator_valid": UserBatches,
+        "iterator_valid__candidate_sampling": sampling,
+        "iterator_valid__device": estimator.device,
+        "train_split": None if validation is None else predefined_split(validation),
+        "callbacks__print_log": None,
+        "device": estimator.device,
+        "verbose": max(0, estimator.verbose - 1),
+    }
+    return params | (estimator.net_params or {})
+
+
+def optimizer_class(optimizer):
+    """Give the torch class for a name such as ``"adamw"``, or the class itself."""
+    known = {
+        name.lower(): value
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+    }
+    if isinstance(optimizer, str) and optimizer.lower() in known:
+        return known[optimizer.lower()]
+    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
+        return optimizer
+    raise ValueError(
+        "optimizer must be a class of torch.optim or its name in lower case, "
+        f"such as 'adamw', 'adam', 'adagrad' or 'sgd'. Got {optimizer!r}."
+    )
+
+
+def monitors_validation(callbacks):
+    """Tell whether any callback waits for a figure on validation data."""
+    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    return any(str(getattr(c, "monitor", "")).startswith("valid") for c in instances)
+
+
+def _callbacks(estimator, evaluate, net, n_users):
+    """Ours first, so that the user's find what ours record."""
+    own = [("loss_check", _LossCheck())]
+    if evaluate is not None:
+        own.append(("valid_recall", _ValidationRecall(evaluate)))
+    given = list(estimator.callbacks or [])
+    instances = [c[1] if isinstance(c, tuple) else c for c in given]
+    if not any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances):
+        own.append(("lr_schedule", _one_cycle(net, n_users)))
+    if estimator.early_stopping:
+        own.append(("early_stopping", _early_stopping(estimator)))
+    if estimator.verbose:
+        own.append(("progress_bar", _ProgressBar()))
+    extra = (estimator.net_params or {}).get("callbacks") or []
+    return own + given + list(extra)
+
+
+def _one_cycle(net, n_users):
+    steps = max(1, net.max_epochs * math.ceil(n_users / net.batch_size))
+    return LRScheduler(
+        policy=torch.optim.lr_scheduler.OneCycleLR,
+        max_lr=net.lr,
+        total_steps=steps + 1,
+        pct_start=0.1,
+        step_every="batch",
+    )
+
+
+def _early_stopping(estimator):
+    return EarlyStopping(
+        monitor="valid_recall",
+        lower_is_better=False,
+        patience=estimator.n_iter_no_change,
+        load_best=True,
+        threshold=0,
+        sink=print if estimator.verbose > 1 else noop,
+    )
+
+
+def _trim(net):
+    """Drop what only training needs, so that pickles hold the weights and little else.
+
+    The optimiser's moments are twice the weights; the validation set and the callbacks
+    that look at it hold data.
+    """
+    net.optimizer_.state.clear()
+    net.optimizer_.zero_grad(set_to_none=True)
+    net.train_split = None
+    net.module = type(net.module_)
+    own = {"loss_check", "valid_recall", "lr_schedule", "early_stopping"}
+    net.callbacks_ = [c for c in net.callbacks_ if c[0] not in own | {"progress_bar"}]
+    net.callbacks = [c for c in net.callbacks if c[0] not in own | {"progress_bar"}]
+    for row in net.history:
+        row.pop("batches", None)
+    net.module_.eval()
+
+
+def epochs(net):
+    """Give the figures of each epoch as a list of dicts, as far as it was finished."""
+    names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
+    return [
+        {name: row[name] for name in names if name in row}
+        for row in net.history
+        if "dur" in row
+    ]
+
+
+def embed_items(module, item_rows, device="cpu", block=65536):
+    """Give item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
+    return _blocks(
+        lambda part: module.embed_items(SparseRows.from_csr(part[0]).to(device)),
+        module,
+        [item_rows],
+        block,
+    )
+
+
+def embed_users(module, user_rows, history, item_rows, device="cpu", block=8192):
+    """Give user vectors, float32 array (n, d), of a CSR matrix (n, p).
+
+    ``history`` is a CSR matrix (n, n_items) of past items, or None.
+    """
+
+    def embed(part):
+        rows = SparseRows.from_csr(part[0]).to(device)
+        if module.history is None:
+            return module.embed_users(rows)
+        items, bag = history_bag(part[1], item_rows)
+        return module.embed_users(rows, items.to(device), bag.to(device))
+
+    return _blocks(embed, module, [user_rows, history], block)
+
+
+def _blocks(embed, module, matrices, block):
+    module.eval()
+    vectors = []
+    with torch.inference_mode():
+        # One empty block at least, so that no rows give an array (0, d).
+        for start in range(0, max(1, matrices[0].shape[0]), block):
+            part = [m if m is None else m[start : start + block] for m in matrices]
+            vectors.append(embed(part).to("cpu", torch.float32).numpy())
+    return np.concatenate(vectors)

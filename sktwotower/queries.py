@@ -1,0 +1,237 @@
+"""Queries: what a caller may hand to a fitted estimator (ids, tables, histories,
+candidates) enters; positions, feature rows and matrices of past items leave.
+
+Who searches with them: neighbors.py.
+"""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from tqdm.auto import tqdm
+
+from sktwotower.interactions import as_frame, is_frame, pair_matrix, some, with_names
+from sktwotower.neighbors import retrieve
+
+__all__ = [
+    "Query",
+    "candidate_positions",
+    "check_n_neighbors",
+    "history_matrix",
+    "history_users",
+    "read_query",
+    "search",
+    "threads",
+    "without",
+]
+
+QUERY_BLOCK = 8192
+
+
+class Query:
+    """Users, or items, in the order in which they were asked for.
+
+    Parameters
+    ----------
+    ids : array of shape (n,)
+    codes : int array of shape (n,)
+        Positions among the entities of fit; -1 for unknown ones.
+    rows : CSR matrix of shape (n, p)
+        Feature rows.
+    """
+
+    def __init__(self, ids, codes, rows):
+        self.ids = ids
+        self.codes = codes
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.codes)
+
+
+def read_query(entities, X, name, n_columns=None):
+    """Read ids, or a table, of users or items; gives a ``Query``.
+
+    ``X`` is None (all known from fit), one-dimensional ids, or a table that holds the
+    id column and possibly the feature columns. ``n_columns``: width of nameless tables
+    of events, whose columns are found by position.
+    """
+    if X is None:
+        codes = np.arange(len(entities.ids))
+        return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
+    if is_frame(X):
+        return Query(*entities.describe(with_names(as_frame(X, name)), name))
+    if isinstance(X, str | bytes) or np.ndim(X) == 0:
+        raise TypeError(
+            f"{name} must be a list or array of ids, or a table. Got {X!r}. For one "
+            f"{entities.side} write [{X!r}]."
+        )
+    if isinstance(X, pd.Series | pd.Index):
+        values = X
+    else:
+        values = X if isinstance(X, np.ndarray) else _as_array(X)
+    if values.ndim == 2:
+        return _read_array(entities, values, name, n_columns)
+    codes = entities.codes(values, name)
+    return Query(np.asarray(values), codes, entities.rows[codes])
+
+
+def _as_array(values):
+    """Give a list as an array without turning numbers beside strings into strings."""
+    values = list(values)
+    if any(isinstance(v, str) for v in values) or not values:
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+        return array
+    return np.asarray(values)
+
+
+def _read_array(entities, values, name, n_columns):
+    if values.shape[1] == 1:
+        codes = entities.codes(values[:, 0], name)
+        return Query(values[:, 0], codes, entities.rows[codes])
+    if values.shape[1] != n_columns:
+        raise ValueError(
+            f"{name} must be a one-dimensional array of ids, or a table with the "
+            f"{n_columns} columns of fit. Got shape {values.shape}."
+        )
+    return Query(*entities.describe(with_names(pd.DataFrame(values)), name))
+
+
+def history_matrix(history, query, users, items):
+    """Give past items of each user of a query, CSR (n, n_items), from ``history``.
+
+    ``history``: a table of events with the user and the item column, an array of
+    (user, item) rows, a mapping of users to items, or, for a query of one user, a list
+    of items. Items unknown to fit are left out.
+    """
+    owners, chosen = _history_pairs(history, query, users, items)
+    known = pd.Index(owners).unique()
+    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    kept = codes >= 0
+    matrix = pair_matrix(
+        known.get_indexer(owners)[kept],
+        codes[kept],
+        np.ones(kept.sum()),
+        (len(known) + 1, len(items.ids)),
+    )
+    return matrix[known.get_indexer(pd.Index(query.ids))]
+
+
+def history_users(history, users):
+    """Give the distinct users who occur in a ``history``."""
+    if isinstance(history, Mapping):
+        return _as_array(history)
+    if is_frame(history):
+        frame = with_names(as_frame(history, "history"))
+        if users.id_column in frame.columns:
+            return frame[users.id_column].drop_duplicates()
+    elif isinstance(history, np.ndarray) and history.ndim == 2:
+        return pd.unique(history[:, 0])
+    raise ValueError(
+        "history does not tell whose it is: name the users in X, or give a table with "
+        f"the column {users.label!r}, or a dict of users to lists of items."
+    )
+
+
+def _history_pairs(history, query, users, items):
+    if is_frame(history):
+        frame = with_names(as_frame(history, "history"))
+        missing = [e for e in (users, items) if e.id_column not in frame.columns]
+        if missing:
+            raise ValueError(
+                f"history has no column {missing[0].label!r}. It must hold events: "
+                f"{users.label!r} and {items.label!r}."
+            )
+        return frame[users.id_column], frame[items.id_column]
+    if isinstance(history, Mapping):
+        owners = [u for u, chosen in history.items() for _ in chosen]
+        return owners, _as_array(i for chosen in history.values() for i in chosen)
+    array = history if isinstance(history, np.ndarray) else None
+    if array is not None and array.ndim == 2 and array.shape[1] >= 2:
+        return array[:, 0], array[:, 1]
+    if len(query) == 1 and not isinstance(history, str):
+        chosen = _as_array(history)
+        return np.repeat(np.asarray(query.ids), len(chosen)), chosen
+    raise TypeError(
+        "history must be a table of events, an array of (user, item) rows, a dict of "
+        "users to lists of items or, for a single user, a list of items. Got "
+        f"{type(history).__name__}."
+    )
+
+
+def candidate_positions(candidates, items):
+    """Give the sorted positions of candidate ids; None stays None.
+
+    Raises ``ValueError`` for ids that are not in the catalogue.
+    """
+    if candidates is None:
+        return None
+    if isinstance(candidates, str | bytes) or np.ndim(candidates) != 1:
+        raise TypeError(f"candidates must be a list of item ids. Got {candidates!r}.")
+    if len(candidates) == 0:
+        return np.zeros(0, dtype=np.int64)
+    values = pd.Index(candidates)
+    codes = items.codes(values, "candidates")
+    unknown = values[codes < 0].unique()
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} of {len(values)} candidates are not in the catalogue of "
+            f"{len(items.ids)} items: {some(unknown)}. Leave them out, or fit with them "
+            "in the items table."
+        )
+    return np.unique(codes)
+
+
+def check_n_neighbors(n_neighbors):
+    """Give a number of neighbours; raises ``ValueError`` unless it is an int >= 1."""
+    if isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool):
+        if n_neighbors >= 1:
+            return int(n_neighbors)
+    raise ValueError(f"n_neighbors must be an int >= 1. Got {n_neighbors!r}.")
+
+
+def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=False):
+    """Search block by block of queries, so that no more than a block is in memory.
+
+    ``embed(block)`` gives the query vectors of a slice. Gives scores and positions
+    (n, k); shows a progress bar if ``bar`` and if there is more than one block.
+    """
+    scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+    indices = np.full((n_queries, k), -1, dtype=np.int64)
+    starts = range(0, n_queries, QUERY_BLOCK)
+    for start in tqdm(starts, desc="retrieval", disable=not bar or len(starts) < 2):
+        block = slice(start, min(start + QUERY_BLOCK, n_queries))
+        hidden = None if excluded is None else excluded[block]
+        scores[block], indices[block] = retrieve(
+            index, embed(block), items, k, hidden, allowed
+        )
+    return scores, indices
+
+
+def without(matrix, other):
+    """Give the entries of a CSR matrix that are zero in another of its shape."""
+    matrix = matrix.astype(bool)
+    common = matrix.multiply(other.astype(bool))
+    rest = sparse.csr_matrix(matrix.astype(np.float32) - common.astype(np.float32))
+    rest.eliminate_zeros()
+    return rest
+
+
+@contextmanager
+def threads(n_jobs):
+    """Run torch on ``n_jobs`` threads; the number before is put back. None: as it is."""
+    if n_jobs is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    available = torch.multiprocessing.cpu_count()
+    torch.set_num_threads(n_jobs if n_jobs > 0 else max(1, available + 1 + n_jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,325 @@
+"""Retrieval and evaluation of a fitted estimator: users or held-out events enter;
+ranked items and scores leave.
+
+The search itself: neighbors.py. What figures are made of it: metrics.py.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sktwotower.interactions import event_table, outcomes, pair_matrix, some
+from sktwotower.metrics import recall_at_k
+from sktwotower.queries import (
+    Query,
+    candidate_positions,
+    check_n_neighbors,
+    history_matrix,
+    history_users,
+    read_query,
+    search,
+    threads,
+    without,
+)
+
+__all__ = ["RetrievalMixin"]
+
+
+class RetrievalMixin:
+    """Everything that is asked of an estimator once its vectors are learnt.
+
+    The estimator has ``_users`` and ``_items`` (fitted ``Entities``), ``_seen`` (CSR of
+    shape (n_users + 1, n_items), the last row empty), ``item_embeddings_``,
+    ``neighbors_`` and the methods ``_embed_user_query`` and ``_embed_item_query``.
+    """
+
+    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+        """Find the items nearest to users.
+
+        Parameters
+        ----------
+        X : list, array, Series, dataframe or None, default=None
+            n users: ids, or a table with the user columns. None: every user known
+            from fit, in the order of ``user_ids_``.
+        n_neighbors : int, default=None
+            Number of items k per user, >= 1. None: the constructor's.
+        return_distance : bool, default=True
+            Whether to return distances too.
+
+        Returns
+        -------
+        distances : ndarray of shape (n, k), float32
+            ``1 - score``, ascending: the cosine distance where ``normalize``. ``inf``
+            where fewer than k items are left. Only with ``return_distance``.
+        indices : ndarray of shape (n, k), int64
+            Positions in ``item_ids_``; -1 where fewer than k items are left. Items
+            seen in fit are left out where ``exclude_seen``.
+        """
+        check_is_fitted(self)
+        scores, indices = self._search(self._read_users(X, "X"), n_neighbors)
+        return (1 - scores, indices) if return_distance else indices
+
+    def _search(
+        self, query, n_neighbors=None, exclude_seen=None, allowed=None, added=None
+    ):
+        """Give scores and positions (n, k) of a query of users."""
+        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
+        excluded = None
+        if self.exclude_seen if exclude_seen is None else exclude_seen:
+            excluded = self._seen[query.codes]
+            if added is not None:
+                excluded = (excluded + added).sign()
+        return self._search_without(query, k, excluded, allowed, added)
+
+    def _search_without(self, query, k, excluded, allowed=None, added=None):
+        def embed(block):
+            part = Query(query.ids[block], query.codes[block], query.rows[block])
+            return self._embed_user_query(part, None if added is None else added[block])
+
+        with threads(self.n_jobs):
+            return search(
+                self.neighbors_,
+                embed,
+                len(query),
+                self.item_embeddings_,
+                k,
+                excluded,
+                allowed,
+                bar=bool(self.verbose),
+            )
+
+    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+        """Give the graph from users to their nearest items.
+
+        Parameters
+        ----------
+        X, n_neighbors
+            As in `kneighbors`.
+        mode : {"connectivity", "distance"}, default="connectivity"
+            Entries are ones, or the distances of `kneighbors`.
+
+        Returns
+        -------
+        CSR matrix of shape (n, n_items)
+        """
+        if mode not in ("connectivity", "distance"):
+            raise ValueError(
+                f"mode must be 'connectivity' or 'distance'. Got {mode!r}."
+            )
+        distances, indices = self.kneighbors(X, n_neighbors)
+        found = indices >= 0
+        values = distances[found] if mode == "distance" else np.ones(found.sum())
+        offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+        return sparse.csr_matrix(
+            (values, indices[found], offsets),
+            shape=(len(indices), len(self.item_ids_)),
+        )
+
+    def recommend(
+        self,
+        X=None,
+        n_neighbors=None,
+        *,
+        exclude_seen=None,
+        candidates=None,
+        history=None,
+    ):
+        """Recommend items to users.
+
+        Parameters
+        ----------
+        X : list, array, Series, dataframe or None, default=None
+            Users, as in `kneighbors`. None: every user known from fit or, with
+            ``history``, every user who occurs in it.
+        n_neighbors : int, default=None
+            Number of items per user, >= 1. None: the constructor's.
+        exclude_seen : bool, default=None
+            Leave out items seen in fit and in ``history``. None: the constructor's.
+        candidates : list or array of item ids, default=None
+            Recommend only these items. None: the whole catalogue.
+        history : dataframe, dict, array, list or None, default=None
+            Events of these users that fit has not seen: a table with the user and the
+            item column, a dict of users to lists of items, an array of (user, item)
+            rows or, for a single user, a list of items. They are added to what fit has
+            seen, so that new users are served without a new fit. Items unknown to fit
+            are ignored.
+
+        Returns
+        -------
+        DataFrame
+            One row per recommendation, users in the order given, best first. Columns:
+            the user and the item column, named as in X of fit, ``score`` and ``rank``
+            (from 1). A user for whom fewer items are left has fewer rows.
+        """
+        check_is_fitted(self)
+        allowed = candidate_positions(candidates, self._items)
+        if X is None and history is not None:
+            X = history_users(history, self._users)
+        query = self._read_users(X, "X")
+        added = self._added(history, query)
+        scores, indices = self._search(query, n_neighbors, exclude_seen, allowed, added)
+        return self._tidy(query.ids, indices, scores, self._users.label)
+
+    def similar_items(self, items, n_neighbors=None):
+        """Find the items whose vectors are nearest to those of given items.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids known from fit, or a table with the id and all feature columns.
+        n_neighbors : int, default=None
+            Number of items per item, >= 1. None: the constructor's.
+
+        Returns
+        -------
+        DataFrame
+            Columns: the item column, ``similar_`` + its name, ``score`` (the dot
+            product of the vectors) and ``rank`` (from 1); an item is not similar to
+            itself.
+        """
+        check_is_fitted(self)
+        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
+        query = read_query(self._items, items, "items", self.n_features_in_)
+        unknown = query.ids[(query.codes < 0) & (np.diff(query.rows.indptr) == 0)]
+        if len(unknown):
+            raise ValueError(
+                f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
+                "table with their features instead."
+            )
+        own = query.codes >= 0
+        itself = pair_matrix(
+            np.flatnonzero(own),
+            query.codes[own],
+            np.ones(own.sum()),
+            (len(query), len(self.item_ids_)),
+        )
+        vectors = self._embed_item_query(query)
+        scores, indices = search(
+            self.neighbors_,
+            lambda block: vectors[block],
+            len(query),
+            self.item_embeddings_,
+            k,
+            itself,
+        )
+        return self._tidy(
+            query.ids,
+            indices,
+            scores,
+            self._items.label,
+            f"similar_{self._items.label}",
+        )
+
+    def _tidy(self, ids, indices, scores, label, item_label=None):
+        found = indices >= 0
+        ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
+        return pd.DataFrame(
+            {
+                label: np.repeat(ids, found.sum(axis=1)),
+                item_label or self._items.label: self.item_ids_[indices[found]],
+                "score": scores[found],
+                "rank": ranks[found],
+            }
+        )
+
+    def score(self, X, y=None, sample_weight=None):
+        r"""Give the mean recall at ``n_neighbors`` on held-out events.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+        y : array-like of shape (n_events,), default=None
+            As in `fit`; only events with y > 0 are looked for.
+        sample_weight : array-like of shape (n_events,), default=None
+            Weight of each event within its user's recall.
+
+        Returns
+        -------
+        float
+            Mean over users of the (weighted) share of the user's positives in X that
+            are among the first ``n_neighbors`` of the whole catalogue, in [0, 1].
+
+        Notes
+        -----
+        Items seen in fit are left out of the ranking, except the positives of X
+        itself; without ``exclude_seen`` nothing is left out. Positives whose item is
+        not in the catalogue cannot be found by any ranking and are left out of the
+        mean, as are users without any other positive; `retrieval_report` counts them.
+        """
+        ranking = self._held_out_ranking(
+            X, y, sample_weight, n_neighbors=self.n_neighbors
+        )
+        found = np.maximum(ranking.indices, 0)
+        rows = np.arange(len(found))[:, None]
+        hits = np.asarray(ranking.truth[rows, found].todense()).reshape(found.shape)
+        hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
+        totals = np.asarray(ranking.truth.sum(axis=1)).ravel()
+        counted = totals > 0
+        if not counted.any():
+            raise ValueError(
+                "No positive event of X has an item of the catalogue, so recall is "
+                "not defined."
+            )
+        return float(np.mean(hits[counted] / totals[counted]))
+
+    def _held_out_ranking(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        n_neighbors,
+        max_users=None,
+        random_state=None,
+    ):
+        """Rank the whole catalogue for the users of held-out events.
+
+        What metrics are computed from; metrics.py says what the fields mean.
+        """
+        check_is_fitted(self)
+        frame = event_table(self, X, reset=False)
+        rewards, weights = outcomes(y, sample_weight, len(frame))
+        positive = rewards * weights > 0
+        frame, weights = frame[positive].reset_index(drop=True), weights[positive]
+        rows, last = self._users_of_events(frame, max_users, random_state)
+        kept = rows >= 0
+        query = Query(*self._users.describe(frame.iloc[last], "X"))
+        codes = self._items.codes(frame[self._items.id_column], "X")
+        shape = (len(query), len(self.item_ids_))
+        known = kept & (codes >= 0)
+        truth = pair_matrix(rows[known], codes[known], weights[known], shape)
+        seen = self._seen[query.codes]
+        excluded = (
+            without(seen, truth)
+            if self.exclude_seen
+            else pair_matrix([], [], [], shape)
+        )
+        _, indices = self._search_without(
+            query, check_n_neighbors(n_neighbors), excluded
+        )
+        lost = kept & (codes < 0)
+        return Bunch(
+            users=query.ids,
+            indices=indices,
+            truth=truth,
+            seen=excluded,
+            item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
+            user_counts=np.asarray(seen.sum(axis=1)).ravel(),
+            n_unreachable=np.bincount(rows[lost], minlength=len(query)),
+        )
+
+    def _users_of_events(self, frame, max_users, random_state):
+        """Give each event's user as 0 .. m - 1, and each such user's last event."""
+        rows, users = pd.factorize(frame[self._users.id_column], sort=True)
+        if max_users is not None and max_users < len(users):
+            rng = check_random_state(random_state)
+            chosen = np.sort(rng.choice(len(users), max_users, replace=False))
+            place = np.full(len(users), -1)
+            place[chosen] = np.arange(max_users)
+            rows = place[rows]
+        last = np.zeros(rows.max() + 1, dtype=int)
+        last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        return rows, last

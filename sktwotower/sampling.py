@@ -1,0 +1,321 @@
+"""Batches: feature rows and a user-item matrix of positives enter; batches of users
+with all their positives and the candidate items leave, with log-probabilities.
+
+What the vectors of a batch are scored against: losses.py. Who iterates: net.py.
+"""
+
+import numpy as np
+import torch
+from scipy.special import gammaln
+from torch.utils.data import Dataset
+
+from sktwotower.losses import Targets
+from sktwotower.towers import SparseRows
+
+__all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag", "inclusion_log_prob"]
+
+
+class TrainingSet(Dataset):
+    """Users with what they chose, and the features of both sides.
+
+    Parameters
+    ----------
+    user_rows : CSR matrix of shape (n_users, p)
+        Feature rows of the users.
+    item_rows : CSR matrix of shape (n_items, q)
+        Feature rows of the items.
+    positives : CSR matrix of shape (n_users, n_items)
+        Summed reward of each chosen pair, > 0. Columns are sorted within a row.
+    history : CSR matrix of shape (n_users, n_items) or None, default=None
+        Past items that the user tower may see. None: it sees none.
+    impressions : CSR matrix of shape (n_users, n_items) or None, default=None
+        Weight of each pair that was shown and not chosen.
+    known : CSR matrix of shape (n_users, n_items) or None, default=None
+        Further positives of the users, never to serve as their negatives.
+    """
+
+    def __init__(
+        self,
+        user_rows,
+        item_rows,
+        positives,
+        history=None,
+        impressions=None,
+        known=None,
+    ):
+        self.user_rows = user_rows
+        self.item_rows = item_rows
+        self.positives = positives
+        self.history = history
+        self.impressions = impressions
+        self.known = known
+        self.users = np.flatnonzero(np.diff(positives.indptr))
+
+    def __len__(self):
+        return len(self.users)
+
+
+class Batch:
+    """Inputs of both towers for b users and c candidate items.
+
+    Parameters
+    ----------
+    user_rows : SparseRows of shape (b, p)
+    item_rows : SparseRows of shape (c, q)
+    history_items : SparseRows of shape (m, q) or None
+        Rows of the distinct items that occur in ``history``.
+    history : SparseRows of shape (b, m) or None
+        Weights of past items; a row sums to one, or is empty.
+    """
+
+    def __init__(self, user_rows, item_rows, history_items=None, history=None):
+        self.user_rows = user_rows
+        self.item_rows = item_rows
+        self.history_items = history_items
+        self.history = history
+
+    def __len__(self):
+        return len(self.user_rows)
+
+    def to(self, device):
+        """Copy to a device; what is there already is not copied."""
+        parts = vars(self).values()
+        return Batch(*(part if part is None else part.to(device) for part in parts))
+
+
+class UserBatches:
+    """Iterate over batches of users: one pass is one epoch.
+
+    A user comes with all positives as targets, so that scores against the candidates
+    are computed once per user and not once per event.
+
+    Parameters
+    ----------
+    dataset : TrainingSet
+        What to iterate over.
+    batch_size : int, default=128
+        Number of users in a batch.
+    candidate_sampling : {"full", "in_batch"}, default="full"
+        ``"full"``: every item is a candidate. ``"in_batch"``: the distinct positives
+        of the batch are, corrected for the probability of being among them.
+    history_dropout : float, default=0.0
+        Mean share of past items hidden from the user tower in training, in [0, 1).
+    impression_weight : float, default=0.0
+        Weight of an impression in its user's denominator, >= 0.
+    impression_start : int, default=0
+        Number of epochs before impressions join.
+    shuffle : bool, default=False
+        Visit the users in a new random order in every epoch.
+    seed : int, default=0
+        Seed of the order and of the history dropout.
+    device : str, default="cpu"
+        Where the rows of the whole catalogue are kept.
+    """
+
+    def __init__(
+        self,
+        dataset,
+        batch_size=128,
+        candidate_sampling="full",
+        history_dropout=0.0,
+        impression_weight=0.0,
+        impression_start=0,
+        shuffle=False,
+        seed=0,
+        device="cpu",
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.candidate_sampling = candidate_sampling
+        self.history_dropout = history_dropout
+        self.impression_weight = impression_weight
+        self.impression_start = impression_start
+        self.shuffle = shuffle
+        self.rng = np.random.default_rng(seed)
+        self.epoch = 0
+        self.catalogue = self.counts = None
+        if candidate_sampling == "full":
+            self.catalogue = SparseRows.from_csr(dataset.item_rows).to(device)
+        else:
+            chosen = dataset.positives
+            self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
+
+    def __len__(self):
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self):
+        users = self.dataset.users
+        if self.shuffle:
+            users = self.rng.permutation(users)
+        for start in range(0, len(users), self.batch_size):
+            yield self._batch(users[start : start + self.batch_size])
+        self.epoch += 1
+
+    def _batch(self, users):
+        """Give the ``Batch`` and the ``Targets`` of an array of user positions."""
+        data = self.dataset
+        positives = data.positives[users]
+        impressions = self._impressions(users)
+        candidates, log_q = self._candidates(positives, impressions, len(users))
+        history_items = history = None
+        if data.history is not None:
+            history_items, history = history_bag(
+                data.history[users],
+                data.item_rows,
+                self.catalogue,
+                self.history_dropout,
+                self.rng,
+            )
+        batch = Batch(
+            SparseRows.from_csr(data.user_rows[users]),
+            self.catalogue
+            if candidates is None
+            else SparseRows.from_csr(data.item_rows[candidates]),
+            history_items,
+            history,
+        )
+        return batch, self._targets(users, positives, impressions, candidates, log_q)
+
+    def _impressions(self, users):
+        if self.dataset.impressions is None or self.impression_weight == 0:
+            return None
+        return (
+            self.dataset.impressions[users]
+            if self.epoch >= self.impression_start
+            else None
+        )
+
+    def _candidates(self, positives, impressions, n_users):
+        """Give the candidate items, None for all of them, and their log Q."""
+        if self.candidate_sampling == "full":
+            return None, None
+        sampled = np.unique(positives.indices)
+        log_q = inclusion_log_prob(self.counts[sampled], len(self.dataset), n_users)
+        if impressions is None:
+            return sampled, log_q
+        shown = np.setdiff1d(impressions.indices, sampled)
+        candidates = np.concatenate([sampled, shown])
+        order = np.argsort(candidates)
+        log_q = np.concatenate([log_q, np.full(len(shown), np.inf)])
+        return candidates[order], log_q[order]
+
+    def _targets(self, users, positives, impressions, candidates, log_q):
+        def pairs(matrix):
+            return _pairs(matrix, candidates)
+
+        known = self.dataset.known
+        shown = None
+        if impressions is not None:
+            shown = pairs(impressions)
+            shown[2] *= self.impression_weight
+        return Targets(
+            torch.as_tensor(positives.indptr, dtype=torch.int64),
+            torch.from_numpy(pairs(positives)[1]),
+            torch.as_tensor(positives.data, dtype=torch.float32),
+            None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
+            None if known is None else _tensors(pairs(known[users])[:2]),
+            None if shown is None else _tensors(shown),
+        )
+
+
+def _pairs(matrix, candidates):
+    """Give row, candidate column and value of the entries that are candidates."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    columns = matrix.indices.astype(np.int64)
+    values = matrix.data.astype(np.float32)
+    if candidates is None:
+        return [rows, columns, values]
+    places = np.searchsorted(candidates, columns).clip(max=len(candidates) - 1)
+    kept = candidates[places] == columns
+    return [rows[kept], places[kept], values[kept]]
+
+
+def _tensors(arrays):
+    return tuple(map(torch.from_numpy, arrays))
+
+
+def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
+    """Give the rows of the distinct past items and each user's weights over them.
+
+    Parameters
+    ----------
+    history : CSR matrix of shape (b, n_items)
+        Nonzero: a past item of the user.
+    item_rows : CSR matrix of shape (n_items, q)
+        Feature rows of the items.
+    catalogue : SparseRows of shape (n_items, q) or None, default=None
+        The rows of all items, if they are at hand: then these are used.
+    dropout : float, default=0.0
+        Mean share of past items to leave out. Each user's own share is drawn uniformly
+        from the widest interval around it that stays within [0, 1], so that the tower
+        learns from long and from short histories.
+    rng : numpy.random.Generator or None, default=None
+        Draws what to leave out.
+
+    Returns
+    -------
+    rows : SparseRows of shape (m, q)
+        The distinct items' rows, or ``catalogue``.
+    bag : SparseRows of shape (b, m)
+        Weight 1 / n of each of the user's n kept items.
+    """
+    items = history.indices
+    users = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+    if dropout > 0:
+        shares = dropout + min(dropout, 1 - dropout) * rng.uniform(
+            -1, 1, history.shape[0]
+        )
+        kept = rng.random(len(items)) >= shares[users]
+        items, users = items[kept], users[kept]
+    if catalogue is None:
+        distinct, places = np.unique(items, return_inverse=True)
+        rows = SparseRows.from_csr(item_rows[distinct])
+    else:
+        rows, places = catalogue, items
+    sizes = np.bincount(users, minlength=history.shape[0])
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    weights = (1.0 / np.maximum(sizes, 1))[users]
+    return rows, SparseRows(
+        torch.as_tensor(places, dtype=torch.int64),
+        torch.as_tensor(offsets, dtype=torch.int64),
+        torch.as_tensor(weights, dtype=torch.float32),
+        len(rows),
+    )
+
+
+def inclusion_log_prob(counts, n_users, batch_size):
+    r"""Log-probability that an item is among the positives of a random batch of users.
+
+    Parameters
+    ----------
+    counts : int array of shape (m,)
+        Number of users who chose the item, from 1 to ``n_users``.
+    n_users : int
+        Number of users in all.
+    batch_size : int
+        Number of users drawn without replacement.
+
+    Returns
+    -------
+    ndarray of shape (m,)
+        :math:`\log\left(1 - \binom{n - c}{b} / \binom{n}{b}\right)` for n users,
+        count c and batch size b: the *inclusion* probability, since each item is one
+        column however often it occurs in the batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.sampling import inclusion_log_prob
+    >>> np.exp(inclusion_log_prob(np.array([1, 2, 4]), 4, 2)).round(4)
+    array([0.5   , 0.8333, 1.    ])
+    """
+    left_out = n_users - np.asarray(counts, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_missing = (
+            gammaln(left_out + 1)
+            - gammaln(left_out - batch_size + 1)
+            - gammaln(n_users + 1)
+            + gammaln(n_users - batch_size + 1)
+        )
+    log_missing = np.where(left_out < batch_size, -np.inf, log_missing)
+    return np.log(-np.expm1(np.minimum(log_missing, -1e-12)))

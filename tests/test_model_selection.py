@@ -1,0 +1,328 @@
+import pickle
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV, cross_validate
+
+from sktwotower.model_selection import LastNSplit, TimeSplit
+
+
+def as_lists(splitter, X):
+    return [(a.tolist(), b.tolist()) for a, b in splitter.split(X)]
+
+
+@st.composite
+def tables(draw):
+    n_rows = draw(st.integers(2, 40))
+    whole = {
+        "user": draw(hnp.arrays(np.int64, n_rows, elements=st.integers(0, 5))),
+        "item": draw(hnp.arrays(np.int64, n_rows, elements=st.integers(0, 5))),
+        "time": draw(hnp.arrays(np.int64, n_rows, elements=st.integers(0, 15))),
+    }
+    return pd.DataFrame(whole)
+
+
+def folds_or_none(splitter, X):
+    try:
+        return list(splitter.split(X))
+    except ValueError as error:
+        assert "leaves" in str(error)  # a side is empty
+        return []
+
+
+def naive_last_n(X, n, n_splits):
+    """Each user's rows as a Python list, cut from the end."""
+    folds = []
+    for fold in range(n_splits):
+        train, test = [], []
+        for _, rows in X.groupby("user"):
+            rows = rows.sort_values("time", kind="stable").index.tolist()
+            size = n if isinstance(n, int) else int(len(rows) * n + 1e-9)
+            end = len(rows) - fold * size
+            if size == 0 or end - size < 1:
+                train += rows
+            else:
+                train += rows[: end - size]
+                test += rows[end - size : end]
+        folds.append((sorted(train), sorted(test)))
+    return folds
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.sampled_from([1, 2, 0.2, 0.5]), st.integers(1, 3))
+def test_last_n_is_the_naive_cut_of_each_user(X, n, n_splits):
+    folds = folds_or_none(LastNSplit(n, n_splits=n_splits, time="time"), X)
+    expected = naive_last_n(X, n, n_splits)
+    assert [(a.tolist(), b.tolist()) for a, b in folds] in ([], expected)
+    if not folds:
+        assert any(not test for _, test in expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.sampled_from([1, 2, 0.4]), st.integers(1, 3))
+def test_last_n_never_tests_before_a_users_training(X, n, n_splits):
+    tested = []
+    for train, test in folds_or_none(LastNSplit(n, n_splits=n_splits, time="time"), X):
+        assert not np.intersect1d(train, test).size
+        latest = X.iloc[train].groupby("user")["time"].max()
+        first = X.iloc[test].groupby("user")["time"].min()
+        assert (latest[first.index] <= first).all()
+        tested.append(test)
+    assert len(np.unique(np.concatenate([*tested, []]))) == sum(map(len, tested))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    tables(),
+    st.sampled_from([1, 3, 0.25]),
+    st.integers(1, 3),
+    st.sampled_from([0, 1, 2.5]),
+    st.sampled_from([None, 4, 0.5]),
+)
+def test_time_split_trains_strictly_before_it_tests(X, size, n_splits, gap, most):
+    splitter = TimeSplit(
+        size, n_splits=n_splits, time="time", gap=gap, max_train_size=most
+    )
+    times, previous = X["time"].to_numpy(), -1
+    folds = folds_or_none(splitter, X)
+    for train, test in folds:
+        assert times[train].max() < times[test].min() - gap
+        assert times[test].min() > previous
+        previous = times[test].max()
+        if most is not None:
+            assert len(train) <= (most if most > 1 else np.ceil(most * len(X)))
+    if folds:
+        assert previous == times.max()
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(), st.permutations(range(8)))
+def test_time_split_does_not_depend_on_row_order(X, order):
+    X = X.head(8)
+    order = [row for row in order if row < len(X)]
+    splitter = TimeSplit(2, time="time", max_train_size=3)
+    plain = folds_or_none(splitter, X)
+    mixed = folds_or_none(splitter, X.iloc[order])
+    for (train, test), (mixed_train, mixed_test) in zip(plain, mixed, strict=True):
+        assert set(train) == set(np.array(order)[mixed_train])
+        assert set(test) == set(np.array(order)[mixed_test])
+
+
+X_HAND = pd.DataFrame(
+    {
+        "user": list("aababbac"),
+        "item": list("vwvxwyzv"),
+        "day": [1, 2, 2, 3, 3, 4, 4, 5],
+    }
+)
+
+
+def test_last_n_by_hand():
+    # a: rows 0 1 3 6, b: rows 2 4 5, c: row 7 alone
+    assert as_lists(LastNSplit(), X_HAND) == [([0, 1, 2, 3, 4, 7], [5, 6])]
+    assert as_lists(LastNSplit(2), X_HAND) == [([0, 1, 2, 7], [3, 4, 5, 6])]
+    assert as_lists(LastNSplit(0.5), X_HAND) == [([0, 1, 2, 4, 7], [3, 5, 6])]
+    assert as_lists(LastNSplit(n_splits=3), X_HAND) == [
+        ([0, 1, 2, 3, 4, 7], [5, 6]),
+        ([0, 1, 2, 7], [3, 4]),
+        ([0, 2, 4, 5, 7], [1]),  # b has too few rows now, and keeps them all
+    ]
+
+
+def test_last_n_orders_by_time_and_breaks_ties_by_row():
+    X = pd.DataFrame({"u": [1, 1, 1, 1], "i": [1, 2, 3, 4], "t": [9, 5, 9, 1]})
+    assert as_lists(LastNSplit(time="t"), X) == [([0, 1, 3], [2])]
+    assert as_lists(LastNSplit(3, time="t"), X) == [([3], [0, 1, 2])]
+
+
+def test_last_n_share_is_not_cut_by_binary_rounding():
+    X = pd.DataFrame({"u": np.zeros(100), "i": np.zeros(100)})
+    ((_, test),) = LastNSplit(0.29).split(X)
+    assert len(test) == 29
+
+
+def test_time_split_by_hand():
+    assert as_lists(TimeSplit(2, time="day"), X_HAND) == [([0, 1, 2, 3, 4], [5, 6, 7])]
+    assert as_lists(TimeSplit(3, time="day", gap=1), X_HAND) == [([0, 1, 2], [5, 6, 7])]
+    assert as_lists(TimeSplit(0.25, n_splits=2), X_HAND) == [
+        ([0, 1, 2, 3], [4, 5]),
+        ([0, 1, 2, 3, 4, 5], [6, 7]),
+    ]
+    assert as_lists(TimeSplit(2, n_splits=2, max_train_size=3), X_HAND) == [
+        ([1, 2, 3], [4, 5]),
+        ([3, 4, 5], [6, 7]),
+    ]
+
+
+def test_sliding_window_leaves_out_times_that_do_not_fit_whole():
+    # train days 1 2 2 3 3: the three latest rows would split day 2
+    splitter = TimeSplit(3, time="day", max_train_size=3)
+    assert as_lists(splitter, X_HAND) == [([3, 4], [5, 6, 7])]
+
+
+def test_unseen_users_and_items_are_dropped_from_the_test_side():
+    plain, users, items = (
+        TimeSplit(3, time="day"),
+        TimeSplit(3, time="day", drop_unseen_users=True),
+        TimeSplit(3, time="day", drop_unseen_items=True),
+    )
+    assert as_lists(plain, X_HAND)[0][1] == [5, 6, 7]
+    assert as_lists(users, X_HAND)[0][1] == [5, 6]
+    assert as_lists(items, X_HAND)[0][1] == [7]
+    last = LastNSplit(2, drop_unseen_items=True)
+    assert as_lists(last, X_HAND) == [([0, 1, 2, 7], [4])]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
+def test_dates_of_any_unit_split_as_their_day_number(unit, tz):
+    days = pd.Timestamp("2020-03-27", tz=tz) + pd.to_timedelta(X_HAND["day"], unit="D")
+    X = X_HAND.assign(day=days.dt.as_unit(unit))
+    for splitter in (TimeSplit(2, time="day"), LastNSplit(time="day")):
+        assert as_lists(splitter, X) == as_lists(splitter, X_HAND)
+    gap = TimeSplit(3, time="day", gap=pd.Timedelta("1D"))
+    assert as_lists(gap, X)[0][1] == [5, 6, 7]
+
+
+def test_gap_of_a_timedelta_by_hand():
+    X = X_HAND.assign(day=pd.Timestamp("2020-01-01") + pd.to_timedelta(X_HAND.day, "D"))
+    for gap in (pd.Timedelta("1D"), pd.Timedelta("1D").to_pytimedelta()):
+        assert as_lists(TimeSplit(3, time="day", gap=gap), X) == [
+            ([0, 1, 2], [5, 6, 7])
+        ]
+
+
+def test_far_dates_do_not_overflow():
+    far = np.array(["2000-01-01", "2001-01-01", "9999-12-31"], dtype="datetime64[s]")
+    X = pd.DataFrame({"u": [1, 1, 1], "i": [1, 2, 3], "t": far})
+    splitter = TimeSplit(1, time="t", gap=pd.Timedelta(1, unit="ns"))
+    assert as_lists(splitter, X) == [([0, 1], [2])]
+
+
+def test_small_unsigned_times_do_not_wrap_around():
+    X = X_HAND.assign(day=X_HAND["day"].astype(np.uint8))
+    with pytest.raises(ValueError, match="leaves the train side without rows"):
+        list(TimeSplit(1, time="day", gap=100).split(X))
+
+
+@pytest.mark.parametrize("splitter", [LastNSplit(time="day"), TimeSplit(2, time="day")])
+def test_polars_and_pandas_split_alike(splitter):
+    assert as_lists(splitter, pl.from_pandas(X_HAND)) == as_lists(splitter, X_HAND)
+
+
+def test_arrays_name_their_columns_by_position():
+    array = X_HAND.to_numpy(dtype=object)
+    assert as_lists(LastNSplit(time=2), array) == as_lists(
+        LastNSplit(time="day"), X_HAND
+    )
+    swapped = array[:, [1, 0, 2]]
+    named = TimeSplit(3, time=2, user_id=1, item_id=0, drop_unseen_users=True)
+    assert as_lists(named, swapped)[0][1] == [5, 6]
+
+
+def test_row_index_labels_do_not_matter():
+    labelled = X_HAND.set_index(pd.Index(list("hgfedcba")))
+    assert as_lists(LastNSplit(), labelled) == as_lists(LastNSplit(), X_HAND)
+
+
+class Counter(BaseEstimator):
+    """Scores by the number of rows it was fitted on."""
+
+    def __init__(self, factor=1):
+        self.factor = factor
+
+    def fit(self, X, y=None):
+        self.n_rows_ = len(X)
+        return self
+
+    def score(self, X, y=None):
+        return float(self.factor * self.n_rows_ + len(X) / 100)
+
+
+def test_splitters_work_as_cv():
+    search = GridSearchCV(Counter(), {"factor": [1, 2]}, cv=LastNSplit(n_splits=2))
+    search.fit(X_HAND)
+    assert search.best_params_ == {"factor": 2}
+    assert search.cv_results_["split0_test_score"].tolist() == [6.02, 12.02]
+    assert search.cv_results_["split1_test_score"].tolist() == [4.02, 8.02]
+    scores = cross_validate(Counter(), X_HAND, cv=TimeSplit(2, n_splits=2))
+    assert scores["test_score"].tolist() == [4.02, 6.02]
+
+
+def test_splitters_pickle_and_print_what_was_changed():
+    splitter = pickle.loads(pickle.dumps(TimeSplit(0.1, time="day", gap=2)))
+    assert repr(splitter) == "TimeSplit(test_size=0.1, time='day', gap=2)"
+    assert repr(LastNSplit()) == "LastNSplit()"
+    assert splitter.get_n_splits() == 1
+    assert LastNSplit(n_splits=4).get_n_splits(X_HAND) == 4
+
+
+@pytest.mark.parametrize(
+    ("splitter", "message"),
+    [
+        (LastNSplit(0), "'n' parameter of LastNSplit must be"),
+        (LastNSplit(1.5), "'n' parameter of LastNSplit must be"),
+        (LastNSplit(n_splits=0), "'n_splits' parameter of LastNSplit must be"),
+        (LastNSplit(9), "leaves the test side without rows"),
+        (LastNSplit(time="dya"), "time names 'dya'.*Did you mean 'day'"),
+        (LastNSplit(user_id="usr"), "user_id names 'usr'.*Did you mean 'user'"),
+        (TimeSplit(8), "leaves none of the 8 rows"),
+        (TimeSplit(0.5, n_splits=2), "leaves none of the 8 rows"),
+        (TimeSplit(1.0), "'test_size' parameter of TimeSplit must be"),
+        (TimeSplit(1, time="day", gap=9), "train side without rows"),
+        (TimeSplit(1, time="day", gap=-1), "gap must be a duration >= 0"),
+        (TimeSplit(1, time="day", drop_unseen_users=True), "test side without rows"),
+        (TimeSplit(1, drop_unseen_items=True, item_id="itme"), "Did you mean 'item'"),
+    ],
+)
+def test_bad_splits_say_why(splitter, message):
+    with pytest.raises(ValueError, match=message):
+        list(splitter.split(X_HAND))
+
+
+def test_times_must_be_dates_or_numbers():
+    with pytest.raises(TypeError, match="'item' of X must hold dates or numbers"):
+        list(TimeSplit(time="item").split(X_HAND))
+
+
+def test_rows_of_one_time_leave_nothing_to_train_on():
+    X = X_HAND.assign(day=1)
+    with pytest.raises(ValueError, match="leaves the train side without rows"):
+        list(TimeSplit(time="day").split(X))
+
+
+def test_a_fold_whose_rows_all_have_the_next_folds_time_raises():
+    X = pd.DataFrame({"u": [1, 2, 3], "i": [1, 2, 3], "t": [0, 1, 1]})
+    with pytest.raises(ValueError, match="Fold 0 .* leaves the test side without rows"):
+        list(TimeSplit(1, n_splits=2, time="t").split(X))
+
+
+def test_missing_values_are_counted():
+    gone = X_HAND.assign(day=X_HAND["day"].where(X_HAND["day"] != 2))
+    with pytest.raises(ValueError, match="'day' of X has 2 missing values in 8 rows"):
+        list(TimeSplit(time="day").split(gone))
+    nat = X_HAND.assign(day=pd.to_datetime(["2020-01-01"] * 7 + [None]))
+    with pytest.raises(ValueError, match="'day' of X has 1 missing values in 8 rows"):
+        list(LastNSplit(time="day").split(nat))
+    nobody = X_HAND.assign(user=X_HAND["user"].where(X_HAND["user"] != "c"))
+    with pytest.raises(ValueError, match="user_id column 'user' of X has 1 missing"):
+        list(LastNSplit().split(nobody))
+
+
+def test_gap_must_fit_the_times():
+    with pytest.raises(TypeError, match="gap must be a number"):
+        list(TimeSplit(time="day", gap=pd.Timedelta("1D")).split(X_HAND))
+    dates = X_HAND.assign(day=pd.date_range("2020", periods=8))
+    with pytest.raises(TypeError, match="gap must be a Timedelta"):
+        list(TimeSplit(time="day", gap=1).split(dates))
+
+
+def test_a_list_of_scalars_is_no_table():
+    with pytest.raises(TypeError, match="X must be a DataFrame or an array"):
+        list(LastNSplit().split([1, 2, 3]))
