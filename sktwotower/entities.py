@@ -1,7 +1,7 @@
-"""Entities: a table of events (n_events, n_columns) and a side table enter; one sparse
-feature row per user or item, and positions back to the events (n_events,), leave.
+"""Enters: a table of events (n_events, n_columns) and perhaps a side table.
 
-What batches are drawn from those rows: sampling.py.
+Leaves: one sparse feature row per user or item, and the events' positions (n_events,).
+Next: sampling.py.
 """
 
 import warnings

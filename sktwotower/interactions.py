@@ -1,7 +1,7 @@
-"""Events: an interaction table X (n_events, n_columns), y and weights enter; checked
-ids, features, rewards (n_events,) and user-item matrices leave.
+"""Enters: an interaction table X (n_events, n_columns), y and sample_weight.
 
-What makes one row per user and item of them: entities.py.
+Leaves: checked ids, rewards (n_events,) and user-item matrices.
+Next: entities.py, which makes one row per user and item of them.
 """
 
 import warnings
@@ -218,7 +218,7 @@ def _check_types(values, name):
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise TypeError(
             f"{name} mixes ids of different types ({found}), which cannot be told "
-            f"apart or sorted. Convert them to one type, such as X[{name!r}].astype(str)."
+            "apart or sorted. Convert them to one type, for example with astype(str)."
         )
 
 

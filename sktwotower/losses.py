@@ -1,6 +1,7 @@
-"""The loss: user vectors (b, d) and candidate item vectors (c, d) enter, one number
-leaves, with its exact gradient and without ever holding the (b, c) scores at once.
-What calls it, batch by batch: net.py.
+"""Enters: user vectors (b, d), candidate item vectors (c, d) and their targets.
+
+Leaves: one number with its exact gradient, without ever holding all (b, c) scores.
+Next: net.py, which calls it batch by batch.
 """
 
 import torch
@@ -84,7 +85,8 @@ class SampledSoftmaxLoss(nn.Module):
     where P_u are the user's positives with rewards w and N_u the candidates that are
     no positives of the user: neither a target nor another positive, and nothing given
     to the tower as history, ever counts as a negative (accidental hits). An
-    impression j with weight m adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
+    impression j with weight m adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the
+    sum.
 
     The gradient is computed together with the value, tile by tile of users, in three
     matrix products: memory is O(tile + (b + c) d).

@@ -1,14 +1,14 @@
-"""Retrieval: user vectors (n, d) and item vectors (n_items, d) enter; the positions and
-scores of the best items, (n, k), leave.
+"""Enters: user vectors (n, d) and item vectors (n_items, d).
 
-How good they are: metrics.py.
+Leaves: positions and scores of the best items, both (n, k).
+Next: metrics.py.
 """
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
-__all__ = ["ExactNeighbors", "retrieve", "top_k"]
+__all__ = ["ExactNeighbors", "build_index", "check_index", "retrieve", "top_k"]
 
 # Scores, or gathered vector entries, held at once.
 BLOCK_SIZE = 1 << 23
@@ -30,7 +30,8 @@ class ExactNeighbors(BaseEstimator):
     >>> import numpy as np
     >>> from sktwotower.neighbors import ExactNeighbors
     >>> index = ExactNeighbors(n_neighbors=1).fit(np.eye(3))
-    >>> index.kneighbors([[0.6, 0.8, 0.0]])
+    >>> distances, positions = index.kneighbors([[0.6, 0.8, 0.0]])
+    >>> distances.round(3), positions
     (array([[0.2]]), array([[1]]))
     """
 
@@ -49,6 +50,28 @@ class ExactNeighbors(BaseEstimator):
         k = min(k, len(self.vectors_))
         scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)
         return (1 - scores, indices) if return_distance else indices
+
+
+def check_index(neighbors):
+    """Check a ``neighbors`` parameter; raises ``ValueError`` or ``TypeError``."""
+    if isinstance(neighbors, str):
+        if neighbors not in ("auto", "exact"):
+            raise ValueError(
+                "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', "
+                f"'exact' or an estimator with fit and kneighbors. Got {neighbors!r} "
+                "instead."
+            )
+    elif not all(hasattr(neighbors, method) for method in ("fit", "kneighbors")):
+        raise TypeError(
+            "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact' "
+            f"or an estimator with fit and kneighbors. Got {neighbors!r} instead."
+        )
+
+
+def build_index(neighbors, params, vectors):
+    """Give the index that ``neighbors`` asks for, fitted on vectors (n_items, d)."""
+    index = ExactNeighbors() if isinstance(neighbors, str) else clone(neighbors)
+    return index.set_params(**(params or {})).fit(vectors)
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):

@@ -1,11 +1,13 @@
-"""The skorch net: feature rows and positives enter, trained towers leave.
+"""Enters: feature rows and positives, as a ``TrainingSet``.
 
-It drives sampling.py, towers.py and losses.py. Where the item vectors go then:
-neighbors.py.
+Leaves: trained towers in a skorch net, and vectors (n, d) of any rows.
+Next: neighbors.py.
 """
 
 import copy
 import math
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,6 +32,16 @@ class TwoTowerNet(NeuralNet):
     towers, and the loss sees both vectors. Everything else (callbacks, history,
     optimisers, ``save_params``) is skorch's.
     """
+
+    interrupted_ = False
+
+    def run_single_epoch(self, iterator, *args, **kwargs):
+        """Run an epoch; remember it if the user interrupts, which skorch swallows."""
+        try:
+            super().run_single_epoch(iterator, *args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
 
     def infer(self, x, **fit_params):
         """Give user vectors (b, d) and candidate item vectors (c, d) of a ``Batch``."""
@@ -154,24 +166,37 @@ def _output_width(tower, name, n_features):
     return vectors.shape[1]
 
 
-def train(
-    estimator, module, training, sampling, validation=None, evaluate=None, seed=0
-):
-    """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
-
-    ``validation`` (a ``TrainingSet``) gives a validation loss, and
-    ``evaluate(module)`` a validation recall, at the end of each epoch. Random numbers
-    of torch are drawn from ``seed``; the caller's generator is left as it was.
-    """
-    device = estimator.device
-    net = TwoTowerNet(**_net_params(estimator, module, sampling, validation, seed))
-    net.set_params(callbacks=_callbacks(estimator, evaluate, net, len(training)))
+@contextmanager
+def seeded(seed, device="cpu"):
+    """Draw torch's random numbers from ``seed``; its generators are put back."""
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        net.fit(training, y=None)
+        yield
+
+
+def train(estimator, module, sampling, training, validation, evaluate, seed):
+    """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
+
+    ``validation`` (a ``TrainingSet`` or None) gives a validation loss, and
+    ``evaluate(module)`` (or None) a validation recall, at the end of each epoch.
+    """
+    net = TwoTowerNet(**_net_params(estimator, module, sampling, validation, seed))
+    net.set_params(callbacks=_callbacks(estimator, evaluate, net, len(training)))
+    net.fit(training, y=None)
+    _warn_if_interrupted(net)
     _trim(net)
     return net
+
+
+def _warn_if_interrupted(net):
+    if net.interrupted_:
+        warnings.warn(
+            f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
+            "model keeps what it has learnt until then.",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def _net_params(estimator, module, sampling, validation, seed):

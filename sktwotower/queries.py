@@ -1,7 +1,7 @@
-"""Queries: what a caller may hand to a fitted estimator (ids, tables, histories,
-candidates) enters; positions, feature rows and matrices of past items leave.
+"""Enters: what a caller may hand over (ids, tables, histories, candidates).
 
-Who searches with them: neighbors.py.
+Leaves: positions, feature rows and matrices of past items (n, n_items).
+Next: neighbors.py, block by block.
 """
 
 from collections.abc import Mapping
@@ -181,8 +181,8 @@ def candidate_positions(candidates, items):
     if len(unknown):
         raise ValueError(
             f"{len(unknown)} of {len(values)} candidates are not in the catalogue of "
-            f"{len(items.ids)} items: {some(unknown)}. Leave them out, or fit with them "
-            "in the items table."
+            f"{len(items.ids)} items: {some(unknown)}. Leave them out, or fit with "
+            "them in the items table."
         )
     return np.unique(codes)
 
@@ -224,7 +224,7 @@ def without(matrix, other):
 
 @contextmanager
 def threads(n_jobs):
-    """Run torch on ``n_jobs`` threads; the number before is put back. None: as it is."""
+    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is."""
     if n_jobs is None:
         yield
         return

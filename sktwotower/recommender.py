@@ -1,42 +1,203 @@
-"""The estimator: an interaction table X (n_events, n_columns) enters; ranked items per
-user leave. It calls, in the order of the data: interactions.py, entities.py, net.py,
-neighbors.py, metrics.py.
+"""Enters: an interaction table X (n_events, n_columns).
+
+Leaves: a fitted estimator, and vectors of users and items (n, d).
+Next: retrieval.py, which answers what is asked of it.
 """
 
 import copy
 from numbers import Integral, Real
 
-import numpy as np
-from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     clone,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from sktwotower import net
-from sktwotower.entities import Entities
-from sktwotower.interactions import Columns, event_table, outcomes, pair_matrix
-from sktwotower.neighbors import ExactNeighbors
-from sktwotower.queries import Query, read_query, threads
+from sktwotower.neighbors import build_index
+from sktwotower.net import epochs
+from sktwotower.queries import threads
 from sktwotower.retrieval import RetrievalMixin
-from sktwotower.sampling import TrainingSet
-from sktwotower.validation import ValidationRecall, hold_out
+from sktwotower.training import learn
 
 __all__ = ["TwoTowerRecommender"]
-
-# Up to this many items every item is a candidate for every user.
-FULL_SOFTMAX_ITEMS = 20_000
 
 
 class TwoTowerRecommender(
     RetrievalMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Two-tower retrieval model."""
+    r"""Recommend items by the dot product of a user vector and an item vector.
+
+    One network, the user tower, turns what is known of a user (id, attributes, past
+    items) into a vector; a second, the item tower, does the same for an item. Training
+    pulls pairs that occurred together and pushes the others apart; retrieval finds the
+    items whose vectors are nearest to a user's.
+
+    Parameters
+    ----------
+    user_id, item_id : str or int, default=None
+        Columns of X that name the user and the item (or their positions). None: the
+        first and the second column.
+    user_features, item_features : str, list, slice, mask or callable, default=None
+        Further columns of X that describe the user or the item, selected as in
+        `sklearn.compose.ColumnTransformer`. Where rows disagree the last one wins,
+        with a warning. Columns that nothing names are ignored. None: no columns.
+    users, items : dataframe, default=None
+        Side tables with one row per user or item: the id column, then features. Ids
+        that no event mentions belong to the catalogue too. The tables are kept by
+        reference: `clone` and a search share them.
+    user_transformer, item_transformer : transformer, default=None
+        Scikit-learn transformers that turn a table of users or items (the id column
+        first, then the features) into numbers. None: ``TowerVectorizer()``.
+    history : {"pooled"} or None, default="pooled"
+        How the user tower sees the items that a user chose. "pooled": the mean of
+        learnt vectors of these items joins the first layer. None: not at all.
+    user_tower, item_tower : torch.nn.Module or callable, default=None
+        Modules in place of the default towers. They map a sparse COO tensor (n, p) to
+        (n, d); a first layer `torch.nn.LazyLinear` or `torch.nn.Linear` takes such a
+        tensor as it is. A callable is called with p and gives the module. A module is
+        copied, never changed. With ``history``, the pooled history is added to what a
+        user tower of your own gives. None: sparse linear layer, then
+        ``hidden_layer_sizes``.
+    embedding_dim : int, default=256
+        Number of entries d of the vectors, >= 1.
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of hidden layers (ReLU) in both default towers. ``()``: linear towers.
+    dropout : float, default=0.5
+        Share in [0, 1) of a user's past items hidden from the tower in training, on
+        average (the share differs from user to user), and of hidden units left out. A
+        target cannot be copied from the history then.
+    temperature : float, default=0.15
+        Divides the scores in the training loss, > 0. Lower values stress the hardest
+        negatives: the sparser the data, the lower the best value.
+    normalize : bool, default=True
+        Scale all vectors to unit length, so that scores are cosines.
+    candidate_sampling : {"auto", "full", "in_batch"}, default="auto"
+        Which items a user's positives compete with: every item ("full"), or the other
+        positives of the batch, corrected for the probability with which they are
+        there ("in_batch"). "auto": "full" up to 20,000 items.
+    impression_weight : float, default=1.0
+        Weight, >= 0, of an item shown and not chosen (``y == 0``) in its user's
+        denominator, beside its weight as a candidate.
+    impression_start : float, default=0.5
+        Share of training, in [0, 1], before impressions join: they help only once
+        candidate sampling has brought recall up.
+    max_epochs : int, default=30
+        Number of passes over the users, >= 1.
+    batch_size : int, default=128
+        Number of users in a batch, >= 1; a user brings all positives along.
+    lr : float, default=0.005
+        Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
+        takes the place of the one cycle.
+    weight_decay : float, default=0.01
+        Weight decay of the optimizer, >= 0.
+    optimizer : str or torch.optim.Optimizer class, default="adamw"
+        A class of `torch.optim`, or its name in lower case.
+    early_stopping : bool, default=False
+        Hold out a part of the events, stop when the recall on it (whole catalogue,
+        ``n_neighbors``) rises no more, and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of each user's positives held out, in (0, 1). Used with
+        ``early_stopping``, or if one of ``callbacks`` monitors ``valid_loss`` or
+        ``valid_recall``.
+    n_iter_no_change : int, default=5
+        Number of epochs without a better recall before stopping, >= 1.
+    neighbors : {"auto", "exact"} or estimator, default="auto"
+        What finds the nearest items: exact search ("auto", "exact"), or an estimator
+        with ``fit(vectors)`` and ``kneighbors(vectors, n_neighbors=...,
+        return_distance=False)``, such as `sklearn.neighbors.NearestNeighbors`. It is
+        cloned; what it finds is scored again exactly.
+    n_neighbors : int, default=10
+        Number of items that retrieval gives, and at which `score` counts, >= 1.
+    exclude_seen : bool, default=True
+        Never recommend items that the user chose in fit.
+    callbacks : list, default=None
+        skorch callbacks, or (name, callback) pairs: `EarlyStopping`, `Checkpoint`,
+        `LRScheduler` and so on. History columns are ``train_loss`` and, with
+        validation, ``valid_loss`` and ``valid_recall``. None: none.
+    net_params : dict, default=None
+        Any further arguments of `skorch.NeuralNet`, such as
+        ``{"optimizer__betas": (0.9, 0.98)}``. None: none.
+    neighbors_params : dict, default=None
+        Parameters to set on the neighbour index. None: none.
+    device : str, default="cpu"
+        Device of torch, such as "cuda".
+    n_jobs : int, default=None
+        Number of torch's threads during a call; -1: all processors. None: as torch is
+        set.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, order and dropout. The same seed, data and number of threads
+        give the same result.
+    warm_start : bool, default=False
+        Start from the weights of the last fit; users, items and features must agree.
+    verbose : int, default=0
+        1: progress bars for training and for long retrieval. 2: a line per epoch too.
+
+    Attributes
+    ----------
+    user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
+        Known ids: sorted, or in the order of the side table.
+    item_embeddings_ : ndarray of shape (n_items, d), float32
+        The catalogue's vectors.
+    user_transformer_, item_transformer_ : transformer
+        The fitted transformers.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` holds both towers, ``net_.history`` the
+        figures of skorch.
+    history_ : list of dict
+        Per epoch: ``epoch``, ``train_loss``, ``dur`` (seconds) and, with validation,
+        ``valid_loss`` and ``valid_recall``.
+    candidate_sampling_ : str
+        The way of sampling that was used.
+    neighbors_ : estimator
+        The fitted neighbour index.
+    n_features_in_ : int
+        Number of columns of X in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if they are all strings.
+
+    See Also
+    --------
+    sktwotower.TowerVectorizer : The default transformer of both tables.
+    sktwotower.metrics.retrieval_report : Quality beside the popularity baseline.
+
+    Notes
+    -----
+    With unit vectors u and v_i the score is :math:`s(u, i) = \langle u, v_i \rangle`.
+    Training minimises, over all users u and their positives i with reward w,
+
+    .. math::
+        \sum_{u, i} w_{ui} \left[ \log \left( e^{z_{ui}} + \sum_{j \in N_u} e^{z_{uj}}
+        \right) - z_{ui} \right], \quad z_{uj} = s(u, j) / T - \log Q(j)
+
+    with temperature T, Q(j) the probability with which item j is among the candidates
+    (1 for "full") and N_u the candidates that the user has not chosen. Retrieval uses
+    s. An unknown user without features and history gets the tower's answer to an empty
+    row. Memory is O(nonzeros + (n_users + n_items) d) beside one block of scores.
+
+    References
+    ----------
+    Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations, RecSys 2019.
+
+    Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018, for
+    the denoised history and the multinomial likelihood by user.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower import TwoTowerRecommender
+    >>> X = pd.DataFrame({
+    ...     "reader": ["ann", "ann", "bob", "bob", "cid", "cid", "dan", "dan"],
+    ...     "book": ["emma", "persuasion", "emma", "persuasion",
+    ...              "dune", "solaris", "dune", "ubik"],
+    ... })
+    >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0).fit(X)
+    >>> model.recommend(["cid"], n_neighbors=1)[["reader", "book", "rank"]]
+      reader  book  rank
+    0    cid  ubik     1
+    """
 
     _parameter_constraints: dict = {
         "user_id": "no_validation",
@@ -201,249 +362,19 @@ class TwoTowerRecommender(
 
     def _fit(self, X, y, sample_weight):
         self._validate_params()
-        self._check_values()
-        frame = event_table(self, X, reset=True)
-        rewards, weights = outcomes(y, sample_weight, len(frame))
-        kept = weights > 0
-        frame, rewards, weights = frame[kept], rewards[kept], weights[kept]
-        columns = Columns(frame, self)
-        users = Entities(
-            "user",
-            columns.user,
-            columns.labels[0],
-            columns.user_features,
-            self.users,
-            self.user_transformer,
-        )
-        items = Entities(
-            "item",
-            columns.item,
-            columns.labels[1],
-            columns.item_features,
-            self.items,
-            self.item_transformer,
-        )
-        user_codes, item_codes = users.fit(frame), items.fit(frame)
-        shape = (len(users.ids), len(items.ids))
-        self._check_catalogue(shape, len(frame))
-
-        def matrix(chosen, values):
-            return pair_matrix(
-                user_codes[chosen], item_codes[chosen], values[chosen], shape
-            )
-
-        positives = matrix(rewards > 0, rewards * weights)
-        impressions = matrix(rewards == 0, weights)
-        self._train(users, items, positives, impressions)
-
-    def _check_values(self):
-        """Check what a table of types and ranges cannot say."""
-        sizes = self.hidden_layer_sizes
-        if not all(isinstance(s, Integral) and s >= 1 for s in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
-            )
-        net.optimizer_class(self.optimizer)
-        if isinstance(self.neighbors, str):
-            if self.neighbors not in ("auto", "exact"):
-                raise ValueError(
-                    "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', "
-                    "'exact' or an estimator with fit and kneighbors. "
-                    f"Got {self.neighbors!r} instead."
-                )
-        elif not all(hasattr(self.neighbors, m) for m in ("fit", "kneighbors")):
-            raise TypeError(
-                "neighbors must be 'auto', 'exact' or an estimator with fit and "
-                f"kneighbors. Got {self.neighbors!r}."
-            )
-
-    @staticmethod
-    def _check_catalogue(shape, n_events):
-        if shape[1] < 2:
-            raise ValueError(
-                f"X holds one item only (n_samples={n_events}, in {shape[0]} users), so "
-                "there is nothing to choose between: at least 2 items are required. "
-                "Give the whole catalogue as items=."
-            )
-
-    def _train(self, users, items, positives, impressions):
-        rng = check_random_state(self.random_state)
-        seed = rng.randint(np.iinfo(np.int32).max)
-        sampling = self.candidate_sampling
-        if sampling == "auto":
-            sampling = (
-                "full" if positives.shape[1] <= FULL_SOFTMAX_ITEMS else "in_batch"
-            )
-        module = self._build(users, items)
-        data = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
-        fitted, validation, evaluate = positives, None, None
-        if self.early_stopping or net.monitors_validation(self.callbacks):
-            fitted, held_out = hold_out(positives, self.validation_fraction, rng)
-            known = fitted if self.history is not None else None
-            validation = TrainingSet(
-                **data, positives=held_out, history=known, known=fitted
-            )
-            evaluate = ValidationRecall(self, users, items, fitted, held_out, rng)
-        training = TrainingSet(
-            **data,
-            positives=fitted,
-            history=fitted if self.history is not None else None,
-            impressions=impressions if impressions.nnz else None,
-        )
-        self.net_ = net.train(
-            self, module, training, sampling, validation, evaluate, seed
-        )
-        self.history_ = net.epochs(self.net_)
-        self.candidate_sampling_ = sampling
-        self._finish(users, items, positives)
-
-    def _build(self, users, items):
-        module = net.build_module(self, users.rows.shape[1], items.rows.shape[1])
-        if self.warm_start and hasattr(self, "net_"):
-            state = self.net_.module_.state_dict()
-            shapes = {name: value.shape for name, value in state.items()}
-            if shapes != {n: v.shape for n, v in module.state_dict().items()}:
-                raise ValueError(
-                    "warm_start=True needs the users, items, features and tower sizes "
-                    "of the fit before. Fit with warm_start=False to start anew."
-                )
-            module.load_state_dict(state)
-        return module
-
-    def _finish(self, users, items, positives):
-        """Set the fitted attributes, once everything that can fail has passed."""
-        self._users, self._items = users, items
+        learnt = learn(self, X, y, sample_weight)
+        users, items = learnt.users, learnt.items
+        self._users, self._items, self._seen = users, items, learnt.seen
         self.user_ids_, self.item_ids_ = users.ids.to_numpy(), items.ids.to_numpy()
         self.user_transformer_ = users.transformer
         self.item_transformer_ = items.transformer
-        seen = positives.copy()
-        seen.data[:] = 1
-        empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)
-        # The last row stands for unknown users, as in the rows of Entities.
-        self._seen = sparse.vstack([seen, empty], format="csr")
-        self.item_embeddings_ = net.embed_items(
-            self.net_.module_, items.rows[:-1], self.device
+        self.net_ = learnt.net
+        self.history_ = epochs(learnt.net)
+        self.candidate_sampling_ = learnt.candidate_sampling
+        self.item_embeddings_ = learnt.item_embeddings
+        self.neighbors_ = build_index(
+            self.neighbors, self.neighbors_params, self.item_embeddings_
         )
-        finite = np.isfinite(self.item_embeddings_).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"The vector of item {self.item_ids_[~finite][0]!r} is not finite "
-                f"({int((~finite).sum())} in all). Lower lr, or scale the features."
-            )
-        self.neighbors_ = self._build_index()
-
-    def _build_index(self):
-        params = self.neighbors_params or {}
-        if isinstance(self.neighbors, str):
-            return ExactNeighbors(**params).fit(self.item_embeddings_)
-        return clone(self.neighbors).set_params(**params).fit(self.item_embeddings_)
-
-    def transform(self, X):
-        """Give the user vector of each event.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
-
-        Returns
-        -------
-        ndarray of shape (n_events, d), float32
-            User vectors, of unit length where ``normalize``. The user's history is
-            what fit has seen.
-        """
-        return self._event_vectors(X)[0]
-
-    def predict(self, X):
-        """Score each event's own pair of user and item.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
-
-        Returns
-        -------
-        ndarray of shape (n_events,), float32
-            Dot product of the user's and the item's vector: a cosine in [-1, 1] where
-            ``normalize``. Higher is a better match.
-        """
-        users, frame = self._event_vectors(X)
-        query = Query(*self._items.describe(frame, "X"))
-        items = self._embed_item_query(query)
-        return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
-
-    def _event_vectors(self, X):
-        check_is_fitted(self)
-        frame = event_table(self, X, reset=False)
-        query = Query(*self._users.describe(frame, "X"))
-        if self._users.features:
-            return self._embed_user_query(query), frame
-        first, inverse = np.unique(query.codes, return_index=True, return_inverse=True)[
-            1:
-        ]
-        distinct = Query(query.ids[first], query.codes[first], query.rows[first])
-        return self._embed_user_query(distinct)[inverse], frame
-
-    def embed_users(self, users, history=None):
-        """Give user vectors.
-
-        Parameters
-        ----------
-        users : list, array, Series or dataframe of n users
-            Ids, or a table with the id column and, optionally, all feature columns.
-            Unknown users are no error: they are known by what is given of them.
-        history : dataframe, dict, list or None, default=None
-            Events that fit has not seen, see `recommend`.
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-        """
-        check_is_fitted(self)
-        query = self._read_users(users)
-        return self._embed_user_query(query, self._added(history, query))
-
-    def embed_items(self, items):
-        """Give item vectors.
-
-        Parameters
-        ----------
-        items : list, array, Series or dataframe of n items
-            Ids, or a table with the id column and, optionally, all feature columns.
-            An item unknown to fit is known by its features.
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-        """
-        check_is_fitted(self)
-        return self._embed_item_query(
-            read_query(self._items, items, "items", self.n_features_in_)
-        )
-
-    def _read_users(self, users, name="users"):
-        return read_query(self._users, users, name, self.n_features_in_)
-
-    def _added(self, history, query):
-        if history is None:
-            return None
-        return history_matrix(history, query, self._users, self._items)
-
-    def _embed_user_query(self, query, added=None):
-        past = None
-        if self.history is not None:
-            past = self._seen[query.codes]
-            if added is not None:
-                past = (past + added).sign()
-        with threads(self.n_jobs):
-            return net.embed_users(
-                self.net_.module_, query.rows, past, self._items.rows[:-1], self.device
-            )
-
-    def _embed_item_query(self, query):
-        with threads(self.n_jobs):
-            return net.embed_items(self.net_.module_, query.rows, self.device)
 
     @property
     def _n_features_out(self):

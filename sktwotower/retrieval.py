@@ -1,7 +1,7 @@
-"""Retrieval and evaluation of a fitted estimator: users or held-out events enter;
-ranked items and scores leave.
+"""Enters: users, or held-out events, and a fitted estimator.
 
-The search itself: neighbors.py. What figures are made of it: metrics.py.
+Leaves: ranked items with their scores, (n, k), or a tidy table.
+Next: metrics.py.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.interactions import event_table, outcomes, pair_matrix, some
-from sktwotower.metrics import recall_at_k
+from sktwotower.net import embed_items, embed_users
 from sktwotower.queries import (
     Query,
     candidate_positions,
@@ -31,9 +31,116 @@ class RetrievalMixin:
     """Everything that is asked of an estimator once its vectors are learnt.
 
     The estimator has ``_users`` and ``_items`` (fitted ``Entities``), ``_seen`` (CSR of
-    shape (n_users + 1, n_items), the last row empty), ``item_embeddings_``,
-    ``neighbors_`` and the methods ``_embed_user_query`` and ``_embed_item_query``.
+    shape (n_users + 1, n_items), the last row empty), ``net_``, ``item_embeddings_``,
+    ``neighbors_`` and ``n_features_in_``.
     """
+
+    def transform(self, X):
+        """Give the user vector of each event.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_events, d), float32
+            User vectors, of unit length where ``normalize``. The user's history is
+            what fit has seen.
+        """
+        return self._event_vectors(X)[0]
+
+    def predict(self, X):
+        """Score each event's own pair of user and item.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_events,), float32
+            Dot product of the user's and the item's vector: a cosine in [-1, 1] where
+            ``normalize``. Higher is a better match.
+        """
+        users, frame = self._event_vectors(X)
+        query = Query(*self._items.describe(frame, "X"))
+        items = self._embed_item_query(query)
+        return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
+
+    def _event_vectors(self, X):
+        check_is_fitted(self)
+        frame = event_table(self, X, reset=False)
+        query = Query(*self._users.describe(frame, "X"))
+        if self._users.features:
+            return self._embed_user_query(query), frame
+        first, inverse = np.unique(query.codes, return_index=True, return_inverse=True)[
+            1:
+        ]
+        distinct = Query(query.ids[first], query.codes[first], query.rows[first])
+        return self._embed_user_query(distinct)[inverse], frame
+
+    def embed_users(self, users, history=None):
+        """Give user vectors.
+
+        Parameters
+        ----------
+        users : list, array, Series or dataframe of n users
+            Ids, or a table with the id column and, optionally, all feature columns.
+            Unknown users are no error: they are known by what is given of them.
+        history : dataframe, dict, list or None, default=None
+            Events that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+        """
+        check_is_fitted(self)
+        query = self._read_users(users)
+        return self._embed_user_query(query, self._added(history, query))
+
+    def embed_items(self, items):
+        """Give item vectors.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids, or a table with the id column and, optionally, all feature columns.
+            An item unknown to fit is known by its features.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+        """
+        check_is_fitted(self)
+        return self._embed_item_query(
+            read_query(self._items, items, "items", self.n_features_in_)
+        )
+
+    def _read_users(self, users, name="users"):
+        return read_query(self._users, users, name, self.n_features_in_)
+
+    def _added(self, history, query):
+        if history is None:
+            return None
+        return history_matrix(history, query, self._users, self._items)
+
+    def _embed_user_query(self, query, added=None):
+        past = None
+        if self.history is not None:
+            past = self._seen[query.codes]
+            if added is not None:
+                past = (past + added).sign()
+        with threads(self.n_jobs):
+            return embed_users(
+                self.net_.module_, query.rows, past, self._items.rows[:-1], self.device
+            )
+
+    def _embed_item_query(self, query):
+        with threads(self.n_jobs):
+            return embed_items(self.net_.module_, query.rows, self.device)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the items nearest to users.

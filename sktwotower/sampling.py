@@ -1,7 +1,7 @@
-"""Batches: feature rows and a user-item matrix of positives enter; batches of users
-with all their positives and the candidate items leave, with log-probabilities.
+"""Enters: feature rows of both sides and a matrix of positives (n_users, n_items).
 
-What the vectors of a batch are scored against: losses.py. Who iterates: net.py.
+Leaves: batches of users with all their positives and the candidate items, with the
+log-probability of each. Next: towers.py, then losses.py.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""Towers: sparse feature rows (n, p) enter, vectors (n, d) leave.
+"""Enters: sparse feature rows (n, p), as CSR or ``SparseRows``.
 
-The first layer is a linear map of a sparse row: one-hot ids become embeddings,
-tag lists sums of embeddings. What the vectors are trained with: losses.py.
+Leaves: vectors (n, d). The first layer is a linear map of a sparse row: one-hot ids
+become embeddings, tag lists sums of embeddings. Next: losses.py.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""Validation: a user-item matrix of positives (n_users, n_items) enters; a part held out
-and the recall on it, epoch by epoch, leave.
+"""Enters: a matrix of positives (n_users, n_items).
 
-Who asks for it at the end of each epoch: net.py.
+Leaves: a part of it held out, and the recall on that part, epoch by epoch.
+Next: net.py, which asks for it.
 """
 
 import numpy as np

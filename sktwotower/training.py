@@ -1,0 +1,165 @@
+"""Enters: an interaction table X (n_events, n_columns) with its outcomes.
+
+Leaves: entities, the matrix of what was seen, a trained net and item vectors.
+Next: recommender.py, which keeps them as fitted attributes.
+"""
+
+from numbers import Integral
+from types import SimpleNamespace
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from sktwotower import net
+from sktwotower.entities import Entities
+from sktwotower.interactions import Columns, event_table, outcomes, pair_matrix
+from sktwotower.neighbors import check_index
+from sktwotower.sampling import TrainingSet
+from sktwotower.validation import ValidationRecall, hold_out
+
+__all__ = ["learn"]
+
+# Up to this many items every item is a candidate for every user.
+FULL_SOFTMAX_ITEMS = 20_000
+
+
+def learn(estimator, X, y, sample_weight):
+    """Learn what the estimator's parameters ask for.
+
+    Gives a namespace of ``users``, ``items`` (fitted ``Entities``), ``seen`` (CSR of shape
+    (n_users + 1, n_items), nonzero = chosen; the last, empty row stands for unknown
+    users), ``net``, ``candidate_sampling`` and ``item_embeddings`` (n_items, d). Sets
+    ``n_features_in_`` and ``feature_names_in_`` of the estimator, nothing else.
+    """
+    _check_values(estimator)
+    frame = event_table(estimator, X, reset=True)
+    rewards, weights = outcomes(y, sample_weight, len(frame))
+    kept = weights > 0
+    frame, rewards, weights = frame[kept], rewards[kept], weights[kept]
+    users, items = _entities(estimator, frame)
+    user_codes, item_codes = users.fit(frame), items.fit(frame)
+    shape = (len(users.ids), len(items.ids))
+    _check_catalogue(shape, len(frame))
+
+    def matrix(chosen, values):
+        return pair_matrix(
+            user_codes[chosen], item_codes[chosen], values[chosen], shape
+        )
+
+    positives = matrix(rewards > 0, rewards * weights)
+    impressions = matrix(rewards == 0, weights)
+    return _train(estimator, users, items, positives, impressions)
+
+
+def _check_values(estimator):
+    """Check what a table of types and ranges cannot say."""
+    sizes = estimator.hidden_layer_sizes
+    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
+        )
+    net.optimizer_class(estimator.optimizer)
+    check_index(estimator.neighbors)
+
+
+def _entities(estimator, frame):
+    columns = Columns(frame, estimator)
+    users = Entities(
+        "user",
+        columns.user,
+        columns.labels[0],
+        columns.user_features,
+        estimator.users,
+        estimator.user_transformer,
+    )
+    items = Entities(
+        "item",
+        columns.item,
+        columns.labels[1],
+        columns.item_features,
+        estimator.items,
+        estimator.item_transformer,
+    )
+    return users, items
+
+
+def _check_catalogue(shape, n_events):
+    if shape[1] < 2:
+        raise ValueError(
+            f"X holds one item only (n_samples={n_events}, n_users={shape[0]}), so "
+            "there is nothing to choose between: at least 2 items are required. Give "
+            "the whole catalogue as items=."
+        )
+
+
+def _train(estimator, users, items, positives, impressions):
+    rng = check_random_state(estimator.random_state)
+    seed = rng.randint(np.iinfo(np.int32).max)
+    sampling = estimator.candidate_sampling
+    if sampling == "auto":
+        small = positives.shape[1] <= FULL_SOFTMAX_ITEMS
+        sampling = "full" if small else "in_batch"
+    sets = _training_sets(estimator, users, items, positives, impressions, rng)
+    with net.seeded(seed, estimator.device):
+        module = _build(estimator, users, items)
+        trained = net.train(estimator, module, sampling, *sets, seed)
+    return SimpleNamespace(
+        users=users,
+        items=items,
+        seen=_seen(positives),
+        net=trained,
+        candidate_sampling=sampling,
+        item_embeddings=_item_embeddings(trained, items, estimator.device),
+    )
+
+
+def _training_sets(estimator, users, items, positives, impressions, rng):
+    """Give what to train on and, where asked for, what to validate with."""
+    rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
+    fitted, validation, evaluate = positives, None, None
+    pooled = estimator.history is not None
+    if estimator.early_stopping or net.monitors_validation(estimator.callbacks):
+        fitted, held = hold_out(positives, estimator.validation_fraction, rng)
+        past = fitted if pooled else None
+        validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
+        evaluate = ValidationRecall(estimator, users, items, fitted, held, rng)
+    training = TrainingSet(
+        **rows,
+        positives=fitted,
+        history=fitted if pooled else None,
+        impressions=impressions if impressions.nnz else None,
+    )
+    return training, validation, evaluate
+
+
+def _build(estimator, users, items):
+    module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
+    if estimator.warm_start and hasattr(estimator, "net_"):
+        state = estimator.net_.module_.state_dict()
+        shapes = {name: value.shape for name, value in state.items()}
+        if shapes != {n: v.shape for n, v in module.state_dict().items()}:
+            raise ValueError(
+                "warm_start=True needs the users, items, features and tower sizes of "
+                "the fit before. Fit with warm_start=False to start anew."
+            )
+        module.load_state_dict(state)
+    return module
+
+
+def _seen(positives):
+    seen = positives.copy()
+    seen.data[:] = 1
+    empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)
+    return sparse.vstack([seen, empty], format="csr")
+
+
+def _item_embeddings(trained, items, device):
+    vectors = net.embed_items(trained.module_, items.rows[:-1], device)
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"The vectors of {int((~finite).sum())} items are not finite, that of "
+            f"{items.ids[~finite][0]!r} the first. Lower lr, or scale the features."
+        )
+    return vectors
