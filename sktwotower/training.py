@@ -27,10 +27,11 @@ FULL_SOFTMAX_ITEMS = 20_000
 def learn(estimator, X, y, sample_weight):
     """Learn what the estimator's parameters ask for.
 
-    Gives a namespace of ``users``, ``items`` (fitted ``Entities``), ``seen`` (CSR of shape
-    (n_users + 1, n_items), nonzero = chosen; the last, empty row stands for unknown
-    users), ``net``, ``candidate_sampling`` and ``item_embeddings`` (n_items, d). Sets
-    ``n_features_in_`` and ``feature_names_in_`` of the estimator, nothing else.
+    Gives a namespace of ``users`` and ``items`` (fitted ``Entities``), ``seen`` (CSR of
+    shape (n_users + 1, n_items), nonzero = chosen; the last, empty row stands for
+    unknown users), ``net``, ``candidate_sampling`` and ``item_embeddings``
+    (n_items, d). Of the estimator only ``n_features_in_`` and ``feature_names_in_``
+    are set.
     """
     _check_values(estimator)
     frame = event_table(estimator, X, reset=True)
