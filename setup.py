@@ -25,6 +25,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "numpy>=1.26",
+        "narwhals>=1.20",
         "pandas>=2.2",
         "pynndescent>=0.5.13",
         "scikit-learn>=1.6",
@@ -34,7 +35,13 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100", "pytest>=8", "polars>=1.0", "ruff>=0.6"],
+        "test": [
+            "hypothesis>=6.100",
+            "matplotlib>=3.8",
+            "polars>=1.0",
+            "pyarrow>=15",
+            "pytest>=8",
+        ],
         "plot": ["matplotlib>=3.8"],
         "benchmark": ["pyarrow>=15", "implicit>=0.7.2"],
     },

@@ -1,0 +1,124 @@
+"""The command line, on the shipped purchases and on a person's own file."""
+
+import builtins
+import re
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower.__main__ import main, parse
+
+
+@pytest.fixture
+def plays(tmp_path):
+    """Two groups of listeners with a taste of their own, one play a minute."""
+    rng = np.random.default_rng(0)
+    listener = rng.integers(40, size=800)
+    track = rng.integers(10, size=800) + 10 * (listener % 2)
+    frame = pd.DataFrame(
+        {
+            "track": track,
+            "listener": listener,
+            "title": [f"song {t}" for t in track],
+            "played_at": pd.date_range("2024-01-01", periods=800, freq="min"),
+        }
+    )
+    path = tmp_path / "plays.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run_own(path, tmp_path, *options):
+    columns = ["--user", "listener", "--item", "track"]
+    output = ["--epochs", "2", "--output", str(tmp_path / "out")]
+    return main(["--data", str(path), *columns, *output, *options])
+
+
+def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
+    status = run_own(plays, tmp_path, "--time", "played_at", "--item-name", "title")
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "the last 20 % by played_at" in printed
+    assert "recall@20" in printed and "popularity" in printed
+    assert "song 1" in printed
+    assert printed.count("last of") == 3
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert set(model.item_ids_) == set(range(20))
+
+
+def test_own_file_without_time_is_split_by_user(plays, tmp_path, capsys):
+    assert run_own(plays, tmp_path) == 0
+    assert "the last 20 % of each listener's rows" in capsys.readouterr().out
+
+
+def test_picture_is_drawn_with_matplotlib(plays, tmp_path):
+    pytest.importorskip("matplotlib")
+    run_own(plays, tmp_path)
+    assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
+
+
+def test_without_matplotlib_it_says_what_to_install(
+    plays, tmp_path, capsys, monkeypatch
+):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert run_own(plays, tmp_path) == 0
+    assert "sktwotower[plot]" in capsys.readouterr().out
+    assert (tmp_path / "out" / "model.joblib").exists()
+
+
+def test_rows_without_ids_are_left_out_and_counted(plays, tmp_path, capsys):
+    frame = pd.read_csv(plays)
+    frame.loc[[3, 5], "track"] = np.nan
+    frame.to_csv(plays, index=False)
+    assert run_own(plays, tmp_path) == 0
+    assert "2 rows without listener or track are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--time", "when"], "--time: .* has no column 'when', but track, listener"),
+        (["--item-name", "name"], "--item-name: .* has no column 'name'"),
+    ],
+)
+def test_unknown_columns_are_named(plays, tmp_path, capsys, options, message):
+    assert run_own(plays, tmp_path, *options) == 2
+    printed = capsys.readouterr().err
+    assert re.search(message, printed)
+    assert len(printed.splitlines()) == 1
+
+
+def test_missing_file_is_named(tmp_path, capsys):
+    assert run_own(tmp_path / "no.csv", tmp_path) == 2
+    assert "there is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "x.csv"], "--data needs --user and --item"),
+        (["--user", "u"], "describe a --data file"),
+        (["--epochs", "0"], "--epochs must be at least 1"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_module_runs_as_a_program():
+    program = [sys.executable, "-m", "sktwotower", "--help"]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert "Without options it uses the shipped purchases" in printed
