@@ -233,15 +233,21 @@ def mean_over_users(values, sample_weight=None):
     return float(np.average(values[kept], weights=weight[kept]))
 
 
-def self_information(counts):
-    """Return -log2 of each item's share of the events, (n_items,), in bits."""
+def self_information(counts, n_users=None):
+    """Return -log2 of each item's share of the events or users, (n_items,), in bits."""
     counts = np.asarray(counts, dtype=float)
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
         raise ValueError(
             "item_counts must be finite, >= 0 and above zero for at least one item."
         )
+    total = counts.sum() if n_users is None else n_users
+    if counts.max() > total:
+        raise ValueError(
+            f"n_users must be at least the largest of item_counts, {counts.max():g}, "
+            f"which then are users per item. Got {n_users!r}."
+        )
     rarest = counts[counts > 0].min()
-    return -np.log2(np.where(counts > 0, counts, rarest / 2) / counts.sum())
+    return -np.log2(np.where(counts > 0, counts, rarest / 2) / total)
 
 
 def mean_novelty(rows, information):

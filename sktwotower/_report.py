@@ -24,6 +24,7 @@ from ._hits import (
 )
 
 METRICS = [*PER_USER, "coverage", "novelty"]
+OPTIONS = {"recall": {"truncated"}, "novelty": {"n_users"}}
 OTHER_NAMES = {"mrr": "reciprocal_rank", "map": "average_precision", "hr": "hit_rate"}
 
 
@@ -50,7 +51,8 @@ def make_retrieval_scorer(
         Draws the sample of users. With an int, all estimators are scored on the same
         sample of the same X.
     **kwargs : dict
-        Further arguments of the metric: `truncated` of 'recall'.
+        Further arguments of the metric: `truncated` of 'recall', `n_users` of
+        'novelty'.
 
     Returns
     -------
@@ -92,7 +94,7 @@ def make_retrieval_scorer(
         raise ValueError(f"metric must be one of {METRICS}. Got {metric!r}.{hint}")
     if at and not own_k.isdecimal():
         raise ValueError(f"metric must read like '{name}@20'. Got {metric!r}.")
-    unknown = set(kwargs) - ({"truncated"} if name == "recall" else set())
+    unknown = set(kwargs) - OPTIONS.get(name, set())
     if unknown:
         raise TypeError(f"The metric {name!r} takes no argument {sorted(unknown)}.")
     k = check_k(int(own_k) if at else k)
@@ -187,7 +189,8 @@ class _Table:
         items = self.indices[rows, places]
         if metric == "coverage":
             return len(np.unique(items)) / len(self.item_counts)
-        return mean_novelty(rows, self_information(self.item_counts)[items])
+        information = self_information(self.item_counts, **params)
+        return mean_novelty(rows, information[items])
 
     def row(self, ks):
         """Return the report's figures, a dict of column to number."""
@@ -282,9 +285,16 @@ def retrieval_report(
 
     Examples
     --------
+    >>> from sktwotower import TwoTowerRecommender
+    >>> from sktwotower.datasets import make_interactions
     >>> from sktwotower.metrics import retrieval_report
-    >>> report = retrieval_report(recommender, X_test)  # doctest: +SKIP
-    >>> report.loc["all", "recall@10"]  # doctest: +SKIP
+    >>> data = make_interactions(100, 50, random_state=0)
+    >>> X, held_out = data.data[~data.test_mask], data.data[data.test_mask]
+    >>> model = TwoTowerRecommender(max_epochs=5, random_state=0).fit(X)
+    >>> report = retrieval_report(model, held_out, k=10)
+    >>> recall = report.loc["all", "recall@10"]
+    >>> bool(recall["TwoTowerRecommender"] > recall["popularity"])
+    True
     """
     ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not isinstance(random_state, Integral):
@@ -299,7 +309,7 @@ def retrieval_report(
     ranking = _rank(recommender, inner, y, **params)
     models = {
         type(recommender).__name__: ranking.indices,
-        "popularity": _popular(ranking, max(ks)),
+        "popularity": popular_items(ranking, max(ks)),
     }
     for name, baseline in (baselines or {}).items():
         if name in models:
@@ -349,7 +359,7 @@ def _head(counts):
     return head
 
 
-def _popular(ranking, k):
+def popular_items(ranking, k):
     """Return the k most popular unseen items of each user, int (n_users, k), padded -1.
 
     Never looks at users times items: the j-th unseen item of a user has popularity rank

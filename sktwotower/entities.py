@@ -162,20 +162,20 @@ class Entities:
         """Give positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
         codes = self.ids.get_indexer(ids)
-        if len(ids) and (codes < 0).all() and _is_text(ids) != _is_text(self.ids):
+        if len(ids) and (codes < 0).all() and self._known_as_text(ids):
             warnings.warn(
-                f"None of the ids in {name} is known: they are of type {ids.dtype}, "
-                f"those of fit {self.ids.dtype}. Convert them to the same type.",
+                f"None of the ids in {name} is known, but some would be if they had "
+                f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}.",
                 UserWarning,
                 stacklevel=4,
             )
         return codes
 
-    def describe(self, frame, name):
+    def describe(self, frame, name, events=False):
         """Give ids (n,), positions (n,) and feature rows (n, p) of a table.
 
         The rows are made of the table's own feature columns; from fit where it holds
-        the ids alone.
+        the ids alone. In a table of events only columns that fit took from X count.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -185,7 +185,8 @@ class Entities:
         values = frame[self.id_column]
         codes = self.codes(values, f"column {self.label!r} of {name}")
         wanted = [*self.features, *self.side_features]
-        given = [c for c in wanted if c in frame.columns]
+        own = self.features if events else wanted
+        given = [c for c in own if c in frame.columns]
         if not given:
             return values.to_numpy(), codes, self.rows[codes]
         table = frame[[self.id_column, *given]].reset_index(drop=True)
@@ -211,7 +212,3 @@ class Entities:
         if len(table) == 0:
             return self.rows[:0]
         return self._check_rows(self.transformer.transform(table), len(table))
-
-
-def _is_text(ids):
-    return not pd.api.types.is_numeric_dtype(ids.dtype)

@@ -173,11 +173,24 @@ def select_columns(frame, selection, parameter):
     if isinstance(selection, str | Integral):
         selection = [selection]
     if isinstance(selection, slice):
-        return list(frame.columns[selection])
+        return list(frame.columns[_positions(frame, selection, parameter)])
     selection = list(selection)
     if selection and all(isinstance(s, bool | np.bool_) for s in selection):
         return list(frame.columns[np.asarray(selection)])
     return [_column(frame, name, parameter) for name in selection]
+
+
+def _positions(frame, selection, parameter):
+    """Give a slice of positions; one of names takes both ends, as in pandas."""
+    ends = selection.start, selection.stop
+    if not any(isinstance(end, str) for end in ends):
+        return selection
+    names = list(frame.columns)
+    first, last = (
+        end if end is None else names.index(_column(frame, end, parameter))
+        for end in ends
+    )
+    return slice(first, None if last is None else last + 1, selection.step)
 
 
 def check_ids(values, name):
@@ -252,11 +265,12 @@ def latest_rows(own, codes, n_entities, name):
             UserWarning,
             stacklevel=5,
         )
-    return (
-        own.take(last).reset_index(drop=True)
-        if own.shape[1]
-        else pd.DataFrame(index=range(n_entities))
-    )
+    if own.shape[1] == 0:
+        return pd.DataFrame(index=range(n_entities))
+    if (last >= 0).all():
+        return own.take(last).reset_index(drop=True)
+    # the side table knows more entities than X: what X says of them is missing
+    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def outcomes(y, sample_weight, n_events):

@@ -29,9 +29,10 @@ class Targets:
         column is not a sampled candidate, only an impression of some user.
     hidden : pair of int64 tensors of shape (n_hidden,) or None, default=None
         Further (row, column) pairs that are no negatives: known positives of the user.
+        Rows ascend.
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
         (row, column, weight): shown and not chosen; ``weight`` times more in the
-        denominator of that user alone.
+        denominator of that user alone, unless it is a positive or hidden. Rows ascend.
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class _TiledSoftmax(torch.autograd.Function):
     def forward(ctx, users, items, targets, scale, tile_size):
         total = users.new_zeros(())
         user_grad, item_grad = torch.zeros_like(users), torch.zeros_like(items)
-        weight_sum = targets.weights.sum().clamp_min(torch.finfo(users.dtype).tiny)
+        weight_sum = targets.weights.sum().to(users.dtype)
+        weight_sum = torch.where(weight_sum > 0, weight_sum, 1.0)
         step = max(1, tile_size // max(1, len(items)))
         for start in range(0, len(users), step):
             tile = slice(start, min(start + step, len(users)))
@@ -153,8 +155,7 @@ def _tile(users, items, targets, tile, scale):
     rows = torch.repeat_interleave(
         torch.arange(len(users), device=users.device), bounds.diff()
     )
-    _correct(logits, targets, tile)
-    positive = logits[rows, columns]
+    positive = _correct(logits, targets, tile, rows, columns)
     logits[rows, columns] = -torch.inf
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
@@ -166,24 +167,27 @@ def _tile(users, items, targets, tile, scale):
     pull = weights * excess.sigmoid()
     per_row = users.new_zeros(len(users)).index_add_(0, rows, pull)
     slope = logits.sub_(negatives[:, None]).exp_().mul_(per_row[:, None])
-    slope[rows, columns] = -pull
+    # Those entries are zero by now; a positive may be given more than once.
+    slope.index_put_((rows, columns), -pull, accumulate=True)
     return value, slope
 
 
-def _correct(logits, targets, tile):
-    """Subtract log Q in place and let impressions join their own user's row."""
+def _correct(logits, targets, tile, rows, columns):
+    """Subtract log Q in place and let impressions join their own user's row.
+
+    Gives the logits of the positives, which are candidates and no impressions.
+    """
     impressions = _within(targets.impressions, tile)
     if impressions is not None:
-        rows, columns, weights = impressions
-        shown = logits[rows, columns]
+        shown_at, weights = impressions[:2], impressions[2]
+        shown = logits[shown_at]
     if targets.log_q is not None:
         logits.sub_(targets.log_q.to(logits.dtype))
+    positive = logits[rows, columns]
     if impressions is not None:
-        sampled = 0.0 if targets.log_q is None else -targets.log_q[columns]
-        share = torch.logaddexp(
-            torch.zeros_like(shown) + sampled, weights.to(shown.dtype).log()
-        )
-        logits[rows, columns] = shown + share
+        share = weights.to(shown.dtype).log()
+        logits[shown_at] = torch.logaddexp(logits[shown_at], shown + share)
+    return positive
 
 
 def _within(pairs, tile):

@@ -421,7 +421,7 @@ def coverage_at_k(y_pred, n_items, k=10):
     return n_distinct / int(n_items)
 
 
-def novelty_at_k(y_pred, item_counts, k=10):
+def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
     """Compute how unexpected the first k places are, in bits.
 
     The mean self-information of the recommended items: an item that has one in 2^b of
@@ -436,6 +436,9 @@ def novelty_at_k(y_pred, item_counts, k=10):
         With an array `y_pred` holds positions in it.
     k : int, default=10
         Number of places that count, >= 1.
+    n_users : int, default=None
+        Number of training users, where `item_counts` are users per item: p(i) is then
+        the item's share of the users. None: its share of the events.
 
     Returns
     -------
@@ -446,7 +449,8 @@ def novelty_at_k(y_pred, item_counts, k=10):
     ------
     ValueError
         If `k` < 1, if `y_pred` is empty or holds positions outside of `item_counts`, if
-        `item_counts` is negative, not finite, all zero or names an id twice.
+        `item_counts` is negative, not finite, all zero, above `n_users` or names an id
+        twice.
     TypeError
         If `k` is no integer, or a user's ids are no list.
 
@@ -454,8 +458,8 @@ def novelty_at_k(y_pred, item_counts, k=10):
     -----
     novelty = mean over users of the mean over T_u of -log2 p(i), where T_u are the
     first k of user u's ranking, p(i) = c_i / C is item i's share of the events, c_i its
-    count and C the sum of the counts. An item without events is counted as half of the
-    rarest item that has some: one bit more novel.
+    count and C the sum of the counts, or `n_users`. An item without events is counted
+    as half of the rarest item that has some: one bit more novel.
 
     Denominator: the number of filled places of the user, then the number of users.
 
@@ -476,18 +480,19 @@ def novelty_at_k(y_pred, item_counts, k=10):
     if hasattr(item_counts, "keys"):
         codes, uniques = factorize(ids)
         counts = pd.Series(item_counts, dtype=float)
-        information = _information_by_id(counts, uniques)
+        information = _information_by_id(counts, uniques, n_users)
     else:
-        information = self_information(item_counts)
+        information = self_information(item_counts, n_users)
         codes = check_positions(ids, len(information), "item_counts")
     filled = codes >= 0
     return mean_novelty(rows[filled], information[codes[filled]])
 
 
-def _information_by_id(counts, ids):
+def _information_by_id(counts, ids, n_users):
     """Return the self-information of `ids`, (n_ids,), from a Series of counts by id."""
     if not counts.index.is_unique:
         raise ValueError("item_counts names an id twice; sum its counts first.")
-    information = dict(zip(counts.index, self_information(counts), strict=True))
-    unseen = -np.log2(counts[counts > 0].min() / 2 / counts.sum())
+    # the zero at the end stands for the ids without a count
+    *known, unseen = self_information(np.append(counts, 0), n_users)
+    information = dict(zip(counts.index, known, strict=True))
     return np.array([information.get(id_, unseen) for id_ in ids], dtype=float)

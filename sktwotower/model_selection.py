@@ -58,7 +58,7 @@ class _InteractionSplit(BaseCrossValidator):
         """
         name = type(self).__name__
         validate_parameter_constraints(self._parameter_constraints, vars(self), name)
-        X = X if hasattr(X, "columns") else _as_array(X)
+        X = _as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:
                 users = _codes(X, self.user_id, 0, "user_id")
@@ -328,9 +328,14 @@ def _count(size, n_rows):
     return ceil(size * n_rows - 1e-9)
 
 
-def _as_array(X):
-    """Return X as a 2-D array of at least 2 columns, or say what came instead."""
-    array = np.asarray(X)
+def _as_table(X):
+    """Return X as a pandas or narwhals DataFrame or a 2-D array, or say what it is."""
+    if isinstance(X, pd.DataFrame):
+        return X
+    if hasattr(X, "columns"):
+        return nw.from_native(X, eager_only=True)
+    # as objects: numpy would turn the numbers of a list that holds text into text
+    array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
     if array.ndim != 2:
         raise TypeError(
             "X must be a DataFrame or an array of shape (n_events, n_columns). Got "
@@ -345,7 +350,12 @@ def _column(X, key, default, parameter):
         names = list(range(X.shape[1]))
     else:
         names = list(X.columns)
-    if key is None and default < len(names):
+    if key is None:
+        if default >= len(names):
+            raise ValueError(
+                f"{parameter}=None stands for column number {default + 1} of X, which "
+                f"has {len(names)}. Name the column."
+            )
         key = names[default]
     if key not in names:
         close = get_close_matches(str(key), [str(name) for name in names], n=1)
@@ -359,7 +369,7 @@ def _column(X, key, default, parameter):
         return nw.from_native(pd.Series(X[:, at]).infer_objects(), series_only=True)
     if isinstance(X, pd.DataFrame):
         return nw.from_native(X.iloc[:, at], series_only=True)
-    return nw.from_native(X, eager_only=True).get_column(key)
+    return X.get_column(key)
 
 
 def _refuse_missing(column, parameter):

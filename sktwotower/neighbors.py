@@ -157,6 +157,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     width = min(k + hidden, len(items))
     found = index.kneighbors(queries, n_neighbors=width, return_distance=False)
     found = np.asarray(found, dtype=np.int64)
+    # Some indexes fill a short list with -1, others with n_items.
+    found = np.where(found < len(items), found, -1)
     scores = rescore(queries, items, np.maximum(found, 0))
     scores[_unusable(found, excluded)] = -np.inf
     scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 from skorch.utils import noop
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sktwotower.losses import SampledSoftmaxLoss
 from sktwotower.sampling import UserBatches, history_bag

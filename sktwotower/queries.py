@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sktwotower.interactions import as_frame, is_frame, pair_matrix, some, with_names
 from sktwotower.neighbors import retrieve

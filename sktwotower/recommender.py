@@ -401,7 +401,7 @@ class TwoTowerRecommender(
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""
-        shown = self.__sklearn_clone__()
+        shown = type(self)(**self.get_params(deep=False))
         for name in ("users", "items"):
             table = getattr(self, name)
             if table is not None:

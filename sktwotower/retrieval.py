@@ -66,14 +66,14 @@ class RetrievalMixin:
             ``normalize``. Higher is a better match.
         """
         users, frame = self._event_vectors(X)
-        query = Query(*self._items.describe(frame, "X"))
+        query = Query(*self._items.describe(frame, "X", events=True))
         items = self._embed_item_query(query)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
     def _event_vectors(self, X):
         check_is_fitted(self)
         frame = event_table(self, X, reset=False)
-        query = Query(*self._users.describe(frame, "X"))
+        query = Query(*self._users.describe(frame, "X", events=True))
         if self._users.features:
             return self._embed_user_query(query), frame
         first, inverse = np.unique(query.codes, return_index=True, return_inverse=True)[
@@ -341,7 +341,8 @@ class RetrievalMixin:
         y : array-like of shape (n_events,), default=None
             As in `fit`; only events with y > 0 are looked for.
         sample_weight : array-like of shape (n_events,), default=None
-            Weight of each event within its user's recall.
+            Weight of each event within its user's recall. None: each item counts
+            once, however often it occurs.
 
         Returns
         -------
@@ -361,9 +362,10 @@ class RetrievalMixin:
         )
         found = np.maximum(ranking.indices, 0)
         rows = np.arange(len(found))[:, None]
-        hits = np.asarray(ranking.truth[rows, found].todense()).reshape(found.shape)
+        truth = ranking.truth if sample_weight is not None else ranking.truth.sign()
+        hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
         hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
-        totals = np.asarray(ranking.truth.sum(axis=1)).ravel()
+        totals = np.asarray(truth.sum(axis=1)).ravel()
         counted = totals > 0
         if not counted.any():
             raise ValueError(
@@ -393,7 +395,7 @@ class RetrievalMixin:
         frame, weights = frame[positive].reset_index(drop=True), weights[positive]
         rows, last = self._users_of_events(frame, max_users, random_state)
         kept = rows >= 0
-        query = Query(*self._users.describe(frame.iloc[last], "X"))
+        query = Query(*self._users.describe(frame.iloc[last], "X", events=True))
         codes = self._items.codes(frame[self._items.id_column], "X")
         shape = (len(query), len(self.item_ids_))
         known = kept & (codes >= 0)

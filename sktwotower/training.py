@@ -139,7 +139,9 @@ def _build(estimator, users, items):
     if estimator.warm_start and hasattr(estimator, "net_"):
         state = estimator.net_.module_.state_dict()
         shapes = {name: value.shape for name, value in state.items()}
-        if shapes != {n: v.shape for n, v in module.state_dict().items()}:
+        fitted = estimator._users.ids, estimator._items.ids
+        same = all(map(np.array_equal, fitted, (users.ids, items.ids)))
+        if not same or shapes != {n: v.shape for n, v in module.state_dict().items()}:
             raise ValueError(
                 "warm_start=True needs the users, items, features and tower sizes of "
                 "the fit before. Fit with warm_start=False to start anew."

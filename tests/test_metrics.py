@@ -260,6 +260,17 @@ def test_novelty_by_hand(kind):
     assert novelty_at_k(np.array([[3, 0, -1]]), item_counts, k=1) == 3
 
 
+@pytest.mark.parametrize("kind", [dict, pd.Series, np.array])
+def test_novelty_by_share_of_users(kind):
+    # shares of 8 users 1/2, 1/4; item 2 has no user and counts as half of item 1
+    counts = {0: 4, 1: 2, 2: 0}
+    item_counts = kind(list(counts.values()) if kind is np.array else counts)
+    assert novelty_at_k([[0, 1]], item_counts, k=2, n_users=8) == 1.5
+    assert novelty_at_k([[2]], item_counts, n_users=8) == 3
+    with pytest.raises(ValueError, match="n_users must be at least .* 4, .* Got 3"):
+        novelty_at_k([[0]], item_counts, n_users=3)
+
+
 def test_novelty_of_an_id_without_count_is_that_of_a_zero_count():
     assert novelty_at_k([["z"]], {"a": 4, "b": 4}) == novelty_at_k(
         [["z"]], {"a": 4, "b": 4, "z": 0}
@@ -383,6 +394,9 @@ def test_scorer_by_hand(model):
     assert make_retrieval_scorer("novelty@1")(model, TEST) == (3 + 3 + 2 + 1) / 4
     truncated = make_retrieval_scorer("recall@1", truncated=True)
     assert truncated(model, TEST) == 3 / 4
+    # 8 training events: of 16 users each item's share is half, one bit more
+    by_users = make_retrieval_scorer("novelty@1", n_users=16)
+    assert by_users(model, TEST) == (3 + 3 + 2 + 1) / 4 + 1
 
 
 def test_scorer_takes_only_positive_rows_as_relevant(model):
@@ -515,9 +529,9 @@ def test_popularity_is_the_naive_ranking(data):
     seen = rng.random((n_users, n_items)) < data.draw(st.sampled_from([0, 0.3, 1]))
     counts = rng.integers(0, 4, n_items).astype(float)
     k = data.draw(st.integers(1, 9))
-    from sktwotower._report import _popular
+    from sktwotower._report import popular_items
 
-    indices = _popular(Bunch(item_counts=counts, seen=sparse.csr_array(seen)), k)
+    indices = popular_items(Bunch(item_counts=counts, seen=sparse.csr_array(seen)), k)
     for row, ranked in zip(seen, indices, strict=True):
         left = sorted(np.flatnonzero(~row), key=lambda item: (-counts[item], item))
         assert ranked.tolist() == (left + [-1] * k)[:k]

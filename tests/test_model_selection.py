@@ -212,8 +212,10 @@ def test_small_unsigned_times_do_not_wrap_around():
 
 
 @pytest.mark.parametrize("splitter", [LastNSplit(time="day"), TimeSplit(2, time="day")])
-def test_polars_and_pandas_split_alike(splitter):
-    assert as_lists(splitter, pl.from_pandas(X_HAND)) == as_lists(splitter, X_HAND)
+def test_all_dataframes_split_alike(splitter):
+    polars = pl.from_pandas(X_HAND)
+    assert as_lists(splitter, polars) == as_lists(splitter, X_HAND)
+    assert as_lists(splitter, polars.to_arrow()) == as_lists(splitter, X_HAND)
 
 
 def test_arrays_name_their_columns_by_position():
@@ -224,6 +226,16 @@ def test_arrays_name_their_columns_by_position():
     swapped = array[:, [1, 0, 2]]
     named = TimeSplit(3, time=2, user_id=1, item_id=0, drop_unseen_users=True)
     assert as_lists(named, swapped)[0][1] == [5, 6]
+
+
+def test_lists_of_text_and_numbers_keep_their_times():
+    rows = [["ann", "tea", 9], ["ann", "ham", 10], ["bob", "tea", 11]]
+    assert as_lists(LastNSplit(time=2), rows) == [([0, 2], [1])]
+
+
+def test_a_missing_default_column_is_named():
+    with pytest.raises(ValueError, match="item_id=None stands for column number 2"):
+        list(TimeSplit(1, drop_unseen_items=True).split([["ann"], ["bob"]]))
 
 
 def test_row_index_labels_do_not_matter():
