@@ -200,15 +200,15 @@ def server(tmp_path, monkeypatch):
 
 def test_movielens_100k(server, tmp_path):
     films = fetch_movielens("100k", data_home=tmp_path)
-    # by time; the two of the same second as in the file
+    # as in the file, which is not in the order of time
     assert films.data[["user", "item", "rating"]].to_numpy().tolist() == [
-        [1, 10, 5],
         [2, 10, 3],
+        [1, 10, 5],
         [1, 20, 1],
     ]
     assert films.data["time"].dtype == "datetime64[s]"
-    assert films.data["time"][0] == pd.Timestamp("1997-12-04 15:55:48")
-    assert films.target.tolist() == [5, 3, 1]
+    assert films.data["time"][1] == pd.Timestamp("1997-12-04 15:55:48")
+    assert films.target.tolist() == [3, 5, 1]
     assert films.feature_names == ["user", "item", "rating", "time"]
     assert films.user_table.to_numpy().tolist() == [
         [1, 24, "M", "technician", "85711"],
@@ -221,8 +221,8 @@ def test_movielens_100k(server, tmp_path):
 
 def test_movielens_1m(server, tmp_path):
     films = fetch_movielens("1m", data_home=tmp_path)
-    assert films.data["item"].tolist() == [20, 10]
-    assert films.data["time"][1] == pd.Timestamp("2000-12-31 22:12:40")
+    assert films.data["item"].tolist() == [10, 20]
+    assert films.data["time"][0] == pd.Timestamp("2000-12-31 22:12:40")
     assert films.user_table.columns.tolist() == [
         "user",
         "age",
@@ -242,7 +242,7 @@ def test_movielens_1m(server, tmp_path):
 
 def test_movielens_latest_small(server, tmp_path):
     films = fetch_movielens(data_home=tmp_path)
-    assert films.data["rating"].tolist() == [4.0, 4.5]
+    assert films.data["rating"].tolist() == [4.5, 4.0]
     assert films.user_table.to_numpy().tolist() == [[1], [3]]
     assert films.item_table["title"].tolist()[0] == "American President, The (1995)"
     assert films.item_table["genres"].tolist() == ["Comedy|Drama", "", "Sci-Fi"]

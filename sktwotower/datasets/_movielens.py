@@ -1,6 +1,6 @@
 """Film ratings of MovieLens, fetched from GroupLens once and kept.
 
-In: the name of an edition; out: a frame (n_ratings, 4) sorted by time, and the tables
+In: the name of an edition; out: a frame (n_ratings, 4) as in the source, and the tables
 of its users and items. Next: ``_samples_generator.py``, data with a known answer.
 """
 
@@ -126,9 +126,9 @@ def fetch_movielens(
         Dictionary-like object, with the following attributes.
 
         data : DataFrame of shape (n_ratings, 4)
-            The ratings by time, equal times in the order of the source. Columns:
-            `user` (int), `item` (int), `rating` (int; float for latest-small), `time`
-            (datetime64[s], UTC).
+            The ratings in the order of the source, on which published random splits
+            rest; it is not that of time. Columns: `user` (int), `item` (int), `rating`
+            (int; float for latest-small), `time` (datetime64[s], UTC).
         target : Series of shape (n_ratings,)
             The rating, the reward of the event. It repeats a column of `data`, which
             is therefore no feature for predicting it.
@@ -181,7 +181,6 @@ def fetch_movielens(
     with ZipFile(path) as archive:
         ratings, users, items = _PARSERS[name](archive)
     ratings["time"] = ratings["time"].astype("datetime64[s]")
-    ratings = ratings.sort_values("time", kind="stable", ignore_index=True)
     items["year"] = items["title"].str.extract(_YEAR, expand=False).astype("float64")
     target = ratings["rating"].copy()
     if return_X_y:
