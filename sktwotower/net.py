@@ -5,6 +5,7 @@ Next: neighbors.py.
 """
 
 import copy
+import inspect
 import math
 import warnings
 from contextlib import contextmanager
@@ -195,7 +196,7 @@ def _warn_if_interrupted(net):
             f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
             "model keeps what it has learnt until then.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,  # the line that calls fit
         )
 
 
@@ -224,10 +225,11 @@ def _net_params(estimator, module, sampling, validation, seed):
         "iterator_valid__candidate_sampling": sampling,
         "iterator_valid__device": estimator.device,
         "train_split": None if validation is None else predefined_split(validation),
-        "callbacks__print_log": None,
         "device": estimator.device,
         "verbose": max(0, estimator.verbose - 1),
     }
+    if estimator.verbose < 2:
+        params["callbacks__print_log"] = None
     return params | (estimator.net_params or {})
 
 
@@ -273,11 +275,15 @@ def _callbacks(estimator, evaluate, net, n_users):
 
 def _one_cycle(net, n_users):
     steps = max(1, net.max_epochs * math.ceil(n_users / net.batch_size))
+    # The momentum goes down as the rate goes up, unless the user has set it.
+    known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
+    given = {name for name in known if hasattr(net, f"optimizer__{name}")}
     return LRScheduler(
         policy=torch.optim.lr_scheduler.OneCycleLR,
         max_lr=net.lr,
         total_steps=steps + 1,
         pct_start=0.1,
+        cycle_momentum=bool(known) and not given,
         step_every="batch",
     )
 
@@ -304,8 +310,11 @@ def _trim(net):
     net.train_split = None
     net.module = type(net.module_)
     own = {"loss_check", "valid_recall", "lr_schedule", "early_stopping"}
-    net.callbacks_ = [c for c in net.callbacks_ if c[0] not in own | {"progress_bar"}]
-    net.callbacks = [c for c in net.callbacks if c[0] not in own | {"progress_bar"}]
+    own.add("progress_bar")
+    net.callbacks_ = [c for c in net.callbacks_ if c[0] not in own]
+    net.callbacks = [
+        c for c in net.callbacks if not isinstance(c, tuple) or c[0] not in own
+    ]
     for row in net.history:
         row.pop("batches", None)
     net.module_.eval()

@@ -62,9 +62,9 @@ class Batch:
     ----------
     user_rows : SparseRows of shape (b, p)
     item_rows : SparseRows of shape (c, q)
-    history_items : SparseRows of shape (m, q) or None
+    history_items : SparseRows of shape (m, q) or None, default=None
         Rows of the distinct items that occur in ``history``.
-    history : SparseRows of shape (b, m) or None
+    history : SparseRows of shape (b, m) or None, default=None
         Weights of past items; a row sums to one, or is empty.
     """
 

@@ -1,0 +1,24 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def events():
+    """Two groups of ten users; each user chose four of the six items of the group."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"u{group}{user}", f"i{group}{item}")
+        for group in range(2)
+        for user in range(10)
+        for item in rng.choice(6, 4, replace=False)
+    ]
+    return pd.DataFrame(rows, columns=["user", "item"])

@@ -1,0 +1,178 @@
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sktwotower
+from sktwotower import TowerVectorizer, TwoTowerRecommender
+
+MODULES = [
+    info.name.removeprefix("sktwotower.")
+    for info in pkgutil.walk_packages(sktwotower.__path__, "sktwotower.")
+    if not info.name.endswith("__main__")
+]
+# What users of the package call: here every parameter must be documented. Elsewhere a
+# sentence may do, but a section that is there must be complete and true.
+PUBLIC = {"datasets", "features", "metrics", "model_selection", "plots", "recommender"}
+SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
+ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)
+
+
+def sections(thing):
+    """Give {title: text} of a numpydoc docstring."""
+    parts = SECTION.split(inspect.getdoc(thing) or "")
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def entries(text):
+    """Give {name: type} of a section; 'a, b : type' documents both names."""
+    return {
+        name.lstrip("*"): kind
+        for names, kind in ENTRY.findall(text)
+        for name in names.split(", ")
+    }
+
+
+def is_ours(thing):
+    return thing.__module__.split(".")[0] == "sktwotower"
+
+
+def methods_of(cls):
+    """Give the public methods that the package defines for a class."""
+    return {
+        name: method
+        for name, method in inspect.getmembers(cls, inspect.isfunction)
+        if not name.startswith("_") and is_ours(method)
+    }
+
+
+def public_names(module):
+    """Give ``__all__``, or else the classes and functions that a module defines."""
+    return getattr(module, "__all__", None) or [
+        name
+        for name, thing in vars(module).items()
+        if getattr(thing, "__module__", None) == module.__name__ and name[0] != "_"
+    ]
+
+
+def documented():
+    """Give (name, object, whether all parameters must be documented) of everything."""
+    for module in MODULES:
+        namespace = importlib.import_module(f"sktwotower.{module}")
+        for name in public_names(namespace):
+            thing, public = getattr(namespace, name), module in PUBLIC
+            yield f"{module}.{name}", thing, public
+            if inspect.isclass(thing):
+                for method, function in methods_of(thing).items():
+                    yield f"{module}.{name}.{method}", function, public
+
+
+DOCUMENTED = {name: (thing, public) for name, thing, public in documented()}
+
+
+def signature_of(thing):
+    """Give {parameter: default}; ``inspect.Parameter.empty`` where there is none."""
+    if inspect.isclass(thing) and "__init__" not in vars(thing):
+        return {}
+    parameters = inspect.signature(thing).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "self"}
+
+
+def default_of(kind):
+    """Give the default that a type line promises; empty where it names none."""
+    _, found, text = (kind or "").partition("default=")
+    if not found:
+        return inspect.Parameter.empty
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring_opens_with_one_sentence(name):
+    text = inspect.getdoc(DOCUMENTED[name][0])
+    assert text, "no docstring"
+    assert text.split("\n")[0].endswith("."), text.split("\n")[0]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_parameters_are_those_of_the_signature(name):
+    thing, public = DOCUMENTED[name]
+    text = sections(thing).get("Parameters")
+    signature = signature_of(thing)
+    if text is None and (not public or not signature):
+        return
+    assert text is not None, "no section Parameters"
+    described = entries(text)
+    assert list(described) == list(signature)
+    for parameter, kind in described.items():
+        if kind == "":
+            assert "As in `" in text, f"{parameter} has no type"
+            continue
+        got, default = default_of(kind), signature[parameter]
+        if got is inspect.Parameter.empty:
+            # 'None' alone says what an ignored parameter is.
+            assert default is inspect.Parameter.empty or kind == "None"
+        else:
+            assert (type(got), got) == (type(default), default), parameter
+
+
+def test_the_parser_reads_every_form():
+    text = """
+x, y : array of shape (n, 2), default=(1, 'a')
+    Words : more words, default=3
+*args : int
+**kwargs
+z : {"a", "b"} or None, default="a"
+"""
+    kinds = entries(text)
+    assert list(kinds) == ["x", "y", "args", "kwargs", "z"]
+    assert default_of(kinds["x"]) == default_of(kinds["y"]) == (1, "a")
+    assert default_of(kinds["z"]) == "a"
+    assert default_of(kinds["args"]) is inspect.Parameter.empty
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_sections_are_known_and_in_order(name):
+    order = [
+        "Parameters",
+        "Attributes",
+        "Returns",
+        "Yields",
+        "Raises",
+        "Warns",
+        "See Also",
+        "Notes",
+        "References",
+        "Examples",
+    ]
+    titles = list(sections(DOCUMENTED[name][0]))
+    assert set(titles) <= set(order)
+    assert titles == sorted(titles, key=order.index)
+
+
+@pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])
+def test_fitted_attributes_are_those_documented(estimator, events):
+    if estimator is TwoTowerRecommender:
+        fitted = TwoTowerRecommender(embedding_dim=4, max_epochs=1).fit(events)
+    else:
+        fitted = TowerVectorizer().fit(pd.DataFrame({"a": [1.0, 2.5], "b": ["x", "y"]}))
+    attributes = {
+        name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")
+    }
+    assert set(entries(sections(estimator)["Attributes"])) == attributes
+
+
+def test_fitted_attributes_have_the_documented_shapes(events):
+    fitted = TwoTowerRecommender(embedding_dim=4, max_epochs=2).fit(events)
+    assert fitted.user_ids_.shape == (20,) and fitted.item_ids_.shape == (12,)
+    assert fitted.item_embeddings_.shape == (12, 4)
+    assert fitted.item_embeddings_.dtype == np.float32
+    assert fitted.feature_names_in_.tolist() == ["user", "item"]
+    assert len(fitted.history_) == 2

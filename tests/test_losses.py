@@ -1,0 +1,263 @@
+from math import exp, log
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sktwotower.losses import SampledSoftmaxLoss, Targets
+
+
+def make_targets(positives, weights=None, **others):
+    """Give Targets of a list of candidate columns per user."""
+    offsets = torch.tensor([0, *np.cumsum([len(p) for p in positives])])
+    columns = torch.tensor([c for p in positives for c in p], dtype=torch.int64)
+    if weights is None:
+        weights = [1.0] * len(columns)
+    return Targets(offsets, columns, torch.tensor(weights), **others)
+
+
+def loss_of(scores, targets, temperature=1.0, **params):
+    """Loss where the scores are given: the item vectors are unit vectors."""
+    users = torch.as_tensor(scores, dtype=torch.float64)
+    items = torch.eye(users.shape[1], dtype=torch.float64)
+    return SampledSoftmaxLoss(temperature, **params)(users, items, targets).item()
+
+
+def test_two_by_two_by_hand():
+    # scores   0.6  1.0   divided by T = 0.5   1.2  2.0   positives on the diagonal
+    #          0.8  0.0                        1.6  0.0
+    expected = (log(1 + exp(2.0 - 1.2)) + log(1 + exp(1.6 - 0.0))) / 2
+    assert expected == pytest.approx(1.4775, abs=1e-4)
+    got = loss_of([[0.6, 1.0], [0.8, 0.0]], make_targets([[0], [1]]), 0.5)
+    assert got == pytest.approx(expected)
+
+
+# exp(score)   1  2  3   positives: 0 (reward 1)
+#              4  1  1              0 (reward 1) and 1 (reward 2)
+#              2  2  5              2 (reward 1)
+EXP_SCORES = [[1, 2, 3], [4, 1, 1], [2, 2, 5]]
+POSITIVES = [[0], [0, 1], [2]]
+REWARDS = [1.0, 1.0, 2.0, 1.0]
+
+
+def test_three_by_three_by_hand():
+    # User 1 has the negative 2 alone: the other positive does not compete.
+    expected = (log(6 / 1) + log(5 / 4) + 2 * log(2 / 1) + log(9 / 5)) / 5
+    got = loss_of(np.log(EXP_SCORES), make_targets(POSITIVES, REWARDS))
+    assert got == pytest.approx(expected)
+
+
+def test_three_by_three_by_hand_corrected():
+    # Q = 1/2, 1, 1/3 multiplies the columns by 2, 1, 3:   2  2   9
+    #                                                      8  1   3
+    #                                                      4  2  15
+    log_q = torch.log(torch.tensor([1 / 2, 1, 1 / 3]))
+    expected = (log(13 / 2) + log(11 / 8) + 2 * log(4 / 1) + log(21 / 15)) / 5
+    got = loss_of(np.log(EXP_SCORES), make_targets(POSITIVES, REWARDS, log_q=log_q))
+    assert got == pytest.approx(expected)
+
+
+def test_three_by_three_by_hand_with_impression_and_hidden():
+    # User 0 was shown item 1: it weighs 2 + 0.5 * 2. User 2 knows item 0: 2 + 5 = 7.
+    shown = (torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5]))
+    hidden = (torch.tensor([2]), torch.tensor([0]))
+    targets = make_targets(POSITIVES, REWARDS, impressions=shown, hidden=hidden)
+    expected = (log(7 / 1) + log(5 / 4) + 2 * log(2 / 1) + log(7 / 5)) / 5
+    assert loss_of(np.log(EXP_SCORES), targets) == pytest.approx(expected)
+
+
+def test_temperature_comes_before_the_correction():
+    # scores 0.5 and 0.2, T = 0.25, Q = 1/2 and 1/8: logits 2 + log 2 and 0.8 + log 8
+    log_q = torch.log(torch.tensor([1 / 2, 1 / 8]))
+    got = loss_of([[0.5, 0.2]], make_targets([[0]], log_q=log_q), 0.25)
+    corrected_last = log(1 + exp(0.8 + log(8) - 2 - log(2)))
+    corrected_first = log(1 + exp((0.2 + log(8) - 0.5 - log(2)) / 0.25))
+    assert got == pytest.approx(corrected_last)
+    assert abs(corrected_last - corrected_first) > 1
+
+
+def naive(users, items, targets, temperature):
+    """The loss as its docstring states it, one term at a time."""
+    n, c = len(users), len(items)
+    scale = [1.0] * c if targets.log_q is None else (-targets.log_q.double()).exp()
+    hidden = set()
+    if targets.hidden is not None:
+        hidden = set(zip(*map(torch.Tensor.tolist, targets.hidden), strict=True))
+    shown = {}
+    if targets.impressions is not None:
+        rows, columns, weights = map(torch.Tensor.tolist, targets.impressions)
+        shown = dict(zip(zip(rows, columns, strict=True), weights, strict=True))
+    total = torch.zeros((), dtype=users.dtype)
+    for u in range(n):
+        places = range(targets.offsets[u], targets.offsets[u + 1])
+        own = {int(targets.columns[p]) for p in places}
+        rest = torch.zeros((), dtype=users.dtype)
+        for j in set(range(c)) - own:
+            if (u, j) not in hidden:
+                share = scale[j] + shown.get((u, j), 0.0)
+                rest = rest + share * torch.exp(users[u] @ items[j] / temperature)
+        for p in places:
+            i = int(targets.columns[p])
+            top = scale[i] * torch.exp(users[u] @ items[i] / temperature)
+            total = total + targets.weights[p] * torch.log((top + rest) / top)
+    return total / targets.weights.sum()
+
+
+def random_problem(seed, log_q=False, hidden=False, impressions=False):
+    rng = np.random.default_rng(seed)
+    n, c, d = 7, 9, 4
+    users, items = (
+        torch.tensor(rng.normal(size=(m, d)), requires_grad=True) for m in (n, c)
+    )
+    kinds = rng.choice(4, size=(n, c), p=[0.5, 0.2, 0.15, 0.15])
+    kinds[3] = 0  # a user without positives
+    rewards = rng.uniform(0.5, 3, (kinds == 1).sum())
+    others = {}
+    if log_q:
+        others["log_q"] = torch.tensor(rng.uniform(-4, 0, c), dtype=torch.float32)
+        # The last column is an impression only: no user's positive.
+        others["log_q"][-1] = torch.inf
+        rewards = rewards[np.nonzero(kinds == 1)[1] != c - 1]
+        kinds[:, -1] = np.where(kinds[:, -1] == 1, 0, kinds[:, -1])
+    if hidden:
+        others["hidden"] = torch.tensor(np.argwhere(kinds == 2).T).unbind()
+    if impressions:
+        pairs = torch.tensor(np.argwhere(kinds == 3).T)
+        shares = torch.tensor(rng.uniform(0.1, 5, pairs.shape[1]), dtype=torch.float32)
+        others["impressions"] = (*pairs, shares)
+    positives = [np.flatnonzero(row == 1).tolist() for row in kinds]
+    return users, items, make_targets(positives, rewards, **others)
+
+
+PARTS = [
+    {},
+    {"log_q": True},
+    {"hidden": True},
+    {"impressions": True},
+    {"log_q": True, "hidden": True, "impressions": True},
+]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+@pytest.mark.parametrize("tile_size", [1, 20, 10_000])
+@pytest.mark.parametrize("seed", range(3))
+def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
+    users, items, targets = random_problem(seed, **parts)
+    expected = naive(users, items, targets, 0.4)
+    expected_grads = torch.autograd.grad(expected, (users, items))
+    loss = SampledSoftmaxLoss(0.4, tile_size)(users, items, targets)
+    grads = torch.autograd.grad(loss, (users, items))
+    torch.testing.assert_close(loss, expected)
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+def test_gradcheck(parts):
+    users, items, targets = random_problem(5, **parts)
+    loss = SampledSoftmaxLoss(0.5, tile_size=20)
+    assert torch.autograd.gradcheck(lambda u, v: loss(u, v, targets), (users, items))
+
+
+def test_upstream_gradient_scales_the_gradient():
+    users, items, targets = random_problem(0)
+    (once,) = torch.autograd.grad(SampledSoftmaxLoss()(users, items, targets), users)
+    (thrice,) = torch.autograd.grad(
+        3 * SampledSoftmaxLoss()(users, items, targets), users
+    )
+    torch.testing.assert_close(thrice, 3 * once)
+
+
+def test_other_positives_and_hidden_pairs_are_no_negatives():
+    hidden = (torch.tensor([0]), torch.tensor([3]))
+    targets = make_targets([[0, 1]], hidden=hidden)
+    users = torch.zeros(1, 4, requires_grad=True)
+    items = torch.eye(4, requires_grad=True)
+    SampledSoftmaxLoss(1.0)(users, items, targets).backward()
+    # Of the four scores, 0 and 1 are pulled up, 2 is pushed down, 3 is left alone.
+    torch.testing.assert_close(users.grad, torch.tensor([[-0.25, -0.25, 0.5, 0.0]]))
+    assert loss_of([[1, 2, 3, 50]], targets) == loss_of([[1, 2, 3, 0]], targets)
+
+
+def test_impression_that_was_chosen_too_is_a_positive_only():
+    shown = (torch.tensor([0]), torch.tensor([0]), torch.tensor([2.0]))
+    scores = [[0.3, 0.1, 0.2]]
+    assert loss_of(scores, make_targets([[0]], impressions=shown)) == pytest.approx(
+        loss_of(scores, make_targets([[0]]))
+    )
+
+
+@pytest.mark.parametrize("log_q", [None, torch.tensor([-1.0, -2.0, -3.0])])
+def test_user_whose_candidates_are_all_positive_adds_nothing(log_q):
+    users = torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.1, 0.2]], requires_grad=True)
+    items = torch.eye(3, requires_grad=True)
+    targets = make_targets([[0, 1, 2], [0]], log_q=log_q)
+    loss = SampledSoftmaxLoss(1.0)(users, items, targets)
+    loss.backward()
+    alone = loss_of(users[1:].tolist(), make_targets([[0]], log_q=log_q))
+    assert loss.item() == pytest.approx(alone / 4)
+    assert users.grad[0].tolist() == [0, 0, 0]
+    assert torch.isfinite(items.grad).all() and users.grad[1].abs().min() > 0
+
+
+def test_batch_without_positives_is_zero():
+    users = torch.ones(2, 3, requires_grad=True)
+    loss = SampledSoftmaxLoss()(users, torch.eye(3), make_targets([[], []]))
+    loss.backward()
+    assert loss.item() == 0 and users.grad.abs().sum() == 0
+
+
+def test_weight_two_equals_a_positive_given_twice():
+    users, items, _ = random_problem(0)
+    double = make_targets([[0, 4], [1]], [2.0, 1.0, 1.0])
+    twice = make_targets([[0, 0, 4], [1]])
+    grads = []
+    for targets in (double, twice):
+        loss = SampledSoftmaxLoss()(users[:2], items, targets)
+        grads.append((loss, *torch.autograd.grad(loss, (users, items))))
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_extreme_logits_stay_finite():
+    vectors = torch.nn.functional.normalize(
+        torch.randn(50, 8, generator=torch.Generator().manual_seed(0)), dim=1
+    ).requires_grad_()
+    targets = make_targets([[i] for i in range(20)], log_q=torch.full((50,), -15.0))
+    opposite = torch.cat([-vectors[:10], vectors[10:20]])
+    loss = SampledSoftmaxLoss(1e-3)(opposite, vectors, targets)
+    loss.backward()
+    # Ten users have a score of -1 with their positive: about 2 / T each; ten of +1: 0.
+    assert 500 < loss.item() < 1000
+    assert torch.isfinite(vectors.grad).all() and vectors.grad.abs().max() > 1
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor that any operation gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.size = max(self.size, tensor.numel())
+        return out
+
+
+def test_no_tensor_is_larger_than_a_tile():
+    users = torch.randn(90, 2, requires_grad=True)
+    items = torch.randn(40, 2, requires_grad=True)
+    targets = make_targets([[i % 40] for i in range(90)], log_q=torch.zeros(40))
+    with LargestTensor() as largest:
+        SampledSoftmaxLoss(tile_size=200)(users, items, targets).backward()
+    assert largest.size == 200  # 5 users of 40 scores, not 90 * 40 = 3600
+
+
+def test_targets_move_with_all_their_parts():
+    shown = (torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5]))
+    targets = make_targets([[0], [1]], log_q=torch.zeros(2), impressions=shown)
+    moved = targets.to("meta")
+    assert len(moved) == 2 and moved.hidden is None
+    assert {moved.offsets.device.type, moved.impressions[2].device.type} == {"meta"}

@@ -1,0 +1,317 @@
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from torch import nn
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.net import (
+    build_module,
+    embed_items,
+    embed_users,
+    optimizer_class,
+    seeded,
+)
+from sktwotower.towers import SparseLinear, Tower
+
+
+def small(**params):
+    defaults = {
+        "embedding_dim": 8,
+        "max_epochs": 3,
+        "batch_size": 5,
+        "n_neighbors": 3,
+        "random_state": 0,
+    }
+    return TwoTowerRecommender(**defaults | params)
+
+
+def test_default_module():
+    module = build_module(small(hidden_layer_sizes=(6,), normalize=False), 4, 5)
+    assert isinstance(module.user_tower, Tower) and not module.normalize
+    assert tuple(module.user_tower.sparse.weight.shape) == (4, 6)
+    assert tuple(module.item_tower.sparse.weight.shape) == (5, 6)
+    assert tuple(module.history.weight.shape) == (5, 6)  # joins the first layer
+    assert build_module(small(history=None), 4, 5).history is None
+
+
+def test_own_module_is_copied_and_a_callable_is_called():
+    own = nn.Sequential(nn.LazyLinear(8))
+    module = build_module(
+        small(user_tower=own, item_tower=lambda p: nn.Linear(p, 8)), 4, 5
+    )
+    assert module.user_tower[0].in_features == 4
+    assert isinstance(own[0].weight, nn.UninitializedParameter)
+    assert module.item_tower.in_features == 5
+    assert tuple(module.history.weight.shape) == (5, 8)  # joins the output
+
+
+class Flat(nn.Module):
+    def forward(self, rows):
+        return rows.to_dense().sum(dim=1)
+
+
+class Text(nn.Module):
+    def forward(self, rows):
+        return "vectors"
+
+
+@pytest.mark.parametrize(
+    ("tower", "error", "message"),
+    [
+        (nn.Linear(3, 8), ValueError, r"user_tower failed .* shape \(2, 4\).*LazyLin"),
+        (nn.LazyLinear(7), ValueError, r"of 7 numbers and item_tower of 8.*\(= 8\)"),
+        (Flat(), ValueError, r"user_tower must map .*For n = 2 it gave torch.Size"),
+        (Text(), ValueError, r"user_tower must map .*For n = 2 it gave str"),
+        ("deep", TypeError, "user_tower must be a torch.nn.Module.*Got 'deep'"),
+        (lambda p: p, TypeError, "user_tower must be a torch.nn.Module, or a callable"),
+    ],
+)
+def test_unfit_tower_is_refused_by_name(tower, error, message):
+    with pytest.raises(error, match=message):
+        build_module(small(user_tower=tower), 4, 5)
+
+
+def test_unfit_item_tower_is_named_too():
+    with pytest.raises(ValueError, match="item_tower failed on a sparse tensor"):
+        build_module(small(item_tower=nn.Linear(3, 8)), 4, 5)
+
+
+def test_optimizer_class():
+    assert optimizer_class("adamw") is torch.optim.AdamW
+    assert optimizer_class("SGD") is torch.optim.SGD
+    assert optimizer_class(torch.optim.RMSprop) is torch.optim.RMSprop
+    for wrong in ("adamm", "optimizer_", BaseEstimator, 3):
+        with pytest.raises(ValueError, match="optimizer must be a class of torch.opt"):
+            optimizer_class(wrong)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", torch.optim.Adagrad])
+def test_optimizer_of_fit(events, optimizer):
+    model = small(optimizer=optimizer, weight_decay=0.25).fit(events)
+    assert type(model.net_.optimizer_) is optimizer_class(optimizer)
+    assert model.net_.optimizer_.param_groups[0]["weight_decay"] == 0.25
+
+
+class Rates(Callback):
+    """Collect the learning rate of each batch."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_batch_begin(self, net, training, **kwargs):
+        if training:
+            self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+
+def rates_of(events, *callbacks, **params):
+    # skorch keeps the instance that it is given.
+    rates = Rates()
+    small(lr=0.1, callbacks=[*callbacks, rates], max_epochs=10, **params).fit(events)
+    return rates.rates
+
+
+def test_learning_rate_goes_up_and_down_once(events):
+    rates = rates_of(events)
+    assert len(rates) == 10 * 4  # 20 users in batches of 5
+    peak = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(0.1, rel=0.01) and 0 < peak <= 5
+    assert rates[0] < 0.01 and rates[-1] < 0.001
+    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
+
+
+def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
+    halve = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    rates = rates_of(events, halve)
+    np.testing.assert_allclose(rates, np.repeat(0.1 * 0.5 ** np.arange(10), 4))
+    rates = rates_of(events, ("halve", halve))
+    np.testing.assert_allclose(rates[:8], [0.1] * 4 + [0.05] * 4)
+
+
+def test_net_params_win(events):
+    params = {"optimizer__betas": (0.5, 0.6), "criterion__temperature": 0.7}
+    net = small(net_params=params).fit(events).net_
+    assert net.optimizer_.param_groups[0]["betas"] == (0.5, 0.6)
+    assert net.criterion_.temperature == 0.7
+
+
+def test_loss_that_is_no_number_names_lr(events):
+    model = small(lr=1e8, weight_decay=1.0, max_epochs=30)
+    with pytest.raises(ValueError, match=r"loss became nan in epoch \d.*lr \(it is 1"):
+        model.fit(events)
+    assert not hasattr(model, "net_")
+
+
+def test_history_without_validation(events):
+    model = small().fit(events)
+    assert [row["epoch"] for row in model.history_] == [1, 2, 3]
+    assert all(set(row) == {"epoch", "train_loss", "dur"} for row in model.history_)
+    assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
+
+
+@pytest.mark.parametrize("monitor", ["valid_loss", "valid_recall"])
+def test_callback_that_monitors_validation_gets_it(events, monitor):
+    stop = EarlyStopping(
+        monitor, patience=2, lower_is_better=monitor == "valid_loss", sink=lambda _: 0
+    )
+    model = small(max_epochs=60, callbacks=[("stop", stop)], lr=0.05).fit(events)
+    values = [row[monitor] for row in model.history_]
+    assert len(values) < 60 and all(0 <= value < np.inf for value in values)
+    better = np.argmin if monitor == "valid_loss" else np.argmax
+    assert len(values) - 1 - better(values) == 2
+
+
+def test_callback_that_monitors_training_holds_nothing_out(events):
+    stop = EarlyStopping("train_loss", patience=50, sink=lambda _: 0)
+    model = small(callbacks=[stop]).fit(events)
+    plain = small().fit(events)
+    assert "valid_loss" not in model.history_[0]
+    np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
+
+
+def test_early_stopping_keeps_the_best_epoch(events):
+    class Snapshots(Callback):
+        def __init__(self):
+            self.weights = []
+
+        def on_epoch_end(self, net, **kwargs):
+            weight = net.module_.item_tower.sparse.weight
+            self.weights.append(weight.detach().clone())
+
+    # skorch notifies in order; the weights at the end of an epoch do not change.
+    taken = Snapshots()
+    params = {"validation_fraction": 0.3, "n_iter_no_change": 3, "lr": 0.02}
+    model = small(max_epochs=50, early_stopping=True, callbacks=[taken], **params)
+    model.fit(events)
+    recalls = [row["valid_recall"] for row in model.history_]
+    best = int(np.argmax(recalls))
+    assert len(recalls) == best + 1 + 3 < 50
+    weight = model.net_.module_.item_tower.sparse.weight
+    torch.testing.assert_close(weight, taken.weights[best])
+    assert not torch.equal(weight, taken.weights[-1])
+
+
+def test_own_scoring_callback_sees_each_epoch(events):
+    def mean_norm(net, X, y):
+        return net.module_.item_tower.sparse.weight.norm(dim=1).mean().item()
+
+    scoring = EpochScoring(mean_norm, name="norm", use_caching=False, on_train=True)
+    model = small(callbacks=[scoring]).fit(events)
+    assert len(model.net_.history[:, "norm"]) == 3
+
+
+class Interrupt(Callback):
+    def __init__(self, epoch, batch):
+        self.epoch, self.batch = epoch, batch
+
+    def on_batch_end(self, net, training, **kwargs):
+        place = len(net.history), len(net.history[-1, "batches"])
+        if place == (self.epoch, self.batch):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_interrupt_leaves_a_usable_model(events, epoch):
+    model = small(max_epochs=6, callbacks=[Interrupt(epoch, 2)])
+    with pytest.warns(
+        UserWarning, match=f"interrupted in epoch {epoch} of 6"
+    ) as caught:
+        model.fit(events)
+    assert caught[0].filename == __file__
+    assert len(model.history_) == epoch - 1
+    assert np.isfinite(model.item_embeddings_).all()
+    assert len(model.recommend(["u00", "u11"])) == 6
+    assert len(pickle.loads(pickle.dumps(model)).recommend(["u00"])) == 3
+
+
+def test_no_warning_without_interrupt(events):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small().fit(events)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2])
+def test_fit_leaves_global_state_alone(events, n_jobs):
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    threads = torch.get_num_threads()
+    model = small(n_jobs=n_jobs, dropout=0.3, hidden_layer_sizes=(4,)).fit(events)
+    model.recommend(["u00"])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (np.random.get_state()[1] == numpy_before).all()
+    assert torch.get_num_threads() == threads
+
+
+def test_failed_fit_leaves_global_state_alone(events):
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    with pytest.raises(ValueError, match="loss became"):
+        small(n_jobs=2, lr=1e8, weight_decay=1.0, max_epochs=30).fit(events)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_result_does_not_depend_on_the_global_seed(events):
+    torch.manual_seed(1)
+    first = small(hidden_layer_sizes=(4,)).fit(events).item_embeddings_
+    torch.manual_seed(2)
+    second = small(hidden_layer_sizes=(4,)).fit(events).item_embeddings_
+    np.testing.assert_array_equal(first, second)
+    other = small(hidden_layer_sizes=(4,), random_state=1).fit(events).item_embeddings_
+    assert not np.allclose(first, other)
+
+
+def test_seeded_puts_the_generator_back_after_an_error():
+    before = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="inside"), seeded(3):
+        torch.rand(1)
+        raise RuntimeError("inside")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fitted_net_holds_the_weights_and_little_else(events):
+    model = small(embedding_dim=64, max_epochs=20, early_stopping=True).fit(events)
+    assert not model.net_.optimizer_.state
+    assert all("batches" not in row for row in model.net_.history)
+    names = [name for name, _ in model.net_.callbacks_]
+    assert not {"valid_recall", "loss_check", "early_stopping"} & set(names)
+    assert not model.net_.module_.training
+
+
+def test_embed_block_by_block():
+    rng = np.random.default_rng(0)
+    users, items = (
+        sparse.random(n, p, 0.4, "csr", np.float32, rng) for n, p in ((23, 5), (11, 7))
+    )
+    history = sparse.random(23, 11, 0.3, "csr", np.float32, rng)
+    module = build_module(small(hidden_layer_sizes=(6,)), 5, 7)
+    with torch.no_grad():  # a past item counts once, whatever its weight
+        dense_items = torch.tensor(items.toarray())
+        past = torch.tensor((history.toarray() > 0).astype(np.float32))
+        past /= past.sum(dim=1, keepdim=True).clamp_min(1)
+        tower = module.user_tower
+        first = torch.tensor(users.toarray()) @ tower.sparse.weight + tower.bias
+        hidden = (first + past @ dense_items @ module.history.weight).relu()
+        expected = nn.functional.normalize(tower.layers[0](hidden), dim=1).numpy()
+    for block in (4, 100):
+        vectors = embed_users(module, users, history, items, block=block)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    blocks = [embed_items(module, items, block=block) for block in (4, 100)]
+    np.testing.assert_allclose(*blocks, rtol=0, atol=1e-7)
+    assert embed_items(module, items[:0]).shape == (0, 8)
+    assert embed_users(module, users[:0], history[:0], items).shape == (0, 8)
+
+
+def test_embedding_leaves_training_mode_off_and_no_gradient():
+    module = build_module(small(history=None), 4, 5).train()
+    items = sparse.eye(5, format="csr", dtype=np.float32)
+    embed_items(module, items)
+    assert not module.training
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert isinstance(module.item_tower.sparse, SparseLinear)
