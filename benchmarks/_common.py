@@ -1,0 +1,149 @@
+"""Data sets cut as their protocols say, the machine, and the writer of results.
+
+Enters: the name of a data set and, unless the package ships it, the folder of the data.
+Leaves: two tables of events (n_events, 2), ``user`` and ``item``: to fit on, to find.
+Next: _baselines.py, what our figures stand beside.
+"""
+
+import json
+import os
+import platform
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from sktwotower import __version__
+from sktwotower.datasets import load_online_retail
+from sktwotower.model_selection import LastNSplit
+
+RESULTS = Path(__file__).parent / "results"
+PAIR = ["user", "item"]
+
+
+def _read(folder, name, **columns):
+    """Read the events of a data set, with its columns renamed to ours."""
+    events = pd.read_parquet(Path(folder) / name / "interactions.parquet")
+    return events.rename(columns={"user_id": "user", "item_id": "item"} | columns)
+
+
+def _ml_1m(folder):
+    """Keep users and items with ten ratings at least, until none is left to drop."""
+    events, before = _read(folder, "ml-1m"), None
+    while len(events) != before:
+        before = len(events)
+        for side in PAIR:
+            events = events[events.groupby(side)[side].transform("size") >= 10]
+    return events
+
+
+def _online_retail(folder):
+    """Keep a customer's first purchase of a product; the package ships the lines."""
+    lines = load_online_retail().data.rename(
+        columns={"customer": "user", "product": "item"}
+    )
+    return lines.drop_duplicates(PAIR)
+
+
+def _random_rows(share, seed):
+    def held_out(events):
+        order = np.random.default_rng(seed).permutation(len(events))
+        held = np.zeros(len(events), dtype=bool)
+        held[order[int((1 - share) * len(events)) :]] = True
+        return held
+
+    return held_out
+
+
+def _random_rows_of_each_user(share, seed):
+    def held_out(events):
+        draw = pd.Series(np.random.default_rng(seed).random(len(events)), events.index)
+        return (draw.groupby(events["user"]).rank(pct=True) <= share).to_numpy()
+
+    return held_out
+
+
+def _last_rows(share):
+    def held_out(events):
+        return np.arange(len(events)) >= int((1 - share) * len(events))
+
+    return held_out
+
+
+def _last_row_of_each_user(events):
+    _, held = next(LastNSplit(time="timestamp").split(events))
+    return np.isin(np.arange(len(events)), held)
+
+
+# How a data set is read, what is held out to test, and what of the rest to tune on.
+PROTOCOLS = {
+    "ml-100k": (
+        lambda folder: _read(folder, "ml-100k"),
+        _random_rows(0.2, seed=0),
+        _random_rows(0.1, seed=1),
+    ),
+    "ml-100k-last": (
+        lambda folder: _read(folder, "ml-100k"),
+        _last_row_of_each_user,
+        _last_row_of_each_user,
+    ),
+    "online-retail": (_online_retail, _last_rows(0.2), _last_rows(0.1)),
+    "lastfm": (
+        lambda folder: _read(folder, "lastfm-lightgcn"),
+        lambda events: (events["split"] == "test").to_numpy(),
+        _random_rows_of_each_user(0.1, seed=1),
+    ),
+    "ml-1m": (_ml_1m, _random_rows(0.2, seed=0), _random_rows(0.1, seed=1)),
+}
+
+
+def load(name, folder=None):
+    """Give ``train`` and ``test``, and ``tuning``: train cut once more into two."""
+    read, held_out, held_out_again = PROTOCOLS[name]
+    train, test = _cut(read(folder), held_out)
+    tuning = _cut(train, held_out_again)
+    return SimpleNamespace(
+        train=train[PAIR],
+        test=test[PAIR],
+        tuning=tuple(part[PAIR] for part in tuning),
+    )
+
+
+def _cut(events, held_out):
+    """Part events in two; held-out ones of unknown users and items are dropped."""
+    held = held_out(events)
+    train, rest = events[~held], events[held]
+    known = [rest[side].isin(train[side]) for side in PAIR]
+    return train, rest[known[0] & known[1]]
+
+
+@contextmanager
+def clock():
+    """Give an object whose ``seconds`` are set when the block ends."""
+    watch, start = SimpleNamespace(seconds=None), time.perf_counter()
+    yield watch
+    watch.seconds = time.perf_counter() - start
+
+
+def machine():
+    """Tell what was measured on; OMP_NUM_THREADS, set before the start, limits it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line for line in lines if line.startswith("model name"))
+    return {
+        "cpu": cpu.partition(": ")[2],
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "load_before": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "version": __version__,
+    }
+
+
+def write_results(name, rows):
+    """Write one JSON object per line to ``results/<name>.jsonl``, in place of it."""
+    RESULTS.mkdir(exist_ok=True)
+    lines = [json.dumps(row, default=float) for row in rows]
+    (RESULTS / f"{name}.jsonl").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,203 @@
+"""What does fit cost beside a plain torch loop and beside the bare matrix products?
+
+Call ``python benchmarks/bench_fit.py [--data DIR] [--quick]``: events are made, about
+as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an epoch of ML-1M
+follows. The plain loop goes over the same batches with the same towers, loss, optimizer
+and schedule, but without skorch and callbacks; the matrix products are the three of a
+step (scores, and both gradients) alone. All are measured by turns on the same threads,
+and the best turn counts, since load only ever adds. Imports are timed in fresh
+processes.
+
+Failure: a step takes more than 1.25 times that of the plain loop, or 8 times its matrix
+products; `import sktwotower` takes over 0.3 s more than `import sklearn`; the metrics
+load torch.
+"""
+
+import argparse
+import subprocess
+import sys
+
+import pandas as pd
+import torch
+from _common import PAIR, clock, load, machine, write_results
+
+from sktwotower import TwoTowerRecommender, net
+from sktwotower.datasets import make_interactions
+from sktwotower.losses import SampledSoftmaxLoss
+from sktwotower.sampling import TrainingSet, UserBatches
+
+MOST_OF_PLAIN_LOOP = 1.25
+MOST_OF_MATRIX_PRODUCTS = 8.0
+MOST_OF_IMPORT = 0.3
+IMPORTS = [
+    "import sklearn",
+    "import sktwotower",
+    "import sklearn, pandas, scipy.sparse",
+    "import sktwotower.metrics",
+    "import torch, skorch, pandas, sklearn.compose",
+    "from sktwotower import TwoTowerRecommender",
+]
+
+
+class PlainLoop:
+    """The training of a fitted estimator once more, in a loop of one's own."""
+
+    def __init__(self, estimator):
+        users, items = estimator._users.rows[:-1], estimator._items.rows[:-1]
+        chosen = estimator._seen[:-1]
+        data = TrainingSet(users, items, positives=chosen, history=chosen)
+        self.batches = UserBatches(
+            data,
+            estimator.batch_size,
+            estimator.candidate_sampling_,
+            history_dropout=estimator.dropout,
+            shuffle=True,
+        )
+        self.module = net.build_module(estimator, users.shape[1], items.shape[1])
+        self.loss = SampledSoftmaxLoss(estimator.temperature)
+        self.optimizer = torch.optim.AdamW(
+            self.module.parameters(),
+            lr=estimator.lr,
+            weight_decay=estimator.weight_decay,
+        )
+        self.epochs = estimator.max_epochs
+
+    def run(self):
+        """Train for all epochs; gives the seconds of each part."""
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=self.optimizer.defaults["lr"],
+            total_steps=self.epochs * len(self.batches) + 1,
+            pct_start=0.1,
+        )
+        seconds = dict.fromkeys(["batch", "forward", "backward", "optimizer"], 0.0)
+        self.module.train()
+        for _ in range(self.epochs):
+            batches = iter(self.batches)
+            for _ in range(len(self.batches)):
+                self._step(batches, schedule, seconds)
+        return seconds
+
+    def _step(self, batches, schedule, seconds):
+        with clock() as watch:
+            batch, targets = next(batches)
+        seconds["batch"] += watch.seconds
+        with clock() as watch:
+            self.optimizer.zero_grad()
+            loss = self.loss(*self.module(batch), targets)
+        seconds["forward"] += watch.seconds
+        with clock() as watch:
+            loss.backward()
+        seconds["backward"] += watch.seconds
+        with clock() as watch:
+            self.optimizer.step()
+            schedule.step()
+        seconds["optimizer"] += watch.seconds
+
+
+def matrix_products(estimator):
+    """Give the seconds that the products of a whole training take on their own."""
+    n_users, size = len(estimator.user_ids_), estimator.batch_size
+    items = torch.from_numpy(estimator.item_embeddings_)
+    with clock() as watch:
+        for _ in range(estimator.max_epochs):
+            for start in range(0, n_users, size):
+                users = torch.ones(min(size, n_users - start), items.shape[1])
+                slope = torch.mm(users, items.T)
+                torch.mm(slope, items)
+                torch.mm(slope.T, users)
+    return watch.seconds
+
+
+def bench_steps(data, X, max_epochs, rounds):
+    """Measure ours, the loop and the products by turns; gives a row of results."""
+    estimator = TwoTowerRecommender(max_epochs=max_epochs, random_state=0).fit(X)
+    loop = PlainLoop(estimator)
+    steps = max_epochs * len(loop.batches)
+    ours, fits, plain, products = [], [], [], []
+    for _ in range(rounds):
+        with clock() as watch:
+            estimator.fit(X)
+        fits.append(watch.seconds)
+        ours.append(sum(epoch["dur"] for epoch in estimator.history_))
+        plain.append(loop.run())
+        products.append(matrix_products(estimator))
+    parts = min(plain, key=lambda each: sum(each.values()))
+    loop_seconds = sum(parts.values())
+    row = {
+        "data": data,
+        "positives": int(estimator._seen.nnz),
+        "steps": steps,
+        "positives_per_s": estimator._seen.nnz * max_epochs / min(fits),
+        "step_ms": min(ours) / steps * 1e3,
+        "plain_loop_ms": loop_seconds / steps * 1e3,
+        "matrix_products_ms": min(products) / steps * 1e3,
+        "ours / plain loop": min(ours) / loop_seconds,
+        "ours / matrix products": min(ours) / min(products),
+    }
+    return row | {f"{k}_ms of loop": v / steps * 1e3 for k, v in parts.items()}
+
+
+def seconds_to_import(statement, rounds):
+    """Give the seconds of an import in a fresh process, the best of some rounds."""
+    code = (
+        f"import time; start = time.perf_counter(); {statement}; "
+        "print(time.perf_counter() - start)"
+    )
+    run = [sys.executable, "-c", code]
+    return min(float(subprocess.check_output(run)) for _ in range(rounds))
+
+
+def metrics_load_torch():
+    """Tell whether torch is loaded once the metrics are."""
+    code = "import sys, sktwotower.metrics; print('torch' in sys.modules)"
+    return subprocess.check_output([sys.executable, "-c", code], text=True) != "False\n"
+
+
+def failures(rows, imports):
+    """Name what costs more than it may."""
+    found = [
+        f"{row['data']}: a step takes {row[ratio]:.2f} times the {ratio[7:]}"
+        for row in rows
+        for ratio, most in [
+            ("ours / plain loop", MOST_OF_PLAIN_LOOP),
+            ("ours / matrix products", MOST_OF_MATRIX_PRODUCTS),
+        ]
+        if row[ratio] > most
+    ]
+    more = imports["import sktwotower"] - imports["import sklearn"]
+    if more > MOST_OF_IMPORT:
+        found.append(f"import sktwotower takes {more:.2f} s more than sklearn")
+    if metrics_load_torch():
+        found.append("import sktwotower.metrics loads torch")
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder that holds ml-1m")
+    parser.add_argument("--quick", action="store_true", help="one round, not written")
+    arguments = parser.parse_args()
+    where, rounds = machine(), 1 if arguments.quick else 5
+    made = make_interactions(943, 1682, interactions_per_user=106, random_state=0)
+    rows = [bench_steps("made, as ML-100K", made.data[PAIR], 5, rounds)]
+    if arguments.data:
+        train = load("ml-1m", arguments.data).train
+        rows.append(bench_steps("ml-1m", train, 1, min(rounds, 2)))
+    table = pd.DataFrame(rows).set_index("data").T
+    threads = f"threads_{torch.get_num_threads()}"
+    print(f"{threads}, load before {where['load_before']} on {where['cores']} cores")
+    print(table.to_string(float_format="{:,.2f}".format))
+    imports = {each: seconds_to_import(each, rounds) for each in IMPORTS}
+    for statement, seconds in imports.items():
+        print(f"{seconds:6.2f} s  {statement}")
+    if not arguments.quick:
+        write_results(
+            f"fit_{threads}", [row | where for row in rows] + [imports | where]
+        )
+    wrong = failures(rows, imports)
+    assert not wrong, "\n".join(wrong)
+
+
+if __name__ == "__main__":
+    main()
