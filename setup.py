@@ -31,7 +31,7 @@ setup(
         "scikit-learn>=1.6",
         "scipy>=1.11",
         "skorch>=1.1",
-        "torch>=2.3",
+        "torch>=2.5",
         "tqdm>=4.60",
     ],
     extras_require={

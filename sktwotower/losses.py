@@ -26,7 +26,11 @@ class Targets:
         Reward of each positive, > 0.
     log_q : float32 tensor of shape (c,) or None, default=None
         Log-probability with which each column came to be a candidate. ``inf``: the
-        column is not a sampled candidate, only an impression of some user.
+        column is no sampled candidate, only a positive or an impression of some user.
+        None: every item is a candidate.
+    positive_log_q : float32 tensor of shape (n_positives,) or None, default=None
+        Log-probability by which the logit of each positive is corrected. None: it is
+        not.
     hidden : pair of int64 tensors of shape (n_hidden,) or None, default=None
         Further (row, column) pairs that are no negatives: known positives of the user.
         Rows ascend.
@@ -36,12 +40,20 @@ class Targets:
     """
 
     def __init__(
-        self, offsets, columns, weights, log_q=None, hidden=None, impressions=None
+        self,
+        offsets,
+        columns,
+        weights,
+        log_q=None,
+        positive_log_q=None,
+        hidden=None,
+        impressions=None,
     ):
         self.offsets = offsets
         self.columns = columns
         self.weights = weights
         self.log_q = log_q
+        self.positive_log_q = positive_log_q
         self.hidden = hidden
         self.impressions = impressions
 
@@ -72,22 +84,24 @@ class SampledSoftmaxLoss(nn.Module):
     Notes
     -----
     With user vectors u, item vectors v, temperature T and Q(j) the probability with
-    which item j is among the candidates, a logit is
-
-    .. math:: z_{uj} = \langle u, v_j \rangle / T - \log Q(j)
-
-    (first the temperature, then the correction) and the loss of a batch
+    which item j is among the candidates, the loss of a batch is
 
     .. math::
         L = \frac{1}{\sum w} \sum_u \sum_{i \in P_u} w_{ui} \left[
             \log \left( e^{z_{ui}} + \sum_{j \in N_u} e^{z_{uj}} \right) - z_{ui}
-        \right]
+        \right], \quad z_{uj} = \langle u, v_j \rangle / T - \log Q(j)
 
-    where P_u are the user's positives with rewards w and N_u the candidates that are
-    no positives of the user: neither a target nor another positive, and nothing given
-    to the tower as history, ever counts as a negative (accidental hits). An
-    impression j with weight m adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the
-    sum.
+    (first the temperature, then the correction), where P_u are the user's positives
+    with rewards w and N_u the candidates that are no positives of the user: neither a
+    target nor another positive, and nothing given to the tower as history, ever counts
+    as a negative (accidental hits). An impression j with weight m adds
+    :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
+
+    The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
+    not at all: it is in the sum with certainty, and with Q the inclusion probability
+    of the negatives the sum's expectation is then the sum over the whole catalogue.
+    Taking the positive out of the denominator and weighting by one minus its
+    probability (Khrylchenko et al.) has the same gradient.
 
     The gradient is computed together with the value, tile by tile of users, in three
     matrix products: memory is O(tile + (b + c) d).
@@ -96,6 +110,8 @@ class SampledSoftmaxLoss(nn.Module):
     ----------
     Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
     Recommendations, RecSys 2019, equations 3 to 5.
+
+    Khrylchenko et al., Correcting the LogQ Correction, RecSys 2025.
 
     Examples
     --------
@@ -155,39 +171,41 @@ def _tile(users, items, targets, tile, scale):
     rows = torch.repeat_interleave(
         torch.arange(len(users), device=users.device), bounds.diff()
     )
-    positive = _correct(logits, targets, tile, rows, columns)
+    positive = logits[rows, columns]
+    if targets.positive_log_q is not None:
+        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
+    _correct(logits, targets, tile)
     logits[rows, columns] = -torch.inf
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
         logits[hidden[0], hidden[1]] = -torch.inf
     # A row without any negative has a log-sum of -inf; its loss and slope are zero.
-    negatives = logits.logsumexp(1).clamp_min(torch.finfo(logits.dtype).min)
+    lowest = torch.finfo(logits.dtype).min
+    top = logits.amax(1).clamp_min(lowest)
+    share = logits.sub_(top[:, None]).exp_()
+    mass = share.sum(1)
+    negatives = (top + mass.log()).clamp_min(lowest)
     excess = negatives[rows] - positive
     value = (weights * torch.nn.functional.softplus(excess)).sum()
     pull = weights * excess.sigmoid()
     per_row = users.new_zeros(len(users)).index_add_(0, rows, pull)
-    slope = logits.sub_(negatives[:, None]).exp_().mul_(per_row[:, None])
+    slope = share.mul_((per_row / torch.where(mass > 0, mass, 1.0))[:, None])
     # Those entries are zero by now; a positive may be given more than once.
     slope.index_put_((rows, columns), -pull, accumulate=True)
     return value, slope
 
 
-def _correct(logits, targets, tile, rows, columns):
-    """Subtract log Q in place and let impressions join their own user's row.
-
-    Gives the logits of the positives, which are candidates and no impressions.
-    """
+def _correct(logits, targets, tile):
+    """Subtract log Q in place and let impressions join their own user's row."""
     impressions = _within(targets.impressions, tile)
     if impressions is not None:
         shown_at, weights = impressions[:2], impressions[2]
         shown = logits[shown_at]
     if targets.log_q is not None:
         logits.sub_(targets.log_q.to(logits.dtype))
-    positive = logits[rows, columns]
     if impressions is not None:
         share = weights.to(shown.dtype).log()
         logits[shown_at] = torch.logaddexp(logits[shown_at], shown + share)
-    return positive
 
 
 def _within(pairs, tile):

@@ -202,11 +202,12 @@ def _warn_if_interrupted(net):
 
 def _net_params(estimator, module, sampling, validation, seed):
     """Collect the net's arguments; those in ``net_params`` come last and win."""
+    optimizer = optimizer_class(estimator.optimizer)
     params = {
         "module": module,
         "criterion": SampledSoftmaxLoss,
         "criterion__temperature": estimator.temperature,
-        "optimizer": optimizer_class(estimator.optimizer),
+        "optimizer": optimizer,
         "optimizer__weight_decay": estimator.weight_decay,
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
@@ -228,6 +229,8 @@ def _net_params(estimator, module, sampling, validation, seed):
         "device": estimator.device,
         "verbose": max(0, estimator.verbose - 1),
     }
+    if "fused" in inspect.signature(optimizer).parameters:
+        params["optimizer__fused"] = True  # several times faster on a CPU too
     if estimator.verbose < 2:
         params["callbacks__print_log"] = None
     return params | (estimator.net_params or {})

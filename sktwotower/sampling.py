@@ -95,9 +95,15 @@ class UserBatches:
         What to iterate over.
     batch_size : int, default=128
         Number of users in a batch.
-    candidate_sampling : {"full", "in_batch"}, default="full"
+    candidate_sampling : {"full", "in_batch", "uniform", "mixed"}, default="full"
         ``"full"``: every item is a candidate. ``"in_batch"``: the distinct positives
-        of the batch are, corrected for the probability of being among them.
+        of the batch. ``"uniform"``: a uniform sample of the catalogue. ``"mixed"``:
+        both (Yang et al. 2020).
+    n_candidates : int, default=2048
+        Number of items in the uniform sample, drawn anew for each batch.
+    correction : {"negatives", "all"} or None, default="negatives"
+        Which logits are corrected for the probability of being a candidate: those of
+        the negatives, those of the positives too (Yi et al. 2019), or none.
     history_dropout : float, default=0.0
         Mean share of past items hidden from the user tower in training, in [0, 1).
     impression_weight : float, default=0.0
@@ -117,6 +123,8 @@ class UserBatches:
         dataset,
         batch_size=128,
         candidate_sampling="full",
+        n_candidates=2048,
+        correction="negatives",
         history_dropout=0.0,
         impression_weight=0.0,
         impression_start=0,
@@ -127,18 +135,20 @@ class UserBatches:
         self.dataset = dataset
         self.batch_size = batch_size
         self.candidate_sampling = candidate_sampling
+        self.n_candidates = n_candidates
+        self.correction = correction
         self.history_dropout = history_dropout
         self.impression_weight = impression_weight
         self.impression_start = impression_start
         self.shuffle = shuffle
         self.rng = np.random.default_rng(seed)
         self.epoch = 0
-        self.catalogue = self.counts = None
+        chosen = dataset.positives
+        self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
+        self.log_probs = {}
+        self.catalogue = None
         if candidate_sampling == "full":
             self.catalogue = SparseRows.from_csr(dataset.item_rows).to(device)
-        else:
-            chosen = dataset.positives
-            self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
 
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
@@ -189,30 +199,63 @@ class UserBatches:
         """Give the candidate items, None for all of them, and their log Q."""
         if self.candidate_sampling == "full":
             return None, None
-        sampled = np.unique(positives.indices)
-        log_q = inclusion_log_prob(self.counts[sampled], len(self.dataset), n_users)
-        if impressions is None:
-            return sampled, log_q
-        shown = np.setdiff1d(impressions.indices, sampled)
-        candidates = np.concatenate([sampled, shown])
-        order = np.argsort(candidates)
-        log_q = np.concatenate([log_q, np.full(len(shown), np.inf)])
-        return candidates[order], log_q[order]
+        n_items = positives.shape[1]
+        sampled = np.zeros(n_items, dtype=bool)
+        if self.candidate_sampling != "uniform":
+            sampled[positives.indices] = True
+        if self.candidate_sampling != "in_batch":
+            n_drawn = min(self.n_candidates, n_items)
+            sampled[self.rng.choice(n_items, n_drawn, replace=False)] = True
+        needed = sampled.copy()
+        needed[positives.indices] = True
+        if impressions is not None:
+            needed[impressions.indices] = True
+        candidates = np.flatnonzero(needed)
+        log_q = np.zeros(len(candidates))
+        if self.correction is not None:
+            log_q = self._log_prob(n_users)[candidates]
+        return candidates, np.where(sampled[candidates], log_q, np.inf)
+
+    def _log_prob(self, n_users):
+        """Give the log-probability (n_items,) of being a candidate, by batch size.
+
+        A positive of the user at hand is a candidate for certain. Where it is not to be
+        corrected itself, what counts is whether the *other* users bring an item along.
+        """
+        if n_users not in self.log_probs:
+            others = int(self.correction == "negatives")
+            n_items = len(self.counts)
+            missing = np.ones(n_items)
+            if self.candidate_sampling != "uniform":
+                population = len(self.dataset) - others
+                counts = np.minimum(self.counts, population)
+                log_in_batch = inclusion_log_prob(counts, population, n_users - others)
+                missing *= -np.expm1(log_in_batch)
+            if self.candidate_sampling != "in_batch":
+                missing *= 1 - min(self.n_candidates, n_items) / n_items
+            with np.errstate(divide="ignore"):
+                self.log_probs[n_users] = np.log1p(-missing)
+        return self.log_probs[n_users]
 
     def _targets(self, users, positives, impressions, candidates, log_q):
         def pairs(matrix):
             return _pairs(matrix, candidates)
 
         known = self.dataset.known
-        shown = None
+        columns = pairs(positives)[1]
+        positive_log_q = shown = None
+        if self.correction == "all" and candidates is not None:
+            own = self._log_prob(len(users))[candidates[columns]]
+            positive_log_q = torch.as_tensor(own, dtype=torch.float32)
         if impressions is not None:
             shown = pairs(impressions)
             shown[2] *= self.impression_weight
         return Targets(
             torch.as_tensor(positives.indptr, dtype=torch.int64),
-            torch.from_numpy(pairs(positives)[1]),
+            torch.from_numpy(columns),
             torch.as_tensor(positives.data, dtype=torch.float32),
             None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
+            positive_log_q,
             None if known is None else _tensors(pairs(known[users])[:2]),
             None if shown is None else _tensors(shown),
         )

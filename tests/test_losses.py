@@ -8,12 +8,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sktwotower.losses import SampledSoftmaxLoss, Targets
 
 
-def make_targets(positives, weights=None, **others):
+def make_targets(positives, weights=None, correct_positives=False, **others):
     """Give Targets of a list of candidate columns per user."""
     offsets = torch.tensor([0, *np.cumsum([len(p) for p in positives])])
     columns = torch.tensor([c for p in positives for c in p], dtype=torch.int64)
     if weights is None:
         weights = [1.0] * len(columns)
+    if correct_positives and others.get("log_q") is not None:
+        others["positive_log_q"] = others["log_q"][columns]
     return Targets(offsets, columns, torch.tensor(weights), **others)
 
 
@@ -54,8 +56,39 @@ def test_three_by_three_by_hand_corrected():
     #                                                      4  2  15
     log_q = torch.log(torch.tensor([1 / 2, 1, 1 / 3]))
     expected = (log(13 / 2) + log(11 / 8) + 2 * log(4 / 1) + log(21 / 15)) / 5
+    targets = make_targets(POSITIVES, REWARDS, correct_positives=True, log_q=log_q)
+    assert loss_of(np.log(EXP_SCORES), targets) == pytest.approx(expected)
+
+
+def test_three_by_three_by_hand_with_negatives_corrected_only():
+    # The negatives' columns are multiplied by 2, 1, 3, the positives 1, 4, 1, 5 not.
+    log_q = torch.log(torch.tensor([1 / 2, 1, 1 / 3]))
+    expected = (log(12 / 1) + log(7 / 4) + 2 * log(4 / 1) + log(11 / 5)) / 5
     got = loss_of(np.log(EXP_SCORES), make_targets(POSITIVES, REWARDS, log_q=log_q))
     assert got == pytest.approx(expected)
+
+
+def test_positive_that_was_not_sampled_is_no_negative_of_others():
+    # Item 0 is there for user 0 alone; user 1 has the negative 2 with Q = 1 / 2.
+    log_q = torch.log(torch.tensor([torch.inf, 1, 1 / 2]))
+    scores = np.log([[2, 3, 1], [9, 1, 4]])
+    expected = (log((2 + 3 + 2) / 2) + log((1 + 8) / 1)) / 2
+    got = loss_of(scores, make_targets([[0], [1]], log_q=log_q))
+    assert got == pytest.approx(expected)
+
+
+def test_positive_out_of_the_denominator_has_the_same_gradient():
+    # -(1 - p) (s_0 - log sum of the negatives), with p held fixed (Khrylchenko 2025)
+    log_q = torch.log(torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64))
+    scores = torch.tensor([[0.3, -0.2, 0.5]], dtype=torch.float64, requires_grad=True)
+    SampledSoftmaxLoss(1.0)(
+        scores, torch.eye(3, dtype=torch.float64), make_targets([[0]], log_q=log_q)
+    ).backward()
+    other = scores.detach().clone().requires_grad_()
+    rest = torch.logsumexp((other - log_q)[0, 1:], 0)
+    p = (other[0, 0] - rest).sigmoid().detach()
+    (-(1 - p) * (other[0, 0] - rest)).backward()
+    torch.testing.assert_close(scores.grad, other.grad)
 
 
 def test_three_by_three_by_hand_with_impression_and_hidden():
@@ -70,7 +103,8 @@ def test_three_by_three_by_hand_with_impression_and_hidden():
 def test_temperature_comes_before_the_correction():
     # scores 0.5 and 0.2, T = 0.25, Q = 1/2 and 1/8: logits 2 + log 2 and 0.8 + log 8
     log_q = torch.log(torch.tensor([1 / 2, 1 / 8]))
-    got = loss_of([[0.5, 0.2]], make_targets([[0]], log_q=log_q), 0.25)
+    targets = make_targets([[0]], correct_positives=True, log_q=log_q)
+    got = loss_of([[0.5, 0.2]], targets, 0.25)
     corrected_last = log(1 + exp(0.8 + log(8) - 2 - log(2)))
     corrected_first = log(1 + exp((0.2 + log(8) - 0.5 - log(2)) / 0.25))
     assert got == pytest.approx(corrected_last)
@@ -99,12 +133,16 @@ def naive(users, items, targets, temperature):
                 rest = rest + share * torch.exp(users[u] @ items[j] / temperature)
         for p in places:
             i = int(targets.columns[p])
-            top = scale[i] * torch.exp(users[u] @ items[i] / temperature)
+            top = torch.exp(users[u] @ items[i] / temperature)
+            if targets.positive_log_q is not None:
+                top = top / targets.positive_log_q[p].exp()
             total = total + targets.weights[p] * torch.log((top + rest) / top)
     return total / targets.weights.sum()
 
 
-def random_problem(seed, log_q=False, hidden=False, impressions=False):
+def random_problem(
+    seed, log_q=False, all_corrected=False, hidden=False, impressions=False
+):
     rng = np.random.default_rng(seed)
     n, c, d = 7, 9, 4
     users, items = (
@@ -127,12 +165,13 @@ def random_problem(seed, log_q=False, hidden=False, impressions=False):
         shares = torch.tensor(rng.uniform(0.1, 5, pairs.shape[1]), dtype=torch.float32)
         others["impressions"] = (*pairs, shares)
     positives = [np.flatnonzero(row == 1).tolist() for row in kinds]
-    return users, items, make_targets(positives, rewards, **others)
+    return users, items, make_targets(positives, rewards, all_corrected, **others)
 
 
 PARTS = [
     {},
     {"log_q": True},
+    {"log_q": True, "all_corrected": True},
     {"hidden": True},
     {"impressions": True},
     {"log_q": True, "hidden": True, "impressions": True},

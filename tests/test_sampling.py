@@ -97,12 +97,69 @@ def test_full_candidates_are_the_catalogue_without_correction():
 
 def test_in_batch_candidates_are_the_distinct_positives():
     matrix = np.array(POSITIVES)
-    for batch, targets in UserBatches(training_set(), 2, "in_batch"):
+    for batch, targets in UserBatches(training_set(), 2, "in_batch", correction="all"):
         chosen = matrix[users_of(batch)].any(axis=0)
         assert candidates_of(batch) == np.flatnonzero(chosen).tolist()
         counts = (matrix > 0).sum(axis=0)[chosen]  # the last batch holds one user
         expected = inclusion_log_prob(counts, len(ACTIVE), len(batch))
         np.testing.assert_allclose(targets.log_q, expected, rtol=1e-6)
+        own = targets.log_q[targets.columns]
+        np.testing.assert_allclose(targets.positive_log_q, own)
+
+
+def test_without_correction_all_candidates_weigh_the_same():
+    for _, targets in UserBatches(training_set(), 2, "in_batch", correction=None):
+        assert targets.log_q.eq(0).all() and targets.positive_log_q is None
+
+
+def sums_of_negatives(batches, scores, user):
+    """Give the corrected sums over the negatives of a user, one for each batch."""
+    found = []
+    for batch, targets in batches:
+        users = users_of(batch)
+        if user not in users:
+            continue
+        row = users.index(user)
+        own = targets.columns[targets.offsets[row] : targets.offsets[row + 1]]
+        share = scores[candidates_of(batch)] / targets.log_q.double().exp().numpy()
+        found.append(share.sum() - share[own].sum())
+    return found
+
+
+@pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed"])
+def test_sums_of_negatives_are_right_on_average(sampling):
+    # With the inclusion probability the mean over all batches IS the full sum.
+    rng = np.random.default_rng(0)
+    positives = rng.random((6, 5)) < 0.35
+    positives[np.arange(6), np.arange(6) % 5] = True
+    positives[:, 4] = [0, 0, 0, 0, 1, 1]  # nobody's in many batches
+    data = training_set(positives)
+    scores = rng.uniform(1, 3, 5)
+    for user in range(6):
+        found = []
+        for rest in combinations(np.setdiff1d(range(6), user), 2):
+            for drawn in combinations(range(5), 2):
+                batches = UserBatches(data, 3, sampling, n_candidates=2, shuffle=True)
+                batches.rng = Fixed([user, *rest], drawn)
+                found += sums_of_negatives(batches, scores, user)
+        expected = scores[~positives[user]].sum()
+        if sampling == "in_batch":  # items that nobody else has can never be there
+            expected = scores[~positives[user] & positives.any(axis=0)].sum()
+        assert np.mean(found) == pytest.approx(expected, rel=1e-6)
+
+
+class Fixed:
+    """Draws these users first, and these items."""
+
+    def __init__(self, users, items):
+        self.users = np.array(users)
+        self.items = np.array(items)
+
+    def permutation(self, users):
+        return self.users
+
+    def choice(self, n, size, replace):
+        return self.items
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5])
