@@ -54,7 +54,16 @@ class Entities:
         self.transformer = self._prepare(transformer)
 
     def _prepare(self, transformer):
-        transformer = TowerVectorizer() if transformer is None else clone(transformer)
+        transformer = TowerVectorizer() if transformer is None else transformer
+        needed = ("fit", "transform", "get_params")
+        if isinstance(transformer, type) or not all(
+            hasattr(transformer, method) for method in needed
+        ):
+            raise TypeError(
+                f"{self.side}_transformer must be a scikit-learn transformer, which "
+                f"has fit and transform. Got {transformer!r}."
+            )
+        transformer = clone(transformer)
         if isinstance(transformer, TowerVectorizer):
             kinds = {self.id_column: "id"} | (transformer.kinds or {})
             transformer.set_params(kinds=kinds)
@@ -83,12 +92,13 @@ class Entities:
             return None
         name = f"{self.side}s"
         side = as_frame(self.table, name)
-        column = self.label if self.label in side.columns else side.columns[0]
-        if column != self.label and self.label == self.id_column:
+        named = self.label == self.id_column
+        if self.label not in side.columns and (named or side.shape[1] == 0):
             raise ValueError(
                 f"{name} has no column {self.label!r}, which holds the ids in X."
                 f"{suggestion(self.label, side.columns)}"
             )
+        column = self.label if self.label in side.columns else side.columns[0]
         ids = check_ids(side[column], f"column {column!r} of {name}")
         repeated = ids[ids.duplicated()].unique()
         if len(repeated):
@@ -103,7 +113,8 @@ class Entities:
                 f"{clash[0]!r} is a column of {name} and is named in "
                 f"{self.side}_features too. Take it from one place only."
             )
-        return side.drop(columns=column).set_axis(ids, axis="index")
+        side = side.drop(columns=column).set_axis(ids, axis="index")
+        return side.set_axis([str(c) for c in side.columns], axis="columns")
 
     def _codes_in_table(self, ids):
         codes = self.ids.get_indexer(ids)
@@ -171,6 +182,13 @@ class Entities:
             )
         return codes
 
+    def _known_as_text(self, ids):
+        # comparing all of them as text costs too much where the types agree
+        numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
+        if numeric[0] == numeric[1]:
+            return False
+        return bool(self.ids.map(str).isin(ids.map(str)).any())
+
     def describe(self, frame, name, events=False):
         """Give ids (n,), positions (n,) and feature rows (n, p) of a table.
 
@@ -189,8 +207,7 @@ class Entities:
         given = [c for c in own if c in frame.columns]
         if not given:
             return values.to_numpy(), codes, self.rows[codes]
-        table = frame[[self.id_column, *given]].reset_index(drop=True)
-        table = self._complete(table, wanted, name)
+        table = self._complete(frame.reset_index(drop=True), wanted, name)
         return values.to_numpy(), codes, self._transform(table)
 
     def _complete(self, table, wanted, name):

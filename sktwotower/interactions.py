@@ -5,6 +5,7 @@ Next: entities.py, which makes one row per user and item of them.
 """
 
 import warnings
+from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral
 
@@ -36,25 +37,31 @@ __all__ = [
 def as_frame(table, name):
     """Give any dataframe as a pandas one, columns in the same order.
 
-    Raises ``TypeError`` for what is no dataframe.
+    Raises ``TypeError`` for what is no dataframe, ``ValueError`` for column names that
+    occur twice.
     """
-    if isinstance(table, pd.DataFrame):
-        return table
-    try:
-        frame = nw.from_native(table, eager_only=True)
-    except TypeError:
+    if not is_frame(table):
         raise TypeError(
             f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
             f"Got {type(table).__name__}."
-        ) from None
-    return pd.DataFrame({column: frame[column].to_numpy() for column in frame.columns})
+        )
+    if isinstance(table, pd.DataFrame):
+        frame = table
+    else:
+        columns = nw.from_native(table, eager_only=True)
+        frame = pd.DataFrame({c: columns[c].to_numpy() for c in columns.columns})
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice) and isinstance(twice[0], str):
+        raise ValueError(
+            f"{name} has more than one column named {twice[0]!r}. Rename or drop all "
+            "but one."
+        )
+    return frame
 
 
 def is_frame(X):
     """Tell whether X is a dataframe of any library."""
-    return isinstance(X, pd.DataFrame) or (
-        hasattr(X, "columns") and hasattr(type(X), "__dataframe__")
-    )
+    return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
 
 
 def event_table(estimator, X, *, reset):
@@ -76,7 +83,7 @@ def event_table(estimator, X, *, reset):
                 f"X has {frame.shape[1]} feature(s) (columns), but a user column and "
                 "an item column are required."
             )
-        return with_names(frame).reset_index(drop=True)
+        return _named_as_in_fit(estimator, frame).reset_index(drop=True)
     array = validate_data(
         estimator,
         X,
@@ -85,7 +92,15 @@ def event_table(estimator, X, *, reset):
         ensure_min_features=2 if reset else 1,
         reset=reset,
     )
-    return with_names(pd.DataFrame(array).infer_objects())
+    return _named_as_in_fit(estimator, pd.DataFrame(array).infer_objects())
+
+
+def _named_as_in_fit(estimator, frame):
+    # names were checked by now: where one side has none, positions count
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        names = [f"x{i}" for i in range(frame.shape[1])]
+    return frame.set_axis(list(names), axis="columns")
 
 
 def with_names(frame):
@@ -135,16 +150,13 @@ class Columns:
 
     def _features(self, frame, estimator, parameter):
         selection = getattr(estimator, parameter)
-        return [
-            name
-            for name in select_columns(frame, selection, parameter)
-            if name not in (self.user, self.item)
-        ]
+        names = dict.fromkeys(select_columns(frame, selection, parameter))
+        return [name for name in names if name not in (self.user, self.item)]
 
 
 def _column(frame, name, parameter):
     """Resolve one column by name, or by position where that is no name."""
-    if name in frame.columns:
+    if name in list(frame.columns):
         return name
     if isinstance(name, Integral) and -frame.shape[1] <= name < frame.shape[1]:
         return frame.columns[name]
@@ -174,8 +186,18 @@ def select_columns(frame, selection, parameter):
         selection = [selection]
     if isinstance(selection, slice):
         return list(frame.columns[_positions(frame, selection, parameter)])
+    if not isinstance(selection, Iterable):
+        raise TypeError(
+            f"{parameter} must be a name, a position, a list, a slice, a mask or a "
+            f"callable that gives one of these. Got {selection!r}."
+        )
     selection = list(selection)
     if selection and all(isinstance(s, bool | np.bool_) for s in selection):
+        if len(selection) != frame.shape[1]:
+            raise ValueError(
+                f"{parameter} is a mask of {len(selection)} entries, but X has "
+                f"{frame.shape[1]} columns."
+            )
         return list(frame.columns[np.asarray(selection)])
     return [_column(frame, name, parameter) for name in selection]
 
@@ -199,15 +221,23 @@ def check_ids(values, name):
     Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
     types and for what cannot be an id.
     """
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(
+            f"{name} must be one-dimensional ids. Got shape {values.shape}."
+        )
     values = pd.Series(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
+    elif isinstance(values.dtype, pd.SparseDtype):
+        values = values.sparse.to_dense()
     missing = int(values.isna().sum())
     if missing:
         raise ValueError(
             f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
             "Drop those rows, or give them an id of their own."
         )
+    if values.dtype.kind == "S":  # pandas has no index of fixed-width bytes
+        values = values.astype(object)
     if values.dtype == object:
         _check_types(values, name)
     elif values.dtype.kind == "c":
@@ -220,10 +250,10 @@ def check_ids(values, name):
 
 def _check_types(values, name):
     kinds = {type(value) for value in values}
-    unhashable = [kind for kind in kinds if kind.__hash__ is None]
-    if unhashable:
+    unfit = [kind for kind in kinds if not _can_be_id(kind)]
+    if unfit:
         raise TypeError(
-            f"{name} holds {unhashable[0].__name__} objects: the argument must be a "
+            f"{name} holds {unfit[0].__name__} objects: the argument must be a "
             "string or a number to be an id."
         )
     families = {_family(kind) for kind in kinds}
@@ -233,6 +263,13 @@ def _check_types(values, name):
             f"{name} mixes ids of different types ({found}), which cannot be told "
             "apart or sorted. Convert them to one type, for example with astype(str)."
         )
+
+
+def _can_be_id(kind):
+    # ids are sorted; of tuples pandas would make a MultiIndex
+    ordered = kind.__lt__ is not object.__lt__
+    unfit = issubclass(kind, tuple | complex | frozenset)
+    return kind.__hash__ is not None and ordered and not unfit
 
 
 def _family(kind):

@@ -4,7 +4,7 @@ Leaves: positions, feature rows and matrices of past items (n, n_items).
 Next: neighbors.py, block by block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -14,7 +14,14 @@ import torch
 from scipy import sparse
 from tqdm import tqdm
 
-from sktwotower.interactions import as_frame, is_frame, pair_matrix, some, with_names
+from sktwotower.interactions import (
+    as_frame,
+    check_ids,
+    is_frame,
+    pair_matrix,
+    some,
+    with_names,
+)
 from sktwotower.neighbors import retrieve
 
 __all__ = [
@@ -65,36 +72,46 @@ def read_query(entities, X, name, n_columns=None):
         return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     if is_frame(X):
         return Query(*entities.describe(with_names(as_frame(X, name)), name))
-    if isinstance(X, str | bytes) or np.ndim(X) == 0:
+    values = _as_ids(X)
+    if values is None:
         raise TypeError(
             f"{name} must be a list or array of ids, or a table. Got {X!r}. For one "
             f"{entities.side} write [{X!r}]."
         )
-    if isinstance(X, pd.Series | pd.Index):
-        values = X
-    else:
-        values = X if isinstance(X, np.ndarray) else _as_array(X)
-    if values.ndim == 2:
+    if values.ndim != 1:
         return _read_array(entities, values, name, n_columns)
     codes = entities.codes(values, name)
     return Query(np.asarray(values), codes, entities.rows[codes])
 
 
+def _as_ids(values):
+    """Give values as something with ``ndim``; None for what holds no list of ids."""
+    if isinstance(values, np.ndarray | pd.Series | pd.Index):
+        return values if values.ndim else None
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        return None
+    return _as_array(values)
+
+
 def _as_array(values):
     """Give a list as an array without turning numbers beside strings into strings."""
     values = list(values)
-    if any(isinstance(v, str) for v in values) or not values:
-        array = np.empty(len(values), dtype=object)
-        array[:] = values
-        return array
-    return np.asarray(values)
+    if values and not any(isinstance(v, str | bytes) for v in values):
+        try:
+            return np.asarray(values)
+        except ValueError:  # lists of different lengths
+            pass
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
 
 
 def _read_array(entities, values, name, n_columns):
-    if values.shape[1] == 1:
+    if values.ndim == 2 and values.shape[1] == 1:
         codes = entities.codes(values[:, 0], name)
         return Query(values[:, 0], codes, entities.rows[codes])
-    if values.shape[1] != n_columns:
+    if values.ndim != 2 or values.shape[1] != n_columns:
         raise ValueError(
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
@@ -110,7 +127,8 @@ def history_matrix(history, query, users, items):
     of items. Items unknown to fit are left out.
     """
     owners, chosen = _history_pairs(history, query, users, items)
-    known = pd.Index(owners).unique()
+    owners = check_ids(owners, "the users of history")
+    known = owners.unique()
     codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
     kept = codes >= 0
     matrix = pair_matrix(
@@ -119,7 +137,7 @@ def history_matrix(history, query, users, items):
         np.ones(kept.sum()),
         (len(known) + 1, len(items.ids)),
     )
-    return matrix[known.get_indexer(pd.Index(query.ids))]
+    return matrix[known.get_indexer(check_ids(query.ids, "X"))]
 
 
 def history_users(history, users):
@@ -129,9 +147,9 @@ def history_users(history, users):
     if is_frame(history):
         frame = with_names(as_frame(history, "history"))
         if users.id_column in frame.columns:
-            return frame[users.id_column].drop_duplicates()
+            return check_ids(frame[users.id_column], "history").unique()
     elif isinstance(history, np.ndarray) and history.ndim == 2:
-        return pd.unique(history[:, 0])
+        return check_ids(history[:, 0], "history").unique()
     raise ValueError(
         "history does not tell whose it is: name the users in X, or give a table with "
         f"the column {users.label!r}, or a dict of users to lists of items."
@@ -149,12 +167,19 @@ def _history_pairs(history, query, users, items):
             )
         return frame[users.id_column], frame[items.id_column]
     if isinstance(history, Mapping):
+        for user, chosen in history.items():
+            if isinstance(chosen, str | bytes) or not isinstance(chosen, Iterable):
+                raise TypeError(
+                    "history must give each user a list of items. Got "
+                    f"{chosen!r} for {user!r}."
+                )
         owners = [u for u, chosen in history.items() for _ in chosen]
         return owners, _as_array(i for chosen in history.values() for i in chosen)
     array = history if isinstance(history, np.ndarray) else None
     if array is not None and array.ndim == 2 and array.shape[1] >= 2:
         return array[:, 0], array[:, 1]
-    if len(query) == 1 and not isinstance(history, str):
+    several = isinstance(history, Iterable) and not isinstance(history, str | bytes)
+    if len(query) == 1 and several:
         chosen = _as_array(history)
         return np.repeat(np.asarray(query.ids), len(chosen)), chosen
     raise TypeError(
@@ -171,13 +196,13 @@ def candidate_positions(candidates, items):
     """
     if candidates is None:
         return None
-    if isinstance(candidates, str | bytes) or np.ndim(candidates) != 1:
+    values = None if is_frame(candidates) else _as_ids(candidates)
+    if values is None or values.ndim != 1:
         raise TypeError(f"candidates must be a list of item ids. Got {candidates!r}.")
-    if len(candidates) == 0:
+    if len(values) == 0:
         return np.zeros(0, dtype=np.int64)
-    values = pd.Index(candidates)
     codes = items.codes(values, "candidates")
-    unknown = values[codes < 0].unique()
+    unknown = pd.unique(np.asarray(values)[codes < 0])
     if len(unknown):
         raise ValueError(
             f"{len(unknown)} of {len(values)} candidates are not in the catalogue of "

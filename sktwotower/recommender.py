@@ -7,12 +7,7 @@ Next: retrieval.py, which answers what is asked of it.
 import copy
 from numbers import Integral, Real
 
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    clone,
-)
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktwotower.neighbors import build_index
@@ -24,9 +19,7 @@ from sktwotower.training import learn
 __all__ = ["TwoTowerRecommender"]
 
 
-class TwoTowerRecommender(
-    RetrievalMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past
@@ -234,7 +227,11 @@ class TwoTowerRecommender(
         "net_params": [dict, None],
         "neighbors_params": [dict, None],
         "device": [str],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -352,6 +349,7 @@ class TwoTowerRecommender(
         """
         before = self.__dict__.copy()
         try:
+            self._validate_params()
             with threads(self.n_jobs):
                 self._fit(X, y, sample_weight)
         except BaseException:
@@ -361,7 +359,6 @@ class TwoTowerRecommender(
         return self
 
     def _fit(self, X, y, sample_weight):
-        self._validate_params()
         learnt = learn(self, X, y, sample_weight)
         users, items = learnt.users, learnt.items
         self._users, self._items, self._seen = users, items, learnt.seen

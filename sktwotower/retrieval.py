@@ -7,6 +7,7 @@ Next: metrics.py.
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,8 +28,11 @@ from sktwotower.queries import (
 __all__ = ["RetrievalMixin"]
 
 
-class RetrievalMixin:
+class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Everything that is asked of an estimator once its vectors are learnt.
+
+    It is a ``TransformerMixin`` itself, because ``set_output`` wraps a ``transform``
+    only where it stands in the body of such a class.
 
     The estimator has ``_users`` and ``_items`` (fitted ``Entities``), ``_seen`` (CSR of
     shape (n_users + 1, n_items), the last row empty), ``net_``, ``item_embeddings_``,

@@ -8,6 +8,7 @@ from numbers import Integral
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
 
@@ -60,8 +61,21 @@ def _check_values(estimator):
         raise ValueError(
             f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
         )
+    for callback in estimator.callbacks or []:
+        instance = callback[-1] if isinstance(callback, tuple) else callback
+        if not hasattr(instance, "on_train_begin"):
+            raise TypeError(
+                "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
+                f"{callback!r}."
+            )
     net.optimizer_class(estimator.optimizer)
     check_index(estimator.neighbors)
+    try:
+        torch.empty(0, device=estimator.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={estimator.device!r} cannot be used here: {error}"
+        ) from None
 
 
 def _entities(estimator, frame):

@@ -1,0 +1,249 @@
+"""Events, ids, outcomes and entities, each by itself on tables worked by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.preprocessing import OneHotEncoder
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.entities import Entities
+from sktwotower.interactions import (
+    Columns,
+    as_frame,
+    check_ids,
+    event_table,
+    latest_rows,
+    outcomes,
+    pair_matrix,
+    select_columns,
+    some,
+    suggestion,
+    with_names,
+)
+
+
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_of_any_library_hold_the_same_cells(library):
+    cells = {"n": [3, 1, 2], "s": ["x", "y", "z"], "f": [0.5, 1.5, 2.5]}
+    frame = as_frame(library(cells), "X")
+    assert list(frame) == ["n", "s", "f"]
+    assert frame.to_dict("list") == cells
+    assert frame["n"].dtype.kind == "i" and frame["f"].dtype.kind == "f"
+
+
+def test_a_pandas_frame_is_not_copied():
+    frame = pd.DataFrame({"a": [1]})
+    assert as_frame(frame, "X") is frame
+
+
+def test_names_are_kept_if_all_are_text():
+    assert list(with_names(pd.DataFrame({"a": [1], "b": [2]}))) == ["a", "b"]
+    assert list(with_names(pd.DataFrame({"a": [1], 3: [2]}))) == ["x0", "x1"]
+
+
+def test_event_tables_get_fits_names_by_position():
+    array = np.array([[1, "a"], [2, "b"]], dtype=object)
+    estimator = TwoTowerRecommender()
+    frame = event_table(estimator, array, reset=True)
+    assert list(frame) == ["x0", "x1"]
+    assert frame["x0"].dtype.kind == "i"
+    assert estimator.n_features_in_ == 2
+    named = frame.set_axis(["user", "item"], axis="columns").set_axis([4, 4])
+    frame = event_table(estimator, named, reset=True)
+    assert list(frame) == list(estimator.feature_names_in_) == ["user", "item"]
+    assert list(frame.index) == [0, 1]
+
+
+def columns(frame, **params):
+    names = ("user_id", "item_id", "user_features", "item_features")
+    given = {"feature_names_in_": list(frame)} | dict.fromkeys(names) | params
+    return Columns(frame, SimpleNamespace(**given))
+
+
+FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, ("a", "b", [], [])),
+        ({"user_id": "b"}, ("b", "a", [], [])),
+        ({"item_id": "a"}, ("b", "a", [], [])),
+        ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
+        ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
+        ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
+        ({"user_features": ["a", "b"]}, ("a", "b", [], [])),
+        ({"user_features": ["c"], "item_features": ["c"]}, ("a", "b", ["c"], ["c"])),
+    ],
+)
+def test_columns(params, expected):
+    found = columns(FRAME, **params)
+    features = found.user_features, found.item_features
+    assert (found.user, found.item, *features) == expected
+    assert found.labels == (found.user, found.item)
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (None, []),
+        ("b", ["b"]),
+        (1, ["b"]),
+        (slice(1, 3), ["b", "c"]),
+        (slice("b", "c"), ["b", "c"]),
+        (slice("c", None), ["c", "d"]),
+        (slice(None, "b"), ["a", "b"]),
+        (slice(None), ["a", "b", "c", "d"]),
+        ([True, False, False, True], ["a", "d"]),
+        (lambda frame: [0, -1], ["a", "d"]),
+        (lambda frame: "c", ["c"]),
+        ([], []),
+        (pd.Series(["d", "a"]), ["d", "a"]),
+        (("a", "c"), ["a", "c"]),
+        (range(2), ["a", "b"]),
+    ],
+)
+def test_selections(selection, expected):
+    assert select_columns(FRAME, selection, "user_features") == expected
+
+
+def test_suggestions():
+    assert suggestion("pirce", ["price", "brand"]) == " Did you mean 'price'?"
+    assert suggestion("zzz", ["a", 1]) == " Columns: 'a', '1'."
+    assert suggestion("zzz", range(20)).endswith("'11', ....")
+    assert some(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
+    assert some(np.array(["a"])) == "'a'"
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([3, 1], "int64"),
+        (np.array([3, 1], dtype=object), "int64"),
+        (np.array([3.5, 1], dtype=object), "float64"),
+        (pd.Categorical([3, 1]), "int64"),
+        (pd.Categorical(["b", "a"]), "str"),
+        (np.array(["b", "a"], dtype=object), "str"),
+        (np.array([b"b", b"a"]), "object"),
+        (pd.to_datetime(["2024-01-02", "2024-01-01"]), "datetime64[us]"),
+    ],
+)
+def test_ids_get_one_plain_type(values, dtype):
+    ids = check_ids(values, "ids")
+    assert len(ids) == 2
+    if dtype == "str":  # object before pandas 3
+        assert pd.api.types.is_string_dtype(ids.dtype)
+    elif dtype.startswith("datetime"):
+        assert ids.dtype.kind == "M"
+    else:
+        assert ids.dtype == dtype
+
+
+def test_the_last_row_of_each_entity_counts():
+    own = pd.DataFrame({"age": [1, 2, 3, 4], "tags": [["a"], ["a"], ["b"], ["a"]]})
+    with pytest.warns(UserWarning, match="features of 1 of 3 ids in users; the last"):
+        latest = latest_rows(own, np.array([0, 1, 0, 2]), 3, "users")
+    assert latest["age"].tolist() == [3, 2, 4]
+    assert latest["tags"].tolist() == [["b"], ["a"], ["a"]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_entities_without_events_have_missing_features():
+    own = pd.DataFrame({"age": [1.0, 2.0], "town": ["x", None]}, index=[5, 5])
+    latest = latest_rows(own, np.array([2, 0]), 4, "users")
+    assert_array_equal(latest["age"], [2, np.nan, 1, np.nan])
+    assert latest["town"].isna().tolist() == [True, True, False, True]
+    assert latest_rows(own[[]], np.array([2, 0]), 4, "users").shape == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("y", "weight", "expected"),
+    [
+        (None, None, ([1, 1, 1], [1, 1, 1])),
+        ([2, 0, 0.5], None, ([2, 0, 0.5], [1, 1, 1])),
+        ([True, False, True], [1, 2, 3], ([1, 0, 1], [1, 2, 3])),
+        (["1", "0", "3"], None, ([1, 0, 3], [1, 1, 1])),
+        (pd.array([1, 0, 3], dtype="Int64"), None, ([1, 0, 3], [1, 1, 1])),
+        (pd.Series([1, 0, 3], index=[9, 9, 9]), None, ([1, 0, 3], [1, 1, 1])),
+        (pl.Series([1, 0, 3]), pl.Series([1, 0, 1]), ([1, 0, 3], [1, 0, 1])),
+    ],
+)
+def test_outcomes(y, weight, expected):
+    rewards, weights = outcomes(y, weight, 3)
+    assert_array_equal(rewards, expected[0])
+    assert_array_equal(weights, expected[1])
+
+
+def test_pairs_are_summed():
+    matrix = pair_matrix([1, 0, 1], [2, 0, 2], [0.5, 1, 2], (2, 3))
+    assert_array_equal(matrix.toarray(), [[1, 0, 0], [0, 0, 2.5]])
+    assert matrix.dtype == np.float32 and matrix.nnz == 2
+
+
+def entities(**params):
+    given = {
+        "side": "item",
+        "id_column": "item",
+        "label": "item",
+        "features": [],
+        "table": None,
+        "transformer": OneHotEncoder(handle_unknown="ignore"),
+    }
+    return Entities(**(given | params))
+
+
+EVENTS = pd.DataFrame({"item": ["z", "x", "z"], "price": [1, 2, 1]})
+
+
+def test_entities_are_sorted_and_events_know_their_place():
+    items = entities()
+    assert_array_equal(items.fit(EVENTS), [1, 0, 1])
+    assert list(items.ids) == ["x", "z"]
+    assert_array_equal(items.rows.toarray(), [[1, 0], [0, 1], [0, 0]])
+    assert_array_equal(items.codes(["z", "q"], "items"), [1, -1])
+
+
+def test_entities_of_a_side_table_keep_its_order():
+    table = pd.DataFrame({"tag": ["a", "b", "a"], "item": ["z", "y", "x"]})
+    items = entities(table=table)
+    assert_array_equal(items.fit(EVENTS), [0, 2, 0])
+    assert list(items.ids) == ["z", "y", "x"]
+    # one column per id, sorted, then one per tag
+    assert_array_equal(
+        items.rows.toarray()[:3], [[0, 0, 1, 1, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
+    )
+
+
+def test_a_table_is_described_by_its_own_features_or_by_those_of_fit():
+    items = entities(features=["price"])
+    items.fit(EVENTS)
+    ids = pd.DataFrame({"item": ["x", "q"]})
+    _, codes, rows = items.describe(ids, "items")
+    assert_array_equal(codes, [0, -1])
+    assert_array_equal(rows.toarray(), [[1, 0, 0, 1], [0, 0, 0, 0]])
+    _, codes, rows = items.describe(ids.assign(price=1), "items")
+    assert_array_equal(rows.toarray(), [[1, 0, 1, 0], [0, 0, 1, 0]])
+
+
+def test_columns_of_events_count_only_if_fit_took_them_from_x():
+    table = pd.DataFrame({"item": ["x", "z"], "price": [2, 1]})
+    items = entities(table=table)
+    items.fit(EVENTS)
+    other = EVENTS.assign(price=1)
+    kept = items.describe(other, "X", events=True)[2].toarray()
+    assert_array_equal(kept, items.rows.toarray()[[1, 0, 1]])
+    given = items.describe(other, "items")[2].toarray()
+    assert_array_equal(given, [[0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 0]])
+
+
+def test_a_side_table_with_numbers_for_names():
+    table = pd.DataFrame([["x", "a"], ["z", "b"]])
+    items = entities(table=table, id_column="x1")
+    items.fit(pd.DataFrame({"x0": [1, 2], "x1": ["x", "z"]}))
+    assert items.side_features == ["1"]
+    assert items.rows.shape == (3, 4)

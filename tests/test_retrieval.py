@@ -1,0 +1,537 @@
+"""What is asked of a fitted TwoTowerRecommender, against brute force."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+from sktwotower import TwoTowerRecommender
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def small(**params):
+    params = {"embedding_dim": 8, "max_epochs": 2, "random_state": 0} | params
+    return TwoTowerRecommender(**params)
+
+
+def events(n_users=12, n_items=9, density=0.4, seed=0):
+    """Random events; user u0 has seen everything."""
+    seen = np.random.default_rng(seed).uniform(size=(n_users, n_items)) < density
+    seen[0] = True
+    seen[np.arange(n_users), np.arange(n_users) % n_items] = True
+    users, items = np.nonzero(seen)
+    return pd.DataFrame(
+        {"user": [f"u{u}" for u in users], "item": [f"i{i}" for i in items]}
+    )
+
+
+@pytest.fixture(
+    params=[
+        {},
+        {"history": None, "normalize": False},
+        {"neighbors": NearestNeighbors()},
+        {"hidden_layer_sizes": (6,), "candidate_sampling": "in_batch", "batch_size": 4},
+    ],
+    ids=["default", "dot", "index", "hidden"],
+)
+def model(request):
+    return small(**request.param).fit(events())
+
+
+@pytest.fixture
+def plain():
+    return small().fit(events())
+
+
+def brute_force(model, users, k, exclude_seen=True, candidates=None, X=None):
+    """Rank by the dot products of the public vectors, one user after the other."""
+    X = events() if X is None else X
+    scores = model.embed_users(users) @ model.item_embeddings_.T
+    ranked = []
+    for user, row in zip(users, scores, strict=True):
+        left = set(candidates if candidates is not None else model.item_ids_)
+        if exclude_seen:
+            left -= set(X.loc[X["user"] == user, "item"])
+        order = [i for i in np.argsort(-row) if model.item_ids_[i] in left][:k]
+        ranked += [
+            (user, model.item_ids_[i], row[i], rank) for rank, i in enumerate(order, 1)
+        ]
+    return pd.DataFrame(ranked, columns=["user", "item", "score", "rank"])
+
+
+def assert_ranking(answer, expected):
+    assert list(answer) == ["user", "item", "score", "rank"]
+    pd.testing.assert_frame_equal(answer, expected, check_dtype=False, atol=1e-5)
+
+
+# Agreement of the methods
+
+
+@pytest.mark.parametrize("k", [1, 3, 50])
+@pytest.mark.parametrize("exclude", [True, False])
+def test_recommend_is_brute_force(model, k, exclude):
+    users = list(model.user_ids_)
+    answer = model.recommend(n_neighbors=k, exclude_seen=exclude)
+    assert_ranking(answer, brute_force(model, users, k, exclude))
+
+
+def test_recommend_and_kneighbors_and_the_graph_agree(model):
+    users = ["u3", "u0", "u7", "u3"]
+    distances, indices = model.kneighbors(users, n_neighbors=4)
+    answer = model.recommend(users, n_neighbors=4)
+    found = indices >= 0
+    assert distances.shape == indices.shape == (4, 4)
+    assert_array_equal(answer["item"], model.item_ids_[indices[found]])
+    assert_allclose(answer["score"], 1 - distances[found], atol=1e-6)
+    assert_array_equal(model.kneighbors(users, 4, return_distance=False), indices)
+    for mode in ("connectivity", "distance"):
+        graph = model.kneighbors_graph(users, 4, mode=mode)
+        assert graph.shape == (4, 9)
+        rows, columns = np.nonzero(found)
+        expected = np.ones(found.sum()) if mode == "connectivity" else distances[found]
+        assert_allclose(
+            graph.toarray()[rows, indices[rows, columns]], expected, atol=1e-6
+        )
+        assert graph.nnz == found.sum()
+
+
+def test_predict_is_the_dot_product_of_the_vectors(model):
+    X = events()
+    users, items = model.embed_users(X["user"]), model.embed_items(X["item"])
+    assert_allclose(model.predict(X), (users * items).sum(axis=1), atol=1e-5)
+    assert_allclose(model.transform(X), users, atol=1e-6)
+    assert_allclose(model.embed_items(model.item_ids_), model.item_embeddings_)
+    answer = model.recommend(n_neighbors=9)
+    assert_allclose(model.predict(answer[["user", "item"]]), answer["score"], atol=1e-5)
+
+
+def test_score_is_recall_of_the_brute_force_ranking(model):
+    X = events()
+    held_out = pd.DataFrame(
+        {
+            "user": ["u1", "u1", "u2", "u2", "u2", "u5", "new"],
+            "item": ["i0", "i1", "i0", "i1", "i8", "gone", "i4"],
+        }
+    )
+    weight = np.array([1.0, 1, 1, 1, 3, 1, 1])
+    recalls, weighted = [], []
+    for user in ["u1", "u2", "new"]:
+        mine = held_out["user"] == user
+        own = held_out.loc[mine, "item"]
+        other = X[(X["user"] != user) | ~X["item"].isin(own)]
+        ranking = brute_force(model, [user], 3, X=other)["item"]
+        recalls.append(own.isin(ranking).mean())
+        weighted.append(np.average(own.isin(ranking), weights=weight[mine]))
+    model.set_params(n_neighbors=3)
+    assert model.score(held_out) == pytest.approx(np.mean(recalls))
+    assert model.score(held_out, sample_weight=weight) == pytest.approx(
+        np.mean(weighted)
+    )
+    assert model.score(held_out, weight) == pytest.approx(np.mean(recalls))
+    negatives = pd.DataFrame({"user": ["u1"], "item": ["i5"]})
+    both = pd.concat([held_out, negatives])
+    assert model.score(both, np.r_[np.ones(7), 0]) == pytest.approx(np.mean(recalls))
+
+
+def test_a_training_score_counts_the_seen_items(plain):
+    assert plain.set_params(n_neighbors=9).score(events()) == 1.0
+    held_out = events().iloc[:1]
+    assert plain.set_params(exclude_seen=False).score(held_out) == 1.0
+
+
+def test_one_row_and_many_rows_give_the_same_vector(model):
+    users = list(model.user_ids_)
+    alone = np.vstack([model.embed_users([user]) for user in users])
+    assert_allclose(model.embed_users(users), alone, atol=1e-6)
+
+
+# Who asks
+
+
+def test_none_means_all_users_in_their_order(plain):
+    for answer in (plain.kneighbors(), plain.kneighbors(plain.user_ids_)):
+        assert_array_equal(answer[1], plain.kneighbors(list(plain.user_ids_))[1])
+    assert_array_equal(plain.recommend(n_neighbors=9)["user"].unique(), sorted(
+        set(plain.user_ids_) - {"u0"}
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        ["u2", "u1"],
+        ("u2", "u1"),
+        np.array(["u2", "u1"]),
+        np.array(["u2", "u1"], dtype=object),
+        np.array([["u2"], ["u1"]]),
+        pd.Series(["u2", "u1"], index=[5, 5]),
+        pd.Series(["u2", "u1"], dtype="category"),
+        pd.Index(["u2", "u1"]),
+        pd.DataFrame({"user": ["u2", "u1"]}),
+        pd.DataFrame({"other": [1, 2], "user": ["u2", "u1"]}, index=[3, 3]),
+        pl.DataFrame({"user": ["u2", "u1"]}),
+        pl.Series(["u2", "u1"]),
+        (user for user in ["u2", "u1"]),
+    ],
+    ids=lambda users: f"{type(users).__module__}.{type(users).__name__}",
+)
+def test_users_come_in_any_container(plain, users):
+    answer = plain.recommend(users, n_neighbors=2)
+    pd.testing.assert_frame_equal(answer, plain.recommend(["u2", "u1"], n_neighbors=2))
+
+
+def test_nobody_asks(plain):
+    for nobody in ([], np.array([]), pd.Series([], dtype=object), events().iloc[:0]):
+        answer = plain.recommend(nobody)
+        assert answer.shape == (0, 4)
+        assert list(answer) == ["user", "item", "score", "rank"]
+        distances, indices = plain.kneighbors(nobody)
+        assert distances.shape == indices.shape == (0, 10)
+        assert plain.kneighbors_graph(nobody).shape == (0, 9)
+        assert plain.embed_users(nobody).shape == (0, 8)
+    assert plain.embed_items([]).shape == (0, 8)
+    assert plain.similar_items([]).shape == (0, 4)
+
+
+def test_an_unknown_user_gets_the_answer_to_an_empty_row(plain):
+    unknown = plain.embed_users(["stranger", "somebody"])
+    assert_array_equal(unknown[0], unknown[1])
+    assert_allclose(np.linalg.norm(unknown, axis=1), 1, atol=1e-6)
+    answer = plain.recommend(["stranger"], n_neighbors=20)
+    assert len(answer) == 9
+    assert_ranking(answer, brute_force(plain, ["stranger"], 20))
+
+
+def test_who_has_seen_everything_gets_padding_and_no_rows(plain):
+    distances, indices = plain.kneighbors(["u0"], n_neighbors=3)
+    assert_array_equal(indices, [[-1, -1, -1]])
+    assert np.isposinf(distances).all()
+    assert plain.recommend(["u0"]).empty
+    assert plain.kneighbors_graph(["u0"]).nnz == 0
+    assert len(plain.recommend(["u0"], exclude_seen=False)) == 9
+
+
+def test_more_neighbours_than_items_are_padded(model):
+    distances, indices = model.kneighbors(["u1"], n_neighbors=30)
+    left = 9 - (events()["user"] == "u1").sum()
+    assert distances.shape == (1, 30)
+    assert (indices[0, :left] >= 0).all() and (indices[0, left:] == -1).all()
+    assert np.isfinite(distances[0, :left]).all()
+    assert np.isposinf(distances[0, left:]).all()
+    assert (np.diff(distances[0, :left]) >= 0).all()
+    answer = model.recommend(["u1"], n_neighbors=30)
+    assert_array_equal(answer["rank"], np.arange(1, left + 1))
+
+
+def test_types_are_those_promised(plain):
+    distances, indices = plain.kneighbors(["u1"])
+    assert (distances.dtype, indices.dtype) == (np.float32, np.int64)
+    assert plain.transform(events()).dtype == plain.predict(events()).dtype
+    assert plain.transform(events()).dtype == np.float32
+    assert isinstance(plain.score(events()), float)
+
+
+# Candidates and history
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        ["i8", "i1", "i2", "i1"],
+        np.array(["i8", "i1", "i2"]),
+        pd.Series(["i1", "i2", "i8"]),
+        pd.Index(["i1", "i2", "i8"]),
+        ("i1", "i2", "i8"),
+        {"i1", "i2", "i8"},
+        pl.Series(["i1", "i2", "i8"]),
+    ],
+    ids=lambda c: f"{type(c).__module__}.{type(c).__name__}",
+)
+def test_candidates_are_all_that_is_recommended(model, candidates):
+    users = list(model.user_ids_)
+    answer = model.recommend(users, n_neighbors=2, candidates=candidates)
+    expected = brute_force(model, users, 2, candidates={"i1", "i2", "i8"})
+    assert_ranking(answer, expected)
+
+
+def test_no_candidates_no_rows(plain):
+    assert plain.recommend(["u1"], candidates=[]).shape == (0, 4)
+
+
+HISTORIES = {
+    "dict": {"new": ["i1", "i4"]},
+    "table": pd.DataFrame({"item": ["i1", "i4"], "user": ["new", "new"]}),
+    "polars": pl.DataFrame({"item": ["i1", "i4"], "user": ["new", "new"]}),
+    "array": np.array([["new", "i1"], ["new", "i4"]]),
+    "list": ["i1", "i4"],
+    "items": np.array(["i1", "i4"]),
+    "series": pd.Series(["i1", "i4"]),
+    "unknown items": {"new": ["i1", "what", "i4"]},
+    "repeated items": {"new": ["i4", "i1", "i4"]},
+    "other users": {"new": ("i1", "i4"), "u5": ["i2"]},
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_history_comes_in_any_form(plain, history):
+    answer = plain.recommend(["new"], n_neighbors=9, history=history)
+    assert set(answer["item"]) == set(plain.item_ids_) - {"i1", "i4"}
+    expected = plain.embed_users(["new"], history={"new": ["i1", "i4"]})
+    assert_array_equal(plain.embed_users(["new"], history=history), expected)
+    assert np.abs(expected - plain.embed_users(["new"])).max() > 0.01
+    scores = expected @ plain.embed_items(answer["item"]).T
+    assert_allclose(answer["score"], scores[0], atol=1e-6)
+    both = plain.recommend(["new"], n_neighbors=9, history=history, exclude_seen=False)
+    assert set(both["item"]) == set(plain.item_ids_)
+
+
+def test_history_tells_who_asks(plain):
+    history = {"new": ["i1"], "u2": ["i0"], "none": []}
+    answer = plain.recommend(n_neighbors=9, history=history)
+    assert list(answer["user"].unique()) == ["new", "u2", "none"]
+    table = pd.DataFrame({"user": ["new", "u2", "new"], "item": ["i1", "i0", "i2"]})
+    for some in (table, table.to_numpy(), pl.from_pandas(table)):
+        answer = plain.recommend(n_neighbors=9, history=some)
+        assert list(answer["user"].unique()) == ["new", "u2"]
+
+
+def test_history_is_added_to_what_fit_has_seen(plain):
+    seen = set(events().query("user == 'u3'")["item"])
+    more = sorted(set(plain.item_ids_) - seen)[0]
+    answer = plain.recommend(["u3"], n_neighbors=9, history=[more])
+    assert set(answer["item"]) == set(plain.item_ids_) - seen - {more}
+    known = plain.embed_users(["u3"])
+    assert_array_equal(plain.embed_users(["u3"], history=sorted(seen)), known)
+    assert np.abs(plain.embed_users(["u3"], history=[more]) - known).max() > 1e-3
+
+
+def test_a_new_user_with_the_same_history_is_the_same_user():
+    # a tower that sees the history alone
+    nothing = FunctionTransformer(lambda table: np.zeros((len(table), 1)))
+    model = small(user_transformer=nothing).fit(events())
+    items = list(events().query("user == 'u3'")["item"])
+    assert_allclose(
+        model.embed_users(["new"], history={"new": items}),
+        model.embed_users(["u3"]),
+        atol=1e-6,
+    )
+    answer = model.recommend(["new"], n_neighbors=9, history=items[::-1])
+    known = model.recommend(["u3"], n_neighbors=9)
+    assert_array_equal(answer["item"], known["item"])
+
+
+def test_without_a_history_tower_history_only_leaves_items_out():
+    model = small(history=None).fit(events())
+    assert_array_equal(
+        model.embed_users(["new"], history=["i1"]), model.embed_users(["new"])
+    )
+    answer = model.recommend(["new"], n_neighbors=9, history=["i1"])
+    assert set(answer["item"]) == set(model.item_ids_) - {"i1"}
+
+
+# Tables with features
+
+
+@pytest.fixture
+def aged():
+    X = events()
+    X["age"] = X["user"].str[1:].astype(int) * 7.0
+    return X
+
+
+def test_features_of_known_and_new_users_may_be_given(aged):
+    model = small(user_features=["age"]).fit(aged)
+    table = pd.DataFrame({"age": [21.0, 21.0], "user": ["u3", "new"]})
+    given = model.embed_users(table)
+    assert_allclose(given[:1], model.embed_users(["u3"]), atol=1e-6)
+    other = model.embed_users(table.assign(age=60.0))
+    assert np.abs(given - other).max() > 1e-3
+    answer = model.recommend(table, n_neighbors=2)
+    assert list(answer["user"].unique()) == ["u3", "new"]
+
+
+def test_features_of_events_are_used_in_transform(aged):
+    model = small(user_features=["age"]).fit(aged)
+    assert_allclose(model.transform(aged), model.embed_users(aged["user"]), atol=1e-6)
+    assert np.abs(model.transform(aged.assign(age=1.0)) - model.transform(aged)).max()
+
+
+def test_new_items_with_features_have_vectors():
+    ids = [f"i{i}" for i in range(9)]
+    items = pd.DataFrame({"item": ids, "tag": list("aaabbbccc")})
+    model = small(items=items).fit(events())
+    new = pd.DataFrame({"tag": ["a", "b"], "item": ["x", "y"]})
+    vectors = model.embed_items(new)
+    answer = model.similar_items(new, n_neighbors=2)
+    assert list(answer["item"]) == ["x", "x", "y", "y"]
+    scores = vectors @ model.item_embeddings_.T
+    assert_array_equal(
+        answer["similar_item"], model.item_ids_[np.argsort(-scores)[:, :2]].ravel()
+    )
+    known = items.iloc[[3, 1]]
+    assert_allclose(model.embed_items(known), model.item_embeddings_[[3, 1]])
+
+
+def test_a_table_with_some_of_the_side_features_is_completed():
+    ids = [f"i{i}" for i in range(9)]
+    items = pd.DataFrame({"item": ids, "tag": list("aaabbbccc"), "price": range(9)})
+    model = small(items=items).fit(events())
+    assert_allclose(
+        model.embed_items(items[["tag", "item"]]), model.item_embeddings_, atol=1e-6
+    )
+
+
+def test_text_alone_describes_items():
+    text = ["red shoe", "blue hat"] * 4 + [""]
+    items = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "text": text})
+
+    def words(table):
+        return table["text"]
+
+    pipe = make_pipeline(FunctionTransformer(words), CountVectorizer())
+    model = small(items=items, item_transformer=pipe).fit(events())
+    vectors = model.item_embeddings_
+    assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.01
+
+
+# Similar items
+
+
+def test_similar_items_are_brute_force_without_the_item_itself(model):
+    answer = model.similar_items(["i4", "i0"], n_neighbors=3)
+    assert list(answer) == ["item", "similar_item", "score", "rank"]
+    scores = model.item_embeddings_ @ model.item_embeddings_.T
+    for item in ("i4", "i0"):
+        own = list(model.item_ids_).index(item)
+        order = [i for i in np.argsort(-scores[own]) if i != own][:3]
+        part = answer[answer["item"] == item]
+        assert_array_equal(part["similar_item"], model.item_ids_[order])
+        assert_allclose(part["score"], scores[own, order], atol=1e-5)
+        assert list(part["rank"]) == [1, 2, 3]
+    assert len(model.similar_items(["i4"], n_neighbors=100)) == 8
+
+
+# Types of ids
+
+
+DATES = pd.date_range("2024-01-01", periods=9)
+IDS = {
+    "str": [f"i{i}" for i in range(9)],
+    "int64": np.arange(9) * 10 - 20,
+    "int32": np.arange(9, dtype=np.int32),
+    "uint64": np.arange(9, dtype=np.uint64) + 2**63,
+    "float": np.arange(9) / 2,
+    "category": pd.Categorical([f"i{i}" for i in range(9)]),
+    "category of int": pd.Categorical(np.arange(9) + 5),
+    "datetime": DATES,
+    "datetime with zone": DATES.tz_localize("UTC"),
+    "Int64": pd.array(np.arange(9), dtype="Int64"),
+    "string": pd.array([f"i{i}" for i in range(9)], dtype="string"),
+    "object of int": np.arange(9).astype(object),
+    "bytes": np.array([b"i%d" % i for i in range(9)], dtype=object),
+    "numpy str": np.array([f"i{i}" for i in range(9)]),
+}
+
+
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_ids_keep_their_type_and_are_found_again(ids, side):
+    ids = pd.Series(ids)
+    other = "item" if side == "user" else "user"
+    code = np.repeat(np.arange(9), 3)
+    X = pd.DataFrame({side: ids.take(code).reset_index(drop=True)})
+    X[other] = (code + np.tile([0, 1, 2], 9)) % 9
+    model = small(user_id="user", item_id="item").fit(X)
+    known = model.user_ids_ if side == "user" else model.item_ids_
+    assert sorted(known.tolist()) == sorted(np.asarray(ids).tolist())
+    if ids.dtype.kind in "iufM" and ids.dtype != "category":
+        assert known.dtype.kind == np.asarray(ids).dtype.kind
+    assert np.isfinite(model.predict(X)).all()
+    answer = model.recommend(n_neighbors=9)
+    assert set(answer[side]) <= set(ids)
+    merged = answer.merge(X, on=["user", "item"], how="inner")
+    assert merged.empty and len(answer) == 9 * 6
+    if side == "user":
+        for some in (ids[:2], list(ids[:2]), X.iloc[[0, 3]]):
+            asked = model.recommend(some, n_neighbors=6)
+            assert len(asked) == 12
+        added = model.recommend(ids[:1], n_neighbors=9, history=[3])
+        assert len(added) == 5
+    else:
+        assert len(model.similar_items(ids[:2], n_neighbors=3)) == 6
+        only = model.recommend([0], candidates=list(ids), exclude_seen=False)
+        assert len(only) == 9
+
+
+def test_side_tables_with_other_id_types_still_match():
+    X = pd.DataFrame({"user": pd.Categorical(["a", "a", "b"]), "item": [1, 2, 1]})
+    items = pd.DataFrame({"item": np.array([1, 2, 3], np.int16), "tag": list("xyx")})
+    users = pl.DataFrame({"user": ["b", "a"], "age": [1.0, None]})
+    model = small(items=items, users=users).fit(X)
+    assert list(model.user_ids_) == ["b", "a"]
+    assert set(model.recommend(["b"])["item"]) == {2, 3}
+    assert len(model.predict(X)) == 3
+
+
+def test_a_polars_table_gives_what_a_pandas_table_gives(aged):
+    aged["time"] = pd.date_range("2024-01-01", periods=len(aged))
+    pandas = small(user_features=["age"]).fit(aged)
+    table = pl.from_pandas(aged)
+    polars = small(user_features=["age"]).fit(table)
+    assert_array_equal(polars.predict(table), pandas.predict(aged))
+    assert polars.score(table) == pandas.score(aged)
+    assert list(polars.feature_names_in_) == list(aged.columns)
+
+
+def test_nameless_arrays_have_users_first_and_items_second():
+    X = events()
+    model, named = small().fit(X.to_numpy(dtype=object)), small().fit(X)
+    assert_array_equal(model.predict(X.to_numpy()), named.predict(X))
+    answer = model.recommend(["u1"])
+    pd.testing.assert_frame_equal(answer, named.recommend(["u1"]))
+    assert not hasattr(model, "feature_names_in_")
+    swapped = small(user_id=1, item_id=0).fit(X[["item", "user"]].to_numpy())
+    assert_array_equal(swapped.item_embeddings_, named.item_embeddings_)
+    integers = np.array([[1, 10], [1, 11], [2, 10]])
+    model = small().fit(integers)
+    assert model.item_ids_.dtype.kind == "i"
+    assert list(model.recommend([2])["item"]) == [11]
+    assert list(model.recommend(integers[2:])["item"]) == [11]
+
+
+def test_nameless_tables_are_read_by_position():
+    X = events()
+    model = small().fit(X)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        assert_array_equal(model.predict(X.to_numpy()), model.predict(X))
+    nameless = small().fit(X.to_numpy())
+    with pytest.warns(UserWarning, match="X has feature names, but"):
+        assert_array_equal(nameless.predict(X), model.predict(X))
+
+
+def test_the_index_of_a_table_plays_no_part():
+    X = events()
+    odd = X.set_axis(np.zeros(len(X)), axis="index")
+    assert_array_equal(small().fit(odd).predict(odd), small().fit(X).predict(X))
+
+
+def test_custom_encoders_without_ids_serve_new_users():
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    X = events().assign(town=lambda t: t["user"].str[-1])
+    model = small(user_features="town", user_transformer=encoder).fit(X)
+    answer = model.recommend(pd.DataFrame({"user": ["new"], "town": ["1"]}))
+    assert len(answer) == 9
