@@ -90,7 +90,11 @@ class _ValidationRecall(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         net.module_.eval()
-        net.history.record("valid_recall", self.evaluate(net.module_))
+        recall = self.evaluate(net.module_)
+        before = [row["valid_recall"] for row in net.history[:-1]]
+        net.history.record("valid_recall", recall)
+        # What Checkpoint(monitor="valid_recall_best") asks for.
+        net.history.record("valid_recall_best", recall > max(before, default=-1))
 
 
 def build_module(estimator, n_user_features, n_item_features):
@@ -215,6 +219,8 @@ def _net_params(estimator, module, sampling, validation, seed):
         "iterator_train": UserBatches,
         "iterator_train__shuffle": True,
         "iterator_train__candidate_sampling": sampling,
+        "iterator_train__n_candidates": estimator.n_candidates,
+        "iterator_train__correction": estimator.sampling_correction,
         "iterator_train__history_dropout": estimator.dropout,
         "iterator_train__impression_weight": estimator.impression_weight,
         "iterator_train__impression_start": round(
@@ -224,6 +230,8 @@ def _net_params(estimator, module, sampling, validation, seed):
         "iterator_train__device": estimator.device,
         "iterator_valid": UserBatches,
         "iterator_valid__candidate_sampling": sampling,
+        "iterator_valid__n_candidates": estimator.n_candidates,
+        "iterator_valid__correction": estimator.sampling_correction,
         "iterator_valid__device": estimator.device,
         "train_split": None if validation is None else predefined_split(validation),
         "device": estimator.device,
@@ -281,11 +289,12 @@ def _one_cycle(net, n_users):
     # The momentum goes down as the rate goes up, unless the user has set it.
     known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
     given = {name for name in known if hasattr(net, f"optimizer__{name}")}
+    rising = max(1, round(0.1 * steps))
     return LRScheduler(
         policy=torch.optim.lr_scheduler.OneCycleLR,
         max_lr=net.lr,
         total_steps=steps + 1,
-        pct_start=0.1,
+        pct_start=(rising + 1) / (steps + 1),
         cycle_momentum=bool(known) and not given,
         step_every="batch",
     )

@@ -66,10 +66,17 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         negatives: the sparser the data, the lower the best value.
     normalize : bool, default=True
         Scale all vectors to unit length, so that scores are cosines.
-    candidate_sampling : {"auto", "full", "in_batch"}, default="auto"
-        Which items a user's positives compete with: every item ("full"), or the other
-        positives of the batch, corrected for the probability with which they are
-        there ("in_batch"). "auto": "full" up to 20,000 items.
+    candidate_sampling : str, default="auto"
+        Which items a user's positives compete with: every item ("full"), the other
+        users' positives of the batch ("in_batch"), a uniform sample of the catalogue
+        ("uniform"), or both ("mixed"). "auto": "full" up to 20,000 items, else "mixed";
+        ``candidate_sampling_`` tells.
+    n_candidates : int, default=2048
+        Number of items in the uniform sample of a batch, >= 1.
+    sampling_correction : {"negatives", "all"} or None, default="negatives"
+        Which logits are corrected for the probability of being sampled: those of the
+        negatives, those of the positives as well (Yi et al.), or none, which
+        recommends away from popular items.
     impression_weight : float, default=1.0
         Weight, >= 0, of an item shown and not chosen (``y == 0``) in its user's
         denominator, beside its weight as a candidate.
@@ -165,9 +172,10 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         \right) - z_{ui} \right], \quad z_{uj} = s(u, j) / T - \log Q(j)
 
     with temperature T, Q(j) the probability with which item j is among the candidates
-    (1 for "full") and N_u the candidates that the user has not chosen. Retrieval uses
-    s. An unknown user without features and history gets the tower's answer to an empty
-    row. Memory is O(nonzeros + (n_users + n_items) d) beside one block of scores.
+    (1 for "full", and for the positive unless ``sampling_correction="all"``) and N_u
+    the candidates that the user has not chosen. Retrieval uses s. An unknown user
+    without features and history gets the tower's answer to an empty row. Memory is
+    O(nonzeros + (n_users + n_items) d) beside one block of scores.
 
     References
     ----------
@@ -209,7 +217,11 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "normalize": ["boolean"],
-        "candidate_sampling": [StrOptions({"auto", "full", "in_batch"})],
+        "candidate_sampling": [
+            StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
+        ],
+        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "sampling_correction": [StrOptions({"negatives", "all"}), None],
         "impression_weight": [Interval(Real, 0, None, closed="left")],
         "impression_start": [Interval(Real, 0, 1, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -257,6 +269,8 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         temperature=0.15,
         normalize=True,
         candidate_sampling="auto",
+        n_candidates=2048,
+        sampling_correction="negatives",
         impression_weight=1.0,
         impression_start=0.5,
         max_epochs=30,
@@ -296,6 +310,8 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         self.temperature = temperature
         self.normalize = normalize
         self.candidate_sampling = candidate_sampling
+        self.n_candidates = n_candidates
+        self.sampling_correction = sampling_correction
         self.impression_weight = impression_weight
         self.impression_start = impression_start
         self.max_epochs = max_epochs

@@ -114,7 +114,7 @@ def _train(estimator, users, items, positives, impressions):
     sampling = estimator.candidate_sampling
     if sampling == "auto":
         small = positives.shape[1] <= FULL_SOFTMAX_ITEMS
-        sampling = "full" if small else "in_batch"
+        sampling = "full" if small else "mixed"
     sets = _training_sets(estimator, users, items, positives, impressions, rng)
     with net.seeded(seed, estimator.device):
         module = _build(estimator, users, items)

@@ -6,10 +6,16 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 from torch import nn
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import TwoTowerRecommender, training
 from sktwotower.net import (
     build_module,
     embed_items,
@@ -315,3 +321,35 @@ def test_embedding_leaves_training_mode_off_and_no_gradient():
     assert not module.training
     assert all(parameter.grad is None for parameter in module.parameters())
     assert isinstance(module.item_tower.sparse, SparseLinear)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 9, 10, 19, 20, 21])
+def test_one_cycle_rises_to_lr_and_falls_for_any_number_of_steps(events, n_epochs):
+    rates = []
+
+    class Rates(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    small(max_epochs=n_epochs, batch_size=1000, callbacks=[Rates()]).fit(events)
+    assert len(rates) == n_epochs
+    assert max(rates) <= 0.005 * (1 + 1e-9)
+    if n_epochs > 1:
+        assert max(rates) == pytest.approx(0.005)
+        assert rates.index(max(rates)) == max(1, round(0.1 * n_epochs))
+        assert rates[0] < max(rates) and (rates[-1] < max(rates) or n_epochs == 2)
+
+
+def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_path):
+    checkpoint = Checkpoint(monitor="valid_recall_best", dirname=str(tmp_path))
+    model = small(callbacks=[checkpoint], max_epochs=5).fit(events)
+    best = np.argmax([row["valid_recall"] for row in model.history_]) + 1
+    saved = [row["epoch"] for row in model.net_.history if row["event_cp"]]
+    assert saved[-1] == best
+    assert (tmp_path / "params.pt").exists()
+
+
+def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
+    assert small().fit(events).candidate_sampling_ == "full"
+    monkeypatch.setattr(training, "FULL_SOFTMAX_ITEMS", 2)
+    assert small().fit(events).candidate_sampling_ == "mixed"

@@ -66,7 +66,7 @@ def assert_same(model, other):
 
 
 @pytest.mark.parametrize("history", ["pooled", None])
-@pytest.mark.parametrize("sampling", ["full", "in_batch"])
+@pytest.mark.parametrize("sampling", ["full", "in_batch", "uniform", "mixed"])
 def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
     model = TwoTowerRecommender(
         embedding_dim=16,
@@ -75,6 +75,7 @@ def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
         lr=0.05,
         history=history,
         candidate_sampling=sampling,
+        n_candidates=6,
         random_state=0,
     ).fit(checkerboard())
     first = model.recommend(n_neighbors=1)
