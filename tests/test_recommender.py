@@ -102,10 +102,11 @@ def test_impressions_push_what_was_shown_and_not_chosen_down():
     shown = pd.DataFrame({"user": ["a0"], "item": ["A0"]})
     X = pd.concat([chosen, shown], ignore_index=True)
     y = np.r_[np.ones(len(chosen)), 0]
-    params = {"max_epochs": 20, "lr": 0.05, "impression_start": 0.0}
+    # Without dropout the two differ in the impression alone.
+    params = {"max_epochs": 20, "lr": 0.05, "impression_start": 0.0, "dropout": 0.0}
     plain = small(**params).fit(chosen)
     pushed = small(**params, impression_weight=20.0).fit(X, y)
-    assert pushed.predict(shown)[0] < plain.predict(shown)[0]
+    assert pushed.predict(shown)[0] < plain.predict(shown)[0] - 0.1
     assert not pushed._seen[0].toarray()[0, 0]  # shown is not seen
     ignored = small(**params, impression_weight=0.0).fit(X, y)
     assert_same(ignored, plain)
