@@ -120,10 +120,16 @@ class Entities:
         codes = self.ids.get_indexer(ids)
         missing = ids[codes < 0].unique()
         if len(missing):
+            remedy = (
+                f"They would be found as another type: {self.side}s holds "
+                f"{self.ids.dtype}, X {ids.dtype}. Convert one of them."
+                if self._known_as_text(missing)
+                else "Add a row for each (its features may be missing), or drop their "
+                "events."
+            )
             raise ValueError(
                 f"{len(missing)} ids in column {self.label!r} of X are missing from "
-                f"{self.side}s: {some(missing)}. Add a row for each (its features may "
-                "be missing), or drop their events."
+                f"{self.side}s: {some(missing)}. {remedy}"
             )
         return codes
 
@@ -176,7 +182,8 @@ class Entities:
         if len(ids) and (codes < 0).all() and self._known_as_text(ids):
             warnings.warn(
                 f"None of the ids in {name} is known, but some would be if they had "
-                f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}.",
+                f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}. "
+                "Convert them.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -207,18 +214,19 @@ class Entities:
         given = [c for c in own if c in frame.columns]
         if not given:
             return values.to_numpy(), codes, self.rows[codes]
-        table = self._complete(frame.reset_index(drop=True), wanted, name)
+        table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
         return values.to_numpy(), codes, self._transform(table)
 
-    def _complete(self, table, wanted, name):
-        """Add the columns that a table lacks and the side table of fit holds."""
+    def _complete(self, table, wanted, codes, name):
+        """Add the columns that a table of known entities lacks, from the side table."""
         missing = [c for c in wanted if c not in table.columns]
-        lost = [c for c in missing if c in self.features or self.table is None]
+        unknown = self.table is None or (codes < 0).any()
+        lost = [c for c in missing if c in self.features or unknown]
         if lost:
             raise ValueError(
                 f"{name} lacks the {self.side} feature {lost[0]!r}. Give all of "
-                f"{wanted}, or only {self.label!r} for {self.side}s known from fit."
-                f"{suggestion(lost[0], table.columns)}"
+                f"{wanted} (missing values are fine), or only {self.label!r} for "
+                f"{self.side}s known from fit.{suggestion(lost[0], table.columns)}"
             )
         if missing:
             side = self._side_table()[missing].reindex(table[self.id_column])

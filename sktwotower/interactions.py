@@ -132,17 +132,26 @@ class Columns:
         names = list(frame.columns)
         user = self._id(frame, estimator.user_id, "user_id")
         item = self._id(frame, estimator.item_id, "item_id")
-        if user is None:
-            user = names[0] if item != names[0] else names[1]
-        if item is None:
-            item = names[1] if user != names[1] else names[0]
+        if len(names) == 2:  # the one that is not named can only be the other
+            names = names[::-1] if user == names[1] or item == names[0] else names
+        user = names[0] if user is None else user
+        item = names[1] if item is None else item
         if user == item:
-            raise ValueError(f"user_id and item_id name the same column, {user!r}.")
+            raise ValueError(
+                f"{user!r} would be both the user and the item column. user_id=None "
+                "means the first column of X, item_id=None the second: name both."
+            )
         self.user, self.item = user, item
         self.user_features = self._features(frame, estimator, "user_features")
         self.item_features = self._features(frame, estimator, "item_features")
         named = hasattr(estimator, "feature_names_in_")
         self.labels = (user, item) if named else ("user", "item")
+        taken = {"score", "rank"} & set(self.labels)
+        if taken:
+            raise ValueError(
+                f"The id column {taken.pop()!r} of X has the name of a column that "
+                "recommend gives. Rename it, for example with X.rename(columns=...)."
+            )
 
     @staticmethod
     def _id(frame, given, parameter):

@@ -150,6 +150,8 @@ class _TiledSoftmax(torch.autograd.Function):
             tile = slice(start, min(start + step, len(users)))
             value, slope = _tile(users[tile], items, targets, tile, scale)
             total += value
+            if not any(ctx.needs_input_grad):
+                continue
             slope *= scale / weight_sum
             torch.mm(slope, items, out=user_grad[tile])
             item_grad.addmm_(slope.T, users[tile])

@@ -12,6 +12,8 @@ __all__ = ["ExactNeighbors", "build_index", "check_index", "retrieve", "top_k"]
 
 # Scores, or gathered vector entries, held at once.
 BLOCK_SIZE = 1 << 23
+# So many items beyond k are asked of an index that cannot leave out what was seen.
+MAX_EXTRA = 256
 
 
 class ExactNeighbors(BaseEstimator):
@@ -52,7 +54,7 @@ class ExactNeighbors(BaseEstimator):
         return (1 - scores, indices) if return_distance else indices
 
 
-def check_index(neighbors):
+def check_index(neighbors, normalize=True):
     """Check a ``neighbors`` parameter; raises ``ValueError`` or ``TypeError``."""
     if isinstance(neighbors, str):
         if neighbors not in ("auto", "exact"):
@@ -61,10 +63,18 @@ def check_index(neighbors):
                 f"'exact' or an estimator with fit and kneighbors. Got {neighbors!r} "
                 "instead."
             )
-    elif not all(hasattr(neighbors, method) for method in ("fit", "kneighbors")):
+    elif isinstance(neighbors, type) or not all(
+        hasattr(neighbors, method) for method in ("fit", "kneighbors")
+    ):
         raise TypeError(
             "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact' "
             f"or an estimator with fit and kneighbors. Got {neighbors!r} instead."
+        )
+    elif not normalize:
+        raise ValueError(
+            "normalize=False needs neighbors='exact': an index finds the nearest "
+            "vectors, and those are not the ones of the largest dot product unless all "
+            "have the same length."
         )
 
 
@@ -153,8 +163,32 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """
     if isinstance(index, ExactNeighbors) or allowed is not None or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)
-    hidden = 0 if excluded is None else int(np.diff(excluded.indptr).max(initial=0))
-    width = min(k + hidden, len(items))
+    scores = np.full((len(queries), k), -np.inf)
+    indices = np.full((len(queries), k), -1, dtype=np.int64)
+    seen = np.zeros(len(queries), dtype=np.int64)
+    if excluded is not None:
+        seen = np.diff(excluded.indptr)
+    width = min(k + MAX_EXTRA, len(items))
+    step = max(1, BLOCK_SIZE // (width * items.shape[1]))
+    # Users with more seen items than that are searched exactly.
+    asked = np.flatnonzero((k + seen <= width) | (width == len(items)))
+    for start in range(0, len(asked), step):
+        block = asked[start : start + step]
+        most = int(seen[block].max(initial=0))
+        hidden = None if excluded is None else excluded[block]
+        scores[block], indices[block] = _ask(
+            index, queries[block], items, k, min(k + most, len(items)), hidden
+        )
+    left = np.minimum(k, len(items) - seen)
+    short = np.flatnonzero((indices >= 0).sum(axis=1) < left)
+    if len(short):
+        hidden = None if excluded is None else excluded[short]
+        scores[short], indices[short] = top_k(queries[short], items, k, hidden)
+    return scores, indices
+
+
+def _ask(index, queries, items, k, width, excluded):
+    """Ask an index for ``width`` items a query; gives the k best by true score."""
     found = index.kneighbors(queries, n_neighbors=width, return_distance=False)
     found = np.asarray(found, dtype=np.int64)
     # Some indexes fill a short list with -1, others with n_items.
@@ -162,16 +196,7 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     scores = rescore(queries, items, np.maximum(found, 0))
     scores[_unusable(found, excluded)] = -np.inf
     scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))
-    scores, found = (
-        _fit_width(scores[:, :k], k, -np.inf),
-        _fit_width(found[:, :k], k, -1),
-    )
-    left = len(items) if excluded is None else len(items) - np.diff(excluded.indptr)
-    short = np.flatnonzero((found >= 0).sum(axis=1) < np.minimum(k, left))
-    if len(short):
-        hidden = None if excluded is None else excluded[short]
-        scores[short], found[short] = top_k(queries[short], items, k, hidden)
-    return scores, found
+    return _fit_width(scores[:, :k], k, -np.inf), _fit_width(found[:, :k], k, -1)
 
 
 def _unusable(found, excluded):

@@ -7,6 +7,7 @@ Next: neighbors.py.
 import copy
 import inspect
 import math
+import threading
 import warnings
 from contextlib import contextmanager
 
@@ -24,6 +25,9 @@ from sktwotower.sampling import UserBatches, history_bag
 from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 
 __all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
+
+
+_GENERATOR_LOCK = threading.Lock()
 
 
 class TwoTowerNet(NeuralNet):
@@ -173,9 +177,12 @@ def _output_width(tower, name, n_features):
 
 @contextmanager
 def seeded(seed, device="cpu"):
-    """Draw torch's random numbers from ``seed``; its generators are put back."""
+    """Draw torch's random numbers from ``seed``; its generators are put back.
+
+    They are global, so that only one thread at a time can be given its own sequence.
+    """
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
+    with _GENERATOR_LOCK, torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         yield
 
@@ -187,10 +194,12 @@ def train(estimator, module, sampling, training, validation, evaluate, seed):
     ``evaluate(module)`` (or None) a validation recall, at the end of each epoch.
     """
     net = TwoTowerNet(**_net_params(estimator, module, sampling, validation, seed))
-    net.set_params(callbacks=_callbacks(estimator, evaluate, net, len(training)))
+    own = _own_callbacks(estimator, evaluate, net, len(training))
+    # Ours first, so that the user's find what ours record.
+    net.set_params(callbacks=own + list(estimator.callbacks or []))
     net.fit(training, y=None)
     _warn_if_interrupted(net)
-    _trim(net)
+    _trim(net, {name for name, _ in own})
     return net
 
 
@@ -212,7 +221,6 @@ def _net_params(estimator, module, sampling, validation, seed):
         "criterion": SampledSoftmaxLoss,
         "criterion__temperature": estimator.temperature,
         "optimizer": optimizer,
-        "optimizer__weight_decay": estimator.weight_decay,
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
         "batch_size": estimator.batch_size,
@@ -237,11 +245,15 @@ def _net_params(estimator, module, sampling, validation, seed):
         "device": estimator.device,
         "verbose": max(0, estimator.verbose - 1),
     }
-    if "fused" in inspect.signature(optimizer).parameters:
+    given = estimator.net_params or {}
+    accepted = inspect.signature(optimizer).parameters
+    if "weight_decay" in accepted:
+        params["optimizer__weight_decay"] = estimator.weight_decay
+    if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if estimator.verbose < 2:
         params["callbacks__print_log"] = None
-    return params | (estimator.net_params or {})
+    return params | given
 
 
 def optimizer_class(optimizer):
@@ -251,13 +263,20 @@ def optimizer_class(optimizer):
         for name, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
     }
+    for unfit in ("optimizer", "lbfgs", "sparseadam", "muon"):
+        known.pop(unfit, None)  # abstract, or not for dense gradients of batches
     if isinstance(optimizer, str) and optimizer.lower() in known:
         return known[optimizer.lower()]
-    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
-        return optimizer
+    unfit = isinstance(optimizer, type) and (
+        vars(torch.optim).get(optimizer.__name__) is optimizer
+        and optimizer.__name__.lower() not in known
+    )
+    if isinstance(optimizer, type) and not unfit:
+        if issubclass(optimizer, torch.optim.Optimizer):
+            return optimizer
     raise ValueError(
-        "optimizer must be a class of torch.optim or its name in lower case, "
-        f"such as 'adamw', 'adam', 'adagrad' or 'sgd'. Got {optimizer!r}."
+        "optimizer must be a class of torch.optim for dense gradients, or its name in "
+        f"lower case: {sorted(known)}. Got {optimizer!r}."
     )
 
 
@@ -267,21 +286,20 @@ def monitors_validation(callbacks):
     return any(str(getattr(c, "monitor", "")).startswith("valid") for c in instances)
 
 
-def _callbacks(estimator, evaluate, net, n_users):
-    """Ours first, so that the user's find what ours record."""
+def _own_callbacks(estimator, evaluate, net, n_users):
+    """Give the callbacks, with names, that the estimator's parameters ask for."""
     own = [("loss_check", _LossCheck())]
     if evaluate is not None:
         own.append(("valid_recall", _ValidationRecall(evaluate)))
     given = list(estimator.callbacks or [])
     instances = [c[1] if isinstance(c, tuple) else c for c in given]
     if not any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances):
-        own.append(("lr_schedule", _one_cycle(net, n_users)))
+        own.append(("one_cycle", _one_cycle(net, n_users)))
     if estimator.early_stopping:
-        own.append(("early_stopping", _early_stopping(estimator)))
-    if estimator.verbose:
-        own.append(("progress_bar", _ProgressBar()))
-    extra = (estimator.net_params or {}).get("callbacks") or []
-    return own + given + list(extra)
+        own.append(("stop_on_recall", _early_stopping(estimator)))
+    if estimator.verbose == 1:
+        own.append(("training_bar", _ProgressBar()))
+    return own
 
 
 def _one_cycle(net, n_users):
@@ -311,18 +329,16 @@ def _early_stopping(estimator):
     )
 
 
-def _trim(net):
+def _trim(net, own):
     """Drop what only training needs, so that pickles hold the weights and little else.
 
     The optimiser's moments are twice the weights; the validation set and the callbacks
-    that look at it hold data.
+    that look at it, which are among our ``own``, hold data.
     """
     net.optimizer_.state.clear()
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None
     net.module = type(net.module_)
-    own = {"loss_check", "valid_recall", "lr_schedule", "early_stopping"}
-    own.add("progress_bar")
     net.callbacks_ = [c for c in net.callbacks_ if c[0] not in own]
     net.callbacks = [
         c for c in net.callbacks if not isinstance(c, tuple) or c[0] not in own
@@ -336,14 +352,19 @@ def epochs(net):
     """Give the figures of each epoch as a list of dicts, as far as it was finished."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
     return [
-        {name: row[name] for name in names if name in row}
+        {name: _plain(row[name]) for name in names if name in row}
         for row in net.history
         if "dur" in row
     ]
 
 
-def embed_items(module, item_rows, device="cpu", block=65536):
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def embed_items(module, item_rows, block=65536):
     """Give item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
+    device = _device(module)
     return _blocks(
         lambda part: module.embed_items(SparseRows.from_csr(part[0]).to(device)),
         module,
@@ -352,11 +373,12 @@ def embed_items(module, item_rows, device="cpu", block=65536):
     )
 
 
-def embed_users(module, user_rows, history, item_rows, device="cpu", block=8192):
+def embed_users(module, user_rows, history, item_rows, block=8192):
     """Give user vectors, float32 array (n, d), of a CSR matrix (n, p).
 
     ``history`` is a CSR matrix (n, n_items) of past items, or None.
     """
+    device = _device(module)
 
     def embed(part):
         rows = SparseRows.from_csr(part[0]).to(device)
@@ -366,6 +388,10 @@ def embed_users(module, user_rows, history, item_rows, device="cpu", block=8192)
         return module.embed_users(rows, items.to(device), bag.to(device))
 
     return _blocks(embed, module, [user_rows, history], block)
+
+
+def _device(module):
+    return next(module.parameters()).device
 
 
 def _blocks(embed, module, matrices, block):

@@ -39,9 +39,11 @@ def plot_learning_curve(history, ax=None):
     ax = _axes(ax)
     epochs = [row["epoch"] for row in history]
     ax.plot(epochs, [row["train_loss"] for row in history], color=BLUE, marker=".")
-    ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Learning curve")
-    ax.yaxis.label.set_color(BLUE)
+    ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if history and "valid_recall" in history[0]:
+        ax.set_title("Learning curve")
+        ax.yaxis.label.set_color(BLUE)
         right = ax.twinx()
         recall = [row["valid_recall"] for row in history]
         right.plot(epochs, recall, color=ORANGE, marker=".")
@@ -86,7 +88,7 @@ def plot_recall_by_popularity(estimator, X, y=None, k=20, n_groups=5, ax=None):
     ax.bar(places + 0.2, popular, 0.4, color=ORANGE, label="popularity")
     ax.set_xticks(places, labels)
     ax.set(
-        xlabel="users of the item in fit (groups of equally many held-out events)",
+        xlabel="popularity of the item: number of its users in fit",
         ylabel=f"share found in the first {k}",
         title="Recall by popularity of the item",
     )

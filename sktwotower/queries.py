@@ -4,6 +4,7 @@ Leaves: positions, feature rows and matrices of past items (n, n_items).
 Next: neighbors.py, block by block.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -11,6 +12,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 import torch
+from joblib import effective_n_jobs
 from scipy import sparse
 from tqdm import tqdm
 
@@ -137,7 +139,15 @@ def history_matrix(history, query, users, items):
         np.ones(kept.sum()),
         (len(known) + 1, len(items.ids)),
     )
-    return matrix[known.get_indexer(check_ids(query.ids, "X"))]
+    added = matrix[known.get_indexer(check_ids(query.ids, "X"))]
+    if len(chosen) and len(query) and added.nnz == 0:
+        warnings.warn(
+            f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
+            f"from fit, and none of those belongs to a user asked for.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return added
 
 
 def history_users(history, users):
@@ -254,8 +264,7 @@ def threads(n_jobs):
         yield
         return
     before = torch.get_num_threads()
-    available = torch.multiprocessing.cpu_count()
-    torch.set_num_threads(n_jobs if n_jobs > 0 else max(1, available + 1 + n_jobs))
+    torch.set_num_threads(effective_n_jobs(n_jobs))
     try:
         yield
     finally:

@@ -31,7 +31,7 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
     ----------
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
-        first and the second column.
+        first column for the user, the second for the item.
     user_features, item_features : str, list, slice, mask or callable, default=None
         Further columns of X that describe the user or the item, selected as in
         `sklearn.compose.ColumnTransformer`. Where rows disagree the last one wins,
@@ -111,7 +111,8 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
     n_neighbors : int, default=10
         Number of items that retrieval gives, and at which `score` counts, >= 1.
     exclude_seen : bool, default=True
-        Never recommend items that the user chose in fit.
+        Never recommend items that the user chose in fit. Items that were only shown
+        (``y == 0``) can still be recommended.
     callbacks : list, default=None
         skorch callbacks, or (name, callback) pairs: `EarlyStopping`, `Checkpoint`,
         `LRScheduler` and so on. History columns are ``train_loss`` and, with
@@ -132,7 +133,8 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
     warm_start : bool, default=False
         Start from the weights of the last fit; users, items and features must agree.
     verbose : int, default=0
-        1: progress bars for training and for long retrieval. 2: a line per epoch too.
+        1: progress bars for training and for long retrieval. 2: a line per epoch in
+        place of the bar of training.
 
     Attributes
     ----------
@@ -161,6 +163,8 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
     --------
     sktwotower.TowerVectorizer : The default transformer of both tables.
     sktwotower.metrics.retrieval_report : Quality beside the popularity baseline.
+    sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`
+        for ``scoring=``; scikit-learn's own "recall" is one of classification.
 
     Notes
     -----

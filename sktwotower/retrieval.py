@@ -11,7 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.interactions import event_table, outcomes, pair_matrix, some
+from sktwotower.interactions import check_ids, event_table, outcomes, pair_matrix, some
 from sktwotower.net import embed_items, embed_users
 from sktwotower.queries import (
     Query,
@@ -71,20 +71,25 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         users, frame = self._event_vectors(X)
         query = Query(*self._items.describe(frame, "X", events=True))
-        items = self._embed_item_query(query)
+        items = self._embed_distinct(query, self._items, self._embed_item_query)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
     def _event_vectors(self, X):
         check_is_fitted(self)
         frame = event_table(self, X, reset=False)
         query = Query(*self._users.describe(frame, "X", events=True))
-        if self._users.features:
-            return self._embed_user_query(query), frame
-        first, inverse = np.unique(query.codes, return_index=True, return_inverse=True)[
-            1:
+        vectors = self._embed_distinct(query, self._users, self._embed_user_query)
+        return vectors, frame
+
+    @staticmethod
+    def _embed_distinct(query, entities, embed):
+        """Embed each user or item of events once, unless the events describe them."""
+        if entities.features:
+            return embed(query)
+        _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
+        return embed(Query(query.ids[first], query.codes[first], query.rows[first]))[
+            place
         ]
-        distinct = Query(query.ids[first], query.codes[first], query.rows[first])
-        return self._embed_user_query(distinct)[inverse], frame
 
     def embed_users(self, users, history=None):
         """Give user vectors.
@@ -133,18 +138,18 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _embed_user_query(self, query, added=None):
         past = None
-        if self.history is not None:
+        if self.net_.module_.history is not None:
             past = self._seen[query.codes]
             if added is not None:
                 past = (past + added).sign()
         with threads(self.n_jobs):
             return embed_users(
-                self.net_.module_, query.rows, past, self._items.rows[:-1], self.device
+                self.net_.module_, query.rows, past, self._items.rows[:-1]
             )
 
     def _embed_item_query(self, query):
         with threads(self.n_jobs):
-            return embed_items(self.net_.module_, query.rows, self.device)
+            return embed_items(self.net_.module_, query.rows)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the items nearest to users.
@@ -189,11 +194,15 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             part = Query(query.ids[block], query.codes[block], query.rows[block])
             return self._embed_user_query(part, None if added is None else added[block])
 
+        return self._search_vectors(embed, len(query), k, excluded, allowed)
+
+    def _search_vectors(self, embed, n_queries, k, excluded, allowed=None):
+        """Search for the query vectors that ``embed(block)`` gives, block by block."""
         with threads(self.n_jobs):
             return search(
                 self.neighbors_,
                 embed,
-                len(query),
+                n_queries,
                 self.item_embeddings_,
                 k,
                 excluded,
@@ -270,7 +279,10 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             X = history_users(history, self._users)
         query = self._read_users(X, "X")
         added = self._added(history, query)
-        scores, indices = self._search(query, n_neighbors, exclude_seen, allowed, added)
+        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
+        scores, indices = self._search(
+            query, self._at_most(k), exclude_seen, allowed, added
+        )
         return self._tidy(query.ids, indices, scores, self._users.label)
 
     def similar_items(self, items, n_neighbors=None):
@@ -307,13 +319,8 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             (len(query), len(self.item_ids_)),
         )
         vectors = self._embed_item_query(query)
-        scores, indices = search(
-            self.neighbors_,
-            lambda block: vectors[block],
-            len(query),
-            self.item_embeddings_,
-            k,
-            itself,
+        scores, indices = self._search_vectors(
+            lambda block: vectors[block], len(query), self._at_most(k), itself
         )
         return self._tidy(
             query.ids,
@@ -322,6 +329,10 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             self._items.label,
             f"similar_{self._items.label}",
         )
+
+    def _at_most(self, k):
+        """Give k, or the size of the catalogue: tables need no padding."""
+        return min(k, len(self.item_ids_))
 
     def _tidy(self, ids, indices, scores, label, item_label=None):
         found = indices >= 0
@@ -360,6 +371,8 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         itself; without ``exclude_seen`` nothing is left out. Positives whose item is
         not in the catalogue cannot be found by any ranking and are left out of the
         mean, as are users without any other positive; `retrieval_report` counts them.
+        An item of the ``items`` table that fit saw no event of is in the catalogue, and
+        counts: compare fits with and without such a table on known items only.
         """
         ranking = self._held_out_ranking(
             X, y, sample_weight, n_neighbors=self.n_neighbors
@@ -367,6 +380,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         found = np.maximum(ranking.indices, 0)
         rows = np.arange(len(found))[:, None]
         truth = ranking.truth if sample_weight is not None else ranking.truth.sign()
+        truth = truth.astype(np.float64)
         hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
         hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
         totals = np.asarray(truth.sum(axis=1)).ravel()
@@ -426,7 +440,9 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _users_of_events(self, frame, max_users, random_state):
         """Give each event's user as 0 .. m - 1, and each such user's last event."""
-        rows, users = pd.factorize(frame[self._users.id_column], sort=True)
+        rows, users = pd.factorize(
+            check_ids(frame[self._users.id_column], "the users of X"), sort=True
+        )
         if max_users is not None and max_users < len(users):
             rng = check_random_state(random_state)
             chosen = np.sort(rng.choice(len(users), max_users, replace=False))

@@ -141,6 +141,7 @@ class UserBatches:
         self.impression_weight = impression_weight
         self.impression_start = impression_start
         self.shuffle = shuffle
+        self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.epoch = 0
         chosen = dataset.positives
@@ -157,6 +158,8 @@ class UserBatches:
         users = self.dataset.users
         if self.shuffle:
             users = self.rng.permutation(users)
+        else:  # the same candidates in every pass: losses can be compared
+            self.rng = np.random.default_rng(self.seed)
         for start in range(0, len(users), self.batch_size):
             yield self._batch(users[start : start + self.batch_size])
         self.epoch += 1

@@ -4,6 +4,7 @@ Leaves: entities, the matrix of what was seen, a trained net and item vectors.
 Next: recommender.py, which keeps them as fitted attributes.
 """
 
+import warnings
 from numbers import Integral
 from types import SimpleNamespace
 
@@ -50,6 +51,7 @@ def learn(estimator, X, y, sample_weight):
         )
 
     positives = matrix(rewards > 0, rewards * weights)
+    _check_negatives(estimator, positives)
     impressions = matrix(rewards == 0, weights)
     return _train(estimator, users, items, positives, impressions)
 
@@ -57,7 +59,7 @@ def learn(estimator, X, y, sample_weight):
 def _check_values(estimator):
     """Check what a table of types and ranges cannot say."""
     sizes = estimator.hidden_layer_sizes
-    if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
         )
@@ -69,7 +71,9 @@ def _check_values(estimator):
                 f"{callback!r}."
             )
     net.optimizer_class(estimator.optimizer)
-    check_index(estimator.neighbors)
+    if "callbacks" in (estimator.net_params or {}):
+        raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")
+    check_index(estimator.neighbors, estimator.normalize)
     try:
         torch.empty(0, device=estimator.device)
     except (RuntimeError, AssertionError) as error:
@@ -108,6 +112,28 @@ def _check_catalogue(shape, n_events):
         )
 
 
+def _check_negatives(estimator, positives):
+    """Check that anybody has a choice: without negatives every loss is zero."""
+    n_chosen = np.diff(positives.indptr)
+    n_users = (n_chosen > 0).sum()
+    if n_chosen[n_chosen > 0].min() == positives.shape[1]:
+        message = (
+            f"Nothing can be learnt: all {positives.shape[1]} items were chosen by all "
+            f"users (n_users={n_users}), so there are no negatives. Give events "
+            "of more users, rows with y = 0, or the whole catalogue as items=."
+        )
+        if n_users == 1:
+            raise ValueError(message)
+        warnings.warn(message, UserWarning, stacklevel=5)
+    n_together = min(estimator.batch_size, n_users)
+    if estimator.candidate_sampling == "in_batch" and n_together < 2:
+        raise ValueError(
+            "candidate_sampling='in_batch' takes the negatives of a user from the "
+            f"others in the batch, but a batch holds {n_together} user. Raise "
+            "batch_size, or take 'full' or 'mixed'."
+        )
+
+
 def _train(estimator, users, items, positives, impressions):
     rng = check_random_state(estimator.random_state)
     seed = rng.randint(np.iinfo(np.int32).max)
@@ -125,7 +151,7 @@ def _train(estimator, users, items, positives, impressions):
         seen=_seen(positives),
         net=trained,
         candidate_sampling=sampling,
-        item_embeddings=_item_embeddings(trained, items, estimator.device),
+        item_embeddings=_item_embeddings(trained, items),
     )
 
 
@@ -171,8 +197,8 @@ def _seen(positives):
     return sparse.vstack([seen, empty], format="csr")
 
 
-def _item_embeddings(trained, items, device):
-    vectors = net.embed_items(trained.module_, items.rows[:-1], device)
+def _item_embeddings(trained, items):
+    vectors = net.embed_items(trained.module_, items.rows[:-1])
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         raise ValueError(

@@ -45,7 +45,7 @@ class ValidationRecall:
     Parameters
     ----------
     estimator : TwoTowerRecommender
-        Its ``n_neighbors``, ``history`` and ``device`` are used.
+        Its ``n_neighbors`` and ``history`` are used.
     users, items : Entities
         The two sides.
     fitted, held_out : CSR matrices of shape (n_users, n_items)
@@ -61,13 +61,11 @@ class ValidationRecall:
         self.truth, self.seen = held_out[rows], fitted[rows]
         self.user_rows, self.item_rows = users.rows[rows], items.rows[:-1]
         self.history = self.seen if estimator.history is not None else None
-        self.k, self.device = estimator.n_neighbors, estimator.device
+        self.k = estimator.n_neighbors
 
     def __call__(self, module):
         """Give the recall, in [0, 1]."""
-        items = net.embed_items(module, self.item_rows, self.device)
-        users = net.embed_users(
-            module, self.user_rows, self.history, self.item_rows, self.device
-        )
+        items = net.embed_items(module, self.item_rows)
+        users = net.embed_users(module, self.user_rows, self.history, self.item_rows)
         _, found = top_k(users, items, self.k, self.seen)
         return recall_at_k(self.truth, found, self.k)

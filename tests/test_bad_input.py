@@ -67,7 +67,10 @@ def model():
         ({"user_features": slice("agee", None)}, "names 'agee', .* mean 'age'"),
         ({"user_features": [True, False]}, "user_features .* 2 .* 3 columns"),
         ({"user_features": 1.5}, "user_features must be .* Got 1.5"),
-        ({"user_id": "item", "item_id": "item"}, "name the same column, 'item'"),
+        (
+            {"user_id": "item", "item_id": "item"},
+            "'item' would be both the user and the item column",
+        ),
     ],
 )
 def test_columns_that_are_not_there(params, message):

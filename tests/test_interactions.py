@@ -72,8 +72,8 @@ FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
     ("params", "expected"),
     [
         ({}, ("a", "b", [], [])),
-        ({"user_id": "b"}, ("b", "a", [], [])),
-        ({"item_id": "a"}, ("b", "a", [], [])),
+        ({"user_id": "d"}, ("d", "b", [], [])),
+        ({"item_id": "c"}, ("a", "c", [], [])),
         ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
         ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
         ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
