@@ -62,7 +62,13 @@ class Task:
         else:
             splitter = LastNSplit(n=0.2, **known)
             how = f"the last 20 % of each {self.user}'s rows"
-        train, test = next(splitter.split(self.events))
+        try:
+            train, test = next(splitter.split(self.events))
+        except ValueError as error:
+            raise ValueError(
+                f"No events can be held out ({how}) whose {self.user} and {self.item} "
+                f"are known from the others. Are there enough events? {error}"
+            ) from error
         return self.events.iloc[train], self.events.iloc[test], how
 
     def name(self, item):
@@ -94,40 +100,49 @@ def shipped_task():
 def own_task(args):
     """Give the events of the person's own file."""
     path = Path(args.data)
-    if not path.is_file():
-        raise ValueError(f"--data: there is no file {path}.")
     columns = [args.user, args.item]
     events = read_table(path)
-    for option, column in [
-        ("--user", args.user),
-        ("--item", args.item),
-        ("--time", args.time),
-        ("--item-name", args.item_name),
-    ]:
-        if column is not None and column not in events.columns:
-            known = ", ".join(map(str, events.columns))
+    for option, column in own_columns(args).items():
+        if column not in events.columns:
+            known = ", ".join(map(str, events.columns[:10]))
             raise ValueError(f"{option}: {path} has no column {column!r}, but {known}.")
     names = None
     if args.item_name is not None:
-        names = events.drop_duplicates(args.item, keep="last")
+        names = events.dropna(subset=[args.item, args.item_name])
+        names = names.drop_duplicates(args.item, keep="last")
         names = names.set_index(args.item)[args.item_name]
+        names = names.set_axis(read_ids(names.index.to_series()))
     if args.time is not None:
         columns.append(args.time)
-        if not pd.api.types.is_numeric_dtype(events[args.time]):
-            events[args.time] = pd.to_datetime(events[args.time])
+        events[args.time] = read_times(events[args.time], args.time)
         events = events.sort_values(args.time, kind="stable")
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
     events = events.loc[~missing, columns].drop_duplicates([args.user, args.item])
+    for column in (args.user, args.item):
+        events[column] = read_ids(events[column])
     print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
     return Task(
         events.reset_index(drop=True), args.user, args.item, args.time, names=names
     )
 
 
+def own_columns(args):
+    """Give the columns of the person's file, by the option that names them."""
+    named = {
+        "--user": args.user,
+        "--item": args.item,
+        "--time": args.time,
+        "--item-name": args.item_name,
+    }
+    return {option: column for option, column in named.items() if column is not None}
+
+
 def read_table(path):
     """Read a CSV, TSV or Parquet file."""
+    if not path.is_file():
+        raise ValueError(f"--data: there is no file {path}.")
     if path.suffix in (".parquet", ".pq"):
         try:
             return pd.read_parquet(path)
@@ -135,8 +150,42 @@ def read_table(path):
             raise ValueError(
                 f"Reading {path} needs pyarrow: pip install pyarrow."
             ) from None
-    separator = "\t" if path.suffix == ".tsv" else ","
-    return pd.read_csv(path, sep=separator)
+    if path.suffix not in (".csv", ".tsv", ".txt"):
+        raise ValueError(f"--data: {path} must be a .csv, .tsv or .parquet file.")
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header = file.readline()
+        separator = max(",;\t|", key=header.count)
+        # As text, so that an id such as 00141 or 85123A stays what it is.
+        return pd.read_csv(path, sep=separator, dtype=str)
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"--data: {path} does not read as a table: {error}") from None
+
+
+def read_ids(ids):
+    """Give ids that are whole numbers, written without leading zeros, as integers.
+
+    A column with gaps is often written as 7.0, which is 7 as well.
+    """
+    text = ids.astype(str)
+    if not text.str.fullmatch(r"(0|-?[1-9]\d{0,17})(\.0)?").all():
+        return text
+    return text.str.removesuffix(".0").astype("int64")
+
+
+def read_times(times, column):
+    """Give times as numbers or as dates."""
+    numbers = pd.to_numeric(times, errors="coerce")
+    if numbers.notna().sum() == times.notna().sum():
+        return numbers
+    dates = pd.to_datetime(times, errors="coerce", format="mixed", utc=True)
+    bad = dates.isna() & times.notna()
+    if bad.any():
+        raise ValueError(
+            f"--time: {bad.sum():,} values of {column!r} are neither numbers nor "
+            f"dates, {times[bad].iloc[0]!r} the first."
+        )
+    return dates
 
 
 def fit(task, train, epochs):
@@ -164,13 +213,14 @@ def show_quality(model, test):
     report = retrieval_report(model, test).loc["all"]
     print(
         f"\nHeld-out events of {int(report['users'].iloc[0]):,} users, whole catalogue "
-        f"of {len(model.item_ids_):,} items ranked, items bought before left out:\n"
+        f"of {len(model.item_ids_):,} items ranked, what the user has left out:\n"
     )
     table = report[COLUMNS].T
-    table["ratio"] = table.iloc[:, 0] / table.iloc[:, 1]
+    table["ratio"] = (table.iloc[:, 0] / table.iloc[:, 1]).map("{:.1f}".format)
+    table.loc["coverage@10", "ratio"] = ""
     print(table.to_string(float_format="{:.4f}".format))
-    error = report["recall@20 se"].iloc[0]
-    print(f"\nStandard error of recall@20 over users: {error:.4f}")
+    errors = " and ".join(f"{error:.4f}" for error in report["recall@20 se"])
+    print(f"\nStandard error of recall@20 over users: {errors}")
 
 
 def show_recommendations(model, task, train, n_users=3):
@@ -201,7 +251,6 @@ def show_similar(model, task, train):
 
 def save(model, task, test, folder):
     """Write the model and, with Matplotlib, a picture; says where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
     print(f"\nSaved {folder / 'model.joblib'} (load it with joblib.load)")
     try:
@@ -245,7 +294,9 @@ def parse(arguments):
     own.add_argument("--user", metavar="COL", help="column of the user id")
     own.add_argument("--item", metavar="COL", help="column of the item id")
     own.add_argument(
-        "--time", metavar="COL", help="column of the time; splits by time if given"
+        "--time",
+        metavar="COL",
+        help="column of the time; without it rows are taken to be in order of time",
     )
     own.add_argument(
         "--item-name", metavar="COL", help="column with item names to show"
@@ -267,6 +318,9 @@ def parse(arguments):
         parser.error("--data needs --user and --item, the names of its id columns")
     if args.data is None and any((args.user, args.item, args.time, args.item_name)):
         parser.error("--user, --item, --time and --item-name describe a --data file")
+    named = list(own_columns(args).values())
+    if len(set(named[:3])) < len(named[:3]):
+        parser.error("--user, --item and --time must be three different columns")
     return args
 
 
@@ -274,19 +328,22 @@ def main(arguments=None):
     """Run the command line; gives the exit status."""
     args = parse(arguments)
     try:
+        args.output.mkdir(parents=True, exist_ok=True)
         task = shipped_task() if args.data is None else own_task(args)
         train, test, how = task.split()
+        left_out = len(task.events) - len(train) - len(test)
         print(
             f"Learning from {len(train):,} events of {train[task.user].nunique():,} "
-            f"users and {train[task.item].nunique():,} items; held out: {how}, "
-            f"{len(test):,} events whose user and item are known."
+            f"users and {train[task.item].nunique():,} items. Held out: {how}, "
+            f"{len(test) + left_out:,} events, of which {left_out:,} have an unknown "
+            "user or item and are left out."
         )
         model = fit(task, train, args.epochs)
         show_quality(model, test[[task.user, task.item]])
         show_recommendations(model, task, train)
         show_similar(model, task, train)
         save(model, task, test, args.output)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

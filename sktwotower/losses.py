@@ -37,6 +37,8 @@ class Targets:
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
         (row, column, weight): shown and not chosen; ``weight`` times more in the
         denominator of that user alone, unless it is a positive or hidden. Rows ascend.
+    total_weight : float or None, default=None
+        What the sum of the losses is divided by. None: the sum of ``weights``.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Targets:
         positive_log_q=None,
         hidden=None,
         impressions=None,
+        total_weight=None,
     ):
         self.offsets = offsets
         self.columns = columns
@@ -56,6 +59,7 @@ class Targets:
         self.positive_log_q = positive_log_q
         self.hidden = hidden
         self.impressions = impressions
+        self.total_weight = total_weight
 
     def __len__(self):
         return len(self.offsets) - 1
@@ -66,7 +70,7 @@ class Targets:
         def move(value):
             if isinstance(value, tuple):
                 return tuple(map(move, value))
-            return value if value is None else value.to(device)
+            return value.to(device) if isinstance(value, torch.Tensor) else value
 
         return Targets(*map(move, vars(self).values()))
 
@@ -87,15 +91,15 @@ class SampledSoftmaxLoss(nn.Module):
     which item j is among the candidates, the loss of a batch is
 
     .. math::
-        L = \frac{1}{\sum w} \sum_u \sum_{i \in P_u} w_{ui} \left[
+        L = \frac{1}{W} \sum_u \sum_{i \in P_u} w_{ui} \left[
             \log \left( e^{z_{ui}} + \sum_{j \in N_u} e^{z_{uj}} \right) - z_{ui}
         \right], \quad z_{uj} = \langle u, v_j \rangle / T - \log Q(j)
 
-    (first the temperature, then the correction), where P_u are the user's positives
-    with rewards w and N_u the candidates that are no positives of the user: neither a
-    target nor another positive, and nothing given to the tower as history, ever counts
-    as a negative (accidental hits). An impression j with weight m adds
-    :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
+    (first the temperature, then the correction), where W is ``total_weight``, P_u are
+    the user's positives with rewards w and N_u the candidates that are no positives of
+    the user: neither a target nor another positive, and nothing given to the tower as
+    history, ever counts as a negative (accidental hits). An impression j with weight m
+    adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
 
     The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
     not at all: it is in the sum with certainty, and with Q the inclusion probability
@@ -144,6 +148,8 @@ class _TiledSoftmax(torch.autograd.Function):
         total = users.new_zeros(())
         user_grad, item_grad = torch.zeros_like(users), torch.zeros_like(items)
         weight_sum = targets.weights.sum().to(users.dtype)
+        if targets.total_weight is not None:
+            weight_sum = weight_sum.new_tensor(targets.total_weight)
         weight_sum = torch.where(weight_sum > 0, weight_sum, 1.0)
         step = max(1, tile_size // max(1, len(items)))
         for start in range(0, len(users), step):

@@ -147,6 +147,8 @@ class UserBatches:
         chosen = dataset.positives
         self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
         self.log_probs = {}
+        # With each batch's own sum, a weight would count within its batch only.
+        self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
         self.catalogue = None
         if candidate_sampling == "full":
             self.catalogue = SparseRows.from_csr(dataset.item_rows).to(device)
@@ -261,6 +263,7 @@ class UserBatches:
             positive_log_q,
             None if known is None else _tensors(pairs(known[users])[:2]),
             None if shown is None else _tensors(shown),
+            self.weight_per_user * len(users),
         )
 
 

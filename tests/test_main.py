@@ -83,6 +83,37 @@ def test_rows_without_ids_are_left_out_and_counted(plays, tmp_path, capsys):
     frame.to_csv(plays, index=False)
     assert run_own(plays, tmp_path) == 0
     assert "2 rows without listener or track are left out" in capsys.readouterr().out
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert model.item_ids_.dtype.kind == "i"
+
+
+def test_ids_stay_what_they_are_in_the_file(plays, tmp_path):
+    frame = pd.read_csv(plays)
+    frame["track"] = frame["track"].map("{:04d}".format)
+    frame["listener"] = frame["listener"].astype(str).replace("3", "3B")
+    frame.to_csv(plays, index=False, sep=";")
+    assert run_own(plays, tmp_path) == 0
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert model.item_ids_[0] == "0000" and "3B" in model.user_ids_
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("plays.json", "{}", "must be a .csv, .tsv or .parquet file"),
+        ("few.csv", "listener,track\na,x\nb,y\n", "No events can be held out"),
+        (
+            "when.csv",
+            "listener,track,played_at\na,x,garbage\n",
+            "--time: 1 values of 'played_at' are neither numbers nor dates, 'garbage'",
+        ),
+    ],
+)
+def test_files_that_do_not_do(tmp_path, capsys, name, text, message):
+    (tmp_path / name).write_text(text)
+    options = ["--time", "played_at"] if "played_at" in text else []
+    assert run_own(tmp_path / name, tmp_path, *options) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -110,6 +141,7 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--data", "x.csv"], "--data needs --user and --item"),
         (["--user", "u"], "describe a --data file"),
         (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),
     ],
 )
 def test_options_that_do_not_go_together(arguments, message, capsys):
