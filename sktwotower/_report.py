@@ -262,7 +262,8 @@ def retrieval_report(
 
     Notes
     -----
-    The groups restrict what is relevant or who counts, never what is ranked:
+    The groups restrict what is relevant or who counts, never what is ranked (an event
+    of fit counts once per user and item):
 
     - 'all'.
     - 'head items': the most popular items that together hold half of the training

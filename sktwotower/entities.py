@@ -5,6 +5,7 @@ Next: sampling.py.
 """
 
 import warnings
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -213,9 +214,22 @@ class Entities:
         own = self.features if events else wanted
         given = [c for c in own if c in frame.columns]
         if not given:
+            if not events and (codes < 0).any():
+                self._check_spelling(frame.columns, wanted, name)
             return values.to_numpy(), codes, self.rows[codes]
         table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
         return values.to_numpy(), codes, self._transform(table)
+
+    @staticmethod
+    def _check_spelling(columns, wanted, name):
+        """Refuse columns that look like features of fit: they would be ignored."""
+        for column in columns:
+            close = get_close_matches(str(column), wanted, n=1, cutoff=0.7)
+            if close:
+                raise ValueError(
+                    f"{name} has a column {column!r}, which is no feature of fit. Did "
+                    f"you mean {close[0]!r}?"
+                )
 
     def _complete(self, table, wanted, codes, name):
         """Add the columns that a table of known entities lacks, from the side table."""

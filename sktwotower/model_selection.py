@@ -1,108 +1,28 @@
 """Enters: an interaction table X (n_events, n_columns) with users, items and times.
 
 Leaves: pairs of row positions (train, test), 1-D each, for `cv=` of scikit-learn.
-Next: datasets.py, where such tables come from.
+Next: recommender.py, which is fitted on the one and judged on the other.
 """
 
 import datetime
-import inspect
-from difflib import get_close_matches
 from math import ceil
 from numbers import Integral, Real
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils._param_validation import (
-    Interval,
-    RealNotInt,
-    validate_parameter_constraints,
-)
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.utils._param_validation import Interval, RealNotInt
 
-__all__ = ["LastNSplit", "TimeSplit"]
+from ._interaction_split import InteractionSplit, codes, column, refuse_missing
+
+__all__ = ["ColdItemSplit", "ColdUserSplit", "LastNSplit", "TimeSplit"]
 
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 
 
-class _InteractionSplit(BaseCrossValidator):
-    """Splitter of interaction tables: subclasses yield the (train, test) masks."""
-
-    def split(self, X, y=None, groups=None):
-        """Yield the row positions of train and test side, fold by fold.
-
-        Parameters
-        ----------
-        X : DataFrame or array of shape (n_events, n_columns)
-            Interaction table, one row per event.
-        y : object, default=None
-            Ignored.
-        groups : object, default=None
-            Ignored.
-
-        Yields
-        ------
-        train : array of int, shape (n_train,)
-            Positions of rows, ascending.
-        test : array of int, shape (n_test,)
-            Positions of rows, ascending.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range or names no column of X, ids or times are
-            missing, or a fold would leave one side without rows.
-        TypeError
-            If X is no table, or its times are neither dates nor numbers.
-        """
-        name = type(self).__name__
-        validate_parameter_constraints(self._parameter_constraints, vars(self), name)
-        X = _as_table(X)
-        for fold, (train, test) in enumerate(self._sides(X)):
-            if self.drop_unseen_users:
-                users = _codes(X, self.user_id, 0, "user_id")
-                test &= np.isin(users, users[train])
-            if self.drop_unseen_items:
-                items = _codes(X, self.item_id, 1, "item_id")
-                test &= np.isin(items, items[train])
-            for side, rows in {"train": train, "test": test}.items():
-                if not rows.any():
-                    raise ValueError(
-                        f"Fold {fold} of {self!r} leaves the {side} side without rows; "
-                        f"X has {len(rows)} rows. {self._remedy}"
-                    )
-            yield np.flatnonzero(train), np.flatnonzero(test)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of folds.
-
-        Parameters
-        ----------
-        X : object, default=None
-            Ignored.
-        y : object, default=None
-            Ignored.
-        groups : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
-
-    def __repr__(self):
-        parameters = inspect.signature(type(self)).parameters
-        changed = [
-            f"{name}={getattr(self, name)!r}"
-            for name, parameter in parameters.items()
-            if repr(getattr(self, name)) != repr(parameter.default)
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
-
-
-class LastNSplit(_InteractionSplit):
+class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
 
     The next-item protocol: what a user did last is predicted from what the user did
@@ -181,7 +101,7 @@ class LastNSplit(_InteractionSplit):
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
-        users = _codes(X, self.user_id, 0, "user_id")
+        users = codes(X, self.user_id, 0, "user_id")
         order = np.lexsort((_times(X, self.time), users))
         sizes = np.bincount(users)
         from_end = np.empty(len(users), dtype=np.int64)
@@ -197,7 +117,7 @@ class LastNSplit(_InteractionSplit):
             yield train, ~train & (from_end >= (end - n_rows)[users])
 
 
-class TimeSplit(_InteractionSplit):
+class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 
     What a recommender meets in use: it is fitted on the past of everybody and judged by
@@ -320,6 +240,149 @@ class TimeSplit(_InteractionSplit):
         return times > ordered[first - 1]
 
 
+class _ColdSplit(InteractionSplit):
+    """Hold out all events of a random share of the users, or of the items."""
+
+    _remedy = "Choose another test_size."
+    _parameter_constraints = {
+        "test_size": [SHARE, COUNT],
+        "n_splits": [COUNT],
+        "user_id": "no_validation",
+        "item_id": "no_validation",
+        "random_state": ["random_state"],
+        "drop_unseen_users": ["boolean"],
+        "drop_unseen_items": ["boolean"],
+    }
+    # The side that is held out is unseen for certain.
+    drop_unseen_users = drop_unseen_items = False
+
+    def _sides(self, X):
+        groups = codes(X, *self._held_out())
+        if groups.max() < 1:
+            raise ValueError(f"{self!r} needs at least two ids to hold one out.")
+        splitter = GroupShuffleSplit(
+            self.n_splits, test_size=self.test_size, random_state=self.random_state
+        )
+        for _, held in splitter.split(groups, groups=groups):
+            test = np.zeros(len(groups), dtype=bool)
+            test[held] = True
+            yield ~test, test
+
+
+class ColdItemSplit(_ColdSplit):
+    """Hold out all events of a random share of the items.
+
+    What a recommender makes of items that nobody has touched yet: it has to know them
+    by their features, from the ``items`` table.
+
+    Parameters
+    ----------
+    test_size : float or int, default=0.2
+        Share of the items, in (0.0, 1.0), or their number, >= 1.
+    n_splits : int, default=1
+        Number of folds, >= 1, each drawn anew.
+    user_id : str or int, default=None
+        Column of the users, a position if X is an array. None: the first. Used by
+        `drop_unseen_users`.
+    item_id : str or int, default=None
+        Column of the items, a position if X is an array. None: the second.
+    random_state : int, RandomState instance or None, default=None
+        Draws the items.
+    drop_unseen_users : bool, default=False
+        Leave out test rows whose user has no train row.
+
+    See Also
+    --------
+    ColdUserSplit : The same for users.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower.model_selection import ColdItemSplit
+    >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
+    >>> train, test = next(ColdItemSplit(test_size=1, random_state=0).split(X))
+    >>> X["item"].iloc[test].tolist(), X["item"].iloc[train].tolist()
+    (['c'], ['a', 'b', 'a', 'b'])
+    """
+
+    def __init__(
+        self,
+        test_size=0.2,
+        *,
+        n_splits=1,
+        user_id=None,
+        item_id=None,
+        random_state=None,
+        drop_unseen_users=False,
+    ):
+        self.test_size = test_size
+        self.n_splits = n_splits
+        self.user_id = user_id
+        self.item_id = item_id
+        self.random_state = random_state
+        self.drop_unseen_users = drop_unseen_users
+
+    def _held_out(self):
+        return self.item_id, 1, "item_id"
+
+
+class ColdUserSplit(_ColdSplit):
+    """Hold out all events of a random share of the users.
+
+    What a recommender makes of users it has never seen: it has to know them by their
+    features, or by a history given at request time.
+
+    Parameters
+    ----------
+    test_size : float or int, default=0.2
+        Share of the users, in (0.0, 1.0), or their number, >= 1.
+    n_splits : int, default=1
+        Number of folds, >= 1, each drawn anew.
+    user_id : str or int, default=None
+        Column of the users, a position if X is an array. None: the first.
+    item_id : str or int, default=None
+        Column of the items, a position if X is an array. None: the second. Used by
+        `drop_unseen_items`.
+    random_state : int, RandomState instance or None, default=None
+        Draws the users.
+    drop_unseen_items : bool, default=False
+        Leave out test rows whose item has no train row.
+
+    See Also
+    --------
+    ColdItemSplit : The same for items.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower.model_selection import ColdUserSplit
+    >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
+    >>> train, test = next(ColdUserSplit(test_size=1, random_state=0).split(X))
+    >>> X["user"].iloc[test].tolist(), X["user"].iloc[train].tolist()
+    ([3], [1, 1, 2, 2])
+    """
+
+    def __init__(
+        self,
+        test_size=0.2,
+        *,
+        n_splits=1,
+        user_id=None,
+        item_id=None,
+        random_state=None,
+        drop_unseen_items=False,
+    ):
+        self.test_size = test_size
+        self.n_splits = n_splits
+        self.user_id = user_id
+        self.item_id = item_id
+        self.random_state = random_state
+        self.drop_unseen_items = drop_unseen_items
+
+    def _held_out(self):
+        return self.user_id, 0, "user_id"
+
+
 def _count(size, n_rows):
     """Return a number of rows from a number or a share of them."""
     if isinstance(size, Integral):
@@ -328,85 +391,22 @@ def _count(size, n_rows):
     return ceil(size * n_rows - 1e-9)
 
 
-def _as_table(X):
-    """Return X as a pandas or narwhals DataFrame or a 2-D array, or say what it is."""
-    if isinstance(X, pd.DataFrame):
-        return X
-    if hasattr(X, "columns"):
-        return nw.from_native(X, eager_only=True)
-    # as objects: numpy would turn the numbers of a list that holds text into text
-    array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
-    if array.ndim != 2:
-        raise TypeError(
-            "X must be a DataFrame or an array of shape (n_events, n_columns). Got "
-            f"{type(X).__name__} of shape {array.shape}."
-        )
-    return array
-
-
-def _column(X, key, default, parameter):
-    """Return a column of X as a narwhals Series; `key` is a name or a position."""
-    if isinstance(X, np.ndarray):
-        names = list(range(X.shape[1]))
-    else:
-        names = list(X.columns)
-    if key is None:
-        if default >= len(names):
-            raise ValueError(
-                f"{parameter}=None stands for column number {default + 1} of X, which "
-                f"has {len(names)}. Name the column."
-            )
-        key = names[default]
-    if key not in names:
-        close = get_close_matches(str(key), [str(name) for name in names], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"{parameter} names {key!r}, which is not a column of X. Columns of X: "
-            f"{names}.{hint}"
-        )
-    at = names.index(key)
-    if isinstance(X, np.ndarray):
-        return nw.from_native(pd.Series(X[:, at]).infer_objects(), series_only=True)
-    if isinstance(X, pd.DataFrame):
-        return nw.from_native(X.iloc[:, at], series_only=True)
-    return X.get_column(key)
-
-
-def _refuse_missing(column, parameter):
-    """Raise if the column has missing values."""
-    n_missing = int(column.is_null().sum())
-    if column.dtype.is_float():
-        n_missing = int((column.is_null() | column.is_nan()).sum())
-    if n_missing:
-        raise ValueError(
-            f"The {parameter} column {column.name!r} of X has {n_missing} missing "
-            f"values in {len(column)} rows. Drop or fill these rows first."
-        )
-
-
-def _codes(X, key, default, parameter):
-    """Return integer codes of the ids in a column, (n_events,)."""
-    column = _column(X, key, default, parameter)
-    _refuse_missing(column, parameter)
-    return pd.factorize(column.to_numpy())[0].astype(np.int64)
-
-
 def _times(X, key):
     """Return the times, datetime64 or numbers, (n_events,); the row number for None."""
     if key is None:
         return np.arange(len(X))
-    column = _column(X, key, None, "time")
-    is_date = column.dtype in (nw.Date, nw.Datetime)
-    if not (is_date or column.dtype.is_numeric()):
+    values = column(X, key, None, "time")
+    is_date = values.dtype in (nw.Date, nw.Datetime)
+    if not (is_date or values.dtype.is_numeric()):
         raise TypeError(
-            f"The time column {column.name!r} of X must hold dates or numbers. Got "
-            f"dtype {column.dtype}. For text, try pandas.to_datetime."
+            f"The time column {values.name!r} of X must hold dates or numbers. Got "
+            f"dtype {values.dtype}. For text, try pandas.to_datetime."
         )
-    _refuse_missing(column, "time")
+    refuse_missing(values, "time")
     if is_date:
-        return column.to_numpy().astype("datetime64", copy=False)
+        return values.to_numpy().astype("datetime64", copy=False)
     # wide types: a gap subtracted from uint8 would wrap around
-    return column.cast(nw.Int64 if column.dtype.is_integer() else nw.Float64).to_numpy()
+    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
 
 
 def _duration(gap, times):

@@ -98,7 +98,7 @@ class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
         Hold out a part of the events, stop when the recall on it (whole catalogue,
         ``n_neighbors``) rises no more, and keep the weights of the best epoch.
     validation_fraction : float, default=0.1
-        Share of each user's positives held out, in (0, 1). Used with
+        Share of the positive pairs held out at random, in (0, 1). Used with
         ``early_stopping``, or if one of ``callbacks`` monitors ``valid_loss`` or
         ``valid_recall``.
     n_iter_no_change : int, default=5

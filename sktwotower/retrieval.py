@@ -404,7 +404,12 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     ):
         """Rank the whole catalogue for the users of held-out events.
 
-        What metrics are computed from; metrics.py says what the fields mean.
+        All metrics are computed from what this gives, a Bunch of: ``users`` (m,), ids
+        of users with positives in X; ``indices`` (m, k), positions in ``item_ids_``,
+        best first, padded with -1; ``truth`` and ``seen``, CSR (m, n_items), positives
+        of X by weight, and what was left out of the ranking; ``item_counts``
+        (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
+        ``n_unreachable`` (m,), positives of X that are not in the catalogue.
         """
         check_is_fitted(self)
         frame = event_table(self, X, reset=False)

@@ -247,3 +247,15 @@ def test_a_side_table_with_numbers_for_names():
     items.fit(pd.DataFrame({"x0": [1, 2], "x1": ["x", "z"]}))
     assert items.side_features == ["1"]
     assert items.rows.shape == (3, 4)
+
+
+def test_misspelt_features_of_an_unknown_entity_are_refused():
+    table = pd.DataFrame({"item": ["x", "z"], "price": [2.5, 1.0], "tag": ["a", "b"]})
+    items = entities(table=table)
+    items.fit(EVENTS)
+    with pytest.raises(ValueError, match="column 'prise'.* Did you mean 'price'"):
+        items.describe(pd.DataFrame({"item": ["new"], "prise": [1.0]}), "items")
+    with pytest.raises(ValueError, match="lacks the item feature 'tag'"):
+        items.describe(pd.DataFrame({"item": ["new"], "price": [1.0]}), "items")
+    known = items.describe(pd.DataFrame({"item": ["x"], "price": [2.5]}), "items")[2]
+    assert_array_equal(known.toarray(), items.rows[0].toarray())

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from sktwotower.model_selection import LastNSplit, TimeSplit
+from sktwotower.model_selection import (
+    ColdItemSplit,
+    ColdUserSplit,
+    LastNSplit,
+    TimeSplit,
+)
 
 
 def as_lists(splitter, X):
@@ -338,3 +343,40 @@ def test_gap_must_fit_the_times():
 def test_a_list_of_scalars_is_no_table():
     with pytest.raises(TypeError, match="X must be a DataFrame or an array"):
         list(LastNSplit().split([1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("splitter", "column"), [(ColdItemSplit, "item"), (ColdUserSplit, "user")]
+)
+def test_cold_splits_hold_out_whole_items_or_users(splitter, column):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {"user": rng.integers(20, size=200), "item": rng.integers(30, size=200)}
+    )
+    folds = list(splitter(0.25, n_splits=3, random_state=0).split(X))
+    n_ids = X[column].nunique()
+    for train, test in folds:
+        assert not set(X[column].iloc[train]) & set(X[column].iloc[test])
+        assert sorted([*train, *test]) == list(range(200))
+        assert X[column].iloc[test].nunique() == np.ceil(0.25 * n_ids)
+    assert len({tuple(test) for _, test in folds}) == 3
+    again = next(splitter(0.25, random_state=0).split(X))
+    np.testing.assert_array_equal(again[1], folds[0][1])
+
+
+def test_cold_items_of_users_unseen_in_train_can_be_dropped():
+    X = pd.DataFrame({"user": [1, 1, 2, 3], "item": ["a", "b", "b", "b"]})
+    kept = ColdItemSplit(1, drop_unseen_users=True, random_state=1)
+    for seed in range(6):
+        kept.random_state = seed
+        train, test = next(kept.split(X))
+        assert set(X["user"].iloc[test]) <= set(X["user"].iloc[train]) == {1} or (
+            X["item"].iloc[test].unique() == ["a"]
+        )
+
+
+def test_cold_split_of_one_id_says_so():
+    X = pd.DataFrame({"user": [1, 2], "item": ["a", "a"]})
+    with pytest.raises(ValueError, match="ColdItemSplit.* needs at least two ids"):
+        next(ColdItemSplit().split(X))
+    assert repr(ColdUserSplit(0.5)) == "ColdUserSplit(test_size=0.5)"
