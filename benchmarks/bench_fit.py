@@ -59,6 +59,7 @@ class PlainLoop:
             self.module.parameters(),
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
+            fused=True,
         )
         self.epochs = estimator.max_epochs
 
