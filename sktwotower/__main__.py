@@ -213,7 +213,7 @@ def show_quality(model, test):
     report = retrieval_report(model, test).loc["all"]
     print(
         f"\nHeld-out events of {int(report['users'].iloc[0]):,} users, whole catalogue "
-        f"of {len(model.item_ids_):,} items ranked, what the user has left out:\n"
+        f"of {len(model.item_ids_):,} items ranked without those the user has:\n"
     )
     table = report[COLUMNS].T
     table["ratio"] = (table.iloc[:, 0] / table.iloc[:, 1]).map("{:.1f}".format)
