@@ -47,6 +47,7 @@ class _Baseline(BaseEstimator):
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
             n_unreachable=np.zeros(len(users), dtype=int),
+            unreachable_weight=np.zeros(len(users)),
         )
 
     def _best(self, users, k):

@@ -64,8 +64,7 @@ def make_retrieval_scorer(
     Raises
     ------
     ValueError
-        If `metric` is unknown or k < 1. When called: if no positive of X is in the
-        catalogue.
+        If `metric` is unknown or k < 1. When called: if X has no positive event.
     TypeError
         If k is no integer or the metric does not take one of `kwargs`. When called: if
         the estimator cannot rank held-out events.
@@ -78,7 +77,7 @@ def make_retrieval_scorer(
     -----
     Denominator: that of the metric's function in `sktwotower.metrics`, k = places.
 
-    Users left out: those none of whose positives are in the catalogue, for all metrics.
+    Users left out: none. A positive whose item is not in the catalogue is a miss.
 
     Examples
     --------
@@ -120,8 +119,8 @@ class _RetrievalScorer:
             max_users=self.max_users,
             random_state=self.random_state,
         )
-        counted = np.diff(ranking.truth.indptr) > 0
-        table = _Table(ranking, ranking.truth, counted, ranking.indices)
+        _, truth, counted, lost = next(_groups(ranking))
+        table = _Table(ranking, truth, counted, ranking.indices, lost)
         return table.mean(self.metric, self.k, **self.params)
 
     def __repr__(self):
@@ -154,11 +153,10 @@ def _rank(estimator, X, y, **params):
     ranking = estimator._held_out_ranking(X, y, **params)
     ranking.truth = ranking.truth.copy()
     ranking.truth.eliminate_zeros()
-    if not ranking.truth.nnz:
+    ranking.n_unreachable = np.asarray(ranking.n_unreachable)
+    if not ranking.truth.nnz and not ranking.n_unreachable.any():
         raise ValueError(
-            "X has no positive event (y is None or y > 0) whose item is in the "
-            "catalogue, so there is nothing to score. "
-            f"{int(np.sum(ranking.n_unreachable))} positives have an item that is not."
+            "X has no positive event (y is None or y > 0): there is nothing to score."
         )
     return ranking
 
@@ -166,13 +164,15 @@ def _rank(estimator, X, y, **params):
 class _Table:
     """Rankings of some users beside their truth; all metrics come from here."""
 
-    def __init__(self, ranking, truth, rows, indices):
+    def __init__(self, ranking, truth, rows, indices, lost=0):
         self.truth = truth[rows]
         self.indices = np.asarray(indices)[rows]
         self.item_counts = np.asarray(ranking.item_counts)
         self.hits, self.n_relevant = find_hits(
             self.truth, self.indices, max(self.indices.shape[1], 1)
         )
+        # Relevant items that are not in the catalogue: misses of any ranking.
+        self.n_relevant = self.n_relevant + np.broadcast_to(lost, rows.shape)[rows]
 
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
@@ -245,13 +245,12 @@ def retrieval_report(
         The rows are named by (group, model). Columns per k: 'recall@k', 'recall@k se'
         (its standard error over the users), 'ndcg@k', 'mrr@k', 'hit_rate@k',
         'coverage@k' and 'novelty@k' (bits); at the end 'users' and 'events' that count.
-        Its `attrs` tell how many 'users_left_out' and 'events_left_out' there are, and
-        the 'reason'.
+        Its `attrs` tell how many 'events_not_in_catalogue' there are.
 
     Raises
     ------
     ValueError
-        If no positive of X is in the catalogue, if k < 1, or if a baseline has the name
+        If X has no positive event, if k < 1, or if a baseline has the name
         of another model or does not know the users of X.
     TypeError
         If k is no integer, or an estimator cannot rank held-out events.
@@ -265,7 +264,9 @@ def retrieval_report(
     The groups restrict what is relevant or who counts, never what is ranked (an event
     of fit counts once per user and item):
 
-    - 'all'.
+    - 'all'. A positive whose item is not in the catalogue is a miss, here and in the
+      groups of users.
+    - 'known items', shown if there are such misses: without them.
     - 'head items': the most popular items that together hold half of the training
       events; 'tail items': all others.
     - 'few events': users with at most the median number of training events among those
@@ -280,9 +281,8 @@ def retrieval_report(
     Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
     estimator's catalogue.
 
-    Users left out: those without a relevant item in the group; in 'all' those none of
-    whose positives are in the catalogue. Events left out: positives whose item is not
-    in the catalogue, and repeats of one user and item.
+    Users left out: those without a relevant item in the group. Repeats of one user and
+    item count once.
 
     Examples
     --------
@@ -319,36 +319,41 @@ def retrieval_report(
         theirs = _rank(other, inner, y, **params)
         models[name] = _aligned(name, recommender, ranking, other, theirs)
     rows = {
-        (group, model): _Table(ranking, truth, kept, indices).row(ks)
-        for group, truth, kept in _groups(ranking)
+        (group, model): _Table(ranking, truth, kept, indices, lost).row(ks)
+        for group, truth, kept, lost in _groups(ranking)
         for model, indices in models.items()
     }
     return _as_frame(rows, ks, ranking)
 
 
 def _groups(ranking):
-    """Yield (name, truth, rows that count) of each group that somebody is in."""
-    truth = ranking.truth
+    """Yield (name, truth, users that count, misses) of each group with anybody in it.
+
+    Misses, (n_users,) or 0, are relevant items that are not in the catalogue.
+    """
+    truth, lost = ranking.truth, ranking.n_unreachable
     item_counts = np.asarray(ranking.item_counts)
     user_counts = np.asarray(ranking.user_counts)
     head = _head(item_counts)
-    counted = np.diff(truth.indptr) > 0
+    counted = np.diff(truth.indptr) + lost > 0
     few = user_counts <= np.median(user_counts[counted])
     everyone, everything = np.ones_like(few), np.ones_like(head)
-    for name, items, users in [
-        ("all", everything, everyone),
-        ("head items", head, everyone),
-        ("tail items", ~head, everyone),
-        ("few events", everything, few),
-        ("many events", everything, ~few),
-        ("cold items", item_counts == 0, everyone),
-        ("cold users", everything, user_counts == 0),
+    known = [("known items", everything, everyone, 0)] if lost.any() else []
+    for name, items, users, misses in [
+        ("all", everything, everyone, lost),
+        *known,
+        ("head items", head, everyone, 0),
+        ("tail items", ~head, everyone, 0),
+        ("few events", everything, few, lost),
+        ("many events", everything, ~few, lost),
+        ("cold items", item_counts == 0, everyone, 0),
+        ("cold users", everything, user_counts == 0, lost),
     ]:
         part = truth.multiply(items.astype(truth.dtype)).tocsr()
         part.eliminate_zeros()
-        kept = (np.diff(part.indptr) > 0) & users
+        kept = (np.diff(part.indptr) + misses > 0) & users
         if kept.any():
-            yield name, part, kept
+            yield name, part, kept, misses
 
 
 def _head(counts):
@@ -404,9 +409,7 @@ def _as_frame(rows, ks, ranking):
     frame = _Report(list(rows.values()), index=index)
     frame.attrs = {
         "k": tuple(ks),
-        "users_left_out": int((np.diff(ranking.truth.indptr) == 0).sum()),
-        "events_left_out": int(np.sum(ranking.n_unreachable)),
-        "reason": "events: the item is not in the catalogue; users: no event is left",
+        "events_not_in_catalogue": int(ranking.n_unreachable.sum()),
     }
     return frame
 

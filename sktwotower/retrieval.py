@@ -368,11 +368,9 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Notes
         -----
         Items seen in fit are left out of the ranking, except the positives of X
-        itself; without ``exclude_seen`` nothing is left out. Positives whose item is
-        not in the catalogue cannot be found by any ranking and are left out of the
-        mean, as are users without any other positive; `retrieval_report` counts them.
-        An item of the ``items`` table that fit saw no event of is in the catalogue, and
-        counts: compare fits with and without such a table on known items only.
+        itself; without ``exclude_seen`` nothing is left out. A positive whose item is
+        not in the catalogue is a miss: no ranking can find it. So fits with more and
+        with fewer items can be compared; `retrieval_report` shows known items apart.
         """
         ranking = self._held_out_ranking(
             X, y, sample_weight, n_neighbors=self.n_neighbors
@@ -383,14 +381,9 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         truth = truth.astype(np.float64)
         hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
         hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
-        totals = np.asarray(truth.sum(axis=1)).ravel()
-        counted = totals > 0
-        if not counted.any():
-            raise ValueError(
-                "No positive event of X has an item of the catalogue, so recall is "
-                "not defined."
-            )
-        return float(np.mean(hits[counted] / totals[counted]))
+        weighted = sample_weight is not None
+        lost = ranking.unreachable_weight if weighted else ranking.n_unreachable
+        return float(np.mean(hits / (np.asarray(truth.sum(axis=1)).ravel() + lost)))
 
     def _held_out_ranking(
         self,
@@ -409,7 +402,8 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         best first, padded with -1; ``truth`` and ``seen``, CSR (m, n_items), positives
         of X by weight, and what was left out of the ranking; ``item_counts``
         (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
-        ``n_unreachable`` (m,), positives of X that are not in the catalogue.
+        ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
+        positives of X that are not in the catalogue.
         """
         check_is_fitted(self)
         frame = event_table(self, X, reset=False)
@@ -433,6 +427,10 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             query, check_n_neighbors(n_neighbors), excluded
         )
         lost = kept & (codes < 0)
+        names = pd.factorize(frame.loc[lost, self._items.id_column])[0]
+        unreachable = pair_matrix(
+            rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
+        )
         return Bunch(
             users=query.ids,
             indices=indices,
@@ -440,7 +438,8 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             seen=excluded,
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
-            n_unreachable=np.bincount(rows[lost], minlength=len(query)),
+            n_unreachable=np.diff(unreachable.indptr),
+            unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
         )
 
     def _users_of_events(self, frame, max_users, random_state):

@@ -385,18 +385,18 @@ def model():
 
 
 def test_scorer_by_hand(model):
-    # k = 1: a r (s): 0, b s: 1, c q: 1/2, e p: 1, d is left out
-    assert make_retrieval_scorer("recall", k=1)(model, TEST) == 2.5 / 4
-    assert make_retrieval_scorer("hit_rate@1")(model, TEST) == 3 / 4
-    assert make_retrieval_scorer("reciprocal_rank", 4)(model, TEST) == 3.5 / 4
-    assert make_retrieval_scorer("precision@4")(model, TEST) == (1 + 1 + 2 + 1) / 16
+    # k = 1: a r (s): 0, b s: 1, c q: 1/2, d q (z): 0, e p of p and z: 1/2
+    assert make_retrieval_scorer("recall", k=1)(model, TEST) == 2 / 5
+    assert make_retrieval_scorer("hit_rate@1")(model, TEST) == 3 / 5
+    assert make_retrieval_scorer("reciprocal_rank", 4)(model, TEST) == 3.5 / 5
+    assert make_retrieval_scorer("precision@4")(model, TEST) == (1 + 1 + 2 + 1) / 20
     assert make_retrieval_scorer("coverage@1")(model, TEST) == 1
-    assert make_retrieval_scorer("novelty@1")(model, TEST) == (3 + 3 + 2 + 1) / 4
+    assert make_retrieval_scorer("novelty@1")(model, TEST) == (3 + 3 + 2 + 2 + 1) / 5
     truncated = make_retrieval_scorer("recall@1", truncated=True)
-    assert truncated(model, TEST) == 3 / 4
+    assert truncated(model, TEST) == 3 / 5
     # 8 training events: of 16 users each item's share is half, one bit more
     by_users = make_retrieval_scorer("novelty@1", n_users=16)
-    assert by_users(model, TEST) == (3 + 3 + 2 + 1) / 4 + 1
+    assert by_users(model, TEST) == (3 + 3 + 2 + 2 + 1) / 5 + 1
 
 
 def test_scorer_takes_only_positive_rows_as_relevant(model):
@@ -406,15 +406,15 @@ def test_scorer_takes_only_positive_rows_as_relevant(model):
 
 
 def test_scorer_prints_and_pickles(model):
-    scorer = make_retrieval_scorer("recall@5", truncated=True, max_users=3)
+    params = {"max_users": 3, "random_state": 0, "truncated": True}
+    scorer = make_retrieval_scorer("recall@5", **params)
     again = pickle.loads(pickle.dumps(scorer))
     assert repr(again) == repr(scorer)
     assert repr(scorer) == (
-        "make_retrieval_scorer('recall', k=5, max_users=3, truncated=True)"
+        "make_retrieval_scorer('recall', k=5, max_users=3, random_state=0, "
+        "truncated=True)"
     )
-    assert again(model, TEST) == make_retrieval_scorer("recall", 5, max_users=3)(
-        model, TEST
-    )
+    assert again(model, TEST) == scorer(model, TEST)
 
 
 def test_scorer_reaches_through_pipelines_and_searches(model):
@@ -471,36 +471,41 @@ def test_scorer_says_what_it_cannot_score(model):
         scorer(FunctionTransformer(), TEST)
     with pytest.raises(TypeError, match="fitted with refit"):
         scorer(GridSearchCV(FixedRanking(), {}), TEST)
-    with pytest.raises(ValueError, match="nothing to score. 2 positives have an item"):
-        scorer(model, events("d:z e:z"))
+    with pytest.raises(ValueError, match="no positive event .* nothing to score"):
+        scorer(model, TEST, np.zeros(len(TEST)))
+    assert scorer(model, events("d:z e:z")) == 0
 
 
 def test_report_by_hand(model):
     report = retrieval_report(model, TEST, k=(1, 2))
     everyone = report.loc[("all", "FixedRanking")]
-    assert everyone["recall@1"] == 2.5 / 4
-    assert everyone["recall@1 se"] == pytest.approx(np.std([0, 1, 0.5, 1], ddof=1) / 2)
-    assert everyone["mrr@2"] == 3.5 / 4
-    assert everyone[["users", "events"]].tolist() == [4, 5]
+    assert everyone["recall@1"] == 2 / 5
+    error = np.std([0, 1, 0.5, 0, 0.5], ddof=1) / 5**0.5
+    assert everyone["recall@1 se"] == pytest.approx(error)
+    assert everyone["mrr@2"] == 3.5 / 5
+    assert everyone[["users", "events"]].tolist() == [5, 7]
+    # without the two z, which are in no catalogue
+    known = report.loc[("known items", "FixedRanking")]
+    assert known["recall@1"] == 2.5 / 4
+    assert known[["users", "events"]].tolist() == [4, 5]
     # head: p alone holds half of the eight events, and only e wants it
     assert report.loc[("head items", "FixedRanking"), "recall@1"] == 1
     assert report.loc[("head items", "FixedRanking"), "events"] == 1
     assert report.loc[("tail items", "FixedRanking"), "recall@1"] == 1.5 / 3
-    # training events a 2, b 3, c 1, e 0: the median is 1.5
-    assert report.loc[("few events", "FixedRanking"), "recall@1"] == 1.5 / 2
-    assert report.loc[("many events", "FixedRanking"), "recall@1"] == 1 / 2
+    # training events a 2, b 3, c 1, d 2, e 0: the median is 2
+    assert report.loc[("few events", "FixedRanking"), "recall@1"] == 1 / 4
+    assert report.loc[("many events", "FixedRanking"), "recall@1"] == 1
     assert report.loc[("cold users", "FixedRanking"), "users"] == 1
     assert "cold items" not in report.index
-    assert report.attrs["users_left_out"] == 1
-    assert report.attrs["events_left_out"] == 2
+    assert report.attrs["events_not_in_catalogue"] == 2
 
 
 def test_popularity_stands_beside_a_worse_model():
     # catalogue s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
     recall = retrieval_report(model, TEST, k=1)["recall@1"]
-    assert recall["all", "FixedRanking"] == (1 + 1 + 0 + 0) / 4
-    assert recall["all", "popularity"] == (1 + 1 + 1 / 2 + 1) / 4
+    assert recall["all", "FixedRanking"] == (1 + 1 + 0 + 0 + 0) / 5
+    assert recall["all", "popularity"] == (1 + 1 + 1 / 2 + 0 + 1 / 2) / 5
 
 
 @pytest.mark.parametrize("max_users", [None, 3])
