@@ -27,7 +27,7 @@ from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 __all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
 
 
-_GENERATOR_LOCK = threading.Lock()
+_GENERATOR_LOCK = threading.RLock()
 
 
 class TwoTowerNet(NeuralNet):

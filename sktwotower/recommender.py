@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktwotower.evaluation import EvaluationMixin
 from sktwotower.neighbors import build_index
 from sktwotower.net import epochs
 from sktwotower.queries import threads
@@ -19,7 +20,7 @@ from sktwotower.training import learn
 __all__ = ["TwoTowerRecommender"]
 
 
-class TwoTowerRecommender(RetrievalMixin, BaseEstimator):
+class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past

@@ -1,0 +1,133 @@
+"""Enters: held-out events X (n_events, n_columns) and a fitted estimator.
+
+Leaves: the ranking of the whole catalogue for their users, and its recall.
+Next: metrics.py, where all other figures are made of that ranking.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sktwotower.interactions import check_ids, event_table, outcomes, pair_matrix
+from sktwotower.queries import Query, check_n_neighbors, without
+
+__all__ = ["EvaluationMixin"]
+
+
+class EvaluationMixin:
+    """What a fitted estimator finds of held-out events.
+
+    The estimator is a ``RetrievalMixin``, whose search is used.
+    """
+
+    def score(self, X, y=None, sample_weight=None):
+        r"""Give the mean recall at ``n_neighbors`` on held-out events.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+        y : array-like of shape (n_events,), default=None
+            As in `fit`; only events with y > 0 are looked for.
+        sample_weight : array-like of shape (n_events,), default=None
+            Weight of each event within its user's recall. None: each item counts
+            once, however often it occurs.
+
+        Returns
+        -------
+        float
+            Mean over users of the (weighted) share of the user's positives in X that
+            are among the first ``n_neighbors`` of the whole catalogue, in [0, 1].
+
+        Notes
+        -----
+        Items seen in fit are left out of the ranking, except the positives of X
+        itself; without ``exclude_seen`` nothing is left out. A positive whose item is
+        not in the catalogue is a miss: no ranking can find it. So fits with more and
+        with fewer items can be compared; `retrieval_report` shows known items apart.
+        """
+        ranking = self._held_out_ranking(
+            X, y, sample_weight, n_neighbors=self.n_neighbors
+        )
+        found = np.maximum(ranking.indices, 0)
+        rows = np.arange(len(found))[:, None]
+        truth = ranking.truth if sample_weight is not None else ranking.truth.sign()
+        truth = truth.astype(np.float64)
+        hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
+        hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
+        weighted = sample_weight is not None
+        lost = ranking.unreachable_weight if weighted else ranking.n_unreachable
+        return float(np.mean(hits / (np.asarray(truth.sum(axis=1)).ravel() + lost)))
+
+    def _held_out_ranking(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        n_neighbors,
+        max_users=None,
+        random_state=None,
+    ):
+        """Rank the whole catalogue for the users of held-out events.
+
+        All metrics are computed from what this gives, a Bunch of: ``users`` (m,), ids
+        of users with positives in X; ``indices`` (m, k), positions in ``item_ids_``,
+        best first, padded with -1; ``truth`` and ``seen``, CSR (m, n_items), positives
+        of X by weight, and what was left out of the ranking; ``item_counts``
+        (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
+        ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
+        positives of X that are not in the catalogue.
+        """
+        check_is_fitted(self)
+        frame = event_table(self, X, reset=False)
+        rewards, weights = outcomes(y, sample_weight, len(frame))
+        positive = rewards * weights > 0
+        frame, weights = frame[positive].reset_index(drop=True), weights[positive]
+        rows, last = self._users_of_events(frame, max_users, random_state)
+        kept = rows >= 0
+        query = Query(*self._users.describe(frame.iloc[last], "X", events=True))
+        codes = self._items.codes(frame[self._items.id_column], "X")
+        shape = (len(query), len(self.item_ids_))
+        known = kept & (codes >= 0)
+        truth = pair_matrix(rows[known], codes[known], weights[known], shape)
+        seen = self._seen[query.codes]
+        excluded = (
+            without(seen, truth)
+            if self.exclude_seen
+            else pair_matrix([], [], [], shape)
+        )
+        _, indices = self._search_without(
+            query, check_n_neighbors(n_neighbors), excluded
+        )
+        lost = kept & (codes < 0)
+        names = pd.factorize(frame.loc[lost, self._items.id_column])[0]
+        unreachable = pair_matrix(
+            rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
+        )
+        return Bunch(
+            users=query.ids,
+            indices=indices,
+            truth=truth,
+            seen=excluded,
+            item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
+            user_counts=np.asarray(seen.sum(axis=1)).ravel(),
+            n_unreachable=np.diff(unreachable.indptr),
+            unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
+        )
+
+    def _users_of_events(self, frame, max_users, random_state):
+        """Give each event's user as 0 .. m - 1, and each such user's last event."""
+        rows, users = pd.factorize(
+            check_ids(frame[self._users.id_column], "the users of X"), sort=True
+        )
+        if max_users is not None and max_users < len(users):
+            rng = check_random_state(random_state)
+            chosen = np.sort(rng.choice(len(users), max_users, replace=False))
+            place = np.full(len(users), -1)
+            place[chosen] = np.arange(max_users)
+            rows = place[rows]
+        last = np.zeros(rows.max() + 1, dtype=int)
+        last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        return rows, last
