@@ -75,7 +75,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     - 'number': z = clip((x - median) / IQR, -3, 3), where IQR is the interquartile
       range, or the standard deviation if the IQR is 0, or 1 if both are. Floats,
       time spans (in seconds), all other integers.
-    - 'boolean': 1 or -1. Booleans, integers that are all 0 or 1.
+    - 'boolean': 1 or -1. Booleans only; whole numbers 0 and 1 are a category.
     - 'datetime': days since 1970 scaled as a number, and the angles 2 pi
       (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0) as sine and cosine, all
       divided by sqrt(3). Dates, ISO 8601 strings. Time zones are turned into UTC.
@@ -369,8 +369,8 @@ def _are_same_lists(cells):
 
 def _choose_integer_kind(name, n_cells, distinct):
     """Tell flags, ids and levels from quantities."""
-    if distinct == {0, 1}:
-        return "boolean"
+    if distinct == {0, 1}:  # not boolean: a 2 may come one day
+        return "category"
     if len(distinct) == n_cells:
         return "id"
     few = len(distinct) <= MAX_LEVELS and n_cells >= 5 * len(distinct)

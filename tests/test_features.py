@@ -305,7 +305,7 @@ def test_missing_text_is_marked():
         ([1.0, None, 3.0], "number"),
         ([1.5, 2.5], "number"),
         ([True, False], "boolean"),
-        ([1, 0, 0, None], "boolean"),
+        ([1, 0, 0, None], "category"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), "datetime"),
         (["2024-01-01", "2024-01-02"], "datetime"),
         (["2024-13-01", "1001-44-02"], "id"),
