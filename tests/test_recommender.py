@@ -254,7 +254,7 @@ def test_a_slice_of_names_takes_both_ends(described):
 
 
 def test_a_selector_that_takes_the_ids_too_takes_them_once(described):
-    every_text = make_column_selector(dtype_include=["object", "string", "str"])
+    every_text = make_column_selector(dtype_exclude="number")
     model = small(user_features=every_text).fit(described)
     assert list(model.user_transformer_.feature_names_in_) == ["user", "town"]
 
