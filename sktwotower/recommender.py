@@ -97,7 +97,8 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         A class of `torch.optim`, or its name in lower case.
     early_stopping : bool, default=False
         Hold out a part of the events, stop when the recall on it (whole catalogue,
-        ``n_neighbors``) rises no more, and keep the weights of the best epoch.
+        ``n_neighbors``) rises no more, and keep the weights of the best epoch. The part
+        held out is not trained on, but belongs to the users' history afterwards.
     validation_fraction : float, default=0.1
         Share of the positive pairs held out at random, in (0, 1). Used with
         ``early_stopping``, or if one of ``callbacks`` monitors ``valid_loss`` or
