@@ -57,7 +57,8 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     embedding_dim : int, default=256
         Number of entries d of the vectors, >= 1.
     hidden_layer_sizes : tuple of int, default=()
-        Widths of hidden layers (ReLU) in both default towers. ``()``: linear towers.
+        Widths of hidden layers (ReLU, residual: a layer adds to what it is given) in
+        both default towers. ``()``: linear towers.
     dropout : float, default=0.5
         Share in [0, 1) of a user's past items hidden from the tower in training, on
         average (the share differs from user to user), and of hidden units left out. A

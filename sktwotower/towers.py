@@ -106,7 +106,7 @@ class SparseLinear(nn.Module):
 
 
 class Tower(nn.Module):
-    """Sparse linear layer, then hidden layers with ReLU, then a linear output.
+    """Sparse linear layer, then residual layers with ReLU.
 
     Parameters
     ----------
@@ -121,6 +121,11 @@ class Tower(nn.Module):
 
     Notes
     -----
+    The sparse layer gives h = W x + b, plus the pooled history of a user tower. Each
+    further layer gives S h + V relu(h) + c, where S is the identity if the width stays,
+    and a learnt matrix otherwise (He et al. 2016): a tower with hidden layers starts
+    close to the linear one and does not fall behind it.
+
     In evaluation mode everything after the sparse layer runs in float64: products of
     one row and of many rows then agree to float32 accuracy, so that a vector does not
     depend on the rows that happened to be beside it.
@@ -132,8 +137,10 @@ class Tower(nn.Module):
         self.sparse = SparseLinear(n_features, widths[0])
         self.bias = nn.Parameter(torch.empty(widths[0]))
         nn.init.normal_(self.bias, std=0.01)
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+        self.shortcuts = nn.ModuleList(
+            nn.Identity() if a == b else nn.Linear(a, b, bias=False) for a, b in pairs
         )
         self.dropout = dropout
 
@@ -149,10 +156,12 @@ class Tower(nn.Module):
             hidden = hidden + pooled
         dtype = hidden.dtype if self.training else torch.float64
         hidden = hidden.to(dtype)
-        for layer in self.layers:
-            hidden = functional.dropout(hidden.relu(), self.dropout, self.training)
-            hidden = functional.linear(
-                hidden, layer.weight.to(dtype), layer.bias.to(dtype)
+        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
+            active = functional.dropout(hidden.relu(), self.dropout, self.training)
+            if isinstance(shortcut, nn.Linear):
+                hidden = functional.linear(hidden, shortcut.weight.to(dtype))
+            hidden = hidden + functional.linear(
+                active, layer.weight.to(dtype), layer.bias.to(dtype)
             )
         return hidden
 

@@ -302,8 +302,9 @@ def test_embed_block_by_block():
         past /= past.sum(dim=1, keepdim=True).clamp_min(1)
         tower = module.user_tower
         first = torch.tensor(users.toarray()) @ tower.sparse.weight + tower.bias
-        hidden = (first + past @ dense_items @ module.history.weight).relu()
-        expected = nn.functional.normalize(tower.layers[0](hidden), dim=1).numpy()
+        hidden = first + past @ dense_items @ module.history.weight
+        out = tower.layers[0](hidden.relu()) + tower.shortcuts[0](hidden)
+        expected = nn.functional.normalize(out, dim=1).numpy()
     for block in (4, 100):
         vectors = embed_users(module, users, history, items, block=block)
         assert vectors.dtype == np.float32

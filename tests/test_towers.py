@@ -69,12 +69,14 @@ def dense_tower(tower, inputs, pooled=0.0):
     """The same map from plain dense products, in the dtype of the inputs."""
     cast = inputs.dtype
     hidden = inputs @ tower.sparse.weight.to(cast) + tower.bias.to(cast) + pooled
-    for layer in tower.layers:
-        hidden = torch.relu(hidden) @ layer.weight.to(cast).T + layer.bias.to(cast)
+    for layer, shortcut in zip(tower.layers, tower.shortcuts, strict=True):
+        active = torch.relu(hidden) @ layer.weight.to(cast).T + layer.bias.to(cast)
+        same = layer.in_features == layer.out_features
+        hidden = active + (hidden if same else hidden @ shortcut.weight.to(cast).T)
     return hidden
 
 
-@pytest.mark.parametrize("hidden", [(), (6,), (7, 5)])
+@pytest.mark.parametrize("hidden", [(), (6,), (3,), (7, 7, 5)])
 def test_tower_equals_a_dense_reference(hidden):
     matrix = random_csr(5, 8)
     tower = Tower(8, 3, hidden)
