@@ -6,11 +6,12 @@ Next: metrics.py, where all other figures are made of that ranking.
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.interactions import check_ids, event_table, outcomes, pair_matrix
-from sktwotower.queries import Query, check_n_neighbors, without
+from sktwotower.queries import Query, check_n_neighbors
 
 __all__ = ["EvaluationMixin"]
 
@@ -94,7 +95,7 @@ class EvaluationMixin:
         truth = pair_matrix(rows[known], codes[known], weights[known], shape)
         seen = self._seen[query.codes]
         excluded = (
-            without(seen, truth)
+            _without(seen, truth)
             if self.exclude_seen
             else pair_matrix([], [], [], shape)
         )
@@ -131,3 +132,12 @@ class EvaluationMixin:
         last = np.zeros(rows.max() + 1, dtype=int)
         last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         return rows, last
+
+
+def _without(matrix, other):
+    """Give the entries of a CSR matrix that are zero in another of its shape."""
+    matrix = matrix.astype(bool)
+    common = matrix.multiply(other.astype(bool))
+    rest = sparse.csr_matrix(matrix.astype(np.float32) - common.astype(np.float32))
+    rest.eliminate_zeros()
+    return rest

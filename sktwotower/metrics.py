@@ -4,21 +4,11 @@ Leaves: one number in the metric's unit, or one per user (n_users,).
 Next: _report.py, which applies the same formulas to a fitted recommender.
 """
 
-from numbers import Integral
-
-import numpy as np
-import pandas as pd
-
+from ._beyond_accuracy import coverage_at_k, novelty_at_k
 from ._hits import (
-    check_k,
-    check_positions,
-    factorize,
     find_hits,
-    flatten,
-    mean_novelty,
     mean_over_users,
     per_user_values,
-    self_information,
 )
 from ._report import make_retrieval_scorer, retrieval_report
 
@@ -368,131 +358,3 @@ def hit_rate_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     0.5
     """
     return _per_user_metric("hit_rate", y_true, y_pred, k, sample_weight, per_user)
-
-
-def coverage_at_k(y_pred, n_items, k=10):
-    """Compute the share of the catalogue that is in the first k places of any user.
-
-    Parameters
-    ----------
-    y_pred : array of shape (n_users, >= k), or list of n_users lists
-        Ranked ids of each user, best first; -1 and None are empty places.
-    n_items : int
-        Number of items that can be recommended, >= 1.
-    k : int, default=10
-        Number of places that count, >= 1.
-
-    Returns
-    -------
-    value : float in [0, 1]
-
-    Raises
-    ------
-    ValueError
-        If `k` or `n_items` < 1, or `y_pred` holds more distinct ids than `n_items`.
-    TypeError
-        If `k` or `n_items` is no integer, or a user's ids are no list.
-
-    Notes
-    -----
-    coverage = |union over users u of T_u| / n_items, where T_u are the first k of u's
-    ranking.
-
-    Denominator: n_items.
-
-    Users left out: none.
-
-    Examples
-    --------
-    >>> from sktwotower.metrics import coverage_at_k
-    >>> coverage_at_k([["a", "b"], ["a", "c"]], n_items=6, k=2)
-    0.5
-    """
-    if isinstance(n_items, bool) or not isinstance(n_items, Integral):
-        raise TypeError(f"n_items must be an integer >= 1. Got {n_items!r} instead.")
-    _, _, ids, _ = flatten(y_pred, "y_pred", check_k(k))
-    codes, _ = factorize(ids)
-    n_distinct = len(np.unique(codes[codes >= 0]))
-    if n_items < max(n_distinct, 1):
-        raise ValueError(
-            f"n_items must be >= 1 and at least the number of distinct ids in y_pred, "
-            f"{n_distinct}. Got {n_items}."
-        )
-    return n_distinct / int(n_items)
-
-
-def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
-    """Compute how unexpected the first k places are, in bits.
-
-    The mean self-information of the recommended items: an item that has one in 2^b of
-    the training events counts b bits. Higher is more novel, not better.
-
-    Parameters
-    ----------
-    y_pred : array of shape (n_users, >= k), or list of n_users lists
-        Ranked ids of each user, best first; -1 and None are empty places.
-    item_counts : mapping, Series or array of shape (n_items,)
-        Training events per item, >= 0, keyed by id; an id that is missing has none.
-        With an array `y_pred` holds positions in it.
-    k : int, default=10
-        Number of places that count, >= 1.
-    n_users : int, default=None
-        Number of training users, where `item_counts` are users per item: p(i) is then
-        the item's share of the users. None: its share of the events.
-
-    Returns
-    -------
-    value : float, >= 0
-        In bits.
-
-    Raises
-    ------
-    ValueError
-        If `k` < 1, if `y_pred` is empty or holds positions outside of `item_counts`, if
-        `item_counts` is negative, not finite, all zero, above `n_users` or names an id
-        twice.
-    TypeError
-        If `k` is no integer, or a user's ids are no list.
-
-    Notes
-    -----
-    novelty = mean over users of the mean over T_u of -log2 p(i), where T_u are the
-    first k of user u's ranking, p(i) = c_i / C is item i's share of the events, c_i its
-    count and C the sum of the counts, or `n_users`. An item without events is counted
-    as half of the rarest item that has some: one bit more novel.
-
-    Denominator: the number of filled places of the user, then the number of users.
-
-    Users left out: those without any filled place.
-
-    References
-    ----------
-    Zhou et al. (2010). Solving the apparent diversity-accuracy dilemma of recommender
-    systems. PNAS 107(10), "surprisal".
-
-    Examples
-    --------
-    >>> from sktwotower.metrics import novelty_at_k
-    >>> novelty_at_k([["a", "b"]], {"a": 2, "b": 1, "c": 1}, k=2)
-    1.5
-    """
-    rows, _, ids, _ = flatten(y_pred, "y_pred", check_k(k))
-    if hasattr(item_counts, "keys"):
-        codes, uniques = factorize(ids)
-        counts = pd.Series(item_counts, dtype=float)
-        information = _information_by_id(counts, uniques, n_users)
-    else:
-        information = self_information(item_counts, n_users)
-        codes = check_positions(ids, len(information), "item_counts")
-    filled = codes >= 0
-    return mean_novelty(rows[filled], information[codes[filled]])
-
-
-def _information_by_id(counts, ids, n_users):
-    """Return the self-information of `ids`, (n_ids,), from a Series of counts by id."""
-    if not counts.index.is_unique:
-        raise ValueError("item_counts names an id twice; sum its counts first.")
-    # the zero at the end stands for the ids without a count
-    *known, unseen = self_information(np.append(counts, 0), n_users)
-    information = dict(zip(counts.index, known, strict=True))
-    return np.array([information.get(id_, unseen) for id_ in ids], dtype=float)

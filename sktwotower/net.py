@@ -33,9 +33,9 @@ _GENERATOR_LOCK = threading.RLock()
 class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
 
-    It differs from ``NeuralNet`` in two places only: a batch carries the inputs of both
-    towers, and the loss sees both vectors. Everything else (callbacks, history,
-    optimisers, ``save_params``) is skorch's.
+    It differs from ``NeuralNet`` in three places only: a batch carries the inputs of
+    both towers, the loss sees both vectors, and an interruption is remembered. All else
+    (callbacks, history, optimisers, ``save_params``) is skorch's.
     """
 
     interrupted_ = False

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
-from scipy import sparse
 from tqdm import tqdm
 
 from sktwotower.interactions import (
@@ -35,7 +34,6 @@ __all__ = [
     "read_query",
     "search",
     "threads",
-    "without",
 ]
 
 QUERY_BLOCK = 8192
@@ -246,15 +244,6 @@ def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=F
             index, embed(block), items, k, hidden, allowed
         )
     return scores, indices
-
-
-def without(matrix, other):
-    """Give the entries of a CSR matrix that are zero in another of its shape."""
-    matrix = matrix.astype(bool)
-    common = matrix.multiply(other.astype(bool))
-    rest = sparse.csr_matrix(matrix.astype(np.float32) - common.astype(np.float32))
-    rest.eliminate_zeros()
-    return rest
 
 
 @contextmanager

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+# Tiny tensors: more threads only wait for one another.
 torch.set_num_threads(1)
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 import polars as pl
 import pytest
 import sklearn
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -23,14 +22,6 @@ from torch import nn
 
 import sktwotower
 from sktwotower import TwoTowerRecommender
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(**params):

@@ -25,7 +25,8 @@ IMPORTS = {
     "neighbors": set(),
     "_hits": set(),
     "_report": {"_hits"},
-    "metrics": {"_hits", "_report"},
+    "_beyond_accuracy": {"_hits"},
+    "metrics": {"_beyond_accuracy", "_hits", "_report"},
     "validation": {"metrics", "neighbors", "net"},
     "training": {
         "entities",

@@ -25,14 +25,6 @@ from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.net import TwoTowerNet
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def checkerboard(n=5):
     """Two groups of n users and n items; each user misses one item of the own group."""
     return pd.DataFrame(

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -27,14 +26,6 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
