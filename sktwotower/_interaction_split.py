@@ -5,13 +5,14 @@ Next: model_selection.py, which says who is held out.
 """
 
 import inspect
-from difflib import get_close_matches
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils._param_validation import validate_parameter_constraints
+
+from .interactions import suggestion
 
 __all__ = ["InteractionSplit", "codes", "column", "refuse_missing"]
 
@@ -122,11 +123,9 @@ def column(X, key, default, parameter):
             )
         key = names[default]
     if key not in names:
-        close = get_close_matches(str(key), [str(name) for name in names], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"{parameter} names {key!r}, which is not a column of X. Columns of X: "
-            f"{names}.{hint}"
+            f"{parameter} names {key!r}, which is not a column of X."
+            f"{suggestion(key, names)}"
         )
     at = names.index(key)
     if isinstance(X, np.ndarray):

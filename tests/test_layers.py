@@ -47,7 +47,7 @@ IMPORTS = {
         "retrieval",
         "training",
     },
-    "_interaction_split": set(),
+    "_interaction_split": {"interactions"},
     "model_selection": {"_interaction_split"},
     "datasets._movielens": set(),
     "datasets._online_retail": set(),
