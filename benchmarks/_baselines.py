@@ -1,23 +1,20 @@
-"""Popularity, item-kNN, EASE and iALS, judged by the package's own metrics.
+"""Popularity, item-kNN and EASE, judged by the package's own metrics.
 
 Enters: a table of events (n_events, 2), ``user`` and ``item``.
 Leaves: the same rankings of held-out events that `TwoTowerRecommender` gives.
-Next: bench_quality.py.
+Next: _peers.py, the same for the models of other packages.
 """
-
-import warnings
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
-from threadpoolctl import threadpool_limits
 
-BLOCK = 1024
+BLOCK_SIZE = 1 << 25  # scores held at once
 
 
-class _Baseline(BaseEstimator):
+class Baseline(BaseEstimator):
     """What all have in common: subclasses learn from a matrix and score its rows."""
 
     def fit(self, X, y=None):
@@ -36,13 +33,13 @@ class _Baseline(BaseEstimator):
         codes = pd.Index(self.item_ids_).get_indexer(X["item"])
         if (known < 0).any() or (codes < 0).any():
             raise ValueError("X has users or items that fit has not seen.")
-        truth = _ones(rows, codes, (len(users), len(self.item_ids_)))
-        seen = self._seen[known]
-        blocks = [known[i : i + BLOCK] for i in range(0, len(known), BLOCK)]
+        n_items = len(self.item_ids_)
+        seen, step = self._seen[known], max(1, BLOCK_SIZE // n_items)
+        blocks = [known[i : i + step] for i in range(0, len(known), step)]
         return Bunch(
             users=users,
             indices=np.vstack([self._best(block, n_neighbors) for block in blocks]),
-            truth=truth,
+            truth=_ones(rows, codes, (len(users), n_items)),
             seen=seen,
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
@@ -51,10 +48,11 @@ class _Baseline(BaseEstimator):
         )
 
     def _best(self, users, k):
-        scores = np.array(self._scores(users), dtype=np.float32)
-        seen = self._seen[users]
-        scores[seen.nonzero()] = -np.inf
-        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        costs = -np.asarray(self._scores(users), dtype=np.float32)
+        costs[self._seen[users].nonzero()] = np.inf
+        best = np.sort(np.argpartition(costs, k - 1, axis=1)[:, :k], axis=1)
+        order = np.take_along_axis(costs, best, axis=1).argsort(axis=1, kind="stable")
+        return np.take_along_axis(best, order, axis=1)
 
 
 def _ones(rows, columns, shape):
@@ -65,7 +63,7 @@ def _ones(rows, columns, shape):
     return matrix
 
 
-class Popularity(_Baseline):
+class Popularity(Baseline):
     """Rank items by their number of users, the same for everybody."""
 
     def _learn(self, seen):
@@ -75,25 +73,48 @@ class Popularity(_Baseline):
         return np.tile(self._counts, (len(users), 1))
 
 
-class ItemKNN(_Baseline):
-    """Sum the cosine of each item with the user's past ones, nearest items only."""
+class ItemKNN(Baseline):
+    """Sum the similarity of each item with the user's past ones, nearest items only.
 
-    def __init__(self, n_neighbors=100):
+    Similarity is the cosine, where ``shrinkage`` is added to the product of the norms:
+    it takes weight from pairs that few users share.
+    """
+
+    def __init__(self, n_neighbors=100, shrinkage=0):
         self.n_neighbors = n_neighbors
+        self.shrinkage = shrinkage
 
     def _learn(self, seen):
-        norms = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
-        cosine = (seen.T @ seen).toarray() / np.outer(norms, norms)
-        np.fill_diagonal(cosine, 0)
-        far = np.argsort(-cosine, axis=0, kind="stable")[self.n_neighbors :]
-        np.put_along_axis(cosine, far, 0, axis=0)
-        self._weights = sparse.csr_matrix(cosine)
+        users_of, n_items = seen.T.tocsr(), seen.shape[1]
+        norms = np.sqrt(np.diff(users_of.indptr))
+        step = max(1, BLOCK_SIZE // n_items)
+        blocks = [
+            self._nearest(users_of, seen, norms, range(i, min(i + step, n_items)))
+            for i in range(0, n_items, step)
+        ]
+        self._weights = sparse.vstack(blocks).T.tocsr()
+
+    def _nearest(self, users_of, seen, norms, items):
+        """Give the similarity (len(items), n_items) with the nearest, others zero."""
+        together = (users_of[items.start : items.stop] @ seen).tocsr()
+        rows = np.repeat(np.arange(len(items)), np.diff(together.indptr))
+        own = rows + items.start
+        products = norms[own] * norms[together.indices]
+        together.data /= products + self.shrinkage
+        together.data[own == together.indices] = 0
+        for start, end in zip(together.indptr, together.indptr[1:], strict=False):
+            if end - start > self.n_neighbors:
+                values = together.data[start:end]
+                far = np.argpartition(-values, self.n_neighbors)[self.n_neighbors :]
+                values[far] = 0
+        together.eliminate_zeros()
+        return together
 
     def _scores(self, users):
         return (self._seen[users] @ self._weights).toarray()
 
 
-class EASE(_Baseline):
+class EASE(Baseline):
     """Linear autoencoder without self-similarity, in closed form.
 
     References
@@ -114,33 +135,3 @@ class EASE(_Baseline):
 
     def _scores(self, users):
         return self._seen[users] @ self._weights
-
-
-class IALS(_Baseline):
-    """Weighted matrix factorisation by `implicit`, on a single thread.
-
-    References
-    ----------
-    Hu, Koren, Volinsky, Collaborative Filtering for Implicit Feedback Datasets, ICDM
-    2008.
-    """
-
-    def __init__(self, factors=64, regularization=1.0, alpha=5.0, iterations=15):
-        self.factors = factors
-        self.regularization = regularization
-        self.alpha = alpha
-        self.iterations = iterations
-
-    def _learn(self, seen):
-        from implicit.als import AlternatingLeastSquares
-
-        with threadpool_limits(1, "blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = AlternatingLeastSquares(
-                **self.get_params(), num_threads=1, random_state=0
-            )
-            model.fit(seen, show_progress=False)
-        self._users, self._items = model.user_factors, model.item_factors
-
-    def _scores(self, users):
-        return self._users[users] @ self._items.T

@@ -78,6 +78,10 @@ def _last_row_of_each_user(events):
     return np.isin(np.arange(len(events)), held)
 
 
+def _given_test_rows(events):
+    return (events["split"] == "test").to_numpy()
+
+
 # How a data set is read, what is held out to test, and what of the rest to tune on.
 PROTOCOLS = {
     "ml-100k": (
@@ -93,10 +97,15 @@ PROTOCOLS = {
     "online-retail": (_online_retail, _last_rows(0.2), _last_rows(0.1)),
     "lastfm": (
         lambda folder: _read(folder, "lastfm-lightgcn"),
-        lambda events: (events["split"] == "test").to_numpy(),
+        _given_test_rows,
         _random_rows_of_each_user(0.1, seed=1),
     ),
     "ml-1m": (_ml_1m, _random_rows(0.2, seed=0), _random_rows(0.1, seed=1)),
+    "gowalla": (
+        lambda folder: _read(folder, "gowalla-lightgcn"),
+        _given_test_rows,
+        _random_rows_of_each_user(0.1, seed=1),
+    ),
 }
 
 

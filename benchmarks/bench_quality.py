@@ -2,10 +2,17 @@
 
 Call ``python benchmarks/bench_quality.py --data DIR [--only NAMES] [--seeds 3]`` with
 DIR holding one folder of parquet files per data set; ``--only online-retail`` and
-``--quick`` (a few epochs of the same, nothing tuned, nothing written, under a minute)
-need no DIR. Item-kNN, EASE and, where `implicit` is installed, iALS get the best
-parameters of a grid by NDCG@10 on a part of train cut off as test is, and are then
-fitted on all of train. Ours is fitted on train with its defaults, once per seed.
+``--quick`` (few systems, few epochs, nothing tuned, nothing written, under a minute)
+need no DIR. Every system but popularity and ours is tuned by a random search of
+``--trials`` trials, the first its defaults, on a part of train that is cut off as test
+is; a search begins no trial after ``--tuning-seconds``. What ranks best there, by the
+figure in TUNED_BY, is fitted on all of train. Ours is fitted with its defaults, once
+per seed, and with ``--tune-ours`` a second time with the result of a search of its own.
+
+Each search and each fit has a process of its own. ``fit_s`` is the wall time of fit
+and ``fit_mb`` the peak of resident memory in fit above what the process, with its
+libraries and the events loaded, held before. A package that is not installed is left
+out, unless one of the interpreters given by ``--python PATH`` has it.
 
 Failure: popularity's figures differ from the published ones of the protocol (then the
 split or a metric is wrong), or ours stay below the floors in FLOORS, which on
@@ -13,18 +20,15 @@ online-retail is twice the recall@20 of popularity.
 """
 
 import argparse
-from importlib.util import find_spec
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
-from _baselines import EASE, IALS, ItemKNN, Popularity
-from _common import PROTOCOLS, clock, load, machine, write_results
-from sklearn.model_selection import ParameterGrid
+from _common import PROTOCOLS, machine, write_results
+from _processes import call, interpreter_with
+from _systems import OURS, SYSTEMS, TUNED
 
-from sktwotower import TwoTowerRecommender, metrics
-
-OURS = "two towers"
-K = 20
 # Recall@10 is divided by min(10, relevant items) here, as published figures are.
 TRUNCATED = {"ml-100k"}
 SHOWN = {
@@ -32,13 +36,14 @@ SHOWN = {
     "ml-100k-last": ["hit_rate@10", "ndcg@10", "ndcg@20"],
 }
 SHOWN_ELSEWHERE = ["recall@10", "recall@20", "ndcg@10", "ndcg@20"]
-GRIDS = {
-    "item-kNN": (ItemKNN, {"n_neighbors": [20, 50, 100, 200, 400]}),
-    "EASE": (EASE, {"regularization": [30, 100, 200, 300, 500, 1000, 2000]}),
-    "iALS": (
-        IALS,
-        {"factors": [32, 64, 128], "regularization": [10, 30, 100], "alpha": [2, 10]},
-    ),
+# The figure of a row by which systems are tuned.
+TUNED_BY = {
+    "ml-100k": "ndcg@10",
+    "ml-100k-last": "ndcg@10",
+    "online-retail": "ndcg@10",
+    "lastfm": "ndcg@20",
+    "ml-1m": "ndcg@20",
+    "gowalla": "ndcg@20",
 }
 # Popularity needs no choice of ours, so it tells whether split and metrics are right.
 POPULARITY = {
@@ -47,6 +52,7 @@ POPULARITY = {
     "online-retail": {"recall@20": 0.037, "ndcg@10": 0.038},
     "lastfm": {"recall@20": 0.037, "ndcg@20": 0.021},
     "ml-1m": {},
+    "gowalla": {},
 }
 FLOORS = {
     "ml-100k": {"recall@20": 0.352, "ndcg@10": 0.430},
@@ -54,167 +60,200 @@ FLOORS = {
     "online-retail": {},
     "lastfm": {"recall@20": 0.264, "ndcg@20": 0.209},
     "ml-1m": {"recall@20": 0.265, "ndcg@20": 0.395},
+    "gowalla": {"recall@20": 0.163, "ndcg@20": 0.138},  # published, MF-BPR
 }
+QUICK = ("popularity", "item-kNN", "EASE", OURS)
 
 
-def judge(model, test, truncated):
-    """Give each user's figures, one column per metric, and the coverage."""
-    ranking = model._held_out_ranking(test, n_neighbors=K)
-    truth, found = ranking.truth, ranking.indices
-    users = {"per_user": True}
-    figures = {
-        "recall@10": metrics.recall_at_k(truth, found, 10, truncated=truncated, **users)
-    }
-    figures["recall@20"] = metrics.recall_at_k(truth, found, 20, **users)
-    for k in (10, 20):
-        figures[f"ndcg@{k}"] = metrics.ndcg_at_k(truth, found, k, **users)
-    figures["hit_rate@10"] = metrics.hit_rate_at_k(truth, found, 10, **users)
-    coverage = metrics.coverage_at_k(found, len(model.item_ids_), 10)
-    return pd.DataFrame(figures, index=ranking.users), coverage
+class Run:
+    """Measures systems on one data set; keeps rows of results and users' figures."""
 
+    def __init__(self, data, arguments):
+        self.data, self.arguments = data, arguments
+        self.rows, self.figures = [], {}
 
-def tuned(kind, grid, tuning):
-    """Give the estimator of a grid whose NDCG@10 on the second table is best."""
-    fitted_on, held_out = tuning
+    def go(self):
+        """Measure all systems that can be measured."""
+        for name in self.arguments.systems:
+            system = SYSTEMS[name]
+            python = interpreter_with(system.needs, self.arguments.python)
+            if python is None:
+                print(f"{name}: left out, {' or '.join(system.needs)} not installed")
+            elif self.data in system.left_out:
+                print(f"{name}: left out, {system.left_out[self.data]}")
+            else:
+                self._survive(name, python)
+        return self
 
-    def quality(params):
-        ranking = (
-            kind(**params).fit(fitted_on)._held_out_ranking(held_out, n_neighbors=10)
+    def _survive(self, name, python):
+        """Measure a system; the failure of another's leaves only that one out."""
+        try:
+            self._measure(name, python)
+        except subprocess.CalledProcessError:
+            if name.startswith(OURS):
+                raise
+            print(f"{name}: left out, it failed as shown above")
+
+    def _measure(self, name, python):
+        searched = self._tune(name, python)
+        by_seed = []
+        for seed in range(self.arguments.seeds if name.startswith(OURS) else 1):
+            params = dict(searched.get("params", {}))
+            if name.startswith(OURS):
+                params["random_state"] = seed
+                params |= {"max_epochs": 5} if self.arguments.quick else {}
+            row, figures = self._call("measure", name, python, params=params)
+            by_seed.append(pd.DataFrame(figures))
+            self.rows.append(searched | row | summary(by_seed[-1]))
+            print(f"{name}: fitted in {row['fit_s']:.1f} s", flush=True)
+        self.figures[name] = sum(by_seed) / len(by_seed)
+
+    def _tune(self, name, python):
+        """Give the result of the search, nothing where there is no search."""
+        if self.arguments.quick or not SYSTEMS[name].space:
+            return {}
+        searched = self._call("tune", name, python)
+        print(
+            f"{name}: {searched['trials']} trials in {searched['tuning_s']:.0f} s, "
+            f"validation {searched['validation']:.4f} (defaults "
+            f"{searched['validation of defaults']:.4f}); at the edge of the space: "
+            f"{', '.join(searched['at_the_edge']) or 'nothing'}",
+            flush=True,
         )
-        return metrics.ndcg_at_k(ranking.truth, ranking.indices, 10)
+        return searched
 
-    return kind(**max(ParameterGrid(grid), key=quality))
-
-
-def baselines(tuning, quick):
-    """Yield name, unfitted estimator and the seconds that its tuning took."""
-    yield "popularity", Popularity(), 0.0
-    for name, (kind, grid) in GRIDS.items():
-        if name == "iALS" and (quick or find_spec("implicit") is None):
-            print("iALS: left out" + ("" if quick else ", implicit is not installed"))
-        elif quick:
-            yield name, kind(), 0.0
+    def _call(self, function, name, python, **more):
+        own = self.arguments
+        if function == "tune":
+            more |= {"figure": TUNED_BY[self.data], "trials": own.trials}
+            more |= {"seconds": own.tuning_seconds}
         else:
-            with clock() as watch:
-                best = tuned(kind, grid, tuning)
-            yield name, best, watch.seconds
+            more |= {"truncated": self.data in TRUNCATED}
+        return call(
+            f"_systems:{function}",
+            python,
+            name=name,
+            data=self.data,
+            folder=own.data,
+            **more,
+        )
 
 
-def measure(name, events, model, tuning_seconds, truncated):
-    """Fit and judge one model; gives each user's figures and a row of results."""
-    with clock() as watch:
-        model.fit(events.train)
-    figures, coverage = judge(model, events.test, truncated)
-    row = {
-        "system": name,
-        "params": {k: v for k, v in model.get_params().items() if v is not None},
-        "coverage@10": coverage,
-        "fit_s": watch.seconds,
-        "tuning_s": tuning_seconds,
-        "users": len(figures),
-    }
-    row |= figures.mean().to_dict()
-    row |= {f"{metric} se": error for metric, error in figures.sem().items()}
-    print(f"{name}: fitted in {watch.seconds:.1f} s", flush=True)
-    return figures, row
+def summary(figures):
+    """Give means and standard errors over users (n_users, n_figures)."""
+    errors = {f"{metric} se": error for metric, error in figures.sem().items()}
+    return {"users": len(figures)} | figures.mean().to_dict() | errors
 
 
-def run(data, folder, seeds, quick):
-    """Measure all systems on a data set; gives rows of results and users' figures."""
-    events, truncated = load(data, folder), data in TRUNCATED
-    print(f"\n{data}: {len(events.train)} events to fit on, {len(events.test)} to find")
-    rows, figures = [], {}
-    for name, model, seconds in baselines(events.tuning, quick):
-        figures[name], row = measure(name, events, model, seconds, truncated)
-        rows.append(row)
-    by_seed = []
-    for seed in range(seeds):
-        few = {"max_epochs": 5} if quick else {}
-        model = TwoTowerRecommender(random_state=seed, **few)
-        table, row = measure(OURS, events, model, 0.0, truncated)
-        by_seed.append(table)
-        rows.append(row)
-    figures[OURS] = sum(by_seed) / seeds
-    return rows, figures
-
-
-def report(data, rows, figures):
+def report(run):
     """Print the table of a data set, and ours against the best baseline."""
-    shown = SHOWN.get(data, SHOWN_ELSEWHERE)
+    shown = SHOWN.get(run.data, SHOWN_ELSEWHERE)
     table = pd.DataFrame(
         {
             name: {m: f"{each[m].mean():.4f} ± {each[m].sem():.4f}" for m in shown}
-            for name, each in figures.items()
+            for name, each in run.figures.items()
         }
     ).T
-    plain = pd.DataFrame(rows).groupby("system", sort=False)
-    for column in ("coverage@10", "fit_s", "tuning_s"):
-        table[column] = plain[column].mean().round(3 if "@" in column else 1)
-    print(f"\n{table.to_string()}")
-    if data in TRUNCATED:
+    rows = pd.DataFrame(run.rows)
+    for column in ("coverage@10", "fit_s", "fit_mb", "tuning_s"):
+        if column in rows:
+            mean = rows.groupby("system", sort=False)[column].mean()
+            table[column] = mean.round(3 if "@" in column else 1)
+    print(f"\n{table.to_string(na_rep='')}")
+    if run.data in TRUNCATED:
         print("recall@10: hits / min(10, relevant items)")
-    print(f"± standard error over {len(figures[OURS])} users")
-    for metric in shown:
-        print(against_the_best(figures, metric))
+    print(f"± standard error over {int(rows['users'].iloc[0])} users")
+    for ours in (name for name in run.figures if name.startswith(OURS)):
+        for metric in shown:
+            print(against_the_best(run.figures, ours, metric))
 
 
-def against_the_best(figures, metric, repeats=2000):
+def against_the_best(figures, ours, metric, repeats=2000):
     """Tell how far ours is from the best baseline, with a paired bootstrap over users.
 
     The best is chosen by the very figure shown, which favours the baselines.
     """
-    others = [name for name in figures if name != OURS]
+    others = [name for name in figures if not name.startswith(OURS)]
+    if not others:
+        return f"{metric}: nothing to compare with"
     name = max(others, key=lambda other: figures[other][metric].mean())
-    difference = (figures[OURS][metric] - figures[name][metric]).to_numpy()
+    difference = (figures[ours][metric] - figures[name][metric]).to_numpy()
     rng = np.random.default_rng(0)
     means = [rng.choice(difference, len(difference)).mean() for _ in range(repeats)]
     low, high = np.quantile(means, [0.025, 0.975])
     return (
-        f"{metric}: ours - {name} = {difference.mean():+.4f}, "
+        f"{metric}: {ours} - {name} = {difference.mean():+.4f}, "
         f"95 % interval [{low:+.4f}, {high:+.4f}]"
     )
 
 
-def failures(data, figures, quick):
+def failures(run):
     """Name what contradicts the published figures or stays below a floor."""
-    found = figures["popularity"].mean()
-    wrong = [
-        f"{data}: popularity's {metric} is {found[metric]:.4f}, published {value}"
-        for metric, value in POPULARITY[data].items()
-        if abs(found[metric] - value) > 0.0015
-    ]
-    floors = {} if quick else dict(FLOORS[data])
-    if data == "online-retail":
-        floors["recall@20"] = 2 * found["recall@20"]
-    ours = figures[OURS].mean()
+    wrong, floors = [], {} if run.arguments.quick else dict(FLOORS[run.data])
+    if "popularity" in run.figures:
+        found = run.figures["popularity"].mean()
+        wrong += [
+            f"{run.data}: popularity's {metric} is {found[metric]:.4f}, published "
+            f"{value}"
+            for metric, value in POPULARITY[run.data].items()
+            if abs(found[metric] - value) > 0.0015
+        ]
+        if run.data == "online-retail":
+            floors["recall@20"] = 2 * found["recall@20"]
+    if OURS not in run.figures:
+        return wrong
+    ours = run.figures[OURS].mean()
     return wrong + [
-        f"{data}: our {metric} is {ours[metric]:.4f}, below {floor:.4f}"
+        f"{run.data}: our {metric} is {ours[metric]:.4f}, below {floor:.4f}"
         for metric, floor in floors.items()
         if ours[metric] < floor
     ]
 
 
-def main():
+def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="names, by comma")
+    parser.add_argument("--systems", help="names, by comma; nothing is written then")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--tuning-seconds", type=float, default=600)
+    parser.add_argument("--tune-ours", action="store_true")
+    parser.add_argument("--python", action="append", default=[], help="interpreter")
     parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    names = ["online-retail"] if arguments.quick else arguments.only.split(",")
-    if unknown := set(names) - set(PROTOCOLS):
-        parser.error(f"--only knows {list(PROTOCOLS)}, not {sorted(unknown)}")
-    if arguments.data is None and names != ["online-retail"]:
+    own = parser.parse_args()
+    own.python = (sys.executable, *own.python)
+    own.written = own.systems is None and not own.quick
+    own.systems = systems(own)
+    own.only = ["online-retail"] if own.quick else own.only.split(",")
+    own.seeds = 1 if own.quick else own.seeds
+    for option, known in (("only", PROTOCOLS), ("systems", SYSTEMS)):
+        if unknown := set(getattr(own, option)) - set(known):
+            parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
+    if own.data is None and own.only != ["online-retail"]:
         parser.error("--data is needed for all but --only online-retail")
-    wrong = []
-    for data in names:
+    return own
+
+
+def systems(own):
+    """Give the names of the systems that the options ask for."""
+    if own.systems is not None:
+        return own.systems.split(",")
+    names = QUICK if own.quick else SYSTEMS
+    return [name for name in names if name != TUNED or own.tune_ours]
+
+
+def main():
+    arguments, wrong = parse(), []
+    for data in arguments.only:
         where = machine()
-        seeds = 1 if arguments.quick else arguments.seeds
-        rows, figures = run(data, arguments.data, seeds, arguments.quick)
-        report(data, rows, figures)
-        wrong += failures(data, figures, arguments.quick)
-        if not arguments.quick:
-            write_results(f"quality_{data}", [{"data": data} | r | where for r in rows])
+        print(f"\n{data}")
+        run = Run(data, arguments).go()
+        report(run)
+        wrong += failures(run)
+        if arguments.written:
+            rows = [{"data": data} | row | where for row in run.rows]
+            write_results(f"quality_{data}", rows)
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,0 +1,85 @@
+"""Functions called in a fresh process, and the memory that a block of code takes.
+
+Enters: the name of a function, ``"module:function"``, and arguments that JSON can hold.
+Leaves: what the function returns, by way of JSON.
+Next: _systems.py, whose functions are called so.
+"""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def call(function, python=sys.executable, **arguments):
+    """Call a function of these scripts in a fresh process of an interpreter.
+
+    Raises ``subprocess.CalledProcessError`` where it fails; its traceback is shown.
+    """
+    environment = dict(os.environ)
+    if python != sys.executable:  # the package need not be installed there
+        environment["PYTHONPATH"] = str(CHECKOUT)
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        run = [python, __file__, function, json.dumps(arguments), answer]
+        subprocess.run(run, check=True, env=environment)
+        return json.loads(answer.read_text())
+
+
+@cache
+def interpreter_with(modules, pythons):
+    """Give the first of the interpreters that has all modules, or None."""
+    code = (
+        "import sys; from importlib.util import find_spec; "
+        "sys.exit(not all(map(find_spec, sys.argv[1:])))"
+    )
+    found = (
+        python
+        for python in pythons
+        if subprocess.run([python, "-c", code, *modules]).returncode == 0
+    )
+    return next(found, None)
+
+
+@contextmanager
+def peak_memory():
+    """Give an object that knows the block's memory once it ends, both in MB.
+
+    ``peak_mb`` is the most that the process held in RAM during the block, libraries
+    and data included; ``more_mb`` is how much that is above what it held before. Linux
+    keeps the peak itself, so that nothing is sampled and threads are included.
+    """
+    watch = SimpleNamespace(peak_mb=None, more_mb=None)
+    ctypes.CDLL(None).malloc_trim(0)  # or the block fills room freed before it, unseen
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _status("VmRSS")
+    yield watch
+    watch.peak_mb = _status("VmHWM")
+    watch.more_mb = watch.peak_mb - before
+
+
+def _status(name):
+    """Read a line of /proc/self/status, which is in KiB, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def main():
+    function, arguments, answer = sys.argv[1:]
+    module, name = function.split(":")
+    result = getattr(import_module(module), name)(**json.loads(arguments))
+    Path(answer).write_text(json.dumps(result, default=lambda value: value.tolist()))
+
+
+if __name__ == "__main__":
+    main()
