@@ -8,6 +8,7 @@ All know users and items by their ids alone. A package is imported when its mode
 fitted, so that the others can be measured without it.
 """
 
+import logging
 import warnings
 
 import numpy as np
@@ -145,25 +146,29 @@ class RecToolsDSSM(_Factors):
 
     def _learn(self, seen):
         dataset = rectools_dataset(seen)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = self._build(dataset).fit(dataset)
-            users, items = model.get_vectors(dataset)
+        users, items = self.train(dataset).get_vectors(dataset)
         users = users[np.argsort(dataset.user_id_map.external_ids)]
         items = items[np.argsort(dataset.item_id_map.external_ids)]
         # -|u - v|^2 / 2 ranks as u v - |v|^2 / 2 does
         self._users = np.column_stack([users, np.ones(len(users), np.float32)])
         self._items = np.column_stack([items, -(items**2).sum(axis=1) / 2])
 
-    def _build(self, dataset, callbacks=()):
-        import logging
+    def train(self, dataset, callbacks=()):
+        """Give the fitted model of `rectools`; callbacks are those of Lightning."""
+        import torch
 
+        np.random.seed(0)  # draws the positives and negatives
+        torch.manual_seed(0)
+        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._build(dataset, callbacks).fit(dataset)
+
+    def _build(self, dataset, callbacks):
         import pytorch_lightning as lightning
         from rectools.models import DSSMModel
         from rectools.models.nn.dssm import DSSM
 
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        lightning.seed_everything(0)
         net = DSSM(
             n_factors_user=self.n_factors,
             n_factors_item=self.n_factors,

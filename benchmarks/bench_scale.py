@@ -1,12 +1,13 @@
 """Does fit stay within seconds per epoch and a few GiB on a million users?
 
-Call ``python benchmarks/bench_scale.py [--quick]``; sizes are options, too. The events are made: items fall into clusters, an item's popularity follows Zipf's law
-over the whole catalogue, a user draws from the own cluster but for a tenth of the
-events, and repeats of a pair count once. A fifth of the events of a sample of users is
-held out. Every case runs in a fresh process, so that its peak of resident memory, with
-libraries and events, is its own. Then a curve: the same number of users and events over
-ever more items. What training costs are skorch's seconds of an epoch; what comes before
-and after it in fit is ``prepare_s``. ``--quick`` is everything at a hundredth.
+Call ``python benchmarks/bench_scale.py [--quick]``; the sizes are options, too. Events
+are made: items fall into clusters, an item's popularity follows Zipf's law over the
+whole catalogue, a user draws from the own cluster but for a tenth of the events, and
+repeats of a pair count once. A fifth of the events of a sample of users is held out.
+Every case runs in a fresh process, so that its peak of resident memory, with libraries
+and events, is its own. Then a curve: the same number of users and events over ever more
+items. What training costs are skorch's seconds of an epoch; what comes before and after
+it in fit is ``prepare_s``. ``--quick`` is everything at a hundredth.
 
 Failure, at full size: an epoch takes more than 30 s, the process more than 6 GiB;
 recall@100 is below five times that of popularity; on the curve the seconds per event

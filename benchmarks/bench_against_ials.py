@@ -1,0 +1,68 @@
+"""How long does ours take to rank as well as tuned iALS does, in iALS's own time?
+
+Call ``python benchmarks/bench_against_ials.py --data DIR [--only ml-1m]``. iALS (by
+`implicit`) is tuned by a random search as in bench_quality.py, whose trials and seconds
+``--trials`` and ``--tuning-seconds`` bound, and fitted on all of train. Ours is fitted
+with its defaults and each of EPOCHS as ``max_epochs`` in turn, until its NDCG@20 on
+test reaches that of iALS. Every fit has a process of its own, on the same threads, and
+counts with the wall time of fit; tuning counts on neither side.
+
+Failure: ours never gets there, or takes longer than iALS.
+"""
+
+import argparse
+
+import pandas as pd
+from _common import PROTOCOLS, machine, write_results
+from _processes import call
+from _systems import OURS
+
+EPOCHS = [3, 5, 8, 12, 20, 30]
+FIGURE = "ndcg@20"
+MOST_OF_IALS = 1.0
+
+
+def fitted(system, case, params):
+    """Give a row with the quality and the seconds of a fit."""
+    row, figures = call(
+        "_systems:measure", name=system, params=params, truncated=False, **case
+    )
+    row |= {FIGURE: sum(figures[FIGURE]) / len(figures[FIGURE])}
+    print(f"{system}: {FIGURE} {row[FIGURE]:.4f} in {row['fit_s']:.2f} s", flush=True)
+    return row
+
+
+def race(case, trials, seconds):
+    """Give a row of iALS and one of each fit of ours until it is level."""
+    limits = {"trials": trials, "seconds": seconds, "figure": FIGURE}
+    params = call("_systems:tune", name="iALS", **case, **limits)["params"]
+    rows = [fitted("iALS", case, params)]
+    for max_epochs in EPOCHS:
+        rows.append(fitted(OURS, case, {"max_epochs": max_epochs, "random_state": 0}))
+        if rows[-1][FIGURE] >= rows[0][FIGURE]:
+            break
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder that holds the data set")
+    parser.add_argument("--only", default="ml-1m", choices=list(PROTOCOLS))
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--tuning-seconds", type=float, default=600)
+    own, where = parser.parse_args(), machine()
+    case = {"data": own.only, "folder": own.data}
+    rows = race(case, own.trials, own.tuning_seconds)
+    table = pd.DataFrame(rows)
+    table["of iALS's time"] = table["fit_s"] / rows[0]["fit_s"]
+    shown = ["system", FIGURE, "fit_s", "fit_mb", "of iALS's time"]
+    print(f"{own.only}, threads {where['threads']}, load {where['load_before']}")
+    print(table[shown].to_string())
+    write_results(f"against_ials_{own.only}", [row | where for row in rows])
+    assert rows[-1][FIGURE] >= rows[0][FIGURE], "ours does not reach iALS"
+    ratio = rows[-1]["fit_s"] / rows[0]["fit_s"]
+    assert ratio <= MOST_OF_IALS, f"ours takes {ratio:.1f} times as long as iALS"
+
+
+if __name__ == "__main__":
+    main()
