@@ -43,7 +43,7 @@ setup(
             "pytest>=8",
         ],
         "plot": ["matplotlib>=3.8"],
-        "benchmark": ["pyarrow>=15", "implicit>=0.7.2"],
+        "benchmark": ["implicit>=0.7.2", "pyarrow>=15", "rectools-lightfm>=1.17.3"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -155,6 +155,7 @@ class RecToolsDSSM(_Factors):
 
     def train(self, dataset, callbacks=()):
         """Give the fitted model of `rectools`; callbacks are those of Lightning."""
+        import pytorch_lightning  # noqa: F401  it sets its level when imported
         import torch
 
         np.random.seed(0)  # draws the positives and negatives
