@@ -31,7 +31,7 @@ LEAST_OF_POPULARITY = 5
 MOST_OF_CURVE = 2
 ITEMS_PER_CLUSTER = 400
 NOISE = 0.1  # share of events that do not come from the own cluster
-EXPONENT = 0.6  # of Zipf's law
+EXPONENT = 1.0  # of Zipf's law
 K = 100
 
 
