@@ -21,6 +21,7 @@ from torch import nn
 from tqdm import tqdm
 
 from sktwotower.losses import SampledSoftmaxLoss
+from sktwotower.optim import RowwiseAdam
 from sktwotower.sampling import UserBatches, history_bag
 from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 
@@ -126,9 +127,17 @@ def build_module(estimator, n_user_features, n_item_features):
     if estimator.history is not None:
         own = isinstance(user_tower, Tower)
         history = SparseLinear(
-            n_item_features, user_tower.input_width if own else widths[0]
+            n_item_features,
+            user_tower.input_width if own else widths[0],
+            takes_sparse_gradients(estimator),
         )
-    return TwoTower(user_tower, item_tower, history, estimator.normalize)
+    return TwoTower(
+        user_tower,
+        item_tower,
+        history,
+        estimator.normalize,
+        (estimator.net_params or {}).get("criterion__matmul_dtype"),
+    )
 
 
 def _tower(estimator, name, n_features):
@@ -139,6 +148,7 @@ def _tower(estimator, name, n_features):
             estimator.embedding_dim,
             estimator.hidden_layer_sizes,
             estimator.dropout,
+            takes_sparse_gradients(estimator),
         )
     if isinstance(given, nn.Module):
         return copy.deepcopy(given)
@@ -149,6 +159,19 @@ def _tower(estimator, name, n_features):
             f"features and gives one. Got {given!r}."
         )
     return tower
+
+
+def takes_sparse_gradients(estimator):
+    """Tell whether gradients of large tables may hold the touched rows alone.
+
+    Our optimizer takes them; a callback that looks at gradients, such as one that clips
+    their norm, does not.
+    """
+    callbacks = [c[1] if isinstance(c, tuple) else c for c in estimator.callbacks or []]
+    look = any(
+        type(c).on_grad_computed is not Callback.on_grad_computed for c in callbacks
+    )
+    return optimizer_class(estimator.optimizer) is RowwiseAdam and not look
 
 
 def _output_width(tower, name, n_features):
@@ -187,13 +210,17 @@ def seeded(seed, device="cpu"):
         yield
 
 
-def train(estimator, module, sampling, training, validation, evaluate, seed):
+def train(
+    estimator, module, sampling, temperature, training, validation, evaluate, seed
+):
     """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
 
     ``validation`` (a ``TrainingSet`` or None) gives a validation loss, and
     ``evaluate(module)`` (or None) a validation recall, at the end of each epoch.
     """
-    net = TwoTowerNet(**_net_params(estimator, module, sampling, validation, seed))
+    net = TwoTowerNet(
+        **_net_params(estimator, module, sampling, temperature, validation, seed)
+    )
     own = _own_callbacks(estimator, evaluate, net, len(training))
     # Ours first, so that the user's find what ours record.
     net.set_params(callbacks=own + list(estimator.callbacks or []))
@@ -213,13 +240,13 @@ def _warn_if_interrupted(net):
         )
 
 
-def _net_params(estimator, module, sampling, validation, seed):
+def _net_params(estimator, module, sampling, temperature, validation, seed):
     """Collect the net's arguments; those in ``net_params`` come last and win."""
     optimizer = optimizer_class(estimator.optimizer)
     params = {
         "module": module,
         "criterion": SampledSoftmaxLoss,
-        "criterion__temperature": estimator.temperature,
+        "criterion__temperature": temperature,
         "optimizer": optimizer,
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
@@ -249,6 +276,12 @@ def _net_params(estimator, module, sampling, validation, seed):
     accepted = inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:
         params["optimizer__weight_decay"] = estimator.weight_decay
+    if optimizer is RowwiseAdam:
+        params["optimizer__param_groups"] = [
+            (f"{name}.weight", {"rowwise": True})
+            for name, part in module.named_modules()
+            if isinstance(part, SparseLinear)
+        ]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if estimator.verbose < 2:
@@ -257,8 +290,8 @@ def _net_params(estimator, module, sampling, validation, seed):
 
 
 def optimizer_class(optimizer):
-    """Give the torch class for a name such as ``"adamw"``, or the class itself."""
-    known = {
+    """Give the class for a name such as ``"adamw"``, or the class itself."""
+    known = {"rowwiseadam": RowwiseAdam} | {
         name.lower(): value
         for name, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)

@@ -63,15 +63,16 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Share in [0, 1) of a user's past items hidden from the tower in training, on
         average (the share differs from user to user), and of hidden units left out. A
         target cannot be copied from the history then.
-    temperature : float, default=0.15
+    temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
-        negatives: the sparser the data, the lower the best value.
+        negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
+        items, 0.14 for 3,300, 0.074 for 40,000; ``temperature_`` tells.
     normalize : bool, default=True
         Scale all vectors to unit length, so that scores are cosines.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalogue
-        ("uniform"), or both ("mixed"). "auto": "full" up to 20,000 items, else "mixed";
+        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items, else "mixed";
         ``candidate_sampling_`` tells.
     n_candidates : int, default=2048
         Number of items in the uniform sample of a batch, >= 1.
@@ -87,15 +88,18 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         candidate sampling has brought recall up.
     max_epochs : int, default=30
         Number of passes over the users, >= 1.
-    batch_size : int, default=128
+    batch_size : int, default=256
         Number of users in a batch, >= 1; a user brings all positives along.
-    lr : float, default=0.005
+    lr : float, default=0.01
         Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
         takes the place of the one cycle.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
-    optimizer : str or torch.optim.Optimizer class, default="adamw"
-        A class of `torch.optim`, or its name in lower case.
+    optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
+        "rowwiseadam" (`sktwotower.optim.RowwiseAdam`): Adam with one second moment per
+        row of an embedding table; a step costs what it touches, not the size of the
+        catalogue. Or a class of `torch.optim`, or its name in lower case: "adamw" and
+        the like go through all rows of all tables in each step.
     early_stopping : bool, default=False
         Hold out a part of the events, stop when the recall on it (whole catalogue,
         ``n_neighbors``) rises no more, and keep the weights of the best epoch. The part
@@ -155,6 +159,8 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         ``valid_loss`` and ``valid_recall``.
     candidate_sampling_ : str
         The way of sampling that was used.
+    temperature_ : float
+        The temperature that was used.
     neighbors_ : estimator
         The fitted neighbour index.
     n_features_in_ : int
@@ -222,7 +228,10 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [tuple, list],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "temperature": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         "normalize": ["boolean"],
         "candidate_sampling": [
             StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
@@ -273,7 +282,7 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         embedding_dim=256,
         hidden_layer_sizes=(),
         dropout=0.5,
-        temperature=0.15,
+        temperature="auto",
         normalize=True,
         candidate_sampling="auto",
         n_candidates=2048,
@@ -281,10 +290,10 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         impression_weight=1.0,
         impression_start=0.5,
         max_epochs=30,
-        batch_size=128,
-        lr=0.005,
+        batch_size=256,
+        lr=0.01,
         weight_decay=0.01,
-        optimizer="adamw",
+        optimizer="rowwiseadam",
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=5,
@@ -391,6 +400,7 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         self.net_ = learnt.net
         self.history_ = epochs(learnt.net)
         self.candidate_sampling_ = learnt.candidate_sampling
+        self.temperature_ = learnt.net.criterion_.temperature
         self.item_embeddings_ = learnt.item_embeddings
         self.neighbors_ = build_index(
             self.neighbors, self.neighbors_params, self.item_embeddings_

@@ -4,11 +4,19 @@ Leaves: vectors (n, d). The first layer is a linear map of a sparse row: one-hot
 become embeddings, tag lists sums of embeddings. Next: losses.py.
 """
 
+import functools
 import math
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from sktwotower.kernels import (
+    embedding_rows,
+    product_dtype,
+    unit_rows,
+    weighted_sum,
+)
 
 __all__ = ["SparseLinear", "SparseRows", "Tower", "TwoTower"]
 
@@ -54,29 +62,31 @@ class SparseRows:
 
     def to_torch(self):
         """Give a sparse COO tensor of shape (n, p), as ``torch.nn.Linear`` takes."""
-        rows = torch.repeat_interleave(
-            torch.arange(len(self), device=self.indices.device), self.offsets.diff()
-        )
         return torch.sparse_coo_tensor(
-            torch.stack([rows, self.indices]),
+            torch.stack([self.row_numbers(), self.indices]),
             self.values,
             (len(self), self.n_columns),
             is_coalesced=True,
             check_invariants=False,
         )
 
-    def weighted_sum(self, table):
-        """Multiply by a dense table (p, width); gives (n, width)."""
-        if self.n_columns == 0 or len(self.indices) == 0:
-            return table.new_zeros(len(self), table.shape[1])
-        return functional.embedding_bag(
-            self.indices,
-            table,
-            self.offsets,
-            mode="sum",
-            per_sample_weights=self.values.to(table.dtype),
-            include_last_offset=True,
-        )
+    @functools.cached_property
+    def is_identity(self):
+        """Whether the matrix is the identity, as that of the ids of a catalogue is."""
+        n = len(self)
+        if not len(self.indices) == n == self.n_columns:
+            return False
+        places = torch.arange(n, device=self.indices.device)
+        return bool((self.indices == places).all() and (self.values == 1).all())
+
+    def row_numbers(self):
+        """Give the row of each stored value, int64 of shape (nnz,)."""
+        places = torch.arange(len(self), device=self.indices.device)
+        return torch.repeat_interleave(places, self.offsets.diff())
+
+    def with_columns(self, indices, n_columns):
+        """Give the same rows with other columns."""
+        return SparseRows(indices, self.offsets, self.values, n_columns)
 
 
 class SparseLinear(nn.Module):
@@ -88,6 +98,9 @@ class SparseLinear(nn.Module):
         Number of columns p of the rows.
     width : int
         Number of outputs.
+    sparse_grad : bool, default=False
+        The gradient of a large table is a sparse tensor with the rows that a batch
+        touches. Few optimizers take it.
 
     Notes
     -----
@@ -95,14 +108,18 @@ class SparseLinear(nn.Module):
     that a one-hot row starts as a vector of about unit length.
     """
 
-    def __init__(self, n_features, width):
+    def __init__(self, n_features, width, sparse_grad=False):
         super().__init__()
+        self.sparse_grad = sparse_grad
         self.weight = nn.Parameter(torch.empty(n_features, width))
         nn.init.normal_(self.weight, std=1 / math.sqrt(width))
 
     def forward(self, rows):
         """Map ``SparseRows`` of shape (n, p) to a tensor (n, width)."""
-        return rows.weighted_sum(self.weight)
+        table = self.weight
+        if self.sparse_grad and self.training:
+            table, rows = embedding_rows(table, rows)
+        return weighted_sum(table, rows)
 
 
 class Tower(nn.Module):
@@ -118,6 +135,8 @@ class Tower(nn.Module):
         Widths of the hidden layers. ``()``: the sparse layer is the output.
     dropout : float, default=0.0
         Share of hidden units left out in training, in [0, 1).
+    sparse_grad : bool, default=False
+        As of `SparseLinear`.
 
     Notes
     -----
@@ -131,10 +150,17 @@ class Tower(nn.Module):
     depend on the rows that happened to be beside it.
     """
 
-    def __init__(self, n_features, embedding_dim, hidden_layer_sizes=(), dropout=0.0):
+    def __init__(
+        self,
+        n_features,
+        embedding_dim,
+        hidden_layer_sizes=(),
+        dropout=0.0,
+        sparse_grad=False,
+    ):
         super().__init__()
         widths = [*hidden_layer_sizes, embedding_dim]
-        self.sparse = SparseLinear(n_features, widths[0])
+        self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
         self.bias = nn.Parameter(torch.empty(widths[0]))
         nn.init.normal_(self.bias, std=0.01)
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
@@ -179,14 +205,24 @@ class TwoTower(nn.Module):
         joins the first layer of a ``Tower``; the output of any other module.
     normalize : bool, default=True
         Scale vectors to unit length.
+    matmul_dtype : torch.dtype or None, default=None
+        As of `SampledSoftmaxLoss`; used to pool histories in training.
     """
 
-    def __init__(self, user_tower, item_tower, history=None, normalize=True):
+    def __init__(
+        self,
+        user_tower,
+        item_tower,
+        history=None,
+        normalize=True,
+        matmul_dtype=None,
+    ):
         super().__init__()
         self.user_tower = user_tower
         self.item_tower = item_tower
         self.history = history
         self.normalize = normalize
+        self.matmul_dtype = matmul_dtype
 
     def forward(self, batch):
         """Give user vectors (b, d) and candidate item vectors (c, d) of a batch."""
@@ -205,14 +241,19 @@ class TwoTower(nn.Module):
         """
         pooled = None
         if self.history is not None:
-            pooled = history.weighted_sum(self.history(history_items))
+            pooled = self._pool(history_items, history)
         if isinstance(self.user_tower, Tower):
             return self._finish(self.user_tower(rows, pooled))
         vectors = run_tower(self.user_tower, rows)
         return self._finish(vectors if pooled is None else vectors + pooled)
 
+    def _pool(self, history_items, history):
+        vectors = self.history(history_items)
+        dtype = product_dtype(vectors, self.matmul_dtype) if self.training else None
+        return weighted_sum(vectors, history, dtype)
+
     def _finish(self, vectors):
-        return functional.normalize(vectors, dim=1) if self.normalize else vectors
+        return unit_rows(vectors) if self.normalize else vectors
 
 
 def run_tower(tower, rows):

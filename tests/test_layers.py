@@ -18,10 +18,12 @@ IMPORTS = {
     "features": {"encoders"},
     "interactions": set(),
     "entities": {"features", "interactions"},
-    "towers": set(),
-    "losses": set(),
+    "kernels": set(),
+    "towers": {"kernels"},
+    "losses": {"kernels"},
+    "optim": set(),
     "sampling": {"losses", "towers"},
-    "net": {"losses", "sampling", "towers"},
+    "net": {"losses", "optim", "sampling", "towers"},
     "neighbors": set(),
     "_hits": set(),
     "_report": {"_hits"},
@@ -65,9 +67,11 @@ IMPORTS = {
 # Which modules may import a heavy library at all.
 HEAVY = {
     "torch": {
+        "kernels",
         "losses",
         "neighbors",
         "net",
+        "optim",
         "queries",
         "sampling",
         "towers",

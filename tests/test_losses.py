@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sktwotower import kernels, losses
 from sktwotower.losses import SampledSoftmaxLoss, Targets
+
+
+@pytest.fixture(autouse=True)
+def same_on_all_machines(monkeypatch):
+    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
 
 
 def make_targets(positives, weights=None, correct_positives=False, **others):
@@ -285,7 +291,44 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
-def test_no_tensor_is_larger_than_a_tile():
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_blocks_and_tiles_give_the_value_and_gradient_of_one(monkeypatch, dtype):
+    def result(tile_size, block_size):
+        monkeypatch.setattr(losses, "BLOCK_SIZE", block_size)
+        users, items, targets = random_problem(0)
+        users, items = (x.detach().float().requires_grad_() for x in (users, items))
+        loss = SampledSoftmaxLoss(0.3, tile_size, matmul_dtype=dtype)
+        value = loss(users, items, targets)
+        value.backward()
+        return value.detach(), users.grad, items.grad
+
+    whole = result(10**6, 10**6)
+    for sizes in [(1, 1), (20, 40), (10**6, 20)]:
+        torch.testing.assert_close(result(*sizes), whole, rtol=2e-2, atol=2e-3)
+
+
+def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
+    monkeypatch,
+):
+    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: True)
+    users, items, targets = random_problem(0)
+
+    def result(dtype, **params):
+        parts = [x.detach().to(dtype).requires_grad_() for x in (users, items)]
+        value = SampledSoftmaxLoss(0.3, **params)(*parts, targets)
+        value.backward()
+        return value.detach().double(), *(part.grad.double() for part in parts)
+
+    exact = result(torch.float64)
+    single = result(torch.float32, matmul_dtype=torch.float32)
+    short = result(torch.float32)
+    torch.testing.assert_close(single, exact, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(short, exact, rtol=0.05, atol=0.01)
+    assert not torch.equal(short[2], single[2])
+
+
+def test_no_tensor_is_larger_than_a_tile(monkeypatch):
+    monkeypatch.setattr(losses, "BLOCK_SIZE", 200)
     users = torch.randn(90, 2, requires_grad=True)
     items = torch.randn(40, 2, requires_grad=True)
     targets = make_targets([[i % 40] for i in range(90)], log_q=torch.zeros(40))

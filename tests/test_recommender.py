@@ -286,9 +286,9 @@ def items():
 
 
 def test_cold_items_of_the_side_table_are_recommended_by_their_features(items):
-    model = small(
-        items=items, max_epochs=25, lr=0.05, embedding_dim=16, batch_size=3
-    ).fit(checkerboard(3))
+    model = small(items=items, max_epochs=25, embedding_dim=16, batch_size=3).fit(
+        checkerboard(3)
+    )
     assert_array_equal(model.item_ids_, items["item"])
     answer = model.recommend(["a0", "b0"], candidates=["A-new", "B-new"])
     assert list(answer.loc[answer["rank"] == 1, "item"]) == ["A-new", "B-new"]

@@ -8,7 +8,13 @@ from scipy import sparse
 from torch import nn
 from torch.nn.functional import normalize
 
+from sktwotower import kernels
 from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
+
+
+@pytest.fixture(autouse=True)
+def same_on_all_machines(monkeypatch):
+    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
 
 
 def random_csr(n, p, seed=0, density=0.4):

@@ -1,0 +1,134 @@
+"""Enters: sparse rows (n, p) with a table (p, width), or vectors (n, d).
+
+Leaves: weighted sums of table rows (n, width), unit vectors (n, d), and gradients that
+cost no more than what a batch touches. Next: towers.py.
+"""
+
+import functools
+
+import torch
+from torch.nn import functional
+
+__all__ = ["embedding_rows", "product_dtype", "unit_rows", "weighted_sum"]
+
+# A row of a dense product costs about as much as this share of it in a gather.
+DENSE_FROM = 1 / 100
+# A table of which fewer rows are touched gets a gradient of those rows alone.
+SPARSE_BELOW = 1 / 4
+
+
+@functools.cache
+def has_bfloat16_products():
+    """Tell whether the CPU multiplies bfloat16 matrices in hardware (AMX)."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
+
+
+def product_dtype(tensor, wanted=None):
+    """Give the dtype in which to multiply matrices such as ``tensor`` in training.
+
+    ``wanted`` if it is given; else bfloat16 for float32 on a CPU with AMX, where it is
+    four times as fast, and the tensor's own dtype everywhere else.
+    """
+    if wanted is not None:
+        return wanted
+    short = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+    return torch.bfloat16 if short and has_bfloat16_products() else tensor.dtype
+
+
+def weighted_sum(table, rows, dtype=None):
+    """Multiply ``SparseRows`` (n, p) by a dense table (p, width); gives (n, width).
+
+    ``dtype``: bfloat16 if the sum may be computed as a dense product of that type,
+    which is what happens where enough of the matrix is stored to make it faster.
+    """
+    if rows.n_columns == 0 or len(rows.indices) == 0:
+        return table.new_zeros(len(rows), table.shape[1])
+    if rows.is_identity:
+        return table
+    full = len(rows.indices) > DENSE_FROM * len(rows) * rows.n_columns
+    if full and dtype == torch.bfloat16:
+        return _DenseProduct.apply(table, rows, dtype)
+    return functional.embedding_bag(
+        rows.indices,
+        table,
+        rows.offsets,
+        mode="sum",
+        per_sample_weights=rows.values.to(table.dtype),
+        include_last_offset=True,
+    )
+
+
+def embedding_rows(table, rows):
+    """Take the rows of a table that ``rows`` touch, if they are few.
+
+    Gives the smaller table and ``rows`` with its columns. The gradient of the table is
+    a sparse tensor with these rows only.
+    """
+    if len(rows.indices) > SPARSE_BELOW * rows.n_columns:
+        return table, rows
+    columns, places = torch.unique(rows.indices, return_inverse=True)
+    return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
+
+
+def unit_rows(vectors):
+    """Scale the rows of (n, d) to length one; a row of zeros stays as it is."""
+    return _UnitRows.apply(vectors)
+
+
+class _DenseProduct(torch.autograd.Function):
+    """Product with the sparse matrix written out, for short rows of many values."""
+
+    @staticmethod
+    def forward(ctx, table, rows, dtype):
+        places = rows.row_numbers() * rows.n_columns + rows.indices
+        dense = rows.values.new_zeros(len(rows) * rows.n_columns)
+        dense = dense.index_add_(0, places, rows.values).to(dtype)
+        dense = dense.view(len(rows), rows.n_columns)
+        ctx.save_for_backward(dense)
+        return torch.mm(dense, table.to(dtype)).to(table.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (dense,) = ctx.saved_tensors
+        return torch.mm(dense.T, grad.to(dense.dtype)).to(grad.dtype), None, None
+
+
+class _TakeRows(torch.autograd.Function):
+    """Rows of a table; the gradient holds these rows only."""
+
+    @staticmethod
+    def forward(ctx, table, columns):
+        ctx.save_for_backward(columns)
+        ctx.shape = table.shape
+        return table.index_select(0, columns)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (columns,) = ctx.saved_tensors
+        rows = torch.sparse_coo_tensor(
+            columns[None],
+            grad,
+            ctx.shape,
+            is_coalesced=True,
+            check_invariants=False,
+        )
+        return rows, None
+
+
+class _UnitRows(torch.autograd.Function):
+    """x / |x|: half the passes over memory of the composition of torch's operators."""
+
+    @staticmethod
+    def forward(ctx, vectors):
+        norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        norms = norms.clamp_min_(1e-12)
+        unit = vectors / norms
+        ctx.save_for_backward(unit, norms)
+        return unit
+
+    @staticmethod
+    def backward(ctx, grad):
+        unit, norms = ctx.saved_tensors
+        along = torch.linalg.vecdot(grad, unit)[:, None]
+        return torch.addcmul(grad, unit, along, value=-1).div_(norms)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from sktwotower import kernels
+from sktwotower.kernels import embedding_rows, product_dtype, unit_rows, weighted_sum
+from sktwotower.towers import SparseRows
+
+
+def rows_of(dense):
+    return SparseRows.from_csr(sparse.csr_matrix(np.asarray(dense, dtype=np.float32)))
+
+
+def integers(shape, seed=0):
+    """Small integers are exact in bfloat16, and so are their products."""
+    return torch.as_tensor(np.random.default_rng(seed).integers(-4, 5, shape)).float()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_weighted_sum_and_its_gradient_are_those_of_the_dense_product(dtype):
+    matrix, table, upstream = integers((5, 7)), integers((7, 3), 1), integers((5, 3), 2)
+    matrix[2] = 0  # an empty row
+    table.requires_grad_()
+    out = weighted_sum(table, rows_of(matrix), dtype)
+    out.backward(upstream)
+    assert torch.equal(out, matrix @ table)
+    assert torch.equal(table.grad, matrix.T @ upstream)
+    assert out.dtype == table.grad.dtype == torch.float32
+
+
+def test_a_column_given_twice_counts_twice_in_a_dense_product():
+    rows = SparseRows(torch.tensor([1, 1]), torch.tensor([0, 2]), torch.ones(2), 2)
+    table = torch.tensor([[1.0], [3.0]])
+    assert weighted_sum(table, rows, torch.bfloat16).item() == 6
+
+
+def test_weighted_sum_without_values_or_columns_is_zero():
+    for matrix in (np.zeros((2, 3)), np.zeros((2, 0))):
+        rows = rows_of(matrix)
+        table = torch.ones(matrix.shape[1], 4)
+        assert weighted_sum(table, rows, torch.bfloat16).tolist() == [[0.0] * 4] * 2
+
+
+def test_the_identity_gives_the_table_itself_and_nothing_else_does():
+    table = torch.randn(3, 2)
+    assert weighted_sum(table, rows_of(np.eye(3))) is table
+    for other in (np.eye(3)[[1, 0, 2]], np.eye(3) * 2, np.eye(4)[:3]):
+        rows, wide = rows_of(other), torch.randn(other.shape[1], 2)
+        expected = torch.as_tensor(other, dtype=torch.float32) @ wide
+        torch.testing.assert_close(weighted_sum(wide, rows), expected)
+
+
+def test_few_touched_rows_give_a_sparse_gradient_with_these_rows():
+    table = torch.randn(50, 3, requires_grad=True)
+    matrix = torch.zeros(4, 50)
+    matrix[0, 7], matrix[1, 7], matrix[1, 30], matrix[3, 2] = 1.0, 2.0, 3.0, 0.5
+    upstream = torch.randn(4, 3)
+    part, rows = embedding_rows(table, rows_of(matrix))
+    out = weighted_sum(part, rows)
+    out.backward(upstream)
+    torch.testing.assert_close(out, matrix @ table)
+    assert table.grad.is_sparse and table.grad.coalesce().indices().tolist() == [
+        [2, 7, 30]
+    ]
+    torch.testing.assert_close(table.grad.to_dense(), matrix.T @ upstream)
+
+
+def test_many_touched_rows_leave_the_table_as_it_is():
+    table = torch.randn(6, 3, requires_grad=True)
+    part, rows = embedding_rows(table, rows_of(np.eye(6)[:2]))
+    assert part is table and rows.n_columns == 6
+
+
+def test_unit_rows_by_hand_and_by_finite_differences():
+    unit = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    torch.testing.assert_close(unit, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+    vectors = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(unit_rows, vectors)
+
+
+def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
+    single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
+    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: True)
+    assert product_dtype(single) == torch.bfloat16
+    assert product_dtype(double) == torch.float64
+    assert product_dtype(single, torch.float32) == torch.float32
+    assert product_dtype(single.to("meta")) == torch.float32
+    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
+    assert product_dtype(single) == torch.float32
