@@ -9,10 +9,19 @@ import functools
 import torch
 from torch.nn import functional
 
-__all__ = ["embedding_rows", "product_dtype", "unit_rows", "weighted_sum"]
+__all__ = [
+    "embedding_rows",
+    "padded",
+    "product_dtype",
+    "unit_rows",
+    "weighted_sum",
+]
 
 # A row of a dense product costs about as much as this share of it in a gather.
 DENSE_FROM = 1 / 100
+# Sizes of matrices that change from batch to batch are rounded up to a multiple: for
+# each new shape oneDNN compiles a kernel, which takes longer than the product.
+SHAPE_STEP = 512
 # A table of which fewer rows are touched gets a gradient of those rows alone.
 SPARSE_BELOW = 1 / 4
 
@@ -59,6 +68,16 @@ def weighted_sum(table, rows, dtype=None):
     )
 
 
+def padded(matrix, dtype):
+    """Convert (n, d) to ``dtype``; bfloat16 gets rows of zeros up to a round number."""
+    if dtype != torch.bfloat16:
+        return matrix.to(dtype)
+    n = -(-len(matrix) // SHAPE_STEP) * SHAPE_STEP
+    rows = matrix.new_zeros(n, matrix.shape[1], dtype=dtype)
+    rows[: len(matrix)] = matrix
+    return rows
+
+
 def embedding_rows(table, rows):
     """Take the rows of a table that ``rows`` touch, if they are few.
 
@@ -81,17 +100,20 @@ class _DenseProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table, rows, dtype):
-        places = rows.row_numbers() * rows.n_columns + rows.indices
-        dense = rows.values.new_zeros(len(rows) * rows.n_columns)
-        dense = dense.index_add_(0, places, rows.values).to(dtype)
-        dense = dense.view(len(rows), rows.n_columns)
+        table_rows = padded(table, dtype)
+        width = len(table_rows)
+        dense = rows.values.new_zeros(len(rows) * width)
+        dense.index_add_(0, rows.row_numbers() * width + rows.indices, rows.values)
+        dense = dense.view(len(rows), width).to(dtype)
         ctx.save_for_backward(dense)
-        return torch.mm(dense, table.to(dtype)).to(table.dtype)
+        ctx.n_columns = rows.n_columns
+        return torch.mm(dense, table_rows).to(table.dtype)
 
     @staticmethod
     def backward(ctx, grad):
         (dense,) = ctx.saved_tensors
-        return torch.mm(dense.T, grad.to(dense.dtype)).to(grad.dtype), None, None
+        table_grad = torch.mm(dense.T, grad.to(dense.dtype))[: ctx.n_columns]
+        return table_grad.to(grad.dtype), None, None
 
 
 class _TakeRows(torch.autograd.Function):

@@ -7,7 +7,7 @@ Next: net.py, which calls it batch by batch.
 import torch
 from torch import nn
 
-from sktwotower.kernels import product_dtype
+from sktwotower.kernels import padded, product_dtype
 
 __all__ = ["SampledSoftmaxLoss", "Targets"]
 
@@ -164,7 +164,8 @@ class _TiledSoftmax(torch.autograd.Function):
         user_grad, item_grad = torch.empty_like(users), None
         dtype = product_dtype(users, dtype)
         # The scale goes where there are fewest numbers.
-        users, items = (users * scale).to(dtype), items.to(dtype)
+        n_items = len(items)
+        users, items = (users * scale).to(dtype), padded(items, dtype)
         weight_sum = targets.weights.sum().to(total.dtype)
         if targets.total_weight is not None:
             weight_sum = weight_sum.new_tensor(targets.total_weight)
@@ -172,11 +173,13 @@ class _TiledSoftmax(torch.autograd.Function):
         block = max(1, BLOCK_SIZE // max(1, len(items)))
         for start in range(0, len(users), block):
             rows = slice(start, min(start + block, len(users)))
-            value, slopes = _block(users, items, targets, rows, tile_size, weight_sum)
+            value, slopes = _block(
+                users, items, n_items, targets, rows, tile_size, weight_sum
+            )
             total += value
             if any(ctx.needs_input_grad):
                 user_grad[rows] = torch.mm(slopes, items).to(total.dtype).mul_(scale)
-                part = torch.mm(slopes.T, users[rows]).to(total.dtype)
+                part = torch.mm(slopes.T, users[rows])[:n_items].to(total.dtype)
                 item_grad = part if item_grad is None else item_grad.add_(part)
         ctx.save_for_backward(user_grad, item_grad)
         return total / weight_sum
@@ -189,29 +192,35 @@ class _TiledSoftmax(torch.autograd.Function):
         return user_grad, item_grad, None, None, None, None
 
 
-def _block(users, items, targets, block, tile_size, weight_sum):
-    """Give a block's summed loss, and its gradient by the logits (rows, c)."""
-    slopes = users.new_empty(block.stop - block.start, len(items))
+def _block(users, items, n_items, targets, block, tile_size, weight_sum):
+    """Give a block's summed loss, and its gradient by the logits (rows, c).
+
+    What ``items`` has beyond ``n_items`` rows is padding.
+    """
+    slopes = users.new_zeros(block.stop - block.start, len(items))
     total = torch.zeros_like(weight_sum)
     step = max(1, tile_size // max(1, len(items)))
     for start in range(block.start, block.stop, step):
         tile = slice(start, min(start + step, block.stop))
-        value, slope = _tile(users[tile], items, targets, tile, weight_sum.dtype)
+        logits = torch.mm(users[tile], items.T)[:, :n_items].to(weight_sum.dtype)
+        value, slope = _tile(logits, targets, tile)
         total += value
         place = slice(tile.start - block.start, tile.stop - block.start)
         torch.div(slope, weight_sum, out=slope)
-        slopes[place] = slope
+        slopes[place, :n_items] = slope
     return total, slopes
 
 
-def _tile(users, items, targets, tile, dtype):
-    """Give the tile's summed loss, and its gradient by the logits (rows, c)."""
-    logits = torch.mm(users, items.T).to(dtype)
+def _tile(logits, targets, tile):
+    """Give the tile's summed loss, and its gradient by the logits (rows, c).
+
+    The logits are overwritten.
+    """
     bounds = targets.offsets[tile.start : tile.stop + 1]
     picked = slice(int(bounds[0]), int(bounds[-1]))
     columns, weights = targets.columns[picked], targets.weights[picked].to(logits.dtype)
     rows = torch.repeat_interleave(
-        torch.arange(len(users), device=users.device), bounds.diff()
+        torch.arange(len(logits), device=logits.device), bounds.diff()
     )
     positive = logits[rows, columns]
     if targets.positive_log_q is not None:
@@ -230,7 +239,7 @@ def _tile(users, items, targets, tile, dtype):
     excess = negatives[rows] - positive
     value = (weights * torch.nn.functional.softplus(excess)).sum()
     pull = weights * excess.sigmoid()
-    per_row = pull.new_zeros(len(users)).index_add_(0, rows, pull)
+    per_row = pull.new_zeros(len(logits)).index_add_(0, rows, pull)
     slope = share.mul_((per_row / torch.where(mass > 0, mass, 1.0))[:, None])
     # Those entries are zero by now; a positive may be given more than once.
     slope.index_put_((rows, columns), -pull, accumulate=True)

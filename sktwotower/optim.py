@@ -109,21 +109,23 @@ class RowwiseAdam(torch.optim.Optimizer):
             state["second"] = table.new_zeros(len(table))
         steps, second = state["steps"], state["second"]
         if rows is not None:
-            steps, second = steps[rows], second[rows]
+            steps, second = (x.index_select(0, rows) for x in (steps, second))
         square = torch.linalg.vector_norm(grad, dim=1).square_().div_(grad.shape[1])
         touched = square > 0
         steps = steps + touched
-        beta, decay = group["row_beta"], group["lr"] * group["weight_decay"]
+        beta = group["row_beta"]
         second = torch.where(touched, second.lerp(square, 1 - beta), second)
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
         factor = torch.where(touched, -TABLE_STEP * group["lr"] / root, 0.0)[:, None]
-        kept = torch.where(touched, 1 - decay, 1.0)[:, None]
+        shrink = touched[:, None] * (group["lr"] * group["weight_decay"])
         if rows is None:
             state["steps"], state["second"] = steps, second
-            table.mul_(kept).addcmul_(grad, factor)
+            table.mul_(1 - shrink).addcmul_(grad, factor)
         else:
-            state["steps"][rows], state["second"][rows] = steps, second
-            table[rows] = (table[rows] * kept).addcmul_(grad, factor)
+            state["steps"].index_copy_(0, rows, steps)
+            state["second"].index_copy_(0, rows, second)
+            move = table.index_select(0, rows).mul_(-shrink).addcmul_(grad, factor)
+            table.index_add_(0, rows, move)
 
     def _step_dense(self, parameter, group):
         grad, state = parameter.grad, self.state[parameter]
