@@ -35,8 +35,8 @@ class Targets:
         Further (row, column) pairs that are no negatives: known positives of the user.
         Rows ascend.
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
-        (row, column, weight): shown and not chosen; ``weight`` times more in the
-        denominator of that user alone, unless it is a positive or hidden. Rows ascend.
+        (row, column, weight): shown and not chosen. They make a second denominator of
+        that user alone, unless they are positives or hidden. Rows ascend.
     total_weight : float or None, default=None
         What the sum of the losses is divided by. None: the sum of ``weights``.
     """
@@ -84,6 +84,10 @@ class SampledSoftmaxLoss(nn.Module):
         Divides the scores, > 0. Lower: sharper, more weight on the hardest negatives.
     tile_size : int, default=1048576
         Number of scores held in memory at once.
+    impression_weight : float, default=1.0
+        Weight of the term that impressions bring, >= 0.
+    impression_temperature : float, default=1.0
+        Divides the scores in that term, > 0. A cold one learns pairs by heart.
 
     Notes
     -----
@@ -98,8 +102,21 @@ class SampledSoftmaxLoss(nn.Module):
     (first the temperature, then the correction), where W is ``total_weight``, P_u are
     the user's positives with rewards w and N_u the candidates that are no positives of
     the user: neither a target nor another positive, and nothing given to the tower as
-    history, ever counts as a negative (accidental hits). An impression j with weight m
-    adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
+    history, ever counts as a negative (accidental hits).
+
+    The impressions I_u of a user, with weights m, are the negatives of a second
+    denominator, which the user shares with nobody. It adds
+
+    .. math::
+        \frac{\lambda}{W} \sum_u \sum_{i \in P_u} w_{ui} \log \left( 1 +
+        \sum_{j \in I_u} m_{uj} e^{(\langle u, v_j \rangle - \langle u, v_i \rangle)
+        / T_I} \right)
+
+    with :math:`\lambda` the ``impression_weight`` and :math:`T_I` the
+    ``impression_temperature``. In one sum with the candidates the few impressions would
+    be drowned by thousands of them. The gradient of this term goes to the item vectors
+    alone, u is held fixed: past positives are input of the user tower and impressions
+    are not, so that it would learn to tell them apart by its input.
 
     The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
     not at all: it is in the sum with certainty, and with Q the inclusion probability
@@ -128,15 +145,29 @@ class SampledSoftmaxLoss(nn.Module):
     0.3133
     """
 
-    def __init__(self, temperature=0.15, tile_size=TILE_SIZE):
+    def __init__(
+        self,
+        temperature=0.15,
+        tile_size=TILE_SIZE,
+        impression_weight=1.0,
+        impression_temperature=1.0,
+    ):
         super().__init__()
         self.temperature = temperature
         self.tile_size = tile_size
+        self.impression_weight = impression_weight
+        self.impression_temperature = impression_temperature
 
     def forward(self, users, items, targets):
         """Give the loss of (b, d) users, (c, d) items and their ``Targets``."""
         return _TiledSoftmax.apply(
-            users, items, targets, 1 / self.temperature, self.tile_size
+            users,
+            items,
+            targets,
+            1 / self.temperature,
+            self.tile_size,
+            self.impression_weight,
+            self.temperature / self.impression_temperature,
         )
 
 
@@ -144,7 +175,7 @@ class _TiledSoftmax(torch.autograd.Function):
     """Loss and gradient in one sweep over tiles of users."""
 
     @staticmethod
-    def forward(ctx, users, items, targets, scale, tile_size):
+    def forward(ctx, users, items, targets, scale, tile_size, shown_weight, warmth):
         total = users.new_zeros(())
         user_grad, item_grad = torch.zeros_like(users), torch.zeros_like(items)
         weight_sum = targets.weights.sum().to(users.dtype)
@@ -154,12 +185,19 @@ class _TiledSoftmax(torch.autograd.Function):
         step = max(1, tile_size // max(1, len(items)))
         for start in range(0, len(users), step):
             tile = slice(start, min(start + step, len(users)))
-            value, slope = _tile(users[tile], items, targets, tile, scale)
+            value, slope, shown = _tile(
+                users[tile], items, targets, tile, scale, warmth
+            )
             total += value
+            if shown is not None:
+                total += shown_weight * shown[0]
             if not any(ctx.needs_input_grad):
                 continue
             slope *= scale / weight_sum
             torch.mm(slope, items, out=user_grad[tile])
+            if shown is not None:  # from here on, so that it moves items alone
+                push = shown[2] * (shown_weight * scale / weight_sum)
+                slope.index_put_(shown[1], push, accumulate=True)
             item_grad.addmm_(slope.T, users[tile])
         ctx.save_for_backward(user_grad, item_grad)
         return total / weight_sum
@@ -167,11 +205,14 @@ class _TiledSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         user_grad, item_grad = ctx.saved_tensors
-        return user_grad * grad, item_grad * grad, None, None, None
+        return user_grad * grad, item_grad * grad, None, None, None, None, None
 
 
-def _tile(users, items, targets, tile, scale):
-    """Give the tile's summed loss, and its gradient by the logits (rows, c)."""
+def _tile(users, items, targets, tile, scale, warmth):
+    """Give the tile's summed loss, and its gradient by the logits (rows, c).
+
+    The third value is what `_against_shown` gives; None without impressions.
+    """
     logits = torch.mm(users, items.T).mul_(scale)
     bounds = targets.offsets[tile.start : tile.stop + 1]
     picked = slice(int(bounds[0]), int(bounds[-1]))
@@ -180,13 +221,18 @@ def _tile(users, items, targets, tile, scale):
         torch.arange(len(users), device=users.device), bounds.diff()
     )
     positive = logits[rows, columns]
-    if targets.positive_log_q is not None:
-        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
-    _correct(logits, targets, tile)
     logits[rows, columns] = -torch.inf
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
         logits[hidden[0], hidden[1]] = -torch.inf
+    shown = _within(targets.impressions, tile)
+    if shown is not None:
+        chosen = rows, columns, positive, weights
+        shown = _against_shown(logits, chosen, shown, warmth)
+    if targets.positive_log_q is not None:
+        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
+    if targets.log_q is not None:
+        logits.sub_(targets.log_q.to(logits.dtype))
     # A row without any negative has a log-sum of -inf; its loss and slope are zero.
     lowest = torch.finfo(logits.dtype).min
     top = logits.amax(1).clamp_min(lowest)
@@ -200,20 +246,33 @@ def _tile(users, items, targets, tile, scale):
     slope = share.mul_((per_row / torch.where(mass > 0, mass, 1.0))[:, None])
     # Those entries are zero by now; a positive may be given more than once.
     slope.index_put_((rows, columns), -pull, accumulate=True)
-    return value, slope
+    return value, slope, shown
 
 
-def _correct(logits, targets, tile):
-    """Subtract log Q in place and let impressions join their own user's row."""
-    impressions = _within(targets.impressions, tile)
-    if impressions is not None:
-        shown_at, weights = impressions[:2], impressions[2]
-        shown = logits[shown_at]
-    if targets.log_q is not None:
-        logits.sub_(targets.log_q.to(logits.dtype))
-    if impressions is not None:
-        share = weights.to(shown.dtype).log()
-        logits[shown_at] = torch.logaddexp(logits[shown_at], shown + share)
+def _against_shown(logits, chosen, shown, warmth):
+    """Contrast a tile's positives with their own user's impressions.
+
+    ``logits`` (rows, c), not corrected, are -inf where a pair is no negative;
+    ``chosen`` are the positives' rows, columns, logits and weights, ``shown`` the
+    impressions' rows, columns and weights; ``warmth`` multiplies the logits. Gives the
+    summed loss, and the places and values of its gradient by the logits.
+    """
+    rows, columns, positive, weights = chosen
+    shown_rows, shown_columns, counts = shown
+    scores = logits[shown_rows, shown_columns] * warmth
+    lowest = torch.finfo(scores.dtype).min
+    top = scores.new_full((len(logits),), lowest)
+    top.scatter_reduce_(0, shown_rows, scores, "amax")
+    share = counts.to(scores.dtype) * (scores - top[shown_rows]).exp()
+    mass = torch.zeros_like(top).index_add_(0, shown_rows, share)
+    negatives = (top + mass.log()).clamp_min(lowest)
+    excess = negatives[rows] - positive * warmth
+    value = (weights * torch.nn.functional.softplus(excess)).sum()
+    pull = weights * excess.sigmoid()
+    per_row = torch.zeros_like(top).index_add_(0, rows, pull)
+    push = share * (per_row / torch.where(mass > 0, mass, 1.0))[shown_rows]
+    places = torch.cat([rows, shown_rows]), torch.cat([columns, shown_columns])
+    return value, places, torch.cat([-pull, push]) * warmth
 
 
 def _within(pairs, tile):
