@@ -4,6 +4,8 @@ Leaves: one number with its exact gradient, without ever holding all (b, c) scor
 Next: net.py, which calls it batch by batch.
 """
 
+import copy
+
 import torch
 from torch import nn
 
@@ -40,8 +42,8 @@ class Targets:
         Further (row, column) pairs that are no negatives: known positives of the user.
         Rows ascend.
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
-        (row, column, weight): shown and not chosen; ``weight`` times more in the
-        denominator of that user alone, unless it is a positive or hidden. Rows ascend.
+        (row, column, weight): shown and not chosen. They make a second denominator of
+        that user alone, unless they are positives or hidden. Rows ascend.
     total_weight : float or None, default=None
         What the sum of the losses is divided by. None: the sum of ``weights``.
     """
@@ -89,6 +91,10 @@ class SampledSoftmaxLoss(nn.Module):
         Divides the scores, > 0. Lower: sharper, more weight on the hardest negatives.
     tile_size : int, default=1048576
         Number of scores held in memory at once.
+    impression_weight : float, default=1.0
+        Weight of the term that impressions bring, >= 0.
+    impression_temperature : float, default=1.0
+        Divides the scores in that term, > 0. A cold one learns pairs by heart.
     matmul_dtype : torch.dtype or None, default=None
         Type of the factors of the matrix products; all else is computed in that of the
         vectors. None: bfloat16 for float32 vectors on a CPU that multiplies it in
@@ -107,8 +113,21 @@ class SampledSoftmaxLoss(nn.Module):
     (first the temperature, then the correction), where W is ``total_weight``, P_u are
     the user's positives with rewards w and N_u the candidates that are no positives of
     the user: neither a target nor another positive, and nothing given to the tower as
-    history, ever counts as a negative (accidental hits). An impression j with weight m
-    adds :math:`m\,e^{\langle u, v_j \rangle / T}` to the sum.
+    history, ever counts as a negative (accidental hits).
+
+    The impressions I_u of a user, with weights m, are the negatives of a second
+    denominator, which the user shares with nobody. It adds
+
+    .. math::
+        \frac{\lambda}{W} \sum_u \sum_{i \in P_u} w_{ui} \log \left( 1 +
+        \sum_{j \in I_u} m_{uj} e^{(\langle u, v_j \rangle - \langle u, v_i \rangle)
+        / T_I} \right)
+
+    with :math:`\lambda` the ``impression_weight`` and :math:`T_I` the
+    ``impression_temperature``. In one sum with the candidates the few impressions would
+    be drowned by thousands of them. The gradient of this term goes to the item vectors
+    alone, u is held fixed: past positives are input of the user tower and impressions
+    are not, so that it would learn to tell them apart by its input.
 
     The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
     not at all: it is in the sum with certainty, and with Q the inclusion probability
@@ -117,7 +136,8 @@ class SampledSoftmaxLoss(nn.Module):
     probability (Khrylchenko et al.) has the same gradient.
 
     The gradient is computed together with the value, tile by tile of users, in three
-    matrix products: memory is O(tile + (b + c) d).
+    matrix products; besides the tile, up to 2 ** 25 entries of the gradient by the
+    scores are held, so that memory is O((b + c) d) and no more than that.
 
     References
     ----------
@@ -137,99 +157,120 @@ class SampledSoftmaxLoss(nn.Module):
     0.3133
     """
 
-    def __init__(self, temperature=0.15, tile_size=TILE_SIZE, matmul_dtype=None):
+    def __init__(
+        self,
+        temperature=0.15,
+        tile_size=TILE_SIZE,
+        impression_weight=1.0,
+        impression_temperature=1.0,
+        matmul_dtype=None,
+    ):
         super().__init__()
         self.temperature = temperature
         self.tile_size = tile_size
+        self.impression_weight = impression_weight
+        self.impression_temperature = impression_temperature
         self.matmul_dtype = matmul_dtype
 
     def forward(self, users, items, targets):
         """Give the loss of (b, d) users, (c, d) items and their ``Targets``."""
-        return _TiledSoftmax.apply(
-            users,
-            items,
-            targets,
-            1 / self.temperature,
-            self.tile_size,
-            self.matmul_dtype,
-        )
+        return _TiledSoftmax.apply(users, items, targets, self)
 
 
 class _TiledSoftmax(torch.autograd.Function):
     """Loss and gradient in one sweep over tiles of users."""
 
     @staticmethod
-    def forward(ctx, users, items, targets, scale, tile_size, dtype):
+    def forward(ctx, users, items, targets, loss):
         total = users.new_zeros(())
         user_grad, item_grad = torch.empty_like(users), None
-        dtype = product_dtype(users, dtype)
+        dtype = product_dtype(users, loss.matmul_dtype)
         # The scale goes where there are fewest numbers.
-        n_items = len(items)
+        n_items, scale = len(items), 1 / loss.temperature
         users, items = (users * scale).to(dtype), padded(items, dtype)
-        weight_sum = targets.weights.sum().to(total.dtype)
-        if targets.total_weight is not None:
-            weight_sum = weight_sum.new_tensor(targets.total_weight)
-        weight_sum = torch.where(weight_sum > 0, weight_sum, 1.0)
+        targets = _divided(targets, total.dtype)
         block = max(1, BLOCK_SIZE // max(1, len(items)))
         for start in range(0, len(users), block):
             rows = slice(start, min(start + block, len(users)))
-            value, slopes = _block(
-                users, items, n_items, targets, rows, tile_size, weight_sum
-            )
+            value, slopes, shown = _block(users, items, n_items, targets, rows, loss)
             total += value
-            if any(ctx.needs_input_grad):
-                user_grad[rows] = torch.mm(slopes, items).to(total.dtype).mul_(scale)
-                part = torch.mm(slopes.T, users[rows])[:n_items].to(total.dtype)
-                item_grad = part if item_grad is None else item_grad.add_(part)
+            if not any(ctx.needs_input_grad):
+                continue
+            user_grad[rows] = torch.mm(slopes, items).to(total.dtype).mul_(scale)
+            for places, push in shown:  # from here on, so that it moves items alone
+                slopes.index_put_(places, push.to(dtype), accumulate=True)
+            part = torch.mm(slopes.T, users[rows])[:n_items].to(total.dtype)
+            item_grad = part if item_grad is None else item_grad.add_(part)
         ctx.save_for_backward(user_grad, item_grad)
-        return total / weight_sum
+        return total
 
     @staticmethod
     def backward(ctx, grad):
         user_grad, item_grad = ctx.saved_tensors
         if grad != 1:
             user_grad, item_grad = user_grad * grad, item_grad * grad
-        return user_grad, item_grad, None, None, None, None
+        return user_grad, item_grad, None, None
 
 
-def _block(users, items, n_items, targets, block, tile_size, weight_sum):
+def _divided(targets, dtype):
+    """Give targets whose weights are divided by what the loss is divided by."""
+    total = targets.weights.sum().to(dtype)
+    if targets.total_weight is not None:
+        total = total.new_tensor(targets.total_weight)
+    divided = copy.copy(targets)
+    divided.weights = targets.weights.to(dtype) / torch.where(total > 0, total, 1.0)
+    return divided
+
+
+def _block(users, items, n_items, targets, block, loss):
     """Give a block's summed loss, and its gradient by the logits (rows, c).
 
-    What ``items`` has beyond ``n_items`` rows is padding.
+    What ``items`` has beyond ``n_items`` rows is padding. The third value lists places
+    and values of the part of the gradient that impressions bring.
     """
     slopes = users.new_zeros(block.stop - block.start, len(items))
-    total = torch.zeros_like(weight_sum)
-    step = max(1, tile_size // max(1, len(items)))
+    total, parts = targets.weights.new_zeros(()), []
+    step = max(1, loss.tile_size // max(1, len(items)))
     for start in range(block.start, block.stop, step):
         tile = slice(start, min(start + step, block.stop))
-        logits = torch.mm(users[tile], items.T)[:, :n_items].to(weight_sum.dtype)
-        value, slope = _tile(logits, targets, tile)
+        logits = torch.mm(users[tile], items.T)[:, :n_items].to(total.dtype)
+        value, slope, shown = _tile(logits, targets, tile, loss)
         total += value
-        place = slice(tile.start - block.start, tile.stop - block.start)
-        torch.div(slope, weight_sum, out=slope)
-        slopes[place, :n_items] = slope
-    return total, slopes
+        first = tile.start - block.start
+        slopes[first : first + len(slope), :n_items] = slope
+        if shown is not None:
+            (rows, columns), push = shown[1:]
+            total += loss.impression_weight * shown[0]
+            parts.append(((rows + first, columns), push * loss.impression_weight))
+    return total, slopes, parts
 
 
-def _tile(logits, targets, tile):
+def _tile(logits, targets, tile, loss):
     """Give the tile's summed loss, and its gradient by the logits (rows, c).
 
-    The logits are overwritten.
+    The logits are overwritten. The third value is what `_against_shown` gives; None
+    without impressions.
     """
     bounds = targets.offsets[tile.start : tile.stop + 1]
     picked = slice(int(bounds[0]), int(bounds[-1]))
-    columns, weights = targets.columns[picked], targets.weights[picked].to(logits.dtype)
+    columns, weights = targets.columns[picked], targets.weights[picked]
     rows = torch.repeat_interleave(
         torch.arange(len(logits), device=logits.device), bounds.diff()
     )
     positive = logits[rows, columns]
-    if targets.positive_log_q is not None:
-        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
-    _correct(logits, targets, tile)
     logits[rows, columns] = -torch.inf
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
         logits[hidden[0], hidden[1]] = -torch.inf
+    shown = _within(targets.impressions, tile)
+    if shown is not None:
+        chosen = rows, columns, positive, weights
+        warmth = loss.temperature / loss.impression_temperature
+        shown = _against_shown(logits, chosen, shown, warmth)
+    if targets.positive_log_q is not None:
+        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
+    if targets.log_q is not None:
+        logits.sub_(targets.log_q.to(logits.dtype))
     # A row without any negative has a log-sum of -inf; its loss and slope are zero.
     lowest = torch.finfo(logits.dtype).min
     top = logits.amax(1).clamp_min(lowest)
@@ -243,20 +284,33 @@ def _tile(logits, targets, tile):
     slope = share.mul_((per_row / torch.where(mass > 0, mass, 1.0))[:, None])
     # Those entries are zero by now; a positive may be given more than once.
     slope.index_put_((rows, columns), -pull, accumulate=True)
-    return value, slope
+    return value, slope, shown
 
 
-def _correct(logits, targets, tile):
-    """Subtract log Q in place and let impressions join their own user's row."""
-    impressions = _within(targets.impressions, tile)
-    if impressions is not None:
-        shown_at, weights = impressions[:2], impressions[2]
-        shown = logits[shown_at]
-    if targets.log_q is not None:
-        logits.sub_(targets.log_q.to(logits.dtype))
-    if impressions is not None:
-        share = weights.to(shown.dtype).log()
-        logits[shown_at] = torch.logaddexp(logits[shown_at], shown + share)
+def _against_shown(logits, chosen, shown, warmth):
+    """Contrast a tile's positives with their own user's impressions.
+
+    ``logits`` (rows, c), not corrected, are -inf where a pair is no negative;
+    ``chosen`` are the positives' rows, columns, logits and weights, ``shown`` the
+    impressions' rows, columns and weights; ``warmth`` multiplies the logits. Gives the
+    summed loss, and the places and values of its gradient by the logits.
+    """
+    rows, columns, positive, weights = chosen
+    shown_rows, shown_columns, counts = shown
+    scores = logits[shown_rows, shown_columns] * warmth
+    lowest = torch.finfo(scores.dtype).min
+    top = scores.new_full((len(logits),), lowest)
+    top.scatter_reduce_(0, shown_rows, scores, "amax")
+    share = counts.to(scores.dtype) * (scores - top[shown_rows]).exp()
+    mass = torch.zeros_like(top).index_add_(0, shown_rows, share)
+    negatives = (top + mass.log()).clamp_min(lowest)
+    excess = negatives[rows] - positive * warmth
+    value = (weights * torch.nn.functional.softplus(excess)).sum()
+    pull = weights * excess.sigmoid()
+    per_row = torch.zeros_like(top).index_add_(0, rows, pull)
+    push = share * (per_row / torch.where(mass > 0, mass, 1.0))[shown_rows]
+    places = torch.cat([rows, shown_rows]), torch.cat([columns, shown_columns])
+    return value, places, torch.cat([-pull, push]) * warmth
 
 
 def _within(pairs, tile):

@@ -30,6 +30,10 @@ __all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
 
 _GENERATOR_LOCK = threading.RLock()
 
+# Impressions that wait for a plateau join after this share of training at the latest:
+# the learning rate falls all the while, and with it recall may rise to the end.
+LATEST_START = 0.5
+
 
 class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
@@ -100,6 +104,44 @@ class _ValidationRecall(Callback):
         net.history.record("valid_recall", recall)
         # What Checkpoint(monitor="valid_recall_best") asks for.
         net.history.record("valid_recall_best", recall > max(before, default=-1))
+
+
+class _ImpressionStart(Callback):
+    """Let impressions join, after ``latest`` epochs or a plateau before that.
+
+    With ``patience``, a plateau is that many epochs without a better validation recall.
+    """
+
+    def __init__(self, training, latest, patience=None):
+        self.impressions, training.impressions = training.impressions, None
+        self.latest = latest
+        self.patience = patience
+
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        if dataset_train.impressions is None:
+            done = net.history[:-1]
+            if len(done) >= self.latest or self._plateau(done):
+                dataset_train.impressions = self.impressions
+
+    def _plateau(self, done):
+        if self.patience is None or not done:
+            return False
+        recalls = [row["valid_recall"] for row in done]
+        return len(recalls) - 1 - int(np.argmax(recalls)) >= self.patience
+
+
+class _StopOnRecall(EarlyStopping):
+    """Early stopping that looks away until impressions have joined, if any will.
+
+    They change what recall can be reached: an epoch before them would count as the best
+    and be restored.
+    """
+
+    waits = False
+
+    def on_epoch_end(self, net, dataset_train=None, **kwargs):
+        if not self.waits or dataset_train.impressions is not None:
+            super().on_epoch_end(net, **kwargs)
 
 
 def build_module(estimator, n_user_features, n_item_features):
@@ -221,7 +263,7 @@ def train(
     net = TwoTowerNet(
         **_net_params(estimator, module, sampling, temperature, validation, seed)
     )
-    own = _own_callbacks(estimator, evaluate, net, len(training))
+    own = _own_callbacks(estimator, evaluate, net, training)
     # Ours first, so that the user's find what ours record.
     net.set_params(callbacks=own + list(estimator.callbacks or []))
     net.fit(training, y=None)
@@ -247,6 +289,7 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         "module": module,
         "criterion": SampledSoftmaxLoss,
         "criterion__temperature": temperature,
+        "criterion__impression_weight": estimator.impression_weight,
         "optimizer": optimizer,
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
@@ -257,10 +300,6 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         "iterator_train__n_candidates": estimator.n_candidates,
         "iterator_train__correction": estimator.sampling_correction,
         "iterator_train__history_dropout": estimator.dropout,
-        "iterator_train__impression_weight": estimator.impression_weight,
-        "iterator_train__impression_start": round(
-            estimator.impression_start * estimator.max_epochs
-        ),
         "iterator_train__seed": seed,
         "iterator_train__device": estimator.device,
         "iterator_valid": UserBatches,
@@ -319,17 +358,20 @@ def monitors_validation(callbacks):
     return any(str(getattr(c, "monitor", "")).startswith("valid") for c in instances)
 
 
-def _own_callbacks(estimator, evaluate, net, n_users):
+def _own_callbacks(estimator, evaluate, net, training):
     """Give the callbacks, with names, that the estimator's parameters ask for."""
     own = [("loss_check", _LossCheck())]
     if evaluate is not None:
         own.append(("valid_recall", _ValidationRecall(evaluate)))
+    waits = training.impressions is not None
+    if waits:
+        own.append(("impressions", _impression_start(estimator, net, training)))
     given = list(estimator.callbacks or [])
     instances = [c[1] if isinstance(c, tuple) else c for c in given]
     if not any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances):
-        own.append(("one_cycle", _one_cycle(net, n_users)))
+        own.append(("one_cycle", _one_cycle(net, len(training))))
     if estimator.early_stopping:
-        own.append(("stop_on_recall", _early_stopping(estimator)))
+        own.append(("stop_on_recall", _early_stopping(estimator, waits)))
     if estimator.verbose == 1:
         own.append(("training_bar", _ProgressBar()))
     return own
@@ -351,8 +393,19 @@ def _one_cycle(net, n_users):
     )
 
 
-def _early_stopping(estimator):
-    return EarlyStopping(
+def _impression_start(estimator, net, training):
+    plateau = estimator.impression_start == "plateau"
+    share = LATEST_START if plateau else estimator.impression_start
+    return _ImpressionStart(
+        training,
+        # The last epoch at the latest, or impressions were given in vain.
+        min(round(share * net.max_epochs), net.max_epochs - 1),
+        estimator.n_iter_no_change if plateau else None,
+    )
+
+
+def _early_stopping(estimator, waits):
+    stop = _StopOnRecall(
         monitor="valid_recall",
         lower_is_better=False,
         patience=estimator.n_iter_no_change,
@@ -360,6 +413,8 @@ def _early_stopping(estimator):
         threshold=0,
         sink=print if estimator.verbose > 1 else noop,
     )
+    stop.waits = waits
+    return stop
 
 
 def _trim(net, own):

@@ -80,12 +80,17 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none, which
         recommends away from popular items.
-    impression_weight : float, default=1.0
-        Weight, >= 0, of an item shown and not chosen (``y == 0``) in its user's
-        denominator, beside its weight as a candidate.
-    impression_start : float, default=0.5
-        Share of training, in [0, 1], before impressions join: they help only once
-        candidate sampling has brought recall up.
+    impression_weight : float, default=5.0
+        Weight, >= 0, of the loss term that contrasts a user's positives with what that
+        user was shown and did not choose (``y == 0``). Higher: a better order of what
+        is shown, and a lower recall over the whole catalogue. 0: rows with ``y == 0``
+        are in the catalogue and nothing more.
+    impression_start : float or "plateau", default=0.5
+        Share of training, in [0, 1], before impressions join: first candidate sampling,
+        which brings recall up, then impressions, for the order of what is shown. 1:
+        never. "plateau": hold ``validation_fraction`` of the positive pairs out, and
+        start when the recall on them has not risen for ``n_iter_no_change`` epochs; at
+        the latest after half of ``max_epochs``.
     max_epochs : int, default=30
         Number of passes over the users, >= 1.
     batch_size : int, default=256
@@ -103,13 +108,15 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     early_stopping : bool, default=False
         Hold out a part of the events, stop when the recall on it (whole catalogue,
         ``n_neighbors``) rises no more, and keep the weights of the best epoch. The part
-        held out is not trained on, but belongs to the users' history afterwards.
+        held out is not trained on, but belongs to the users' history afterwards. Epochs
+        before impressions join, if any will, count for neither.
     validation_fraction : float, default=0.1
         Share of the positive pairs held out at random, in (0, 1). Used with
-        ``early_stopping``, or if one of ``callbacks`` monitors ``valid_loss`` or
-        ``valid_recall``.
+        ``early_stopping``, with impressions from "plateau" on, or if one of
+        ``callbacks`` monitors ``valid_loss`` or ``valid_recall``.
     n_iter_no_change : int, default=5
-        Number of epochs without a better recall before stopping, >= 1.
+        Number of epochs without a better recall before stopping, or before "plateau"
+        lets impressions join, >= 1.
     neighbors : {"auto", "exact"} or estimator, default="auto"
         What finds the nearest items: exact search ("auto", "exact"), or an estimator
         with ``fit(vectors)`` and ``kneighbors(vectors, n_neighbors=...,
@@ -186,9 +193,21 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
 
     with temperature T, Q(j) the probability with which item j is among the candidates
     (1 for "full", and for the positive unless ``sampling_correction="all"``) and N_u
-    the candidates that the user has not chosen. Retrieval uses s. An unknown user
-    without features and history gets the tower's answer to an empty row. Memory is
-    O(nonzeros + (n_users + n_items) d) beside one block of scores.
+    the candidates that the user has not chosen. Impressions I_u, shown m times and not
+    chosen, are in a denominator of their own user with the positive alone, once they
+    have joined: to each pair's loss they add
+
+    .. math::
+        \lambda \log \left( 1 + \sum_{j \in I_u} m_{uj} e^{s(u, j) - s(u, i)} \right)
+
+    with the ``impression_weight`` :math:`\lambda`. It moves item vectors alone; u is
+    held fixed (why: `sktwotower.losses.SampledSoftmaxLoss`). Whole-catalogue recall
+    asks what will be shown *and* chosen, the order of shown items what is chosen of
+    it: one score serves both, so that a gain in one can cost the other.
+
+    Retrieval uses s. An unknown user without features and history gets the tower's
+    answer to an empty row. Memory is O(nonzeros + (n_users + n_items) d) beside one
+    block of scores.
 
     References
     ----------
@@ -239,7 +258,10 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         "n_candidates": [Interval(Integral, 1, None, closed="left")],
         "sampling_correction": [StrOptions({"negatives", "all"}), None],
         "impression_weight": [Interval(Real, 0, None, closed="left")],
-        "impression_start": [Interval(Real, 0, 1, closed="both")],
+        "impression_start": [
+            Interval(Real, 0, 1, closed="both"),
+            StrOptions({"plateau"}),
+        ],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -287,7 +309,7 @@ class TwoTowerRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         candidate_sampling="auto",
         n_candidates=2048,
         sampling_correction="negatives",
-        impression_weight=1.0,
+        impression_weight=5.0,
         impression_start=0.5,
         max_epochs=30,
         batch_size=256,

@@ -29,7 +29,8 @@ class TrainingSet(Dataset):
     history : CSR matrix of shape (n_users, n_items) or None, default=None
         Past items that the user tower may see. None: it sees none.
     impressions : CSR matrix of shape (n_users, n_items) or None, default=None
-        Weight of each pair that was shown and not chosen.
+        Weight of each pair that was shown and not chosen. None: there are none, or not
+        yet; batches take what is here when they are made.
     known : CSR matrix of shape (n_users, n_items) or None, default=None
         Further positives of the users, never to serve as their negatives.
     """
@@ -106,10 +107,6 @@ class UserBatches:
         the negatives, those of the positives too (Yi et al. 2019), or none.
     history_dropout : float, default=0.0
         Mean share of past items hidden from the user tower in training, in [0, 1).
-    impression_weight : float, default=0.0
-        Weight of an impression in its user's denominator, >= 0.
-    impression_start : int, default=0
-        Number of epochs before impressions join.
     shuffle : bool, default=False
         Visit the users in a new random order in every epoch.
     seed : int, default=0
@@ -126,8 +123,6 @@ class UserBatches:
         n_candidates=2048,
         correction="negatives",
         history_dropout=0.0,
-        impression_weight=0.0,
-        impression_start=0,
         shuffle=False,
         seed=0,
         device="cpu",
@@ -138,12 +133,9 @@ class UserBatches:
         self.n_candidates = n_candidates
         self.correction = correction
         self.history_dropout = history_dropout
-        self.impression_weight = impression_weight
-        self.impression_start = impression_start
         self.shuffle = shuffle
         self.seed = seed
         self.rng = np.random.default_rng(seed)
-        self.epoch = 0
         chosen = dataset.positives
         self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
         self.log_probs = {}
@@ -164,13 +156,12 @@ class UserBatches:
             self.rng = np.random.default_rng(self.seed)
         for start in range(0, len(users), self.batch_size):
             yield self._batch(users[start : start + self.batch_size])
-        self.epoch += 1
 
     def _batch(self, users):
         """Give the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
         positives = data.positives[users]
-        impressions = self._impressions(users)
+        impressions = None if data.impressions is None else data.impressions[users]
         candidates, log_q = self._candidates(positives, impressions, len(users))
         history_items = history = None
         if data.history is not None:
@@ -190,15 +181,6 @@ class UserBatches:
             history,
         )
         return batch, self._targets(users, positives, impressions, candidates, log_q)
-
-    def _impressions(self, users):
-        if self.dataset.impressions is None or self.impression_weight == 0:
-            return None
-        return (
-            self.dataset.impressions[users]
-            if self.epoch >= self.impression_start
-            else None
-        )
 
     def _candidates(self, positives, impressions, n_users):
         """Give the candidate items, None for all of them, and their log Q."""
@@ -253,8 +235,7 @@ class UserBatches:
             own = self._log_prob(len(users))[candidates[columns]]
             positive_log_q = torch.as_tensor(own, dtype=torch.float32)
         if impressions is not None:
-            shown = pairs(impressions)
-            shown[2] *= self.impression_weight
+            shown = _tensors(pairs(impressions))
         return Targets(
             torch.as_tensor(positives.indptr, dtype=torch.int64),
             torch.from_numpy(columns),
@@ -262,7 +243,7 @@ class UserBatches:
             None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
             positive_log_q,
             None if known is None else _tensors(pairs(known[users])[:2]),
-            None if shown is None else _tensors(shown),
+            shown,
             self.weight_per_user * len(users),
         )
 

@@ -174,7 +174,11 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
     fitted, validation, evaluate = positives, None, None
     pooled = estimator.history is not None
-    if estimator.early_stopping or net.monitors_validation(estimator.callbacks):
+    used = impressions.nnz and estimator.impression_weight > 0
+    used = used and estimator.impression_start != 1
+    plateau = used and estimator.impression_start == "plateau"
+    validated = estimator.early_stopping or plateau
+    if validated or net.monitors_validation(estimator.callbacks):
         fitted, held = hold_out(positives, estimator.validation_fraction, rng)
         past = fitted if pooled else None
         validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
@@ -183,7 +187,7 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
         **rows,
         positives=fitted,
         history=fitted if pooled else None,
-        impressions=impressions if impressions.nnz else None,
+        impressions=impressions if used else None,
     )
     return training, validation, evaluate
 

@@ -98,12 +98,22 @@ def test_positive_out_of_the_denominator_has_the_same_gradient():
 
 
 def test_three_by_three_by_hand_with_impression_and_hidden():
-    # User 0 was shown item 1: it weighs 2 + 0.5 * 2. User 2 knows item 0: 2 + 5 = 7.
+    # User 2 knows item 0: 2 + 5 = 7. User 0 was shown item 1, half a time: beside the
+    # positive's 1 that makes 1 + 0.5 * 2, and the term counts three times.
     shown = (torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5]))
     hidden = (torch.tensor([2]), torch.tensor([0]))
     targets = make_targets(POSITIVES, REWARDS, impressions=shown, hidden=hidden)
-    expected = (log(7 / 1) + log(5 / 4) + 2 * log(2 / 1) + log(7 / 5)) / 5
-    assert loss_of(np.log(EXP_SCORES), targets) == pytest.approx(expected)
+    plain = log(6 / 1) + log(5 / 4) + 2 * log(2 / 1) + log(7 / 5)
+    got = loss_of(np.log(EXP_SCORES), targets, impression_weight=3.0)
+    assert got == pytest.approx((plain + 3 * log(2 / 1)) / 5)
+
+
+def test_impressions_have_a_temperature_of_their_own():
+    # exp(score / 2): 1, 2 and 3 become their square roots.
+    shown = (torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([1.0, 2.0]))
+    targets = make_targets([[0]], impressions=shown)
+    got = loss_of(np.log([EXP_SCORES[0]]), targets, impression_temperature=2.0)
+    assert got == pytest.approx(log(6) + log(1 + 2**0.5 + 2 * 3**0.5))
 
 
 def test_temperature_comes_before_the_correction():
@@ -117,8 +127,12 @@ def test_temperature_comes_before_the_correction():
     assert abs(corrected_last - corrected_first) > 1
 
 
+SHOWN_WEIGHT, SHOWN_TEMPERATURE = 2.5, 0.7
+
+
 def naive(users, items, targets, temperature):
     """The loss as its docstring states it, one term at a time."""
+    fixed = users.detach()  # impressions move items alone
     n, c = len(users), len(items)
     scale = [1.0] * c if targets.log_q is None else (-targets.log_q.double()).exp()
     hidden = set()
@@ -133,16 +147,20 @@ def naive(users, items, targets, temperature):
         places = range(targets.offsets[u], targets.offsets[u + 1])
         own = {int(targets.columns[p]) for p in places}
         rest = torch.zeros((), dtype=users.dtype)
+        against = torch.zeros((), dtype=users.dtype)
         for j in set(range(c)) - own:
             if (u, j) not in hidden:
-                share = scale[j] + shown.get((u, j), 0.0)
-                rest = rest + share * torch.exp(users[u] @ items[j] / temperature)
+                rest = rest + scale[j] * torch.exp(users[u] @ items[j] / temperature)
+                warm = torch.exp(fixed[u] @ items[j] / SHOWN_TEMPERATURE)
+                against = against + shown.get((u, j), 0.0) * warm
         for p in places:
             i = int(targets.columns[p])
             top = torch.exp(users[u] @ items[i] / temperature)
             if targets.positive_log_q is not None:
                 top = top / targets.positive_log_q[p].exp()
             total = total + targets.weights[p] * torch.log((top + rest) / top)
+            ratio = against / torch.exp(fixed[u] @ items[i] / SHOWN_TEMPERATURE)
+            total = total + SHOWN_WEIGHT * targets.weights[p] * torch.log(1 + ratio)
     return total / targets.weights.sum()
 
 
@@ -191,7 +209,8 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
     users, items, targets = random_problem(seed, **parts)
     expected = naive(users, items, targets, 0.4)
     expected_grads = torch.autograd.grad(expected, (users, items))
-    loss = SampledSoftmaxLoss(0.4, tile_size)(users, items, targets)
+    criterion = SampledSoftmaxLoss(0.4, tile_size, SHOWN_WEIGHT, SHOWN_TEMPERATURE)
+    loss = criterion(users, items, targets)
     grads = torch.autograd.grad(loss, (users, items))
     torch.testing.assert_close(loss, expected)
     for grad, expected_grad in zip(grads, expected_grads, strict=True):
@@ -202,7 +221,29 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
 def test_gradcheck(parts):
     users, items, targets = random_problem(5, **parts)
     loss = SampledSoftmaxLoss(0.5, tile_size=20)
+    if targets.impressions is not None:  # the users' gradient leaves that term out
+        users = users.detach()
     assert torch.autograd.gradcheck(lambda u, v: loss(u, v, targets), (users, items))
+
+
+def test_impressions_leave_the_gradient_of_users_alone():
+    users, items, targets = random_problem(1, impressions=True)
+    with_shown = SampledSoftmaxLoss()(users, items, targets)
+    targets.impressions = None
+    without = SampledSoftmaxLoss()(users, items, targets)
+    assert with_shown > without
+    gradients = [
+        torch.autograd.grad(loss, (users, items)) for loss in (with_shown, without)
+    ]
+    torch.testing.assert_close(gradients[0][0], gradients[1][0])
+    assert not torch.allclose(gradients[0][1], gradients[1][1])
+
+
+def test_impressions_of_a_user_without_positives_add_nothing():
+    users, items, targets = random_problem(2)
+    before = SampledSoftmaxLoss()(users, items, targets)
+    targets.impressions = (torch.tensor([3]), torch.tensor([0]), torch.tensor([9.0]))
+    torch.testing.assert_close(SampledSoftmaxLoss()(users, items, targets), before)
 
 
 def test_upstream_gradient_scales_the_gradient():
@@ -331,7 +372,10 @@ def test_no_tensor_is_larger_than_a_tile(monkeypatch):
     monkeypatch.setattr(losses, "BLOCK_SIZE", 200)
     users = torch.randn(90, 2, requires_grad=True)
     items = torch.randn(40, 2, requires_grad=True)
-    targets = make_targets([[i % 40] for i in range(90)], log_q=torch.zeros(40))
+    shown = (torch.arange(90), (torch.arange(90) + 1) % 40, torch.ones(90))
+    targets = make_targets(
+        [[i % 40] for i in range(90)], log_q=torch.zeros(40), impressions=shown
+    )
     with LargestTensor() as largest:
         SampledSoftmaxLoss(tile_size=200)(users, items, targets).backward()
     assert largest.size == 200  # 5 users of 40 scores, not 90 * 40 = 3600

@@ -187,35 +187,29 @@ def test_inclusion_probability_of_rare_items_in_a_large_population():
     np.testing.assert_allclose(got, [1e-4, 2e-4], rtol=1e-3)
 
 
-def test_impressions_join_after_the_start():
+def test_impressions_are_candidates_of_their_own_user():
     shown = np.zeros((6, 5))
     shown[0, 4] = shown[1, 0] = 3
-    data = training_set(impressions=shown)
-    batches = UserBatches(
-        data, 2, "in_batch", impression_weight=0.5, impression_start=1
-    )
+    data = training_set()
+    batches = UserBatches(data, 2, "in_batch")
     for batch, targets in batches:
         assert targets.impressions is None and 4 not in candidates_of(batch)
+    data.impressions = csr(shown)
     (batch, targets), *rest = batches
     assert users_of(batch) == [0, 1] and candidates_of(batch) == [0, 2, 3, 4]
     rows, columns, weights = map(torch.Tensor.tolist, targets.impressions)
-    assert (rows, columns, weights) == ([0, 1], [3, 0], [1.5, 1.5])
+    assert (rows, columns, weights) == ([0, 1], [3, 0], [3.0, 3.0])
     # Item 4 is there for user 0 alone: no sampled candidate of anybody.
     assert torch.isinf(targets.log_q).tolist() == [False, False, False, True]
     assert all(4 not in candidates_of(batch) for batch, _ in rest)
 
 
-def test_impressions_without_weight_are_left_out():
-    data = training_set(impressions=np.ones((6, 5)))
-    assert all(t.impressions is None for _, t in UserBatches(data, 2, "in_batch"))
-
-
 def test_impressions_keep_their_weight_with_every_candidate():
     data = training_set(impressions=2 * np.eye(6, 5))
-    ((_, targets),) = UserBatches(data, 9, impression_weight=2.0)
+    ((_, targets),) = UserBatches(data, 9)
     # Users 0, 1, 2, 4 and 5 are rows 0 to 4; user 5 was shown nothing.
     rows, columns, weights = map(torch.Tensor.tolist, targets.impressions)
-    assert (rows, columns, weights) == ([0, 1, 2, 3], [0, 1, 2, 4], [4.0] * 4)
+    assert (rows, columns, weights) == ([0, 1, 2, 3], [0, 1, 2, 4], [2.0] * 4)
 
 
 @pytest.mark.parametrize(("sampling", "n_columns"), [("full", 5), ("in_batch", 3)])
