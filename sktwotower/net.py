@@ -210,9 +210,9 @@ def takes_sparse_gradients(estimator):
     their norm, does not.
     """
     callbacks = [c[1] if isinstance(c, tuple) else c for c in estimator.callbacks or []]
-    look = any(
-        type(c).on_grad_computed is not Callback.on_grad_computed for c in callbacks
-    )
+    kinds = [c if isinstance(c, type) else type(c) for c in callbacks]
+    own = Callback.on_grad_computed
+    look = any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
     return optimizer_class(estimator.optimizer) is RowwiseAdam and not look
 
 
