@@ -6,7 +6,6 @@ Next: neighbors.py.
 
 import copy
 import inspect
-import math
 import threading
 import warnings
 from contextlib import contextmanager
@@ -14,12 +13,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
-from skorch.utils import noop
 from torch import nn
-from tqdm import tqdm
 
+from sktwotower._callbacks import looks_at_gradients, own_callbacks
 from sktwotower.losses import SampledSoftmaxLoss
 from sktwotower.optim import RowwiseAdam
 from sktwotower.sampling import UserBatches, history_bag
@@ -29,10 +26,6 @@ __all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
 
 
 _GENERATOR_LOCK = threading.RLock()
-
-# Impressions that wait for a plateau join after this share of training at the latest:
-# the learning rate falls all the while, and with it recall may rise to the end.
-LATEST_START = 0.5
 
 
 class TwoTowerNet(NeuralNet):
@@ -60,88 +53,6 @@ class TwoTowerNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Give the loss of the two arrays of vectors against their ``Targets``."""
         return self.criterion_(*y_pred, y_true.to(self.device))
-
-
-class _LossCheck(Callback):
-    """Stop at the first batch whose loss is no number any more."""
-
-    def on_batch_end(self, net, training, loss, **kwargs):
-        if training and not math.isfinite(loss.item()):
-            raise ValueError(
-                f"The training loss became {loss.item()} in epoch {len(net.history)}. "
-                f"Lower lr (it is {net.lr!r}), raise temperature, or scale the "
-                "features that the transformers give."
-            )
-
-
-class _ProgressBar(Callback):
-    """One bar for the whole training, with the figures of the last epoch beside it."""
-
-    def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=net.max_epochs, desc="training", unit="epoch")
-
-    def on_epoch_end(self, net, **kwargs):
-        row = net.history[-1]
-        names = ("train_loss", "valid_loss", "valid_recall")
-        self.bar_.set_postfix({k: f"{row[k]:.4f}" for k in names if k in row})
-        self.bar_.update()
-
-    def on_train_end(self, net, **kwargs):
-        self.bar_.close()
-        del self.bar_
-
-
-class _ValidationRecall(Callback):
-    """Record at the end of each epoch what ``evaluate(module)`` gives."""
-
-    def __init__(self, evaluate):
-        self.evaluate = evaluate
-
-    def on_epoch_end(self, net, **kwargs):
-        net.module_.eval()
-        recall = self.evaluate(net.module_)
-        before = [row["valid_recall"] for row in net.history[:-1]]
-        net.history.record("valid_recall", recall)
-        # What Checkpoint(monitor="valid_recall_best") asks for.
-        net.history.record("valid_recall_best", recall > max(before, default=-1))
-
-
-class _ImpressionStart(Callback):
-    """Let impressions join, after ``latest`` epochs or a plateau before that.
-
-    With ``patience``, a plateau is that many epochs without a better validation recall.
-    """
-
-    def __init__(self, training, latest, patience=None):
-        self.impressions, training.impressions = training.impressions, None
-        self.latest = latest
-        self.patience = patience
-
-    def on_epoch_begin(self, net, dataset_train, **kwargs):
-        if dataset_train.impressions is None:
-            done = net.history[:-1]
-            if len(done) >= self.latest or self._plateau(done):
-                dataset_train.impressions = self.impressions
-
-    def _plateau(self, done):
-        if self.patience is None or not done:
-            return False
-        recalls = [row["valid_recall"] for row in done]
-        return len(recalls) - 1 - int(np.argmax(recalls)) >= self.patience
-
-
-class _StopOnRecall(EarlyStopping):
-    """Early stopping that looks away until impressions have joined, if any will.
-
-    They change what recall can be reached: an epoch before them would count as the best
-    and be restored.
-    """
-
-    waits = False
-
-    def on_epoch_end(self, net, dataset_train=None, **kwargs):
-        if not self.waits or dataset_train.impressions is not None:
-            super().on_epoch_end(net, **kwargs)
 
 
 def build_module(estimator, n_user_features, n_item_features):
@@ -182,6 +93,15 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
+def takes_sparse_gradients(estimator):
+    """Tell whether gradients of large tables may hold the touched rows alone.
+
+    Our optimizer takes them; a callback that looks at gradients does not.
+    """
+    ours = optimizer_class(estimator.optimizer) is RowwiseAdam
+    return ours and not looks_at_gradients(estimator.callbacks)
+
+
 def _tower(estimator, name, n_features):
     given = getattr(estimator, name)
     if given is None:
@@ -201,19 +121,6 @@ def _tower(estimator, name, n_features):
             f"features and gives one. Got {given!r}."
         )
     return tower
-
-
-def takes_sparse_gradients(estimator):
-    """Tell whether gradients of large tables may hold the touched rows alone.
-
-    Our optimizer takes them; a callback that looks at gradients, such as one that clips
-    their norm, does not.
-    """
-    callbacks = [c[1] if isinstance(c, tuple) else c for c in estimator.callbacks or []]
-    kinds = [c if isinstance(c, type) else type(c) for c in callbacks]
-    own = Callback.on_grad_computed
-    look = any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
-    return optimizer_class(estimator.optimizer) is RowwiseAdam and not look
 
 
 def _output_width(tower, name, n_features):
@@ -263,7 +170,7 @@ def train(
     net = TwoTowerNet(
         **_net_params(estimator, module, sampling, temperature, validation, seed)
     )
-    own = _own_callbacks(estimator, evaluate, net, training)
+    own = own_callbacks(estimator, evaluate, net, training)
     # Ours first, so that the user's find what ours record.
     net.set_params(callbacks=own + list(estimator.callbacks or []))
     net.fit(training, y=None)
@@ -350,71 +257,6 @@ def optimizer_class(optimizer):
         "optimizer must be a class of torch.optim for dense gradients, or its name in "
         f"lower case: {sorted(known)}. Got {optimizer!r}."
     )
-
-
-def monitors_validation(callbacks):
-    """Tell whether any callback waits for a figure on validation data."""
-    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
-    return any(str(getattr(c, "monitor", "")).startswith("valid") for c in instances)
-
-
-def _own_callbacks(estimator, evaluate, net, training):
-    """Give the callbacks, with names, that the estimator's parameters ask for."""
-    own = [("loss_check", _LossCheck())]
-    if evaluate is not None:
-        own.append(("valid_recall", _ValidationRecall(evaluate)))
-    waits = training.impressions is not None
-    if waits:
-        own.append(("impressions", _impression_start(estimator, net, training)))
-    given = list(estimator.callbacks or [])
-    instances = [c[1] if isinstance(c, tuple) else c for c in given]
-    if not any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances):
-        own.append(("one_cycle", _one_cycle(net, len(training))))
-    if estimator.early_stopping:
-        own.append(("stop_on_recall", _early_stopping(estimator, waits)))
-    if estimator.verbose == 1:
-        own.append(("training_bar", _ProgressBar()))
-    return own
-
-
-def _one_cycle(net, n_users):
-    steps = max(1, net.max_epochs * math.ceil(n_users / net.batch_size))
-    # The momentum goes down as the rate goes up, unless the user has set it.
-    known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
-    given = {name for name in known if hasattr(net, f"optimizer__{name}")}
-    rising = max(1, round(0.1 * steps))
-    return LRScheduler(
-        policy=torch.optim.lr_scheduler.OneCycleLR,
-        max_lr=net.lr,
-        total_steps=steps + 1,
-        pct_start=(rising + 1) / (steps + 1),
-        cycle_momentum=bool(known) and not given,
-        step_every="batch",
-    )
-
-
-def _impression_start(estimator, net, training):
-    plateau = estimator.impression_start == "plateau"
-    share = LATEST_START if plateau else estimator.impression_start
-    return _ImpressionStart(
-        training,
-        # The last epoch at the latest, or impressions were given in vain.
-        min(round(share * net.max_epochs), net.max_epochs - 1),
-        estimator.n_iter_no_change if plateau else None,
-    )
-
-
-def _early_stopping(estimator, waits):
-    stop = _StopOnRecall(
-        monitor="valid_recall",
-        lower_is_better=False,
-        patience=estimator.n_iter_no_change,
-        load_best=True,
-        threshold=0,
-        sink=print if estimator.verbose > 1 else noop,
-    )
-    stop.waits = waits
-    return stop
 
 
 def _trim(net, own):

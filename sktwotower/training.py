@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower import net
+from sktwotower._callbacks import monitors_validation
 from sktwotower.entities import Entities
 from sktwotower.interactions import Columns, event_table, outcomes, pair_matrix
 from sktwotower.neighbors import check_index
@@ -178,7 +179,7 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
     used = used and estimator.impression_start != 1
     plateau = used and estimator.impression_start == "plateau"
     validated = estimator.early_stopping or plateau
-    if validated or net.monitors_validation(estimator.callbacks):
+    if validated or monitors_validation(estimator.callbacks):
         fitted, held = hold_out(positives, estimator.validation_fraction, rng)
         past = fitted if pooled else None
         validation = TrainingSet(**rows, positives=held, history=past, known=fitted)

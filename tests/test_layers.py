@@ -23,7 +23,8 @@ IMPORTS = {
     "losses": {"kernels"},
     "optim": set(),
     "sampling": {"losses", "towers"},
-    "net": {"losses", "optim", "sampling", "towers"},
+    "_callbacks": set(),
+    "net": {"_callbacks", "losses", "optim", "sampling", "towers"},
     "neighbors": set(),
     "_hits": set(),
     "_report": {"_hits"},
@@ -31,6 +32,7 @@ IMPORTS = {
     "metrics": {"_beyond_accuracy", "_hits", "_report"},
     "validation": {"metrics", "neighbors", "net"},
     "training": {
+        "_callbacks",
         "entities",
         "interactions",
         "neighbors",
@@ -67,6 +69,7 @@ IMPORTS = {
 # Which modules may import a heavy library at all.
 HEAVY = {
     "torch": {
+        "_callbacks",
         "kernels",
         "losses",
         "neighbors",
@@ -77,7 +80,7 @@ HEAVY = {
         "towers",
         "training",
     },
-    "skorch": {"net"},
+    "skorch": {"_callbacks", "net"},
     "pynndescent": set(),
 }
 
