@@ -327,3 +327,63 @@ def test_corrected_in_batch_gradient_points_where_the_full_softmax_does(seed):
         cosines[corrected] = flat.item()
     assert cosines[True] > 0.9
     assert cosines[True] > cosines[False]
+
+
+def mean_gradient(batches, users, items, temperature, epochs):
+    """Average over epochs the gradient of the loss by all user and item vectors."""
+    loss = SampledSoftmaxLoss(temperature)
+    total = torch.zeros(len(users) + len(items), users.shape[1], dtype=users.dtype)
+    for _ in range(epochs):
+        for batch, targets in batches:
+            tables = [x.clone().requires_grad_() for x in (users, items)]
+            rows, columns = batch.user_rows.indices, batch.item_rows.indices
+            value = loss(tables[0][rows], tables[1][columns], targets)
+            # The loss of a batch is divided by what its users weigh on average.
+            (value * targets.total_weight).backward()
+            total += torch.cat([tables[0].grad, tables[1].grad])
+    return total / epochs
+
+
+@pytest.mark.parametrize("correction", ["negatives", "all"])
+@pytest.mark.parametrize(
+    ("sampling", "sizes"),
+    [
+        ("uniform", [{"n_candidates": n} for n in (3, 9, 15)]),
+        ("in_batch", [{"batch_size": n} for n in (3, 6, 12)]),
+        (
+            "mixed",
+            [
+                {"batch_size": b, "n_candidates": n}
+                for b, n in [(2, 2), (4, 6), (6, 15)]
+            ],
+        ),
+    ],
+)
+def test_mean_gradient_approaches_that_of_the_full_softmax(sampling, sizes, correction):
+    rng = np.random.default_rng(0)
+    positives = rng.random((12, 15)) < np.linspace(0.1, 0.4, 15)
+    positives[np.arange(12), np.arange(12)] = True
+    positives[:3, 12:] = True  # somebody chose each item
+    data = training_set(positives)
+    users, items = (
+        nn.functional.normalize(torch.tensor(rng.normal(size=(n, 4))), dim=1)
+        for n in (12, 15)
+    )
+
+    def gradient(temperature, epochs, **params):
+        batches = UserBatches(data, correction=correction, shuffle=True, **params)
+        return mean_gradient(batches, users, items, temperature, epochs)
+
+    full = gradient(0.5, 1)
+    errors = []
+    for size in sizes:
+        mean = gradient(0.5, 80, candidate_sampling=sampling, **size)
+        errors.append(((mean - full).norm() / full.norm()).item())
+    assert errors[0] < 0.45 and errors[1] < errors[0] / 2
+    assert errors[2] < 1e-6  # all items are candidates
+    # A correction before the temperature would be another one for each temperature.
+    for temperature in (0.2, 2.0):
+        mean = gradient(temperature, 40, candidate_sampling=sampling, **sizes[1])
+        exact = gradient(temperature, 1)
+        cosine = nn.functional.cosine_similarity(mean.ravel(), exact.ravel(), dim=0)
+        assert cosine > 0.98
