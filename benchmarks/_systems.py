@@ -62,9 +62,9 @@ SYSTEMS = {
     "iALS": System(
         "_peers:IALS",
         {
-            "factors": [16, 32, 64, 128, 256],
-            "regularization": loguniform(0.1, 1000),
-            "alpha": loguniform(0.5, 100),
+            "factors": [32, 64, 128, 256],
+            "regularization": loguniform(3, 300),
+            "alpha": loguniform(1, 30),
             "iterations": [7, 15, 30],
         },
         needs=("implicit",),
