@@ -4,7 +4,7 @@ Call ``python benchmarks/bench_fit.py [--data DIR] [--quick]``: events are made,
 as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an epoch of ML-1M
 follows. The plain loop goes over the same batches with the same towers, loss, optimizer
 and schedule, but without skorch and callbacks; the matrix products are the three of a
-step (scores, and both gradients) alone. All are measured by turns on the same threads,
+step (scores, and both gradients) alone, in the type that training multiplies in. All are measured by turns on the same threads,
 and the best turn counts, since load only ever adds. Imports are timed in fresh
 processes.
 
@@ -23,8 +23,11 @@ from _common import PAIR, clock, load, machine, write_results
 
 from sktwotower import TwoTowerRecommender, net
 from sktwotower.datasets import make_interactions
+from sktwotower.kernels import padded, product_dtype
 from sktwotower.losses import SampledSoftmaxLoss
+from sktwotower.optim import RowwiseAdam
 from sktwotower.sampling import TrainingSet, UserBatches
+from sktwotower.towers import SparseLinear
 
 MOST_OF_PLAIN_LOOP = 1.25
 MOST_OF_MATRIX_PRODUCTS = 8.0
@@ -54,12 +57,17 @@ class PlainLoop:
             shuffle=True,
         )
         self.module = net.build_module(estimator, users.shape[1], items.shape[1])
-        self.loss = SampledSoftmaxLoss(estimator.temperature)
-        self.optimizer = torch.optim.AdamW(
-            self.module.parameters(),
+        self.loss = SampledSoftmaxLoss(estimator.temperature_)
+        tables = [
+            m.weight for m in self.module.modules() if isinstance(m, SparseLinear)
+        ]
+        others = [
+            p for p in self.module.parameters() if all(p is not t for t in tables)
+        ]
+        self.optimizer = RowwiseAdam(
+            [{"params": tables, "rowwise": True}, {"params": others}],
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
-            fused=True,
         )
         self.epochs = estimator.max_epochs
 
@@ -99,11 +107,14 @@ class PlainLoop:
 def matrix_products(estimator):
     """Give the seconds that the products of a whole training take on their own."""
     n_users, size = len(estimator.user_ids_), estimator.batch_size
-    items = torch.from_numpy(estimator.item_embeddings_)
+    vectors = torch.from_numpy(estimator.item_embeddings_)
+    dtype = product_dtype(vectors)
+    items = padded(vectors, dtype)
     with clock() as watch:
         for _ in range(estimator.max_epochs):
             for start in range(0, n_users, size):
-                users = torch.ones(min(size, n_users - start), items.shape[1])
+                rows = min(size, n_users - start)
+                users = torch.ones(rows, items.shape[1], dtype=dtype)
                 slope = torch.mm(users, items.T)
                 torch.mm(slope, items)
                 torch.mm(slope.T, users)

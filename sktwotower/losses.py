@@ -228,16 +228,19 @@ def _block(users, items, n_items, targets, block, loss):
     What ``items`` has beyond ``n_items`` rows is padding. The third value lists places
     and values of the part of the gradient that impressions bring.
     """
-    slopes = users.new_zeros(block.stop - block.start, len(items))
+    slopes = users.new_empty(block.stop - block.start, len(items))
     total, parts = targets.weights.new_zeros(()), []
     step = max(1, loss.tile_size // max(1, len(items)))
     for start in range(block.start, block.stop, step):
         tile = slice(start, min(start + step, block.stop))
-        logits = torch.mm(users[tile], items.T)[:, :n_items].to(total.dtype)
-        value, slope, shown = _tile(logits, targets, tile, loss)
-        total += value
         first = tile.start - block.start
-        slopes[first : first + len(slope), :n_items] = slope
+        place = slopes[first : tile.stop - block.start]
+        torch.mm(users[tile], items.T, out=place)
+        place = place[:, :n_items]
+        value, slope, shown = _tile(place.to(total.dtype), targets, tile, loss)
+        total += value
+        if slope.data_ptr() != place.data_ptr():  # of another type
+            place.copy_(slope)
         if shown is not None:
             (rows, columns), push = shown[1:]
             total += loss.impression_weight * shown[0]
@@ -273,15 +276,17 @@ def _tile(logits, targets, tile, loss):
         logits.sub_(targets.log_q.to(logits.dtype))
     # A row without any negative has a log-sum of -inf; its loss and slope are zero.
     lowest = torch.finfo(logits.dtype).min
-    top = logits.amax(1).clamp_min(lowest)
-    share = logits.sub_(top[:, None]).exp_()
-    mass = share.sum(1)
-    negatives = (top + mass.log()).clamp_min(lowest)
+    top = logits.amax(1)
+    alone = top == -torch.inf
+    share = logits.softmax(1)
+    share[alone] = 0
+    # The share of the top is 1 / sum, if its own exponential is 1.
+    negatives = (top - share.amax(1).log()).masked_fill_(alone, lowest)
     excess = negatives[rows] - positive
     value = (weights * torch.nn.functional.softplus(excess)).sum()
     pull = weights * excess.sigmoid()
     per_row = pull.new_zeros(len(logits)).index_add_(0, rows, pull)
-    slope = share.mul_((per_row / torch.where(mass > 0, mass, 1.0))[:, None])
+    slope = torch.mul(share, per_row[:, None], out=logits)
     # Those entries are zero by now; a positive may be given more than once.
     slope.index_put_((rows, columns), -pull, accumulate=True)
     return value, slope, shown
