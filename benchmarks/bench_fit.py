@@ -4,9 +4,9 @@ Call ``python benchmarks/bench_fit.py [--data DIR] [--quick]``: events are made,
 as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an epoch of ML-1M
 follows. The plain loop goes over the same batches with the same towers, loss, optimizer
 and schedule, but without skorch and callbacks; the matrix products are the three of a
-step (scores, and both gradients) alone, in the type that training multiplies in. All are measured by turns on the same threads,
-and the best turn counts, since load only ever adds. Imports are timed in fresh
-processes.
+step (scores, and both gradients) alone, in the type that training multiplies in. All
+are measured by turns on the same threads, and the best turn counts, since load only
+ever adds. Imports are timed in fresh processes.
 
 Failure: a step takes more than 1.25 times that of the plain loop, or 8 times its matrix
 products; `import sktwotower` takes over 0.3 s more than `import sklearn`; the metrics
@@ -65,7 +65,7 @@ class PlainLoop:
             p for p in self.module.parameters() if all(p is not t for t in tables)
         ]
         self.optimizer = RowwiseAdam(
-            [{"params": tables, "rowwise": True}, {"params": others}],
+            [{"params": [*tables], "rowwise": True}, {"params": [*others]}],
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
         )
