@@ -1,0 +1,140 @@
+"""What is each default worth? One change at a time, on validation data.
+
+Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]``. Each
+change is fitted on the train part of the split that bench_quality.py tunes on, and
+judged on its other part by the figure that tunes there; test data is not touched.
+The seeds of a change and of the defaults are the same, so that the difference is one of
+pairs: its mean, and the standard error of that mean over seeds.
+
+Failure: a change is better than the defaults on every data set, beyond two standard
+errors each: then it should be the default.
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import torch
+from _common import PROTOCOLS, clock, load, machine, write_results
+from _processes import call
+from _systems import judge
+from bench_quality import TUNED_BY
+
+from sktwotower import TwoTowerRecommender
+
+DEFAULTS = "defaults"
+CHANGES = {
+    DEFAULTS: {},
+    "temperature 0.07": {"temperature": 0.07},
+    "temperature 0.1": {"temperature": 0.1},
+    "temperature 0.2": {"temperature": 0.2},
+    "vectors not normalized, temperature 1": {"normalize": False, "temperature": 1.0},
+    "no history in the user tower": {"history": None},
+    "dropout 0": {"dropout": 0.0},
+    "dropout 0.3": {"dropout": 0.3},
+    "dropout 0.7": {"dropout": 0.7},
+    "a hidden layer of 256": {"hidden_layer_sizes": (256,)},
+    "embedding_dim 64": {"embedding_dim": 64},
+    "embedding_dim 128": {"embedding_dim": 128},
+    "embedding_dim 512": {"embedding_dim": 512},
+    "lr 0.003": {"lr": 0.003},
+    "lr 0.03": {"lr": 0.03},
+    "weight_decay 0": {"weight_decay": 0.0},
+    "weight_decay 1": {"weight_decay": 1.0},
+    "batch_size 64": {"batch_size": 64},
+    "batch_size 1024": {"batch_size": 1024},
+    "max_epochs 10": {"max_epochs": 10},
+    "max_epochs 60": {"max_epochs": 60},
+    "early stopping": {"early_stopping": True},
+    "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
+    "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
+    "in-batch candidates": {"candidate_sampling": "in_batch"},
+    "512 uniform candidates": {"candidate_sampling": "uniform", "n_candidates": 512},
+    "in-batch and 512 uniform": {"candidate_sampling": "mixed", "n_candidates": 512},
+    "the same, all logits corrected": {
+        "candidate_sampling": "mixed",
+        "n_candidates": 512,
+        "sampling_correction": "all",
+    },
+    "the same, none corrected": {
+        "candidate_sampling": "mixed",
+        "n_candidates": 512,
+        "sampling_correction": None,
+    },
+    "float32 products": {"net_params": {"criterion__matmul_dtype": "float32"}},
+}
+
+
+def measure(data, folder, params, seeds):
+    """Give the figure and the seconds of each seed."""
+    fitted_on, held_out = load(data, folder).tuning
+    if "net_params" in params:
+        types = {k: getattr(torch, v) for k, v in params["net_params"].items()}
+        params = params | {"net_params": types}
+    rows = []
+    for seed in range(seeds):
+        model = TwoTowerRecommender(random_state=seed, **params)
+        with clock() as watch:
+            model.fit(fitted_on)
+        figures, _ = judge(model, held_out)
+        figure = float(np.mean(figures[TUNED_BY[data]]))
+        rows.append({"seed": seed, "figure": figure, "fit_s": watch.seconds})
+    return rows
+
+
+def differences(rows):
+    """Give a table (changes, data sets) of mean and standard error of differences."""
+    table = pd.DataFrame(rows).pivot_table("figure", ["change", "seed"], "data")
+    table = table - table.loc[DEFAULTS].reindex(table.index, level="seed")
+    by_change = table.groupby("change", sort=False)
+    return by_change.mean(), by_change.sem()
+
+
+def report(rows):
+    """Print each change's figures, and what it costs."""
+    means, errors = differences(rows)
+    found = pd.DataFrame(rows).groupby(["change", "data"], sort=False)
+    figure, seconds = (found[name].mean().unstack() for name in ("figure", "fit_s"))
+    for data in means.columns:
+        table = pd.DataFrame(
+            {
+                TUNED_BY[data]: figure[data],
+                "difference": means[data],
+                "standard error": errors[data],
+                "fit_s": seconds[data],
+            }
+        ).reindex(list(CHANGES))
+        print(f"\n{data}\n{table.to_string(float_format='{:.4f}'.format)}")
+
+
+def better_everywhere(rows):
+    """Name the changes that are better on all data sets, beyond chance."""
+    means, errors = differences(rows)
+    better = (means > 2 * errors.fillna(np.inf)).all(axis=1)
+    return list(better.index[better])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder with one folder per data set")
+    parser.add_argument("--only", default="ml-100k,lastfm,online-retail")
+    parser.add_argument("--seeds", type=int, default=3)
+    own, where, rows = parser.parse_args(), machine(), []
+    names = own.only.split(",")
+    if unknown := set(names) - set(PROTOCOLS):
+        parser.error(f"--only knows {list(PROTOCOLS)}, not {sorted(unknown)}")
+    for data in names:
+        for change, params in CHANGES.items():
+            case = {"data": data, "folder": own.data, "seeds": own.seeds}
+            found = call("bench_ablations:measure", params=params, **case)
+            rows += [{"data": data, "change": change} | row for row in found]
+            mean = np.mean([row["figure"] for row in found])
+            print(f"{data}: {change}: {mean:.4f}", flush=True)
+    report(rows)
+    write_results("ablations", [row | where for row in rows])
+    better = better_everywhere(rows)
+    assert not better, f"better than the defaults everywhere: {better}"
+
+
+if __name__ == "__main__":
+    main()
