@@ -1,7 +1,7 @@
 """What is each default worth? One change at a time, on validation data.
 
-Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]``. Each
-change is fitted on the train part of the split that bench_quality.py tunes on, and
+Call ``python benchmarks/bench_ablations.py --data DIR [--only NAMES] [--seeds 3]``.
+Each change is fitted on the train part of the split that bench_quality.py tunes on, and
 judged on its other part by the figure that tunes there; test data is not touched.
 The seeds of a change and of the defaults are the same, so that the difference is one of
 pairs: its mean, and the standard error of that mean over seeds.

@@ -5,12 +5,13 @@ Next: metrics.py.
 """
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, clone
 
-__all__ = ["ExactNeighbors", "build_index", "check_index", "retrieve", "top_k"]
+from sktwotower.exact import by_score, rescore, top_k
 
-# Scores, or gathered vector entries, held at once.
+__all__ = ["ExactNeighbors", "build_index", "check_index", "retrieve"]
+
+# Gathered vector entries held at once.
 BLOCK_SIZE = 1 << 23
 # So many items beyond k are asked of an index that cannot leave out what was seen.
 MAX_EXTRA = 256
@@ -82,76 +83,6 @@ def build_index(neighbors, params, vectors):
     """Give the index that ``neighbors`` asks for, fitted on vectors (n_items, d)."""
     index = ExactNeighbors() if isinstance(neighbors, str) else clone(neighbors)
     return index.set_params(**(params or {})).fit(vectors)
-
-
-def top_k(queries, items, k, excluded=None, allowed=None):
-    """Give the k best items of each query by exact search.
-
-    Parameters
-    ----------
-    queries : float32 array of shape (n, d)
-        User vectors.
-    items : float32 array of shape (n_items, d)
-        Item vectors.
-    k : int
-        Number of items, >= 1.
-    excluded : CSR matrix of shape (n, n_items) or None, default=None
-        Nonzero: never to be given to this query.
-    allowed : sorted int array or None, default=None
-        Positions of the only items to be given. None: all.
-
-    Returns
-    -------
-    scores : float64 array of shape (n, k)
-        Descending; -inf where fewer than k items are left.
-    indices : int64 array of shape (n, k)
-        Positions in ``items``; -1 where fewer than k items are left.
-    """
-    n = len(queries)
-    scores = np.full((n, k), -np.inf)
-    indices = np.full((n, k), -1, dtype=np.int64)
-    if allowed is not None:
-        excluded = None if excluded is None else excluded[:, allowed].tocsr()
-        pool = items[allowed]
-    else:
-        pool = items
-    width = min(k, len(pool))
-    if n == 0 or width == 0:
-        return scores, indices
-    step = max(1, BLOCK_SIZE // max(len(pool), width * items.shape[1]))
-    table = torch.from_numpy(np.ascontiguousarray(pool))
-    for start in range(0, n, step):
-        block = slice(start, min(start + step, n))
-        product = torch.from_numpy(queries[block]) @ table.T
-        if excluded is not None:
-            hidden = excluded[block]
-            rows = np.repeat(np.arange(hidden.shape[0]), np.diff(hidden.indptr))
-            product[
-                torch.from_numpy(rows), torch.from_numpy(hidden.indices).long()
-            ] = -torch.inf
-        best, found = product.topk(width, dim=1)
-        found = found.numpy()
-        empty = np.isneginf(best.numpy())
-        exact = rescore(queries[block], pool, found)
-        exact[empty] = -np.inf
-        if allowed is not None:
-            found = allowed[found]
-        found = np.where(empty, -1, found)
-        scores[block, :width], indices[block, :width] = by_score(exact, found)
-    return scores, indices
-
-
-def rescore(queries, items, indices):
-    """Give exact scores (n, k) in float64 of items (n, k) found for queries (n, d)."""
-    return np.einsum(
-        "nd,nkd->nk", queries.astype(np.float64), items[indices].astype(np.float64)
-    )
-
-
-def by_score(scores, indices):
-    """Sort both (n, k) by descending score; ties by position."""
-    order = np.lexsort((indices, -scores), axis=1)
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):

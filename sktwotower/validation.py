@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower import net
+from sktwotower.exact import top_k
 from sktwotower.metrics import recall_at_k
-from sktwotower.neighbors import top_k
 
 __all__ = ["ValidationRecall", "hold_out"]
 

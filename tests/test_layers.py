@@ -25,12 +25,13 @@ IMPORTS = {
     "sampling": {"losses", "towers"},
     "_callbacks": set(),
     "net": {"_callbacks", "losses", "optim", "sampling", "towers"},
-    "neighbors": set(),
+    "exact": set(),
+    "neighbors": {"exact"},
     "_hits": set(),
     "_report": {"_hits"},
     "_beyond_accuracy": {"_hits"},
     "metrics": {"_beyond_accuracy", "_hits", "_report"},
-    "validation": {"metrics", "neighbors", "net"},
+    "validation": {"exact", "metrics", "net"},
     "training": {
         "_callbacks",
         "entities",
@@ -70,9 +71,9 @@ IMPORTS = {
 HEAVY = {
     "torch": {
         "_callbacks",
+        "exact",
         "kernels",
         "losses",
-        "neighbors",
         "net",
         "optim",
         "queries",

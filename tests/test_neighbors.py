@@ -2,8 +2,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from reference import brute_force
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -14,7 +13,6 @@ from sktwotower.neighbors import (
     build_index,
     check_index,
     retrieve,
-    top_k,
 )
 
 
@@ -26,85 +24,6 @@ def unit_vectors(n, d=4, seed=0):
 def exclusions(n, n_items, seed=0, share=0.3):
     rng = np.random.default_rng(seed)
     return sparse.csr_matrix((rng.random((n, n_items)) < share).astype(np.float32))
-
-
-def brute_force(queries, items, k, excluded=None, allowed=None):
-    """Sort everything; ties by position; pad."""
-    scores = np.full((len(queries), k), -np.inf)
-    indices = np.full((len(queries), k), -1)
-    for row, query in enumerate(queries.astype(np.float64)):
-        left = set(range(len(items)) if allowed is None else allowed.tolist())
-        if excluded is not None:
-            left -= set(excluded[row].indices.tolist())
-        ranked = sorted((-float(query @ items[i]), i) for i in left)[:k]
-        for place, (negative, item) in enumerate(ranked):
-            scores[row, place], indices[row, place] = -negative, item
-    return scores, indices
-
-
-@st.composite
-def searches(draw):
-    """Small integers as entries: exact products, and ties in plenty."""
-    n, n_items, d = (draw(st.integers(low, 9)) for low in (0, 1, 1))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    queries, items = (
-        rng.integers(-2, 3, (m, d)).astype(np.float32) for m in (n, n_items)
-    )
-    share = draw(st.sampled_from([None, 0.0, 0.4, 1.0]))
-    excluded = None
-    if share is not None:
-        excluded = sparse.csr_matrix((rng.random((n, n_items)) < share).astype(float))
-    allowed = None
-    if draw(st.booleans()):
-        allowed = np.flatnonzero(rng.random(n_items) < 0.6)
-    return queries, items, draw(st.integers(1, 12)), excluded, allowed
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(search=searches(), block_size=st.sampled_from([1, 20, 1 << 23]))
-def test_top_k_equals_brute_force(search, block_size):
-    queries, items, k, excluded, allowed = search
-    with patch.object(neighbors, "BLOCK_SIZE", block_size):
-        scores, indices = top_k(*search)
-    expected, expected_indices = brute_force(*search)
-    np.testing.assert_array_equal(scores, expected)
-    np.testing.assert_array_equal(indices == -1, np.isneginf(expected))
-    for row in range(len(queries)):
-        found = indices[row][indices[row] >= 0]
-        pool = range(len(items)) if allowed is None else allowed
-        hidden = [] if excluded is None else excluded[row].indices
-        assert len(set(found)) == len(found)
-        assert set(found) <= set(pool) - set(hidden)
-        np.testing.assert_array_equal(
-            items[found] @ queries[row], scores[row, : len(found)]
-        )
-        # Equal scores come in the order of position; which of several items that tie
-        # for the last place comes in is open.
-        order = sorted(range(len(found)), key=lambda j: (-scores[row, j], found[j]))
-        assert order == list(range(len(found)))
-        above = scores[row] > scores[row, -1]
-        np.testing.assert_array_equal(indices[row, above], expected_indices[row, above])
-
-
-def test_top_k_by_hand():
-    # scores of the query (1, 2): 1, 2, 3, -1, 3
-    items = np.array([[1, 0], [0, 1], [1, 1], [1, -1], [3, 0]], dtype=np.float32)
-    query = np.array([[1, 2]], dtype=np.float32)
-    hidden = sparse.csr_matrix([[0.0, 1, 0, 0, 0]])
-    scores, indices = top_k(query, items, 6, hidden)
-    assert scores.tolist() == [[3, 3, 1, -1, -np.inf, -np.inf]]
-    assert indices.tolist() == [[2, 4, 0, 3, -1, -1]]
-    scores, indices = top_k(query, items, 2, hidden, allowed=np.array([0, 1, 3]))
-    assert scores.tolist() == [[1, -1]] and indices.tolist() == [[0, 3]]
-
-
-def test_scores_are_exact_in_float64():
-    # 1 + 1e-5 and 1 + 2e-5 are told apart though float32 sums round them.
-    items = np.array([[1e4, 1e-3], [1e4, 2e-3]], dtype=np.float32)
-    query = np.array([[1e4, 1]], dtype=np.float32)
-    scores, indices = top_k(query, items, 2)
-    assert indices.tolist() == [[1, 0]]
-    np.testing.assert_allclose(scores - 1e8, [[2e-3, 1e-3]], rtol=1e-4)
 
 
 def indexes(items):

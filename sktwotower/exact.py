@@ -1,0 +1,162 @@
+"""Enters: query vectors (n, d) and item vectors (n_items, d).
+
+Leaves: scores and positions of the best items, both (n, k), by exact search.
+Next: neighbors.py, whose indexes it serves, checks and completes.
+"""
+
+import numpy as np
+import torch
+
+__all__ = ["by_score", "rescore", "top_k"]
+
+# Scores held at once: 8 MiB of float32.
+TILE_SIZE = 1 << 21
+# Queries searched together, and the least number of items that a product is made of.
+QUERY_BLOCK = 256
+LEAST_ITEMS = 8192
+# Of so many neighbouring items only the best score is looked at, until it is good.
+GROUP = 32
+
+
+def top_k(queries, items, k, excluded=None, allowed=None):
+    """Give the k best items of each query by exact search.
+
+    Parameters
+    ----------
+    queries : float32 array of shape (n, d)
+        User vectors.
+    items : float32 array of shape (n_items, d)
+        Item vectors.
+    k : int
+        Number of items, >= 1.
+    excluded : CSR matrix of shape (n, n_items) or None, default=None
+        Nonzero: never to be given to this query.
+    allowed : sorted int array or None, default=None
+        Positions of the only items to be given. None: all.
+
+    Returns
+    -------
+    scores : float64 array of shape (n, k)
+        Descending; -inf where fewer than k items are left.
+    indices : int64 array of shape (n, k)
+        Positions in ``items``; -1 where fewer than k items are left.
+
+    Notes
+    -----
+    Products of a block of queries with a tile of items stay in the cache. Only scores
+    above the query's k-th best of the tiles before are looked at again; in the first
+    tile, those above the k-th best of the maxima of groups of 16 items.
+    """
+    n = len(queries)
+    scores = np.full((n, k), -np.inf)
+    indices = np.full((n, k), -1, dtype=np.int64)
+    if allowed is not None:
+        excluded = None if excluded is None else excluded[:, allowed].tocsr()
+        items = items[allowed]
+    width = min(k, len(items))
+    if n == 0 or width == 0:
+        return scores, indices
+    table = torch.from_numpy(np.ascontiguousarray(items))
+    for start in range(0, n, QUERY_BLOCK):
+        block = slice(start, min(start + QUERY_BLOCK, n))
+        hidden = None if excluded is None else excluded[block].tocsc()
+        found = _search(torch.from_numpy(queries[block]), table, width, hidden)
+        exact = rescore(queries[block], items, np.maximum(found, 0))
+        exact[found < 0] = -np.inf
+        if allowed is not None:
+            found = np.where(found < 0, -1, allowed[found])
+        scores[block, :width], indices[block, :width] = by_score(exact, found)
+    return scores, indices
+
+
+def _search(queries, table, k, excluded):
+    """Give positions (b, k) of a block's best items, in any order; -1 for missing."""
+    n_queries, n_items = len(queries), len(table)
+    step = max(LEAST_ITEMS, TILE_SIZE // n_queries, GROUP * k)
+    room = torch.empty(n_queries * min(step, n_items))
+    best, next_merge = Best(n_queries, k), 0
+    for start in range(0, n_items, step):
+        stop = min(start + step, n_items)
+        scores = room[: n_queries * (stop - start)].view(n_queries, -1)
+        torch.mm(queries, table[start:stop].T, out=scores)
+        if excluded is not None:
+            _hide(scores.numpy(), excluded, start, stop)
+        best.add(scores, start)
+        # The bound rises fast at first, and ever more slowly.
+        if stop >= next_merge or stop == n_items:
+            best.merge()
+            next_merge = 2 * stop
+    return best.indices
+
+
+def _hide(scores, excluded, start, stop):
+    """Set the excluded entries (CSC) of a tile of items to -inf."""
+    bounds = excluded.indptr[start : stop + 1]
+    columns = np.repeat(np.arange(stop - start), np.diff(bounds))
+    scores[excluded.indices[bounds[0] : bounds[-1]], columns] = -np.inf
+
+
+class Best:
+    """The k best of each of b queries so far, and what may join them.
+
+    ``indices`` (b, k) are -1, and ``scores`` -inf, where there are fewer.
+    """
+
+    def __init__(self, n_queries, k):
+        self.scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+        self.indices = np.full((n_queries, k), -1)
+        self.bound = None
+        self.waiting = []
+
+    def add(self, scores, start):
+        """Take what may be among the best of a tile (b, c) that begins at ``start``."""
+        if self.bound is None:
+            self.bound = _bound(scores, self.scores.shape[1])
+        flat = np.flatnonzero(scores.numpy() > self.bound)
+        rows, columns = np.divmod(flat, scores.shape[1])
+        self.waiting.append((rows, scores.numpy().ravel()[flat], columns + start))
+
+    def merge(self):
+        """Keep the best of those so far and those that wait."""
+        rows, scores, indices = map(np.concatenate, zip(*self.waiting, strict=True))
+        self.waiting = []
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        counts = np.bincount(rows, minlength=len(self.scores))
+        places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+        k, width = self.scores.shape[1], counts.max()
+        known = np.pad(self.scores, ((0, 0), (0, width)), constant_values=-np.inf)
+        where = np.pad(self.indices, ((0, 0), (0, width)), constant_values=-1)
+        known[rows, k + places] = scores[order]
+        where[rows, k + places] = indices[order]
+        best = np.argpartition(known, -k, axis=1)[:, -k:]
+        self.scores = np.take_along_axis(known, best, 1)
+        self.indices = np.take_along_axis(where, best, 1)
+        self.bound = self.scores.min(1, keepdims=True)
+
+
+def _bound(scores, k):
+    """Give a bound (b, 1) that at least k scores of each row (b, c) exceed, if so many.
+
+    If c allows, the k-th largest of the maxima of groups: each holds such a score.
+    """
+    n_groups = scores.shape[1] // GROUP
+    if n_groups >= k:
+        scores = scores[:, : n_groups * GROUP].unflatten(1, (GROUP, n_groups)).amax(1)
+    if scores.shape[1] < k:
+        return np.full((len(scores), 1), -np.inf, dtype=np.float32)
+    kth = np.partition(scores.numpy(), -k, axis=1)[:, -k, None]
+    return np.nextafter(kth, np.float32(-np.inf))
+
+
+def rescore(queries, items, indices):
+    """Give exact scores (n, k) in float64 of items (n, k) found for queries (n, d)."""
+    return np.einsum(
+        "nd,nkd->nk", queries.astype(np.float64), items[indices].astype(np.float64)
+    )
+
+
+def by_score(scores, indices):
+    """Sort both (n, k) by descending score; ties by position."""
+    order = np.lexsort((indices, -scores), axis=1)
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
