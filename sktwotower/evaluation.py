@@ -89,11 +89,13 @@ class EvaluationMixin:
         rows, last = self._users_of_events(frame, max_users, random_state)
         kept = rows >= 0
         query = Query(*self._users.describe(frame.iloc[last], "X", events=True))
+        n_items = len(self.item_ids_)
         codes = self._items.codes(frame[self._items.id_column], "X")
-        shape = (len(query), len(self.item_ids_))
+        codes = np.where(codes < n_items, codes, -1)  # the others are gone
+        shape = (len(query), n_items)
         known = kept & (codes >= 0)
         truth = pair_matrix(rows[known], codes[known], weights[known], shape)
-        seen = self._seen[query.codes]
+        seen = self._seen[query.codes, :n_items]
         excluded = (
             _without(seen, truth)
             if self.exclude_seen
@@ -112,7 +114,7 @@ class EvaluationMixin:
             indices=indices,
             truth=truth,
             seen=excluded,
-            item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
+            item_counts=np.asarray(self._seen.sum(axis=0)).ravel()[:n_items],
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
             unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),

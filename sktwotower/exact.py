@@ -7,7 +7,7 @@ Next: neighbors.py, whose indexes it serves, checks and completes.
 import numpy as np
 import torch
 
-__all__ = ["by_score", "rescore", "top_k"]
+__all__ = ["by_score", "rank_listed", "rescore", "top_k"]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -147,6 +147,35 @@ def _bound(scores, k):
         return np.full((len(scores), 1), -np.inf, dtype=np.float32)
     kth = np.partition(scores.numpy(), -k, axis=1)[:, -k, None]
     return np.nextafter(kth, np.float32(-np.inf))
+
+
+def rank_listed(queries, items, k, listed, excluded=None):
+    """Give the k best items of each query among its own list.
+
+    ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
+    listed, or excluded. The other parameters, and the returns, are those of `top_k`.
+    """
+    n = len(queries)
+    scores = np.full((n, k), -np.inf)
+    indices = np.full((n, k), -1, dtype=np.int64)
+    if excluded is not None:
+        listed = listed.astype(bool) > excluded.astype(bool)
+    listed = listed.tocoo()
+    rows, columns = listed.row.astype(np.int64), listed.col.astype(np.int64)
+    found = np.empty(len(rows))
+    step = max(1, TILE_SIZE // items.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        users = queries[rows[part]].astype(np.float64)
+        found[part] = np.einsum("nd,nd->n", users, items[columns[part]])
+    order = np.lexsort((columns, -found, rows))
+    rows, columns, found = rows[order], columns[order], found[order]
+    counts = np.bincount(rows, minlength=n)
+    ranks = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    kept = ranks < k
+    scores[rows[kept], ranks[kept]] = found[kept]
+    indices[rows[kept], ranks[kept]] = columns[kept]
+    return scores, indices
 
 
 def rescore(queries, items, indices):

@@ -1,20 +1,35 @@
-"""Enters: user vectors (n, d) and item vectors (n_items, d).
+"""Enters: item vectors (n_items, d).
 
-Leaves: positions and scores of the best items, both (n, k).
-Next: metrics.py.
+Leaves: an index with ``kneighbors``, and how much of the truth it finds.
+Next: filters.py, which completes its answers.
 """
+
+import copy
+import threading
+import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from sktwotower.exact import by_score, rescore, top_k
 
-__all__ = ["ExactNeighbors", "build_index", "check_index", "retrieve"]
+__all__ = [
+    "ExactNeighbors",
+    "NNDescentNeighbors",
+    "build_index",
+    "check_index",
+]
 
-# Gathered vector entries held at once.
-BLOCK_SIZE = 1 << 23
-# So many items beyond k are asked of an index that cannot leave out what was seen.
-MAX_EXTRA = 256
+# Up to so many items "auto" searches exactly.
+MOST_OF_EXACT = 200_000
+# A recall below it is warned about.
+LEAST_RECALL = 0.95
+# What epsilon is raised to, step by step, and what the leaf budget is raised to.
+WIDTHS = (0.1, 0.2, 0.3, 0.5)
+WIDEST_BUDGET = 64
+# So many times the neighbours of one item make a graph worth walking.
+LEAST_OF_GRAPH = 10
+_QUERY_LOCK = threading.Lock()
 
 
 class ExactNeighbors(BaseEstimator):
@@ -55,23 +70,212 @@ class ExactNeighbors(BaseEstimator):
         return (1 - scores, indices) if return_distance else indices
 
 
+class NNDescentNeighbors(BaseEstimator):
+    """A graph of neighbours is walked towards the query (pynndescent).
+
+    What it finds is scored again exactly; what it misses, is missing. With
+    ``target_recall`` the search widens until it misses no more than that allows.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Number of neighbours that ``kneighbors`` gives unless told otherwise.
+    target_recall : float, default=0.95
+        Share of the true nearest items that `widen` tries to find, in (0, 1].
+    epsilon : float, default=0.1
+        Width of the search to begin with, >= 0: items up to ``1 + epsilon`` times as
+        far as the best so far are followed.
+    search_tree_leaf_budget : int, default=8
+        Leaves of the search tree from which a walk begins, >= 1. With one, walks on
+        vectors in clusters miss whole clusters.
+    n_graph_neighbors : int, default=30
+        Neighbours of an item in the graph. More: a better graph, a longer build.
+    parallel_batch_queries : bool, default=False
+        Whether the queries of one call share the threads of numba.
+    random_state : int, default=0
+        Seed of the graph.
+    n_jobs : int, default=None
+        Threads for building. None: all that numba has.
+
+    Attributes
+    ----------
+    epsilon_, search_tree_leaf_budget_ : float and int
+        The width in use, after `widen`.
+    graph_ : pynndescent.NNDescent or None
+        None with few vectors, which are all compared.
+
+    Notes
+    -----
+    Vectors must have the same length: then the nearest by Euclidean distance are those
+    of the largest dot product. pynndescent's own ``dot`` and ``cosine`` are not used:
+    the one normalizes without a word, the other takes all vectors at more than a right
+    angle to be equally far.
+
+    A query of pynndescent must not run in two threads at once; a lock sees to that.
+    The first build in a process compiles for some 20 s, the first ever for minutes; an
+    index that was loaded from a file answers its first query within seconds, most of
+    which is the import of pynndescent.
+
+    References
+    ----------
+    Dong, Moses and Li, Efficient K-Nearest Neighbor Graph Construction for Generic
+    Similarity Measures, WWW 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.neighbors import NNDescentNeighbors
+    >>> index = NNDescentNeighbors(n_neighbors=1).fit(np.eye(3))
+    >>> index.kneighbors([[0.6, 0.8, 0.0]], return_distance=False)
+    array([[1]])
+    """
+
+    def __init__(
+        self,
+        n_neighbors=10,
+        *,
+        target_recall=0.95,
+        epsilon=0.1,
+        search_tree_leaf_budget=8,
+        n_graph_neighbors=30,
+        parallel_batch_queries=False,
+        random_state=0,
+        n_jobs=None,
+    ):
+        self.n_neighbors = n_neighbors
+        self.target_recall = target_recall
+        self.epsilon = epsilon
+        self.search_tree_leaf_budget = search_tree_leaf_budget
+        self.n_graph_neighbors = n_graph_neighbors
+        self.parallel_batch_queries = parallel_batch_queries
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Build the graph of item vectors X (n_items, d), of one length all.
+
+        Raises ``ValueError`` for vectors that are not finite or differ in length.
+        """
+        vectors = np.array(X, dtype=np.float32)  # a copy: pynndescent keeps its own
+        _check_lengths(vectors)
+        self.vectors_ = vectors
+        self.n_features_in_ = vectors.shape[1]
+        self.epsilon_ = self.epsilon
+        self.search_tree_leaf_budget_ = self.search_tree_leaf_budget
+        self.graph_ = None
+        # Fewer have less than a graph of neighbours, and are compared in no time.
+        if len(vectors) > LEAST_OF_GRAPH * self.n_graph_neighbors:
+            self.graph_ = self._graph()
+        return self
+
+    def _graph(self):
+        from pynndescent import NNDescent  # importing it takes seconds
+
+        graph = NNDescent(
+            self.vectors_,
+            metric="euclidean",
+            n_neighbors=self.n_graph_neighbors,
+            search_tree_leaf_budget=self.search_tree_leaf_budget_,
+            parallel_batch_queries=self.parallel_batch_queries,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+        graph.prepare()
+        graph.query(self.vectors_[:1], k=1)  # what is left to compile
+        return graph
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+        """Give cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        queries = np.asarray(X, dtype=np.float32)
+        k = min(k, len(self.vectors_))
+        if self.graph_ is None:
+            scores, indices = top_k(queries, self.vectors_, k)
+        else:
+            # It holds its place for results, and what it has visited, in the graph.
+            with _QUERY_LOCK:
+                found = self.graph_.query(
+                    queries, k=k, epsilon=self.epsilon_, return_distances=False
+                )
+                indices = np.array(found, dtype=np.int64)
+            if not return_distance:
+                return indices
+            scores, indices = by_score(
+                rescore(queries, self.vectors_, indices), indices
+            )
+        return (1 - scores, indices) if return_distance else indices
+
+    def widen(self, queries, k):
+        """Search wider until ``target_recall`` is met; gives the recall of k items.
+
+        Tries larger ``epsilon_``, then a larger leaf budget with the same again, on
+        sample queries (n, d).
+        """
+        _, truth = top_k(queries, self.vectors_, k)
+
+        def recall():
+            return recall_of(self, queries, truth)
+
+        reached = recall()
+        if self.graph_ is None:
+            return reached
+        for budget in (self.search_tree_leaf_budget_, WIDEST_BUDGET):
+            if budget > self.search_tree_leaf_budget_:
+                self._set_leaf_budget(budget)
+                self.epsilon_ = self.epsilon
+                reached = recall()
+            for epsilon in WIDTHS:
+                if reached >= self.target_recall:
+                    return reached
+                if epsilon > self.epsilon_:
+                    self.epsilon_ = epsilon
+                    reached = recall()
+        return reached
+
+    def _set_leaf_budget(self, budget):
+        self.search_tree_leaf_budget_ = budget
+        self.graph_.search_tree_leaf_budget = budget
+        self.graph_ = copy.copy(self.graph_)  # what is copied is made ready anew
+
+
+def _check_lengths(vectors):
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not np.isfinite(lengths).all():
+        position = int(np.flatnonzero(~np.isfinite(lengths))[0])
+        raise ValueError(
+            f"Vectors must be finite, and that at position {position} is not."
+        )
+    if len(lengths) and lengths.max() > 1.001 * lengths.min():
+        raise ValueError(
+            "All vectors must have the same length, or the nearest are not those of "
+            f"the largest dot product. Got lengths from {lengths.min():.4g} to "
+            f"{lengths.max():.4g}: normalize them, or search exactly."
+        )
+
+
+def recall_of(index, queries, truth):
+    """Give the share of the true positions (n, k) that an index finds."""
+    found = index.kneighbors(queries, n_neighbors=truth.shape[1], return_distance=False)
+    hits = (np.asarray(found)[:, :, None] == truth[:, None, :]).any(axis=1)
+    return float(hits.mean()) if hits.size else 1.0
+
+
 def check_index(neighbors, normalize=True):
     """Check a ``neighbors`` parameter; raises ``ValueError`` or ``TypeError``."""
+    names = ("auto", "exact", "nndescent")
+    expected = f"{', '.join(map(repr, names))} or an estimator with fit and kneighbors"
+    message = (
+        "The 'neighbors' parameter of TwoTowerRecommender must be "
+        f"{expected}. Got {neighbors!r} instead."
+    )
     if isinstance(neighbors, str):
-        if neighbors not in ("auto", "exact"):
-            raise ValueError(
-                "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', "
-                f"'exact' or an estimator with fit and kneighbors. Got {neighbors!r} "
-                "instead."
-            )
+        if neighbors not in names:
+            raise ValueError(message)
     elif isinstance(neighbors, type) or not all(
         hasattr(neighbors, method) for method in ("fit", "kneighbors")
     ):
-        raise TypeError(
-            "The 'neighbors' parameter of TwoTowerRecommender must be 'auto', 'exact' "
-            f"or an estimator with fit and kneighbors. Got {neighbors!r} instead."
-        )
-    elif not normalize:
+        raise TypeError(message)
+    if not normalize and neighbors not in ("auto", "exact"):
         raise ValueError(
             "normalize=False needs neighbors='exact': an index finds the nearest "
             "vectors, and those are not the ones of the largest dot product unless all "
@@ -79,73 +283,36 @@ def check_index(neighbors, normalize=True):
         )
 
 
-def build_index(neighbors, params, vectors):
-    """Give the index that ``neighbors`` asks for, fitted on vectors (n_items, d)."""
-    index = ExactNeighbors() if isinstance(neighbors, str) else clone(neighbors)
-    return index.set_params(**(params or {})).fit(vectors)
+def build_index(neighbors, params, vectors, normalize=True, sample=None, k=10):
+    """Give the index that ``neighbors`` asks for, and its recall.
 
-
-def retrieve(index, queries, items, k, excluded=None, allowed=None):
-    """Give the k best allowed items of each query from any neighbour index.
-
-    An index that is not exact is asked for as many items more as are excluded; its
-    answers are scored again exactly, and queries whose lists still fall short are
-    searched exactly. Parameters and returns as in `top_k`.
+    It is fitted on vectors (n_items, d). ``sample()`` gives queries (n, d) on which the
+    recall of k items is measured; it is not called for exact search, whose recall is 1.
     """
-    if isinstance(index, ExactNeighbors) or allowed is not None or len(queries) == 0:
-        return top_k(queries, items, k, excluded, allowed)
-    scores = np.full((len(queries), k), -np.inf)
-    indices = np.full((len(queries), k), -1, dtype=np.int64)
-    seen = np.zeros(len(queries), dtype=np.int64)
-    if excluded is not None:
-        seen = np.diff(excluded.indptr)
-    width = min(k + MAX_EXTRA, len(items))
-    step = max(1, BLOCK_SIZE // (width * items.shape[1]))
-    # Users with more seen items than that are searched exactly.
-    asked = np.flatnonzero((k + seen <= width) | (width == len(items)))
-    for start in range(0, len(asked), step):
-        block = asked[start : start + step]
-        most = int(seen[block].max(initial=0))
-        hidden = None if excluded is None else excluded[block]
-        scores[block], indices[block] = _ask(
-            index, queries[block], items, k, min(k + most, len(items)), hidden
+    index = _index(neighbors, len(vectors), normalize)
+    index.set_params(**(params or {})).fit(vectors)
+    if isinstance(index, ExactNeighbors) or sample is None:
+        return index, 1.0
+    queries, k = sample(), min(k, len(vectors))
+    if hasattr(index, "widen"):
+        recall = index.widen(queries, k)
+    else:
+        recall = recall_of(index, queries, top_k(queries, vectors, k)[1])
+    if recall < LEAST_RECALL:
+        warnings.warn(
+            f"The neighbour index finds {recall:.1%} of the true {k} nearest items of "
+            f"{len(queries)} users. neighbors='exact' finds them all; a wider search "
+            "finds more.",
+            UserWarning,
+            stacklevel=4,
         )
-    left = np.minimum(k, len(items) - seen)
-    short = np.flatnonzero((indices >= 0).sum(axis=1) < left)
-    if len(short):
-        hidden = None if excluded is None else excluded[short]
-        scores[short], indices[short] = top_k(queries[short], items, k, hidden)
-    return scores, indices
+    return index, recall
 
 
-def _ask(index, queries, items, k, width, excluded):
-    """Ask an index for ``width`` items a query; gives the k best by true score."""
-    found = index.kneighbors(queries, n_neighbors=width, return_distance=False)
-    found = np.asarray(found, dtype=np.int64)
-    # Some indexes fill a short list with -1, others with n_items.
-    found = np.where(found < len(items), found, -1)
-    scores = rescore(queries, items, np.maximum(found, 0))
-    scores[_unusable(found, excluded)] = -np.inf
-    scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))
-    return _fit_width(scores[:, :k], k, -np.inf), _fit_width(found[:, :k], k, -1)
-
-
-def _unusable(found, excluded):
-    """Mark entries (n, k) that are padding, given twice in a row, or excluded."""
-    order = np.argsort(found, axis=1, kind="stable")
-    ordered = np.take_along_axis(found, order, 1)
-    repeated = np.zeros(found.shape, dtype=bool)
-    repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    unusable = np.zeros(found.shape, dtype=bool)
-    np.put_along_axis(unusable, order, repeated, 1)
-    unusable |= found < 0
-    if excluded is not None:
-        rows = np.repeat(np.arange(len(found)), found.shape[1])
-        hit = excluded[rows, np.maximum(found, 0).ravel()]
-        unusable |= np.asarray(hit).reshape(found.shape) != 0
-    return unusable
-
-
-def _fit_width(array, k, fill):
-    missing = k - array.shape[1]
-    return np.pad(array, ((0, 0), (0, max(0, missing))), constant_values=fill)
+def _index(neighbors, n_items, normalize):
+    if not isinstance(neighbors, str):
+        return clone(neighbors)
+    large = neighbors == "auto" and normalize and n_items > MOST_OF_EXACT
+    if neighbors == "nndescent" or large:
+        return NNDescentNeighbors()
+    return ExactNeighbors()

@@ -1,20 +1,23 @@
 """Enters: what a caller may hand over (ids, tables, histories, candidates).
 
 Leaves: positions, feature rows and matrices of past items (n, n_items).
-Next: neighbors.py, block by block.
+Next: filters.py, block by block.
 """
 
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from joblib import effective_n_jobs
+from scipy import sparse
 from tqdm import tqdm
 
+from sktwotower.filters import retrieve
 from sktwotower.interactions import (
     as_frame,
     check_ids,
@@ -23,10 +26,10 @@ from sktwotower.interactions import (
     some,
     with_names,
 )
-from sktwotower.neighbors import retrieve
 
 __all__ = [
     "Query",
+    "blocks",
     "candidate_positions",
     "check_n_neighbors",
     "history_matrix",
@@ -34,6 +37,7 @@ __all__ = [
     "read_query",
     "search",
     "threads",
+    "write_parquet",
 ]
 
 QUERY_BLOCK = 8192
@@ -58,6 +62,10 @@ class Query:
 
     def __len__(self):
         return len(self.codes)
+
+    def __getitem__(self, block):
+        """Give a slice of the users, or items."""
+        return Query(self.ids[block], self.codes[block], self.rows[block])
 
 
 def read_query(entities, X, name, n_columns=None):
@@ -126,7 +134,7 @@ def history_matrix(history, query, users, items):
     (user, item) rows, a mapping of users to items, or, for a query of one user, a list
     of items. Items unknown to fit are left out.
     """
-    owners, chosen = _history_pairs(history, query, users, items)
+    owners, chosen = _pairs(history, query, users, items, "history")
     owners = check_ids(owners, "the users of history")
     known = owners.unique()
     codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
@@ -164,60 +172,86 @@ def history_users(history, users):
     )
 
 
-def _history_pairs(history, query, users, items):
-    if is_frame(history):
-        frame = with_names(as_frame(history, "history"))
+def _pairs(given, query, users, items, name):
+    """Give users and items, one of each per pair, of what a caller hands over."""
+    if is_frame(given):
+        frame = with_names(as_frame(given, name))
         missing = [e for e in (users, items) if e.id_column not in frame.columns]
         if missing:
             raise ValueError(
-                f"history has no column {missing[0].label!r}. It must hold events: "
+                f"{name} has no column {missing[0].label!r}. It must hold pairs: "
                 f"{users.label!r} and {items.label!r}."
             )
         return frame[users.id_column], frame[items.id_column]
-    if isinstance(history, Mapping):
-        for user, chosen in history.items():
+    if isinstance(given, Mapping):
+        for user, chosen in given.items():
             if isinstance(chosen, str | bytes) or not isinstance(chosen, Iterable):
                 raise TypeError(
-                    "history must give each user a list of items. Got "
-                    f"{chosen!r} for {user!r}."
+                    f"{name} must give each user a list of items. Got {chosen!r} for "
+                    f"{user!r}."
                 )
-        owners = [u for u, chosen in history.items() for _ in chosen]
-        return owners, _as_array(i for chosen in history.values() for i in chosen)
-    array = history if isinstance(history, np.ndarray) else None
+        owners = [u for u, chosen in given.items() for _ in chosen]
+        return owners, _as_array(i for chosen in given.values() for i in chosen)
+    array = given if isinstance(given, np.ndarray) else None
     if array is not None and array.ndim == 2 and array.shape[1] >= 2:
         return array[:, 0], array[:, 1]
-    several = isinstance(history, Iterable) and not isinstance(history, str | bytes)
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     if len(query) == 1 and several:
-        chosen = _as_array(history)
+        chosen = _as_array(given)
         return np.repeat(np.asarray(query.ids), len(chosen)), chosen
     raise TypeError(
-        "history must be a table of events, an array of (user, item) rows, a dict of "
+        f"{name} must be a table of events, an array of (user, item) rows, a dict of "
         "users to lists of items or, for a single user, a list of items. Got "
-        f"{type(history).__name__}."
+        f"{type(given).__name__}."
     )
 
 
-def candidate_positions(candidates, items):
-    """Give the sorted positions of candidate ids; None stays None.
+def candidate_positions(candidates, query, users, items, n_catalog, unknown="error"):
+    """Give what may be recommended, as `retrieve` takes it; None stays None.
 
-    Raises ``ValueError`` for ids that are not in the catalogue.
+    One list of ids gives sorted positions (m,). A list for each user (a mapping, a
+    table or an array of pairs) gives a CSR matrix (n, n_catalog). Positions from
+    ``n_catalog`` on are items that are gone. Raises ``ValueError`` for ids that are not
+    in the catalogue, unless ``unknown`` is "ignore".
     """
+    if unknown not in ("error", "ignore"):
+        raise ValueError(
+            f"unknown_candidates must be 'error' or 'ignore'. Got {unknown!r}."
+        )
     if candidates is None:
         return None
-    values = None if is_frame(candidates) else _as_ids(candidates)
+    owners, values = None, candidates
+    pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
+    if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
+        owners, values = _pairs(candidates, query, users, items, "candidates")
+        owners = check_ids(owners, "the users of candidates")
+    values = _as_ids(values)
     if values is None or values.ndim != 1:
-        raise TypeError(f"candidates must be a list of item ids. Got {candidates!r}.")
-    if len(values) == 0:
-        return np.zeros(0, dtype=np.int64)
-    codes = items.codes(values, "candidates")
-    unknown = pd.unique(np.asarray(values)[codes < 0])
-    if len(unknown):
-        raise ValueError(
-            f"{len(unknown)} of {len(values)} candidates are not in the catalogue of "
-            f"{len(items.ids)} items: {some(unknown)}. Leave them out, or fit with "
-            "them in the items table."
+        raise TypeError(
+            "candidates must be a list of item ids or, for each user, a dict of lists "
+            f"or a table of pairs. Got {candidates!r}."
         )
-    return np.unique(codes)
+    codes = np.zeros(0, dtype=np.int64)
+    if len(values):
+        codes = items.codes(values, "candidates")
+    lost = (codes < 0) | (codes >= n_catalog)
+    if lost.any() and unknown == "error":
+        names = pd.unique(np.asarray(values)[lost])
+        raise ValueError(
+            f"{len(names)} of {len(values)} candidates are not in the catalogue of "
+            f"{n_catalog} items: {some(names)}. Leave them out, or give "
+            "unknown_candidates='ignore'."
+        )
+    if owners is None:
+        return np.unique(codes[~lost])
+    known = owners.unique()
+    matrix = pair_matrix(
+        known.get_indexer(owners)[~lost],
+        codes[~lost],
+        np.ones((~lost).sum()),
+        (len(known) + 1, n_catalog),
+    )
+    return matrix[known.get_indexer(check_ids(query.ids, "X"))]
 
 
 def check_n_neighbors(n_neighbors):
@@ -236,14 +270,50 @@ def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=F
     """
     scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
     indices = np.full((n_queries, k), -1, dtype=np.int64)
-    starts = range(0, n_queries, QUERY_BLOCK)
-    for start in tqdm(starts, desc="retrieval", disable=not bar or len(starts) < 2):
-        block = slice(start, min(start + QUERY_BLOCK, n_queries))
+    for block in blocks(n_queries, bar):
         hidden = None if excluded is None else excluded[block]
+        own = allowed[block] if sparse.issparse(allowed) else allowed
         scores[block], indices[block] = retrieve(
-            index, embed(block), items, k, hidden, allowed
+            index, embed(block), items, k, hidden, own
         )
     return scores, indices
+
+
+def blocks(n_queries, bar=False):
+    """Give slices of queries to answer together, with a bar if they are many."""
+    starts = range(0, n_queries, QUERY_BLOCK)
+    for start in tqdm(starts, desc="retrieval", disable=not bar or len(starts) < 2):
+        yield slice(start, min(start + QUERY_BLOCK, n_queries))
+
+
+def write_parquet(tables, path):
+    """Write tables of the same columns to one Parquet file, as they come.
+
+    Until the last one is written the file has ``.part`` after its name.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(
+            "path= writes Parquet, which needs pyarrow: pip install pyarrow."
+        ) from error
+    unfinished, writer = Path(f"{path}.part"), None
+    try:
+        for table in tables:
+            table = pyarrow.Table.from_pandas(table, preserve_index=False)
+            if writer is None:
+                writer = parquet.ParquetWriter(unfinished, table.schema)
+            writer.write_table(table.cast(writer.schema))
+    except BaseException:
+        if writer is not None:
+            writer.close()
+            unfinished.unlink(missing_ok=True)
+        raise
+    if writer is None:
+        raise ValueError(f"No users were asked for: nothing to write to {path}.")
+    writer.close()
+    unfinished.replace(path)
 
 
 @contextmanager

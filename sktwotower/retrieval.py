@@ -14,6 +14,7 @@ from sktwotower.interactions import event_table, pair_matrix, some
 from sktwotower.net import embed_items, embed_users
 from sktwotower.queries import (
     Query,
+    blocks,
     candidate_positions,
     check_n_neighbors,
     history_matrix,
@@ -21,6 +22,7 @@ from sktwotower.queries import (
     read_query,
     search,
     threads,
+    write_parquet,
 )
 
 __all__ = ["RetrievalMixin"]
@@ -189,13 +191,16 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _search_without(self, query, k, excluded, allowed=None, added=None):
         def embed(block):
-            part = Query(query.ids[block], query.codes[block], query.rows[block])
-            return self._embed_user_query(part, None if added is None else added[block])
+            past = None if added is None else added[block]
+            return self._embed_user_query(query[block], past)
 
         return self._search_vectors(embed, len(query), k, excluded, allowed)
 
     def _search_vectors(self, embed, n_queries, k, excluded, allowed=None):
         """Search for the query vectors that ``embed(block)`` gives, block by block."""
+        n_items = len(self.item_ids_)
+        if excluded is not None and excluded.shape[1] > n_items:
+            excluded = excluded[:, :n_items]  # the others are gone
         with threads(self.n_jobs):
             return search(
                 self.neighbors_,
@@ -242,7 +247,9 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         *,
         exclude_seen=None,
         candidates=None,
+        unknown_candidates="error",
         history=None,
+        path=None,
     ):
         """Recommend items to users.
 
@@ -255,33 +262,58 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             Number of items per user, >= 1. None: the constructor's.
         exclude_seen : bool, default=None
             Leave out items seen in fit and in ``history``. None: the constructor's.
-        candidates : list or array of item ids, default=None
-            Recommend only these items. None: the whole catalogue.
+        candidates : list, array, dict or dataframe, default=None
+            Recommend only these items: one list of ids for all, or a list for each
+            user, as a dict of users to lists, an array of (user, item) rows or a table
+            with both columns; a user without any gets nothing. None: the whole
+            catalogue.
+        unknown_candidates : {"error", "ignore"}, default="error"
+            What candidates that are not in the catalogue are.
         history : dataframe, dict, array, list or None, default=None
             Events of these users that fit has not seen: a table with the user and the
             item column, a dict of users to lists of items, an array of (user, item)
             rows or, for a single user, a list of items. They are added to what fit has
             seen, so that new users are served without a new fit. Items unknown to fit
             are ignored.
+        path : str or path, default=None
+            Parquet file to write, block by block of users, in place of what a table in
+            memory would hold. Needs pyarrow.
 
         Returns
         -------
-        DataFrame
+        DataFrame, or None with ``path``
             One row per recommendation, users in the order given, best first. Columns:
             the user and the item column, named as in X of fit, ``score`` and ``rank``
             (from 1). A user for whom fewer items are left has fewer rows.
         """
         check_is_fitted(self)
-        allowed = candidate_positions(candidates, self._items)
         if X is None and history is not None:
             X = history_users(history, self._users)
         query = self._read_users(X, "X")
+        allowed = candidate_positions(
+            candidates,
+            query,
+            self._users,
+            self._items,
+            len(self.item_ids_),
+            unknown_candidates,
+        )
         added = self._added(history, query)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
-        scores, indices = self._search(
-            query, self._at_most(k), exclude_seen, allowed, added
-        )
-        return self._tidy(query.ids, indices, scores, self._users.label)
+        k = self._at_most(k)
+        if path is None:
+            scores, indices = self._search(query, k, exclude_seen, allowed, added)
+            return self._tidy(query.ids, indices, scores, self._users.label)
+
+        def tables():
+            for block in blocks(len(query), bool(self.verbose)):
+                part = query[block]
+                own = allowed[block] if sparse.issparse(allowed) else allowed
+                past = None if added is None else added[block]
+                scores, indices = self._search(part, k, exclude_seen, own, past)
+                yield self._tidy(part.ids, indices, scores, self._users.label)
+
+        return write_parquet(tables(), path)
 
     def similar_items(self, items, n_neighbors=None):
         """Find the items whose vectors are nearest to those of given items.
@@ -309,7 +341,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
                 "table with their features instead."
             )
-        own = query.codes >= 0
+        own = (query.codes >= 0) & (query.codes < len(self.item_ids_))
         itself = pair_matrix(
             np.flatnonzero(own),
             query.codes[own],

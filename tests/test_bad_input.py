@@ -403,14 +403,15 @@ def test_users_that_are_none(model, users, message):
     ("candidates", "message"),
     [
         (["x", "q"], "1 of 2 candidates are not in the catalogue of 3 items: 'q'"),
-        ("x", "candidates must be a list of item ids. Got 'x'"),
+        ("x", "candidates must be a list of item ids or, for each user, .* Got 'x'"),
         (3, "candidates must be a list"),
         ([["x"]], "candidates must be a list"),
         ([["x"], ["y", "z"]], "candidates holds list objects"),
         ([1, 2], "2 of 2 candidates are not in the catalogue"),
         (["x", None], "candidates contains NaN"),
-        ({"x": 1}, "candidates must be a list"),
-        (SIDE, "candidates must be a list"),
+        ({"ann": 1}, "candidates must give each user a list of items. Got 1 for 'ann'"),
+        ({"ann": ["x", "q"]}, "1 of 2 candidates are not in the catalogue"),
+        (SIDE, "candidates has no column 'user'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:None of the ids in candidates")

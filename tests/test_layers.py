@@ -27,6 +27,7 @@ IMPORTS = {
     "net": {"_callbacks", "losses", "optim", "sampling", "towers"},
     "exact": set(),
     "neighbors": {"exact"},
+    "filters": {"exact", "neighbors"},
     "_hits": set(),
     "_report": {"_hits"},
     "_beyond_accuracy": {"_hits"},
@@ -41,12 +42,13 @@ IMPORTS = {
         "sampling",
         "validation",
     },
-    "queries": {"interactions", "neighbors"},
+    "queries": {"filters", "interactions"},
+    "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "net", "queries"},
     "evaluation": {"interactions", "queries"},
     "recommender": {
+        "catalog",
         "evaluation",
-        "neighbors",
         "net",
         "queries",
         "retrieval",
@@ -82,7 +84,7 @@ HEAVY = {
         "training",
     },
     "skorch": {"_callbacks", "net"},
-    "pynndescent": set(),
+    "pynndescent": {"neighbors"},
 }
 
 

@@ -1,0 +1,129 @@
+"""Enters: a fitted estimator, and the items of today.
+
+Leaves: the same estimator, whose catalogue these items are.
+Next: retrieval.py, which recommends them.
+"""
+
+import copy
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
+
+from sktwotower.interactions import check_ids, some
+from sktwotower.neighbors import build_index
+from sktwotower.queries import read_query
+
+__all__ = ["CatalogMixin"]
+
+# Users on whom the recall of an index is measured.
+SAMPLED_USERS = 500
+
+
+class CatalogMixin:
+    """Another catalogue without another fit.
+
+    The estimator is a ``RetrievalMixin``. Its first ``_items`` are the catalogue, in
+    the order of ``item_ids_``; behind them are items that are gone but occur in the
+    past of users, whose vectors depend on it.
+    """
+
+    def set_catalog(self, items):
+        """Recommend exactly these items from now on.
+
+        New items get their vectors from the item tower, by their features; nothing is
+        learnt. Items that are gone are not recommended any more, but stay part of what
+        is known of the users who chose them, and may come back.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids known from fit, or a table with the id column and all feature columns.
+            The features of known items are taken anew from such a table.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            A call that fails leaves the catalogue as it was.
+
+        Raises
+        ------
+        ValueError
+            No items, ids given twice, ids unknown to fit without features, features
+            that are not finite or lead to vectors that are not.
+        """
+        check_is_fitted(self)
+        query = read_query(self._items, items, "items", self.n_features_in_)
+        ids = check_ids(query.ids, "items")
+        self._check_catalog(ids, query)
+        known = self._items
+        gone = np.setdiff1d(np.arange(len(known.ids)), query.codes)
+        together = copy.copy(known)
+        together.ids = pd.Index(
+            np.concatenate([ids.to_numpy(), known.ids[gone].to_numpy()])
+        )
+        together.rows = sparse.vstack(
+            [query.rows, known.rows[gone], known.rows[-1]], format="csr"
+        )
+        seen = self._moved(query.codes, gone, len(together.ids))
+        vectors = self._embed_item_query(query)
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"The vectors of {int((~finite).sum())} items are not finite: "
+                f"{some(ids[~finite])}. Scale or clip their features."
+            )
+        index, recall = self._build_index(vectors)
+        self._items, self._seen = together, seen
+        self.item_ids_, self.item_embeddings_ = ids.to_numpy(), vectors
+        self.neighbors_, self.index_recall_ = index, recall
+        return self
+
+    def _check_catalog(self, ids, query):
+        if len(ids) == 0:
+            raise ValueError("items is empty: a catalogue needs one item at least.")
+        repeated = ids[ids.duplicated()].unique()
+        if len(repeated):
+            raise ValueError(
+                f"items must hold each id once, but {len(repeated)} are duplicated: "
+                f"{some(repeated)}."
+            )
+        unknown = ids[(query.codes < 0) & (np.diff(query.rows.indptr) == 0)]
+        if len(unknown):
+            raise ValueError(
+                f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
+                "table with their features."
+            )
+
+    def _moved(self, codes, gone, n_items):
+        """Give the matrix of what was seen with its columns in the new order."""
+        places = np.full(len(self._items.ids), -1)
+        kept = codes >= 0
+        places[codes[kept]] = np.flatnonzero(kept)
+        places[gone] = len(codes) + np.arange(len(gone))
+        seen = self._seen.copy()
+        seen.indices = places[seen.indices].astype(seen.indices.dtype)
+        seen = sparse.csr_matrix(
+            (seen.data, seen.indices, seen.indptr), shape=(seen.shape[0], n_items)
+        )
+        seen.sort_indices()
+        return seen
+
+    def _build_index(self, vectors):
+        """Give an index of item vectors, and its recall for users of fit."""
+
+        def sample():
+            rng = np.random.default_rng(0)
+            n_users = len(self.user_ids_)
+            chosen = rng.choice(n_users, min(n_users, SAMPLED_USERS), replace=False)
+            return self.embed_users(self.user_ids_[np.sort(chosen)])
+
+        return build_index(
+            self.neighbors,
+            self.neighbors_params,
+            vectors,
+            self.normalize,
+            sample,
+            self.n_neighbors,
+        )

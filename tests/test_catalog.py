@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower import TwoTowerRecommender
+
+
+@pytest.fixture(scope="module")
+def products():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "item": [f"i{group}{item}" for group in range(2) for item in range(6)],
+            "kind": ["red"] * 6 + ["blue"] * 6,
+            "price": rng.uniform(1, 9, 12),
+        }
+    )
+
+
+@pytest.fixture
+def model(events, products):
+    return TwoTowerRecommender(
+        items=products, embedding_dim=16, max_epochs=20, random_state=0
+    ).fit(events)
+
+
+def test_gone_items_are_never_recommended_and_stay_in_the_past(model, events):
+    users = model.user_ids_
+    before = model.embed_users(users)
+    scores = model.recommend(users, n_neighbors=12, exclude_seen=False)
+    kept = ["i13", "i00", "i05", "i10"]
+    assert model.set_catalog(kept) is model
+    assert model.item_ids_.tolist() == kept
+    np.testing.assert_allclose(model.embed_users(users), before, atol=1e-6)
+    after = model.recommend(users, n_neighbors=12, exclude_seen=False)
+    expected = scores[scores["item"].isin(kept)]
+    columns = ["user", "item", "score"]
+    pd.testing.assert_frame_equal(
+        after[columns], expected[columns].reset_index(drop=True), rtol=1e-6
+    )
+    pairs = set(events.itertuples(index=False, name=None))
+    found = model.recommend(users, n_neighbors=12)
+    assert not pairs & set(zip(found["user"], found["item"], strict=True))
+    assert len(found) == len(after) - sum(item in kept for _, item in pairs)
+
+
+def test_they_come_back_as_they_were(model):
+    before = model.recommend(n_neighbors=5)
+    all_items = model.item_ids_
+    model.set_catalog(["i00", "i10"]).set_catalog(all_items)
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before, rtol=1e-5)
+
+
+def test_new_items_get_vectors_by_their_features(model, products):
+    new = pd.DataFrame({"item": ["new"], "kind": ["red"], "price": [4.0]})
+    model.set_catalog(pd.concat([new, products]))
+    assert model.item_ids_.tolist() == ["new", *products["item"]]
+    np.testing.assert_array_equal(model.item_embeddings_[:1], model.embed_items(new))
+    np.testing.assert_array_equal(
+        model.item_embeddings_[1:], model.embed_items(products["item"].tolist())
+    )
+    found = model.recommend(["u00"], n_neighbors=99)
+    assert "new" in set(found["item"])
+    assert "new" in set(model.recommend(["u00"], candidates=["new"])["item"])
+    assert len(model.similar_items(["new"], n_neighbors=99)) == 12
+
+
+def test_positions_scores_and_graph_follow_the_catalogue(model, events):
+    model.set_catalog(["i13", "i00", "i05"])
+    distances, indices = model.kneighbors(["u00"], n_neighbors=5)
+    assert indices.shape == (1, 5) and indices.max() < 3
+    assert np.isinf(distances[indices < 0]).all()
+    assert model.kneighbors_graph(["u00"]).shape == (1, 3)
+    ranking = model._held_out_ranking(events, n_neighbors=3)
+    assert ranking.truth.shape[1] == len(ranking.item_counts) == 3
+    counts = events["item"].value_counts()
+    expected = [counts.get(item, 0) for item in ["i13", "i00", "i05"]]
+    assert ranking.item_counts.tolist() == expected
+    assert ranking.n_unreachable.sum() == len(events) - sum(expected)
+    with pytest.raises(ValueError, match="1 of 1 candidates .* of 3 items: 'i01'"):
+        model.recommend(["u00"], candidates=["i01"])
+    assert model.similar_items(["i01"], n_neighbors=9)["similar_item"].nunique() == 3
+
+
+def test_types_of_ids_are_kept(events):
+    events = events.assign(item=events["item"].str[1:].astype(int))
+    model = TwoTowerRecommender(embedding_dim=8, max_epochs=1).fit(events)
+    model.set_catalog([13, 2])
+    assert model.item_ids_.dtype.kind == "i"
+    assert model.recommend(["u00"])["item"].dtype.kind == "i"
+
+
+def test_a_catalogue_of_one(model):
+    found = model.set_catalog(["i13"]).recommend(["u00"], exclude_seen=False)
+    assert found["item"].tolist() == ["i13"]
+    assert len(model.similar_items(["i13"])) == 0
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "items is empty: a catalogue needs one item"),
+        (["i00", "i00"], "1 are duplicated: 'i00'"),
+        (["i00", "new"], "1 items are not known from fit: 'new'. Give a table"),
+        (["i00", None], "contains NaN"),
+        (pd.DataFrame({"item": ["new"], "kind": ["red"]}), "lacks .* 'price'"),
+        ("i00", "must be a list"),
+    ],
+)
+def test_what_is_no_catalogue(model, items, message):
+    before = model.recommend(n_neighbors=3)
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.set_catalog(items)
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
+
+
+def test_the_index_follows(events, products):
+    from sklearn.neighbors import NearestNeighbors
+
+    model = TwoTowerRecommender(
+        items=products,
+        embedding_dim=16,
+        max_epochs=5,
+        random_state=0,
+        neighbors=NearestNeighbors(),
+    ).fit(events)
+    exact = TwoTowerRecommender(
+        items=products, embedding_dim=16, max_epochs=5, random_state=0
+    ).fit(events)
+    kept = ["i05", "i11", "i00", "i02"]
+    pd.testing.assert_frame_equal(
+        model.set_catalog(kept).recommend(), exact.set_catalog(kept).recommend()
+    )
+    assert model.index_recall_ == 1.0

@@ -1,0 +1,200 @@
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import brute_force
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.neighbors import NearestNeighbors
+
+from sktwotower import filters
+from sktwotower.filters import retrieve
+from sktwotower.neighbors import ExactNeighbors
+
+
+def unit_vectors(n, d=4, seed=0):
+    vectors = np.random.default_rng(seed).normal(size=(n, d))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def exclusions(n, n_items, seed=0, share=0.3):
+    rng = np.random.default_rng(seed)
+    return sparse.csr_matrix((rng.random((n, n_items)) < share).astype(np.float32))
+
+
+def indexes(items):
+    return {
+        "exact": ExactNeighbors().fit(items),
+        "brute": NearestNeighbors(algorithm="brute").fit(items),
+        "ball_tree": NearestNeighbors(algorithm="ball_tree").fit(items),
+    }
+
+
+@pytest.mark.parametrize("name", ["exact", "brute", "ball_tree"])
+@pytest.mark.parametrize("hidden", [True, False])
+@pytest.mark.parametrize("k", [1, 5, 60])
+def test_retrieve_from_any_index_equals_brute_force(name, hidden, k):
+    queries, items = unit_vectors(20, seed=1), unit_vectors(50)
+    excluded = exclusions(20, 50) if hidden else None
+    scores, indices = retrieve(indexes(items)[name], queries, items, k, excluded)
+    expected = brute_force(queries, items, k, excluded)
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-12)
+    np.testing.assert_array_equal(indices, expected[1])
+
+
+def test_retrieve_needs_no_exact_search_where_the_index_answers():
+    queries, items = unit_vectors(20, seed=1), unit_vectors(50)
+    index, excluded = indexes(items)["ball_tree"], exclusions(20, 50)
+    with patch.object(filters, "top_k", side_effect=AssertionError):
+        retrieve(index, queries, items, 5, excluded)
+        retrieve(index, queries, items, 60, excluded)
+
+
+def test_padding_takes_no_place_in_a_list():
+    # Padding must not be scored as item 0, which is the best of all here.
+    items = unit_vectors(6)
+    hidden = sparse.csr_matrix([[0.0, 0, 0, 0, 0, 1]])
+    with patch.object(filters, "top_k", side_effect=AssertionError):
+        _, indices = retrieve(Canned((2, -1, 3)), items[:1], items, 2, hidden)
+    assert sorted(indices[0]) == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["exact", "ball_tree"])
+def test_retrieve_among_candidates_only(name):
+    queries, items = unit_vectors(8, seed=1), unit_vectors(50)
+    allowed, excluded = np.array([3, 7, 20, 49]), exclusions(8, 50)
+    found = retrieve(indexes(items)[name], queries, items, 5, excluded, allowed)
+    expected = brute_force(queries, items, 5, excluded, allowed)
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+class Canned(BaseEstimator):
+    """Answers every query with the same positions, as a poor index does."""
+
+    def __init__(self, answer=(0,)):
+        self.answer = answer
+
+    def fit(self, X, y=None):
+        return self
+
+    def kneighbors(self, X, n_neighbors, return_distance=False):
+        return np.tile(np.array(self.answer)[:n_neighbors], (len(X), 1))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(7,) * 50, (-1,) * 50, (4, 4, -1, 2, 2), (3, 8), tuple(range(3)) + (-1,) * 9],
+    ids=["one id", "nothing", "repeated", "few columns", "padded"],
+)
+@pytest.mark.parametrize("hidden", [True, False])
+def test_lists_that_fall_short_are_searched_exactly(answer, hidden):
+    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
+    excluded = exclusions(6, 50) if hidden else None
+    found = retrieve(Canned(answer), queries, items, 5, excluded)
+    expected = brute_force(queries, items, 5, excluded)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+
+
+def test_poor_but_full_answers_are_scored_and_sorted_exactly():
+    queries, items = unit_vectors(6, seed=1), unit_vectors(50)
+    scores, indices = retrieve(Canned((9, 1, 30)), queries, items, 3)
+    expected = brute_force(queries, items, 3, allowed=np.array([1, 9, 30]))
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-12)
+
+
+def test_excluded_answers_are_dropped():
+    queries, items = unit_vectors(1, seed=1), unit_vectors(6)
+    hidden = sparse.csr_matrix([[1.0, 0, 0, 1, 0, 0]])
+    _, indices = retrieve(Canned((0, 1, 2, 3)), queries, items, 2, hidden)
+    assert sorted(indices[0]) == [1, 2]
+
+
+@pytest.mark.parametrize("answer", [(0, 99, 1), (0, 6, 2)])
+def test_positions_beyond_the_catalogue_are_no_answers(answer):
+    queries, items = unit_vectors(3, seed=1), unit_vectors(6)
+    for hidden in (None, exclusions(3, 6, share=0.0)):
+        found = retrieve(Canned(answer), queries, items, 3, hidden)
+        expected = brute_force(queries, items, 3)
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_retrieve_without_queries_or_items_left():
+    items = unit_vectors(6)
+    scores, indices = retrieve(Canned((0, 1)), unit_vectors(0), items, 3)
+    assert scores.shape == indices.shape == (0, 3)
+    everything = sparse.csr_matrix(np.ones((2, 6)))
+    scores, indices = retrieve(Canned((0, 1)), unit_vectors(2), items, 3, everything)
+    assert (indices == -1).all() and np.isneginf(scores).all()
+
+
+class Sloppy(BaseEstimator):
+    """Knows the truth, and gives a share of it, with padding in between."""
+
+    def __init__(self, share=0.5):
+        self.share = share
+
+    def fit(self, X, y=None):
+        self.vectors_ = X
+        return self
+
+    def kneighbors(self, X, n_neighbors, return_distance=False):
+        _, found = brute_force(X, self.vectors_, n_neighbors)
+        lost = np.random.default_rng(0).random(found.shape) > self.share
+        return np.where(lost, -1, found)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_items=st.integers(1, 40),
+    k=st.integers(1, 45),
+    hidden=st.sampled_from([0.0, 0.3, 0.95, 1.0]),
+    allowed=st.sampled_from([None, 0.0, 0.1, 0.5, 0.95, "own"]),
+    share=st.sampled_from([0.0, 0.5, 1.0]),
+    extra=st.sampled_from([0, 4, 512]),
+)
+def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extra):
+    rng = np.random.default_rng(seed)
+    queries, items = unit_vectors(5, seed=seed), unit_vectors(n_items, seed=seed + 1)
+    excluded = exclusions(5, n_items, seed, hidden)
+    own = exclusions(5, n_items, seed + 2, 0.4) if allowed == "own" else None
+    if own is not None:
+        given_list = own
+    elif allowed is not None:
+        given_list = np.flatnonzero(rng.random(n_items) < allowed)
+    else:
+        given_list = None
+    index = Sloppy(share).fit(items)
+    with patch.object(filters, "MAX_EXTRA", extra):
+        scores, indices = retrieve(index, queries, items, k, excluded, given_list)
+    for row in range(5):
+        left = set(range(n_items)) - set(excluded[row].indices.tolist())
+        if own is not None:
+            left &= set(own[row].indices.tolist())
+        elif given_list is not None:
+            left &= set(given_list.tolist())
+        found = indices[row][indices[row] >= 0].tolist()
+        assert len(found) == len(set(found)) == min(k, len(left))
+        assert set(found) <= left
+        true = items[found].astype(float) @ queries[row].astype(float)
+        np.testing.assert_allclose(scores[row, : len(found)], true, rtol=1e-9)
+        assert (np.diff(scores[row, : len(found)]) <= 0).all()
+        if share == 1.0 or own is not None:
+            best = brute_force(
+                queries[row : row + 1], items, k, None, np.array(sorted(left), int)
+            )[1]
+            assert found == best[0][best[0] >= 0].tolist()
+
+
+def test_candidates_of_each_query_by_hand():
+    items = np.array([[1, 0], [0, 1], [1, 1], [3, 0]], dtype=np.float32)
+    queries = np.array([[1, 2], [1, 0]], dtype=np.float32)
+    own = sparse.csr_matrix([[1.0, 1, 0, 1], [0, 0, 1, 0]])
+    hidden = sparse.csr_matrix([[0.0, 0, 1, 1], [0, 0, 0, 0]])
+    scores, indices = retrieve(ExactNeighbors(), queries, items, 2, hidden, own)
+    assert indices.tolist() == [[1, 0], [2, -1]]
+    assert scores.tolist() == [[2, 1], [1, -np.inf]]
