@@ -4,6 +4,7 @@ Leaves: positions, feature rows and matrices of past items (n, n_items).
 Next: filters.py, block by block.
 """
 
+import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
@@ -316,15 +317,30 @@ def write_parquet(tables, path):
     unfinished.replace(path)
 
 
+class _TorchThreads:
+    """How many calls run on a number of torch's threads of their own, and what was.
+
+    The number is one for the whole process: the last call to end puts it back.
+    """
+
+    lock, n_calls, before = threading.Lock(), 0, None
+
+
 @contextmanager
 def threads(n_jobs):
     """Run torch on ``n_jobs`` threads, then put the number back. None: as it is."""
     if n_jobs is None:
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(effective_n_jobs(n_jobs))
+    with _TorchThreads.lock:
+        if _TorchThreads.n_calls == 0:
+            _TorchThreads.before = torch.get_num_threads()
+        _TorchThreads.n_calls += 1
+        torch.set_num_threads(effective_n_jobs(n_jobs))
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _TorchThreads.lock:
+            _TorchThreads.n_calls -= 1
+            if _TorchThreads.n_calls == 0:
+                torch.set_num_threads(_TorchThreads.before)

@@ -1,13 +1,27 @@
+import pickle
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from reference import brute_force
 from scipy import sparse
+from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
+from sktwotower import TwoTowerRecommender, neighbors
+from sktwotower.filters import retrieve
 from sktwotower.neighbors import (
     ExactNeighbors,
+    NNDescentNeighbors,
     build_index,
     check_index,
+    recall_of,
 )
+from sktwotower.queries import threads
 
 
 def unit_vectors(n, d=4, seed=0):
@@ -48,3 +62,192 @@ def test_check_index_names_what_is_allowed():
         check_index("fast")
     with pytest.raises(TypeError, match="with fit and kneighbors. Got 3 instead"):
         check_index(3)
+
+
+def clustered(n, seed=0):
+    """Vectors in 40 tight clusters: a graph of them falls into pieces."""
+    centres = unit_vectors(40, 16, seed=9)
+    rng = np.random.default_rng(seed)
+    vectors = centres[rng.integers(40, size=n)] + 0.05 * rng.normal(size=(n, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    # One thread: the layers of numba and of torch do not share them.
+    return NNDescentNeighbors(n_jobs=1).fit(clustered(2000))
+
+
+def test_a_graph_finds_what_is_nearest(graph):
+    queries = clustered(50, seed=1)
+    _, truth = brute_force(queries, graph.vectors_, 10)
+    assert graph.graph_ is not None
+    assert recall_of(graph, queries, truth) > 0.95
+    distances, indices = graph.kneighbors(queries, 10)
+    assert (np.diff(distances, axis=1) >= 0).all()
+    scores = np.einsum("nd,nkd->nk", queries, graph.vectors_[indices])
+    np.testing.assert_allclose(distances, 1 - scores, atol=1e-6)
+
+
+def test_the_search_widens_until_its_target_is_met():
+    vectors, queries = unit_vectors(2000, 24), unit_vectors(60, 24, seed=1)
+    index = NNDescentNeighbors(
+        target_recall=0.99, epsilon=0.0, search_tree_leaf_budget=1, n_jobs=1
+    ).fit(vectors)
+    _, truth = brute_force(queries, vectors, 10)
+    before = recall_of(index, queries, truth)
+    after = index.widen(queries, 10)
+    assert before < 0.9 < 0.99 <= after == recall_of(index, queries, truth)
+    assert index.epsilon_ > 0 and index.epsilon == 0.0
+    wide = (index.epsilon_, index.search_tree_leaf_budget_)
+    assert index.widen(queries, 10) == after
+    assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
+
+
+@pytest.mark.parametrize("share", [None, 0.9, 0.02])
+def test_filters_over_a_graph(graph, share):
+    queries, items = clustered(20, seed=2), graph.vectors_
+    excluded = exclusions(20, 2000, share=0.02)
+    allowed = None
+    if share is not None:
+        allowed = np.flatnonzero(np.random.default_rng(3).random(2000) < share)
+    scores, indices = retrieve(graph, queries, items, 10, excluded, allowed)
+    expected, _ = brute_force(queries, items, 10, excluded, allowed)
+    assert (indices >= 0).all()
+    assert excluded[np.arange(20)[:, None], indices].sum() == 0
+    assert allowed is None or np.isin(indices, allowed).all()
+    assert np.isclose(scores, expected).mean() > 0.95
+
+
+def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
+    queries = clustered(320, seed=4)
+    alone = graph.kneighbors(queries, 10, return_distance=False)
+    parts = np.split(np.arange(320), 32)
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(
+            lambda rows: graph.kneighbors(queries[rows], 10, return_distance=False),
+            parts * 5,
+        )
+    np.testing.assert_array_equal(np.concatenate([*found]), np.tile(alone, (5, 1)))
+
+
+def test_a_graph_survives_pickle_and_clone(graph):
+    queries = clustered(30, seed=5)
+    expected = graph.kneighbors(queries, 10)
+    loaded = pickle.loads(pickle.dumps(graph))
+    for mine, theirs in zip(loaded.kneighbors(queries, 10), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not hasattr(clone(graph), "graph_")
+
+
+def test_building_leaves_threads_as_they_are(graph):
+    import numba
+
+    before = numba.get_num_threads(), torch.get_num_threads()
+    clone(graph).fit(graph.vectors_[:500])
+    assert (numba.get_num_threads(), torch.get_num_threads()) == before
+
+
+def test_few_vectors_need_no_graph():
+    items = unit_vectors(40)
+    index = NNDescentNeighbors().fit(items)
+    assert index.graph_ is None and index.widen(items, 5) == 1.0
+    exact = ExactNeighbors().fit(items)
+    for k in (3, 99):
+        for mine, theirs in zip(
+            index.kneighbors(items, k), exact.kneighbors(items, k), strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_vectors_that_no_graph_takes():
+    items = unit_vectors(9)
+    with pytest.raises(ValueError, match="must have the same length, .* from 1 to 2"):
+        NNDescentNeighbors().fit(items * np.where(np.arange(9) == 3, 2, 1)[:, None])
+    items[4, 0] = np.nan
+    with pytest.raises(ValueError, match="finite, and that at position 4 is not"):
+        NNDescentNeighbors().fit(items)
+
+
+def test_all_items_the_same():
+    items = np.ones((400, 4), dtype=np.float32) / 2
+    index = NNDescentNeighbors(n_jobs=1).fit(items)
+    scores, indices = retrieve(index, items[:3], items, 5)
+    assert (scores == 1).all()
+    assert all(len(set(row)) == 5 for row in indices.tolist())
+
+
+class Poor(BaseEstimator):
+    """Finds half of what it should."""
+
+    def fit(self, X, y=None):
+        self.exact_ = ExactNeighbors().fit(X)
+        return self
+
+    def kneighbors(self, X, n_neighbors, return_distance=False):
+        found = self.exact_.kneighbors(X, n_neighbors, return_distance=False)
+        return np.where(np.arange(found.shape[1]) % 2, -1, found)
+
+
+def test_a_poor_index_is_warned_about():
+    items, queries = unit_vectors(60), unit_vectors(20, seed=1)
+    with pytest.warns(UserWarning, match="finds 50.0% of the true 10 nearest items"):
+        _, recall = build_index(Poor(), None, items, sample=lambda: queries)
+    assert recall == 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        index = NearestNeighbors()
+        assert build_index(index, None, items, sample=lambda: queries)[1] == 1.0
+
+
+def test_auto_takes_a_graph_for_large_catalogues():
+    items = unit_vectors(50)
+    with patch.object(neighbors, "MOST_OF_EXACT", 49):
+        assert isinstance(build_index("auto", None, items)[0], NNDescentNeighbors)
+        exact, _ = build_index("auto", None, items, normalize=False)
+    assert isinstance(exact, ExactNeighbors)
+    assert isinstance(build_index("auto", None, items)[0], ExactNeighbors)
+
+
+def test_a_recommender_over_a_graph(events):
+    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0}
+    # As many further items as a graph needs.
+    names = [*events["item"].unique(), *(f"j{i}" for i in range(400))]
+    params["items"] = pd.DataFrame({"item": names})
+    exact = TwoTowerRecommender(**params).fit(events)
+    model = TwoTowerRecommender(
+        **params, neighbors="nndescent", neighbors_params={"target_recall": 0.99}
+    ).fit(events)
+    assert model.neighbors_.graph_ is not None and model.index_recall_ >= 0.99
+    assert exact.index_recall_ == 1.0
+    mine, theirs = (m.recommend(n_neighbors=5) for m in (model, exact))
+    same = mine.merge(theirs, on=["user", "item"])
+    assert len(mine) == len(theirs) and len(same) > 0.98 * len(theirs)
+
+
+def test_threads_of_torch_are_put_back_by_the_last_call():
+    before = torch.get_num_threads()
+    first, second = threads(2), threads(3)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.get_num_threads() == 3
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_recommend_in_many_threads_as_in_one(events, n_jobs):
+    model = TwoTowerRecommender(
+        embedding_dim=16, max_epochs=3, random_state=0, n_jobs=n_jobs
+    ).fit(events)
+    users, before = model.user_ids_.tolist(), torch.get_num_threads()
+
+    def ask(user):
+        return model.recommend([user], n_neighbors=4).to_numpy().tolist()
+
+    alone = list(map(ask, users))
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(ask, users * 4)) == alone * 4
+    assert torch.get_num_threads() == before
