@@ -278,8 +278,8 @@ def _tile(logits, targets, tile, loss):
     lowest = torch.finfo(logits.dtype).min
     top = logits.amax(1)
     alone = top == -torch.inf
+    logits[:, 0].masked_fill_(alone, 0)  # or its shares would be NaN
     share = logits.softmax(1)
-    share[alone] = 0
     # The share of the top is 1 / sum, if its own exponential is 1.
     negatives = (top - share.amax(1).log()).masked_fill_(alone, lowest)
     excess = negatives[rows] - positive

@@ -101,8 +101,7 @@ class RowwiseAdam(torch.optim.Optimizer):
     def _step_rows(self, table, group):
         grad, rows = table.grad, None
         if grad.is_sparse:
-            grad = grad.coalesce()
-            rows, grad = grad.indices()[0], grad.values()
+            rows, grad = _rows_of(grad)
         state = self.state[table]
         if not state:
             state["steps"] = table.new_zeros(len(table))
@@ -141,3 +140,14 @@ class RowwiseAdam(torch.optim.Optimizer):
         second = state["second"] / (1 - beta2 ** state["step"])
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.addcdiv_(first, second.sqrt_() + group["eps"], value=-group["lr"])
+
+
+def _rows_of(grad):
+    """Give the rows that a sparse gradient touches, each once, and their gradients."""
+    rows = grad._indices()[0]
+    # Autograd forgets that the rows were distinct; to sort them again is the dearest
+    # part of a step.
+    if not (rows[1:] > rows[:-1]).all():
+        grad = grad.coalesce()
+        rows = grad.indices()[0]
+    return rows, grad._values()

@@ -165,8 +165,9 @@ class UserBatches:
         candidates, log_q = self._candidates(positives, impressions, len(users))
         history_items = history = None
         if data.history is not None:
+            past = positives if data.history is data.positives else data.history[users]
             history_items, history = history_bag(
-                data.history[users],
+                past,
                 data.item_rows,
                 self.catalogue,
                 self.history_dropout,
