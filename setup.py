@@ -42,6 +42,7 @@ setup(
             "pyarrow>=15",
             "pytest>=8",
         ],
+        "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
         "benchmark": ["implicit>=0.7.2", "pyarrow>=15", "rectools-lightfm>=1.17.3"],
     },

@@ -34,7 +34,9 @@ class CatalogMixin:
 
         New items get their vectors from the item tower, by their features; nothing is
         learnt. Items that are gone are not recommended any more, but stay part of what
-        is known of the users who chose them, and may come back.
+        is known of the users who chose them, and may come back. The index is built
+        anew, but for a graph of 200,000 items or more: it is updated in a fraction of
+        the time if new items follow the old ones, all of them in their order.
 
         Parameters
         ----------
@@ -74,7 +76,7 @@ class CatalogMixin:
                 f"The vectors of {int((~finite).sum())} items are not finite: "
                 f"{some(ids[~finite])}. Scale or clip their features."
             )
-        index, recall = self._build_index(vectors)
+        index, recall = self._build_index(vectors, before=self.neighbors_)
         self._items, self._seen = together, seen
         self.item_ids_, self.item_embeddings_ = ids.to_numpy(), vectors
         self.neighbors_, self.index_recall_ = index, recall
@@ -110,7 +112,7 @@ class CatalogMixin:
         seen.sort_indices()
         return seen
 
-    def _build_index(self, vectors):
+    def _build_index(self, vectors, before=None):
         """Give an index of item vectors, and its recall for users of fit."""
 
         def sample():
@@ -126,4 +128,5 @@ class CatalogMixin:
             self.normalize,
             sample,
             self.n_neighbors,
+            before,
         )

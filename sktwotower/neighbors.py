@@ -27,6 +27,8 @@ LEAST_RECALL = 0.95
 # What epsilon is raised to, step by step, and what the leaf budget is raised to.
 WIDTHS = (0.1, 0.2, 0.3, 0.5)
 WIDEST_BUDGET = 64
+# A smaller graph is built in less time than it takes to compile its update.
+LEAST_TO_UPDATE = 200_000
 # So many times the neighbours of one item make a graph worth walking.
 LEAST_OF_GRAPH = 10
 _QUERY_LOCK = threading.Lock()
@@ -184,6 +186,25 @@ class NNDescentNeighbors(BaseEstimator):
         graph.query(self.vectors_[:1], k=1)  # what is left to compile
         return graph
 
+    def grown(self, vectors):
+        """Give an index of more vectors (n_items, d) by an update of this one's graph.
+
+        None where a new build is due: the vectors do not begin with those of this
+        index, or they are so few that a build is cheaper.
+        """
+        n_known = len(self.vectors_)
+        grows = self.graph_ is not None and LEAST_TO_UPDATE <= n_known < len(vectors)
+        if not grows or not np.array_equal(vectors[:n_known], self.vectors_):
+            return None
+        _check_lengths(vectors)
+        index = copy.copy(self)
+        index.vectors_ = np.array(vectors, dtype=np.float32)
+        with _QUERY_LOCK:
+            index.graph_ = copy.copy(self.graph_)
+        index.graph_.update(xs_fresh=index.vectors_[n_known:])
+        index.graph_.query(index.vectors_[:1], k=1)
+        return index
+
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
         """Give cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
@@ -283,14 +304,22 @@ def check_index(neighbors, normalize=True):
         )
 
 
-def build_index(neighbors, params, vectors, normalize=True, sample=None, k=10):
+def build_index(
+    neighbors, params, vectors, normalize=True, sample=None, k=10, before=None
+):
     """Give the index that ``neighbors`` asks for, and its recall.
 
     It is fitted on vectors (n_items, d). ``sample()`` gives queries (n, d) on which the
     recall of k items is measured; it is not called for exact search, whose recall is 1.
+    ``before``: the index until now, which may be able to grow.
     """
-    index = _index(neighbors, len(vectors), normalize)
-    index.set_params(**(params or {})).fit(vectors)
+    wanted = _index(neighbors, len(vectors), normalize).set_params(**(params or {}))
+    index = None
+    if isinstance(before, NNDescentNeighbors) and isinstance(wanted, type(before)):
+        if before.get_params() == wanted.get_params():
+            index = before.grown(vectors)
+    if index is None:
+        index = wanted.fit(vectors)
     if isinstance(index, ExactNeighbors) or sample is None:
         return index, 1.0
     queries, k = sample(), min(k, len(vectors))

@@ -297,7 +297,8 @@ def write_parquet(tables, path):
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
-            "path= writes Parquet, which needs pyarrow: pip install pyarrow."
+            "path= writes Parquet, for which pyarrow is needed: "
+            "pip install 'sktwotower[parquet]'."
         ) from error
     unfinished, writer = Path(f"{path}.part"), None
     try:

@@ -226,6 +226,24 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         CSR matrix of shape (n, n_items)
+
+        Examples
+        --------
+        Two items are alike if they are recommended to the same users: clusters of
+        items, found by what takes a graph.
+
+        >>> from sklearn.cluster import SpectralClustering
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> made = make_interactions(200, 90, n_clusters=3, interactions_per_user=8,
+        ...                          random_state=0)
+        >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0)
+        >>> graph = model.fit(made.data).kneighbors_graph(n_neighbors=10)
+        >>> clusters = SpectralClustering(3, affinity="precomputed", random_state=0)
+        >>> found = clusters.fit_predict(graph.T @ graph)
+        >>> planted = made.item_table["category"]
+        >>> len(set(zip(planted, found)))  # each planted cluster is one that was found
+        3
         """
         if mode not in ("connectivity", "distance"):
             raise ValueError(

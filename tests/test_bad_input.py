@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+import sys
 import traceback
 import warnings
 from pathlib import Path
@@ -418,6 +419,17 @@ def test_users_that_are_none(model, users, message):
 def test_candidates(model, candidates, message):
     with pytest.raises((ValueError, TypeError), match=message):
         model.recommend(["ann"], candidates=candidates)
+
+
+def test_parquet_without_pyarrow(model, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install 'sktwotower\[parquet\]'"):
+        model.recommend(path=tmp_path / "all.parquet")
+
+
+def test_what_unknown_candidates_are(model):
+    with pytest.raises(ValueError, match="'error' or 'ignore'. Got 'drop'"):
+        model.recommend(["ann"], candidates=["x"], unknown_candidates="drop")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import TwoTowerRecommender, queries
 
 
 def small(**params):
@@ -260,6 +260,88 @@ def test_candidates_are_all_that_is_recommended(model, candidates):
 
 def test_no_candidates_no_rows(plain):
     assert plain.recommend(["u1"], candidates=[]).shape == (0, 4)
+
+
+OWN_CANDIDATES = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u0": ["i1"]}
+PAIRS = [(user, item) for user, items in OWN_CANDIDATES.items() for item in items]
+
+
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        OWN_CANDIDATES,
+        np.array(PAIRS),
+        pd.DataFrame(PAIRS, columns=["user", "item"])[["item", "user"]],
+        pl.DataFrame(PAIRS, schema=["user", "item"], orient="row"),
+    ],
+    ids=["dict", "array", "table", "polars"],
+)
+@pytest.mark.parametrize("exclude", [True, False])
+def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
+    users = ["u3", "u2", "u1", "u0", "u1"]
+    answer = model.recommend(
+        users, n_neighbors=2, candidates=candidates, exclude_seen=exclude
+    )
+    expected = [
+        brute_force(model, [user], 2, exclude, OWN_CANDIDATES.get(user, []))
+        for user in users
+    ]
+    assert_ranking(answer, pd.concat(expected, ignore_index=True))
+    assert "u2" not in set(answer["user"])
+
+
+@pytest.mark.parametrize("gone", [[], ["i1"]], ids=["never known", "gone"])
+def test_unknown_candidates_are_named_or_ignored(plain, gone):
+    if gone:
+        plain.set_catalog(plain.item_ids_[~np.isin(plain.item_ids_, gone)])
+    asked = ["i2", "what", *gone]
+    with pytest.raises(
+        ValueError, match="candidates are not in the catalogue of .*what"
+    ):
+        plain.recommend(["u1"], candidates=asked)
+    for candidates in (asked, {"u1": asked}):
+        answer = plain.recommend(
+            ["u1"],
+            candidates=candidates,
+            unknown_candidates="ignore",
+            exclude_seen=False,
+        )
+        assert list(answer["item"]) == ["i2"]
+    nothing = plain.recommend(["u1"], candidates=["what"], unknown_candidates="ignore")
+    assert nothing.shape == (0, 4)
+
+
+@pytest.mark.parametrize("block", [5, 100])
+@pytest.mark.parametrize("own", [None, OWN_CANDIDATES, ["i1", "i4", "i7"]])
+def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, block):
+    monkeypatch.setattr(queries, "QUERY_BLOCK", block)
+    file, history = tmp_path / "all.parquet", {"u3": ["i3"], "u11": ["i1"]}
+    params = {"n_neighbors": 4, "candidates": own, "history": history}
+    users = plain.user_ids_
+    assert plain.recommend(users, path=file, **params) is None
+    written = pd.read_parquet(file)
+    pd.testing.assert_frame_equal(written, plain.recommend(users, **params))
+    assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
+
+
+def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(queries, "QUERY_BLOCK", 5)
+    file = tmp_path / "all.parquet"
+    plain.recommend(n_neighbors=1, path=file)
+    before, calls = file.read_bytes(), iter([0])
+
+    def fails_the_second_time(self, *args):
+        next(calls)
+        return tidy(self, *args)
+
+    tidy = TwoTowerRecommender._tidy
+    monkeypatch.setattr(TwoTowerRecommender, "_tidy", fails_the_second_time)
+    with pytest.raises(RuntimeError):
+        plain.recommend(n_neighbors=2, path=file)
+    assert file.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
+    with pytest.raises(ValueError, match="No users were asked for: nothing to write"):
+        plain.recommend([], path=file)
 
 
 HISTORIES = {

@@ -1,0 +1,129 @@
+"""Neighbour indexes of this package and of others behind one interface.
+
+Enters: unit vectors (n_items, d), float32.
+Leaves: an index whose ``build``, ``search`` and ``widths`` can be timed.
+Next: bench_neighbors.py, which compares them.
+"""
+
+import os
+
+import numpy as np
+import torch
+
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+
+THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
+
+
+def made_vectors(n, d=64, per_cluster=100, seed=0):
+    """Give unit vectors (n, d) around n / per_cluster centres, and 10,000 queries."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((max(1, n // per_cluster), d)).astype(np.float32)
+
+    def draw(size):
+        noise = rng.standard_normal((size, d), dtype=np.float32)
+        vectors = centres[rng.integers(len(centres), size=size)] + 0.7 * noise
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    return draw(n), draw(10_000)
+
+
+class Product:
+    """The scores alone, block by block; nothing is searched for."""
+
+    widths = (None,)
+
+    def build(self, vectors):
+        self.items = torch.from_numpy(vectors)
+
+    def search(self, queries, k, width=None):
+        queries = torch.from_numpy(queries)
+        step = min(len(self.items), max((1 << 21) // len(queries), 8192))
+        room = torch.empty(len(queries) * step)
+        for start in range(0, len(self.items), step):
+            items = self.items[start : start + step]
+            out = room[: len(queries) * len(items)].view(len(queries), -1)
+            torch.mm(queries, items.T, out=out)
+
+
+class TorchTopk(Product):
+    """Scores of chunks of 16,384 items, and torch's own top-k of each."""
+
+    def search(self, queries, k, width=None):
+        queries, parts = torch.from_numpy(queries), []
+        for start in range(0, len(self.items), 16384):
+            scores = queries @ self.items[start : start + 16384].T
+            best = scores.topk(min(k, scores.shape[1]))
+            parts.append((best.values, best.indices + start))
+        values, indices = (torch.cat(each, dim=1) for each in zip(*parts, strict=True))
+        return indices.gather(1, values.topk(k).indices).numpy()
+
+
+class Exact:
+    """`ExactNeighbors`."""
+
+    widths = (None,)
+
+    def build(self, vectors):
+        self.index = ExactNeighbors().fit(vectors)
+
+    def search(self, queries, k, width=None):
+        return self.index.kneighbors(queries, k)[1]
+
+
+class FaissFlat:
+    """Exact search of faiss."""
+
+    widths = (None,)
+
+    def build(self, vectors):
+        import faiss
+
+        faiss.omp_set_num_threads(THREADS)
+        self.index = faiss.IndexFlatIP(vectors.shape[1])
+        self.index.add(vectors)
+
+    def search(self, queries, k, width=None):
+        return self.index.search(queries, k)[1]
+
+
+class Graph:
+    """`NNDescentNeighbors`; a width is (leaf budget, epsilon)."""
+
+    widths = tuple((budget, e) for budget in (8, 64) for e in (0.1, 0.2, 0.3, 0.5))
+
+    def build(self, vectors):
+        self.index = NNDescentNeighbors(n_jobs=THREADS).fit(vectors)
+
+    def search(self, queries, k, width):
+        budget, epsilon = width
+        if budget != self.index.search_tree_leaf_budget_:
+            self.index._set_leaf_budget(budget)
+        self.index.epsilon_ = epsilon
+        return self.index.kneighbors(queries, k)[1]
+
+
+class Hnsw:
+    """hnswlib; a width is ef."""
+
+    widths = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+    def build(self, vectors):
+        import hnswlib
+
+        self.index = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        self.index.init_index(len(vectors), M=16, ef_construction=100, random_seed=0)
+        self.index.add_items(vectors, num_threads=THREADS)
+
+    def search(self, queries, k, width):
+        self.index.set_ef(width)
+        return self.index.knn_query(queries, k, num_threads=THREADS)[0].astype(np.int64)
+
+
+EXACT = {
+    "product alone": Product,
+    "ours, exact": Exact,
+    "faiss IndexFlatIP": FaissFlat,
+    "torch product, topk": TorchTopk,
+}
+GRAPHS = {"ours, nndescent": Graph, "hnswlib": Hnsw}
