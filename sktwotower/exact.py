@@ -59,7 +59,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     table = torch.from_numpy(np.ascontiguousarray(items))
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
-        hidden = None if excluded is None else excluded[block].tocsc()
+        hidden = None if excluded is None else _by_column(excluded[block])
         found = _search(torch.from_numpy(queries[block]), table, width, hidden)
         exact = rescore(queries[block], items, np.maximum(found, 0))
         exact[found < 0] = -np.inf
@@ -89,11 +89,21 @@ def _search(queries, table, k, excluded):
     return best.indices
 
 
+def _by_column(matrix):
+    """Give rows and columns of the entries of a CSR matrix, by ascending column."""
+    if matrix.shape[0] == 1:
+        return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
+    matrix = matrix.tocsc()
+    return matrix.indices, np.repeat(
+        np.arange(matrix.shape[1]), np.diff(matrix.indptr)
+    )
+
+
 def _hide(scores, excluded, start, stop):
-    """Set the excluded entries (CSC) of a tile of items to -inf."""
-    bounds = excluded.indptr[start : stop + 1]
-    columns = np.repeat(np.arange(stop - start), np.diff(bounds))
-    scores[excluded.indices[bounds[0] : bounds[-1]], columns] = -np.inf
+    """Set the excluded entries of a tile of items to -inf."""
+    rows, columns = excluded
+    low, high = np.searchsorted(columns, [start, stop])
+    scores[rows[low:high], columns[low:high] - start] = -np.inf
 
 
 class Best:
@@ -120,19 +130,30 @@ class Best:
         """Keep the best of those so far and those that wait."""
         rows, scores, indices = map(np.concatenate, zip(*self.waiting, strict=True))
         self.waiting = []
-        order = np.argsort(rows, kind="stable")
-        rows = rows[order]
-        counts = np.bincount(rows, minlength=len(self.scores))
-        places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-        k, width = self.scores.shape[1], counts.max()
-        known = np.pad(self.scores, ((0, 0), (0, width)), constant_values=-np.inf)
-        where = np.pad(self.indices, ((0, 0), (0, width)), constant_values=-1)
-        known[rows, k + places] = scores[order]
-        where[rows, k + places] = indices[order]
-        best = np.argpartition(known, -k, axis=1)[:, -k:]
-        self.scores = np.take_along_axis(known, best, 1)
-        self.indices = np.take_along_axis(where, best, 1)
+        if len(self.scores) == 1:
+            scores, indices = scores[None], indices[None]
+        else:
+            scores, indices = _rectangles(rows, scores, indices, len(self.scores))
+        scores = np.concatenate([self.scores, scores], axis=1)
+        indices = np.concatenate([self.indices, indices], axis=1)
+        k = self.scores.shape[1]
+        best = np.argpartition(scores, -k, axis=1)[:, -k:]
+        self.scores = np.take_along_axis(scores, best, 1)
+        self.indices = np.take_along_axis(indices, best, 1)
         self.bound = self.scores.min(1, keepdims=True)
+
+
+def _rectangles(rows, scores, indices, n_rows):
+    """Give scores and indices, listed with their rows, as arrays (n_rows, widest)."""
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    counts = np.bincount(rows, minlength=n_rows)
+    places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    known = np.full((n_rows, counts.max()), -np.inf, dtype=scores.dtype)
+    where = np.full(known.shape, -1)
+    known[rows, places] = scores[order]
+    where[rows, places] = indices[order]
+    return known, where
 
 
 def _bound(scores, k):

@@ -234,6 +234,8 @@ def check_ids(values, name):
         raise ValueError(
             f"{name} must be one-dimensional ids. Got shape {values.shape}."
         )
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        return pd.Index(values)  # the checks below would take longer than a search
     values = pd.Series(values)
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)

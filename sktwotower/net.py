@@ -306,7 +306,8 @@ def embed_items(module, item_rows, block=65536):
 def embed_users(module, user_rows, history, item_rows, block=8192):
     """Give user vectors, float32 array (n, d), of a CSR matrix (n, p).
 
-    ``history`` is a CSR matrix (n, n_items) of past items, or None.
+    ``history`` is a CSR matrix (n, n_items) of past items, or None; ``item_rows`` (at
+    least n_items, q) are their feature rows.
     """
     device = _device(module)
 
@@ -325,11 +326,14 @@ def _device(module):
 
 
 def _blocks(embed, module, matrices, block):
-    module.eval()
-    vectors = []
+    if module.training:
+        module.eval()
+    n_rows, vectors = matrices[0].shape[0], []
     with torch.inference_mode():
         # One empty block at least, so that no rows give an array (0, d).
-        for start in range(0, max(1, matrices[0].shape[0]), block):
-            part = [m if m is None else m[start : start + block] for m in matrices]
+        for start in range(0, max(1, n_rows), block):
+            part = matrices
+            if n_rows > block:
+                part = [m if m is None else m[start : start + block] for m in matrices]
             vectors.append(embed(part).to("cpu", torch.float32).numpy())
-    return np.concatenate(vectors)
+    return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)

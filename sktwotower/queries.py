@@ -36,6 +36,7 @@ __all__ = [
     "history_matrix",
     "history_users",
     "read_query",
+    "rows_of",
     "search",
     "threads",
     "write_parquet",
@@ -60,13 +61,22 @@ class Query:
         self.ids = ids
         self.codes = codes
         self.rows = rows
+        self._past = None
 
     def __len__(self):
         return len(self.codes)
 
     def __getitem__(self, block):
         """Give a slice of the users, or items."""
+        if block == slice(0, len(self)):
+            return self
         return Query(self.ids[block], self.codes[block], self.rows[block])
+
+    def past(self, seen):
+        """Give these users' rows of a matrix of what was seen; looked up once."""
+        if self._past is None:
+            self._past = seen[self.codes]
+        return self._past
 
 
 def read_query(entities, X, name, n_columns=None):
@@ -272,18 +282,29 @@ def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=F
     scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
     indices = np.full((n_queries, k), -1, dtype=np.int64)
     for block in blocks(n_queries, bar):
-        hidden = None if excluded is None else excluded[block]
-        own = allowed[block] if sparse.issparse(allowed) else allowed
         scores[block], indices[block] = retrieve(
-            index, embed(block), items, k, hidden, own
+            index,
+            embed(block),
+            items,
+            k,
+            rows_of(excluded, block),
+            rows_of(allowed, block),
         )
     return scores, indices
+
+
+def rows_of(matrix, block):
+    """Give a slice of the rows of a matrix; what is no matrix stays as it is."""
+    whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
+    return matrix if whole else matrix[block]
 
 
 def blocks(n_queries, bar=False):
     """Give slices of queries to answer together, with a bar if they are many."""
     starts = range(0, n_queries, QUERY_BLOCK)
-    for start in tqdm(starts, desc="retrieval", disable=not bar or len(starts) < 2):
+    if bar and len(starts) > 1:
+        starts = tqdm(starts, desc="retrieval")
+    for start in starts:
         yield slice(start, min(start + QUERY_BLOCK, n_queries))
 
 

@@ -20,6 +20,7 @@ from sktwotower.queries import (
     history_matrix,
     history_users,
     read_query,
+    rows_of,
     search,
     threads,
     write_parquet,
@@ -139,13 +140,11 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _embed_user_query(self, query, added=None):
         past = None
         if self.net_.module_.history is not None:
-            past = self._seen[query.codes]
+            past = query.past(self._seen)
             if added is not None:
                 past = (past + added).sign()
         with threads(self.n_jobs):
-            return embed_users(
-                self.net_.module_, query.rows, past, self._items.rows[:-1]
-            )
+            return embed_users(self.net_.module_, query.rows, past, self._items.rows)
 
     def _embed_item_query(self, query):
         with threads(self.n_jobs):
@@ -184,15 +183,14 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
         excluded = None
         if self.exclude_seen if exclude_seen is None else exclude_seen:
-            excluded = self._seen[query.codes]
+            excluded = query.past(self._seen)
             if added is not None:
                 excluded = (excluded + added).sign()
         return self._search_without(query, k, excluded, allowed, added)
 
     def _search_without(self, query, k, excluded, allowed=None, added=None):
         def embed(block):
-            past = None if added is None else added[block]
-            return self._embed_user_query(query[block], past)
+            return self._embed_user_query(query[block], rows_of(added, block))
 
         return self._search_vectors(embed, len(query), k, excluded, allowed)
 
@@ -326,8 +324,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         def tables():
             for block in blocks(len(query), bool(self.verbose)):
                 part = query[block]
-                own = allowed[block] if sparse.issparse(allowed) else allowed
-                past = None if added is None else added[block]
+                own, past = rows_of(allowed, block), rows_of(added, block)
                 scores, indices = self._search(part, k, exclude_seen, own, past)
                 yield self._tidy(part.ids, indices, scores, self._users.label)
 
