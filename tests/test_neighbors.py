@@ -149,6 +149,28 @@ def test_building_leaves_threads_as_they_are(graph):
     assert (numba.get_num_threads(), torch.get_num_threads()) == before
 
 
+def test_a_graph_grows(graph, monkeypatch):
+    more, queries = clustered(200, seed=6), clustered(50, seed=7)
+    vectors = np.concatenate([graph.vectors_, more])
+    assert graph.grown(vectors) is None  # a new build is cheaper
+    monkeypatch.setattr(neighbors, "LEAST_TO_UPDATE", 1000)
+    assert graph.grown(vectors[1:]) is None
+    assert graph.grown(graph.vectors_) is None
+    before = graph.kneighbors(queries, 10)
+    index, recall = build_index(
+        "nndescent", graph.get_params(), vectors, sample=lambda: queries, before=graph
+    )
+    assert recall == index.widen(queries, 10) > 0.95
+    assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
+    for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ValueError, match="must have the same length"):
+        graph.grown(np.concatenate([vectors, 2 * more]))
+    with patch.object(NNDescentNeighbors, "grown") as grown:
+        build_index("nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=graph)
+    grown.assert_not_called()
+
+
 def test_few_vectors_need_no_graph():
     items = unit_vectors(40)
     index = NNDescentNeighbors().fit(items)
