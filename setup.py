@@ -36,6 +36,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "matplotlib>=3.8",
             "polars>=1.0",
@@ -44,7 +45,13 @@ setup(
         ],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
-        "benchmark": ["implicit>=0.7.2", "pyarrow>=15", "rectools-lightfm>=1.17.3"],
+        "benchmark": [
+            "faiss-cpu>=1.8",
+            "hnswlib>=0.8",
+            "implicit>=0.7.2",
+            "pyarrow>=15",
+            "rectools-lightfm>=1.17.3",
+        ],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

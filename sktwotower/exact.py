@@ -94,9 +94,7 @@ def _by_column(matrix):
     if matrix.shape[0] == 1:
         return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
     matrix = matrix.tocsc()
-    return matrix.indices, np.repeat(
-        np.arange(matrix.shape[1]), np.diff(matrix.indptr)
-    )
+    return matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
 
 
 def _hide(scores, excluded, start, stop):

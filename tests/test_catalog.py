@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
 
@@ -36,7 +38,7 @@ def test_gone_items_are_never_recommended_and_stay_in_the_past(model, events):
     expected = scores[scores["item"].isin(kept)]
     columns = ["user", "item", "score"]
     pd.testing.assert_frame_equal(
-        after[columns], expected[columns].reset_index(drop=True), rtol=1e-6
+        after[columns], expected[columns].reset_index(drop=True), atol=1e-6
     )
     pairs = set(events.itertuples(index=False, name=None))
     found = model.recommend(users, n_neighbors=12)
@@ -114,16 +116,29 @@ def test_what_is_no_catalogue(model, items, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
 
 
-def test_the_index_follows(events, products):
-    from sklearn.neighbors import NearestNeighbors
+class FaissNeighbors(BaseEstimator):
+    """What a user would write around an index of their own: here one of faiss."""
 
+    def fit(self, X, y=None):
+        self.index_ = pytest.importorskip("faiss").IndexHNSWFlat(X.shape[1], 8, 0)
+        self.index_.add(np.ascontiguousarray(X, dtype=np.float32))
+        return self
+
+    def kneighbors(self, X, n_neighbors=5, return_distance=True):
+        distances, indices = self.index_.search(np.asarray(X, np.float32), n_neighbors)
+        return (1 - distances, indices) if return_distance else indices
+
+
+@pytest.mark.parametrize("neighbors", [NearestNeighbors(), FaissNeighbors()])
+def test_the_index_follows(events, products, neighbors):
     model = TwoTowerRecommender(
         items=products,
         embedding_dim=16,
         max_epochs=5,
         random_state=0,
-        neighbors=NearestNeighbors(),
+        neighbors=neighbors,
     ).fit(events)
+    assert isinstance(model.neighbors_, type(neighbors))
     exact = TwoTowerRecommender(
         items=products, embedding_dim=16, max_epochs=5, random_state=0
     ).fit(events)
