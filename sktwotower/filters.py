@@ -45,6 +45,12 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """
     if allowed is not None and not isinstance(allowed, np.ndarray):
         return rank_listed(queries, items, k, allowed, excluded)
+    width = getattr(index, "n_features_in_", items.shape[1])
+    if width != items.shape[1]:
+        raise ValueError(
+            f"The neighbour index was fitted on vectors of {width} numbers, and those "
+            f"of the items have {items.shape[1]}. Build it anew: fit, or set_catalog."
+        )
     few = allowed is not None and len(allowed) < LEAST_ALLOWED * len(items)
     if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)

@@ -281,8 +281,8 @@ def recall_of(index, queries, truth):
     return float(hits.mean()) if hits.size else 1.0
 
 
-def check_index(neighbors, normalize=True):
-    """Check a ``neighbors`` parameter; raises ``ValueError`` or ``TypeError``."""
+def check_index(neighbors, normalize=True, params=None):
+    """Check ``neighbors`` and its params; raises ``ValueError`` or ``TypeError``."""
     names = ("auto", "exact", "nndescent")
     expected = f"{', '.join(map(repr, names))} or an estimator with fit and kneighbors"
     message = (
@@ -302,6 +302,7 @@ def check_index(neighbors, normalize=True):
             "vectors, and those are not the ones of the largest dot product unless all "
             "have the same length."
         )
+    _index(neighbors, 0, normalize, params)
 
 
 def build_index(
@@ -313,8 +314,7 @@ def build_index(
     recall of k items is measured; it is not called for exact search, whose recall is 1.
     ``before``: the index until now, which may be able to grow.
     """
-    wanted = _index(neighbors, len(vectors), normalize).set_params(**(params or {}))
-    index = None
+    index, wanted = None, _index(neighbors, len(vectors), normalize, params)
     if isinstance(before, NNDescentNeighbors) and isinstance(wanted, type(before)):
         if before.get_params() == wanted.get_params():
             index = before.grown(vectors)
@@ -338,10 +338,17 @@ def build_index(
     return index, recall
 
 
-def _index(neighbors, n_items, normalize):
+def _index(neighbors, n_items, normalize, params):
+    params = params or {}
     if not isinstance(neighbors, str):
-        return clone(neighbors)
-    large = neighbors == "auto" and normalize and n_items > MOST_OF_EXACT
-    if neighbors == "nndescent" or large:
-        return NNDescentNeighbors()
-    return ExactNeighbors()
+        return clone(neighbors).set_params(**params)
+    graph = NNDescentNeighbors()
+    if neighbors == "nndescent":
+        return graph.set_params(**params)
+    if neighbors == "auto":
+        graph.set_params(**params)
+        if normalize and n_items > MOST_OF_EXACT:
+            return graph
+        # Exact search has nothing to set for what was said about the graph.
+        params = {k: v for k, v in params.items() if k in ExactNeighbors().get_params()}
+    return ExactNeighbors().set_params(**params)

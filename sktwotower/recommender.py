@@ -139,7 +139,7 @@ class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEst
         ``{"optimizer__betas": (0.9, 0.98)}``. None: none.
     neighbors_params : dict, default=None
         Parameters to set on the neighbour index, such as ``{"target_recall": 0.98}``
-        for "nndescent". None: none.
+        for "nndescent", and for "auto" if it takes the graph. None: none.
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None

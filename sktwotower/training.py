@@ -74,7 +74,7 @@ def _check_values(estimator):
     net.optimizer_class(estimator.optimizer)
     if "callbacks" in (estimator.net_params or {}):
         raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")
-    check_index(estimator.neighbors, estimator.normalize)
+    check_index(estimator.neighbors, estimator.normalize, estimator.neighbors_params)
     try:
         torch.empty(0, device=estimator.device)
     except (RuntimeError, AssertionError) as error:

@@ -116,6 +116,20 @@ def test_what_is_no_catalogue(model, items, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
 
 
+def test_another_index_counts_from_the_next_catalogue_on(model):
+    before = model.recommend(n_neighbors=3)
+    other = NearestNeighbors().fit(np.eye(3))
+    model.set_params(neighbors=other)
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
+    model.set_catalog(model.item_ids_)
+    assert isinstance(model.neighbors_, NearestNeighbors)
+    assert model.neighbors_ is not other
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
+    model.neighbors_ = other
+    with pytest.raises(ValueError, match="fitted on vectors of 3 numbers.* have 16"):
+        model.recommend(n_neighbors=3)
+
+
 class FaissNeighbors(BaseEstimator):
     """What a user would write around an index of their own: here one of faiss."""
 

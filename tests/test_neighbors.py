@@ -223,6 +223,15 @@ def test_a_poor_index_is_warned_about():
         assert build_index(index, None, items, sample=lambda: queries)[1] == 1.0
 
 
+def test_params_of_an_index_are_checked_before_training():
+    check_index("auto", params={"target_recall": 0.98})
+    index, _ = build_index("auto", {"target_recall": 0.98}, unit_vectors(50))
+    assert isinstance(index, ExactNeighbors)
+    for choice in ("auto", "nndescent", "exact", NearestNeighbors()):
+        with pytest.raises(ValueError, match="Invalid parameter 'target'"):
+            check_index(choice, params={"target": 0.98})
+
+
 def test_auto_takes_a_graph_for_large_catalogues():
     items = unit_vectors(50)
     with patch.object(neighbors, "MOST_OF_EXACT", 49):
