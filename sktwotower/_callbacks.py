@@ -33,8 +33,11 @@ def looks_at_gradients(callbacks):
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
 
 
-def own_callbacks(estimator, evaluate, net, training):
-    """Give the callbacks, with names, that the estimator's parameters ask for."""
+def own_callbacks(estimator, evaluate, net, training, schedule=True):
+    """Give the callbacks, with names, that the estimator's parameters ask for.
+
+    Without ``schedule`` the learning rate stays as it is.
+    """
     own = [("loss_check", _LossCheck())]
     if evaluate is not None:
         own.append(("valid_recall", _ValidationRecall(evaluate)))
@@ -43,7 +46,9 @@ def own_callbacks(estimator, evaluate, net, training):
         own.append(("impressions", _impression_start(estimator, net, training)))
     given = list(estimator.callbacks or [])
     instances = [c[1] if isinstance(c, tuple) else c for c in given]
-    if not any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances):
+    if schedule and not any(
+        isinstance(c, LRScheduler) or c is LRScheduler for c in instances
+    ):
         own.append(("one_cycle", _one_cycle(net, len(training))))
     if estimator.early_stopping:
         own.append(("stop_on_recall", _early_stopping(estimator, waits)))

@@ -4,6 +4,7 @@ Leaves: triplets (rows, columns, data), (n_nonzero,) each, of that column's bloc
 Next: features.py, which chooses an encoder per column and joins their blocks.
 """
 
+import copy
 from collections import Counter
 from decimal import Decimal
 from itertools import chain, repeat
@@ -147,6 +148,21 @@ class OneHotEncoder(Encoder):
         self.columns = {level: column for column, level in enumerate(levels)}
         self.other = len(levels) if rare else -1
         self.names = [*map(_name_level, levels), *["infrequent"] * rare]
+
+    def extended(self, cells):
+        """Give an encoder with a column for each of the distinct ids (n,), too.
+
+        Also gives which of them got one, (n,).
+        """
+        keys = self._to_keys(cells)
+        fresh = np.array([key not in self.columns for key in keys], dtype=bool)
+        new = [key for key, is_fresh in zip(keys, fresh, strict=True) if is_fresh]
+        encoder = copy.copy(self)
+        encoder.columns = self.columns | {
+            key: column for column, key in enumerate(new, len(self.columns))
+        }
+        encoder.names = [*self.names, *map(_name_level, new)]
+        return encoder, fresh
 
     def parts(self, cells):
         """Look the levels up."""

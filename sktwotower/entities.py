@@ -119,12 +119,16 @@ class Entities:
 
     def _codes_in_table(self, ids):
         codes = self.ids.get_indexer(ids)
-        missing = ids[codes < 0].unique()
+        self._check_missing(ids[codes < 0].unique())
+        return codes
+
+    def _check_missing(self, missing):
+        """Refuse ids of X that the side table lacks."""
         if len(missing):
             remedy = (
                 f"They would be found as another type: {self.side}s holds "
-                f"{self.ids.dtype}, X {ids.dtype}. Convert one of them."
-                if self._known_as_text(missing)
+                f"{self.ids.dtype}, X {missing.dtype}. Convert one of them."
+                if self.known_as_text(missing)
                 else "Add a row for each (its features may be missing), or drop their "
                 "events."
             )
@@ -132,7 +136,23 @@ class Entities:
                 f"{len(missing)} ids in column {self.label!r} of X are missing from "
                 f"{self.side}s: {some(missing)}. {remedy}"
             )
-        return codes
+
+    def describe_anew(self, changed, own):
+        """Give feature rows (n, p) of the positions ``changed``, by today's side table.
+
+        ``own``: their features of X, (n, n_features).
+        """
+        ids, side = self.ids[changed], self._side_table()
+        if side is not None:
+            self._check_missing(ids[~ids.isin(side.index)])
+            lost = [c for c in self.side_features if c not in side.columns]
+            if lost:
+                raise ValueError(
+                    f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
+                    f"{suggestion(lost[0], side.columns)}"
+                )
+            side = side[self.side_features].reindex(ids)
+        return self._transform(self._assemble(ids, own, side))
 
     def _assemble(self, ids, own, side):
         """Put the id column, features of X and features of the side table together."""
@@ -180,7 +200,7 @@ class Entities:
         """Give positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
         codes = self.ids.get_indexer(ids)
-        if len(ids) and (codes < 0).all() and self._known_as_text(ids):
+        if len(ids) and (codes < 0).all() and self.known_as_text(ids):
             warnings.warn(
                 f"None of the ids in {name} is known, but some would be if they had "
                 f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}. "
@@ -190,7 +210,8 @@ class Entities:
             )
         return codes
 
-    def _known_as_text(self, ids):
+    def known_as_text(self, ids):
+        """Tell whether ids of another type look the same as known ones."""
         # comparing all of them as text costs too much where the types agree
         numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
         if numeric[0] == numeric[1]:

@@ -22,7 +22,14 @@ from sktwotower.optim import RowwiseAdam
 from sktwotower.sampling import UserBatches, history_bag
 from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 
-__all__ = ["TwoTowerNet", "build_module", "embed_items", "embed_users", "train"]
+__all__ = [
+    "TwoTowerNet",
+    "build_module",
+    "embed_items",
+    "embed_users",
+    "take_weights",
+    "train",
+]
 
 
 _GENERATOR_LOCK = threading.RLock()
@@ -93,6 +100,34 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
+def take_weights(module, before, user_places, item_places):
+    """Copy the weights of a module with fewer inputs; new inputs start at zero.
+
+    So a new id begins as the answer to its features, or to an empty row. The places
+    (p,) are those of the inputs of before.
+    """
+    tables = {
+        f"{name}.weight": user_places if name.startswith("user_tower") else item_places
+        for name, part in module.named_modules()
+        if isinstance(part, SparseLinear)
+    }
+    state, old = module.state_dict(), before.state_dict()
+    for name, value in old.items():
+        if name in tables:
+            state[name].zero_()
+            state[name][torch.as_tensor(tables[name], device=value.device)] = value
+        elif value.shape == state[name].shape:
+            state[name] = value
+        else:
+            raise ValueError(
+                f"The module given as {name.split('.')[0]} cannot take new ids: its "
+                f"{name.partition('.')[2]} has shape {tuple(value.shape)}, and "
+                f"{tuple(state[name].shape)} is needed. Fit anew, or use a transformer "
+                "whose width does not depend on the ids."
+            )
+    module.load_state_dict(state)
+
+
 def takes_sparse_gradients(estimator):
     """Tell whether gradients of large tables may hold the touched rows alone.
 
@@ -160,17 +195,26 @@ def seeded(seed, device="cpu"):
 
 
 def train(
-    estimator, module, sampling, temperature, training, validation, evaluate, seed
+    estimator,
+    module,
+    sampling,
+    temperature,
+    training,
+    validation,
+    evaluate,
+    seed,
+    schedule=True,
 ):
     """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
 
     ``validation`` (a ``TrainingSet`` or None) gives a validation loss, and
     ``evaluate(module)`` (or None) a validation recall, at the end of each epoch.
+    ``schedule``: whether the learning rate rises and falls.
     """
     net = TwoTowerNet(
         **_net_params(estimator, module, sampling, temperature, validation, seed)
     )
-    own = own_callbacks(estimator, evaluate, net, training)
+    own = own_callbacks(estimator, evaluate, net, training, schedule)
     # Ours first, so that the user's find what ours record.
     net.set_params(callbacks=own + list(estimator.callbacks or []))
     net.fit(training, y=None)

@@ -5,13 +5,16 @@ Next: retrieval.py, which answers what is asked of it.
 """
 
 import copy
+from contextlib import contextmanager
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
+from sktwotower.growth import learn_more
 from sktwotower.net import epochs
 from sktwotower.queries import threads
 from sktwotower.retrieval import RetrievalMixin
@@ -408,30 +411,79 @@ class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEst
         TypeError
             Ids of mixed types, a tower that is no module.
         """
+        with self._or_as_before():
+            self._fit(X, y, sample_weight)
+        return self
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Learn from further events, in one pass over them.
+
+        New users and items may be among them; new items join the catalogue. Where
+        ``users`` or ``items`` is given, it must hold the new ones by now:
+        ``set_params(items=products)`` before. What is known of their features is what
+        fit has learnt: levels and words that are new stay unknown. New ids get weights
+        of their own if the transformer is a `TowerVectorizer` (the default).
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`, with the same columns; the new events alone. Users of X keep
+            their past, which is never a negative.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            The fitted estimator; a first call is `fit`. A call that fails leaves it as
+            it was before.
+
+        Notes
+        -----
+        The learning rate is 0.3 times ``lr`` throughout, and there is no validation.
+        The model moves towards the new events, which is welcome where tastes change;
+        how far, tell later events by `score`. Fit anew from time to time.
+        """
+        if not hasattr(self, "net_"):
+            return self.fit(X, y, sample_weight)
+        with self._or_as_before():
+            self._fit_more(X, y, sample_weight)
+        return self
+
+    @contextmanager
+    def _or_as_before(self):
+        """Check parameters, set threads, and undo what a call that fails has done."""
         before = self.__dict__.copy()
         try:
             self._validate_params()
             with threads(self.n_jobs):
-                self._fit(X, y, sample_weight)
+                yield
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
-        return self
 
     def _fit(self, X, y, sample_weight):
         learnt = learn(self, X, y, sample_weight)
-        users, items = learnt.users, learnt.items
-        self._users, self._items, self._seen = users, items, learnt.seen
-        self.user_ids_, self.item_ids_ = users.ids.to_numpy(), items.ids.to_numpy()
-        self.user_transformer_ = users.transformer
-        self.item_transformer_ = items.transformer
-        self.net_ = learnt.net
+        self._keep(learnt)
         self.history_ = epochs(learnt.net)
         self.candidate_sampling_ = learnt.candidate_sampling
         self.temperature_ = learnt.net.criterion_.temperature
+        self.item_ids_ = learnt.items.ids.to_numpy()
         self.item_embeddings_ = learnt.item_embeddings
         self.neighbors_, self.index_recall_ = self._build_index(self.item_embeddings_)
+
+    def _fit_more(self, X, y, sample_weight):
+        more = learn_more(self, X, y, sample_weight)
+        self._keep(more)
+        self.history_ = self.history_ + epochs(more.net)
+        new = more.items.ids[len(more.items.ids) - more.n_new_items :]
+        self.set_catalog(np.concatenate([self.item_ids_, new]))
+
+    def _keep(self, learnt):
+        self._users, self._items, self._seen = learnt.users, learnt.items, learnt.seen
+        self.user_ids_ = learnt.users.ids.to_numpy()
+        self.user_transformer_ = learnt.users.transformer
+        self.item_transformer_ = learnt.items.transformer
+        self.net_ = learnt.net
 
     @property
     def _n_features_out(self):

@@ -42,6 +42,7 @@ IMPORTS = {
         "sampling",
         "validation",
     },
+    "growth": {"encoders", "features", "interactions", "net", "sampling"},
     "queries": {"filters", "interactions"},
     "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "net", "queries"},
@@ -49,6 +50,7 @@ IMPORTS = {
     "recommender": {
         "catalog",
         "evaluation",
+        "growth",
         "net",
         "queries",
         "retrieval",

@@ -1,0 +1,163 @@
+"""Enters: a fitted estimator and further events, of known or new users and items.
+
+Leaves: its entities, what was seen and its net, all grown and trained once more.
+Next: recommender.py, which keeps them as fitted attributes.
+"""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from sktwotower import net
+from sktwotower.encoders import read_cells
+from sktwotower.features import TowerVectorizer
+from sktwotower.interactions import (
+    check_ids,
+    event_table,
+    latest_rows,
+    outcomes,
+    pair_matrix,
+)
+from sktwotower.sampling import TrainingSet
+
+__all__ = ["learn_more"]
+
+# A few hundred events are a step or two: no room for a rate to rise and fall.
+RATE_OF_FIT = 0.3
+
+
+def learn_more(estimator, X, y, sample_weight):
+    """Pass once over further events.
+
+    Gives a namespace of ``users``, ``items``, ``seen`` and ``net``, as `learn` does,
+    and ``n_new_items``, which come last. Nothing of the estimator is changed.
+    """
+    frame = event_table(estimator, X, reset=False)
+    rewards, weights = outcomes(y, sample_weight, len(frame))
+    kept = weights > 0
+    frame, rewards, weights = frame[kept], rewards[kept], weights[kept]
+    users, user_codes, user_places = _grow(estimator._users, frame, estimator.users)
+    items, item_codes, item_places = _grow(estimator._items, frame, estimator.items)
+    shape = (len(users.ids), len(items.ids))
+
+    def matrix(chosen, values):
+        return pair_matrix(
+            user_codes[chosen], item_codes[chosen], values[chosen], shape
+        )
+
+    positives = matrix(rewards > 0, rewards * weights)
+    before = estimator._seen[:-1].copy()
+    before.resize(shape)
+    seen = (before + positives).sign().tocsr()
+    seen.sort_indices()
+    pooled = estimator.history is not None
+    shown = matrix(rewards == 0, weights)
+    training = TrainingSet(
+        users.rows[:-1],
+        items.rows[:-1],
+        positives,
+        history=seen if pooled else None,
+        impressions=shown if shown.nnz and estimator.impression_weight > 0 else None,
+        known=before,
+    )
+    trained = _train(estimator, users, items, training, (user_places, item_places))
+    empty = sparse.csr_matrix((1, shape[1]), dtype=np.float32)
+    return SimpleNamespace(
+        users=users,
+        items=items,
+        seen=sparse.vstack([seen, empty], format="csr"),
+        net=trained,
+        n_new_items=shape[1] - len(estimator._items.ids),
+    )
+
+
+def _train(estimator, users, items, training, places):
+    once = copy.copy(estimator)
+    once.max_epochs, once.early_stopping, once.impression_start = 1, False, 0
+    once.lr = RATE_OF_FIT * estimator.lr
+    seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
+    with net.seeded(seed, estimator.device):
+        module = net.build_module(once, users.rows.shape[1], items.rows.shape[1])
+        net.take_weights(module, estimator.net_.module_, *places)
+        return net.train(
+            once,
+            module,
+            estimator.candidate_sampling_,
+            estimator.temperature_,
+            training,
+            validation=None,
+            evaluate=None,
+            seed=seed,
+            schedule=False,
+        )
+
+
+def _grow(entities, frame, table):
+    """Give entities that know the ids of events, too, and what events say of them.
+
+    Also gives each event's position (n_events,), and the places (p,) of the feature
+    columns of before among those of now.
+    """
+    grown = copy.copy(entities)
+    grown.table = table
+    ids = check_ids(
+        frame[entities.id_column], f"{entities.side} column {entities.label!r}"
+    )
+    unknown = entities.ids.get_indexer(ids) < 0
+    if unknown.any() and entities.known_as_text(ids):
+        raise TypeError(
+            f"Some ids of {entities.side} column {entities.label!r} would be known if "
+            f"they had another type: they are {ids.dtype}, those of fit "
+            f"{entities.ids.dtype}. Convert them."
+        )
+    new = ids[unknown].unique().sort_values()
+    grown.ids = entities.ids.append(new)
+    codes = grown.ids.get_indexer(ids)
+    grown.transformer, places, fresh = _with_ids(entities, ids.unique())
+    changed = np.zeros(len(grown.ids), dtype=bool)
+    changed[grown.ids.get_indexer(fresh)] = True
+    changed[len(entities.ids) :] = True
+    if entities.features:
+        changed[codes] = True
+    grown.rows = _with_changed(grown, np.flatnonzero(changed), places, frame, codes)
+    return grown, codes, places
+
+
+def _with_ids(entities, ids):
+    """Give the transformer with a column for each id, if it is ours.
+
+    Also gives the places of the columns of before, and the ids that got a column.
+    """
+    transformer, places = entities.transformer, np.arange(entities.rows.shape[1])
+    if not isinstance(transformer, TowerVectorizer):
+        return transformer, places, ids[:0]
+    transformer = copy.copy(transformer)
+    transformer.encoders_, start = [], 0
+    cells, _ = read_cells(ids.to_series())
+    fresh = np.zeros(len(ids), dtype=bool)
+    for position, encoder in entities.transformer.encoders_:
+        start += len(encoder.names)
+        if encoder.kind == "id" and encoder.name == entities.id_column:
+            encoder, fresh = encoder.extended(cells)
+            places[start:] += fresh.sum()
+        transformer.encoders_.append((position, encoder))
+    return transformer, places, ids[fresh]
+
+
+def _with_changed(grown, changed, places, frame, codes):
+    """Give feature rows (n + 1, p): those of before, but for those that changed."""
+    own = latest_rows(
+        frame[grown.features], codes, len(grown.ids), f"column {grown.label!r}"
+    )
+    rows = grown.describe_anew(changed, own.iloc[changed])
+    n, old = len(grown.ids), grown.rows[:-1].tocoo()
+    width = rows.shape[1] if len(changed) else old.shape[1]
+    before = sparse.csr_matrix(
+        (old.data, (old.row, places[old.col])), shape=(n + 1, width), dtype=np.float32
+    )
+    source = np.arange(n + 1)
+    source[changed] = n + 1 + np.arange(len(changed))
+    return sparse.vstack([before, rows], format="csr")[source]

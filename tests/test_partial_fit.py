@@ -1,0 +1,205 @@
+"""Further events, of known or new users and items."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder
+from torch import nn
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.datasets import make_interactions
+
+
+def small(**params):
+    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0} | params
+    return TwoTowerRecommender(**params)
+
+
+def events(seed=0):
+    seen = np.random.default_rng(seed).uniform(size=(12, 9)) < 0.4
+    seen[np.arange(12), np.arange(12) % 9] = True
+    users, items = np.nonzero(seen)
+    return pd.DataFrame(
+        {"user": [f"u{u}" for u in users], "item": [f"i{i}" for i in items]}
+    )
+
+
+MORE = pd.DataFrame(
+    {"user": ["u1", "new", "new", "u2", "u3"], "item": ["j1", "i0", "j1", "i3", "a0"]}
+)
+
+
+def pairs(frame):
+    return set(frame[["user", "item"]].itertuples(index=False, name=None))
+
+
+def test_the_first_call_is_fit():
+    once = small().partial_fit(events())
+    np.testing.assert_array_equal(
+        once.item_embeddings_, small().fit(events()).item_embeddings_
+    )
+
+
+def test_new_users_and_items_are_known_and_seen():
+    model = small().fit(events())
+    before = model.item_ids_.tolist()
+    assert model.partial_fit(MORE) is model
+    assert model.item_ids_.tolist() == [*before, "a0", "j1"]
+    assert model.user_ids_.tolist() == [*sorted(set(events()["user"])), "new"]
+    assert model.item_embeddings_.shape == (len(before) + 2, 8)
+    assert len(model.history_) == 4
+    everything = model.recommend(n_neighbors=99)
+    chosen = pairs(events()) | pairs(MORE)
+    assert (
+        pairs(everything)
+        == {(u, i) for u in model.user_ids_ for i in model.item_ids_} - chosen
+    )
+    ranked = model.recommend(["new"], n_neighbors=3)
+    assert ranked["score"].is_monotonic_decreasing
+    names = model.item_transformer_.get_feature_names_out()
+    assert names.tolist() == [f"item_{i}" for i in [*before, "j1", "a0"]]
+    loaded = pickle.loads(pickle.dumps(model))
+    pd.testing.assert_frame_equal(loaded.recommend(), model.recommend())
+    assert not hasattr(clone(model), "net_")
+
+
+def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
+    data = make_interactions(80, 30, n_clusters=3, n_impressions=0, random_state=0)
+    X, items = data.data[["user", "item"]], data.item_table
+    known = X[X["item"] < 29]
+    model = small(items=items[items["item"] < 29], lr=1e-9, weight_decay=0.0)
+    model.set_params(lr=0.01).fit(known)
+    others = np.setdiff1d(model.user_ids_, [3])
+    users, vectors = model.embed_users(others), model.item_embeddings_
+    by_features = model.embed_items(items[items["item"] == 29])
+    model.set_params(lr=1e-9, items=items).partial_fit(
+        pd.DataFrame({"user": [3], "item": [29]})
+    )
+    np.testing.assert_allclose(model.embed_users(others), users, atol=1e-5)
+    np.testing.assert_allclose(model.item_embeddings_[:-1], vectors, atol=1e-5)
+    np.testing.assert_allclose(model.item_embeddings_[-1:], by_features, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampling", ["full", "mixed"])
+def test_what_a_new_item_is_like_is_learnt(sampling):
+    data = make_interactions(
+        120, 40, n_clusters=2, interactions_per_user=8, noise=0, random_state=0
+    )
+    taste, X = data.user_cluster, data.data[["user", "item"]]
+    model = small(embedding_dim=16, max_epochs=20, candidate_sampling=sampling).fit(X)
+    fans, rest = np.split(np.flatnonzero(taste == 0), [20])
+    more = pd.DataFrame({"user": fans, "item": 1000})
+    before = model.score(X)
+    for _ in range(4):
+        model.partial_fit(more)
+    asked = pd.DataFrame({"user": np.arange(120), "item": 1000})
+    scores = model.predict(asked)
+    assert scores[rest].min() > scores[taste == 1].max()
+    assert model.score(X) > 0.9 * before  # and the others are not forgotten
+
+
+def test_impressions_and_weights_count():
+    model = small().fit(events())
+    y = [1, 1, 1, 1, 0]
+    shown = pickle.loads(pickle.dumps(model)).partial_fit(MORE, y)
+    assert ("u3", "a0") in pairs(shown.recommend(n_neighbors=99))
+    weights = [1, 1, 1, 1, 0]
+    left_out = pickle.loads(pickle.dumps(model)).partial_fit(
+        MORE, sample_weight=weights
+    )
+    assert "a0" not in left_out.item_ids_
+    alone = pickle.loads(pickle.dumps(model)).partial_fit(MORE[:4])
+    np.testing.assert_allclose(alone.item_embeddings_, left_out.item_embeddings_)
+
+
+def test_gone_items_stay_gone():
+    model = small().fit(events())
+    model.set_catalog(["i5", "i2", "i0"]).partial_fit(MORE)
+    assert model.item_ids_.tolist() == ["i5", "i2", "i0", "a0", "j1"]
+    assert ("u2", "i3") in pairs(MORE)
+    assert set(model.recommend(n_neighbors=99)["item"]) <= set(model.item_ids_)
+    model.set_catalog(["i3", "i5"])
+    assert not {("u2", "i3")} & pairs(model.recommend(n_neighbors=99))
+
+
+def test_the_newest_features_of_users_count():
+    X = events().assign(age=lambda t: t["user"].str[1:].astype(float))
+    model = small(user_features=["age"]).fit(X)
+    more = MORE.assign(age=[50.0, 30.0, 30.0, 2.0, 3.0])
+    model.partial_fit(more)
+    rows = model._users.rows
+    names = model.user_transformer_.get_feature_names_out().tolist()
+    age = rows[:, [names.index("age")]].toarray().ravel()
+    place = {u: n for n, u in enumerate(model.user_ids_)}
+    assert age[place["u1"]] == 3.0 and age[place["new"]] > age[place["u11"]]
+    untouched = small(user_features=["age"]).fit(X)._users.rows[:, -1].toarray().ravel()
+    assert age[place["u7"]] == untouched[list(model.user_ids_).index("u7")]
+
+
+def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
+    def encoder(column):
+        return make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), [column])
+        )
+
+    model = small(
+        user_transformer=encoder("user"), item_transformer=encoder("item")
+    ).fit(events())
+    width = model._items.rows.shape[1]
+    model.partial_fit(MORE)
+    assert "j1" in model.item_ids_ and model._items.rows.shape[1] == width
+    unknown = model.embed_items(["j1", "a0"])
+    np.testing.assert_allclose(unknown[0], unknown[1], atol=1e-6)
+
+
+SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 3})
+
+
+@pytest.mark.parametrize(
+    ("params", "X", "error", "message"),
+    [
+        ({}, MORE[["user"]], ValueError, "feature names should match"),
+        ({}, MORE.assign(item=[1, 2, 3, 4, 5]), TypeError, None),
+        ({}, MORE.assign(item=[None, "i1", "i1", "i1", "i1"]), ValueError, "NaN"),
+        (
+            {"items": SIDE},
+            MORE,
+            ValueError,
+            "2 ids in column 'item' .* missing",
+        ),
+        (
+            {"item_tower": lambda n: nn.Linear(n, 8)},
+            MORE,
+            ValueError,
+            "module given as item_tower cannot take new ids: its weight has shape",
+        ),
+    ],
+)
+def test_a_failed_call_leaves_the_model_as_it_was(params, X, error, message):
+    model = small(**params).fit(events())
+    before, state = model.recommend(n_neighbors=4), dict(vars(model))
+    with pytest.raises(error, match=message):
+        model.partial_fit(X)
+    assert vars(model) == state or list(vars(model)) == list(state)
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=4), before)
+
+
+def test_ids_of_another_type_are_refused():
+    X = events().assign(item=lambda t: t["item"].str[1:].astype(int))
+    model = small().fit(X)
+    with pytest.raises(TypeError, match="would be known if they had another type"):
+        model.partial_fit(X.assign(item=X["item"].astype(str)))
+
+
+def test_a_side_table_that_lost_a_column():
+    model = small(items=SIDE).fit(events())
+    more = pd.DataFrame({"user": ["u1"], "item": ["j1"]})
+    model.set_params(items=pd.DataFrame({"item": [*SIDE["item"], "j1"]}))
+    with pytest.raises(ValueError, match="items lacks the column 'kind'"):
+        model.partial_fit(more)
+    model.set_params(items=pd.concat([SIDE, SIDE[:1].assign(item="j1")]))
+    assert "j1" in model.partial_fit(more).item_ids_
