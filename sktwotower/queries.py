@@ -262,7 +262,15 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
         np.ones((~lost).sum()),
         (len(known) + 1, n_catalog),
     )
-    return matrix[known.get_indexer(check_ids(query.ids, "X"))]
+    asked = known.get_indexer(check_ids(query.ids, "X"))
+    if len(known) and len(asked) and (asked < 0).all():
+        warnings.warn(
+            f"candidates names none of the users asked for: it holds {some(known)}, "
+            f"X {some(query.ids)}. Nobody gets anything.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return matrix[asked]
 
 
 def check_n_neighbors(n_neighbors):

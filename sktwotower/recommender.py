@@ -419,10 +419,10 @@ class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEst
         """Learn from further events, in one pass over them.
 
         New users and items may be among them; new items join the catalogue. Where
-        ``users`` or ``items`` is given, it must hold the new ones by now:
-        ``set_params(items=products)`` before. What is known of their features is what
-        fit has learnt: levels and words that are new stay unknown. New ids get weights
-        of their own if the transformer is a `TowerVectorizer` (the default).
+        ``users`` or ``items`` is given, it must hold the new ones, too:
+        ``set_params(items=products)`` before the call. Levels and words that fit has
+        not seen stay unknown. New ids get weights of their own if the transformer is a
+        `TowerVectorizer` (the default).
 
         Parameters
         ----------

@@ -290,6 +290,11 @@ def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
     assert "u2" not in set(answer["user"])
 
 
+def test_candidates_of_other_users_are_warned_about(plain):
+    with pytest.warns(UserWarning, match="none of the users asked for: it holds 'u1'"):
+        assert len(plain.recommend(["u2"], candidates={"u1": ["i1"]})) == 0
+
+
 @pytest.mark.parametrize("gone", [[], ["i1"]], ids=["never known", "gone"])
 def test_unknown_candidates_are_named_or_ignored(plain, gone):
     if gone:
