@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
 from tqdm import tqdm
 
-__all__ = ["looks_at_gradients", "monitors_validation", "own_callbacks"]
+__all__ = ["looks_at_gradients", "monitors_validation", "own_callbacks", "schedules"]
 
 # Impressions that wait for a plateau join after this share of training at the latest:
 # the learning rate falls all the while, and with it recall may rise to the end.
@@ -33,6 +33,12 @@ def looks_at_gradients(callbacks):
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
 
 
+def schedules(callbacks):
+    """Tell whether any callback sets the learning rate."""
+    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
+    return any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances)
+
+
 def own_callbacks(estimator, evaluate, net, training, schedule=True):
     """Give the callbacks, with names, that the estimator's parameters ask for.
 
@@ -44,11 +50,7 @@ def own_callbacks(estimator, evaluate, net, training, schedule=True):
     waits = training.impressions is not None
     if waits:
         own.append(("impressions", _impression_start(estimator, net, training)))
-    given = list(estimator.callbacks or [])
-    instances = [c[1] if isinstance(c, tuple) else c for c in given]
-    if schedule and not any(
-        isinstance(c, LRScheduler) or c is LRScheduler for c in instances
-    ):
+    if schedule and not schedules(estimator.callbacks):
         own.append(("one_cycle", _one_cycle(net, len(training))))
     if estimator.early_stopping:
         own.append(("stop_on_recall", _early_stopping(estimator, waits)))

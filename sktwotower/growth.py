@@ -8,10 +8,12 @@ import copy
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower import net
+from sktwotower._callbacks import monitors_validation, schedules
 from sktwotower.encoders import read_cells
 from sktwotower.features import TowerVectorizer
 from sktwotower.interactions import (
@@ -55,12 +57,14 @@ def learn_more(estimator, X, y, sample_weight):
     seen.sort_indices()
     pooled = estimator.history is not None
     shown = matrix(rewards == 0, weights)
+    used = shown.nnz and estimator.impression_weight > 0
+    used = used and estimator.impression_start != 1
     training = TrainingSet(
         users.rows[:-1],
         items.rows[:-1],
         positives,
         history=seen if pooled else None,
-        impressions=shown if shown.nnz and estimator.impression_weight > 0 else None,
+        impressions=shown if used else None,
         known=before,
     )
     trained = _train(estimator, users, items, training, (user_places, item_places))
@@ -77,11 +81,19 @@ def learn_more(estimator, X, y, sample_weight):
 def _train(estimator, users, items, training, places):
     once = copy.copy(estimator)
     once.max_epochs, once.early_stopping, once.impression_start = 1, False, 0
-    once.lr = RATE_OF_FIT * estimator.lr
+    given = dict(estimator.net_params or {})
+    once.lr = RATE_OF_FIT * given.pop("lr", estimator.lr)
+    once.net_params = given | {"max_epochs": 1}
+    once.callbacks = [
+        each
+        for each in estimator.callbacks or []
+        if not monitors_validation([each]) and not schedules([each])
+    ]
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
     with net.seeded(seed, estimator.device):
         module = net.build_module(once, users.rows.shape[1], items.rows.shape[1])
-        net.take_weights(module, estimator.net_.module_, *places)
+        inputs = zip(places, (users.rows.shape[1], items.rows.shape[1]), strict=True)
+        net.take_weights(module, estimator.net_.module_, *inputs)
         return net.train(
             once,
             module,
@@ -107,14 +119,8 @@ def _grow(entities, frame, table):
         frame[entities.id_column], f"{entities.side} column {entities.label!r}"
     )
     unknown = entities.ids.get_indexer(ids) < 0
-    if unknown.any() and entities.known_as_text(ids):
-        raise TypeError(
-            f"Some ids of {entities.side} column {entities.label!r} would be known if "
-            f"they had another type: they are {ids.dtype}, those of fit "
-            f"{entities.ids.dtype}. Convert them."
-        )
     new = ids[unknown].unique().sort_values()
-    grown.ids = entities.ids.append(new)
+    grown.ids = entities.ids.append(_as_type_of(new, entities))
     codes = grown.ids.get_indexer(ids)
     grown.transformer, places, fresh = _with_ids(entities, ids.unique())
     changed = np.zeros(len(grown.ids), dtype=bool)
@@ -124,6 +130,25 @@ def _grow(entities, frame, table):
         changed[codes] = True
     grown.rows = _with_changed(grown, np.flatnonzero(changed), places, frame, codes)
     return grown, codes, places
+
+
+def _as_type_of(new, entities):
+    """Give new ids as the type of those of fit; raises ``TypeError`` if they cannot."""
+    known = entities.ids
+    if len(new) == 0 or new.dtype == known.dtype:
+        return new
+    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (new, known)]
+    if numeric == [False, False]:
+        return new
+    if numeric == [True, True]:
+        with np.errstate(invalid="ignore"):
+            cast = pd.Index(new.to_numpy().astype(known.dtype))
+        if np.array_equal(cast.astype(object), new.astype(object)):
+            return cast
+    raise TypeError(
+        f"The ids of {entities.side} column {entities.label!r} have another type: they "
+        f"are {new.dtype}, those of fit {known.dtype}. Convert them."
+    )
 
 
 def _with_ids(entities, ids):
@@ -149,10 +174,13 @@ def _with_ids(entities, ids):
 
 def _with_changed(grown, changed, places, frame, codes):
     """Give feature rows (n + 1, p): those of before, but for those that changed."""
-    own = latest_rows(
-        frame[grown.features], codes, len(grown.ids), f"column {grown.label!r}"
-    )
-    rows = grown.describe_anew(changed, own.iloc[changed])
+    own = frame[grown.features]
+    if grown.features:  # then the changed ones are those of X, all of them
+        places_of_codes = np.searchsorted(changed, codes)
+        own = latest_rows(own, places_of_codes, len(changed), f"column {grown.label!r}")
+    else:
+        own = pd.DataFrame(index=range(len(changed)))
+    rows = grown.describe_anew(changed, own)
     n, old = len(grown.ids), grown.rows[:-1].tocoo()
     width = rows.shape[1] if len(changed) else old.shape[1]
     before = sparse.csr_matrix(

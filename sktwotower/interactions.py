@@ -234,7 +234,7 @@ def check_ids(values, name):
         raise ValueError(
             f"{name} must be one-dimensional ids. Got shape {values.shape}."
         )
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+    if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
     values = pd.Series(values)
     if isinstance(values.dtype, pd.CategoricalDtype):

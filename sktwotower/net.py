@@ -100,32 +100,41 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
-def take_weights(module, before, user_places, item_places):
+def take_weights(module, before, users, items):
     """Copy the weights of a module with fewer inputs; new inputs start at zero.
 
-    So a new id begins as the answer to its features, or to an empty row. The places
-    (p,) are those of the inputs of before.
+    So a new id begins as the answer to its features, or to an empty row. ``users`` and
+    ``items`` are pairs: the places (p,) of the inputs of before, and their number now.
     """
-    tables = {
-        f"{name}.weight": user_places if name.startswith("user_tower") else item_places
+    inputs = {
+        f"{name}.weight": users if name.startswith("user_tower") else items
         for name, part in module.named_modules()
         if isinstance(part, SparseLinear)
     }
     state, old = module.state_dict(), before.state_dict()
+    if state.keys() != old.keys():
+        raise ValueError(
+            "The towers have other parts than those of fit: "
+            f"{sorted(state.keys() ^ old.keys())}. Put the parameters back, or fit."
+        )
     for name, value in old.items():
-        if name in tables:
-            state[name].zero_()
-            state[name][torch.as_tensor(tables[name], device=value.device)] = value
-        elif value.shape == state[name].shape:
-            state[name] = value
+        places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
+        target = state[name]
+        if target.shape[1:] != value.shape[1:] or target.shape[:1] != (n_inputs,):
+            if target.ndim:
+                raise ValueError(
+                    f"The module given as {name.split('.')[0]} cannot take new ids, or "
+                    f"is another one than in fit: its {name.partition('.')[2]} had "
+                    f"shape {tuple(value.shape)}, now {tuple(target.shape)} for "
+                    f"{n_inputs} inputs. Fit anew, or use a transformer whose width "
+                    "does not depend on the ids."
+                )
+        if places is None:
+            target.copy_(value)
         else:
-            raise ValueError(
-                f"The module given as {name.split('.')[0]} cannot take new ids: its "
-                f"{name.partition('.')[2]} has shape {tuple(value.shape)}, and "
-                f"{tuple(state[name].shape)} is needed. Fit anew, or use a transformer "
-                "whose width does not depend on the ids."
-            )
-    module.load_state_dict(state)
+            target.zero_()
+            places = torch.as_tensor(places, device=target.device)
+            target[places] = value.to(target.device)
 
 
 def takes_sparse_gradients(estimator):

@@ -8,10 +8,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
+from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.towers import Tower
 
 
 def small(**params):
@@ -175,7 +177,7 @@ SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 
             {"item_tower": lambda n: nn.Linear(n, 8)},
             MORE,
             ValueError,
-            "module given as item_tower cannot take new ids: its weight has shape",
+            "module given as item_tower cannot take new ids, .* its weight had shape",
         ),
     ],
 )
@@ -188,11 +190,67 @@ def test_a_failed_call_leaves_the_model_as_it_was(params, X, error, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=4), before)
 
 
-def test_ids_of_another_type_are_refused():
-    X = events().assign(item=lambda t: t["item"].str[1:].astype(int))
+def numbered(dtype=int):
+    return events().apply(lambda column: column.str[1:].astype(dtype))
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("ids", [["new"], ["3"], [3.5], [-1]])
+def test_ids_of_another_type_are_refused(side, ids):
+    model = small().fit(numbered("uint32"))
+    more = pd.DataFrame({"user": [1], "item": [2]}).assign(**{side: ids})
+    with pytest.raises(TypeError, match="have another type: they are .*uint32"):
+        model.partial_fit(more)
+
+
+def test_integers_of_another_width_are_the_same_ids():
+    X = numbered("uint64") + np.uint64(2**60)
     model = small().fit(X)
-    with pytest.raises(TypeError, match="would be known if they had another type"):
-        model.partial_fit(X.assign(item=X["item"].astype(str)))
+    more = pd.DataFrame({"user": [2**60 + 1, 2**60 + 99], "item": [2**60 + 77] * 2})
+    model.partial_fit(more)
+    assert model.user_ids_.dtype == model.item_ids_.dtype == np.uint64
+    assert model.item_ids_[-1] == 2**60 + 77 and model.user_ids_[-1] == 2**60 + 99
+
+
+def test_features_are_read_as_in_fit():
+    X = events().assign(shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3)
+    model = small(user_features=["shop_id"]).fit(X)
+    before = model._users.rows.toarray()
+    model.partial_fit(X[:7])
+    np.testing.assert_array_equal(model._users.rows.toarray(), before)
+
+
+def test_impressions_that_never_start():
+    model = small(impression_start=1.0).fit(events())
+    other = pickle.loads(pickle.dumps(model))
+    model.partial_fit(MORE, [1, 1, 1, 0, 1])
+    other.set_params(impression_weight=0.0).partial_fit(MORE, [1, 1, 1, 0, 1])
+    np.testing.assert_array_equal(model.item_embeddings_, other.item_embeddings_)
+
+
+def test_one_pass_whatever_fit_was_told():
+    callbacks = [
+        EarlyStopping(monitor="valid_recall", lower_is_better=False),
+        ("rate", LRScheduler(policy="StepLR", step_size=1)),
+    ]
+    model = small(net_params={"max_epochs": 5, "lr": 0.5}, callbacks=callbacks)
+    n_epochs = len(model.fit(events()).history_)
+    model.partial_fit(MORE)
+    assert len(model.history_) == n_epochs + 1
+    assert model.net_.lr == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
+def test_other_towers_than_those_of_fit(changed):
+    model = small().fit(events()).set_params(**changed)
+    with pytest.raises(ValueError, match="other parts than those|another one than in"):
+        model.partial_fit(MORE)
+
+
+def test_a_tower_of_fixed_width_takes_no_new_ids():
+    model = small(item_tower=Tower(9, 8)).fit(events())
+    with pytest.raises(ValueError, match=r"item_tower cannot take .* for 11 inputs"):
+        model.partial_fit(MORE)
 
 
 def test_a_side_table_that_lost_a_column():
