@@ -4,10 +4,12 @@ Leaves: scores and positions of the best items, both (n, k), by exact search.
 Next: neighbors.py, whose indexes it serves, checks and completes.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
-__all__ = ["by_score", "rank_listed", "rescore", "top_k"]
+__all__ = ["by_score", "rank_listed", "rescore", "top_k", "torch_threads_kept"]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -202,6 +204,20 @@ def rescore(queries, items, indices):
     return np.einsum(
         "nd,nkd->nk", queries.astype(np.float64), items[indices].astype(np.float64)
     )
+
+
+@contextmanager
+def torch_threads_kept():
+    """Put torch's number of threads back where a block of code has changed it.
+
+    The threads of numba, where they share a runtime with torch's, do so at their start.
+    """
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def by_score(scores, indices):

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sktwotower.exact import by_score, rescore, top_k
+from sktwotower.exact import by_score, rescore, top_k, torch_threads_kept
 
 __all__ = [
     "ExactNeighbors",
@@ -167,7 +167,8 @@ class NNDescentNeighbors(BaseEstimator):
         self.graph_ = None
         # Fewer have less than a graph of neighbours, and are compared in no time.
         if len(vectors) > LEAST_OF_GRAPH * self.n_graph_neighbors:
-            self.graph_ = self._graph()
+            with torch_threads_kept():
+                self.graph_ = self._graph()
         return self
 
     def _graph(self):
@@ -201,8 +202,9 @@ class NNDescentNeighbors(BaseEstimator):
         index.vectors_ = np.array(vectors, dtype=np.float32)
         with _QUERY_LOCK:
             index.graph_ = copy.copy(self.graph_)
-        index.graph_.update(xs_fresh=index.vectors_[n_known:])
-        index.graph_.query(index.vectors_[:1], k=1)
+        with torch_threads_kept():
+            index.graph_.update(xs_fresh=index.vectors_[n_known:])
+            index.graph_.query(index.vectors_[:1], k=1)
         return index
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
@@ -214,7 +216,7 @@ class NNDescentNeighbors(BaseEstimator):
             scores, indices = top_k(queries, self.vectors_, k)
         else:
             # It holds its place for results, and what it has visited, in the graph.
-            with _QUERY_LOCK:
+            with _QUERY_LOCK, torch_threads_kept():
                 found = self.graph_.query(
                     queries, k=k, epsilon=self.epsilon_, return_distances=False
                 )
