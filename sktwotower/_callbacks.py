@@ -12,7 +12,13 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
 from tqdm import tqdm
 
-__all__ = ["looks_at_gradients", "monitors_validation", "own_callbacks", "schedules"]
+__all__ = [
+    "looks_at_gradients",
+    "monitors_validation",
+    "own_callbacks",
+    "schedules",
+    "takes_impressions",
+]
 
 # Impressions that wait for a plateau join after this share of training at the latest:
 # the learning rate falls all the while, and with it recall may rise to the end.
@@ -31,6 +37,11 @@ def looks_at_gradients(callbacks):
     kinds = [c if isinstance(c, type) else type(c) for c in instances]
     own = Callback.on_grad_computed
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
+
+
+def takes_impressions(estimator):
+    """Tell whether impressions count, ever."""
+    return estimator.impression_weight > 0 and estimator.impression_start != 1
 
 
 def schedules(callbacks):

@@ -1,7 +1,7 @@
 """Enters: a fitted estimator and further events, of known or new users and items.
 
 Leaves: its entities, what was seen and its net, all grown and trained once more.
-Next: recommender.py, which keeps them as fitted attributes.
+Next: fitting.py, which keeps them as fitted attributes.
 """
 
 import copy
@@ -13,17 +13,17 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower import net
-from sktwotower._callbacks import monitors_validation, schedules
+from sktwotower._callbacks import monitors_validation, schedules, takes_impressions
 from sktwotower.encoders import read_cells
 from sktwotower.features import TowerVectorizer
 from sktwotower.interactions import (
     check_ids,
-    event_table,
     latest_rows,
-    outcomes,
     pair_matrix,
+    read_events,
 )
 from sktwotower.sampling import TrainingSet
+from sktwotower.training import seen_matrix
 
 __all__ = ["learn_more"]
 
@@ -37,10 +37,7 @@ def learn_more(estimator, X, y, sample_weight):
     Gives a namespace of ``users``, ``items``, ``seen`` and ``net``, as `learn` does,
     and ``n_new_items``, which come last. Nothing of the estimator is changed.
     """
-    frame = event_table(estimator, X, reset=False)
-    rewards, weights = outcomes(y, sample_weight, len(frame))
-    kept = weights > 0
-    frame, rewards, weights = frame[kept], rewards[kept], weights[kept]
+    frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=False)
     users, user_codes, user_places = _grow(estimator._users, frame, estimator.users)
     items, item_codes, item_places = _grow(estimator._items, frame, estimator.items)
     shape = (len(users.ids), len(items.ids))
@@ -53,26 +50,24 @@ def learn_more(estimator, X, y, sample_weight):
     positives = matrix(rewards > 0, rewards * weights)
     before = estimator._seen[:-1].copy()
     before.resize(shape)
-    seen = (before + positives).sign().tocsr()
+    seen = seen_matrix((before + positives).tocsr())
     seen.sort_indices()
     pooled = estimator.history is not None
     shown = matrix(rewards == 0, weights)
-    used = shown.nnz and estimator.impression_weight > 0
-    used = used and estimator.impression_start != 1
+    used = shown.nnz and takes_impressions(estimator)
     training = TrainingSet(
         users.rows[:-1],
         items.rows[:-1],
         positives,
-        history=seen if pooled else None,
+        history=seen[:-1] if pooled else None,
         impressions=shown if used else None,
         known=before,
     )
     trained = _train(estimator, users, items, training, (user_places, item_places))
-    empty = sparse.csr_matrix((1, shape[1]), dtype=np.float32)
     return SimpleNamespace(
         users=users,
         items=items,
-        seen=sparse.vstack([seen, empty], format="csr"),
+        seen=seen,
         net=trained,
         n_new_items=shape[1] - len(estimator._items.ids),
     )

@@ -364,6 +364,14 @@ def _as_numbers(y):
         ) from None
 
 
+def read_events(estimator, X, y, sample_weight, *, reset):
+    """Give events that count as a table, with their rewards and weights (n_events,)."""
+    frame = event_table(estimator, X, reset=reset)
+    rewards, weights = outcomes(y, sample_weight, len(frame))
+    kept = weights > 0
+    return frame[kept], rewards[kept], weights[kept]
+
+
 def _event_weights(sample_weight, n_events):
     if sample_weight is None:
         return np.ones(n_events)

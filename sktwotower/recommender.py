@@ -1,29 +1,31 @@
-"""Enters: an interaction table X (n_events, n_columns).
+"""Enters: what the estimator is told: its parameters.
 
-Leaves: a fitted estimator, and vectors of users and items (n, d).
-Next: retrieval.py, which answers what is asked of it.
+Leaves: an estimator with what its parts bring: fitting.py learns, catalog.py and
+retrieval.py answer, evaluation.py judges. Next: the user's own code.
 """
 
-import copy
-from contextlib import contextmanager
 from numbers import Integral, Real
 
-import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktwotower._side_tables import SideTablesMixin
 from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
-from sktwotower.growth import learn_more
-from sktwotower.net import epochs
-from sktwotower.queries import threads
+from sktwotower.fitting import FittingMixin
 from sktwotower.retrieval import RetrievalMixin
-from sktwotower.training import learn
 
 __all__ = ["TwoTowerRecommender"]
 
 
-class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEstimator):
+class TwoTowerRecommender(
+    SideTablesMixin,
+    FittingMixin,
+    CatalogMixin,
+    RetrievalMixin,
+    EvaluationMixin,
+    BaseEstimator,
+):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past
@@ -382,109 +384,6 @@ class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEst
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn both towers from events.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            One row per event: a user, an item, perhaps features of both.
-        y : array-like of shape (n_events,), default=None
-            What came of each event: > 0 is its reward, 0 means shown and not chosen.
-            None: all events are positive, with reward 1.
-        sample_weight : array-like of shape (n_events,), default=None
-            Multiplies the reward, or the weight of an impression; >= 0. A weight of 2
-            is the same as the row given twice, a weight of 0 as the row left out.
-
-        Returns
-        -------
-        self : TwoTowerRecommender
-            The fitted estimator. A call that fails leaves it as it was before.
-
-        Raises
-        ------
-        ValueError
-            Missing or misspelt columns, missing ids, ids that a side table lacks or
-            repeats, a negative or non-finite ``y``, no positive event, fewer than two
-            items, features that are not finite, parameters out of range, or a loss
-            that stopped being a number.
-        TypeError
-            Ids of mixed types, a tower that is no module.
-        """
-        with self._or_as_before():
-            self._fit(X, y, sample_weight)
-        return self
-
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Learn from further events, in one pass over them.
-
-        New users and items may be among them; new items join the catalogue. Where
-        ``users`` or ``items`` is given, it must hold the new ones, too:
-        ``set_params(items=products)`` before the call. Levels and words that fit has
-        not seen stay unknown. New ids get weights of their own if the transformer is a
-        `TowerVectorizer` (the default).
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`, with the same columns; the new events alone. Users of X keep
-            their past, which is never a negative.
-
-        Returns
-        -------
-        self : TwoTowerRecommender
-            The fitted estimator; a first call is `fit`. A call that fails leaves it as
-            it was before.
-
-        Notes
-        -----
-        The learning rate is 0.3 times ``lr`` throughout, and there is no validation.
-        The model moves towards the new events, which is welcome where tastes change;
-        how far, tell later events by `score`. Fit anew from time to time.
-        """
-        if not hasattr(self, "net_"):
-            return self.fit(X, y, sample_weight)
-        with self._or_as_before():
-            self._fit_more(X, y, sample_weight)
-        return self
-
-    @contextmanager
-    def _or_as_before(self):
-        """Check parameters, set threads, and undo what a call that fails has done."""
-        before = self.__dict__.copy()
-        try:
-            self._validate_params()
-            with threads(self.n_jobs):
-                yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _fit(self, X, y, sample_weight):
-        learnt = learn(self, X, y, sample_weight)
-        self._keep(learnt)
-        self.history_ = epochs(learnt.net)
-        self.candidate_sampling_ = learnt.candidate_sampling
-        self.temperature_ = learnt.net.criterion_.temperature
-        self.item_ids_ = learnt.items.ids.to_numpy()
-        self.item_embeddings_ = learnt.item_embeddings
-        self.neighbors_, self.index_recall_ = self._build_index(self.item_embeddings_)
-
-    def _fit_more(self, X, y, sample_weight):
-        more = learn_more(self, X, y, sample_weight)
-        self._keep(more)
-        self.history_ = self.history_ + epochs(more.net)
-        new = more.items.ids[len(more.items.ids) - more.n_new_items :]
-        self.set_catalog(np.concatenate([self.item_ids_, new]))
-
-    def _keep(self, learnt):
-        self._users, self._items, self._seen = learnt.users, learnt.items, learnt.seen
-        self.user_ids_ = learnt.users.ids.to_numpy()
-        self.user_transformer_ = learnt.users.transformer
-        self.item_transformer_ = learnt.items.transformer
-        self.net_ = learnt.net
-
     @property
     def _n_features_out(self):
         return self.item_embeddings_.shape[1]
@@ -494,36 +393,3 @@ class TwoTowerRecommender(CatalogMixin, RetrievalMixin, EvaluationMixin, BaseEst
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-    def __sklearn_clone__(self):
-        """Copy the parameters, but share the side tables."""
-        shared = ("users", "items")
-        params = {
-            name: value if name in shared else clone(value, safe=False)
-            for name, value in self.get_params(deep=False).items()
-        }
-        copied = type(self)(**params)
-        for name in ("_metadata_request", "_sklearn_output_config"):
-            if hasattr(self, name):
-                setattr(copied, name, copy.deepcopy(getattr(self, name)))
-        return copied
-
-    def __repr__(self, N_CHAR_MAX=700):
-        """Show the parameters that are not defaults; of side tables only the shape."""
-        shown = type(self)(**self.get_params(deep=False))
-        for name in ("users", "items"):
-            table = getattr(self, name)
-            if table is not None:
-                setattr(shown, name, _TableShape(table))
-        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
-
-
-class _TableShape:
-    """Stands for a table where an estimator is printed."""
-
-    def __init__(self, table):
-        self.table = table
-
-    def __repr__(self):
-        shape = getattr(self.table, "shape", ("?", "?"))
-        return f"<{type(self.table).__name__} of {shape[0]} rows, {shape[1]} columns>"

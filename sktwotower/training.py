@@ -1,7 +1,7 @@
 """Enters: an interaction table X (n_events, n_columns) with its outcomes.
 
 Leaves: entities, the matrix of what was seen, a trained net and item vectors.
-Next: recommender.py, which keeps them as fitted attributes.
+Next: fitting.py, which keeps them as fitted attributes.
 """
 
 import warnings
@@ -14,14 +14,14 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower import net
-from sktwotower._callbacks import monitors_validation
+from sktwotower._callbacks import monitors_validation, takes_impressions
 from sktwotower.entities import Entities
-from sktwotower.interactions import Columns, event_table, outcomes, pair_matrix
+from sktwotower.interactions import Columns, pair_matrix, read_events
 from sktwotower.neighbors import check_index
 from sktwotower.sampling import TrainingSet
 from sktwotower.validation import ValidationRecall, hold_out
 
-__all__ = ["learn"]
+__all__ = ["learn", "seen_matrix"]
 
 # Up to this many items every item is a candidate for every user.
 FULL_SOFTMAX_ITEMS = 50_000
@@ -37,10 +37,7 @@ def learn(estimator, X, y, sample_weight):
     are set.
     """
     _check_values(estimator)
-    frame = event_table(estimator, X, reset=True)
-    rewards, weights = outcomes(y, sample_weight, len(frame))
-    kept = weights > 0
-    frame, rewards, weights = frame[kept], rewards[kept], weights[kept]
+    frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=True)
     users, items = _entities(estimator, frame)
     user_codes, item_codes = users.fit(frame), items.fit(frame)
     shape = (len(users.ids), len(items.ids))
@@ -151,7 +148,7 @@ def _train(estimator, users, items, positives, impressions):
     return SimpleNamespace(
         users=users,
         items=items,
-        seen=_seen(positives),
+        seen=seen_matrix(positives),
         net=trained,
         candidate_sampling=sampling,
         item_embeddings=_item_embeddings(trained, items),
@@ -175,8 +172,7 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
     fitted, validation, evaluate = positives, None, None
     pooled = estimator.history is not None
-    used = impressions.nnz and estimator.impression_weight > 0
-    used = used and estimator.impression_start != 1
+    used = impressions.nnz and takes_impressions(estimator)
     plateau = used and estimator.impression_start == "plateau"
     validated = estimator.early_stopping or plateau
     if validated or monitors_validation(estimator.callbacks):
@@ -209,7 +205,8 @@ def _build(estimator, users, items):
     return module
 
 
-def _seen(positives):
+def seen_matrix(positives):
+    """Give ones (n_users + 1, n_items) for positives; the last row is empty."""
     seen = positives.copy()
     seen.data[:] = 1
     empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)

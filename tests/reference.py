@@ -1,6 +1,17 @@
-"""What the fast code must agree with, written as plainly as can be."""
+"""What the fast code must agree with, written as plainly as can be, and its input."""
 
 import numpy as np
+from scipy import sparse
+
+
+def unit_vectors(n, d=4, seed=0):
+    vectors = np.random.default_rng(seed).normal(size=(n, d))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def exclusions(n, n_items, seed=0, share=0.3):
+    rng = np.random.default_rng(seed)
+    return sparse.csr_matrix((rng.random((n, n_items)) < share).astype(np.float32))
 
 
 def brute_force(queries, items, k, excluded=None, allowed=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import brute_force
+from reference import brute_force, exclusions, unit_vectors
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
@@ -12,16 +12,6 @@ from sklearn.neighbors import NearestNeighbors
 from sktwotower import filters
 from sktwotower.filters import retrieve
 from sktwotower.neighbors import ExactNeighbors
-
-
-def unit_vectors(n, d=4, seed=0):
-    vectors = np.random.default_rng(seed).normal(size=(n, d))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def exclusions(n, n_items, seed=0, share=0.3):
-    rng = np.random.default_rng(seed)
-    return sparse.csr_matrix((rng.random((n, n_items)) < share).astype(np.float32))
 
 
 def indexes(items):

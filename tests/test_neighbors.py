@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from reference import brute_force
-from scipy import sparse
+from reference import brute_force, exclusions, unit_vectors
 from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
@@ -22,16 +21,6 @@ from sktwotower.neighbors import (
     recall_of,
 )
 from sktwotower.queries import threads
-
-
-def unit_vectors(n, d=4, seed=0):
-    vectors = np.random.default_rng(seed).normal(size=(n, d))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def exclusions(n, n_items, seed=0, share=0.3):
-    rng = np.random.default_rng(seed)
-    return sparse.csr_matrix((rng.random((n, n_items)) < share).astype(np.float32))
 
 
 def test_exact_neighbors_keep_the_contract_of_scikit_learn():
