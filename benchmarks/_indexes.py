@@ -6,11 +6,18 @@ Next: bench_neighbors.py, which compares them.
 """
 
 import os
+from itertools import product
 
 import numpy as np
 import torch
 
-from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+from sktwotower.neighbors import (
+    EPSILONS,
+    LEAF_BUDGETS,
+    ExactNeighbors,
+    NNDescentNeighbors,
+    cost_of_width,
+)
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 
@@ -88,17 +95,16 @@ class FaissFlat:
 
 
 class Graph:
-    """`NNDescentNeighbors`; a width is (leaf budget, epsilon)."""
+    """`NNDescentNeighbors`; a width is (leaf budget, epsilon), the cheapest first."""
 
-    widths = tuple((budget, e) for budget in (8, 64) for e in (0.1, 0.2, 0.3, 0.5))
+    widths = tuple(sorted(product(LEAF_BUDGETS, EPSILONS), key=cost_of_width))
 
     def build(self, vectors):
         self.index = NNDescentNeighbors(n_jobs=THREADS).fit(vectors)
 
     def search(self, queries, k, width):
         budget, epsilon = width
-        if budget != self.index.search_tree_leaf_budget_:
-            self.index._set_leaf_budget(budget)
+        self.index._set_leaf_budget(budget)
         self.index.epsilon_ = epsilon
         return self.index.kneighbors(queries, k)[1]
 
@@ -106,7 +112,7 @@ class Graph:
 class Hnsw:
     """hnswlib; a width is ef."""
 
-    widths = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+    widths = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
     def build(self, vectors):
         import hnswlib

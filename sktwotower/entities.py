@@ -13,7 +13,14 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sktwotower.features import TowerVectorizer
-from sktwotower.interactions import as_frame, check_ids, latest_rows, some, suggestion
+from sktwotower.interactions import (
+    as_frame,
+    check_ids,
+    latest_rows,
+    some,
+    suggestion,
+    take_rows,
+)
 
 __all__ = ["Entities"]
 
@@ -237,7 +244,7 @@ class Entities:
         if not given:
             if not events and (codes < 0).any():
                 self._check_spelling(frame.columns, wanted, name)
-            return values.to_numpy(), codes, self.rows[codes]
+            return values.to_numpy(), codes, take_rows(self.rows, codes)
         table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
         return values.to_numpy(), codes, self._transform(table)
 

@@ -16,8 +16,9 @@ TILE_SIZE = 1 << 21
 # Queries searched together, and the least number of items that a product is made of.
 QUERY_BLOCK = 256
 LEAST_ITEMS = 8192
-# Of so many neighbouring items only the best score is looked at, until it is good.
+# Of so many items at least only the best score is looked at, until it is good.
 GROUP = 32
+GROUPS_PER_NEIGHBOR = 64
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -47,7 +48,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     -----
     Products of a block of queries with a tile of items stay in the cache. Only scores
     above the query's k-th best of the tiles before are looked at again; in the first
-    tile, those above the k-th best of the maxima of groups of 16 items.
+    tile, those above the k-th best of the maxima of groups of 32 items or more.
     """
     n = len(queries)
     scores = np.full((n, k), -np.inf)
@@ -67,12 +68,17 @@ def top_k(queries, items, k, excluded=None, allowed=None):
         exact[found < 0] = -np.inf
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
-        scores[block, :width], indices[block, :width] = by_score(exact, found)
+        exact, found = by_score(exact, found)
+        kept = min(width, found.shape[1])
+        scores[block, :kept], indices[block, :kept] = exact[:, :kept], found[:, :kept]
     return scores, indices
 
 
 def _search(queries, table, k, excluded):
-    """Give positions (b, k) of a block's best items, in any order; -1 for missing."""
+    """Give positions (b, m) of a block's best items, in any order; -1 for missing.
+
+    m is k or, for one query, as many as may be among its k best.
+    """
     n_queries, n_items = len(queries), len(table)
     step = max(LEAST_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     room = torch.empty(n_queries * min(step, n_items))
@@ -83,12 +89,23 @@ def _search(queries, table, k, excluded):
         torch.mm(queries, table[start:stop].T, out=scores)
         if excluded is not None:
             _hide(scores.numpy(), excluded, start, stop)
+        if n_queries == 1 and step >= n_items:
+            return _best_of_one(scores, k)
         best.add(scores, start)
         # The bound rises fast at first, and ever more slowly.
         if stop >= next_merge or stop == n_items:
             best.merge()
             next_merge = 2 * stop
     return best.indices
+
+
+def _best_of_one(scores, k):
+    """Give positions (1, m) of what may be among the k best of one row of scores."""
+    values = scores.numpy()[0]
+    found = np.flatnonzero(values > _bound(scores, k)[0, 0])
+    if len(found) > 2 * k:  # ties, of which there may be as many as items
+        found = found[np.argpartition(values[found], -k)[-k:]]
+    return found[None]
 
 
 def _by_column(matrix):
@@ -161,9 +178,11 @@ def _bound(scores, k):
 
     If c allows, the k-th largest of the maxima of groups: each holds such a score.
     """
-    n_groups = scores.shape[1] // GROUP
+    # More groups than several for each of the k would only be more to sort.
+    group = max(GROUP, scores.shape[1] // (GROUPS_PER_NEIGHBOR * k))
+    n_groups = scores.shape[1] // group
     if n_groups >= k:
-        scores = scores[:, : n_groups * GROUP].unflatten(1, (GROUP, n_groups)).amax(1)
+        scores = scores[:, : n_groups * group].unflatten(1, (group, n_groups)).amax(1)
     if scores.shape[1] < k:
         return np.full((len(scores), 1), -np.inf, dtype=np.float32)
     kth = np.partition(scores.numpy(), -k, axis=1)[:, -k, None]

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sktwotower.exact import by_score, rescore, top_k, torch_threads_kept
+from sktwotower.exact import top_k, torch_threads_kept
 
 __all__ = [
     "ExactNeighbors",
@@ -24,9 +24,14 @@ __all__ = [
 MOST_OF_EXACT = 200_000
 # A recall below it is warned about.
 LEAST_RECALL = 0.95
-# What epsilon is raised to, step by step, and what the leaf budget is raised to.
-WIDTHS = (0.1, 0.2, 0.3, 0.5)
-WIDEST_BUDGET = 64
+# Widths of a search, by leaf budget and epsilon, until and while one is looked for.
+LEAF_BUDGET, EPSILON = 8, 0.15
+LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
+# Each epsilon with what it adds to the time of a query, and a leaf, in one unit.
+EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
+COST_OF_LEAF = 2
+# Larger leaves than pynndescent's own: of the same items, fewer are missed.
+LEAF_SIZE = 60
 # A smaller graph is built in less time than it takes to compile its update.
 LEAST_TO_UPDATE = 200_000
 # So many times the neighbours of one item make a graph worth walking.
@@ -75,8 +80,8 @@ class ExactNeighbors(BaseEstimator):
 class NNDescentNeighbors(BaseEstimator):
     """A graph of neighbours is walked towards the query (pynndescent).
 
-    What it finds is scored again exactly; what it misses, is missing. With
-    ``target_recall`` the search widens until it misses no more than that allows.
+    Distances of what it finds are exact; what it misses, is missing. `widen` searches
+    no wider than ``target_recall`` needs.
 
     Parameters
     ----------
@@ -84,12 +89,13 @@ class NNDescentNeighbors(BaseEstimator):
         Number of neighbours that ``kneighbors`` gives unless told otherwise.
     target_recall : float, default=0.95
         Share of the true nearest items that `widen` tries to find, in (0, 1].
-    epsilon : float, default=0.1
-        Width of the search to begin with, >= 0: items up to ``1 + epsilon`` times as
-        far as the best so far are followed.
-    search_tree_leaf_budget : int, default=8
+    epsilon : float, default=None
+        Width of the search, >= 0: items up to ``1 + epsilon`` times as far as the best
+        so far are followed. None: 0.15, until `widen` finds what is needed.
+    search_tree_leaf_budget : int, default=None
         Leaves of the search tree from which a walk begins, >= 1. With one, walks on
-        vectors in clusters miss whole clusters.
+        vectors in clusters miss whole clusters. None: 8, until `widen` finds what is
+        needed.
     n_graph_neighbors : int, default=30
         Neighbours of an item in the graph. More: a better graph, a longer build.
     parallel_batch_queries : bool, default=False
@@ -102,7 +108,7 @@ class NNDescentNeighbors(BaseEstimator):
     Attributes
     ----------
     epsilon_, search_tree_leaf_budget_ : float and int
-        The width in use, after `widen`.
+        The width in use.
     graph_ : pynndescent.NNDescent or None
         None with few vectors, which are all compared.
 
@@ -137,8 +143,8 @@ class NNDescentNeighbors(BaseEstimator):
         n_neighbors=10,
         *,
         target_recall=0.95,
-        epsilon=0.1,
-        search_tree_leaf_budget=8,
+        epsilon=None,
+        search_tree_leaf_budget=None,
         n_graph_neighbors=30,
         parallel_batch_queries=False,
         random_state=0,
@@ -159,11 +165,16 @@ class NNDescentNeighbors(BaseEstimator):
         Raises ``ValueError`` for vectors that are not finite or differ in length.
         """
         vectors = np.array(X, dtype=np.float32)  # a copy: pynndescent keeps its own
-        _check_lengths(vectors)
+        self.squared_length_ = _squared_length(vectors)
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
-        self.epsilon_ = self.epsilon
-        self.search_tree_leaf_budget_ = self.search_tree_leaf_budget
+        self.search_tree_leaf_budget_, self.epsilon_ = (
+            default if given is None else given
+            for given, default in (
+                (self.search_tree_leaf_budget, LEAF_BUDGET),
+                (self.epsilon, EPSILON),
+            )
+        )
         self.graph_ = None
         # Fewer have less than a graph of neighbours, and are compared in no time.
         if len(vectors) > LEAST_OF_GRAPH * self.n_graph_neighbors:
@@ -179,6 +190,7 @@ class NNDescentNeighbors(BaseEstimator):
             metric="euclidean",
             n_neighbors=self.n_graph_neighbors,
             search_tree_leaf_budget=self.search_tree_leaf_budget_,
+            search_tree_leaf_size=LEAF_SIZE,
             parallel_batch_queries=self.parallel_batch_queries,
             random_state=self.random_state,
             n_jobs=self.n_jobs,
@@ -197,7 +209,7 @@ class NNDescentNeighbors(BaseEstimator):
         grows = self.graph_ is not None and LEAST_TO_UPDATE <= n_known < len(vectors)
         if not grows or not np.array_equal(vectors[:n_known], self.vectors_):
             return None
-        _check_lengths(vectors)
+        _squared_length(vectors)
         index = copy.copy(self)
         index.vectors_ = np.array(vectors, dtype=np.float32)
         with _QUERY_LOCK:
@@ -214,54 +226,75 @@ class NNDescentNeighbors(BaseEstimator):
         k = min(k, len(self.vectors_))
         if self.graph_ is None:
             scores, indices = top_k(queries, self.vectors_, k)
-        else:
-            # It holds its place for results, and what it has visited, in the graph.
-            with _QUERY_LOCK, torch_threads_kept():
-                found = self.graph_.query(
-                    queries, k=k, epsilon=self.epsilon_, return_distances=False
-                )
-                indices = np.array(found, dtype=np.int64)
-            if not return_distance:
-                return indices
-            scores, indices = by_score(
-                rescore(queries, self.vectors_, indices), indices
-            )
-        return (1 - scores, indices) if return_distance else indices
+            return (1 - scores, indices) if return_distance else indices
+        # It holds its place for results, and what it has visited, in the graph.
+        with _QUERY_LOCK, torch_threads_kept():
+            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
+            indices, lengths = found.astype(np.int64), lengths.astype(np.float64)
+        if not return_distance:
+            return indices
+        # <x, v> = (|x|^2 + |v|^2 - |x - v|^2) / 2
+        own = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+        return 1 + (lengths**2 - (own + self.squared_length_)) / 2, indices
 
     def widen(self, queries, k):
-        """Search wider until ``target_recall`` is met; gives the recall of k items.
+        """Search as wide as ``target_recall`` of k items needs; gives the recall.
 
-        Tries larger ``epsilon_``, then a larger leaf budget with the same again, on
-        sample queries (n, d).
+        Of the widths that find enough for sample queries (n, d) the cheapest is taken,
+        or the widest if none does. An ``epsilon`` and a ``search_tree_leaf_budget``
+        that were given are the least to be taken.
         """
         _, truth = top_k(queries, self.vectors_, k)
 
         def recall():
             return recall_of(self, queries, truth)
 
-        reached = recall()
         if self.graph_ is None:
-            return reached
-        for budget in (self.search_tree_leaf_budget_, WIDEST_BUDGET):
-            if budget > self.search_tree_leaf_budget_:
-                self._set_leaf_budget(budget)
-                self.epsilon_ = self.epsilon
-                reached = recall()
-            for epsilon in WIDTHS:
-                if reached >= self.target_recall:
-                    return reached
-                if epsilon > self.epsilon_:
-                    self.epsilon_ = epsilon
-                    reached = recall()
-        return reached
+            return recall()
+        reached, cheapest = {}, np.inf
+        for budget in _from(self.search_tree_leaf_budget, LEAF_BUDGETS):
+            if COST_OF_LEAF * budget >= cheapest:
+                break
+            self._set_leaf_budget(budget)
+            for epsilon in _from(self.epsilon, EPSILONS):
+                self.epsilon_ = epsilon
+                reached[budget, epsilon] = recall()
+                if reached[budget, epsilon] >= self.target_recall:
+                    cheapest = min(cheapest, cost_of_width((budget, epsilon)))
+                    break
+        enough = [w for w, share in reached.items() if share >= self.target_recall]
+        if enough:
+            width = min(enough, key=cost_of_width)
+        else:
+            width = max(reached, key=reached.get)
+        self._set_leaf_budget(width[0])
+        self.epsilon_ = width[1]
+        return reached[width]
 
     def _set_leaf_budget(self, budget):
+        if budget == self.search_tree_leaf_budget_:
+            return
         self.search_tree_leaf_budget_ = budget
         self.graph_.search_tree_leaf_budget = budget
         self.graph_ = copy.copy(self.graph_)  # what is copied is made ready anew
 
 
-def _check_lengths(vectors):
+def _from(least, steps):
+    """Give the steps from ``least`` on, which is the first of them; None: all."""
+    if least is None:
+        return [*steps]
+    return [least, *(step for step in steps if step > least)]
+
+
+def cost_of_width(width):
+    """Give about what a query of a leaf budget and an epsilon costs, in some unit."""
+    budget, epsilon = width
+    known = [cost for e, cost in EPSILONS.items() if e >= epsilon]
+    return COST_OF_LEAF * budget + (known[0] if known else max(EPSILONS.values()))
+
+
+def _squared_length(vectors):
+    """Give the squared length that all vectors have, after the check that they do."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         position = int(np.flatnonzero(~np.isfinite(lengths))[0])
@@ -274,6 +307,7 @@ def _check_lengths(vectors):
             f"the largest dot product. Got lengths from {lengths.min():.4g} to "
             f"{lengths.max():.4g}: normalize them, or search exactly."
         )
+    return float(np.mean(lengths**2)) if len(lengths) else 0.0
 
 
 def recall_of(index, queries, truth):

@@ -25,6 +25,7 @@ from sktwotower.interactions import (
     is_frame,
     pair_matrix,
     some,
+    take_rows,
     with_names,
 )
 
@@ -75,7 +76,7 @@ class Query:
     def past(self, seen):
         """Give these users' rows of a matrix of what was seen; looked up once."""
         if self._past is None:
-            self._past = seen[self.codes]
+            self._past = take_rows(seen, self.codes)
         return self._past
 
 
@@ -100,7 +101,7 @@ def read_query(entities, X, name, n_columns=None):
     if values.ndim != 1:
         return _read_array(entities, values, name, n_columns)
     codes = entities.codes(values, name)
-    return Query(np.asarray(values), codes, entities.rows[codes])
+    return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
 
 
 def _as_ids(values):
@@ -129,7 +130,7 @@ def _as_array(values):
 def _read_array(entities, values, name, n_columns):
     if values.ndim == 2 and values.shape[1] == 1:
         codes = entities.codes(values[:, 0], name)
-        return Query(values[:, 0], codes, entities.rows[codes])
+        return Query(values[:, 0], codes, take_rows(entities.rows, codes))
     if values.ndim != 2 or values.shape[1] != n_columns:
         raise ValueError(
             f"{name} must be a one-dimensional array of ids, or a table with the "

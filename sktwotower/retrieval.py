@@ -4,6 +4,8 @@ Leaves: their vectors (n, d), and ranked items, (n, k) or a tidy table.
 Next: evaluation.py, which ranks for held-out events.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -382,11 +384,18 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _tidy(self, ids, indices, scores, label, item_label=None):
         found = indices >= 0
         ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
-        return pd.DataFrame(
-            {
-                label: np.repeat(ids, found.sum(axis=1)),
-                item_label or self._items.label: self.item_ids_[indices[found]],
-                "score": scores[found],
-                "rank": ranks[found],
-            }
+        columns = (
+            np.repeat(ids, found.sum(axis=1)),
+            self.item_ids_[indices[found]],
+            scores[found],
+            ranks[found],
         )
+        table = pd.DataFrame(dict(enumerate(columns)))
+        table.columns = _names(label, item_label or self._items.label, "score", "rank")
+        return table
+
+
+@functools.lru_cache(maxsize=16)
+def _names(*names):
+    """Give names as a pandas Index, which takes as long to make as the table."""
+    return pd.Index(names)

@@ -9,6 +9,7 @@ import torch
 from scipy.special import gammaln
 from torch.utils.data import Dataset
 
+from sktwotower.interactions import take_rows
 from sktwotower.losses import Targets
 from sktwotower.towers import SparseRows
 
@@ -300,7 +301,7 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
         items, users = items[kept], users[kept]
     if catalogue is None:
         distinct, places = np.unique(items, return_inverse=True)
-        rows = SparseRows.from_csr(item_rows[distinct])
+        rows = SparseRows.from_csr(take_rows(item_rows, distinct))
     else:
         rows, places = catalogue, items
     sizes = np.bincount(users, minlength=history.shape[0])

@@ -22,7 +22,7 @@ IMPORTS = {
     "towers": {"kernels"},
     "losses": {"kernels"},
     "optim": set(),
-    "sampling": {"losses", "towers"},
+    "sampling": {"interactions", "losses", "towers"},
     "_callbacks": set(),
     "net": {"_callbacks", "losses", "optim", "sampling", "towers"},
     "exact": set(),
