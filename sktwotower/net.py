@@ -25,6 +25,7 @@ from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 __all__ = [
     "TwoTowerNet",
     "build_module",
+    "clear_weights",
     "embed_items",
     "embed_users",
     "take_weights",
@@ -98,6 +99,18 @@ def build_module(estimator, n_user_features, n_item_features):
         estimator.normalize,
         (estimator.net_params or {}).get("criterion__matmul_dtype"),
     )
+
+
+def clear_weights(module, users, items):
+    """Set weights to zero but for the inputs, masks (p,), that training sees.
+
+    A random number would stay what it is: noise in the vectors of new users and items.
+    """
+    with torch.no_grad():
+        for name, part in module.named_modules():
+            if isinstance(part, SparseLinear):
+                seen = users if name.startswith("user_tower") else items
+                part.weight[torch.as_tensor(~seen, device=part.weight.device)] = 0
 
 
 def take_weights(module, before, users, items):
@@ -260,6 +273,8 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         "iterator_train__n_candidates": estimator.n_candidates,
         "iterator_train__correction": estimator.sampling_correction,
         "iterator_train__history_dropout": estimator.dropout,
+        "iterator_train__id_dropout": estimator.id_dropout,
+        "iterator_train__feature_dropout": estimator.feature_dropout,
         "iterator_train__seed": seed,
         "iterator_train__device": estimator.device,
         "iterator_valid": UserBatches,

@@ -68,6 +68,14 @@ class TwoTowerRecommender(
         Share in [0, 1) of a user's past items hidden from the tower in training, on
         average (the share differs from user to user), and of hidden units left out. A
         target cannot be copied from the history then.
+    id_dropout : float, default=0.5
+        Share in [0, 1] of the users and items of a batch whose ids are hidden from the
+        towers in training, so that features and history carry new users and items,
+        which come without a known id. An id is what one user or item alone has; rows
+        that hold nothing else keep it, but for users with a history.
+    feature_dropout : float, default=0.5
+        Share in [0, 1) of the other features (words, tags, levels, numbers) that are
+        hidden in training, each on its own.
     temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
@@ -259,6 +267,8 @@ class TwoTowerRecommender(
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [tuple, list],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "id_dropout": [Interval(Real, 0, 1, closed="both")],
+        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
         "temperature": [
             Interval(Real, 0, None, closed="neither"),
             StrOptions({"auto"}),
@@ -316,6 +326,8 @@ class TwoTowerRecommender(
         embedding_dim=256,
         hidden_layer_sizes=(),
         dropout=0.5,
+        id_dropout=0.5,
+        feature_dropout=0.5,
         temperature="auto",
         normalize=True,
         candidate_sampling="auto",
@@ -357,6 +369,8 @@ class TwoTowerRecommender(
         self.embedding_dim = embedding_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.dropout = dropout
+        self.id_dropout = id_dropout
+        self.feature_dropout = feature_dropout
         self.temperature = temperature
         self.normalize = normalize
         self.candidate_sampling = candidate_sampling

@@ -9,6 +9,7 @@ import torch
 from scipy.special import gammaln
 from torch.utils.data import Dataset
 
+from sktwotower.dropout import FeatureDropout
 from sktwotower.interactions import take_rows
 from sktwotower.losses import Targets
 from sktwotower.towers import SparseRows
@@ -55,6 +56,22 @@ class TrainingSet(Dataset):
 
     def __len__(self):
         return len(self.users)
+
+    def with_items(self, items):
+        """Give a set that has some of the items alone, at sorted positions (m,)."""
+
+        def part(matrix):
+            return None if matrix is None else matrix[:, items].tocsr()
+
+        positives, same = part(self.positives), self.history is self.positives
+        return TrainingSet(
+            self.user_rows,
+            self.item_rows[items],
+            positives,
+            positives if same else part(self.history),
+            part(self.impressions),
+            part(self.known),
+        )
 
 
 class Batch:
@@ -108,6 +125,8 @@ class UserBatches:
         the negatives, those of the positives too (Yi et al. 2019), or none.
     history_dropout : float, default=0.0
         Mean share of past items hidden from the user tower in training, in [0, 1).
+    id_dropout, feature_dropout : float, default=0.0
+        As of `FeatureDropout`, for the rows of both sides.
     shuffle : bool, default=False
         Visit the users in a new random order in every epoch.
     seed : int, default=0
@@ -124,6 +143,8 @@ class UserBatches:
         n_candidates=2048,
         correction="negatives",
         history_dropout=0.0,
+        id_dropout=0.0,
+        feature_dropout=0.0,
         shuffle=False,
         seed=0,
         device="cpu",
@@ -134,6 +155,13 @@ class UserBatches:
         self.n_candidates = n_candidates
         self.correction = correction
         self.history_dropout = history_dropout
+        self.hide_of_items = FeatureDropout(
+            dataset.item_rows, id_dropout, feature_dropout
+        )
+        # With a history a user without an id is not without anything.
+        self.hide_of_users = FeatureDropout(
+            dataset.user_rows, id_dropout, feature_dropout, dataset.history is None
+        )
         self.shuffle = shuffle
         self.seed = seed
         self.rng = np.random.default_rng(seed)
@@ -142,6 +170,7 @@ class UserBatches:
         self.log_probs = {}
         # With each batch's own sum, a weight would count within its batch only.
         self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
+        self.device = device
         self.catalogue = None
         if candidate_sampling == "full":
             self.catalogue = SparseRows.from_csr(dataset.item_rows).to(device)
@@ -161,6 +190,7 @@ class UserBatches:
     def _batch(self, users):
         """Give the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
+        catalogue = self._catalogue()
         positives = data.positives[users]
         impressions = None if data.impressions is None else data.impressions[users]
         candidates, log_q = self._candidates(positives, impressions, len(users))
@@ -170,19 +200,27 @@ class UserBatches:
             history_items, history = history_bag(
                 past,
                 data.item_rows,
-                self.catalogue,
+                catalogue,
                 self.history_dropout,
                 self.rng,
+                self.hide_of_items,
             )
-        batch = Batch(
-            SparseRows.from_csr(data.user_rows[users]),
-            self.catalogue
-            if candidates is None
-            else SparseRows.from_csr(data.item_rows[candidates]),
-            history_items,
-            history,
-        )
+        item_rows = catalogue
+        if candidates is not None:
+            rows = self.hide_of_items(data.item_rows[candidates], self.rng)
+            item_rows = SparseRows.from_csr(rows)
+        user_rows = self.hide_of_users(data.user_rows[users], self.rng)
+        batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         return batch, self._targets(users, positives, impressions, candidates, log_q)
+
+    def _catalogue(self):
+        """Give the rows of all items if all are candidates, else None."""
+        if self.catalogue is None:
+            return None
+        rows = self.hide_of_items(self.dataset.item_rows, self.rng)
+        if rows is self.dataset.item_rows:
+            return self.catalogue
+        return SparseRows.from_csr(rows).to(self.device)
 
     def _candidates(self, positives, impressions, n_users):
         """Give the candidate items, None for all of them, and their log Q."""
@@ -266,7 +304,7 @@ def _tensors(arrays):
     return tuple(map(torch.from_numpy, arrays))
 
 
-def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
+def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None, hide=None):
     """Give the rows of the distinct past items and each user's weights over them.
 
     Parameters
@@ -283,6 +321,8 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
         learns from long and from short histories.
     rng : numpy.random.Generator or None, default=None
         Draws what to leave out.
+    hide : FeatureDropout or None, default=None
+        What hides entries of the rows, unless they are those of ``catalogue``.
 
     Returns
     -------
@@ -301,7 +341,8 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
         items, users = items[kept], users[kept]
     if catalogue is None:
         distinct, places = np.unique(items, return_inverse=True)
-        rows = SparseRows.from_csr(take_rows(item_rows, distinct))
+        rows = take_rows(item_rows, distinct)
+        rows = SparseRows.from_csr(rows if hide is None else hide(rows, rng))
     else:
         rows, places = catalogue, items
     sizes = np.bincount(users, minlength=history.shape[0])

@@ -141,7 +141,7 @@ def _train(estimator, users, items, positives, impressions):
         sampling = "full" if small else "mixed"
     sets = _training_sets(estimator, users, items, positives, impressions, rng)
     with net.seeded(seed, estimator.device):
-        module = _build(estimator, users, items)
+        module = _build(estimator, users, items, positives + impressions)
         trained = net.train(
             estimator, module, sampling, _temperature(estimator, positives), *sets, seed
         )
@@ -186,11 +186,26 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
         history=fitted if pooled else None,
         impressions=impressions if used else None,
     )
+    # What nobody has been shown is neither liked nor disliked: it is no negative.
+    active = np.flatnonzero(_have_events(positives + impressions, axis=0))
+    if len(active) < positives.shape[1]:
+        training = training.with_items(active)
+        validation = validation and validation.with_items(active)
     return training, validation, evaluate
 
 
-def _build(estimator, users, items):
+def _have_events(matrix, axis):
+    """Tell which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
+    return np.asarray(matrix.getnnz(axis=axis)) > 0
+
+
+def _build(estimator, users, items, events):
     module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
+    seen = [
+        _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
+        for entities, axis in ((users, 1), (items, 0))
+    ]
+    net.clear_weights(module, *seen)
     if estimator.warm_start and hasattr(estimator, "net_"):
         state = estimator.net_.module_.state_dict()
         shapes = {name: value.shape for name, value in state.items()}
