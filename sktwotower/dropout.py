@@ -50,10 +50,11 @@ class FeatureDropout:
         self.keep_lone = keep_lone
         if keep_lone and not others:
             self.id_dropout = 0.0
+        self.hides = self.id_dropout > 0 or self.feature_dropout > 0
 
     def __call__(self, rows, rng):
         """Give CSR rows (m, p) with less in them; ``rng`` draws what is hidden."""
-        if not (self.id_dropout or self.feature_dropout):
+        if not self.hides:
             return rows
         n = rows.shape[0]
         row = np.repeat(np.arange(n), np.diff(rows.indptr))

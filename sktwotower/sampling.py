@@ -6,6 +6,7 @@ log-probability of each. Next: towers.py, then losses.py.
 
 import numpy as np
 import torch
+from scipy import sparse
 from scipy.special import gammaln
 from torch.utils.data import Dataset
 
@@ -190,37 +191,44 @@ class UserBatches:
     def _batch(self, users):
         """Give the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
-        catalogue = self._catalogue()
         positives = data.positives[users]
         impressions = None if data.impressions is None else data.impressions[users]
         candidates, log_q = self._candidates(positives, impressions, len(users))
-        history_items = history = None
+        past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
+        rows, catalogue = self._item_rows(candidates, past)
+        if past is not None:
             history_items, history = history_bag(
-                past,
-                data.item_rows,
-                catalogue,
-                self.history_dropout,
-                self.rng,
-                self.hide_of_items,
+                past, rows, catalogue, self.history_dropout, self.rng
             )
         item_rows = catalogue
         if candidates is not None:
-            rows = self.hide_of_items(data.item_rows[candidates], self.rng)
-            item_rows = SparseRows.from_csr(rows)
+            item_rows = SparseRows.from_csr(rows[candidates])
         user_rows = self.hide_of_users(data.user_rows[users], self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         return batch, self._targets(users, positives, impressions, candidates, log_q)
 
-    def _catalogue(self):
-        """Give the rows of all items if all are candidates, else None."""
-        if self.catalogue is None:
-            return None
-        rows = self.hide_of_items(self.dataset.item_rows, self.rng)
-        if rows is self.dataset.item_rows:
-            return self.catalogue
-        return SparseRows.from_csr(rows).to(self.device)
+    def _item_rows(self, candidates, past):
+        """Give the items' rows as CSR and, if all are candidates, as SparseRows.
+
+        What is hidden of an item is hidden of it as a candidate and as a past item, or
+        a tower would learn to tell its words from its id.
+        """
+        rows = self.dataset.item_rows
+        if not self.hide_of_items.hides:
+            return rows, self.catalogue
+        if candidates is None:
+            rows = self.hide_of_items(rows, self.rng)
+            return rows, SparseRows.from_csr(rows).to(self.device)
+        if past is not None:
+            candidates = np.union1d(candidates, past.indices)
+        part = self.hide_of_items(rows[candidates], self.rng)
+        offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
+        offsets[candidates + 1] = np.diff(part.indptr)
+        np.cumsum(offsets, out=offsets)
+        parts = part.data, part.indices, offsets
+        return sparse.csr_matrix(parts, shape=rows.shape), None
 
     def _candidates(self, positives, impressions, n_users):
         """Give the candidate items, None for all of them, and their log Q."""
@@ -304,7 +312,7 @@ def _tensors(arrays):
     return tuple(map(torch.from_numpy, arrays))
 
 
-def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None, hide=None):
+def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
     """Give the rows of the distinct past items and each user's weights over them.
 
     Parameters
@@ -321,8 +329,6 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None, hide=
         learns from long and from short histories.
     rng : numpy.random.Generator or None, default=None
         Draws what to leave out.
-    hide : FeatureDropout or None, default=None
-        What hides entries of the rows, unless they are those of ``catalogue``.
 
     Returns
     -------
@@ -341,8 +347,7 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None, hide=
         items, users = items[kept], users[kept]
     if catalogue is None:
         distinct, places = np.unique(items, return_inverse=True)
-        rows = take_rows(item_rows, distinct)
-        rows = SparseRows.from_csr(rows if hide is None else hide(rows, rng))
+        rows = SparseRows.from_csr(take_rows(item_rows, distinct))
     else:
         rows, places = catalogue, items
     sizes = np.bincount(users, minlength=history.shape[0])
