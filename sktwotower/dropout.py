@@ -7,7 +7,38 @@ Next: sampling.py, which draws batches of such rows.
 import numpy as np
 from scipy import sparse
 
-__all__ = ["FeatureDropout"]
+__all__ = ["FeatureDropout", "id_shares"]
+
+# With so many events an id is hidden in the share that is asked for.
+EVENTS_OF_SHARE = 10
+
+
+def id_shares(id_dropout, n_events):
+    r"""Give how often the id of a user or an item with n events is to be hidden.
+
+    Parameters
+    ----------
+    id_dropout : float
+        Share for ten events, in [0, 1].
+    n_events : int array of shape (n,)
+        Number of events of each.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        :math:`p = 10 d / (10 d + n (1 - d))` for ``id_dropout`` d and n events: the
+        odds fall as 1 / n, for an id of many events is to be trusted, and one of few to
+        be shrunk towards what the features say. 0 everywhere for d = 0.
+
+    Examples
+    --------
+    >>> from sktwotower.dropout import id_shares
+    >>> id_shares(0.5, [1, 10, 90]).round(2)
+    array([0.91, 0.5 , 0.1 ])
+    """
+    n_events = np.maximum(n_events, 1)
+    most = EVENTS_OF_SHARE * id_dropout
+    return most / (most + n_events * (1 - id_dropout))
 
 
 class FeatureDropout:
@@ -21,13 +52,18 @@ class FeatureDropout:
     Parameters
     ----------
     matrix : CSR matrix of shape (n, p)
-        All rows that there are; tells which columns are ids.
-    id_dropout : float, default=0.0
-        Share of the rows that lose their ids, in [0, 1].
+        All rows that there are.
+    id_shares : array of shape (n,)
+        How often each row loses its ids, in [0, 1].
     feature_dropout : float, default=0.0
         Share of the other entries that are lost, in [0, 1).
     keep_lone : bool, default=True
         Whether a row that holds nothing but ids keeps them.
+
+    Attributes
+    ----------
+    hides : bool
+        Whether there is anything to hide.
 
     Examples
     --------
@@ -35,31 +71,31 @@ class FeatureDropout:
     >>> from scipy import sparse
     >>> from sktwotower.dropout import FeatureDropout
     >>> rows = sparse.csr_matrix([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    >>> without_ids = FeatureDropout(rows, id_dropout=1.0)
-    >>> without_ids(rows, np.random.default_rng(0)).toarray()
-    array([[0., 0., 1.],
-           [0., 0., 1.]])
+    >>> without_ids = FeatureDropout(rows, id_shares=np.ones(2))
+    >>> without_ids.draw(np.array([1]), np.random.default_rng(0)).toarray()
+    array([[0., 0., 1.]])
     """
 
-    def __init__(self, matrix, id_dropout=0.0, feature_dropout=0.0, keep_lone=True):
+    def __init__(self, matrix, id_shares, feature_dropout=0.0, keep_lone=True):
+        self.matrix = matrix
         counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
         self.is_id = counts == 1
-        self.id_dropout = id_dropout if self.is_id.any() else 0.0
         others = matrix.nnz > self.is_id.sum()
-        self.feature_dropout = feature_dropout if others else 0.0
+        self.id_shares = id_shares
+        self.feature_dropout = feature_dropout
         self.keep_lone = keep_lone
-        if keep_lone and not others:
-            self.id_dropout = 0.0
-        self.hides = self.id_dropout > 0 or self.feature_dropout > 0
+        hides_ids = self.is_id.any() and np.any(id_shares) and (others or not keep_lone)
+        self.hides = bool(hides_ids or (others and feature_dropout))
 
-    def __call__(self, rows, rng):
-        """Give CSR rows (m, p) with less in them; ``rng`` draws what is hidden."""
+    def draw(self, positions, rng):
+        """Give the rows at positions (m,), CSR (m, p), with less in them."""
+        rows = self.matrix[positions]
         if not self.hides:
             return rows
         n = rows.shape[0]
         row = np.repeat(np.arange(n), np.diff(rows.indptr))
         ids = self.is_id[rows.indices]
-        hidden = rng.random(n) < self.id_dropout
+        hidden = rng.random(n) < self.id_shares[positions]
         if self.keep_lone:
             hidden &= np.bincount(row[~ids], minlength=n) > 0
         hidden = ids & hidden[row]

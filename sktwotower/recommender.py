@@ -68,10 +68,11 @@ class TwoTowerRecommender(
         Share in [0, 1) of a user's past items hidden from the tower in training, on
         average (the share differs from user to user), and of hidden units left out. A
         target cannot be copied from the history then.
-    id_dropout : float, default=0.3
-        Share in [0, 1] of the users and items of a batch whose ids are hidden from the
-        towers in training, so that features and history carry new users and items,
-        which come without a known id. An id is what one user or item alone has; rows
+    id_dropout : float, default=0.5
+        How often, in [0, 1], the id of a user or an item with ten events is hidden from
+        the towers in training, so that features and history carry new ones, which come
+        without a known id; the odds fall as 1 / n for n events
+        (`sktwotower.dropout.id_shares`). An id is what one user or item alone has; rows
         that hold nothing else keep it, but for users with a history.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that are
@@ -326,7 +327,7 @@ class TwoTowerRecommender(
         embedding_dim=256,
         hidden_layer_sizes=(),
         dropout=0.5,
-        id_dropout=0.3,
+        id_dropout=0.5,
         feature_dropout=0.5,
         temperature="auto",
         normalize=True,

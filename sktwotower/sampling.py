@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.special import gammaln
 from torch.utils.data import Dataset
 
-from sktwotower.dropout import FeatureDropout
+from sktwotower.dropout import FeatureDropout, id_shares
 from sktwotower.interactions import take_rows
 from sktwotower.losses import Targets
 from sktwotower.towers import SparseRows
@@ -57,6 +57,11 @@ class TrainingSet(Dataset):
 
     def __len__(self):
         return len(self.users)
+
+    def n_events(self, axis):
+        """Give the number of pairs of each user (axis 1) or item (axis 0)."""
+        n_pairs = np.asarray(self.positives.getnnz(axis))
+        return n_pairs if self.known is None else n_pairs + self.known.getnnz(axis)
 
     def with_items(self, items):
         """Give a set that has some of the items alone, at sorted positions (m,)."""
@@ -127,7 +132,7 @@ class UserBatches:
     history_dropout : float, default=0.0
         Mean share of past items hidden from the user tower in training, in [0, 1).
     id_dropout, feature_dropout : float, default=0.0
-        As of `FeatureDropout`, for the rows of both sides.
+        As of `id_shares` and `FeatureDropout`, for the rows of both sides.
     shuffle : bool, default=False
         Visit the users in a new random order in every epoch.
     seed : int, default=0
@@ -156,13 +161,14 @@ class UserBatches:
         self.n_candidates = n_candidates
         self.correction = correction
         self.history_dropout = history_dropout
-        self.hide_of_items = FeatureDropout(
-            dataset.item_rows, id_dropout, feature_dropout
+        of_users, of_items = (
+            id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
         )
         # With a history a user without an id is not without anything.
-        self.hide_of_users = FeatureDropout(
-            dataset.user_rows, id_dropout, feature_dropout, dataset.history is None
+        self.user_dropout = FeatureDropout(
+            dataset.user_rows, of_users, feature_dropout, dataset.history is None
         )
+        self.item_dropout = FeatureDropout(dataset.item_rows, of_items, feature_dropout)
         self.shuffle = shuffle
         self.seed = seed
         self.rng = np.random.default_rng(seed)
@@ -205,7 +211,7 @@ class UserBatches:
         item_rows = catalogue
         if candidates is not None:
             item_rows = SparseRows.from_csr(rows[candidates])
-        user_rows = self.hide_of_users(data.user_rows[users], self.rng)
+        user_rows = self.user_dropout.draw(users, self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         return batch, self._targets(users, positives, impressions, candidates, log_q)
 
@@ -216,14 +222,14 @@ class UserBatches:
         a tower would learn to tell its words from its id.
         """
         rows = self.dataset.item_rows
-        if not self.hide_of_items.hides:
+        if not self.item_dropout.hides:
             return rows, self.catalogue
         if candidates is None:
-            rows = self.hide_of_items(rows, self.rng)
+            rows = self.item_dropout.draw(np.arange(rows.shape[0]), self.rng)
             return rows, SparseRows.from_csr(rows).to(self.device)
         if past is not None:
             candidates = np.union1d(candidates, past.indices)
-        part = self.hide_of_items(rows[candidates], self.rng)
+        part = self.item_dropout.draw(candidates, self.rng)
         offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
         offsets[candidates + 1] = np.diff(part.indptr)
         np.cumsum(offsets, out=offsets)
