@@ -172,7 +172,7 @@ class Entities:
             side = side[self.side_features].reindex(ids)
         table = self._assemble(pd.Index(ids), own, side)
         for column in columns:
-            table[column] = table[column].where(False)
+            table[column] = table[column].where(np.zeros(len(table), dtype=bool))
         return self._transform(table)
 
     def _assemble(self, ids, own, side):
