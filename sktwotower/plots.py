@@ -65,7 +65,7 @@ def plot_feature_importance(importance, ax=None):
     at, recall = (importance.attrs.get(name) for name in ("n_neighbors", "recall"))
     whole = "" if recall is None else f" (with all columns: {recall:.3f})"
     ax.set(
-        xlabel="recall lost" if at is None else f"recall@{at} lost",
+        xlabel=f"recall{'' if at is None else f'@{at}'} lost, with 95 % interval",
         title=f"Recall lost without a column{whole}",
     )
     return ax

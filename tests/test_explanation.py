@@ -377,7 +377,7 @@ def test_other_transformers_see_missing_cells(planted):
     )
     model, X = with_transformer(mixed, planted)
     rows = model.feature_importance(X).set_index("column")
-    assert abs(rows.loc["item", "recall_lost"]) < 0.01
+    assert abs(rows.loc["item", "recall_lost"]) < 0.01  # it is not encoded
     assert rows.loc["genre", "recall_lost"] != 0
 
 
@@ -387,6 +387,19 @@ def test_another_catalogue_is_not_taken_for_that_of_fit(planted):
     model.set_catalog(model.items.assign(noise=lambda table: table["noise"] + 1))
     with pytest.raises(ValueError, match="other features than those of the table"):
         model.feature_importance(X)
+    model.set_catalog(model.items.assign(item=lambda table: table["item"] + 30))
+    with pytest.raises(ValueError, match="other features than those of the table"):
+        model.feature_importance(X)
+
+
+def test_an_unmixed_side_is_left_alone(planted):
+    X = planted[1].assign(hour=np.arange(len(planted[1])) % 5)
+    mixed = make_column_transformer((StandardScaler(), ["item", "hour"]))
+    model = small(item_features=["hour"], item_transformer=mixed)
+    model.fit(X.drop_duplicates("item"))
+    pair = {"both": ["item", "hour"]}
+    rows = model.feature_importance(X, groups=pair).set_index("column")
+    assert set(rows.index) == {"both", "user", "history"}
 
 
 def test_a_transformer_that_cannot_do_without_a_column_says_so(planted):
@@ -422,6 +435,9 @@ def test_arrays_name_columns_by_position(events):
     model = small().fit(events.to_numpy())
     importance = model.feature_importance(events.to_numpy())
     assert set(importance["side"]) == {"user", "item", "history"}
+    ids = {"ids": importance.loc[importance["side"] != "history", "column"].tolist()}
+    grouped = model.feature_importance(events.to_numpy(), groups=ids)
+    assert set(grouped["column"]) == {"ids", "history"}
 
 
 @pytest.mark.parametrize(
