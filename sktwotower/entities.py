@@ -161,6 +161,20 @@ class Entities:
             side = side[self.side_features].reindex(ids)
         return self._transform(self._assemble(ids, own, side))
 
+    def describe_without(self, ids, own, columns):
+        """Give feature rows (n, p) with all cells of some columns missing.
+
+        ``own``: the features of X, (n, n_features); ids that the side table lacks have
+        missing features.
+        """
+        side = self._side_table()
+        if side is not None:
+            side = side[self.side_features].reindex(ids)
+        table = self._assemble(pd.Index(ids), own, side)
+        for column in columns:
+            table[column] = table[column].where(np.zeros(len(table), dtype=bool))
+        return self._transform(table)
+
     def _assemble(self, ids, own, side):
         """Put the id column, features of X and features of the side table together."""
         table = pd.DataFrame({self.id_column: ids.to_numpy()})

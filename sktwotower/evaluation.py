@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower.interactions import check_ids, event_table, outcomes, pair_matrix
 from sktwotower.queries import Query, check_n_neighbors
 
-__all__ = ["EvaluationMixin"]
+__all__ = ["EvaluationMixin", "recall_by_user"]
 
 
 class EvaluationMixin:
@@ -51,15 +51,8 @@ class EvaluationMixin:
         ranking = self._held_out_ranking(
             X, y, sample_weight, n_neighbors=self.n_neighbors
         )
-        found = np.maximum(ranking.indices, 0)
-        rows = np.arange(len(found))[:, None]
-        truth = ranking.truth if sample_weight is not None else ranking.truth.sign()
-        truth = truth.astype(np.float64)
-        hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
-        hits = np.where(ranking.indices >= 0, hits, 0).sum(axis=1)
         weighted = sample_weight is not None
-        lost = ranking.unreachable_weight if weighted else ranking.n_unreachable
-        return float(np.mean(hits / (np.asarray(truth.sum(axis=1)).ravel() + lost)))
+        return float(np.mean(recall_by_user(ranking.indices, ranking, weighted)))
 
     def _held_out_ranking(
         self,
@@ -81,6 +74,18 @@ class EvaluationMixin:
         ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
         positives of X that are not in the catalogue.
         """
+        held_out = self._held_out(X, y, sample_weight, max_users, random_state)
+        _, held_out.indices = self._search_without(
+            held_out.query, check_n_neighbors(n_neighbors), held_out.seen
+        )
+        return held_out
+
+    def _held_out(self, X, y, sample_weight, max_users, random_state):
+        """Give what `_held_out_ranking` does, before anything is ranked.
+
+        And ``query``, the users as a ``Query``, and ``events`` (m, n_columns), the last
+        event of each.
+        """
         check_is_fitted(self)
         frame = event_table(self, X, reset=False)
         rewards, weights = outcomes(y, sample_weight, len(frame))
@@ -101,9 +106,6 @@ class EvaluationMixin:
             if self.exclude_seen
             else pair_matrix([], [], [], shape)
         )
-        _, indices = self._search_without(
-            query, check_n_neighbors(n_neighbors), excluded
-        )
         lost = kept & (codes < 0)
         names = pd.factorize(frame.loc[lost, self._items.id_column])[0]
         unreachable = pair_matrix(
@@ -111,7 +113,8 @@ class EvaluationMixin:
         )
         return Bunch(
             users=query.ids,
-            indices=indices,
+            query=query,
+            events=frame.iloc[last],
             truth=truth,
             seen=excluded,
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel()[:n_items],
@@ -134,6 +137,18 @@ class EvaluationMixin:
         last = np.zeros(rows.max() + 1, dtype=int)
         last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         return rows, last
+
+
+def recall_by_user(indices, held_out, weighted=False):
+    """Give each user's recall (m,) of held-out events in ranked positions (m, k)."""
+    truth = held_out.truth if weighted else held_out.truth.sign()
+    truth = truth.astype(np.float64)
+    found = np.maximum(indices, 0)
+    rows = np.arange(len(found))[:, None]
+    hits = np.asarray(truth[rows, found].todense()).reshape(found.shape)
+    hits = np.where(indices >= 0, hits, 0).sum(axis=1)
+    lost = held_out.unreachable_weight if weighted else held_out.n_unreachable
+    return hits / (np.asarray(truth.sum(axis=1)).ravel() + lost)
 
 
 def _without(matrix, other):

@@ -1,4 +1,4 @@
-"""Enters: figures by epoch, or a held-out ranking (n_users, k).
+"""Enters: figures by epoch or by column, or a held-out ranking (n_users, k).
 
 Leaves: Matplotlib axes (extra ``plot``).
 Next: the reader's eyes.
@@ -8,9 +8,71 @@ import numpy as np
 
 from sktwotower._report import popular_items
 
-__all__ = ["plot_learning_curve", "plot_recall_by_popularity"]
+__all__ = [
+    "plot_feature_importance",
+    "plot_learning_curve",
+    "plot_recall_by_popularity",
+]
 
 BLUE, ORANGE = "#1f77b4", "#d95f02"
+GREEN = "#2a9d5c"
+COLORS = {"user": BLUE, "item": ORANGE, "history": GREEN}
+
+
+def plot_feature_importance(importance, ax=None):
+    """Draw the recall that is lost without each column, with 95 % intervals.
+
+    Parameters
+    ----------
+    importance : dataframe
+        What `TwoTowerRecommender.feature_importance` gives, or some of its rows.
+    ax : matplotlib Axes, default=None
+        Where to draw. None: a new figure, as high as the rows need.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import plot_feature_importance
+    >>> importance = pd.DataFrame({
+    ...     "side": ["item", "user"], "column": ["genres", "age"],
+    ...     "recall_lost": [0.1, 0.0], "lower": [0.08, -0.01], "upper": [0.12, 0.01],
+    ... })
+    >>> ax = plot_feature_importance(importance)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['genres (item)', 'age (user)']
+    """
+    places = np.arange(len(importance))
+    lost, lower, upper = importance[["recall_lost", "lower", "upper"]].to_numpy().T
+    ax = _axes(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
+    ax.barh(
+        places,
+        lost,
+        xerr=np.abs([lost - lower, upper - lost]),
+        color=[COLORS.get(side, "gray") for side in importance["side"]],
+        error_kw={"elinewidth": 1, "capsize": 2},
+    )
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(
+        places, [_label(*row) for row in importance[["column", "side"]].values]
+    )
+    ax.invert_yaxis()
+    at, recall = (importance.attrs.get(name) for name in ("n_neighbors", "recall"))
+    whole = "" if recall is None else f" (with all columns: {recall:.3f})"
+    ax.set(
+        xlabel=f"recall{'' if at is None else f'@{at}'} lost, with 95 % interval",
+        title=f"Recall lost without a column{whole}",
+    )
+    return ax
+
+
+def _label(column, side):
+    return column if column == side else f"{column} ({side})"
 
 
 def plot_learning_curve(history, ax=None):
@@ -96,11 +158,11 @@ def plot_recall_by_popularity(estimator, X, y=None, k=20, n_groups=5, ax=None):
     return ax
 
 
-def _axes(ax):
+def _axes(ax, height=4):
     if ax is None:
         import matplotlib.pyplot as plt
 
-        _, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+        _, ax = plt.subplots(figsize=(6, height), layout="constrained")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -1,7 +1,8 @@
 """Enters: what the estimator is told: its parameters.
 
 Leaves: an estimator with what its parts bring: fitting.py learns, catalog.py and
-retrieval.py answer, evaluation.py judges. Next: the user's own code.
+retrieval.py answer, evaluation.py judges, explanation.py tells why. Next: the user's
+own code.
 """
 
 from numbers import Integral, Real
@@ -12,6 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sktwotower._side_tables import SideTablesMixin
 from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
+from sktwotower.explanation import ExplanationMixin
 from sktwotower.fitting import FittingMixin
 from sktwotower.retrieval import RetrievalMixin
 
@@ -24,6 +26,7 @@ class TwoTowerRecommender(
     CatalogMixin,
     RetrievalMixin,
     EvaluationMixin,
+    ExplanationMixin,
     BaseEstimator,
 ):
     r"""Recommend items by the dot product of a user vector and an item vector.

@@ -140,13 +140,16 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return history_matrix(history, query, self._users, self._items)
 
     def _embed_user_query(self, query, added=None):
-        past = None
-        if self.net_.module_.history is not None:
-            past = query.past(self._seen)
-            if added is not None:
-                past = (past + added).sign()
+        past = self._past(query, added)
         with threads(self.n_jobs):
             return embed_users(self.net_.module_, query.rows, past, self._items.rows)
+
+    def _past(self, query, added=None):
+        """Give the past items, CSR (n, n_items), that the user tower sees, or None."""
+        if self.net_.module_.history is None:
+            return None
+        past = query.past(self._seen)
+        return past if added is None else (past + added).sign()
 
     def _embed_item_query(self, query):
         with threads(self.n_jobs):

@@ -242,10 +242,14 @@ class TwoTower(nn.Module):
         pooled = None
         if self.history is not None:
             pooled = self._pool(history_items, history)
+        return self._finish(self.run_user_tower(rows, pooled))
+
+    def run_user_tower(self, rows, pooled=None):
+        """Map user rows (n, p), with a pooled history if any, to unscaled (n, d)."""
         if isinstance(self.user_tower, Tower):
-            return self._finish(self.user_tower(rows, pooled))
+            return self.user_tower(rows, pooled)
         vectors = run_tower(self.user_tower, rows)
-        return self._finish(vectors if pooled is None else vectors + pooled)
+        return vectors if pooled is None else vectors + pooled
 
     def _pool(self, history_items, history):
         vectors = self.history(history_items)

@@ -329,6 +329,8 @@ PUBLIC = {
     "kneighbors_graph": (["ann"],),
     "recommend": (["ann"],),
     "similar_items": (["x"],),
+    "explain": ("ann", "x"),
+    "feature_importance": (events(),),
     "embed_users": (["ann"],),
     "embed_items": (["x"],),
     "get_feature_names_out": (),

@@ -56,12 +56,24 @@ IMPORTS = {
     "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "net", "queries"},
     "evaluation": {"interactions", "queries"},
+    "contributions": {"towers"},
+    "ablation": {"features"},
+    "explanation": {
+        "ablation",
+        "contributions",
+        "evaluation",
+        "interactions",
+        "neighbors",
+        "net",
+        "queries",
+    },
     "fitting": {"growth", "net", "queries", "training"},
     "_side_tables": set(),
     "recommender": {
         "_side_tables",
         "catalog",
         "evaluation",
+        "explanation",
         "fitting",
         "retrieval",
     },
@@ -84,6 +96,7 @@ IMPORTS = {
 HEAVY = {
     "torch": {
         "_callbacks",
+        "contributions",
         "exact",
         "kernels",
         "losses",

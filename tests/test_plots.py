@@ -1,6 +1,7 @@
 """Pictures: what is drawn equals what was computed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.utils import Bunch
@@ -8,7 +9,11 @@ from sklearn.utils import Bunch
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
 
-from sktwotower.plots import plot_learning_curve, plot_recall_by_popularity  # noqa: E402
+from sktwotower.plots import (  # noqa: E402
+    plot_feature_importance,
+    plot_learning_curve,
+    plot_recall_by_popularity,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +61,27 @@ def test_a_picture_goes_where_it_is_told():
     _, ax = plt.subplots()
     assert plot_learning_curve([{"epoch": 1, "train_loss": 1.0}], ax=ax) is ax
     assert len(ax.figure.axes) == 1
+
+
+def test_feature_importance_draws_each_row(tmp_path):
+    importance = pd.DataFrame(
+        {
+            "side": ["item", "history", "user+item"],
+            "column": ["genres", "history", "ids"],
+            "recall_lost": [0.2, 0.1, -0.01],
+            "lower": [0.15, 0.1, np.nan],
+            "upper": [0.25, 0.1, np.nan],
+        }
+    )
+    importance.attrs = {"recall": 0.5, "n_neighbors": 20}
+    ax = plot_feature_importance(importance)
+    assert [bar.get_width() for bar in ax.patches] == [0.2, 0.1, -0.01]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["genres (item)", "history", "ids (user+item)"]
+    low, high = ax.get_ylim()
+    assert low > high  # the first row is on top
+    ends = ax.containers[1].errorbar.lines[2][0].get_segments()[0]
+    assert ends[:, 0].tolist() == pytest.approx([0.15, 0.25])
+    assert ax.get_xlabel().startswith("recall@20 lost,") and "0.500" in ax.get_title()
+    ax.figure.savefig(tmp_path / "importance.png")
+    assert (tmp_path / "importance.png").stat().st_size > 0

@@ -1,0 +1,122 @@
+"""Enters: fitted ``Entities``, feature rows (n, p) of some of them, names of columns.
+
+Leaves: the feature rows without what these columns brought.
+Next: explanation.py, which ranks with them.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.compose import ColumnTransformer
+
+from sktwotower.features import TowerVectorizer
+
+__all__ = ["columns_of", "rows_without"]
+
+# Relative to the largest value: fit_transform and transform may differ by rounding.
+TOLERANCE = 1e-3
+
+
+def columns_of(entities):
+    """Give the names of the columns that a transformer saw, that of the ids first."""
+    return [entities.label, *entities.features, *entities.side_features]
+
+
+def rows_without(entities, query, columns, own=None):
+    """Give the feature rows of a ``Query`` without what some columns brought to them.
+
+    Where it is known which outputs of the transformer come from these columns, they are
+    zero; else the cells of the columns are missing and the table is transformed again.
+    ``own``: the query's features of X, (n, n_features), if they are at hand. Gives
+    ``query.rows`` itself where these columns brought nothing.
+    """
+    if not columns:
+        return query.rows
+    names = columns_of(entities)
+    positions = [names.index(column) for column in columns]
+    dropped = _outputs(entities.transformer, positions, query.rows.shape[1])
+    if dropped is None:
+        return _transformed_without(entities, query, columns, own)
+    if not dropped[query.rows.indices].any():
+        return query.rows
+    rows = query.rows.copy()
+    rows.data[dropped[rows.indices]] = 0
+    rows.eliminate_zeros()
+    return rows
+
+
+def _outputs(transformer, positions, width):
+    """Give which outputs (width,) come from some inputs; None if that is not known."""
+    blocks = _blocks(transformer)
+    if blocks is None:
+        return None
+    dropped = np.zeros(width, dtype=bool)
+    for inputs, outputs in blocks:
+        named = np.isin(inputs, positions)
+        if named.any() and not named.all():
+            return None
+        dropped[outputs] |= named.all()
+    return dropped
+
+
+def _blocks(transformer):
+    """Give (positions of inputs, slice of outputs) of each part of a transformer."""
+    if isinstance(transformer, TowerVectorizer):
+        inputs = [[position] for position, _ in transformer.encoders_]
+        ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])
+        return list(zip(inputs, map(slice, ends[:-1], ends[1:]), strict=True))
+    if isinstance(transformer, ColumnTransformer):
+        inputs = transformer._transformer_to_input_indices
+        outputs = transformer.output_indices_
+        return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
+    return None
+
+
+def _transformed_without(entities, query, columns, own):
+    side = entities.side
+    if own is None and entities.features:
+        raise ValueError(
+            f"What {columns[0]!r} brings to the {side}s cannot be told apart in what "
+            f"{side}_transformer gives, and the columns of X that describe {side}s are "
+            "not kept after fit. Encode each column on its own, as TowerVectorizer and "
+            f"ColumnTransformer do, or fit with a side table, {side}s=..., for them."
+        )
+    # fit calls the column of the ids by a name of its own in a table without names
+    columns = [entities.id_column if c == entities.label else c for c in columns]
+    own = pd.DataFrame(index=range(len(query))) if own is None else own
+    _check_table(entities, query, own)
+    try:
+        return _transformed(entities, query, own, columns)
+    except Exception as error:
+        raise ValueError(
+            f"{side}_transformer fails if the cells of {columns} are missing, and what "
+            "they bring cannot be told apart in what it gives. Let it impute them, or "
+            "encode each column on its own, as TowerVectorizer and ColumnTransformer "
+            f"do: {error}"
+        ) from error
+
+
+def _transformed(entities, query, own, columns):
+    rows = entities.describe_without(query.ids, own, columns)
+    if entities.features:
+        return rows
+    known = sparse.diags((query.codes >= 0).astype(np.float32))
+    return sparse.csr_matrix(known @ rows)  # of unknown ids nothing was known before
+
+
+def _check_table(entities, query, own):
+    """Refuse to compare rows of one table with rows of another."""
+    largest = abs(query.rows).max() if query.rows.nnz else 0.0
+    try:
+        again = _transformed(entities, query, own, [])
+        error = abs(query.rows - again).max()
+    except ValueError:  # today's ids need not be in the table of fit
+        error = np.inf
+    if error > TOLERANCE * max(1.0, largest):
+        side = entities.side
+        raise ValueError(
+            f"The {side}s are described by other features than those of the table of "
+            f"fit, which would have to be transformed again: {side}_transformer does "
+            "not encode each column on its own. Fit with today's table, or use "
+            "TowerVectorizer or ColumnTransformer."
+        )

@@ -1,0 +1,141 @@
+"""Enters: feature rows of one user, of that user's past items and of one item.
+
+Leaves: their score, and what each stored value adds to it, arrays (nnz,).
+Next: explanation.py, which gives them their names.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sktwotower.towers import SparseRows, Tower, run_tower
+
+__all__ = ["Contributions", "contributions", "is_linear"]
+
+
+class Contributions(NamedTuple):
+    """What adds up to the score of one pair.
+
+    ``user`` (nnz,), ``history`` (n_past,) and ``item`` (nnz,) belong to the stored
+    values of the rows; ``user_rest`` and ``item_rest`` to none of them.
+    """
+
+    score: float
+    user: np.ndarray
+    history: np.ndarray
+    user_rest: float
+    item: np.ndarray
+    item_rest: float
+
+
+def contributions(module, user_rows, past_rows, item_rows):
+    """Share the score of one pair out among the inputs of both towers of a module.
+
+    Parameters
+    ----------
+    module : TwoTower
+    user_rows : CSR matrix of shape (1, p)
+    past_rows : CSR matrix of shape (n_past, q)
+        Feature rows of the user's past items, which count alike.
+    item_rows : CSR matrix of shape (1, q)
+
+    Returns
+    -------
+    Contributions
+
+    Notes
+    -----
+    The score <a / |a|, c / |c|> is linear in a and in c if the two lengths are held
+    fixed. So each side explains all of it, by gradient times input, and half of that
+    counts, or the sum over both would be twice the score. Were the lengths not held
+    fixed, the gradient would be orthogonal to the vector, and the terms of a linear
+    tower would add up to zero.
+    """
+    if module.training:
+        module.eval()
+    device = next(module.parameters()).device
+    user, past, item = (
+        SparseRows.from_csr(rows).to(device)
+        for rows in (user_rows, past_rows, item_rows)
+    )
+    with torch.no_grad():
+        past_vectors = pooled = None
+        if module.history is not None:
+            past_vectors = module.history(past) / max(1, len(past))
+            pooled = past_vectors.sum(dim=0, keepdim=True)
+        vectors = [
+            module.run_user_tower(user, pooled).double(),
+            run_tower(module.item_tower, item).double(),
+        ]
+        lengths = [_length(module, vector) for vector in vectors]
+        user_slope, item_slope = (vector / np.prod(lengths) for vector in vectors[::-1])
+        score = float((vectors[0] * user_slope).sum())
+    own, slope = _of_values(module.user_tower, user, pooled, user_slope, "user")
+    of_item, _ = _of_values(module.item_tower, item, None, item_slope, "item")
+    history = own[:0] if pooled is None else past_vectors.double() @ slope.double()
+    own, history, of_item = (
+        part.detach().cpu().double().numpy() / 2 for part in (own, history, of_item)
+    )
+    return Contributions(
+        score,
+        own,
+        history,
+        score / 2 - own.sum() - history.sum(),
+        of_item,
+        score / 2 - of_item.sum(),
+    )
+
+
+def is_linear(tower):
+    """Tell whether a tower is one of ours without hidden layers."""
+    return isinstance(tower, Tower) and len(tower.layers) == 0
+
+
+def _length(module, vector):
+    # zero as in unit_rows
+    return max(float(vector.norm()), 1e-12) if module.normalize else 1.0
+
+
+def _of_values(tower, rows, pooled, slope, side):
+    """Give each value's gradient times input (nnz,), and the slope of the history.
+
+    ``slope`` (1, d) is the gradient of the score with respect to the tower's output.
+    """
+    if not isinstance(tower, Tower):
+        return rows.values * _gradient(tower, rows, slope, side), slope[0]
+    # Values, history and bias are added up before anything else happens to them, so
+    # that the gradient of that sum is the one of all of them.
+    if pooled is None:
+        pooled = rows.values.new_zeros(1, tower.input_width)
+    with torch.enable_grad():
+        joined = pooled.detach().clone().requires_grad_()
+        output = tower(rows, joined)
+        (gradient,) = torch.autograd.grad(output, joined, slope.to(output.dtype))
+    weights = tower.sparse.weight.detach()[rows.indices]
+    return rows.values * (weights @ gradient[0]), gradient[0]
+
+
+def _gradient(tower, rows, slope, side):
+    """Give the gradient with respect to the stored values (nnz,) of one sparse row."""
+    for dense in (False, True):  # few operators have no gradient of sparse tensors
+        with torch.enable_grad():
+            values = rows.values.clone().requires_grad_()
+            given = SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
+            given = given.to_torch()
+            try:
+                output = tower(given.to_dense() if dense else given)
+                if not output.requires_grad:
+                    return torch.zeros_like(values)
+                (gradient,) = torch.autograd.grad(
+                    output, values, slope.to(output.dtype), allow_unused=True
+                )
+            except (RuntimeError, AttributeError, TypeError) as failure:
+                error = failure
+                continue
+        return torch.zeros_like(values) if gradient is None else gradient
+    raise ValueError(
+        f"{side}_tower has no gradient with respect to its input, as a sparse or as a "
+        "dense tensor, and a tower of your own is explained by it. Use operators of "
+        f"torch that have one: {error}"
+    ) from error
