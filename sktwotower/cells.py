@@ -31,12 +31,22 @@ def read_cells(column):
         cells = cells.astype(object)
     if cells.dtype == object and len(cells):
         cells = _simplify(cells, column.name)
-    if cells.dtype.kind == "f" and np.isinf(cells).any():
+    if cells.dtype.kind == "c":
         raise ValueError(
-            f"Column {column.name!r} holds an infinite number. Expected finite numbers "
-            "or missing cells; replace inf by NaN."
+            f"Complex data not supported: column {column.name!r} is complex. Expected "
+            "real numbers; make its real and imaginary parts columns of their own."
         )
+    if cells.dtype.kind == "f" and np.isinf(cells).any():
+        raise infinity(column.name)
     return cells, missing
+
+
+def infinity(name):
+    """Return the error for a column with an infinite number."""
+    return ValueError(
+        f"Column {name!r} holds an infinite number. Expected finite numbers or missing "
+        "cells; replace inf by NaN."
+    )
 
 
 def _to_timestamps(column):
@@ -60,6 +70,8 @@ def _simplify(cells, name):
         return cells.astype(float)
     if inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
         return cells.astype(np.int64)
+    if inferred == "complex":
+        return cells.astype(complex)
     if inferred in ("bytes", "mixed"):
         return _decode(cells, name)
     return cells

@@ -37,15 +37,26 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     kinds : dict of str to str, default=None
         Column name -> kind, for columns whose kind is to be forced; the columns of
         a nameless array are called 'x0', 'x1', ... Kinds are 'id', 'category',
-        'number', 'boolean', 'datetime', 'list', 'text' and 'drop' (see Notes).
+        'number', 'boolean', 'datetime', 'list', 'text', 'vector' and 'drop' (see
+        Notes).
     min_frequency : int or float, default=2
         Levels of a category seen in fewer rows are grouped into one column, tags of
         a list and words of a text seen in fewer rows are left out (unless that
         would leave none). An int >= 1 counts rows; a float in (0.0, 1.0) is a share
         of the rows. Ids are never grouped.
     max_features : int, default=20000
-        Most output columns of one list or text column, >= 1; the most frequent are
-        kept.
+        Most output columns of one category, list or text, >= 1; those seen in the
+        most rows are kept. The levels of a category beyond it are grouped as rare
+        ones are, with a warning. Ids all have a column.
+    n_hashed : int, default=None
+        Number of hashed columns, >= 1, that each category, list and text gets on top,
+        for vocabularies without bounds: levels, tags and words without a column of
+        their own, be they rare, beyond `max_features` or unknown in `fit`, then share
+        them and are neither grouped nor left out. None: no such columns. Ids are
+        never hashed.
+    numbers : {'scaled', 'quantiles'}, default='scaled'
+        How columns of the kind 'number' are encoded: one scaled column, or one-hot
+        by 10 quantile bins, from which a linear layer can learn any curve.
 
     Attributes
     ----------
@@ -69,12 +80,16 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       that repeat, integers of at most 50 values seen 5 times or more on average,
       and integers whose name ends in 'id' or 'code'.
     - 'number': z = clip((x - median) / IQR, -3, 3), where IQR is the interquartile
-      range, or the standard deviation if the IQR is 0, or 1 if both are. Floats,
-      time spans (in seconds), all other integers.
+      range, or the standard deviation if the IQR is 0, or 1 if both are. With
+      `numbers='quantiles'`: one-hot by up to 10 bins `<name>_bin0`, ..., whose edges
+      are deciles of `fit`, equal ones merged; an edge belongs to the bin above it.
+      Floats, time spans (in seconds), pandas' sparse columns, all other integers.
     - 'boolean': 1 or -1. Booleans only; whole numbers 0 and 1 are a category.
-    - 'datetime': days since 1970 scaled as a number, and the angles 2 pi
+    - 'datetime': days since 1970 scaled as a number; `<name>_age`, the logarithm of 1
+      + the days until the newest date of `fit` (0 for newer ones), scaled as a number,
+      so that last week differs from last month; and the angles 2 pi
       (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0) as sine and cosine, all
-      divided by sqrt(3). Dates, ISO 8601 strings. Time zones are turned into UTC.
+      divided by 2. Dates, ISO 8601 strings. Time zones are turned into UTC.
     - 'list': multi-hot, 1 / sqrt(n) for each of the n known tags of a cell; a dict
       cell gives tag -> weight, divided by the norm of its known weights. Lists,
       tuples, sets, arrays, dicts; strings such as 'Action|Comedy', 'a;b' or 'a, b':
@@ -83,12 +98,22 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       more varied than the cells.
     - 'text': TF-IDF with sublinear term frequency and norm 1. Strings with 1.5 words
       or more on average, of which more than half the rows, or more than 200, differ.
+    - 'vector': the numbers of a vector scaled to norm 1, zeros stay zeros. Lists,
+      tuples or 1-d arrays of floats, or scipy sparse rows, all of one length >= 2;
+      lists of integers are tags.
     - 'drop': no column. Columns that are all missing (even if forced), or
       constant in a table of more than one row.
 
     A float column that holds missing values, and else whole numbers that repeat,
     counts as integers, for that is how pandas stores integers with gaps. The integer
-    5, 5.0 and a nullable 5 are the same id or level; the string '5' is another.
+    5, 5.0 and a nullable 5 are the same id or level; the string '5' is another. Bytes
+    are strings in UTF-8.
+
+    The hashed column of a level, tag or word is `<name>_hash<h>`, where h is the
+    MurmurHash3 of its name, 32 bits, modulo `n_hashed`: the same in every process and
+    version. Tags and words of one cell that share a hashed column add up there, before
+    the logarithm and the norm are taken, as if they were one; of a text, that one is as
+    rare as the column was in `fit`.
 
     Where `fit` has seen missing cells, `<name>_missing` is 1 for them (not for
     ids); the rest of their block is 0. Memory is O(nonzeros).
@@ -112,6 +137,15 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     array([[ 1.  ,  0.  ,  0.  ,  1.  ,  0.  , -1.  ,  0.  ],
            [ 0.  ,  1.  ,  0.  ,  0.  ,  1.  ,  0.  ,  1.  ],
            [ 0.  ,  0.  ,  1.  ,  0.71,  0.71,  1.  ,  0.  ]], dtype=float32)
+
+    Tags that `fit` has not seen have a place among hashed columns, if there are any:
+
+    >>> hashing = TowerVectorizer(kinds={"movie": "drop"}, n_hashed=2).fit(items)
+    >>> hashing.get_feature_names_out().tolist()
+    ['genres_Action', 'genres_Drama', 'genres_hash0', 'genres_hash1', 'price', \
+'price_missing']
+    >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
+    [0.0, 0.0, 0.0, 1.0, -1.0, 0.0]
     """
 
     _parameter_constraints = {
@@ -160,9 +194,15 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X is empty, has an infinite number or two columns of one name; if
-            `kinds` names no column of X or no kind.
+            `kinds` names no column of X or no kind; if bytes are no UTF-8 or vectors
+            are of several lengths.
         TypeError
             If the cells of a column do not suit its kind.
+
+        Warns
+        -----
+        UserWarning
+            If a category has more than `max_features` levels of `min_frequency` rows.
         """
         table = _check_table(self, X, reset=True)
         names = _check_feature_names_in(self).tolist()
@@ -202,7 +242,8 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the columns of X are not those of `fit`, or a number is infinite.
+            If the columns of X are not those of `fit`, a number is infinite, bytes
+            are no UTF-8 or a vector is not as long as those of `fit`.
         TypeError
             If the cells of a column do not suit its kind.
         """

@@ -61,8 +61,6 @@ def choose_kind(name, column, cells):
         return "drop"
     if isinstance(column.dtype, pd.CategoricalDtype):
         return "category"
-    if cells.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: column {name!r} is complex.")
     if cells.dtype == object:
         return _choose_object_kind(cells, distinct)
     if isinstance(column.dtype, pd.SparseDtype) and cells.dtype.kind in "iuf":
@@ -89,19 +87,22 @@ def _find_distinct(name, cells):
 
 
 def _are_vectors(cells):
-    """Tell whether all cells are sparse rows or floats of one length of 2 or more."""
+    """Tell whether cells are sparse rows, or all floats of one length of 2 or more."""
+    if any(isinstance(cell, SPARSE) for cell in cells):
+        return True
     lengths = {length_of(cell) for cell in cells}
     if len(lengths) > 1 or lengths <= {None, 0, 1}:
         return False
-    if n_sparse := sum(isinstance(cell, SPARSE) for cell in cells):
-        return n_sparse == len(cells)
     try:
         # a first cell of strings spares us the array of all of them
-        if np.array(cells[0]).dtype.kind not in "iuf":
+        if np.array(cells[0]).dtype.kind not in "iufO":
             return False
         vectors = np.array(cells.tolist())
     except ValueError:  # nested lists of several lengths
         return False
+    if vectors.dtype == object:  # a None among floats is an error, not a tag
+        inferred = pd.api.types.infer_dtype(vectors.ravel(), skipna=True)
+        return vectors.ndim == 2 and inferred in ("floating", "mixed-integer-float")
     return vectors.ndim == 2 and vectors.dtype.kind == "f"
 
 

@@ -21,6 +21,7 @@ from sktwotower.cells import (
     SPARSE,
     decode,
     has_no_hash,
+    infinity,
     number_off,
     to_objects,
 )
@@ -145,7 +146,7 @@ class OneHotEncoder(VocabularyEncoder):
             f"Leave the column out by kinds={{{self.name!r}: 'drop'}}, or raise "
             f"max_features{more}.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=6,  # the caller of TowerVectorizer.fit
         )
 
     def extended(self, cells):
@@ -184,9 +185,11 @@ class OneHotEncoder(VocabularyEncoder):
             codes, levels = number_off(keys)
         except TypeError:  # a list, say, has no hash
             raise self.refuse(next(filter(has_no_hash, keys))) from None
-        for level in levels:
+        for level in levels if cells.dtype == object else ():
             if isinstance(level, (*LISTS, *SPARSE)):
                 raise self.refuse(level)
+            if isinstance(level, float) and np.isinf(level):
+                raise infinity(self.name)
         return codes, levels
 
 
