@@ -119,8 +119,14 @@ def scale_rows(matrix):
     """Return the rows of a dense or CSR matrix, changed in place, with norm 1 or 0."""
     if 0 in matrix.shape:
         return matrix
-    matrix = normalize(matrix, "max", copy=False)  # the squares of extremes are inf
-    return normalize(matrix, "l2", copy=False)
+    if sparse.issparse(matrix):
+        matrix = normalize(matrix, "max", copy=False)  # squares of extremes are inf
+        return normalize(matrix, "l2", copy=False)
+    # normalize takes norms below 1e-15 of dense rows for zeros
+    peaks = np.abs(matrix).max(axis=1, keepdims=True)
+    matrix /= np.where(peaks == 0, 1, peaks)
+    matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1)
+    return matrix
 
 
 class NumberEncoder(Encoder):

@@ -145,7 +145,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     ['genres_Action', 'genres_Drama', 'genres_hash0', 'genres_hash1', 'price', \
 'price_missing']
     >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
-    [0.0, 0.0, 0.0, 1.0, -1.0, 0.0]
+    [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
 
     _parameter_constraints = {

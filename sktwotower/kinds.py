@@ -53,7 +53,7 @@ def choose_kind(name, column, cells):
     if len(cells) == 0:
         return "drop"
     if cells.dtype == object and any(isinstance(c, (*LISTS, *SPARSE)) for c in cells):
-        if _are_same_lists(cells) and len(column) > 1:
+        if len(cells) == len(column) > 1 and _are_same_lists(cells):
             return "drop"
         return "vector" if _are_vectors(cells) else "list"
     distinct = _find_distinct(name, cells)
