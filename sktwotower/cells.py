@@ -14,30 +14,31 @@ LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
 SPARSE = (sparse.spmatrix, sparse.sparray)
 
 
-def read_cells(column):
+def read_cells(column, name):
     """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
 
     Objects that hold numbers are turned into numbers and bytes into strings: nullable
-    dtypes and object columns then take the same way as plain ones.
+    dtypes and object columns then take the same way as plain ones. Errors call the
+    column by `name`.
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert(None)
     if isinstance(column.dtype, pd.PeriodDtype):
-        column = _to_timestamps(column)
+        column = _to_timestamps(column, name)
     cells = column.to_numpy()
     missing = np.asarray(pd.isna(cells))
     cells = cells[~missing] if missing.any() else cells
     if cells.dtype.kind in "SU":
         cells = cells.astype(object)
     if cells.dtype == object and len(cells):
-        cells = _simplify(cells, column.name)
+        cells = _simplify(cells, name)
     if cells.dtype.kind == "c":
         raise ValueError(
-            f"Complex data not supported: column {column.name!r} is complex. Expected "
+            f"Complex data not supported: column {name!r} is complex. Expected "
             "real numbers; make its real and imaginary parts columns of their own."
         )
     if cells.dtype.kind == "f" and np.isinf(cells).any():
-        raise infinity(column.name)
+        raise infinity(name)
     return cells, missing
 
 
@@ -49,13 +50,13 @@ def infinity(name):
     )
 
 
-def _to_timestamps(column):
+def _to_timestamps(column, name):
     """Return a column of periods as one of dates, the first moment of each."""
     try:
         return column.dt.to_timestamp()
     except (ValueError, OverflowError):  # of pandas: OutOfBoundsDatetime
         raise ValueError(
-            f"Column {column.name!r} holds a period that is out of the range of dates: "
+            f"Column {name!r} holds a period that is out of the range of dates: "
             f"{column.min()} to {column.max()}. Expected periods that pandas' "
             "to_timestamp can convert; make those beyond missing."
         ) from None

@@ -213,13 +213,14 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         settings = Settings(min_count, self.max_features, self.n_hashed, self.numbers)
         self.kinds_, self.encoders_, self._shares_missing = {}, [], []
         for position, name in enumerate(names):
-            self.kinds_[name] = kind = forced.get(name)
+            column, kind = table.iloc[:, position], forced.get(name)
             if kind == "drop":
-                self._shares_missing.append(table.iloc[:, position].isna().mean())
+                self.kinds_[name] = kind
+                self._shares_missing.append(column.isna().mean())
                 continue
-            cells, missing = _read(table, position, name)
+            cells, missing = read_cells(column, name)
             self._shares_missing.append(missing.mean())
-            kind = kind or choose_kind(name, table.iloc[:, position], cells)
+            kind = kind or choose_kind(name, column, cells)
             self.kinds_[name] = kind = "drop" if len(cells) == 0 else kind
             if kind != "drop":
                 encoder = make_encoder(name, kind, settings).fit(cells, missing)
@@ -250,7 +251,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         table = _check_table(self, X, reset=False)
         blocks = [
-            encoder.encode(*_read(table, position, encoder.name))
+            encoder.encode(*read_cells(table.iloc[:, position], encoder.name))
             for position, encoder in self.encoders_
         ]
         return _assemble(blocks, len(table))
@@ -396,11 +397,6 @@ def _did_you_mean(name, names):
     """Return a sentence that suggests the closest of names, or ''."""
     close = get_close_matches(str(name), names, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def _read(table, position, name):
-    """Return what `read_cells` does of one column, errors naming it as we do."""
-    return read_cells(table.iloc[:, position].rename(name))
 
 
 def _assemble(blocks, n_rows):

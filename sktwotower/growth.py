@@ -156,7 +156,7 @@ def _with_ids(entities, ids):
         return transformer, places, ids[:0]
     transformer = copy.copy(transformer)
     transformer.encoders_, start = [], 0
-    cells, _ = read_cells(ids.to_series(name=entities.id_column))
+    cells, _ = read_cells(ids.to_series(), entities.id_column)
     fresh = np.zeros(len(ids), dtype=bool)
     for position, encoder in entities.transformer.encoders_:
         start += len(encoder.names)
