@@ -102,7 +102,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       tuples or 1-d arrays of floats, or scipy sparse rows, all of one length >= 2;
       lists of integers are tags.
     - 'drop': no column. Columns that are all missing (even if forced), or
-      constant in a table of more than one row.
+      constant, no cell missing, in a table of more than one row.
 
     A float column that holds missing values, and else whole numbers that repeat,
     counts as integers, for that is how pandas stores integers with gaps. The integer
