@@ -1,98 +1,63 @@
 """Enters: the cells of one column of an entity table, (n_rows,).
 
-Leaves: triplets (rows, columns, data), (n_nonzero,) each, of that column's block.
-Next: features.py, which chooses an encoder per column and joins their blocks.
+Leaves: CSR float32 blocks (n_rows, n_names): of numbers, booleans, dates, vectors.
+Next: vocabularies.py, whose encoders are those of ids, levels, tags and words.
 """
 
-import copy
-from collections import Counter
-from decimal import Decimal
-from itertools import chain, repeat
 from reprlib import repr as shorten
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy import sparse
 
-LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
-# Least share of the distinct cells that must hold the delimiter. Prose is full of
-# commas, so a comma has to earn more trust than the others.
-DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
+from sktwotower.cells import SPARSE, has_no_hash, number_off, to_objects
+
 CLIP = 3.0  # robust scores beyond this are outliers
-NOTHING = np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0)
+N_BINS = 10
 
 
-def read_cells(column):
-    """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
+class Settings(NamedTuple):
+    """The parameters of TowerVectorizer that encoders heed."""
 
-    Objects that hold numbers are turned into numbers: nullable dtypes and object
-    columns then take the same way as plain ones.
-    """
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert(None)
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
-    cells = column.to_numpy()
-    missing = np.asarray(pd.isna(cells))
-    cells = cells[~missing] if missing.any() else cells
-    if cells.dtype.kind == "U":
-        cells = cells.astype(object)
-    if cells.dtype == object and len(cells):
-        inferred = pd.api.types.infer_dtype(cells, skipna=False)
-        if inferred == "boolean":
-            cells = cells.astype(bool)
-        elif inferred in ("floating", "mixed-integer-float", "decimal"):
-            cells = cells.astype(float)
-        elif inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
-            cells = cells.astype(np.int64)
-    return cells, missing
-
-
-def find_delimiter(distinct):
-    """Return the delimiter that makes the distinct strings lists, or None."""
-    for delimiter, share in DELIMITERS.items():
-        if sum(delimiter in cell for cell in distinct) < share * len(distinct):
-            continue
-        parts = [part.strip() for cell in distinct for part in cell.split(delimiter)]
-        short = np.mean([len(part.split()) for part in parts]) <= 2.5
-        if short and (delimiter != "," or len(set(parts)) <= len(distinct)):
-            return delimiter
-    return None
+    min_count: float
+    max_features: int
+    n_hashed: int | None
+    numbers: str
 
 
 class Encoder:
-    """Encodes one column: its present cells by `parts`, its missing ones by a mark.
+    """Encodes one column: its present cells by `block`, its missing ones by a mark.
 
     Subclasses have `learn(cells)`, which sets `names` (suffixes of the output
-    columns, '' for none), and `parts(cells)`, which returns rows, columns and data,
-    (n_nonzero,) each; a row is a position in the present cells (n_present,).
+    columns, '' for none), and `block(cells)`, which returns a CSR matrix
+    (n_present, n_names).
     """
 
-    def __init__(self, name, kind, min_count, max_features):
-        self.name, self.kind = name, kind
-        self.min_count, self.max_features = min_count, max_features
+    def __init__(self, name, kind, settings):
+        self.name, self.kind, self.settings = name, kind, settings
 
     def fit(self, cells, missing):
         """Learn from the present cells (n_present,), at least one, and the mask."""
         self.learn(cells)
-        self.missing_column = None
-        if self.kind != "id" and missing.any():
-            self.missing_column = len(self.names)
+        self.marks_missing = self.kind != "id" and bool(missing.any())
+        if self.marks_missing:
             self.names = [*self.names, "missing"]
         return self
 
     def encode(self, cells, missing):
-        """Return rows, columns and data, (n_nonzero,) each."""
-        rows, columns, data = self.parts(cells) if len(cells) else NOTHING
-        if not missing.any():
-            return rows, columns, data
-        rows = np.flatnonzero(~missing)[rows]
-        if self.missing_column is None:
-            return rows, columns, data
-        marked = np.flatnonzero(missing)
-        mark = np.full(len(marked), self.missing_column)
-        data = np.concatenate([data, np.ones(len(marked))])
-        return np.concatenate([rows, marked]), np.concatenate([columns, mark]), data
+        """Return a CSR float32 matrix (n_rows, n_names)."""
+        width = len(self.names) - self.marks_missing
+        block = self.block(cells) if len(cells) else sparse.csr_matrix((0, width))
+        if missing.any():
+            n_nonzero = np.zeros(len(missing), dtype=int)
+            n_nonzero[~missing] = np.diff(block.indptr)
+            block = from_rows(block.data, block.indices, n_nonzero, width)
+        block.data = block.data.astype(np.float32, copy=False)
+        if not self.marks_missing:
+            return block
+        mark = sparse.csr_matrix(missing[:, None], dtype=np.float32)
+        return sparse.hstack([block, mark], format="csr")
 
     def refuse(self, cell):
         """Return the error for a cell that does not suit the kind."""
@@ -112,7 +77,7 @@ class Encoder:
             raise self.refuse(cells[0])
         try:
             numbers = cells.astype(float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self.refuse(next(filter(_is_no_number, cells))) from None
         if not np.isfinite(numbers).all():
             raise ValueError(
@@ -126,194 +91,53 @@ def _is_no_number(cell):
     """Tell whether float() refuses a cell."""
     try:
         float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return True
     return False
 
 
-class OneHotEncoder(Encoder):
-    """Ids and categories: one column per level that is frequent enough.
+def from_rows(data, indices, n_nonzero, width):
+    """Return a CSR float32 matrix of rows that have so many entries each, (n_rows,)."""
+    indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
+    data = np.asarray(data, dtype=np.float32)
+    return sparse.csr_matrix((data, indices, indptr), shape=(len(n_nonzero), width))
 
-    A dict, for scikit-learn's encoder goes through all levels to encode one row; and
-    5, 5.0 and numpy's 5 are one key of it.
+
+def from_dense(block):
+    """Return a CSR float32 matrix with an entry for each number of a block (n, p)."""
+    n_rows, width = block.shape
+    columns = np.tile(np.arange(width, dtype=np.int32), n_rows)
+    return from_rows(block.ravel(), columns, np.full(n_rows, width), width)
+
+
+def one_hot(columns, width):
+    """Return a CSR float32 matrix with a 1 in the column (n,) of each row; -1: none."""
+    known = columns >= 0
+    return from_rows(np.ones(known.sum()), columns[known], known, width)
+
+
+def scale_rows(matrix):
+    """Return the rows of a CSR matrix, changed in place, with norm 1 or 0.
+
+    scikit-learn's normalize checks so much that one row costs a millisecond, and
+    squares what may be extreme.
     """
-
-    expects = "single values (strings, numbers or dates)"
-
-    def learn(self, cells):
-        """Give each frequent level a column, and the others one together."""
-        counts = Counter(self._to_keys(cells))
-        levels = _keep(counts, 1 if self.kind == "id" else self.min_count)
-        rare = len(levels) < len(counts)
-        self.columns = {level: column for column, level in enumerate(levels)}
-        self.other = len(levels) if rare else -1
-        self.names = [*map(_name_level, levels), *["infrequent"] * rare]
-
-    def extended(self, cells):
-        """Give an encoder with a column for each of the distinct ids (n,), too.
-
-        Also gives which of them got one, (n,).
-        """
-        keys = self._to_keys(cells)
-        fresh = np.array([key not in self.columns for key in keys], dtype=bool)
-        new = [key for key, is_fresh in zip(keys, fresh, strict=True) if is_fresh]
-        encoder = copy.copy(self)
-        encoder.columns = self.columns | {
-            key: column for column, key in enumerate(new, len(self.columns))
-        }
-        encoder.names = [*self.names, *map(_name_level, new)]
-        return encoder, fresh
-
-    def parts(self, cells):
-        """Look the levels up."""
-        find, other = self.columns.get, self.other
-        columns = np.array([find(key, other) for key in self._to_keys(cells)])
-        rows = np.flatnonzero(columns >= 0)
-        return rows, columns[rows], np.ones(len(rows))
-
-    def _to_keys(self, cells):
-        """Return cells (n,) as a list of hashable Python objects."""
-        if cells.dtype.kind == "M":  # the unit of a date must not matter
-            return cells.astype("datetime64[us]").tolist()
-        for cell in cells if cells.dtype == object else ():
-            if isinstance(cell, LISTS):
-                raise self.refuse(cell)
-        # read_cells turns columns of decimals into floats, but not mixed ones
-        return [float(c) if isinstance(c, Decimal) else c for c in cells.tolist()]
+    n_rows = matrix.shape[0]
+    rows = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
+    peaks = np.zeros(n_rows)
+    np.maximum.at(peaks, rows, np.abs(matrix.data))
+    matrix.data /= np.where(peaks == 0, 1, peaks)[rows]
+    norms = np.sqrt(np.bincount(rows, matrix.data**2, minlength=n_rows))
+    matrix.data /= np.maximum(norms, 1)[rows]
+    return matrix
 
 
-def _keep(counts, least, max_features=None):
-    """Sort the levels counted `least` times or more, the most frequent of them."""
-    levels = [level for level, count in counts.items() if count >= least]
-    try:
-        levels.sort()
-    except TypeError:  # levels of several types have no order of their own
-        levels.sort(key=lambda level: (isinstance(level, str), _name_level(level)))
-    if max_features is not None and len(levels) > max_features:
-        order = {level: position for position, level in enumerate(levels)}
-        top = sorted(levels, key=lambda level: -counts[level])[:max_features]
-        levels = sorted(top, key=order.get)
-    return levels
-
-
-def _name_level(level):
-    """Write a level as in a column name: 5.0 is 5."""
-    whole = isinstance(level, float) and level.is_integer()
-    return str(int(level) if whole else level)
-
-
-class ListEncoder(Encoder):
-    """Lists of tags: multi-hot with norm 1; dicts: tag -> weight."""
-
-    expects = "lists, tuples, sets or arrays of tags, or dicts of tag: number"
-
-    def learn(self, cells):
-        """Find the delimiter of strings, and give each frequent tag a column."""
-        texts = [cell for cell in cells if isinstance(cell, str)]
-        self.delimiter = None
-        if texts:
-            self.expects = "lists of tags, or strings of them"
-            counts = {d: sum(d in text for text in texts) for d in DELIMITERS}
-            self.delimiter = find_delimiter(set(texts)) or max(counts, key=counts.get)
-        counts = Counter(chain.from_iterable(map(set, self._to_tags(cells))))
-        for tag in [tag for tag in counts if tag is not None and pd.isna(tag)]:
-            del counts[tag]
-        counts.pop(None, None)
-        tags = _keep(counts, self.min_count, self.max_features)
-        tags = tags or _keep(counts, 1, self.max_features)
-        self.columns = {tag: column for column, tag in enumerate(tags)}
-        self.names = [_name_level(tag) for tag in tags]
-
-    def parts(self, cells):
-        """Look the tags up; a tag named twice in a cell counts once."""
-        lists = self._to_tags(cells)
-        rows = np.repeat(np.arange(len(lists)), [len(tags) for tags in lists])
-        tags, find = chain.from_iterable(lists), self.columns.get
-        columns = np.array([find(tag, -1) for tag in tags], dtype=int)
-        weights = self._read_weights(lists, len(rows))
-        known = np.flatnonzero((columns >= 0) & (weights != 0) & ~np.isnan(weights))
-        pairs = rows[known] * len(self.names) + columns[known]
-        known = known[np.unique(pairs, return_index=True)[1]]
-        rows, columns, weights = rows[known], columns[known], weights[known]
-        peaks = np.zeros(len(cells))
-        np.maximum.at(peaks, rows, np.abs(weights))
-        weights = weights / peaks[rows]  # or squares of extreme weights are 0 or inf
-        norms = np.sqrt(np.bincount(rows, weights**2))
-        return rows, columns, weights / norms[rows]
-
-    def _to_tags(self, cells):
-        """Return one collection of hashable tags per cell (n,)."""
-        lists = [self._split(cell) for cell in cells]
-        for tags in lists:
-            if any(isinstance(tag, (list, set, dict, np.ndarray)) for tag in tags):
-                raise self.refuse(tags)
-        return lists
-
-    def _split(self, cell):
-        """Return the tags of a cell: a list, tuple, set or dict of them."""
-        if isinstance(cell, str) and self.delimiter is not None:
-            return [tag for part in cell.split(self.delimiter) if (tag := part.strip())]
-        if not isinstance(cell, LISTS):
-            raise self.refuse(cell)
-        return cell.tolist() if isinstance(cell, np.ndarray) else cell
-
-    def _read_weights(self, lists, n_tags):
-        """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
-        if not any(isinstance(tags, dict) for tags in lists):
-            return np.ones(n_tags)
-        weights = chain.from_iterable(
-            tags.values() if isinstance(tags, dict) else repeat(1.0, len(tags))
-            for tags in lists
-        )
-        weights = np.array([np.nan if w is None else w for w in weights], dtype=object)
-        missing = pd.isna(weights)
-        numbers = np.full(n_tags, np.nan)
-        numbers[~missing] = self.to_floats(weights[~missing])
-        return numbers
-
-
-class TextEncoder(Encoder):
-    """Texts: TF-IDF with norm 1."""
-
-    expects = "strings"
-
-    def learn(self, cells):
-        """Learn the frequent words and how rare they are."""
-        least = int(np.ceil(self.min_count))
-        if not self._learn_words(cells, least) and not self._learn_words(cells, 1):
-            raise ValueError(
-                f"Column {self.name!r} of kind 'text' holds no word. Fit with "
-                f"kinds={{{self.name!r}: 'drop'}} or another kind."
-            )
-        self.names = self.tfidf.get_feature_names_out().tolist()
-
-    def _learn_words(self, cells, least):
-        """Tell whether there are words in `least` cells, and learn them if so."""
-        self.tfidf = TfidfVectorizer(
-            sublinear_tf=True,
-            strip_accents="unicode",
-            token_pattern=r"(?u)\b\w+\b",
-            min_df=least,
-            max_features=self.max_features,
-        )
-        try:
-            self.tfidf.fit(self._check(cells))
-        except ValueError:  # the pruning has left no word
-            return False
-        return True
-
-    def parts(self, cells):
-        """Weigh the known words of each cell."""
-        matrix = self.tfidf.transform(self._check(cells))
-        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        return rows, matrix.indices, matrix.data
-
-    def _check(self, cells):
-        """Return cells (n,) if they are strings."""
-        for cell in cells:
-            if not isinstance(cell, str):
-                raise self.refuse(cell)
-        return cells
+def scale_vectors(vectors):
+    """Return dense rows (n, p), changed in place, with norm 1 or 0."""
+    peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    vectors /= np.where(peaks == 0, 1, peaks)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+    return vectors
 
 
 class NumberEncoder(Encoder):
@@ -326,10 +150,10 @@ class NumberEncoder(Encoder):
         self.names = [""]
         self.middle, self.spread = _measure(self.to_floats(cells))
 
-    def parts(self, cells):
+    def block(self, cells):
         """Scale and clip."""
         scores = _scale(self.to_floats(cells), self.middle, self.spread)
-        return np.arange(len(scores)), np.zeros(len(scores), dtype=int), scores
+        return from_dense(scores[:, None])
 
 
 def _measure(numbers):
@@ -348,6 +172,25 @@ def _scale(numbers, middle, spread):
         return np.clip((numbers - middle) / spread, -CLIP, CLIP)
 
 
+class QuantileEncoder(Encoder):
+    """Numbers: one column per bin, of about as many rows each."""
+
+    expects = "numbers"
+
+    def learn(self, cells):
+        """Learn the edges of the bins, which are numbers of fit: no bin is empty."""
+        numbers = self.to_floats(cells)
+        shares = np.arange(1, N_BINS) / N_BINS
+        edges = np.unique(np.quantile(numbers, shares, method="higher"))
+        self.edges = edges[edges > numbers.min()]
+        self.names = [f"bin{i}" for i in range(len(self.edges) + 1)]
+
+    def block(self, cells):
+        """Find the bin of each number; an edge belongs to the bin above it."""
+        bins = np.searchsorted(self.edges, self.to_floats(cells), side="right")
+        return one_hot(bins, len(self.edges) + 1)
+
+
 class BooleanEncoder(Encoder):
     """Booleans: one column, 1 or -1."""
 
@@ -356,37 +199,49 @@ class BooleanEncoder(Encoder):
     def learn(self, cells):
         """Check that there are booleans only."""
         self.names = [""]
-        self.parts(cells)
+        self.block(cells)
 
-    def parts(self, cells):
+    def block(self, cells):
         """Turn 0 and 1 into -1 and 1."""
         flags = self.to_floats(cells)
         wrong = (flags != 0) & (flags != 1)
         if wrong.any():
             raise self.refuse(cells[wrong][0])
-        return np.arange(len(flags)), np.zeros(len(flags), dtype=int), 2 * flags - 1
+        return from_dense(2 * flags[:, None] - 1)
 
 
 class DatetimeEncoder(Encoder):
-    """Dates: days as a number, and the angles of month and weekday."""
+    """Dates: days as a number, how long ago, and the angles of month and weekday."""
 
-    expects = "dates (numbers: convert them by pandas.to_datetime, which needs a unit)"
+    expects = (
+        "dates (numbers: convert them by pandas.to_datetime, which needs a unit; what "
+        "is no date, such as '0000-00-00', must be missing)"
+    )
 
     def learn(self, cells):
-        """Learn the middle and the spread of the days."""
-        self.names = ["days", "month_sin", "month_cos", "weekday_sin", "weekday_cos"]
-        self.middle, self.spread = _measure(_to_days(self._to_dates(cells)))
+        """Learn middle and spread of the days, and of the logarithms of the ages."""
+        angles = ["month_sin", "month_cos", "weekday_sin", "weekday_cos"]
+        self.names = ["days", "age", *angles]
+        days = _to_days(self._to_dates(cells))
+        self.newest = days.max()
+        self.days_scale, self.age_scale = _measure(days), _measure(self._to_ages(days))
 
-    def parts(self, cells):
-        """Return five numbers per date, as triplets in row order."""
+    def block(self, cells):
+        """Return six numbers per date."""
         dates = self._to_dates(cells)
+        days = _to_days(dates)
         month = 2 * np.pi * (dates.month.to_numpy() - 1) / 12
         weekday = 2 * np.pi * dates.day_of_week.to_numpy() / 7
-        days = _scale(_to_days(dates), self.middle, self.spread)
-        angles = np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)
-        block = np.column_stack([days, *angles]) / np.sqrt(3)
-        rows, columns = np.indices(block.shape)
-        return rows.ravel(), columns.ravel(), block.ravel()
+        numbers = [
+            _scale(days, *self.days_scale),
+            _scale(self._to_ages(days), *self.age_scale),
+            *(np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)),
+        ]
+        return from_dense(np.column_stack(numbers) / 2)  # four parts of norm 1 or so
+
+    def _to_ages(self, days):
+        """Return the logarithm of one plus the days until the newest date of fit."""
+        return np.log1p(np.maximum(self.newest - days, 0))
 
     def _to_dates(self, cells):
         """Return cells (n,) as a DatetimeIndex in UTC."""
@@ -394,10 +249,30 @@ class DatetimeEncoder(Encoder):
             return pd.DatetimeIndex(cells)
         if cells.dtype != object:
             raise self.refuse(cells[0])
-        dates = pd.to_datetime(cells, utc=True, errors="coerce", format="mixed")
-        if dates.hasnans:
-            raise self.refuse(cells[dates.isna()][0])
-        return dates.tz_convert(None)
+        try:
+            codes, distinct = number_off(cells)
+        except TypeError:
+            raise self.refuse(next(filter(has_no_hash, cells))) from None
+        return self._parse(to_objects(distinct))[codes]
+
+    def _parse(self, cells):
+        """Return objects (n,) as a DatetimeIndex in UTC."""
+        dates = _parse(cells)
+        if not dates.hasnans:
+            return dates
+        # nanoseconds of one cell leave no room for the year 9999 of another
+        moments = dates.as_unit("us").to_numpy().copy()
+        for place in np.flatnonzero(dates.isna()):
+            if (alone := _parse(cells[[place]])).hasnans:
+                raise self.refuse(cells[place])
+            moments[place] = alone.to_numpy()[0]
+        return pd.DatetimeIndex(moments)
+
+
+def _parse(cells):
+    """Return objects (n,) as a DatetimeIndex in UTC; NaT is what is no date."""
+    dates = pd.to_datetime(cells, utc=True, errors="coerce", format="mixed")
+    return dates.tz_convert(None)
 
 
 def _to_days(dates):
@@ -405,12 +280,73 @@ def _to_days(dates):
     return (dates.to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
 
 
-ENCODERS = {
-    "id": OneHotEncoder,
-    "category": OneHotEncoder,
-    "number": NumberEncoder,
-    "boolean": BooleanEncoder,
-    "datetime": DatetimeEncoder,
-    "list": ListEncoder,
-    "text": TextEncoder,
-}
+class VectorEncoder(Encoder):
+    """Vectors, such as embeddings made elsewhere: their numbers with norm 1."""
+
+    expects = "vectors (lists, tuples or 1-d arrays of numbers, or scipy sparse rows)"
+
+    def learn(self, cells):
+        """Learn the length of the vectors."""
+        self.length = length_of(cells[0])
+        self.names = [str(i) for i in range(self.length or 0)]
+        self.block(cells)
+
+    def block(self, cells):
+        """Scale each vector to norm 1, or leave it at zeros."""
+        self._check_lengths(cells)
+        if all(isinstance(cell, SPARSE) for cell in cells):
+            rows = [cell.reshape(1, -1) for cell in cells]
+            vectors = sparse.vstack(rows, format="csr", dtype=float)
+            numbers = vectors.data
+        else:
+            vectors = numbers = self._stack(cells)
+        if not np.isfinite(numbers).all():
+            raise ValueError(
+                f"Column {self.name!r} of kind 'vector' holds a vector with NaN or "
+                "infinity in it. Expected finite numbers; replace them, or let the "
+                "whole cell be missing (None)."
+            )
+        if sparse.issparse(vectors):
+            return scale_rows(vectors)
+        return from_dense(scale_vectors(vectors))
+
+    def _check_lengths(self, cells):
+        """Refuse cells that are no vectors of the length in fit."""
+        for cell in cells:
+            if (length := length_of(cell)) is None:
+                raise self.refuse(cell)
+            if length != self.length:
+                raise ValueError(
+                    f"Column {self.name!r} of kind 'vector' expects vectors of length "
+                    f"{self.length}, that of the first one in fit. Got one of length "
+                    f"{length}. Make them equally long, or fit with "
+                    f"kinds={{{self.name!r}: 'list'}} if their numbers are tags."
+                )
+
+    def _stack(self, cells):
+        """Return dense vectors, or dense and sparse ones, as floats (n, length)."""
+        dense = [c.toarray().ravel() if isinstance(c, SPARSE) else c for c in cells]
+        try:
+            return np.array(dense, dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            raise self.refuse(next(filter(_is_no_vector, dense))) from None
+
+
+def _is_no_vector(cell):
+    """Tell whether a cell has anything but numbers in it."""
+    try:
+        np.array(cell, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return True
+    return np.ndim(cell) != 1
+
+
+def length_of(cell):
+    """Return the length of a vector, or None for what is no vector."""
+    if isinstance(cell, (list, tuple)):
+        return len(cell)
+    if isinstance(cell, SPARSE) and cell.ndim == 2:
+        return cell.shape[1] if cell.shape[0] == 1 else None
+    if isinstance(cell, (np.ndarray, *SPARSE)) and cell.ndim == 1:
+        return cell.shape[0]
+    return None

@@ -4,7 +4,6 @@ Leaves: a CSR float32 matrix (n_rows, n_features_out), one block per column.
 Next: sampling.py, which draws batches from the rows of two such matrices.
 """
 
-import re
 from difflib import get_close_matches
 from numbers import Integral
 
@@ -12,19 +11,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, RealNotInt
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_is_fitted,
     validate_data,
 )
 
-from sktwotower.encoders import ENCODERS, LISTS, find_delimiter, read_cells
-
-ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
-WORD = re.compile(r"\w")
-ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
-MAX_LEVELS = 50  # integers with more distinct values are quantities
+from sktwotower.cells import read_cells
+from sktwotower.encoders import Settings
+from sktwotower.kinds import ENCODERS, choose_kind, make_encoder
 
 
 class TowerVectorizer(TransformerMixin, BaseEstimator):
@@ -41,15 +37,26 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     kinds : dict of str to str, default=None
         Column name -> kind, for columns whose kind is to be forced; the columns of
         a nameless array are called 'x0', 'x1', ... Kinds are 'id', 'category',
-        'number', 'boolean', 'datetime', 'list', 'text' and 'drop' (see Notes).
+        'number', 'boolean', 'datetime', 'list', 'text', 'vector' and 'drop' (see
+        Notes).
     min_frequency : int or float, default=2
         Levels of a category seen in fewer rows are grouped into one column, tags of
         a list and words of a text seen in fewer rows are left out (unless that
         would leave none). An int >= 1 counts rows; a float in (0.0, 1.0) is a share
         of the rows. Ids are never grouped.
     max_features : int, default=20000
-        Most output columns of one list or text column, >= 1; the most frequent are
-        kept.
+        Most output columns of one category, list or text, >= 1; those seen in the
+        most rows are kept. The levels of a category beyond it are grouped as rare
+        ones are, with a warning. Ids all have a column.
+    n_hashed : int, default=None
+        Number of hashed columns, >= 1, that each category, list and text gets on top,
+        for vocabularies without bounds: levels, tags and words without a column of
+        their own, be they rare, beyond `max_features` or unknown in `fit`, then share
+        them and are neither grouped nor left out. None: no such columns. Ids are
+        never hashed.
+    numbers : {'scaled', 'quantiles'}, default='scaled'
+        How columns of the kind 'number' are encoded: one scaled column, or one-hot
+        by 10 quantile bins, from which a linear layer can learn any curve.
 
     Attributes
     ----------
@@ -73,12 +80,16 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       that repeat, integers of at most 50 values seen 5 times or more on average,
       and integers whose name ends in 'id' or 'code'.
     - 'number': z = clip((x - median) / IQR, -3, 3), where IQR is the interquartile
-      range, or the standard deviation if the IQR is 0, or 1 if both are. Floats,
-      time spans (in seconds), all other integers.
+      range, or the standard deviation if the IQR is 0, or 1 if both are. With
+      `numbers='quantiles'`: one-hot by up to 10 bins `<name>_bin0`, ..., whose edges
+      are deciles of `fit`, equal ones merged; an edge belongs to the bin above it.
+      Floats, time spans (in seconds), pandas' sparse columns, all other integers.
     - 'boolean': 1 or -1. Booleans only; whole numbers 0 and 1 are a category.
-    - 'datetime': days since 1970 scaled as a number, and the angles 2 pi
+    - 'datetime': days since 1970 scaled as a number; `<name>_age`, the logarithm of 1
+      + the days until the newest date of `fit` (0 for newer ones), scaled as a number,
+      so that last week differs from last month; and the angles 2 pi
       (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0) as sine and cosine, all
-      divided by sqrt(3). Dates, ISO 8601 strings. Time zones are turned into UTC.
+      divided by 2. Dates, ISO 8601 strings. Time zones are turned into UTC.
     - 'list': multi-hot, 1 / sqrt(n) for each of the n known tags of a cell; a dict
       cell gives tag -> weight, divided by the norm of its known weights. Lists,
       tuples, sets, arrays, dicts; strings such as 'Action|Comedy', 'a;b' or 'a, b':
@@ -87,12 +98,22 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       more varied than the cells.
     - 'text': TF-IDF with sublinear term frequency and norm 1. Strings with 1.5 words
       or more on average, of which more than half the rows, or more than 200, differ.
+    - 'vector': the numbers of a vector scaled to norm 1, zeros stay zeros. Lists,
+      tuples or 1-d arrays of floats, or scipy sparse rows, all of one length >= 2;
+      lists of integers are tags.
     - 'drop': no column. Columns that are all missing (even if forced), or
-      constant in a table of more than one row.
+      constant, no cell missing, in a table of more than one row.
 
     A float column that holds missing values, and else whole numbers that repeat,
     counts as integers, for that is how pandas stores integers with gaps. The integer
-    5, 5.0 and a nullable 5 are the same id or level; the string '5' is another.
+    5, 5.0 and a nullable 5 are the same id or level; the string '5' is another. Bytes
+    are strings in UTF-8.
+
+    The hashed column of a level, tag or word is `<name>_hash<h>`, where h is the
+    MurmurHash3 of its name, 32 bits, modulo `n_hashed`: the same in every process and
+    version. Tags and words of one cell that share a hashed column add up there, before
+    the logarithm and the norm are taken, as if they were one; of a text, that one is as
+    rare as the column was in `fit`.
 
     Where `fit` has seen missing cells, `<name>_missing` is 1 for them (not for
     ids); the rest of their block is 0. Memory is O(nonzeros).
@@ -116,6 +137,15 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     array([[ 1.  ,  0.  ,  0.  ,  1.  ,  0.  , -1.  ,  0.  ],
            [ 0.  ,  1.  ,  0.  ,  0.  ,  1.  ,  0.  ,  1.  ],
            [ 0.  ,  0.  ,  1.  ,  0.71,  0.71,  1.  ,  0.  ]], dtype=float32)
+
+    Tags that `fit` has not seen have a place among hashed columns, if there are any:
+
+    >>> hashing = TowerVectorizer(kinds={"movie": "drop"}, n_hashed=2).fit(items)
+    >>> hashing.get_feature_names_out().tolist()
+    ['genres_Action', 'genres_Drama', 'genres_hash0', 'genres_hash1', 'price', \
+'price_missing']
+    >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
+    [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
 
     _parameter_constraints = {
@@ -125,12 +155,24 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
         "max_features": [Interval(Integral, 1, None, closed="left")],
+        "n_hashed": [Interval(Integral, 1, None, closed="left"), None],
+        "numbers": [StrOptions({"scaled", "quantiles"})],
     }
 
-    def __init__(self, *, kinds=None, min_frequency=2, max_features=20_000):
+    def __init__(
+        self,
+        *,
+        kinds=None,
+        min_frequency=2,
+        max_features=20_000,
+        n_hashed=None,
+        numbers="scaled",
+    ):
         self.kinds = kinds
         self.min_frequency = min_frequency
         self.max_features = max_features
+        self.n_hashed = n_hashed
+        self.numbers = numbers
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
@@ -152,9 +194,15 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X is empty, has an infinite number or two columns of one name; if
-            `kinds` names no column of X or no kind.
+            `kinds` names no column of X or no kind; if bytes are no UTF-8 or vectors
+            are of several lengths.
         TypeError
             If the cells of a column do not suit its kind.
+
+        Warns
+        -----
+        UserWarning
+            If a category has more than `max_features` levels of `min_frequency` rows.
         """
         table = _check_table(self, X, reset=True)
         names = _check_feature_names_in(self).tolist()
@@ -162,18 +210,21 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         min_count = self.min_frequency
         if not isinstance(min_count, Integral):
             min_count = min_count * len(table)
-        self.kinds_, self.encoders_ = {}, []
+        settings = Settings(min_count, self.max_features, self.n_hashed, self.numbers)
+        self.kinds_, self.encoders_, self._shares_missing = {}, [], []
         for position, name in enumerate(names):
-            if forced.get(name) == "drop":
-                self.kinds_[name] = "drop"
+            column, kind = table.iloc[:, position], forced.get(name)
+            if kind == "drop":
+                self.kinds_[name] = kind
+                self._shares_missing.append(column.isna().mean())
                 continue
-            column = table.iloc[:, position]
-            cells, missing = _read_finite(name, column)
-            kind = forced.get(name) or _choose_kind(name, column, cells)
+            cells, missing = read_cells(column, name)
+            self._shares_missing.append(missing.mean())
+            kind = kind or choose_kind(name, column, cells)
             self.kinds_[name] = kind = "drop" if len(cells) == 0 else kind
             if kind != "drop":
-                encoder = ENCODERS[kind](name, kind, min_count, self.max_features)
-                self.encoders_.append((position, encoder.fit(cells, missing)))
+                encoder = make_encoder(name, kind, settings).fit(cells, missing)
+                self.encoders_.append((position, encoder))
         return self
 
     def transform(self, X):
@@ -192,19 +243,18 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the columns of X are not those of `fit`, or a number is infinite.
+            If the columns of X are not those of `fit`, a number is infinite, bytes
+            are no UTF-8 or a vector is not as long as those of `fit`.
         TypeError
             If the cells of a column do not suit its kind.
         """
         check_is_fitted(self)
         table = _check_table(self, X, reset=False)
-        blocks, width = [], 0
-        for position, encoder in self.encoders_:
-            cells, missing = _read_finite(encoder.name, table.iloc[:, position])
-            rows, columns, data = encoder.encode(cells, missing)
-            blocks.append((rows, columns + width, data))
-            width += len(encoder.names)
-        return _assemble(blocks, (len(table), width))
+        blocks = [
+            encoder.encode(*read_cells(table.iloc[:, position], encoder.name))
+            for position, encoder in self.encoders_
+        ]
+        return _assemble(blocks, len(table))
 
     def get_feature_names_out(self, input_features=None):
         """Name the output columns, such as 'price' or 'genres_Action'.
@@ -229,12 +279,44 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         names = _check_feature_names_in(self, input_features)
         return np.array(
             [
-                f"{names[position]}_{suffix}" if suffix != "" else names[position]
+                name
                 for position, encoder in self.encoders_
-                for suffix in encoder.names
+                for name in _name_outputs(names[position], encoder.names)
             ],
             dtype=object,
         )
+
+    def summary(self):
+        """Show what has become of each column of X in `fit`.
+
+        Returns
+        -------
+        table : DataFrame of shape (n_features_in_, 5)
+            One row per column of X: 'column', its name; 'kind'; 'n_features_out', the
+            number of its output columns; 'examples', the names of the first three of
+            them; 'missing', the share of its cells that were missing in `fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower.features import TowerVectorizer
+        >>> items = pd.DataFrame({"color": ["red", "blue", "red", "blue"],
+        ...                       "price": [1.5, None, 2.5, 3.0]})
+        >>> print(TowerVectorizer().fit(items).summary().to_string(index=False))
+        column     kind  n_features_out              examples  missing
+         color category               2 color_blue, color_red     0.00
+         price   number               2  price, price_missing     0.25
+        """
+        check_is_fitted(self)
+        suffixes = {position: encoder.names for position, encoder in self.encoders_}
+        rows = []
+        for position, (name, kind) in enumerate(self.kinds_.items()):
+            own = suffixes.get(position, [])
+            examples = ", ".join(_name_outputs(name, own[:3]))
+            share = float(self._shares_missing[position])
+            rows.append((name, kind, len(own), examples, share))
+        columns = ["column", "kind", "n_features_out", "examples", "missing"]
+        return pd.DataFrame(rows, columns=columns)
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that strings, levels and missing cells are welcome."""
@@ -244,6 +326,11 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _name_outputs(name, suffixes):
+    """Return the names of the output columns of one column of X."""
+    return [f"{name}_{suffix}" if suffix else name for suffix in suffixes]
 
 
 def _check_table(vectorizer, X, reset):
@@ -312,91 +399,11 @@ def _did_you_mean(name, names):
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _read_finite(name, column):
-    """Return the present cells (n_present,) and the mask of missing ones (n_rows,)."""
-    cells, missing = read_cells(column)
-    if cells.dtype.kind == "f" and np.isinf(cells).any():
-        raise ValueError(
-            f"Column {name!r} holds an infinite number. Expected finite numbers or "
-            "missing cells; replace inf by NaN."
-        )
-    return cells, missing
-
-
-def _assemble(blocks, shape):
-    """Put triplets (rows, columns, data), one per block, into one CSR matrix."""
+def _assemble(blocks, n_rows):
+    """Put CSR blocks side by side into one CSR matrix without zeros."""
     if not blocks:
-        return sparse.csr_matrix(shape, dtype=np.float32)
-    rows, columns, data = map(np.concatenate, zip(*blocks, strict=True))
-    data = data.astype(np.float32)
-    matrix = sparse.coo_matrix((data, (rows, columns)), shape=shape).tocsr()
+        return sparse.csr_matrix((n_rows, 0), dtype=np.float32)
+    matrix = sparse.hstack(blocks, format="csr", dtype=np.float32)
     matrix.eliminate_zeros()
+    matrix.sort_indices()
     return matrix
-
-
-def _choose_kind(name, column, cells):
-    """Choose the kind of a column from its dtype and its present cells (n,)."""
-    if len(cells) == 0:
-        return "drop"
-    if cells.dtype == object and any(isinstance(cell, LISTS) for cell in cells):
-        return "drop" if _are_same_lists(cells) and len(column) > 1 else "list"
-    distinct = set(cells.tolist())
-    if len(distinct) == 1 and len(cells) == len(column) > 1:
-        return "drop"
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "category"
-    if cells.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: column {name!r} is complex.")
-    if cells.dtype == object:
-        return _choose_object_kind(cells, distinct)
-    if cells.dtype.kind == "f" and len(cells) < len(column):
-        whole = np.array_equal(cells, np.floor(cells)) and np.isfinite(cells).all()
-        whole = whole and len(distinct) < len(cells)
-    else:
-        whole = cells.dtype.kind in "iu"
-    if whole:
-        return _choose_integer_kind(name, len(cells), distinct)
-    return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
-
-
-def _are_same_lists(cells):
-    """Tell whether every cell is a list equal to the first one."""
-    first = cells[0]
-    if isinstance(first, (dict, set, frozenset)):
-        return all(type(cell) is type(first) and cell == first for cell in cells)
-    return all(isinstance(c, LISTS) and list(c) == list(first) for c in cells)
-
-
-def _choose_integer_kind(name, n_cells, distinct):
-    """Tell flags, ids and levels from quantities."""
-    if distinct == {0, 1}:  # not boolean: a 2 may come one day
-        return "category"
-    if len(distinct) == n_cells:
-        return "id"
-    few = len(distinct) <= MAX_LEVELS and n_cells >= 5 * len(distinct)
-    return "category" if few or ID_NAME.search(name) else "number"
-
-
-def _choose_object_kind(cells, distinct):
-    """Tell lists, dates, texts and ids from levels."""
-    inferred = pd.api.types.infer_dtype(cells, skipna=False)
-    if inferred in ("datetime", "datetime64", "date"):
-        return "datetime"
-    if inferred == "string":
-        if find_delimiter(distinct):
-            return "list"
-        if _are_dates(distinct):
-            return "datetime"
-        n_words = np.mean([len(cell.split()) for cell in distinct])
-        varied = len(distinct) > min(len(cells) / 2, 200)
-        if n_words >= 1.5 and varied and any(map(WORD.search, distinct)):
-            return "text"
-    return "id" if len(distinct) == len(cells) else "category"
-
-
-def _are_dates(distinct):
-    """Tell whether every string is a date in ISO 8601, not just shaped like one."""
-    if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
-        return False
-    dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")
-    return not dates.hasnans

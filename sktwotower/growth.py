@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from sktwotower import net
 from sktwotower._callbacks import monitors_validation, schedules, takes_impressions
-from sktwotower.encoders import read_cells
+from sktwotower.cells import read_cells
 from sktwotower.features import TowerVectorizer
 from sktwotower.interactions import (
     check_ids,
@@ -156,7 +156,7 @@ def _with_ids(entities, ids):
         return transformer, places, ids[:0]
     transformer = copy.copy(transformer)
     transformer.encoders_, start = [], 0
-    cells, _ = read_cells(ids.to_series())
+    cells, _ = read_cells(ids.to_series(), entities.id_column)
     fresh = np.zeros(len(ids), dtype=bool)
     for position, encoder in entities.transformer.encoders_:
         start += len(encoder.names)

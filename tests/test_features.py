@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower.features import TowerVectorizer
 
-HALF, THIRD = 1 / np.sqrt(2), 1 / np.sqrt(3)
+HALF = 1 / np.sqrt(2)
 
 
 @parametrize_with_checks([TowerVectorizer()])
@@ -176,6 +177,7 @@ def test_datetime_parts():
     rows, names = vectorize(days)
     assert names == [
         "c_days",
+        "c_age",
         "c_month_sin",
         "c_month_cos",
         "c_weekday_sin",
@@ -183,12 +185,55 @@ def test_datetime_parts():
     ]
     turn = 2 * np.pi / 7
     iqr = (93 + 90) / 2
+    # ages of 183, 93 and 0 days: median ln 94, quartiles ln(94) / 2 and ln(94 184) / 2
+    old, middle = np.log([184, 94])
     expected = [
-        [-90 / iqr, 0, 1, 0, 1],
-        [0, np.sqrt(3) / 2, 1 / 2, np.sin(6 * turn), np.cos(6 * turn)],
-        [93 / iqr, 0, -1, np.sin(turn), np.cos(turn)],
+        [-90 / iqr, 2 * (old - middle) / old, 0, 1, 0, 1],
+        [0, 0, np.sqrt(3) / 2, 1 / 2, np.sin(6 * turn), np.cos(6 * turn)],
+        [93 / iqr, -2 * middle / old, 0, -1, np.sin(turn), np.cos(turn)],
     ]
-    assert_allclose(rows, np.array(expected) * THIRD, atol=1e-6)
+    assert_allclose(rows, np.array(expected) / 2, atol=1e-6)
+
+
+def test_dates_after_the_newest_of_fit_have_its_age():
+    days = ["2024-01-01", "2024-03-31", "2024-07-02"]
+    rows, _ = vectorize(days, ["2024-07-02", "2030-01-01"])
+    assert rows[0, 1] == rows[1, 1] == rows[:, 1].min()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["9999-12-31", "2024-01-01", "0001-01-01"],
+        [
+            datetime.date(9999, 12, 31),
+            datetime.date(2024, 1, 1),
+            datetime.date(1, 1, 1),
+        ],
+        # nanoseconds end in 2262
+        [
+            datetime.date(9999, 12, 31),
+            pd.Timestamp("2024-01-01").as_unit("ns"),
+            datetime.date(1, 1, 1),
+        ],
+        pd.PeriodIndex(["9999-12-31", "2024-01-01", "0001-01-01"], freq="D"),
+        np.array(["9999-12-31", "2024-01-01", "0001-01-01"], "datetime64[s]"),
+    ],
+)
+def test_dates_from_the_first_to_the_last_year(column):
+    rows, _ = vectorize(column, kind="datetime")
+    days = np.array([3652058, 738885, 0])  # since the year 1
+    spread = (3652058 - 0) / 2
+    assert_allclose(rows[:, 0], (days - 738885) / spread / 2, rtol=1e-6)
+    assert_allclose(rows[:, 2], [-1 / 4, 0, 0], atol=1e-6)  # sine of December
+
+
+def test_dates_beyond_any_calendar():
+    with pytest.raises(ValueError, match="'c' holds a period that is out of the range"):
+        vectorize(pd.PeriodIndex.from_ordinals([10**9, 1], freq="Y"))
+    for cell in ("0000-00-00", "2024-02-30", "20240-01-01", 10**30, ["2024-01-01"]):
+        with pytest.raises(TypeError, match="'c' is of kind 'datetime' .* missing"):
+            vectorize(["2024-01-01", "2024-01-02"], pd.Series([cell, "2024-01-01"]))
 
 
 @pytest.mark.parametrize(
@@ -285,6 +330,292 @@ def test_missing_text_is_marked():
     assert_array_equal(rows, [[1, 0], [1, 0], [0, 1]])
 
 
+# ------------------------------------------------------------------ quantile bins
+
+
+def test_quantile_bins_are_one_hot():
+    column = np.arange(100) + 0.5  # deciles: 10.5, 20.5, ... belong to the bin above
+    new = [-1e9, 10.4, 10.5, 99.5, 1e9, None]
+    rows, names = vectorize(column, new, numbers="quantiles")
+    assert names == [f"c_bin{i}" for i in range(10)]
+    assert_array_equal(rows[:-1].argmax(axis=1), [0, 0, 1, 9, 9])
+    assert_array_equal(rows.sum(axis=1), [1, 1, 1, 1, 1, 0])
+    assert_array_equal(vectorize(column, numbers="quantiles")[0].sum(axis=0), [10] * 10)
+
+
+def test_equal_quantiles_are_one_edge_and_no_bin_is_empty():
+    column = [0.5] * 6 + [1.5] * 5 + [np.nan]
+    rows, names = vectorize(column, numbers="quantiles")
+    assert names == ["c_bin0", "c_bin1", "c_missing"]
+    assert_array_equal(rows.argmax(axis=1), [0] * 6 + [1] * 5 + [2])
+    rows, names = vectorize([0.5, 0.5], kind="number", numbers="quantiles")
+    assert names == ["c_bin0"]
+    assert_array_equal(rows, [[1], [1]])
+
+
+def test_quantile_bins_are_for_numbers_alone(items):
+    names = TowerVectorizer(numbers="quantiles").fit(items).get_feature_names_out()
+    assert {name for name in names if "bin" in name} <= {"price_bin0", "price_bin1"} | {
+        f"price_bin{i}" for i in range(10)
+    }
+    assert "added_days" in names and "new" in names
+
+
+# ---------------------------------------------------------------- hashed columns
+# MurmurHash3 of 32 bits, seed 0: FR 2471011837, IT 72642772, XX 246822468,
+# b 2514386435 -> odd ones go to the column 1 of 2, even ones to 0.
+
+HASHED = {"FR": 1, "IT": 0, "XX": 0, "b": 1, "c": 1, "x": 1, "y": 0, "fox": 1, "owl": 1}
+
+
+def test_category_hashes_rare_and_unknown_levels():
+    column = ["UK", "UK", "DE", "DE", "FR", "IT", None]
+    new = ["UK", "FR", "IT", "XX", None]
+    rows, names = vectorize(column, new, n_hashed=2)
+    assert names == ["c_DE", "c_UK", "c_hash0", "c_hash1", "c_missing"]
+    assert_array_equal(rows.argmax(axis=1), [1, 3, 2, 2, 4])
+    assert_array_equal(rows.sum(axis=1), [1] * 5)
+
+
+def test_hashed_columns_are_there_before_they_are_needed():
+    rows, names = vectorize(["UK", "UK", "DE", "DE"], ["XX"], n_hashed=2)
+    assert names == ["c_DE", "c_UK", "c_hash0", "c_hash1"]
+    assert_array_equal(rows, [[0, 0, 1, 0]])
+
+
+def test_a_level_is_hashed_by_its_name():
+    column = pd.Series([7, 7, 8, 8], dtype=object)
+    for five in (5, 5.0, np.int8(5), "5"):  # 1394226660
+        new = pd.Series([five], dtype=object)
+        rows, _ = vectorize(column, new, "category", n_hashed=3)
+        assert_array_equal(rows, [[0, 0, 1, 0, 0]])
+
+
+def test_list_hashes_rare_and_unknown_tags_and_adds_them_up():
+    column = [["a", "b"], ["a", "c"], ["a"]]
+    new = [
+        ["a", "b", "y"],
+        ["y", "IT", "y"],
+        ["x", "c", "a"],
+        {"a": 3, "y": 1, "IT": 3},
+        {"y": 1, "IT": -1},
+        [None, "a"],
+        ["y", np.nan],
+    ]
+    rows, names = vectorize(column, new, n_hashed=2)
+    assert names == ["c_a", "c_hash0", "c_hash1"]
+    expected = [
+        [1 / np.sqrt(3)] * 3,
+        [0, 1, 0],
+        [1 / np.sqrt(5), 0, 2 / np.sqrt(5)],
+        [0.6, 0.8, 0],
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+    ]
+    assert_allclose(rows, expected, rtol=1e-6)
+
+
+def test_text_hashes_words_as_if_those_of_a_column_were_one():
+    # red in 3 of 3 texts, hash1 (fox, owl) in 2, hash0 in none
+    texts = ["red fox", "red owl", "red"]
+    rows, names = vectorize(texts, ["fox owl red", "y red", "b"], "text", n_hashed=2)
+    assert names == ["c_red", "c_hash0", "c_hash1"]
+    expected = [
+        [1, 0, (1 + np.log(2)) * (1 + np.log(4 / 3))],
+        [1, 1 + np.log(4), 0],
+        [0, 0, 1],
+    ]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert_allclose(rows, expected, rtol=1e-6)
+
+
+def test_hashed_columns_take_all_keys_that_are_rare():
+    for column in ([["b"], ["y"]], ["b c", "y IT z"], pd.Categorical(["b", "y"])):
+        assert vectorize(column, n_hashed=2)[1] == ["c_hash0", "c_hash1"]
+
+
+def test_ids_are_never_hashed():
+    rows, names = vectorize(["u1", "u2"], ["u2", "u3"], n_hashed=2)
+    assert names == ["c_u1", "c_u2"]
+    assert_array_equal(rows, [[0, 1], [0, 0]])
+
+
+def test_hashing_agrees_with_the_table():
+    tags = [[tag] for tag in HASHED]
+    rows, names = vectorize([["a"], ["a"], ["b"]], tags, n_hashed=2)
+    assert_array_equal(rows.argmax(axis=1) - 1, list(HASHED.values()))
+
+
+# ------------------------------------------------------------------- many levels
+
+LEVELS = ["d"] + ["b", "c", "a"] * 2 + ["a"]
+
+
+def test_max_features_keeps_the_most_frequent_levels_and_warns_once():
+    message = (
+        "'c' of kind 'category' has 4 levels, of which 3 are .* max_features=2.* most "
+        "frequent .*'c_infrequent'.*kinds={'c': 'drop'}.* raise max_features.*n_hashed"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        rows, names = vectorize(LEVELS, list("abcdx"), max_features=2)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert names == ["c_a", "c_b", "c_infrequent"]
+    assert_array_equal(rows.argmax(axis=1), [0, 1, 2, 2, 2])
+
+
+def test_levels_beyond_max_features_are_hashed():
+    with pytest.warns(UserWarning, match="others share 2 hashed columns"):
+        rows, names = vectorize(LEVELS, list("abcy"), max_features=2, n_hashed=2)
+    assert names == ["c_a", "c_b", "c_hash0", "c_hash1"]
+    assert_array_equal(rows.argmax(axis=1), [0, 1, 3, 2])
+
+
+def test_no_warning_without_need():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(vectorize(LEVELS, max_features=3)[1]) == 4
+        assert len(vectorize(LEVELS, kind="id", max_features=1)[1]) == 4
+        vectorize([["a", "b"], ["a", "b"], ["b"]], max_features=1)
+        vectorize(["red fox", "red dog", "red fox"], kind="text", max_features=1)
+
+
+# ----------------------------------------------------------------------- vectors
+
+VECTORS = [[3.0, 4.0], [0.0, 0.0], None, [-0.5, 0.0]]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        VECTORS,
+        [(3.0, 4), (0, 0), None, (-0.5, 0)],
+        [np.float32([3, 4]), np.zeros(2), None, [-0.5, 0]],
+        [np.array([6e300, 8e300]), np.zeros(2), None, np.array([-5e-324, 0])],
+        [sparse.csr_matrix([[3, 4]]), sparse.csr_array([[0, 0.0]]), None]
+        + [sparse.coo_array([-0.5, 0])],
+        [sparse.csr_matrix([[3, 4]]), [0, 0], None, np.array([-0.5, 0])],
+        pd.Series(VECTORS, dtype=pd.ArrowDtype(pa.list_(pa.float32(), 2))),
+    ],
+)
+def test_vectors_have_norm_one(column):
+    rows, names = vectorize(column)
+    assert names == ["c_0", "c_1", "c_missing"]
+    expected = [[0.6, 0.8, 0], [0, 0, 0], [0, 0, 1], [-1, 0, 0]]
+    assert_allclose(rows, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"c": pa.array(VECTORS, pa.list_(pa.float32(), 2))}),
+        pl.DataFrame({"c": pl.Series(VECTORS, dtype=pl.Array(pl.Float32, 2))}),
+    ],
+)
+def test_vectors_of_other_containers(table):
+    vectorizer = TowerVectorizer().fit(table)
+    assert vectorizer.kinds_ == {"c": "vector"}
+    rows = vectorizer.transform(table).toarray()
+    assert_allclose(rows, vectorize(VECTORS)[0], rtol=1e-6)
+
+
+def test_forced_vectors_of_integers():
+    rows, names = vectorize([[3, 4], [5, 12]], [[4, 3]], kind="vector")
+    assert names == ["c_0", "c_1"]
+    assert_allclose(rows, [[0.8, 0.6]], rtol=1e-6)
+
+
+def test_vectors_of_another_length():
+    message = r"'c' of kind 'vector' expects .* length 2.* one of length 3.*'c': 'list'"
+    with pytest.raises(ValueError, match=message):
+        vectorize(VECTORS, [[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match=message):
+        vectorize([[1.0, 2.0], [1.0, 2.0, 3.0]], kind="vector")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, None])
+def test_vectors_with_a_hole(bad):
+    message = "'c' of kind 'vector' holds a vector with NaN or infinity .* missing"
+    for new in (None, [[1.0, bad]]):
+        with pytest.raises(ValueError, match=message):
+            vectorize([[1.0, 2.0], [3.0, bad if new is None else 4.0]], new)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["a", 5, ["a", "b"], [[1.0], [2.0]], {"a": 1.0, "b": 2.0}, {1.0, 2.0}, np.eye(2)]
+    + [sparse.csr_matrix(np.eye(2)), [10**400, 1]],
+)
+def test_cells_that_are_no_vectors(cell):
+    new = pd.Series([[1.0, 2.0], None], dtype=object)
+    new[1] = cell
+    with pytest.raises(TypeError, match="'c' is of kind 'vector' and expects vectors"):
+        vectorize(VECTORS, new)
+
+
+# ----------------------------------------------------------- bytes, sparse columns
+
+
+def test_bytes_are_text_in_utf_8():
+    assert vectorize([b"\xc3\xa9", "\xe9", "u"])[1] == ["c_\xe9", "c_infrequent"]
+    assert vectorize(np.array([b"b", b"a"]))[1] == ["c_a", "c_b"]
+    assert vectorize([b"red fox", b"red dog"])[1] == ["c_red"]
+    assert vectorize([b"a|b", b"b", b"a"])[1] == ["c_a", "c_b"]
+    rows, names = vectorize([[b"a", "b"], ["a", b"b"]], [[b"b"], {b"a": 2}])
+    assert names == ["c_a", "c_b"]
+    assert_array_equal(rows, [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("cell", [b"\xff", [b"\xff"]])
+def test_bytes_that_are_no_text(cell):
+    message = r"'c' holds bytes that are no text in UTF-8.*Got b'\\xff'.*decode"
+    with pytest.raises(ValueError, match=message):
+        vectorize([cell, cell, cell * 2])
+
+
+def test_sparse_columns_are_numbers():
+    column = pd.arrays.SparseArray([0, 0, 0, 0, 4])
+    rows, names = vectorize(column)  # variance 4^2 (1/5) (4/5)
+    assert names == ["c"]
+    assert_allclose(rows.ravel(), [0, 0, 0, 0, 2.5], rtol=1e-6)
+    holes = pd.arrays.SparseArray([np.nan, 1.5, 2.5])
+    assert vectorize(holes)[1] == ["c", "c_missing"]
+    assert choose(pd.arrays.SparseArray([True, False])) == "boolean"
+
+
+# ----------------------------------------------------------------------- summary
+
+
+def test_summary_has_a_row_per_column(items):
+    kinds = {"item": "id", "title": "drop"}
+    summary = TowerVectorizer(kinds=kinds).fit(items).summary()
+    assert summary.columns.tolist() == [
+        "column",
+        "kind",
+        "n_features_out",
+        "examples",
+        "missing",
+    ]
+    assert summary.values.tolist() == [
+        ["item", "id", 4, "item_11, item_12, item_13", 0],
+        ["genres", "list", 3, "genres_Action, genres_Drama, genres_missing", 0.25],
+        ["title", "drop", 0, "", 0],
+        ["country", "category", 2, "country_UK, country_infrequent", 0],
+        ["price", "number", 2, "price, price_missing", 0.25],
+        ["new", "boolean", 1, "new", 0],
+        ["added", "datetime", 7, "added_days, added_age, added_month_sin", 0.25],
+    ]
+
+
+def test_summary_of_a_nameless_array_and_of_columns_without_cells():
+    table = np.array([[1.5, None], [2.5, None]], dtype=object)
+    summary = TowerVectorizer().fit(table).summary()
+    assert summary["column"].tolist() == ["x0", "x1"]
+    assert summary["kind"].tolist() == ["number", "drop"]
+    assert summary["missing"].tolist() == [0, 1]
+
+
 # ----------------------------------------------------------- the choice of a kind
 
 
@@ -323,6 +654,15 @@ def test_missing_text_is_marked():
         (["a", "a"], "drop"),
         ([["a", "b"], ["a", "b"]], "drop"),
         ([{"a": 1}, {"a": 1}], "drop"),
+        ([[1.5, 2], [1, 2]], "vector"),
+        ([[1, 2], [3, 4]], "list"),
+        ([[1.5, 2.5], [1.5]], "list"),
+        ([[1.5], [2.5]], "list"),
+        ([[1.5, "a"], [1.5, "b"]], "list"),
+        ([{"a": 1.5, "b": 2.5}, {"a": 1.0, "b": 2.0}], "list"),
+        ([[1.5, 2.5], [1.5, 2.5]], "drop"),
+        ([[1.5, 2.5], [1.5, 2.5], None], "vector"),
+        ([["a"], ["a"], None], "list"),
         (["a", None], "id"),
         ([1.5, None], "number"),
     ],
@@ -499,9 +839,10 @@ TABLE = pd.DataFrame(
         "count": [3, 4, 4, 100, 7, 8] * 2,
         "price": [1.25, np.nan, 3.7, 0.1] * 3,
         "day": pd.date_range("2024-01-29", periods=12),
+        "vector": [[1.5, 2.0], [0.0, 0.5], None, [3.0, -4.0]] * 3,
     }
 )
-FITTED = TowerVectorizer().fit(TABLE)
+FITTED = TowerVectorizer(n_hashed=3).fit(TABLE)
 
 
 @settings(max_examples=25, deadline=None)
@@ -514,7 +855,7 @@ def test_a_row_does_not_depend_on_the_other_rows(rows):
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(12)))
 def test_fit_does_not_depend_on_the_order_of_rows(order):
-    shuffled = TowerVectorizer().fit(TABLE.iloc[order])
+    shuffled = clone(FITTED).fit(TABLE.iloc[order])
     assert shuffled.kinds_ == FITTED.kinds_
     assert_array_equal(shuffled.get_feature_names_out(), FITTED.get_feature_names_out())
     expected = FITTED.transform(TABLE).toarray()
@@ -544,7 +885,16 @@ def test_kinds_that_name_nothing(items):
         TowerVectorizer(kinds="id").fit(items)
 
 
-@pytest.mark.parametrize("params", [{"min_frequency": 0}, {"max_features": 0}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"min_frequency": 0},
+        {"max_features": 0},
+        {"n_hashed": 0},
+        {"n_hashed": 1.5},
+        {"numbers": "binned"},
+    ],
+)
 def test_parameters_out_of_range(params, items):
     with pytest.raises(ValueError, match=f"'{next(iter(params))}' parameter"):
         TowerVectorizer(**params).fit(items)
@@ -611,6 +961,63 @@ def test_infinite_numbers_and_weights():
         vectorize([{"a": np.inf}, {"a": 1}])
 
 
+def test_numbers_beyond_floats():
+    with pytest.raises(TypeError, match="'c' is of kind 'number' .* Got 1000000"):
+        vectorize([1.5, 2.5], pd.Series([10**400], dtype=object))
+    huge = pd.Series([10**400, 1, 10**400], dtype=object)
+    assert vectorize(huge)[1] == [f"c_{10**400}", "c_infrequent"]
+
+
+def test_infinite_level_among_strings():
+    for kind in (None, "id"):
+        with pytest.raises(ValueError, match="Column 'c' holds an infinite number"):
+            vectorize(["a", np.inf, "a"], kind=kind)
+
+
+def test_objects_that_have_no_hash():
+    with pytest.raises(TypeError, match="'c' holds objects that cannot be told apart"):
+        vectorize([bytearray(b"a"), "b"])
+    with pytest.raises(TypeError, match="kind 'category' .* Got bytearray"):
+        vectorize(["a", "a", "b"], [bytearray(b"a")])
+
+
+# cells by the kind that they suit, and which kinds take those of another
+CELLS = {
+    "category": ["a", "a", "b"],
+    "number": [1.5, 2.5, 3.5],
+    "boolean": [True, False, True],
+    "datetime": pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-05"]),
+    "list": [["a"], ["a", "b"], ["b"]],
+    "text": ["red fox", "red dog", "blue fox"],
+    "vector": [[1.0, 2.0], [2.0, 3.0], [4.0, 4.0]],
+}
+TAKEN = {
+    "category": {"number", "boolean", "datetime", "text"},
+    "number": {"boolean"},
+    "list": {"vector"},
+    "text": {"category"},
+}
+
+
+@pytest.mark.parametrize("new", CELLS)
+@pytest.mark.parametrize("old", CELLS)
+def test_a_column_that_changes_its_kind_is_named(old, new):
+    assert choose(CELLS[old]) == old
+    if new == old or new in TAKEN.get(old, ()):
+        assert np.isfinite(vectorize(CELLS[old], CELLS[new])[0]).all()
+        return
+    match = f"Column 'c' (is )?of kind '{old}' (and )?expects .* Got"
+    with pytest.raises((TypeError, ValueError), match=match):
+        vectorize(CELLS[old], CELLS[new])
+
+
+def test_weights_that_are_missing_do_not_count():
+    column = [{"a": 3, "b": 4}, {"a": None, "b": 2}, {"a": np.nan}, {"b": pd.NA}]
+    rows, names = vectorize(column)
+    assert names == ["c_a", "c_b"]
+    assert_allclose(rows, [[0.6, 0.8], [0, 1], [0, 0], [0, 0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", [None, "id", "category", "number"])
 def test_infinite_cells_in_any_kind(kind):
     message = "Column 'c' holds an infinite number.*replace inf by NaN"
@@ -634,7 +1041,8 @@ def test_tables_that_are_none():
         TowerVectorizer().fit(pd.DataFrame(index=[0, 1]))
     with pytest.raises(ValueError, match=r"more than one column of the name \['a'\]"):
         TowerVectorizer().fit(pd.DataFrame([[1, 2]], columns=["a", "a"]))
-    with pytest.raises(ValueError, match="Complex data not supported: column 'c'"):
-        vectorize([1 + 2j, 2])
+    for kind in (None, "number", "id"):
+        with pytest.raises(ValueError, match="Complex data not supported: column 'c'"):
+            vectorize([1 + 2j, 2], kind=kind)
     with pytest.raises(ValueError, match="2-dimensional"):
         TowerVectorizer().fit(pd.Series([1, 2]))

@@ -14,8 +14,11 @@ LAZY = {name: path.split(".")[-1] for name, path in sktwotower._LAZY.items()}
 
 # The modules in the order in which data flows, with the modules that each imports.
 IMPORTS = {
-    "encoders": set(),
-    "features": {"encoders"},
+    "cells": set(),
+    "encoders": {"cells"},
+    "vocabularies": {"cells", "encoders"},
+    "kinds": {"cells", "encoders", "vocabularies"},
+    "features": {"cells", "encoders", "kinds"},
     "interactions": set(),
     "entities": {"features", "interactions"},
     "kernels": set(),
@@ -45,7 +48,7 @@ IMPORTS = {
     },
     "growth": {
         "_callbacks",
-        "encoders",
+        "cells",
         "features",
         "interactions",
         "net",

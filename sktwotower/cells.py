@@ -1,0 +1,125 @@
+"""Enters: one column of an entity table, of any dtype, (n_rows,).
+
+Leaves: its present cells (n_present,), as plain as can be, and which are missing.
+Next: encoders.py and vocabularies.py, which turn cells into numbers.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
+SPARSE = (sparse.spmatrix, sparse.sparray)
+
+
+def read_cells(column, name):
+    """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
+
+    Objects that hold numbers are turned into numbers and bytes into strings: nullable
+    dtypes and object columns then take the same way as plain ones. Errors call the
+    column by `name`.
+    """
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert(None)
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = _to_timestamps(column, name)
+    cells = column.to_numpy()
+    missing = np.asarray(pd.isna(cells))
+    cells = cells[~missing] if missing.any() else cells
+    if cells.dtype.kind in "SU":
+        cells = cells.astype(object)
+    if cells.dtype == object and len(cells):
+        cells = _simplify(cells, name)
+    if cells.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: column {name!r} is complex. Expected "
+            "real numbers; make its real and imaginary parts columns of their own."
+        )
+    if cells.dtype.kind == "f" and np.isinf(cells).any():
+        raise infinity(name)
+    return cells, missing
+
+
+def infinity(name):
+    """Return the error for a column with an infinite number."""
+    return ValueError(
+        f"Column {name!r} holds an infinite number. Expected finite numbers or missing "
+        "cells; replace inf by NaN."
+    )
+
+
+def _to_timestamps(column, name):
+    """Return a column of periods as one of dates, the first moment of each."""
+    try:
+        return column.dt.to_timestamp()
+    except (ValueError, OverflowError):  # of pandas: OutOfBoundsDatetime
+        raise ValueError(
+            f"Column {name!r} holds a period that is out of the range of dates: "
+            f"{column.min()} to {column.max()}. Expected periods that pandas' "
+            "to_timestamp can convert; make those beyond missing."
+        ) from None
+
+
+def _simplify(cells, name):
+    """Return objects (n,) as booleans, numbers or strings if that is what they are."""
+    inferred = pd.api.types.infer_dtype(cells, skipna=False)
+    if inferred == "boolean":
+        return cells.astype(bool)
+    if inferred in ("floating", "mixed-integer-float", "decimal"):
+        return cells.astype(float)
+    if inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
+        return cells.astype(np.int64)
+    if inferred == "complex":
+        return cells.astype(complex)
+    if inferred in ("bytes", "mixed"):
+        return _decode(cells, name)
+    return cells
+
+
+def _decode(cells, name):
+    """Return objects (n,) with strings where there were bytes."""
+    places = [place for place, cell in enumerate(cells) if isinstance(cell, bytes)]
+    if places:
+        cells = cells.copy()
+    for place in places:
+        cells[place] = decode(cells[place], name)
+    return cells
+
+
+def decode(text, name):
+    """Return bytes as the string that they are in UTF-8."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"Column {name!r} holds bytes that are no text in UTF-8. Expected strings, "
+            f"or bytes in UTF-8. Got {text[:30]!r}. Decode them first, for example "
+            "with .str.decode('latin-1')."
+        ) from None
+
+
+def number_off(values):
+    """Return the code (n,) of each value and the list of the distinct values.
+
+    Values are one if a dict says so: 5, 5.0 and numpy's 5 are, '5' is another.
+    """
+    distinct = defaultdict()
+    distinct.default_factory = distinct.__len__
+    codes = np.fromiter(map(distinct.__getitem__, values), dtype=np.intp)
+    return codes, list(distinct)
+
+
+def has_no_hash(cell):
+    """Tell whether a cell cannot be numbered off."""
+    try:
+        hash(cell)
+    except TypeError:
+        return True
+    return False
+
+
+def to_objects(values):
+    """Return a list, whatever it holds, as an array of objects (n,)."""
+    return np.fromiter(values, dtype=object, count=len(values))

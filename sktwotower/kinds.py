@@ -1,0 +1,154 @@
+"""Enters: the name of a column of an entity table, its dtype and its present cells.
+
+Leaves: its kind, such as 'text', and the encoder of that kind.
+Next: features.py, which fits an encoder per column and joins their blocks.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from sktwotower.cells import LISTS, SPARSE
+from sktwotower.encoders import (
+    BooleanEncoder,
+    DatetimeEncoder,
+    NumberEncoder,
+    QuantileEncoder,
+    VectorEncoder,
+    length_of,
+)
+from sktwotower.vocabularies import (
+    ListEncoder,
+    OneHotEncoder,
+    TextEncoder,
+    find_delimiter,
+)
+
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+WORD = re.compile(r"\w")
+ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
+MAX_LEVELS = 50  # integers with more distinct values are quantities
+
+ENCODERS = {
+    "id": OneHotEncoder,
+    "category": OneHotEncoder,
+    "number": NumberEncoder,
+    "boolean": BooleanEncoder,
+    "datetime": DatetimeEncoder,
+    "list": ListEncoder,
+    "text": TextEncoder,
+    "vector": VectorEncoder,
+}
+
+
+def make_encoder(name, kind, settings):
+    """Return the encoder, not fitted, of a column of a kind."""
+    binned = kind == "number" and settings.numbers == "quantiles"
+    return (QuantileEncoder if binned else ENCODERS[kind])(name, kind, settings)
+
+
+def choose_kind(name, column, cells):
+    """Choose the kind of a column from its dtype and its present cells (n,)."""
+    if len(cells) == 0:
+        return "drop"
+    if cells.dtype == object and any(isinstance(c, (*LISTS, *SPARSE)) for c in cells):
+        if len(cells) == len(column) > 1 and _are_same_lists(cells):
+            return "drop"
+        return "vector" if _are_vectors(cells) else "list"
+    distinct = _find_distinct(name, cells)
+    if len(distinct) == 1 and len(cells) == len(column) > 1:
+        return "drop"
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "category"
+    if cells.dtype == object:
+        return _choose_object_kind(cells, distinct)
+    if isinstance(column.dtype, pd.SparseDtype) and cells.dtype.kind in "iuf":
+        return "number"
+    if cells.dtype.kind == "f" and len(cells) < len(column):
+        whole = np.array_equal(cells, np.floor(cells)) and len(distinct) < len(cells)
+    else:
+        whole = cells.dtype.kind in "iu"
+    if whole:
+        return _choose_integer_kind(name, len(cells), distinct)
+    return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
+
+
+def _find_distinct(name, cells):
+    """Return the distinct cells, none of which is a list, as an array."""
+    try:
+        return pd.unique(cells)
+    except TypeError as error:
+        raise TypeError(
+            f"Column {name!r} holds objects that cannot be told apart: {error}. "
+            "Expected strings, numbers, dates or lists. Convert the cells, or fit with "
+            f"kinds={{{name!r}: 'drop'}}."
+        ) from None
+
+
+def _are_vectors(cells):
+    """Tell whether cells are sparse rows, or all floats of one length of 2 or more."""
+    if any(isinstance(cell, SPARSE) for cell in cells):
+        return True
+    lengths = {length_of(cell) for cell in cells}
+    if len(lengths) > 1 or lengths <= {None, 0, 1}:
+        return False
+    try:
+        # a first cell of strings spares us the array of all of them
+        if np.array(cells[0]).dtype.kind not in "iufO":
+            return False
+        vectors = np.array(cells.tolist())
+    except ValueError:  # nested lists of several lengths
+        return False
+    if vectors.dtype == object:  # a None among floats is an error, not a tag
+        inferred = pd.api.types.infer_dtype(vectors.ravel(), skipna=True)
+        return vectors.ndim == 2 and inferred in ("floating", "mixed-integer-float")
+    return vectors.ndim == 2 and vectors.dtype.kind == "f"
+
+
+def _are_same_lists(cells):
+    """Tell whether every cell is a list equal to the first one."""
+    first = cells[0]
+    if isinstance(first, SPARSE):
+        return False
+    if isinstance(first, (dict, set, frozenset)):
+        return all(type(cell) is type(first) and cell == first for cell in cells)
+    try:
+        return all(isinstance(c, LISTS) and list(c) == list(first) for c in cells)
+    except (TypeError, ValueError):  # arrays of no or several dimensions
+        return False
+
+
+def _choose_integer_kind(name, n_cells, distinct):
+    """Tell flags, ids and levels from quantities."""
+    if set(distinct[:3]) == {0, 1}:  # not boolean: a 2 may come one day
+        return "category"
+    if len(distinct) == n_cells:
+        return "id"
+    few = len(distinct) <= MAX_LEVELS and n_cells >= 5 * len(distinct)
+    return "category" if few or ID_NAME.search(name) else "number"
+
+
+def _choose_object_kind(cells, distinct):
+    """Tell lists, dates, texts and ids from levels."""
+    inferred = pd.api.types.infer_dtype(cells, skipna=False)
+    if inferred in ("datetime", "datetime64", "date"):
+        return "datetime"
+    if inferred == "string":
+        if find_delimiter(distinct):
+            return "list"
+        if _are_dates(distinct):
+            return "datetime"
+        n_words = np.mean([len(cell.split()) for cell in distinct])
+        varied = len(distinct) > min(len(cells) / 2, 200)
+        if n_words >= 1.5 and varied and any(map(WORD.search, distinct)):
+            return "text"
+    return "id" if len(distinct) == len(cells) else "category"
+
+
+def _are_dates(distinct):
+    """Tell whether every string is a date in ISO 8601, not just shaped like one."""
+    if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
+        return False
+    dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")
+    return not dates.hasnans

@@ -1,0 +1,357 @@
+"""Enters: the cells of one column of ids, levels, tags or words, (n_rows,).
+
+Leaves: CSR float32 blocks (n_rows, n_names), a column per level, tag or word.
+Next: kinds.py, which chooses an encoder per column.
+"""
+
+import copy
+import re
+import warnings
+from decimal import Decimal
+from itertools import chain, repeat
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.feature_extraction.text import strip_accents_unicode
+from sklearn.utils import murmurhash3_32
+
+from sktwotower.cells import (
+    LISTS,
+    SPARSE,
+    decode,
+    has_no_hash,
+    infinity,
+    number_off,
+    to_objects,
+)
+from sktwotower.encoders import Encoder, one_hot, scale_rows
+
+# Least share of the distinct cells that must hold the delimiter. Prose is full of
+# commas, so a comma has to earn more trust than the others.
+DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
+WORD = re.compile(r"\w+")
+
+
+def find_delimiter(distinct):
+    """Return the delimiter that makes the distinct strings lists, or None."""
+    for delimiter, share in DELIMITERS.items():
+        if sum(delimiter in cell for cell in distinct) < share * len(distinct):
+            continue
+        parts = [part.strip() for cell in distinct for part in cell.split(delimiter)]
+        _, distinct_parts = number_off(parts)
+        short = np.mean([len(part.split()) for part in parts]) <= 2.5
+        if short and (delimiter != "," or len(distinct_parts) <= len(distinct)):
+            return delimiter
+    return None
+
+
+class VocabularyEncoder(Encoder):
+    """Encodes keys (levels, tags, words): a column for each that fit has kept.
+
+    `columns` maps them to columns. A dict, for scikit-learn's encoder goes through all
+    levels to encode one row; and 5, 5.0 and numpy's 5 are one key of it. Other keys
+    share the hashed columns, which come next, if there are any.
+    """
+
+    other = -1  # the column of a key that has none and is not hashed
+
+    def set_columns(self, keys, n_hashed):
+        """Give each key a column, and the others `n_hashed` columns (None: none)."""
+        self.columns = {key: column for column, key in enumerate(keys)}
+        self.n_hashed = n_hashed or 0
+        hashed = [f"hash{i}" for i in range(self.n_hashed)]
+        self.names = [*map(_name_key, keys), *hashed]
+
+    def find(self, keys):
+        """Return the column of each of a list of keys, -1 for none, (n,)."""
+        get, other = self.columns.get, self.other
+        places = np.array([get(key, other) for key in keys], dtype=int)
+        if self.n_hashed:
+            for unknown in np.flatnonzero(places < 0):
+                if not _is_null(keys[unknown]):
+                    places[unknown] = len(self.columns) + self._hash(keys[unknown])
+        return places
+
+    def _hash(self, key):
+        """Return which of the hashed columns is that of a key, in any process."""
+        name = _name_key(key).encode("utf-8", "surrogatepass")
+        return murmurhash3_32(name, positive=True) % self.n_hashed
+
+
+def _is_null(key):
+    """Tell whether a key stands for nothing."""
+    return not isinstance(key, (str, *LISTS)) and bool(pd.isna(key))
+
+
+def _name_key(key):
+    """Write a key as in a column name: 5.0 is 5."""
+    whole = isinstance(key, float) and key.is_integer()
+    return str(int(key) if whole else key)
+
+
+def _keep(keys, counts, least, most=None):
+    """Sort the keys counted `least` times or more, the most frequent of them."""
+    pairs = zip(keys, counts.tolist(), strict=True)
+    found = {key: count for key, count in pairs if count >= least}
+    kept = _sort(found)
+    if most is not None and len(kept) > most:
+        top = set(sorted(kept, key=found.get, reverse=True)[:most])
+        kept = [key for key in kept if key in top]
+    return kept
+
+
+def _sort(keys):
+    """Sort keys, those of several types by their names."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return sorted(keys, key=lambda key: (isinstance(key, str), _name_key(key)))
+
+
+class OneHotEncoder(VocabularyEncoder):
+    """Ids and categories: one column per level that is frequent enough."""
+
+    expects = "single values (strings, numbers or dates)"
+
+    def learn(self, cells):
+        """Give each frequent level a column, and the others one or more together."""
+        codes, levels = self._number_off(cells)
+        if self.kind == "id":
+            self.set_columns(_sort(levels), None)
+            return
+        counts, least = np.bincount(codes), self.settings.min_count
+        most, n_hashed = self.settings.max_features, self.settings.n_hashed
+        kept = _keep(levels, counts, least, most)
+        if (n_frequent := (counts >= least).sum()) > most:
+            self._warn(len(levels), n_frequent)
+        self.set_columns(kept, n_hashed)
+        if not n_hashed and len(kept) < len(levels):
+            self.other = len(kept)
+            self.names.append("infrequent")
+
+    def _warn(self, n_levels, n_frequent):
+        """Say that there are too many levels, and what has become of them."""
+        most, n_hashed = self.settings.max_features, self.settings.n_hashed
+        place = (
+            f"{n_hashed} hashed columns"
+            if n_hashed
+            else f"the column '{self.name}_infrequent'"
+        )
+        more = "" if n_hashed else ", or set n_hashed to spread them over some columns"
+        warnings.warn(
+            f"Column {self.name!r} of kind 'category' has {n_levels} levels, of which "
+            f"{n_frequent} are frequent enough for a column, more than max_features="
+            f"{most}. The {most} most frequent ones got one; the others share {place}. "
+            f"Leave the column out by kinds={{{self.name!r}: 'drop'}}, or raise "
+            f"max_features{more}.",
+            UserWarning,
+            stacklevel=6,  # the caller of TowerVectorizer.fit
+        )
+
+    def extended(self, cells):
+        """Give an encoder with a column for each of the distinct ids (n,), too.
+
+        Also gives which of them got one, (n,).
+        """
+        codes, keys = self._number_off(cells)
+        fresh = np.array([key not in self.columns for key in keys], dtype=bool)
+        new = [key for key, is_fresh in zip(keys, fresh, strict=True) if is_fresh]
+        encoder = copy.copy(self)
+        encoder.columns = self.columns | {
+            key: column for column, key in enumerate(new, len(self.columns))
+        }
+        encoder.names = [*self.names, *map(_name_key, new)]
+        return encoder, fresh[codes]
+
+    def block(self, cells):
+        """Look the levels up."""
+        codes, levels = self._number_off(cells)
+        return one_hot(self.find(levels)[codes], len(self.columns) + self._n_shared())
+
+    def _n_shared(self):
+        """Return the number of columns that infrequent levels share."""
+        return self.n_hashed or int(self.other >= 0)
+
+    def _number_off(self, cells):
+        """Return the code (n,) of each cell and the list of distinct levels."""
+        if cells.dtype.kind == "M":  # the unit of a date must not matter
+            cells = cells.astype("datetime64[us]")
+        keys = cells.tolist()
+        if cells.dtype == object:
+            # read_cells turns columns of decimals into floats, but not mixed ones
+            keys = [float(key) if isinstance(key, Decimal) else key for key in keys]
+        try:
+            codes, levels = number_off(keys)
+        except TypeError:  # a list, say, has no hash
+            raise self.refuse(next(filter(has_no_hash, keys))) from None
+        for level in levels if cells.dtype == object else ():
+            if isinstance(level, (*LISTS, *SPARSE)):
+                raise self.refuse(level)
+            if isinstance(level, float) and np.isinf(level):
+                raise infinity(self.name)
+        return codes, levels
+
+
+class BagEncoder(VocabularyEncoder):
+    """Encodes cells that hold several keys: a column per key, rows of norm 1.
+
+    Subclasses have `count(cells)`, which returns how much of each key is in each cell,
+    as a CSR matrix (n_cells, n_keys), and the list of keys; and `weigh(matrix)`, which
+    turns sums of counts (n_cells, n_names) into weights.
+    """
+
+    def learn(self, cells):
+        """Give each frequent key a column."""
+        cells, places = _collapse(cells)
+        counts, keys = self.count(cells)
+        frequencies = _count_rows(counts, places)
+        frequencies[np.array([*map(_is_null, keys)], dtype=bool)] = 0
+        least, most = self.settings.min_count, self.settings.max_features
+        kept, n_hashed = _keep(keys, frequencies, least, most), self.settings.n_hashed
+        if not kept and not n_hashed:
+            kept = _keep(keys, frequencies, 1, most)
+        self.set_columns(kept, n_hashed)
+        self.frequencies = _count_rows(counts @ self._selector(keys), places)
+        self.n_cells = len(places)
+
+    def block(self, cells):
+        """Look the keys up; those of one cell and column add up."""
+        cells, places = _collapse(cells)
+        counts, keys = self.count(cells)
+        matrix = counts @ self._selector(keys)
+        matrix.sort_indices()
+        return scale_rows(self.weigh(matrix))[places]
+
+    def _selector(self, keys):
+        """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
+        return one_hot(self.find(keys), len(self.columns) + self.n_hashed).astype(float)
+
+
+def _collapse(cells):
+    """Return the distinct cells if all are strings, and each one's place there (n,)."""
+    if pd.api.types.infer_dtype(cells, skipna=False) != "string":
+        return cells, np.arange(len(cells))
+    places, distinct = number_off(cells)
+    return to_objects(distinct), places
+
+
+def _count_rows(matrix, places):
+    """Count, by column, the rows that are not 0 in a matrix of distinct rows."""
+    times = np.bincount(places, minlength=matrix.shape[0])
+    times = np.repeat(times, np.diff(matrix.indptr))
+    return np.bincount(matrix.indices, times, minlength=matrix.shape[1])
+
+
+def _to_matrix(data, codes, lengths, n_keys):
+    """Return a CSR matrix of which each row has so many (lengths) of the codes."""
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    matrix = sparse.csr_matrix((data, codes, indptr), shape=(len(lengths), n_keys))
+    matrix.sum_duplicates()
+    return matrix
+
+
+class ListEncoder(BagEncoder):
+    """Lists of tags: multi-hot with norm 1; dicts: tag -> weight."""
+
+    expects = "lists, tuples, sets or arrays of tags, or dicts of tag: number"
+
+    def learn(self, cells):
+        """Find the delimiter of strings, and give each frequent tag a column."""
+        _, texts = number_off(cell for cell in cells if isinstance(cell, str))
+        self.delimiter = None
+        if texts:
+            self.expects = "lists of tags, or strings of them"
+            counts = {d: sum(d in text for text in texts) for d in DELIMITERS}
+            self.delimiter = find_delimiter(texts) or max(counts, key=counts.get)
+        super().learn(cells)
+
+    def count(self, cells):
+        """Weigh the tags of each cell; one named twice in a list counts once."""
+        bags = [self._split(cell) for cell in cells]
+        lengths = np.fromiter(map(len, bags), dtype=int)
+        try:
+            codes, tags = number_off(chain.from_iterable(bags))
+        except TypeError:
+            raise self.refuse(next(filter(_holds_no_keys, bags))) from None
+        codes, tags = self._decode(codes, tags)
+        weights = self._read_weights(bags, len(codes))
+        matrix = _to_matrix(weights, codes, lengths, len(tags))
+        is_list = np.array([not isinstance(bag, dict) for bag in bags], dtype=bool)
+        matrix.data[np.repeat(is_list, np.diff(matrix.indptr))] = 1
+        return matrix, tags
+
+    def weigh(self, matrix):
+        """Leave the weights as they are."""
+        return matrix
+
+    def _split(self, cell):
+        """Return the tags of a cell: a list, tuple, set or dict of them."""
+        if isinstance(cell, str) and self.delimiter is not None:
+            return [tag for part in cell.split(self.delimiter) if (tag := part.strip())]
+        if not isinstance(cell, LISTS) or getattr(cell, "ndim", 1) != 1:
+            raise self.refuse(cell)
+        return cell.tolist() if isinstance(cell, np.ndarray) else cell
+
+    def _decode(self, codes, tags):
+        """Return codes and tags with strings where there were bytes."""
+        if not any(isinstance(tag, bytes) for tag in tags):
+            return codes, tags
+        texts = [decode(t, self.name) if isinstance(t, bytes) else t for t in tags]
+        codes_of_texts, texts = number_off(texts)
+        return codes_of_texts[codes], texts
+
+    def _read_weights(self, bags, n_tags):
+        """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
+        if not any(isinstance(tags, dict) for tags in bags):
+            return np.ones(n_tags)
+        weights = chain.from_iterable(
+            tags.values() if isinstance(tags, dict) else repeat(1.0, len(tags))
+            for tags in bags
+        )
+        weights = np.fromiter(weights, dtype=object, count=n_tags)
+        missing = pd.isna(weights)
+        numbers = np.zeros(n_tags)
+        numbers[~missing] = self.to_floats(weights[~missing])
+        return numbers
+
+
+def _holds_no_keys(tags):
+    """Tell whether one of the tags cannot be a key."""
+    return any(map(has_no_hash, tags))
+
+
+class TextEncoder(BagEncoder):
+    """Texts: TF-IDF with norm 1."""
+
+    expects = "strings"
+
+    def learn(self, cells):
+        """Learn the frequent words and how rare they are."""
+        super().learn(cells)
+        if not self.frequencies.any():
+            raise ValueError(
+                f"Column {self.name!r} of kind 'text' holds no word. Fit with "
+                f"kinds={{{self.name!r}: 'drop'}} or another kind."
+            )
+        self.idf = 1 + np.log((1 + self.n_cells) / (1 + self.frequencies))
+
+    def count(self, cells):
+        """Count the words of each cell."""
+        lengths = np.zeros(len(cells), dtype=int)
+        codes, words = number_off(chain.from_iterable(self._split(cells, lengths)))
+        return _to_matrix(np.ones(len(codes)), codes, lengths, len(words)), words
+
+    def weigh(self, matrix):
+        """Weigh a word by the logarithm of its count and by how rare it is."""
+        matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
+        return matrix
+
+    def _split(self, cells, lengths):
+        """Generate the list of words of each cell, and note its length."""
+        for place, cell in enumerate(cells):
+            if not isinstance(cell, str):
+                raise self.refuse(cell)
+            words = WORD.findall(strip_accents_unicode(cell.lower()))
+            lengths[place] = len(words)
+            yield words
