@@ -13,8 +13,8 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sktwotower.features import TowerVectorizer
+from sktwotower.frames import as_frame
 from sktwotower.interactions import (
-    as_frame,
     check_ids,
     latest_rows,
     some,
@@ -23,6 +23,10 @@ from sktwotower.interactions import (
 )
 
 __all__ = ["Entities"]
+
+# Rows that are encoded twice in fit, and what two answers may differ by, relatively:
+# a decomposition gives nearly the same in fit_transform and in transform.
+N_REPEATED, TOLERANCE = 5, 1e-3
 
 
 class Entities:
@@ -50,6 +54,8 @@ class Entities:
         Distinct ids: sorted, or in the order of the side table.
     rows : CSR matrix of shape (n + 1, p), float32
         Feature rows; the last, empty one stands for unknown entities.
+    width : int
+        Number of columns p.
     transformer : fitted transformer
     """
 
@@ -175,16 +181,33 @@ class Entities:
         else:
             output = self.transformer.fit(table).transform(table)
         rows = self._check_rows(output, len(table))
-        empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
+        self.width = rows.shape[1]
+        self._check_repeatable(table, rows)
+        empty = sparse.csr_matrix((1, self.width), dtype=np.float32)
         self.rows = sparse.vstack([rows, empty], format="csr")
+
+    def _check_repeatable(self, table, rows):
+        """Warn if a few rows of fit, encoded once more, are not what they were."""
+        # not all rows, if that can be: what they give may depend on their company
+        n = min(N_REPEATED, max(len(table) - 1, 1))
+        before, again = rows[:n], self._transform(table.iloc[:n])
+        scale = max(abs(before).max(), abs(again).max()) if self.width else 0
+        if scale and abs(before - again).max() > TOLERANCE * scale:
+            warnings.warn(
+                f"{self.side}_transformer gives other numbers for the same rows when "
+                f"they come again: a request for {self.side}s with their features will "
+                "get other vectors than fit learnt. Expected: a row depends on that "
+                "row alone, as by random_state=0, or by a fit_transform that is fit, "
+                "then transform.",
+                UserWarning,
+                stacklevel=7,
+            )
 
     def _check_rows(self, output, n_rows):
         """Give a transformer's output as float32 CSR after its checks."""
         name = f"{self.side}_transformer"
-        if isinstance(output, pd.DataFrame):
-            output = output.to_numpy()
         try:
-            rows = sparse.csr_matrix(output, dtype=np.float32)
+            rows = _as_csr(output)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} must give numbers, as a matrix (n_rows, n_features). Got "
@@ -277,5 +300,25 @@ class Entities:
 
     def _transform(self, table):
         if len(table) == 0:
-            return self.rows[:0]
-        return self._check_rows(self.transformer.transform(table), len(table))
+            return sparse.csr_matrix((0, self.width), dtype=np.float32)
+        rows = self._check_rows(self.transformer.transform(table), len(table))
+        if rows.shape[1] != self.width:
+            raise ValueError(
+                f"{self.side}_transformer must give as many columns as in fit: "
+                f"expected {self.width}, got {rows.shape[1]} for {len(table)} rows. "
+                "Their number must not depend on the rows: pandas.get_dummies makes a "
+                "column of each level at hand, OneHotEncoder(handle_unknown='ignore') "
+                "of each level of fit."
+            )
+        return rows
+
+
+def _as_csr(output):
+    """Give a transformer's output, of any kind, as a float32 CSR matrix of its own."""
+    if isinstance(output, pd.DataFrame):
+        output = output.to_numpy(na_value=np.nan)
+    if np.iscomplexobj(output):
+        raise TypeError("complex numbers.")
+    if sparse.issparse(output) and output.ndim != 2:
+        raise TypeError(f"shape {output.shape}.")
+    return sparse.csr_matrix(output, dtype=np.float32)

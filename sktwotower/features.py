@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 )
 
 from sktwotower.encoders import ENCODERS, LISTS, find_delimiter, read_cells
+from sktwotower.frames import as_frame, is_frame
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 WORD = re.compile(r"\w")
@@ -248,8 +249,8 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
 def _check_table(vectorizer, X, reset):
     """Return X as a pandas DataFrame; its columns are set (reset) or checked."""
-    if hasattr(X, "to_pandas"):
-        X = X.to_pandas()
+    if is_frame(X) and not isinstance(X, pd.DataFrame):
+        X = as_frame(X, "X")
     min_rows = 1 if reset else 0
     if not isinstance(X, pd.DataFrame):
         X = validate_data(
@@ -343,7 +344,7 @@ def _choose_kind(name, column, cells):
     distinct = set(cells.tolist())
     if len(distinct) == 1 and len(cells) == len(column) > 1:
         return "drop"
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if column.dtype.type is pd.CategoricalDtype.type:  # a dictionary of pyarrow, too
         return "category"
     if cells.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: column {name!r} is complex.")
