@@ -167,9 +167,22 @@ class OneHotEncoder(Encoder):
     def parts(self, cells):
         """Look the levels up."""
         find, other = self.columns.get, self.other
-        columns = np.array([find(key, other) for key in self._to_keys(cells)])
+        keys = self._to_keys(cells)
+        columns = np.array([find(key, other) for key in keys])
+        if self.kind == "category" and (columns == other).all():
+            self._check_type(keys[0])
         rows = np.flatnonzero(columns >= 0)
         return rows, columns[rows], np.ones(len(rows))
+
+    def _check_type(self, key):
+        """Refuse a level of fit that comes as another type: it would count as new."""
+        types = sorted({type(level).__name__ for level in self.columns})
+        if type(key).__name__ not in types and _name_level(key) in self.names:
+            raise TypeError(
+                f"Column {self.name!r} had levels of type {', '.join(types)} in fit. "
+                f"Got {key!r} ({type(key).__name__}), the same level as another type. "
+                "Convert the cells."
+            )
 
     def _to_keys(self, cells):
         """Return cells (n,) as a list of hashable Python objects."""

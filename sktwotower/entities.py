@@ -5,6 +5,7 @@ Next: sampling.py.
 """
 
 import warnings
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 import numpy as np
@@ -56,6 +57,8 @@ class Entities:
         Feature rows; the last, empty one stands for unknown entities.
     width : int
         Number of columns p.
+    dtypes : Series
+        Type of each column that the transformer was fitted on.
     transformer : fitted transformer
     """
 
@@ -176,15 +179,35 @@ class Entities:
         return pd.concat(parts, axis=1)
 
     def _fit_transformer(self, table):
-        if hasattr(self.transformer, "fit_transform"):
-            output = self.transformer.fit_transform(table)
-        else:
-            output = self.transformer.fit(table).transform(table)
+        self.dtypes = table.dtypes
+        with self._explained(table):
+            if hasattr(self.transformer, "fit_transform"):
+                output = self.transformer.fit_transform(table)
+            else:
+                output = self.transformer.fit(table).transform(table)
         rows = self._check_rows(output, len(table))
         self.width = rows.shape[1]
         self._check_repeatable(table, rows)
         empty = sparse.csr_matrix((1, self.width), dtype=np.float32)
         self.rows = sparse.vstack([rows, empty], format="csr")
+
+    @contextmanager
+    def _explained(self, table):
+        """Add to an error of the transformer what it was given."""
+        try:
+            yield
+        except Exception as error:
+            columns = [f"{name!r} ({dtype})" for name, dtype in table.dtypes.items()]
+            changed = [
+                f"{name!r} was {before} in fit and is {dtype} now."
+                for name, before, dtype in zip(
+                    table.columns, self.dtypes, table.dtypes, strict=True
+                )
+                if before != dtype
+            ]
+            told = f"{self.side}_transformer was given {', '.join(columns)}."
+            error.add_note(" ".join([told, *changed]))
+            raise
 
     def _check_repeatable(self, table, rows):
         """Warn if a few rows of fit, encoded once more, are not what they were."""
@@ -301,7 +324,9 @@ class Entities:
     def _transform(self, table):
         if len(table) == 0:
             return sparse.csr_matrix((0, self.width), dtype=np.float32)
-        rows = self._check_rows(self.transformer.transform(table), len(table))
+        with self._explained(table):
+            output = self.transformer.transform(table)
+        rows = self._check_rows(output, len(table))
         if rows.shape[1] != self.width:
             raise ValueError(
                 f"{self.side}_transformer must give as many columns as in fit: "

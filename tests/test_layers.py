@@ -14,10 +14,12 @@ LAZY = {name: path.split(".")[-1] for name, path in sktwotower._LAZY.items()}
 
 # The modules in the order in which data flows, with the modules that each imports.
 IMPORTS = {
+    "frames": set(),
     "encoders": set(),
-    "features": {"encoders"},
-    "interactions": set(),
-    "entities": {"features", "interactions"},
+    "features": {"encoders", "frames"},
+    "interactions": {"frames"},
+    "matrix": {"frames", "interactions"},
+    "entities": {"features", "frames", "interactions"},
     "kernels": set(),
     "towers": {"kernels"},
     "losses": {"kernels"},
@@ -52,7 +54,7 @@ IMPORTS = {
         "sampling",
         "training",
     },
-    "queries": {"filters", "interactions"},
+    "queries": {"filters", "frames", "interactions"},
     "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "net", "queries"},
     "evaluation": {"interactions", "queries"},
@@ -181,7 +183,8 @@ def loaded_after(statement):
 def test_light_modules_load_no_heavy_library():
     names = ["metrics", "model_selection", "datasets", "features", "plots"]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
-    assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
+    lines += ["sktwotower.TowerVectorizer()", "sktwotower.interactions_from_matrix"]
+    assert loaded_after("\n".join(lines)) == set()
 
 
 def test_the_estimator_loads_torch_when_it_is_asked_for():
