@@ -22,32 +22,6 @@ CLIP = 3.0  # robust scores beyond this are outliers
 NOTHING = np.empty(0, dtype=int), np.empty(0, dtype=int), np.empty(0)
 
 
-def read_cells(column):
-    """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
-
-    Objects that hold numbers are turned into numbers: nullable dtypes and object
-    columns then take the same way as plain ones.
-    """
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert(None)
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.to_timestamp()
-    cells = column.to_numpy()
-    missing = np.asarray(pd.isna(cells))
-    cells = cells[~missing] if missing.any() else cells
-    if cells.dtype.kind == "U":
-        cells = cells.astype(object)
-    if cells.dtype == object and len(cells):
-        inferred = pd.api.types.infer_dtype(cells, skipna=False)
-        if inferred == "boolean":
-            cells = cells.astype(bool)
-        elif inferred in ("floating", "mixed-integer-float", "decimal"):
-            cells = cells.astype(float)
-        elif inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
-            cells = cells.astype(np.int64)
-    return cells, missing
-
-
 def find_delimiter(distinct):
     """Return the delimiter that makes the distinct strings lists, or None."""
     for delimiter, share in DELIMITERS.items():

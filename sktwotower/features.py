@@ -19,8 +19,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sktwotower.encoders import ENCODERS, LISTS, find_delimiter, read_cells
-from sktwotower.frames import as_frame, is_frame
+from sktwotower.encoders import ENCODERS, LISTS, find_delimiter
+from sktwotower.frames import as_frame, is_frame, read_cells
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 WORD = re.compile(r"\w")

@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-__all__ = ["as_array", "as_frame", "is_frame", "with_names"]
+__all__ = ["as_array", "as_frame", "is_frame", "read_cells", "with_names"]
 
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
@@ -73,3 +73,31 @@ def with_names(frame):
     if all(isinstance(name, str) for name in frame.columns):
         return frame
     return frame.set_axis([f"x{i}" for i in range(frame.shape[1])], axis=1)
+
+
+def read_cells(column):
+    """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
+
+    Objects that hold numbers are turned into numbers: nullable dtypes and object
+    columns then take the same way as plain ones.
+    """
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert(None)
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    cells = column.to_numpy()
+    missing = np.asarray(pd.isna(cells))
+    cells = cells[~missing] if missing.any() else cells
+    if cells.dtype.kind == "U":
+        cells = cells.astype(object)
+    if cells.dtype == object and len(cells):
+        inferred = pd.api.types.infer_dtype(cells, skipna=False)
+        if inferred == "boolean":
+            cells = cells.astype(bool)
+        elif inferred in ("floating", "mixed-integer-float", "decimal"):
+            cells = cells.astype(float)
+        elif inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
+            cells = cells.astype(np.int64)
+        elif inferred in ("timedelta", "timedelta64"):
+            cells = pd.to_timedelta(cells).to_numpy()
+    return cells, missing

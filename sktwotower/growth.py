@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state
 
 from sktwotower import net
 from sktwotower._callbacks import monitors_validation, schedules, takes_impressions
-from sktwotower.encoders import read_cells
 from sktwotower.features import TowerVectorizer
+from sktwotower.frames import read_cells
 from sktwotower.interactions import (
     check_ids,
     latest_rows,

@@ -47,8 +47,8 @@ IMPORTS = {
     },
     "growth": {
         "_callbacks",
-        "encoders",
         "features",
+        "frames",
         "interactions",
         "net",
         "sampling",
