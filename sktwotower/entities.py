@@ -57,7 +57,7 @@ class Entities:
         Feature rows; the last, empty one stands for unknown entities.
     width : int
         Number of columns p.
-    dtypes : Series
+    dtypes : list of str
         Type of each column that the transformer was fitted on.
     transformer : fitted transformer
     """
@@ -179,7 +179,7 @@ class Entities:
         return pd.concat(parts, axis=1)
 
     def _fit_transformer(self, table):
-        self.dtypes = table.dtypes
+        self.dtypes = list(map(str, table.dtypes))  # one of levels holds them all
         with self._explained(table):
             if hasattr(self.transformer, "fit_transform"):
                 output = self.transformer.fit_transform(table)
@@ -197,15 +197,15 @@ class Entities:
         try:
             yield
         except Exception as error:
-            columns = [f"{name!r} ({dtype})" for name, dtype in table.dtypes.items()]
+            now = list(map(str, table.dtypes))
+            columns = list(zip(table, self.dtypes, now, strict=True))
+            given = ", ".join(f"{name!r} ({dtype})" for name, _, dtype in columns)
             changed = [
                 f"{name!r} was {before} in fit and is {dtype} now."
-                for name, before, dtype in zip(
-                    table.columns, self.dtypes, table.dtypes, strict=True
-                )
+                for name, before, dtype in columns
                 if before != dtype
             ]
-            told = f"{self.side}_transformer was given {', '.join(columns)}."
+            told = f"{self.side}_transformer was given {given}."
             error.add_note(" ".join([told, *changed]))
             raise
 
@@ -246,7 +246,6 @@ class Entities:
                 f"{name} gave NaN or infinity. Impute or clip before it ends, for "
                 "example with SimpleImputer."
             )
-        rows.sort_indices()
         return rows
 
     def codes(self, values, name):
@@ -339,11 +338,15 @@ class Entities:
 
 
 def _as_csr(output):
-    """Give a transformer's output, of any kind, as a float32 CSR matrix of its own."""
+    """Give a transformer's output, of any kind, as a canonical float32 CSR matrix."""
     if isinstance(output, pd.DataFrame):
         output = output.to_numpy(na_value=np.nan)
     if np.iscomplexobj(output):
         raise TypeError("complex numbers.")
     if sparse.issparse(output) and output.ndim != 2:
         raise TypeError(f"shape {output.shape}.")
-    return sparse.csr_matrix(output, dtype=np.float32)
+    rows = sparse.csr_matrix(output, dtype=np.float32)
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # the transformer may keep what it gave
+        rows.sum_duplicates()
+    return rows

@@ -30,7 +30,11 @@ ITEMS["note"] = [f"marker-{i:03d}" for i in range(len(X))]
 USERS = ITEMS.rename(columns={"item": "user"}).replace("marker", "secret", regex=True)
 LIBRARIES = {
     "pandas": lambda table: table.copy(),
+    "categorical": lambda table: table.astype({"tag": "category", "note": "category"}),
     "polars": pl.DataFrame,
+    "levels of polars": lambda table: pl.DataFrame(table).cast(
+        {pl.String: pl.Categorical}
+    ),
     "pyarrow": pa.Table.from_pandas,
 }
 

@@ -136,6 +136,13 @@ class Gives(TransformerMixin, BaseEstimator):
         return self.form(pd.DataFrame({"dear": dear, "first": first}))
 
 
+def uncanonical(table):
+    """Give a CSR array that stores each entry in two halves, the last column first."""
+    rows = sparse.csr_array(table.to_numpy(float)[:, ::-1])
+    data, columns = np.repeat(rows.data / 2, 2), np.repeat(1 - rows.indices, 2)
+    return sparse.csr_array((data, columns, 2 * rows.indptr), shape=rows.shape)
+
+
 FORMS = {
     "frame of bool": lambda table: table,
     "frame of float": lambda table: table.astype(float),
@@ -152,6 +159,7 @@ FORMS = {
     "list": lambda table: table.astype(float).to_numpy().tolist(),
     "csr_matrix": lambda table: sparse.csr_matrix(table.to_numpy(float)),
     "csr_array": lambda table: sparse.csr_array(table.to_numpy(float)),
+    "uncanonical": uncanonical,
     "coo_matrix": lambda table: sparse.coo_matrix(table.to_numpy(int)),
     "coo_array": lambda table: sparse.coo_array(table.to_numpy(bool)),
     "csc_array": lambda table: sparse.csc_array(table.to_numpy(float)),
@@ -165,6 +173,7 @@ def test_any_form_of_numbers_will_do(form):
     expected = np.column_stack([ITEMS["price"] > 10, ITEMS["category"] == "category0"])
     rows = model._items.rows
     assert rows.dtype == np.float32 and sparse.isspmatrix_csr(rows)
+    assert rows.has_canonical_format
     assert_array_equal(rows.toarray()[:-1], expected)
     assert_allclose(model.embed_items(ITEMS), model.item_embeddings_, atol=1e-6)
 
