@@ -42,6 +42,7 @@ setup(
             "polars>=1.0",
             "pyarrow>=15",
             "pytest>=8",
+            "skrub>=0.5",  # its TableVectorizer is a transformer that users bring along
         ],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],

@@ -3,11 +3,17 @@
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["TowerVectorizer", "TwoTowerRecommender", "__version__"]
+__all__ = [
+    "TowerVectorizer",
+    "TwoTowerRecommender",
+    "__version__",
+    "interactions_from_matrix",
+]
 
 _LAZY = {
     "TowerVectorizer": "sktwotower.features",
     "TwoTowerRecommender": "sktwotower.recommender",
+    "interactions_from_matrix": "sktwotower.matrix",
 }
 
 

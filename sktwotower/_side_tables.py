@@ -23,9 +23,12 @@ class SideTablesMixin:
             for name, value in self.get_params(deep=False).items()
         }
         copied = type(self)(**params)
+        # requests of metadata know their estimator, and with it its tables
+        shared = {id(params[name]): params[name] for name in TABLES}
+        memo = {id(self): copied} | shared
         for name in ("_metadata_request", "_sklearn_output_config"):
             if hasattr(self, name):
-                setattr(copied, name, copy.deepcopy(getattr(self, name)))
+                setattr(copied, name, copy.deepcopy(getattr(self, name), memo))
         return copied
 
     def __repr__(self, N_CHAR_MAX=700):
@@ -36,6 +39,14 @@ class SideTablesMixin:
             if table is not None:
                 setattr(shown, name, _TableShape(table))
         return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+
+    def _get_params_html(self, *args, **kwargs):
+        """Show the parameters in a notebook; of side tables only the shape."""
+        shown = super()._get_params_html(*args, **kwargs)
+        for name in TABLES:
+            if shown.get(name) is not None:
+                shown[name] = _TableShape(shown[name])
+        return shown
 
 
 class _TableShape:

@@ -71,6 +71,8 @@ def _simplify(cells, name):
         return cells.astype(float)
     if inferred == "integer" and -(2**63) <= min(cells) <= max(cells) < 2**63:
         return cells.astype(np.int64)
+    if inferred in ("timedelta", "timedelta64"):
+        return pd.to_timedelta(cells).to_numpy()
     if inferred == "complex":
         return cells.astype(complex)
     if inferred in ("bytes", "mixed"):

@@ -5,6 +5,7 @@ Next: sampling.py.
 """
 
 import warnings
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 import numpy as np
@@ -13,8 +14,8 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sktwotower.features import TowerVectorizer
+from sktwotower.frames import as_frame
 from sktwotower.interactions import (
-    as_frame,
     check_ids,
     latest_rows,
     some,
@@ -23,6 +24,10 @@ from sktwotower.interactions import (
 )
 
 __all__ = ["Entities"]
+
+# Rows that are encoded twice in fit, and what two answers may differ by, relatively:
+# a decomposition gives nearly the same in fit_transform and in transform.
+N_REPEATED, TOLERANCE = 5, 1e-3
 
 
 class Entities:
@@ -50,6 +55,10 @@ class Entities:
         Distinct ids: sorted, or in the order of the side table.
     rows : CSR matrix of shape (n + 1, p), float32
         Feature rows; the last, empty one stands for unknown entities.
+    width : int
+        Number of columns p.
+    dtypes : list of str
+        Type of each column that the transformer was fitted on.
     transformer : fitted transformer
     """
 
@@ -184,21 +193,58 @@ class Entities:
         return pd.concat(parts, axis=1)
 
     def _fit_transformer(self, table):
-        if hasattr(self.transformer, "fit_transform"):
-            output = self.transformer.fit_transform(table)
-        else:
-            output = self.transformer.fit(table).transform(table)
+        self.dtypes = list(map(str, table.dtypes))  # one of levels holds them all
+        with self._explained(table):
+            if hasattr(self.transformer, "fit_transform"):
+                output = self.transformer.fit_transform(table)
+            else:
+                output = self.transformer.fit(table).transform(table)
         rows = self._check_rows(output, len(table))
-        empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
+        self.width = rows.shape[1]
+        self._check_repeatable(table, rows)
+        empty = sparse.csr_matrix((1, self.width), dtype=np.float32)
         self.rows = sparse.vstack([rows, empty], format="csr")
+
+    @contextmanager
+    def _explained(self, table):
+        """Add to an error of the transformer what it was given."""
+        try:
+            yield
+        except Exception as error:
+            now = list(map(str, table.dtypes))
+            columns = list(zip(table, self.dtypes, now, strict=True))
+            given = ", ".join(f"{name!r} ({dtype})" for name, _, dtype in columns)
+            changed = [
+                f"{name!r} was {before} in fit and is {dtype} now."
+                for name, before, dtype in columns
+                if before != dtype
+            ]
+            told = f"{self.side}_transformer was given {given}."
+            error.add_note(" ".join([told, *changed]))
+            raise
+
+    def _check_repeatable(self, table, rows):
+        """Warn if a few rows of fit, encoded once more, are not what they were."""
+        # not all rows, if that can be: what they give may depend on their company
+        n = min(N_REPEATED, max(len(table) - 1, 1))
+        before, again = rows[:n], self._transform(table.iloc[:n])
+        scale = max(abs(before).max(), abs(again).max()) if self.width else 0
+        if scale and abs(before - again).max() > TOLERANCE * scale:
+            warnings.warn(
+                f"{self.side}_transformer gives other numbers for the same rows when "
+                f"they come again: a request for {self.side}s with their features will "
+                "get other vectors than fit learnt. Expected: a row depends on that "
+                "row alone, as by random_state=0, or by a fit_transform that is fit, "
+                "then transform.",
+                UserWarning,
+                stacklevel=7,
+            )
 
     def _check_rows(self, output, n_rows):
         """Give a transformer's output as float32 CSR after its checks."""
         name = f"{self.side}_transformer"
-        if isinstance(output, pd.DataFrame):
-            output = output.to_numpy()
         try:
-            rows = sparse.csr_matrix(output, dtype=np.float32)
+            rows = _as_csr(output)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} must give numbers, as a matrix (n_rows, n_features). Got "
@@ -214,7 +260,6 @@ class Entities:
                 f"{name} gave NaN or infinity. Impute or clip before it ends, for "
                 "example with SimpleImputer."
             )
-        rows.sort_indices()
         return rows
 
     def codes(self, values, name):
@@ -291,5 +336,31 @@ class Entities:
 
     def _transform(self, table):
         if len(table) == 0:
-            return self.rows[:0]
-        return self._check_rows(self.transformer.transform(table), len(table))
+            return sparse.csr_matrix((0, self.width), dtype=np.float32)
+        with self._explained(table):
+            output = self.transformer.transform(table)
+        rows = self._check_rows(output, len(table))
+        if rows.shape[1] != self.width:
+            raise ValueError(
+                f"{self.side}_transformer must give as many columns as in fit: "
+                f"expected {self.width}, got {rows.shape[1]} for {len(table)} rows. "
+                "Their number must not depend on the rows: pandas.get_dummies makes a "
+                "column of each level at hand, OneHotEncoder(handle_unknown='ignore') "
+                "of each level of fit."
+            )
+        return rows
+
+
+def _as_csr(output):
+    """Give a transformer's output, of any kind, as a canonical float32 CSR matrix."""
+    if isinstance(output, pd.DataFrame):
+        output = output.to_numpy(na_value=np.nan)
+    if np.iscomplexobj(output):
+        raise TypeError("complex numbers.")
+    if sparse.issparse(output) and output.ndim != 2:
+        raise TypeError(f"shape {output.shape}.")
+    rows = sparse.csr_matrix(output, dtype=np.float32)
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # the transformer may keep what it gave
+        rows.sum_duplicates()
+    return rows

@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 
 from sktwotower.cells import read_cells
 from sktwotower.encoders import Settings
+from sktwotower.frames import as_frame, is_frame
 from sktwotower.kinds import ENCODERS, choose_kind, make_encoder
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -20,9 +19,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from sktwotower.frames import as_frame, is_frame
+
 __all__ = [
     "Columns",
-    "as_frame",
     "check_ids",
     "event_table",
     "latest_rows",
@@ -31,38 +31,7 @@ __all__ = [
     "some",
     "suggestion",
     "take_rows",
-    "with_names",
 ]
-
-
-def as_frame(table, name):
-    """Give any dataframe as a pandas one, columns in the same order.
-
-    Raises ``TypeError`` for what is no dataframe, ``ValueError`` for column names that
-    occur twice.
-    """
-    if not is_frame(table):
-        raise TypeError(
-            f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
-            f"Got {type(table).__name__}."
-        )
-    if isinstance(table, pd.DataFrame):
-        frame = table
-    else:
-        columns = nw.from_native(table, eager_only=True)
-        frame = pd.DataFrame({c: columns[c].to_numpy() for c in columns.columns})
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice) and isinstance(twice[0], str):
-        raise ValueError(
-            f"{name} has more than one column named {twice[0]!r}. Rename or drop all "
-            "but one."
-        )
-    return frame
-
-
-def is_frame(X):
-    """Tell whether X is a dataframe of any library."""
-    return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
 
 
 def event_table(estimator, X, *, reset):
@@ -102,13 +71,6 @@ def _named_as_in_fit(estimator, frame):
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns")
-
-
-def with_names(frame):
-    """Call the columns x0, x1, ... unless all of them have names."""
-    if all(isinstance(name, str) for name in frame.columns):
-        return frame
-    return frame.set_axis([f"x{i}" for i in range(frame.shape[1])], axis=1)
 
 
 class Columns:

@@ -59,7 +59,7 @@ def choose_kind(name, column, cells):
     distinct = _find_distinct(name, cells)
     if len(distinct) == 1 and len(cells) == len(column) > 1:
         return "drop"
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if column.dtype.type is pd.CategoricalDtype.type:  # a dictionary of pyarrow, too
         return "category"
     if cells.dtype == object:
         return _choose_object_kind(cells, distinct)

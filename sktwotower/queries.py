@@ -19,14 +19,12 @@ from scipy import sparse
 from tqdm import tqdm
 
 from sktwotower.filters import retrieve
+from sktwotower.frames import as_array, as_frame, is_frame, with_names
 from sktwotower.interactions import (
-    as_frame,
     check_ids,
-    is_frame,
     pair_matrix,
     some,
     take_rows,
-    with_names,
 )
 
 __all__ = [
@@ -106,6 +104,7 @@ def read_query(entities, X, name, n_columns=None):
 
 def _as_ids(values):
     """Give values as something with ``ndim``; None for what holds no list of ids."""
+    values = as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
         return values if values.ndim else None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
@@ -202,14 +201,15 @@ def _pairs(given, query, users, items, name):
                     f"{name} must give each user a list of items. Got {chosen!r} for "
                     f"{user!r}."
                 )
-        owners = [u for u, chosen in given.items() for _ in chosen]
-        return owners, _as_array(i for chosen in given.values() for i in chosen)
+        lists = [as_array(chosen) for chosen in given.values()]
+        owners = [u for u, chosen in zip(given, lists, strict=True) for _ in chosen]
+        return owners, _as_array(i for chosen in lists for i in chosen)
     array = given if isinstance(given, np.ndarray) else None
     if array is not None and array.ndim == 2 and array.shape[1] >= 2:
         return array[:, 0], array[:, 1]
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     if len(query) == 1 and several:
-        chosen = _as_array(given)
+        chosen = _as_array(as_array(given))
         return np.repeat(np.asarray(query.ids), len(chosen)), chosen
     raise TypeError(
         f"{name} must be a table of events, an array of (user, item) rows, a dict of "

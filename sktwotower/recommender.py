@@ -50,8 +50,11 @@ class TwoTowerRecommender(
         that no event mentions belong to the catalogue too. The tables are kept by
         reference: `clone` and a search share them.
     user_transformer, item_transformer : transformer, default=None
-        Scikit-learn transformers that turn a table of users or items (the id column
-        first, then the features) into numbers. None: ``TowerVectorizer()``.
+        Scikit-learn transformers that turn a table of users or items into numbers:
+        always a pandas DataFrame, whatever library the tables are of, with the id
+        column first, then features of X, then of the side table, by their names. A
+        row must not depend on the rows beside it; if it does there is a warning.
+        None: ``TowerVectorizer()``.
     history : {"pooled"} or None, default="pooled"
         How the user tower sees the items that a user chose. "pooled": the mean of
         learnt vectors of these items joins the first layer. None: not at all.

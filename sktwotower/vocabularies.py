@@ -167,7 +167,19 @@ class OneHotEncoder(VocabularyEncoder):
     def block(self, cells):
         """Look the levels up."""
         codes, levels = self._number_off(cells)
+        if self.kind == "category" and not any(key in self.columns for key in levels):
+            self._check_type(levels[0])
         return one_hot(self.find(levels)[codes], len(self.columns) + self._n_shared())
+
+    def _check_type(self, key):
+        """Refuse a level of fit that comes as another type: it would count as new."""
+        types = sorted({type(level).__name__ for level in self.columns})
+        if type(key).__name__ not in types and _name_key(key) in self.names:
+            raise TypeError(
+                f"Column {self.name!r} had levels of type {', '.join(types)} in fit. "
+                f"Got {key!r} ({type(key).__name__}), the same level as another type. "
+                "Convert the cells."
+            )
 
     def _n_shared(self):
         """Return the number of columns that infrequent levels share."""

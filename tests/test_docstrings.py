@@ -18,7 +18,15 @@ MODULES = [
 ]
 # What users of the package call: here every parameter must be documented. Elsewhere a
 # sentence may do, but a section that is there must be complete and true.
-PUBLIC = {"datasets", "features", "metrics", "model_selection", "plots", "recommender"}
+PUBLIC = {
+    "datasets",
+    "features",
+    "matrix",
+    "metrics",
+    "model_selection",
+    "plots",
+    "recommender",
+}
 SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)
 

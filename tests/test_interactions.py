@@ -12,9 +12,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.entities import Entities
+from sktwotower.frames import as_frame, with_names
 from sktwotower.interactions import (
     Columns,
-    as_frame,
     check_ids,
     event_table,
     latest_rows,
@@ -23,7 +23,6 @@ from sktwotower.interactions import (
     select_columns,
     some,
     suggestion,
-    with_names,
 )
 
 

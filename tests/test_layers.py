@@ -14,13 +14,15 @@ LAZY = {name: path.split(".")[-1] for name, path in sktwotower._LAZY.items()}
 
 # The modules in the order in which data flows, with the modules that each imports.
 IMPORTS = {
+    "frames": set(),
     "cells": set(),
     "encoders": {"cells"},
     "vocabularies": {"cells", "encoders"},
     "kinds": {"cells", "encoders", "vocabularies"},
-    "features": {"cells", "encoders", "kinds"},
-    "interactions": set(),
-    "entities": {"features", "interactions"},
+    "features": {"cells", "encoders", "frames", "kinds"},
+    "interactions": {"frames"},
+    "matrix": {"frames", "interactions"},
+    "entities": {"features", "frames", "interactions"},
     "kernels": set(),
     "towers": {"kernels"},
     "losses": {"kernels"},
@@ -55,7 +57,7 @@ IMPORTS = {
         "sampling",
         "training",
     },
-    "queries": {"filters", "interactions"},
+    "queries": {"filters", "frames", "interactions"},
     "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "net", "queries"},
     "evaluation": {"interactions", "queries"},

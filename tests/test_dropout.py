@@ -1,0 +1,262 @@
+"""What training hides of rows, and what it cannot have learnt of the rest."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from scipy.stats import binom
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.dropout import FeatureDropout
+from sktwotower.sampling import TrainingSet, UserBatches
+
+
+def csr(array):
+    return sparse.csr_matrix(np.asarray(array, dtype=np.float32))
+
+
+# Columns: ids of rows 0 and 1, a second id of row 1, two tags that two rows share, one
+# that nobody has, the id of row 3, which is all that row 3 holds.
+ROWS = csr(
+    [
+        [1, 0, 0, 2, 0, 0, 0],
+        [0, 1, 3, 2, 5, 0, 0],
+        [0, 0, 0, 0, 5, 0, 0],
+        [0, 0, 0, 0, 0, 0, 1],
+    ]
+)
+IDS = [True, True, True, False, False, False, True]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_a_column_of_one_row_is_an_id():
+    assert_array_equal(FeatureDropout(ROWS).is_id, IDS)
+    # what counts is where a value is stored, whatever it is
+    tag_of_one = csr([[1, 0.5], [1, 0]])
+    assert_array_equal(FeatureDropout(tag_of_one).is_id, [False, True])
+
+
+def test_all_ids_are_hidden_but_those_of_rows_without_anything_else():
+    before = ROWS.copy()
+    hidden = FeatureDropout(ROWS, id_dropout=1.0)(ROWS, rng()).toarray()
+    expected = ROWS.toarray()
+    expected[:3, IDS] = 0
+    assert_array_equal(hidden, expected)
+    assert_array_equal(ROWS.toarray(), before.toarray())
+    assert FeatureDropout(ROWS, 1.0)(ROWS, rng()).has_canonical_format
+
+
+def test_a_row_of_ids_alone_may_be_emptied():
+    hide = FeatureDropout(ROWS, id_dropout=1.0, keep_lone=False)
+    assert_array_equal(hide(ROWS, rng())[3].toarray(), np.zeros((1, 7)))
+
+
+def test_ids_are_those_of_all_rows_though_a_batch_holds_some():
+    hide = FeatureDropout(ROWS, id_dropout=1.0)
+    # in these two rows the first tag occurs once, but it is no id
+    part = hide(ROWS[[2, 0]], rng()).toarray()
+    assert_array_equal(part, [[0, 0, 0, 0, 5, 0, 0], [0, 0, 0, 2, 0, 0, 0]])
+
+
+def test_feature_dropout_keeps_ids():
+    hide = FeatureDropout(ROWS, feature_dropout=0.9)
+    seen = sum(hide(ROWS, rng(seed)).toarray() > 0 for seed in range(100))
+    stored = ROWS.toarray() > 0
+    assert (seen[stored & IDS] == 100).all()
+    assert (seen[stored & ~np.array(IDS)] < 40).all()
+
+
+def within_binomial(count, n, p):
+    low, high = binom.ppf([1e-6, 1 - 1e-6], n, p)
+    return low <= count <= high
+
+
+@pytest.mark.parametrize(("ids", "features"), [(0.3, 0.0), (0.0, 0.5), (0.3, 0.5)])
+def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
+    # each row: two ids of its own, and the same 4 tags as all others
+    n = 3000
+    rows = sparse.hstack(
+        [sparse.identity(n), 2 * sparse.identity(n), np.ones((n, 4))],
+        format="csr",
+        dtype=np.float32,
+    )
+    left = FeatureDropout(rows, ids, features)(rows, rng()).toarray()
+    first, second = np.diag(left[:, :n]) > 0, np.diag(left[:, n : 2 * n]) > 0
+    assert_array_equal(first, second)  # a row loses all that tells it, or nothing
+    assert within_binomial((~first).sum(), n, ids)
+    gone = left[:, 2 * n :] == 0
+    assert within_binomial(gone.sum(), 4 * n, features)
+    for tag in gone.T:  # each on its own
+        assert within_binomial(tag.sum(), n, features)
+        assert within_binomial((tag & ~first).sum(), n, ids * features)
+    assert set(np.unique(left)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "params"),
+    [
+        (ROWS, {}),
+        (ROWS, {"id_dropout": 0.0, "feature_dropout": 0.0}),
+        (csr(np.eye(4)), {"id_dropout": 1.0, "feature_dropout": 0.5}),
+        (csr(np.ones((3, 2))), {"id_dropout": 1.0}),
+        (csr(np.zeros((3, 0))), {"id_dropout": 1.0, "feature_dropout": 0.5}),
+    ],
+)
+def test_rows_stay_the_same_object_if_there_is_nothing_to_hide(rows, params):
+    hide = FeatureDropout(rows, **params)
+    assert not hide.hides
+    state = rng()
+    assert hide(rows, state) is rows
+    assert state.random() == rng().random()  # no number was drawn
+
+
+# In batches
+
+N = 12
+
+
+def described(n=N):
+    """Rows of an id, a mark that all share and tags: each value tells whose it is."""
+    number = np.arange(1, n + 1)[:, None]
+    return csr(np.hstack([number * np.eye(n), np.repeat(number, 6, axis=1)]))
+
+
+def tables(rows):
+    """Give {number: row} of SparseRows whose values are their number."""
+    dense = np.zeros((len(rows), rows.n_columns))
+    dense[rows.row_numbers(), rows.indices] = rows.values
+    return {int(row.max()): row for row in dense if row.any()}
+
+
+@pytest.mark.parametrize("sampling", ["full", "in_batch", "uniform", "mixed"])
+@pytest.mark.parametrize(
+    "dropout", [{"id_dropout": 0.5}, {"feature_dropout": 0.5}], ids=str
+)
+def test_what_is_hidden_of_a_candidate_is_hidden_of_the_past_item(sampling, dropout):
+    positives = csr(rng(1).random((20, N)) < 0.4)
+    data = TrainingSet(csr(np.ones((20, 1))), described(), positives, positives)
+    batches = UserBatches(
+        data, batch_size=5, candidate_sampling=sampling, n_candidates=4, **dropout
+    )
+    whole, n_hidden = described().toarray(), 0
+    for batch, _ in batches:
+        candidates, past = tables(batch.item_rows), tables(batch.history_items)
+        both = set(candidates) & set(past)
+        assert len(both) > 3
+        for number in both:
+            assert_array_equal(candidates[number], past[number])
+            n_hidden += (candidates[number] != whole[number - 1]).any()
+    assert n_hidden > 4  # there was something to hide
+
+
+def test_what_is_hidden_changes_from_batch_to_batch_and_comes_again_with_the_seed():
+    positives = csr(np.eye(N))
+    data = TrainingSet(described(), described(), positives, positives)
+
+    def shown(seed):
+        params = {"id_dropout": 0.5, "feature_dropout": 0.5, "seed": seed}
+        batches = UserBatches(data, batch_size=6, shuffle=True, **params)
+        return [
+            (batch.item_rows.indices.tolist(), batch.user_rows.indices.tolist())
+            for batch, _ in batches
+        ]
+
+    first, second = shown(0)
+    assert first != second
+    assert shown(0) == [first, second]
+    assert shown(1) != [first, second]
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_users_without_anything_but_an_id_lose_it_only_to_their_history(history):
+    positives = csr(np.eye(4))
+    data = TrainingSet(
+        csr(np.eye(4)), csr(np.eye(4)), positives, positives if history else None
+    )
+    (batch, _), *_ = UserBatches(data, id_dropout=1.0)
+    assert len(batch.user_rows.indices) == (0 if history else 4)
+    assert len(batch.item_rows.indices) == 4
+
+
+def test_validation_hides_nothing_by_default():
+    positives = csr(np.eye(N))
+    data = TrainingSet(described(), described(), positives, positives)
+    (batch, _), *_ = UserBatches(data)
+    assert_array_equal(batch.item_rows.values, described().data)
+    assert_array_equal(batch.user_rows.values, described().data)
+
+
+# In fit: what has no events is neither learnt nor a negative
+
+EVENTS = pd.DataFrame(
+    [(f"u{u}", f"i{i}") for u in range(6) for i in range(6) if (u + i) % 2],
+    columns=["user", "item"],
+)
+TABLE = pd.DataFrame(
+    {
+        "item": [f"i{i}" for i in range(9)],
+        "tag": ["a", "b", "a", "b", "a", "b"] + 3 * ["c"],
+    }
+)
+FIXED = make_column_transformer(
+    (
+        OneHotEncoder(categories=[list(TABLE["item"])], handle_unknown="ignore"),
+        ["item"],
+    ),
+    (OneHotEncoder(categories=[["a", "b", "c"]]), ["tag"]),
+)
+
+
+def small(**params):
+    params = {"embedding_dim": 4, "max_epochs": 2, "random_state": 0} | params
+    return TwoTowerRecommender(**params)
+
+
+def weights(model):
+    return {k: v.numpy() for k, v in model.net_.module_.state_dict().items()}
+
+
+@pytest.mark.parametrize("sampling", ["full", "mixed"])
+@pytest.mark.parametrize("place", ["behind", "before"])
+def test_items_without_events_change_no_weight(sampling, place):
+    cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
+    table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
+    params = {"candidate_sampling": sampling, "n_candidates": 3}
+    params["item_transformer"] = FIXED  # as many columns, whatever the table holds
+    alone = small(items=warm, **params).fit(EVENTS)
+    among = small(items=table, **params).fit(EVENTS)
+    assert len(among.item_ids_) == 9 and len(alone.item_ids_) == 6
+    for name, value in weights(alone).items():
+        assert_array_equal(weights(among)[name], value)
+    names = warm["item"].tolist()
+    np.testing.assert_allclose(
+        among.embed_items(names), alone.embed_items(names), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": (4,)}])
+def test_columns_of_nobody_with_events_weigh_nothing(params):
+    users = pd.DataFrame({"user": [f"u{u}" for u in range(8)]})
+    model = small(users=users, items=TABLE, **params).fit(EVENTS)
+    module = model.net_.module_
+    learnt = {
+        name: np.abs(value).sum(axis=1) > 0
+        for name, value in weights(model).items()
+        if name.endswith("weight") and value.shape[0] in (8, 12)
+    }
+    names = model.item_transformer_.get_feature_names_out()
+    cold = np.isin(names, ["item_i6", "item_i7", "item_i8", "tag_c"])
+    assert cold.sum() == 4
+    assert module.history is not None and len(learnt) >= 3
+    for name, mask in learnt.items():
+        expected = ~cold if len(mask) == 12 else np.arange(8) < 6
+        assert_array_equal(mask, expected, err_msg=name)
+    # so all of them are the answer to an empty row
+    assert len(np.unique(model.item_embeddings_[6:], axis=0)) == 1
+    assert_array_equal(*model.embed_users(["u6", "u7"]))
