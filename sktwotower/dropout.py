@@ -59,6 +59,8 @@ class FeatureDropout:
         Share of the other entries that are lost, in [0, 1).
     keep_lone : bool, default=True
         Whether a row that holds nothing but ids keeps them.
+    row_dropout : float, default=0.0
+        Share of the rows that lose all that they hold, in [0, 1].
 
     Attributes
     ----------
@@ -76,7 +78,9 @@ class FeatureDropout:
     array([[0., 0., 1.]])
     """
 
-    def __init__(self, matrix, id_shares, feature_dropout=0.0, keep_lone=True):
+    def __init__(
+        self, matrix, id_shares, feature_dropout=0.0, keep_lone=True, row_dropout=0.0
+    ):
         self.matrix = matrix
         counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
         self.is_id = counts == 1
@@ -85,7 +89,8 @@ class FeatureDropout:
         self.feature_dropout = feature_dropout
         self.keep_lone = keep_lone
         hides_ids = self.is_id.any() and np.any(id_shares) and (others or not keep_lone)
-        self.hides = bool(hides_ids or (others and feature_dropout))
+        self.row_dropout = row_dropout
+        self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
 
     def draw(self, positions, rng):
         """Give the rows at positions (m,), CSR (m, p), with less in them."""
@@ -101,6 +106,8 @@ class FeatureDropout:
         hidden = ids & hidden[row]
         if self.feature_dropout:
             hidden |= ~ids & (rng.random(len(ids)) < self.feature_dropout)
+        if self.row_dropout:
+            hidden |= (rng.random(n) < self.row_dropout)[row]
         kept = ~hidden
         offsets = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=n))])
         return sparse.csr_matrix(

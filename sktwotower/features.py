@@ -336,8 +336,8 @@ def _name_outputs(name, suffixes):
 
 def _check_table(vectorizer, X, reset):
     """Return X as a pandas DataFrame; its columns are set (reset) or checked."""
-    if hasattr(X, "to_pandas"):
-        X = X.to_pandas()
+    if is_frame(X) and not isinstance(X, pd.DataFrame):
+        X = as_frame(X, "X")
     min_rows = 1 if reset else 0
     if not isinstance(X, pd.DataFrame):
         X = validate_data(

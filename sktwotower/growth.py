@@ -118,6 +118,7 @@ def _grow(entities, frame, table):
     grown.ids = entities.ids.append(_as_type_of(new, entities))
     codes = grown.ids.get_indexer(ids)
     grown.transformer, places, fresh = _with_ids(entities, ids.unique())
+    grown.width += len(fresh)
     changed = np.zeros(len(grown.ids), dtype=bool)
     changed[grown.ids.get_indexer(fresh)] = True
     changed[len(entities.ids) :] = True

@@ -79,7 +79,8 @@ class TwoTowerRecommender(
         the towers in training, so that features and history carry new ones, which come
         without a known id; the odds fall as 1 / n for n events
         (`sktwotower.dropout.id_shares`). An id is what one user or item alone has; rows
-        that hold nothing else keep it, but for users with a history.
+        that hold nothing else keep it. With ``history``, a share of 0.6 ``id_dropout``
+        of the users of a batch is known by past items alone.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that are
         hidden in training, each on its own.
@@ -92,7 +93,8 @@ class TwoTowerRecommender(
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalogue
-        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items, else "mixed";
+        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
+        250,000 feature values together, else "mixed";
         ``candidate_sampling_`` tells.
     n_candidates : int, default=2048
         Number of items in the uniform sample of a batch, >= 1.

@@ -18,6 +18,11 @@ from sktwotower.towers import SparseRows
 __all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag", "inclusion_log_prob"]
 
 
+# Of ``id_dropout``, how often a user is known by nothing but past items in training.
+# Hiding ids alone so often would have attributes learn the users by heart.
+HISTORY_ALONE = 0.6
+
+
 class TrainingSet(Dataset):
     """Users with what they chose, and the features of both sides.
 
@@ -164,9 +169,13 @@ class UserBatches:
         of_users, of_items = (
             id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
         )
-        # With a history a user without an id is not without anything.
+        alone = dataset.history is None
         self.user_dropout = FeatureDropout(
-            dataset.user_rows, of_users, feature_dropout, dataset.history is None
+            dataset.user_rows,
+            of_users,
+            feature_dropout,
+            keep_lone=alone,
+            row_dropout=0.0 if alone else HISTORY_ALONE * id_dropout,
         )
         self.item_dropout = FeatureDropout(dataset.item_rows, of_items, feature_dropout)
         self.shuffle = shuffle

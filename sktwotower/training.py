@@ -23,8 +23,10 @@ from sktwotower.validation import ValidationRecall, hold_out
 
 __all__ = ["learn", "seen_matrix"]
 
-# Up to this many items every item is a candidate for every user.
+# Up to this many items every item is a candidate for every user, unless their features
+# are so many that the vectors of all items take longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
+FULL_SOFTMAX_ENTRIES = 250_000
 
 
 def learn(estimator, X, y, sample_weight):
@@ -138,6 +140,7 @@ def _train(estimator, users, items, positives, impressions):
     sampling = estimator.candidate_sampling
     if sampling == "auto":
         small = positives.shape[1] <= FULL_SOFTMAX_ITEMS
+        small = small and items.rows.nnz <= FULL_SOFTMAX_ENTRIES
         sampling = "full" if small else "mixed"
     sets = _training_sets(estimator, users, items, positives, impressions, rng)
     with net.seeded(seed, estimator.device):
