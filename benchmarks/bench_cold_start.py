@@ -437,7 +437,7 @@ def parse():
     parser.add_argument("--python", action="append", default=[], help="interpreters")
     own = parser.parse_args()
     own.only = own.only.split(",")
-    own.python = [sys.executable, *own.python]
+    own.python = (sys.executable, *own.python)
     return own
 
 

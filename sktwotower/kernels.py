@@ -51,7 +51,7 @@ def weighted_sum(table, rows, dtype=None):
     ``dtype``: bfloat16 if the sum may be computed as a dense product of that type,
     which is what happens where enough of the matrix is stored to make it faster.
     """
-    if rows.n_columns == 0 or len(rows.indices) == 0:
+    if len(table) == 0:
         return table.new_zeros(len(rows), table.shape[1])
     if rows.is_identity:
         return table

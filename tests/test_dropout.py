@@ -10,7 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.dropout import FeatureDropout
+from sktwotower.dropout import FeatureDropout, id_shares
 from sktwotower.sampling import TrainingSet, UserBatches
 
 
@@ -35,38 +35,73 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def dropout_of(rows, ids=0.0, features=0.0, **params):
+    return FeatureDropout(rows, np.full(rows.shape[0], ids), features, **params)
+
+
+def drawn(rows, ids=0.0, features=0.0, state=0, **params):
+    """Draw all rows once."""
+    dropout = dropout_of(rows, ids, features, **params)
+    return dropout.draw(np.arange(rows.shape[0]), rng(state))
+
+
+def test_the_odds_of_an_id_to_be_hidden_fall_with_its_events():
+    # 10 d : n (1 - d), worked out by hand
+    assert_array_equal(id_shares(0.5, [10, 30, 90]), [1 / 2, 1 / 4, 1 / 10])
+    assert_array_equal(id_shares(0.2, [10, 5]), [1 / 5, 1 / 3])
+    assert_array_equal(id_shares(0.0, [0, 1, 100]), [0, 0, 0])
+    assert_array_equal(id_shares(1.0, [0, 1, 100]), [1, 1, 1])
+
+
+def test_each_row_has_its_own_share():
+    rows = csr(np.hstack([np.eye(3), np.ones((3, 1))]))
+    dropout = FeatureDropout(rows, np.array([0.0, 1.0, 0.5]))
+    kept = sum(dropout.draw(np.array([2, 1, 0]), rng(s)).toarray() for s in range(400))
+    assert_array_equal(kept[:, 3], 3 * [400])
+    assert kept[1, 1] == 0 and kept[2, 0] == 400
+    assert within_binomial(kept[0, 2], 400, 0.5)
+
+
 def test_a_column_of_one_row_is_an_id():
-    assert_array_equal(FeatureDropout(ROWS).is_id, IDS)
+    assert_array_equal(dropout_of(ROWS).is_id, IDS)
     # what counts is where a value is stored, whatever it is
     tag_of_one = csr([[1, 0.5], [1, 0]])
-    assert_array_equal(FeatureDropout(tag_of_one).is_id, [False, True])
+    assert_array_equal(dropout_of(tag_of_one).is_id, [False, True])
 
 
 def test_all_ids_are_hidden_but_those_of_rows_without_anything_else():
     before = ROWS.copy()
-    hidden = FeatureDropout(ROWS, id_dropout=1.0)(ROWS, rng()).toarray()
+    hidden = drawn(ROWS, ids=1.0).toarray()
     expected = ROWS.toarray()
     expected[:3, IDS] = 0
     assert_array_equal(hidden, expected)
     assert_array_equal(ROWS.toarray(), before.toarray())
-    assert FeatureDropout(ROWS, 1.0)(ROWS, rng()).has_canonical_format
+    assert drawn(ROWS, ids=1.0).has_canonical_format
 
 
 def test_a_row_of_ids_alone_may_be_emptied():
-    hide = FeatureDropout(ROWS, id_dropout=1.0, keep_lone=False)
-    assert_array_equal(hide(ROWS, rng())[3].toarray(), np.zeros((1, 7)))
+    left = drawn(ROWS, ids=1.0, keep_lone=False)
+    assert_array_equal(left[3].toarray(), np.zeros((1, 7)))
+
+
+def test_whole_rows_may_be_hidden():
+    assert drawn(ROWS, row_dropout=1.0, keep_lone=False).nnz == 0
+    rows = csr(np.ones((3000, 2)))
+    left = drawn(rows, row_dropout=0.3, keep_lone=False).toarray()
+    assert_array_equal(left[:, 0], left[:, 1])
+    assert within_binomial((left[:, 0] == 0).sum(), 3000, 0.3)
 
 
 def test_ids_are_those_of_all_rows_though_a_batch_holds_some():
-    hide = FeatureDropout(ROWS, id_dropout=1.0)
     # in these two rows the first tag occurs once, but it is no id
-    part = hide(ROWS[[2, 0]], rng()).toarray()
+    part = dropout_of(ROWS, ids=1.0).draw(np.array([2, 0]), rng()).toarray()
     assert_array_equal(part, [[0, 0, 0, 0, 5, 0, 0], [0, 0, 0, 2, 0, 0, 0]])
 
 
 def test_feature_dropout_keeps_ids():
-    hide = FeatureDropout(ROWS, feature_dropout=0.9)
-    seen = sum(hide(ROWS, rng(seed)).toarray() > 0 for seed in range(100))
+    seen = sum(
+        drawn(ROWS, features=0.9, state=seed).toarray() > 0 for seed in range(100)
+    )
     stored = ROWS.toarray() > 0
     assert (seen[stored & IDS] == 100).all()
     assert (seen[stored & ~np.array(IDS)] < 40).all()
@@ -86,7 +121,7 @@ def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
         format="csr",
         dtype=np.float32,
     )
-    left = FeatureDropout(rows, ids, features)(rows, rng()).toarray()
+    left = drawn(rows, ids, features).toarray()
     first, second = np.diag(left[:, :n]) > 0, np.diag(left[:, n : 2 * n]) > 0
     assert_array_equal(first, second)  # a row loses all that tells it, or nothing
     assert within_binomial((~first).sum(), n, ids)
@@ -102,17 +137,16 @@ def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
     ("rows", "params"),
     [
         (ROWS, {}),
-        (ROWS, {"id_dropout": 0.0, "feature_dropout": 0.0}),
-        (csr(np.eye(4)), {"id_dropout": 1.0, "feature_dropout": 0.5}),
-        (csr(np.ones((3, 2))), {"id_dropout": 1.0}),
-        (csr(np.zeros((3, 0))), {"id_dropout": 1.0, "feature_dropout": 0.5}),
+        (csr(np.eye(4)), {"ids": 1.0, "features": 0.5}),
+        (csr(np.ones((3, 2))), {"ids": 1.0}),
+        (csr(np.zeros((3, 0))), {"ids": 1.0, "features": 0.5}),
     ],
 )
-def test_rows_stay_the_same_object_if_there_is_nothing_to_hide(rows, params):
-    hide = FeatureDropout(rows, **params)
-    assert not hide.hides
-    state = rng()
-    assert hide(rows, state) is rows
+def test_rows_stay_the_same_if_there_is_nothing_to_hide(rows, params):
+    dropout, state = dropout_of(rows, **params), rng()
+    assert not dropout.hides
+    left = dropout.draw(np.arange(rows.shape[0]), state)
+    assert_array_equal(left.toarray(), rows.toarray())
     assert state.random() == rng().random()  # no number was drawn
 
 

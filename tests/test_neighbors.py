@@ -232,9 +232,10 @@ def test_auto_takes_a_graph_for_large_catalogues():
 
 def test_a_recommender_over_a_graph(events):
     params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0}
-    # As many further items as a graph needs.
-    names = [*events["item"].unique(), *(f"j{i}" for i in range(400))]
-    params["items"] = pd.DataFrame({"item": names})
+    # As many further items as a graph needs, each with a user.
+    users = np.resize(events["user"].unique(), 400)
+    more = pd.DataFrame({"user": users, "item": [f"j{i}" for i in range(400)]})
+    events = pd.concat([events, more])
     exact = TwoTowerRecommender(**params).fit(events)
     model = TwoTowerRecommender(
         **params, neighbors="nndescent", neighbors_params={"target_recall": 0.99}
