@@ -5,6 +5,7 @@ Next: retrieval.py, which recommends them.
 """
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -91,8 +92,15 @@ class CatalogMixin:
                 f"items must hold each id once, but {len(repeated)} are duplicated: "
                 f"{some(repeated)}."
             )
-        unknown = ids[(query.codes < 0) & (np.diff(query.rows.indptr) == 0)]
-        if len(unknown):
+        unknown = ids[query.is_nothing()]
+        if len(unknown) and query.described:
+            warnings.warn(
+                f"Of {len(unknown)} new items fit knows no feature: {some(unknown)}. "
+                "They share one vector, the answer to an empty row.",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif len(unknown):
             raise ValueError(
                 f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
                 "table with their features."

@@ -287,8 +287,9 @@ class Entities:
     def describe(self, frame, name, events=False):
         """Give ids (n,), positions (n,) and feature rows (n, p) of a table.
 
-        The rows are made of the table's own feature columns; from fit where it holds
-        the ids alone. In a table of events only columns that fit took from X count.
+        Also tells whether the table itself has features. The rows are made of them, or
+        come from fit where it holds the ids alone. In a table of events only columns
+        that fit took from X count.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -303,9 +304,9 @@ class Entities:
         if not given:
             if not events and (codes < 0).any():
                 self._check_spelling(frame.columns, wanted, name)
-            return values.to_numpy(), codes, take_rows(self.rows, codes)
+            return values.to_numpy(), codes, take_rows(self.rows, codes), False
         table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
-        return values.to_numpy(), codes, self._transform(table)
+        return values.to_numpy(), codes, self._transform(table), True
 
     @staticmethod
     def _check_spelling(columns, wanted, name):

@@ -54,12 +54,15 @@ class Query:
         Positions among the entities of fit; -1 for unknown ones.
     rows : CSR matrix of shape (n, p)
         Feature rows.
+    described : bool, default=False
+        Whether the caller has given features, and not ids alone.
     """
 
-    def __init__(self, ids, codes, rows):
+    def __init__(self, ids, codes, rows, described=False):
         self.ids = ids
         self.codes = codes
         self.rows = rows
+        self.described = described
         self._past = None
 
     def __len__(self):
@@ -69,7 +72,12 @@ class Query:
         """Give a slice of the users, or items."""
         if block == slice(0, len(self)):
             return self
-        return Query(self.ids[block], self.codes[block], self.rows[block])
+        parts = self.ids[block], self.codes[block], self.rows[block]
+        return Query(*parts, self.described)
+
+    def is_nothing(self):
+        """Tell of whom nothing is known: unknown to fit, without any feature, (n,)."""
+        return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
 
     def past(self, seen):
         """Give these users' rows of a matrix of what was seen; looked up once."""

@@ -355,7 +355,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
         query = read_query(self._items, items, "items", self.n_features_in_)
-        unknown = query.ids[(query.codes < 0) & (np.diff(query.rows.indptr) == 0)]
+        unknown = query.ids[query.is_nothing() & (not query.described)]
         if len(unknown):
             raise ValueError(
                 f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "

@@ -116,6 +116,18 @@ def test_what_is_no_catalogue(model, items, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
 
 
+def test_a_new_item_of_which_fit_knows_no_feature(model, products):
+    new = pd.DataFrame({"item": ["new"], "kind": ["green"], "price": [None]})
+    with pytest.warns(UserWarning, match="Of 1 new items fit knows no feature: 'new'"):
+        model.set_catalog(pd.concat([products, new]))
+    module = model.net_.module_
+    bias = module.item_tower.bias.detach().numpy()
+    np.testing.assert_allclose(
+        model.item_embeddings_[-1], bias / np.linalg.norm(bias), atol=1e-6
+    )
+    assert model.similar_items(new, 1)["similar_item"].tolist() != ["new"]
+
+
 def test_another_index_counts_from_the_next_catalogue_on(model):
     before = model.recommend(n_neighbors=3)
     other = NearestNeighbors().fit(np.eye(3))
