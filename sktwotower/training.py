@@ -145,7 +145,7 @@ def _train(estimator, users, items, positives, impressions):
         sampling = "full" if small else "mixed"
     sets = _training_sets(estimator, users, items, positives, impressions, rng)
     with net.seeded(seed, estimator.device):
-        module = _build(estimator, users, items, positives + impressions)
+        module = _build(estimator, users, items, positives, impressions)
         trained = net.train(
             estimator, module, sampling, _temperature(estimator, positives), *sets, seed
         )
@@ -210,13 +210,19 @@ def _have_events(matrix, axis):
     return np.asarray(matrix.getnnz(axis=axis)) > 0
 
 
-def _build(estimator, users, items, events):
+def _build(estimator, users, items, positives, impressions):
     module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
-    seen = [
-        _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
-        for entities, axis in ((users, 1), (items, 0))
-    ]
-    net.clear_weights(module, *seen)
+
+    def used(entities, events, axis):
+        return _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
+
+    # Who chose nothing is in no batch, and what nobody chose in no history.
+    net.clear_weights(
+        module,
+        user_tower=used(users, positives, 1),
+        item_tower=used(items, positives + impressions, 0),
+        history=used(items, positives, 0),
+    )
     if estimator.warm_start and hasattr(estimator, "net_"):
         state = estimator.net_.module_.state_dict()
         shapes = {name: value.shape for name, value in state.items()}
