@@ -27,7 +27,7 @@ setup(
         "numpy>=1.26",
         "narwhals>=2.0.1",
         "pandas>=2.2",
-        "pynndescent>=0.5.13",
+        "pynndescent>=0.7",
         "scikit-learn>=1.6",
         "scipy>=1.11",
         "skorch>=1.4",

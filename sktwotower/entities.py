@@ -303,7 +303,8 @@ class Entities:
         given = [c for c in own if c in frame.columns]
         if not given:
             if not events and (codes < 0).any():
-                self._check_spelling(frame.columns, wanted, name)
+                others = [c for c in frame.columns if c != self.id_column]
+                self._check_spelling(others, wanted, name)
             return values.to_numpy(), codes, take_rows(self.rows, codes), False
         table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
         return values.to_numpy(), codes, self._transform(table), True

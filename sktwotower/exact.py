@@ -19,6 +19,8 @@ LEAST_ITEMS = 8192
 # Of so many items at least only the best score is looked at, until it is good.
 GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
+# Entries of vectors gathered at once to be scored again: 32 MiB of float64.
+GATHERED = 1 << 22
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -63,7 +65,8 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
         hidden = None if excluded is None else _by_column(excluded[block])
-        found = _search(torch.from_numpy(queries[block]), table, width, hidden)
+        vectors = np.ascontiguousarray(queries[block])
+        found = _search(torch.from_numpy(vectors), table, width, hidden)
         exact = rescore(queries[block], items, np.maximum(found, 0))
         exact[found < 0] = -np.inf
         if allowed is not None:
@@ -220,9 +223,16 @@ def rank_listed(queries, items, k, listed, excluded=None):
 
 def rescore(queries, items, indices):
     """Give exact scores (n, k) in float64 of items (n, k) found for queries (n, d)."""
-    return np.einsum(
-        "nd,nkd->nk", queries.astype(np.float64), items[indices].astype(np.float64)
-    )
+    (n, k), d = indices.shape, max(1, items.shape[1])
+    queries, scores = queries.astype(np.float64), np.empty((n, k))
+    width = max(1, min(k, GATHERED // d))
+    height = max(1, GATHERED // (width * d))
+    for top in range(0, n, height):
+        for left in range(0, k, width):
+            part = np.s_[top : top + height, left : left + width]
+            vectors = items[indices[part]].astype(np.float64)
+            scores[part] = np.einsum("nd,nkd->nk", queries[part[0]], vectors)
+    return scores
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sktwotower.interactions import (
     read_events,
 )
 from sktwotower.sampling import TrainingSet
-from sktwotower.training import seen_matrix
+from sktwotower.training import items_with_events, seen_matrix
 
 __all__ = ["learn_more"]
 
@@ -63,6 +63,9 @@ def learn_more(estimator, X, y, sample_weight):
         impressions=shown if used else None,
         known=before,
     )
+    active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
+    if len(active) < shape[1]:
+        training = training.with_items(active)
     trained = _train(estimator, users, items, training, (user_places, item_places))
     return SimpleNamespace(
         users=users,

@@ -209,8 +209,9 @@ class NNDescentNeighbors(BaseEstimator):
         grows = self.graph_ is not None and LEAST_TO_UPDATE <= n_known < len(vectors)
         if not grows or not np.array_equal(vectors[:n_known], self.vectors_):
             return None
-        _squared_length(vectors)
+        squared_length = _squared_length(vectors)
         index = copy.copy(self)
+        index.squared_length_ = squared_length
         index.vectors_ = np.array(vectors, dtype=np.float32)
         with _QUERY_LOCK:
             index.graph_ = copy.copy(self.graph_)
@@ -241,10 +242,10 @@ class NNDescentNeighbors(BaseEstimator):
         """Search as wide as ``target_recall`` of k items needs; gives the recall.
 
         Of the widths that find enough for sample queries (n, d) the cheapest is taken,
-        or the widest if none does. An ``epsilon`` and a ``search_tree_leaf_budget``
-        that were given are the least to be taken.
+        or the one that finds most if none does. An ``epsilon`` and a
+        ``search_tree_leaf_budget`` that were given are the least to be taken.
         """
-        _, truth = top_k(queries, self.vectors_, k)
+        _, truth = top_k(queries, self.vectors_, min(k, len(self.vectors_)))
 
         def recall():
             return recall_of(self, queries, truth)

@@ -101,15 +101,16 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
-def clear_weights(module, users, items):
-    """Set weights to zero but for the inputs, masks (p,), that training sees.
+def clear_weights(module, user_tower, item_tower, history):
+    """Set weights to zero but for the inputs, masks (p,), that a part sees in training.
 
     A random number would stay what it is: noise in the vectors of new users and items.
     """
+    masks = {"user_tower": user_tower, "item_tower": item_tower, "history": history}
     with torch.no_grad():
         for name, part in module.named_modules():
             if isinstance(part, SparseLinear):
-                seen = users if name.startswith("user_tower") else items
+                seen = masks[name.partition(".")[0]]
                 part.weight[torch.as_tensor(~seen, device=part.weight.device)] = 0
 
 

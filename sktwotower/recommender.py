@@ -79,8 +79,8 @@ class TwoTowerRecommender(
         the towers in training, so that features and history carry new ones, which come
         without a known id; the odds fall as 1 / n for n events
         (`sktwotower.dropout.id_shares`). An id is what one user or item alone has; rows
-        that hold nothing else keep it. With ``history``, a share of 0.6 ``id_dropout``
-        of the users of a batch is known by past items alone.
+        that hold nothing else keep it, but for those of users with ``history``: of
+        these, a share of 0.6 ``id_dropout`` is known by past items alone, too.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that are
         hidden in training, each on its own.

@@ -21,7 +21,7 @@ from sktwotower.neighbors import check_index
 from sktwotower.sampling import TrainingSet
 from sktwotower.validation import ValidationRecall, hold_out
 
-__all__ = ["learn", "seen_matrix"]
+__all__ = ["items_with_events", "learn", "seen_matrix"]
 
 # Up to this many items every item is a candidate for every user, unless their features
 # are so many that the vectors of all items take longer than the rest of a step.
@@ -43,7 +43,6 @@ def learn(estimator, X, y, sample_weight):
     users, items = _entities(estimator, frame)
     user_codes, item_codes = users.fit(frame), items.fit(frame)
     shape = (len(users.ids), len(items.ids))
-    _check_catalogue(shape, len(frame))
 
     def matrix(chosen, values):
         return pair_matrix(
@@ -51,8 +50,10 @@ def learn(estimator, X, y, sample_weight):
         )
 
     positives = matrix(rewards > 0, rewards * weights)
-    _check_negatives(estimator, positives)
     impressions = matrix(rewards == 0, weights)
+    n_active = len(items_with_events(positives + impressions))
+    _check_catalogue(n_active, shape[0], len(frame))
+    _check_negatives(estimator, positives, n_active)
     return _train(estimator, users, items, positives, impressions)
 
 
@@ -103,24 +104,24 @@ def _entities(estimator, frame):
     return users, items
 
 
-def _check_catalogue(shape, n_events):
-    if shape[1] < 2:
+def _check_catalogue(n_active, n_users, n_events):
+    if n_active < 2:
         raise ValueError(
-            f"X holds one item only (n_samples={n_events}, n_users={shape[0]}), so "
-            "there is nothing to choose between: at least 2 items are required. Give "
-            "the whole catalogue as items=."
+            f"X holds one item only (n_samples={n_events}, n_users={n_users}), so "
+            "there is nothing to choose between: events of at least 2 items are "
+            "required. Rows with y = 0, of what was shown and not chosen, count."
         )
 
 
-def _check_negatives(estimator, positives):
+def _check_negatives(estimator, positives, n_active):
     """Check that anybody has a choice: without negatives every loss is zero."""
     n_chosen = np.diff(positives.indptr)
     n_users = (n_chosen > 0).sum()
-    if n_chosen[n_chosen > 0].min() == positives.shape[1]:
+    if n_chosen[n_chosen > 0].min() == n_active:
         message = (
-            f"Nothing can be learnt: all {positives.shape[1]} items were chosen by all "
-            f"users (n_users={n_users}), so there are no negatives. Give events "
-            "of more users, rows with y = 0, or the whole catalogue as items=."
+            f"Nothing can be learnt: all {n_active} items of X were chosen by all "
+            f"users (n_users={n_users}), so there are no negatives. Give events of "
+            "more users and items, or rows with y = 0."
         )
         if n_users == 1:
             raise ValueError(message)
@@ -144,7 +145,7 @@ def _train(estimator, users, items, positives, impressions):
         sampling = "full" if small else "mixed"
     sets = _training_sets(estimator, users, items, positives, impressions, rng)
     with net.seeded(seed, estimator.device):
-        module = _build(estimator, users, items, positives + impressions)
+        module = _build(estimator, users, items, positives, impressions)
         trained = net.train(
             estimator, module, sampling, _temperature(estimator, positives), *sets, seed
         )
@@ -189,12 +190,19 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
         history=fitted if pooled else None,
         impressions=impressions if used else None,
     )
-    # What nobody has been shown is neither liked nor disliked: it is no negative.
-    active = np.flatnonzero(_have_events(positives + impressions, axis=0))
+    active = items_with_events(positives + impressions)
     if len(active) < positives.shape[1]:
         training = training.with_items(active)
         validation = validation and validation.with_items(active)
     return training, validation, evaluate
+
+
+def items_with_events(events):
+    """Give the positions (m,) of the items that a CSR matrix holds an event of.
+
+    What nobody has been shown is neither liked nor disliked: it is no negative.
+    """
+    return np.flatnonzero(_have_events(events, axis=0))
 
 
 def _have_events(matrix, axis):
@@ -202,13 +210,19 @@ def _have_events(matrix, axis):
     return np.asarray(matrix.getnnz(axis=axis)) > 0
 
 
-def _build(estimator, users, items, events):
+def _build(estimator, users, items, positives, impressions):
     module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
-    seen = [
-        _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
-        for entities, axis in ((users, 1), (items, 0))
-    ]
-    net.clear_weights(module, *seen)
+
+    def used(entities, events, axis):
+        return _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
+
+    # Who chose nothing is in no batch, and what nobody chose in no history.
+    net.clear_weights(
+        module,
+        user_tower=used(users, positives, 1),
+        item_tower=used(items, positives + impressions, 0),
+        history=used(items, positives, 0),
+    )
     if estimator.warm_start and hasattr(estimator, "net_"):
         state = estimator.net_.module_.state_dict()
         shapes = {name: value.shape for name, value in state.items()}

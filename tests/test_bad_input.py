@@ -134,6 +134,17 @@ def test_one_item_leaves_nothing_to_choose():
         small().fit(events().assign(item="x"))
 
 
+def test_items_without_events_are_nothing_to_choose_between():
+    table = pd.DataFrame({"item": range(5)})
+    X = pd.DataFrame({"user": range(6), "item": 0})
+    model = TwoTowerRecommender(items=table, embedding_dim=2, max_epochs=1)
+    with pytest.raises(ValueError, match="one item only.*y = 0"):
+        model.fit(X)
+    model.fit(pd.concat([X, X.assign(item=1)]), y=[1] * 6 + [0] * 6)
+    with pytest.warns(UserWarning, match="all 2 items of X were chosen by all"):
+        model.fit(pd.concat([X, X.assign(item=1)]))
+
+
 # Side tables
 
 

@@ -170,3 +170,14 @@ def test_unknown_items_of_a_history_tell_nothing(model):
     with pytest.warns(UserWarning, match="history changes nothing"):
         vector = model.embed_users([777], history={777: [54321]})
     assert_allclose(vector, model.embed_users([777]), atol=1e-6)
+
+
+def test_the_id_column_is_not_taken_for_a_feature_misspelt(world):
+    users = world.user_table[["user", "segment"]].rename(columns={"segment": "users"})
+    model = TwoTowerRecommender(
+        users=users, embedding_dim=4, max_epochs=1, random_state=0
+    ).fit(world.data[["user", "item"]])
+    alone = pd.DataFrame({"user": [777]})
+    assert_array_equal(model.embed_users(alone), model.embed_users([777]))
+    with pytest.raises(ValueError, match="'user_s', .* Did you mean 'users'"):
+        model.embed_users(alone.assign(user_s="segment1"))

@@ -294,3 +294,15 @@ def test_columns_of_nobody_with_events_weigh_nothing(params):
     # so all of them are the answer to an empty row
     assert len(np.unique(model.item_embeddings_[6:], axis=0)) == 1
     assert_array_equal(*model.embed_users(["u6", "u7"]))
+
+
+def test_who_chose_nothing_and_what_nobody_chose_are_known_by_no_noise():
+    shown = pd.DataFrame({"user": ["v0", "v1", "u0"], "item": ["i0", "i1", "shown"]})
+    X = pd.concat([EVENTS, shown])
+    model = small().fit(X, y=[1] * len(EVENTS) + [0] * 3)
+    assert_array_equal(*model.embed_users(["v0", "unknown"]))
+    assert_array_equal(*model.embed_users(["v0", "v1"]))
+    learnt = weights(model)
+    place = model.item_transformer_.get_feature_names_out() == "item_shown"
+    assert (learnt["history.weight"][place] == 0).all()
+    assert (learnt["item_tower.sparse.weight"][place] != 0).all()

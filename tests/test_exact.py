@@ -105,3 +105,21 @@ def test_items_that_are_all_the_same():
         scores, indices = top_k(items[:2], items, 5)
     assert (scores == 2).all()
     assert all(len(set(row)) == 5 for row in indices.tolist())
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 40), (7, 3), (5, 40)])
+def test_vectors_are_gathered_a_part_at_a_time(n, k):
+    rng = np.random.default_rng(0)
+    queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
+    indices = rng.integers(0, 50, (n, k))
+    whole = exact.rescore(queries, items, indices)
+    with patch.object(exact, "GATHERED", 16):
+        np.testing.assert_array_equal(exact.rescore(queries, items, indices), whole)
+    expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
+    np.testing.assert_allclose(whole, expected, atol=1e-6)
+
+
+def test_queries_need_not_lie_in_a_row():
+    vectors = np.eye(4, dtype=np.float32)
+    for queries in (vectors[::-1], vectors[:, ::-1]):
+        assert top_k(queries, vectors, 1)[1].ravel().tolist() == [3, 2, 1, 0]

@@ -153,6 +153,10 @@ def test_a_graph_grows(graph, monkeypatch):
     assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
     for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+    longer = np.concatenate([graph.vectors_, np.float32(1.0008) * more])
+    own = graph.grown(longer).kneighbors(longer[2000:], 1)[0][:, 0]
+    lengths = (longer.astype(float) ** 2).sum(axis=1)
+    np.testing.assert_allclose(own, 1 - (lengths.mean() + lengths[2000:]) / 2)
     with pytest.raises(ValueError, match="must have the same length"):
         graph.grown(np.concatenate([vectors, 2 * more]))
     with patch.object(NNDescentNeighbors, "grown") as grown:
@@ -272,3 +276,8 @@ def test_recommend_in_many_threads_as_in_one(events, n_jobs):
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, users * 4)) == alone * 4
     assert torch.get_num_threads() == before
+
+
+def test_no_more_is_looked_for_than_there_is():
+    vectors = np.eye(4, dtype=np.float32)
+    assert NNDescentNeighbors().fit(vectors).widen(vectors, 10) == 1.0

@@ -261,3 +261,21 @@ def test_a_side_table_that_lost_a_column():
         model.partial_fit(more)
     model.set_params(items=pd.concat([SIDE, SIDE[:1].assign(item="j1")]))
     assert "j1" in model.partial_fit(more).item_ids_
+
+
+@pytest.mark.parametrize("sampling", ["full", "mixed"])
+def test_items_without_events_are_no_negatives(sampling):
+    known = events()
+    names = [*known["item"].unique(), *(f"cold{i}" for i in range(5))]
+    table = pd.DataFrame({"item": names, "tag": ["warm"] * 9 + ["cold"] * 5})
+    model = small(items=table, candidate_sampling=sampling).fit(known)
+    model.partial_fit(known.iloc[:4], y=[1, 1, 0, 1])
+    columns = model.item_transformer_.get_feature_names_out()
+    cold = np.array(["cold" in name for name in columns])
+    weights = model.net_.module_.item_tower.sparse.weight.detach().numpy()
+    assert cold.sum() == 6 and (weights[cold] == 0).all()
+    assert (weights[~cold] != 0).all()
+    model.partial_fit(pd.DataFrame({"user": ["u1"], "item": ["cold0"]}))
+    weights = model.net_.module_.item_tower.sparse.weight.detach().numpy()
+    assert (weights[columns == "item_cold0"] != 0).any()
+    assert (weights[columns == "item_cold1"] == 0).all()
