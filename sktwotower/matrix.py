@@ -79,11 +79,18 @@ def interactions_from_matrix(
         matrix = as_frame(matrix, "matrix")
         user_ids = matrix.index if user_ids is None else user_ids
         item_ids = matrix.columns if item_ids is None else item_ids
-        matrix = matrix.to_numpy()
+        matrix = matrix.sparse.to_coo() if _is_sparse(matrix) else matrix.to_numpy()
     rows, columns, values = _entries(matrix)
     users = _ids(user_ids, matrix.shape[0], "user_ids", "rows")
     items = _ids(item_ids, matrix.shape[1], "item_ids", "columns")
     return pd.DataFrame({user: users[rows], item: items[columns]}), values
+
+
+def _is_sparse(frame):
+    """Tell whether all columns store what is not zero alone."""
+    return all(
+        isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes
+    )
 
 
 def _entries(matrix):

@@ -333,7 +333,8 @@ def check_index(neighbors, normalize=True, params=None):
         hasattr(neighbors, method) for method in ("fit", "kneighbors")
     ):
         raise TypeError(message)
-    if not normalize and neighbors not in ("auto", "exact"):
+    exact = isinstance(neighbors, ExactNeighbors) or neighbors in ("auto", "exact")
+    if not normalize and not exact:
         raise ValueError(
             "normalize=False needs neighbors='exact': an index finds the nearest "
             "vectors, and those are not the ones of the largest dot product unless all "

@@ -101,16 +101,19 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
-def clear_weights(module, user_tower, item_tower, history):
+def clear_weights(estimator, module, user_tower, item_tower, history):
     """Set weights to zero but for the inputs, masks (p,), that a part sees in training.
 
     A random number would stay what it is: noise in the vectors of new users and items.
+    Towers that the user has given stay as they are: they may have been trained.
     """
     masks = {"user_tower": user_tower, "item_tower": item_tower, "history": history}
     with torch.no_grad():
         for name, part in module.named_modules():
-            if isinstance(part, SparseLinear):
-                seen = masks[name.partition(".")[0]]
+            side = name.partition(".")[0]
+            given = getattr(estimator, side, None) if side != "history" else None
+            if isinstance(part, SparseLinear) and given is None:
+                seen = masks[side]
                 part.weight[torch.as_tensor(~seen, device=part.weight.device)] = 0
 
 

@@ -218,6 +218,7 @@ def _build(estimator, users, items, positives, impressions):
 
     # Who chose nothing is in no batch, and what nobody chose in no history.
     net.clear_weights(
+        estimator,
         module,
         user_tower=used(users, positives, 1),
         item_tower=used(items, positives + impressions, 0),

@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sktwotower import TwoTowerRecommender
 from sktwotower.dropout import FeatureDropout, id_shares
 from sktwotower.sampling import TrainingSet, UserBatches
+from sktwotower.towers import Tower
 
 
 def csr(array):
@@ -306,3 +307,14 @@ def test_who_chose_nothing_and_what_nobody_chose_are_known_by_no_noise():
     place = model.item_transformer_.get_feature_names_out() == "item_shown"
     assert (learnt["history.weight"][place] == 0).all()
     assert (learnt["item_tower.sparse.weight"][place] != 0).all()
+
+
+def test_a_tower_that_was_given_keeps_its_weights():
+    tower = Tower(12, 4)
+    before = tower.sparse.weight.detach().numpy().copy()
+    params = {"items": TABLE, "item_transformer": FIXED, "item_tower": tower}
+    model = small(**params, max_epochs=20).fit(EVENTS)
+    after = weights(model)["item_tower.sparse.weight"]
+    cold = [6, 7, 8, 11]  # three ids and a tag
+    assert_array_equal(after[cold], before[cold])
+    assert (after[:6] != before[:6]).any(axis=1).all()

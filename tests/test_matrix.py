@@ -87,6 +87,14 @@ def test_ids_of_any_kind(ids):
     assert X["item"].tolist() == ["x", "y", "z", "x", "z"]
 
 
+def test_a_frame_of_sparse_columns():
+    matrix = sparse.csc_matrix(([2.0, 1.0], ([5, 999], [0, 1])), shape=(1000, 2))
+    frame = pd.DataFrame.sparse.from_spmatrix(matrix, columns=["tea", "jam"])
+    X, y = interactions_from_matrix(frame)
+    assert X.to_numpy().tolist() == [[5, "tea"], [999, "jam"]]
+    assert y.tolist() == [2.0, 1.0]
+
+
 def test_columns_are_called_as_asked_for():
     X, _ = interactions_from_matrix(DENSE, user="listener", item="track")
     assert list(X.columns) == ["listener", "track"]
