@@ -25,9 +25,9 @@ from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
 __all__ = [
     "TwoTowerNet",
     "build_module",
-    "clear_weights",
     "embed_items",
     "embed_users",
+    "scale_weights",
     "take_weights",
     "train",
 ]
@@ -101,20 +101,19 @@ def build_module(estimator, n_user_features, n_item_features):
     )
 
 
-def clear_weights(estimator, module, user_tower, item_tower, history):
-    """Set weights to zero but for the inputs, masks (p,), that a part sees in training.
+def scale_weights(estimator, module, user_tower, item_tower, history):
+    """Multiply the first weights of each part's inputs by numbers (p,).
 
-    A random number would stay what it is: noise in the vectors of new users and items.
     Towers that the user has given stay as they are: they may have been trained.
     """
-    masks = {"user_tower": user_tower, "item_tower": item_tower, "history": history}
+    scales = {"user_tower": user_tower, "item_tower": item_tower, "history": history}
     with torch.no_grad():
         for name, part in module.named_modules():
             side = name.partition(".")[0]
             given = getattr(estimator, side, None) if side != "history" else None
             if isinstance(part, SparseLinear) and given is None:
-                seen = masks[side]
-                part.weight[torch.as_tensor(~seen, device=part.weight.device)] = 0
+                factors = torch.as_tensor(scales[side], dtype=part.weight.dtype)
+                part.weight *= factors[:, None].to(part.weight.device)
 
 
 def take_weights(module, before, users, items):

@@ -80,7 +80,7 @@ class TwoTowerRecommender(
         without a known id; the odds fall as 1 / n for n events
         (`sktwotower.dropout.id_shares`). An id is what one user or item alone has; rows
         that hold nothing else keep it, but for those of users with ``history``: of
-        these, a share of 0.6 ``id_dropout`` is known by past items alone, too.
+        these, a share of 0.8 ``id_dropout`` is known by past items alone, too.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that are
         hidden in training, each on its own.

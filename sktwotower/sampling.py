@@ -20,7 +20,7 @@ __all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag", "inclusion_log_
 
 # Of ``id_dropout``, how often a user is known by nothing but past items in training.
 # Hiding ids alone so often would have attributes learn the users by heart.
-HISTORY_ALONE = 0.6
+HISTORY_ALONE = 0.8
 
 
 class TrainingSet(Dataset):

@@ -27,6 +27,7 @@ __all__ = ["items_with_events", "learn", "seen_matrix"]
 # are so many that the vectors of all items take longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
+START_OF_FEATURES = 0.1
 
 
 def learn(estimator, X, y, sample_weight):
@@ -210,19 +211,33 @@ def _have_events(matrix, axis):
     return np.asarray(matrix.getnnz(axis=axis)) > 0
 
 
+def _scales(entities, active):
+    """Give what the first weight of each input (p,) is multiplied by.
+
+    Zero for an input that none of the ``active`` (n,) has: what is not learnt would
+    stay a random number, noise in the vectors of new users and items. A tenth for one
+    that several share, if there are ids beside: a model of ids to begin with, which
+    features have to improve.
+    """
+    rows = entities.rows[:-1]
+    scales = np.ones(rows.shape[1])
+    shared = np.asarray(rows.getnnz(axis=0)) > 1
+    if not shared.all():
+        scales[shared] = START_OF_FEATURES
+    scales[~_have_events(rows[active], axis=0)] = 0
+    return scales
+
+
 def _build(estimator, users, items, positives, impressions):
     module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
 
-    def used(entities, events, axis):
-        return _have_events(entities.rows[:-1][_have_events(events, axis)], axis=0)
-
     # Who chose nothing is in no batch, and what nobody chose in no history.
-    net.clear_weights(
+    net.scale_weights(
         estimator,
         module,
-        user_tower=used(users, positives, 1),
-        item_tower=used(items, positives + impressions, 0),
-        history=used(items, positives, 0),
+        user_tower=_scales(users, _have_events(positives, 1)),
+        item_tower=_scales(items, _have_events(positives + impressions, 0)),
+        history=_scales(items, _have_events(positives, 0)),
     )
     if estimator.warm_start and hasattr(estimator, "net_"):
         state = estimator.net_.module_.state_dict()
