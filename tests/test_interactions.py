@@ -222,11 +222,13 @@ def test_a_table_is_described_by_its_own_features_or_by_those_of_fit():
     items = entities(features=["price"])
     items.fit(EVENTS)
     ids = pd.DataFrame({"item": ["x", "q"]})
-    _, codes, rows = items.describe(ids, "items")
+    _, codes, rows, described = items.describe(ids, "items")
     assert_array_equal(codes, [0, -1])
+    assert not described
     assert_array_equal(rows.toarray(), [[1, 0, 0, 1], [0, 0, 0, 0]])
-    _, codes, rows = items.describe(ids.assign(price=1), "items")
+    _, codes, rows, described = items.describe(ids.assign(price=1), "items")
     assert_array_equal(rows.toarray(), [[1, 0, 1, 0], [0, 0, 1, 0]])
+    assert described
 
 
 def test_columns_of_events_count_only_if_fit_took_them_from_x():
