@@ -291,7 +291,7 @@ def retrieval_report(
     >>> from sktwotower.metrics import retrieval_report
     >>> data = make_interactions(100, 50, random_state=0)
     >>> X, held_out = data.data[~data.test_mask], data.data[data.test_mask]
-    >>> model = TwoTowerRecommender(max_epochs=5, random_state=0).fit(X)
+    >>> model = TwoTowerRecommender(random_state=0).fit(X)
     >>> report = retrieval_report(model, held_out, k=10)
     >>> recall = report.loc["all", "recall@10"]
     >>> bool(recall["TwoTowerRecommender"] > recall["popularity"])

@@ -54,11 +54,10 @@ class FeatureDropout:
     matrix : CSR matrix of shape (n, p)
         All rows that there are.
     id_shares : array of shape (n,)
-        How often each row loses its ids, in [0, 1].
+        How often each row loses its ids, in [0, 1]. One that holds nothing else keeps
+        them.
     feature_dropout : float, default=0.0
         Share of the other entries that are lost, in [0, 1).
-    keep_lone : bool, default=True
-        Whether a row that holds nothing but ids keeps them.
     row_dropout : float, default=0.0
         Share of the rows that lose all that they hold, in [0, 1].
 
@@ -78,17 +77,14 @@ class FeatureDropout:
     array([[0., 0., 1.]])
     """
 
-    def __init__(
-        self, matrix, id_shares, feature_dropout=0.0, keep_lone=True, row_dropout=0.0
-    ):
+    def __init__(self, matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
         self.matrix = matrix
         counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
         self.is_id = counts == 1
         others = matrix.nnz > self.is_id.sum()
         self.id_shares = id_shares
         self.feature_dropout = feature_dropout
-        self.keep_lone = keep_lone
-        hides_ids = self.is_id.any() and np.any(id_shares) and (others or not keep_lone)
+        hides_ids = self.is_id.any() and np.any(id_shares) and others
         self.row_dropout = row_dropout
         self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
 
@@ -101,8 +97,7 @@ class FeatureDropout:
         row = np.repeat(np.arange(n), np.diff(rows.indptr))
         ids = self.is_id[rows.indices]
         hidden = rng.random(n) < self.id_shares[positions]
-        if self.keep_lone:
-            hidden &= np.bincount(row[~ids], minlength=n) > 0
+        hidden &= np.bincount(row[~ids], minlength=n) > 0
         hidden = ids & hidden[row]
         if self.feature_dropout:
             hidden |= ~ids & (rng.random(len(ids)) < self.feature_dropout)

@@ -238,7 +238,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         >>> from sklearn.cluster import SpectralClustering
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(200, 90, n_clusters=3, interactions_per_user=8,
+        >>> made = make_interactions(400, 90, n_clusters=3, interactions_per_user=12,
         ...                          random_state=0)
         >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0)
         >>> graph = model.fit(made.data).kneighbors_graph(n_neighbors=10)

@@ -169,13 +169,10 @@ class UserBatches:
         of_users, of_items = (
             id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
         )
-        alone = dataset.history is None
+        # With a history a user without a row is not without anything.
+        alone = 0.0 if dataset.history is None else HISTORY_ALONE * id_dropout
         self.user_dropout = FeatureDropout(
-            dataset.user_rows,
-            of_users,
-            feature_dropout,
-            keep_lone=alone,
-            row_dropout=0.0 if alone else HISTORY_ALONE * id_dropout,
+            dataset.user_rows, of_users, feature_dropout, row_dropout=alone
         )
         self.item_dropout = FeatureDropout(dataset.item_rows, of_items, feature_dropout)
         self.shuffle = shuffle

@@ -80,15 +80,10 @@ def test_all_ids_are_hidden_but_those_of_rows_without_anything_else():
     assert drawn(ROWS, ids=1.0).has_canonical_format
 
 
-def test_a_row_of_ids_alone_may_be_emptied():
-    left = drawn(ROWS, ids=1.0, keep_lone=False)
-    assert_array_equal(left[3].toarray(), np.zeros((1, 7)))
-
-
 def test_whole_rows_may_be_hidden():
-    assert drawn(ROWS, row_dropout=1.0, keep_lone=False).nnz == 0
+    assert drawn(ROWS, row_dropout=1.0).nnz == 0
     rows = csr(np.ones((3000, 2)))
-    left = drawn(rows, row_dropout=0.3, keep_lone=False).toarray()
+    left = drawn(rows, row_dropout=0.3).toarray()
     assert_array_equal(left[:, 0], left[:, 1])
     assert within_binomial((left[:, 0] == 0).sum(), 3000, 0.3)
 
@@ -209,14 +204,15 @@ def test_what_is_hidden_changes_from_batch_to_batch_and_comes_again_with_the_see
 
 
 @pytest.mark.parametrize("history", [True, False])
-def test_users_without_anything_but_an_id_lose_it_only_to_their_history(history):
-    positives = csr(np.eye(4))
-    data = TrainingSet(
-        csr(np.eye(4)), csr(np.eye(4)), positives, positives if history else None
-    )
-    (batch, _), *_ = UserBatches(data, id_dropout=1.0)
-    assert len(batch.user_rows.indices) == (0 if history else 4)
-    assert len(batch.item_rows.indices) == 4
+def test_users_are_known_by_their_history_alone_now_and_then(history):
+    n = 1000
+    positives = csr(np.ones((n, 2)))
+    rows = sparse.identity(n, dtype=np.float32, format="csr")
+    data = TrainingSet(rows, csr(np.eye(2)), positives, positives if history else None)
+    (batch, _), *_ = UserBatches(data, batch_size=n, id_dropout=0.5)
+    n_hidden = n - len(batch.user_rows.indices)
+    assert within_binomial(n_hidden, n, 0.4) if history else n_hidden == 0
+    assert len(batch.item_rows.indices) == 2
 
 
 def test_validation_hides_nothing_by_default():
