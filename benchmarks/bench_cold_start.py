@@ -16,9 +16,9 @@ as ``history``: beside the same users in fit, and EASE given the same history.
 ``vectorise``: a million rows of ten mixed columns.
 
 Failure: recall@20 of withheld articles under 0.348, or hidden ids cost known articles
-1 %; features lose more than .002, or gain under 10 % on artists of few events; unseen
-users lose 5 %; KuaiRand takes over three minutes to fit or loses .001; a million rows
-take a minute or 4 GiB.
+1 %; features lose more than the interval, or gain under 10 % on items of few events;
+unseen users lose 3 % or fall behind EASE; KuaiRand takes two minutes to fit or gains
+nothing; a million rows take a minute or 4 GiB.
 """
 
 import argparse
@@ -273,9 +273,8 @@ def features(own):
         print(f"{data}: {gained:+.4f} [{gained - half:+.4f}, {gained + half:+.4f}]")
         rows.append({"system": "difference", "data": data, "recall@20": gained})
         claims |= {
-            f"{data}: features lose nothing": gained > -0.002,
-            f"{data}: 10 % more on few": data == "ml-1m"  # found are 1 of 188 at most
-            or of_few["on"] > 1.1 * of_few["off"],
+            f"{data}: features lose nothing": gained > -half,
+            f"{data}: 10 % more on few": of_few["on"] > 1.1 * of_few["off"],
         }
     return rows, claims
 
@@ -304,7 +303,8 @@ def strong(own):
     ours = pd.DataFrame(rows).groupby("system")["recall@20"].mean()
     print(ours)
     return rows, {
-        "unseen users lose less than 5 %": ours["unseen"] > 0.95 * ours["in fit"],
+        "unseen users lose less than 3 %": ours["unseen"] > 0.97 * ours["in fit"],
+        "unseen users: above EASE": ours["unseen"] > ours["EASE"],
     }
 
 
@@ -367,9 +367,9 @@ def kuairand(own):
             print(rows[-1], flush=True)
     by = pd.DataFrame(rows).groupby("system")[["recall@20", "fit_s"]].mean()
     return rows, {
-        "KuaiRand is fitted in three minutes": by["fit_s"]["features on"] < 180,
-        "KuaiRand: features lose nothing": by["recall@20"]["features on"]
-        > by["recall@20"]["features off"] - 0.001,
+        "KuaiRand is fitted in two minutes": by["fit_s"]["features on"] < 120,
+        "KuaiRand: features gain": by["recall@20"]["features on"]
+        > by["recall@20"]["features off"],
     }
 
 

@@ -12,11 +12,10 @@ look-up, all users with what they have seen left out beside the bare matrix prod
 one hundredth of the catalogue as candidates beside exact search among them, and the
 first answer of a graph that was loaded from a file. ``--quick``: everything at a tenth.
 
-Failure: exact search takes more than 1.3 times what faiss does in a batch, or 1.6 times
-alone; a graph takes more than 1.8 times what hnswlib's does in a batch (1.43 on learnt
-vectors), 3 times alone, or twice to build; the median of ``recommend`` is 3 ms or more,
-or 1.1 ms above a look-up in all items; all users take more than twice what the products
-do, or 2 GiB; filtering costs 1.5 times exact search.
+Failure: exact search takes more than 1.3 times what faiss does; a graph answers fewer
+than 0.7 times the queries of hnswlib's, or takes more than twice as long to build; the
+median of ``recommend`` is 3 ms or more, or 1 ms above the look-up; all users take more
+than twice what the products do, or 2 GiB; filtering costs 1.2 times exact search.
 """
 
 import argparse
@@ -40,9 +39,8 @@ K = 10
 LEAST_RECALL = 0.95
 # The most that each may take, in times of what it is measured by.
 MARKS = {
-    "faiss": {"batch_us": 1.3, "single_us": 1.6},
-    "hnswlib": {"batch_us": 1.8, "single_us": 3.0, "build_s": 2.0},
-    "hnswlib, learnt": {"batch_us": 1 / 0.7},
+    "faiss IndexFlatIP": {"batch_us": 1.3, "single_us": 1.3},
+    "hnswlib": {"batch_us": 1 / 0.7, "single_us": 1 / 0.7, "build_s": 2.0},
 }
 
 
@@ -220,20 +218,21 @@ def failures(rows, of_model):
     found = []
     for (data, n_items), group in pd.DataFrame(rows).groupby(["vectors", "items"]):
         of, where = group.set_index("engine"), f"{data}, {n_items} items"
-        for name, most in MARKS["faiss"].items() if n_items >= 100_000 else ():
-            ratio = of[name]["ours, exact"] / of[name]["faiss IndexFlatIP"]
-            if ratio > most:
-                found.append(f"{where}: exact {name} is {ratio:.2f} times faiss's")
-        learnt = MARKS["hnswlib, learnt"] if data != "made" else {}
-        for name, most in (MARKS["hnswlib"] | learnt).items():
-            ratio = of[name]["ours, nndescent"] / of[name]["hnswlib"]
-            if ratio > most:
-                found.append(f"{where}: graph {name} is {ratio:.2f} times hnswlib's")
+        for other, ours in (
+            ("faiss IndexFlatIP", "ours, exact"),
+            ("hnswlib", "ours, nndescent"),
+        ):
+            if other != "hnswlib" and n_items < 100_000:
+                continue
+            for name, most in MARKS[other].items():
+                ratio = of[name][ours] / of[name][other]
+                if ratio > most:
+                    found.append(f"{where}: {ours}, {name}: {ratio:.2f} times {other}")
     for row in of_model["requests"]:
         above = row["recommend_ms"] - row["look_up_ms"]
-        if row["recommend_ms"] >= 3 or (row["engine"] == "exact" and above >= 1.1):
+        if row["recommend_ms"] >= 3 or above >= 1:
             found.append(f"recommend takes {row['recommend_ms']:.2f} ms: {row}")
-        if row["filtered_ms"] > 1.5 * row["exact_of_them_ms"]:
+        if row["filtered_ms"] > 1.2 * row["exact_of_them_ms"]:
             found.append(f"filtering takes {row['filtered_ms']:.2f} ms: {row}")
     bulk = of_model["everybody"]
     if bulk["everybody_s"] > 2 * bulk["products_s"] or bulk["everybody_gib"] > 2:
