@@ -7,7 +7,7 @@ Next: sampling.py, which draws batches of such rows.
 import numpy as np
 from scipy import sparse
 
-__all__ = ["FeatureDropout", "id_shares"]
+__all__ = ["FeatureDropout", "id_columns", "id_shares"]
 
 # With so many events an id is hidden in the share that is asked for.
 EVENTS_OF_SHARE = 10
@@ -39,6 +39,11 @@ def id_shares(id_dropout, n_events):
     n_events = np.maximum(n_events, 1)
     most = EVENTS_OF_SHARE * id_dropout
     return most / (most + n_events * (1 - id_dropout))
+
+
+def id_columns(matrix):
+    """Tell which columns (p,) of a CSR matrix one row alone has a value in."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]) == 1
 
 
 class FeatureDropout:
@@ -79,8 +84,7 @@ class FeatureDropout:
 
     def __init__(self, matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
         self.matrix = matrix
-        counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
-        self.is_id = counts == 1
+        self.is_id = id_columns(matrix)
         others = matrix.nnz > self.is_id.sum()
         self.id_shares = id_shares
         self.feature_dropout = feature_dropout

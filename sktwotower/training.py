@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from sktwotower import net
 from sktwotower._callbacks import monitors_validation, takes_impressions
+from sktwotower.dropout import id_columns
 from sktwotower.entities import Entities
 from sktwotower.interactions import Columns, pair_matrix, read_events
 from sktwotower.neighbors import check_index
@@ -221,9 +222,9 @@ def _scales(entities, active):
     """
     rows = entities.rows[:-1]
     scales = np.ones(rows.shape[1])
-    shared = np.asarray(rows.getnnz(axis=0)) > 1
-    if not shared.all():
-        scales[shared] = START_OF_FEATURES
+    ids = id_columns(rows)
+    if ids.any():
+        scales[~ids] = START_OF_FEATURES
     scales[~_have_events(rows[active], axis=0)] = 0
     return scales
 

@@ -41,6 +41,7 @@ IMPORTS = {
     "validation": {"exact", "metrics", "net"},
     "training": {
         "_callbacks",
+        "dropout",
         "entities",
         "interactions",
         "neighbors",
