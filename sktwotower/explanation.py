@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower.ablation import columns_of, rows_without
 from sktwotower.contributions import contributions, is_linear
 from sktwotower.evaluation import recall_by_user
-from sktwotower.interactions import suggestion
+from sktwotower.interactions import some, suggestion
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.net import embed_items, embed_users
 from sktwotower.queries import (
@@ -115,9 +115,9 @@ class ExplanationMixin:
         check_is_fitted(self)
         owner = self._one(self._users, user)
         chosen = self._one(self._items, item)
-        if chosen.codes[0] < 0 and chosen.rows.nnz == 0:
+        if chosen.is_nothing()[0] and not chosen.described:
             raise ValueError(
-                f"The item {chosen.ids[0]!r} is not known from fit. Give a table of "
+                f"The item {some(chosen.ids)} is not known from fit. Give a table of "
                 "one row with its features instead."
             )
         module = self.net_.module_

@@ -64,6 +64,15 @@ def model(request, events):
     return small(**tables(), **MODELS[request.param]).fit(events)
 
 
+def test_a_new_item_of_which_fit_knows_no_feature_has_a_bias_alone(events):
+    model = small(**tables()).fit(events)
+    novel = pd.DataFrame({"item": ["novel"], "genres": ["Western"]})
+    why = model.explain("u00", novel)
+    assert why.loc[why["side"] == "item", "feature"].tolist() == ["(bias)"]
+    score = model.embed_users(["u00"])[0] @ model.embed_items(novel)[0]
+    check_sum(why, score)
+
+
 def check_sum(why, score):
     assert why.attrs["score"] == pytest.approx(score, abs=1e-6)
     assert why["contribution"].sum() == pytest.approx(score, abs=1e-6)
