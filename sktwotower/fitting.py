@@ -1,16 +1,16 @@
 """Enters: an estimator and an interaction table X (n_events, n_columns).
 
 Leaves: the same estimator with its fitted attributes, or as it was before.
-Next: retrieval.py, which answers what is asked of it.
+Next: vectors.py, which answers what is asked of it.
 """
 
 from contextlib import contextmanager
 
 import numpy as np
 
+from sktwotower.exact import threads
 from sktwotower.growth import learn_more
 from sktwotower.net import epochs
-from sktwotower.queries import threads
 from sktwotower.training import learn
 
 __all__ = ["FittingMixin"]
