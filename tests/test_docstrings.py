@@ -19,6 +19,7 @@ MODULES = [
 # What users of the package call: here every parameter must be documented. Elsewhere a
 # sentence may do, but a section that is there must be complete and true.
 PUBLIC = {
+    "baselines",
     "datasets",
     "features",
     "matrix",

@@ -63,6 +63,14 @@ IMPORTS = {
     "retrieval": {"interactions", "queries"},
     "vectors": {"exact", "filters", "interactions", "net", "queries", "retrieval"},
     "evaluation": {"interactions", "queries"},
+    "_matrix_recommender": {
+        "entities",
+        "evaluation",
+        "interactions",
+        "queries",
+        "retrieval",
+    },
+    "baselines": {"_matrix_recommender", "retrieval"},
     "contributions": {"towers"},
     "ablation": {"features"},
     "explanation": {
@@ -200,7 +208,14 @@ def loaded_after(statement):
 
 
 def test_light_modules_load_no_heavy_library():
-    names = ["metrics", "model_selection", "datasets", "features", "plots"]
+    names = [
+        "baselines",
+        "metrics",
+        "model_selection",
+        "datasets",
+        "features",
+        "plots",
+    ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
 
