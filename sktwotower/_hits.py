@@ -1,7 +1,7 @@
 """Enters: relevant ids per user (n_users lists or CSR) and ranked ids (n_users, >= k).
 
 Leaves: hits, bool (n_users, k), n_relevant, int (n_users,), and formulas over the two.
-Next: metrics.py, the public functions, and _report.py, the scorer and the report.
+Next: metrics.py, the public functions, and _groups.py, for scorer and report.
 """
 
 from itertools import chain, islice

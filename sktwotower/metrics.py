@@ -1,7 +1,7 @@
 """Enters: relevant ids per user and ranked ids (n_users, >= k), best first.
 
 Leaves: one number in the metric's unit, or one per user (n_users,).
-Next: _report.py, which applies the same formulas to a fitted recommender.
+Next: _scorers.py and _report.py, which apply the same formulas to a fitted recommender.
 """
 
 from ._beyond_accuracy import coverage_at_k, novelty_at_k
@@ -10,7 +10,8 @@ from ._hits import (
     mean_over_users,
     per_user_values,
 )
-from ._report import make_retrieval_scorer, retrieval_report
+from ._report import retrieval_report
+from ._scorers import make_retrieval_scorer
 
 __all__ = [
     "average_precision_at_k",
