@@ -18,7 +18,8 @@ class Contributions(NamedTuple):
     """What adds up to the score of one pair.
 
     ``user`` (nnz,), ``history`` (n_past,) and ``item`` (nnz,) belong to the stored
-    values of the rows; ``user_rest`` and ``item_rest`` to none of them.
+    values of the rows; ``user_rest`` and ``item_rest`` to none of them. ``fold_in`` is
+    what the user's vector has beside the answer of the user tower.
     """
 
     score: float
@@ -27,9 +28,10 @@ class Contributions(NamedTuple):
     user_rest: float
     item: np.ndarray
     item_rest: float
+    fold_in: float
 
 
-def contributions(module, user_rows, past_rows, item_rows):
+def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
     """Share the score of one pair out among the inputs of both towers of a module.
 
     Parameters
@@ -39,6 +41,8 @@ def contributions(module, user_rows, past_rows, item_rows):
     past_rows : CSR matrix of shape (n_past, q)
         Feature rows of the user's past items, which count alike.
     item_rows : CSR matrix of shape (1, q)
+    user_vector : array of shape (d,), default=None
+        The unit vector that serves, if it was folded in. None: the tower's answer.
 
     Returns
     -------
@@ -69,8 +73,12 @@ def contributions(module, user_rows, past_rows, item_rows):
             run_tower(module.item_tower, item).double(),
         ]
         lengths = [_length(module, vector) for vector in vectors]
-        user_slope, item_slope = (vector / np.prod(lengths) for vector in vectors[::-1])
-        score = float((vectors[0] * user_slope).sum())
+        user_slope = vectors[1] / np.prod(lengths)
+        of_tower = score = float((vectors[0] * user_slope).sum())
+        if user_vector is not None:
+            vectors[0] = torch.as_tensor(user_vector[None]).to(vectors[0]) * lengths[0]
+            score = float((vectors[0] * user_slope).sum())
+        item_slope = vectors[0] / np.prod(lengths)
     own, slope = _of_values(module.user_tower, user, pooled, user_slope, "user")
     of_item, _ = _of_values(module.item_tower, item, None, item_slope, "item")
     history = own[:0] if pooled is None else past_vectors.double() @ slope.double()
@@ -81,9 +89,10 @@ def contributions(module, user_rows, past_rows, item_rows):
         score,
         own,
         history,
-        score / 2 - own.sum() - history.sum(),
+        of_tower / 2 - own.sum() - history.sum(),
         of_item,
         score / 2 - of_item.sum(),
+        (score - of_tower) / 2,
     )
 
 

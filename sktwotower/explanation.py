@@ -78,7 +78,9 @@ class ExplanationMixin:
             s = \sum_j \langle x_j w_j / |a|, c / |c| \rangle
 
         and likewise for c. So each side gets half of the score, and the halves add up
-        to it once. The row "(bias)" of a side is the part of its constant.
+        to it once. The row "(bias)" of a side is the part of its constant. "(fold-in)"
+        of the history is what ``fold_in`` has changed, for a user without events in
+        fit.
 
         With hidden layers, and with towers of your own, a contribution is gradient
         times input, the lengths held fixed; "(rest)" is what is left of the half: the
@@ -116,11 +118,15 @@ class ExplanationMixin:
                 "one row with its features instead."
             )
         module = self.net_.module_
-        past = self._past(owner, self._added(history, owner))
+        added = self._added(history, owner)
+        past = self._past(owner, added)
+        moved = None
+        if len(self._to_fold_in(owner, added)):
+            moved = self._embed_user_query(owner, added)[0]
         past = np.zeros(0, dtype=int) if past is None else past.indices
         with threads(self.n_jobs):
             parts = contributions(
-                module, owner.rows, self._items.rows[past], chosen.rows
+                module, owner.rows, self._items.rows[past], chosen.rows, moved
             )
         rest = {
             side: "(bias)" if is_linear(tower) else "(rest)"
@@ -129,12 +135,14 @@ class ExplanationMixin:
                 ("item", module.item_tower),
             ]
         }
+        folded = ([], []) if moved is None else (["(fold-in)"], [1.0])
         weights = np.full(len(past), 1 / max(1, len(past)))
         table = pd.concat(
             [
                 _part("user", *_named(self._users, owner.rows), parts.user),
                 _part(HISTORY, self._items.ids[past], weights, parts.history),
                 _part("user", [rest["user"]], [1.0], [parts.user_rest]),
+                _part(HISTORY, *folded, [parts.fold_in] * len(folded[0])),
                 _part("item", *_named(self._items, chosen.rows), parts.item),
                 _part("item", [rest["item"]], [1.0], [parts.item_rest]),
             ],

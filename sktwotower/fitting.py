@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from sktwotower.exact import threads
+from sktwotower.fold_in import FoldIn, competitors
 from sktwotower.growth import learn_more
-from sktwotower.net import epochs
+from sktwotower.net import embed_items, epochs
 from sktwotower.training import learn
 
 __all__ = ["FittingMixin"]
@@ -110,6 +111,7 @@ class FittingMixin:
         self.item_ids_ = learnt.items.ids.to_numpy()
         self.item_embeddings_ = learnt.item_embeddings
         self.neighbors_, self.index_recall_ = self._build_index(self.item_embeddings_)
+        self._fold_in = self._build_fold_in()
 
     def _fit_more(self, X, y, sample_weight):
         more = learn_more(self, X, y, sample_weight)
@@ -117,6 +119,7 @@ class FittingMixin:
         self.history_ = self.history_ + epochs(more.net)
         new = more.items.ids[len(more.items.ids) - more.n_new_items :]
         self.set_catalog(np.concatenate([self.item_ids_, new]))
+        self._fold_in = self._build_fold_in()
 
     def _keep(self, learnt):
         self._users, self._items, self._seen = learnt.users, learnt.items, learnt.seen
@@ -124,3 +127,13 @@ class FittingMixin:
         self.user_transformer_ = learnt.users.transformer
         self.item_transformer_ = learnt.items.transformer
         self.net_ = learnt.net
+
+    def _build_fold_in(self):
+        """Give a `FoldIn`, or None if the user tower sees no history or no sphere."""
+        if self.net_.module_.history is None or not self.normalize:
+            return None
+        counts = np.asarray(self._seen.sum(axis=0)).ravel()
+        places, weights = competitors(counts)
+        vectors = embed_items(self.net_.module_, self._items.rows[places])
+        temperature = self.net_.criterion_.temperature
+        return FoldIn(vectors, counts[places], weights, temperature)

@@ -58,6 +58,11 @@ class TwoTowerRecommender(
     history : {"pooled"} or None, default="pooled"
         How the user tower sees the items that a user chose. "pooled": the mean of
         learnt vectors of these items joins the first layer. None: not at all.
+    fold_in : bool, default=True
+        Learn the vector of a user without events in fit, when a ``history`` of it is
+        given, from the user tower's answer on: three Newton steps
+        (`sktwotower.fold_in.FoldIn`), about as long as scoring 60,000 items. Used with
+        a ``history`` that the user tower sees, and ``normalize``.
     user_tower, item_tower : torch.nn.Module or callable, default=None
         Modules in place of the default towers. They map a sparse COO tensor (n, p) to
         (n, d); a first layer `torch.nn.LazyLinear` or `torch.nn.Linear` takes such a
@@ -271,6 +276,7 @@ class TwoTowerRecommender(
         "user_transformer": "no_validation",
         "item_transformer": "no_validation",
         "history": [StrOptions({"pooled"}), None],
+        "fold_in": ["boolean"],
         "user_tower": "no_validation",
         "item_tower": "no_validation",
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
@@ -330,6 +336,7 @@ class TwoTowerRecommender(
         user_transformer=None,
         item_transformer=None,
         history="pooled",
+        fold_in=True,
         user_tower=None,
         item_tower=None,
         embedding_dim=256,
@@ -373,6 +380,7 @@ class TwoTowerRecommender(
         self.user_transformer = user_transformer
         self.item_transformer = item_transformer
         self.history = history
+        self.fold_in = fold_in
         self.user_tower = user_tower
         self.item_tower = item_tower
         self.embedding_dim = embedding_dim

@@ -5,6 +5,7 @@ Next: evaluation.py, which ranks for held-out events.
 """
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -94,7 +95,8 @@ class VectorsMixin(
             Ids, or a table with the id column and, optionally, all feature columns.
             Unknown users are no error: they are known by what is given of them.
         history : dataframe, dict, list or None, default=None
-            Events that fit has not seen, see `recommend`.
+            Events that fit has not seen, see `recommend`; with ``fold_in`` the vector
+            of a user without any other is learnt from them.
 
         Returns
         -------
@@ -125,7 +127,26 @@ class VectorsMixin(
     def _embed_user_query(self, query, added=None):
         past = self._past(query, added)
         with threads(self.n_jobs):
-            return embed_users(self.net_.module_, query.rows, past, self._items.rows)
+            module, rows = self.net_.module_, self._items.rows
+            vectors = embed_users(module, query.rows, past, rows)
+            new = self._to_fold_in(query, added)
+            if len(new):
+                vectors[new] = self._folded_in(vectors[new], past[new])
+            return vectors
+
+    def _to_fold_in(self, query, added):
+        """Tell which users (m,) only a given history tells the past of."""
+        if added is None or self._fold_in is None or not self.fold_in:
+            return np.zeros(0, dtype=np.int64)
+        unseen = query.past(self._seen).getnnz(axis=1) == 0
+        return np.flatnonzero(unseen & (added.getnnz(axis=1) > 0))
+
+    def _folded_in(self, vectors, past):
+        items, places = np.unique(past.indices, return_inverse=True)
+        chosen = embed_items(self.net_.module_, self._items.rows[items])
+        shape = past.shape[0], len(items)
+        pairs = sparse.csr_matrix((np.ones(past.nnz), places, past.indptr), shape)
+        return self._fold_in(vectors, pairs @ chosen, past.getnnz(axis=1))
 
     def _past(self, query, added=None):
         """Give the past items, CSR (n, n_items), that the user tower sees, or None."""

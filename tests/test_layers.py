@@ -64,6 +64,7 @@ IMPORTS = {
     },
     "catalog": {"interactions", "neighbors", "queries"},
     "retrieval": {"interactions", "queries"},
+    "fold_in": set(),
     "vectors": {"exact", "filters", "interactions", "net", "queries", "retrieval"},
     "evaluation": {"interactions", "queries"},
     "_matrix_recommender": {
@@ -87,7 +88,7 @@ IMPORTS = {
         "net",
         "queries",
     },
-    "fitting": {"exact", "growth", "net", "training"},
+    "fitting": {"exact", "fold_in", "growth", "net", "training"},
     "_side_tables": set(),
     "recommender": {
         "_side_tables",
@@ -118,6 +119,7 @@ HEAVY = {
         "_callbacks",
         "contributions",
         "exact",
+        "fold_in",
         "kernels",
         "losses",
         "net",

@@ -399,7 +399,7 @@ def test_history_is_added_to_what_fit_has_seen(plain):
 def test_a_new_user_with_the_same_history_is_the_same_user():
     # a tower that sees the history alone
     nothing = FunctionTransformer(lambda table: np.zeros((len(table), 1)))
-    model = small(user_transformer=nothing).fit(events())
+    model = small(user_transformer=nothing, fold_in=False).fit(events())
     items = list(events().query("user == 'u3'")["item"])
     assert_allclose(
         model.embed_users(["new"], history={"new": items}),

@@ -1,0 +1,139 @@
+"""Enters: vectors (n, d) of users whom fit has not seen, and what they chose.
+
+Leaves: the same vectors, moved towards what a vector learnt in fit would be.
+Next: vectors.py, which asks for it where a history is given.
+"""
+
+import numpy as np
+import torch
+
+__all__ = ["FoldIn", "competitors"]
+
+# A request costs no more than with so many items, however many there are.
+MOST_ITEMS = 10_000
+N_STEPS = 3
+# How much the answer of the user tower counts, in events; a step of Newton's method
+# overshoots for long histories if it does not count for more beside them.
+EVENTS_OF_TOWER = 100.0
+BLOCK = 256
+
+
+def competitors(counts):
+    """Give the positions of items that stand for all that have events, and of how many.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Number of events of each item. Items without any are left out.
+
+    Returns
+    -------
+    positions : int array of shape (m,)
+        All items, most popular first. Of more than 10,000 the 5,000 most popular, and
+        5,000 drawn at random from the others, the same for the same counts.
+    weights : array of shape (m,)
+        Number of items that each stands for, >= 1.
+
+    Examples
+    --------
+    >>> from sktwotower.fold_in import competitors
+    >>> positions, weights = competitors([2, 0, 5])
+    >>> positions.tolist(), weights.tolist()
+    ([2, 0], [1.0, 1.0])
+    """
+    counts = np.asarray(counts)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    if len(order) <= MOST_ITEMS:
+        return order, np.ones(len(order))
+    half = MOST_ITEMS // 2
+    others = np.random.default_rng(0).choice(order[half:], half, replace=False)
+    weights = np.repeat([1.0, (len(order) - half) / half], half)
+    return np.concatenate([order[:half], others]), weights
+
+
+class FoldIn:
+    r"""Learn the vector of a new user from a history, all items held fixed.
+
+    Parameters
+    ----------
+    vectors : array of shape (m, d), float32
+        Unit vectors of items.
+    counts : array of shape (m,)
+        Number of events of each, > 0.
+    weights : array of shape (m,)
+        How many items each stands for in the softmax, > 0.
+    temperature : float
+        Temperature of training, > 0.
+
+    Notes
+    -----
+    With the tower's answer a, past items H of which there are n and temperature T, the
+    unit vector u is moved towards the maximum of
+
+    .. math::
+        \sum_{i \in H} \log \frac{e^{\langle u, v_i \rangle / T}}
+        {\sum_j w_j e^{\langle u, v_j \rangle / T}} - \frac{100 + n}{2} |u - a|^2
+
+    where j are the items that compete and :math:`w_j` their ``weights``: the likelihood
+    that training maximises for the users of fit, and a bond to the tower's answer. It
+    takes three Newton steps along the sphere. In place of the items' covariance under
+    each user's softmax stands :math:`\Sigma`, that under their popularity, so that a
+    step divides by :math:`n \Sigma / T^2 + 100 + n` in the axes of :math:`\Sigma`. A
+    step costs two products of (n_users, d) and (d, m).
+
+    To fold in is the term of latent semantic analysis (Deerwester et al., JASIS 1990)
+    for a new row of a factorised matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.fold_in import FoldIn
+    >>> items = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
+    >>> fold_in = FoldIn(items, np.ones(3), np.ones(3), temperature=0.2)
+    >>> tower = np.array([[0.6, 0.8]], dtype=np.float32)
+    >>> vector = fold_in(tower, items[[0]], np.ones(1))  # chose the first item
+    >>> bool(vector[0, 0] > 0.6)
+    True
+    """
+
+    def __init__(self, vectors, counts, weights, temperature):
+        self.vectors = vectors
+        self.log_weights = np.log(weights)
+        self.temperature = temperature
+        shares = np.asarray(counts, dtype=float) * weights
+        shares /= shares.sum()
+        centred = vectors - shares @ vectors
+        covariance = centred.T @ (centred * shares[:, None])
+        spread, axes = np.linalg.eigh(covariance)
+        self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
+
+    def __call__(self, users, sums, n_past):
+        """Move unit vectors (n, d), given the sums (n, d) of n_past (n,) item vectors.
+
+        Gives unit vectors (n, d), float32. Who has no past items stays where he is.
+        """
+        given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
+        parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
+        return np.concatenate([users[:0], *parts])
+
+    def _moved(self, users, sums, n_past):
+        start, sums, n = map(_as_float, (users, sums, n_past))
+        items, spread, axes = map(_as_float, (self.vectors, self.spread, self.axes))
+        log_weights = _as_float(self.log_weights)
+        n = n[:, None]
+        weight = (EVENTS_OF_TOWER + n) * (n > 0)
+        scale = n * spread / self.temperature**2 + weight
+        vectors = start
+        for _ in range(N_STEPS):
+            logits = vectors @ items.T / self.temperature + log_weights
+            expected = torch.softmax(logits, 1) @ items
+            slope = (sums - n * expected) / self.temperature
+            slope -= weight * (vectors - start)
+            slope -= (slope * vectors).sum(1, keepdim=True) * vectors
+            step = (slope @ axes / scale.clamp_min(1e-12)) @ axes.T
+            vectors = torch.nn.functional.normalize(vectors + step)
+        return vectors.numpy()
+
+
+def _as_float(array):
+    return torch.as_tensor(array, dtype=torch.float32)
