@@ -211,8 +211,10 @@ class UserBatches:
             past = positives if data.history is data.positives else data.history[users]
         rows, catalogue = self._item_rows(candidates, past)
         if past is not None:
+            # The vectors of ids alone are at hand; others are summed up where needed.
+            ready = catalogue if catalogue is self.catalogue else None
             history_items, history = history_bag(
-                past, rows, catalogue, self.history_dropout, self.rng
+                past, rows, ready, self.history_dropout, self.rng
             )
         item_rows = catalogue
         if candidates is not None:
