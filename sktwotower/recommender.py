@@ -55,6 +55,12 @@ class TwoTowerRecommender(
         column first, then features of X, then of the side table, by their names. A
         row must not depend on the rows beside it; if it does there is a warning.
         None: ``TowerVectorizer()``.
+    memory : str or object with the joblib.Memory interface, default=None
+        Folder that keeps fitted transformers and what they gave, so that a search over
+        other parameters transforms the tables of each fold once. The key is the cells
+        of the table and the transformer with its parameters; one with an unset
+        ``random_state``, one that cannot be pickled or one that holds code of
+        ``__main__`` is fitted each time. None: nothing is kept.
     history : {"pooled"} or None, default="pooled"
         How the user tower sees the items that a user chose. "pooled": the mean of
         learnt vectors of these items joins the first layer. None: not at all.
@@ -270,6 +276,7 @@ class TwoTowerRecommender(
         "items": "no_validation",
         "user_transformer": "no_validation",
         "item_transformer": "no_validation",
+        "memory": "no_validation",
         "history": [StrOptions({"pooled"}), None],
         "user_tower": "no_validation",
         "item_tower": "no_validation",
@@ -329,6 +336,7 @@ class TwoTowerRecommender(
         items=None,
         user_transformer=None,
         item_transformer=None,
+        memory=None,
         history="pooled",
         user_tower=None,
         item_tower=None,
@@ -372,6 +380,7 @@ class TwoTowerRecommender(
         self.items = items
         self.user_transformer = user_transformer
         self.item_transformer = item_transformer
+        self.memory = memory
         self.history = history
         self.user_tower = user_tower
         self.item_tower = item_tower
