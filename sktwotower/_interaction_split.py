@@ -4,7 +4,10 @@ Leaves: its columns, and what all splitters of such tables share.
 Next: model_selection.py, which says who is held out.
 """
 
+import datetime
 import inspect
+from math import ceil
+from numbers import Integral
 
 import narwhals as nw
 import numpy as np
@@ -14,7 +17,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from .interactions import suggestion
 
-__all__ = ["InteractionSplit", "codes", "column", "refuse_missing"]
+__all__ = ["InteractionSplit", "codes", "count", "duration", "times_of"]
 
 
 class InteractionSplit(BaseCrossValidator):
@@ -152,3 +155,45 @@ def codes(X, key, default, parameter):
     values = column(X, key, default, parameter)
     refuse_missing(values, parameter)
     return pd.factorize(values.to_numpy())[0].astype(np.int64)
+
+
+def count(size, n_rows):
+    """Return a number of rows from a number or a share of them."""
+    if isinstance(size, Integral):
+        return int(size)
+    # 1e-9: .1 * 30 is a little more than 3 in binary
+    return ceil(size * n_rows - 1e-9)
+
+
+def times_of(X, key):
+    """Return the times, datetime64 or numbers, (n_events,); the row number for None."""
+    if key is None:
+        return np.arange(len(X))
+    values = column(X, key, None, "time")
+    is_date = values.dtype in (nw.Date, nw.Datetime)
+    if not (is_date or values.dtype.is_numeric()):
+        raise TypeError(
+            f"The time column {values.name!r} of X must hold dates or numbers. Got "
+            f"dtype {values.dtype}. For text, try pandas.to_datetime."
+        )
+    refuse_missing(values, "time")
+    if is_date:
+        return values.to_numpy().astype("datetime64", copy=False)
+    # wide types: a gap subtracted from uint8 would wrap around
+    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
+
+
+def duration(gap, times):
+    """Return the gap in the type of the times, or say why it cannot be."""
+    is_date = times.dtype.kind == "M"
+    is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
+    if is_duration != is_date and not (is_date and gap == 0):
+        expected = "a Timedelta, as the times are dates" if is_date else "a number"
+        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
+    if is_date:
+        # rounded up to the unit of the times: a finer one may overflow far dates
+        unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
+        gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
+    if not gap >= 0 * gap:
+        raise ValueError(f"gap must be a duration >= 0. Got {gap!r} instead.")
+    return gap

@@ -171,8 +171,9 @@ class TwoTowerRecommender(
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None
-        Number of torch's threads during a call; -1: all processors. None: as torch is
-        set.
+        Number of torch's threads during a call; -1: all processors, or in a worker of
+        a parallel search the share that joblib gives it. None: as torch is set, which
+        is the same.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
