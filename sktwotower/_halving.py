@@ -322,8 +322,8 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         means = results["mean_test_score"]
         if np.isnan(means[best]):
             raise ValueError(
-                f"No candidate could be fitted and scored in all {self.n_splits_} folds. "
-                "The warnings before tell why."
+                f"No candidate could be fitted and scored in all {self.n_splits_} "
+                "folds. The warnings before tell why."
             )
         ranks = rankdata(-np.nan_to_num(means, nan=-np.inf), method="min")
         results["rank_test_score"] = ranks.astype(np.int32)

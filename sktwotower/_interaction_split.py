@@ -6,6 +6,8 @@ Next: model_selection.py, which says who is held out.
 
 import datetime
 import inspect
+import re
+import warnings
 from math import ceil
 from numbers import Integral
 
@@ -165,12 +167,17 @@ def count(size, n_rows):
     return ceil(size * n_rows - 1e-9)
 
 
-def times_of(X, key):
-    """Return the times, datetime64 or numbers, (n_events,); the row number for None."""
+def times_of(X, key, groups=None):
+    """Return the times, datetime64 or numbers, (n_events,); the row number for None.
+
+    Rows that look out of order then get a warning; ``groups`` (n_events,): of the same
+    group alone.
+    """
     if key is None:
+        _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
         return np.arange(len(X))
     values = column(X, key, None, "time")
-    is_date = values.dtype in (nw.Date, nw.Datetime)
+    is_date = _is_date(values)
     if not (is_date or values.dtype.is_numeric()):
         raise TypeError(
             f"The time column {values.name!r} of X must hold dates or numbers. Got "
@@ -181,6 +188,34 @@ def times_of(X, key):
         return values.to_numpy().astype("datetime64", copy=False)
     # wide types: a gap subtracted from uint8 would wrap around
     return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
+
+
+def _is_date(values):
+    return values.dtype in (nw.Date, nw.Datetime)
+
+
+def _warn_if_unordered(X, groups):
+    """Warn if the one column of X that looks like times contradicts the row order."""
+    names = [] if isinstance(X, np.ndarray) else [str(name) for name in X.columns]
+    columns = [column(X, key, None, "time") for key in getattr(X, "columns", [])]
+    like_times = [
+        (name, values)
+        for name, values in zip(names, columns, strict=True)
+        if _is_date(values)
+        or (values.dtype.is_numeric() and re.search("time|date", name, re.IGNORECASE))
+    ]
+    if len(like_times) != 1 or like_times[0][1].is_null().any():
+        return
+    name, values = like_times[0]
+    order = np.argsort(groups, kind="stable")
+    times, groups = values.to_numpy()[order], groups[order]
+    if ((times[1:] < times[:-1]) & (groups[1:] == groups[:-1])).any():
+        warnings.warn(
+            "time=None takes the rows of X as ordered in time, but by its column "
+            f"{name!r} they are not. Name it: time={name!r}.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def duration(gap, times):

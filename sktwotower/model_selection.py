@@ -48,7 +48,8 @@ class LastNSplit(InteractionSplit):
         Column of the items, a position if X is an array. None: the second. Used by
         `drop_unseen_items`.
     time : str or int, default=None
-        Column to order by, dates or numbers; ties by row. None: rows are in order.
+        Column to order by, dates or numbers; ties by row. None: rows are in order, with
+        a warning if a column of X that looks like times says otherwise.
     drop_unseen_users : bool, default=False
         Leave test rows out whose user is not in the train side (none is by
         construction).
@@ -108,7 +109,7 @@ class LastNSplit(InteractionSplit):
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
         users = codes(X, self.user_id, 0, "user_id")
-        order = np.lexsort((times_of(X, self.time), users))
+        order = np.lexsort((times_of(X, self.time, users), users))
         sizes = np.bincount(users)
         from_end = np.empty(len(users), dtype=np.int64)
         from_end[order] = np.cumsum(sizes)[users[order]] - 1 - np.arange(len(users))
@@ -139,7 +140,8 @@ class TimeSplit(InteractionSplit):
         the last one ends with the last row.
     time : str or int, default=None
         Column of the times, dates or numbers, a position if X is an array. None: the
-        row's number is its time.
+        row's number is its time, with a warning if a column of X that looks like times
+        says otherwise.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
