@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from .interactions import suggestion
 
-__all__ = ["InteractionSplit", "codes", "count", "duration", "times_of"]
+__all__ = ["InteractionSplit", "as_table", "codes", "count", "duration", "times_of"]
 
 
 class InteractionSplit(BaseCrossValidator):
@@ -54,7 +54,7 @@ class InteractionSplit(BaseCrossValidator):
         """
         name = type(self).__name__
         validate_parameter_constraints(self._parameter_constraints, vars(self), name)
-        X = _as_table(X)
+        X = as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:
                 users = codes(X, self.user_id, 0, "user_id")
@@ -98,7 +98,7 @@ class InteractionSplit(BaseCrossValidator):
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
-def _as_table(X):
+def as_table(X):
     """Return X as a pandas or narwhals DataFrame or a 2-D array, or say what it is."""
     if isinstance(X, pd.DataFrame):
         return X

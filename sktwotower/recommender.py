@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktwotower._diagram import DiagramMixin
 from sktwotower._side_tables import SideTablesMixin
 from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
@@ -22,6 +23,7 @@ __all__ = ["TwoTowerRecommender"]
 
 class TwoTowerRecommender(
     SideTablesMixin,
+    DiagramMixin,
     FittingMixin,
     CatalogMixin,
     RetrievalMixin,

@@ -76,7 +76,9 @@ IMPORTS = {
     },
     "fitting": {"growth", "net", "queries", "training"},
     "_side_tables": set(),
+    "_diagram": {"features"},
     "recommender": {
+        "_diagram",
         "_side_tables",
         "catalog",
         "evaluation",
@@ -85,6 +87,7 @@ IMPORTS = {
         "retrieval",
     },
     "_interaction_split": {"interactions"},
+    "preprocessing": {"_interaction_split"},
     "_search_space": set(),
     "_halving": {"interactions"},
     "model_selection": {"_halving", "_interaction_split", "_search_space"},
@@ -201,7 +204,14 @@ def loaded_after(statement):
 
 
 def test_light_modules_load_no_heavy_library():
-    names = ["metrics", "model_selection", "datasets", "features", "plots"]
+    names = [
+        "metrics",
+        "model_selection",
+        "datasets",
+        "features",
+        "plots",
+        "preprocessing",
+    ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
 
