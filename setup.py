@@ -50,6 +50,8 @@ setup(
             "faiss-cpu>=1.8",
             "hnswlib>=0.8",
             "implicit>=0.7.2",
+            "optuna>=4.0",
+            "optuna-integration>=4.0",
             "pyarrow>=15",
             "rectools-lightfm>=1.17.3",
         ],

@@ -122,7 +122,8 @@ class TwoTowerRecommender(
         start when the recall on them has not risen for ``n_iter_no_change`` epochs; at
         the latest after half of ``max_epochs``.
     max_epochs : int, default=30
-        Number of passes over the users, >= 1.
+        Number of passes over the users, >= 1; with ``warm_start``, further ones. As the
+        ``resource`` of scikit-learn's halving searches it is what grows.
     batch_size : int, default=256
         Number of users in a batch, >= 1; a user brings all positives along.
     lr : float, default=0.01
@@ -180,7 +181,10 @@ class TwoTowerRecommender(
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
     warm_start : bool, default=False
-        Start from the weights of the last fit; users, items and features must agree.
+        Start from the weights of the last fit and make ``max_epochs`` further passes,
+        in which the learning rate rises and falls once more: a little worse than one
+        fit of as many epochs. Users, items and features must agree. `clone` keeps no
+        weights, so that a search starts anew; `WarmHalvingSearchCV` goes on.
     verbose : int, default=0
         1: progress bars for training and for long retrieval. 2: a line per epoch in
         place of the bar of training.
@@ -216,6 +220,7 @@ class TwoTowerRecommender(
     See Also
     --------
     sktwotower.TowerVectorizer : The default transformer of both tables.
+    sktwotower.model_selection.search_space : What to tune first.
     sktwotower.metrics.retrieval_report : Quality beside the popularity baseline.
     sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`
         for ``scoring=``; scikit-learn's own "recall" is one of classification.

@@ -39,7 +39,7 @@ def naive_core(rows, n_items, n_users):
             return [(user, item) in pairs for user, item, _ in rows]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(1, 3), st.integers(1, 3))
 def test_the_core_is_the_naive_one(rows, n_items, n_users):
     expected = naive_core(rows, n_items, n_users)
@@ -74,13 +74,13 @@ def naive_sessions(rows, gap):
     return sessions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(0, 6))
 def test_sessions_are_the_naive_ones(rows, gap):
     X = table(rows)
     expected = naive_sessions(rows, gap)
     assert session_ids(X, gap, time="time").tolist() == expected
-    dates = X.assign(time=pd.to_datetime(X["time"], unit="min"))
+    dates = X.assign(time=pd.to_datetime(60 * X["time"], unit="s"))
     pause = datetime.timedelta(minutes=gap)
     assert session_ids(dates, pause, time="time").tolist() == expected
 

@@ -31,7 +31,9 @@ from sktwotower.model_selection import (
 )
 from sktwotower.queries import threads
 
-X = make_interactions(30, 20, n_clusters=2, random_state=0).data[["user", "item"]]
+X = make_interactions(
+    30, 20, n_clusters=2, interactions_per_user=6, random_state=0
+).data[["user", "item"]]
 ITEMS = pd.DataFrame({"item": range(20), "tag": list("abcde") * 4})
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
@@ -275,7 +277,7 @@ def counted():
 def test_tables_are_transformed_once_for_all_candidates(tmp_path, counted):
     grid = {"temperature": [0.1, 0.2, 0.5]}
     results = {}
-    for memory in (None, str(tmp_path), Memory(tmp_path, verbose=0)):
+    for memory in (None, str(tmp_path), Memory(str(tmp_path), verbose=0)):
         before = Counted.n_fits
         model = small(items=ITEMS, item_transformer=counted, memory=memory)
         search = GridSearchCV(model, grid, cv=FOLDS, error_score="raise").fit(X)
@@ -331,16 +333,6 @@ def test_what_has_no_sure_key_is_fitted_each_time(tmp_path):
         unit.__module__ = module
 
 
-def test_two_workers_share_the_cache(tmp_path):
-    model = small(items=ITEMS, memory=str(tmp_path), max_epochs=1)
-    grid = {"temperature": [0.1, 0.5]}
-    apart = GridSearchCV(model, grid, cv=FOLDS, n_jobs=2, refit=False).fit(X)
-    alone = GridSearchCV(clone(model).set_params(memory=None), grid, cv=FOLDS).fit(X)
-    assert_allclose(
-        apart.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
-    )
-
-
 def test_memory_must_be_a_folder_or_a_cache():
-    with pytest.raises(ValueError, match="'memory' should be None or a string"):
+    with pytest.raises(ValueError, match="'memory' should be None"):
         small(memory=3).fit(X)
