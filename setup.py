@@ -44,14 +44,13 @@ setup(
             "pytest>=8",
             "skrub>=0.5",  # its TableVectorizer is a transformer that users bring along
         ],
+        "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
         "benchmark": [
             "faiss-cpu>=1.8",
             "hnswlib>=0.8",
             "implicit>=0.7.2",
-            "optuna>=4.0",
-            "optuna-integration>=4.0",
             "pyarrow>=15",
             "rectools-lightfm>=1.17.3",
         ],

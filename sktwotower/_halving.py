@@ -98,9 +98,10 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
     many rounds in all, a share of (K - 1) / (K f) of the training is saved over
     training anew.
 
-    A learning rate that rises and falls does so in each rung. That costs the survivors
-    a little quality beside one long fit, to all alike (benchmarks/README.md,
-    bench_search.py); so the refit starts from nothing. Of a rung, all fitted models are
+    A learning rate that rises and falls does so in each rung. That costs survivors a
+    little quality beside one long fit, not all alike, so that the choice may be a
+    little worse than by training anew (benchmarks/README.md, bench_search.py); the
+    refit starts from nothing. Of a rung, all fitted models are
     in memory, with their side tables where ``n_jobs`` brings them from other
     processes.
 
@@ -214,7 +215,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         self._climb(candidates, folds, (X, y, params))
         if self.refit:
             start = time.perf_counter()
-            best = clone(self.estimator).set_params(**clone_values(self.best_params_))
+            best = clone(self.estimator).set_params(**_copied(self.best_params_))
             self.best_estimator_ = best.fit(*_given(X, y), **params)
             self.refit_time_ = time.perf_counter() - start
             if hasattr(best, "feature_names_in_"):
@@ -298,7 +299,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         self._keep(rows, len(rows) - len(rung_rows) + order[0])
 
     def _start(self, candidate):
-        model = clone(self.estimator).set_params(**clone_values(candidate))
+        model = clone(self.estimator).set_params(**_copied(candidate))
         return model.set_params(**{self._warm_start: True})
 
     def _train(self, models, rounds, folds, data):
@@ -333,7 +334,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         self.best_score_ = float(means[best])
 
 
-def clone_values(params):
+def _copied(params):
     """Copy parameters, estimators among them, as a search does for each candidate."""
     return {name: clone(value, safe=False) for name, value in params.items()}
 

@@ -69,7 +69,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
     with side tables, and ``impression_weight`` with impressions.
 
     With Optuna, ranges are written into the objective; its callback for skorch
-    (``pip install optuna optuna-integration``) stops a weak trial at the end of an
+    (extra ``optuna``) stops a weak trial at the end of an
     epoch, by the recall on a tenth of the events that `fit` then holds out::
 
         def objective(trial):

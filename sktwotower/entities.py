@@ -199,8 +199,7 @@ class Entities:
     def _fit_transformer(self, table, memory):
         self.dtypes = list(map(str, table.dtypes))  # one of levels holds them all
         with self._explained(table):
-            fitted = fit_transform(self.transformer, table, memory)
-        self.transformer, output = fitted
+            self.transformer, output = fit_transform(self.transformer, table, memory)
         rows = self._check_rows(output, len(table))
         self.width = rows.shape[1]
         self._check_repeatable(table, rows)

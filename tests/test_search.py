@@ -20,6 +20,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from skorch.callbacks import Callback
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender, caching
 from sktwotower.datasets import make_interactions
@@ -247,6 +248,26 @@ def test_the_search_space_holds_parameters_and_their_defaults():
         search_space(9)
     with pytest.raises(ValueError, match=r"drop must name .* Got \['tempreature'\]"):
         search_space(1, drop="tempreature")
+
+
+class Pruner(Callback):
+    """Stop a trial after two epochs, as Optuna's callback for skorch does."""
+
+    _monitor = "valid_recall"
+
+    def on_epoch_end(self, net, **kwargs):
+        self.recalls = [*getattr(self, "recalls", []), net.history[-1, self._monitor]]
+        if len(self.recalls) == 2:
+            raise InterruptedError("pruned")
+
+
+def test_a_callback_prunes_by_the_recall_of_an_epoch():
+    pruner = Pruner()
+    model = small(callbacks=[pruner])
+    with pytest.raises(InterruptedError, match="pruned"):
+        model.fit(X)
+    assert len(pruner.recalls) == 2 and all(0 <= r <= 1 for r in pruner.recalls)
+    assert not hasattr(model, "net_")
 
 
 def test_all_processors_are_those_of_a_worker():
