@@ -23,7 +23,10 @@ class DiagramMixin:
         columns = [
             Pipeline(
                 [
-                    (f"{side}_transformer", given or TowerVectorizer()),
+                    (
+                        f"{side}_transformer",
+                        TowerVectorizer() if given is None else given,
+                    ),
                     (f"{side}_tower", Tower(self, side)),
                 ]
             )
