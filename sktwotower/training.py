@@ -44,9 +44,8 @@ def learn(estimator, X, y, sample_weight):
     _check_values(estimator)
     frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=True)
     users, items = _entities(estimator, frame)
-    user_codes, item_codes = (
-        entities.fit(frame, estimator.memory) for entities in (users, items)
-    )
+    user_codes = users.fit(frame, estimator.memory)
+    item_codes = items.fit(frame, estimator.memory)
     shape = (len(users.ids), len(items.ids))
 
     def matrix(chosen, values):
