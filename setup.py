@@ -44,6 +44,7 @@ setup(
             "pytest>=8",
             "skrub>=0.5",  # its TableVectorizer is a transformer that users bring along
         ],
+        "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
         "benchmark": [

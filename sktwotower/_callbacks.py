@@ -28,7 +28,9 @@ LATEST_START = 0.5
 def monitors_validation(callbacks):
     """Tell whether any callback waits for a figure on validation data."""
     instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
-    return any(str(getattr(c, "monitor", "")).startswith("valid") for c in instances)
+    names = ("monitor", "_monitor")  # skorch's callbacks, and Optuna's for skorch
+    watched = [str(getattr(c, name, "")) for c in instances for name in names]
+    return any(figure.startswith("valid") for figure in watched)
 
 
 def looks_at_gradients(callbacks):

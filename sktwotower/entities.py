@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
+from sktwotower.caching import fit_transform
 from sktwotower.features import TowerVectorizer
 from sktwotower.frames import as_frame
 from sktwotower.interactions import (
@@ -86,8 +87,11 @@ class Entities:
             transformer.set_params(kinds=kinds)
         return transformer
 
-    def fit(self, frame):
-        """Learn from a table of events; gives each event's position (n_events,)."""
+    def fit(self, frame, memory=None):
+        """Learn from a table of events; gives each event's position (n_events,).
+
+        ``memory`` keeps fitted transformers and what they gave, as in `fit_transform`.
+        """
         ids = check_ids(frame[self.id_column], f"{self.side} column {self.label!r}")
         side = self._side_table()
         if side is None:
@@ -100,7 +104,7 @@ class Entities:
             frame[self.features], codes, len(self.ids), f"column {self.label!r}"
         )
         self.side_features = [] if side is None else list(side.columns)
-        self._fit_transformer(self._assemble(self.ids, own, side))
+        self._fit_transformer(self._assemble(self.ids, own, side), memory)
         return codes
 
     def _side_table(self):
@@ -192,13 +196,10 @@ class Entities:
             parts.append(side.reset_index(drop=True))
         return pd.concat(parts, axis=1)
 
-    def _fit_transformer(self, table):
+    def _fit_transformer(self, table, memory):
         self.dtypes = list(map(str, table.dtypes))  # one of levels holds them all
         with self._explained(table):
-            if hasattr(self.transformer, "fit_transform"):
-                output = self.transformer.fit_transform(table)
-            else:
-                output = self.transformer.fit(table).transform(table)
+            self.transformer, output = fit_transform(self.transformer, table, memory)
         rows = self._check_rows(output, len(table))
         self.width = rows.shape[1]
         self._check_repeatable(table, rows)

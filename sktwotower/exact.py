@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 
 __all__ = [
     "by_score",
@@ -269,8 +270,13 @@ class _TorchThreads:
 
 @contextmanager
 def threads(n_jobs):
-    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is."""
-    if n_jobs is None:
+    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is.
+
+    So it is, too, for "all processors" in a worker of joblib: torch has been given its
+    share of them there, and each worker would take them all.
+    """
+    in_worker = get_active_backend()[0].nesting_level > 0
+    if n_jobs is None or (n_jobs < 0 and in_worker):
         yield
         return
     with _TorchThreads.lock:

@@ -5,18 +5,24 @@ Next: recommender.py, which is fitted on the one and judged on the other.
 """
 
 import datetime
-from math import ceil
 from numbers import Integral, Real
 
-import narwhals as nw
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils._param_validation import Interval, RealNotInt
 
-from ._interaction_split import InteractionSplit, codes, column, refuse_missing
+from ._halving import WarmHalvingSearchCV
+from ._interaction_split import InteractionSplit, codes, count, duration, times_of
+from ._search_space import search_space
 
-__all__ = ["ColdItemSplit", "ColdUserSplit", "LastNSplit", "TimeSplit"]
+__all__ = [
+    "ColdItemSplit",
+    "ColdUserSplit",
+    "LastNSplit",
+    "TimeSplit",
+    "WarmHalvingSearchCV",
+    "search_space",
+]
 
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
@@ -42,7 +48,8 @@ class LastNSplit(InteractionSplit):
         Column of the items, a position if X is an array. None: the second. Used by
         `drop_unseen_items`.
     time : str or int, default=None
-        Column to order by, dates or numbers; ties by row. None: rows are in order.
+        Column to order by, dates or numbers; ties by row. None: rows are in order, with
+        a warning if a column of X that looks like times says otherwise.
     drop_unseen_users : bool, default=False
         Leave test rows out whose user is not in the train side (none is by
         construction).
@@ -102,7 +109,7 @@ class LastNSplit(InteractionSplit):
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
         users = codes(X, self.user_id, 0, "user_id")
-        order = np.lexsort((_times(X, self.time), users))
+        order = np.lexsort((times_of(X, self.time, users), users))
         sizes = np.bincount(users)
         from_end = np.empty(len(users), dtype=np.int64)
         from_end[order] = np.cumsum(sizes)[users[order]] - 1 - np.arange(len(users))
@@ -133,7 +140,8 @@ class TimeSplit(InteractionSplit):
         the last one ends with the last row.
     time : str or int, default=None
         Column of the times, dates or numbers, a position if X is an array. None: the
-        row's number is its time.
+        row's number is its time, with a warning if a column of X that looks like times
+        says otherwise.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
@@ -213,10 +221,10 @@ class TimeSplit(InteractionSplit):
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
-        times = _times(X, self.time)
-        gap = _duration(self.gap, times)
+        times = times_of(X, self.time)
+        gap = duration(self.gap, times)
         ordered, n_rows = np.sort(times), len(times)
-        n_test = _count(self.test_size, n_rows)
+        n_test = count(self.test_size, n_rows)
         if self.n_splits * n_test >= n_rows:
             raise ValueError(
                 f"{self!r} asks for {self.n_splits} x {n_test} test rows, which leaves "
@@ -234,7 +242,7 @@ class TimeSplit(InteractionSplit):
 
     def _late_enough(self, times, ordered, n_train):
         """Return which rows are in the window that ends with train row n_train."""
-        first = n_train - _count(self.max_train_size, len(times))
+        first = n_train - count(self.max_train_size, len(times))
         if first <= 0:
             return np.ones(len(times), dtype=bool)
         return times > ordered[first - 1]
@@ -381,45 +389,3 @@ class ColdUserSplit(_ColdSplit):
 
     def _held_out(self):
         return self.user_id, 0, "user_id"
-
-
-def _count(size, n_rows):
-    """Return a number of rows from a number or a share of them."""
-    if isinstance(size, Integral):
-        return int(size)
-    # 1e-9: .1 * 30 is a little more than 3 in binary
-    return ceil(size * n_rows - 1e-9)
-
-
-def _times(X, key):
-    """Return the times, datetime64 or numbers, (n_events,); the row number for None."""
-    if key is None:
-        return np.arange(len(X))
-    values = column(X, key, None, "time")
-    is_date = values.dtype in (nw.Date, nw.Datetime)
-    if not (is_date or values.dtype.is_numeric()):
-        raise TypeError(
-            f"The time column {values.name!r} of X must hold dates or numbers. Got "
-            f"dtype {values.dtype}. For text, try pandas.to_datetime."
-        )
-    refuse_missing(values, "time")
-    if is_date:
-        return values.to_numpy().astype("datetime64", copy=False)
-    # wide types: a gap subtracted from uint8 would wrap around
-    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
-
-
-def _duration(gap, times):
-    """Return the gap in the type of the times, or say why it cannot be."""
-    is_date = times.dtype.kind == "M"
-    is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
-    if is_duration != is_date and not (is_date and gap == 0):
-        expected = "a Timedelta, as the times are dates" if is_date else "a number"
-        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
-    if is_date:
-        # rounded up to the unit of the times: a finer one may overflow far dates
-        unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
-        gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
-    if not gap >= 0 * gap:
-        raise ValueError(f"gap must be a duration >= 0. Got {gap!r} instead.")
-    return gap

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sktwotower._diagram import DiagramMixin
 from sktwotower._side_tables import SideTablesMixin
 from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
@@ -22,6 +23,7 @@ __all__ = ["TwoTowerRecommender"]
 
 class TwoTowerRecommender(
     SideTablesMixin,
+    DiagramMixin,
     FittingMixin,
     CatalogMixin,
     VectorsMixin,
@@ -55,6 +57,12 @@ class TwoTowerRecommender(
         column first, then features of X, then of the side table, by their names. A
         row must not depend on the rows beside it; if it does there is a warning.
         None: ``TowerVectorizer()``.
+    memory : str or object with the joblib.Memory interface, default=None
+        Folder that keeps fitted transformers and what they gave, so that a search over
+        other parameters transforms the tables of each fold once. The key is the cells
+        of the table and the transformer with its parameters; one with an unset
+        ``random_state``, one that cannot be pickled or one that holds code of
+        ``__main__`` is fitted each time. None: nothing is kept.
     history : {"pooled"} or None, default="pooled"
         How the user tower sees the items that a user chose. "pooled": the mean of
         learnt vectors of these items joins the first layer. None: not at all.
@@ -119,7 +127,8 @@ class TwoTowerRecommender(
         start when the recall on them has not risen for ``n_iter_no_change`` epochs; at
         the latest after half of ``max_epochs``.
     max_epochs : int, default=30
-        Number of passes over the users, >= 1.
+        Number of passes over the users, >= 1; with ``warm_start``, further ones. As the
+        ``resource`` of scikit-learn's halving searches it is what grows.
     batch_size : int, default=256
         Number of users in a batch, >= 1; a user brings all positives along.
     lr : float, default=0.01
@@ -170,13 +179,17 @@ class TwoTowerRecommender(
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None
-        Number of torch's threads during a call; -1: all processors. None: as torch is
-        set.
+        Number of torch's threads during a call; -1: all processors, or in a worker of
+        a parallel search the share that joblib gives it. None: as torch is set, which
+        is the same.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
     warm_start : bool, default=False
-        Start from the weights of the last fit; users, items and features must agree.
+        Start from the weights of the last fit and make ``max_epochs`` further passes,
+        in which the learning rate rises and falls once more: a little worse than one
+        fit of as many epochs. Users, items and features must agree. `clone` keeps no
+        weights, so that a search starts anew; `WarmHalvingSearchCV` goes on.
     verbose : int, default=0
         1: progress bars for training and for long retrieval. 2: a line per epoch in
         place of the bar of training.
@@ -212,6 +225,7 @@ class TwoTowerRecommender(
     See Also
     --------
     sktwotower.TowerVectorizer : The default transformer of both tables.
+    sktwotower.model_selection.search_space : What to tune first.
     sktwotower.metrics.retrieval_report : Quality beside the popularity baseline.
     sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`
         for ``scoring=``; scikit-learn's own "recall" is one of classification.
@@ -275,6 +289,7 @@ class TwoTowerRecommender(
         "items": "no_validation",
         "user_transformer": "no_validation",
         "item_transformer": "no_validation",
+        "memory": "no_validation",
         "history": [StrOptions({"pooled"}), None],
         "fold_in": ["boolean"],
         "user_tower": "no_validation",
@@ -335,6 +350,7 @@ class TwoTowerRecommender(
         items=None,
         user_transformer=None,
         item_transformer=None,
+        memory=None,
         history="pooled",
         fold_in=True,
         user_tower=None,
@@ -379,6 +395,7 @@ class TwoTowerRecommender(
         self.items = items
         self.user_transformer = user_transformer
         self.item_transformer = item_transformer
+        self.memory = memory
         self.history = history
         self.fold_in = fold_in
         self.user_tower = user_tower

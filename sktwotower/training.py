@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_memory
 
 from sktwotower import net
 from sktwotower._callbacks import monitors_validation, takes_impressions
@@ -43,7 +44,8 @@ def learn(estimator, X, y, sample_weight):
     _check_values(estimator)
     frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=True)
     users, items = _entities(estimator, frame)
-    user_codes, item_codes = users.fit(frame), items.fit(frame)
+    user_codes = users.fit(frame, estimator.memory)
+    item_codes = items.fit(frame, estimator.memory)
     shape = (len(users.ids), len(items.ids))
 
     def matrix(chosen, values):
@@ -73,6 +75,7 @@ def _check_values(estimator):
                 "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
                 f"{callback!r}."
             )
+    check_memory(estimator.memory)
     net.optimizer_class(estimator.optimizer)
     if "callbacks" in (estimator.net_params or {}):
         raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")

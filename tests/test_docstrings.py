@@ -26,6 +26,7 @@ PUBLIC = {
     "metrics",
     "model_selection",
     "plots",
+    "preprocessing",
     "recommender",
 }
 SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)

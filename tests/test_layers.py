@@ -23,7 +23,8 @@ IMPORTS = {
     "interactions": {"frames"},
     "queries": {"frames", "interactions"},
     "matrix": {"frames", "interactions"},
-    "entities": {"features", "frames", "interactions"},
+    "caching": set(),
+    "entities": {"caching", "features", "frames", "interactions"},
     "kernels": set(),
     "towers": {"kernels"},
     "losses": {"kernels"},
@@ -90,7 +91,9 @@ IMPORTS = {
     },
     "fitting": {"exact", "fold_in", "growth", "net", "training"},
     "_side_tables": set(),
+    "_diagram": {"features"},
     "recommender": {
+        "_diagram",
         "_side_tables",
         "catalog",
         "evaluation",
@@ -99,7 +102,10 @@ IMPORTS = {
         "vectors",
     },
     "_interaction_split": {"interactions"},
-    "model_selection": {"_interaction_split"},
+    "preprocessing": {"_interaction_split"},
+    "_search_space": set(),
+    "_halving": {"interactions"},
+    "model_selection": {"_halving", "_interaction_split", "_search_space"},
     "datasets._movielens": set(),
     "datasets._online_retail": set(),
     "datasets._samples_generator": set(),
@@ -220,6 +226,7 @@ def test_light_modules_load_no_heavy_library():
         "datasets",
         "features",
         "plots",
+        "preprocessing",
     ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()

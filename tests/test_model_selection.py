@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -270,6 +271,33 @@ def test_splitters_work_as_cv():
     assert search.cv_results_["split1_test_score"].tolist() == [4.02, 8.02]
     scores = cross_validate(Counter(), X_HAND, cv=TimeSplit(2, n_splits=2))
     assert scores["test_score"].tolist() == [4.02, 6.02]
+
+
+@pytest.mark.parametrize("convert", [pl.from_pandas, pd.DataFrame], ids=["polars", ""])
+@pytest.mark.parametrize("dates", [False, True])
+def test_rows_out_of_order_are_told_where_no_time_is_named(convert, dates):
+    X = X_HAND.drop(columns="day").assign(timestamp=[5, 1, 2, 3, 6, 4, 7, 8])
+    if dates:
+        X = X.assign(timestamp=pd.to_datetime(X["timestamp"], unit="D"))
+        X = X.rename(columns={"timestamp": "day"})
+    name, X = X.columns[-1], convert(X)
+    for splitter in (TimeSplit(2), LastNSplit()):
+        with pytest.warns(UserWarning, match=f"Name it: time='{name}'"):
+            list(splitter.split(X))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            list(type(splitter)(2, time=name).split(X))
+
+
+def test_order_counts_within_users_where_users_are_split():
+    X = pd.DataFrame({"u": [1, 1, 2, 2], "i": [1, 2, 1, 2], "time": [5, 6, 1, 2]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(LastNSplit().split(X))
+        list(TimeSplit(1).split(X.assign(born_time=[1, 2, 3, 1])))  # which one is it?
+        list(TimeSplit(1).split(X.sort_values("time")))
+    with pytest.warns(UserWarning, match="Name it: time='time'"):
+        list(TimeSplit(1).split(X))
 
 
 def test_splitters_pickle_and_print_what_was_changed():

@@ -1,5 +1,6 @@
 """scikit-learn's own checks, searches, pipelines and splitters around the estimator."""
 
+import re
 import warnings
 
 import numpy as np
@@ -136,10 +137,10 @@ def test_cross_val_score_is_the_score_of_each_fold(X):
     assert np.isfinite(cross_val_score(small(), X, y, cv=folds)).all()
 
 
-def test_two_processes_give_what_one_gives(X):
+def test_two_processes_give_what_one_gives(X, tmp_path):
     folds = KFold(2, shuffle=True, random_state=0)
     assert_allclose(
-        cross_val_score(small(), X, cv=folds, n_jobs=2),
+        cross_val_score(small(memory=str(tmp_path)), X, cv=folds, n_jobs=2),
         cross_val_score(small(), X, cv=folds),
     )
 
@@ -213,6 +214,46 @@ def test_a_step_in_the_middle_of_a_pipeline(X):
     assert list(framed.index) == list(X.index[::-1])
     model = small().set_output(transform="pandas").fit(X)
     assert list(model.transform(X).columns) == list(names)
+
+
+def test_a_pipeline_caches_the_recommender_in_its_middle(X, items, tmp_path):
+    y = (X["item"] % 2).to_numpy()
+    scores = []
+    for memory in (None, str(tmp_path), str(tmp_path)):
+        model = small(items=items, history=None)
+        pipe = make_pipeline(model, LogisticRegression(), memory=memory)
+        grid = {"logisticregression__C": [0.1, 1.0]}
+        search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(X, y)
+        scores.append(search.cv_results_["mean_test_score"].tolist())
+        assert len(search.best_estimator_[0].item_ids_) == 10
+    assert scores[0] == scores[1] == scores[2]
+
+
+def test_a_grid_over_the_last_step_and_what_it_recommends(X):
+    pipe = Pipeline([("keep", FunctionTransformer()), ("recommender", small())])
+    search = GridSearchCV(pipe, {"recommender__temperature": [0.1, 0.3]}, cv=2).fit(X)
+    best = search.best_estimator_
+    assert best[-1].temperature_ == search.best_params_["recommender__temperature"]
+    assert len(best[-1].recommend([0, 1], n_neighbors=3)) == 6
+    assert list(pipe[:1].fit_transform(X)) == list(X)
+    framed = pipe.fit(X)[1:].set_output(transform="polars").transform(X)
+    assert framed.columns == [f"twotowerrecommender{i}" for i in range(8)]
+
+
+def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
+    of_items = make_pipeline(TowerVectorizer(kinds={"tag": "category"}))
+    model = small(items=items, item_transformer=of_items, hidden_layer_sizes=(16,))
+    in_pipeline = make_pipeline("passthrough", model, LogisticRegression())
+    for thing in (model, in_pipeline):
+        text = re.sub("<[^>]+>", " ", thing._repr_html_())
+        assert text.count("TowerVectorizer") >= 2
+        assert "feature row + mean of past items → 16 → 8 → unit length" in text
+        assert "feature row → 16 → 8 → unit length" in text
+    text = small(items=items, normalize=False).fit(X)._repr_html_()
+    n_users = X["user"].nunique()
+    assert f"{n_users} features + mean of past items → 8<" in text
+    assert "15 features → 8<" in text  # ten ids and five tags
+    assert "item_3" not in text
 
 
 def test_parameters_go_round(X, items):

@@ -1,0 +1,106 @@
+"""Enters: nothing but how much is to be tuned.
+
+Leaves: parameter names with values or distributions, for a search.
+Next: model_selection.py, which offers it beside the splitters.
+"""
+
+from numbers import Integral
+
+from scipy.stats import loguniform, uniform
+
+__all__ = ["search_space"]
+
+# In the order of what they change on three data sets: benchmarks/README.md.
+_SPACE = {
+    "temperature": loguniform(0.05, 0.3),
+    "embedding_dim": [64, 128, 256, 512],
+    "max_epochs": [10, 15, 30, 60],
+    "id_dropout": [0.0, 0.25, 0.5, 0.75, 1.0],
+    "dropout": uniform(0.2, 0.6),
+    "lr": loguniform(0.002, 0.03),
+    "hidden_layer_sizes": [(), (256,)],
+    "weight_decay": loguniform(0.001, 1.0),
+}
+
+
+def search_space(n_parameters=3, *, prefix="", drop=()):
+    """Give what to tune first, and within which ranges.
+
+    Parameters
+    ----------
+    n_parameters : int, default=3
+        How many parameters, from 1 to 8, the most worthwhile first. Each further one
+        asks for more candidates and brings less.
+    prefix : str, default=""
+        Put before each name, such as "twotowerrecommender__" for a Pipeline.
+    drop : str or sequence of str, default=()
+        Parameters to leave out, such as "max_epochs" for a search with halving, which
+        sets it; the next ones in order take their places.
+
+    Returns
+    -------
+    space : dict of str to list or distribution
+        For ``param_distributions`` of `RandomizedSearchCV` or `WarmHalvingSearchCV`.
+
+    Raises
+    ------
+    ValueError
+        If n_parameters is out of range or `drop` names no parameter of the space.
+
+    Notes
+    -----
+    ================== =========================== ====================================
+    parameter          values                      when it matters
+    ================== =========================== ====================================
+    temperature        .05 to .3, log-uniform      always; lower for sparser data, so
+                                                   that .3 is for a few thousand items
+    embedding_dim      64, 128, 256, 512           small ones for little data or speed
+    max_epochs         10, 15, 30, 60              more for large or sparse data
+    id_dropout         0 to 1 by quarters          higher for many new users or items,
+                                                   0 if all are known from fit
+    dropout            .2 to .8, uniform           higher for long histories
+    lr                 .002 to .03, log-uniform    with another optimizer or batch_size
+    hidden_layer_sizes (), (256,)                  with features that act together
+    weight_decay       .001 to 1, log-uniform      hardly; small data
+    ================== =========================== ====================================
+
+    Ranges hold the defaults and the values that benchmarks/README.md compares
+    (bench_ablations.py). Of parameters that are not here, ``feature_dropout`` counts
+    with side tables, and ``impression_weight`` with impressions.
+
+    With Optuna, ranges are written into the objective; its callback for skorch
+    (extra ``optuna``) stops a weak trial at the end of an
+    epoch, by the recall on a tenth of the events that `fit` then holds out::
+
+        def objective(trial):
+            model = TwoTowerRecommender(
+                temperature=trial.suggest_float("temperature", 0.05, 0.3, log=True),
+                embedding_dim=trial.suggest_categorical("embedding_dim", [64, 256]),
+                callbacks=[SkorchPruningCallback(trial, "valid_recall")],
+            )
+            return model.fit(X_train).score(X_valid)
+
+        pruner = optuna.pruners.MedianPruner(n_warmup_steps=5)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        study.optimize(objective, n_trials=20)
+
+    Examples
+    --------
+    >>> from sktwotower.model_selection import search_space
+    >>> list(search_space())
+    ['temperature', 'embedding_dim', 'max_epochs']
+    >>> search_space(2, prefix="model__", drop="temperature")
+    {'model__embedding_dim': [64, 128, 256, 512], 'model__max_epochs': [10, 15, 30, 60]}
+    """
+    drop = {drop} if isinstance(drop, str) else set(drop)
+    if unknown := drop - set(_SPACE):
+        raise ValueError(
+            f"drop must name parameters of the space: {list(_SPACE)}. Got "
+            f"{sorted(unknown)}."
+        )
+    names = [name for name in _SPACE if name not in drop]
+    if not isinstance(n_parameters, Integral) or not 1 <= n_parameters <= len(names):
+        raise ValueError(
+            f"n_parameters must be an int from 1 to {len(names)}. Got {n_parameters!r}."
+        )
+    return {prefix + name: _SPACE[name] for name in names[:n_parameters]}

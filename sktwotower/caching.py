@@ -1,0 +1,56 @@
+"""Enters: a transformer and a table of users or items (n_rows, n_columns).
+
+Leaves: the fitted transformer and what it gives, from a cache where that is known.
+Next: entities.py.
+"""
+
+import pickle
+from numbers import Integral
+
+import joblib
+import sklearn
+from sklearn.utils.validation import check_memory
+
+from sktwotower import __version__
+
+__all__ = ["fit_transform"]
+
+
+def fit_transform(transformer, table, memory=None):
+    """Fit a transformer on a table; gives the two, the fitted one and its output.
+
+    ``memory`` (None, a folder or a `joblib.Memory`) keeps both. What cannot be told
+    apart by what is pickled is fitted anew: a transformer that draws random numbers
+    without a seed, that cannot be pickled, or that holds code of ``__main__``, which
+    may have changed under the same name.
+    """
+    key = None if memory is None else _key(transformer, table)
+    if key is None:
+        return _fit_transform(transformer, table, key)
+    # joblib's own hash would take longer than many a transformer
+    cached = check_memory(memory).cache(_fit_transform, ignore=["transformer", "table"])
+    return cached(transformer, table, key)
+
+
+def _fit_transform(transformer, table, key):
+    if hasattr(transformer, "fit_transform"):
+        output = transformer.fit_transform(table)
+    else:
+        output = transformer.fit(table).transform(table)
+    return transformer, output
+
+
+def _key(transformer, table):
+    """Give a text that differs wherever the output may; None if there is none."""
+    for name, value in transformer.get_params().items():
+        seeded = isinstance(value, Integral)
+        if name.rpartition("__")[2] == "random_state" and not seeded:
+            return None
+    try:
+        if b"__main__" in pickle.dumps(transformer):
+            return None
+        cells = pickle.dumps(table, protocol=5)
+        versions = __version__, sklearn.__version__
+        return joblib.hash((versions, transformer, cells), hash_name="sha1")
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
