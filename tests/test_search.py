@@ -24,13 +24,13 @@ from skorch.callbacks import Callback
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender, caching
 from sktwotower.datasets import make_interactions
+from sktwotower.exact import threads
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import (
     LastNSplit,
     WarmHalvingSearchCV,
     search_space,
 )
-from sktwotower.queries import threads
 
 X = make_interactions(
     30, 20, n_clusters=2, interactions_per_user=6, random_state=0
