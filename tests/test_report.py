@@ -215,11 +215,20 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
             TypeError,
             "list of items, best first. Got 'pq' for 'a'",
         ),
-        ({"r": {"a": ["p"]}}, ValueError, "'r' lacks 4 of 5 users .* such as 'b'"),
+        (
+            {"r": {"a": ["p"]}},
+            ValueError,
+            "'r' lacks 4 of 5 users .*: 'b', 'c', ... It has 1: 'a'",
+        ),
         (
             {"r": dict.fromkeys("abcde", ["p"])},
             ValueError,
             "'r' holds 1 items per user at most, but k=2",
+        ),
+        (
+            {"r": dict.fromkeys("abcde", [1, 2])},
+            ValueError,
+            "None of the items of 'r' is .* 1, 2, ..., the catalogue 'p', 'q', ...",
         ),
         ({"r": pd.DataFrame({"user": ["a"]})}, ValueError, r"columns \['user'\]"),
     ],
@@ -245,12 +254,13 @@ def test_a_report_says_what_is_left_out_and_why(X):
     y[held_out["user"] == 3] = 0
     report = retrieval_report(model, held_out, y, k=2, max_users=15, random_state=0)
     left = report.attrs["left_out"]
-    assert left["users not positive"] == 1 and left["users not sampled"] == 4
+    assert left["users without a positive event"] == 1
+    assert left["users not sampled"] == 4
     assert left["events not positive"] == (y == 0).sum()
     counted = report.loc[("all", "popularity"), "events"]
-    assert left["repeats of a user and an item"] + left["events not sampled"] == (
-        y.sum() - counted
-    )
+    uncounted = left["repeats of a user and an item"]
+    uncounted += left["events of users not sampled"]
+    assert uncounted == y.sum() - counted
     text = repr(report).splitlines()[-1]
     assert text.startswith("Left out: ") and "4 users not sampled" in text
     whole = retrieval_report(model, X, k=2)
