@@ -7,13 +7,16 @@ Next: _scorers.py and _report.py, one figure and all of them.
 import numpy as np
 
 from ._hits import (
-    PER_USER,
     find_hits,
-    mean_novelty,
     mean_over_users,
+    novelty_by_user,
     per_user_values,
     self_information,
+    standard_error,
 )
+
+# What the report compares user by user, by its name there.
+COMPARED = {"recall": "recall", "ndcg": "ndcg", "mrr": "reciprocal_rank"}
 
 
 class Table:
@@ -31,6 +34,10 @@ class Table:
 
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
+        if metric == "novelty":
+            rows, items = self._filled(k)
+            information = self_information(self.item_counts, **params)
+            return novelty_by_user(rows, information[items], len(self.indices))
         hits = np.zeros((len(self.hits), k), dtype=bool)
         width = min(k, self.hits.shape[1])
         hits[:, :width] = self.hits[:, :width]
@@ -38,25 +45,30 @@ class Table:
 
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
-        if metric in PER_USER:
-            return mean_over_users(self.values(metric, k, **params))
-        rows, places = np.nonzero(self.indices[:, :k] >= 0)
-        items = self.indices[rows, places]
         if metric == "coverage":
-            return len(np.unique(items)) / len(self.item_counts)
-        information = self_information(self.item_counts, **params)
-        return mean_novelty(rows, information[items])
+            return len(np.unique(self._filled(k)[1])) / len(self.item_counts)
+        return mean_over_users(self.values(metric, k, **params))
 
-    def row(self, ks):
-        """Return the report's figures, a dict of column to number."""
+    def _filled(self, k):
+        """Return the user and the item of each filled place, (n_entries,) each."""
+        rows, places = np.nonzero(self.indices[:, :k] >= 0)
+        return rows, self.indices[rows, places]
+
+    def row(self, ks, first):
+        """Return the report's figures, a dict of column to number.
+
+        Differences are those from the table `first`, of the same users.
+        """
         row = {}
         for k in ks:
-            recalls = self.values("recall", k)
-            error = recalls.std(ddof=1) if len(recalls) > 1 else np.nan
-            row[f"recall@{k}"] = self.mean("recall", k)
-            row[f"recall@{k} se"] = error / np.sqrt(len(recalls))
-            row[f"ndcg@{k}"] = self.mean("ndcg", k)
-            row[f"mrr@{k}"] = self.mean("reciprocal_rank", k)
+            for short, metric in COMPARED.items():
+                values = self.values(metric, k)
+                less = values - first.values(metric, k)
+                name = f"{short}@{k}"
+                row[name] = mean_over_users(values)
+                row[f"{name} se"] = standard_error(values)
+                row[f"{name} diff"] = mean_over_users(less)
+                row[f"{name} diff se"] = standard_error(less)
             for metric in ("hit_rate", "coverage", "novelty"):
                 row[f"{metric}@{k}"] = self.mean(metric, k)
         return row | {"users": len(self.hits), "events": int(self.n_relevant.sum())}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from ._competitors import competitors
 from ._groups import Table, groups_of, popular_items
 from ._hits import check_k
 from ._rendering import Report
@@ -45,24 +46,37 @@ def retrieval_report(
         Report on a random sample of so many users, the same for all models. None: all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
-    baselines : dict of str to fitted estimator, default=None
-        Further models, fitted on the same events, by the name they are reported under.
+    baselines : list of estimators, or dict of str to estimator or ranking, default=None
+        Further models, fitted on the same events; those of a list are reported under
+        their class names. A model of another library is given by what it ranks: a dict
+        of users to lists of items, best first, or a table whose first two columns are
+        users and items, best first or with a column 'rank'. It should leave out the
+        items seen in fit, as all other models do.
 
     Returns
     -------
-    report : DataFrame of shape (n_groups * n_models, 7 * n_k + 2)
-        The rows are named by (group, model). Columns per k: 'recall@k', 'recall@k se'
-        (its standard error over the users), 'ndcg@k', 'mrr@k', 'hit_rate@k',
-        'coverage@k' and 'novelty@k' (bits); at the end 'users' and 'events' that count.
-        Its `attrs` tell how many 'events_not_in_catalogue' there are.
+    report : DataFrame of shape (n_groups * n_models, 15 * n_k + 2)
+        The rows are named by (group, model). Columns per k: 'recall@k', 'ndcg@k' and
+        'mrr@k', each with 'recall@k se' (standard error over the users), 'recall@k
+        diff' (the difference from `estimator`, user by user, < 0 where the model is
+        worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
+        (bits). At the end 'users' and 'events' that count. Its `attrs` tell how many
+        'events_not_in_catalogue' there are and what was 'left_out' of X, a dict of
+        reason to number. It prints, and shows in a notebook, with 95 % intervals (1.96
+        standard errors).
 
     Raises
     ------
     ValueError
         If X has no positive event, if k < 1, or if a baseline has the name
-        of another model or does not know the users of X.
+        of another model, lacks users of X or ranks less than k items.
     TypeError
         If k is no integer, or an estimator cannot rank held-out events.
+
+    Warns
+    -----
+    UserWarning
+        If a given ranking holds items that its user chose in fit.
 
     See Also
     --------
@@ -85,13 +99,16 @@ def retrieval_report(
     A group that nobody is in is not shown. Model 'popularity' ranks by the number of
     training events, ties by position in the catalogue, and leaves out what the
     estimator leaves out. Truth, groups and counts are those of `estimator` for all
-    models; a baseline's item that is not in its catalogue is a miss.
+    models; a baseline's item that is not in its catalogue is a miss. A difference with
+    an interval that does not hold 0 is unlikely to be chance; the differences of the
+    same users vary less than the figures themselves. Of many models and groups some
+    will differ by chance.
 
     Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
     estimator's catalogue.
 
-    Users left out: those without a relevant item in the group. Repeats of one user and
-    item count once.
+    Users left out: those without a relevant item in the group, and those not sampled.
+    Repeats of one user and item count once.
 
     Examples
     --------
@@ -105,6 +122,19 @@ def retrieval_report(
     >>> recall = report.loc["all", "recall@10"]
     >>> bool(recall["TwoTowerRecommender"] > recall["popularity"])
     True
+
+    Beside other baselines, and beside a ranking that comes from elsewhere:
+
+    >>> from sktwotower import EASERecommender, ItemKNNRecommender
+    >>> baselines = [EASERecommender().fit(X), ItemKNNRecommender().fit(X)]
+    >>> report = retrieval_report(model, held_out, k=10, baselines=baselines)
+    >>> "ItemKNNRecommender" in report.loc["tail items"].index
+    True
+    >>> elsewhere = baselines[0].recommend(n_neighbors=20)
+    >>> named = {"EASE": baselines[0], "the same, as a table": elsewhere}
+    >>> report = retrieval_report(model, held_out, k=10, baselines=named)
+    >>> report.loc["all"].index.tolist()
+    ['TwoTowerRecommender', 'popularity', 'EASE', 'the same, as a table']
     """
     ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not isinstance(random_state, Integral):
@@ -121,33 +151,18 @@ def retrieval_report(
         type(recommender).__name__: ranking.indices,
         "popularity": popular_items(ranking, max(ks)),
     }
-    for name, baseline in (baselines or {}).items():
-        if name in models:
-            raise ValueError(f"baselines names {name!r}, which is a model already.")
-        other, inner = unwrap(baseline, X)
-        theirs = rank(other, inner, y, **params)
-        models[name] = _aligned(name, recommender, ranking, other, theirs)
-    rows = {
-        (group, model): Table(ranking, truth, kept, indices, lost).row(ks)
-        for group, truth, kept, lost in groups_of(ranking)
-        for model, indices in models.items()
-    }
+    params |= {"X": X, "y": y}
+    models |= competitors(baselines, models, recommender, ranking, params)
+    rows = {}
+    for group, truth, kept, lost in groups_of(ranking):
+        tables = {
+            model: Table(ranking, truth, kept, indices, lost)
+            for model, indices in models.items()
+        }
+        first = next(iter(tables.values()))
+        for model, table in tables.items():
+            rows[group, model] = table.row(ks, first)
     return _as_frame(rows, ks, ranking)
-
-
-def _aligned(name, recommender, ranking, other, theirs):
-    """Return a baseline's indices by the estimator's users and items, (n_users, k)."""
-    rows = pd.Index(theirs.users).get_indexer(pd.Index(ranking.users))
-    if (rows < 0).any():
-        raise ValueError(
-            f"The baseline {name!r} ranks for other users than the estimator: "
-            f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
-            "columns, or give max_users=None."
-        )
-    mine, own = pd.Index(recommender.item_ids_), pd.Index(other.item_ids_)
-    # the last entry is where the padding -1 points to
-    positions = np.append(mine.get_indexer(own), -1)
-    return positions[np.asarray(theirs.indices)[rows]]
 
 
 def _as_frame(rows, ks, ranking):
@@ -157,5 +172,6 @@ def _as_frame(rows, ks, ranking):
     frame.attrs = {
         "k": tuple(ks),
         "events_not_in_catalogue": int(ranking.n_unreachable.sum()),
+        "left_out": ranking.get("left_out", {}),
     }
     return frame

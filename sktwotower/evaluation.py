@@ -72,7 +72,8 @@ class EvaluationMixin:
         of X by weight, and what was left out of the ranking; ``item_counts``
         (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
         ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
-        positives of X that are not in the catalogue.
+        positives of X that are not in the catalogue; ``left_out``, a dict of reason to
+        number of events or users of X that do not count.
         """
         held_out = self._held_out(X, y, sample_weight, max_users, random_state)
         _, held_out.indices = self._search_without(
@@ -90,6 +91,11 @@ class EvaluationMixin:
         frame = event_table(self, X, reset=False)
         rewards, weights = outcomes(y, sample_weight, len(frame))
         positive = rewards * weights > 0
+        left_out = _left_out(
+            frame[self._users.id_column],
+            positive,
+            ("events not positive", "users without a positive event"),
+        )
         frame, weights = frame[positive].reset_index(drop=True), weights[positive]
         rows, last = self._users_of_events(frame, max_users, random_state)
         kept = rows >= 0
@@ -111,6 +117,13 @@ class EvaluationMixin:
         unreachable = pair_matrix(
             rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
         )
+        left_out |= _left_out(
+            frame[self._users.id_column],
+            kept,
+            ("events of users not sampled", "users not sampled"),
+        )
+        counted = truth.nnz + unreachable.nnz
+        left_out["repeats of a user and an item"] = int(kept.sum()) - counted
         return Bunch(
             users=query.ids,
             query=query,
@@ -121,6 +134,7 @@ class EvaluationMixin:
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
             unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
+            left_out=left_out,
         )
 
     def _users_of_events(self, frame, max_users, random_state):
@@ -137,6 +151,14 @@ class EvaluationMixin:
         last = np.zeros(rows.max() + 1, dtype=int)
         last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         return rows, last
+
+
+def _left_out(users, kept, names):
+    """Count the events that are not kept, and the users who have no others."""
+    if kept.all():
+        return {}
+    without = users.nunique() - users[kept].nunique()
+    return dict(zip(names, (int((~kept).sum()), without), strict=True))
 
 
 def recall_by_user(indices, held_out, weighted=False):

@@ -242,7 +242,8 @@ class SimilarItemsMixin:
         DataFrame
             Columns: the item column, ``similar_`` + its name, ``score`` (the
             similarity; of two towers the dot product of the vectors) and ``rank`` (from
-            1); an item is not similar to itself.
+            1); an item is not similar to itself. Fewer rows where fewer items are
+            alike.
         """
         check_is_fitted(self)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
