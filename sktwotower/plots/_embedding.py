@@ -5,6 +5,7 @@ Next: the reader's eyes.
 """
 
 import importlib.util
+from itertools import chain
 from textwrap import shorten
 
 import numpy as np
@@ -20,7 +21,7 @@ from ._models import two_towers
 from ._style import COLORS, GRAY, Display, check_matplotlib, ink
 
 MARKERS = ["o", "^"]
-OTHER, MISSING = "other", "missing"
+OTHER = ""
 MAX_NAME = 24
 # Share of the items that are the neighbours by which a group's purest spot is found.
 AROUND = 1 / 40
@@ -39,7 +40,8 @@ class EmbeddingMapDisplay(Display):
         Where each item is on the map.
     color : array of shape (n_items,), default=None
         A feature of each item. Numbers (and dates, by their year) get a scale of
-        colours; all else makes groups, a list by its first entry. None: one colour.
+        colours. All else makes groups; a list belongs to the first of its entries that
+        has a group. None: one colour.
     color_name : str, default=None
         What the feature is, for the labels. None: it is not told.
     method : str, default=None
@@ -205,7 +207,7 @@ class EmbeddingMapDisplay(Display):
             self.figure_.colorbar(dots, ax=ax, label=self.color_name)
             self.scatters_ = [dots]
         else:
-            self._plot_groups(positions, color.to_numpy(), n_groups, style)
+            self._plot_groups(positions, color, n_groups, style)
         ax.spines[:].set_visible(False)
         ax.set(
             xticks=[],
@@ -219,13 +221,13 @@ class EmbeddingMapDisplay(Display):
     def _by(self):
         return "" if self.method is None else f" of {self.method}"
 
-    def _plot_groups(self, positions, groups, n_groups, style):
+    def _plot_groups(self, positions, color, n_groups, style):
+        groups = _groups(color, n_groups)
         sizes = pd.Series(groups).value_counts()
-        shown = [name for name in sizes.index if name != MISSING][:n_groups]
-        rest = ~np.isin(groups, shown)
+        shown, rest = sizes.index.drop(OTHER, errors="ignore"), groups == OTHER
         self.scatters_ = []
         if rest.any():
-            label = f"{OTHER} ({rest.sum():,})"
+            label = f"other ({rest.sum():,})"
             gray = {"color": GRAY, "label": label, "zorder": 1}
             self.scatters_.append(
                 self.ax_.scatter(*positions[rest].T, **gray | style | {"alpha": 0.6})
@@ -349,21 +351,28 @@ def _umap(random_state):
 
 
 def _readable(color):
-    """Give a Series of numbers, or of the names of groups, of the values of a feature.
-
-    A list stands for its first entry, a date for its year.
-    """
+    """Give a Series of a feature's values, numbers as floats and dates as years."""
     color = pd.Series(color)
     if pd.api.types.is_datetime64_any_dtype(color):
         return color.dt.year
     if pd.api.types.is_numeric_dtype(color) and not pd.api.types.is_bool_dtype(color):
         return color.astype(float)
-    first = [
-        (value[0] if len(value) else None)
-        if isinstance(value, list | tuple | np.ndarray)
-        else value
+    return color
+
+
+def _groups(color, n_groups):
+    """Give the name of each item's group (n_items,); OTHER: it is in none of them."""
+    lists = [
+        [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
         for value in color
     ]
-    names = pd.Series(first, dtype=object)
-    names = names.where(names.notna(), MISSING).astype(str)
-    return names.map(lambda name: shorten(name, MAX_NAME, placeholder="..."))
+    sizes = pd.Series(list(chain.from_iterable(lists)), dtype=object).value_counts()
+    shown = set(sizes.index[:n_groups])
+    first = [next((e for e in entries if e in shown), OTHER) for entries in lists]
+    return np.array(first, dtype=object)
+
+
+def _entries(value):
+    if isinstance(value, list | tuple | np.ndarray):
+        return value
+    return [] if pd.isna(value) else [value]
