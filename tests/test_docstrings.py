@@ -54,7 +54,7 @@ def methods_of(cls):
     """Give the public methods that the package defines for a class."""
     return {
         name: method
-        for name, method in inspect.getmembers(cls, inspect.isfunction)
+        for name, method in inspect.getmembers(cls, inspect.isroutine)
         if not name.startswith("_") and is_ours(method)
     }
 

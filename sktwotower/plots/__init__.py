@@ -8,7 +8,8 @@ Next: the reader's eyes.
 from ._embedding import EmbeddingMapDisplay
 from ._importance import FeatureImportanceDisplay
 from ._lorenz import LorenzCurveDisplay
-from ._recall import RecallByPopularityDisplay, RecallCurveDisplay
+from ._recall_by_popularity import RecallByPopularityDisplay
+from ._recall_curve import RecallCurveDisplay
 from ._scores import ScoreDistributionDisplay
 from ._training import TrainingCurveDisplay
 

@@ -6,6 +6,7 @@ Next: the reader's eyes.
 
 import importlib.util
 from itertools import chain
+from numbers import Integral
 from textwrap import shorten
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from sktwotower.interactions import suggestion
 
@@ -40,8 +41,8 @@ class EmbeddingMapDisplay(Display):
         Where each item is on the map.
     color : array of shape (n_items,), default=None
         A feature of each item. Numbers (and dates, by their year) get a scale of
-        colours. All else makes groups; a list belongs to the first of its entries that
-        has a group. None: one colour.
+        colours, grey where there is none. All else makes groups; a list belongs to the
+        first of its entries that has a group. None: one colour.
     color_name : str, default=None
         What the feature is, for the labels. None: it is not told.
     method : str, default=None
@@ -152,6 +153,8 @@ class EmbeddingMapDisplay(Display):
         50
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        if max_items is not None:
+            check_scalar(max_items, "max_items", Integral, min_val=3)
         recommender = two_towers(estimator)
         values, name = _color_of_items(recommender, color)
         vectors = recommender.item_embeddings_
@@ -193,21 +196,11 @@ class EmbeddingMapDisplay(Display):
         ValueError
             If `n_groups` is not from 1 to 10.
         """
-        if not 1 <= n_groups <= len(COLORS) * len(MARKERS):
-            raise ValueError(f"n_groups must be from 1 to 10. Got {n_groups!r}.")
+        most = len(COLORS) * len(MARKERS)
+        check_scalar(n_groups, "n_groups", Integral, min_val=1, max_val=most)
         ax = self._start(ax, width=7.5, height=5.5)
         positions, self.texts_ = np.asarray(self.positions), []
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
-        color = None if self.color is None else _readable(self.color)
-        if color is None:
-            self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
-        elif pd.api.types.is_numeric_dtype(color):
-            style = {"c": color, "cmap": _color_scale()} | style
-            dots = ax.scatter(*positions.T, **style)
-            self.figure_.colorbar(dots, ax=ax, label=self.color_name)
-            self.scatters_ = [dots]
-        else:
-            self._plot_groups(positions, color, n_groups, style)
         ax.spines[:].set_visible(False)
         ax.set(
             xticks=[],
@@ -216,6 +209,16 @@ class EmbeddingMapDisplay(Display):
             ylabel="second dimension",
             title=f"Map of {len(positions):,} items",
         )
+        color = None if self.color is None else _readable(self.color)
+        if color is None:
+            self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
+        elif pd.api.types.is_numeric_dtype(color):
+            style = {"c": color, "cmap": _color_scale(), "plotnonfinite": True} | style
+            dots = ax.scatter(*positions.T, **style)
+            self.figure_.colorbar(dots, ax=ax, label=self.color_name)
+            self.scatters_ = [dots]
+        else:
+            self._plot_groups(positions, color, n_groups, style)
         return self
 
     def _by(self):
@@ -254,6 +257,8 @@ class EmbeddingMapDisplay(Display):
         """Write the names of groups where each is purest, unless another is there."""
         from matplotlib.patheffects import withStroke
 
+        # only then it is known where the dots, and so the names, are
+        self.figure_.draw_without_rendering()
         n_around = min(len(positions), max(10, round(AROUND * len(positions))))
         around = NearestNeighbors(n_neighbors=n_around).fit(positions)
         around = around.kneighbors(positions, return_distance=False)
@@ -288,7 +293,8 @@ def _color_scale():
     import matplotlib
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256)))
+    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
+    return ListedColormap(colors).with_extremes(bad=GRAY)
 
 
 def _overlap(text, other):
@@ -311,6 +317,11 @@ def _color_of_items(recommender, color):
                 f"{suggestion(color, columns)}"
             )
         return table[color].reindex(recommender.item_ids_), color
+    if np.ndim(color) == 0:
+        raise TypeError(
+            "color must name a column of the side table items, or hold a value for "
+            f"each item. Got {color!r}."
+        )
     name = getattr(color, "name", None)
     values = pd.Series(list(color))
     if len(values) != n_items:
@@ -347,7 +358,8 @@ def _umap(random_state):
         raise ImportError(
             "method='umap' needs UMAP, which is not installed: pip install umap-learn."
         ) from error
-    return UMAP(random_state=random_state)
+    # it warns of more than one thread beside a seed, whose answer would differ
+    return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
 
 
 def _readable(color):

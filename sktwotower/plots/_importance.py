@@ -168,7 +168,7 @@ class FeatureImportanceDisplay(Display):
             lost,
             xerr=np.abs([lost - lower, upper - lost]),
             error_kw={"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)},
-            **bar_style(colors, kwargs),
+            **bar_style(kwargs, color=colors),
         )
         ax.axvline(0, color=ink(ax), linewidth=0.8)
         labels = [_label(*row) for row in table[["column", "side"]].to_numpy()]

@@ -4,8 +4,11 @@ Leaves: how evenly they recommend the catalogue, as a picture.
 Next: the reader's eyes.
 """
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
+from sklearn.utils import check_scalar
 
 from ._models import rank_models
 from ._style import GRAY, Display, check_matplotlib, ink, line_style
@@ -127,6 +130,7 @@ class LorenzCurveDisplay(Display):
         True
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_scalar(k, "k", Integral, min_val=1)
         ranking, models = rank_models(
             estimator,
             X,
@@ -169,10 +173,9 @@ class LorenzCurveDisplay(Display):
         self.gini_ = pd.Series({label: gini for label, (_, _, gini) in curves.items()})
         self.lines_ = []
         for place, (label, (items, shares, gini)) in enumerate(curves.items()):
-            own = {"label": f"{label} (Gini {gini:.2f})", **kwargs}
-            if label == EVENTS:
-                own = {"color": GRAY, "linestyle": "-", **own}
-            self.lines_ += ax.plot(items, shares, **line_style(place, own))
+            own = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
+            own["label"] = f"{label} (Gini {gini:.2f})"
+            self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **own))
         ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=0.8, linestyle=":")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:.0%}")

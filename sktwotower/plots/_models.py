@@ -13,7 +13,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._hits import check_k
 from sktwotower._report import _unwrap, popular_items
 
 
@@ -56,7 +55,7 @@ def rank_models(
     recommender, inner = _unwrap(estimator, X)
     check_is_fitted(recommender)
     options = {
-        "n_neighbors": min(check_k(k), len(recommender.item_ids_)),
+        "n_neighbors": min(k, len(recommender.item_ids_)),
         "max_users": max_users,
         "random_state": random_state,
     }

@@ -4,14 +4,18 @@ Leaves: scores of held-out pairs beside those of random ones, as a picture.
 Next: the reader's eyes.
 """
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from ._models import two_towers_and_events
 from ._style import BLUE, VERMILION, Display, check_matplotlib
 
 N_BINS = 50
+# How often an item is drawn anew because the user chose it.
+N_DRAWS = 10
 
 
 class ScoreDistributionDisplay(Display):
@@ -112,8 +116,8 @@ class ScoreDistributionDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event whose item is in the catalogue, or all users
-            chose the whole of it.
+            If X has no positive event whose item is in the catalogue, if all users
+            chose the whole of it, or if `max_pairs` < 1.
         TypeError
             If there is no TwoTowerRecommender in the estimator.
 
@@ -134,6 +138,8 @@ class ScoreDistributionDisplay(Display):
         True
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        if max_pairs is not None:
+            check_scalar(max_pairs, "max_pairs", Integral, min_val=1)
         recommender, X = two_towers_and_events(estimator, X)
         held_out = recommender._held_out(X, y, None, None, None)
         rng = check_random_state(random_state)
@@ -210,15 +216,26 @@ def _draw_pairs(truth, past, max_pairs, rng):
     if max_pairs is not None and max_pairs < len(users):
         kept = np.sort(rng.choice(len(users), max_pairs, replace=False))
         users, items = users[kept], items[kept]
-    others = rng.randint(truth.shape[1], size=len(users))
-    taken = np.asarray((truth + past).tocsr()[users, others]).ravel() > 0
-    others[taken] = -1
-    if taken.all():
+    others = _draw_others(users, (truth + past).tocsr(), rng)
+    if (others < 0).all():
         raise ValueError(
-            f"Of {len(taken)} random items each was chosen by the user it was drawn "
-            "for: there is nothing to compare with."
+            "The users of X chose all items of the catalogue that were drawn for them: "
+            "there is nothing to compare with."
         )
     return users, items, others
+
+
+def _draw_others(users, chosen, rng):
+    """Give an item (n_pairs,) that each user has not chosen; -1: none was found."""
+    others = np.full(len(users), -1)
+    for _ in range(N_DRAWS):
+        missing = np.flatnonzero(others < 0)
+        if not len(missing):
+            break
+        drawn = rng.randint(chosen.shape[1], size=len(missing))
+        free = np.asarray(chosen[users[missing], drawn]).ravel() == 0
+        others[missing[free]] = drawn[free]
+    return others
 
 
 def _products(left, right):

@@ -44,8 +44,11 @@ def ink(ax):
     return ax.xaxis.label.get_color()
 
 
-def line_style(place, kwargs):
-    """Give the arguments of the line of the model at a place; ``kwargs`` go first."""
+def line_style(place, kwargs, **own):
+    """Give the arguments of the line of the model at a place.
+
+    ``own`` is what this line has instead; ``kwargs``, of the caller, go before all.
+    """
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -54,12 +57,12 @@ def line_style(place, kwargs):
         "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
         "linewidth": 1.8 if place == 0 else 1.4,
     }
-    return style | normalize_kwargs(kwargs, Line2D)
+    return style | own | normalize_kwargs(kwargs, Line2D)
 
 
-def bar_style(color, kwargs):
-    """Give the arguments of bars, or patches, of a colour; ``kwargs`` go first."""
+def bar_style(kwargs, **own):
+    """Give the arguments of bars; ``kwargs``, of the caller, go first."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.patches import Patch
 
-    return {"color": color} | normalize_kwargs(kwargs, Patch)
+    return own | normalize_kwargs(kwargs, Patch)

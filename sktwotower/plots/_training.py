@@ -123,7 +123,7 @@ class TrainingCurveDisplay(Display):
         ax = self._start(ax)
         epochs = [row["epoch"] for row in self.history]
         loss = [row["train_loss"] for row in self.history]
-        style = line_style(0, {"marker": ".", **kwargs})
+        style = line_style(0, kwargs, marker=".")
         (self.line_,) = ax.plot(epochs, loss, **style)
         ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -136,7 +136,7 @@ class TrainingCurveDisplay(Display):
         recall = [row["valid_recall"] for row in self.history]
         best = int(np.argmax(recall))
         right = self.recall_ax_ = self.ax_.twinx()
-        style = line_style(1, {"marker": ".", **kwargs})
+        style = line_style(1, kwargs, marker=".")
         (self.recall_line_,) = right.plot(epochs, recall, **style)
         right.set_ylabel("validation recall", color=VERMILION)
         right.spines[["top", "left"]].set_visible(False)
