@@ -46,6 +46,7 @@ setup(
         ],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
+        "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
             "faiss-cpu>=1.8",
             "hnswlib>=0.8",

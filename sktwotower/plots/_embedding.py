@@ -61,7 +61,8 @@ class EmbeddingMapDisplay(Display):
 
     See Also
     --------
-    TwoTowerRecommender.similar_items : The nearest items, without the loss of a map.
+    sktwotower.TwoTowerRecommender.similar_items : The nearest items, measured in all
+        dimensions.
 
     Notes
     -----

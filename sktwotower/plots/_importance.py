@@ -29,7 +29,8 @@ class FeatureImportanceDisplay(Display):
     Parameters
     ----------
     importance : dataframe
-        What `TwoTowerRecommender.feature_importance` gives, or some of its rows.
+        What `sktwotower.TwoTowerRecommender.feature_importance` gives, or some of its
+        rows.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class FeatureImportanceDisplay(Display):
 
     See Also
     --------
-    TwoTowerRecommender.feature_importance : The table that is drawn.
+    sktwotower.TwoTowerRecommender.feature_importance : The table that is drawn.
 
     Examples
     --------

@@ -14,8 +14,9 @@ class TrainingCurveDisplay(Display):
     """Training loss and validation recall by epoch.
 
     It tells whether training has come to rest, and whether more epochs would still
-    bring recall or have begun to cost it. (scikit-learn's `LearningCurveDisplay` shows
-    scores by the size of the training set instead.) Make it with `from_estimator`.
+    bring recall or have begun to cost it. Make it with `from_estimator`. (The
+    `sklearn.model_selection.LearningCurveDisplay` shows scores by the size of the
+    training set instead.)
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class TrainingCurveDisplay(Display):
 
     See Also
     --------
-    TwoTowerRecommender : ``early_stopping=True`` measures the validation recall.
+    sktwotower.TwoTowerRecommender : ``early_stopping=True`` measures the recall.
 
     Examples
     --------
