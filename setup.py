@@ -38,6 +38,7 @@ setup(
         "test": [
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
+            "ir-measures>=0.3.6",
             "matplotlib>=3.8",
             "polars>=1.0",
             "pyarrow>=15",

@@ -1,4 +1,4 @@
-"""Popularity, item-kNN and EASE, judged by the package's own metrics.
+"""What models of other packages have in common, to be judged by the same metrics.
 
 Enters: a table of events (n_events, 2), ``user`` and ``item``.
 Leaves: the same rankings of held-out events that `TwoTowerRecommender` gives.
@@ -61,77 +61,3 @@ def _ones(rows, columns, shape):
     )
     matrix.data[:] = 1
     return matrix
-
-
-class Popularity(Baseline):
-    """Rank items by their number of users, the same for everybody."""
-
-    def _learn(self, seen):
-        self._counts = np.asarray(seen.sum(axis=0)).ravel()
-
-    def _scores(self, users):
-        return np.tile(self._counts, (len(users), 1))
-
-
-class ItemKNN(Baseline):
-    """Sum the similarity of each item with the user's past ones, nearest items only.
-
-    Similarity is the cosine, where ``shrinkage`` is added to the product of the norms:
-    it takes weight from pairs that few users share.
-    """
-
-    def __init__(self, n_neighbors=100, shrinkage=0):
-        self.n_neighbors = n_neighbors
-        self.shrinkage = shrinkage
-
-    def _learn(self, seen):
-        users_of, n_items = seen.T.tocsr(), seen.shape[1]
-        norms = np.sqrt(np.diff(users_of.indptr))
-        step = max(1, BLOCK_SIZE // n_items)
-        blocks = [
-            self._nearest(users_of, seen, norms, range(i, min(i + step, n_items)))
-            for i in range(0, n_items, step)
-        ]
-        self._weights = sparse.vstack(blocks).T.tocsr()
-
-    def _nearest(self, users_of, seen, norms, items):
-        """Give the similarity (len(items), n_items) with the nearest, others zero."""
-        together = (users_of[items.start : items.stop] @ seen).tocsr()
-        rows = np.repeat(np.arange(len(items)), np.diff(together.indptr))
-        own = rows + items.start
-        products = norms[own] * norms[together.indices]
-        together.data /= products + self.shrinkage
-        together.data[own == together.indices] = 0
-        for start, end in zip(together.indptr, together.indptr[1:], strict=False):
-            if end - start > self.n_neighbors:
-                values = together.data[start:end]
-                far = np.argpartition(-values, self.n_neighbors)[self.n_neighbors :]
-                values[far] = 0
-        together.eliminate_zeros()
-        return together
-
-    def _scores(self, users):
-        return (self._seen[users] @ self._weights).toarray()
-
-
-class EASE(Baseline):
-    """Linear autoencoder without self-similarity, in closed form.
-
-    References
-    ----------
-    Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019.
-    """
-
-    def __init__(self, regularization=300.0):
-        self.regularization = regularization
-
-    def _learn(self, seen):
-        gram = (seen.T @ seen).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += self.regularization
-        inverse = np.linalg.inv(gram)
-        weights = -inverse / np.diag(inverse)
-        np.fill_diagonal(weights, 0)
-        self._weights = weights.astype(np.float32)
-
-    def _scores(self, users):
-        return self._seen[users] @ self._weights

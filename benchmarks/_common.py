@@ -2,7 +2,7 @@
 
 Enters: the name of a data set and, unless the package ships it, the folder of the data.
 Leaves: two tables of events (n_events, 2), ``user`` and ``item``: to fit on, to find.
-Next: _baselines.py, what our figures stand beside.
+Next: _systems.py, which fits and judges on them.
 """
 
 import json

@@ -46,17 +46,17 @@ OUR_SPACE = {
     "max_epochs": [15, 30, 60],
 }
 SYSTEMS = {
-    "popularity": System("_baselines:Popularity"),
+    "popularity": System("sktwotower:PopularityRecommender"),
     "item-kNN": System(
-        "_baselines:ItemKNN",
+        "sktwotower:ItemKNNRecommender",
         {
-            "n_neighbors": [10, 20, 50, 100, 200, 400, 800, 1600],
+            "n_similar": [10, 20, 50, 100, 200, 400, 800, 1600],
             "shrinkage": [0, 3, 10, 30, 100, 300],
         },
     ),
     "EASE": System(
-        "_baselines:EASE",
-        {"regularization": loguniform(3, 10_000)},
+        "sktwotower:EASERecommender",
+        {"l2": loguniform(3, 10_000)},
         left_out={"gowalla": "the inverse of 41k x 41k numbers takes 13 GB"},
     ),
     "iALS": System(

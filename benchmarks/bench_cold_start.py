@@ -28,14 +28,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _baselines import EASE, _ones
+from _baselines import _ones
 from _cold import NEEDS, SCORERS, Setting
 from _common import PAIR, _ml_1m, _read, clock, machine, write_results
 from _processes import call, interpreter_with, peak_memory
 from bench_impressions import load as load_kuairand
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import EASERecommender, TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k, recall_at_k
 
 K = 20
@@ -329,20 +329,10 @@ def of_ease(train, history, test):
     before, after = cut_rows(theirs[theirs["item"].isin(inner["item"])], 0.2, seed=1)
 
     def found(weight, train, history, test):
-        model = EASE(weight).fit(train)
+        model = EASERecommender(weight).fit(train)
         people = np.sort(test["user"].unique())
         known = history[history["user"].isin(people)]
-        rows = np.searchsorted(people, known["user"])
-        columns = pd.Index(model.item_ids_).get_indexer(known["item"])
-        seen = _ones(rows, columns, (len(people), len(model.item_ids_)))
-        scores = np.asarray(seen @ model._weights)
-        scores[seen.nonzero()] = -np.inf
-        indices = np.argsort(-scores, axis=1)[:, :K]
-        places = (
-            np.searchsorted(people, test["user"]),
-            pd.Index(model.item_ids_).get_indexer(test["item"]),
-        )
-        return means(figures(_ones(*places, seen.shape), indices))
+        return of_table(model.recommend(people, K, history=known), test)
 
     weights = (100.0, 300.0, 1000.0)
     tried = [found(w, inner, before, after)["recall@20"] for w in weights]

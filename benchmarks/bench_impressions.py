@@ -24,11 +24,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import torch
-from _baselines import Popularity, _ones
 from _common import PAIR, clock, machine, write_results
 from torch.nn.functional import softplus
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import PopularityRecommender, TwoTowerRecommender
 from sktwotower.losses import SampledSoftmaxLoss
 from sktwotower.metrics import recall_at_k
 
@@ -107,24 +106,11 @@ def smoothed_rate(events):
     return (sums["sum"] + 10 * events["y"].mean()) / (sums["size"] + 10)
 
 
-class PopularityAmongShown(Popularity):
-    """Popularity where all users and items of fit are known, whatever came of it."""
-
-    def fit(self, X, y):
-        super().fit(X)
-        chosen = X[y > 0]
-        users = pd.Index(self.user_ids_).get_indexer(chosen["user"])
-        items = pd.Index(self.item_ids_).get_indexer(chosen["item"])
-        self._seen = _ones(users, items, self._seen.shape)
-        self._learn(self._seen)
-        return self
-
-
 def baselines(data):
     """Give the rows of what needs no training."""
     train, test = data.train, data.test
     chosen = train[train["y"] > 0]
-    popularity = PopularityAmongShown().fit(train[PAIR], train["y"])
+    popularity = PopularityRecommender().fit(train[PAIR], train["y"])
     count = test["item"].map(chosen.groupby("item").size()).fillna(0)
     rate = auc(test, test["item"].map(smoothed_rate(train)))
     leak = auc(test, test["item"].map(smoothed_rate(test)))

@@ -18,11 +18,11 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from _baselines import Baseline, Popularity
+from _baselines import Baseline
 from _common import PAIR, clock, machine, write_results
 from _processes import call, peak_memory
 
-from sktwotower import TwoTowerRecommender, metrics
+from sktwotower import PopularityRecommender, TwoTowerRecommender, metrics
 
 FULL_SIZE = 1_000_000, 200_000, 10_000_000  # users, items, events
 MOST_EPOCH_SECONDS = 30
@@ -130,7 +130,7 @@ def quality(model, train, test, odds):
     """Give the recall of the model, of popularity, and of the odds themselves."""
     systems = {
         "recall@100": model,
-        "popularity": Popularity().fit(train),
+        "popularity": PopularityRecommender().fit(train),
         "best possible": BestPossible(odds).fit(train),
     }
     found = {"judged": test["user"].nunique()}

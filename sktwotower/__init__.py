@@ -4,6 +4,9 @@ import importlib
 
 __version__ = "0.1.0"
 __all__ = [
+    "EASERecommender",
+    "ItemKNNRecommender",
+    "PopularityRecommender",
     "TowerVectorizer",
     "TwoTowerRecommender",
     "__version__",
@@ -11,6 +14,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "EASERecommender": "sktwotower.baselines",
+    "ItemKNNRecommender": "sktwotower.baselines",
+    "PopularityRecommender": "sktwotower.baselines",
     "TowerVectorizer": "sktwotower.features",
     "TwoTowerRecommender": "sktwotower.recommender",
     "interactions_from_matrix": "sktwotower.matrix",

@@ -14,7 +14,8 @@ from ._hits import (
     check_positions,
     factorize,
     flatten,
-    mean_novelty,
+    mean_over_users,
+    novelty_by_user,
     self_information,
 )
 
@@ -136,7 +137,8 @@ def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
         information = self_information(item_counts, n_users)
         codes = check_positions(ids, len(information), "item_counts")
     filled = codes >= 0
-    return mean_novelty(rows[filled], information[codes[filled]])
+    by_user = novelty_by_user(rows[filled], information[codes[filled]], n_users=0)
+    return mean_over_users(by_user)
 
 
 def _information_by_id(counts, ids, n_users):

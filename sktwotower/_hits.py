@@ -1,7 +1,7 @@
 """Enters: relevant ids per user (n_users lists or CSR) and ranked ids (n_users, >= k).
 
 Leaves: hits, bool (n_users, k), n_relevant, int (n_users,), and formulas over the two.
-Next: metrics.py, the public functions, and _report.py, the scorer and the report.
+Next: metrics.py, the public functions, and _groups.py, for scorer and report.
 """
 
 from itertools import chain, islice
@@ -250,10 +250,18 @@ def self_information(counts, n_users=None):
     return -np.log2(np.where(counts > 0, counts, rarest / 2) / total)
 
 
-def mean_novelty(rows, information):
-    """Mean over the users of the mean over a user's places; entries (n_entries,)."""
-    sizes = np.bincount(rows)
+def novelty_by_user(rows, information, n_users):
+    """Mean over each user's places, (n_users,), nan without any; entries (n,)."""
+    sizes = np.bincount(rows, minlength=n_users)
     if not sizes.any():
         raise ValueError("y_pred holds no id at all, so there is nothing to average.")
-    totals = np.bincount(rows, weights=information)
-    return float((totals[sizes > 0] / sizes[sizes > 0]).mean())
+    totals = np.bincount(rows, weights=information, minlength=n_users)
+    return np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
+
+
+def standard_error(values):
+    """Return the standard error of the mean of `values`, (n_users,), nan for one."""
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return np.nan
+    return float(values.std(ddof=1) / np.sqrt(len(values)))

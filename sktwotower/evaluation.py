@@ -47,6 +47,16 @@ class EvaluationMixin:
         itself; without ``exclude_seen`` nothing is left out. A positive whose item is
         not in the catalogue is a miss: no ranking can find it. So fits with more and
         with fewer items can be compared; `retrieval_report` shows known items apart.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(n_neighbors=20, random_state=0).fit(X)
+        >>> model.score(held_out) > 20 / 50  # more than by chance
+        True
         """
         ranking = self._held_out_ranking(
             X, y, sample_weight, n_neighbors=self.n_neighbors
@@ -72,7 +82,8 @@ class EvaluationMixin:
         of X by weight, and what was left out of the ranking; ``item_counts``
         (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
         ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
-        positives of X that are not in the catalogue.
+        positives of X that are not in the catalogue; ``left_out``, a dict of reason to
+        number of events or users of X that do not count.
         """
         held_out = self._held_out(X, y, sample_weight, max_users, random_state)
         _, held_out.indices = self._search_without(
@@ -90,6 +101,7 @@ class EvaluationMixin:
         frame = event_table(self, X, reset=False)
         rewards, weights = outcomes(y, sample_weight, len(frame))
         positive = rewards * weights > 0
+        left_out = _left_out(frame[self._users.id_column], positive, "not positive")
         frame, weights = frame[positive].reset_index(drop=True), weights[positive]
         rows, last = self._users_of_events(frame, max_users, random_state)
         kept = rows >= 0
@@ -111,6 +123,9 @@ class EvaluationMixin:
         unreachable = pair_matrix(
             rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
         )
+        left_out |= _left_out(frame[self._users.id_column], kept, "not sampled")
+        counted = truth.nnz + unreachable.nnz
+        left_out["repeats of a user and an item"] = int(kept.sum()) - counted
         return Bunch(
             users=query.ids,
             query=query,
@@ -121,6 +136,7 @@ class EvaluationMixin:
             user_counts=np.asarray(seen.sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
             unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
+            left_out=left_out,
         )
 
     def _users_of_events(self, frame, max_users, random_state):
@@ -137,6 +153,14 @@ class EvaluationMixin:
         last = np.zeros(rows.max() + 1, dtype=int)
         last[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
         return rows, last
+
+
+def _left_out(users, kept, why):
+    """Count the events that are not kept, and the users who have no others."""
+    if kept.all():
+        return {}
+    without = users.nunique() - users[kept].nunique()
+    return {f"events {why}": int((~kept).sum()), f"users {why}": without}
 
 
 def recall_by_user(indices, held_out, weighted=False):

@@ -4,12 +4,21 @@ Leaves: scores and positions of the best items, both (n, k), by exact search.
 Next: neighbors.py, whose indexes it serves, checks and completes.
 """
 
+import threading
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from joblib import effective_n_jobs
 
-__all__ = ["by_score", "rank_listed", "rescore", "top_k", "torch_threads_kept"]
+__all__ = [
+    "by_score",
+    "rank_listed",
+    "rescore",
+    "threads",
+    "top_k",
+    "torch_threads_kept",
+]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -247,6 +256,35 @@ def torch_threads_kept():
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+class _TorchThreads:
+    """How many calls run on a number of torch's threads of their own, and what was.
+
+    The number is one for the whole process: the last call to end puts it back.
+    """
+
+    lock, n_calls, before = threading.Lock(), 0, None
+
+
+@contextmanager
+def threads(n_jobs):
+    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is."""
+    if n_jobs is None:
+        yield
+        return
+    with _TorchThreads.lock:
+        if _TorchThreads.n_calls == 0:
+            _TorchThreads.before = torch.get_num_threads()
+        _TorchThreads.n_calls += 1
+        torch.set_num_threads(effective_n_jobs(n_jobs))
+    try:
+        yield
+    finally:
+        with _TorchThreads.lock:
+            _TorchThreads.n_calls -= 1
+            if _TorchThreads.n_calls == 0:
+                torch.set_num_threads(_TorchThreads.before)
 
 
 def by_score(scores, indices):

@@ -13,17 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower.ablation import columns_of, rows_without
 from sktwotower.contributions import contributions, is_linear
 from sktwotower.evaluation import recall_by_user
+from sktwotower.exact import threads
+from sktwotower.filters import search
 from sktwotower.interactions import some, suggestion
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.net import embed_items, embed_users
-from sktwotower.queries import (
-    Query,
-    check_n_neighbors,
-    read_query,
-    rows_of,
-    search,
-    threads,
-)
+from sktwotower.queries import Query, check_n_neighbors, read_query, rows_of
 
 __all__ = ["ExplanationMixin"]
 
@@ -35,7 +30,7 @@ WIDTH_OF_INTERVAL = 1.96
 class ExplanationMixin:
     """Why a score is what it is, and what the columns of the tables are worth.
 
-    The estimator is a ``RetrievalMixin`` and an ``EvaluationMixin``.
+    The estimator is a ``VectorsMixin`` and an ``EvaluationMixin``.
     """
 
     def explain(self, user, item, history=None):

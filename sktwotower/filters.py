@@ -1,15 +1,16 @@
 """Enters: user vectors (n, d), an index, and what may and may not be given.
 
 Leaves: positions and scores of the best items, both (n, k), as many as there are.
-Next: queries.py, block by block.
+Next: vectors.py, whose vectors it is asked with.
 """
 
 import numpy as np
 
 from sktwotower.exact import by_score, rank_listed, rescore, top_k
 from sktwotower.neighbors import ExactNeighbors
+from sktwotower.queries import blocks, rows_of
 
-__all__ = ["retrieve"]
+__all__ = ["retrieve", "search"]
 
 # Gathered vector entries held at once.
 BLOCK_SIZE = 1 << 23
@@ -17,6 +18,26 @@ BLOCK_SIZE = 1 << 23
 MAX_EXTRA = 512
 # With fewer allowed items than this share, exact search among them is cheaper.
 LEAST_ALLOWED = 1 / 4
+
+
+def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=False):
+    """Search block by block of queries, so that no more than a block is in memory.
+
+    ``embed(block)`` gives the query vectors of a slice. Gives scores and positions
+    (n, k); shows a progress bar if ``bar`` and if there is more than one block.
+    """
+    scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+    indices = np.full((n_queries, k), -1, dtype=np.int64)
+    for block in blocks(n_queries, bar):
+        scores[block], indices[block] = retrieve(
+            index,
+            embed(block),
+            items,
+            k,
+            rows_of(excluded, block),
+            rows_of(allowed, block),
+        )
+    return scores, indices
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):

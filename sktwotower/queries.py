@@ -1,24 +1,19 @@
 """Enters: what a caller may hand over (ids, tables, histories, candidates).
 
 Leaves: positions, feature rows and matrices of past items (n, n_items).
-Next: filters.py, block by block.
+Next: retrieval.py, block by block.
 """
 
-import threading
 import warnings
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from joblib import effective_n_jobs
 from scipy import sparse
 from tqdm import tqdm
 
-from sktwotower.filters import retrieve
 from sktwotower.frames import as_array, as_frame, is_frame, with_names
 from sktwotower.interactions import (
     check_ids,
@@ -36,8 +31,6 @@ __all__ = [
     "history_users",
     "read_query",
     "rows_of",
-    "search",
-    "threads",
     "write_parquet",
 ]
 
@@ -290,26 +283,6 @@ def check_n_neighbors(n_neighbors):
     raise ValueError(f"n_neighbors must be an int >= 1. Got {n_neighbors!r}.")
 
 
-def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=False):
-    """Search block by block of queries, so that no more than a block is in memory.
-
-    ``embed(block)`` gives the query vectors of a slice. Gives scores and positions
-    (n, k); shows a progress bar if ``bar`` and if there is more than one block.
-    """
-    scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
-    indices = np.full((n_queries, k), -1, dtype=np.int64)
-    for block in blocks(n_queries, bar):
-        scores[block], indices[block] = retrieve(
-            index,
-            embed(block),
-            items,
-            k,
-            rows_of(excluded, block),
-            rows_of(allowed, block),
-        )
-    return scores, indices
-
-
 def rows_of(matrix, block):
     """Give a slice of the rows of a matrix; what is no matrix stays as it is."""
     whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
@@ -354,32 +327,3 @@ def write_parquet(tables, path):
         raise ValueError(f"No users were asked for: nothing to write to {path}.")
     writer.close()
     unfinished.replace(path)
-
-
-class _TorchThreads:
-    """How many calls run on a number of torch's threads of their own, and what was.
-
-    The number is one for the whole process: the last call to end puts it back.
-    """
-
-    lock, n_calls, before = threading.Lock(), 0, None
-
-
-@contextmanager
-def threads(n_jobs):
-    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is."""
-    if n_jobs is None:
-        yield
-        return
-    with _TorchThreads.lock:
-        if _TorchThreads.n_calls == 0:
-            _TorchThreads.before = torch.get_num_threads()
-        _TorchThreads.n_calls += 1
-        torch.set_num_threads(effective_n_jobs(n_jobs))
-    try:
-        yield
-    finally:
-        with _TorchThreads.lock:
-            _TorchThreads.n_calls -= 1
-            if _TorchThreads.n_calls == 0:
-                torch.set_num_threads(_TorchThreads.before)

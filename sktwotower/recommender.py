@@ -1,8 +1,8 @@
 """Enters: what the estimator is told: its parameters.
 
-Leaves: an estimator with what its parts bring: fitting.py learns, catalog.py and
-retrieval.py answer, evaluation.py judges, explanation.py tells why. Next: the user's
-own code.
+Leaves: an estimator with what its parts bring: fitting.py learns, catalog.py,
+vectors.py and retrieval.py answer, evaluation.py judges, explanation.py tells why.
+Next: the user's own code.
 """
 
 from numbers import Integral, Real
@@ -15,7 +15,7 @@ from sktwotower.catalog import CatalogMixin
 from sktwotower.evaluation import EvaluationMixin
 from sktwotower.explanation import ExplanationMixin
 from sktwotower.fitting import FittingMixin
-from sktwotower.retrieval import RetrievalMixin
+from sktwotower.vectors import VectorsMixin
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -24,7 +24,7 @@ class TwoTowerRecommender(
     SideTablesMixin,
     FittingMixin,
     CatalogMixin,
-    RetrievalMixin,
+    VectorsMixin,
     EvaluationMixin,
     ExplanationMixin,
     BaseEstimator,

@@ -1,6 +1,6 @@
-"""Enters: users or items, as ids or tables, and a fitted estimator.
+"""Enters: users or items, as ids or tables, and a fitted estimator that scores them.
 
-Leaves: their vectors (n, d), and ranked items, (n, k) or a tidy table.
+Leaves: ranked items, (n, k) or a tidy table.
 Next: evaluation.py, which ranks for held-out events.
 """
 
@@ -9,13 +9,10 @@ import functools
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.interactions import event_table, pair_matrix, some
-from sktwotower.net import embed_items, embed_users
+from sktwotower.interactions import pair_matrix, some
 from sktwotower.queries import (
-    Query,
     blocks,
     candidate_positions,
     check_n_neighbors,
@@ -23,113 +20,20 @@ from sktwotower.queries import (
     history_users,
     read_query,
     rows_of,
-    search,
-    threads,
     write_parquet,
 )
 
-__all__ = ["RetrievalMixin"]
+__all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
 
-class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Everything that is asked of an estimator once its vectors are learnt.
-
-    It is a ``TransformerMixin`` itself, because ``set_output`` wraps a ``transform``
-    only where it stands in the body of such a class.
+class RetrievalMixin:
+    """Everything that users are given, whatever it is that scores items for them.
 
     The estimator has ``_users`` and ``_items`` (fitted ``Entities``), ``_seen`` (CSR of
-    shape (n_users + 1, n_items), the last row empty), ``net_``, ``item_embeddings_``,
-    ``neighbors_`` and ``n_features_in_``.
+    shape (n_users + 1, n_items), the last row empty), ``item_ids_``, ``n_features_in_``
+    and ``_search_without(query, k, excluded, allowed, added)``, which gives scores and
+    positions (n, k) of the best items.
     """
-
-    def transform(self, X):
-        """Give the user vector of each event.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
-
-        Returns
-        -------
-        ndarray of shape (n_events, d), float32
-            User vectors, of unit length where ``normalize``. The user's history is
-            what fit has seen.
-        """
-        return self._event_vectors(X)[0]
-
-    def predict(self, X):
-        """Score each event's own pair of user and item.
-
-        Parameters
-        ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
-
-        Returns
-        -------
-        ndarray of shape (n_events,), float32
-            Dot product of the user's and the item's vector: a cosine in [-1, 1] where
-            ``normalize``. Higher is a better match.
-        """
-        users, frame = self._event_vectors(X)
-        query = Query(*self._items.describe(frame, "X", events=True))
-        items = self._embed_distinct(query, self._items, self._embed_item_query)
-        return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
-
-    def _event_vectors(self, X):
-        check_is_fitted(self)
-        frame = event_table(self, X, reset=False)
-        query = Query(*self._users.describe(frame, "X", events=True))
-        vectors = self._embed_distinct(query, self._users, self._embed_user_query)
-        return vectors, frame
-
-    @staticmethod
-    def _embed_distinct(query, entities, embed):
-        """Embed each user or item of events once, unless the events describe them."""
-        if entities.features:
-            return embed(query)
-        _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
-        return embed(Query(query.ids[first], query.codes[first], query.rows[first]))[
-            place
-        ]
-
-    def embed_users(self, users, history=None):
-        """Give user vectors.
-
-        Parameters
-        ----------
-        users : list, array, Series or dataframe of n users
-            Ids, or a table with the id column and, optionally, all feature columns.
-            Unknown users are no error: they are known by what is given of them.
-        history : dataframe, dict, list or None, default=None
-            Events that fit has not seen, see `recommend`.
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-        """
-        check_is_fitted(self)
-        query = self._read_users(users)
-        return self._embed_user_query(query, self._added(history, query))
-
-    def embed_items(self, items):
-        """Give item vectors.
-
-        Parameters
-        ----------
-        items : list, array, Series or dataframe of n items
-            Ids, or a table with the id column and, optionally, all feature columns.
-            An item unknown to fit is known by its features.
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
-        """
-        check_is_fitted(self)
-        return self._embed_item_query(
-            read_query(self._items, items, "items", self.n_features_in_)
-        )
 
     def _read_users(self, users, name="users"):
         return read_query(self._users, users, name, self.n_features_in_)
@@ -138,22 +42,6 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if history is None:
             return None
         return history_matrix(history, query, self._users, self._items)
-
-    def _embed_user_query(self, query, added=None):
-        past = self._past(query, added)
-        with threads(self.n_jobs):
-            return embed_users(self.net_.module_, query.rows, past, self._items.rows)
-
-    def _past(self, query, added=None):
-        """Give the past items, CSR (n, n_items), that the user tower sees, or None."""
-        if self.net_.module_.history is None:
-            return None
-        past = query.past(self._seen)
-        return past if added is None else (past + added).sign()
-
-    def _embed_item_query(self, query):
-        with threads(self.n_jobs):
-            return embed_items(self.net_.module_, query.rows)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the items nearest to users.
@@ -171,11 +59,22 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         distances : ndarray of shape (n, k), float32
-            ``1 - score``, ascending: the cosine distance where ``normalize``. ``inf``
-            where fewer than k items are left. Only with ``return_distance``.
+            ``1 - score``, ascending: of two towers the cosine distance where
+            ``normalize``. ``inf`` where fewer than k items are left. Only with
+            ``return_distance``.
         indices : ndarray of shape (n, k), int64
             Positions in ``item_ids_``; -1 where fewer than k items are left. Items
             seen in fit are left out where ``exclude_seen``.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> distances, indices = model.kneighbors([0, 1], n_neighbors=3)
+        >>> model.item_ids_[indices].shape
+        (2, 3)
         """
         check_is_fitted(self)
         scores, indices = self._search(self._read_users(X, "X"), n_neighbors)
@@ -192,29 +91,6 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             if added is not None:
                 excluded = (excluded + added).sign()
         return self._search_without(query, k, excluded, allowed, added)
-
-    def _search_without(self, query, k, excluded, allowed=None, added=None):
-        def embed(block):
-            return self._embed_user_query(query[block], rows_of(added, block))
-
-        return self._search_vectors(embed, len(query), k, excluded, allowed)
-
-    def _search_vectors(self, embed, n_queries, k, excluded, allowed=None):
-        """Search for the query vectors that ``embed(block)`` gives, block by block."""
-        n_items = len(self.item_ids_)
-        if excluded is not None and excluded.shape[1] > n_items:
-            excluded = excluded[:, :n_items]  # the others are gone
-        with threads(self.n_jobs):
-            return search(
-                self.neighbors_,
-                embed,
-                n_queries,
-                self.item_embeddings_,
-                k,
-                excluded,
-                allowed,
-                bar=bool(self.verbose),
-            )
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
         """Give the graph from users to their nearest items.
@@ -306,6 +182,22 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             One row per recommendation, users in the order given, best first. Columns:
             the user and the item column, named as in X of fit, ``score`` and ``rank``
             (from 1). A user for whom fewer items are left has fewer rows.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> top = model.recommend([0, 1], n_neighbors=5)
+        >>> top.columns.tolist()
+        ['user', 'item', 'score', 'rank']
+
+        Two of a few items only, for somebody whom fit has not seen:
+
+        >>> options = {"candidates": [3, 7, 9, 20], "history": {1000: [5, 9]}}
+        >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
+        [1, 2]
         """
         check_is_fitted(self)
         if X is None and history is not None:
@@ -335,8 +227,34 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
         return write_parquet(tables(), path)
 
+    def _at_most(self, k):
+        """Give k, or the size of the catalogue: tables need no padding."""
+        return min(k, len(self.item_ids_))
+
+    def _tidy(self, ids, indices, scores, label, item_label=None):
+        found = indices >= 0
+        ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
+        columns = (
+            np.repeat(ids, found.sum(axis=1)),
+            self.item_ids_[indices[found]],
+            scores[found],
+            ranks[found],
+        )
+        table = pd.DataFrame(dict(enumerate(columns)))
+        table.columns = _names(label, item_label or self._items.label, "score", "rank")
+        return table
+
+
+class SimilarItemsMixin:
+    """Items like a given one.
+
+    The estimator is a ``RetrievalMixin`` with ``_search_similar(query, k, itself)``,
+    which gives scores and positions (n, k) of the items most similar to those asked
+    for, without the nonzeros of ``itself``, CSR (n, n_items).
+    """
+
     def similar_items(self, items, n_neighbors=None):
-        """Find the items whose vectors are nearest to those of given items.
+        """Find the items that are most similar to given items.
 
         Parameters
         ----------
@@ -348,9 +266,18 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         DataFrame
-            Columns: the item column, ``similar_`` + its name, ``score`` (the dot
-            product of the vectors) and ``rank`` (from 1); an item is not similar to
-            itself.
+            Columns: the item column, ``similar_`` + its name, ``score`` (the
+            similarity; of two towers the dot product of the vectors) and ``rank`` (from
+            1); an item is not similar to itself.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.similar_items([3], n_neighbors=2).columns.tolist()
+        ['item', 'similar_item', 'score', 'rank']
         """
         check_is_fitted(self)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
@@ -368,10 +295,7 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             np.ones(own.sum()),
             (len(query), len(self.item_ids_)),
         )
-        vectors = self._embed_item_query(query)
-        scores, indices = self._search_vectors(
-            lambda block: vectors[block], len(query), self._at_most(k), itself
-        )
+        scores, indices = self._search_similar(query, self._at_most(k), itself)
         return self._tidy(
             query.ids,
             indices,
@@ -379,23 +303,6 @@ class RetrievalMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             self._items.label,
             f"similar_{self._items.label}",
         )
-
-    def _at_most(self, k):
-        """Give k, or the size of the catalogue: tables need no padding."""
-        return min(k, len(self.item_ids_))
-
-    def _tidy(self, ids, indices, scores, label, item_label=None):
-        found = indices >= 0
-        ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
-        columns = (
-            np.repeat(ids, found.sum(axis=1)),
-            self.item_ids_[indices[found]],
-            scores[found],
-            ranks[found],
-        )
-        table = pd.DataFrame(dict(enumerate(columns)))
-        table.columns = _names(label, item_label or self._items.label, "score", "rank")
-        return table
 
 
 @functools.lru_cache(maxsize=16)

@@ -20,6 +20,7 @@ MODULES = [
 # What users of the package call: here every parameter must be documented. Elsewhere a
 # sentence may do, but a section that is there must be complete and true.
 PUBLIC = {
+    "baselines",
     "datasets",
     "features",
     "matrix",
@@ -170,9 +171,7 @@ def test_sections_are_known_and_in_order(name):
 def test_reference_shows_every_public_module():
     page = Path(sktwotower.__file__).parents[1] / "docs" / "index.rst"
     text = page.read_text(encoding="utf-8")
-    shown = set(
-        re.findall(r"^\.\. automodule:: sktwotower\.(\w+)$", text, re.MULTILINE)
-    )
+    shown = set(re.findall(r"^\.\. automodule:: sktwotower\.(\w+)$", text, re.M))
     # the rest is shown where it is exported
     exported = {module.split(".")[-1] for module in sktwotower._LAZY.values()}
     assert shown <= PUBLIC <= shown | exported

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender, neighbors
+from sktwotower.exact import threads
 from sktwotower.filters import retrieve
 from sktwotower.neighbors import (
     ExactNeighbors,
@@ -20,7 +21,6 @@ from sktwotower.neighbors import (
     check_index,
     recall_of,
 )
-from sktwotower.queries import threads
 
 
 def test_exact_neighbors_keep_the_contract_of_scikit_learn():

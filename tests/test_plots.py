@@ -434,18 +434,30 @@ def test_pictures_of_towers_refuse_other_recommenders(display):
         display.from_estimator(Ranked())
 
 
+def test_rankings_of_other_libraries_are_drawn():
+    elsewhere = {7: ["d", "a"], 8: ["a", "c"]}
+    display = RecallCurveDisplay.from_estimator(
+        Ranked(), None, max_k=2, baselines={"elsewhere": elsewhere}
+    )
+    assert display.recall["elsewhere"].tolist() == [0.25, 0.75]
+    beside = RecallCurveDisplay.from_estimator(
+        Ranked(), None, max_k=2, baselines=[Ranked()]
+    )
+    assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+
+
 @pytest.mark.parametrize("display", RANKED)
 def test_bad_baselines_are_refused(display):
     def draw(baselines):
         display.from_estimator(Ranked(), None, baselines=baselines)
 
-    with pytest.raises(TypeError, match="list of fitted estimators or a dict"):
+    with pytest.raises(TypeError, match="list of fitted estimators, or a dict"):
         draw(Ranked())
     with pytest.raises(TypeError, match="LogisticRegression cannot rank"):
         draw([LogisticRegression()])
-    with pytest.raises(ValueError, match="Two models are called 'Ranked'"):
-        draw([Ranked()])
-    with pytest.raises(ValueError, match="'old' does not rank for 1 of .* 2 users"):
+    with pytest.raises(ValueError, match="names 'popularity', which is a model"):
+        draw({"popularity": Ranked()})
+    with pytest.raises(ValueError, match="'old' ranks for other users .* 1 of 2"):
         draw({"old": Ranked(users=(7, 9))})
 
 

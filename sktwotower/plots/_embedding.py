@@ -156,7 +156,7 @@ class EmbeddingMapDisplay(Display):
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if max_items is not None:
             check_scalar(max_items, "max_items", Integral, min_val=3)
-        recommender = two_towers(estimator)
+        recommender, _ = two_towers(estimator)
         values, name = _color_of_items(recommender, color)
         vectors = recommender.item_embeddings_
         if max_items is not None and max_items < len(vectors):

@@ -6,7 +6,7 @@ Next: the reader's eyes.
 
 import numpy as np
 
-from ._models import two_towers_and_events
+from ._models import two_towers
 from ._style import (
     BLUE,
     GRAY,
@@ -128,7 +128,7 @@ class FeatureImportanceDisplay(Display):
         3
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        recommender, X = two_towers_and_events(estimator, X)
+        recommender, X = two_towers(estimator, X)
         importance = recommender.feature_importance(
             X,
             y,

@@ -93,9 +93,11 @@ class RecallCurveDisplay(Display):
             What came of each event; positives are those > 0. None: all are positive.
         max_k : int, default=100
             Largest number of recommendations, >= 1; at most the whole catalogue.
-        baselines : list of estimators or dict of str to estimator, default=None
+        baselines : list of estimators, or dict of str to estimator, default=None
             Further models, fitted on the same events, under their class names or the
-            names given. None: popularity alone, which is always shown.
+            names given; a model of another library is given by what it ranks, as in
+            `sktwotower.metrics.retrieval_report`. None: popularity alone, which is
+            always shown.
         name : str, default=None
             What the estimator is called. None: its class name.
         max_users : int, default=None
@@ -117,8 +119,8 @@ class RecallCurveDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event, `max_k` < 1, two models have one name, or a
-            baseline does not know the users of X.
+            If X has no positive event, `max_k` < 1, a baseline has the name of another
+            model, lacks users of X or ranks less than `max_k` items.
         TypeError
             If an estimator cannot rank held-out events.
 
@@ -126,18 +128,17 @@ class RecallCurveDisplay(Display):
         --------
         >>> import pytest
         >>> _ = pytest.importorskip("matplotlib").use("Agg")
-        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower import EASERecommender, TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import RecallCurveDisplay
         >>> made = make_interactions(100, 50, random_state=0)
         >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
         >>> model = TwoTowerRecommender(random_state=0).fit(X)
-        >>> quick = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
         >>> display = RecallCurveDisplay.from_estimator(
-        ...     model, held_out, baselines={"one epoch": quick}
+        ...     model, held_out, baselines=[EASERecommender().fit(X)]
         ... )
         >>> display.recall.columns.tolist()
-        ['TwoTowerRecommender', 'popularity', 'one epoch']
+        ['TwoTowerRecommender', 'popularity', 'EASERecommender']
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         check_scalar(max_k, "max_k", Integral, min_val=1)

@@ -95,7 +95,7 @@ class TrainingCurveDisplay(Display):
         3
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        return cls(history=two_towers(estimator).history_).plot(ax, **kwargs)
+        return cls(history=two_towers(estimator)[0].history_).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
         """Draw the curves.

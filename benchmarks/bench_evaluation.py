@@ -1,0 +1,106 @@
+"""Does judging a model cost less than training it, and does a search take minutes?
+
+Call ``python benchmarks/bench_evaluation.py --data DIR``. On MovieLens 1M a model with
+default parameters ranks the whole catalogue for all users of the test events, and five
+metrics with their standard errors come from that ranking, beside the median epoch of
+its training; then a report of the model beside popularity, EASE and item-kNN. On
+MovieLens 100K a grid search of 8 candidates x 3 folds (each user's last events) is
+scored by two metrics, in one process and in two.
+
+Failure: the five metrics take 3 s, or as long as an epoch; a search takes 3 minutes, or
+two processes give other figures than one.
+"""
+
+import argparse
+
+import numpy as np
+from _common import PAIR, _read, clock, load, machine, write_results
+from sklearn.model_selection import GridSearchCV
+
+from sktwotower import EASERecommender, ItemKNNRecommender, TwoTowerRecommender
+from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+from sktwotower.model_selection import LastNSplit
+
+FIVE = ["recall@20", "ndcg@20", "reciprocal_rank@20", "coverage@20", "novelty@20"]
+GRID = {"temperature": [0.12, 0.16, 0.2, 0.24], "embedding_dim": [64, 256]}
+MOST_SECONDS = 3
+MOST_SECONDS_OF_SEARCH = 180
+REPEATS = 5
+
+
+def judging(folder):
+    """Give a row of seconds on ML-1M: an epoch, five metrics, a report."""
+    events = load("ml-1m", folder)
+    model = TwoTowerRecommender(random_state=0).fit(events.train)
+    scorer = make_retrieval_scorer(FIVE, standard_error=True)
+    seconds = []
+    for _ in range(REPEATS):
+        with clock() as watch:
+            scores = scorer(model, events.test)
+        seconds.append(watch.seconds)
+    others = [
+        kind().fit(events.train) for kind in (EASERecommender, ItemKNNRecommender)
+    ]
+    with clock() as watch:
+        report = retrieval_report(model, events.test, baselines=others)
+    print(report)
+    return {
+        "data": "ml-1m",
+        "users": int(report["users"].iloc[0]),
+        "items": len(model.item_ids_),
+        "metrics_s": float(np.median(seconds)),
+        "epoch_s": float(np.median([epoch["dur"] for epoch in model.history_])),
+        "report_s": watch.seconds,
+    } | scores
+
+
+def searching(folder, n_jobs):
+    """Give a row of the search on ML-100K and its figures by candidate."""
+    X = _read(folder, "ml-100k")[[*PAIR, "timestamp"]]
+    search = GridSearchCV(
+        TwoTowerRecommender(random_state=0),
+        GRID,
+        scoring=make_retrieval_scorer(["recall@20", "ndcg@10"]),
+        refit="ndcg@10",
+        cv=LastNSplit(0.1, n_splits=3, time="timestamp"),
+        n_jobs=n_jobs,
+    )
+    with clock() as watch:
+        search.fit(X)
+    found = search.cv_results_["mean_test_ndcg@10"]
+    row = {
+        "data": "ml-100k",
+        "n_jobs": n_jobs,
+        "candidates": len(found),
+        "folds": search.n_splits_,
+        "search_s": watch.seconds,
+        "best": search.best_params_,
+        "best ndcg@10": search.best_score_,
+        "worst ndcg@10": float(found.min()),
+    }
+    return row, found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder of the data sets")
+    own = parser.parse_args()
+    where = machine()
+    rows = [judging(own.data)]
+    print(rows[0], flush=True)
+    found = []
+    for n_jobs in (1, 2):
+        row, figures = searching(own.data, n_jobs)
+        print(row, flush=True)
+        rows.append(row)
+        found.append(figures)
+    write_results("evaluation", [row | where for row in rows])
+    judged, *searches = rows
+    assert judged["metrics_s"] < MOST_SECONDS, judged["metrics_s"]
+    assert judged["metrics_s"] < judged["epoch_s"], judged
+    assert all(row["search_s"] < MOST_SECONDS_OF_SEARCH for row in searches), searches
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Enters: estimators, or the rankings of other libraries, beside a ranking to compare.
+
+Leaves: each one's ranked items (n_users, k), by the users and items of that ranking.
+Next: _report.py, which compares them.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from sktwotower.frames import as_frame, is_frame
+
+from ._scorers import rank, unwrap
+
+REMEDY = (
+    "Among baselines a model of another library is given by what it ranks: a dict of "
+    "users to ranked items, or a table of users and items, best first."
+)
+
+
+def competitors(baselines, taken, recommender, ranking, rank_params):
+    """Return the indices (n_users, k) of all baselines, a dict by name.
+
+    `rank_params`: X and y of the report and the keywords of `rank`.
+    """
+    models = {}
+    for name, baseline in _named(baselines, taken).items():
+        if is_frame(baseline) or isinstance(baseline, Mapping):
+            k = rank_params["n_neighbors"]
+            models[name] = _given(name, baseline, recommender, ranking, k)
+        else:
+            models[name] = _ranked(name, baseline, recommender, ranking, rank_params)
+    return models
+
+
+def _named(baselines, taken):
+    """Return the baselines by name; those of a list are called after their class."""
+    if baselines is None:
+        return {}
+    if isinstance(baselines, Mapping):
+        double = [name for name in baselines if name in taken]
+        if double:
+            raise ValueError(
+                f"baselines names {double[0]!r}, which is a model already."
+            )
+        return dict(baselines)
+    if not isinstance(baselines, (list, tuple)):
+        raise TypeError(
+            "baselines must be a list of fitted estimators, or a dict of names to "
+            f"estimators or rankings. Got {type(baselines).__name__}."
+        )
+    named = {}
+    for baseline in baselines:
+        if is_frame(baseline) or isinstance(baseline, Mapping):
+            raise TypeError(
+                "A ranking among baselines needs a name: baselines={'name': ranking}."
+            )
+        inner = unwrap(baseline, None, hint=REMEDY)[0]
+        name, number = type(inner).__name__, 2
+        while name in taken or name in named:
+            name, number = f"{type(inner).__name__} {number}", number + 1
+        named[name] = baseline
+    return named
+
+
+def _ranked(name, baseline, recommender, ranking, rank_params):
+    """Return an estimator's ranking by the users and items of another one."""
+    params = dict(rank_params)
+    other, X = unwrap(baseline, params.pop("X"), hint=REMEDY)
+    theirs = rank(other, X, params.pop("y"), **params)
+    rows = pd.Index(theirs.users).get_indexer(pd.Index(ranking.users))
+    if (rows < 0).any():
+        raise ValueError(
+            f"The baseline {name!r} ranks for other users than the estimator: "
+            f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
+            "columns, or give max_users=None."
+        )
+    mine, own = pd.Index(recommender.item_ids_), pd.Index(other.item_ids_)
+    # the last entry is where the padding -1 points to
+    positions = np.append(mine.get_indexer(own), -1)
+    return positions[np.asarray(theirs.indices)[rows]]
+
+
+def _given(name, given, recommender, ranking, k):
+    """Return a ranking that was made elsewhere, (n_users, k), padded with -1."""
+    table, known = _as_table(name, given)
+    users = pd.Index(ranking.users)
+    missing = users[~users.isin(known)]
+    if len(missing):
+        raise ValueError(
+            f"The ranking {name!r} lacks {len(missing)} of {len(users)} users with "
+            f"positives in X, such as {missing[0]!r}; it has {len(known)}, such as "
+            f"{known[0]!r}. Rank for all of them, by ids of the same type; an empty "
+            "list means that nothing is recommended."
+        )
+    place = table.groupby("user", sort=False).cumcount().to_numpy()
+    longest, n_items = place.max(initial=-1) + 1, len(recommender.item_ids_)
+    if longest < min(k, n_items):
+        raise ValueError(
+            f"The ranking {name!r} holds {longest} items per user at most, but k={k} "
+            "places count. Rank more items, or report at a smaller k."
+        )
+    rows = users.get_indexer(table["user"])
+    items = pd.Index(recommender.item_ids_).get_indexer(table["item"])
+    kept = (rows >= 0) & (place < k)
+    indices = np.full((len(users), k), -1, dtype=np.int64)
+    indices[rows[kept], place[kept]] = items[kept]
+    _warn_of_seen(name, ranking, indices)
+    return indices
+
+
+def _as_table(name, given):
+    """Return ranked pairs, columns user and item, and all users that are named."""
+    if isinstance(given, Mapping):
+        lists = pd.Series(given.values(), index=pd.Index(given), dtype=object)
+        odd = [user for user, items in lists.items() if not _is_list(items)]
+        if odd:
+            raise TypeError(
+                f"The ranking {name!r} must give each user a list of items, best "
+                f"first. Got {given[odd[0]]!r} for {odd[0]!r}."
+            )
+        items = [item for ranked in lists for item in ranked]
+        users = lists.index.repeat(lists.map(len))
+        return pd.DataFrame({"user": users, "item": items}), lists.index
+    frame = as_frame(given, f"The ranking {name!r}")
+    if frame.shape[1] < 2:
+        raise ValueError(
+            f"The ranking {name!r} must have a column of users and one of items, in "
+            f"this order. Got the columns {list(frame.columns)}."
+        )
+    if "rank" in frame.columns:
+        frame = frame.sort_values("rank", kind="stable")
+    table = frame.iloc[:, :2].set_axis(["user", "item"], axis=1)
+    return table, pd.Index(table["user"].unique())
+
+
+def _is_list(items):
+    return hasattr(items, "__len__") and not isinstance(items, (str, bytes, set))
+
+
+def _warn_of_seen(name, ranking, indices):
+    """Warn if a ranking holds items that all other models leave out."""
+    rows, places = np.nonzero(indices >= 0)
+    seen = np.asarray(ranking.seen[rows, indices[rows, places]]).ravel() != 0
+    if seen.any():
+        warnings.warn(
+            f"{seen.sum()} of the {len(seen)} items that {name!r} ranks were chosen by "
+            "the same user in fit. They can be no hits; the other models leave them "
+            "out of their rankings.",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,222 @@
+"""Enters: a fitted recommender and held-out events X (n_events, n_columns).
+
+Leaves: one number per metric, for `scoring=` of scikit-learn.
+Next: model_selection.py, which cuts the held-out events off.
+"""
+
+from difflib import get_close_matches
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ._groups import Table, groups_of
+from ._hits import PER_USER, check_k, standard_error
+
+METRICS = [*PER_USER, "coverage", "novelty"]
+OPTIONS = {"recall": {"truncated"}, "novelty": {"n_users"}}
+OTHER_NAMES = {"mrr": "reciprocal_rank", "map": "average_precision", "hr": "hit_rate"}
+
+
+def make_retrieval_scorer(
+    metric="recall",
+    k=10,
+    *,
+    max_users=None,
+    random_state=None,
+    standard_error=False,
+    **kwargs,
+):
+    """Make a scorer of whole-catalogue rankings for `GridSearchCV` and its relatives.
+
+    The scorer ranks the catalogue for each user that has positives in X (y is None or y
+    > 0), with the items seen in fit left out except the positives of X itself, and
+    takes the positives as relevant. It works on recommenders, on Pipelines that end in
+    one and on fitted search objects.
+
+    Parameters
+    ----------
+    metric : str or list of str, default="recall"
+        One of 'recall', 'precision', 'ndcg', 'average_precision', 'reciprocal_rank',
+        'hit_rate', 'coverage' and 'novelty', or such a name with its k: 'recall@20'. A
+        list: several, all from one ranking.
+    k : int, default=10
+        Number of places that count, >= 1; above the size of the catalogue, the places
+        that are missing are misses. A k in `metric` goes before it.
+    max_users : int, default=None
+        Score a random sample of so many users. None: all.
+    random_state : int, RandomState instance or None, default=None
+        Draws the sample of users. With an int, all estimators are scored on the same
+        sample of the same X.
+    standard_error : bool, default=False
+        Whether to give each figure's standard error over the users as well: the
+        standard deviation over the square root of their number, nan for one user. The
+        coverage, no mean over users, has none.
+    **kwargs : dict
+        Further arguments of the metric: `truncated` of 'recall', `n_users` of
+        'novelty'.
+
+    Returns
+    -------
+    scorer : callable
+        `scorer(estimator, X, y=None, sample_weight=None)` returns a float, higher is
+        better. For a list of metrics, or with `standard_error`, a dict of floats by
+        name, 'recall@20' and 'recall@20 se', as scikit-learn takes it: searches want
+        `refit='recall@20'` then. Can be pickled. `sample_weight`, one weight per row of
+        X, is handed to the estimator's ranking; users count alike.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown or empty, or k < 1. When called: if X has no positive
+        event.
+    TypeError
+        If k is no integer or the metric does not take one of `kwargs`. When called: if
+        the estimator cannot rank held-out events.
+
+    See Also
+    --------
+    retrieval_report : All metrics beside those of the popularity baseline.
+
+    Notes
+    -----
+    Denominator: that of the metric's function in `sktwotower.metrics`, k = places.
+
+    Users left out: none. A positive whose item is not in the catalogue is a miss.
+
+    Scikit-learn's successive halving, `learning_curve` and `cross_val_score` take one
+    figure: give them one metric. A dict of scorers, `scoring={"a": scorer, ...}`, works
+    too, but ranks once for each of them.
+
+    Examples
+    --------
+    >>> from sktwotower.metrics import make_retrieval_scorer
+    >>> make_retrieval_scorer("ndcg@20")
+    make_retrieval_scorer('ndcg', k=20)
+
+    Several figures of each fold, from one ranking:
+
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sktwotower import PopularityRecommender
+    >>> from sktwotower.datasets import make_interactions
+    >>> from sktwotower.model_selection import LastNSplit
+    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> scoring = make_retrieval_scorer(["recall@5", "ndcg@5"], standard_error=True)
+    >>> folds = cross_validate(PopularityRecommender(), X, scoring=scoring,
+    ...                        cv=LastNSplit(2))
+    >>> [name for name in folds if name.startswith("test")]
+    ['test_recall@5', 'test_recall@5 se', 'test_ndcg@5', 'test_ndcg@5 se']
+    """
+    metrics = [metric] if isinstance(metric, str) else metric
+    if not isinstance(metrics, (list, tuple)) or not metrics:
+        raise ValueError(
+            "metric must be a name like 'recall@20', or a list of names. Got "
+            f"{metric!r}."
+        )
+    figures = [_parse(each, k) for each in metrics]
+    names = {name for name, _ in figures}
+    unknown = set(kwargs).difference(*(OPTIONS.get(name, ()) for name in names))
+    if unknown:
+        raise TypeError(
+            f"The metric {', '.join(map(repr, sorted(names)))} takes no argument "
+            f"{sorted(unknown)}."
+        )
+    one = isinstance(metric, str) and not standard_error
+    return _RetrievalScorer(
+        figures, one, max_users, random_state, standard_error, kwargs
+    )
+
+
+def _parse(metric, k):
+    """Return the name and the k of a metric like 'recall@20'."""
+    name, at, own_k = str(metric).partition("@")
+    if name not in METRICS:
+        name = OTHER_NAMES.get(name.lower(), name.lower())
+        close = get_close_matches(name, METRICS, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"metric must be one of {METRICS}. Got {metric!r}.{hint}")
+    if at and not own_k.isdecimal():
+        raise ValueError(f"metric must read like '{name}@20'. Got {metric!r}.")
+    return name, check_k(int(own_k) if at else k)
+
+
+class _RetrievalScorer:
+    """One metric, or several, of one estimator's ranking of held-out events."""
+
+    def __init__(self, figures, one, max_users, random_state, standard_error, params):
+        self.figures = figures
+        self.one = one
+        self.max_users = max_users
+        self.random_state = random_state
+        self.standard_error = standard_error
+        self.params = params
+
+    def __call__(self, estimator, X, y=None, sample_weight=None):
+        ranking = rank(
+            *unwrap(estimator, X),
+            y,
+            sample_weight=sample_weight,
+            n_neighbors=max(k for _, k in self.figures),
+            max_users=self.max_users,
+            random_state=self.random_state,
+        )
+        _, truth, counted, lost = next(groups_of(ranking))
+        table = Table(ranking, truth, counted, ranking.indices, lost)
+        scores = {}
+        for name, k in self.figures:
+            scores |= self._scores(table, name, k)
+        return next(iter(scores.values())) if self.one else scores
+
+    def _scores(self, table, name, k):
+        """Return one metric, and its standard error if asked for, by name."""
+        params = {p: v for p, v in self.params.items() if p in OPTIONS.get(name, ())}
+        scores = {f"{name}@{k}": table.mean(name, k, **params)}
+        if self.standard_error and name != "coverage":
+            error = standard_error(table.values(name, k, **params))
+            scores[f"{name}@{k} se"] = error
+        return scores
+
+    def __repr__(self):
+        options = {"max_users": self.max_users, "random_state": self.random_state}
+        options |= {"standard_error": self.standard_error or None}
+        options = {key: value for key, value in options.items() if value is not None}
+        text = "".join(f", {key}={value!r}" for key, value in options.items())
+        text += "".join(f", {key}={value!r}" for key, value in self.params.items())
+        names = [f"{name}@{k}" for name, k in self.figures]
+        if len(names) > 1:
+            return f"make_retrieval_scorer({names!r}{text})"
+        name, k = self.figures[0]
+        return f"make_retrieval_scorer({name!r}, k={k}{text})"
+
+
+def unwrap(estimator, X, hint=""):
+    """Return the recommender inside searches and Pipelines, and the X it is given.
+
+    X None: the recommender alone is wanted.
+    """
+    while not hasattr(estimator, "_held_out_ranking"):
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            if X is not None and len(estimator) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+        else:
+            raise TypeError(
+                f"{type(estimator).__name__} cannot rank held-out events. Expected a "
+                "recommender of sktwotower, a Pipeline that ends in one, or a search "
+                f"that was fitted with refit. {hint}".rstrip()
+            )
+    return estimator, X
+
+
+def rank(estimator, X, y, **params):
+    """Return the estimator's ranking, its truth without stored zeros."""
+    ranking = estimator._held_out_ranking(X, y, **params)
+    ranking.truth = ranking.truth.copy()
+    ranking.truth.eliminate_zeros()
+    ranking.n_unreachable = np.asarray(ranking.n_unreachable)
+    if not ranking.truth.nnz and not ranking.n_unreachable.any():
+        raise ValueError(
+            "X has no positive event (y is None or y > 0): there is nothing to score."
+        )
+    return ranking

@@ -1,0 +1,206 @@
+"""Enters: users or items, as ids or tables, and an estimator with two towers.
+
+Leaves: their vectors (n, d), and the items whose vectors are nearest, (n, k).
+Next: evaluation.py, which ranks for held-out events.
+"""
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sktwotower.exact import threads
+from sktwotower.filters import search
+from sktwotower.interactions import event_table
+from sktwotower.net import embed_items, embed_users
+from sktwotower.queries import Query, read_query, rows_of
+from sktwotower.retrieval import RetrievalMixin, SimilarItemsMixin
+
+__all__ = ["VectorsMixin"]
+
+
+class VectorsMixin(
+    RetrievalMixin,
+    SimilarItemsMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+):
+    """Everything that is asked of an estimator once its vectors are learnt.
+
+    It is a ``TransformerMixin`` itself, because ``set_output`` wraps a ``transform``
+    only where it stands in the body of such a class.
+
+    Beside what a ``RetrievalMixin`` has, the estimator has ``net_``,
+    ``item_embeddings_`` and ``neighbors_``.
+    """
+
+    def transform(self, X):
+        """Give the user vector of each event.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_events, d), float32
+            User vectors, of unit length where ``normalize``. The user's history is
+            what fit has seen.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.transform(X[:3]).shape
+        (3, 256)
+        """
+        return self._event_vectors(X)[0]
+
+    def predict(self, X):
+        """Score each event's own pair of user and item.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit.
+
+        Returns
+        -------
+        ndarray of shape (n_events,), float32
+            Dot product of the user's and the item's vector: a cosine in [-1, 1] where
+            ``normalize``. Higher is a better match.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> scores = model.predict(X[:3])
+        >>> bool((abs(scores) <= 1).all())
+        True
+        """
+        users, frame = self._event_vectors(X)
+        query = Query(*self._items.describe(frame, "X", events=True))
+        items = self._embed_distinct(query, self._items, self._embed_item_query)
+        return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
+
+    def _event_vectors(self, X):
+        check_is_fitted(self)
+        frame = event_table(self, X, reset=False)
+        query = Query(*self._users.describe(frame, "X", events=True))
+        vectors = self._embed_distinct(query, self._users, self._embed_user_query)
+        return vectors, frame
+
+    @staticmethod
+    def _embed_distinct(query, entities, embed):
+        """Embed each user or item of events once, unless the events describe them."""
+        if entities.features:
+            return embed(query)
+        _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
+        return embed(Query(query.ids[first], query.codes[first], query.rows[first]))[
+            place
+        ]
+
+    def embed_users(self, users, history=None):
+        """Give user vectors.
+
+        Parameters
+        ----------
+        users : list, array, Series or dataframe of n users
+            Ids, or a table with the id column and, optionally, all feature columns.
+            Unknown users are no error: they are known by what is given of them.
+        history : dataframe, dict, list or None, default=None
+            Events that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.embed_users([0, 1]).shape
+        (2, 256)
+        >>> model.embed_users(["new"], history={"new": [3, 4]}).shape
+        (1, 256)
+        """
+        check_is_fitted(self)
+        query = self._read_users(users)
+        return self._embed_user_query(query, self._added(history, query))
+
+    def embed_items(self, items):
+        """Give item vectors.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids, or a table with the id column and, optionally, all feature columns.
+            An item unknown to fit is known by its features.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> vectors = model.embed_items([0, 1])
+        >>> bool((vectors == model.item_embeddings_[:2]).all())
+        True
+        """
+        check_is_fitted(self)
+        return self._embed_item_query(
+            read_query(self._items, items, "items", self.n_features_in_)
+        )
+
+    def _embed_user_query(self, query, added=None):
+        past = self._past(query, added)
+        with threads(self.n_jobs):
+            return embed_users(self.net_.module_, query.rows, past, self._items.rows)
+
+    def _past(self, query, added=None):
+        """Give the past items, CSR (n, n_items), that the user tower sees, or None."""
+        if self.net_.module_.history is None:
+            return None
+        past = query.past(self._seen)
+        return past if added is None else (past + added).sign()
+
+    def _embed_item_query(self, query):
+        with threads(self.n_jobs):
+            return embed_items(self.net_.module_, query.rows)
+
+    def _search_without(self, query, k, excluded, allowed=None, added=None):
+        def embed(block):
+            return self._embed_user_query(query[block], rows_of(added, block))
+
+        return self._search_vectors(embed, len(query), k, excluded, allowed)
+
+    def _search_vectors(self, embed, n_queries, k, excluded, allowed=None):
+        """Search for the query vectors that ``embed(block)`` gives, block by block."""
+        n_items = len(self.item_ids_)
+        if excluded is not None and excluded.shape[1] > n_items:
+            excluded = excluded[:, :n_items]  # the others are gone
+        with threads(self.n_jobs):
+            return search(
+                self.neighbors_,
+                embed,
+                n_queries,
+                self.item_embeddings_,
+                k,
+                excluded,
+                allowed,
+                bar=bool(self.verbose),
+            )
+
+    def _search_similar(self, query, k, itself):
+        vectors = self._embed_item_query(query)
+        return self._search_vectors(lambda block: vectors[block], len(query), k, itself)

@@ -1,0 +1,257 @@
+"""Popularity, EASE and item-kNN: hand-made answers, naive twins, one contract."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from test_docstrings import entries, sections
+
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    _matrix_recommender,
+)
+from sktwotower.metrics import make_retrieval_scorer
+from sktwotower.model_selection import LastNSplit
+
+ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
+each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+
+
+@parametrize_with_checks([kind() for kind in ALL])
+def test_sklearn(estimator, check):
+    with warnings.catch_warnings():
+        # the checks hand over random numbers as users, most of them unknown
+        warnings.simplefilter("ignore", UserWarning)
+        check(estimator)
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.1, 1, size=15)
+    pairs = np.argwhere(rng.uniform(size=(25, 15)) < weights)
+    rng.shuffle(pairs)
+    table = pd.DataFrame(pairs, columns=["user", "item"])
+    table["item"] = "i" + table["item"].astype(str)
+    return table
+
+
+def matrix_of(X, model):
+    seen = np.zeros((len(model.user_ids_), len(model.item_ids_)))
+    users = pd.Index(model.user_ids_).get_indexer(X["user"])
+    seen[users, pd.Index(model.item_ids_).get_indexer(X["item"])] = 1
+    return seen
+
+
+def naive_ease(seen, l2):
+    """Column by column: a ridge regression of one item on all others."""
+    n_items = seen.shape[1]
+    weights = np.zeros((n_items, n_items))
+    for item in range(n_items):
+        others = np.arange(n_items) != item
+        A = seen[:, others]
+        gram = A.T @ A + l2 * np.eye(n_items - 1)
+        weights[others, item] = np.linalg.solve(gram, A.T @ seen[:, item])
+    return seen @ weights
+
+
+def naive_knn(seen, n_similar, shrinkage, similarity):
+    n_items = seen.shape[1]
+    scores = np.zeros(seen.shape)
+    for j in range(n_items):
+        alike = np.zeros(n_items)
+        for i in set(range(n_items)) - {j}:
+            both, n_i, n_j = seen[:, i] @ seen[:, j], seen[:, i].sum(), seen[:, j].sum()
+            most = {"cosine": (n_i * n_j) ** 0.5, "jaccard": n_i + n_j - both}
+            alike[i] = both / (most[similarity] + shrinkage)
+        alike[np.argsort(-alike, kind="stable")[n_similar:]] = 0
+        scores[:, j] = seen @ alike
+    return scores
+
+
+def naive_ranking(scores, seen):
+    """Sort each user's items by score, then popularity, then position."""
+    counts, ranked = seen.sum(axis=0), []
+    for row, past in zip(scores.astype(np.float32), seen, strict=True):
+        left = np.flatnonzero(past == 0)
+        ranked.append(sorted(left, key=lambda i, row=row: (-row[i], -counts[i], i)))
+    return ranked
+
+
+@pytest.mark.parametrize(
+    ("model", "naive"),
+    [
+        (
+            PopularityRecommender(),
+            lambda seen: np.tile(seen.mean(axis=0), (len(seen), 1)),
+        ),
+        (EASERecommender(l2=3), lambda seen: naive_ease(seen, 3)),
+        (ItemKNNRecommender(), lambda seen: naive_knn(seen, 100, 0, "cosine")),
+        (
+            ItemKNNRecommender(6, shrinkage=2),
+            lambda seen: naive_knn(seen, 6, 2, "cosine"),
+        ),
+        (
+            ItemKNNRecommender(shrinkage=1, similarity="jaccard"),
+            lambda seen: naive_knn(seen, 100, 1, "jaccard"),
+        ),
+    ],
+    ids=["popularity", "EASE", "item-kNN, all", "item-kNN, six", "jaccard"],
+)
+@pytest.mark.parametrize("block", [1 << 22, 40])
+def test_scores_and_rankings_are_the_naive_ones(X, model, naive, block, monkeypatch):
+    monkeypatch.setattr(_matrix_recommender, "BLOCK_SIZE", block)
+    model = clone(model).fit(X)
+    seen = matrix_of(X, model)
+    scores = naive(seen)
+    users, items = np.divmod(np.arange(scores.size), len(model.item_ids_))
+    pairs = pd.DataFrame(
+        {"user": model.user_ids_[users], "item": model.item_ids_[items]}
+    )
+    assert_allclose(model.predict(pairs).reshape(scores.shape), scores, atol=1e-5)
+    found = model.kneighbors(n_neighbors=20, return_distance=False)
+    for row, expected in zip(found, naive_ranking(scores, seen), strict=True):
+        assert row.tolist() == (expected + [-1] * 20)[:20]
+
+
+def test_equal_scores_are_ordered_by_popularity():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, (40, 30)).astype(np.float32)
+    scores[scores == 0] = -np.inf
+    for k in (1, 7, 30):
+        best, places = _matrix_recommender._first(scores, k)
+        expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        assert_array_equal(places, expected)
+        assert_array_equal(best, np.take_along_axis(scores, expected, 1))
+
+
+@each
+def test_a_new_user_is_served_by_history_or_by_popularity(kind, X):
+    model = kind().fit(X)
+    popular = PopularityRecommender().fit(X)
+    new = model.recommend(["nobody"], n_neighbors=5)["item"].tolist()
+    assert new == popular.recommend(["nobody"], n_neighbors=5)["item"].tolist()
+    user = model.user_ids_[0]
+    past = X.loc[X["user"] == user, "item"].tolist()
+    known = model.recommend([user], n_neighbors=4)
+    told = model.recommend([-1], n_neighbors=4, history={-1: past})
+    assert told["item"].tolist() == known["item"].tolist()
+    assert_allclose(told["score"], known["score"])
+
+
+@each
+def test_candidates_and_what_was_seen(kind, X):
+    model = kind().fit(X)
+    users = model.user_ids_[:4].tolist()
+    whole = model.recommend(users, n_neighbors=15, exclude_seen=False)
+    assert len(whole) == 4 * 15
+    allowed = ["i1", "i3", "i7"]
+    some = model.recommend(users, 15, exclude_seen=False, candidates=allowed)
+    expected = whole[whole["item"].isin(allowed)]
+    assert_array_equal(some[["user", "item"]], expected[["user", "item"]])
+    own = model.recommend(
+        users, 15, exclude_seen=False, candidates={users[0]: ["i2"], users[2]: allowed}
+    )
+    assert own["user"].tolist() == [users[0]] + 3 * [users[2]]
+    left = model.recommend(users, 15).merge(X, how="left", indicator=True)
+    assert (left["_merge"] == "left_only").all()
+    graph = model.kneighbors_graph(users, n_neighbors=2, mode="distance")
+    assert graph.shape == (4, 15) and graph.nnz == 8
+
+
+@each
+def test_one_contract(kind, X):
+    model = kind(n_neighbors=3)
+    table = pl.DataFrame({"song": X["item"].tolist(), "fan": X["user"].tolist()})
+    other = kind(user_id="fan", item_id="song", n_neighbors=3).fit(table)
+    assert_array_equal(other.kneighbors()[1], model.fit(X).kneighbors()[1])
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+    assert_array_equal(model.predict(X.iloc[::-1])[::-1], model.predict(X))
+    # twice the same event, a weight of two, a reward of two: chosen is chosen
+    twice = pd.concat([X, X.head(9)])
+    assert_array_equal(clone(model).fit(twice).predict(X), model.predict(X))
+    y = np.arange(len(X)) % 3
+    zero = clone(model).fit(X, y)
+    assert_array_equal(zero.predict(X), clone(model).fit(X, y > 0).predict(X))
+    assert_array_equal(zero.item_ids_, model.item_ids_)
+    weighted = clone(model).fit(X, sample_weight=y)
+    assert_array_equal(weighted.predict(X), clone(model).fit(X[y > 0]).predict(X))
+    recall = make_retrieval_scorer("recall@3")
+    train, test = next(LastNSplit(2).split(X))
+    assert kind(n_neighbors=3).fit(X.iloc[train]).score(X.iloc[test]) == recall(
+        make_pipeline("passthrough", kind()).fit(X.iloc[train]), X.iloc[test]
+    )
+    attributes = {name for name in vars(model) if name[-1] == "_" != name[0]}
+    assert set(entries(sections(kind)["Attributes"])) == attributes
+
+
+@pytest.mark.parametrize("kind", [EASERecommender, ItemKNNRecommender])
+def test_similar_items_by_hand(kind):
+    X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"]]
+    X += [["bob", "egg"], ["cid", "tea"], ["cid", "rye"], ["dan", "ham"]]
+    model = kind().fit(X)
+    found = model.similar_items(["tea", "ham"], n_neighbors=5)
+    others = ["egg", "rye"] if kind is ItemKNNRecommender else ["rye", "egg"]
+    assert found["similar_item"].tolist() == ["jam", *others]
+    assert (found["score"] > 0).all() and found["rank"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="1 items are not known from fit: 'oil'"):
+        model.similar_items(["oil"])
+    if kind is ItemKNNRecommender:
+        assert_allclose(found["score"], [2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5])
+
+
+def test_parameters_are_searched():
+    X = pd.DataFrame({"user": np.repeat(range(8), 4), "item": np.arange(32) % 5})
+    search = GridSearchCV(EASERecommender(), {"l2": [0.1, 10]}, cv=LastNSplit()).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_catalogue_too_large_for_ease_is_refused(X):
+    message = "15 items take 0.0 GB, more than max_memory=1000 bytes.*ItemKNN"
+    with pytest.raises(ValueError, match=message):
+        EASERecommender(max_memory=1000).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (EASERecommender(l2=0), "'l2' parameter of EASERecommender must be a float"),
+        (ItemKNNRecommender(n_similar=0), "'n_similar' parameter .* must be an int"),
+        (ItemKNNRecommender(shrinkage=-1), "'shrinkage' parameter"),
+        (
+            ItemKNNRecommender(similarity="cosin"),
+            "'similarity' parameter .*'jaccard'.* Got 'cosin'",
+        ),
+        (PopularityRecommender(n_neighbors=0), "'n_neighbors' parameter"),
+        (PopularityRecommender(user_id="usr"), "Did you mean 'user'"),
+    ],
+)
+def test_parameters_out_of_range(model, message, X):
+    with pytest.raises(ValueError, match=message):
+        model.fit(X)
+
+
+@each
+def test_calls_before_fit_and_bad_calls(kind, X):
+    for method in ("predict", "recommend", "score"):
+        with pytest.raises(NotFittedError):
+            getattr(kind(), method)(X)
+    model = kind().fit(X)
+    with pytest.raises(ValueError, match="no positive event"):
+        kind().fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="n_neighbors must be an int >= 1. Got 0"):
+        model.kneighbors(n_neighbors=0)
+    with pytest.raises(ValueError, match="1 of 2 candidates are not in the catalogue"):
+        model.recommend(candidates=["i1", "unknown"])

@@ -1,0 +1,301 @@
+"""Several figures of one ranking, paired differences, and what a report shows."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+    cross_validate,
+    learning_curve,
+)
+from test_metrics import TEST, TRAIN, FixedRanking, events
+
+from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower.metrics import (
+    make_retrieval_scorer,
+    precision_at_k,
+    retrieval_report,
+)
+from sktwotower.model_selection import LastNSplit
+
+
+@pytest.fixture
+def model():
+    return FixedRanking().fit(TRAIN)
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    pairs = np.argwhere(rng.uniform(size=(20, 12)) < 0.5)
+    rng.shuffle(pairs)
+    return pd.DataFrame(pairs, columns=["user", "item"])
+
+
+# Scorers of several figures
+
+
+def test_several_metrics_are_those_of_single_scorers_from_one_ranking(model):
+    asked = []
+
+    class Counting(FixedRanking):
+        def _held_out_ranking(self, *args, n_neighbors, **params):
+            asked.append(n_neighbors)
+            return super()._held_out_ranking(*args, n_neighbors=n_neighbors, **params)
+
+    names = ["recall@1", "ndcg@3", "coverage@2", "novelty@2"]
+    scores = make_retrieval_scorer(names)(Counting().fit(TRAIN), TEST)
+    assert asked == [3]
+    assert scores == {name: make_retrieval_scorer(name)(model, TEST) for name in names}
+
+
+def test_standard_errors_by_hand(model):
+    scorer = make_retrieval_scorer(["recall@1", "coverage@1"], standard_error=True)
+    scores = scorer(model, TEST)
+    assert list(scores) == ["recall@1", "recall@1 se", "coverage@1"]
+    error = np.std([0, 1, 0.5, 0, 0.5], ddof=1) / 5**0.5
+    assert scores["recall@1 se"] == pytest.approx(error)
+    novelty = make_retrieval_scorer("novelty@1", standard_error=True)(model, TEST)
+    error = np.std([3, 3, 2, 2, 1], ddof=1) / 5**0.5
+    assert novelty["novelty@1 se"] == pytest.approx(error)
+    one = make_retrieval_scorer("recall@1", standard_error=True)(model, events("a:s"))
+    assert np.isnan(one["recall@1 se"])
+
+
+def test_options_go_to_the_metrics_that_take_them(model):
+    both = make_retrieval_scorer(["recall@1", "ndcg"], 2, truncated=True)
+    assert repr(both) == "make_retrieval_scorer(['recall@1', 'ndcg@2'], truncated=True)"
+    assert both(model, TEST)["recall@1"] == 3 / 5
+    assert list(pickle.loads(pickle.dumps(both))(model, TEST)) == ["recall@1", "ndcg@2"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "error", "message"),
+    [
+        ([], {}, ValueError, r"list of names. Got \[\]"),
+        (None, {}, ValueError, "a name like 'recall@20'.* Got None"),
+        (["recall", "ngcd@5"], {}, ValueError, "Did you mean 'ndcg'"),
+        (["ndcg", "map"], {}, ValueError, "Did you mean 'average_precision'"),
+        (["ndcg", "hit_rate"], {"truncated": True}, TypeError, "no argument"),
+    ],
+)
+def test_bad_lists_of_metrics(metric, params, error, message):
+    with pytest.raises(error, match=message):
+        make_retrieval_scorer(metric, **params)
+
+
+def test_k_above_the_catalogue(X):
+    model = PopularityRecommender().fit(X)
+    scores = make_retrieval_scorer(["recall@12", "recall@99", "precision@99"])(model, X)
+    assert scores["recall@99"] == scores["recall@12"] == 1
+    size = X.groupby("user").size().to_numpy()
+    assert scores["precision@99"] == pytest.approx(np.mean(size / 99))
+    assert precision_at_k([["a"]], [["a"]], 99) == 1 / 99
+
+
+def test_searches_take_one_figure_or_several(X):
+    several = make_retrieval_scorer(["recall@3", "ndcg@3"], standard_error=True)
+    single = make_retrieval_scorer("ndcg@3", max_users=15, random_state=0)
+    cv, values = LastNSplit(1, n_splits=2), {"l2": [0.1, 1, 10, 100]}
+    both = {"recall": make_retrieval_scorer("recall@3"), "ndcg": single}
+    folds = cross_validate(EASERecommender(), X, cv=cv, scoring=several)
+    assert {"test_recall@3", "test_recall@3 se", "test_ndcg@3"} <= set(folds)
+    for scoring, refit, column in (
+        (several, "ndcg@3", "mean_test_ndcg@3"),
+        (both, "ndcg", "mean_test_ndcg"),
+        (single, True, "mean_test_score"),
+    ):
+        params = {"scoring": scoring, "refit": refit, "cv": cv, "error_score": "raise"}
+        for search in (
+            GridSearchCV(EASERecommender(), values, **params),
+            RandomizedSearchCV(EASERecommender(), values, n_iter=3, **params),
+        ):
+            results = search.fit(X).cv_results_
+            assert search.best_score_ == results[column].max()
+            assert 0 <= search.score(X) <= 1
+    halving = HalvingRandomSearchCV(
+        EASERecommender(),
+        values,
+        n_candidates=4,
+        factor=2,
+        min_resources=50,
+        scoring=single,
+        cv=cv,
+        random_state=0,
+    ).fit(X)
+    assert len(set(halving.cv_results_["iter"])) > 1
+    sizes, train, test = learning_curve(
+        EASERecommender(), X, cv=cv, scoring=single, train_sizes=[0.5, 1.0]
+    )
+    assert train.shape == test.shape == (2, 2) and np.isfinite(test).all()
+
+
+# Comparisons
+
+
+def test_paired_differences_by_hand():
+    # catalogue s r q p, ranked so by the model; by popularity p q s r
+    model = FixedRanking(reverse=True).fit(TRAIN)
+    report = retrieval_report(model, TEST, k=1)
+    own, popular = report.loc["all"].to_dict("index").values()
+    assert own["recall@1 diff"] == own["recall@1 diff se"] == 0
+    less = np.array([1, 1, 1 / 2, 0, 1 / 2]) - [1, 1, 0, 0, 0]
+    assert popular["recall@1 diff"] == pytest.approx(less.mean())
+    assert popular["recall@1 diff se"] == pytest.approx(less.std(ddof=1) / 5**0.5)
+    assert popular["recall@1"] - own["recall@1"] == pytest.approx(less.mean())
+    assert report.loc[("cold users", "popularity"), "users"] == 1
+    assert np.isnan(report.loc[("cold users", "popularity"), "mrr@1 diff se"])
+
+
+def test_a_list_of_estimators_is_named_by_class(X):
+    train, test = next(LastNSplit(2).split(X))
+    kinds = [EASERecommender, ItemKNNRecommender, EASERecommender]
+    model, *others = [kind().fit(X.iloc[train]) for kind in kinds]
+    report = retrieval_report(model, X.iloc[test], k=3, baselines=others)
+    assert report.loc["all"].index.tolist() == [
+        "EASERecommender",
+        "popularity",
+        "ItemKNNRecommender",
+        "EASERecommender 2",
+    ]
+    same = report.xs("EASERecommender 2", level="model")
+    pd.testing.assert_frame_equal(same, report.xs("EASERecommender", level="model"))
+    # the estimator of popularity and that of the report are one
+    named = {"estimator": PopularityRecommender().fit(X.iloc[train])}
+    report = retrieval_report(model, X.iloc[test], k=3, baselines=named)
+    pd.testing.assert_frame_equal(
+        report.xs("estimator", level="model"), report.xs("popularity", level="model")
+    )
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, "dict"])
+def test_rankings_made_elsewhere(X, convert):
+    train, test = next(LastNSplit(2).split(X))
+    X_train, X_test = X.iloc[train], X.iloc[test]
+    model = PopularityRecommender().fit(X_train)
+    other = ItemKNNRecommender().fit(X_train)
+    # the positives are the last two of each: what else was seen is left out
+    table = other.recommend(n_neighbors=12)
+    if convert == "dict":
+        given = {u: rows["item"].tolist() for u, rows in table.groupby("user")}
+    else:
+        given = convert(table.sample(frac=1, random_state=0))
+    report = retrieval_report(
+        model, X_test, k=3, baselines={"given": given, "fitted": other}
+    )
+    given, fitted = (report.xs(name, level="model") for name in ("given", "fitted"))
+    pd.testing.assert_frame_equal(given, fitted)
+
+
+def test_rankings_may_name_unknown_items_and_rank_nothing(model):
+    given = {
+        "a": ["zz", "s"],
+        "b": ["s", "r"],
+        "c": [],
+        "d": "zz s".split(),
+        "e": ["p"],
+    }
+    report = retrieval_report(model, TEST, k=2, baselines={"given": given})
+    # a: s second; b: s first; c: none; d and e want z, which is in no catalogue
+    assert report.loc[("all", "given"), "mrr@2"] == (1 / 2 + 1 + 0 + 0 + 1) / 5
+    assert report.loc[("all", "given"), "coverage@2"] == 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("baselines", "error", "message"),
+    [
+        ([LinearRegression()], TypeError, "LinearRegression cannot .* a dict of users"),
+        ({"lm": LinearRegression()}, TypeError, "another library is given by"),
+        ([{"a": ["p"]}], TypeError, "needs a name: baselines={'name': ranking}"),
+        (FixedRanking(), TypeError, "must be a list of fitted estimators.*FixedRank"),
+        (
+            {"r": {"a": "pq"}},
+            TypeError,
+            "list of items, best first. Got 'pq' for 'a'",
+        ),
+        ({"r": {"a": ["p"]}}, ValueError, "'r' lacks 4 of 5 users .* such as 'b'"),
+        (
+            {"r": dict.fromkeys("abcde", ["p"])},
+            ValueError,
+            "'r' holds 1 items per user at most, but k=2",
+        ),
+        ({"r": pd.DataFrame({"user": ["a"]})}, ValueError, r"columns \['user'\]"),
+    ],
+)
+def test_bad_baselines(model, baselines, error, message):
+    with pytest.raises(error, match=message):
+        retrieval_report(model, TEST, k=2, baselines=baselines)
+
+
+def test_a_ranking_of_what_was_seen_is_told(model):
+    given = dict.fromkeys("abcde", list("pqrs"))
+    with pytest.warns(UserWarning, match="8 of the 20 items that 'given' ranks"):
+        retrieval_report(model, TEST, k=4, baselines={"given": given})
+
+
+# What it shows
+
+
+def test_a_report_says_what_is_left_out_and_why(X):
+    model = PopularityRecommender().fit(X)
+    held_out = pd.concat([X, X.head(7)], ignore_index=True)
+    y = np.ones(len(held_out))
+    y[held_out["user"] == 3] = 0
+    report = retrieval_report(model, held_out, y, k=2, max_users=15, random_state=0)
+    left = report.attrs["left_out"]
+    assert left["users not positive"] == 1 and left["users not sampled"] == 4
+    assert left["events not positive"] == (y == 0).sum()
+    counted = report.loc[("all", "popularity"), "events"]
+    assert left["repeats of a user and an item"] + left["events not sampled"] == (
+        y.sum() - counted
+    )
+    text = repr(report).splitlines()[-1]
+    assert text.startswith("Left out: ") and "4 users not sampled" in text
+    whole = retrieval_report(model, X, k=2)
+    assert repr(whole).endswith("Left out: nothing.")
+    with pytest.raises(ValueError, match="no positive event"):
+        retrieval_report(model, X, np.zeros(len(X)))
+
+
+def test_a_report_fits_a_terminal_and_shows_every_figure(X):
+    names = [EASERecommender, ItemKNNRecommender, PopularityRecommender]
+    model, *others = [kind().fit(X) for kind in names]
+    report = retrieval_report(model, X, k=(1, 20), baselines=others)
+    lines = repr(report).splitlines()
+    assert max(map(len, lines)) <= 100
+    row = report.loc[("all", "popularity")]
+    shown = next(line for line in lines if line.startswith(" popularity"))
+    for column in ("recall@1", "ndcg@1"):
+        width = 1.96 * row[f"{column} se"]
+        assert f"{row[column]:.4f}±{width:.4f}".replace("0.", ".") in shown
+        width = 1.96 * row[f"{column} diff se"]
+        assert f"{row[f'{column} diff']:+.4f}±{width:.4f}".replace("0.", ".") in shown
+    assert lines[1] == "all: 20 users, 109 events"
+    assert sum(line.count("recall@") for line in lines) == 2
+    # a part, and a changed report, are plain frames
+    assert type(report[["users"]]) is pd.DataFrame
+    del report["mrr@1"]
+    assert "popularity" in repr(report) and "<table" in report._repr_html_()
+
+
+def test_a_notebook_shows_the_best_in_bold(model):
+    better = FixedRanking(reverse=True).fit(TRAIN)
+    report = retrieval_report(model, TEST, k=1, baselines={"<b>odd</b>": better})
+    html = report._repr_html_()
+    assert "&lt;b&gt;odd&lt;/b&gt;" in html and "<b>odd" not in html
+    head = html.split("<b>all</b>")[1].split("class='group'")[0]
+    rows = [row.split("</tr>")[0] for row in head.split("<tr><th>")[1:]]
+    recalls = report.loc["all", "recall@1"].to_numpy()
+    bold = [row.split("</td>")[0].endswith("</b>") for row in rows]
+    assert_array_equal(bold, recalls == recalls.max())
+    assert html.count("<table") == 1 and "color: inherit" in html
+    assert "Misses: 2 events with an item not in the catalogue." in html
+    assert_allclose(report.loc["all", "recall@1 diff"].iloc[0], 0)
