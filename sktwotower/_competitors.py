@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower.frames import as_frame, is_frame
+from sktwotower.interactions import some
 
 from ._scorers import rank, unwrap
 
@@ -77,9 +78,8 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
             "columns, or give max_users=None."
         )
-    mine, own = pd.Index(recommender.item_ids_), pd.Index(other.item_ids_)
     # the last entry is where the padding -1 points to
-    positions = np.append(mine.get_indexer(own), -1)
+    positions = np.append(_positions(name, recommender, other.item_ids_), -1)
     return positions[np.asarray(theirs.indices)[rows]]
 
 
@@ -91,9 +91,9 @@ def _given(name, given, recommender, ranking, k):
     if len(missing):
         raise ValueError(
             f"The ranking {name!r} lacks {len(missing)} of {len(users)} users with "
-            f"positives in X, such as {missing[0]!r}; it has {len(known)}, such as "
-            f"{known[0]!r}. Rank for all of them, by ids of the same type; an empty "
-            "list means that nothing is recommended."
+            f"positives in X: {some(missing, 2)}. It has {len(known)}: {some(known, 2)}. "
+            "Rank for all of them, by ids of the same type; an empty list means that "
+            "nothing is recommended."
         )
     place = table.groupby("user", sort=False).cumcount().to_numpy()
     longest, n_items = place.max(initial=-1) + 1, len(recommender.item_ids_)
@@ -103,12 +103,25 @@ def _given(name, given, recommender, ranking, k):
             "places count. Rank more items, or report at a smaller k."
         )
     rows = users.get_indexer(table["user"])
-    items = pd.Index(recommender.item_ids_).get_indexer(table["item"])
+    items = _positions(name, recommender, table["item"])
     kept = (rows >= 0) & (place < k)
     indices = np.full((len(users), k), -1, dtype=np.int64)
     indices[rows[kept], place[kept]] = items[kept]
     _warn_of_seen(name, ranking, indices)
     return indices
+
+
+def _positions(name, recommender, items):
+    """Return the positions of items in the recommender's catalogue, -1 for others."""
+    catalogue, items = pd.Index(recommender.item_ids_), pd.Index(items)
+    positions = catalogue.get_indexer(items)
+    if len(items) and (positions < 0).all():
+        raise ValueError(
+            f"None of the items of {name!r} is in the catalogue of the estimator: "
+            f"it holds {some(items, 2)}, the catalogue {some(catalogue, 2)}. Give ids of "
+            "the same type."
+        )
+    return positions
 
 
 def _as_table(name, given):

@@ -101,7 +101,11 @@ class EvaluationMixin:
         frame = event_table(self, X, reset=False)
         rewards, weights = outcomes(y, sample_weight, len(frame))
         positive = rewards * weights > 0
-        left_out = _left_out(frame[self._users.id_column], positive, "not positive")
+        left_out = _left_out(
+            frame[self._users.id_column],
+            positive,
+            ("events not positive", "users without a positive event"),
+        )
         frame, weights = frame[positive].reset_index(drop=True), weights[positive]
         rows, last = self._users_of_events(frame, max_users, random_state)
         kept = rows >= 0
@@ -123,7 +127,11 @@ class EvaluationMixin:
         unreachable = pair_matrix(
             rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
         )
-        left_out |= _left_out(frame[self._users.id_column], kept, "not sampled")
+        left_out |= _left_out(
+            frame[self._users.id_column],
+            kept,
+            ("events of users not sampled", "users not sampled"),
+        )
         counted = truth.nnz + unreachable.nnz
         left_out["repeats of a user and an item"] = int(kept.sum()) - counted
         return Bunch(
@@ -155,12 +163,12 @@ class EvaluationMixin:
         return rows, last
 
 
-def _left_out(users, kept, why):
+def _left_out(users, kept, names):
     """Count the events that are not kept, and the users who have no others."""
     if kept.all():
         return {}
     without = users.nunique() - users[kept].nunique()
-    return {f"events {why}": int((~kept).sum()), f"users {why}": without}
+    return dict(zip(names, (int((~kept).sum()), without), strict=True))
 
 
 def recall_by_user(indices, held_out, weighted=False):

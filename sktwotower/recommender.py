@@ -207,7 +207,8 @@ class TwoTowerRecommender(
     See Also
     --------
     sktwotower.TowerVectorizer : The default transformer of both tables.
-    sktwotower.metrics.retrieval_report : Quality beside the popularity baseline.
+    sktwotower.baselines : Popularity, EASE and item-kNN, with the same methods.
+    sktwotower.metrics.retrieval_report : Quality beside baselines, by group.
     sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`
         for ``scoring=``; scikit-learn's own "recall" is one of classification.
 

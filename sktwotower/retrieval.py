@@ -268,7 +268,8 @@ class SimilarItemsMixin:
         DataFrame
             Columns: the item column, ``similar_`` + its name, ``score`` (the
             similarity; of two towers the dot product of the vectors) and ``rank`` (from
-            1); an item is not similar to itself.
+            1); an item is not similar to itself. Fewer rows where fewer items are
+            alike.
 
         Examples
         --------

@@ -39,7 +39,7 @@ IMPORTS = {
     "_groups": {"_hits"},
     "_scorers": {"_groups", "_hits"},
     "_rendering": set(),
-    "_competitors": {"_scorers", "frames"},
+    "_competitors": {"_scorers", "frames", "interactions"},
     "_report": {"_competitors", "_groups", "_hits", "_rendering", "_scorers"},
     "_beyond_accuracy": {"_hits"},
     "metrics": {"_beyond_accuracy", "_hits", "_report", "_scorers"},
