@@ -312,6 +312,12 @@ def test_map_samples_with_a_seed(model):
     np.testing.assert_array_equal(one.positions, two.positions)
 
 
+def test_map_needs_two_dimensions(made):
+    flat = TwoTowerRecommender(embedding_dim=1, max_epochs=1).fit(made.X)
+    with pytest.raises(ValueError, match="vectors of 2 numbers, at least. Got 30"):
+        EmbeddingMapDisplay.from_estimator(flat)
+
+
 def test_map_takes_umap_if_it_is_there(model, monkeypatch):
     class UMAP:
         def __init__(self, random_state, n_jobs):

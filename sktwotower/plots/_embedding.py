@@ -134,7 +134,8 @@ class EmbeddingMapDisplay(Display):
             If Matplotlib is not installed, or UMAP is asked for and is not.
         ValueError
             If `color` is no column of ``items`` or has another length than
-            ``item_ids_``, if `method` is unknown, or if there are less than 3 items.
+            ``item_ids_``, if `method` is unknown, or if there are less than 3 items or
+            their vectors have one number.
         TypeError
             If there is no TwoTowerRecommender in the estimator.
 
@@ -163,8 +164,11 @@ class EmbeddingMapDisplay(Display):
             rng = check_random_state(random_state)
             kept = np.sort(rng.choice(len(vectors), max_items, replace=False))
             vectors, values = vectors[kept], values.iloc[kept]
-        if len(vectors) < 3:
-            raise ValueError(f"A map needs 3 items at least. Got {len(vectors)}.")
+        if min(len(vectors) - 1, vectors.shape[1]) < 2:
+            raise ValueError(
+                "A map needs 3 items, and vectors of 2 numbers, at least. Got "
+                f"{len(vectors)} items and vectors of {vectors.shape[1]}."
+            )
         projection = _projection(method, len(vectors), random_state)
         return cls(
             positions=np.asarray(projection.fit_transform(vectors))[:, :2],
@@ -343,7 +347,7 @@ def _projection(method, n_items, random_state):
         return _umap(random_state)
     if method == "tsne":
         perplexity = min(30, (n_items - 1) / 3)
-        return TSNE(perplexity=perplexity, init="random", random_state=random_state)
+        return TSNE(perplexity=perplexity, random_state=random_state)
     if method == "pca":
         return PCA(n_components=2, random_state=random_state)
     raise ValueError(
