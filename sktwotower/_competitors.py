@@ -91,9 +91,9 @@ def _given(name, given, recommender, ranking, k):
     if len(missing):
         raise ValueError(
             f"The ranking {name!r} lacks {len(missing)} of {len(users)} users with "
-            f"positives in X: {some(missing, 2)}. It has {len(known)}: {some(known, 2)}. "
-            "Rank for all of them, by ids of the same type; an empty list means that "
-            "nothing is recommended."
+            f"positives in X ({some(missing, 2)}); it has {len(known)} "
+            f"({some(known, 2)}). Rank for all of them, by ids of the same type; an "
+            "empty list means that nothing is recommended."
         )
     place = table.groupby("user", sort=False).cumcount().to_numpy()
     longest, n_items = place.max(initial=-1) + 1, len(recommender.item_ids_)
@@ -118,8 +118,8 @@ def _positions(name, recommender, items):
     if len(items) and (positions < 0).all():
         raise ValueError(
             f"None of the items of {name!r} is in the catalogue of the estimator: "
-            f"it holds {some(items, 2)}, the catalogue {some(catalogue, 2)}. Give ids of "
-            "the same type."
+            f"it holds {some(items, 2)}, the catalogue {some(catalogue, 2)}. Give ids "
+            "of the same type."
         )
     return positions
 

@@ -182,7 +182,7 @@ class _RetrievalScorer:
         text = "".join(f", {key}={value!r}" for key, value in options.items())
         text += "".join(f", {key}={value!r}" for key, value in self.params.items())
         names = [f"{name}@{k}" for name, k in self.figures]
-        if len(names) > 1:
+        if len(names) > 1 or not (self.one or self.standard_error):
             return f"make_retrieval_scorer({names!r}{text})"
         name, k = self.figures[0]
         return f"make_retrieval_scorer({name!r}, k={k}{text})"

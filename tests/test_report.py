@@ -74,6 +74,9 @@ def test_options_go_to_the_metrics_that_take_them(model):
     both = make_retrieval_scorer(["recall@1", "ndcg"], 2, truncated=True)
     assert repr(both) == "make_retrieval_scorer(['recall@1', 'ndcg@2'], truncated=True)"
     assert both(model, TEST)["recall@1"] == 3 / 5
+    assert (
+        repr(make_retrieval_scorer(["ndcg@2"])) == "make_retrieval_scorer(['ndcg@2'])"
+    )
     assert list(pickle.loads(pickle.dumps(both))(model, TEST)) == ["recall@1", "ndcg@2"]
 
 
@@ -218,7 +221,7 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
         (
             {"r": {"a": ["p"]}},
             ValueError,
-            "'r' lacks 4 of 5 users .*: 'b', 'c', ... It has 1: 'a'",
+            r"'r' lacks 4 of 5 users .* \('b', 'c', ...\); it has 1 \('a'\)",
         ),
         (
             {"r": dict.fromkeys("abcde", ["p"])},
