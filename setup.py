@@ -48,6 +48,7 @@ setup(
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
+        "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
             "faiss-cpu>=1.8",
             "hnswlib>=0.8",

@@ -261,11 +261,13 @@ def save(model, task, test, folder):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from sktwotower.plots import plot_learning_curve, plot_recall_by_popularity
+    from sktwotower.plots import RecallByPopularityDisplay, TrainingCurveDisplay
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    plot_learning_curve(model.history_, ax=axes[0])
-    plot_recall_by_popularity(model, test[[task.user, task.item]], ax=axes[1])
+    TrainingCurveDisplay.from_estimator(model, ax=axes[0])
+    RecallByPopularityDisplay.from_estimator(
+        model, test[[task.user, task.item]], ax=axes[1]
+    )
     figure.savefig(folder / "report.png", dpi=120)
     print(f"Saved {folder / 'report.png'}")
 

@@ -47,8 +47,8 @@ def coverage_at_k(y_pred, n_items, k=10):
 
     Notes
     -----
-    coverage = |union over users u of T_u| / n_items, where T_u are the first k of u's
-    ranking.
+    ``coverage = |union over users u of T_u| / n_items``, where T_u are the first k of
+    u's ranking.
 
     Denominator: n_items.
 

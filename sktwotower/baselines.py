@@ -41,7 +41,7 @@ class PopularityRecommender(MatrixRecommender):
         Known ids, sorted.
     n_features_in_ : int
         Number of columns of X in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, if they are all strings.
 
     See Also
@@ -110,7 +110,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         of the column's.
     n_features_in_ : int
         Number of columns of X in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, if they are all strings.
 
     See Also
@@ -225,7 +225,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         Each row's most similar items, at most ``n_similar``, without itself.
     n_features_in_ : int
         Number of columns of X in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, if they are all strings.
 
     See Also

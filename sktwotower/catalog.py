@@ -55,6 +55,17 @@ class CatalogMixin:
         ValueError
             No items, ids given twice, ids unknown to fit without features, features
             that are not finite or lead to vectors that are not.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.set_catalog([7, 3, 9]).item_ids_.tolist()
+        [7, 3, 9]
+        >>> set(model.recommend([0], exclude_seen=False)["item"]) == {3, 7, 9}
+        True
         """
         check_is_fitted(self)
         query = read_query(self._items, items, "items", self.n_features_in_)

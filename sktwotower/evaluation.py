@@ -47,6 +47,16 @@ class EvaluationMixin:
         itself; without ``exclude_seen`` nothing is left out. A positive whose item is
         not in the catalogue is a miss: no ranking can find it. So fits with more and
         with fewer items can be compared; `retrieval_report` shows known items apart.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(n_neighbors=20, random_state=0).fit(X)
+        >>> model.score(held_out) > 20 / 50  # more than by chance
+        True
         """
         ranking = self._held_out_ranking(
             X, y, sample_weight, n_neighbors=self.n_neighbors

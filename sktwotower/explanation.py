@@ -1,7 +1,7 @@
 """Enters: a fitted estimator, and a pair of user and item or held-out events.
 
 Leaves: what each feature adds to a score, and what a column is worth, as tidy tables.
-Next: plots.py.
+Next: plots, where the second table is drawn.
 """
 
 from collections.abc import Iterable, Mapping
@@ -226,7 +226,7 @@ class ExplanationMixin:
         See Also
         --------
         TwoTowerRecommender.explain : What adds to the score of one pair.
-        sktwotower.plots.plot_feature_importance : A picture of the table.
+        sktwotower.plots.FeatureImportanceDisplay : A picture of the table.
 
         Notes
         -----

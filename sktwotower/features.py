@@ -67,7 +67,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Position in X and fitted encoder of each column that is not dropped.
     n_features_in_ : int
         Number of columns of X in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names of X in `fit`; only if they are all strings.
 
     Notes
@@ -233,7 +233,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : dataframe or array-like of shape (n_rows, n_features_in_)
+        X : dataframe or array-like of shape (n_rows, `n_features_in_`)
             Rows may be new; unknown ids, levels, tags and words are no error.
 
         Returns
@@ -262,7 +262,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : array-like of str of shape (n_features_in_,), default=None
+        input_features : array-like of str of shape (`n_features_in_`,), default=None
             Names to use where X in `fit` had none; None: 'x0', 'x1', ... With
             `feature_names_in_` it must be equal to that.
 
@@ -292,7 +292,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        table : DataFrame of shape (n_features_in_, 5)
+        table : DataFrame of shape (`n_features_in_`, 5)
             One row per column of X: 'column', its name; 'kind'; 'n_features_out', the
             number of its output columns; 'examples', the names of the first three of
             them; 'missing', the share of its cells that were missing in `fit`.

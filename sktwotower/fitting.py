@@ -51,6 +51,19 @@ class FittingMixin:
             that stopped being a number.
         TypeError
             Ids of mixed types, a tower that is no module.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = pd.DataFrame({
+        ...     "reader": ["ann", "ann", "bob", "bob"],
+        ...     "book": ["emma", "dune", "emma", "ubik"],
+        ... })
+        >>> stars = pd.Series([5, 1, 4, 5])
+        >>> model = TwoTowerRecommender(max_epochs=1).fit(X, y=stars >= 4)
+        >>> model.item_ids_.tolist()  # what was only shown is in the catalogue, too
+        ['dune', 'emma', 'ubik']
         """
         with self._or_as_before():
             self._fit(X, y, sample_weight)
@@ -82,6 +95,14 @@ class FittingMixin:
         The learning rate is 0.3 times ``lr`` throughout, and there is no validation.
         The model moves towards the new events, which is welcome where tastes change;
         how far, tell later events by `score`. Fit anew from time to time.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X[:-50])
+        >>> n_users = len(model.partial_fit(X[-50:]).user_ids_)
         """
         if not hasattr(self, "net_"):
             return self.fit(X, y, sample_weight)

@@ -83,10 +83,10 @@ def recall_at_k(
 
     Notes
     -----
-    recall(u) = |R_u and T_u| / |R_u|, where R_u are the relevant items of user u and
-    T_u the first k of u's ranking.
+    ``recall(u) = |R_u and T_u| / |R_u|``, where R_u are the relevant items of user u
+    and T_u the first k of u's ranking.
 
-    Denominator: |R_u|, or min(k, |R_u|) with `truncated=True`.
+    Denominator: ``|R_u|``, or ``min(k, |R_u|)`` with `truncated=True`.
 
     Users left out: those without relevant items (nan with `per_user=True`); users
     with an empty ranking stay in, with 0.
@@ -138,8 +138,8 @@ def precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
 
     Notes
     -----
-    precision(u) = |R_u and T_u| / k, where R_u are the relevant items of user u and T_u
-    the first k of u's ranking.
+    ``precision(u) = |R_u and T_u| / k``, where R_u are the relevant items of user u and
+    T_u the first k of u's ranking.
 
     Denominator: k, also for rankings shorter than k and users with fewer relevant
     items than k.
@@ -192,8 +192,9 @@ def ndcg_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     ndcg(u) = sum over places j <= k of h_uj / log2(j + 1), divided by the same sum of
     the best ranking, where h_uj is 1 if place j of user u holds a relevant item.
 
-    Denominator: sum over j <= min(k, |R_u|) of 1 / log2(j + 1), the gain of the best
-    ranking that k places allow; |R_u| is the number of relevant items of user u.
+    Denominator: sum over ``j <= min(k, |R_u|)`` of 1 / log2(j + 1), the gain of the
+    best ranking that k places allow; ``|R_u|`` is the number of relevant items of user
+    u.
 
     Users left out: those without relevant items (nan with `per_user=True`); users
     with an empty ranking stay in, with 0.
@@ -244,11 +245,11 @@ def average_precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user
 
     Notes
     -----
-    ap(u) = sum over places j <= k of h_uj P_uj / min(k, |R_u|), where h_uj is 1 if
+    ap(u) = sum over places j <= k of ``h_uj P_uj / min(k, |R_u|)``, where h_uj is 1 if
     place j of user u holds a relevant item, P_uj the share of hits in the first j
-    places and |R_u| the number of relevant items of user u.
+    places and ``|R_u|`` the number of relevant items of user u.
 
-    Denominator: min(k, |R_u|), so that 1 can always be reached.
+    Denominator: ``min(k, |R_u|)``, so that 1 can always be reached.
 
     Users left out: those without relevant items (nan with `per_user=True`); users
     with an empty ranking stay in, with 0.

@@ -219,7 +219,7 @@ class TwoTowerRecommender(
         users of fit (1 for exact search). Under 0.95 there is a warning.
     n_features_in_ : int
         Number of columns of X in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of X, if they are all strings.
 
     See Also

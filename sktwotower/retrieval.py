@@ -65,6 +65,16 @@ class RetrievalMixin:
         indices : ndarray of shape (n, k), int64
             Positions in ``item_ids_``; -1 where fewer than k items are left. Items
             seen in fit are left out where ``exclude_seen``.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> distances, indices = model.kneighbors([0, 1], n_neighbors=3)
+        >>> model.item_ids_[indices].shape
+        (2, 3)
         """
         check_is_fitted(self)
         scores, indices = self._search(self._read_users(X, "X"), n_neighbors)
@@ -172,6 +182,22 @@ class RetrievalMixin:
             One row per recommendation, users in the order given, best first. Columns:
             the user and the item column, named as in X of fit, ``score`` and ``rank``
             (from 1). A user for whom fewer items are left has fewer rows.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> top = model.recommend([0, 1], n_neighbors=5)
+        >>> top.columns.tolist()
+        ['user', 'item', 'score', 'rank']
+
+        Two of a few items only, for somebody whom fit has not seen:
+
+        >>> options = {"candidates": [3, 7, 9, 20], "history": {1000: [5, 9]}}
+        >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
+        [1, 2]
         """
         check_is_fitted(self)
         if X is None and history is not None:
@@ -244,6 +270,15 @@ class SimilarItemsMixin:
             similarity; of two towers the dot product of the vectors) and ``rank`` (from
             1); an item is not similar to itself. Fewer rows where fewer items are
             alike.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.similar_items([3], n_neighbors=2).columns.tolist()
+        ['item', 'similar_item', 'score', 'rank']
         """
         check_is_fitted(self)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)

@@ -47,6 +47,15 @@ class VectorsMixin(
         ndarray of shape (n_events, d), float32
             User vectors, of unit length where ``normalize``. The user's history is
             what fit has seen.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.transform(X[:3]).shape
+        (3, 256)
         """
         return self._event_vectors(X)[0]
 
@@ -63,6 +72,16 @@ class VectorsMixin(
         ndarray of shape (n_events,), float32
             Dot product of the user's and the item's vector: a cosine in [-1, 1] where
             ``normalize``. Higher is a better match.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> scores = model.predict(X[:3])
+        >>> bool((abs(scores) <= 1).all())
+        True
         """
         users, frame = self._event_vectors(X)
         query = Query(*self._items.describe(frame, "X", events=True))
@@ -101,6 +120,17 @@ class VectorsMixin(
         Returns
         -------
         ndarray of shape (n, d), float32
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.embed_users([0, 1]).shape
+        (2, 256)
+        >>> model.embed_users(["new"], history={"new": [3, 4]}).shape
+        (1, 256)
         """
         check_is_fitted(self)
         query = self._read_users(users)
@@ -118,6 +148,16 @@ class VectorsMixin(
         Returns
         -------
         ndarray of shape (n, d), float32
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> vectors = model.embed_items([0, 1])
+        >>> bool((vectors == model.item_embeddings_[:2]).all())
+        True
         """
         check_is_fitted(self)
         return self._embed_item_query(

@@ -3,6 +3,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,8 @@ def methods_of(cls):
     """Give the public methods that the package defines for a class."""
     return {
         name: method
-        for name, method in inspect.getmembers(cls, inspect.isfunction)
+        for name, method in inspect.getmembers(cls)
+        if inspect.isfunction(method) or inspect.ismethod(method)
         if not name.startswith("_") and is_ours(method)
     }
 
@@ -165,6 +167,26 @@ def test_sections_are_known_and_in_order(name):
     titles = list(sections(DOCUMENTED[name][0]))
     assert set(titles) <= set(order)
     assert titles == sorted(titles, key=order.index)
+
+
+def test_reference_shows_every_public_module():
+    page = Path(sktwotower.__file__).parents[1] / "docs" / "index.rst"
+    text = page.read_text(encoding="utf-8")
+    shown = set(re.findall(r"^\.\. automodule:: sktwotower\.(\w+)$", text, re.M))
+    # the rest is shown where it is exported
+    exported = {module.split(".")[-1] for module in sktwotower._LAZY.values()}
+    assert shown <= PUBLIC <= shown | exported
+
+
+def needs_example(name):
+    """Tell whether users look for an example: of methods only where there are many."""
+    public, is_method = DOCUMENTED[name][1], name.split(".")[-2][0].isupper()
+    return public and (not is_method or "TwoTowerRecommender" in name)
+
+
+@pytest.mark.parametrize("name", list(filter(needs_example, DOCUMENTED)))
+def test_public_names_have_an_example_that_runs(name):
+    assert ">>> " in sections(DOCUMENTED[name][0]).get("Examples", "")
 
 
 @pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])

@@ -1,19 +1,49 @@
-"""Pictures: what is drawn equals what was computed."""
+"""Pictures: what is drawn equals what was computed, and can be read."""
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
+from matplotlib.colors import to_rgb  # noqa: E402
 
+from sktwotower import TwoTowerRecommender, plots  # noqa: E402
+from sktwotower.datasets import make_interactions  # noqa: E402
+from sktwotower.metrics import recall_at_k  # noqa: E402
 from sktwotower.plots import (  # noqa: E402
-    plot_feature_importance,
-    plot_learning_curve,
-    plot_recall_by_popularity,
+    EmbeddingMapDisplay,
+    FeatureImportanceDisplay,
+    LorenzCurveDisplay,
+    RecallByPopularityDisplay,
+    RecallCurveDisplay,
+    ScoreDistributionDisplay,
+    TrainingCurveDisplay,
 )
+from sktwotower.plots._style import COLORS, GRAY  # noqa: E402
+
+# Those that are made of held-out events, and those that are not.
+OF_EVENTS = [
+    FeatureImportanceDisplay,
+    LorenzCurveDisplay,
+    RecallByPopularityDisplay,
+    RecallCurveDisplay,
+    ScoreDistributionDisplay,
+]
+RANKED = OF_EVENTS[1:4]
 
 
 @pytest.fixture(autouse=True)
@@ -22,48 +52,184 @@ def close_figures():
     plt.close("all")
 
 
-class Ranked:
-    """Two users, four items with 1, 1, 5 and 9 users."""
+@pytest.fixture(scope="module")
+def made():
+    data = make_interactions(60, 30, random_state=0)
+    columns = ["user", "item"]
+    events = data.data[columns]
+    return Bunch(
+        X=events[~data.test_mask],
+        held_out=events[data.test_mask],
+        products=data.item_table,
+    )
 
-    def _held_out_ranking(self, X, y, *, n_neighbors):
+
+@pytest.fixture(scope="module")
+def model(made):
+    model = TwoTowerRecommender(
+        items=made.products, embedding_dim=8, max_epochs=2, random_state=0
+    )
+    return model.fit(made.X)
+
+
+class Ranked(BaseEstimator):
+    """Two users, four items with 1, 1, 5 and 9 users; ranks as it is told."""
+
+    item_ids_ = np.array(["a", "b", "c", "d"])
+
+    def __init__(self, indices=((0, 2), (3, 2)), items="abcd", users=(7, 8), lost=0):
+        self.indices = np.array(indices)
+        self.item_ids_ = np.array(list(items))
+        self.users = np.array(users)
+        self.lost = lost
+
+    def fit(self, X, y=None):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def _held_out_ranking(self, X, y, *, n_neighbors, max_users, random_state):
         truth = np.array([[1, 0, 0, 1], [0, 1, 1, 0]], dtype=np.float32)
         return Bunch(
-            indices=np.array([[0, 2], [3, 2]]),
+            users=self.users,
+            indices=self.indices[:, :n_neighbors],
             truth=sparse.csr_matrix(truth),
             seen=sparse.csr_matrix((2, 4), dtype=np.float32),
             item_counts=np.array([1.0, 1.0, 5.0, 9.0]),
+            n_unreachable=np.array([self.lost, 0]),
         )
 
 
+def test_recall_curve_by_hand():
+    # The other model has its catalogue and users in another order: it ranks d, then c,
+    # for user 7 and b, then an item that is not in the first one's catalogue, for 8.
+    other = Ranked([(1, 0), (3, 2)], items="bxcd", users=(8, 7))
+    other.indices = np.array([(0, 1), (3, 2)])
+    display = RecallCurveDisplay.from_estimator(
+        Ranked(), None, max_k=2, baselines={"other": other}, name="mine"
+    )
+    expected = pd.DataFrame(
+        {"mine": [0.25, 0.5], "popularity": [0.25, 0.5], "other": [0.5, 0.5]},
+        index=pd.RangeIndex(1, 3, name="k"),
+    )
+    pd.testing.assert_frame_equal(display.recall, expected)
+    # Recalls at 1 are 1/2 and 0: their standard error is 1/2 * sqrt(1/2) / sqrt(2).
+    assert display.standard_error["mine"].tolist() == pytest.approx([0.25, 0.0])
+    lines = [line.get_ydata().tolist() for line in display.lines_]
+    assert lines == expected.T.to_numpy().tolist()
+    assert len(display.bands_) == 3
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["mine", "popularity", "other"]
+
+
+def test_items_that_nobody_can_find_are_misses():
+    display = RecallCurveDisplay.from_estimator(Ranked(lost=2), None, max_k=2)
+    assert display.recall["Ranked"].tolist() == [1 / 8, 1 / 8 + 1 / 4]
+
+
+def test_recall_curve_ends_in_the_metric(made, model):
+    display = RecallCurveDisplay.from_estimator(model, made.held_out, max_k=1000)
+    assert display.recall.index[-1] == 30  # the whole catalogue
+    truth = made.held_out.groupby("user")["item"].agg(list)
+    ranking = model._held_out_ranking(made.held_out, n_neighbors=10)
+    ids = model.item_ids_[ranking.indices]
+    wanted = recall_at_k(truth.loc[ranking.users].tolist(), ids, k=10)
+    assert display.recall.loc[10, "TwoTowerRecommender"] == pytest.approx(wanted)
+    assert display.recall.iloc[-1].tolist() == pytest.approx([1, 1])
+
+
 def test_recall_by_popularity_by_hand():
-    ax = plot_recall_by_popularity(Ranked(), None, k=2, n_groups=2)
-    heights = [[bar.get_height() for bar in bars] for bars in ax.containers]
+    display = RecallByPopularityDisplay.from_estimator(Ranked(), None, k=2, n_groups=2)
+    heights = [[bar.get_height() for bar in bars] for bars in display.bars_]
     # Rare items (1 user): items 0 and 1 were wanted, item 0 was found. Popular items:
     # 2 and 3 were wanted, 2 was found. Popularity ranks 3, 2 for both: it finds both.
     assert heights == [[0.5, 0.5], [0.0, 1.0]]
-    labels = [label.get_text() for label in ax.get_xticklabels()]
-    assert labels == ["0-4", "5-9"]
+    labels = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert labels == ["1-4", "5-9"]
+    # Both users wanted one of each group: f - r w is 1/2 and -1/2.
+    assert display.standard_error["Ranked"].tolist() == pytest.approx([0.5, 0.5])
+    assert display.ax_.get_ylabel() == "share found in the first 2"
 
 
-def test_learning_curve_draws_every_epoch():
+def test_groups_by_popularity_hold_events():
+    # all wanted items are equally popular: one group, and none without an event
+    ranked = Ranked()
+    ranking = ranked._held_out_ranking(
+        None, None, n_neighbors=2, max_users=None, random_state=None
+    )
+    ranking.item_counts[:] = 3
+    ranked._held_out_ranking = lambda *args, **kwargs: ranking
+    display = RecallByPopularityDisplay.from_estimator(ranked, None, k=2)
+    assert display.recall.index.tolist() == ["3"]
+    assert display.recall["Ranked"].tolist() == [0.5]
+
+
+def test_lorenz_curve_by_hand():
+    display = LorenzCurveDisplay.from_estimator(Ranked(), None, k=2)
+    assert display.counts["Ranked"].tolist() == [1, 0, 2, 1]
+    assert display.counts["popularity"].tolist() == [0, 0, 2, 2]
+    # Sorted 0, 1, 1, 2: (-3 * 0 - 1 + 1 + 3 * 2) / (4 * 4).
+    assert display.gini_.tolist() == [0.375, 0.5, pytest.approx(28 / 64)]
+    assert display.lines_[0].get_xdata().tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert display.lines_[0].get_ydata().tolist() == [0, 0, 0.25, 0.5, 1]
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels[0] == "Ranked (Gini 0.38)"
+
+
+def test_gini_is_twice_the_area(rng):
+    counts = rng.poisson(2.0, size=500)
+    display = LorenzCurveDisplay(counts=pd.DataFrame({"a": counts})).plot()
+    items, shares = display.lines_[0].get_data()
+    assert display.gini_["a"] == pytest.approx(1 - 2 * np.trapezoid(shares, items))
+
+
+def test_scores_are_those_of_predict(made, model):
+    display = ScoreDistributionDisplay.from_estimator(
+        model, made.held_out, random_state=0
+    )
+    scores = model.predict(made.held_out.drop_duplicates())
+    np.testing.assert_allclose(np.sort(display.positive), np.sort(scores), atol=1e-5)
+    labels = np.repeat([1, 0], [len(display.positive), len(display.random)])
+    both = np.concatenate([display.positive, display.random])
+    assert display.auc_ == pytest.approx(roc_auc_score(labels, both))
+    assert f"temperature {model.temperature_:.3g}" in display.ax_.get_title()
+    few = ScoreDistributionDisplay.from_estimator(model, made.held_out, max_pairs=5)
+    assert len(few.positive) == 5
+
+
+def test_random_pairs_are_of_items_not_chosen():
+    truth = sparse.csr_matrix([[1.0, 0, 0], [0, 1.0, 0]])
+    past = sparse.csr_matrix([[0, 1.0, 0], [1.0, 0, 0]])
+    rng = np.random.RandomState(0)
+    drawn = [plots._scores._draw_pairs(truth, past, None, rng)[2] for _ in range(20)]
+    assert {2} <= set(np.concatenate(drawn)) <= {-1, 2}
+    with pytest.raises(ValueError, match="nothing to compare with"):
+        plots._scores._draw_pairs(truth, sparse.csr_matrix(np.ones((2, 3))), None, rng)
+
+
+def test_training_curve_draws_every_epoch():
     history = [
         {"epoch": 1, "train_loss": 3.0, "valid_recall": 0.1},
         {"epoch": 2, "train_loss": 2.0, "valid_recall": 0.3},
     ]
-    ax = plot_learning_curve(history)
-    assert list(ax.lines[0].get_ydata()) == [3.0, 2.0]
-    right = ax.figure.axes[1]
-    assert list(right.lines[0].get_ydata()) == [0.1, 0.3]
-    assert right.get_ylabel() == "validation recall"
+    display = TrainingCurveDisplay(history=history).plot()
+    assert display.line_.get_ydata().tolist() == [3.0, 2.0]
+    assert display.recall_line_.get_ydata().tolist() == [0.1, 0.3]
+    assert display.recall_ax_.get_ylabel() == "validation recall"
+    assert "best recall 0.300 in epoch 2" in display.ax_.get_title()
 
 
-def test_a_picture_goes_where_it_is_told():
-    _, ax = plt.subplots()
-    assert plot_learning_curve([{"epoch": 1, "train_loss": 1.0}], ax=ax) is ax
-    assert len(ax.figure.axes) == 1
+def test_training_curve_without_validation(model):
+    display = TrainingCurveDisplay.from_estimator(model)
+    losses = [row["train_loss"] for row in model.history_]
+    assert display.line_.get_ydata().tolist() == losses
+    assert display.recall_line_ is None and len(display.figure_.axes) == 1
+    with pytest.raises(ValueError, match="one epoch at least"):
+        TrainingCurveDisplay(history=[]).plot()
 
 
-def test_feature_importance_draws_each_row(tmp_path):
+def test_feature_importance_draws_each_row():
     importance = pd.DataFrame(
         {
             "side": ["item", "history", "user+item"],
@@ -74,14 +240,258 @@ def test_feature_importance_draws_each_row(tmp_path):
         }
     )
     importance.attrs = {"recall": 0.5, "n_neighbors": 20}
-    ax = plot_feature_importance(importance)
-    assert [bar.get_width() for bar in ax.patches] == [0.2, 0.1, -0.01]
+    display = FeatureImportanceDisplay(importance=importance).plot()
+    ax = display.ax_
+    assert [bar.get_width() for bar in display.bars_] == [0.2, 0.1, -0.01]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["genres (item)", "history", "ids (user+item)"]
     low, high = ax.get_ylim()
     assert low > high  # the first row is on top
-    ends = ax.containers[1].errorbar.lines[2][0].get_segments()[0]
+    ends = display.bars_.errorbar.lines[2][0].get_segments()[0]
     assert ends[:, 0].tolist() == pytest.approx([0.15, 0.25])
     assert ax.get_xlabel().startswith("recall@20 lost,") and "0.500" in ax.get_title()
-    ax.figure.savefig(tmp_path / "importance.png")
-    assert (tmp_path / "importance.png").stat().st_size > 0
+
+
+def test_feature_importance_is_that_of_the_estimator(made, model):
+    display = FeatureImportanceDisplay.from_estimator(
+        model, made.held_out, max_users=20, random_state=0, n_neighbors=5
+    )
+    table = model.feature_importance(
+        made.held_out, max_users=20, random_state=0, n_neighbors=5
+    )
+    pd.testing.assert_frame_equal(display.importance, table)
+
+
+def test_map_colours_groups_numbers_and_popularity(made, model):
+    display = EmbeddingMapDisplay.from_estimator(
+        model, color="category", method="pca", n_groups=10
+    )
+    sizes = made.products["category"].value_counts()
+    labels = [dots.get_label() for dots in display.scatters_]
+    assert sorted(labels) == sorted(f"{name} ({n})" for name, n in sizes.items())
+    assert {text.get_text() for text in display.texts_} <= set(sizes.index)
+    display = EmbeddingMapDisplay.from_estimator(model, color="price", method="pca")
+    (dots,) = display.scatters_
+    prices = made.products.set_index("item").loc[model.item_ids_, "price"]
+    np.testing.assert_allclose(dots.get_array(), prices)
+    np.testing.assert_allclose(dots.get_offsets(), display.positions)
+    users = made.X.drop_duplicates()["item"].value_counts().reindex(model.item_ids_)
+    display = EmbeddingMapDisplay.from_estimator(model, method="pca")
+    np.testing.assert_allclose(display.color, np.log10(users.fillna(1)))
+
+
+def test_map_reads_lists_dates_and_gaps():
+    positions = np.random.default_rng(0).normal(size=(10, 2))
+    tags = [["a", "b"], ["rare", "b"], [], None, "c"] * 2
+    tags[1] = ["b"]
+    display = EmbeddingMapDisplay(positions=positions, color=tags).plot(n_groups=3)
+    labels = [dots.get_label() for dots in display.scatters_]
+    # 'rare' has no group: the next entry has
+    assert labels[0] == "other (4)"
+    assert sorted(labels[1:]) == ["a (2)", "b (2)", "c (2)"]
+    dates = pd.to_datetime(["2020-05-01", None] * 5)
+    dots = EmbeddingMapDisplay(positions=positions, color=dates).plot().scatters_[0]
+    assert dots.get_array()[0] == 2020 and np.ma.getmaskarray(dots.get_array())[1]
+    plain = EmbeddingMapDisplay(positions=positions).plot()
+    assert len(plain.scatters_) == 1 and plain.ax_.get_legend() is None
+
+
+def test_names_on_the_map_do_not_overlap():
+    positions = np.zeros((12, 2)) + [[0.0], [1e-3], [1.0]] * 4
+    color = ["left", "nearly there", "right"] * 4
+    display = EmbeddingMapDisplay(positions=positions, color=color).plot()
+    assert [text.get_text() for text in display.texts_] == ["left", "right"]
+    assert len(display.ax_.get_legend().get_texts()) == 3
+
+
+def test_map_samples_with_a_seed(model):
+    params = {"method": "pca", "max_items": 7, "random_state": 3}
+    one = EmbeddingMapDisplay.from_estimator(model, **params)
+    two = EmbeddingMapDisplay.from_estimator(model, **params)
+    assert one.positions.shape == (7, 2)
+    np.testing.assert_array_equal(one.positions, two.positions)
+
+
+def test_map_needs_two_dimensions(made):
+    flat = TwoTowerRecommender(embedding_dim=1, max_epochs=1).fit(made.X)
+    with pytest.raises(ValueError, match="vectors of 2 numbers, at least. Got 30"):
+        EmbeddingMapDisplay.from_estimator(flat)
+
+
+def test_map_takes_umap_if_it_is_there(model, monkeypatch):
+    class UMAP:
+        def __init__(self, random_state, n_jobs):
+            pass
+
+        def fit_transform(self, X):
+            return X
+
+    umap = ModuleType("umap")
+    umap.UMAP, umap.__spec__ = UMAP, ModuleSpec("umap", None)
+    monkeypatch.setitem(sys.modules, "umap", umap)
+    assert EmbeddingMapDisplay.from_estimator(model).method == "UMAP"
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match="pip install umap-learn"):
+        EmbeddingMapDisplay.from_estimator(model, method="umap")
+    tsne = EmbeddingMapDisplay.from_estimator(model, method="tsne", max_items=4)
+    assert tsne.ax_.get_xlabel() == "first of two dimensions of t-SNE (no unit)"
+
+
+def all_displays(model, made):
+    for display in OF_EVENTS:
+        yield display.from_estimator(model, made.held_out)
+    yield TrainingCurveDisplay(
+        history=[{"epoch": 1, "train_loss": 3.0, "valid_recall": 0.1}]
+    ).plot()
+    for color in ("category", "price"):
+        yield EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
+
+
+def luminance(color):
+    channels = np.array(to_rgb(color))
+    linear = np.where(
+        channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+    )
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(one, other):
+    """Give the contrast of two colours as WCAG defines it, from 1 to 21."""
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["white", "black"])
+def test_colours_stand_out_from_either_ground(ground):
+    assert min(contrast(color, ground) for color in [*COLORS, GRAY]) >= 3
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_path):
+    shown = list(all_displays(model, made))
+    assert {type(display).__name__ for display in shown} == set(plots.__all__)
+    with plt.style.context(style):
+        for display in shown:
+            assert display.plot() is display
+            display.figure_.savefig(tmp_path / "picture.png", dpi=30)
+            assert (tmp_path / "picture.png").stat().st_size > 0
+            ax = display.ax_
+            texts = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels()]
+            texts += [] if ax.get_legend() is None else ax.get_legend().get_texts()
+            lines = [line.get_color() for line in ax.lines]
+            colors = [text.get_color() for text in texts] + lines
+            assert min(contrast(color, ax.get_facecolor()) for color in colors) >= 3
+            assert ax.get_title() and ax.get_xlabel()
+
+
+def test_a_picture_goes_where_it_is_told(made, model):
+    _, axes = plt.subplots(1, len(OF_EVENTS))
+    for ax, display in zip(axes, OF_EVENTS, strict=True):
+        shown = display.from_estimator(model, made.held_out, ax=ax)
+        assert shown.ax_ is ax and shown.figure_ is ax.figure
+    _, ax = plt.subplots()
+    assert TrainingCurveDisplay.from_estimator(model, ax=ax, lw=5).line_.get_lw() == 5
+    assert len(ax.figure.axes) == 1
+
+
+@pytest.mark.parametrize("display", OF_EVENTS)
+def test_pipelines_and_searches_are_looked_into(made, model, display):
+    pipeline = make_pipeline(FunctionTransformer(), model)
+    pipeline[0].fit(made.X)
+    search = GridSearchCV(pipeline, {})
+    search.best_estimator_ = pipeline
+    shown = display.from_estimator(search, made.held_out, random_state=0)
+    alone = display.from_estimator(model, made.held_out, random_state=0)
+    for name, value in vars(alone).items():
+        if isinstance(value, pd.DataFrame | np.ndarray):
+            np.testing.assert_array_equal(getattr(shown, name), value)
+    maps = EmbeddingMapDisplay.from_estimator(search, method="pca")
+    assert len(maps.positions) == 30
+
+
+@pytest.mark.parametrize("display", [getattr(plots, name) for name in plots.__all__])
+def test_without_matplotlib_it_says_what_to_install(display, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = rf"{display.__name__}.from_estimator draws .* 'sktwotower\[plot\]'"
+    with pytest.raises(ImportError, match=message):
+        display.from_estimator(None, *([None] if display in OF_EVENTS else []))
+
+
+def test_plot_without_matplotlib_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        ImportError, match=r"Display.plot draws .* 'sktwotower\[plot\]'"
+    ):
+        TrainingCurveDisplay(history=[{"epoch": 1, "train_loss": 1.0}]).plot()
+
+
+@pytest.mark.parametrize("display", [getattr(plots, name) for name in plots.__all__])
+def test_estimators_that_cannot_be_drawn_are_refused(display, made):
+    events = [made.held_out] if display in OF_EVENTS else []
+    with pytest.raises(TypeError, match="^LogisticRegression .* Expected a "):
+        display.from_estimator(LogisticRegression(), *events)
+    with pytest.raises(NotFittedError, match="TwoTowerRecommender instance is not"):
+        display.from_estimator(TwoTowerRecommender(), *events)
+
+
+@pytest.mark.parametrize("display", [TrainingCurveDisplay, EmbeddingMapDisplay])
+def test_pictures_of_towers_refuse_other_recommenders(display):
+    with pytest.raises(TypeError, match="^Ranked has no towers to draw"):
+        display.from_estimator(Ranked())
+
+
+def test_rankings_of_other_libraries_are_drawn():
+    elsewhere = {7: ["d", "a"], 8: ["a", "c"]}
+    display = RecallCurveDisplay.from_estimator(
+        Ranked(), None, max_k=2, baselines={"elsewhere": elsewhere}
+    )
+    assert display.recall["elsewhere"].tolist() == [0.25, 0.75]
+    beside = RecallCurveDisplay.from_estimator(
+        Ranked(), None, max_k=2, baselines=[Ranked()]
+    )
+    assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+
+
+@pytest.mark.parametrize("display", RANKED)
+def test_bad_baselines_are_refused(display):
+    def draw(baselines):
+        display.from_estimator(Ranked(), None, baselines=baselines)
+
+    with pytest.raises(TypeError, match="list of fitted estimators, or a dict"):
+        draw(Ranked())
+    with pytest.raises(TypeError, match="LogisticRegression cannot rank"):
+        draw([LogisticRegression()])
+    with pytest.raises(ValueError, match="names 'popularity', which is a model"):
+        draw({"popularity": Ranked()})
+    with pytest.raises(ValueError, match="'old' ranks for other users .* 1 of 2"):
+        draw({"old": Ranked(users=(7, 9))})
+
+
+@pytest.mark.parametrize(
+    ("display", "params", "error", "message"),
+    [
+        (RecallCurveDisplay, {"max_k": 0}, ValueError, "max_k == 0, must be >= 1"),
+        (LorenzCurveDisplay, {"k": 1.5}, TypeError, "k must be an instance of int"),
+        (RecallByPopularityDisplay, {"n_groups": 0}, ValueError, "n_groups == 0"),
+        (ScoreDistributionDisplay, {"max_pairs": 0}, ValueError, "max_pairs == 0"),
+        (EmbeddingMapDisplay, {"color": "categry"}, ValueError, "mean 'category'?"),
+        (EmbeddingMapDisplay, {"color": [1, 2]}, ValueError, "each of the 30 items"),
+        (EmbeddingMapDisplay, {"color": 4}, TypeError, "color must name a column"),
+        (EmbeddingMapDisplay, {"method": "x"}, ValueError, "method must be 'auto'"),
+        (EmbeddingMapDisplay, {"max_items": 2}, ValueError, "max_items == 2"),
+        (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "<= 10"),
+    ],
+)
+def test_bad_parameters_are_refused(made, model, display, params, error, message):
+    events = [made.held_out] if display in OF_EVENTS else []
+    with pytest.raises(error, match=message):
+        display.from_estimator(model, *events, **params)
+
+
+@pytest.mark.parametrize(
+    "display", [RecallByPopularityDisplay, ScoreDistributionDisplay]
+)
+def test_events_of_unknown_items_alone_cannot_be_drawn(made, model, display):
+    unknown = made.held_out.assign(item=-5)
+    with pytest.raises(ValueError, match="in the catalogue: there is nothing to"):
+        display.from_estimator(model, unknown)

@@ -35,6 +35,7 @@ def test_readme_commands_are_those_of_ci():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install '.[plot]' && python -m sktwotower" in readme
+    assert "sphinx-build -W docs" in readme and "sphinx-build -q -W docs" in ci
     for command in re.findall(r"^pip install .*pytest$", readme, flags=re.MULTILINE):
         assert command in ci
         break

@@ -1,0 +1,395 @@
+"""Enters: item vectors (n_items, d), and a feature of each item.
+
+Leaves: the items on a plane, alike ones close together, as a picture.
+Next: the reader's eyes.
+"""
+
+import importlib.util
+from itertools import chain
+from numbers import Integral
+from textwrap import shorten
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state, check_scalar
+
+from sktwotower.interactions import suggestion
+
+from ._models import two_towers
+from ._style import COLORS, GRAY, Display, check_matplotlib, ink
+
+MARKERS = ["o", "^"]
+OTHER = ""
+MAX_NAME = 24
+# Share of the items that are the neighbours by which a group's purest spot is found.
+AROUND = 1 / 40
+# The part of viridis that stands out from white and from black.
+LIGHTNESS = 0.22, 0.92
+
+
+class EmbeddingMapDisplay(Display):
+    """Map of the items: those with alike vectors are close together.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    positions : array of shape (n_items, 2)
+        Where each item is on the map.
+    color : array of shape (n_items,), default=None
+        A feature of each item. Numbers (and dates, by their year) get a scale of
+        colours, grey where there is none. All else makes groups; a list belongs to the
+        first of its entries that has a group. None: one colour.
+    color_name : str, default=None
+        What the feature is, for the labels. None: it is not told.
+    method : str, default=None
+        How the positions were found, for the labels. None: it is not told.
+
+    Attributes
+    ----------
+    scatters_ : list of matplotlib PathCollection
+        The dots: one collection per group, "other" first, or one for all.
+    texts_ : list of matplotlib Text
+        Names of the groups on the map, largest group first.
+    ax_ : matplotlib Axes
+        Axes with the map.
+    figure_ : matplotlib Figure
+        The figure that holds it.
+
+    See Also
+    --------
+    sktwotower.TwoTowerRecommender.similar_items : The nearest items, measured in all
+        dimensions.
+
+    Notes
+    -----
+    A plane cannot hold all that d numbers say. t-SNE and UMAP keep who is next to whom;
+    distances between groups, their sizes and the axes mean nothing. PCA keeps the two
+    directions of largest spread, and shows less of the neighbours.
+
+    Examples
+    --------
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import EmbeddingMapDisplay
+    >>> positions = [[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]]
+    >>> display = EmbeddingMapDisplay(positions=positions, color=["a", "a", "b"])
+    >>> [text.get_text() for text in display.plot().texts_]
+    ['a', 'b']
+    """
+
+    def __init__(self, *, positions, color=None, color_name=None, method=None):
+        self.positions = positions
+        self.color = color
+        self.color_name = color_name
+        self.method = method
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        *,
+        color=None,
+        method="auto",
+        max_items=2000,
+        random_state=None,
+        n_groups=8,
+        ax=None,
+        **kwargs,
+    ):
+        """Put the items of a fitted estimator on a map, and draw it.
+
+        Parameters
+        ----------
+        estimator : TwoTowerRecommender, or Pipeline or search around one
+            A fitted estimator.
+        color : str or array-like of shape (n_items,), default=None
+            A column of the side table ``items``, or a value per item in the order of
+            ``item_ids_``. None: the item's number of users in fit, as its logarithm.
+        method : {"auto", "umap", "tsne", "pca"} or transformer, default="auto"
+            What puts the vectors on a plane: UMAP (`pip install umap-learn`), t-SNE or
+            PCA of scikit-learn, or what else has ``fit_transform``. "auto": UMAP if it
+            is installed, else t-SNE.
+        max_items : int, default=2000
+            Draw a random sample of so many items, >= 3. None: all.
+        random_state : int, RandomState instance or None, default=None
+            Draws the sample; seed of the method.
+        n_groups : int, default=8
+            Number of groups, the largest, that are told apart, from 1 to 10.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.scatter`, for all dots.
+
+        Returns
+        -------
+        EmbeddingMapDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed, or UMAP is asked for and is not.
+        ValueError
+            If `color` is no column of ``items`` or has another length than
+            ``item_ids_``, if `method` is unknown, or if there are less than 3 items or
+            their vectors have one number.
+        TypeError
+            If there is no TwoTowerRecommender in the estimator.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import EmbeddingMapDisplay
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> model = TwoTowerRecommender(items=made.item_table, random_state=0)
+        >>> display = EmbeddingMapDisplay.from_estimator(
+        ...     model.fit(made.data), color="category", method="pca"
+        ... )
+        >>> len(display.positions)
+        50
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        if max_items is not None:
+            check_scalar(max_items, "max_items", Integral, min_val=3)
+        recommender, _ = two_towers(estimator)
+        values, name = _color_of_items(recommender, color)
+        vectors = recommender.item_embeddings_
+        if max_items is not None and max_items < len(vectors):
+            rng = check_random_state(random_state)
+            kept = np.sort(rng.choice(len(vectors), max_items, replace=False))
+            vectors, values = vectors[kept], values.iloc[kept]
+        if min(len(vectors) - 1, vectors.shape[1]) < 2:
+            raise ValueError(
+                "A map needs 3 items, and vectors of 2 numbers, at least. Got "
+                f"{len(vectors)} items and vectors of {vectors.shape[1]}."
+            )
+        projection = _projection(method, len(vectors), random_state)
+        return cls(
+            positions=np.asarray(projection.fit_transform(vectors))[:, :2],
+            color=values.array,
+            color_name=name,
+            method=type(projection).__name__.replace("TSNE", "t-SNE"),
+        ).plot(ax, n_groups=n_groups, **kwargs)
+
+    def plot(self, ax=None, *, n_groups=8, **kwargs):
+        """Draw the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        n_groups : int, default=8
+            Number of groups, the largest, that are told apart, from 1 to 10.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.scatter`, for all dots.
+
+        Returns
+        -------
+        EmbeddingMapDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If `n_groups` is not from 1 to 10.
+        """
+        most = len(COLORS) * len(MARKERS)
+        check_scalar(n_groups, "n_groups", Integral, min_val=1, max_val=most)
+        ax = self._start(ax, width=7.5, height=5.5)
+        positions, self.texts_ = np.asarray(self.positions), []
+        style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
+        ax.spines[:].set_visible(False)
+        ax.set(
+            xticks=[],
+            yticks=[],
+            xlabel=f"first of two dimensions{self._by()} (no unit)",
+            ylabel="second dimension",
+            title=f"Map of {len(positions):,} items",
+        )
+        color = None if self.color is None else _readable(self.color)
+        if color is None:
+            self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
+        elif pd.api.types.is_numeric_dtype(color):
+            style = {"c": color, "cmap": _color_scale(), "plotnonfinite": True} | style
+            dots = ax.scatter(*positions.T, **style)
+            self.figure_.colorbar(dots, ax=ax, label=self.color_name)
+            self.scatters_ = [dots]
+        else:
+            self._plot_groups(positions, color, n_groups, style)
+        return self
+
+    def _by(self):
+        return "" if self.method is None else f" of {self.method}"
+
+    def _plot_groups(self, positions, color, n_groups, style):
+        groups = _groups(color, n_groups)
+        sizes = pd.Series(groups).value_counts()
+        shown, rest = sizes.index.drop(OTHER, errors="ignore"), groups == OTHER
+        self.scatters_ = []
+        if rest.any():
+            label = f"other ({rest.sum():,})"
+            gray = {"color": GRAY, "label": label, "zorder": 1}
+            self.scatters_.append(
+                self.ax_.scatter(*positions[rest].T, **gray | style | {"alpha": 0.6})
+            )
+        for place, name in enumerate(shown):
+            own = {
+                "color": COLORS[place % len(COLORS)],
+                "marker": MARKERS[place // len(COLORS)],
+                "label": f"{name} ({sizes[name]:,})",
+            }
+            dots = self.ax_.scatter(*positions[groups == name].T, **own | style)
+            self.scatters_.append(dots)
+        self.ax_.legend(
+            title=self.color_name,
+            frameon=False,
+            alignment="left",
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            markerscale=2,
+        )
+        self._name_groups(positions, groups, shown)
+
+    def _name_groups(self, positions, groups, shown):
+        """Write the names of groups where each is purest, unless another is there."""
+        from matplotlib.patheffects import withStroke
+
+        # only then it is known where the dots, and so the names, are
+        self.figure_.draw_without_rendering()
+        n_around = min(len(positions), max(10, round(AROUND * len(positions))))
+        around = NearestNeighbors(n_neighbors=n_around).fit(positions)
+        around = around.kneighbors(positions, return_distance=False)
+        halo = [withStroke(linewidth=3, foreground=self.ax_.get_facecolor())]
+        for name in shown:
+            own = np.flatnonzero(groups == name)
+            purity = (groups[around[own]] == name).mean(axis=1)
+            place = positions[own[purity.argmax()]]
+            text = self.ax_.text(
+                *place,
+                name,
+                color=ink(self.ax_),
+                path_effects=halo,
+                ha=_alignment(place[0], positions[:, 0]),
+                va="center",
+                fontsize="small",
+                fontweight="bold",
+            )
+            if any(_overlap(text, other) for other in self.texts_):
+                text.remove()  # the legend tells
+            else:
+                self.texts_.append(text)
+
+
+def _alignment(x, all_x):
+    """Give where a text at x grows to: never out of the picture."""
+    share = (x - all_x.min()) / max(np.ptp(all_x), 1e-12)
+    return "left" if share < 0.25 else "right" if share > 0.75 else "center"
+
+
+def _color_scale():
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
+    return ListedColormap(colors).with_extremes(bad=GRAY)
+
+
+def _overlap(text, other):
+    return text.get_window_extent().overlaps(other.get_window_extent())
+
+
+def _color_of_items(recommender, color):
+    """Give a feature of each item, a Series (n_items,), and its name."""
+    n_items = len(recommender.item_ids_)
+    if color is None:
+        users = np.asarray(recommender._seen.sum(axis=0)).ravel()[:n_items]
+        return pd.Series(np.log10(np.maximum(users, 1))), "users in fit (log10)"
+    if isinstance(color, str):
+        table = recommender._items._side_table()
+        columns = [] if table is None else table.columns
+        if color not in columns:
+            raise ValueError(
+                f"color names {color!r}, which is no column of the side table items. "
+                f"Give a value per item of item_ids_, or one of its columns."
+                f"{suggestion(color, columns)}"
+            )
+        return table[color].reindex(recommender.item_ids_), color
+    if np.ndim(color) == 0:
+        raise TypeError(
+            "color must name a column of the side table items, or hold a value for "
+            f"each item. Got {color!r}."
+        )
+    name = getattr(color, "name", None)
+    values = pd.Series(list(color))
+    if len(values) != n_items:
+        raise ValueError(
+            f"color must hold a value for each of the {n_items} items of item_ids_, in "
+            f"their order. Got {len(values)}."
+        )
+    return values, name
+
+
+def _projection(method, n_items, random_state):
+    """Give what puts vectors on a plane."""
+    if hasattr(method, "fit_transform"):
+        return method
+    if method == "auto":
+        method = "umap" if importlib.util.find_spec("umap") else "tsne"
+    if method == "umap":
+        return _umap(random_state)
+    if method == "tsne":
+        perplexity = min(30, (n_items - 1) / 3)
+        return TSNE(perplexity=perplexity, random_state=random_state)
+    if method == "pca":
+        return PCA(n_components=2, random_state=random_state)
+    raise ValueError(
+        "method must be 'auto', 'umap', 'tsne', 'pca' or have fit_transform. Got "
+        f"{method!r}."
+    )
+
+
+def _umap(random_state):
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError(
+            "method='umap' needs UMAP, which is not installed: pip install umap-learn."
+        ) from error
+    # it warns of more than one thread beside a seed, whose answer would differ
+    return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
+
+
+def _readable(color):
+    """Give a Series of a feature's values, numbers as floats and dates as years."""
+    color = pd.Series(color)
+    if pd.api.types.is_datetime64_any_dtype(color):
+        return color.dt.year
+    if pd.api.types.is_numeric_dtype(color) and not pd.api.types.is_bool_dtype(color):
+        return color.astype(float)
+    return color
+
+
+def _groups(color, n_groups):
+    """Give the name of each item's group (n_items,); OTHER: it is in none of them."""
+    lists = [
+        [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
+        for value in color
+    ]
+    sizes = pd.Series(list(chain.from_iterable(lists)), dtype=object).value_counts()
+    shown = set(sizes.index[:n_groups])
+    first = [next((e for e in entries if e in shown), OTHER) for entries in lists]
+    return np.array(first, dtype=object)
+
+
+def _entries(value):
+    if isinstance(value, list | tuple | np.ndarray):
+        return value
+    return [] if pd.isna(value) else [value]

@@ -1,0 +1,188 @@
+"""Enters: the recall that is lost without each column, a table.
+
+Leaves: bars with intervals, as a picture.
+Next: the reader's eyes.
+"""
+
+import numpy as np
+
+from ._models import two_towers
+from ._style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    VERMILION,
+    Display,
+    bar_style,
+    check_matplotlib,
+    ink,
+)
+
+COLORS = {"user": BLUE, "item": VERMILION, "history": GREEN}
+
+
+class FeatureImportanceDisplay(Display):
+    """Recall that is lost without each column, with 95 % intervals.
+
+    Make it with `from_estimator`, or of a table that is at hand.
+
+    Parameters
+    ----------
+    importance : dataframe
+        What `sktwotower.TwoTowerRecommender.feature_importance` gives, or some of its
+        rows.
+
+    Attributes
+    ----------
+    bars_ : matplotlib BarContainer
+        One bar per row, with the interval in its ``errorbar``.
+    ax_ : matplotlib Axes
+        Axes with the bars.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    sktwotower.TwoTowerRecommender.feature_importance : The table that is drawn.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import FeatureImportanceDisplay
+    >>> importance = pd.DataFrame({
+    ...     "side": ["item", "user"], "column": ["genres", "age"],
+    ...     "recall_lost": [0.1, 0.0], "lower": [0.08, -0.01], "upper": [0.12, 0.01],
+    ... })
+    >>> display = FeatureImportanceDisplay(importance=importance).plot()
+    >>> [label.get_text() for label in display.ax_.get_yticklabels()]
+    ['genres (item)', 'age (user)']
+    """
+
+    def __init__(self, *, importance):
+        self.importance = importance
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        groups=None,
+        n_neighbors=None,
+        max_users=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Measure what each column is worth on held-out events, and draw it.
+
+        Parameters
+        ----------
+        estimator : TwoTowerRecommender, or Pipeline or search around one
+            A fitted estimator.
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Held-out events.
+        y : array-like of shape (n_events,), default=None
+            What came of each event; positives are those > 0. None: all are positive.
+        groups : dict of str to list of str, default=None
+            Name -> columns that are dropped together. None: every column on its own.
+        n_neighbors : int, default=None
+            Number of ranked items that count, >= 1. None: the estimator's.
+        max_users : int, default=None
+            Look at a random sample of so many users. None: all.
+        random_state : int, RandomState instance or None, default=None
+            Draws the sample of users.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure, as high as the rows need.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.barh`.
+
+        Returns
+        -------
+        FeatureImportanceDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If X has no positive event, or `groups` names unknown columns.
+        TypeError
+            If there is no TwoTowerRecommender in the estimator.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import FeatureImportanceDisplay
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
+        >>> display = FeatureImportanceDisplay.from_estimator(model, held_out)
+        >>> len(display.bars_)
+        3
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        recommender, X = two_towers(estimator, X)
+        importance = recommender.feature_importance(
+            X,
+            y,
+            groups=groups,
+            n_neighbors=n_neighbors,
+            max_users=max_users,
+            random_state=random_state,
+        )
+        return cls(importance=importance).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the bars.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure, as high as the rows need.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.barh`.
+
+        Returns
+        -------
+        FeatureImportanceDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        """
+        table = self.importance
+        places = np.arange(len(table))
+        lost, lower, upper = table[["recall_lost", "lower", "upper"]].to_numpy().T
+        ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
+        colors = [COLORS.get(side, GRAY) for side in table["side"]]
+        self.bars_ = ax.barh(
+            places,
+            lost,
+            xerr=np.abs([lost - lower, upper - lost]),
+            error_kw={"elinewidth": 1.2, "capsize": 2, "ecolor": ink(ax)},
+            **bar_style(kwargs, color=colors),
+        )
+        ax.axvline(0, color=ink(ax), linewidth=0.8)
+        labels = [_label(*row) for row in table[["column", "side"]].to_numpy()]
+        ax.set_yticks(places, labels)
+        ax.invert_yaxis()
+        at, recall = (table.attrs.get(name) for name in ("n_neighbors", "recall"))
+        whole = "" if recall is None else f"\n{recall:.3f} with all columns"
+        ax.set(
+            xlabel=f"recall{'' if at is None else f'@{at}'} lost, with 95 % interval",
+            title=f"Recall lost without a column{whole}",
+        )
+        return self
+
+
+def _label(column, side):
+    return column if column == side else f"{column} ({side})"

@@ -1,0 +1,200 @@
+"""Enters: what models rank for held-out events, (n_users, k).
+
+Leaves: how evenly they recommend the catalogue, as a picture.
+Next: the reader's eyes.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_scalar
+
+from ._models import rank_models
+from ._style import GRAY, Display, check_matplotlib, ink, line_style
+
+EVENTS = "events of fit"
+# Points of a curve: more cannot be seen.
+N_POINTS = 1000
+
+
+class LorenzCurveDisplay(Display):
+    r"""Share of the recommendations by share of the catalogue: the long tail.
+
+    The items are sorted from the least to the most recommended. If all are recommended
+    alike the curve is the diagonal; a curve that hugs the floor shows few items to
+    everybody. Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    counts : DataFrame of shape (n_items, n_models)
+        How often each item of the catalogue is recommended; the columns are the names
+        of the models.
+
+    Attributes
+    ----------
+    gini_ : Series of shape (n_models,)
+        Gini coefficient of each column of `counts`.
+    lines_ : list of n_models matplotlib Line2D
+        The curves.
+    ax_ : matplotlib Axes
+        Axes with the curves.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    RecallByPopularityDisplay : Whether what is recommended of the tail is right.
+    sktwotower.metrics.coverage_at_k : The share of the catalogue that is shown at all.
+
+    Notes
+    -----
+    With the counts :math:`c_1 \le \dots \le c_n` of the n items, the Gini coefficient
+    is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 where all items are
+    recommended alike, (n - 1) / n where a single one is; twice the area between the
+    diagonal and the curve. Even is no merit by itself: a random choice of items is the
+    most even of all.
+
+    Where the curve leaves the floor, the items that are never recommended end.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import LorenzCurveDisplay
+    >>> counts = pd.DataFrame({"even": [2, 2, 2, 2], "one item": [0, 0, 0, 8]})
+    >>> display = LorenzCurveDisplay(counts=counts).plot()
+    >>> display.gini_.to_dict()
+    {'even': 0.0, 'one item': 0.75}
+    """
+
+    def __init__(self, *, counts):
+        self.counts = counts
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        k=10,
+        baselines=None,
+        name=None,
+        max_users=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Rank the catalogue for the users of held-out events, and count the items.
+
+        Beside the models it draws the events of fit: what the users chose themselves.
+
+        Parameters
+        ----------
+        estimator, X, y
+            As in `RecallCurveDisplay.from_estimator`.
+        k : int, default=10
+            Number of recommendations per user, >= 1; at most the whole catalogue.
+        baselines, name, max_users, random_state, ax
+            As in `RecallCurveDisplay.from_estimator`.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for all curves.
+
+        Returns
+        -------
+        LorenzCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            As in `RecallCurveDisplay.from_estimator`.
+        TypeError
+            If an estimator cannot rank held-out events.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import LorenzCurveDisplay
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> display = LorenzCurveDisplay.from_estimator(model, held_out)
+        >>> bool(display.gini_["TwoTowerRecommender"] < display.gini_["popularity"])
+        True
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_scalar(k, "k", Integral, min_val=1)
+        ranking, models = rank_models(
+            estimator,
+            X,
+            y,
+            k,
+            baselines=baselines,
+            name=name,
+            max_users=max_users,
+            random_state=random_state,
+        )
+        own = np.asarray(ranking.item_counts)
+        counts = {
+            label: np.bincount(found[found >= 0], minlength=len(own))
+            for label, found in models.items()
+        }
+        return cls(counts=pd.DataFrame({**counts, EVENTS: own})).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curves, with their Gini coefficients in the legend.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for all curves.
+
+        Returns
+        -------
+        LorenzCurveDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        """
+        ax = self._start(ax, width=5.5, height=4.8)
+        curves = {label: _lorenz(column) for label, column in self.counts.items()}
+        self.gini_ = pd.Series({label: gini for label, (_, _, gini) in curves.items()})
+        self.lines_ = []
+        for place, (label, (items, shares, gini)) in enumerate(curves.items()):
+            own = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
+            own["label"] = f"{label} (Gini {gini:.2f})"
+            self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **own))
+        ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=0.8, linestyle=":")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:.0%}")
+        ax.set(
+            xlabel="share of the catalogue, least recommended items first",
+            ylabel="share of the recommendations",
+            title="How evenly the catalogue is recommended",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
+        ax.legend(frameon=False, loc="upper left")
+        return self
+
+
+def _lorenz(counts):
+    """Give shares of the items and of their counts, (n_points,), and Gini."""
+    counts = np.sort(np.asarray(counts, dtype=float))
+    n_items, total = len(counts), max(counts.sum(), 1e-300)
+    ranks = np.arange(1, n_items + 1)
+    gini = float((2 * ranks - n_items - 1) @ counts / (n_items * total))
+    at = np.unique(np.linspace(0, n_items, N_POINTS).round().astype(int))
+    return at / n_items, np.append(0, np.cumsum(counts))[at] / total, gini

@@ -1,0 +1,245 @@
+"""Enters: what models rank for held-out events, (n_users, k).
+
+Leaves: their recall by the popularity of the item, as a picture.
+Next: the reader's eyes.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_scalar
+
+from sktwotower._hits import find_hits
+
+from ._models import rank_models
+from ._style import COLORS, Display, bar_style, check_matplotlib, ink
+
+
+class RecallByPopularityDisplay(Display):
+    r"""Recall of held-out events by the popularity of their items.
+
+    A model that only recommends what is popular finds nothing on the left. The items
+    are sorted by their number of users in fit and cut into groups that hold about
+    equally many held-out events each. Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    recall : DataFrame of shape (n_groups, n_models)
+        Share of each group's held-out events that is found. The index names the
+        groups, from rare to popular; the columns are the names of the models.
+    standard_error : DataFrame of shape (n_groups, n_models), default=None
+        Its standard error. None: not drawn.
+    k : int, default=None
+        Number of recommendations, for the label. None: it is not told.
+
+    Attributes
+    ----------
+    bars_ : list of n_models matplotlib BarContainer
+        The bars of each model, one per group.
+    ax_ : matplotlib Axes
+        Axes with the bars.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    LorenzCurveDisplay : How evenly the catalogue is recommended.
+    sktwotower.metrics.retrieval_report : The figures for head and tail items.
+
+    Notes
+    -----
+    Here an event counts like any other, whoever's it is; events of items that are not
+    in the catalogue are left out. With w the number of a user's held-out events in a
+    group, f that of those found, and m users, the share is :math:`r = \sum f / \sum
+    w`, and its standard error, which takes users for independent and not events, is
+    :math:`\sqrt{\frac{m}{m - 1} \sum (f - r w)^2} / \sum w`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import RecallByPopularityDisplay
+    >>> recall = pd.DataFrame({"mine": [0.1, 0.2]}, index=["1-9", "10-50"])
+    >>> display = RecallByPopularityDisplay(recall=recall, k=20).plot()
+    >>> display.ax_.get_ylabel()
+    'share found in the first 20'
+    """
+
+    def __init__(self, *, recall, standard_error=None, k=None):
+        self.recall = recall
+        self.standard_error = standard_error
+        self.k = k
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        k=20,
+        n_groups=5,
+        baselines=None,
+        name=None,
+        max_users=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Rank the catalogue for the users of held-out events, and draw what is found.
+
+        Parameters
+        ----------
+        estimator, X, y
+            As in `RecallCurveDisplay.from_estimator`.
+        k : int, default=20
+            Number of recommendations, >= 1; at most the whole catalogue.
+        n_groups : int, default=5
+            Number of groups of items, >= 1; fewer where many items are equally popular.
+        baselines, name, max_users, random_state, ax
+            As in `RecallCurveDisplay.from_estimator`.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.bar`, for all bars.
+
+        Returns
+        -------
+        RecallByPopularityDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            As in `RecallCurveDisplay.from_estimator`, if `n_groups` < 1, or if no
+            event's item is in the catalogue.
+        TypeError
+            If an estimator cannot rank held-out events.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import RecallByPopularityDisplay
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> display = RecallByPopularityDisplay.from_estimator(model, held_out, k=10)
+        >>> display.recall.shape
+        (5, 2)
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_scalar(k, "k", Integral, min_val=1)
+        check_scalar(n_groups, "n_groups", Integral, min_val=1)
+        ranking, models = rank_models(
+            estimator,
+            X,
+            y,
+            k,
+            baselines=baselines,
+            name=name,
+            max_users=max_users,
+            random_state=random_state,
+        )
+        groups, labels = _popularity_groups(ranking, n_groups)
+        shares = {
+            label: _share_of_groups(ranking.truth, found, groups, len(labels))
+            for label, found in models.items()
+        }
+        recall, error = (
+            pd.DataFrame({label: s[i] for label, s in shares.items()}, index=labels)
+            for i in range(2)
+        )
+        k = ranking.indices.shape[1]
+        return cls(recall=recall, standard_error=error, k=k).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the bars, with one standard error on either side of their ends.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.bar`, for all bars.
+
+        Returns
+        -------
+        RecallByPopularityDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        """
+        ax = self._start(ax)
+        n_groups, n_models = self.recall.shape
+        width = 0.8 / n_models
+        self.bars_ = []
+        for place, (label, recall) in enumerate(self.recall.items()):
+            color = COLORS[place % len(COLORS)]
+            error = None if self.standard_error is None else self.standard_error[label]
+            bars = ax.bar(
+                np.arange(n_groups) + (place - (n_models - 1) / 2) * width,
+                recall,
+                yerr=error,
+                error_kw={"elinewidth": 1, "ecolor": ink(ax)},
+                **bar_style(kwargs, width=width, color=color, label=label),
+            )
+            self.bars_.append(bars)
+        ax.set_xticks(np.arange(n_groups), self.recall.index)
+        ax.set(
+            xlabel="popularity of the item: number of its users in fit",
+            ylabel="share found" + (f" in the first {self.k}" if self.k else ""),
+            title="Recall by popularity of the item",
+        )
+        line = "line: one standard error"
+        title = None if self.standard_error is None else line
+        ax.legend(frameon=False, title=title, alignment="left")
+        return self
+
+
+def _popularity_groups(ranking, n_groups):
+    """Give each item's group (n_items,), and the labels, from rare to popular.
+
+    Items that are rarer or more popular than all that were held out are in no group:
+    -1, or the number of groups.
+    """
+    counts = np.asarray(ranking.item_counts).astype(int)
+    events = np.sort(counts[ranking.truth.nonzero()[1]])
+    if not len(events):
+        raise ValueError("No item of X is in the catalogue: there is nothing to draw.")
+    cuts = events[np.arange(n_groups) * len(events) // n_groups]
+    edges = np.unique([*cuts, events[-1] + 1])
+    labels = [
+        f"{low}" if high - low == 1 else f"{low}-{high - 1}"
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.searchsorted(edges, counts, side="right") - 1, labels
+
+
+def _share_of_groups(truth, indices, groups, n_groups):
+    """Give the share of each group's events that is ranked, and its standard error."""
+    hits, _ = find_hits(truth, indices, indices.shape[1])
+    users, places = np.nonzero(hits)
+    found = _count(users, groups[indices[users, places]], len(hits), n_groups)
+    users, items = truth.nonzero()
+    wanted = _count(users, groups[items], len(hits), n_groups)
+    total = wanted.sum(axis=0)
+    share = found.sum(axis=0) / total
+    spread = np.square(found - share * wanted).sum(axis=0)
+    n_users = np.count_nonzero(wanted, axis=0)
+    # One user says nothing of the spread.
+    known = n_users > 1
+    error = np.sqrt(spread * n_users / np.where(known, n_users - 1, np.nan)) / total
+    return share, error
+
+
+def _count(rows, columns, n_rows, n_columns):
+    """Count pairs of row and column, (n_rows, n_columns)."""
+    cells = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
+    return cells.reshape(n_rows, n_columns)

@@ -1,0 +1,232 @@
+"""Enters: what models rank for held-out events, (n_users, k).
+
+Leaves: their recall by the number of recommendations k, as a picture.
+Next: the reader's eyes.
+"""
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_scalar
+
+from sktwotower._hits import find_hits
+
+from ._models import rank_models
+from ._style import Display, check_matplotlib, line_style
+
+
+class RecallCurveDisplay(Display):
+    """Recall by the number of recommendations, of a model and of baselines.
+
+    Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    recall : DataFrame of shape (n_k, n_models)
+        Mean recall; the index is k, the columns are the names of the models.
+    standard_error : DataFrame of shape (n_k, n_models), default=None
+        Its standard error over the users. None: no bands are drawn.
+
+    Attributes
+    ----------
+    lines_ : list of n_models matplotlib Line2D
+        The curves.
+    bands_ : list of matplotlib PolyCollection
+        One standard error on either side of each; empty without `standard_error`.
+    ax_ : matplotlib Axes
+        Axes with the curves.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    sktwotower.metrics.retrieval_report : The figures at some k, with other metrics.
+
+    Notes
+    -----
+    A user's recall at k is the share of the user's held-out items, those that are not
+    in the catalogue among them, that is in the first k places of the whole catalogue.
+    The band is one standard error of the mean on either side: differences between
+    models that rank for the same users are often surer than the bands suggest.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import RecallCurveDisplay
+    >>> recall = pd.DataFrame({"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}, [1, 2])
+    >>> display = RecallCurveDisplay(recall=recall).plot()
+    >>> display.lines_[0].get_ydata()
+    array([0.1, 0.2])
+    """
+
+    def __init__(self, *, recall, standard_error=None):
+        self.recall = recall
+        self.standard_error = standard_error
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        max_k=100,
+        baselines=None,
+        name=None,
+        max_users=None,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Rank the catalogue for the users of held-out events, and draw the recall.
+
+        Parameters
+        ----------
+        estimator : recommender, or Pipeline or search around one
+            A fitted estimator.
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Held-out events.
+        y : array-like of shape (n_events,), default=None
+            What came of each event; positives are those > 0. None: all are positive.
+        max_k : int, default=100
+            Largest number of recommendations, >= 1; at most the whole catalogue.
+        baselines : list of estimators, or dict of str to estimator, default=None
+            Further models, fitted on the same events, under their class names or the
+            names given; a model of another library is given by what it ranks, as in
+            `sktwotower.metrics.retrieval_report`. None: popularity alone, which is
+            always shown.
+        name : str, default=None
+            What the estimator is called. None: its class name.
+        max_users : int, default=None
+            Rank for a random sample of so many users, the same for all models. None:
+            all.
+        random_state : int, RandomState instance or None, default=None
+            Draws the sample of users.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for all curves.
+
+        Returns
+        -------
+        RecallCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If X has no positive event, `max_k` < 1, a baseline has the name of another
+            model, lacks users of X or ranks less than `max_k` items.
+        TypeError
+            If an estimator cannot rank held-out events.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import EASERecommender, TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import RecallCurveDisplay
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> display = RecallCurveDisplay.from_estimator(
+        ...     model, held_out, baselines=[EASERecommender().fit(X)]
+        ... )
+        >>> display.recall.columns.tolist()
+        ['TwoTowerRecommender', 'popularity', 'EASERecommender']
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_scalar(max_k, "max_k", Integral, min_val=1)
+        ranking, models = rank_models(
+            estimator,
+            X,
+            y,
+            max_k,
+            baselines=baselines,
+            name=name,
+            max_users=max_users,
+            random_state=random_state,
+        )
+        curves = {
+            label: _recall_by_k(ranking, found) for label, found in models.items()
+        }
+        k = pd.RangeIndex(1, ranking.indices.shape[1] + 1, name="k")
+        recall, error = (
+            pd.DataFrame({label: curve[i] for label, curve in curves.items()}, index=k)
+            for i in range(2)
+        )
+        return cls(recall=recall, standard_error=error).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curves, over a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for all curves.
+
+        Returns
+        -------
+        RecallCurveDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        """
+        ax = self._start(ax)
+        self.lines_, self.bands_ = [], []
+        k = self.recall.index
+        for place, (label, recall) in enumerate(self.recall.items()):
+            style = line_style(place, kwargs, label=label)
+            self.lines_ += ax.plot(k, recall.to_numpy(), **style)
+            if self.standard_error is not None:
+                error = self.standard_error[label]
+                band = ax.fill_between(
+                    k,
+                    recall - error,
+                    recall + error,
+                    color=self.lines_[-1].get_color(),
+                    alpha=0.35,
+                    linewidth=0,
+                )
+                self.bands_.append(band)
+        # What grows by a share of k looks straight, and the first places get room.
+        ax.set_xscale("log")
+        ticks = [n for n in _round_numbers() if k[0] <= n <= k[-1]]
+        ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
+        ax.set_xticks([], minor=True)
+        ax.set(
+            xlabel="number of recommendations k",
+            ylabel="recall at k, mean over users",
+            title="Recall by number of recommendations",
+            ylim=(0, None),
+        )
+        band = "band: one standard error" if self.bands_ else None
+        ax.legend(frameon=False, title=band, alignment="left")
+        return self
+
+
+def _round_numbers():
+    """Give 1, 2, 5, 10, ... up to a billion."""
+    return [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
+
+
+def _recall_by_k(ranking, indices):
+    """Give mean and standard error over users of the recall at 1 .. k, (k,) each."""
+    hits, n_relevant = find_hits(ranking.truth, indices, indices.shape[1])
+    relevant = n_relevant + np.asarray(ranking.n_unreachable)
+    recall = np.cumsum(hits, axis=1) / relevant[:, None]
+    n_users = len(recall)
+    error = np.full(recall.shape[1], np.nan)
+    if n_users > 1:
+        error = recall.std(axis=0, ddof=1) / np.sqrt(n_users)
+    return recall.mean(axis=0), error

@@ -1,0 +1,243 @@
+"""Enters: a fitted estimator and held-out events X (n_events, n_columns).
+
+Leaves: scores of held-out pairs beside those of random ones, as a picture.
+Next: the reader's eyes.
+"""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state, check_scalar
+
+from ._models import two_towers
+from ._style import BLUE, VERMILION, Display, check_matplotlib
+
+N_BINS = 50
+# How often an item is drawn anew because the user chose it.
+N_DRAWS = 10
+
+
+class ScoreDistributionDisplay(Display):
+    """Scores of held-out pairs of user and item beside those of random pairs.
+
+    The further to the right the held-out pairs are, the better the two towers tell what
+    a user will choose. Make it with `from_estimator`.
+
+    Parameters
+    ----------
+    positive : array of shape (n_pairs,)
+        Scores of held-out pairs.
+    random : array of shape (n_random,)
+        Scores of random pairs.
+    temperature : float, default=None
+        What the scores were divided by in training. None: it is not told.
+    score_name : str, default="score"
+        What the scores are, for the label.
+
+    Attributes
+    ----------
+    auc_ : float
+        Area under the ROC curve.
+    patches_ : list of two matplotlib Polygon
+        Both histograms: held-out pairs, then random pairs.
+    ax_ : matplotlib Axes
+        Axes with the histograms.
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    RecallCurveDisplay : What of it reaches the first places, which is what counts.
+
+    Notes
+    -----
+    The area under the ROC curve is the probability that a held-out pair drawn at random
+    scores higher than a random pair, ties counting half. It takes all places alike: a
+    high one does not say that the first ten are right. Scores are compared across users
+    here, which neither training nor ranking does.
+
+    Examples
+    --------
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import ScoreDistributionDisplay
+    >>> display = ScoreDistributionDisplay(positive=[0.5, 0.7], random=[0.1, 0.6])
+    >>> display.plot().auc_
+    0.75
+    """
+
+    def __init__(self, *, positive, random, temperature=None, score_name="score"):
+        self.positive = positive
+        self.random = random
+        self.temperature = temperature
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        max_pairs=20_000,
+        random_state=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Score the pairs of held-out events and random pairs, and draw both.
+
+        A random pair is the user of a held-out pair beside an item drawn uniformly from
+        the catalogue, without the items that the user chose, in fit or in X.
+
+        Parameters
+        ----------
+        estimator : TwoTowerRecommender, or Pipeline or search around one
+            A fitted estimator.
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Held-out events.
+        y : array-like of shape (n_events,), default=None
+            What came of each event; positives are those > 0. None: all are positive.
+        max_pairs : int, default=20000
+            Score a random sample of so many distinct held-out pairs, >= 1. None: all.
+        random_state : int, RandomState instance or None, default=None
+            Draws the sample and the random items.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.hist`, for both histograms.
+
+        Returns
+        -------
+        ScoreDistributionDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If X has no positive event whose item is in the catalogue, if all users
+            chose the whole of it, or if `max_pairs` < 1.
+        TypeError
+            If there is no TwoTowerRecommender in the estimator.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import ScoreDistributionDisplay
+        >>> made = make_interactions(200, 90, n_clusters=3, random_state=0)
+        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> display = ScoreDistributionDisplay.from_estimator(
+        ...     model, held_out, random_state=0
+        ... )
+        >>> display.auc_ > 0.6
+        True
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        if max_pairs is not None:
+            check_scalar(max_pairs, "max_pairs", Integral, min_val=1)
+        recommender, X = two_towers(estimator, X)
+        held_out = recommender._held_out(X, y, None, None, None)
+        rng = check_random_state(random_state)
+        past = held_out.query.past(recommender._seen)[:, : held_out.truth.shape[1]]
+        users, items, others = _draw_pairs(held_out.truth, past, max_pairs, rng)
+        owners = recommender._embed_user_query(held_out.query)
+        vectors = recommender.item_embeddings_
+        chosen = others >= 0
+        kind = "cosine" if recommender.normalize else "dot product"
+        return cls(
+            positive=_products(owners[users], vectors[items]),
+            random=_products(owners[users[chosen]], vectors[others[chosen]]),
+            temperature=recommender.temperature_,
+            score_name=f"score ({kind})",
+        ).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw both histograms, each of area 1.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.hist`, for both histograms.
+
+        Returns
+        -------
+        ScoreDistributionDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        """
+        ax = self._start(ax)
+        scores = np.concatenate([self.positive, self.random])
+        labels = np.repeat([1, 0], [len(self.positive), len(self.random)])
+        self.auc_ = float(roc_auc_score(labels, scores))
+        # the same bins for both, or their heights could not be compared
+        bins = np.histogram_bin_edges(scores, N_BINS)
+        self.patches_ = []
+        for part, color, label in [
+            (self.positive, BLUE, "held-out pairs"),
+            (self.random, VERMILION, "random pairs"),
+        ]:
+            style = {"bins": bins, "density": True, "histtype": "stepfilled"}
+            style |= {"fc": (color, 0.4), "ec": color, "lw": 1.2, "label": label}
+            self.patches_ += ax.hist(part, **style | kwargs)[2]
+        told = f"AUC {self.auc_:.3f}"
+        if self.temperature is not None:
+            told += f", temperature {self.temperature:.3g}"
+        ax.set(
+            xlabel=self.score_name,
+            ylabel="density (per unit of score)",
+            title=f"Scores of held-out and random pairs\n{told}",
+        )
+        ax.legend(frameon=False)
+        return self
+
+
+def _draw_pairs(truth, past, max_pairs, rng):
+    """Give users, their items and, in place of each, a random item; -1: there is none.
+
+    ``truth`` and ``past`` are CSR (m, n_items), the answers int (n_pairs,).
+    """
+    users, items = truth.nonzero()
+    if not len(users):
+        raise ValueError(
+            "X has no positive event (y is None or y > 0) whose item is in the "
+            "catalogue: there is nothing to score."
+        )
+    if max_pairs is not None and max_pairs < len(users):
+        kept = np.sort(rng.choice(len(users), max_pairs, replace=False))
+        users, items = users[kept], items[kept]
+    others = _draw_others(users, (truth + past).tocsr(), rng)
+    if (others < 0).all():
+        raise ValueError(
+            "The users of X chose all items of the catalogue that were drawn for them: "
+            "there is nothing to compare with."
+        )
+    return users, items, others
+
+
+def _draw_others(users, chosen, rng):
+    """Give an item (n_pairs,) that each user has not chosen; -1: none was found."""
+    others = np.full(len(users), -1)
+    for _ in range(N_DRAWS):
+        missing = np.flatnonzero(others < 0)
+        if not len(missing):
+            break
+        drawn = rng.randint(chosen.shape[1], size=len(missing))
+        free = np.asarray(chosen[users[missing], drawn]).ravel() == 0
+        others[missing[free]] = drawn[free]
+    return others
+
+
+def _products(left, right):
+    """Give the dot products of rows, (n,)."""
+    return np.einsum("nd,nd->n", left, right)

@@ -1,0 +1,149 @@
+"""Enters: ``history_``, one dict per epoch.
+
+Leaves: the training loss and the validation recall by epoch, as a picture.
+Next: the reader's eyes.
+"""
+
+import numpy as np
+
+from ._models import two_towers
+from ._style import BLUE, VERMILION, Display, check_matplotlib, line_style
+
+
+class TrainingCurveDisplay(Display):
+    """Training loss and validation recall by epoch.
+
+    It tells whether training has come to rest, and whether more epochs would still
+    bring recall or have begun to cost it. Make it with `from_estimator`. (The
+    `sklearn.model_selection.LearningCurveDisplay` shows scores by the size of the
+    training set instead.)
+
+    Parameters
+    ----------
+    history : list of dict
+        ``history_`` of a fitted estimator: per epoch ``epoch``, ``train_loss`` and,
+        with validation, ``valid_recall``.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The training loss.
+    recall_line_ : matplotlib Line2D or None
+        The validation recall. None: there was no validation.
+    ax_ : matplotlib Axes
+        Axes of the loss.
+    recall_ax_ : matplotlib Axes or None
+        Axes of the recall, over the same epochs; its scale is on the right.
+    figure_ : matplotlib Figure
+        The figure that holds both.
+
+    See Also
+    --------
+    sktwotower.TwoTowerRecommender : ``early_stopping=True`` measures the recall.
+
+    Examples
+    --------
+    >>> import pytest
+    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> from sktwotower.plots import TrainingCurveDisplay
+    >>> history = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.5}]
+    >>> display = TrainingCurveDisplay(history=history).plot()
+    >>> display.ax_.get_ylabel()
+    'training loss (nats)'
+    """
+
+    def __init__(self, *, history):
+        self.history = history
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+        """Draw how the training of a fitted estimator went.
+
+        Parameters
+        ----------
+        estimator : TwoTowerRecommender, or Pipeline or search around one
+            A fitted estimator.
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for both lines.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
+        TypeError
+            If there is no TwoTowerRecommender in the estimator.
+
+        Examples
+        --------
+        >>> import pytest
+        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> from sktwotower.plots import TrainingCurveDisplay
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(early_stopping=True, max_epochs=3).fit(X)
+        >>> display = TrainingCurveDisplay.from_estimator(model)
+        >>> len(display.recall_line_.get_xdata())
+        3
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        return cls(history=two_towers(estimator)[0].history_).plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+        **kwargs : dict
+            Arguments of `matplotlib.axes.Axes.plot`, for both lines.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            Itself, with what was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
+        ValueError
+            If the history holds no epoch.
+        """
+        if not self.history:
+            raise ValueError("history must hold one epoch at least. Got none.")
+        ax = self._start(ax)
+        epochs = [row["epoch"] for row in self.history]
+        loss = [row["train_loss"] for row in self.history]
+        style = line_style(0, kwargs, marker=".")
+        (self.line_,) = ax.plot(epochs, loss, **style)
+        ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        self.recall_ax_ = self.recall_line_ = None
+        if "valid_recall" in self.history[0]:
+            self._plot_recall(epochs, kwargs)
+        return self
+
+    def _plot_recall(self, epochs, kwargs):
+        recall = [row["valid_recall"] for row in self.history]
+        best = int(np.argmax(recall))
+        right = self.recall_ax_ = self.ax_.twinx()
+        style = line_style(1, kwargs, marker=".")
+        (self.recall_line_,) = right.plot(epochs, recall, **style)
+        right.set_ylabel("validation recall", color=VERMILION)
+        right.spines[["top", "left"]].set_visible(False)
+        right.spines["right"].set_visible(True)
+        self.ax_.yaxis.label.set_color(BLUE)
+        self.ax_.set_title(
+            "Training loss and validation recall\n"
+            f"best recall {recall[best]:.3f} in epoch {epochs[best]}"
+        )
