@@ -26,6 +26,7 @@ def retrieval_report(
     max_users=None,
     random_state=None,
     baselines=None,
+    history=None,
 ):
     """Compare a recommender with popularity on held-out events, overall and by group.
 
@@ -52,6 +53,11 @@ def retrieval_report(
         of users to lists of items, best first, or a table whose first two columns are
         users and items, best first or with a column 'rank'. It should leave out the
         items seen in fit, as all other models do.
+    history : dataframe, dict or None, default=None
+        Events that fit has not seen, given to all models with the request, as
+        `recommend` takes them: so users whom fit has not seen are judged by what
+        follows on their first events. They are left out of the ranking, and count among
+        the user's events. None: none.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def retrieval_report(
       events; 'tail items': all others.
     - 'few events': users with at most the median number of training events among those
       that count; 'many events': the others.
-    - 'cold items', 'cold users': those without any training event.
+    - 'cold items', 'cold users': those without any event, in training or `history`.
 
     A group that nobody is in is not shown. Model 'popularity' ranks by the number of
     training events, ties by position in the catalogue, and leaves out what the
@@ -145,6 +151,8 @@ def retrieval_report(
         "max_users": max_users,
         "random_state": random_state,
     }
+    if history is not None:
+        params["history"] = history
     recommender, inner = unwrap(estimator, X)
     ranking = rank(recommender, inner, y, **params)
     models = {

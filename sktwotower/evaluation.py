@@ -73,6 +73,7 @@ class EvaluationMixin:
         n_neighbors,
         max_users=None,
         random_state=None,
+        history=None,
     ):
         """Rank the whole catalogue for the users of held-out events.
 
@@ -80,21 +81,25 @@ class EvaluationMixin:
         of users with positives in X; ``indices`` (m, k), positions in ``item_ids_``,
         best first, padded with -1; ``truth`` and ``seen``, CSR (m, n_items), positives
         of X by weight, and what was left out of the ranking; ``item_counts``
-        (n_items,) and ``user_counts`` (m,), distinct users and items in fit;
+        (n_items,), distinct users in fit, and ``user_counts`` (m,), distinct items in
+        fit and in ``history``, further events as `recommend` takes them;
         ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
         positives of X that are not in the catalogue; ``left_out``, a dict of reason to
         number of events or users of X that do not count.
         """
-        held_out = self._held_out(X, y, sample_weight, max_users, random_state)
+        k = check_n_neighbors(n_neighbors)
+        users = max_users, random_state
+        held_out = self._held_out(X, y, sample_weight, *users, history)
         _, held_out.indices = self._search_without(
-            held_out.query, check_n_neighbors(n_neighbors), held_out.seen
+            held_out.query, k, held_out.seen, added=held_out.added
         )
         return held_out
 
-    def _held_out(self, X, y, sample_weight, max_users, random_state):
+    def _held_out(self, X, y, sample_weight, max_users, random_state, history=None):
         """Give what `_held_out_ranking` does, before anything is ranked.
 
-        And ``query``, the users as a ``Query``, and ``events`` (m, n_columns), the last
+        And ``query``, the users as a ``Query``, ``added``, what ``history`` says of
+        them, CSR (m, n_items) or None, and ``events`` (m, n_columns), the last
         event of each.
         """
         check_is_fitted(self)
@@ -116,7 +121,9 @@ class EvaluationMixin:
         shape = (len(query), n_items)
         known = kept & (codes >= 0)
         truth = pair_matrix(rows[known], codes[known], weights[known], shape)
-        seen = self._seen[query.codes, :n_items]
+        added = self._added(history, query)
+        seen = self._seen[query.codes]
+        seen = (seen if added is None else (seen + added).sign())[:, :n_items]
         excluded = (
             _without(seen, truth)
             if self.exclude_seen
@@ -137,6 +144,7 @@ class EvaluationMixin:
         return Bunch(
             users=query.ids,
             query=query,
+            added=added,
             events=frame.iloc[last],
             truth=truth,
             seen=excluded,

@@ -306,3 +306,32 @@ def test_a_notebook_shows_the_best_in_bold(model):
     assert html.count("<table") == 1 and "color: inherit" in html
     assert "Misses: 2 events with an item not in the catalogue." in html
     assert_allclose(report.loc["all", "recall@1 diff"].iloc[0], 0)
+
+
+# Users whom fit has not seen
+
+
+def test_new_users_are_judged_by_what_follows_on_their_history(X):
+    new = X["user"] >= 15
+    before = X[new].groupby("user").head(2)
+    after = X[new].drop(before.index)
+    model = ItemKNNRecommender().fit(X[~new])
+    other = PopularityRecommender().fit(X[~new])
+    report = retrieval_report(
+        model, after, k=3, history=before, baselines={"popular": other}
+    )
+    for name, each in {"ItemKNNRecommender": model, "popular": other}.items():
+        table = each.recommend(after["user"].unique(), 3, history=before)
+        found = table.groupby("user")["item"].agg(set)
+        recalls = [
+            len(found[user] & set(items)) / len(set(items))
+            for user, items in after.groupby("user")["item"]
+        ]
+        figure = report.loc[("all", name), "recall@3"]
+        assert figure == pytest.approx(np.mean(recalls))
+    # what the history holds is left out of every ranking, and makes nobody cold
+    same = report.loc["all", "recall@3"]
+    assert same["popularity"] == pytest.approx(same["popular"])
+    assert "cold users" not in report.index.get_level_values("group")
+    cold = retrieval_report(model, after, k=3)
+    assert cold.loc[("cold users", "popularity"), "users"] == after["user"].nunique()
