@@ -5,7 +5,7 @@ Next: _report.py, which compares them.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 import pandas as pd
@@ -41,11 +41,11 @@ def _named(baselines, taken):
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
-        double = [name for name in baselines if name in taken]
-        if double:
-            raise ValueError(
-                f"baselines names {double[0]!r}, which is a model already."
-            )
+        for name in baselines:
+            if not isinstance(name, str):
+                raise TypeError(f"baselines must have strings as names. Got {name!r}.")
+            if name in taken:
+                raise ValueError(f"baselines names {name!r}, which is a model already.")
         return dict(baselines)
     if not isinstance(baselines, (list, tuple)):
         raise TypeError(
@@ -70,7 +70,11 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
     """Return an estimator's ranking by the users and items of another one."""
     params = dict(rank_params)
     other, X = unwrap(baseline, params.pop("X"), hint=REMEDY)
-    theirs = rank(other, X, params.pop("y"), **params)
+    try:
+        theirs = rank(other, X, params.pop("y"), **params)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"Raised by the baseline {name!r}.")
+        raise
     rows = pd.Index(theirs.users).get_indexer(pd.Index(ranking.users))
     if (rows < 0).any():
         raise ValueError(
@@ -114,7 +118,12 @@ def _given(name, given, recommender, ranking, k):
 def _positions(name, recommender, items):
     """Return the positions of items in the recommender's catalogue, -1 for others."""
     catalogue, items = pd.Index(recommender.item_ids_), pd.Index(items)
-    positions = catalogue.get_indexer(items)
+    try:
+        positions = catalogue.get_indexer(items)
+    except TypeError as error:
+        raise TypeError(
+            f"{name!r} must rank ids of items. Got {some(items, 2)}: {error}."
+        ) from error
     if len(items) and (positions < 0).all():
         raise ValueError(
             f"None of the items of {name!r} is in the catalogue of the estimator: "
@@ -144,13 +153,20 @@ def _as_table(name, given):
             f"this order. Got the columns {list(frame.columns)}."
         )
     if "rank" in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame["rank"]):
+            raise TypeError(
+                f"The column 'rank' of the ranking {name!r} must hold numbers. Got "
+                f"dtype {frame['rank'].dtype}."
+            )
         frame = frame.sort_values("rank", kind="stable")
     table = frame.iloc[:, :2].set_axis(["user", "item"], axis=1)
     return table, pd.Index(table["user"].unique())
 
 
 def _is_list(items):
-    return hasattr(items, "__len__") and not isinstance(items, (str, bytes, set))
+    # a set has no order, and that of a dict of scores need not be theirs
+    unfit = str | bytes | Set | Mapping
+    return hasattr(items, "__len__") and not isinstance(items, unfit)
 
 
 def _warn_of_seen(name, ranking, indices):

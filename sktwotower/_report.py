@@ -43,7 +43,8 @@ def retrieval_report(
     k : int or sequence of int, default=(10, 20)
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
-        Report on a random sample of so many users, the same for all models. None: all.
+        Report on a random sample of so many users, >= 1, the same for all models. None:
+        all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
@@ -68,10 +69,11 @@ def retrieval_report(
     Raises
     ------
     ValueError
-        If X has no positive event, if k < 1, or if a baseline has the name
-        of another model, lacks users of X or ranks less than k items.
+        If X has no positive event, if k or `max_users` < 1, or if a baseline has the
+        name of another model, lacks users of X or ranks less than k items.
     TypeError
-        If k is no integer, or an estimator cannot rank held-out events.
+        If k is no integer, an estimator cannot rank held-out events, or a baseline's
+        name is no string.
 
     Warns
     -----
@@ -137,6 +139,8 @@ def retrieval_report(
     ['TwoTowerRecommender', 'popularity', 'EASE', 'the same, as a table']
     """
     ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
+    if not ks:
+        raise ValueError(f"k must hold one integer >= 1 at least. Got {k!r}.")
     if not isinstance(random_state, Integral):
         # one seed for all models: they must be compared on the same users
         random_state = check_random_state(random_state).randint(2**31 - 1)

@@ -13,7 +13,18 @@ from sklearn.utils.validation import check_memory
 
 from sktwotower import __version__
 
-__all__ = ["fit_transform"]
+__all__ = ["check_cache", "fit_transform"]
+
+
+def check_cache(memory):
+    """Give what ``memory`` stands for as a `joblib.Memory`, or say why it cannot be."""
+    try:
+        return check_memory(memory)
+    except OSError as error:
+        raise ValueError(
+            f"memory={memory!r} must be a folder that can be written, or a "
+            f"joblib.Memory: {error}."
+        ) from error
 
 
 def fit_transform(transformer, table, memory=None):
@@ -28,7 +39,7 @@ def fit_transform(transformer, table, memory=None):
     if key is None:
         return _fit_transform(transformer, table, key)
     # joblib's own hash would take longer than many a transformer
-    cached = check_memory(memory).cache(_fit_transform, ignore=["transformer", "table"])
+    cached = check_cache(memory).cache(_fit_transform, ignore=["transformer", "table"])
     return cached(transformer, table, key)
 
 

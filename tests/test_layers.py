@@ -47,6 +47,7 @@ IMPORTS = {
     "validation": {"exact", "metrics", "net"},
     "training": {
         "_callbacks",
+        "caching",
         "dropout",
         "entities",
         "interactions",

@@ -432,6 +432,8 @@ def test_estimators_that_cannot_be_drawn_are_refused(display, made):
         display.from_estimator(LogisticRegression(), *events)
     with pytest.raises(NotFittedError, match="TwoTowerRecommender instance is not"):
         display.from_estimator(TwoTowerRecommender(), *events)
+    with pytest.raises(TypeError, match="got the class TwoTowerRecommender. Fit one"):
+        display.from_estimator(TwoTowerRecommender, *events)
 
 
 @pytest.mark.parametrize("display", [TrainingCurveDisplay, EmbeddingMapDisplay])
@@ -450,6 +452,22 @@ def test_rankings_of_other_libraries_are_drawn():
         Ranked(), None, max_k=2, baselines=[Ranked()]
     )
     assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+
+
+@pytest.mark.parametrize("display", RANKED)
+def test_names_that_are_taken_are_refused(display):
+    with pytest.raises(ValueError, match="name must be a string, and not 'popularity'"):
+        display.from_estimator(Ranked(), None, name="popularity")
+    with pytest.raises(ValueError, match="Got 3"):
+        display.from_estimator(Ranked(), None, name=3)
+    if display is LorenzCurveDisplay:
+        with pytest.raises(ValueError, match="called 'events of fit': that is a curve"):
+            display.from_estimator(Ranked(), None, name="events of fit")
+
+
+def test_several_axes_are_no_axes(model):
+    with pytest.raises(TypeError, match="ax must be Matplotlib axes.* Got ndarray"):
+        TrainingCurveDisplay.from_estimator(model, ax=plt.subplots(1, 2)[1])
 
 
 @pytest.mark.parametrize("display", RANKED)

@@ -141,6 +141,8 @@ class LorenzCurveDisplay(Display):
             max_users=max_users,
             random_state=random_state,
         )
+        if EVENTS in models:
+            raise ValueError(f"No model can be called {EVENTS!r}: that is a curve.")
         own = np.asarray(ranking.item_counts)
         counts = {
             label: np.bincount(found[found >= 0], minlength=len(own))

@@ -45,6 +45,12 @@ def rank_models(
         random_state = check_random_state(random_state).randint(2**31 - 1)
     recommender, inner = unwrap(estimator, X)
     check_is_fitted(recommender)
+    name = type(recommender).__name__ if name is None else name
+    if not isinstance(name, str) or name == "popularity":
+        raise ValueError(
+            "name must be a string, and not 'popularity', which is a model already. "
+            f"Got {name!r}."
+        )
     params = {
         "n_neighbors": min(k, len(recommender.item_ids_)),
         "max_users": max_users,
@@ -52,7 +58,7 @@ def rank_models(
     }
     ranking = rank(recommender, inner, y, **params)
     models = {
-        type(recommender).__name__ if name is None else name: ranking.indices,
+        name: ranking.indices,
         "popularity": popular_items(ranking, params["n_neighbors"]),
     }
     params |= {"X": X, "y": y}
