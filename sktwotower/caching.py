@@ -13,13 +13,15 @@ from sklearn.utils.validation import check_memory
 
 from sktwotower import __version__
 
-__all__ = ["check_cache", "fit_transform"]
+__all__ = ["fit_transform", "in_cache"]
 
 
-def check_cache(memory):
-    """Give what ``memory`` stands for as a `joblib.Memory`, or say why it cannot be."""
+def in_cache(memory):
+    """Give ``_fit_transform`` as ``memory`` caches it, or say why it cannot."""
     try:
-        return check_memory(memory)
+        # joblib's own hash would take longer than many a transformer
+        ignored = ["transformer", "table"]
+        return check_memory(memory).cache(_fit_transform, ignore=ignored)
     except OSError as error:
         raise ValueError(
             f"memory={memory!r} must be a folder that can be written, or a "
@@ -38,9 +40,7 @@ def fit_transform(transformer, table, memory=None):
     key = None if memory is None else _key(transformer, table)
     if key is None:
         return _fit_transform(transformer, table, key)
-    # joblib's own hash would take longer than many a transformer
-    cached = check_cache(memory).cache(_fit_transform, ignore=["transformer", "table"])
-    return cached(transformer, table, key)
+    return in_cache(memory)(transformer, table, key)
 
 
 def _fit_transform(transformer, table, key):

@@ -36,11 +36,18 @@ def test_a_column_given_twice_counts_twice_in_a_dense_product():
 
 
 def test_the_gradient_is_that_of_embedding_bag(rng):
-    for n, p, width, n_stored in [(1, 1, 1, 1), (1, 9, 3, 4), (6, 4, 2, 9), (7, 90, 5, 6)]:
+    for n, p, width, n_stored in [
+        (1, 1, 1, 1),
+        (1, 9, 3, 4),
+        (6, 4, 2, 9),
+        (7, 90, 5, 6),
+    ]:
         # columns twice in a row, and empty rows, which no dense matrix tells apart
         rows = SparseRows(
-            torch.as_tensor(rng.randint(p, size=n_stored)),
-            torch.as_tensor([0, *np.sort(rng.randint(n_stored, size=n - 1)), n_stored]),
+            torch.as_tensor(rng.integers(p, size=n_stored)),
+            torch.as_tensor(
+                [0, *np.sort(rng.integers(n_stored, size=n - 1)), n_stored]
+            ),
             torch.as_tensor(rng.normal(size=n_stored)),
             p,
         )
