@@ -1,18 +1,22 @@
-"""Enters: estimators, or the rankings of other libraries, beside a ranking to compare.
+"""Enters: an estimator and what it is compared with: others, or given rankings.
 
-Leaves: each one's ranked items (n_users, k), by the users and items of that ranking.
-Next: _report.py, which compares them.
+Leaves: each one's ranked items (n_users, k), by the users and items of the first.
+Next: _report.py and plots, which compare them.
 """
 
 import warnings
 from collections.abc import Mapping, Set
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.frames import as_frame, is_frame
 from sktwotower.interactions import some
 
+from ._groups import popular_items
 from ._scorers import rank, unwrap
 
 REMEDY = (
@@ -21,7 +25,43 @@ REMEDY = (
 )
 
 
-def competitors(baselines, taken, recommender, ranking, rank_params):
+def rank_models(
+    estimator, X, y, k, *, baselines=None, name=None, max_users=None, random_state=None
+):
+    """Rank for the users of held-out events, by the estimator and by its baselines.
+
+    Returns the estimator's ranking, as `EvaluationMixin._held_out_ranking` does, and
+    the positions (n_users, k) that each model ranks first, by its name: the
+    estimator's, then those of popularity and of `baselines`. All are positions in the
+    estimator's `item_ids_`. k is cut to the size of the catalogue.
+    """
+    if not isinstance(random_state, Integral):
+        # one seed for all models: they must be compared on the same users
+        random_state = check_random_state(random_state).randint(2**31 - 1)
+    recommender, inner = unwrap(estimator, X)
+    check_is_fitted(recommender)
+    name = type(recommender).__name__ if name is None else name
+    if not isinstance(name, str) or name == "popularity":
+        raise ValueError(
+            "name must be a string, and not 'popularity', which is a model already. "
+            f"Got {name!r}."
+        )
+    params = {
+        "n_neighbors": min(k, len(recommender.item_ids_)),
+        "max_users": max_users,
+        "random_state": random_state,
+    }
+    ranking = rank(recommender, inner, y, **params)
+    models = {
+        name: ranking.indices,
+        "popularity": popular_items(ranking, params["n_neighbors"]),
+    }
+    params |= {"X": X, "y": y}
+    models |= _competitors(baselines, models, recommender, ranking, params)
+    return ranking, models
+
+
+def _competitors(baselines, taken, recommender, ranking, rank_params):
     """Return the indices (n_users, k) of all baselines, a dict by name.
 
     `rank_params`: X and y of the report and the keywords of `rank`.
@@ -179,5 +219,5 @@ def _warn_of_seen(name, ranking, indices):
             "the same user in fit. They can be no hits; the other models leave them "
             "out of their rankings.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -4,17 +4,13 @@ Leaves: a table, (group, model) by metrics.
 Next: _rendering.py, which prints it.
 """
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
 
-from ._competitors import competitors
-from ._groups import Table, groups_of, popular_items
+from ._competitors import rank_models
+from ._groups import Table, groups_of
 from ._hits import check_k
 from ._rendering import Report
-from ._scorers import rank, unwrap
 
 
 def retrieval_report(
@@ -141,22 +137,15 @@ def retrieval_report(
     ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold one integer >= 1 at least. Got {k!r}.")
-    if not isinstance(random_state, Integral):
-        # one seed for all models: they must be compared on the same users
-        random_state = check_random_state(random_state).randint(2**31 - 1)
-    params = {
-        "n_neighbors": max(ks),
-        "max_users": max_users,
-        "random_state": random_state,
-    }
-    recommender, inner = unwrap(estimator, X)
-    ranking = rank(recommender, inner, y, **params)
-    models = {
-        type(recommender).__name__: ranking.indices,
-        "popularity": popular_items(ranking, max(ks)),
-    }
-    params |= {"X": X, "y": y}
-    models |= competitors(baselines, models, recommender, ranking, params)
+    ranking, models = rank_models(
+        estimator,
+        X,
+        y,
+        max(ks),
+        baselines=baselines,
+        max_users=max_users,
+        random_state=random_state,
+    )
     rows = {}
     for group, truth, kept, lost in groups_of(ranking):
         tables = {

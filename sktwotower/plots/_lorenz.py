@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_scalar
 
-from ._models import rank_models
+from sktwotower._competitors import rank_models
+
 from ._style import GRAY, Display, check_matplotlib, ink, line_style
 
 EVENTS = "events of fit"
