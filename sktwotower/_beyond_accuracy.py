@@ -104,7 +104,7 @@ def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
         `item_counts` is negative, not finite, all zero, above `n_users` or names an id
         twice.
     TypeError
-        If `k` is no integer, or a user's ids are no list.
+        If `k` is no integer, `n_users` no number, or a user's ids are no list.
 
     Notes
     -----

@@ -1,18 +1,22 @@
-"""Enters: estimators, or the rankings of other libraries, beside a ranking to compare.
+"""Enters: an estimator and what it is compared with: others, or given rankings.
 
-Leaves: each one's ranked items (n_users, k), by the users and items of that ranking.
-Next: _report.py, which compares them.
+Leaves: each one's ranked items (n_users, k), by the users and items of the first.
+Next: _report.py and plots, which compare them.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.frames import as_frame, is_frame
 from sktwotower.interactions import some
 
+from ._groups import popular_items
 from ._scorers import rank, unwrap
 
 REMEDY = (
@@ -21,7 +25,54 @@ REMEDY = (
 )
 
 
-def competitors(baselines, taken, recommender, ranking, rank_params):
+def rank_models(
+    estimator,
+    X,
+    y,
+    k,
+    *,
+    baselines=None,
+    name=None,
+    max_users=None,
+    random_state=None,
+    history=None,
+):
+    """Rank for the users of held-out events, by the estimator and by its baselines.
+
+    Returns the estimator's ranking, as `EvaluationMixin._held_out_ranking` does, and
+    the positions (n_users, k) that each model ranks first, by its name: the
+    estimator's, then those of popularity and of `baselines`. All are positions in the
+    estimator's `item_ids_`. k is cut to the size of the catalogue.
+    """
+    if not isinstance(random_state, Integral):
+        # one seed for all models: they must be compared on the same users
+        random_state = check_random_state(random_state).randint(2**31 - 1)
+    recommender, inner = unwrap(estimator, X)
+    check_is_fitted(recommender)
+    name = type(recommender).__name__ if name is None else name
+    if not isinstance(name, str) or name == "popularity":
+        raise ValueError(
+            "name must be a string, and not 'popularity', which is a model already. "
+            f"Got {name!r}."
+        )
+    params = {
+        "n_neighbors": min(k, len(recommender.item_ids_)),
+        "max_users": max_users,
+        "random_state": random_state,
+    }
+    if history is not None:
+        params["history"] = history
+    ranking = rank(recommender, inner, y, **params)
+    models = {
+        name: ranking.indices,
+        "popularity": popular_items(ranking, params["n_neighbors"]),
+    }
+    params |= {"X": X, "y": y}
+    models |= _competitors(baselines, models, recommender, ranking, params)
+    return ranking, models
+
+
+def _competitors(baselines, taken, recommender, ranking, rank_params):
     """Return the indices (n_users, k) of all baselines, a dict by name.
 
     `rank_params`: X and y of the report and the keywords of `rank`.
@@ -41,11 +92,11 @@ def _named(baselines, taken):
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
-        double = [name for name in baselines if name in taken]
-        if double:
-            raise ValueError(
-                f"baselines names {double[0]!r}, which is a model already."
-            )
+        for name in baselines:
+            if not isinstance(name, str):
+                raise TypeError(f"baselines must have strings as names. Got {name!r}.")
+            if name in taken:
+                raise ValueError(f"baselines names {name!r}, which is a model already.")
         return dict(baselines)
     if not isinstance(baselines, (list, tuple)):
         raise TypeError(
@@ -70,7 +121,11 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
     """Return an estimator's ranking by the users and items of another one."""
     params = dict(rank_params)
     other, X = unwrap(baseline, params.pop("X"), hint=REMEDY)
-    theirs = rank(other, X, params.pop("y"), **params)
+    try:
+        theirs = rank(other, X, params.pop("y"), **params)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"Raised by the baseline {name!r}.")
+        raise
     rows = pd.Index(theirs.users).get_indexer(pd.Index(ranking.users))
     if (rows < 0).any():
         raise ValueError(
@@ -114,7 +169,12 @@ def _given(name, given, recommender, ranking, k):
 def _positions(name, recommender, items):
     """Return the positions of items in the recommender's catalogue, -1 for others."""
     catalogue, items = pd.Index(recommender.item_ids_), pd.Index(items)
-    positions = catalogue.get_indexer(items)
+    try:
+        positions = catalogue.get_indexer(items)
+    except TypeError as error:
+        raise TypeError(
+            f"{name!r} must rank ids of items. Got {some(items, 2)}: {error}."
+        ) from error
     if len(items) and (positions < 0).all():
         raise ValueError(
             f"None of the items of {name!r} is in the catalogue of the estimator: "
@@ -144,13 +204,20 @@ def _as_table(name, given):
             f"this order. Got the columns {list(frame.columns)}."
         )
     if "rank" in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame["rank"]):
+            raise TypeError(
+                f"The column 'rank' of the ranking {name!r} must hold numbers. Got "
+                f"dtype {frame['rank'].dtype}."
+            )
         frame = frame.sort_values("rank", kind="stable")
     table = frame.iloc[:, :2].set_axis(["user", "item"], axis=1)
     return table, pd.Index(table["user"].unique())
 
 
 def _is_list(items):
-    return hasattr(items, "__len__") and not isinstance(items, (str, bytes, set))
+    # a set has no order, and that of a dict of scores need not be theirs
+    unfit = str | bytes | Set | Mapping
+    return hasattr(items, "__len__") and not isinstance(items, unfit)
 
 
 def _warn_of_seen(name, ranking, indices):
@@ -163,5 +230,5 @@ def _warn_of_seen(name, ranking, indices):
             "the same user in fit. They can be no hits; the other models leave them "
             "out of their rankings.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -202,13 +202,17 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         ------
         ValueError
             A ``resource`` that the estimator does not have, that is also searched, or
-            beside which there is no ``warm_start``; no fit that succeeded.
+            beside which there is no ``warm_start``; no fold; no fit that succeeded.
+        TypeError
+            A class in place of an estimator, or ``scoring`` that gives no number.
         """
         most = self._check_resource()
         X, y = indexable(X, y)
         params = _check_method_params(X, params)
         self.scorer_ = check_scoring(self.estimator, self.scoring)
         folds = list(check_cv(self.cv, y).split(X, y))
+        if not folds:
+            raise ValueError(f"cv must give one fold at least. Got {self.cv!r}.")
         self.n_splits_ = len(folds)
         candidates = self._candidates()
         self.n_resources_ = self._rungs(most, len(candidates))
@@ -224,6 +228,9 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
 
     def _check_resource(self):
         """Give the rounds of the last rung."""
+        if isinstance(self.estimator, type):
+            name = self.estimator.__name__
+            raise TypeError(f"estimator must be an instance, {name}(). Got the class.")
         known = self.estimator.get_params()
         name = type(self.estimator).__name__
         for needed in (self.resource, self._warm_start):
@@ -231,7 +238,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
                 raise ValueError(
                     f"resource={self.resource!r} needs the parameters "
                     f"{self.resource!r} and {self._warm_start!r}, but {name} has no "
-                    f"{needed!r}.{suggestion(needed, known)}"
+                    f"{needed!r}.{suggestion(needed, known, 'Parameters')}"
                 )
         most = self.max_resources
         most = known[self.resource] if most is None else most
@@ -367,6 +374,11 @@ def _go_on(model, X, y, params, train, test, scorer):
         message = f"A fit of the search failed, its candidate is given up. {error!r}"
         warnings.warn(message, FitFailedWarning, stacklevel=2)
         trained, score = time.perf_counter(), np.nan
+    if not isinstance(score, Real):
+        raise TypeError(
+            "scoring must give one number, as make_retrieval_scorer('ndcg@20') does. "
+            f"Got {score!r}."
+        )
     seconds = trained - start, time.perf_counter() - trained
     return {"model": model, "score": score, "seconds": seconds}
 

@@ -5,7 +5,7 @@ Next: metrics.py, the public functions, and _groups.py, for scorer and report.
 """
 
 from itertools import chain, islice
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -240,6 +240,8 @@ def self_information(counts, n_users=None):
         raise ValueError(
             "item_counts must be finite, >= 0 and above zero for at least one item."
         )
+    if not isinstance(n_users, Real | None):
+        raise TypeError(f"n_users must be a number or None. Got {n_users!r}.")
     total = counts.sum() if n_users is None else n_users
     if counts.max() > total:
         raise ValueError(

@@ -9,7 +9,7 @@ import inspect
 import re
 import warnings
 from math import ceil
-from numbers import Integral
+from numbers import Integral, Real
 
 import narwhals as nw
 import numpy as np
@@ -19,7 +19,15 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 
 from .interactions import suggestion
 
-__all__ = ["InteractionSplit", "as_table", "codes", "count", "duration", "times_of"]
+__all__ = [
+    "InteractionSplit",
+    "as_table",
+    "codes",
+    "count",
+    "duration",
+    "name_of",
+    "times_of",
+]
 
 
 class InteractionSplit(BaseCrossValidator):
@@ -114,12 +122,13 @@ def as_table(X):
     return array
 
 
-def column(X, key, default, parameter):
-    """Return a column of X as a narwhals Series; `key` is a name or a position."""
-    if isinstance(X, np.ndarray):
-        names = list(range(X.shape[1]))
-    else:
-        names = list(X.columns)
+def _names(X):
+    return list(range(X.shape[1]) if isinstance(X, np.ndarray) else X.columns)
+
+
+def name_of(X, key, default, parameter):
+    """Return the name of a column of X, its position if X is an array."""
+    names = _names(X)
     if key is None:
         if default >= len(names):
             raise ValueError(
@@ -132,9 +141,16 @@ def column(X, key, default, parameter):
             f"{parameter} names {key!r}, which is not a column of X."
             f"{suggestion(key, names)}"
         )
-    at = names.index(key)
+    return key
+
+
+def column(X, key, default, parameter):
+    """Return a column of X as a narwhals Series; `key` is a name or a position."""
+    key = name_of(X, key, default, parameter)
+    at = _names(X).index(key)
     if isinstance(X, np.ndarray):
-        return nw.from_native(pd.Series(X[:, at]).infer_objects(), series_only=True)
+        values = pd.Series(X[:, at], name=at).infer_objects()
+        return nw.from_native(values, series_only=True)
     if isinstance(X, pd.DataFrame):
         return nw.from_native(X.iloc[:, at], series_only=True)
     return X.get_column(key)
@@ -222,7 +238,8 @@ def duration(gap, times):
     """Return the gap in the type of the times, or say why it cannot be."""
     is_date = times.dtype.kind == "M"
     is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
-    if is_duration != is_date and not (is_date and gap == 0):
+    fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
+    if not fits and not (is_date and gap == 0):
         expected = "a Timedelta, as the times are dates" if is_date else "a number"
         raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
     if is_date:
@@ -230,5 +247,5 @@ def duration(gap, times):
         unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
         gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
     if not gap >= 0 * gap:
-        raise ValueError(f"gap must be a duration >= 0. Got {gap!r} instead.")
+        raise ValueError(f"gap must be a finite duration >= 0. Got {gap!r} instead.")
     return gap

@@ -4,17 +4,13 @@ Leaves: a table, (group, model) by metrics.
 Next: _rendering.py, which prints it.
 """
 
-from numbers import Integral
-
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
 
-from ._competitors import competitors
-from ._groups import Table, groups_of, popular_items
+from ._competitors import rank_models
+from ._groups import Table, groups_of
 from ._hits import check_k
 from ._rendering import Report
-from ._scorers import rank, unwrap
 
 
 def retrieval_report(
@@ -44,7 +40,8 @@ def retrieval_report(
     k : int or sequence of int, default=(10, 20)
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
-        Report on a random sample of so many users, the same for all models. None: all.
+        Report on a random sample of so many users, >= 1, the same for all models. None:
+        all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
@@ -74,10 +71,11 @@ def retrieval_report(
     Raises
     ------
     ValueError
-        If X has no positive event, if k < 1, or if a baseline has the name
-        of another model, lacks users of X or ranks less than k items.
+        If X has no positive event, if k or `max_users` < 1, or if a baseline has the
+        name of another model, lacks users of X or ranks less than k items.
     TypeError
-        If k is no integer, or an estimator cannot rank held-out events.
+        If k is no integer, an estimator cannot rank held-out events, or a baseline's
+        name is no string.
 
     Warns
     -----
@@ -143,24 +141,18 @@ def retrieval_report(
     ['TwoTowerRecommender', 'popularity', 'EASE', 'the same, as a table']
     """
     ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
-    if not isinstance(random_state, Integral):
-        # one seed for all models: they must be compared on the same users
-        random_state = check_random_state(random_state).randint(2**31 - 1)
-    params = {
-        "n_neighbors": max(ks),
-        "max_users": max_users,
-        "random_state": random_state,
-    }
-    if history is not None:
-        params["history"] = history
-    recommender, inner = unwrap(estimator, X)
-    ranking = rank(recommender, inner, y, **params)
-    models = {
-        type(recommender).__name__: ranking.indices,
-        "popularity": popular_items(ranking, max(ks)),
-    }
-    params |= {"X": X, "y": y}
-    models |= competitors(baselines, models, recommender, ranking, params)
+    if not ks:
+        raise ValueError(f"k must hold one integer >= 1 at least. Got {k!r}.")
+    ranking, models = rank_models(
+        estimator,
+        X,
+        y,
+        max(ks),
+        baselines=baselines,
+        max_users=max_users,
+        random_state=random_state,
+        history=history,
+    )
     rows = {}
     for group, truth, kept, lost in groups_of(ranking):
         tables = {

@@ -5,9 +5,11 @@ Next: model_selection.py, which cuts the held-out events off.
 """
 
 from difflib import get_close_matches
+from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_scalar
 
 from ._groups import Table, groups_of
 from ._hits import PER_USER, check_k, standard_error
@@ -43,7 +45,7 @@ def make_retrieval_scorer(
         Number of places that count, >= 1; above the size of the catalogue, the places
         that are missing are misses. A k in `metric` goes before it.
     max_users : int, default=None
-        Score a random sample of so many users. None: all.
+        Score a random sample of so many users, >= 1. None: all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users. With an int, all estimators are scored on the same
         sample of the same X.
@@ -68,7 +70,7 @@ def make_retrieval_scorer(
     ------
     ValueError
         If `metric` is unknown or empty, or k < 1. When called: if X has no positive
-        event.
+        event, or `max_users` < 1.
     TypeError
         If k is no integer or the metric does not take one of `kwargs`. When called: if
         the estimator cannot rank held-out events.
@@ -193,6 +195,12 @@ def unwrap(estimator, X, hint=""):
 
     X None: the recommender alone is wanted.
     """
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        raise TypeError(
+            f"Expected a fitted estimator, got the class {name}. Fit one first: "
+            f"{name}().fit(X)."
+        )
     while not hasattr(estimator, "_held_out_ranking"):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -211,6 +219,8 @@ def unwrap(estimator, X, hint=""):
 
 def rank(estimator, X, y, **params):
     """Return the estimator's ranking, its truth without stored zeros."""
+    if params.get("max_users") is not None:
+        check_scalar(params["max_users"], "max_users", Integral, min_val=1)
     ranking = estimator._held_out_ranking(X, y, **params)
     ranking.truth = ranking.truth.copy()
     ranking.truth.eliminate_zeros()

@@ -4,6 +4,7 @@ Leaves: parameter names with values or distributions, for a search.
 Next: model_selection.py, which offers it beside the splitters.
 """
 
+from collections.abc import Collection
 from numbers import Integral
 
 from scipy.stats import loguniform, uniform
@@ -32,7 +33,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
         How many parameters, from 1 to 8, the most worthwhile first. Each further one
         asks for more candidates and brings less.
     prefix : str, default=""
-        Put before each name, such as "twotowerrecommender__" for a Pipeline.
+        Put before each name, such as ``twotowerrecommender__`` for a Pipeline.
     drop : str or sequence of str, default=()
         Parameters to leave out, such as "max_epochs" for a search with halving, which
         sets it; the next ones in order take their places.
@@ -46,6 +47,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
     ------
     ValueError
         If n_parameters is out of range or `drop` names no parameter of the space.
+    TypeError
+        If `drop` is no name and no list of names, or `prefix` no string.
 
     Notes
     -----
@@ -92,15 +95,20 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
     >>> search_space(2, prefix="model__", drop="temperature")
     {'model__embedding_dim': [64, 128, 256, 512], 'model__max_epochs': [10, 15, 30, 60]}
     """
-    drop = {drop} if isinstance(drop, str) else set(drop)
-    if unknown := drop - set(_SPACE):
+    drop = [drop] if isinstance(drop, str) else drop
+    if not isinstance(drop, Collection) or not isinstance(prefix, str):
+        raise TypeError(
+            "drop must be a name or a list of names, and prefix a string. Got "
+            f"drop={drop!r}, prefix={prefix!r}."
+        )
+    if unknown := [name for name in drop if name not in list(_SPACE)]:
         raise ValueError(
-            f"drop must name parameters of the space: {list(_SPACE)}. Got "
-            f"{sorted(unknown)}."
+            f"drop must name parameters of the space: {list(_SPACE)}. Got {unknown}."
         )
     names = [name for name in _SPACE if name not in drop]
     if not isinstance(n_parameters, Integral) or not 1 <= n_parameters <= len(names):
         raise ValueError(
-            f"n_parameters must be an int from 1 to {len(names)}. Got {n_parameters!r}."
+            f"n_parameters must be an int from 1 to {len(names)} (what drop leaves). "
+            f"Got {n_parameters!r}."
         )
     return {prefix + name: _SPACE[name] for name in names[:n_parameters]}

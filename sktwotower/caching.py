@@ -13,7 +13,20 @@ from sklearn.utils.validation import check_memory
 
 from sktwotower import __version__
 
-__all__ = ["fit_transform"]
+__all__ = ["fit_transform", "in_cache"]
+
+
+def in_cache(memory):
+    """Give ``_fit_transform`` as ``memory`` caches it, or say why it cannot."""
+    try:
+        # joblib's own hash would take longer than many a transformer
+        ignored = ["transformer", "table"]
+        return check_memory(memory).cache(_fit_transform, ignore=ignored)
+    except OSError as error:
+        raise ValueError(
+            f"memory={memory!r} must be a folder that can be written, or a "
+            f"joblib.Memory: {error}."
+        ) from error
 
 
 def fit_transform(transformer, table, memory=None):
@@ -27,9 +40,7 @@ def fit_transform(transformer, table, memory=None):
     key = None if memory is None else _key(transformer, table)
     if key is None:
         return _fit_transform(transformer, table, key)
-    # joblib's own hash would take longer than many a transformer
-    cached = check_memory(memory).cache(_fit_transform, ignore=["transformer", "table"])
-    return cached(transformer, table, key)
+    return in_cache(memory)(transformer, table, key)
 
 
 def _fit_transform(transformer, table, key):

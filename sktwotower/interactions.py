@@ -138,14 +138,14 @@ def _column(frame, name, parameter):
     )
 
 
-def suggestion(name, known):
+def suggestion(name, known, what="Columns"):
     """Give ' Did you mean ...?', or the known names where nothing is close."""
     known = [str(k) for k in known]
     close = get_close_matches(str(name), known, n=1)
     if close:
         return f" Did you mean {close[0]!r}?"
     shown = ", ".join(map(repr, known[:12])) + (", ..." if len(known) > 12 else "")
-    return f" Columns: {shown}."
+    return f" {what}: {shown}."
 
 
 def select_columns(frame, selection, parameter):

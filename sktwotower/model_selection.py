@@ -266,8 +266,12 @@ class _ColdSplit(InteractionSplit):
 
     def _sides(self, X):
         groups = codes(X, *self._held_out())
-        if groups.max() < 1:
-            raise ValueError(f"{self!r} needs at least two ids to hold one out.")
+        n_ids = groups.max(initial=-1) + 1
+        least = self.test_size + 1 if isinstance(self.test_size, Integral) else 2
+        if n_ids < least:
+            raise ValueError(
+                f"{self!r} needs at least {least} ids to hold some out. Got {n_ids}."
+            )
         splitter = GroupShuffleSplit(
             self.n_splits, test_size=self.test_size, random_state=self.random_state
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_scalar
 
-from ._interaction_split import as_table, codes, duration, times_of
+from ._interaction_split import as_table, codes, duration, name_of, times_of
 
 __all__ = ["k_core", "session_ids"]
 
@@ -41,7 +41,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     Raises
     ------
     ValueError
-        If a column is not in X or misses ids, k is below 1, or nothing is left.
+        If a column is not in X, misses ids or stands for both sides, if k is below 1,
+        or if nothing is left.
     TypeError
         If X is no table or k no int.
 
@@ -60,10 +61,17 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     >>> k_core(X, 2).tolist()
     [True, True, True, True, False]
     """
-    n_items, n_users = (k, k) if isinstance(k, Integral) else k
-    for least in (n_items, n_users):
+    both = k if isinstance(k, tuple | list) else (k, k)
+    if len(both) != 2:
+        raise ValueError(f"k must be an int, or two of them. Got {k!r}.")
+    for least in both:
         check_scalar(least, "k", Integral, min_val=1)
     X = as_table(X)
+    if name_of(X, user_id, 0, "user_id") == name_of(X, item_id, 1, "item_id"):
+        raise ValueError(
+            "user_id and item_id are the same column of X. None stands for the first "
+            "and the second: name both."
+        )
     pairs = pd.DataFrame(
         {
             "user": codes(X, user_id, 0, "user_id"),
@@ -73,7 +81,7 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     left, n_before = pairs.drop_duplicates(), None
     while len(left) != n_before:
         n_before = len(left)
-        for side, least in (("user", n_items), ("item", n_users)):
+        for side, least in zip(("user", "item"), both, strict=True):
             left = left[left.groupby(side)[side].transform("size") >= least]
     if left.empty:
         raise ValueError(

@@ -202,7 +202,8 @@ def _pairs(given, query, users, items, name):
                     f"{name} must give each user a list of items. Got {chosen!r} for "
                     f"{user!r}."
                 )
-        lists = [as_array(chosen) for chosen in given.values()]
+        # an iterator would be empty when it is read again
+        lists = [list(as_array(chosen)) for chosen in given.values()]
         owners = [u for u, chosen in zip(given, lists, strict=True) for _ in chosen]
         return owners, _as_array(i for chosen in lists for i in chosen)
     array = given if isinstance(given, np.ndarray) else None

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_memory
 
 from sktwotower import net
 from sktwotower._callbacks import monitors_validation, takes_impressions
+from sktwotower.caching import in_cache
 from sktwotower.dropout import id_columns
 from sktwotower.entities import Entities
 from sktwotower.interactions import Columns, pair_matrix, read_events
@@ -75,7 +75,7 @@ def _check_values(estimator):
                 "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
                 f"{callback!r}."
             )
-    check_memory(estimator.memory)
+    in_cache(estimator.memory)
     net.optimizer_class(estimator.optimizer)
     if "callbacks" in (estimator.net_params or {}):
         raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")

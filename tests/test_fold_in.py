@@ -128,6 +128,11 @@ def test_the_vector_of_a_new_user_is_folded_in(model):
     assert_allclose(table["score"], scores[0], atol=1e-5)
 
 
+def test_a_history_is_read_once(model):
+    once = model.embed_users(["new"], history={"new": iter(HISTORY["new"])})
+    assert_array_equal(once, model.embed_users(["new"], history=HISTORY))
+
+
 def test_only_a_given_history_is_folded_in(model):
     for users in (["u00", "u13"], ["new"]):
         assert_array_equal(model.embed_users(users), without(model, users))

@@ -35,6 +35,40 @@ def test_a_column_given_twice_counts_twice_in_a_dense_product():
     assert weighted_sum(table, rows, torch.bfloat16).item() == 6
 
 
+def test_the_gradient_is_that_of_embedding_bag(rng):
+    for n, p, width, n_stored in [
+        (1, 1, 1, 1),
+        (1, 9, 3, 4),
+        (6, 4, 2, 9),
+        (7, 90, 5, 6),
+    ]:
+        # columns twice in a row, and empty rows, which no dense matrix tells apart
+        rows = SparseRows(
+            torch.as_tensor(rng.integers(p, size=n_stored)),
+            torch.as_tensor(
+                [0, *np.sort(rng.integers(n_stored, size=n - 1)), n_stored]
+            ),
+            torch.as_tensor(rng.normal(size=n_stored)),
+            p,
+        )
+        table = torch.randn(p, width, dtype=torch.float64, requires_grad=True)
+        upstream = torch.randn(n, width, dtype=torch.float64)
+        bag = torch.nn.functional.embedding_bag(
+            rows.indices,
+            table,
+            rows.offsets,
+            mode="sum",
+            per_sample_weights=rows.values,
+            include_last_offset=True,
+        )
+        (expected,) = torch.autograd.grad(bag, table, upstream)
+        for part, taken in [(table, rows), embedding_rows(table, rows)]:
+            out = weighted_sum(part, taken)
+            (gradient,) = torch.autograd.grad(out, table, upstream)
+            torch.testing.assert_close(out, bag)
+            torch.testing.assert_close(gradient.to_dense(), expected)
+
+
 def test_weighted_sum_without_values_or_columns_is_zero():
     for matrix in (np.zeros((2, 3)), np.zeros((2, 0))):
         rows = rows_of(matrix)

@@ -321,7 +321,7 @@ def test_splitters_pickle_and_print_what_was_changed():
         (TimeSplit(0.5, n_splits=2), "leaves none of the 8 rows"),
         (TimeSplit(1.0), "'test_size' parameter of TimeSplit must be"),
         (TimeSplit(1, time="day", gap=9), "train side without rows"),
-        (TimeSplit(1, time="day", gap=-1), "gap must be a duration >= 0"),
+        (TimeSplit(1, time="day", gap=-1), "gap must be a finite duration >= 0"),
         (TimeSplit(1, time="day", drop_unseen_users=True), "test side without rows"),
         (TimeSplit(1, drop_unseen_items=True, item_id="itme"), "Did you mean 'item'"),
     ],
@@ -405,6 +405,10 @@ def test_cold_items_of_users_unseen_in_train_can_be_dropped():
 
 def test_cold_split_of_one_id_says_so():
     X = pd.DataFrame({"user": [1, 2], "item": ["a", "a"]})
-    with pytest.raises(ValueError, match="ColdItemSplit.* needs at least two ids"):
+    with pytest.raises(ValueError, match="ColdItemSplit.* needs at least 2 ids.*Got"):
         next(ColdItemSplit().split(X))
+    with pytest.raises(ValueError, match="at least 3 ids to hold some out. Got 2"):
+        next(ColdUserSplit(2).split(X))
+    with pytest.raises(ValueError, match="at least 2 ids to hold some out. Got 0"):
+        next(ColdUserSplit().split(X[:0]))
     assert repr(ColdUserSplit(0.5)) == "ColdUserSplit(test_size=0.5)"

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -218,6 +219,18 @@ def test_training_curve_draws_every_epoch():
     assert display.recall_line_.get_ydata().tolist() == [0.1, 0.3]
     assert display.recall_ax_.get_ylabel() == "validation recall"
     assert "best recall 0.300 in epoch 2" in display.ax_.get_title()
+
+
+def test_training_curve_of_epochs_with_and_without_validation():
+    history = [
+        {"epoch": 1, "train_loss": 2.0, "valid_recall": 0.25},
+        {"epoch": 2, "train_loss": 1.0},
+    ]
+    display = TrainingCurveDisplay(history=history).plot()
+    np.testing.assert_array_equal(display.recall_line_.get_ydata(), [0.25, np.nan])
+    assert "0.250 in epoch 1" in display.ax_.get_title()
+    with pytest.raises(ValueError, match=r"'epoch' and 'train_loss'. Got \['epoch'\]"):
+        TrainingCurveDisplay(history=[{"epoch": 1}]).plot()
 
 
 def test_training_curve_without_validation(model):
@@ -432,6 +445,8 @@ def test_estimators_that_cannot_be_drawn_are_refused(display, made):
         display.from_estimator(LogisticRegression(), *events)
     with pytest.raises(NotFittedError, match="TwoTowerRecommender instance is not"):
         display.from_estimator(TwoTowerRecommender(), *events)
+    with pytest.raises(TypeError, match="got the class TwoTowerRecommender. Fit one"):
+        display.from_estimator(TwoTowerRecommender, *events)
 
 
 @pytest.mark.parametrize("display", [TrainingCurveDisplay, EmbeddingMapDisplay])
@@ -450,6 +465,22 @@ def test_rankings_of_other_libraries_are_drawn():
         Ranked(), None, max_k=2, baselines=[Ranked()]
     )
     assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+
+
+@pytest.mark.parametrize("display", RANKED)
+def test_names_that_are_taken_are_refused(display):
+    with pytest.raises(ValueError, match="name must be a string, and not 'popularity'"):
+        display.from_estimator(Ranked(), None, name="popularity")
+    with pytest.raises(ValueError, match="Got 3"):
+        display.from_estimator(Ranked(), None, name=3)
+    if display is LorenzCurveDisplay:
+        with pytest.raises(ValueError, match="called 'events of fit': that is a curve"):
+            display.from_estimator(Ranked(), None, name="events of fit")
+
+
+def test_several_axes_are_no_axes(model):
+    with pytest.raises(TypeError, match="ax must be Matplotlib axes.* Got ndarray"):
+        TrainingCurveDisplay.from_estimator(model, ax=plt.subplots(1, 2)[1])
 
 
 @pytest.mark.parametrize("display", RANKED)
@@ -479,6 +510,8 @@ def test_bad_baselines_are_refused(display):
         (EmbeddingMapDisplay, {"color": 4}, TypeError, "color must name a column"),
         (EmbeddingMapDisplay, {"method": "x"}, ValueError, "method must be 'auto'"),
         (EmbeddingMapDisplay, {"max_items": 2}, ValueError, "max_items == 2"),
+        (EmbeddingMapDisplay, {"method": PCA}, ValueError, "method must be 'auto'"),
+        (EmbeddingMapDisplay, {"method": PCA(1)}, ValueError, r"2\). Got \(30, 1\)"),
         (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "<= 10"),
     ],
 )

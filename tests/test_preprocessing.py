@@ -118,6 +118,14 @@ def test_bad_input_says_why():
         k_core(X, 0)
     with pytest.raises(TypeError, match="k must be an instance of"):
         k_core(X, (1, 2.5))
+    with pytest.raises(ValueError, match=r"an int, or two of them. Got \(1,\)"):
+        k_core(X, (1,))
+    with pytest.raises(TypeError, match="k must be an instance of int, not str"):
+        k_core(X, "5")
+    with pytest.raises(ValueError, match="user_id and item_id are the same column"):
+        k_core(X, 1, user_id="item")
+    with pytest.raises(TypeError, match="gap must be a number. Got '1'"):
+        session_ids(X, "1", time="time")
     with pytest.raises(ValueError, match="user_id names 'usr'.*Did you mean 'user'"):
         k_core(X, 1, user_id="usr")
     with pytest.raises(TypeError, match="X must be a DataFrame or an array"):
@@ -126,7 +134,7 @@ def test_bad_input_says_why():
         session_ids(X, 1, time="tme")
     with pytest.raises(TypeError, match="time must name the column"):
         session_ids(X, 1, time=None)
-    with pytest.raises(ValueError, match="gap must be a duration >= 0"):
+    with pytest.raises(ValueError, match="gap must be a finite duration >= 0"):
         session_ids(X, -1, time="time")
     dates = X.assign(time=pd.to_datetime(X["time"], unit="D"))
     with pytest.raises(TypeError, match="gap must be a Timedelta"):

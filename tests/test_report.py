@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import (
@@ -93,6 +94,26 @@ def test_options_go_to_the_metrics_that_take_them(model):
 def test_bad_lists_of_metrics(metric, params, error, message):
     with pytest.raises(error, match=message):
         make_retrieval_scorer(metric, **params)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"k": []}, ValueError, r"k must hold one integer >= 1 at least. Got \[\]"),
+        ({"max_users": 0}, ValueError, "max_users == 0, must be >= 1"),
+        ({"max_users": 1.5}, TypeError, "max_users must be an instance of int"),
+    ],
+)
+def test_bad_parameters_of_a_report(model, params, error, message):
+    with pytest.raises(error, match=message):
+        retrieval_report(model, TEST, **params)
+
+
+def test_bad_parameters_are_told_by_a_scorer(model):
+    with pytest.raises(ValueError, match="max_users == -1, must be >= 1"):
+        make_retrieval_scorer(max_users=-1)(model, TEST)
+    with pytest.raises(TypeError, match="n_users must be a number or None. Got 'a'"):
+        make_retrieval_scorer("novelty", n_users="a")(model, TEST)
 
 
 def test_k_above_the_catalogue(X):
@@ -234,11 +255,26 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
             "None of the items of 'r' is .* 1, 2, ..., the catalogue 'p', 'q', ...",
         ),
         ({"r": pd.DataFrame({"user": ["a"]})}, ValueError, r"columns \['user'\]"),
+        ({"r": dict.fromkeys("abcde", {"p": 0.9})}, TypeError, "Got {'p': 0.9} for"),
+        ({"r": dict.fromkeys("abcde", [["p"]] * 2)}, TypeError, "'r' must rank ids of"),
+        (
+            {"r": pd.DataFrame({"user": ["a"], "item": ["p"], "rank": ["10"]})},
+            TypeError,
+            "column 'rank' of the ranking 'r' must hold numbers",
+        ),
+        ({3: FixedRanking()}, TypeError, "strings as names. Got 3"),
+        ([FixedRanking], TypeError, "got the class FixedRanking. Fit one first"),
     ],
 )
 def test_bad_baselines(model, baselines, error, message):
     with pytest.raises(error, match=message):
         retrieval_report(model, TEST, k=2, baselines=baselines)
+
+
+def test_an_error_tells_which_baseline_it_is_of(model):
+    with pytest.raises(NotFittedError) as raised:
+        retrieval_report(model, TEST, k=2, baselines={"odd": PopularityRecommender()})
+    assert raised.value.__notes__ == ["Raised by the baseline 'odd'."]
 
 
 def test_a_ranking_of_what_was_seen_is_told(model):

@@ -199,12 +199,16 @@ class EmbeddingMapDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If `n_groups` is not from 1 to 10.
+            If `n_groups` is not from 1 to 10, or `positions` are not on a plane.
         """
         most = len(COLORS) * len(MARKERS)
         check_scalar(n_groups, "n_groups", Integral, min_val=1, max_val=most)
-        ax = self._start(ax, width=7.5, height=5.5)
         positions, self.texts_ = np.asarray(self.positions), []
+        if positions.shape[1:] != (2,):
+            raise ValueError(
+                f"positions must be of shape (n_items, 2). Got {positions.shape}."
+            )
+        ax = self._start(ax, width=7.5, height=5.5)
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
         ax.spines[:].set_visible(False)
         ax.set(
@@ -339,7 +343,7 @@ def _color_of_items(recommender, color):
 
 def _projection(method, n_items, random_state):
     """Give what puts vectors on a plane."""
-    if hasattr(method, "fit_transform"):
+    if hasattr(method, "fit_transform") and not isinstance(method, type):
         return method
     if method == "auto":
         method = "umap" if importlib.util.find_spec("umap") else "tsne"

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_scalar
 
-from ._models import rank_models
+from sktwotower._competitors import rank_models
+
 from ._style import GRAY, Display, check_matplotlib, ink, line_style
 
 EVENTS = "events of fit"
@@ -141,6 +142,8 @@ class LorenzCurveDisplay(Display):
             max_users=max_users,
             random_state=random_state,
         )
+        if EVENTS in models:
+            raise ValueError(f"No model can be called {EVENTS!r}: that is a curve.")
         own = np.asarray(ranking.item_counts)
         counts = {
             label: np.bincount(found[found >= 0], minlength=len(own))

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_scalar
 
+from sktwotower._competitors import rank_models
 from sktwotower._hits import find_hits
 
-from ._models import rank_models
 from ._style import Display, check_matplotlib, line_style
 
 
@@ -119,8 +119,9 @@ class RecallCurveDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event, `max_k` < 1, a baseline has the name of another
-            model, lacks users of X or ranks less than `max_k` items.
+            If X has no positive event, `max_k` or `max_users` < 1, `name` is no string
+            or 'popularity', a baseline has the name of another model, lacks users of X
+            or ranks less than `max_k` items.
         TypeError
             If an estimator cannot rank held-out events.
 

@@ -23,6 +23,11 @@ class Display:
             import matplotlib.pyplot as plt
 
             _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+        if not hasattr(ax, "spines"):
+            raise TypeError(
+                "ax must be Matplotlib axes, such as plt.subplots gives, one of them. "
+                f"Got {type(ax).__name__}."
+            )
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
         return ax

@@ -4,7 +4,7 @@ Leaves: the training loss and the validation recall by epoch, as a picture.
 Next: the reader's eyes.
 """
 
-import numpy as np
+import pandas as pd
 
 from ._models import two_towers
 from ._style import BLUE, VERMILION, Display, check_matplotlib, line_style
@@ -117,25 +117,28 @@ class TrainingCurveDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If the history holds no epoch.
+            If the history holds no epoch, or an epoch without a loss.
         """
         if not self.history:
             raise ValueError("history must hold one epoch at least. Got none.")
+        history = pd.DataFrame(self.history)
+        if not {"epoch", "train_loss"} <= set(history.columns):
+            raise ValueError(
+                "Each epoch of history must have 'epoch' and 'train_loss'. Got "
+                f"{list(history.columns)}."
+            )
         ax = self._start(ax)
-        epochs = [row["epoch"] for row in self.history]
-        loss = [row["train_loss"] for row in self.history]
         style = line_style(0, kwargs, marker=".")
-        (self.line_,) = ax.plot(epochs, loss, **style)
+        (self.line_,) = ax.plot(history["epoch"], history["train_loss"], **style)
         ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.recall_ax_ = self.recall_line_ = None
-        if "valid_recall" in self.history[0]:
-            self._plot_recall(epochs, kwargs)
+        if "valid_recall" in history:
+            self._plot_recall(history["epoch"], history["valid_recall"], kwargs)
         return self
 
-    def _plot_recall(self, epochs, kwargs):
-        recall = [row["valid_recall"] for row in self.history]
-        best = int(np.argmax(recall))
+    def _plot_recall(self, epochs, recall, kwargs):
+        best = int(recall.argmax())  # partial_fit validates nothing: nan there
         right = self.recall_ax_ = self.ax_.twinx()
         style = line_style(1, kwargs, marker=".")
         (self.recall_line_,) = right.plot(epochs, recall, **style)
