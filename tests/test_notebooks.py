@@ -33,10 +33,12 @@ def lengths_of_functions(source):
     ]
 
 
-def test_there_are_notebooks_and_the_index_lists_them():
+def test_the_index_lists_them_and_ci_executes_them():
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\|.*\((\S+\.ipynb)\)", index, re.M)
     assert PATHS and {path.name for path in PATHS} <= set(listed)
+    ci = (FOLDER.parent / ".ci" / "run").read_text(encoding="utf-8")
+    assert "jupyter execute --inplace" in index and "jupyter execute" in ci
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
