@@ -83,5 +83,5 @@ def test_nothing_went_wrong_and_no_machine_shows(notebook):
 
 
 def test_lengths_of_functions_are_counted():
-    source = "def a():\n    return 1\n\n\nx = 1\n\n\ndef b():\n    y = 2\n    return y\n"
+    source = "def a():\n    return 1\n\nx = 1\n\ndef b():\n    y = 2\n    return y\n"
     assert lengths_of_functions(source) == [2, 3]
