@@ -48,6 +48,14 @@ setup(
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
+        "notebook": [
+            "ipykernel>=6.29",
+            "matplotlib>=3.8",
+            "nbclient>=0.10",  # has `jupyter execute --inplace`
+            "optuna>=4.0",
+            "optuna-integration>=4.0",
+            "pyarrow>=15",
+        ],
         "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
             "faiss-cpu>=1.8",

@@ -69,8 +69,11 @@ class Table:
                 row[f"{name} se"] = standard_error(values)
                 row[f"{name} diff"] = mean_over_users(less)
                 row[f"{name} diff se"] = standard_error(less)
-            for metric in ("hit_rate", "coverage", "novelty"):
+            for metric in ("hit_rate", "coverage"):
                 row[f"{metric}@{k}"] = self.mean(metric, k)
+            # All items of a catalogue may be new: how rare they are is not known then.
+            counted = self.item_counts.any()
+            row[f"novelty@{k}"] = self.mean("novelty", k) if counted else np.nan
         return row | {"users": len(self.hits), "events": int(self.n_relevant.sum())}
 
 

@@ -63,7 +63,8 @@ def retrieval_report(
         'mrr@k', each with 'recall@k se' (standard error over the users), 'recall@k
         diff' (the difference from `estimator`, user by user, < 0 where the model is
         worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
-        (bits). At the end 'users' and 'events' that count. Its `attrs` tell how many
+        (bits; nan where no item of the catalogue has an event of fit). At the end
+        'users' and 'events' that count. Its `attrs` tell how many
         'events_not_in_catalogue' there are and what was 'left_out' of X, a dict of
         reason to number. It prints, and shows in a notebook, with 95 % intervals (1.96
         standard errors).

@@ -149,7 +149,8 @@ class EvaluationMixin:
             truth=truth,
             seen=excluded,
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel()[:n_items],
-            user_counts=np.asarray(seen.sum(axis=1)).ravel(),
+            # of all items: those that are gone were chosen as well
+            user_counts=np.asarray(self._seen[query.codes].sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
             unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
             left_out=left_out,

@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.metrics import retrieval_report
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +174,18 @@ def test_the_index_follows(events, products, neighbors):
         model.set_catalog(kept).recommend(), exact.set_catalog(kept).recommend()
     )
     assert model.index_recall_ == 1.0
+
+
+def test_users_of_gone_items_are_no_cold_users(model, products):
+    new = products.head(3).assign(item=["n0", "n1", "n2"])
+    users = model.user_ids_
+    before = model._held_out_ranking(
+        pd.DataFrame({"user": users, "item": "i00"}), n_neighbors=1
+    )
+    X = pd.DataFrame({"user": users, "item": "n0"})
+    after = model.set_catalog(new)._held_out_ranking(X, n_neighbors=1)
+    np.testing.assert_array_equal(after.user_counts, before.user_counts)
+    assert after.user_counts.min() > 0 and not after.item_counts.any()
+    report = retrieval_report(model, X, k=2)
+    assert "cold items" in report.index and "cold users" not in report.index
+    assert report["novelty@2"].isna().all()

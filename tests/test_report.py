@@ -308,6 +308,21 @@ def test_a_report_says_what_is_left_out_and_why(X):
         retrieval_report(model, X, np.zeros(len(X)))
 
 
+def test_the_novelty_of_new_items_alone_is_unknown():
+    class New(FixedRanking):
+        def _held_out_ranking(self, *args, **params):
+            ranking = super()._held_out_ranking(*args, **params)
+            ranking.item_counts = np.zeros_like(ranking.item_counts)
+            return ranking
+
+    report = retrieval_report(New().fit(TRAIN), TEST, k=2)
+    known = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=2)
+    assert report["novelty@2"].isna().all() and not known["novelty@2"].isna().any()
+    shown = report.drop(columns="novelty@2").loc["all"].iloc[0]
+    assert shown.equals(known.drop(columns="novelty@2").loc["all"].iloc[0])
+    assert "nan" in repr(report)
+
+
 def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     names = [EASERecommender, ItemKNNRecommender, PopularityRecommender]
     model, *others = [kind().fit(X) for kind in names]
