@@ -122,10 +122,10 @@ class EvaluationMixin:
         known = kept & (codes >= 0)
         truth = pair_matrix(rows[known], codes[known], weights[known], shape)
         added = self._added(history, query)
-        seen = self._seen[query.codes]
-        seen = (seen if added is None else (seen + added).sign())[:, :n_items]
+        past = self._seen[query.codes]
+        past = past if added is None else (past + added).sign()
         excluded = (
-            _without(seen, truth)
+            _without(past[:, :n_items], truth)
             if self.exclude_seen
             else pair_matrix([], [], [], shape)
         )
@@ -150,7 +150,7 @@ class EvaluationMixin:
             seen=excluded,
             item_counts=np.asarray(self._seen.sum(axis=0)).ravel()[:n_items],
             # of all items: those that are gone were chosen as well
-            user_counts=np.asarray(self._seen[query.codes].sum(axis=1)).ravel(),
+            user_counts=np.asarray(past.sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
             unreachable_weight=np.asarray(unreachable.sum(axis=1)).ravel(),
             left_out=left_out,
