@@ -5,9 +5,11 @@ Next: a notebook of your own.
 """
 
 import argparse
+import contextlib
 import sys
 import textwrap
 import time
+import warnings
 from pathlib import Path
 
 import joblib
@@ -17,6 +19,19 @@ from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
+# How dates may be written: the first way that fits all of them is taken. Slashes are
+# more often written month first, dots and dashes day first. None: as pandas guesses.
+MONTH_FIRST, DAY_FIRST = "%m{0}%d{0}%Y", "%d{0}%m{0}%Y"
+DATE_FORMATS = [
+    "ISO8601",
+    *(
+        day.format(separator) + clock
+        for separator in "/.-"
+        for day in (MONTH_FIRST, DAY_FIRST)[:: 1 if separator == "/" else -1]
+        for clock in ("", " %H:%M", " %H:%M:%S")
+    ),
+    None,
+]
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
 
 
@@ -174,10 +189,17 @@ def read_ids(ids):
 
 
 def read_times(times, column):
-    """Give times as numbers or as dates."""
+    """Give times as numbers, or as dates that are all written in one way.
+
+    Days and months are not told apart date by date: what fits all dates is meant.
+    """
     numbers = pd.to_numeric(times, errors="coerce")
     if numbers.notna().sum() == times.notna().sum():
         return numbers
+    for form in DATE_FORMATS:
+        with contextlib.suppress(ValueError, UserWarning), warnings.catch_warnings():
+            warnings.simplefilter("error")  # of dates that pandas reads one by one
+            return pd.to_datetime(times, utc=True, format=form)
     dates = pd.to_datetime(times, errors="coerce", format="mixed", utc=True)
     bad = dates.isna() & times.notna()
     if bad.any():
@@ -185,7 +207,10 @@ def read_times(times, column):
             f"--time: {bad.sum():,} values of {column!r} are neither numbers nor "
             f"dates, {times[bad].iloc[0]!r} the first."
         )
-    return dates
+    raise ValueError(
+        f"--time: the dates of {column!r} are not all written in one way, such as "
+        f"{times.iloc[0]!r}. Write them as 2024-05-31."
+    )
 
 
 def fit(task, train, epochs):

@@ -87,6 +87,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
         study = optuna.create_study(direction="maximize", pruner=pruner)
         study.optimize(objective, n_trials=20)
 
+    Fit the best trial's parameters once more without the callback, on all events.
+
     Examples
     --------
     >>> from sktwotower.model_selection import search_space

@@ -4,6 +4,8 @@ Leaves: their vectors (n, d), and the items whose vectors are nearest, (n, k).
 Next: evaluation.py, which ranks for held-out events.
 """
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -46,18 +48,65 @@ class VectorsMixin(
         -------
         ndarray of shape (n_events, d), float32
             User vectors, of unit length where ``normalize``. The user's history is
-            what fit has seen.
+            what fit has seen; users unknown to fit share one vector, unless features
+            tell them apart.
+
+        Notes
+        -----
+        Before a classifier in a Pipeline, freeze a recommender that was fitted on
+        events. An unfrozen one would be fitted with the classes as rewards: it would
+        hide the label of each user of train in that user's vector.
+
+        Examples
+        --------
+        >>> from sklearn.frozen import FrozenEstimator
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> made = make_interactions(100, 50, random_state=0)
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(made.data)
+        >>> model.transform(made.data[:3]).shape
+        (3, 256)
+        >>> pipe = make_pipeline(FrozenEstimator(model), LogisticRegression())
+        >>> pipe.fit(made.data[:300], made.user_cluster[made.data["user"][:300]])
+        Pipeline(...)
+        """
+        return self._event_vectors(X)[0]
+
+    def fit_transform(self, X, y=None, **fit_params):
+        """Fit, and give the user vector of each event, as `transform` does.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`. With a y there is a warning: in a Pipeline it may be what a
+            later step is to learn, and it would be in the vectors.
+        **fit_params : dict
+            Further arguments of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_events, d), float32
 
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.transform(X[:3]).shape
-        (3, 256)
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0)
+        >>> model.fit_transform(X).shape
+        (2000, 256)
         """
-        return self._event_vectors(X)[0]
+        if y is not None:
+            warnings.warn(
+                "fit_transform takes y as the rewards of the events. If it is what a "
+                "later step of a Pipeline is to learn, it leaks into the user vectors: "
+                "put FrozenEstimator(model) of a fitted model there instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return super().fit_transform(X, y, **fit_params)
 
     def predict(self, X):
         """Score each event's own pair of user and item.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower.__main__ import main, parse
+from sktwotower.__main__ import main, parse, read_times
 
 
 @pytest.fixture
@@ -154,3 +154,23 @@ def test_module_runs_as_a_program():
     program = [sys.executable, "-m", "sktwotower", "--help"]
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     assert "Without options it uses the shipped purchases" in printed
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        (["05/01/2024 20:46", "13/01/2024 10:00"], ["2024-01-05", "2024-01-13"]),
+        (["05/01/2024", "01/13/2024"], ["2024-05-01", "2024-01-13"]),
+        (["5.1.2024", "6.1.2024"], ["2024-01-05", "2024-01-06"]),
+        (["2024-01-05", "2024-01-13T10:00:00Z"], ["2024-01-05", "2024-01-13"]),
+        (["Jan 5 2024", "Jan 13 2024"], ["2024-01-05", "2024-01-13"]),
+    ],
+)
+def test_dates_are_read_in_the_one_way_that_fits_all(written, days):
+    dates = read_times(pd.Series(written), "when")
+    assert dates.dt.strftime("%Y-%m-%d").tolist() == days
+
+
+def test_dates_written_in_several_ways_are_refused():
+    with pytest.raises(ValueError, match="'when' are not all written in one way"):
+        read_times(pd.Series(["01/13/2024", "13/01/2024"]), "when")

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -202,9 +203,14 @@ def test_the_last_step_of_a_pipeline(X, items):
 
 def test_a_step_in_the_middle_of_a_pipeline(X):
     y = (X["item"] % 2).to_numpy()
-    pipe = make_pipeline(small(history=None), LogisticRegression())
-    assert set(pipe.fit(X, y).predict(X)) <= {0, 1}
+    with pytest.warns(UserWarning, match="FrozenEstimator.model. of a fitted model"):
+        pipe = make_pipeline(small(history=None), LogisticRegression()).fit(X, y)
+    assert set(pipe.predict(X)) <= {0, 1}
     assert pipe[-1].n_features_in_ == 8
+    model = small().fit(X)
+    frozen = make_pipeline(FrozenEstimator(model), LogisticRegression()).fit(X, y)
+    expected = LogisticRegression().fit(model.transform(X), y).predict_proba
+    assert_allclose(frozen.predict_proba(X), expected(model.transform(X)))
     union = FeatureUnion([("a", small()), ("b", small(embedding_dim=4))])
     assert union.fit_transform(X).shape == (len(X), 12)
     names = small().fit(X).get_feature_names_out()
