@@ -32,6 +32,8 @@ DATE_FORMATS = [
     ),
     None,
 ]
+# Below, a recall of .1 has a standard error of about a third of itself.
+FEW_USERS = 100
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
 
 
@@ -236,8 +238,9 @@ def fit(task, train, epochs):
 def show_quality(model, test):
     """Print the table of the model beside popularity."""
     report = retrieval_report(model, test).loc["all"]
+    n_users = int(report["users"].iloc[0])
     print(
-        f"\nHeld-out events of {int(report['users'].iloc[0]):,} users, whole catalogue "
+        f"\nHeld-out events of {n_users:,} users, whole catalogue "
         f"of {len(model.item_ids_):,} items ranked without those the user has:\n"
     )
     table = report[COLUMNS].T
@@ -246,6 +249,8 @@ def show_quality(model, test):
     print(table.to_string(float_format="{:.4f}".format))
     errors = " and ".join(f"{error:.4f}" for error in report["recall@20 se"])
     print(f"\nStandard error of recall@20 over users: {errors}")
+    if n_users < FEW_USERS:
+        print("With so few users the figures say little.")
 
 
 def show_recommendations(model, task, train, n_users=3):

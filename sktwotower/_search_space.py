@@ -71,9 +71,9 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
     (bench_ablations.py). Of parameters that are not here, ``feature_dropout`` counts
     with side tables, and ``impression_weight`` with impressions.
 
-    With Optuna, ranges are written into the objective; its callback for skorch
-    (extra ``optuna``) stops a weak trial at the end of an
-    epoch, by the recall on a tenth of the events that `fit` then holds out::
+    With Optuna, ranges are written into the objective. `SkorchPruningCallback` of
+    ``optuna_integration`` (extra ``optuna``) stops a weak trial at the end of an epoch,
+    by the recall on a tenth of the events that `fit` then holds out::
 
         def objective(trial):
             model = TwoTowerRecommender(

@@ -23,3 +23,9 @@ def events():
         for item in rng.choice(6, 4, replace=False)
     ]
     return pd.DataFrame(rows, columns=["user", "item"])
+
+
+def pytest_collection_modifyitems(items):
+    # In a new environment the neighbour graph compiles for a minute and a half: begin
+    # with it, so that other tests run beside it.
+    items.sort(key=lambda item: item.path.name != "test_neighbors.py")

@@ -44,6 +44,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     assert status == 0
     assert "the last 20 % by played_at" in printed
     assert "recall@20" in printed and "popularity" in printed
+    assert "With so few users" in printed
     assert "song 1" in printed
     assert printed.count("last of") == 3
     model = joblib.load(tmp_path / "out" / "model.joblib")

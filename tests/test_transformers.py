@@ -289,7 +289,9 @@ def centred(table):
 
 
 @pytest.mark.parametrize(
-    "transformer", [Noisy(), CrossFitted(), FunctionTransformer(centred)], ids=str
+    "transformer",
+    [Noisy(), CrossFitted(), FunctionTransformer(centred)],
+    ids=["noisy", "cross-fitted", "centred"],
 )
 def test_numbers_that_do_not_come_again_are_told(transformer):
     model = small(items=ITEMS, item_transformer=transformer)
