@@ -43,7 +43,7 @@ setup(
             "polars>=1.0",
             "pyarrow>=15",
             "pytest>=8",
-            "pytest-xdist>=3.5",
+            "pytest-xdist>=3.7",
             "skrub>=0.5",  # its TableVectorizer is a transformer that users bring along
         ],
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
