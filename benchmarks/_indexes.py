@@ -11,13 +11,8 @@ from itertools import product
 import numpy as np
 import torch
 
-from sktwotower.neighbors import (
-    EPSILONS,
-    LEAF_BUDGETS,
-    ExactNeighbors,
-    NNDescentNeighbors,
-    cost_of_width,
-)
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+from sktwotower.neighbors._indexes import EPSILONS, LEAF_BUDGETS, cost_of_width
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 

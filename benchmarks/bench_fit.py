@@ -21,13 +21,14 @@ import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
 
-from sktwotower import TwoTowerRecommender, net
+from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.kernels import padded, product_dtype
-from sktwotower.losses import SampledSoftmaxLoss
-from sktwotower.optim import RowwiseAdam
-from sktwotower.sampling import TrainingSet, UserBatches
-from sktwotower.towers import SparseLinear
+from sktwotower.towers import _net as net
+from sktwotower.towers._autograd import padded, product_dtype
+from sktwotower.towers._batches import TrainingSet, UserBatches
+from sktwotower.towers._losses import SampledSoftmaxLoss
+from sktwotower.towers._modules import SparseLinear
+from sktwotower.towers._optimizer import RowwiseAdam
 
 MOST_OF_PLAIN_LOOP = 1.25
 MOST_OF_MATRIX_PRODUCTS = 8.0

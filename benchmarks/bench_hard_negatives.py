@@ -25,8 +25,8 @@ from bench_quality import TUNED_BY
 from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.net import embed_items, embed_users
-from sktwotower.sampling import UserBatches
+from sktwotower.towers._batches import UserBatches
+from sktwotower.towers._net import embed_items, embed_users
 
 FIRST_RANK, LAST_RANK = 10, 500
 

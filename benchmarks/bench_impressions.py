@@ -28,8 +28,8 @@ from _common import PAIR, clock, machine, write_results
 from torch.nn.functional import softplus
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
-from sktwotower.losses import SampledSoftmaxLoss
 from sktwotower.metrics import recall_at_k
+from sktwotower.towers._losses import SampledSoftmaxLoss
 
 K = 20
 # Chosen on the last 70 % of the validation period: enough to be level with more.

@@ -32,8 +32,8 @@ from _processes import call, peak_memory
 from bench_scale import make_events
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.exact import top_k
-from sktwotower.filters import retrieve
+from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._top_k import top_k
 
 K = 10
 LEAST_RECALL = 0.95

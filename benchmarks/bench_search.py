@@ -38,7 +38,7 @@ from sklearn.pipeline import make_pipeline
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import WarmHalvingSearchCV, search_space
-from sktwotower.queries import threads
+from sktwotower.retrieval._requests import threads
 
 N_CANDIDATES, EPOCHS, TOLERANCE = 27, 27, 0.002
 NDCG = make_retrieval_scorer("ndcg", k=10)

@@ -19,7 +19,7 @@ _LAZY = {
     "PopularityRecommender": "sktwotower.baselines",
     "TowerVectorizer": "sktwotower.features",
     "TwoTowerRecommender": "sktwotower.recommender",
-    "interactions_from_matrix": "sktwotower.matrix",
+    "interactions_from_matrix": "sktwotower.preprocessing",
 }
 
 

@@ -12,11 +12,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.entities import Entities
-from sktwotower.evaluation import EvaluationMixin
-from sktwotower.interactions import Columns, event_table, pair_matrix, read_events
-from sktwotower.queries import rows_of
-from sktwotower.retrieval import RetrievalMixin
+from sktwotower._tables._columns import Columns
+from sktwotower._tables._events import event_table, read_events
+from sktwotower._tables._sparse import pair_matrix, rows_of
+from sktwotower.features._entities import Entities
+from sktwotower.metrics._held_out import EvaluationMixin
+from sktwotower.retrieval._retrieval import RetrievalMixin
 
 __all__ = ["MatrixRecommender", "blocks_of_rows"]
 

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktwotower._matrix_recommender import MatrixRecommender, blocks_of_rows
-from sktwotower.retrieval import SimilarItemsMixin
+from sktwotower.retrieval._retrieval import SimilarItemsMixin
 
 __all__ = ["EASERecommender", "ItemKNNRecommender", "PopularityRecommender"]
 

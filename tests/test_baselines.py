@@ -13,7 +13,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from test_docstrings import entries, sections
 
 from sktwotower import (
     EASERecommender,
@@ -23,6 +22,7 @@ from sktwotower import (
 )
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
+from tests.test_docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)

@@ -23,7 +23,6 @@ PUBLIC = {
     "baselines",
     "datasets",
     "features",
-    "matrix",
     "metrics",
     "model_selection",
     "plots",

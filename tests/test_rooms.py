@@ -1,6 +1,7 @@
+"""Which room may import which, and which libraries each of them loads."""
+
 import ast
 import importlib
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,152 +11,50 @@ import pytest
 import sktwotower
 
 ROOT = Path(sktwotower.__file__).parent
-LAZY = {name: path.split(".")[-1] for name, path in sktwotower._LAZY.items()}
 
-# The modules in the order in which data flows, with the modules that each imports.
-IMPORTS = {
-    "frames": set(),
-    "cells": set(),
-    "encoders": {"cells"},
-    "vocabularies": {"cells", "encoders"},
-    "kinds": {"cells", "encoders", "vocabularies"},
-    "features": {"cells", "encoders", "frames", "kinds"},
-    "interactions": {"frames"},
-    "queries": {"frames", "interactions"},
-    "matrix": {"frames", "interactions"},
-    "caching": set(),
-    "entities": {"caching", "features", "frames", "interactions"},
-    "kernels": set(),
-    "towers": {"kernels"},
-    "losses": {"kernels"},
-    "optim": set(),
-    "dropout": set(),
-    "sampling": {"dropout", "interactions", "losses", "towers"},
-    "_callbacks": set(),
-    "net": {"_callbacks", "losses", "optim", "sampling", "towers"},
-    "exact": set(),
-    "neighbors": {"exact"},
-    "filters": {"exact", "neighbors", "queries"},
-    "_hits": set(),
-    "_groups": {"_hits"},
-    "_scorers": {"_groups", "_hits"},
-    "_rendering": set(),
-    "_competitors": {"_groups", "_scorers", "frames", "interactions"},
-    "_report": {"_competitors", "_groups", "_hits", "_rendering"},
-    "_beyond_accuracy": {"_hits"},
-    "metrics": {"_beyond_accuracy", "_hits", "_report", "_scorers"},
-    "validation": {"exact", "metrics", "net"},
-    "training": {
-        "_callbacks",
-        "caching",
-        "dropout",
-        "entities",
-        "interactions",
-        "neighbors",
-        "net",
-        "sampling",
-        "validation",
-    },
-    "growth": {
-        "_callbacks",
-        "cells",
+# Each room with those it may import from; all others are forbidden. CONTRIBUTING.md
+# draws the same map.
+MAY_IMPORT = {
+    "_tables": set(),
+    "features": {"_tables"},
+    "towers": {"_tables"},
+    "neighbors": {"_tables"},
+    "retrieval": {"_tables"},
+    "metrics": {"_tables", "retrieval"},
+    "model_selection": {"_tables"},
+    "inspection": {
+        "_tables",
         "features",
-        "interactions",
-        "net",
-        "sampling",
-        "training",
-    },
-    "catalog": {"interactions", "neighbors", "queries"},
-    "retrieval": {"interactions", "queries"},
-    "fold_in": set(),
-    "vectors": {"exact", "filters", "interactions", "net", "queries", "retrieval"},
-    "evaluation": {"interactions", "queries"},
-    "_matrix_recommender": {
-        "entities",
-        "evaluation",
-        "interactions",
-        "queries",
-        "retrieval",
-    },
-    "baselines": {"_matrix_recommender", "retrieval"},
-    "contributions": {"towers"},
-    "ablation": {"features"},
-    "explanation": {
-        "ablation",
-        "contributions",
-        "evaluation",
-        "exact",
-        "filters",
-        "interactions",
+        "metrics",
         "neighbors",
-        "net",
-        "queries",
+        "retrieval",
+        "towers",
     },
-    "fitting": {"exact", "fold_in", "growth", "net", "training"},
-    "_side_tables": set(),
-    "_diagram": {"features"},
     "recommender": {
-        "_diagram",
-        "_side_tables",
-        "catalog",
-        "evaluation",
-        "explanation",
-        "fitting",
-        "vectors",
+        "_tables",
+        "features",
+        "inspection",
+        "metrics",
+        "neighbors",
+        "retrieval",
+        "towers",
     },
-    "_interaction_split": {"interactions"},
-    "preprocessing": {"_interaction_split"},
-    "_search_space": set(),
-    "_halving": {"interactions"},
-    "model_selection": {"_halving", "_interaction_split", "_search_space"},
-    "datasets._movielens": set(),
-    "datasets._online_retail": set(),
-    "datasets._samples_generator": set(),
-    "datasets": {
-        "datasets._movielens",
-        "datasets._online_retail",
-        "datasets._samples_generator",
-    },
-    "plots._style": set(),
-    "plots._models": {"_scorers"},
-    "plots._training": {"plots._models", "plots._style"},
-    "plots._recall_curve": {"_competitors", "_hits", "plots._style"},
-    "plots._recall_by_popularity": {"_competitors", "_hits", "plots._style"},
-    "plots._lorenz": {"_competitors", "plots._style"},
-    "plots._scores": {"plots._models", "plots._style"},
-    "plots._embedding": {"interactions", "plots._models", "plots._style"},
-    "plots._importance": {"plots._models", "plots._style"},
-    "plots": {
-        "plots._embedding",
-        "plots._importance",
-        "plots._lorenz",
-        "plots._recall_by_popularity",
-        "plots._recall_curve",
-        "plots._scores",
-        "plots._training",
-    },
+    "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "preprocessing": {"_tables"},
+    "datasets": set(),
+    "plots": {"_tables", "metrics"},
     "__main__": {"datasets", "metrics", "model_selection", "plots", "recommender"},
     "__init__": set(),
 }
-
-# Which modules may import a heavy library at all.
-HEAVY = {
-    "torch": {
-        "_callbacks",
-        "contributions",
-        "exact",
-        "fold_in",
-        "kernels",
-        "losses",
-        "net",
-        "optim",
-        "sampling",
-        "towers",
-        "training",
-    },
-    "skorch": {"_callbacks", "net"},
+# The rooms in which a heavy library may be imported.
+MAY_LOAD = {
+    "torch": {"inspection", "neighbors", "recommender", "towers"},
+    "skorch": {"towers"},
     "pynndescent": {"neighbors"},
+    "matplotlib": {"__main__", "plots"},
 }
+# Files outside the rooms that belong to one.
+INSIDE = {"_matrix_recommender": "baselines"}
 
 
 def module_name(path):
@@ -166,9 +65,19 @@ def module_name(path):
 SOURCES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
+def room_of(module):
+    first = module.split(".")[0]
+    return INSIDE.get(first, first)
+
+
 def imported(name):
-    """Give the absolute names of everything that a module imports, at any depth."""
-    tree = ast.parse(SOURCES[name].read_text())
+    """Return the absolute names of everything that a module imports, at any depth."""
+    tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
+    package = ["sktwotower", *name.split(".")]
+    if SOURCES[name].name != "__init__.py":
+        package.pop()
+    elif name == "__init__":
+        package = ["sktwotower"]
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -176,57 +85,66 @@ def imported(name):
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                package = ["sktwotower", *name.split(".")]
-                if SOURCES[name].name != "__init__.py":
-                    package.pop()
-                elif name == "__init__":
-                    package = ["sktwotower"]
-                package = package[: len(package) - node.level + 1]
-                base = ".".join([*package, base] if base else package)
+                parts = package[: len(package) - node.level + 1]
+                base = ".".join([*parts, base] if base else parts)
             found |= {f"{base}.{alias.name}" for alias in node.names}
     return found
 
 
-def in_package(name):
-    """Give the modules of the package that a module imports."""
-    modules = set()
+def rooms_imported(name):
+    """Return the other rooms that a module imports from."""
+    lazy = {name: path.split(".")[1] for name, path in sktwotower._LAZY.items()}
+    rooms = set()
     for target in imported(name):
         parts = target.split(".")
-        if parts[0] != "sktwotower" or len(parts) == 1:
-            continue
-        inner = LAZY.get(parts[1], parts[1])
-        longer = ".".join(parts[1:3])
-        modules.add(longer if longer in SOURCES and len(parts) > 2 else inner)
-    return modules & set(SOURCES)
+        if parts[0] == "sktwotower" and len(parts) > 1:
+            rooms.add(room_of(lazy.get(parts[1], parts[1])))
+    return (rooms & set(MAY_IMPORT)) - {room_of(name)}
 
 
-def test_every_module_is_in_the_table():
-    assert set(SOURCES) == set(IMPORTS)
+def test_every_file_is_in_a_room():
+    assert {room_of(name) for name in SOURCES} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_imports_are_those_of_the_table(name):
-    assert in_package(name) == IMPORTS[name]
+def test_rooms_import_only_what_they_may(name):
+    assert rooms_imported(name) <= MAY_IMPORT[room_of(name)]
 
 
-def test_imports_go_down_only():
-    order = list(IMPORTS)
-    for name, targets in IMPORTS.items():
-        assert all(order.index(target) < order.index(name) for target in targets)
+def test_the_map_has_no_edge_that_nothing_uses():
+    used = {room: set() for room in MAY_IMPORT}
+    for name in SOURCES:
+        used[room_of(name)] |= rooms_imported(name)
+    assert used == MAY_IMPORT
 
 
-@pytest.mark.parametrize("library", HEAVY)
-def test_heavy_libraries_come_in_by_few_doors(library):
+def test_rooms_import_downwards_only():
+    order = list(MAY_IMPORT)
+    for room, others in MAY_IMPORT.items():
+        assert all(order.index(other) < order.index(room) for other in others)
+
+
+@pytest.mark.parametrize("library", MAY_LOAD)
+def test_heavy_libraries_come_in_by_few_rooms(library):
     users = {
-        name
+        room_of(name)
         for name in SOURCES
         if any(target.split(".")[0] == library for target in imported(name))
     }
-    assert users <= HEAVY[library]
+    assert users <= MAY_LOAD[library]
+
+
+def test_files_inside_a_room_are_private():
+    public = [
+        name
+        for name in SOURCES
+        if "." in name and not name.split(".")[-1].startswith("_")
+    ]
+    assert public == []
 
 
 def loaded_after(statement):
-    """Give which heavy libraries a fresh process holds after a statement."""
+    """Return which heavy libraries a fresh process holds after a statement."""
     code = (
         f"import sys\n{statement}\n"
         "print(*{'torch', 'skorch', 'pynndescent', 'matplotlib'} & set(sys.modules))"
@@ -237,15 +155,16 @@ def loaded_after(statement):
     return set(done.stdout.split())
 
 
-def test_light_modules_load_no_heavy_library():
+def test_light_rooms_load_no_heavy_library():
     names = [
         "baselines",
-        "metrics",
-        "model_selection",
         "datasets",
         "features",
+        "metrics",
+        "model_selection",
         "plots",
         "preprocessing",
+        "retrieval",
     ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
@@ -263,16 +182,6 @@ def test_lazy_names_are_the_public_ones():
         assert getattr(sktwotower, name) is getattr(importlib.import_module(path), name)
     with pytest.raises(AttributeError, match="no attribute 'TwoTower'"):
         sktwotower.TwoTower  # noqa: B018
-
-
-@pytest.mark.parametrize("name", sorted(set(SOURCES) - {"__init__", "datasets"}))
-def test_module_says_what_enters_leaves_and_is_next(name):
-    text = ast.get_docstring(ast.parse(SOURCES[name].read_text()))
-    words = ("In: ", "out: ") if name.startswith("datasets") else ("Enters: ", "Leaves")
-    assert all(word in text for word in words)
-    following = text.split("Next: ")[1]
-    files = re.findall(r"(\w+)\.py", following)
-    assert all({file, f"datasets.{file}"} & set(SOURCES) for file in files)
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"__init__", "__main__"}))

@@ -13,16 +13,14 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import clone
 
-from sktwotower.caching import fit_transform
-from sktwotower.features import TowerVectorizer
-from sktwotower.frames import as_frame
-from sktwotower.interactions import (
-    check_ids,
-    latest_rows,
-    some,
-    suggestion,
-    take_rows,
-)
+from sktwotower._tables._events import latest_rows
+from sktwotower._tables._frames import as_frame
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._sparse import take_rows
+
+from ._caching import fit_transform
+from ._tower_vectorizer import TowerVectorizer
 
 __all__ = ["Entities"]
 

@@ -16,16 +16,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 from sklearn.utils import murmurhash3_32
 
-from sktwotower.cells import (
-    LISTS,
-    SPARSE,
-    decode,
-    has_no_hash,
-    infinity,
-    number_off,
-    to_objects,
-)
-from sktwotower.encoders import Encoder, one_hot, scale_rows
+from ._cells import LISTS, SPARSE, decode, has_no_hash, infinity, number_off, to_objects
+from ._value_encoders import Encoder, one_hot, scale_rows
 
 # Least share of the distinct cells that must hold the delimiter. Prose is full of
 # commas, so a comma has to earn more trust than the others.

@@ -9,20 +9,15 @@ import re
 import numpy as np
 import pandas as pd
 
-from sktwotower.cells import LISTS, SPARSE
-from sktwotower.encoders import (
+from ._cells import LISTS, SPARSE
+from ._key_encoders import ListEncoder, OneHotEncoder, TextEncoder, find_delimiter
+from ._value_encoders import (
     BooleanEncoder,
     DatetimeEncoder,
     NumberEncoder,
     QuantileEncoder,
     VectorEncoder,
     length_of,
-)
-from sktwotower.vocabularies import (
-    ListEncoder,
-    OneHotEncoder,
-    TextEncoder,
-    find_delimiter,
 )
 
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")

@@ -18,10 +18,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sktwotower.cells import read_cells
-from sktwotower.encoders import Settings
-from sktwotower.frames import as_frame, is_frame
-from sktwotower.kinds import ENCODERS, choose_kind, make_encoder
+from sktwotower._tables._frames import as_frame, is_frame
+
+from ._cells import read_cells
+from ._kinds import ENCODERS, choose_kind, make_encoder
+from ._value_encoders import Settings
 
 
 class TowerVectorizer(TransformerMixin, BaseEstimator):
@@ -122,7 +123,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.features import TowerVectorizer
+    >>> from sktwotower.features._tower_vectorizer import TowerVectorizer
     >>> items = pd.DataFrame({
     ...     "movie": [11, 12, 13],
     ...     "genres": ["Action|Comedy", "Drama", "Action|Drama"],
@@ -300,7 +301,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Examples
         --------
         >>> import pandas as pd
-        >>> from sktwotower.features import TowerVectorizer
+        >>> from sktwotower.features._tower_vectorizer import TowerVectorizer
         >>> items = pd.DataFrame({"color": ["red", "blue", "red", "blue"],
         ...                       "price": [1.5, None, 2.5, 3.0]})
         >>> print(TowerVectorizer().fit(items).summary().to_string(index=False))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower.cells import SPARSE, has_no_hash, number_off, to_objects
+from ._cells import SPARSE, has_no_hash, number_off, to_objects
 
 CLIP = 3.0  # robust scores beyond this are outliers
 N_BINS = 10

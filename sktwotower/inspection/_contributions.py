@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sktwotower.towers import SparseRows, Tower, run_tower
+from sktwotower.towers._modules import SparseRows, Tower, run_tower
 
 __all__ = ["Contributions", "contributions", "is_linear"]
 

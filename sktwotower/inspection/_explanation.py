@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.ablation import columns_of, rows_without
-from sktwotower.contributions import contributions, is_linear
-from sktwotower.evaluation import recall_by_user
-from sktwotower.exact import threads
-from sktwotower.filters import search
-from sktwotower.interactions import some, suggestion
+from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._sparse import rows_of
+from sktwotower.metrics._held_out import recall_by_user
 from sktwotower.neighbors import ExactNeighbors
-from sktwotower.net import embed_items, embed_users
-from sktwotower.queries import Query, check_n_neighbors, read_query, rows_of
+from sktwotower.neighbors._search import search
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._requests import Query, check_n_neighbors, read_query
+from sktwotower.towers._net import embed_items, embed_users
+
+from ._ablation import columns_of, rows_without
+from ._contributions import contributions, is_linear
 
 __all__ = ["ExplanationMixin"]
 

@@ -13,8 +13,8 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.frames import as_frame, is_frame
-from sktwotower.interactions import some
+from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._messages import some
 
 from ._groups import popular_items
 from ._scorers import rank, unwrap

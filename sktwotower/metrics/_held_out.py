@@ -10,8 +10,10 @@ from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.interactions import check_ids, event_table, outcomes, pair_matrix
-from sktwotower.queries import Query, check_n_neighbors
+from sktwotower._tables._events import event_table, outcomes
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._sparse import pair_matrix
+from sktwotower.retrieval._requests import Query, check_n_neighbors
 
 __all__ = ["EvaluationMixin", "recall_by_user"]
 

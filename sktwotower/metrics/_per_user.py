@@ -16,27 +16,7 @@ Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
 - Coverage and novelty are not among theirs.
 """
 
-from ._beyond_accuracy import coverage_at_k, novelty_at_k
-from ._hits import (
-    find_hits,
-    mean_over_users,
-    per_user_values,
-)
-from ._report import retrieval_report
-from ._scorers import make_retrieval_scorer
-
-__all__ = [
-    "average_precision_at_k",
-    "coverage_at_k",
-    "hit_rate_at_k",
-    "make_retrieval_scorer",
-    "ndcg_at_k",
-    "novelty_at_k",
-    "precision_at_k",
-    "recall_at_k",
-    "reciprocal_rank_at_k",
-    "retrieval_report",
-]
+from ._hits import find_hits, mean_over_users, per_user_values
 
 
 def _per_user_metric(name, y_true, y_pred, k, sample_weight, per_user, **params):

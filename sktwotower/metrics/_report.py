@@ -7,7 +7,7 @@ Next: _rendering.py, which prints it.
 import numpy as np
 import pandas as pd
 
-from ._competitors import rank_models
+from ._compared import rank_models
 from ._groups import Table, groups_of
 from ._hits import check_k
 from ._rendering import Report

@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, indexable
 
-from .interactions import suggestion
+from sktwotower._tables._messages import suggestion
 
 __all__ = ["WarmHalvingSearchCV"]
 

@@ -11,18 +11,11 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils._param_validation import Interval, RealNotInt
 
-from ._halving import WarmHalvingSearchCV
-from ._interaction_split import InteractionSplit, codes, count, duration, times_of
-from ._search_space import search_space
+from sktwotower._tables._columns import codes, count, duration, times_of
 
-__all__ = [
-    "ColdItemSplit",
-    "ColdUserSplit",
-    "LastNSplit",
-    "TimeSplit",
-    "WarmHalvingSearchCV",
-    "search_space",
-]
+from ._base import InteractionSplit
+
+__all__ = ["ColdItemSplit", "ColdUserSplit", "LastNSplit", "TimeSplit"]
 
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
@@ -70,7 +63,7 @@ class LastNSplit(InteractionSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection import LastNSplit
+    >>> from sktwotower.model_selection._splitters import LastNSplit
     >>> X = pd.DataFrame({"user": list("aabbb"), "item": [1, 2, 1, 3, 2]})
     >>> [(train.tolist(), test.tolist()) for train, test in LastNSplit().split(X)]
     [([0, 2, 3], [1, 4])]
@@ -173,7 +166,7 @@ class TimeSplit(InteractionSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection import TimeSplit
+    >>> from sktwotower.model_selection._splitters import TimeSplit
     >>> X = pd.DataFrame({"user": list("abab"), "item": list("vwwv")})
     >>> X["day"] = [3, 1, 3, 2]
     >>> [(a.tolist(), b.tolist()) for a, b in TimeSplit(0.5, time="day").split(X)]
@@ -310,7 +303,7 @@ class ColdItemSplit(_ColdSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection import ColdItemSplit
+    >>> from sktwotower.model_selection._splitters import ColdItemSplit
     >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
     >>> train, test = next(ColdItemSplit(test_size=1, random_state=0).split(X))
     >>> X["item"].iloc[test].tolist(), X["item"].iloc[train].tolist()
@@ -367,7 +360,7 @@ class ColdUserSplit(_ColdSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection import ColdUserSplit
+    >>> from sktwotower.model_selection._splitters import ColdUserSplit
     >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
     >>> train, test = next(ColdUserSplit(test_size=1, random_state=0).split(X))
     >>> X["user"].iloc[test].tolist(), X["user"].iloc[train].tolist()

@@ -11,14 +11,10 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sktwotower.exact import top_k, torch_threads_kept
+from ._threads import torch_threads_kept
+from ._top_k import top_k
 
-__all__ = [
-    "ExactNeighbors",
-    "NNDescentNeighbors",
-    "build_index",
-    "check_index",
-]
+__all__ = ["ExactNeighbors", "NNDescentNeighbors", "build_index", "check_index"]
 
 # Up to so many items "auto" searches exactly.
 MOST_OF_EXACT = 200_000
@@ -53,7 +49,7 @@ class ExactNeighbors(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktwotower.neighbors import ExactNeighbors
+    >>> from sktwotower.neighbors._indexes import ExactNeighbors
     >>> index = ExactNeighbors(n_neighbors=1).fit(np.eye(3))
     >>> distances, positions = index.kneighbors([[0.6, 0.8, 0.0]])
     >>> distances.round(3), positions
@@ -132,7 +128,7 @@ class NNDescentNeighbors(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktwotower.neighbors import NNDescentNeighbors
+    >>> from sktwotower.neighbors._indexes import NNDescentNeighbors
     >>> index = NNDescentNeighbors(n_neighbors=1).fit(np.eye(3))
     >>> index.kneighbors([[0.6, 0.8, 0.0]], return_distance=False)
     array([[1]])

@@ -6,9 +6,10 @@ Next: vectors.py, whose vectors it is asked with.
 
 import numpy as np
 
-from sktwotower.exact import by_score, rank_listed, rescore, top_k
-from sktwotower.neighbors import ExactNeighbors
-from sktwotower.queries import blocks, rows_of
+from sktwotower._tables._sparse import blocks, rows_of
+
+from ._indexes import ExactNeighbors
+from ._top_k import by_score, rank_listed, rescore, top_k
 
 __all__ = ["retrieve", "search"]
 

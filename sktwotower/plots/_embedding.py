@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state, check_scalar
 
-from sktwotower.interactions import suggestion
+from sktwotower._tables._messages import suggestion
 
 from ._models import two_towers
 from ._style import COLORS, GRAY, Display, check_matplotlib, ink

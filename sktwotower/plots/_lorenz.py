@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_scalar
 
-from sktwotower._competitors import rank_models
+from sktwotower.metrics._compared import rank_models
 
 from ._style import GRAY, Display, check_matplotlib, ink, line_style
 

@@ -6,7 +6,7 @@ Next: the displays beside this file.
 
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._scorers import unwrap
+from sktwotower.metrics._scorers import unwrap
 
 
 def two_towers(estimator, X=None):

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_scalar
 
-from sktwotower._competitors import rank_models
-from sktwotower._hits import find_hits
+from sktwotower.metrics._compared import rank_models
+from sktwotower.metrics._hits import find_hits
 
 from ._style import COLORS, Display, bar_style, check_matplotlib, ink
 

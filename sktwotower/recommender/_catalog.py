@@ -12,9 +12,10 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.interactions import check_ids, some
-from sktwotower.neighbors import build_index
-from sktwotower.queries import read_query
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import some
+from sktwotower.neighbors._indexes import build_index
+from sktwotower.retrieval._requests import read_query
 
 __all__ = ["CatalogMixin"]
 

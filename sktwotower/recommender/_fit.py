@@ -13,15 +13,18 @@ import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sktwotower import net
-from sktwotower._callbacks import monitors_validation, takes_impressions
-from sktwotower.caching import in_cache
-from sktwotower.dropout import id_columns
-from sktwotower.entities import Entities
-from sktwotower.interactions import Columns, pair_matrix, read_events
-from sktwotower.neighbors import check_index
-from sktwotower.sampling import TrainingSet
-from sktwotower.validation import ValidationRecall, hold_out
+from sktwotower._tables._columns import Columns
+from sktwotower._tables._events import read_events
+from sktwotower._tables._sparse import pair_matrix
+from sktwotower.features._caching import in_cache
+from sktwotower.features._entities import Entities
+from sktwotower.neighbors._indexes import check_index
+from sktwotower.towers import _net as net
+from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._callbacks import monitors_validation, takes_impressions
+from sktwotower.towers._dropout import id_columns
+
+from ._validation_recall import ValidationRecall, hold_out
 
 __all__ = ["items_with_events", "learn", "seen_matrix"]
 

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from sktwotower.exact import threads
-from sktwotower.fold_in import FoldIn, competitors
-from sktwotower.growth import learn_more
-from sktwotower.net import embed_items, epochs
-from sktwotower.training import learn
+from sktwotower.neighbors._threads import threads
+from sktwotower.towers._net import embed_items, epochs
+
+from ._fit import learn
+from ._fold_in import FoldIn, competitors
+from ._partial_fit import learn_more
 
 __all__ = ["FittingMixin"]
 

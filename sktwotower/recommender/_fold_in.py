@@ -36,7 +36,7 @@ def competitors(counts):
 
     Examples
     --------
-    >>> from sktwotower.fold_in import competitors
+    >>> from sktwotower.recommender._fold_in import competitors
     >>> positions, weights = competitors([2, 0, 5])
     >>> positions.tolist(), weights.tolist()
     ([2, 0], [1.0, 1.0])
@@ -87,7 +87,7 @@ class FoldIn:
     Examples
     --------
     >>> import numpy as np
-    >>> from sktwotower.fold_in import FoldIn
+    >>> from sktwotower.recommender import FoldIn
     >>> items = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
     >>> fold_in = FoldIn(items, np.ones(3), np.ones(3), temperature=0.2)
     >>> tower = np.array([[0.6, 0.8]], dtype=np.float32)

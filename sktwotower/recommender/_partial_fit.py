@@ -12,18 +12,20 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sktwotower import net
-from sktwotower._callbacks import monitors_validation, schedules, takes_impressions
-from sktwotower.cells import read_cells
+from sktwotower._tables._events import latest_rows, read_events
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features import TowerVectorizer
-from sktwotower.interactions import (
-    check_ids,
-    latest_rows,
-    pair_matrix,
-    read_events,
+from sktwotower.features._cells import read_cells
+from sktwotower.towers import _net as net
+from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._callbacks import (
+    monitors_validation,
+    schedules,
+    takes_impressions,
 )
-from sktwotower.sampling import TrainingSet
-from sktwotower.training import items_with_events, seen_matrix
+
+from ._fit import items_with_events, seen_matrix
 
 __all__ = ["learn_more"]
 

@@ -10,13 +10,14 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sktwotower._diagram import DiagramMixin
-from sktwotower._side_tables import SideTablesMixin
-from sktwotower.catalog import CatalogMixin
-from sktwotower.evaluation import EvaluationMixin
-from sktwotower.explanation import ExplanationMixin
-from sktwotower.fitting import FittingMixin
-from sktwotower.vectors import VectorsMixin
+from sktwotower.inspection._explanation import ExplanationMixin
+from sktwotower.metrics._held_out import EvaluationMixin
+
+from ._catalog import CatalogMixin
+from ._diagram import DiagramMixin
+from ._display import SideTablesMixin
+from ._fitting import FittingMixin
+from ._vectors import VectorsMixin
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -69,8 +70,8 @@ class TwoTowerRecommender(
     fold_in : bool, default=True
         Learn the vector of a user without events in fit, when a ``history`` of it is
         given, from the user tower's answer on: three Newton steps
-        (`sktwotower.fold_in.FoldIn`), about as long as scoring 60,000 items. Used with
-        a ``history`` that the user tower sees, and ``normalize``.
+        (`sktwotower.recommender.FoldIn`), about as long as scoring 60,000 items. Used
+        with a ``history`` that the user tower sees, and ``normalize``.
     user_tower, item_tower : torch.nn.Module or callable, default=None
         Modules in place of the default towers. They map a sparse COO tensor (n, p) to
         (n, d); a first layer `torch.nn.LazyLinear` or `torch.nn.Linear` takes such a
@@ -91,7 +92,7 @@ class TwoTowerRecommender(
         How often, in [0, 1], the id of a user or an item with ten events is hidden from
         the towers in training, so that features and history carry new ones, which come
         without a known id; the odds fall as 1 / n for n events
-        (`sktwotower.dropout.id_shares`). An id is what one user or item alone has; rows
+        (`sktwotower.towers.id_shares`). An id is what one user or item alone has; rows
         that hold nothing else keep it, but for those of users with ``history``: of
         these, a share of 0.8 ``id_dropout`` is known by past items alone, too.
     feature_dropout : float, default=0.5
@@ -137,7 +138,7 @@ class TwoTowerRecommender(
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
-        "rowwiseadam" (`sktwotower.optim.RowwiseAdam`): Adam with one second moment per
+        "rowwiseadam" (`sktwotower.towers.RowwiseAdam`): Adam with one second moment per
         row of an embedding table; a step costs what it touches, not the size of the
         catalogue. Or a class of `torch.optim`, or its name in lower case: "adamw" and
         the like go through all rows of all tables in each step.
@@ -250,7 +251,7 @@ class TwoTowerRecommender(
         \lambda \log \left( 1 + \sum_{j \in I_u} m_{uj} e^{s(u, j) - s(u, i)} \right)
 
     with the ``impression_weight`` :math:`\lambda`. It moves item vectors alone; u is
-    held fixed (why: `sktwotower.losses.SampledSoftmaxLoss`). Whole-catalogue recall
+    held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalogue recall
     asks what will be shown *and* chosen, the order of shown items what is chosen of
     it: one score serves both, so that a gain in one can cost the other.
 

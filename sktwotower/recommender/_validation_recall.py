@@ -7,9 +7,9 @@ Next: net.py, which asks for it.
 import numpy as np
 from scipy import sparse
 
-from sktwotower import net
-from sktwotower.exact import top_k
 from sktwotower.metrics import recall_at_k
+from sktwotower.neighbors._top_k import top_k
+from sktwotower.towers import _net as net
 
 __all__ = ["ValidationRecall", "hold_out"]
 

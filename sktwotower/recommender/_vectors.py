@@ -11,12 +11,13 @@ from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.exact import threads
-from sktwotower.filters import search
-from sktwotower.interactions import event_table
-from sktwotower.net import embed_items, embed_users
-from sktwotower.queries import Query, read_query, rows_of
-from sktwotower.retrieval import RetrievalMixin, SimilarItemsMixin
+from sktwotower._tables._events import event_table
+from sktwotower._tables._sparse import rows_of
+from sktwotower.neighbors._search import search
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._requests import Query, read_query
+from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
+from sktwotower.towers._net import embed_items, embed_users
 
 __all__ = ["VectorsMixin"]
 

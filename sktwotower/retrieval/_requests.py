@@ -11,30 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from tqdm import tqdm
 
-from sktwotower.frames import as_array, as_frame, is_frame, with_names
-from sktwotower.interactions import (
-    check_ids,
-    pair_matrix,
-    some,
-    take_rows,
-)
+from sktwotower._tables._frames import as_array, as_frame, is_frame, with_names
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import some
+from sktwotower._tables._sparse import pair_matrix, take_rows
 
 __all__ = [
     "Query",
-    "blocks",
     "candidate_positions",
     "check_n_neighbors",
     "history_matrix",
     "history_users",
     "read_query",
-    "rows_of",
     "write_parquet",
 ]
-
-QUERY_BLOCK = 8192
 
 
 class Query:
@@ -282,21 +273,6 @@ def check_n_neighbors(n_neighbors):
         if n_neighbors >= 1:
             return int(n_neighbors)
     raise ValueError(f"n_neighbors must be an int >= 1. Got {n_neighbors!r}.")
-
-
-def rows_of(matrix, block):
-    """Give a slice of the rows of a matrix; what is no matrix stays as it is."""
-    whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
-    return matrix if whole else matrix[block]
-
-
-def blocks(n_queries, bar=False):
-    """Give slices of queries to answer together, with a bar if they are many."""
-    starts = range(0, n_queries, QUERY_BLOCK)
-    if bar and len(starts) > 1:
-        starts = tqdm(starts, desc="retrieval")
-    for start in starts:
-        yield slice(start, min(start + QUERY_BLOCK, n_queries))
 
 
 def write_parquet(tables, path):

@@ -11,15 +11,15 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower.interactions import pair_matrix, some
-from sktwotower.queries import (
-    blocks,
+from sktwotower._tables._messages import some
+from sktwotower._tables._sparse import blocks, pair_matrix, rows_of
+
+from ._requests import (
     candidate_positions,
     check_n_neighbors,
     history_matrix,
     history_users,
     read_query,
-    rows_of,
     write_parquet,
 )
 

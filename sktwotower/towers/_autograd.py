@@ -10,13 +10,7 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-__all__ = [
-    "embedding_rows",
-    "padded",
-    "product_dtype",
-    "unit_rows",
-    "weighted_sum",
-]
+__all__ = ["embedding_rows", "padded", "product_dtype", "unit_rows", "weighted_sum"]
 
 # A row of a dense product costs about as much as this share of it in a gather.
 DENSE_FROM = 1 / 100

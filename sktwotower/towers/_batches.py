@@ -10,10 +10,11 @@ from scipy import sparse
 from scipy.special import gammaln
 from torch.utils.data import Dataset
 
-from sktwotower.dropout import FeatureDropout, id_shares
-from sktwotower.interactions import take_rows
-from sktwotower.losses import Targets
-from sktwotower.towers import SparseRows
+from sktwotower._tables._sparse import take_rows
+
+from ._dropout import FeatureDropout, id_shares
+from ._losses import Targets
+from ._modules import SparseRows
 
 __all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag", "inclusion_log_prob"]
 
@@ -397,7 +398,7 @@ def inclusion_log_prob(counts, n_users, batch_size):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktwotower.sampling import inclusion_log_prob
+    >>> from sktwotower.towers._batches import inclusion_log_prob
     >>> np.exp(inclusion_log_prob(np.array([1, 2, 4]), 4, 2)).round(4)
     array([0.5   , 0.8333, 1.    ])
     """

@@ -32,7 +32,7 @@ def id_shares(id_dropout, n_events):
 
     Examples
     --------
-    >>> from sktwotower.dropout import id_shares
+    >>> from sktwotower.towers import id_shares
     >>> id_shares(0.5, [1, 10, 90]).round(2)
     array([0.91, 0.5 , 0.1 ])
     """
@@ -75,7 +75,7 @@ class FeatureDropout:
     --------
     >>> import numpy as np
     >>> from scipy import sparse
-    >>> from sktwotower.dropout import FeatureDropout
+    >>> from sktwotower.towers._dropout import FeatureDropout
     >>> rows = sparse.csr_matrix([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
     >>> without_ids = FeatureDropout(rows, id_shares=np.ones(2))
     >>> without_ids.draw(np.array([1]), np.random.default_rng(0)).toarray()

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import nn
 
-from sktwotower.kernels import padded, product_dtype
+from ._autograd import padded, product_dtype
 
 __all__ = ["SampledSoftmaxLoss", "Targets"]
 
@@ -149,7 +149,7 @@ class SampledSoftmaxLoss(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from sktwotower.losses import SampledSoftmaxLoss, Targets
+    >>> from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
     >>> users, items = torch.eye(2), torch.eye(2)
     >>> targets = Targets(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2))
     >>> loss = SampledSoftmaxLoss(temperature=1.0)(users, items, targets)

@@ -11,12 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower.kernels import (
-    embedding_rows,
-    product_dtype,
-    unit_rows,
-    weighted_sum,
-)
+from ._autograd import embedding_rows, product_dtype, unit_rows, weighted_sum
 
 __all__ = ["SparseLinear", "SparseRows", "Tower", "TwoTower"]
 

@@ -16,11 +16,11 @@ from skorch import NeuralNet
 from skorch.helper import predefined_split
 from torch import nn
 
-from sktwotower._callbacks import looks_at_gradients, own_callbacks
-from sktwotower.losses import SampledSoftmaxLoss
-from sktwotower.optim import RowwiseAdam
-from sktwotower.sampling import UserBatches, history_bag
-from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
+from ._batches import UserBatches, history_bag
+from ._callbacks import looks_at_gradients, own_callbacks
+from ._losses import SampledSoftmaxLoss
+from ._modules import SparseLinear, SparseRows, Tower, TwoTower
+from ._optimizer import RowwiseAdam
 
 __all__ = [
     "TwoTowerNet",

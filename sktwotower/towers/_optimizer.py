@@ -52,7 +52,7 @@ class RowwiseAdam(torch.optim.Optimizer):
     Examples
     --------
     >>> import torch
-    >>> from sktwotower.optim import RowwiseAdam
+    >>> from sktwotower.towers import RowwiseAdam
     >>> table = torch.nn.Parameter(torch.ones(2, 4))
     >>> optimizer = RowwiseAdam([table], lr=0.1, weight_decay=0.0, rowwise=True)
     >>> table[0].sum().backward()

@@ -13,8 +13,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
-from sktwotower.contributions import contributions
-from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
+from sktwotower.inspection._contributions import contributions
+from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 
 
 def small(**params):

@@ -534,7 +534,7 @@ def test_popularity_is_the_naive_ranking(data):
     seen = rng.random((n_users, n_items)) < data.draw(st.sampled_from([0, 0.3, 1]))
     counts = rng.integers(0, 4, n_items).astype(float)
     k = data.draw(st.integers(1, 9))
-    from sktwotower._groups import popular_items
+    from sktwotower.metrics._groups import popular_items
 
     indices = popular_items(Bunch(item_counts=counts, seen=sparse.csr_array(seen)), k)
     for row, ranked in zip(seen, indices, strict=True):

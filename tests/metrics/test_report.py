@@ -17,15 +17,11 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
-from test_metrics import TEST, TRAIN, FixedRanking, events
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
-from sktwotower.metrics import (
-    make_retrieval_scorer,
-    precision_at_k,
-    retrieval_report,
-)
+from sktwotower.metrics import make_retrieval_scorer, precision_at_k, retrieval_report
 from sktwotower.model_selection import LastNSplit
+from tests.metrics.test_per_user import TEST, TRAIN, FixedRanking, events
 
 
 @pytest.fixture

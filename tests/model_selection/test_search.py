@@ -22,15 +22,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skorch.callbacks import Callback
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender, caching
+from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.exact import threads
+from sktwotower.features import _caching as caching
 from sktwotower.metrics import make_retrieval_scorer
-from sktwotower.model_selection import (
-    LastNSplit,
-    WarmHalvingSearchCV,
-    search_space,
-)
+from sktwotower.model_selection import LastNSplit, WarmHalvingSearchCV, search_space
+from sktwotower.neighbors._threads import threads
 
 X = make_interactions(
     30, 20, n_clusters=2, interactions_per_user=6, random_state=0

@@ -7,20 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from reference import brute_force, exclusions, unit_vectors
 from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower import TwoTowerRecommender, neighbors
-from sktwotower.exact import threads
-from sktwotower.filters import retrieve
-from sktwotower.neighbors import (
-    ExactNeighbors,
-    NNDescentNeighbors,
-    build_index,
-    check_index,
-    recall_of,
-)
+from sktwotower import TwoTowerRecommender
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors, _indexes
+from sktwotower.neighbors._indexes import build_index, check_index, recall_of
+from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._threads import threads
+from tests.reference import brute_force, exclusions, unit_vectors
 
 
 def test_exact_neighbors_keep_the_contract_of_scikit_learn():
@@ -142,7 +137,7 @@ def test_a_graph_grows(graph, monkeypatch):
     more, queries = clustered(200, seed=6), clustered(50, seed=7)
     vectors = np.concatenate([graph.vectors_, more])
     assert graph.grown(vectors) is None  # a new build is cheaper
-    monkeypatch.setattr(neighbors, "LEAST_TO_UPDATE", 1000)
+    monkeypatch.setattr(_indexes, "LEAST_TO_UPDATE", 1000)
     assert graph.grown(vectors[1:]) is None
     assert graph.grown(graph.vectors_) is None
     before = graph.kneighbors(queries, 10)
@@ -227,7 +222,7 @@ def test_params_of_an_index_are_checked_before_training():
 
 def test_auto_takes_a_graph_for_large_catalogues():
     items = unit_vectors(50)
-    with patch.object(neighbors, "MOST_OF_EXACT", 49):
+    with patch.object(_indexes, "MOST_OF_EXACT", 49):
         assert isinstance(build_index("auto", None, items)[0], NNDescentNeighbors)
         exact, _ = build_index("auto", None, items, normalize=False)
     assert isinstance(exact, ExactNeighbors)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import brute_force, exclusions, unit_vectors
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower import filters
-from sktwotower.filters import retrieve
 from sktwotower.neighbors import ExactNeighbors
+from sktwotower.neighbors import _search as filters
+from sktwotower.neighbors._search import retrieve
+from tests.reference import brute_force, exclusions, unit_vectors
 
 
 def indexes(items):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import brute_force
 from scipy import sparse
 
-from sktwotower import exact
-from sktwotower.exact import top_k
+from sktwotower.neighbors import _top_k as exact
+from sktwotower.neighbors._top_k import top_k
+from tests.reference import brute_force
 
 
 @st.composite

@@ -6,8 +6,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower import TwoTowerRecommender, fold_in
-from sktwotower.fold_in import FoldIn, competitors
+from sktwotower import TwoTowerRecommender
+from sktwotower.recommender import _fold_in as fold_in
+from sktwotower.recommender._fold_in import FoldIn, competitors
 
 
 @pytest.fixture

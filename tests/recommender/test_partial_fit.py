@@ -13,7 +13,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.towers import Tower
+from sktwotower.towers._modules import Tower
 
 
 def small(**params):

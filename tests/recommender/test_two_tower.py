@@ -22,7 +22,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
-from sktwotower.net import TwoTowerNet
+from sktwotower.towers._net import TwoTowerNet
 
 
 def checkerboard(n=5):

@@ -10,7 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from sktwotower import TwoTowerRecommender, queries
+from sktwotower import TwoTowerRecommender
+from sktwotower._tables import _sparse
 
 
 def small(**params):
@@ -319,7 +320,7 @@ def test_unknown_candidates_are_named_or_ignored(plain, gone):
 @pytest.mark.parametrize("block", [5, 100])
 @pytest.mark.parametrize("own", [None, OWN_CANDIDATES, ["i1", "i4", "i7"]])
 def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, block):
-    monkeypatch.setattr(queries, "QUERY_BLOCK", block)
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", block)
     file, history = tmp_path / "all.parquet", {"u3": ["i3"], "u11": ["i1"]}
     params = {"n_neighbors": 4, "candidates": own, "history": history}
     users = plain.user_ids_
@@ -330,7 +331,7 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
 
 
 def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch):
-    monkeypatch.setattr(queries, "QUERY_BLOCK", 5)
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", 5)
     file = tmp_path / "all.parquet"
     plain.recommend(n_neighbors=1, path=file)
     before, calls = file.read_bytes(), iter([0])

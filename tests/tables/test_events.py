@@ -11,19 +11,13 @@ from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.entities import Entities
-from sktwotower.frames import as_frame, with_names
-from sktwotower.interactions import (
-    Columns,
-    check_ids,
-    event_table,
-    latest_rows,
-    outcomes,
-    pair_matrix,
-    select_columns,
-    some,
-    suggestion,
-)
+from sktwotower._tables._columns import Columns, select_columns
+from sktwotower._tables._events import event_table, latest_rows, outcomes
+from sktwotower._tables._frames import as_frame, with_names
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._sparse import pair_matrix
+from sktwotower.features._entities import Entities
 
 
 @pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])

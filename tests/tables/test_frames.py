@@ -11,8 +11,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower._tables._frames import as_array, as_frame
 from sktwotower.datasets import make_interactions
-from sktwotower.frames import as_array, as_frame
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 

@@ -3,9 +3,14 @@ import pytest
 import torch
 from scipy import sparse
 
-from sktwotower import kernels
-from sktwotower.kernels import embedding_rows, product_dtype, unit_rows, weighted_sum
-from sktwotower.towers import SparseRows
+from sktwotower.towers import _autograd as kernels
+from sktwotower.towers._autograd import (
+    embedding_rows,
+    product_dtype,
+    unit_rows,
+    weighted_sum,
+)
+from sktwotower.towers._modules import SparseRows
 
 
 def rows_of(dense):

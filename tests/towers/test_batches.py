@@ -6,13 +6,13 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower.losses import SampledSoftmaxLoss
-from sktwotower.sampling import (
+from sktwotower.towers._batches import (
     TrainingSet,
     UserBatches,
     history_bag,
     inclusion_log_prob,
 )
+from sktwotower.towers._losses import SampledSoftmaxLoss
 
 # Users 0 to 5; user 3 chose nothing. Item 4 was never chosen.
 POSITIVES = [

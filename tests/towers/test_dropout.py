@@ -10,9 +10,9 @@ from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.dropout import FeatureDropout, id_shares
-from sktwotower.sampling import TrainingSet, UserBatches
-from sktwotower.towers import Tower
+from sktwotower.towers._batches import TrainingSet, UserBatches
+from sktwotower.towers._dropout import FeatureDropout, id_shares
+from sktwotower.towers._modules import Tower
 
 
 def csr(array):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sktwotower import kernels, losses
-from sktwotower.losses import SampledSoftmaxLoss, Targets
+from sktwotower.towers import _autograd as kernels
+from sktwotower.towers import _losses as losses
+from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from scipy import sparse
 from torch import nn
 from torch.nn.functional import normalize
 
-from sktwotower import kernels
-from sktwotower.towers import SparseLinear, SparseRows, Tower, TwoTower
+from sktwotower.towers import _autograd as kernels
+from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 
 
 @pytest.fixture(autouse=True)

@@ -18,17 +18,18 @@ from skorch.callbacks import (
 )
 from torch import nn
 
-from sktwotower import TwoTowerRecommender, training
+from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.net import (
+from sktwotower.recommender import _fit as training
+from sktwotower.towers._modules import SparseLinear, Tower
+from sktwotower.towers._net import (
     build_module,
     embed_items,
     embed_users,
     optimizer_class,
     seeded,
 )
-from sktwotower.optim import RowwiseAdam
-from sktwotower.towers import SparseLinear, Tower
+from sktwotower.towers._optimizer import RowwiseAdam
 
 
 def small(**params):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sktwotower.optim import RowwiseAdam
+from sktwotower.towers._optimizer import RowwiseAdam
 
 
 def table_after(gradients, sparse=False, **params):

@@ -1,0 +1,73 @@
+"""Checks of ids.
+
+Input: a column of ids (n,), of any library.
+Output: a pandas Index (n,) of one plain type.
+"""
+
+import numpy as np
+import pandas as pd
+
+
+def check_ids(values, name):
+    """Give ids (n,) as a pandas Index of one plain type.
+
+    Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
+    types and for what cannot be an id.
+    """
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(
+            f"{name} must be one-dimensional ids. Got shape {values.shape}."
+        )
+    if type(values) is np.ndarray and values.dtype.kind in "iu":
+        return pd.Index(values)  # the checks below would take longer than a search
+    values = pd.Series(values)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    elif isinstance(values.dtype, pd.SparseDtype):
+        values = values.sparse.to_dense()
+    missing = int(values.isna().sum())
+    if missing:
+        raise ValueError(
+            f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
+            "Drop those rows, or give them an id of their own."
+        )
+    if values.dtype.kind == "S":  # pandas has no index of fixed-width bytes
+        values = values.astype(object)
+    if values.dtype == object:
+        _check_types(values, name)
+    elif values.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} holds complex numbers.")
+    index = pd.Index(values.infer_objects())
+    if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
+        raise ValueError(f"{name} contains infinity, which is no id.")
+    return index
+
+
+def _check_types(values, name):
+    kinds = {type(value) for value in values}
+    unfit = [kind for kind in kinds if not _can_be_id(kind)]
+    if unfit:
+        raise TypeError(
+            f"{name} holds {unfit[0].__name__} objects: the argument must be a "
+            "string or a number to be an id."
+        )
+    families = {_family(kind) for kind in kinds}
+    if len(families) > 1:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise TypeError(
+            f"{name} mixes ids of different types ({found}), which cannot be told "
+            "apart or sorted. Convert them to one type, for example with astype(str)."
+        )
+
+
+def _can_be_id(kind):
+    # ids are sorted; of tuples pandas would make a MultiIndex
+    ordered = kind.__lt__ is not object.__lt__
+    unfit = issubclass(kind, tuple | complex | frozenset)
+    return kind.__hash__ is not None and ordered and not unfit
+
+
+def _family(kind):
+    if issubclass(kind, str):
+        return "text"
+    return "number" if issubclass(kind, int | float | np.number) else kind.__name__

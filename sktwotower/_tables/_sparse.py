@@ -1,0 +1,45 @@
+"""User x item matrices in CSR format, and blocks of their rows.
+
+Input: positions (n,) and values (n,).
+Output: CSR matrices (n_users, n_items).
+"""
+
+import numpy as np
+from scipy import sparse
+from tqdm import tqdm
+
+
+def pair_matrix(users, items, values, shape):
+    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``."""
+    matrix = sparse.csr_matrix((values, (users, items)), shape=shape, dtype=np.float64)
+    matrix.sum_duplicates()
+    return matrix.astype(np.float32)
+
+
+def take_rows(matrix, rows):
+    """Give ``matrix[rows]`` of a CSR matrix; of one row in a third of the time."""
+    if len(rows) != 1:
+        return matrix[rows]
+    row = int(rows[0]) % matrix.shape[0]
+    part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    data, indices = matrix.data[part], matrix.indices[part]
+    offsets = np.array([0, len(data)], dtype=matrix.indptr.dtype)
+    return sparse.csr_matrix((data, indices, offsets), shape=(1, matrix.shape[1]))
+
+
+def rows_of(matrix, block):
+    """Give a slice of the rows of a matrix; what is no matrix stays as it is."""
+    whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
+    return matrix if whole else matrix[block]
+
+
+QUERY_BLOCK = 8192
+
+
+def blocks(n_queries, bar=False):
+    """Give slices of queries to answer together, with a bar if they are many."""
+    starts = range(0, n_queries, QUERY_BLOCK)
+    if bar and len(starts) > 1:
+        starts = tqdm(starts, desc="retrieval")
+    for start in starts:
+        yield slice(start, min(start + QUERY_BLOCK, n_queries))

@@ -1,0 +1,9 @@
+"""One sparse feature row for each user and each item.
+
+Input: a table with one row per user or item (n_rows, n_columns).
+Output: a CSR matrix (n_rows, n_features), float32. Public: `TowerVectorizer`.
+"""
+
+from ._tower_vectorizer import TowerVectorizer
+
+__all__ = ["TowerVectorizer"]

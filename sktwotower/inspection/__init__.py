@@ -1,0 +1,6 @@
+"""Why a fitted model scores as it does, and what each column is worth.
+
+Input: a fitted model with a pair of user and item, or with held-out events.
+Output: tables of contributions to a score, and of the recall lost without a column.
+Nothing here is public but the methods of `TwoTowerRecommender`.
+"""

@@ -1,0 +1,19 @@
+"""Splits of interaction tables, and what to search over.
+
+Input: an interaction table X (n_events, n_columns).
+Output: row positions of train and test for ``cv=`` of scikit-learn, and distributions
+of parameters.
+"""
+
+from ._halving import WarmHalvingSearchCV
+from ._search_space import search_space
+from ._splitters import ColdItemSplit, ColdUserSplit, LastNSplit, TimeSplit
+
+__all__ = [
+    "ColdItemSplit",
+    "ColdUserSplit",
+    "LastNSplit",
+    "TimeSplit",
+    "WarmHalvingSearchCV",
+    "search_space",
+]
