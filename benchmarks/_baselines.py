@@ -27,7 +27,7 @@ class Baseline(BaseEstimator):
         return self
 
     def _held_out_ranking(self, X, y=None, sample_weight=None, *, n_neighbors, **_):
-        """Rank the whole catalogue for the users of X, items seen in fit left out."""
+        """Rank the whole catalog for the users of X, items seen in fit left out."""
         rows, users = pd.factorize(X["user"], sort=True)
         known = pd.Index(self.user_ids_).get_indexer(users)
         codes = pd.Index(self.item_ids_).get_indexer(X["item"])

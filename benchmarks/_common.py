@@ -110,7 +110,7 @@ PROTOCOLS = {
 
 
 def load(name, folder=None):
-    """Give ``train`` and ``test``, and ``tuning``: train cut once more into two."""
+    """Return ``train`` and ``test``, and ``tuning``: train cut once more into two."""
     read, held_out, held_out_again = PROTOCOLS[name]
     train, test = _cut(read(folder), held_out)
     tuning = _cut(train, held_out_again)
@@ -131,14 +131,14 @@ def _cut(events, held_out):
 
 @contextmanager
 def clock():
-    """Give an object whose ``seconds`` are set when the block ends."""
+    """Return an object whose ``seconds`` are set when the block ends."""
     watch, start = SimpleNamespace(seconds=None), time.perf_counter()
     yield watch
     watch.seconds = time.perf_counter() - start
 
 
 def machine():
-    """Tell what was measured on; OMP_NUM_THREADS, set before the start, limits it."""
+    """Return what was measured on; OMP_NUM_THREADS, set before the start, limits it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next(line for line in lines if line.startswith("model name"))
     return {

@@ -1,4 +1,4 @@
-"""Neighbour indexes of this package and of others behind one interface.
+"""Neighbor indexes of this package and of others behind one interface.
 
 Enters: unit vectors (n_items, d), float32.
 Leaves: an index whose ``build``, ``search`` and ``widths`` can be timed.
@@ -18,7 +18,7 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 
 
 def made_vectors(n, d=64, per_cluster=100, seed=0):
-    """Give unit vectors (n, d) around n / per_cluster centres, and 10,000 queries."""
+    """Return unit vectors (n, d) around n / per_cluster centres, and 10,000 queries."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((max(1, n // per_cluster), d)).astype(np.float32)
 

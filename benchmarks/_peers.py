@@ -154,7 +154,7 @@ class RecToolsDSSM(_Factors):
         self._items = np.column_stack([items, -(items**2).sum(axis=1) / 2])
 
     def train(self, dataset, callbacks=()):
-        """Give the fitted model of `rectools`; callbacks are those of Lightning."""
+        """Return the fitted model of `rectools`; callbacks are those of Lightning."""
         import pytorch_lightning  # noqa: F401  it sets its level when imported
         import torch
 
@@ -196,7 +196,7 @@ class RecToolsDSSM(_Factors):
 
 
 def rectools_dataset(seen):
-    """Give a CSR matrix (n_users, n_items) as rectools wants it, ids as features."""
+    """Return a CSR matrix (n_users, n_items) as rectools wants it, ids as features."""
     from rectools.dataset import Dataset
 
     pairs = seen.tocoo()

@@ -37,7 +37,7 @@ def call(function, python=sys.executable, **arguments):
 
 @cache
 def interpreter_with(modules, pythons):
-    """Give the first of the interpreters that has all modules, or None."""
+    """Return the first of the interpreters that has all modules, or None."""
     code = (
         "import sys; from importlib.util import find_spec; "
         "sys.exit(not all(map(find_spec, sys.argv[1:])))"
@@ -52,7 +52,7 @@ def interpreter_with(modules, pythons):
 
 @contextmanager
 def peak_memory():
-    """Give an object that knows the block's memory once it ends, both in MB.
+    """Return an object that knows the block's memory once it ends, both in MB.
 
     ``peak_mb`` is the most that the process held in RAM during the block, libraries
     and data included; ``more_mb`` is how much that is above what it held before. Linux

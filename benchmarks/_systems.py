@@ -108,7 +108,7 @@ SYSTEMS = {
 
 
 def judge(model, test, truncated=False):
-    """Give each user's figures, a list by metric, and the coverage."""
+    """Return each user's figures, a list by metric, and the coverage."""
     ranking = model._held_out_ranking(test, n_neighbors=K)
     truth, found = ranking.truth, ranking.indices
     users = {"per_user": True}
@@ -126,7 +126,7 @@ def judge(model, test, truncated=False):
 def random_search(
     kind, space, tuning, trials=20, *, figure="ndcg@10", seconds=np.inf, seed=0
 ):
-    """Give what each trial was and gave, as (quality, parameters), best first.
+    """Return what each trial was and gave, as (quality, parameters), best first.
 
     The first trial is the kind's defaults, the others are drawn from the space. None
     begins after ``seconds``; one that ends in a ``ValueError``, as where the loss is no
@@ -165,7 +165,7 @@ def at_the_edge(space, params):
 
 
 def tune(name, data, folder, figure, trials, seconds):
-    """Give the parameters that the search found for a system on a data set."""
+    """Return the parameters that the search found for a system on a data set."""
     system = SYSTEMS[name]
     kind, events = system.load(), load(data, folder)
     if kind.__name__ == OURS:

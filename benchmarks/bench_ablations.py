@@ -49,16 +49,16 @@ CHANGES = {
     "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
     "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
     "in-batch candidates": {"candidate_sampling": "in_batch"},
-    "512 uniform candidates": {"candidate_sampling": "uniform", "n_candidates": 512},
-    "in-batch and 512 uniform": {"candidate_sampling": "mixed", "n_candidates": 512},
+    "512 uniform candidates": {"candidate_sampling": "uniform", "n_negatives": 512},
+    "in-batch and 512 uniform": {"candidate_sampling": "mixed", "n_negatives": 512},
     "the same, all logits corrected": {
         "candidate_sampling": "mixed",
-        "n_candidates": 512,
+        "n_negatives": 512,
         "sampling_correction": "all",
     },
     "the same, none corrected": {
         "candidate_sampling": "mixed",
-        "n_candidates": 512,
+        "n_negatives": 512,
         "sampling_correction": None,
     },
     "float32 products": {"net_params": {"criterion__matmul_dtype": "float32"}},
@@ -66,7 +66,7 @@ CHANGES = {
 
 
 def measure(data, folder, params, seeds):
-    """Give the figure and the seconds of each seed."""
+    """Return the figure and the seconds of each seed."""
     fitted_on, held_out = load(data, folder).tuning
     if "net_params" in params:
         types = {k: getattr(torch, v) for k, v in params["net_params"].items()}
@@ -83,7 +83,7 @@ def measure(data, folder, params, seeds):
 
 
 def differences(rows):
-    """Give a table (changes, data sets) of mean and standard error of differences."""
+    """Return a table (changes, data sets) of mean and standard error of differences."""
     table = pd.DataFrame(rows).pivot_table("figure", ["change", "seed"], "data")
     table = table - table.loc[DEFAULTS].reindex(table.index, level="seed")
     by_change = table.groupby("change", sort=False)

@@ -45,7 +45,7 @@ OURS, WITHOUT = "ours", "ours, ids never hidden"
 
 
 def table_of(folder, name, side):
-    """Give a side table, with the id column named as in the events."""
+    """Return a side table, with the id column named as in the events."""
     table = pd.read_parquet(Path(folder) / name / f"{side}s.parquet")
     return table.rename(columns={f"{side}_id": side})
 
@@ -60,7 +60,7 @@ def cut_rows(events, share, seed):
 
 
 def figures(truth, indices):
-    """Give recall and NDCG of each user, (n_users,) each."""
+    """Return recall and NDCG of each user, (n_users,) each."""
     return {
         "recall@20": recall_at_k(truth, indices, K, per_user=True),
         "ndcg@20": ndcg_at_k(truth, indices, K, per_user=True),
@@ -68,13 +68,13 @@ def figures(truth, indices):
 
 
 def ranking_of(model, test):
-    """Rank the whole catalogue for the users of test, what they chose left out."""
+    """Rank the whole catalog for the users of test, what they chose left out."""
     users = np.sort(test["user"].unique())
     return users, model.kneighbors(users, K_OF_FEW)[1]
 
 
 def judge(model, test):
-    """Give each user's figures on held-out pairs, and which are in the first 100."""
+    """Return each user's figures on held-out pairs, and which are in the first 100."""
     users, indices = ranking_of(model, test)
     rows = np.searchsorted(users, test["user"])
     columns = pd.Index(model.item_ids_).get_indexer(test["item"])
@@ -88,7 +88,7 @@ def means(by_user):
 
 
 def interval(after, before):
-    """Give the mean difference of paired figures, and half its 95 % interval."""
+    """Return the mean difference of paired figures, and half its 95 % interval."""
     difference = np.asarray(after) - np.asarray(before)
     return difference.mean(), 1.96 * difference.std() / np.sqrt(len(difference))
 
@@ -97,7 +97,7 @@ def interval(after, before):
 
 
 def articles(folder):
-    """Give events of CiteULike-t, and articles with the words of title and abstract."""
+    """Return events of CiteULike-t, and articles with words of title and abstract."""
     events, items = (
         _read(folder, "citeulike-t")[PAIR],
         table_of(folder, "citeulike-t", "item"),
@@ -119,7 +119,7 @@ def withhold(events, seed=0, share=0.2):
 
 
 def rows_of_words(items):
-    """Give TF-IDF rows (n_items, n_words), unit length, sublinear in the counts."""
+    """Return TF-IDF rows (n_items, n_words), unit length, sublinear in the counts."""
     return TfidfVectorizer(sublinear_tf=True).fit_transform(items["words"])
 
 
@@ -136,7 +136,7 @@ class Articles:
         self.truth = _ones(rows, columns, (len(users), len(cold)))
 
     def figures(self, scores):
-        """Give figures from scores (n_users, n_cold)."""
+        """Return figures from scores (n_users, n_cold)."""
         best = np.argpartition(-scores, K, axis=1)[:, :K]
         order = np.take_along_axis(-scores, best, 1).argsort(1, kind="stable")
         return means(figures(self.truth, np.take_along_axis(best, order, 1)))
@@ -206,7 +206,7 @@ def citeulike(own):
 
 
 def known_articles(own, events, items):
-    """Give rows for a tenth of the events withheld."""
+    """Return rows for a tenth of the events withheld."""
     train, test = cut_rows(events, 0.1, seed=1)
     table = items.loc[items["item"].isin(train["item"]), ["item", "words"]]
     systems = {
@@ -309,7 +309,7 @@ def strong(own):
 
 
 def of_table(table, test):
-    """Give the figures of a table of recommendations."""
+    """Return the figures of a table of recommendations."""
     users, items = (np.sort(test[side].unique()) for side in PAIR)
     items = np.union1d(items, table["item"])
     shape = len(users), len(items)
@@ -321,7 +321,7 @@ def of_table(table, test):
 
 
 def of_ease(train, history, test):
-    """Give EASE's figures, its weight chosen by the same cut within train."""
+    """Return EASE's figures, its weight chosen by the same cut within train."""
     users = np.sort(train["user"].unique())
     held = np.random.default_rng(1).permutation(users)[: len(users) // 10]
     mine = train["user"].isin(held)
@@ -367,7 +367,7 @@ def kuairand(own):
 
 
 def mixed_table(n, seed=0):
-    """Give n rows of ten columns, one of nearly each kind."""
+    """Return n rows of ten columns, one of nearly each kind."""
     rng = np.random.default_rng(seed)
 
     def draw(name, n_levels, size=n):

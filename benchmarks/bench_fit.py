@@ -30,9 +30,9 @@ from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
 
-MOST_OF_PLAIN_LOOP = 1.25
-MOST_OF_MATRIX_PRODUCTS = 8.0
-MOST_OF_IMPORT = 0.3
+MAX_RATIO_TO_PLAIN_LOOP = 1.25
+MAX_RATIO_TO_MATRIX_PRODUCTS = 8.0
+MAX_RATIO_TO_IMPORT = 0.3
 IMPORTS = [
     "import sklearn",
     "import sktwotower",
@@ -106,7 +106,7 @@ class PlainLoop:
 
 
 def matrix_products(estimator):
-    """Give the seconds that the products of a whole training take on their own."""
+    """Return the seconds that the products of a whole training take on their own."""
     n_users, size = len(estimator.user_ids_), estimator.batch_size
     vectors = torch.from_numpy(estimator.item_embeddings_)
     dtype = product_dtype(vectors)
@@ -152,7 +152,7 @@ def bench_steps(data, X, max_epochs, rounds):
 
 
 def seconds_to_import(statement, rounds):
-    """Give the seconds of an import in a fresh process, the best of some rounds."""
+    """Return the seconds of an import in a fresh process, the best of some rounds."""
     code = (
         f"import time; start = time.perf_counter(); {statement}; "
         "print(time.perf_counter() - start)"
@@ -162,7 +162,7 @@ def seconds_to_import(statement, rounds):
 
 
 def metrics_load_torch():
-    """Tell whether torch is loaded once the metrics are."""
+    """Return whether torch is loaded once the metrics are."""
     code = "import sys, sktwotower.metrics; print('torch' in sys.modules)"
     return subprocess.check_output([sys.executable, "-c", code], text=True) != "False\n"
 
@@ -173,13 +173,13 @@ def failures(rows, imports):
         f"{row['data']}: a step takes {row[ratio]:.2f} times the {ratio[7:]}"
         for row in rows
         for ratio, most in [
-            ("ours / plain loop", MOST_OF_PLAIN_LOOP),
-            ("ours / matrix products", MOST_OF_MATRIX_PRODUCTS),
+            ("ours / plain loop", MAX_RATIO_TO_PLAIN_LOOP),
+            ("ours / matrix products", MAX_RATIO_TO_MATRIX_PRODUCTS),
         ]
         if row[ratio] > most
     ]
     more = imports["import sktwotower"] - imports["import sklearn"]
-    if more > MOST_OF_IMPORT:
+    if more > MAX_RATIO_TO_IMPORT:
         found.append(f"import sktwotower takes {more:.2f} s more than sklearn")
     if metrics_load_torch():
         found.append("import sktwotower.metrics loads torch")

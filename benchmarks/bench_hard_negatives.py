@@ -69,7 +69,7 @@ class Ranking(Callback):
 
 
 def ranked_items(module, data, step=4096):
-    """Give each user's non-positives of the ranks asked for, best first."""
+    """Return each user's non-positives of the ranks asked for, best first."""
     items, ranked = embed_items(module, data.item_rows), []
     for start in range(0, data.positives.shape[0], step):
         rows = slice(start, start + step)
@@ -84,14 +84,14 @@ def ranked_items(module, data, step=4096):
     return np.concatenate(ranked)
 
 
-def cases(n_hard, n_candidates):
-    """Give the parameters of each way of choosing candidates."""
-    few = {"candidate_sampling": "mixed", "n_candidates": n_candidates}
+def cases(n_hard, n_negatives):
+    """Return the parameters of each way of choosing candidates."""
+    few = {"candidate_sampling": "mixed", "n_negatives": n_negatives}
     return {
-        f"in-batch and {n_candidates} uniform": few,
+        f"in-batch and {n_negatives} uniform": few,
         f"the same, {n_hard} hard ones of each user": few | {"n_hard": n_hard},
-        f"in-batch and {4 * n_candidates} uniform": few
-        | {"n_candidates": 4 * n_candidates},
+        f"in-batch and {4 * n_negatives} uniform": few
+        | {"n_negatives": 4 * n_negatives},
         "all items": {"candidate_sampling": "full"},
     }
 

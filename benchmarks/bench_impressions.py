@@ -4,7 +4,7 @@ Call ``python benchmarks/bench_impressions.py --data DIR [--seeds 3]`` with DIR 
 the folder ``kuairand-pure-std``. Fitted on what was shown until 30 April (y = whether
 it was watched long), judged on what was shown after it, in two ways: the AUC of
 watching long among what a user was shown (mean over users with both outcomes), and the
-recall@20 of items watched long, whole catalogue ranked, positives of fit left out.
+recall@20 of items watched long, whole catalog ranked, positives of fit left out.
 
 One score serves both, and they ask for different things: an item is found by recall if
 it will be shown *and* watched, popularity of what is shown included. Several systems
@@ -53,7 +53,7 @@ WITH_SHOWN = "the same, shown items as a user feature"
 
 
 def load(folder):
-    """Give what was shown before and after the cut, and the tables of both sides."""
+    """Return what was shown before and after the cut, and the tables of both sides."""
 
     def read(name):
         table = pd.read_parquet(Path(folder) / "kuairand-pure-std" / f"{name}.parquet")
@@ -82,7 +82,7 @@ def load(folder):
 
 
 def auc(test, scores):
-    """Give the mean over users of the AUC among what each was shown."""
+    """Return the mean over users of the AUC among what each was shown."""
     table = test.assign(rank=scores).assign(
         rank=lambda t: t.groupby("user")["rank"].rank()
     )
@@ -95,19 +95,19 @@ def auc(test, scores):
 
 
 def recall(model, events):
-    """Give the recall@20 of these events, whole catalogue ranked."""
+    """Return the recall@20 of these events, whole catalog ranked."""
     ranking = model._held_out_ranking(events, n_neighbors=K)
     return recall_at_k(ranking.truth, ranking.indices, K)
 
 
 def smoothed_rate(events):
-    """Give for each item the share of positives, shrunk towards the mean."""
+    """Return for each item the share of positives, shrunk towards the mean."""
     sums = events.groupby("item")["y"].agg(["sum", "size"])
     return (sums["sum"] + 10 * events["y"].mean()) / (sums["size"] + 10)
 
 
 def baselines(data):
-    """Give the rows of what needs no training."""
+    """Return the rows of what needs no training."""
     train, test = data.train, data.test
     chosen = train[train["y"] > 0]
     popularity = PopularityRecommender().fit(train[PAIR], train["y"])
@@ -140,7 +140,7 @@ class Alone(SampledSoftmaxLoss):
 
 
 def with_shown(data):
-    """Give a table of users with the list of what each was shown and did not choose."""
+    """Return a table of users with list of what each was shown and did not choose."""
     shown = data.train[data.train["y"] == 0].drop_duplicates(PAIR)
     lists = shown["item"].astype(str).groupby(shown["user"]).agg(list)
     users = data.train["user"].drop_duplicates().sort_values()
@@ -150,7 +150,7 @@ def with_shown(data):
 
 
 def systems(data):
-    """Give the parameters of each system; all are given the same events."""
+    """Return the parameters of each system; all are given the same events."""
     without = {"impression_weight": 0.0}
     start = {"impression_start": 0.0}
     tables = {"users": data.users, "items": data.items}

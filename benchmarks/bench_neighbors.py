@@ -1,15 +1,15 @@
 """How fast is retrieval beside faiss and hnswlib, and when does a graph pay?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_neighbors.py [--data DIR] [--quick]``;
-``--sizes`` are the numbers of items. Vectors of 64 numbers, 10 neighbours: made ones
+``--sizes`` are the numbers of items. Vectors of 64 numbers, 10 neighbors: made ones
 around a centre for each 100 items and, with ``--data``, those of a model fitted on
 Gowalla. Every engine has its own process; a batch has 256 queries (exact) or 10,000
 (graphs), and ``single`` is the median of queries one by one. A graph is searched with
-the least width that finds 95 % of the true neighbours, and so is hnswlib's.
+the least width that finds 95 % of the true neighbors, and so is hnswlib's.
 
 Then, on a model of 100,000 users and items: ``recommend`` for one user beside the bare
 look-up, all users with what they have seen left out beside the bare matrix products,
-one hundredth of the catalogue as candidates beside exact search among them, and the
+one hundredth of the catalog as candidates beside exact search among them, and the
 first answer of a graph that was loaded from a file. ``--quick``: everything at a tenth.
 
 Failure: exact search takes more than 1.3 times what faiss does; a graph answers fewer
@@ -36,7 +36,7 @@ from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._top_k import top_k
 
 K = 10
-LEAST_RECALL = 0.95
+MIN_RECALL = 0.95
 # The most that each may take, in times of what it is measured by.
 MARKS = {
     "faiss IndexFlatIP": {"batch_us": 1.3, "single_us": 1.3},
@@ -45,7 +45,7 @@ MARKS = {
 
 
 def vectors_of(data, folder, n_items):
-    """Give item vectors and queries, made or learnt."""
+    """Return item vectors and queries, made or learnt."""
     if data == "made":
         return made_vectors(n_items)
     train = load(data, folder).train
@@ -56,7 +56,7 @@ def vectors_of(data, folder, n_items):
 
 
 def seconds_of(function, most=50):
-    """Give the median time of a call, of as many as a second holds, after one more."""
+    """Return median time of a call, of as many as a second holds, after one more."""
     function()
     times, end = [], time.perf_counter() + 1
     while len(times) < 3 or (len(times) < most and time.perf_counter() < end):
@@ -67,7 +67,7 @@ def seconds_of(function, most=50):
 
 
 def one_by_one(search, queries):
-    """Give the median time of one query, of 300 or what five seconds hold."""
+    """Return the median time of one query, of 300 or what five seconds hold."""
     search(queries[:1])
     times, start = [], time.perf_counter()
     for i in range(300):
@@ -107,17 +107,17 @@ def measure(engine, file, truth):
 
 
 def least_width(index, queries, expected):
-    """Give the least width that finds enough, or the widest, and its recall."""
+    """Return the least width that finds enough, or the widest, and its recall."""
     for width in index.widths:
         found = index.search(queries, K, width)
         recall = float((found[:, :, None] == expected[:, None, :]).any(1).mean())
-        if recall >= LEAST_RECALL:
+        if recall >= MIN_RECALL:
             break
     return width, recall
 
 
 def engines(data, folder, n_items):
-    """Give a row for each engine on one set of vectors."""
+    """Return a row for each engine on one set of vectors."""
     with tempfile.TemporaryDirectory() as temporary:
         file, truth = Path(temporary) / "vectors.npz", Path(temporary) / "truth.npy"
         files = {"file": str(file), "truth": str(truth)}
@@ -131,14 +131,14 @@ def engines(data, folder, n_items):
 
 
 def store(data, folder, n_items, file, truth):
-    """Write vectors, queries and the true neighbours of the queries."""
+    """Write vectors, queries and the true neighbors of the queries."""
     vectors, queries = vectors_of(data, folder, n_items)
     np.savez(file, vectors=vectors, queries=queries)
     np.save(truth, top_k(queries, vectors, K)[1])
 
 
 def crossover(rows):
-    """Give the batched queries from which on a graph has made up for its build."""
+    """Return the batched queries from which on a graph has made up for its build."""
     of = {row["engine"]: row for row in rows}
     graph, exact = of["ours, nndescent"], of["ours, exact"]
     saved = (exact["batch_us"] - graph["batch_us"]) / 1e6

@@ -1,4 +1,4 @@
-"""Do default settings rank a whole catalogue better than tuned baselines do?
+"""Do default settings rank a whole catalog better than tuned baselines do?
 
 Call ``python benchmarks/bench_quality.py --data DIR [--only NAMES] [--seeds 3]`` with
 DIR holding one folder of parquet files per data set; ``--only online-retail`` and
@@ -109,7 +109,7 @@ class Run:
         self.figures[name] = sum(by_seed) / len(by_seed)
 
     def _tune(self, name, python):
-        """Give the result of the search, nothing where there is no search."""
+        """Return the result of the search, nothing where there is no search."""
         if self.arguments.quick or not SYSTEMS[name].space:
             return {}
         searched = self._call("tune", name, python)
@@ -140,7 +140,7 @@ class Run:
 
 
 def summary(figures):
-    """Give means and standard errors over users (n_users, n_figures)."""
+    """Return means and standard errors over users (n_users, n_figures)."""
     errors = {f"{metric} se": error for metric, error in figures.sem().items()}
     return {"users": len(figures)} | figures.mean().to_dict() | errors
 
@@ -169,7 +169,7 @@ def report(run):
 
 
 def against_the_best(figures, ours, metric, repeats=2000):
-    """Tell how far ours is from the best baseline, with a paired bootstrap over users.
+    """Return how far ours is from best baseline, with a paired bootstrap over users.
 
     The best is chosen by the very figure shown, which favours the baselines.
     """
@@ -236,7 +236,7 @@ def parse():
 
 
 def systems(own):
-    """Give the names of the systems that the options ask for."""
+    """Return the names of the systems that the options ask for."""
     if own.systems is not None:
         return own.systems.split(",")
     names = QUICK if own.quick else SYSTEMS

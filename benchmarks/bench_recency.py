@@ -32,7 +32,7 @@ def cut(events, share):
 
 
 def weights(train, half_life):
-    """Give each event's weight, 1 for the last one."""
+    """Return each event's weight, 1 for the last one."""
     age = (train["time"].max() - train["time"]) / pd.Timedelta(days=1)
     return 0.5 ** (age / half_life)
 
@@ -43,7 +43,7 @@ def fitted(train, half_life, seed):
 
 
 def choose(train, seeds):
-    """Give the half-life and EASE's weight that are best on the last tenth of train."""
+    """Return half-life and EASE's weight that are best on the last tenth of train."""
     inner, held_out = cut(train, 0.1)
     found = {}
     for half_life in HALF_LIVES:

@@ -2,7 +2,7 @@
 
 Call ``python benchmarks/bench_scale.py [--quick]``; the sizes are options, too. Events
 are made: items fall into clusters, an item's popularity follows Zipf's law over the
-whole catalogue, a user draws from the own cluster but for a tenth of the events, and
+whole catalog, a user draws from the own cluster but for a tenth of the events, and
 repeats of a pair count once. A fifth of the events of a sample of users is held out.
 Every case runs in a fresh process, so that its peak of resident memory, with libraries
 and events, is its own. Then a curve: the same number of users and events over ever more
@@ -25,10 +25,10 @@ from _processes import call, peak_memory
 from sktwotower import PopularityRecommender, TwoTowerRecommender, metrics
 
 FULL_SIZE = 1_000_000, 200_000, 10_000_000  # users, items, events
-MOST_EPOCH_SECONDS = 30
-MOST_GIB = 6
-LEAST_OF_POPULARITY = 5
-MOST_OF_CURVE = 2
+MAX_EPOCH_SECONDS = 30
+MAX_GIB = 6
+MIN_RATIO_TO_POPULARITY = 5
+MAX_CURVE_POINTS = 2
 ITEMS_PER_CLUSTER = 400
 NOISE = 0.1  # share of events that do not come from the own cluster
 EXPONENT = 1.0  # of Zipf's law
@@ -36,7 +36,7 @@ K = 100
 
 
 def make_events(n_users, n_items, n_events, seed=0):
-    """Give events (about n_events, 2) in random order, and the odds behind them."""
+    """Return events (about n_events, 2) in random order, and the odds behind them."""
     rng = np.random.default_rng(seed)
     odds = Odds(rng, n_users, n_items)
     users = rng.integers(n_users, size=n_events)
@@ -64,7 +64,7 @@ class Odds:
         )
 
     def bounds(self, clusters):
-        """Give where clusters (n,) begin and end in the cumulated weights."""
+        """Return where clusters (n,) begin and end in the cumulated weights."""
         return self.cumulated[self.ends[clusters]], self.cumulated[
             self.ends[clusters + 1]
         ]
@@ -127,7 +127,7 @@ def measure(n_users, n_items, n_events, n_judged, params):
 
 
 def quality(model, train, test, odds):
-    """Give the recall of the model, of popularity, and of the odds themselves."""
+    """Return the recall of the model, of popularity, and of the odds themselves."""
     systems = {
         "recall@100": model,
         "popularity": PopularityRecommender().fit(train),
@@ -144,14 +144,14 @@ def failures(row, curve):
     """Name what misses its mark."""
     per_event = [each["us_per_event"] for each in curve]
     checks = [
-        (row["epoch_s"] > MOST_EPOCH_SECONDS, f"an epoch takes {row['epoch_s']:.1f} s"),
-        (row["process_gib"] > MOST_GIB, f"fit takes {row['process_gib']:.1f} GiB"),
+        (row["epoch_s"] > MAX_EPOCH_SECONDS, f"an epoch takes {row['epoch_s']:.1f} s"),
+        (row["process_gib"] > MAX_GIB, f"fit takes {row['process_gib']:.1f} GiB"),
         (
-            row["ours / popularity"] < LEAST_OF_POPULARITY,
+            row["ours / popularity"] < MIN_RATIO_TO_POPULARITY,
             f"recall@100 is {row['ours / popularity']:.1f} times that of popularity",
         ),
         (
-            max(per_event) >= MOST_OF_CURVE * min(per_event),
+            max(per_event) >= MAX_CURVE_POINTS * min(per_event),
             f"an event takes from {min(per_event):.1f} to {max(per_event):.1f} us",
         ),
     ]

@@ -113,7 +113,7 @@ def _best(results):
 
 
 def _epochs(search):
-    """Give how many epochs a search has trained in all."""
+    """Return how many epochs a search has trained in all."""
     rungs = getattr(search, "n_resources_", [EPOCHS])
     numbers = getattr(search, "n_candidates_", [N_CANDIDATES])
     if isinstance(search, WarmHalvingSearchCV):
@@ -122,7 +122,7 @@ def _epochs(search):
 
 
 def _lost(results, scores):
-    """Give the mean difference of the last rung to one fit of all epochs."""
+    """Return the mean difference of the last rung to one fit of all epochs."""
     last = results.get("iter", np.zeros(len(results["params"])))
     rows = np.flatnonzero(last == last.max())
     return np.mean(
@@ -172,7 +172,7 @@ def memory(own):
 
 
 def worker_threads(own):
-    """Tell how many threads torch has in two workers at a time."""
+    """Return how many threads torch has in two workers at a time."""
     asked = [None, -1]
     found = Parallel(n_jobs=2)(delayed(_threads)(n_jobs) for n_jobs in asked)
     for n_jobs, number in zip(asked, found, strict=True):

@@ -21,7 +21,7 @@ html_show_sourcelink = False
 
 
 def is_foreign(app, what, name, thing, skip, options):
-    """Tell to leave out what classes inherit from other packages; None: keep it."""
+    """Return to leave out what classes inherit from other packages; None: keep it."""
     code = getattr(thing, "fget", None) or thing  # a property has no module itself
     module = getattr(code, "__module__", None) or "sktwotower"
     return True if module.partition(".")[0] != "sktwotower" else None

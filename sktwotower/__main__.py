@@ -66,7 +66,7 @@ class Task:
         self.names = names
 
     def split(self):
-        """Give events to learn from, events held out, and how they were chosen."""
+        """Return events to learn from, events held out, and how they were chosen."""
         known = {
             "user_id": self.user,
             "item_id": self.item,
@@ -89,13 +89,13 @@ class Task:
         return self.events.iloc[train], self.events.iloc[test], how
 
     def name(self, item):
-        """Give an item's id with its name."""
+        """Return an item's id with its name."""
         text = "" if self.names is None else str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
 
 
 def shipped_task():
-    """Give the shipped purchases: a customer's first purchase of each product."""
+    """Return the shipped purchases: a customer's first purchase of each product."""
     data = load_online_retail()
     events = data.data.drop_duplicates(["customer", "product"])
     goods = events["product"].str.contains(r"\d")
@@ -115,7 +115,7 @@ def shipped_task():
 
 
 def own_task(args):
-    """Give the events of the person's own file."""
+    """Return the events of the person's own file."""
     path = Path(args.data)
     columns = [args.user, args.item]
     events = read_table(path)
@@ -146,7 +146,7 @@ def own_task(args):
 
 
 def own_columns(args):
-    """Give the columns of the person's file, by the option that names them."""
+    """Return the columns of the person's file, by the option that names them."""
     named = {
         "--user": args.user,
         "--item": args.item,
@@ -180,7 +180,7 @@ def read_table(path):
 
 
 def read_ids(ids):
-    """Give ids that are whole numbers, written without leading zeros, as integers.
+    """Return ids that are whole numbers, written without leading zeros, as integers.
 
     A column with gaps is often written as 7.0, which is 7 as well.
     """
@@ -191,7 +191,7 @@ def read_ids(ids):
 
 
 def read_times(times, column):
-    """Give times as numbers, or as dates that are all written in one way.
+    """Return times as numbers, or as dates that are all written in one way.
 
     Days and months are not told apart date by date: what fits all dates is meant.
     """
@@ -240,7 +240,7 @@ def show_quality(model, test):
     report = retrieval_report(model, test).loc["all"]
     n_users = int(report["users"].iloc[0])
     print(
-        f"\nHeld-out events of {n_users:,} users, whole catalogue "
+        f"\nHeld-out events of {n_users:,} users, whole catalog "
         f"of {len(model.item_ids_):,} items ranked without those the user has:\n"
     )
     table = report[COLUMNS].T

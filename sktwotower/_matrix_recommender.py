@@ -52,7 +52,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             One row per event; columns other than the user and the item are ignored.
         y : array-like of shape (n_events,), default=None
             What came of each event: > 0 means chosen, how large it is does not count; 0
-            means shown and not chosen: the item is in the catalogue, nothing more.
+            means shown and not chosen: the item is in the catalog, nothing more.
             None: all events are positive.
         sample_weight : array-like of shape (n_events,), default=None
             Rows with weight 0 are left out; how large other weights are does not count.
@@ -128,7 +128,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         return self._rank(past, k, excluded, allowed)
 
     def _rank(self, past, k, excluded, allowed=None, score=None):
-        """Give scores and positions (n, k) of the best items for rows of a matrix."""
+        """Return scores and positions (n, k) of the best items for rows of a matrix."""
         n, n_items = past.shape
         scores = np.full((n, k), -np.inf, dtype=np.float32)
         indices = np.full((n, k), -1, dtype=np.int64)
@@ -156,12 +156,12 @@ class _NoFeatures(BaseEstimator):
         return self
 
     def transform(self, X):
-        """Give rows without columns."""
+        """Return rows without columns."""
         return sparse.csr_matrix((len(X), 0), dtype=np.float32)
 
 
 def blocks_of_rows(n, n_items):
-    """Give slices of n rows whose scores of all items are held at once."""
+    """Return slices of n rows whose scores of all items are held at once."""
     step = max(1, BLOCK_SIZE // n_items)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
@@ -181,7 +181,7 @@ def _hide(scores, excluded, allowed):
 
 
 def _first(scores, k):
-    """Give the k largest of each row (n, n_items) and where; of equal ones the first.
+    """Return the k largest of each row (n, n_items) and where; of equal ones the first.
 
     ``argpartition`` would take any of the equal ones.
     """

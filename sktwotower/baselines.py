@@ -82,7 +82,7 @@ class PopularityRecommender(MatrixRecommender):
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 
-    A strong baseline where the catalogue is small and users are known by what they
+    A strong baseline where the catalog is small and users are known by what they
     chose: one inversion of a dense n_items x n_items matrix.
 
     Parameters
@@ -91,7 +91,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         Weight :math:`\lambda` of the squares in the loss, > 0. Higher for sparser data;
         the one parameter to tune, on a scale of powers: 30 to 3,000.
     max_memory : float, default=8e9
-        Most bytes that fit may hold, > 0. Larger catalogues are refused: 28 bytes per
+        Most bytes that fit may hold, > 0. Larger catalogs are refused: 28 bytes per
         pair of items are needed, so that 8e9 are enough for 16,900 items.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
@@ -115,7 +115,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 
     See Also
     --------
-    ItemKNNRecommender : Sparse, for catalogues of any size.
+    ItemKNNRecommender : Sparse, for catalogs of any size.
 
     Notes
     -----
@@ -296,7 +296,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         self._weights = self.item_similarities_.T.tocsr()
 
     def _nearest(self, users_of, seen, block):
-        """Give the similarity (b, n_items) with the nearest items, others zero."""
+        """Return the similarity (b, n_items) with the nearest items, others zero."""
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
         own = block.start + np.repeat(
@@ -330,6 +330,6 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
 
 
 def _positive(scores):
-    """Give scores with those that tell of no likeness as -inf."""
+    """Return scores with those that tell of no likeness as -inf."""
     scores[scores <= 0] = -np.inf
     return scores

@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_scalar
 from sktwotower._tables._columns import as_table, codes, duration, name_of, times_of
 from sktwotower._tables._frames import as_array, as_frame, is_frame
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import some
+from sktwotower._tables._messages import format_ids
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
 def k_core(X, k=5, *, user_id=None, item_id=None):
-    """Tell which events are of users and items that have k partners each.
+    """Return which events are of users and items that have k partners each.
 
     Of a user with one or two events little can be learnt, and less be measured. To drop
     such users may bring items below k, whose loss may bring users below k, and so
@@ -97,7 +97,7 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
 
 
 def session_ids(X, gap, *, time, user_id=None):
-    """Give each event the number of its session: events without a long pause between.
+    """Return each event the number of its session: events without a long pause between.
 
     With sessions in the place of users, a model learns from what was chosen at one
     sitting, and serves a visitor without an account by ``history``.
@@ -195,7 +195,7 @@ def interactions_from_matrix(
 
     Notes
     -----
-    A row or a column without an event is in X not at all: give the whole catalogue as
+    A row or a column without an event is in X not at all: give the whole catalog as
     ``TwoTowerRecommender(items=...)`` if items without events are to be known.
 
     Examples
@@ -230,14 +230,14 @@ def interactions_from_matrix(
 
 
 def _is_sparse(frame):
-    """Tell whether all columns store what is not zero alone."""
+    """Return whether all columns store what is not zero alone."""
     return all(
         isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes
     )
 
 
 def _entries(matrix):
-    """Give rows, columns and checked values (n_events,) of what counts as an event."""
+    """Return rows, columns and checked values (n_events,) of the events."""
     if not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray)):
         raise TypeError(
             "matrix must be a sparse matrix, a two-dimensional array or a dataframe. "
@@ -280,7 +280,7 @@ def _check_values(values):
 
 
 def _ids(ids, n, name, axis):
-    """Give n distinct ids as an Index."""
+    """Return n distinct ids as an Index."""
     if ids is None:
         return pd.RangeIndex(n)
     ids = as_array(ids)
@@ -294,6 +294,6 @@ def _ids(ids, n, name, axis):
     if len(repeated):
         raise ValueError(
             f"{name} must be distinct, but {len(repeated)} occur twice or more: "
-            f"{some(repeated)}."
+            f"{format_ids(repeated)}."
         )
     return ids

@@ -26,6 +26,6 @@ def events():
 
 
 def pytest_collection_modifyitems(items):
-    # In a new environment the neighbour graph compiles for a minute and a half: begin
+    # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests run beside it.
     items.sort(key=lambda item: item.path.name != "test_indexes.py")

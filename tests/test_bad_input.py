@@ -224,7 +224,7 @@ def test_no_positive_event_is_left_by_weights():
 
 
 class Rows(FunctionTransformer):
-    """Give what ``func`` gives, whatever its shape."""
+    """Return what ``func`` gives, whatever its shape."""
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_tables_with_other_columns_than_in_fit(model, method, X, message):
 
 @pytest.mark.parametrize("method", ["kneighbors", "kneighbors_graph", "recommend"])
 @pytest.mark.parametrize("k", [0, -1, 2.0, "3", True, np.nan, [3]])
-def test_numbers_of_neighbours(model, method, k):
+def test_numbers_of_neighbors(model, method, k):
     with pytest.raises(ValueError, match="n_neighbors must be an int >= 1"):
         getattr(model, method)(["ann"], n_neighbors=k)
     with pytest.raises(ValueError, match="n_neighbors must be an int >= 1"):
@@ -423,15 +423,15 @@ def test_users_that_are_none(model, users, message):
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        (["x", "q"], "1 of 2 candidates are not in the catalogue of 3 items: 'q'"),
+        (["x", "q"], "1 of 2 candidates are not in the catalog of 3 items: 'q'"),
         ("x", "candidates must be a list of item ids or, for each user, .* Got 'x'"),
         (3, "candidates must be a list"),
         ([["x"]], "candidates must be a list"),
         ([["x"], ["y", "z"]], "candidates holds list objects"),
-        ([1, 2], "2 of 2 candidates are not in the catalogue"),
+        ([1, 2], "2 of 2 candidates are not in the catalog"),
         (["x", None], "candidates contains NaN"),
         ({"ann": 1}, "candidates must give each user a list of items. Got 1 for 'ann'"),
-        ({"ann": ["x", "q"]}, "1 of 2 candidates are not in the catalogue"),
+        ({"ann": ["x", "q"]}, "1 of 2 candidates are not in the catalog"),
         (SIDE, "candidates has no column 'user'"),
     ],
 )
@@ -477,7 +477,7 @@ def test_a_history_of_nobody(model):
         model.recommend(["ann", "bob"], history=["x"])
 
 
-def test_unknown_items_have_no_neighbours(model):
+def test_unknown_items_have_no_neighbors(model):
     with pytest.raises(ValueError, match="1 items are not known from fit: 'q'"):
         model.similar_items(["x", "q"])
 

@@ -218,7 +218,7 @@ def test_parameters_are_searched():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_a_catalogue_too_large_for_ease_is_refused(X):
+def test_a_catalog_too_large_for_ease_is_refused(X):
     message = "15 items take 0.0 GB, more than max_memory=1000 bytes.*ItemKNN"
     with pytest.raises(ValueError, match=message):
         EASERecommender(max_memory=1000).fit(X)
@@ -253,5 +253,5 @@ def test_calls_before_fit_and_bad_calls(kind, X):
         kind().fit(X, np.zeros(len(X)))
     with pytest.raises(ValueError, match="n_neighbors must be an int >= 1. Got 0"):
         model.kneighbors(n_neighbors=0)
-    with pytest.raises(ValueError, match="1 of 2 candidates are not in the catalogue"):
+    with pytest.raises(ValueError, match="1 of 2 candidates are not in the catalog"):
         model.recommend(candidates=["i1", "unknown"])

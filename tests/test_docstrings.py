@@ -34,13 +34,13 @@ ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)
 
 
 def sections(thing):
-    """Give {title: text} of a numpydoc docstring."""
+    """Return {title: text} of a numpydoc docstring."""
     parts = SECTION.split(inspect.getdoc(thing) or "")
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def entries(text):
-    """Give {name: type} of a section; 'a, b : type' documents both names."""
+    """Return {name: type} of a section; 'a, b : type' documents both names."""
     return {
         name.lstrip("*"): kind
         for names, kind in ENTRY.findall(text)
@@ -53,7 +53,7 @@ def is_ours(thing):
 
 
 def methods_of(cls):
-    """Give the public methods that the package defines for a class."""
+    """Return the public methods that the package defines for a class."""
     return {
         name: method
         for name, method in inspect.getmembers(cls)
@@ -63,7 +63,7 @@ def methods_of(cls):
 
 
 def public_names(module):
-    """Give ``__all__``, or else the classes and functions that a module defines."""
+    """Return ``__all__``, or else the classes and functions that a module defines."""
     return getattr(module, "__all__", None) or [
         name
         for name, thing in vars(module).items()
@@ -72,7 +72,7 @@ def public_names(module):
 
 
 def documented():
-    """Give (name, object, whether all parameters must be documented) of everything."""
+    """Return (name, object, whether all parameters must be documented) of all."""
     for module in MODULES:
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
@@ -87,7 +87,7 @@ DOCUMENTED = {name: (thing, public) for name, thing, public in documented()}
 
 
 def signature_of(thing):
-    """Give {parameter: default}; ``inspect.Parameter.empty`` where there is none."""
+    """Return {parameter: default}; ``inspect.Parameter.empty`` where there is none."""
     if inspect.isclass(thing) and "__init__" not in vars(thing):
         return {}
     parameters = inspect.signature(thing).parameters.values()
@@ -95,7 +95,7 @@ def signature_of(thing):
 
 
 def default_of(kind):
-    """Give the default that a type line promises; empty where it names none."""
+    """Return the default that a type line promises; empty where it names none."""
     _, found, text = (kind or "").partition("default=")
     if not found:
         return inspect.Parameter.empty
@@ -178,7 +178,7 @@ def test_reference_shows_every_public_module():
 
 
 def needs_example(name):
-    """Tell whether users look for an example: of methods only where there are many."""
+    """Return whether users look for an example; of methods where there are many."""
     public, is_method = DOCUMENTED[name][1], name.split(".")[-2][0].isupper()
     return public and (not is_method or "TwoTowerRecommender" in name)
 

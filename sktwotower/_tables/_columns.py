@@ -6,7 +6,6 @@ Output: names of columns, and columns (n_events,).
 
 import datetime
 import re
-import warnings
 from collections.abc import Iterable
 from math import ceil
 from numbers import Integral, Real
@@ -15,7 +14,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._messages import suggestion
+from ._messages import did_you_mean, warn
 
 
 class Columns:
@@ -79,7 +78,7 @@ def _column(frame, name, parameter):
         return frame.columns[name]
     raise ValueError(
         f"{parameter} names {name!r}, which is not a column of X."
-        f"{suggestion(name, frame.columns)}"
+        f"{did_you_mean(name, frame.columns)}"
     )
 
 
@@ -110,7 +109,7 @@ def select_columns(frame, selection, parameter):
 
 
 def _positions(frame, selection, parameter):
-    """Give a slice of positions; one of names takes both ends, as in pandas."""
+    """Return a slice of positions; one of names takes both ends, as in pandas."""
     ends = selection.start, selection.stop
     if not any(isinstance(end, str) for end in ends):
         return selection
@@ -155,7 +154,7 @@ def name_of(X, key, default, parameter):
     if key not in names:
         raise ValueError(
             f"{parameter} names {key!r}, which is not a column of X."
-            f"{suggestion(key, names)}"
+            f"{did_you_mean(key, names)}"
         )
     return key
 
@@ -242,11 +241,9 @@ def _warn_if_unordered(X, groups):
     order = np.argsort(groups, kind="stable")
     times, groups = values.to_numpy()[order], groups[order]
     if ((times[1:] < times[:-1]) & (groups[1:] == groups[:-1])).any():
-        warnings.warn(
+        warn(
             "time=None takes the rows of X as ordered in time, but by its column "
-            f"{name!r} they are not. Name it: time={name!r}.",
-            UserWarning,
-            stacklevel=5,
+            f"{name!r} they are not. Name it: time={name!r}."
         )
 
 

@@ -4,8 +4,6 @@ Leaves: checked ids, rewards (n_events,) and user-item matrices.
 Next: entities.py, which makes one row per user and item of them.
 """
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import (
@@ -16,12 +14,13 @@ from sklearn.utils.validation import (
 )
 
 from ._frames import as_frame, is_frame
+from ._messages import warn
 
 __all__ = ["event_table", "latest_rows", "outcomes"]
 
 
 def event_table(estimator, X, *, reset):
-    """Give X as a pandas frame after scikit-learn's checks of shape and names.
+    """Return X as a pandas frame after scikit-learn's checks of shape and names.
 
     Nameless columns are called x0, x1, ...; with ``reset`` the estimator's
     ``n_features_in_`` and ``feature_names_in_`` are set.
@@ -71,11 +70,9 @@ def latest_rows(own, codes, n_entities, name):
         first = pd.factorize(values, use_na_sentinel=True)[0]
         disagree[codes[first != first[last[codes]]]] = True
     if disagree.any():
-        warnings.warn(
+        warn(
             f"Rows of X disagree on the features of {int(disagree.sum())} of "
-            f"{n_entities} ids in {name}; the last row of each was used.",
-            UserWarning,
-            stacklevel=5,
+            f"{n_entities} ids in {name}; the last row of each was used."
         )
     if own.shape[1] == 0:
         return pd.DataFrame(index=range(n_entities))
@@ -86,7 +83,7 @@ def latest_rows(own, codes, n_entities, name):
 
 
 def outcomes(y, sample_weight, n_events):
-    """Give rewards and weights (n_events,) of events after all checks.
+    """Return rewards and weights (n_events,) of events after all checks.
 
     ``y`` None: every reward is one.
     """
@@ -129,7 +126,7 @@ def _as_numbers(y):
 
 
 def read_events(estimator, X, y, sample_weight, *, reset):
-    """Give events that count as a table, with their rewards and weights (n_events,)."""
+    """Return events that count as table, with their rewards and weights (n_events,)."""
     frame = event_table(estimator, X, reset=reset)
     rewards, weights = outcomes(y, sample_weight, len(frame))
     kept = weights > 0

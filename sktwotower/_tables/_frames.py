@@ -15,7 +15,7 @@ NESTED = nw.List, nw.Array, nw.Struct
 
 
 def as_frame(table, name):
-    """Give any dataframe as a pandas one, columns in the same order.
+    """Return any dataframe as a pandas one, columns in the same order.
 
     Raises ``TypeError`` for what is no dataframe, ``ValueError`` for column names that
     occur twice.
@@ -40,7 +40,7 @@ def as_frame(table, name):
 
 
 def is_frame(X):
-    """Tell whether X is a dataframe of any library."""
+    """Return whether X is a dataframe of any library."""
     return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
 
 
@@ -51,7 +51,7 @@ def _names(table):
 
 
 def _cells(column):
-    """Give a narwhals Series as what pandas makes a column of."""
+    """Return a narwhals Series as what pandas makes a column of."""
     if isinstance(column.dtype, LEVELS):
         return pd.Categorical(column.to_list())
     if not isinstance(column.dtype, NESTED):
@@ -63,7 +63,7 @@ def _cells(column):
 
 
 def as_array(values):
-    """Give a column of any library as an array (n,); other values as they are."""
+    """Return a column of any library as an array (n,); other values as they are."""
     known = isinstance(values, np.ndarray | pd.Series | pd.Index)
     return np.asarray(values) if hasattr(values, "__array__") and not known else values
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def check_ids(values, name):
-    """Give ids (n,) as a pandas Index of one plain type.
+    """Return ids (n,) as a pandas Index of one plain type.
 
     Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
     types and for what cannot be an id.

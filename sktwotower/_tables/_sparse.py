@@ -17,7 +17,7 @@ def pair_matrix(users, items, values, shape):
 
 
 def take_rows(matrix, rows):
-    """Give ``matrix[rows]`` of a CSR matrix; of one row in a third of the time."""
+    """Return ``matrix[rows]`` of a CSR matrix; of one row in a third of the time."""
     if len(rows) != 1:
         return matrix[rows]
     row = int(rows[0]) % matrix.shape[0]
@@ -28,7 +28,7 @@ def take_rows(matrix, rows):
 
 
 def rows_of(matrix, block):
-    """Give a slice of the rows of a matrix; what is no matrix stays as it is."""
+    """Return a slice of the rows of a matrix; what is no matrix stays as it is."""
     whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
     return matrix if whole else matrix[block]
 
@@ -37,7 +37,7 @@ QUERY_BLOCK = 8192
 
 
 def blocks(n_queries, bar=False):
-    """Give slices of queries to answer together, with a bar if they are many."""
+    """Return slices of queries to answer together, with a bar if they are many."""
     starts = range(0, n_queries, QUERY_BLOCK)
     if bar and len(starts) > 1:
         starts = tqdm(starts, desc="retrieval")

@@ -17,7 +17,7 @@ __all__ = ["fit_transform", "in_cache"]
 
 
 def in_cache(memory):
-    """Give ``_fit_transform`` as ``memory`` caches it, or say why it cannot."""
+    """Return ``_fit_transform`` as ``memory`` caches it, or say why it cannot."""
     try:
         # joblib's own hash would take longer than many a transformer
         ignored = ["transformer", "table"]
@@ -52,7 +52,7 @@ def _fit_transform(transformer, table, key):
 
 
 def _key(transformer, table):
-    """Give a text that differs wherever the output may; None if there is none."""
+    """Return a text that differs wherever the output may; None if there is none."""
     for name, value in transformer.get_params().items():
         seeded = isinstance(value, Integral)
         if name.rpartition("__")[2] == "random_state" and not seeded:

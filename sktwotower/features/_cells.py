@@ -114,7 +114,7 @@ def number_off(values):
 
 
 def has_no_hash(cell):
-    """Tell whether a cell cannot be numbered off."""
+    """Return whether a cell cannot be numbered off."""
     try:
         hash(cell)
     except TypeError:

@@ -4,7 +4,6 @@ Leaves: one sparse feature row per user or item, and the events' positions (n_ev
 Next: sampling.py.
 """
 
-import warnings
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -16,7 +15,7 @@ from sklearn.base import clone
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
@@ -106,7 +105,7 @@ class Entities:
         return codes
 
     def _side_table(self):
-        """Give the side table's features, indexed by id, after its checks."""
+        """Return the side table's features, indexed by id, after its checks."""
         if self.table is None:
             return None
         name = f"{self.side}s"
@@ -115,7 +114,7 @@ class Entities:
         if self.label not in side.columns and (named or side.shape[1] == 0):
             raise ValueError(
                 f"{name} has no column {self.label!r}, which holds the ids in X."
-                f"{suggestion(self.label, side.columns)}"
+                f"{did_you_mean(self.label, side.columns)}"
             )
         column = self.label if self.label in side.columns else side.columns[0]
         ids = check_ids(side[column], f"column {column!r} of {name}")
@@ -123,7 +122,8 @@ class Entities:
         if len(repeated):
             raise ValueError(
                 f"{name} must have one row per id, but {len(repeated)} ids are "
-                f"duplicated: {some(repeated)}. Keep one row of each, for example with "
+                f"duplicated: {format_ids(repeated)}. Keep one row of each, for "
+                "example with "
                 f"{name}.drop_duplicates({column!r})."
             )
         clash = [c for c in self.features if c in side.columns]
@@ -152,11 +152,11 @@ class Entities:
             )
             raise ValueError(
                 f"{len(missing)} ids in column {self.label!r} of X are missing from "
-                f"{self.side}s: {some(missing)}. {remedy}"
+                f"{self.side}s: {format_ids(missing)}. {remedy}"
             )
 
     def describe_anew(self, changed, own):
-        """Give feature rows (n, p) of the positions ``changed``, by today's side table.
+        """Return feature rows (n, p) of positions ``changed``, by today's side table.
 
         ``own``: their features of X, (n, n_features).
         """
@@ -167,13 +167,13 @@ class Entities:
             if lost:
                 raise ValueError(
                     f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
-                    f"{suggestion(lost[0], side.columns)}"
+                    f"{did_you_mean(lost[0], side.columns)}"
                 )
             side = side[self.side_features].reindex(ids)
         return self._transform(self._assemble(ids, own, side))
 
     def describe_without(self, ids, own, columns):
-        """Give feature rows (n, p) with all cells of some columns missing.
+        """Return feature rows (n, p) with all cells of some columns missing.
 
         ``own``: the features of X, (n, n_features); ids that the side table lacks have
         missing features.
@@ -229,18 +229,16 @@ class Entities:
         before, again = rows[:n], self._transform(table.iloc[:n])
         scale = max(abs(before).max(), abs(again).max()) if self.width else 0
         if scale and abs(before - again).max() > TOLERANCE * scale:
-            warnings.warn(
+            warn(
                 f"{self.side}_transformer gives other numbers for the same rows when "
                 f"they come again: a request for {self.side}s with their features will "
                 "get other vectors than fit learnt. Expected: a row depends on that "
                 "row alone, as by random_state=0, or by a fit_transform that is fit, "
-                "then transform.",
-                UserWarning,
-                stacklevel=7,
+                "then transform."
             )
 
     def _check_rows(self, output, n_rows):
-        """Give a transformer's output as float32 CSR after its checks."""
+        """Return a transformer's output as float32 CSR after its checks."""
         name = f"{self.side}_transformer"
         try:
             rows = _as_csr(output)
@@ -262,21 +260,19 @@ class Entities:
         return rows
 
     def codes(self, values, name):
-        """Give positions (n,) of ids; -1 for unknown ones."""
+        """Return positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
         codes = self.ids.get_indexer(ids)
         if len(ids) and (codes < 0).all() and self.known_as_text(ids):
-            warnings.warn(
+            warn(
                 f"None of the ids in {name} is known, but some would be if they had "
                 f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}. "
-                "Convert them.",
-                UserWarning,
-                stacklevel=4,
+                "Convert them."
             )
         return codes
 
     def known_as_text(self, ids):
-        """Tell whether ids of another type look the same as known ones."""
+        """Return whether ids of another type look the same as known ones."""
         # comparing all of them as text costs too much where the types agree
         numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
         if numeric[0] == numeric[1]:
@@ -284,7 +280,7 @@ class Entities:
         return bool(self.ids.map(str).isin(ids.map(str)).any())
 
     def describe(self, frame, name, events=False):
-        """Give ids (n,), positions (n,) and feature rows (n, p) of a table.
+        """Return ids (n,), positions (n,) and feature rows (n, p) of a table.
 
         Also tells whether the table itself has features. The rows are made of them, or
         come from fit where it holds the ids alone. In a table of events only columns
@@ -293,7 +289,7 @@ class Entities:
         if self.id_column not in frame.columns:
             raise ValueError(
                 f"{name} has no column {self.label!r}, which names the {self.side}."
-                f"{suggestion(self.label, frame.columns)}"
+                f"{did_you_mean(self.label, frame.columns)}"
             )
         values = frame[self.id_column]
         codes = self.codes(values, f"column {self.label!r} of {name}")
@@ -328,7 +324,7 @@ class Entities:
             raise ValueError(
                 f"{name} lacks the {self.side} feature {lost[0]!r}. Give all of "
                 f"{wanted} (missing values are fine), or only {self.label!r} for "
-                f"{self.side}s known from fit.{suggestion(lost[0], table.columns)}"
+                f"{self.side}s known from fit.{did_you_mean(lost[0], table.columns)}"
             )
         if missing:
             side = self._side_table()[missing].reindex(table[self.id_column])
@@ -353,7 +349,7 @@ class Entities:
 
 
 def _as_csr(output):
-    """Give a transformer's output, of any kind, as a canonical float32 CSR matrix."""
+    """Return a transformer's output, of any kind, as a canonical float32 CSR matrix."""
     if isinstance(output, pd.DataFrame):
         output = output.to_numpy(na_value=np.nan)
     if np.iscomplexobj(output):

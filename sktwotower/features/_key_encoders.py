@@ -6,7 +6,6 @@ Next: kinds.py, which chooses an encoder per column.
 
 import copy
 import re
-import warnings
 from decimal import Decimal
 from itertools import chain, repeat
 
@@ -15,6 +14,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 from sklearn.utils import murmurhash3_32
+
+from sktwotower._tables._messages import warn
 
 from ._cells import LISTS, SPARSE, decode, has_no_hash, infinity, number_off, to_objects
 from ._value_encoders import Encoder, one_hot, scale_rows
@@ -49,7 +50,7 @@ class VocabularyEncoder(Encoder):
     other = -1  # the column of a key that has none and is not hashed
 
     def set_columns(self, keys, n_hashed):
-        """Give each key a column, and the others `n_hashed` columns (None: none)."""
+        """Return each key a column, and the others `n_hashed` columns (None: none)."""
         self.columns = {key: column for column, key in enumerate(keys)}
         self.n_hashed = n_hashed or 0
         hashed = [f"hash{i}" for i in range(self.n_hashed)]
@@ -72,7 +73,7 @@ class VocabularyEncoder(Encoder):
 
 
 def _is_null(key):
-    """Tell whether a key stands for nothing."""
+    """Return whether a key stands for nothing."""
     return not isinstance(key, (str, *LISTS)) and bool(pd.isna(key))
 
 
@@ -107,7 +108,7 @@ class OneHotEncoder(VocabularyEncoder):
     expects = "single values (strings, numbers or dates)"
 
     def learn(self, cells):
-        """Give each frequent level a column, and the others one or more together."""
+        """Return each frequent level a column, and the others one or more together."""
         codes, levels = self._number_off(cells)
         if self.kind == "id":
             self.set_columns(_sort(levels), None)
@@ -131,18 +132,16 @@ class OneHotEncoder(VocabularyEncoder):
             else f"the column '{self.name}_infrequent'"
         )
         more = "" if n_hashed else ", or set n_hashed to spread them over some columns"
-        warnings.warn(
+        warn(
             f"Column {self.name!r} of kind 'category' has {n_levels} levels, of which "
             f"{n_frequent} are frequent enough for a column, more than max_features="
             f"{most}. The {most} most frequent ones got one; the others share {place}. "
             f"Leave the column out by kinds={{{self.name!r}: 'drop'}}, or raise "
-            f"max_features{more}.",
-            UserWarning,
-            stacklevel=6,  # the caller of TowerVectorizer.fit
+            f"max_features{more}."
         )
 
     def extended(self, cells):
-        """Give an encoder with a column for each of the distinct ids (n,), too.
+        """Return an encoder with a column for each of the distinct ids (n,), too.
 
         Also gives which of them got one, (n,).
         """
@@ -206,7 +205,7 @@ class BagEncoder(VocabularyEncoder):
     """
 
     def learn(self, cells):
-        """Give each frequent key a column."""
+        """Return each frequent key a column."""
         cells, places = _collapse(cells)
         counts, keys = self.count(cells)
         frequencies = _count_rows(counts, places)
@@ -321,7 +320,7 @@ class ListEncoder(BagEncoder):
 
 
 def _holds_no_keys(tags):
-    """Tell whether one of the tags cannot be a key."""
+    """Return whether one of the tags cannot be a key."""
     return any(map(has_no_hash, tags))
 
 

@@ -82,7 +82,7 @@ def _find_distinct(name, cells):
 
 
 def _are_vectors(cells):
-    """Tell whether cells are sparse rows, or all floats of one length of 2 or more."""
+    """Return whether cells are sparse rows or lists of floats of one length >= 2."""
     if any(isinstance(cell, SPARSE) for cell in cells):
         return True
     lengths = {length_of(cell) for cell in cells}
@@ -102,7 +102,7 @@ def _are_vectors(cells):
 
 
 def _are_same_lists(cells):
-    """Tell whether every cell is a list equal to the first one."""
+    """Return whether every cell is a list equal to the first one."""
     first = cells[0]
     if isinstance(first, SPARSE):
         return False
@@ -115,7 +115,7 @@ def _are_same_lists(cells):
 
 
 def _choose_integer_kind(name, n_cells, distinct):
-    """Tell flags, ids and levels from quantities."""
+    """Return flags, ids and levels from quantities."""
     if set(distinct[:3]) == {0, 1}:  # not boolean: a 2 may come one day
         return "category"
     if len(distinct) == n_cells:
@@ -125,7 +125,7 @@ def _choose_integer_kind(name, n_cells, distinct):
 
 
 def _choose_object_kind(cells, distinct):
-    """Tell lists, dates, texts and ids from levels."""
+    """Return lists, dates, texts and ids from levels."""
     inferred = pd.api.types.infer_dtype(cells, skipna=False)
     if inferred in ("datetime", "datetime64", "date"):
         return "datetime"
@@ -142,7 +142,7 @@ def _choose_object_kind(cells, distinct):
 
 
 def _are_dates(distinct):
-    """Tell whether every string is a date in ISO 8601, not just shaped like one."""
+    """Return whether every string is a date in ISO 8601, not just shaped like one."""
     if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
         return False
     dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")

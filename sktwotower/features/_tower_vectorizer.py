@@ -321,7 +321,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         return pd.DataFrame(rows, columns=columns)
 
     def __sklearn_tags__(self):
-        """Tell scikit-learn that strings, levels and missing cells are welcome."""
+        """Return scikit-learn that strings, levels and missing cells are welcome."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True

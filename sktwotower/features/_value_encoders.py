@@ -88,7 +88,7 @@ class Encoder:
 
 
 def _is_no_number(cell):
-    """Tell whether float() refuses a cell."""
+    """Return whether float() refuses a cell."""
     try:
         float(cell)
     except (TypeError, ValueError, OverflowError):
@@ -333,7 +333,7 @@ class VectorEncoder(Encoder):
 
 
 def _is_no_vector(cell):
-    """Tell whether a cell has anything but numbers in it."""
+    """Return whether a cell has anything but numbers in it."""
     try:
         np.array(cell, dtype=float)
     except (TypeError, ValueError, OverflowError):

@@ -18,12 +18,12 @@ TOLERANCE = 1e-3
 
 
 def columns_of(entities):
-    """Give the names of the columns that a transformer saw, that of the ids first."""
+    """Return the names of the columns that a transformer saw, that of the ids first."""
     return [entities.label, *entities.features, *entities.side_features]
 
 
 def rows_without(entities, query, columns, own=None):
-    """Give the feature rows of a ``Query`` without what some columns brought to them.
+    """Return the feature rows of a ``Query`` without what some columns brought to them.
 
     Where it is known which outputs of the transformer come from these columns, they are
     zero; else the cells of the columns are missing and the table is transformed again.
@@ -46,7 +46,7 @@ def rows_without(entities, query, columns, own=None):
 
 
 def _outputs(transformer, positions, width):
-    """Give which outputs (width,) come from some inputs; None if that is not known."""
+    """Return which outputs (width,) come from some inputs; None if unknown."""
     blocks = _blocks(transformer)
     if blocks is None:
         return None
@@ -60,7 +60,7 @@ def _outputs(transformer, positions, width):
 
 
 def _blocks(transformer):
-    """Give (positions of inputs, slice of outputs) of each part of a transformer."""
+    """Return (positions of inputs, slice of outputs) of each part of a transformer."""
     if isinstance(transformer, TowerVectorizer):
         inputs = [[position] for position, _ in transformer.encoders_]
         ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])

@@ -97,7 +97,7 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
 
 
 def is_linear(tower):
-    """Tell whether a tower is one of ours without hidden layers."""
+    """Return whether a tower is one of ours without hidden layers."""
     return isinstance(tower, Tower) and len(tower.layers) == 0
 
 
@@ -107,7 +107,7 @@ def _length(module, vector):
 
 
 def _of_values(tower, rows, pooled, slope, side):
-    """Give each value's gradient times input (nnz,), and the slope of the history.
+    """Return each value's gradient times input (nnz,), and the slope of the history.
 
     ``slope`` (1, d) is the gradient of the score with respect to the tower's output.
     """
@@ -126,7 +126,7 @@ def _of_values(tower, rows, pooled, slope, side):
 
 
 def _gradient(tower, rows, slope, side):
-    """Give the gradient with respect to the stored values (nnz,) of one sparse row."""
+    """Return gradient with respect to the stored values (nnz,) of one sparse row."""
     for dense in (False, True):  # few operators have no gradient of sparse tensors
         with torch.enable_grad():
             values = rows.values.clone().requires_grad_()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._messages import did_you_mean, format_ids
 from sktwotower._tables._sparse import rows_of
 from sktwotower.metrics._held_out import recall_by_user
 from sktwotower.neighbors import ExactNeighbors
@@ -36,7 +36,7 @@ class ExplanationMixin:
     """
 
     def explain(self, user, item, history=None):
-        r"""Tell how much each past item and each feature adds to the score of a pair.
+        r"""Return how much each past item and each feature adds to the score of a pair.
 
         Parameters
         ----------
@@ -116,7 +116,8 @@ class ExplanationMixin:
         chosen = self._one(self._items, item)
         if chosen.is_nothing()[0] and not chosen.described:
             raise ValueError(
-                f"The item {some(chosen.ids)} is not known from fit. Give a table of "
+                f"The item {format_ids(chosen.ids)} is not known from fit. Give a "
+                "table of "
                 "one row with its features instead."
             )
         module = self.net_.module_
@@ -183,9 +184,9 @@ class ExplanationMixin:
         max_users=None,
         random_state=None,
     ):
-        """Tell how much recall the fitted model loses without each column.
+        """Return how much recall the fitted model loses without each column.
 
-        The whole catalogue is ranked for the users of held-out events, as in `score`,
+        The whole catalog is ranked for the users of held-out events, as in `score`,
         with all columns and without one at a time; nothing is learnt anew.
 
         Parameters
@@ -272,7 +273,7 @@ class ExplanationMixin:
         return table
 
     def _to_drop(self, groups):
-        """Give (name, columns by side) of everything that is dropped in turn."""
+        """Return (name, columns by side) of everything that is dropped in turn."""
         known = {
             "user": columns_of(self._users),
             HISTORY: [] if self.net_.module_.history is None else [HISTORY],
@@ -293,7 +294,7 @@ class ExplanationMixin:
         return together + alone
 
     def _recalls(self, held_out, k, columns=None, complete=None):
-        """Give the users' recalls (m,) without some columns, named by side.
+        """Return the users' recalls (m,) without some columns, named by side.
 
         ``complete``: the recalls with all columns, given back where nothing changes.
         """
@@ -314,7 +315,7 @@ class ExplanationMixin:
         return recall_by_user(indices, held_out)
 
     def _ranked(self, users, past, items, k, excluded):
-        """Rank the catalogue exactly, by rows that need not be those of fit."""
+        """Rank the catalog exactly, by rows that need not be those of fit."""
         module = self.net_.module_
 
         def embed(block):
@@ -327,7 +328,7 @@ class ExplanationMixin:
 
 
 def _named(entities, rows):
-    """Give the names and values of the stored entries of one feature row."""
+    """Return the names and values of the stored entries of one feature row."""
     n_features = rows.shape[1]
     try:
         names = entities.transformer.get_feature_names_out()
@@ -350,7 +351,7 @@ def _part(side, features, values, added):
 
 
 def _check_groups(groups, known):
-    """Give groups of columns after checks; ``known`` are the columns by side."""
+    """Return groups of columns after checks; ``known`` are the columns by side."""
     if groups is None:
         return {}
     if not isinstance(groups, Mapping):
@@ -370,7 +371,7 @@ def _check_groups(groups, known):
         unknown = [column for column in columns if column not in names]
         if unknown or not columns:
             got = f"Got {unknown[0]!r}" if unknown else "Got no column"
-            hint = suggestion(unknown[0], names) if unknown else ""
+            hint = did_you_mean(unknown[0], names) if unknown else ""
             raise ValueError(
                 f"groups must name columns of the users or the items, which are "
                 f"{names}. {got} in {name!r}.{hint}"
@@ -379,7 +380,7 @@ def _check_groups(groups, known):
 
 
 def _mean_and_interval(differences):
-    """Give the mean of (m,) and the ends of its 95 % interval, nan for one user."""
+    """Return the mean of (m,) and the ends of its 95 % interval, nan for one user."""
     mean, n = differences.mean(), len(differences)
     error = differences.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
     return mean, mean - WIDTH_OF_INTERVAL * error, mean + WIDTH_OF_INTERVAL * error

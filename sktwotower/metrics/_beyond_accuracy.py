@@ -1,6 +1,6 @@
 """Enters: ranked ids per user (n_users, >= k), best first, whether relevant or not.
 
-Leaves: one number about the lists: how much of the catalogue, and how well known.
+Leaves: one number about the lists: how much of the catalog, and how well known.
 Next: metrics.py, which offers them beside the metrics of relevance.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["coverage_at_k", "novelty_at_k"]
 
 
 def coverage_at_k(y_pred, n_items, k=10):
-    """Compute the share of the catalogue that is in the first k places of any user.
+    """Compute the share of the catalog that is in the first k places of any user.
 
     Parameters
     ----------

@@ -4,7 +4,6 @@ Leaves: each one's ranked items (n_users, k), by the users and items of the firs
 Next: _report.py and plots, which compare them.
 """
 
-import warnings
 from collections.abc import Mapping, Set
 from numbers import Integral
 
@@ -14,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._frames import as_frame, is_frame
-from sktwotower._tables._messages import some
+from sktwotower._tables._messages import format_ids, warn
 
 from ._groups import popular_items
 from ._scorers import rank, unwrap
@@ -42,7 +41,7 @@ def rank_models(
     Returns the estimator's ranking, as `EvaluationMixin._held_out_ranking` does, and
     the positions (n_users, k) that each model ranks first, by its name: the
     estimator's, then those of popularity and of `baselines`. All are positions in the
-    estimator's `item_ids_`. k is cut to the size of the catalogue.
+    estimator's `item_ids_`. k is cut to the size of the catalog.
     """
     if not isinstance(random_state, Integral):
         # one seed for all models: they must be compared on the same users
@@ -146,8 +145,9 @@ def _given(name, given, recommender, ranking, k):
     if len(missing):
         raise ValueError(
             f"The ranking {name!r} lacks {len(missing)} of {len(users)} users with "
-            f"positives in X ({some(missing, 2)}); it has {len(known)} "
-            f"({some(known, 2)}). Rank for all of them, by ids of the same type; an "
+            f"positives in X ({format_ids(missing, 2)}); it has {len(known)} "
+            f"({format_ids(known, 2)}). Rank for all of them, by ids of the same "
+            "type; an "
             "empty list means that nothing is recommended."
         )
     place = table.groupby("user", sort=False).cumcount().to_numpy()
@@ -167,18 +167,19 @@ def _given(name, given, recommender, ranking, k):
 
 
 def _positions(name, recommender, items):
-    """Return the positions of items in the recommender's catalogue, -1 for others."""
-    catalogue, items = pd.Index(recommender.item_ids_), pd.Index(items)
+    """Return the positions of items in the recommender's catalog, -1 for others."""
+    catalog, items = pd.Index(recommender.item_ids_), pd.Index(items)
     try:
-        positions = catalogue.get_indexer(items)
+        positions = catalog.get_indexer(items)
     except TypeError as error:
         raise TypeError(
-            f"{name!r} must rank ids of items. Got {some(items, 2)}: {error}."
+            f"{name!r} must rank ids of items. Got {format_ids(items, 2)}: {error}."
         ) from error
     if len(items) and (positions < 0).all():
         raise ValueError(
-            f"None of the items of {name!r} is in the catalogue of the estimator: "
-            f"it holds {some(items, 2)}, the catalogue {some(catalogue, 2)}. Give ids "
+            f"None of the items of {name!r} is in the catalog of the estimator: "
+            f"it holds {format_ids(items, 2)}, the catalog {format_ids(catalog, 2)}. "
+            "Give ids "
             "of the same type."
         )
     return positions
@@ -225,10 +226,8 @@ def _warn_of_seen(name, ranking, indices):
     rows, places = np.nonzero(indices >= 0)
     seen = np.asarray(ranking.seen[rows, indices[rows, places]]).ravel() != 0
     if seen.any():
-        warnings.warn(
+        warn(
             f"{seen.sum()} of the {len(seen)} items that {name!r} ranks were chosen by "
             "the same user in fit. They can be no hits; the other models leave them "
-            "out of their rankings.",
-            UserWarning,
-            stacklevel=6,
+            "out of their rankings."
         )

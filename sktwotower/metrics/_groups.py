@@ -29,7 +29,7 @@ class Table:
         self.hits, self.n_relevant = find_hits(
             self.truth, self.indices, max(self.indices.shape[1], 1)
         )
-        # Relevant items that are not in the catalogue: misses of any ranking.
+        # Relevant items that are not in the catalog: misses of any ranking.
         self.n_relevant = self.n_relevant + np.broadcast_to(lost, rows.shape)[rows]
 
     def values(self, metric, k, **params):
@@ -71,7 +71,7 @@ class Table:
                 row[f"{name} diff se"] = standard_error(less)
             for metric in ("hit_rate", "coverage"):
                 row[f"{metric}@{k}"] = self.mean(metric, k)
-            # All items of a catalogue may be new: how rare they are is not known then.
+            # All items of a catalog may be new: how rare they are is not known then.
             counted = self.item_counts.any()
             row[f"novelty@{k}"] = self.mean("novelty", k) if counted else np.nan
         return row | {"users": len(self.hits), "events": int(self.n_relevant.sum())}
@@ -80,7 +80,7 @@ class Table:
 def groups_of(ranking):
     """Yield (name, truth, users that count, misses) of each group with anybody in it.
 
-    Misses, (n_users,) or 0, are relevant items that are not in the catalogue.
+    Misses, (n_users,) or 0, are relevant items that are not in the catalog.
     """
     truth, lost = ranking.truth, ranking.n_unreachable
     item_counts = np.asarray(ranking.item_counts)

@@ -1,6 +1,6 @@
 """Enters: held-out events X (n_events, n_columns) and a fitted estimator.
 
-Leaves: the ranking of the whole catalogue for their users, and its recall.
+Leaves: the ranking of the whole catalog for their users, and its recall.
 Next: metrics.py, where all other figures are made of that ranking.
 """
 
@@ -25,7 +25,7 @@ class EvaluationMixin:
     """
 
     def score(self, X, y=None, sample_weight=None):
-        r"""Give the mean recall at ``n_neighbors`` on held-out events.
+        r"""Return the mean recall at ``n_neighbors`` on held-out events.
 
         Parameters
         ----------
@@ -41,13 +41,13 @@ class EvaluationMixin:
         -------
         float
             Mean over users of the (weighted) share of the user's positives in X that
-            are among the first ``n_neighbors`` of the whole catalogue, in [0, 1].
+            are among the first ``n_neighbors`` of the whole catalog, in [0, 1].
 
         Notes
         -----
         Items seen in fit are left out of the ranking, except the positives of X
         itself; without ``exclude_seen`` nothing is left out. A positive whose item is
-        not in the catalogue is a miss: no ranking can find it. So fits with more and
+        not in the catalog is a miss: no ranking can find it. So fits with more and
         with fewer items can be compared; `retrieval_report` shows known items apart.
 
         Examples
@@ -77,7 +77,7 @@ class EvaluationMixin:
         random_state=None,
         history=None,
     ):
-        """Rank the whole catalogue for the users of held-out events.
+        """Rank the whole catalog for the users of held-out events.
 
         All metrics are computed from what this gives, a Bunch of: ``users`` (m,), ids
         of users with positives in X; ``indices`` (m, k), positions in ``item_ids_``,
@@ -86,7 +86,7 @@ class EvaluationMixin:
         (n_items,), distinct users in fit, and ``user_counts`` (m,), distinct items in
         fit and in ``history``, further events as `recommend` takes them;
         ``n_unreachable`` and ``unreachable_weight`` (m,), number and weight of the
-        positives of X that are not in the catalogue; ``left_out``, a dict of reason to
+        positives of X that are not in the catalog; ``left_out``, a dict of reason to
         number of events or users of X that do not count.
         """
         k = check_n_neighbors(n_neighbors)
@@ -98,7 +98,7 @@ class EvaluationMixin:
         return held_out
 
     def _held_out(self, X, y, sample_weight, max_users, random_state, history=None):
-        """Give what `_held_out_ranking` does, before anything is ranked.
+        """Return what `_held_out_ranking` does, before anything is ranked.
 
         And ``query``, the users as a ``Query``, ``added``, what ``history`` says of
         them, CSR (m, n_items) or None, and ``events`` (m, n_columns), the last
@@ -159,7 +159,7 @@ class EvaluationMixin:
         )
 
     def _users_of_events(self, frame, max_users, random_state):
-        """Give each event's user as 0 .. m - 1, and each such user's last event."""
+        """Return each event's user as 0 .. m - 1, and each such user's last event."""
         rows, users = pd.factorize(
             check_ids(frame[self._users.id_column], "the users of X"), sort=True
         )
@@ -183,7 +183,7 @@ def _left_out(users, kept, names):
 
 
 def recall_by_user(indices, held_out, weighted=False):
-    """Give each user's recall (m,) of held-out events in ranked positions (m, k)."""
+    """Return each user's recall (m,) of held-out events in ranked positions (m, k)."""
     truth = held_out.truth if weighted else held_out.truth.sign()
     truth = truth.astype(np.float64)
     found = np.maximum(indices, 0)
@@ -195,7 +195,7 @@ def recall_by_user(indices, held_out, weighted=False):
 
 
 def _without(matrix, other):
-    """Give the entries of a CSR matrix that are zero in another of its shape."""
+    """Return the entries of a CSR matrix that are zero in another of its shape."""
     matrix = matrix.astype(bool)
     common = matrix.multiply(other.astype(bool))
     rest = sparse.csr_matrix(matrix.astype(np.float32) - common.astype(np.float32))

@@ -46,7 +46,7 @@ class Report(pd.DataFrame):
         return f"{STYLE}{tables}<p>{escape(_notes(self)).replace(chr(10), '<br>')}</p>"
 
     def _is_whole(self):
-        """Tell whether all is there that is shown: it may have been changed."""
+        """Return whether all is there that is shown: it may have been changed."""
         return bool(self.attrs.get("k")) and all(
             column in self.columns
             for k in self.attrs["k"]
@@ -161,7 +161,7 @@ def _notes(frame):
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
     lines.append(f"Left out: {', '.join(reasons) or 'nothing'}.")
-    lost = frame.attrs.get("events_not_in_catalogue", 0)
+    lost = frame.attrs.get("events_not_in_catalog", 0)
     if lost:
-        lines.append(f"Misses: {lost:,} events with an item not in the catalogue.")
+        lines.append(f"Misses: {lost:,} events with an item not in the catalog.")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ def retrieval_report(
 ):
     """Compare a recommender with popularity on held-out events, overall and by group.
 
-    For each user with positives in X (y is None or y > 0) the whole catalogue is
+    For each user with positives in X (y is None or y > 0) the whole catalog is
     ranked, with the items seen in fit left out except the positives of X itself.
 
     Parameters
@@ -63,9 +63,9 @@ def retrieval_report(
         'mrr@k', each with 'recall@k se' (standard error over the users), 'recall@k
         diff' (the difference from `estimator`, user by user, < 0 where the model is
         worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
-        (bits; nan where no item of the catalogue has an event of fit). At the end
+        (bits; nan where no item of the catalog has an event of fit). At the end
         'users' and 'events' that count. Its `attrs` tell how many
-        'events_not_in_catalogue' there are and what was 'left_out' of X, a dict of
+        'events_not_in_catalog' there are and what was 'left_out' of X, a dict of
         reason to number. It prints, and shows in a notebook, with 95 % intervals (1.96
         standard errors).
 
@@ -92,7 +92,7 @@ def retrieval_report(
     The groups restrict what is relevant or who counts, never what is ranked (an event
     of fit counts once per user and item):
 
-    - 'all'. A positive whose item is not in the catalogue is a miss, here and in the
+    - 'all'. A positive whose item is not in the catalog is a miss, here and in the
       groups of users.
     - 'known items', shown if there are such misses: without them.
     - 'head items': the most popular items that together hold half of the training
@@ -102,15 +102,15 @@ def retrieval_report(
     - 'cold items', 'cold users': those without any event, in training or `history`.
 
     A group that nobody is in is not shown. Model 'popularity' ranks by the number of
-    training events, ties by position in the catalogue, and leaves out what the
+    training events, ties by position in the catalog, and leaves out what the
     estimator leaves out. Truth, groups and counts are those of `estimator` for all
-    models; a baseline's item that is not in its catalogue is a miss. A difference with
+    models; a baseline's item that is not in its catalog is a miss. A difference with
     an interval that does not hold 0 is unlikely to be chance; the differences of the
     same users vary less than the figures themselves. Of many models and groups some
     will differ by chance.
 
     Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
-    estimator's catalogue.
+    estimator's catalog.
 
     Users left out: those without a relevant item in the group, and those not sampled.
     Repeats of one user and item count once.
@@ -172,7 +172,7 @@ def _as_frame(rows, ks, ranking):
     frame = Report(list(rows.values()), index=index)
     frame.attrs = {
         "k": tuple(ks),
-        "events_not_in_catalogue": int(ranking.n_unreachable.sum()),
+        "events_not_in_catalog": int(ranking.n_unreachable.sum()),
         "left_out": ranking.get("left_out", {}),
     }
     return frame

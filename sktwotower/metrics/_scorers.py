@@ -28,9 +28,9 @@ def make_retrieval_scorer(
     standard_error=False,
     **kwargs,
 ):
-    """Make a scorer of whole-catalogue rankings for `GridSearchCV` and its relatives.
+    """Make a scorer of whole-catalog rankings for `GridSearchCV` and its relatives.
 
-    The scorer ranks the catalogue for each user that has positives in X (y is None or y
+    The scorer ranks the catalog for each user that has positives in X (y is None or y
     > 0), with the items seen in fit left out except the positives of X itself, and
     takes the positives as relevant. It works on recommenders, on Pipelines that end in
     one and on fitted search objects.
@@ -42,7 +42,7 @@ def make_retrieval_scorer(
         'hit_rate', 'coverage' and 'novelty', or such a name with its k: 'recall@20'. A
         list: several, all from one ranking.
     k : int, default=10
-        Number of places that count, >= 1; above the size of the catalogue, the places
+        Number of places that count, >= 1; above the size of the catalog, the places
         that are missing are misses. A k in `metric` goes before it.
     max_users : int, default=None
         Score a random sample of so many users, >= 1. None: all.
@@ -83,7 +83,7 @@ def make_retrieval_scorer(
     -----
     Denominator: that of the metric's function in `sktwotower.metrics`, k = places.
 
-    Users left out: none. A positive whose item is not in the catalogue is a miss.
+    Users left out: none. A positive whose item is not in the catalog is a miss.
 
     Scikit-learn's successive halving, `learning_curve` and `cross_val_score` take one
     figure: give them one metric. A dict of scorers, `scoring={"a": scorer, ...}`, works

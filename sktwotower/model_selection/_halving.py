@@ -19,7 +19,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_method_params, indexable
 
-from sktwotower._tables._messages import suggestion
+from sktwotower._tables._messages import did_you_mean
 
 __all__ = ["WarmHalvingSearchCV"]
 
@@ -227,7 +227,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         return self
 
     def _check_resource(self):
-        """Give the rounds of the last rung."""
+        """Return the rounds of the last rung."""
         if isinstance(self.estimator, type):
             name = self.estimator.__name__
             raise TypeError(f"estimator must be an instance, {name}(). Got the class.")
@@ -238,7 +238,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
                 raise ValueError(
                     f"resource={self.resource!r} needs the parameters "
                     f"{self.resource!r} and {self._warm_start!r}, but {name} has no "
-                    f"{needed!r}.{suggestion(needed, known, 'Parameters')}"
+                    f"{needed!r}.{did_you_mean(needed, known, 'Parameters')}"
                 )
         most = self.max_resources
         most = known[self.resource] if most is None else most
@@ -270,7 +270,7 @@ class WarmHalvingSearchCV(RandomizedSearchCV):
         return candidates
 
     def _rungs(self, most, n_candidates):
-        """Give the rounds of each rung, ascending."""
+        """Return the rounds of each rung, ascending."""
         rungs, n_left = [most], n_candidates
         while n_left > 1 and (fewer := int(rungs[0] / self.factor + 1e-9)) >= 1:
             if fewer < self.min_resources or fewer == rungs[0]:
@@ -351,7 +351,7 @@ def _fewer(n_candidates, factor):
 
 
 def _best_first(scores):
-    """Give positions by falling score; of equal ones the first, of none the last."""
+    """Return positions by falling score; of equal ones the first, of none the last."""
     return np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable").tolist()
 
 

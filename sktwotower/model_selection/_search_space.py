@@ -25,7 +25,7 @@ _SPACE = {
 
 
 def search_space(n_parameters=3, *, prefix="", drop=()):
-    """Give what to tune first, and within which ranges.
+    """Return what to tune first, and within which ranges.
 
     Parameters
     ----------

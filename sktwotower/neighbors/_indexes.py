@@ -6,10 +6,11 @@ Next: filters.py, which completes its answers.
 
 import copy
 import threading
-import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+
+from sktwotower._tables._messages import warn
 
 from ._threads import torch_threads_kept
 from ._top_k import top_k
@@ -17,9 +18,9 @@ from ._top_k import top_k
 __all__ = ["ExactNeighbors", "NNDescentNeighbors", "build_index", "check_index"]
 
 # Up to so many items "auto" searches exactly.
-MOST_OF_EXACT = 200_000
+MAX_EXACT_ITEMS = 200_000
 # A recall below it is warned about.
-LEAST_RECALL = 0.95
+MIN_RECALL = 0.95
 # Widths of a search, by leaf budget and epsilon, until and while one is looked for.
 LEAF_BUDGET, EPSILON = 8, 0.15
 LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
@@ -29,9 +30,9 @@ COST_OF_LEAF = 2
 # Larger leaves than pynndescent's own: of the same items, fewer are missed.
 LEAF_SIZE = 60
 # A smaller graph is built in less time than it takes to compile its update.
-LEAST_TO_UPDATE = 200_000
-# So many times the neighbours of one item make a graph worth walking.
-LEAST_OF_GRAPH = 10
+MIN_ITEMS_TO_UPDATE = 200_000
+# So many times the neighbors of one item make a graph worth walking.
+MIN_GRAPH_RATIO = 10
 _QUERY_LOCK = threading.Lock()
 
 
@@ -44,7 +45,7 @@ class ExactNeighbors(BaseEstimator):
     Parameters
     ----------
     n_neighbors : int, default=10
-        Number of neighbours that ``kneighbors`` gives unless told otherwise.
+        Number of neighbors that ``kneighbors`` gives unless told otherwise.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class ExactNeighbors(BaseEstimator):
         return self
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
-        """Give cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
+        """Return cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         k = min(k, len(self.vectors_))
         scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)
@@ -74,7 +75,7 @@ class ExactNeighbors(BaseEstimator):
 
 
 class NNDescentNeighbors(BaseEstimator):
-    """A graph of neighbours is walked towards the query (pynndescent).
+    """A graph of neighbors is walked towards the query (pynndescent).
 
     Distances of what it finds are exact; what it misses, is missing. `widen` searches
     no wider than ``target_recall`` needs.
@@ -82,7 +83,7 @@ class NNDescentNeighbors(BaseEstimator):
     Parameters
     ----------
     n_neighbors : int, default=10
-        Number of neighbours that ``kneighbors`` gives unless told otherwise.
+        Number of neighbors that ``kneighbors`` gives unless told otherwise.
     target_recall : float, default=0.95
         Share of the true nearest items that `widen` tries to find, in (0, 1].
     epsilon : float, default=None
@@ -93,7 +94,7 @@ class NNDescentNeighbors(BaseEstimator):
         vectors in clusters miss whole clusters. None: 8, until `widen` finds what is
         needed.
     n_graph_neighbors : int, default=30
-        Neighbours of an item in the graph. More: a better graph, a longer build.
+        Neighbors of an item in the graph. More: a better graph, a longer build.
     parallel_batch_queries : bool, default=False
         Whether the queries of one call share the threads of numba.
     random_state : int, default=0
@@ -172,8 +173,8 @@ class NNDescentNeighbors(BaseEstimator):
             )
         )
         self.graph_ = None
-        # Fewer have less than a graph of neighbours, and are compared in no time.
-        if len(vectors) > LEAST_OF_GRAPH * self.n_graph_neighbors:
+        # Fewer have less than a graph of neighbors, and are compared in no time.
+        if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:
             with torch_threads_kept():
                 self.graph_ = self._graph()
         return self
@@ -196,13 +197,15 @@ class NNDescentNeighbors(BaseEstimator):
         return graph
 
     def grown(self, vectors):
-        """Give an index of more vectors (n_items, d) by an update of this one's graph.
+        """Return an index of more vectors (n_items, d) by an update of this graph.
 
         None where a new build is due: the vectors do not begin with those of this
         index, or they are so few that a build is cheaper.
         """
         n_known = len(self.vectors_)
-        grows = self.graph_ is not None and LEAST_TO_UPDATE <= n_known < len(vectors)
+        grows = self.graph_ is not None and MIN_ITEMS_TO_UPDATE <= n_known < len(
+            vectors
+        )
         if not grows or not np.array_equal(vectors[:n_known], self.vectors_):
             return None
         squared_length = _squared_length(vectors)
@@ -217,7 +220,7 @@ class NNDescentNeighbors(BaseEstimator):
         return index
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
-        """Give cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
+        """Return cosine distances 1 - <x, v>, ascending, and positions, both (n, k)."""
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         queries = np.asarray(X, dtype=np.float32)
         k = min(k, len(self.vectors_))
@@ -277,21 +280,21 @@ class NNDescentNeighbors(BaseEstimator):
 
 
 def _from(least, steps):
-    """Give the steps from ``least`` on, which is the first of them; None: all."""
+    """Return the steps from ``least`` on, which is the first of them; None: all."""
     if least is None:
         return [*steps]
     return [least, *(step for step in steps if step > least)]
 
 
 def cost_of_width(width):
-    """Give about what a query of a leaf budget and an epsilon costs, in some unit."""
+    """Return about what a query of a leaf budget and an epsilon costs, in some unit."""
     budget, epsilon = width
     known = [cost for e, cost in EPSILONS.items() if e >= epsilon]
     return COST_OF_LEAF * budget + (known[0] if known else max(EPSILONS.values()))
 
 
 def _squared_length(vectors):
-    """Give the squared length that all vectors have, after the check that they do."""
+    """Return the squared length that all vectors have, after the check that they do."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not np.isfinite(lengths).all():
         position = int(np.flatnonzero(~np.isfinite(lengths))[0])
@@ -308,7 +311,7 @@ def _squared_length(vectors):
 
 
 def recall_of(index, queries, truth):
-    """Give the share of the true positions (n, k) that an index finds."""
+    """Return the share of the true positions (n, k) that an index finds."""
     found = index.kneighbors(queries, n_neighbors=truth.shape[1], return_distance=False)
     hits = (np.asarray(found)[:, :, None] == truth[:, None, :]).any(axis=1)
     return float(hits.mean()) if hits.size else 1.0
@@ -342,7 +345,7 @@ def check_index(neighbors, normalize=True, params=None):
 def build_index(
     neighbors, params, vectors, normalize=True, sample=None, k=10, before=None
 ):
-    """Give the index that ``neighbors`` asks for, and its recall.
+    """Return the index that ``neighbors`` asks for, and its recall.
 
     It is fitted on vectors (n_items, d). ``sample()`` gives queries (n, d) on which the
     recall of k items is measured; it is not called for exact search, whose recall is 1.
@@ -361,13 +364,11 @@ def build_index(
         recall = index.widen(queries, k)
     else:
         recall = recall_of(index, queries, top_k(queries, vectors, k)[1])
-    if recall < LEAST_RECALL:
-        warnings.warn(
-            f"The neighbour index finds {recall:.1%} of the true {k} nearest items of "
+    if recall < MIN_RECALL:
+        warn(
+            f"The neighbor index finds {recall:.1%} of the true {k} nearest items of "
             f"{len(queries)} users. neighbors='exact' finds them all; a wider search "
-            "finds more.",
-            UserWarning,
-            stacklevel=4,
+            "finds more."
         )
     return index, recall
 
@@ -381,7 +382,7 @@ def _index(neighbors, n_items, normalize, params):
         return graph.set_params(**params)
     if neighbors == "auto":
         graph.set_params(**params)
-        if normalize and n_items > MOST_OF_EXACT:
+        if normalize and n_items > MAX_EXACT_ITEMS:
             return graph
         # Exact search has nothing to set for what was said about the graph.
         params = {k: v for k, v in params.items() if k in ExactNeighbors().get_params()}

@@ -18,7 +18,7 @@ BLOCK_SIZE = 1 << 23
 # So many items beyond k are asked of an index that cannot leave out any itself.
 MAX_EXTRA = 512
 # With fewer allowed items than this share, exact search among them is cheaper.
-LEAST_ALLOWED = 1 / 4
+MIN_ALLOWED_SHARE = 1 / 4
 
 
 def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=False):
@@ -42,7 +42,7 @@ def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=F
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):
-    """Give the k best allowed items of each query, from any neighbour index.
+    """Return the k best allowed items of each query, from any neighbor index.
 
     An index that is not exact is asked for as many items more as will be filtered out;
     its answers are scored again exactly. Queries whose lists fall short are asked for
@@ -70,10 +70,10 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     width = getattr(index, "n_features_in_", items.shape[1])
     if width != items.shape[1]:
         raise ValueError(
-            f"The neighbour index was fitted on vectors of {width} numbers, and those "
+            f"The neighbor index was fitted on vectors of {width} numbers, and those "
             f"of the items have {items.shape[1]}. Build it anew: fit, or set_catalog."
         )
-    few = allowed is not None and len(allowed) < LEAST_ALLOWED * len(items)
+    few = allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
     if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)
     return _Search(index, queries, items, k, excluded, allowed).run()

@@ -13,7 +13,7 @@ __all__ = ["by_score", "rank_listed", "rescore", "top_k"]
 TILE_SIZE = 1 << 21
 # Queries searched together, and the least number of items that a product is made of.
 QUERY_BLOCK = 256
-LEAST_ITEMS = 8192
+MIN_ITEMS = 8192
 # Of so many items at least only the best score is looked at, until it is good.
 GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
@@ -22,7 +22,7 @@ GATHERED = 1 << 22
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
-    """Give the k best items of each query by exact search.
+    """Return the k best items of each query by exact search.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ def top_k(queries, items, k, excluded=None, allowed=None):
 
 
 def _search(queries, table, k, excluded):
-    """Give positions (b, m) of a block's best items, in any order; -1 for missing.
+    """Return positions (b, m) of a block's best items, in any order; -1 for missing.
 
     m is k or, for one query, as many as may be among its k best.
     """
     n_queries, n_items = len(queries), len(table)
-    step = max(LEAST_ITEMS, TILE_SIZE // n_queries, GROUP * k)
+    step = max(MIN_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     room = torch.empty(n_queries * min(step, n_items))
     best, next_merge = Best(n_queries, k), 0
     for start in range(0, n_items, step):
@@ -101,7 +101,7 @@ def _search(queries, table, k, excluded):
 
 
 def _best_of_one(scores, k):
-    """Give positions (1, m) of what may be among the k best of one row of scores."""
+    """Return positions (1, m) of what may be among the k best of one row of scores."""
     values = scores.numpy()[0]
     found = np.flatnonzero(values > _bound(scores, k)[0, 0])
     if len(found) > 2 * k:  # ties, of which there may be as many as items
@@ -110,7 +110,7 @@ def _best_of_one(scores, k):
 
 
 def _by_column(matrix):
-    """Give rows and columns of the entries of a CSR matrix, by ascending column."""
+    """Return rows and columns of the entries of a CSR matrix, by ascending column."""
     if matrix.shape[0] == 1:
         return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
     matrix = matrix.tocsc()
@@ -162,7 +162,7 @@ class Best:
 
 
 def _rectangles(rows, scores, indices, n_rows):
-    """Give scores and indices, listed with their rows, as arrays (n_rows, widest)."""
+    """Return scores and indices, listed with their rows, as arrays (n_rows, widest)."""
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     counts = np.bincount(rows, minlength=n_rows)
@@ -175,7 +175,7 @@ def _rectangles(rows, scores, indices, n_rows):
 
 
 def _bound(scores, k):
-    """Give a bound (b, 1) that at least k scores of each row (b, c) exceed, if so many.
+    """Return bound (b, 1) that at least k scores of each row (b, c) exceed, if so many.
 
     If c allows, the k-th largest of the maxima of groups: each holds such a score.
     """
@@ -191,7 +191,7 @@ def _bound(scores, k):
 
 
 def rank_listed(queries, items, k, listed, excluded=None):
-    """Give the k best items of each query among its own list.
+    """Return the k best items of each query among its own list.
 
     ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
     listed, or excluded. The other parameters, and the returns, are those of `top_k`.
@@ -220,7 +220,7 @@ def rank_listed(queries, items, k, listed, excluded=None):
 
 
 def rescore(queries, items, indices):
-    """Give exact scores (n, k) in float64 of items (n, k) found for queries (n, d)."""
+    """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
     (n, k), d = indices.shape, max(1, items.shape[1])
     queries, scores = queries.astype(np.float64), np.empty((n, k))
     width = max(1, min(k, GATHERED // d))

@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state, check_scalar
 
-from sktwotower._tables._messages import suggestion
+from sktwotower._tables._messages import did_you_mean
 
 from ._models import two_towers
 from ._style import COLORS, GRAY, Display, check_matplotlib, ink
@@ -24,7 +24,7 @@ from ._style import COLORS, GRAY, Display, check_matplotlib, ink
 MARKERS = ["o", "^"]
 OTHER = ""
 MAX_NAME = 24
-# Share of the items that are the neighbours by which a group's purest spot is found.
+# Share of the items that are the neighbors by which a group's purest spot is found.
 AROUND = 1 / 40
 # The part of viridis that stands out from white and from black.
 LIGHTNESS = 0.22, 0.92
@@ -68,7 +68,7 @@ class EmbeddingMapDisplay(Display):
     -----
     A plane cannot hold all that d numbers say. t-SNE and UMAP keep who is next to whom;
     distances between groups, their sizes and the axes mean nothing. PCA keeps the two
-    directions of largest spread, and shows less of the neighbours.
+    directions of largest spread, and shows less of the neighbors.
 
     Examples
     --------
@@ -293,7 +293,7 @@ class EmbeddingMapDisplay(Display):
 
 
 def _alignment(x, all_x):
-    """Give where a text at x grows to: never out of the picture."""
+    """Return where a text at x grows to: never out of the picture."""
     share = (x - all_x.min()) / max(np.ptp(all_x), 1e-12)
     return "left" if share < 0.25 else "right" if share > 0.75 else "center"
 
@@ -311,7 +311,7 @@ def _overlap(text, other):
 
 
 def _color_of_items(recommender, color):
-    """Give a feature of each item, a Series (n_items,), and its name."""
+    """Return a feature of each item, a Series (n_items,), and its name."""
     n_items = len(recommender.item_ids_)
     if color is None:
         users = np.asarray(recommender._seen.sum(axis=0)).ravel()[:n_items]
@@ -323,7 +323,7 @@ def _color_of_items(recommender, color):
             raise ValueError(
                 f"color names {color!r}, which is no column of the side table items. "
                 f"Give a value per item of item_ids_, or one of its columns."
-                f"{suggestion(color, columns)}"
+                f"{did_you_mean(color, columns)}"
             )
         return table[color].reindex(recommender.item_ids_), color
     if np.ndim(color) == 0:
@@ -342,7 +342,7 @@ def _color_of_items(recommender, color):
 
 
 def _projection(method, n_items, random_state):
-    """Give what puts vectors on a plane."""
+    """Return what puts vectors on a plane."""
     if hasattr(method, "fit_transform") and not isinstance(method, type):
         return method
     if method == "auto":
@@ -372,7 +372,7 @@ def _umap(random_state):
 
 
 def _readable(color):
-    """Give a Series of a feature's values, numbers as floats and dates as years."""
+    """Return a Series of a feature's values, numbers as floats and dates as years."""
     color = pd.Series(color)
     if pd.api.types.is_datetime64_any_dtype(color):
         return color.dt.year
@@ -382,7 +382,7 @@ def _readable(color):
 
 
 def _groups(color, n_groups):
-    """Give the name of each item's group (n_items,); OTHER: it is in none of them."""
+    """Return the name of each item's group (n_items,); OTHER: it is in none of them."""
     lists = [
         [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
         for value in color

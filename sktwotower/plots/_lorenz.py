@@ -1,6 +1,6 @@
 """Enters: what models rank for held-out events, (n_users, k).
 
-Leaves: how evenly they recommend the catalogue, as a picture.
+Leaves: how evenly they recommend the catalog, as a picture.
 Next: the reader's eyes.
 """
 
@@ -20,7 +20,7 @@ N_POINTS = 1000
 
 
 class LorenzCurveDisplay(Display):
-    r"""Share of the recommendations by share of the catalogue: the long tail.
+    r"""Share of the recommendations by share of the catalog: the long tail.
 
     The items are sorted from the least to the most recommended. If all are recommended
     alike the curve is the diagonal; a curve that hugs the floor shows few items to
@@ -29,7 +29,7 @@ class LorenzCurveDisplay(Display):
     Parameters
     ----------
     counts : DataFrame of shape (n_items, n_models)
-        How often each item of the catalogue is recommended; the columns are the names
+        How often each item of the catalog is recommended; the columns are the names
         of the models.
 
     Attributes
@@ -46,7 +46,7 @@ class LorenzCurveDisplay(Display):
     See Also
     --------
     RecallByPopularityDisplay : Whether what is recommended of the tail is right.
-    sktwotower.metrics.coverage_at_k : The share of the catalogue that is shown at all.
+    sktwotower.metrics.coverage_at_k : The share of the catalog that is shown at all.
 
     Notes
     -----
@@ -88,7 +88,7 @@ class LorenzCurveDisplay(Display):
         ax=None,
         **kwargs,
     ):
-        """Rank the catalogue for the users of held-out events, and count the items.
+        """Rank the catalog for the users of held-out events, and count the items.
 
         Beside the models it draws the events of fit: what the users chose themselves.
 
@@ -97,7 +97,7 @@ class LorenzCurveDisplay(Display):
         estimator, X, y
             As in `RecallCurveDisplay.from_estimator`.
         k : int, default=10
-            Number of recommendations per user, >= 1; at most the whole catalogue.
+            Number of recommendations per user, >= 1; at most the whole catalog.
         baselines, name, max_users, random_state, ax
             As in `RecallCurveDisplay.from_estimator`.
         **kwargs : dict
@@ -183,9 +183,9 @@ class LorenzCurveDisplay(Display):
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:.0%}")
         ax.set(
-            xlabel="share of the catalogue, least recommended items first",
+            xlabel="share of the catalog, least recommended items first",
             ylabel="share of the recommendations",
-            title="How evenly the catalogue is recommended",
+            title="How evenly the catalog is recommended",
             xlim=(0, 1),
             ylim=(0, 1),
         )
@@ -194,7 +194,7 @@ class LorenzCurveDisplay(Display):
 
 
 def _lorenz(counts):
-    """Give shares of the items and of their counts, (n_points,), and Gini."""
+    """Return shares of the items and of their counts, (n_points,), and Gini."""
     counts = np.sort(np.asarray(counts, dtype=float))
     n_items, total = len(counts), max(counts.sum(), 1e-300)
     ranks = np.arange(1, n_items + 1)

@@ -10,7 +10,7 @@ from sktwotower.metrics._scorers import unwrap
 
 
 def two_towers(estimator, X=None):
-    """Give the fitted two-tower recommender inside Pipelines and searches, and its X.
+    """Return the fitted two-tower recommender inside Pipelines and searches, and its X.
 
     X None: the recommender alone is wanted.
     """

@@ -44,13 +44,13 @@ class RecallByPopularityDisplay(Display):
 
     See Also
     --------
-    LorenzCurveDisplay : How evenly the catalogue is recommended.
+    LorenzCurveDisplay : How evenly the catalog is recommended.
     sktwotower.metrics.retrieval_report : The figures for head and tail items.
 
     Notes
     -----
     Here an event counts like any other, whoever's it is; events of items that are not
-    in the catalogue are left out. With w the number of a user's held-out events in a
+    in the catalog are left out. With w the number of a user's held-out events in a
     group, f that of those found, and m users, the share is :math:`r = \sum f / \sum
     w`, and its standard error, which takes users for independent and not events, is
     :math:`\sqrt{\frac{m}{m - 1} \sum (f - r w)^2} / \sum w`.
@@ -88,14 +88,14 @@ class RecallByPopularityDisplay(Display):
         ax=None,
         **kwargs,
     ):
-        """Rank the catalogue for the users of held-out events, and draw what is found.
+        """Rank the catalog for the users of held-out events, and draw what is found.
 
         Parameters
         ----------
         estimator, X, y
             As in `RecallCurveDisplay.from_estimator`.
         k : int, default=20
-            Number of recommendations, >= 1; at most the whole catalogue.
+            Number of recommendations, >= 1; at most the whole catalog.
         n_groups : int, default=5
             Number of groups of items, >= 1; fewer where many items are equally popular.
         baselines, name, max_users, random_state, ax
@@ -113,7 +113,7 @@ class RecallByPopularityDisplay(Display):
             If Matplotlib is not installed.
         ValueError
             As in `RecallCurveDisplay.from_estimator`, if `n_groups` < 1, or if no
-            event's item is in the catalogue.
+            event's item is in the catalog.
         TypeError
             If an estimator cannot rank held-out events.
 
@@ -204,7 +204,7 @@ class RecallByPopularityDisplay(Display):
 
 
 def _popularity_groups(ranking, n_groups):
-    """Give each item's group (n_items,), and the labels, from rare to popular.
+    """Return each item's group (n_items,), and the labels, from rare to popular.
 
     Items that are rarer or more popular than all that were held out are in no group:
     -1, or the number of groups.
@@ -212,7 +212,7 @@ def _popularity_groups(ranking, n_groups):
     counts = np.asarray(ranking.item_counts).astype(int)
     events = np.sort(counts[ranking.truth.nonzero()[1]])
     if not len(events):
-        raise ValueError("No item of X is in the catalogue: there is nothing to draw.")
+        raise ValueError("No item of X is in the catalog: there is nothing to draw.")
     cuts = events[np.arange(n_groups) * len(events) // n_groups]
     edges = np.unique([*cuts, events[-1] + 1])
     labels = [
@@ -223,7 +223,7 @@ def _popularity_groups(ranking, n_groups):
 
 
 def _share_of_groups(truth, indices, groups, n_groups):
-    """Give the share of each group's events that is ranked, and its standard error."""
+    """Return share of each group's events that is ranked, and its standard error."""
     hits, _ = find_hits(truth, indices, indices.shape[1])
     users, places = np.nonzero(hits)
     found = _count(users, groups[indices[users, places]], len(hits), n_groups)

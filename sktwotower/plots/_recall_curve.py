@@ -46,7 +46,7 @@ class RecallCurveDisplay(Display):
     Notes
     -----
     A user's recall at k is the share of the user's held-out items, those that are not
-    in the catalogue among them, that is in the first k places of the whole catalogue.
+    in the catalog among them, that is in the first k places of the whole catalog.
     The band is one standard error of the mean on either side: differences between
     models that rank for the same users are often surer than the bands suggest.
 
@@ -81,7 +81,7 @@ class RecallCurveDisplay(Display):
         ax=None,
         **kwargs,
     ):
-        """Rank the catalogue for the users of held-out events, and draw the recall.
+        """Rank the catalog for the users of held-out events, and draw the recall.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class RecallCurveDisplay(Display):
         y : array-like of shape (n_events,), default=None
             What came of each event; positives are those > 0. None: all are positive.
         max_k : int, default=100
-            Largest number of recommendations, >= 1; at most the whole catalogue.
+            Largest number of recommendations, >= 1; at most the whole catalog.
         baselines : list of estimators, or dict of str to estimator, default=None
             Further models, fitted on the same events, under their class names or the
             names given; a model of another library is given by what it ranks, as in
@@ -217,12 +217,12 @@ class RecallCurveDisplay(Display):
 
 
 def _round_numbers():
-    """Give 1, 2, 5, 10, ... up to a billion."""
+    """Return 1, 2, 5, 10, ... up to a billion."""
     return [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
 
 
 def _recall_by_k(ranking, indices):
-    """Give mean and standard error over users of the recall at 1 .. k, (k,) each."""
+    """Return mean and standard error over users of the recall at 1 .. k, (k,) each."""
     hits, n_relevant = find_hits(ranking.truth, indices, indices.shape[1])
     relevant = n_relevant + np.asarray(ranking.n_unreachable)
     recall = np.cumsum(hits, axis=1) / relevant[:, None]

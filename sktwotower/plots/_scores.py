@@ -88,7 +88,7 @@ class ScoreDistributionDisplay(Display):
         """Score the pairs of held-out events and random pairs, and draw both.
 
         A random pair is the user of a held-out pair beside an item drawn uniformly from
-        the catalogue, without the items that the user chose, in fit or in X.
+        the catalog, without the items that the user chose, in fit or in X.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class ScoreDistributionDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event whose item is in the catalogue, if all users
+            If X has no positive event whose item is in the catalog, if all users
             chose the whole of it, or if `max_pairs` < 1.
         TypeError
             If there is no TwoTowerRecommender in the estimator.
@@ -203,7 +203,7 @@ class ScoreDistributionDisplay(Display):
 
 
 def _draw_pairs(truth, past, max_pairs, rng):
-    """Give users, their items and, in place of each, a random item; -1: there is none.
+    """Return users, their items and, in place of each, random item; -1: there is none.
 
     ``truth`` and ``past`` are CSR (m, n_items), the answers int (n_pairs,).
     """
@@ -211,7 +211,7 @@ def _draw_pairs(truth, past, max_pairs, rng):
     if not len(users):
         raise ValueError(
             "X has no positive event (y is None or y > 0) whose item is in the "
-            "catalogue: there is nothing to score."
+            "catalog: there is nothing to score."
         )
     if max_pairs is not None and max_pairs < len(users):
         kept = np.sort(rng.choice(len(users), max_pairs, replace=False))
@@ -219,14 +219,14 @@ def _draw_pairs(truth, past, max_pairs, rng):
     others = _draw_others(users, (truth + past).tocsr(), rng)
     if (others < 0).all():
         raise ValueError(
-            "The users of X chose all items of the catalogue that were drawn for them: "
+            "The users of X chose all items of the catalog that were drawn for them: "
             "there is nothing to compare with."
         )
     return users, items, others
 
 
 def _draw_others(users, chosen, rng):
-    """Give an item (n_pairs,) that each user has not chosen; -1: none was found."""
+    """Return an item (n_pairs,) that each user has not chosen; -1: none was found."""
     others = np.full(len(users), -1)
     for _ in range(N_DRAWS):
         missing = np.flatnonzero(others < 0)
@@ -239,5 +239,5 @@ def _draw_others(users, chosen, rng):
 
 
 def _products(left, right):
-    """Give the dot products of rows, (n,)."""
+    """Return the dot products of rows, (n,)."""
     return np.einsum("nd,nd->n", left, right)

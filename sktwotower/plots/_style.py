@@ -17,7 +17,7 @@ class Display:
     """What all displays share: they know what they drew on."""
 
     def _start(self, ax, width=6, height=4):
-        """Give the axes to draw on and keep them; None: those of a new figure."""
+        """Return the axes to draw on and keep them; None: those of a new figure."""
         check_matplotlib(f"{type(self).__name__}.plot")
         if ax is None:
             import matplotlib.pyplot as plt
@@ -45,12 +45,12 @@ def check_matplotlib(caller):
 
 
 def ink(ax):
-    """Give the colour of the text of axes: it stands out from their ground."""
+    """Return the colour of the text of axes: it stands out from their ground."""
     return ax.xaxis.label.get_color()
 
 
 def line_style(place, kwargs, **own):
-    """Give the arguments of the line of the model at a place.
+    """Return the arguments of the line of the model at a place.
 
     ``own`` is what this line has instead; ``kwargs``, of the caller, go before all.
     """
@@ -66,7 +66,7 @@ def line_style(place, kwargs, **own):
 
 
 def bar_style(kwargs, **own):
-    """Give the arguments of bars; ``kwargs``, of the caller, go first."""
+    """Return the arguments of bars; ``kwargs``, of the caller, go first."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.patches import Patch
 

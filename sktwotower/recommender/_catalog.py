@@ -1,11 +1,10 @@
 """Enters: a fitted estimator, and the items of today.
 
-Leaves: the same estimator, whose catalogue these items are.
+Leaves: the same estimator, whose catalog these items are.
 Next: retrieval.py, which recommends them.
 """
 
 import copy
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import some
+from sktwotower._tables._messages import format_ids, warn
 from sktwotower.neighbors._indexes import build_index
 from sktwotower.retrieval._requests import read_query
 
@@ -24,9 +23,9 @@ SAMPLED_USERS = 500
 
 
 class CatalogMixin:
-    """Another catalogue without another fit.
+    """Another catalog without another fit.
 
-    The estimator is a ``RetrievalMixin``. Its first ``_items`` are the catalogue, in
+    The estimator is a ``RetrievalMixin``. Its first ``_items`` are the catalog, in
     the order of ``item_ids_``; behind them are items that are gone but occur in the
     past of users, whose vectors depend on it.
     """
@@ -49,7 +48,7 @@ class CatalogMixin:
         Returns
         -------
         self : TwoTowerRecommender
-            A call that fails leaves the catalogue as it was.
+            A call that fails leaves the catalog as it was.
 
         Raises
         ------
@@ -87,7 +86,7 @@ class CatalogMixin:
         if not finite.all():
             raise ValueError(
                 f"The vectors of {int((~finite).sum())} items are not finite: "
-                f"{some(ids[~finite])}. Scale or clip their features."
+                f"{format_ids(ids[~finite])}. Scale or clip their features."
             )
         index, recall = self._build_index(vectors, before=self.neighbors_)
         self._items, self._seen = together, seen
@@ -97,29 +96,29 @@ class CatalogMixin:
 
     def _check_catalog(self, ids, query):
         if len(ids) == 0:
-            raise ValueError("items is empty: a catalogue needs one item at least.")
+            raise ValueError("items is empty: a catalog needs one item at least.")
         repeated = ids[ids.duplicated()].unique()
         if len(repeated):
             raise ValueError(
                 f"items must hold each id once, but {len(repeated)} are duplicated: "
-                f"{some(repeated)}."
+                f"{format_ids(repeated)}."
             )
         unknown = ids[query.is_nothing()]
         if len(unknown) and query.described:
-            warnings.warn(
-                f"Of {len(unknown)} new items fit knows no feature: {some(unknown)}. "
-                "They share one vector, the answer to an empty row.",
-                UserWarning,
-                stacklevel=3,
+            warn(
+                f"Of {len(unknown)} new items fit knows no feature: "
+                f"{format_ids(unknown)}. "
+                "They share one vector, the answer to an empty row."
             )
         elif len(unknown):
             raise ValueError(
-                f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
+                f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. "
+                "Give a "
                 "table with their features."
             )
 
     def _moved(self, codes, gone, n_items):
-        """Give the matrix of what was seen with its columns in the new order."""
+        """Return the matrix of what was seen with its columns in the new order."""
         places = np.full(len(self._items.ids), -1)
         kept = codes >= 0
         places[codes[kept]] = np.flatnonzero(kept)
@@ -133,7 +132,7 @@ class CatalogMixin:
         return seen
 
     def _build_index(self, vectors, before=None):
-        """Give an index of item vectors, and its recall for users of fit."""
+        """Return an index of item vectors, and its recall for users of fit."""
 
         def sample():
             rng = np.random.default_rng(0)

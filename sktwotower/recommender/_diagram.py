@@ -15,7 +15,7 @@ class DiagramMixin:
     """The estimator's diagram in a notebook, by means of scikit-learn's own."""
 
     def _sk_visual_block_(self):
-        """Give two columns, each a transformer above its tower.
+        """Return two columns, each a transformer above its tower.
 
         They are drawn as they were given, not as fitted: a fitted transformer is drawn
         with the names of all its columns, of which there is one per word and id.

@@ -4,7 +4,6 @@ Leaves: entities, the matrix of what was seen, a trained net and item vectors.
 Next: fitting.py, which keeps them as fitted attributes.
 """
 
-import warnings
 from numbers import Integral
 from types import SimpleNamespace
 
@@ -15,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
+from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._caching import in_cache
 from sktwotower.features._entities import Entities
@@ -59,7 +59,7 @@ def learn(estimator, X, y, sample_weight):
     positives = matrix(rewards > 0, rewards * weights)
     impressions = matrix(rewards == 0, weights)
     n_active = len(items_with_events(positives + impressions))
-    _check_catalogue(n_active, shape[0], len(frame))
+    _check_catalog(n_active, shape[0], len(frame))
     _check_negatives(estimator, positives, n_active)
     return _train(estimator, users, items, positives, impressions)
 
@@ -112,7 +112,7 @@ def _entities(estimator, frame):
     return users, items
 
 
-def _check_catalogue(n_active, n_users, n_events):
+def _check_catalog(n_active, n_users, n_events):
     if n_active < 2:
         raise ValueError(
             f"X holds one item only (n_samples={n_events}, n_users={n_users}), so "
@@ -133,7 +133,7 @@ def _check_negatives(estimator, positives, n_active):
         )
         if n_users == 1:
             raise ValueError(message)
-        warnings.warn(message, UserWarning, stacklevel=5)
+        warn(message)
     n_together = min(estimator.batch_size, n_users)
     if estimator.candidate_sampling == "in_batch" and n_together < 2:
         raise ValueError(
@@ -168,7 +168,7 @@ def _train(estimator, users, items, positives, impressions):
 
 
 def _temperature(estimator, positives):
-    """Give the temperature; "auto": what suits a catalogue of that many items.
+    """Return the temperature; "auto": what suits a catalog of that many items.
 
     The fit through the best of several values on the validation parts of six data sets;
     learning it by the training loss ends far too cold.
@@ -180,7 +180,7 @@ def _temperature(estimator, positives):
 
 
 def _training_sets(estimator, users, items, positives, impressions, rng):
-    """Give what to train on and, where asked for, what to validate with."""
+    """Return what to train on and, where asked for, what to validate with."""
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
     fitted, validation, evaluate = positives, None, None
     pooled = estimator.history is not None
@@ -206,7 +206,7 @@ def _training_sets(estimator, users, items, positives, impressions, rng):
 
 
 def items_with_events(events):
-    """Give the positions (m,) of the items that a CSR matrix holds an event of.
+    """Return the positions (m,) of the items that a CSR matrix holds an event of.
 
     What nobody has been shown is neither liked nor disliked: it is no negative.
     """
@@ -214,12 +214,12 @@ def items_with_events(events):
 
 
 def _have_events(matrix, axis):
-    """Tell which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
+    """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
     return np.asarray(matrix.getnnz(axis=axis)) > 0
 
 
 def _scales(entities, active):
-    """Give what the first weight of each input (p,) is multiplied by.
+    """Return what the first weight of each input (p,) is multiplied by.
 
     Zero for an input that none of the ``active`` (n,) has: what is not learnt would
     stay a random number, noise in the vectors of new users and items. A tenth for one
@@ -261,7 +261,7 @@ def _build(estimator, users, items, positives, impressions):
 
 
 def seen_matrix(positives):
-    """Give ones (n_users + 1, n_items) for positives; the last row is empty."""
+    """Return ones (n_users + 1, n_items) for positives; the last row is empty."""
     seen = positives.copy()
     seen.data[:] = 1
     empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)

@@ -63,7 +63,7 @@ class FittingMixin:
         ... })
         >>> stars = pd.Series([5, 1, 4, 5])
         >>> model = TwoTowerRecommender(max_epochs=1).fit(X, y=stars >= 4)
-        >>> model.item_ids_.tolist()  # what was only shown is in the catalogue, too
+        >>> model.item_ids_.tolist()  # what was only shown is in the catalog, too
         ['dune', 'emma', 'ubik']
         """
         with self._or_as_before():
@@ -73,7 +73,7 @@ class FittingMixin:
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from further events, in one pass over them.
 
-        New users and items may be among them; new items join the catalogue. Where
+        New users and items may be among them; new items join the catalog. Where
         ``users`` or ``items`` is given, it must hold the new ones, too:
         ``set_params(items=products)`` before the call. Levels and words that fit has
         not seen stay unknown. New ids get weights of their own if the transformer is a
@@ -151,7 +151,7 @@ class FittingMixin:
         self.net_ = learnt.net
 
     def _build_fold_in(self):
-        """Give a `FoldIn`, or None if the user tower sees no history or no sphere."""
+        """Return a `FoldIn`, or None if the user tower sees no history or no sphere."""
         if self.net_.module_.history is None or not self.normalize:
             return None
         counts = np.asarray(self._seen.sum(axis=0)).ravel()

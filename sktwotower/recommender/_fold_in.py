@@ -10,7 +10,7 @@ import torch
 __all__ = ["FoldIn", "competitors"]
 
 # A request costs no more than with so many items, however many there are.
-MOST_ITEMS = 10_000
+MAX_ITEMS = 10_000
 N_STEPS = 3
 # How much the answer of the user tower counts, in events; a step of Newton's method
 # overshoots for long histories if it does not count for more beside them.
@@ -19,7 +19,7 @@ BLOCK = 256
 
 
 def competitors(counts):
-    """Give the positions of items that stand for all that have events, and of how many.
+    """Return positions of items that stand for all that have events, and of how many.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def competitors(counts):
     """
     counts = np.asarray(counts)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    if len(order) <= MOST_ITEMS:
+    if len(order) <= MAX_ITEMS:
         return order, np.ones(len(order))
-    half = MOST_ITEMS // 2
+    half = MAX_ITEMS // 2
     others = np.random.default_rng(0).choice(order[half:], half, replace=False)
     weights = np.repeat([1.0, (len(order) - half) / half], half)
     return np.concatenate([order[:half], others]), weights

@@ -108,7 +108,7 @@ def _train(estimator, users, items, training, places):
 
 
 def _grow(entities, frame, table):
-    """Give entities that know the ids of events, too, and what events say of them.
+    """Return entities that know the ids of events, too, and what events say of them.
 
     Also gives each event's position (n_events,), and the places (p,) of the feature
     columns of before among those of now.
@@ -134,7 +134,7 @@ def _grow(entities, frame, table):
 
 
 def _as_type_of(new, entities):
-    """Give new ids as the type of those of fit; raises ``TypeError`` if they cannot."""
+    """Return new ids as type of those of fit; raises ``TypeError`` if they cannot."""
     known = entities.ids
     if len(new) == 0 or new.dtype == known.dtype:
         return new
@@ -153,7 +153,7 @@ def _as_type_of(new, entities):
 
 
 def _with_ids(entities, ids):
-    """Give the transformer with a column for each id, if it is ours.
+    """Return the transformer with a column for each id, if it is ours.
 
     Also gives the places of the columns of before, and the ids that got a column.
     """
@@ -174,7 +174,7 @@ def _with_ids(entities, ids):
 
 
 def _with_changed(grown, changed, places, frame, codes):
-    """Give feature rows (n + 1, p): those of before, but for those that changed."""
+    """Return feature rows (n + 1, p): those of before, but for those that changed."""
     own = frame[grown.features]
     if grown.features:  # then the changed ones are those of X, all of them
         places_of_codes = np.searchsorted(changed, codes)

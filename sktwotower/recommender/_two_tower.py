@@ -50,7 +50,7 @@ class TwoTowerRecommender(
         with a warning. Columns that nothing names are ignored. None: no columns.
     users, items : dataframe, default=None
         Side tables with one row per user or item: the id column, then features. Ids
-        that no event mentions belong to the catalogue too. The tables are kept by
+        that no event mentions belong to the catalog too. The tables are kept by
         reference: `clone` and a search share them.
     user_transformer, item_transformer : transformer, default=None
         Scikit-learn transformers that turn a table of users or items into numbers:
@@ -106,11 +106,11 @@ class TwoTowerRecommender(
         Scale all vectors to unit length, so that scores are cosines.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
-        users' positives of the batch ("in_batch"), a uniform sample of the catalogue
+        users' positives of the batch ("in_batch"), a uniform sample of the catalog
         ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
         250,000 feature values together, else "mixed";
         ``candidate_sampling_`` tells.
-    n_candidates : int, default=2048
+    n_negatives : int, default=2048
         Number of items in the uniform sample of a batch, >= 1.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
@@ -119,8 +119,8 @@ class TwoTowerRecommender(
     impression_weight : float, default=5.0
         Weight, >= 0, of the loss term that contrasts a user's positives with what that
         user was shown and did not choose (``y == 0``). Higher: a better order of what
-        is shown, and a lower recall over the whole catalogue. 0: rows with ``y == 0``
-        are in the catalogue and nothing more.
+        is shown, and a lower recall over the whole catalog. 0: rows with ``y == 0``
+        are in the catalog and nothing more.
     impression_start : float or "plateau", default=0.5
         Share of training, in [0, 1], before impressions join: first candidate sampling,
         which brings recall up, then impressions, for the order of what is shown. 1:
@@ -140,10 +140,10 @@ class TwoTowerRecommender(
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
         "rowwiseadam" (`sktwotower.towers.RowwiseAdam`): Adam with one second moment per
         row of an embedding table; a step costs what it touches, not the size of the
-        catalogue. Or a class of `torch.optim`, or its name in lower case: "adamw" and
+        catalog. Or a class of `torch.optim`, or its name in lower case: "adamw" and
         the like go through all rows of all tables in each step.
     early_stopping : bool, default=False
-        Hold out a part of the events, stop when the recall on it (whole catalogue,
+        Hold out a part of the events, stop when the recall on it (whole catalog,
         ``n_neighbors``) rises no more, and keep the weights of the best epoch. The part
         held out is not trained on, but belongs to the users' history afterwards. Epochs
         before impressions join, if any will, count for neither.
@@ -175,7 +175,7 @@ class TwoTowerRecommender(
         Any further arguments of `skorch.NeuralNet`, such as
         ``{"optimizer__betas": (0.9, 0.98)}``. None: none.
     neighbors_params : dict, default=None
-        Parameters to set on the neighbour index, such as ``{"target_recall": 0.98}``
+        Parameters to set on the neighbor index, such as ``{"target_recall": 0.98}``
         for "nndescent", and for "auto" if it takes the graph. None: none.
     device : str, default="cpu"
         Device of torch, such as "cuda".
@@ -200,7 +200,7 @@ class TwoTowerRecommender(
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
         Known ids: sorted, or in the order of the side table.
     item_embeddings_ : ndarray of shape (n_items, d), float32
-        The catalogue's vectors.
+        The catalog's vectors.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     net_ : skorch.NeuralNet
@@ -214,7 +214,7 @@ class TwoTowerRecommender(
     temperature_ : float
         The temperature that was used.
     neighbors_ : estimator
-        The fitted neighbour index.
+        The fitted neighbor index.
     index_recall_ : float
         Share of the true ``n_neighbors`` nearest items that it finds, measured on 500
         users of fit (1 for exact search). Under 0.95 there is a warning.
@@ -251,7 +251,7 @@ class TwoTowerRecommender(
         \lambda \log \left( 1 + \sum_{j \in I_u} m_{uj} e^{s(u, j) - s(u, i)} \right)
 
     with the ``impression_weight`` :math:`\lambda`. It moves item vectors alone; u is
-    held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalogue recall
+    held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalog recall
     asks what will be shown *and* chosen, the order of shown items what is chosen of
     it: one score serves both, so that a gain in one can cost the other.
 
@@ -309,7 +309,7 @@ class TwoTowerRecommender(
         "candidate_sampling": [
             StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
         ],
-        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "n_negatives": [Interval(Integral, 1, None, closed="left")],
         "sampling_correction": [StrOptions({"negatives", "all"}), None],
         "impression_weight": [Interval(Real, 0, None, closed="left")],
         "impression_start": [
@@ -365,7 +365,7 @@ class TwoTowerRecommender(
         temperature="auto",
         normalize=True,
         candidate_sampling="auto",
-        n_candidates=2048,
+        n_negatives=2048,
         sampling_correction="negatives",
         impression_weight=5.0,
         impression_start=0.5,
@@ -410,7 +410,7 @@ class TwoTowerRecommender(
         self.temperature = temperature
         self.normalize = normalize
         self.candidate_sampling = candidate_sampling
-        self.n_candidates = n_candidates
+        self.n_negatives = n_negatives
         self.sampling_correction = sampling_correction
         self.impression_weight = impression_weight
         self.impression_start = impression_start

@@ -40,7 +40,7 @@ def hold_out(positives, fraction, rng):
 
 
 class ValidationRecall:
-    """Recall at ``n_neighbors`` of a module on held-out pairs, whole catalogue ranked.
+    """Recall at ``n_neighbors`` of a module on held-out pairs, whole catalog ranked.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ValidationRecall:
         self.k = estimator.n_neighbors
 
     def __call__(self, module):
-        """Give the recall, in [0, 1]."""
+        """Return the recall, in [0, 1]."""
         items = net.embed_items(module, self.item_rows)
         users = net.embed_users(module, self.user_rows, self.history, self.item_rows)
         _, found = top_k(users, items, self.k, self.seen)

@@ -4,14 +4,13 @@ Leaves: their vectors (n, d), and the items whose vectors are nearest, (n, k).
 Next: evaluation.py, which ranks for held-out events.
 """
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._events import event_table
+from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import rows_of
 from sktwotower.neighbors._search import search
 from sktwotower.neighbors._threads import threads
@@ -38,7 +37,7 @@ class VectorsMixin(
     """
 
     def transform(self, X):
-        """Give the user vector of each event.
+        """Return the user vector of each event.
 
         Parameters
         ----------
@@ -100,12 +99,10 @@ class VectorsMixin(
         (2000, 256)
         """
         if y is not None:
-            warnings.warn(
+            warn(
                 "fit_transform takes y as the rewards of the events. If it is what a "
                 "later step of a Pipeline is to learn, it leaks into the user vectors: "
-                "put FrozenEstimator(model) of a fitted model there instead.",
-                UserWarning,
-                stacklevel=2,
+                "put FrozenEstimator(model) of a fitted model there instead."
             )
         return super().fit_transform(X, y, **fit_params)
 
@@ -156,7 +153,7 @@ class VectorsMixin(
         ]
 
     def embed_users(self, users, history=None):
-        """Give user vectors.
+        """Return user vectors.
 
         Parameters
         ----------
@@ -187,7 +184,7 @@ class VectorsMixin(
         return self._embed_user_query(query, self._added(history, query))
 
     def embed_items(self, items):
-        """Give item vectors.
+        """Return item vectors.
 
         Parameters
         ----------
@@ -225,7 +222,7 @@ class VectorsMixin(
             return vectors
 
     def _to_fold_in(self, query, added):
-        """Tell which users (m,) only a given history tells the past of."""
+        """Return which users (m,) only a given history tells the past of."""
         if added is None or self._fold_in is None or not self.fold_in:
             return np.zeros(0, dtype=np.int64)
         unseen = query.past(self._seen).getnnz(axis=1) == 0
@@ -239,7 +236,7 @@ class VectorsMixin(
         return self._fold_in(vectors, pairs @ chosen, past.getnnz(axis=1))
 
     def _past(self, query, added=None):
-        """Give the past items, CSR (n, n_items), that the user tower sees, or None."""
+        """Return past items, CSR (n, n_items), that the user tower sees, or None."""
         if self.net_.module_.history is None:
             return None
         past = query.past(self._seen)

@@ -4,7 +4,6 @@ Leaves: positions, feature rows and matrices of past items (n, n_items).
 Next: retrieval.py, block by block.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 
 from sktwotower._tables._frames import as_array, as_frame, is_frame, with_names
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import some
+from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._sparse import pair_matrix, take_rows
 
 __all__ = [
@@ -53,18 +52,18 @@ class Query:
         return len(self.codes)
 
     def __getitem__(self, block):
-        """Give a slice of the users, or items."""
+        """Return a slice of the users, or items."""
         if block == slice(0, len(self)):
             return self
         parts = self.ids[block], self.codes[block], self.rows[block]
         return Query(*parts, self.described)
 
     def is_nothing(self):
-        """Tell of whom nothing is known: unknown to fit, without any feature, (n,)."""
+        """Return which are unknown to fit and have no features, bool (n,)."""
         return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
 
     def past(self, seen):
-        """Give these users' rows of a matrix of what was seen; looked up once."""
+        """Return these users' rows of a matrix of what was seen; looked up once."""
         if self._past is None:
             self._past = take_rows(seen, self.codes)
         return self._past
@@ -95,7 +94,7 @@ def read_query(entities, X, name, n_columns=None):
 
 
 def _as_ids(values):
-    """Give values as something with ``ndim``; None for what holds no list of ids."""
+    """Return values as something with ``ndim``; None for what holds no list of ids."""
     values = as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
         return values if values.ndim else None
@@ -105,7 +104,7 @@ def _as_ids(values):
 
 
 def _as_array(values):
-    """Give a list as an array without turning numbers beside strings into strings."""
+    """Return a list as an array without turning numbers beside strings into strings."""
     values = list(values)
     if values and not any(isinstance(v, str | bytes) for v in values):
         try:
@@ -131,7 +130,7 @@ def _read_array(entities, values, name, n_columns):
 
 
 def history_matrix(history, query, users, items):
-    """Give past items of each user of a query, CSR (n, n_items), from ``history``.
+    """Return past items of each user of a query, CSR (n, n_items), from ``history``.
 
     ``history``: a table of events with the user and the item column, an array of
     (user, item) rows, a mapping of users to items, or, for a query of one user, a list
@@ -150,17 +149,15 @@ def history_matrix(history, query, users, items):
     )
     added = matrix[known.get_indexer(check_ids(query.ids, "X"))]
     if len(chosen) and len(query) and added.nnz == 0:
-        warnings.warn(
+        warn(
             f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
-            f"from fit, and none of those belongs to a user asked for.",
-            UserWarning,
-            stacklevel=4,
+            f"from fit, and none of those belongs to a user asked for."
         )
     return added
 
 
 def history_users(history, users):
-    """Give the distinct users who occur in a ``history``."""
+    """Return the distinct users who occur in a ``history``."""
     if isinstance(history, Mapping):
         return _as_array(history)
     if is_frame(history):
@@ -176,7 +173,7 @@ def history_users(history, users):
 
 
 def _pairs(given, query, users, items, name):
-    """Give users and items, one of each per pair, of what a caller hands over."""
+    """Return users and items, one of each per pair, of what a caller hands over."""
     if is_frame(given):
         frame = with_names(as_frame(given, name))
         missing = [e for e in (users, items) if e.id_column not in frame.columns]
@@ -212,12 +209,12 @@ def _pairs(given, query, users, items, name):
 
 
 def candidate_positions(candidates, query, users, items, n_catalog, unknown="error"):
-    """Give what may be recommended, as `retrieve` takes it; None stays None.
+    """Return what may be recommended, as `retrieve` takes it; None stays None.
 
     One list of ids gives sorted positions (m,). A list for each user (a mapping, a
     table or an array of pairs) gives a CSR matrix (n, n_catalog). Positions from
     ``n_catalog`` on are items that are gone. Raises ``ValueError`` for ids that are not
-    in the catalogue, unless ``unknown`` is "ignore".
+    in the catalog, unless ``unknown`` is "ignore".
     """
     if unknown not in ("error", "ignore"):
         raise ValueError(
@@ -243,8 +240,8 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
     if lost.any() and unknown == "error":
         names = pd.unique(np.asarray(values)[lost])
         raise ValueError(
-            f"{len(names)} of {len(values)} candidates are not in the catalogue of "
-            f"{n_catalog} items: {some(names)}. Leave them out, or give "
+            f"{len(names)} of {len(values)} candidates are not in the catalog of "
+            f"{n_catalog} items: {format_ids(names)}. Leave them out, or give "
             "unknown_candidates='ignore'."
         )
     if owners is None:
@@ -258,17 +255,16 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
     )
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
-        warnings.warn(
-            f"candidates names none of the users asked for: it holds {some(known)}, "
-            f"X {some(query.ids)}. Nobody gets anything.",
-            UserWarning,
-            stacklevel=3,
+        warn(
+            "candidates names none of the users asked for: it holds "
+            f"{format_ids(known)}, "
+            f"X {format_ids(query.ids)}. Nobody gets anything."
         )
     return matrix[asked]
 
 
 def check_n_neighbors(n_neighbors):
-    """Give a number of neighbours; raises ``ValueError`` unless it is an int >= 1."""
+    """Return a number of neighbors; raises ``ValueError`` unless it is an int >= 1."""
     if isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool):
         if n_neighbors >= 1:
             return int(n_neighbors)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._tables._messages import some
+from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sparse import blocks, pair_matrix, rows_of
 
 from ._requests import (
@@ -83,7 +83,7 @@ class RetrievalMixin:
     def _search(
         self, query, n_neighbors=None, exclude_seen=None, allowed=None, added=None
     ):
-        """Give scores and positions (n, k) of a query of users."""
+        """Return scores and positions (n, k) of a query of users."""
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
         excluded = None
         if self.exclude_seen if exclude_seen is None else exclude_seen:
@@ -93,7 +93,7 @@ class RetrievalMixin:
         return self._search_without(query, k, excluded, allowed, added)
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
-        """Give the graph from users to their nearest items.
+        """Return the graph from users to their nearest items.
 
         Parameters
         ----------
@@ -163,9 +163,9 @@ class RetrievalMixin:
             Recommend only these items: one list of ids for all, or a list for each
             user, as a dict of users to lists, an array of (user, item) rows or a table
             with both columns; a user without any gets nothing. None: the whole
-            catalogue.
+            catalog.
         unknown_candidates : {"error", "ignore"}, default="error"
-            What candidates that are not in the catalogue are.
+            What candidates that are not in the catalog are.
         history : dataframe, dict, array, list or None, default=None
             Events of these users that fit has not seen: a table with the user and the
             item column, a dict of users to lists of items, an array of (user, item)
@@ -228,7 +228,7 @@ class RetrievalMixin:
         return write_parquet(tables(), path)
 
     def _at_most(self, k):
-        """Give k, or the size of the catalogue: tables need no padding."""
+        """Return k, or the size of the catalog: tables need no padding."""
         return min(k, len(self.item_ids_))
 
     def _tidy(self, ids, indices, scores, label, item_label=None):
@@ -286,7 +286,8 @@ class SimilarItemsMixin:
         unknown = query.ids[query.is_nothing() & (not query.described)]
         if len(unknown):
             raise ValueError(
-                f"{len(unknown)} items are not known from fit: {some(unknown)}. Give a "
+                f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. "
+                "Give a "
                 "table with their features instead."
             )
         own = (query.codes >= 0) & (query.codes < len(self.item_ids_))
@@ -308,5 +309,5 @@ class SimilarItemsMixin:
 
 @functools.lru_cache(maxsize=16)
 def _names(*names):
-    """Give names as a pandas Index, which takes as long to make as the table."""
+    """Return names as a pandas Index, which takes as long to make as the table."""
     return pd.Index(names)

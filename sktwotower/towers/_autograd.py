@@ -23,13 +23,13 @@ SPARSE_BELOW = 1 / 4
 
 @functools.cache
 def has_bfloat16_products():
-    """Tell whether the CPU multiplies bfloat16 in hardware (AMX or AVX512_BF16)."""
+    """Return whether the CPU multiplies bfloat16 in hardware (AMX or AVX512_BF16)."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def product_dtype(tensor, wanted=None):
-    """Give the dtype in which to multiply matrices such as ``tensor`` in training.
+    """Return the dtype in which to multiply matrices such as ``tensor`` in training.
 
     ``wanted`` if it is given; else bfloat16 for float32 on a CPU that multiplies it,
     where it is two to four times as fast, and the tensor's own dtype everywhere else.

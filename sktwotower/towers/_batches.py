@@ -65,12 +65,12 @@ class TrainingSet(Dataset):
         return len(self.users)
 
     def n_events(self, axis):
-        """Give the number of pairs of each user (axis 1) or item (axis 0)."""
+        """Return the number of pairs of each user (axis 1) or item (axis 0)."""
         n_pairs = np.asarray(self.positives.getnnz(axis))
         return n_pairs if self.known is None else n_pairs + self.known.getnnz(axis)
 
     def with_items(self, items):
-        """Give a set that has some of the items alone, at sorted positions (m,)."""
+        """Return a set that has some of the items alone, at sorted positions (m,)."""
 
         def part(matrix):
             return None if matrix is None else matrix[:, items].tocsr()
@@ -128,9 +128,9 @@ class UserBatches:
         Number of users in a batch.
     candidate_sampling : {"full", "in_batch", "uniform", "mixed"}, default="full"
         ``"full"``: every item is a candidate. ``"in_batch"``: the distinct positives
-        of the batch. ``"uniform"``: a uniform sample of the catalogue. ``"mixed"``:
+        of the batch. ``"uniform"``: a uniform sample of the catalog. ``"mixed"``:
         both (Yang et al. 2020).
-    n_candidates : int, default=2048
+    n_negatives : int, default=2048
         Number of items in the uniform sample, drawn anew for each batch.
     correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being a candidate: those of
@@ -144,7 +144,7 @@ class UserBatches:
     seed : int, default=0
         Seed of the order and of the history dropout.
     device : str, default="cpu"
-        Where the rows of the whole catalogue are kept.
+        Where the rows of the whole catalog are kept.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class UserBatches:
         dataset,
         batch_size=128,
         candidate_sampling="full",
-        n_candidates=2048,
+        n_negatives=2048,
         correction="negatives",
         history_dropout=0.0,
         id_dropout=0.0,
@@ -164,7 +164,7 @@ class UserBatches:
         self.dataset = dataset
         self.batch_size = batch_size
         self.candidate_sampling = candidate_sampling
-        self.n_candidates = n_candidates
+        self.n_negatives = n_negatives
         self.correction = correction
         self.history_dropout = history_dropout
         of_users, of_items = (
@@ -185,9 +185,9 @@ class UserBatches:
         # With each batch's own sum, a weight would count within its batch only.
         self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
         self.device = device
-        self.catalogue = None
+        self.catalog = None
         if candidate_sampling == "full":
-            self.catalogue = SparseRows.from_csr(dataset.item_rows).to(device)
+            self.catalog = SparseRows.from_csr(dataset.item_rows).to(device)
 
     def __len__(self):
         return -(-len(self.dataset) // self.batch_size)
@@ -202,7 +202,7 @@ class UserBatches:
             yield self._batch(users[start : start + self.batch_size])
 
     def _batch(self, users):
-        """Give the ``Batch`` and the ``Targets`` of an array of user positions."""
+        """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         data = self.dataset
         positives = data.positives[users]
         impressions = None if data.impressions is None else data.impressions[users]
@@ -210,14 +210,14 @@ class UserBatches:
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
-        rows, catalogue = self._item_rows(candidates, past)
+        rows, catalog = self._item_rows(candidates, past)
         if past is not None:
             # The vectors of ids alone are at hand; others are summed up where needed.
-            ready = catalogue if catalogue is self.catalogue else None
+            ready = catalog if catalog is self.catalog else None
             history_items, history = history_bag(
                 past, rows, ready, self.history_dropout, self.rng
             )
-        item_rows = catalogue
+        item_rows = catalog
         if candidates is not None:
             item_rows = SparseRows.from_csr(rows[candidates])
         user_rows = self.user_dropout.draw(users, self.rng)
@@ -225,14 +225,14 @@ class UserBatches:
         return batch, self._targets(users, positives, impressions, candidates, log_q)
 
     def _item_rows(self, candidates, past):
-        """Give the items' rows as CSR and, if all are candidates, as SparseRows.
+        """Return the items' rows as CSR and, if all are candidates, as SparseRows.
 
         What is hidden of an item is hidden of it as a candidate and as a past item, or
         a tower would learn to tell its words from its id.
         """
         rows = self.dataset.item_rows
         if not self.item_dropout.hides:
-            return rows, self.catalogue
+            return rows, self.catalog
         if candidates is None:
             rows = self.item_dropout.draw(np.arange(rows.shape[0]), self.rng)
             return rows, SparseRows.from_csr(rows).to(self.device)
@@ -246,7 +246,7 @@ class UserBatches:
         return sparse.csr_matrix(parts, shape=rows.shape), None
 
     def _candidates(self, positives, impressions, n_users):
-        """Give the candidate items, None for all of them, and their log Q."""
+        """Return the candidate items, None for all of them, and their log Q."""
         if self.candidate_sampling == "full":
             return None, None
         n_items = positives.shape[1]
@@ -254,7 +254,7 @@ class UserBatches:
         if self.candidate_sampling != "uniform":
             sampled[positives.indices] = True
         if self.candidate_sampling != "in_batch":
-            n_drawn = min(self.n_candidates, n_items)
+            n_drawn = min(self.n_negatives, n_items)
             sampled[self.rng.choice(n_items, n_drawn, replace=False)] = True
         needed = sampled.copy()
         needed[positives.indices] = True
@@ -267,7 +267,7 @@ class UserBatches:
         return candidates, np.where(sampled[candidates], log_q, np.inf)
 
     def _log_prob(self, n_users):
-        """Give the log-probability (n_items,) of being a candidate, by batch size.
+        """Return the log-probability (n_items,) of being a candidate, by batch size.
 
         A positive of the user at hand is a candidate for certain. Where it is not to be
         corrected itself, what counts is whether the *other* users bring an item along.
@@ -282,7 +282,7 @@ class UserBatches:
                 log_in_batch = inclusion_log_prob(counts, population, n_users - others)
                 missing *= -np.expm1(log_in_batch)
             if self.candidate_sampling != "in_batch":
-                missing *= 1 - min(self.n_candidates, n_items) / n_items
+                missing *= 1 - min(self.n_negatives, n_items) / n_items
             with np.errstate(divide="ignore"):
                 self.log_probs[n_users] = np.log1p(-missing)
         return self.log_probs[n_users]
@@ -312,7 +312,7 @@ class UserBatches:
 
 
 def _pairs(matrix, candidates):
-    """Give row, candidate column and value of the entries that are candidates."""
+    """Return row, candidate column and value of the entries that are candidates."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     columns = matrix.indices.astype(np.int64)
     values = matrix.data.astype(np.float32)
@@ -327,8 +327,8 @@ def _tensors(arrays):
     return tuple(map(torch.from_numpy, arrays))
 
 
-def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
-    """Give the rows of the distinct past items and each user's weights over them.
+def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
+    """Return the rows of the distinct past items and each user's weights over them.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
         Nonzero: a past item of the user.
     item_rows : CSR matrix of shape (n_items, q)
         Feature rows of the items.
-    catalogue : SparseRows of shape (n_items, q) or None, default=None
+    catalog : SparseRows of shape (n_items, q) or None, default=None
         The rows of all items, if they are at hand: then these are used.
     dropout : float, default=0.0
         Mean share of past items to leave out. Each user's own share is drawn uniformly
@@ -348,7 +348,7 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
     Returns
     -------
     rows : SparseRows of shape (m, q)
-        The distinct items' rows, or ``catalogue``.
+        The distinct items' rows, or ``catalog``.
     bag : SparseRows of shape (b, m)
         Weight 1 / n of each of the user's n kept items.
     """
@@ -360,11 +360,11 @@ def history_bag(history, item_rows, catalogue=None, dropout=0.0, rng=None):
         )
         kept = rng.random(len(items)) >= shares[users]
         items, users = items[kept], users[kept]
-    if catalogue is None:
+    if catalog is None:
         distinct, places = np.unique(items, return_inverse=True)
         rows = SparseRows.from_csr(take_rows(item_rows, distinct))
     else:
-        rows, places = catalogue, items
+        rows, places = catalog, items
     sizes = np.bincount(users, minlength=history.shape[0])
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     weights = (1.0 / np.maximum(sizes, 1))[users]

@@ -26,7 +26,7 @@ LATEST_START = 0.5
 
 
 def monitors_validation(callbacks):
-    """Tell whether any callback waits for a figure on validation data."""
+    """Return whether any callback waits for a figure on validation data."""
     instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
     names = ("monitor", "_monitor")  # skorch's callbacks, and Optuna's for skorch
     watched = [str(getattr(c, name, "")) for c in instances for name in names]
@@ -34,7 +34,7 @@ def monitors_validation(callbacks):
 
 
 def looks_at_gradients(callbacks):
-    """Tell whether any callback does something with gradients, such as clip them."""
+    """Return whether any callback does something with gradients, such as clip them."""
     instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
     kinds = [c if isinstance(c, type) else type(c) for c in instances]
     own = Callback.on_grad_computed
@@ -42,18 +42,18 @@ def looks_at_gradients(callbacks):
 
 
 def takes_impressions(estimator):
-    """Tell whether impressions count, ever."""
+    """Return whether impressions count, ever."""
     return estimator.impression_weight > 0 and estimator.impression_start != 1
 
 
 def schedules(callbacks):
-    """Tell whether any callback sets the learning rate."""
+    """Return whether any callback sets the learning rate."""
     instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
     return any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances)
 
 
 def own_callbacks(estimator, evaluate, net, training, schedule=True):
-    """Give the callbacks, with names, that the estimator's parameters ask for.
+    """Return the callbacks, with names, that the estimator's parameters ask for.
 
     Without ``schedule`` the learning rate stays as it is.
     """

@@ -14,7 +14,7 @@ EVENTS_OF_SHARE = 10
 
 
 def id_shares(id_dropout, n_events):
-    r"""Give how often the id of a user or an item with n events is to be hidden.
+    r"""Return how often the id of a user or an item with n events is to be hidden.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def id_shares(id_dropout, n_events):
 
 
 def id_columns(matrix):
-    """Tell which columns (p,) of a CSR matrix one row alone has a value in."""
+    """Return which columns (p,) of a CSR matrix one row alone has a value in."""
     return np.bincount(matrix.indices, minlength=matrix.shape[1]) == 1
 
 
@@ -93,7 +93,7 @@ class FeatureDropout:
         self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
 
     def draw(self, positions, rng):
-        """Give the rows at positions (m,), CSR (m, p), with less in them."""
+        """Return the rows at positions (m,), CSR (m, p), with less in them."""
         rows = self.matrix[positions]
         if not self.hides:
             return rows

@@ -131,7 +131,7 @@ class SampledSoftmaxLoss(nn.Module):
 
     The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
     not at all: it is in the sum with certainty, and with Q the inclusion probability
-    of the negatives the sum's expectation is then the sum over the whole catalogue.
+    of the negatives the sum's expectation is then the sum over the whole catalog.
     Taking the positive out of the denominator and weighting by one minus its
     probability (Khrylchenko et al.) has the same gradient.
 
@@ -173,7 +173,7 @@ class SampledSoftmaxLoss(nn.Module):
         self.matmul_dtype = matmul_dtype
 
     def forward(self, users, items, targets):
-        """Give the loss of (b, d) users, (c, d) items and their ``Targets``."""
+        """Return the loss of (b, d) users, (c, d) items and their ``Targets``."""
         return _TiledSoftmax.apply(users, items, targets, self)
 
 
@@ -213,7 +213,7 @@ class _TiledSoftmax(torch.autograd.Function):
 
 
 def _divided(targets, dtype):
-    """Give targets whose weights are divided by what the loss is divided by."""
+    """Return targets whose weights are divided by what the loss is divided by."""
     total = targets.weights.sum().to(dtype)
     if targets.total_weight is not None:
         total = total.new_tensor(targets.total_weight)
@@ -223,7 +223,7 @@ def _divided(targets, dtype):
 
 
 def _block(users, items, n_items, targets, block, loss):
-    """Give a block's summed loss, and its gradient by the logits (rows, c).
+    """Return a block's summed loss, and its gradient by the logits (rows, c).
 
     What ``items`` has beyond ``n_items`` rows is padding. The third value lists places
     and values of the part of the gradient that impressions bring.
@@ -249,7 +249,7 @@ def _block(users, items, n_items, targets, block, loss):
 
 
 def _tile(logits, targets, tile, loss):
-    """Give the tile's summed loss, and its gradient by the logits (rows, c).
+    """Return the tile's summed loss, and its gradient by the logits (rows, c).
 
     The logits are overwritten. The third value is what `_against_shown` gives; None
     without impressions.

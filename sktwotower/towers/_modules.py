@@ -56,7 +56,7 @@ class SparseRows:
         return SparseRows(*(t.to(device) for t in tensors), self.n_columns)
 
     def to_torch(self):
-        """Give a sparse COO tensor of shape (n, p), as ``torch.nn.Linear`` takes."""
+        """Return a sparse COO tensor of shape (n, p), as ``torch.nn.Linear`` takes."""
         return torch.sparse_coo_tensor(
             torch.stack([self.row_numbers(), self.indices]),
             self.values,
@@ -67,7 +67,7 @@ class SparseRows:
 
     @functools.cached_property
     def is_identity(self):
-        """Whether the matrix is the identity, as that of the ids of a catalogue is."""
+        """Whether the matrix is the identity, as that of the ids of a catalog is."""
         n = len(self)
         if not len(self.indices) == n == self.n_columns:
             return False
@@ -75,12 +75,12 @@ class SparseRows:
         return bool((self.indices == places).all() and (self.values == 1).all())
 
     def row_numbers(self):
-        """Give the row of each stored value, int64 of shape (nnz,)."""
+        """Return the row of each stored value, int64 of shape (nnz,)."""
         places = torch.arange(len(self), device=self.indices.device)
         return torch.repeat_interleave(places, self.offsets.diff())
 
     def with_columns(self, indices, n_columns):
-        """Give the same rows with other columns."""
+        """Return the same rows with other columns."""
         return SparseRows(indices, self.offsets, self.values, n_columns)
 
 
@@ -220,7 +220,7 @@ class TwoTower(nn.Module):
         self.matmul_dtype = matmul_dtype
 
     def forward(self, batch):
-        """Give user vectors (b, d) and candidate item vectors (c, d) of a batch."""
+        """Return user vectors (b, d) and candidate item vectors (c, d) of a batch."""
         users = self.embed_users(batch.user_rows, batch.history_items, batch.history)
         return users, self.embed_items(batch.item_rows)
 

@@ -7,7 +7,6 @@ Next: neighbors.py.
 import copy
 import inspect
 import threading
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,6 +14,8 @@ import torch
 from skorch import NeuralNet
 from skorch.helper import predefined_split
 from torch import nn
+
+from sktwotower._tables._messages import warn
 
 from ._batches import UserBatches, history_bag
 from ._callbacks import looks_at_gradients, own_callbacks
@@ -55,11 +56,11 @@ class TwoTowerNet(NeuralNet):
             raise
 
     def infer(self, x, **fit_params):
-        """Give user vectors (b, d) and candidate item vectors (c, d) of a ``Batch``."""
+        """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
         return self.module_(x.to(self.device))
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Give the loss of the two arrays of vectors against their ``Targets``."""
+        """Return the loss of the two arrays of vectors against their ``Targets``."""
         return self.criterion_(*y_pred, y_true.to(self.device))
 
 
@@ -154,7 +155,7 @@ def take_weights(module, before, users, items):
 
 
 def takes_sparse_gradients(estimator):
-    """Tell whether gradients of large tables may hold the touched rows alone.
+    """Return whether gradients of large tables may hold the touched rows alone.
 
     Our optimizer takes them; a callback that looks at gradients does not.
     """
@@ -184,7 +185,7 @@ def _tower(estimator, name, n_features):
 
 
 def _output_width(tower, name, n_features):
-    """Give d of a tower; the probe also fixes the shapes of torch's lazy layers."""
+    """Return d of a tower; the probe also fixes the shapes of torch's lazy layers."""
     if isinstance(tower, Tower):
         return (tower.layers[-1].out_features) if tower.layers else tower.input_width
     probe = SparseRows(
@@ -250,11 +251,9 @@ def train(
 
 def _warn_if_interrupted(net):
     if net.interrupted_:
-        warnings.warn(
+        warn(
             f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
-            "model keeps what it has learnt until then.",
-            UserWarning,
-            stacklevel=7,  # the line that calls fit
+            "model keeps what it has learnt until then."
         )
 
 
@@ -273,7 +272,7 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         "iterator_train": UserBatches,
         "iterator_train__shuffle": True,
         "iterator_train__candidate_sampling": sampling,
-        "iterator_train__n_candidates": estimator.n_candidates,
+        "iterator_train__n_negatives": estimator.n_negatives,
         "iterator_train__correction": estimator.sampling_correction,
         "iterator_train__history_dropout": estimator.dropout,
         "iterator_train__id_dropout": estimator.id_dropout,
@@ -282,7 +281,7 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         "iterator_train__device": estimator.device,
         "iterator_valid": UserBatches,
         "iterator_valid__candidate_sampling": sampling,
-        "iterator_valid__n_candidates": estimator.n_candidates,
+        "iterator_valid__n_negatives": estimator.n_negatives,
         "iterator_valid__correction": estimator.sampling_correction,
         "iterator_valid__device": estimator.device,
         "train_split": None if validation is None else predefined_split(validation),
@@ -307,7 +306,7 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
 
 
 def optimizer_class(optimizer):
-    """Give the class for a name such as ``"adamw"``, or the class itself."""
+    """Return the class for a name such as ``"adamw"``, or the class itself."""
     known = {"rowwiseadam": RowwiseAdam} | {
         name.lower(): value
         for name, value in vars(torch.optim).items()
@@ -350,7 +349,7 @@ def _trim(net, own):
 
 
 def epochs(net):
-    """Give the figures of each epoch as a list of dicts, as far as it was finished."""
+    """Return figures of each epoch as a list of dicts, as far as it was finished."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
     return [
         {name: _plain(row[name]) for name in names if name in row}
@@ -364,7 +363,7 @@ def _plain(value):
 
 
 def embed_items(module, item_rows, block=65536):
-    """Give item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
+    """Return item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
     device = _device(module)
     return _blocks(
         lambda part: module.embed_items(SparseRows.from_csr(part[0]).to(device)),
@@ -375,7 +374,7 @@ def embed_items(module, item_rows, block=65536):
 
 
 def embed_users(module, user_rows, history, item_rows, block=8192):
-    """Give user vectors, float32 array (n, d), of a CSR matrix (n, p).
+    """Return user vectors, float32 array (n, d), of a CSR matrix (n, p).
 
     ``history`` is a CSR matrix (n, n_items) of past items, or None; ``item_rows`` (at
     least n_items, q) are their feature rows.

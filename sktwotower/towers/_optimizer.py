@@ -143,7 +143,7 @@ class RowwiseAdam(torch.optim.Optimizer):
 
 
 def _rows_of(grad):
-    """Give the rows that a sparse gradient touches, each once, and their gradients."""
+    """Return rows that a sparse gradient touches, each once, and their gradients."""
     rows = grad._indices()[0]
     # Autograd forgets that the rows were distinct; to sort them again is the dearest
     # part of a step.

@@ -123,7 +123,7 @@ def test_a_transformer_is_given_a_pandas_frame_with_the_ids_first(library):
 
 
 class Gives(TransformerMixin, BaseEstimator):
-    """Give price > 10 and whether the category is the first, in a form asked for."""
+    """Return price > 10 and whether the category is the first, in a form asked for."""
 
     def __init__(self, form):
         self.form = form
@@ -137,7 +137,7 @@ class Gives(TransformerMixin, BaseEstimator):
 
 
 def uncanonical(table):
-    """Give a CSR array that stores each entry in two halves, the last column first."""
+    """Return a CSR array that stores each entry in two halves, last column first."""
     rows = sparse.csr_array(table.to_numpy(float)[:, ::-1])
     data, columns = np.repeat(rows.data / 2, 2), np.repeat(1 - rows.indices, 2)
     return sparse.csr_array((data, columns, 2 * rows.indptr), shape=rows.shape)
@@ -265,7 +265,7 @@ class Noisy(TransformerMixin, BaseEstimator):
 
 
 class CrossFitted(TransformerMixin, BaseEstimator):
-    """Give the mean price of a category, but in fit that of the other rows."""
+    """Return the mean price of a category, but in fit that of the other rows."""
 
     def fit(self, X, y=None):
         self.means_ = X.groupby("category")["price"].mean()
@@ -284,7 +284,7 @@ class CrossFitted(TransformerMixin, BaseEstimator):
 
 
 def centred(table):
-    """Give numbers that depend on the rows beside them."""
+    """Return numbers that depend on the rows beside them."""
     return (table[["price"]] - table[["price"]].mean()).to_numpy()
 
 

@@ -187,7 +187,7 @@ def test_features_without_names_are_numbered(events):
     model = small(item_transformer=nameless).fit(events)
     why = model.explain("u00", "i10")
     found = set(why.loc[why["side"] == "item", "feature"])
-    assert found == {"item_6", "(bias)"}  # i10 is the seventh of the catalogue
+    assert found == {"item_6", "(bias)"}  # i10 is the seventh of the catalog
 
 
 def test_new_ids_of_partial_fit_have_their_names(events):
@@ -389,7 +389,7 @@ def test_other_transformers_see_missing_cells(planted):
     assert rows.loc["genre", "recall_lost"] != 0
 
 
-def test_another_catalogue_is_not_taken_for_that_of_fit(planted):
+def test_another_catalog_is_not_taken_for_that_of_fit(planted):
     scaled = make_column_transformer((StandardScaler(), ["item", "noise"]))
     model, X = with_transformer(scaled, planted)
     model.set_catalog(model.items.assign(noise=lambda table: table["noise"] + 1))

@@ -19,7 +19,7 @@ NAMES = {  # ours: that of ir-measures, that of ranx
 
 
 def random_lists(seed, n_users=40, n_items=25):
-    """Give relevant and ranked ids; some rankings are short, some are empty."""
+    """Return relevant and ranked ids; some rankings are short, some are empty."""
     rng = np.random.default_rng(seed)
     items = np.array([f"i{item:02d}" for item in range(n_items)])
     truth = [rng.permutation(items)[: rng.integers(1, 12)] for _ in range(n_users)]
@@ -41,7 +41,7 @@ def as_qrels(truth):
 
 
 def ours(name, truth, ranked, k):
-    """Give our metric of each user, divided as theirs is."""
+    """Return our metric of each user, divided as theirs is."""
     found = getattr(metrics, f"{name}_at_k")(truth, ranked, k, per_user=True)
     if name == "average_precision":  # theirs is divided by all relevant items
         n_relevant = np.array(list(map(len, truth)))
@@ -50,7 +50,7 @@ def ours(name, truth, ranked, k):
 
 
 def by_ir_measures(qrels, run, k):
-    """Give {our name: values of the users in order} by ir-measures."""
+    """Return {our name: values of the users in order} by ir-measures."""
     library = pytest.importorskip("ir_measures")
     wanted = {getattr(library, theirs) @ k: name for name, (theirs, _) in NAMES.items()}
     found = {name: {} for name in NAMES}
@@ -63,7 +63,7 @@ def by_ir_measures(qrels, run, k):
 
 
 def by_ranx(qrels, run, k):
-    """Give the same by ranx, which wants a ranking to hold an item."""
+    """Return the same by ranx, which wants a ranking to hold an item."""
     library = pytest.importorskip("ranx")
     run = {user: items or {"nothing": 1.0} for user, items in run.items()}
     with warnings.catch_warnings():

@@ -375,7 +375,7 @@ def events(text):
 
 # counts: p 4, q 2, r 1, s 1; the model ranks p, q, r, s
 TRAIN = events("a:pq b:pqr c:p d:ps")
-# a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalogue. e is new.
+# a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalog. e is new.
 TEST = events("a:s b:s c:qr d:z e:pz")
 
 
@@ -484,7 +484,7 @@ def test_report_by_hand(model):
     assert everyone["recall@1 se"] == pytest.approx(error)
     assert everyone["mrr@2"] == 3.5 / 5
     assert everyone[["users", "events"]].tolist() == [5, 7]
-    # without the two z, which are in no catalogue
+    # without the two z, which are in no catalog
     known = report.loc[("known items", "FixedRanking")]
     assert known["recall@1"] == 2.5 / 4
     assert known[["users", "events"]].tolist() == [4, 5]
@@ -497,11 +497,11 @@ def test_report_by_hand(model):
     assert report.loc[("many events", "FixedRanking"), "recall@1"] == 1
     assert report.loc[("cold users", "FixedRanking"), "users"] == 1
     assert "cold items" not in report.index
-    assert report.attrs["events_not_in_catalogue"] == 2
+    assert report.attrs["events_not_in_catalog"] == 2
 
 
 def test_popularity_stands_beside_a_worse_model():
-    # catalogue s r q p, ranked so by the model; by popularity p q s r
+    # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
     recall = retrieval_report(model, TEST, k=1)["recall@1"]
     assert recall["all", "FixedRanking"] == (1 + 1 + 0 + 0 + 0) / 5
@@ -552,7 +552,7 @@ def test_baselines_are_compared_item_by_item(model):
     assert models == ["FixedRanking", "popularity", "mirrored", "same"]
     same, own = (report.xs(name, level="model") for name in ("same", "FixedRanking"))
     pd.testing.assert_frame_equal(same, own)
-    # alone, the mirrored catalogue is read in its own positions
+    # alone, the mirrored catalog is read in its own positions
     for metric in ("recall@2", "ndcg@2", "coverage@2", "novelty@2"):
         alone = make_retrieval_scorer(metric)(mirrored, TEST)
         assert report.loc[("all", "mirrored"), metric] == pytest.approx(alone)

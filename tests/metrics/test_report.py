@@ -112,7 +112,7 @@ def test_bad_parameters_are_told_by_a_scorer(model):
         make_retrieval_scorer("novelty", n_users="a")(model, TEST)
 
 
-def test_k_above_the_catalogue(X):
+def test_k_above_the_catalog(X):
     model = PopularityRecommender().fit(X)
     scores = make_retrieval_scorer(["recall@12", "recall@99", "precision@99"])(model, X)
     assert scores["recall@99"] == scores["recall@12"] == 1
@@ -144,7 +144,7 @@ def test_searches_take_one_figure_or_several(X):
     halving = HalvingRandomSearchCV(
         EASERecommender(),
         values,
-        n_candidates=4,
+        n_negatives=4,
         factor=2,
         min_resources=50,
         scoring=single,
@@ -162,7 +162,7 @@ def test_searches_take_one_figure_or_several(X):
 
 
 def test_paired_differences_by_hand():
-    # catalogue s r q p, ranked so by the model; by popularity p q s r
+    # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
     report = retrieval_report(model, TEST, k=1)
     own, popular = report.loc["all"].to_dict("index").values()
@@ -218,7 +218,7 @@ def test_rankings_made_elsewhere(X, convert):
 def test_rankings_may_name_unknown_items_and_rank_nothing(model):
     given = {"a": ["zz", "s"], "b": ["s"], "c": [], "d": ["zz"], "e": ["p"]}
     report = retrieval_report(model, TEST, k=2, baselines={"given": given})
-    # a: s second; b: s first; c: none; d and e want z, which is in no catalogue
+    # a: s second; b: s first; c: none; d and e want z, which is in no catalog
     assert report.loc[("all", "given"), "mrr@2"] == (1 / 2 + 1 + 0 + 0 + 1) / 5
     assert report.loc[("all", "given"), "coverage@2"] == 2 / 4
 
@@ -248,7 +248,7 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
         (
             {"r": dict.fromkeys("abcde", [1, 2])},
             ValueError,
-            "None of the items of 'r' is .* 1, 2, ..., the catalogue 'p', 'q', ...",
+            "None of the items of 'r' is .* 1, 2, ..., the catalog 'p', 'q', ...",
         ),
         ({"r": pd.DataFrame({"user": ["a"]})}, ValueError, r"columns \['user'\]"),
         ({"r": dict.fromkeys("abcde", {"p": 0.9})}, TypeError, "Got {'p': 0.9} for"),
@@ -351,7 +351,7 @@ def test_a_notebook_shows_the_best_in_bold(model):
     bold = [row.split("</td>")[0].endswith("</b>") for row in rows]
     assert_array_equal(bold, recalls == recalls.max())
     assert html.count("<table") == 1 and "color: inherit" in html
-    assert "Misses: 2 events with an item not in the catalogue." in html
+    assert "Misses: 2 events with an item not in the catalog." in html
     assert_allclose(report.loc["all", "recall@1 diff"].iloc[0], 0)
 
 

@@ -137,7 +137,7 @@ def test_a_graph_grows(graph, monkeypatch):
     more, queries = clustered(200, seed=6), clustered(50, seed=7)
     vectors = np.concatenate([graph.vectors_, more])
     assert graph.grown(vectors) is None  # a new build is cheaper
-    monkeypatch.setattr(_indexes, "LEAST_TO_UPDATE", 1000)
+    monkeypatch.setattr(_indexes, "MIN_ITEMS_TO_UPDATE", 1000)
     assert graph.grown(vectors[1:]) is None
     assert graph.grown(graph.vectors_) is None
     before = graph.kneighbors(queries, 10)
@@ -220,9 +220,9 @@ def test_params_of_an_index_are_checked_before_training():
             check_index(choice, params={"target": 0.98})
 
 
-def test_auto_takes_a_graph_for_large_catalogues():
+def test_auto_takes_a_graph_for_large_catalogs():
     items = unit_vectors(50)
-    with patch.object(_indexes, "MOST_OF_EXACT", 49):
+    with patch.object(_indexes, "MAX_EXACT_ITEMS", 49):
         assert isinstance(build_index("auto", None, items)[0], NNDescentNeighbors)
         exact, _ = build_index("auto", None, items, normalize=False)
     assert isinstance(exact, ExactNeighbors)

@@ -104,7 +104,7 @@ def test_excluded_answers_are_dropped():
 
 
 @pytest.mark.parametrize("answer", [(0, 99, 1), (0, 6, 2)])
-def test_positions_beyond_the_catalogue_are_no_answers(answer):
+def test_positions_beyond_the_catalog_are_no_answers(answer):
     queries, items = unit_vectors(3, seed=1), unit_vectors(6)
     for hidden in (None, exclusions(3, 6, share=0.0)):
         found = retrieve(Canned(answer), queries, items, 3, hidden)

@@ -38,7 +38,7 @@ def searches(draw):
 )
 def test_top_k_equals_brute_force(search, tile, block, group):
     queries, items, k, excluded, allowed = search
-    sizes = {"TILE_SIZE": 1, "LEAST_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
+    sizes = {"TILE_SIZE": 1, "MIN_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
     with patch.multiple(exact, **sizes):
         scores, indices = top_k(*search)
     expected, expected_indices = brute_force(*search)

@@ -103,8 +103,8 @@ class Ranked(BaseEstimator):
 
 
 def test_recall_curve_by_hand():
-    # The other model has its catalogue and users in another order: it ranks d, then c,
-    # for user 7 and b, then an item that is not in the first one's catalogue, for 8.
+    # The other model has its catalog and users in another order: it ranks d, then c,
+    # for user 7 and b, then an item that is not in the first one's catalog, for 8.
     other = Ranked([(1, 0), (3, 2)], items="bxcd", users=(8, 7))
     other.indices = np.array([(0, 1), (3, 2)])
     display = RecallCurveDisplay.from_estimator(
@@ -131,7 +131,7 @@ def test_items_that_nobody_can_find_are_misses():
 
 def test_recall_curve_ends_in_the_metric(made, model):
     display = RecallCurveDisplay.from_estimator(model, made.held_out, max_k=1000)
-    assert display.recall.index[-1] == 30  # the whole catalogue
+    assert display.recall.index[-1] == 30  # the whole catalog
     truth = made.held_out.groupby("user")["item"].agg(list)
     ranking = model._held_out_ranking(made.held_out, n_neighbors=10)
     ids = model.item_ids_[ranking.indices]
@@ -369,7 +369,7 @@ def luminance(color):
 
 
 def contrast(one, other):
-    """Give the contrast of two colours as WCAG defines it, from 1 to 21."""
+    """Return the contrast of two colours as WCAG defines it, from 1 to 21."""
     dark, light = sorted([luminance(one), luminance(other)])
     return (light + 0.05) / (dark + 0.05)
 
@@ -526,5 +526,5 @@ def test_bad_parameters_are_refused(made, model, display, params, error, message
 )
 def test_events_of_unknown_items_alone_cannot_be_drawn(made, model, display):
     unknown = made.held_out.assign(item=-5)
-    with pytest.raises(ValueError, match="in the catalogue: there is nothing to"):
+    with pytest.raises(ValueError, match="in the catalog: there is nothing to"):
         display.from_estimator(model, unknown)

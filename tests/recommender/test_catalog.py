@@ -68,7 +68,7 @@ def test_new_items_get_vectors_by_their_features(model, products):
     assert len(model.similar_items(["new"], n_neighbors=99)) == 12
 
 
-def test_positions_scores_and_graph_follow_the_catalogue(model, events):
+def test_positions_scores_and_graph_follow_the_catalog(model, events):
     model.set_catalog(["i13", "i00", "i05"])
     distances, indices = model.kneighbors(["u00"], n_neighbors=5)
     assert indices.shape == (1, 5) and indices.max() < 3
@@ -93,7 +93,7 @@ def test_types_of_ids_are_kept(events):
     assert model.recommend(["u00"])["item"].dtype.kind == "i"
 
 
-def test_a_catalogue_of_one(model):
+def test_a_catalog_of_one(model):
     found = model.set_catalog(["i13"]).recommend(["u00"], exclude_seen=False)
     assert found["item"].tolist() == ["i13"]
     assert len(model.similar_items(["i13"])) == 0
@@ -102,7 +102,7 @@ def test_a_catalogue_of_one(model):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([], "items is empty: a catalogue needs one item"),
+        ([], "items is empty: a catalog needs one item"),
         (["i00", "i00"], "1 are duplicated: 'i00'"),
         (["i00", "new"], "1 items are not known from fit: 'new'. Give a table"),
         (["i00", None], "contains NaN"),
@@ -110,7 +110,7 @@ def test_a_catalogue_of_one(model):
         ("i00", "must be a list"),
     ],
 )
-def test_what_is_no_catalogue(model, items, message):
+def test_what_is_no_catalog(model, items, message):
     before = model.recommend(n_neighbors=3)
     with pytest.raises((ValueError, TypeError), match=message):
         model.set_catalog(items)
@@ -129,7 +129,7 @@ def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     assert model.similar_items(new, 1)["similar_item"].tolist() != ["new"]
 
 
-def test_another_index_counts_from_the_next_catalogue_on(model):
+def test_another_index_counts_from_the_next_catalog_on(model):
     before = model.recommend(n_neighbors=3)
     other = NearestNeighbors().fit(np.eye(3))
     model.set_params(neighbors=other)

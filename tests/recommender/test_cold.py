@@ -45,7 +45,7 @@ def model(world, tables):
 
 
 def categories_of_first(model, world, **asked):
-    """Give the categories of the first five recommendations."""
+    """Return the categories of the first five recommendations."""
     found = model.recommend(n_neighbors=5, **asked)["item"]
     return world.item_table.set_index("item")["category"].reindex(found)
 
@@ -75,7 +75,7 @@ def test_an_item_without_events_is_as_an_unknown_id_with_its_features(model, tab
     assert_allclose(model.embed_items([900])[0], of_table, atol=1e-6)
 
 
-def test_an_unknown_item_joins_the_catalogue_by_its_features(model, world, tables):
+def test_an_unknown_item_joins_the_catalog_by_its_features(model, world, tables):
     unknown = tables[1].query("item == 900").assign(item=[12345])
     model = copy.deepcopy(model).set_catalog(pd.concat([unknown, tables[1]]))
     assert model.item_ids_[0] == 12345

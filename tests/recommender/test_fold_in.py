@@ -81,7 +81,7 @@ def test_of_few_items_all_compete(monkeypatch):
     positions, weights = competitors([1, 0, 5, 5, 0, 2])
     assert positions.tolist() == [2, 3, 5, 0]
     assert weights.tolist() == [1, 1, 1, 1]
-    monkeypatch.setattr(fold_in, "MOST_ITEMS", 4)
+    monkeypatch.setattr(fold_in, "MAX_ITEMS", 4)
     counts = np.r_[np.arange(10), 0]
     positions, weights = competitors(counts)
     assert positions[:2].tolist() == [9, 8] and weights[:2].tolist() == [1, 1]
@@ -144,7 +144,7 @@ def test_only_a_given_history_is_folded_in(model):
     assert_allclose(both[[1]], alone, atol=1e-5)
 
 
-def test_it_survives_pickling_another_catalogue_and_more_events(model):
+def test_it_survives_pickling_another_catalog_and_more_events(model):
     before = model.embed_users(["new"], history=HISTORY)
     other = pickle.loads(pickle.dumps(model))
     assert_array_equal(other.embed_users(["new"], history=HISTORY), before)

@@ -58,7 +58,7 @@ def tables(request):
 
 
 def held(thing):
-    """Give how often a note of either table is in a pickle, and in a joblib dump."""
+    """Return how often a note of either table is in a pickle, and in a joblib dump."""
     stream = io.BytesIO()
     joblib.dump(thing, stream)
     return [

@@ -82,7 +82,7 @@ def items():
 
 
 class Witness(TwoTowerRecommender):
-    """Tell how many rows fit was given."""
+    """Return how many rows fit was given."""
 
     fitted_rows = []
 

@@ -67,7 +67,7 @@ def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
         lr=0.05,
         history=history,
         candidate_sampling=sampling,
-        n_candidates=6,
+        n_negatives=6,
         random_state=0,
     ).fit(checkerboard())
     first = model.recommend(n_neighbors=1)
@@ -104,7 +104,7 @@ def test_impressions_push_what_was_shown_and_not_chosen_down():
     assert_same(ignored, plain)
 
 
-def test_an_item_that_was_only_shown_belongs_to_the_catalogue():
+def test_an_item_that_was_only_shown_belongs_to_the_catalog():
     X = checkerboard(3)
     X.loc[len(X)] = ["a0", "shown"]
     model = small().fit(X, np.r_[np.ones(len(X) - 1), 0])
@@ -443,7 +443,7 @@ def test_a_forced_kind_reaches_the_default_transformer(described):
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_any_neighbour_index_gives_what_exact_search_gives(metric):
+def test_any_neighbor_index_gives_what_exact_search_gives(metric):
     X = checkerboard()
     index = NearestNeighbors(metric=metric)
     model, exact = small(neighbors=index).fit(X), small().fit(X)

@@ -216,7 +216,7 @@ def test_who_has_seen_everything_gets_padding_and_no_rows(plain):
     assert len(plain.recommend(["u0"], exclude_seen=False)) == 9
 
 
-def test_more_neighbours_than_items_are_padded(model):
+def test_more_neighbors_than_items_are_padded(model):
     distances, indices = model.kneighbors(["u1"], n_neighbors=30)
     left = 9 - (events()["user"] == "u1").sum()
     assert distances.shape == (1, 30)
@@ -301,9 +301,7 @@ def test_unknown_candidates_are_named_or_ignored(plain, gone):
     if gone:
         plain.set_catalog(plain.item_ids_[~np.isin(plain.item_ids_, gone)])
     asked = ["i2", "what", *gone]
-    with pytest.raises(
-        ValueError, match="candidates are not in the catalogue of .*what"
-    ):
+    with pytest.raises(ValueError, match="candidates are not in the catalog of .*what"):
         plain.recommend(["u1"], candidates=asked)
     for candidates in (asked, {"u1": asked}):
         answer = plain.recommend(

@@ -15,7 +15,7 @@ from sktwotower._tables._columns import Columns, select_columns
 from sktwotower._tables._events import event_table, latest_rows, outcomes
 from sktwotower._tables._frames import as_frame, with_names
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import some, suggestion
+from sktwotower._tables._messages import did_you_mean, format_ids
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._entities import Entities
 
@@ -106,11 +106,11 @@ def test_selections(selection, expected):
 
 
 def test_suggestions():
-    assert suggestion("pirce", ["price", "brand"]) == " Did you mean 'price'?"
-    assert suggestion("zzz", ["a", 1]) == " Columns: 'a', '1'."
-    assert suggestion("zzz", range(20)).endswith("'11', ....")
-    assert some(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
-    assert some(np.array(["a"])) == "'a'"
+    assert did_you_mean("pirce", ["price", "brand"]) == " Did you mean 'price'?"
+    assert did_you_mean("zzz", ["a", 1]) == " Columns: 'a', '1'."
+    assert did_you_mean("zzz", range(20)).endswith("'11', ....")
+    assert format_ids(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
+    assert format_ids(np.array(["a"])) == "'a'"
 
 
 @pytest.mark.parametrize(

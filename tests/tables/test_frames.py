@@ -133,7 +133,7 @@ X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_tab
 
 
 def renamed(table):
-    """Give ids that are strings."""
+    """Return ids that are strings."""
     named = {c: table[c].map("n{:03d}".format) for c in ("user", "item") if c in table}
     return table.assign(**named)
 
@@ -162,7 +162,7 @@ def small(**params):
 
 @pytest.fixture(scope="module", params=["numbers", "strings"])
 def plain(request):
-    """Give tables with ids of a type, and a model that was fitted on them."""
+    """Return tables with ids of a type, and a model that was fitted on them."""
     tables = X, USERS, ITEMS
     if request.param == "strings":
         tables = tuple(map(renamed, tables))
@@ -235,7 +235,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
 
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_catalogues_of_any_library(library, plain):
+def test_catalogs_of_any_library(library, plain):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=users, items=items).fit(events)
     table = items.iloc[[7, 2, 11]]
@@ -275,7 +275,7 @@ def model():
 
 
 def twice(table, name, library):
-    """Give a table that has a column twice; polars allows none such."""
+    """Return a table that has a column twice; polars allows none such."""
     doubled = pd.concat([table, table[[name]]], axis=1)
     if library == "pandas":
         return doubled

@@ -48,7 +48,7 @@ def candidates_of(batch):
 
 
 def targets_of(batch, targets):
-    """Give {(user, item): reward}."""
+    """Return {(user, item): reward}."""
     rows = np.repeat(users_of(batch), targets.offsets.diff().numpy())
     items = np.array(candidates_of(batch))[targets.columns.numpy()]
     keys = zip(rows.tolist(), items.tolist(), strict=True)
@@ -90,7 +90,7 @@ def test_order_is_new_in_each_epoch_and_the_same_with_the_same_seed():
     assert order_of(UserBatches(data, 4)) == list(range(30))
 
 
-def test_full_candidates_are_the_catalogue_without_correction():
+def test_full_candidates_are_the_catalog_without_correction():
     for batch, targets in UserBatches(training_set(), 2):
         assert candidates_of(batch) == [0, 1, 2, 3, 4] and targets.log_q is None
 
@@ -113,7 +113,7 @@ def test_without_correction_all_candidates_weigh_the_same():
 
 
 def sums_of_negatives(batches, scores, user):
-    """Give the corrected sums over the negatives of a user, one for each batch."""
+    """Return the corrected sums over the negatives of a user, one for each batch."""
     found = []
     for batch, targets in batches:
         users = users_of(batch)
@@ -139,7 +139,7 @@ def test_sums_of_negatives_are_right_on_average(sampling):
         found = []
         for rest in combinations(np.setdiff1d(range(6), user), 2):
             for drawn in combinations(range(5), 2):
-                batches = UserBatches(data, 3, sampling, n_candidates=2, shuffle=True)
+                batches = UserBatches(data, 3, sampling, n_negatives=2, shuffle=True)
                 batches.rng = Fixed([user, *rest], drawn)
                 found += sums_of_negatives(batches, scores, user)
         expected = scores[~positives[user]].sum()
@@ -348,14 +348,11 @@ def mean_gradient(batches, users, items, temperature, epochs):
 @pytest.mark.parametrize(
     ("sampling", "sizes"),
     [
-        ("uniform", [{"n_candidates": n} for n in (3, 9, 15)]),
+        ("uniform", [{"n_negatives": n} for n in (3, 9, 15)]),
         ("in_batch", [{"batch_size": n} for n in (3, 6, 12)]),
         (
             "mixed",
-            [
-                {"batch_size": b, "n_candidates": n}
-                for b, n in [(2, 2), (4, 6), (6, 15)]
-            ],
+            [{"batch_size": b, "n_negatives": n} for b, n in [(2, 2), (4, 6), (6, 15)]],
         ),
     ],
 )

@@ -30,7 +30,7 @@ def fitted(events, device, **params):
     "params",
     [
         {},
-        {"candidate_sampling": "mixed", "n_candidates": 20, "batch_size": 16},
+        {"candidate_sampling": "mixed", "n_negatives": 20, "batch_size": 16},
         {"early_stopping": True, "impression_start": "plateau"},
         {"optimizer": "adamw", "hidden_layer_sizes": (8,)},
         {"history": None, "normalize": False},

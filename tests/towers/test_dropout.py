@@ -158,7 +158,7 @@ def described(n=N):
 
 
 def tables(rows):
-    """Give {number: row} of SparseRows whose values are their number."""
+    """Return {number: row} of SparseRows whose values are their number."""
     dense = np.zeros((len(rows), rows.n_columns))
     dense[rows.row_numbers(), rows.indices] = rows.values
     return {int(row.max()): row for row in dense if row.any()}
@@ -172,7 +172,7 @@ def test_what_is_hidden_of_a_candidate_is_hidden_of_the_past_item(sampling, drop
     positives = csr(rng(1).random((20, N)) < 0.4)
     data = TrainingSet(csr(np.ones((20, 1))), described(), positives, positives)
     batches = UserBatches(
-        data, batch_size=5, candidate_sampling=sampling, n_candidates=4, **dropout
+        data, batch_size=5, candidate_sampling=sampling, n_negatives=4, **dropout
     )
     whole, n_hidden = described().toarray(), 0
     for batch, _ in batches:
@@ -258,7 +258,7 @@ def weights(model):
 def test_items_without_events_change_no_weight(sampling, place):
     cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
     table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
-    params = {"candidate_sampling": sampling, "n_candidates": 3}
+    params = {"candidate_sampling": sampling, "n_negatives": 3}
     params["item_transformer"] = FIXED  # as many columns, whatever the table holds
     alone = small(items=warm, **params).fit(EVENTS)
     among = small(items=table, **params).fit(EVENTS)

@@ -16,7 +16,7 @@ def same_on_all_machines(monkeypatch):
 
 
 def make_targets(positives, weights=None, correct_positives=False, **others):
-    """Give Targets of a list of candidate columns per user."""
+    """Return Targets of a list of candidate columns per user."""
     offsets = torch.tensor([0, *np.cumsum([len(p) for p in positives])])
     columns = torch.tensor([c for p in positives for c in p], dtype=torch.int64)
     if weights is None:

@@ -134,7 +134,7 @@ HISTORY = [[0, 2], [], [1, 2, 3], [3]]
 
 
 def history_of(item_rows, distinct):
-    """Give SparseRows of the distinct items, and of each user's mean over them."""
+    """Return SparseRows of the distinct items, and of each user's mean over them."""
     bag = np.zeros((len(HISTORY), len(distinct)), dtype=np.float32)
     for user, items in enumerate(HISTORY):
         for item in items:

@@ -371,7 +371,7 @@ def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypa
         step(self, table, group)
 
     monkeypatch.setattr(RowwiseAdam, "_step_rows", watched)
-    params = {"batch_size": 8, "candidate_sampling": "uniform", "n_candidates": 10}
+    params = {"batch_size": 8, "candidate_sampling": "uniform", "n_negatives": 10}
     rows = small(**params).fit(X)
     assert any(sparse_steps)
 
@@ -456,11 +456,11 @@ def test_impressions_join_after_a_share_of_training(events, start, first):
     assert "valid_recall" not in model.history_[0]
 
 
-def test_impressions_without_weight_change_nothing_but_the_catalogue(events):
+def test_impressions_without_weight_change_nothing_but_the_catalog(events):
     params = {"impression_start": "plateau", "impression_weight": 0.0}
     took_part, model = joined(events, **params)
     assert not any(took_part) and "valid_recall" not in model.history_[0]
-    # Each item was chosen by somebody, so that the catalogue is the same as well.
+    # Each item was chosen by somebody, so that the catalog is the same as well.
     plain = small().fit(events)
     np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
 

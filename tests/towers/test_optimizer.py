@@ -5,7 +5,7 @@ from sktwotower.towers._optimizer import RowwiseAdam
 
 
 def table_after(gradients, sparse=False, **params):
-    """Give a table of ones, shape (3, 2), after steps with the given gradients."""
+    """Return a table of ones, shape (3, 2), after steps with the given gradients."""
     table = torch.nn.Parameter(torch.ones(3, 2))
     optimizer = RowwiseAdam([table], rowwise=True, **params)
     for gradient in gradients:
