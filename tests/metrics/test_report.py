@@ -144,7 +144,7 @@ def test_searches_take_one_figure_or_several(X):
     halving = HalvingRandomSearchCV(
         EASERecommender(),
         values,
-        n_negatives=4,
+        n_candidates=4,
         factor=2,
         min_resources=50,
         scoring=single,
