@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "features": {"_tables"},
     "towers": {"_tables"},
     "neighbors": {"_tables"},
-    "retrieval": {"_tables"},
+    "retrieval": {"_tables", "features"},
     "metrics": {"_tables", "retrieval"},
     "model_selection": {"_tables"},
     "inspection": {

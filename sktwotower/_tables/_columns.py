@@ -26,6 +26,8 @@ class Columns:
         The interaction table.
     estimator : object
         Has ``user_id``, ``item_id``, ``user_features`` and ``item_features``.
+    named : bool
+        Whether the columns had names before they were read.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class Columns:
         What the id columns are called in results: "user" and "item" without names.
     """
 
-    def __init__(self, frame, estimator):
+    def __init__(self, frame, estimator, named):
         names = list(frame.columns)
         user = self._id(frame, estimator.user_id, "user_id")
         item = self._id(frame, estimator.item_id, "item_id")
@@ -51,7 +53,6 @@ class Columns:
         self.user, self.item = user, item
         self.user_features = self._features(frame, estimator, "user_features")
         self.item_features = self._features(frame, estimator, "item_features")
-        named = hasattr(estimator, "feature_names_in_")
         self.labels = (user, item) if named else ("user", "item")
         taken = {"score", "rank"} & set(self.labels)
         if taken:

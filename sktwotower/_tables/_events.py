@@ -10,52 +10,12 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
     column_or_1d,
-    validate_data,
 )
 
-from ._frames import as_frame, is_frame
 from ._messages import warn
+from ._schema import read_table
 
-__all__ = ["event_table", "latest_rows", "outcomes"]
-
-
-def event_table(estimator, X, *, reset):
-    """Return X as a pandas frame after scikit-learn's checks of shape and names.
-
-    Nameless columns are called x0, x1, ...; with ``reset`` the estimator's
-    ``n_features_in_`` and ``feature_names_in_`` are set.
-    """
-    if is_frame(X):
-        frame = as_frame(X, "X")
-        validate_data(estimator, frame, skip_check_array=True, reset=reset)
-        if len(frame) == 0:
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
-                "of 1 is required: X holds no events."
-            )
-        if reset and frame.shape[1] < 2:
-            raise ValueError(
-                f"X has {frame.shape[1]} feature(s) (columns), but a user column and "
-                "an item column are required."
-            )
-        return _named_as_in_fit(estimator, frame).reset_index(drop=True)
-    array = validate_data(
-        estimator,
-        X,
-        dtype=None,
-        ensure_all_finite=False,
-        ensure_min_features=2 if reset else 1,
-        reset=reset,
-    )
-    return _named_as_in_fit(estimator, pd.DataFrame(array).infer_objects())
-
-
-def _named_as_in_fit(estimator, frame):
-    # names were checked by now: where one side has none, positions count
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(frame.shape[1])]
-    return frame.set_axis(list(names), axis="columns")
+__all__ = ["latest_rows", "outcomes", "read_events"]
 
 
 def latest_rows(own, codes, n_entities, name):
@@ -125,12 +85,16 @@ def _as_numbers(y):
         ) from None
 
 
-def read_events(estimator, X, y, sample_weight, *, reset):
-    """Return events that count as table, with their rewards and weights (n_events,)."""
-    frame = event_table(estimator, X, reset=reset)
+def read_events(owner, X, y, sample_weight, schema=None):
+    """Return events that count as a table, their rewards and weights, and the schema.
+
+    ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
+    rewards (n_events,) and weights (n_events,) have entries.
+    """
+    frame, schema = read_table(owner, X, schema)
     rewards, weights = outcomes(y, sample_weight, len(frame))
     kept = weights > 0
-    return frame[kept], rewards[kept], weights[kept]
+    return frame[kept], rewards[kept], weights[kept], schema
 
 
 def _event_weights(sample_weight, n_events):

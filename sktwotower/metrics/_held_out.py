@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._tables._events import event_table, outcomes
+from sktwotower._tables._events import outcomes
 from sktwotower._tables._ids import check_ids
+from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import pair_matrix
-from sktwotower.retrieval._requests import Query, check_n_neighbors
+from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._requests import Query, check_n_neighbors, history_matrix
 
 __all__ = ["EvaluationMixin", "recall_by_user"]
 
@@ -92,8 +93,13 @@ class EvaluationMixin:
         k = check_n_neighbors(n_neighbors)
         users = max_users, random_state
         held_out = self._held_out(X, y, sample_weight, *users, history)
-        _, held_out.indices = self._search_without(
-            held_out.query, k, held_out.seen, added=held_out.added
+        fitted = held_out.fitted
+        _, held_out.indices = fitted.search(
+            held_out.query,
+            fitted.past(held_out.query, held_out.added),
+            k,
+            self._serving(),
+            held_out.seen,
         )
         return held_out
 
@@ -104,27 +110,29 @@ class EvaluationMixin:
         them, CSR (m, n_items) or None, and ``events`` (m, n_columns), the last
         event of each.
         """
-        check_is_fitted(self)
-        frame = event_table(self, X, reset=False)
+        fitted = fitted_of(self)
+        frame, _ = read_table(type(self).__name__, X, fitted.schema)
         rewards, weights = outcomes(y, sample_weight, len(frame))
         positive = rewards * weights > 0
         left_out = _left_out(
-            frame[self._users.id_column],
+            frame[fitted.users.id_column],
             positive,
             ("events not positive", "users without a positive event"),
         )
         frame, weights = frame[positive].reset_index(drop=True), weights[positive]
-        rows, last = self._users_of_events(frame, max_users, random_state)
+        rows, last = self._users_of_events(fitted, frame, max_users, random_state)
         kept = rows >= 0
-        query = Query(*self._users.describe(frame.iloc[last], "X", events=True))
-        n_items = len(self.item_ids_)
-        codes = self._items.codes(frame[self._items.id_column], "X")
+        query = Query(*fitted.users.describe(frame.iloc[last], "X", events=True))
+        n_items = fitted.n_items
+        codes = fitted.items.codes(frame[fitted.items.id_column], "X")
         codes = np.where(codes < n_items, codes, -1)  # the others are gone
         shape = (len(query), n_items)
         known = kept & (codes >= 0)
         truth = pair_matrix(rows[known], codes[known], weights[known], shape)
-        added = self._added(history, query)
-        past = self._seen[query.codes]
+        added = None
+        if history is not None:
+            added = history_matrix(history, query, fitted.users, fitted.items)
+        past = fitted.seen[query.codes]
         past = past if added is None else (past + added).sign()
         excluded = (
             _without(past[:, :n_items], truth)
@@ -132,25 +140,26 @@ class EvaluationMixin:
             else pair_matrix([], [], [], shape)
         )
         lost = kept & (codes < 0)
-        names = pd.factorize(frame.loc[lost, self._items.id_column])[0]
+        names = pd.factorize(frame.loc[lost, fitted.items.id_column])[0]
         unreachable = pair_matrix(
             rows[lost], names, weights[lost], (len(query), names.max(initial=0) + 1)
         )
         left_out |= _left_out(
-            frame[self._users.id_column],
+            frame[fitted.users.id_column],
             kept,
             ("events of users not sampled", "users not sampled"),
         )
         counted = truth.nnz + unreachable.nnz
         left_out["repeats of a user and an item"] = int(kept.sum()) - counted
         return Bunch(
+            fitted=fitted,
             users=query.ids,
             query=query,
             added=added,
             events=frame.iloc[last],
             truth=truth,
             seen=excluded,
-            item_counts=np.asarray(self._seen.sum(axis=0)).ravel()[:n_items],
+            item_counts=np.asarray(fitted.seen.sum(axis=0)).ravel()[:n_items],
             # of all items: those that are gone were chosen as well
             user_counts=np.asarray(past.sum(axis=1)).ravel(),
             n_unreachable=np.diff(unreachable.indptr),
@@ -158,10 +167,10 @@ class EvaluationMixin:
             left_out=left_out,
         )
 
-    def _users_of_events(self, frame, max_users, random_state):
+    def _users_of_events(self, fitted, frame, max_users, random_state):
         """Return each event's user as 0 .. m - 1, and each such user's last event."""
         rows, users = pd.factorize(
-            check_ids(frame[self._users.id_column], "the users of X"), sort=True
+            check_ids(frame[fitted.users.id_column], "the users of X"), sort=True
         )
         if max_users is not None and max_users < len(users):
             rng = check_random_state(random_state)

@@ -1,32 +1,38 @@
-"""Enters: what a caller may hand over (ids, tables, histories, candidates).
+"""What a caller asks of a recommender, read and checked.
 
-Leaves: positions, feature rows and matrices of past items (n, n_items).
-Next: retrieval.py, block by block.
+Input: ids or tables of users or items, histories and candidates.
+Output: a ``Query`` or a ``Request``: positions, feature rows and past items of each.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sktwotower._tables._frames import as_array, as_frame, is_frame, with_names
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, warn
-from sktwotower._tables._sparse import pair_matrix, take_rows
+from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 __all__ = [
     "Query",
+    "Request",
     "candidate_positions",
     "check_n_neighbors",
     "history_matrix",
     "history_users",
+    "past_of",
     "read_query",
+    "read_request",
     "write_parquet",
 ]
 
 
+@dataclass(frozen=True, eq=False)
 class Query:
     """Users, or items, in the order in which they were asked for.
 
@@ -38,15 +44,13 @@ class Query:
     rows : CSR matrix of shape (n, p)
         Feature rows.
     described : bool, default=False
-        Whether the caller has given features, and not ids alone.
+        Whether the caller has given features, and not only ids.
     """
 
-    def __init__(self, ids, codes, rows, described=False):
-        self.ids = ids
-        self.codes = codes
-        self.rows = rows
-        self.described = described
-        self._past = None
+    ids: np.ndarray
+    codes: np.ndarray
+    rows: sparse.csr_matrix
+    described: bool = False
 
     def __len__(self):
         return len(self.codes)
@@ -58,19 +62,64 @@ class Query:
         parts = self.ids[block], self.codes[block], self.rows[block]
         return Query(*parts, self.described)
 
-    def is_nothing(self):
+    def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
         return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
 
-    def past(self, seen):
-        """Return these users' rows of a matrix of what was seen; looked up once."""
-        if self._past is None:
-            self._past = take_rows(seen, self.codes)
-        return self._past
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Users who ask for items, and what is known of them at this moment.
+
+    Parameters
+    ----------
+    users : Query
+        n users.
+    past : CSR matrix of shape (n, n_known_items)
+        Ones where a user chose an item, in fit or in the history of the request.
+    allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
+        Positions of the only items to recommend: to all, or to each user. None: all.
+    """
+
+    users: Query
+    past: sparse.csr_matrix
+    allowed: np.ndarray | sparse.csr_matrix | None = None
+
+    def __len__(self):
+        return len(self.users)
+
+    def __getitem__(self, block):
+        """Return a slice of the users."""
+        parts = self.users[block], rows_of(self.past, block)
+        return Request(*parts, rows_of(self.allowed, block))
+
+
+def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
+    """Read what a caller asks of a recommender; return a ``Request``.
+
+    ``fitted``: the recommender's ``Fitted``. The other parameters are those of
+    `recommend`; X None stands for all users of ``history``, or for all known users.
+    """
+    if X is None and history is not None:
+        X = history_users(history, fitted.users)
+    users = read_query(fitted.users, X, name, fitted.schema.n_columns)
+    allowed = candidate_positions(candidates, users, fitted, unknown)
+    return Request(users, past_of(fitted, users, history), allowed)
+
+
+def past_of(fitted, users, history=None):
+    """Return the past items of a ``Query`` of users, with those of ``history``.
+
+    CSR (n, n_known_items) of ones.
+    """
+    added = None
+    if history is not None:
+        added = history_matrix(history, users, fitted.users, fitted.items)
+    return fitted.past(users, added)
 
 
 def read_query(entities, X, name, n_columns=None):
-    """Read ids, or a table, of users or items; gives a ``Query``.
+    """Read ids, or a table, of users or items; return a ``Query``.
 
     ``X`` is None (all known from fit), one-dimensional ids, or a table that holds the
     id column and possibly the feature columns. ``n_columns``: width of nameless tables
@@ -208,13 +257,12 @@ def _pairs(given, query, users, items, name):
     )
 
 
-def candidate_positions(candidates, query, users, items, n_catalog, unknown="error"):
-    """Return what may be recommended, as `retrieve` takes it; None stays None.
+def candidate_positions(candidates, query, fitted, unknown="error"):
+    """Return the ``allowed`` of a ``Request``; None stays None.
 
-    One list of ids gives sorted positions (m,). A list for each user (a mapping, a
-    table or an array of pairs) gives a CSR matrix (n, n_catalog). Positions from
-    ``n_catalog`` on are items that are gone. Raises ``ValueError`` for ids that are not
-    in the catalog, unless ``unknown`` is "ignore".
+    One list of ids becomes sorted positions (m,). A list for each user (a mapping, a
+    table or an array of pairs) becomes a CSR matrix (n, n_items). Raises ``ValueError``
+    for ids that are not in the catalog, unless ``unknown`` is "ignore".
     """
     if unknown not in ("error", "ignore"):
         raise ValueError(
@@ -225,7 +273,9 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
-        owners, values = _pairs(candidates, query, users, items, "candidates")
+        owners, values = _pairs(
+            candidates, query, fitted.users, fitted.items, "candidates"
+        )
         owners = check_ids(owners, "the users of candidates")
     values = _as_ids(values)
     if values is None or values.ndim != 1:
@@ -235,13 +285,13 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
         )
     codes = np.zeros(0, dtype=np.int64)
     if len(values):
-        codes = items.codes(values, "candidates")
-    lost = (codes < 0) | (codes >= n_catalog)
+        codes = fitted.catalog_codes(values, "candidates")
+    lost = codes < 0
     if lost.any() and unknown == "error":
         names = pd.unique(np.asarray(values)[lost])
         raise ValueError(
             f"{len(names)} of {len(values)} candidates are not in the catalog of "
-            f"{n_catalog} items: {format_ids(names)}. Leave them out, or give "
+            f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or give "
             "unknown_candidates='ignore'."
         )
     if owners is None:
@@ -251,7 +301,7 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
         known.get_indexer(owners)[~lost],
         codes[~lost],
         np.ones((~lost).sum()),
-        (len(known) + 1, n_catalog),
+        (len(known) + 1, fitted.n_items),
     )
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():

@@ -133,12 +133,14 @@ def test_the_newest_features_of_users_count():
     model = small(user_features=["age"]).fit(X)
     more = MORE.assign(age=[50.0, 30.0, 30.0, 2.0, 3.0])
     model.partial_fit(more)
-    rows = model._users.rows
+    rows = model._fitted.users.rows
     names = model.user_transformer_.get_feature_names_out().tolist()
     age = rows[:, [names.index("age")]].toarray().ravel()
     place = {u: n for n, u in enumerate(model.user_ids_)}
     assert age[place["u1"]] == 3.0 and age[place["new"]] > age[place["u11"]]
-    untouched = small(user_features=["age"]).fit(X)._users.rows[:, -1].toarray().ravel()
+    untouched = (
+        small(user_features=["age"]).fit(X)._fitted.users.rows[:, -1].toarray().ravel()
+    )
     assert age[place["u7"]] == untouched[list(model.user_ids_).index("u7")]
 
 
@@ -151,9 +153,9 @@ def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
     model = small(
         user_transformer=encoder("user"), item_transformer=encoder("item")
     ).fit(events())
-    width = model._items.rows.shape[1]
+    width = model._fitted.items.rows.shape[1]
     model.partial_fit(MORE)
-    assert "j1" in model.item_ids_ and model._items.rows.shape[1] == width
+    assert "j1" in model.item_ids_ and model._fitted.items.rows.shape[1] == width
     unknown = model.embed_items(["j1", "a0"])
     np.testing.assert_allclose(unknown[0], unknown[1], atol=1e-6)
 
@@ -215,9 +217,9 @@ def test_integers_of_another_width_are_the_same_ids():
 def test_features_are_read_as_in_fit():
     X = events().assign(shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3)
     model = small(user_features=["shop_id"]).fit(X)
-    before = model._users.rows.toarray()
+    before = model._fitted.users.rows.toarray()
     model.partial_fit(X[:7])
-    np.testing.assert_array_equal(model._users.rows.toarray(), before)
+    np.testing.assert_array_equal(model._fitted.users.rows.toarray(), before)
 
 
 def test_impressions_that_never_start():
@@ -243,7 +245,7 @@ def test_one_pass_whatever_fit_was_told():
 @pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(events()).set_params(**changed)
-    with pytest.raises(ValueError, match="other parts than those|another one than in"):
+    with pytest.raises(ValueError, match="other parts than those|another size than in"):
         model.partial_fit(MORE)
 
 
