@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
 from sktwotower._tables._columns import as_table, codes, duration, name_of, times_of
-from sktwotower._tables._frames import as_array, as_frame, is_frame
+from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
 
@@ -254,6 +254,9 @@ def _entries(matrix):
         rows, columns, values = stored.row, stored.col, stored.data
     else:
         matrix = np.asarray(matrix)
+        # the cell of a missing object is neither 0 nor anything else
+        if matrix.dtype == object and is_missing(matrix, "matrix").any():
+            raise _missing_cells()
         rows, columns = np.nonzero(matrix)
         values = matrix[rows, columns]
     return rows, columns, _check_values(values)
@@ -267,10 +270,7 @@ def _check_values(values):
         raise ValueError(f"matrix must hold numbers >= 0. Got {shown}.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(
-            "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
-            "happened write 0, for example with fillna(0)."
-        )
+        raise _missing_cells()
     if (values < 0).any():
         raise ValueError(
             f"matrix must hold rewards >= 0. Got {values.min()}. Map what is below "
@@ -279,10 +279,24 @@ def _check_values(values):
     return values
 
 
+def _missing_cells():
+    """Return the error for cells that are missing or infinite."""
+    return ValueError(
+        "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
+        "happened write 0, for example with fillna(0)."
+    )
+
+
 def _ids(ids, n, name, axis):
     """Return n distinct ids as an Index."""
     if ids is None:
         return pd.RangeIndex(n)
+    if isinstance(ids, pd.MultiIndex):
+        raise TypeError(
+            f"{name} must be plain ids. Got {ids.nlevels} levels, such as {ids[0]!r}: "
+            f"keep one, for example with matrix.droplevel(0, axis={axis!r}), or pivot "
+            "with values='name' in place of values=['name']."
+        )
     ids = as_array(ids)
     ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
     if len(ids) != n:

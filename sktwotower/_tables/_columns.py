@@ -14,6 +14,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from ._frames import refuse_lazy
+from ._ids import check_ids
 from ._messages import did_you_mean, warn
 
 
@@ -125,6 +127,7 @@ def as_table(X):
     """Return X as a pandas or narwhals DataFrame or a 2-D array, or say what it is."""
     if isinstance(X, pd.DataFrame):
         return X
+    refuse_lazy(X, "X")
     if hasattr(X, "columns"):
         return nw.from_native(X, eager_only=True)
     # as objects: numpy would turn the numbers of a list that holds text into text
@@ -187,7 +190,12 @@ def codes(X, key, default, parameter):
     """Return integer codes of the ids in a column, (n_events,)."""
     values = column(X, key, default, parameter)
     refuse_missing(values, parameter)
-    return pd.factorize(values.to_numpy())[0].astype(np.int64)
+    ids = values.to_numpy()
+    try:
+        return pd.factorize(ids)[0].astype(np.int64)
+    except TypeError:  # ids without a hash, such as lists
+        check_ids(ids, f"The {parameter} column {values.name!r} of X")
+        raise
 
 
 def count(size, n_rows):
@@ -248,17 +256,27 @@ def _warn_if_unordered(X, groups):
 
 
 def duration(gap, times):
-    """Return the gap in the type of the times, or say why it cannot be."""
+    """Return a gap in the type of times (n,), at most their span.
+
+    Raises ``TypeError`` for a gap of another type, ``ValueError`` for one below 0.
+    """
     is_date = times.dtype.kind == "M"
     is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
     fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
     if not fits and not (is_date and gap == 0):
         expected = "a Timedelta, as the times are dates" if is_date else "a number"
         raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
-    if is_date:
-        # rounded up to the unit of the times: a finer one may overflow far dates
-        unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
-        gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
     if not gap >= 0 * gap:
         raise ValueError(f"gap must be a finite duration >= 0. Got {gap!r} instead.")
-    return gap
+    if len(times) == 0:
+        return gap
+    # a longer gap has no other effect, but adding it to a time may overflow
+    first, last = times.min(), times.max()
+    if not is_date:
+        return min(gap, last.item() - first.item())
+    gap, span = pd.Timedelta(gap), last - first
+    if gap >= pd.Timedelta(span):
+        return span
+    # rounded up to the unit of the times: a finer one may overflow far dates
+    unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
+    return ceil(gap / pd.Timedelta(unit)) * unit

@@ -7,12 +7,14 @@ Output: a pandas Index (n,) of one plain type.
 import numpy as np
 import pandas as pd
 
+from ._frames import is_missing
+
 
 def check_ids(values, name):
     """Return ids (n,) as a pandas Index of one plain type.
 
-    Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
-    types and for what cannot be an id.
+    Raises ``ValueError`` for missing or infinite ids and for text that is no Unicode,
+    ``TypeError`` for ids of mixed types and for what cannot be an id.
     """
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(
@@ -20,19 +22,37 @@ def check_ids(values, name):
         )
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
-    values = pd.Series(values)
+    try:
+        return _checked(_plain(pd.Series(values)), name)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds {error.object!r}, which is no Unicode text: half of a "
+            "surrogate pair stands alone. Repair the text where it is read, or remove "
+            "such ids."
+        ) from error
+
+
+def _plain(values):
+    """Return a Series without levels, gaps or types of pyarrow."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
-    elif isinstance(values.dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
-    missing = int(values.isna().sum())
+    if isinstance(values.dtype, pd.SparseDtype):
+        return values.sparse.to_dense()
+    return values
+
+
+def _checked(values, name):
+    """Return a plain Series of ids as an Index after all checks."""
+    missing = int(is_missing(values, name).sum())
     if missing:
         raise ValueError(
             f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
             "Drop those rows, or give them an id of their own."
         )
-    if values.dtype.kind == "S":  # pandas has no index of fixed-width bytes
-        values = values.astype(object)
+    if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
+        values = pd.Series(values.to_numpy())
+    if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
+        values = values.astype(object)  # bytes: pandas has no index of fixed width
     if values.dtype == object:
         _check_types(values, name)
     elif values.dtype.kind == "c":
@@ -61,9 +81,10 @@ def _check_types(values, name):
 
 
 def _can_be_id(kind):
-    # ids are sorted; of tuples pandas would make a MultiIndex
+    # ids are sorted; pandas would make a MultiIndex of tuples, and finds no id among
+    # intervals that overlap
     ordered = kind.__lt__ is not object.__lt__
-    unfit = issubclass(kind, tuple | complex | frozenset)
+    unfit = issubclass(kind, tuple | complex | frozenset | pd.Interval)
     return kind.__hash__ is not None and ordered and not unfit
 
 

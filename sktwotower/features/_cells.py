@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._frames import is_missing
+
 LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
 SPARSE = (sparse.spmatrix, sparse.sparray)
 
@@ -26,7 +28,7 @@ def read_cells(column, name):
     if isinstance(column.dtype, pd.PeriodDtype):
         column = _to_timestamps(column, name)
     cells = column.to_numpy()
-    missing = np.asarray(pd.isna(cells))
+    missing = is_missing(cells, f"Column {name!r}")
     cells = cells[~missing] if missing.any() else cells
     if cells.dtype.kind in "SU":
         cells = cells.astype(object)
@@ -100,6 +102,11 @@ def decode(text, name):
             f"or bytes in UTF-8. Got {text[:30]!r}. Decode them first, for example "
             "with .str.decode('latin-1')."
         ) from None
+
+
+def printable(text):
+    """Return a string with its lone surrogates, which no table can hold, escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def number_off(values):

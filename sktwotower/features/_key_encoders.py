@@ -15,9 +15,19 @@ from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 from sklearn.utils import murmurhash3_32
 
+from sktwotower._tables._frames import is_missing
 from sktwotower._tables._messages import warn
 
-from ._cells import LISTS, SPARSE, decode, has_no_hash, infinity, number_off, to_objects
+from ._cells import (
+    LISTS,
+    SPARSE,
+    decode,
+    has_no_hash,
+    infinity,
+    number_off,
+    printable,
+    to_objects,
+)
 from ._value_encoders import Encoder, one_hot, scale_rows
 
 # Least share of the distinct cells that must hold the delimiter. Prose is full of
@@ -68,8 +78,7 @@ class VocabularyEncoder(Encoder):
 
     def _hash(self, key):
         """Return which of the hashed columns is that of a key, in any process."""
-        name = _name_key(key).encode("utf-8", "surrogatepass")
-        return murmurhash3_32(name, positive=True) % self.n_hashed
+        return murmurhash3_32(_name_key(key), positive=True) % self.n_hashed
 
 
 def _is_null(key):
@@ -80,7 +89,7 @@ def _is_null(key):
 def _name_key(key):
     """Write a key as in a column name: 5.0 is 5."""
     whole = isinstance(key, float) and key.is_integer()
-    return str(int(key) if whole else key)
+    return printable(str(int(key) if whole else key))
 
 
 def _keep(keys, counts, least, most=None):
@@ -313,7 +322,7 @@ class ListEncoder(BagEncoder):
             for tags in bags
         )
         weights = np.fromiter(weights, dtype=object, count=n_tags)
-        missing = pd.isna(weights)
+        missing = is_missing(weights, f"Column {self.name!r}")
         numbers = np.zeros(n_tags)
         numbers[~missing] = self.to_floats(weights[~missing])
         return numbers

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._frames import as_frame, is_frame, is_missing
 
 from ._cells import read_cells
 from ._kinds import ENCODERS, choose_kind, make_encoder
@@ -218,7 +218,9 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             column, kind = table.iloc[:, position], forced.get(name)
             if kind == "drop":
                 self.kinds_[name] = kind
-                self._shares_missing.append(column.isna().mean())
+                self._shares_missing.append(
+                    is_missing(column, f"Column {name!r}").mean()
+                )
                 continue
             cells, missing = read_cells(column, name)
             self._shares_missing.append(missing.mean())

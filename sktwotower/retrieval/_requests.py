@@ -277,7 +277,6 @@ def write_parquet(tables, path):
     Until the last one is written the file has ``.part`` after its name.
     """
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
@@ -287,7 +286,7 @@ def write_parquet(tables, path):
     unfinished, writer = Path(f"{path}.part"), None
     try:
         for table in tables:
-            table = pyarrow.Table.from_pandas(table, preserve_index=False)
+            table = _arrow_table(table)
             if writer is None:
                 writer = parquet.ParquetWriter(unfinished, table.schema)
             writer.write_table(table.cast(writer.schema))
@@ -300,3 +299,17 @@ def write_parquet(tables, path):
         raise ValueError(f"No users were asked for: nothing to write to {path}.")
     writer.close()
     unfinished.replace(path)
+
+
+def _arrow_table(table):
+    """Return a pandas table as one of pyarrow; raises ``TypeError`` if it cannot be."""
+    import pyarrow
+
+    try:
+        return pyarrow.Table.from_pandas(table, preserve_index=False)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise TypeError(
+            "path= writes Parquet, which has no type for these ids: "
+            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
+            "Fit on text or on integers of 64 bits, or leave path out."
+        ) from error

@@ -1,5 +1,6 @@
 """Events, ids, outcomes and entities, each by itself on tables worked by hand."""
 
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,6 @@ from sktwotower import TwoTowerRecommender
 from sktwotower._tables._columns import Columns, select_columns
 from sktwotower._tables._events import event_table, latest_rows, outcomes
 from sktwotower._tables._frames import as_frame, with_names
-from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import did_you_mean, format_ids
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._entities import Entities
@@ -113,30 +113,6 @@ def test_suggestions():
     assert format_ids(np.array(["a"])) == "'a'"
 
 
-@pytest.mark.parametrize(
-    ("values", "dtype"),
-    [
-        ([3, 1], "int64"),
-        (np.array([3, 1], dtype=object), "int64"),
-        (np.array([3.5, 1], dtype=object), "float64"),
-        (pd.Categorical([3, 1]), "int64"),
-        (pd.Categorical(["b", "a"]), "str"),
-        (np.array(["b", "a"], dtype=object), "str"),
-        (np.array([b"b", b"a"]), "object"),
-        (pd.to_datetime(["2024-01-02", "2024-01-01"]), "datetime64[us]"),
-    ],
-)
-def test_ids_get_one_plain_type(values, dtype):
-    ids = check_ids(values, "ids")
-    assert len(ids) == 2
-    if dtype == "str":  # object before pandas 3
-        assert pd.api.types.is_string_dtype(ids.dtype)
-    elif dtype.startswith("datetime"):
-        assert ids.dtype.kind == "M"
-    else:
-        assert ids.dtype == dtype
-
-
 def test_the_last_row_of_each_entity_counts():
     own = pd.DataFrame({"age": [1, 2, 3, 4], "tags": [["a"], ["a"], ["b"], ["a"]]})
     with pytest.warns(UserWarning, match="features of 1 of 3 ids in users; the last"):
@@ -172,10 +148,67 @@ def test_outcomes(y, weight, expected):
     assert_array_equal(weights, expected[1])
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e-20, 1e20, 1e50, 1e300])
+def test_proportions_of_extreme_rewards_and_weights_are_kept(scale):
+    rewards, weights = outcomes([1 * scale, 3 * scale], [2 * scale, 0], 2)
+    assert 3 * rewards[0] == rewards[1]
+    assert weights[1] == 0
+    for largest in (rewards.max(), weights.max()):
+        assert 1e-20 < largest < 1e20
+
+
+def test_rewards_and_weights_of_common_size_are_left_as_they_are():
+    rewards, weights = outcomes([1e-9, 1e9], [1e9, 1e-9], 2)
+    assert rewards.tolist() == [1e-9, 1e9]
+    assert weights.tolist() == [1e9, 1e-9]
+
+
+def test_rewards_times_weights_that_are_lost_are_refused():
+    with pytest.raises(ValueError, match="too small to be told from 0 in 1 rows"):
+        outcomes([1e-200, 1], [1e-200, 1], 2)
+
+
+@pytest.mark.parametrize("cell", [10**400, "a", Decimal("sNaN")])
+def test_outcomes_that_are_no_floats(cell):
+    cells = np.array([1, cell, 1], dtype=object)
+    with pytest.raises(ValueError, match="y must be numeric rewards.* Got object"):
+        outcomes(cells, None, 3)
+    with pytest.raises(ValueError, match="sample_weight must be numeric weights >= 0"):
+        outcomes(None, cells, 3)
+
+
 def test_pairs_are_summed():
     matrix = pair_matrix([1, 0, 1], [2, 0, 2], [0.5, 1, 2], (2, 3))
     assert_array_equal(matrix.toarray(), [[1, 0, 0], [0, 0, 2.5]])
     assert matrix.dtype == np.float32 and matrix.nnz == 2
+
+
+def test_pairs_of_a_tiny_weight_are_no_zeros():
+    matrix = pair_matrix([0, 0, 0, 1], [0, 1, 2, 0], [1e-300, 1e-39, 1, 0], (2, 3))
+    assert (matrix.toarray() > 0).tolist() == [[True] * 3, [False] * 3]
+    assert matrix[0, :2].max() < 2e-38
+
+
+@pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
+def test_items_of_a_tiny_weight_count_as_seen(scale):
+    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
+    weights = scale * np.array([1, 1, 1, 1, 1, 1e-60])
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.fit(X, sample_weight=weights)
+    assert model.item_ids_.tolist() == [0, 1, 2, 3]
+    assert set(model.recommend([2])["item"]) == {0, 1}
+    plain = model.item_embeddings_
+    model.fit(X, sample_weight=weights / scale)
+    assert_array_equal(model.item_embeddings_, plain)
+
+
+def test_a_score_of_tiny_weights_is_that_of_their_proportions():
+    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.set_params(n_neighbors=1, exclude_seen=False).fit(X)
+    weights = np.array([1, 2, 3, 4, 5, 6])
+    expected = model.score(X, sample_weight=weights)
+    assert model.score(X, sample_weight=1e-50 * weights) == pytest.approx(expected)
 
 
 def entities(**params):
