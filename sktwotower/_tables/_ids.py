@@ -1,4 +1,4 @@
-"""Checks of ids.
+"""Checks of ids, and of whether they are of the type of other ids.
 
 Input: a column of ids (n,), of any library.
 Output: a pandas Index (n,) of one plain type.
@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ._frames import is_missing
+
+NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
+N_INSPECTED = 200  # ids whose types are looked at where their dtype is object
 
 
 def check_ids(values, name):
@@ -86,6 +89,67 @@ def _can_be_id(kind):
     ordered = kind.__lt__ is not object.__lt__
     unfit = issubclass(kind, tuple | complex | frozenset | pd.Interval)
     return kind.__hash__ is not None and ordered and not unfit
+
+
+def same_kind(ids, known):
+    """Return whether some ids of an Index could be equal to some of another one.
+
+    Numbers could, whatever their width; text and UUIDs, say, could not.
+    """
+    if len(ids) == 0 or len(known) == 0:
+        return True
+    kinds, others = _kinds(ids), _kinds(known)
+    return bool(kinds & others) or kinds | others <= NUMBERS
+
+
+def positions_of(ids, known):
+    """Return the position (n,) of each id of an Index among known ones; -1: not there.
+
+    Ids of another kind are not there, whatever pandas would take them for.
+    """
+    if not same_kind(ids, known):
+        return np.full(len(ids), -1)
+    return known.get_indexer(ids)
+
+
+def _kinds(ids):
+    """Return the names of the kinds of ids (n,), those of objects by a few of them."""
+    if ids.dtype == object:
+        return {_family(kind) for kind in map(type, ids[:N_INSPECTED])}
+    dtype = ids.dtype
+    if dtype.kind in "iufm":
+        return {"timedelta" if dtype.kind == "m" else "number"}
+    if dtype.kind == "M":
+        return {"aware datetime" if hasattr(dtype, "tz") else "naive datetime"}
+    return {"text" if pd.api.types.is_string_dtype(dtype) else str(dtype)}
+
+
+def as_type_of(new, known, label):
+    """Return new ids, an Index (n,), as the type of known ones.
+
+    Raises ``TypeError``, which calls the ids by ``label``, if none could be equal to a
+    known one, or if one cannot be stored as their type.
+    """
+    if len(new) == 0:
+        return known[:0]
+    if new.dtype == known.dtype and _kinds(new) == _kinds(known):
+        return new
+    if known.dtype != object and same_kind(new, known):
+        try:
+            with np.errstate(invalid="ignore"):
+                cast = new.astype(known.dtype)
+        except (TypeError, ValueError, OverflowError):
+            cast = known[:0]
+        if np.array_equal(cast.astype(object), new.astype(object)):
+            return cast
+    raise TypeError(
+        f"The ids of {label} have another type: they are {_type_name(new)}, those of "
+        f"fit {_type_name(known)}. Convert them."
+    )
+
+
+def _type_name(ids):
+    return type(ids[0]).__name__ if ids.dtype == object else str(ids.dtype)
 
 
 def _family(kind):
