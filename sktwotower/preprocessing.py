@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from sktwotower._tables._columns import as_table, codes, duration, name_of, times_of
+from sktwotower._tables._columns import as_table, codes, column_position
 from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
@@ -34,8 +35,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
         Least number of distinct items of each user, and of distinct users of each item,
         >= 1; or the two apart.
     user_id, item_id : str or int, default=None
-        Columns of the users and items, positions if X is an array. None: the first and
-        the second.
+        Columns of the users and items, names or positions. None: the first and the
+        second.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     for least in both:
         check_scalar(least, "k", Integral, min_val=1)
     X = as_table(X)
-    if name_of(X, user_id, 0, "user_id") == name_of(X, item_id, 1, "item_id"):
+    user = column_position(X, user_id, 0, "user_id")
+    if user == column_position(X, item_id, 1, "item_id"):
         raise ValueError(
             "user_id and item_id are the same column of X. None stands for the first "
             "and the second: name both."
@@ -110,9 +112,9 @@ def session_ids(X, gap, *, time, user_id=None):
         Pause >= 0 after which a new session begins, if it is longer: a Timedelta where
         the times are dates, else a number in the units of the times.
     time : str or int
-        Column of the times, dates or numbers, a position if X is an array.
+        Column of the times, dates or numbers, a name or a position.
     user_id : str or int, default=None
-        Column of the users, a position if X is an array. None: the first.
+        Column of the users, a name or a position. None: the first.
 
     Returns
     -------

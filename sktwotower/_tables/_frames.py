@@ -90,6 +90,20 @@ def as_array(values):
     return np.asarray(values) if hasattr(values, "__array__") and not known else values
 
 
+def list_as_array(values):
+    """Return a list as an array (n,) without turning numbers into strings."""
+    values = list(values)
+    if values and not any(isinstance(v, str | bytes) for v in values):
+        try:
+            return np.asarray(values)
+        except ValueError:  # lists of different lengths
+            pass
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
+
+
 def is_missing(values, name):
     """Return which values are missing, bool (n,), as ``pandas.isna`` does."""
     try:

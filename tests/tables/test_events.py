@@ -1,7 +1,6 @@
 """Events, ids, outcomes and entities, each by itself on tables worked by hand."""
 
 from decimal import Decimal
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
-from sktwotower._tables._columns import Columns, select_columns
 from sktwotower._tables._events import event_table, latest_rows, outcomes
 from sktwotower._tables._frames import as_frame, with_names
 from sktwotower._tables._messages import did_you_mean, format_ids
@@ -50,59 +48,6 @@ def test_event_tables_get_fits_names_by_position():
     frame = event_table(estimator, named, reset=True)
     assert list(frame) == list(estimator.feature_names_in_) == ["user", "item"]
     assert list(frame.index) == [0, 1]
-
-
-def columns(frame, **params):
-    names = ("user_id", "item_id", "user_features", "item_features")
-    given = {"feature_names_in_": list(frame)} | dict.fromkeys(names) | params
-    return Columns(frame, SimpleNamespace(**given))
-
-
-FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({}, ("a", "b", [], [])),
-        ({"user_id": "d"}, ("d", "b", [], [])),
-        ({"item_id": "c"}, ("a", "c", [], [])),
-        ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
-        ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
-        ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
-        ({"user_features": ["a", "b"]}, ("a", "b", [], [])),
-        ({"user_features": ["c"], "item_features": ["c"]}, ("a", "b", ["c"], ["c"])),
-    ],
-)
-def test_columns(params, expected):
-    found = columns(FRAME, **params)
-    features = found.user_features, found.item_features
-    assert (found.user, found.item, *features) == expected
-    assert found.labels == (found.user, found.item)
-
-
-@pytest.mark.parametrize(
-    ("selection", "expected"),
-    [
-        (None, []),
-        ("b", ["b"]),
-        (1, ["b"]),
-        (slice(1, 3), ["b", "c"]),
-        (slice("b", "c"), ["b", "c"]),
-        (slice("c", None), ["c", "d"]),
-        (slice(None, "b"), ["a", "b"]),
-        (slice(None), ["a", "b", "c", "d"]),
-        ([True, False, False, True], ["a", "d"]),
-        (lambda frame: [0, -1], ["a", "d"]),
-        (lambda frame: "c", ["c"]),
-        ([], []),
-        (pd.Series(["d", "a"]), ["d", "a"]),
-        (("a", "c"), ["a", "c"]),
-        (range(2), ["a", "b"]),
-    ],
-)
-def test_selections(selection, expected):
-    assert select_columns(FRAME, selection, "user_features") == expected
 
 
 def test_suggestions():
