@@ -11,10 +11,11 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from sktwotower._tables._columns import as_table, codes, duration, name_of, times_of
-from sktwotower._tables._frames import as_array, as_frame, is_frame
+from sktwotower._tables._columns import as_table, codes, column_position
+from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
@@ -34,8 +35,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
         Least number of distinct items of each user, and of distinct users of each item,
         >= 1; or the two apart.
     user_id, item_id : str or int, default=None
-        Columns of the users and items, positions if X is an array. None: the first and
-        the second.
+        Columns of the users and items, names or positions. None: the first and the
+        second.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     for least in both:
         check_scalar(least, "k", Integral, min_val=1)
     X = as_table(X)
-    if name_of(X, user_id, 0, "user_id") == name_of(X, item_id, 1, "item_id"):
+    user = column_position(X, user_id, 0, "user_id")
+    if user == column_position(X, item_id, 1, "item_id"):
         raise ValueError(
             "user_id and item_id are the same column of X. None stands for the first "
             "and the second: name both."
@@ -110,9 +112,9 @@ def session_ids(X, gap, *, time, user_id=None):
         Pause >= 0 after which a new session begins, if it is longer: a Timedelta where
         the times are dates, else a number in the units of the times.
     time : str or int
-        Column of the times, dates or numbers, a position if X is an array.
+        Column of the times, dates or numbers, a name or a position.
     user_id : str or int, default=None
-        Column of the users, a position if X is an array. None: the first.
+        Column of the users, a name or a position. None: the first.
 
     Returns
     -------
@@ -254,6 +256,9 @@ def _entries(matrix):
         rows, columns, values = stored.row, stored.col, stored.data
     else:
         matrix = np.asarray(matrix)
+        # the cell of a missing object is neither 0 nor anything else
+        if matrix.dtype == object and is_missing(matrix, "matrix").any():
+            raise _missing_cells()
         rows, columns = np.nonzero(matrix)
         values = matrix[rows, columns]
     return rows, columns, _check_values(values)
@@ -267,10 +272,7 @@ def _check_values(values):
         raise ValueError(f"matrix must hold numbers >= 0. Got {shown}.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(
-            "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
-            "happened write 0, for example with fillna(0)."
-        )
+        raise _missing_cells()
     if (values < 0).any():
         raise ValueError(
             f"matrix must hold rewards >= 0. Got {values.min()}. Map what is below "
@@ -279,10 +281,24 @@ def _check_values(values):
     return values
 
 
+def _missing_cells():
+    """Return the error for cells that are missing or infinite."""
+    return ValueError(
+        "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
+        "happened write 0, for example with fillna(0)."
+    )
+
+
 def _ids(ids, n, name, axis):
     """Return n distinct ids as an Index."""
     if ids is None:
         return pd.RangeIndex(n)
+    if isinstance(ids, pd.MultiIndex):
+        raise TypeError(
+            f"{name} must be plain ids. Got {ids.nlevels} levels, such as {ids[0]!r}: "
+            f"keep one, for example with matrix.droplevel(0, axis={axis!r}), or pivot "
+            "with values='name' in place of values=['name']."
+        )
     ids = as_array(ids)
     ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
     if len(ids) != n:

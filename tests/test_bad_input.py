@@ -206,7 +206,7 @@ def test_outcomes(y, message):
         ([1, 1, 1, 1, 1, -1], "sample_weight must be >= 0. Got -1"),
         (np.ones(5), "inconsistent numbers of samples"),
         ([1, 1, 1, 1, 1, np.nan], "contains NaN"),
-        (["a"] * 6, "could not convert|dtype"),
+        (["a"] * 6, "sample_weight must be numeric weights >= 0. Got <U1 values"),
         (np.ones((6, 2)), "must be 1D"),
     ],
 )

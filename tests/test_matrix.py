@@ -119,6 +119,9 @@ def test_fit_of_the_events_is_fit_of_the_matrix():
         (sparse.csr_array(-DENSE), {}, "rewards >= 0. Got -4.0"),
         (np.where(DENSE > 2, np.nan, DENSE), {}, r"NaN or infinity; .* fillna\(0\)"),
         (pd.DataFrame(DENSE).replace(0, np.nan), {}, r"NaN or infinity; .* fillna"),
+        (pd.DataFrame(DENSE).replace(0, pd.NA), {}, r"NaN or infinity; .* fillna"),
+        (pd.DataFrame([[1, None]], dtype="Int64"), {}, "NaN or infinity; .* fillna"),
+        (np.array([[1, None]], dtype=object), {}, "NaN or infinity; .* fillna"),
         (sparse.coo_array(np.where(DENSE > 2, np.inf, 0)), {}, "NaN or infinity"),
         (DENSE * 1j, {}, "numbers >= 0. Got dtype complex"),
         (DENSE.astype(str), {}, "numbers >= 0. Got dtype <U"),
@@ -132,6 +135,16 @@ def test_fit_of_the_events_is_fit_of_the_matrix():
         (DENSE, {"item_ids": list("wxyz")}, "columns of matrix: expected 3, got 4"),
         (DENSE, {"item_ids": ["a", "a", "b"]}, "distinct, but 1 occur twice.*: 'a'"),
         (DENSE, {"item_ids": ["a", None, "b"]}, "item_ids contains NaN: 1 of 3"),
+        (
+            pd.DataFrame(DENSE, columns=pd.MultiIndex.from_product([["r"], [1, 2, 3]])),
+            {},
+            r"item_ids must be plain .*levels, such as \('r', .*1\)+.*axis='columns'",
+        ),
+        (
+            pd.DataFrame(DENSE[:1], index=pd.MultiIndex.from_product([["r"], [1]])),
+            {},
+            r"user_ids must be plain .*levels, such as \('r', .*1\)+.*axis='rows'",
+        ),
         (DENSE, {"item": "user"}, "different names of columns. Got 'user' for both"),
     ],
 )

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 
 EVENTS = st.lists(
@@ -110,6 +111,42 @@ def test_sessions_as_a_step_before_the_recommender():
     assert pipe[-1].user_ids_.tolist() == [0, 1, 2]
     pipe.set_params(functiontransformer__kw_args={"gap": 99}).fit(X)
     assert pipe[-1].user_ids_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("gap", [30, 31, 10**30, 10**400, 1e300, 2**63 - 1])
+def test_a_gap_longer_than_all_times_makes_one_session(gap):
+    X = table([(1, 1, 2**62), (1, 2, 2**62 + 30), (2, 1, 2**62 + 5)])
+    assert session_ids(X, gap, time="time").tolist() == [0, 0, 1]
+    shares = X.assign(time=[0.5, 30.5, 5])
+    assert session_ids(shares, gap, time="time").tolist() == [0, 0, 1]
+
+
+def test_a_gap_longer_than_all_dates_makes_one_session():
+    X = table([(1, 1, 0), (1, 2, 0)])
+    X["time"] = pd.to_datetime(["2200-01-01", "2201-01-01"]).as_unit("ns")
+    assert session_ids(X, pd.Timedelta.max, time="time").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "cells", [[[1], [2]], [np.array([1]), np.array([2])], [{}, {}]]
+)
+def test_ids_without_a_hash_are_named(cells):
+    X = table([(1, 1, 0), (2, 1, 9)])
+    for name, ask in {
+        "user": lambda X: k_core(X, 1),
+        "item": lambda X: k_core(X, 1),
+    }.items():
+        message = f"{name}_id column '{name}' of X holds .* objects: .* to be an id"
+        with pytest.raises(TypeError, match=message):
+            ask(X.assign(**{name: cells}))
+    message = "user_id column 'user' of X holds .* objects"
+    for ask in (
+        lambda X: session_ids(X, 1, time="time"),
+        lambda X: next(LastNSplit().split(X)),
+        lambda X: next(ColdUserSplit().split(X)),
+    ):
+        with pytest.raises(TypeError, match=message):
+            ask(X.assign(user=cells))
 
 
 def test_bad_input_says_why():

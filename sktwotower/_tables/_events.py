@@ -1,8 +1,10 @@
-"""Enters: an interaction table X (n_events, n_columns), y and sample_weight.
+"""Checks of events: their table, their rewards and their weights.
 
-Leaves: checked ids, rewards (n_events,) and user-item matrices.
-Next: entities.py, which makes one row per user and item of them.
+Input: an interaction table X (n_events, n_columns), y and sample_weight (n_events,).
+Output: a pandas frame of the events, and rewards and weights, float64 (n_events,).
 """
+
+from reprlib import repr as shorten
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,10 @@ from ._messages import warn
 from ._schema import read_table
 
 __all__ = ["latest_rows", "outcomes", "read_events"]
+
+# Rewards and weights with a maximum outside of this range are rescaled: their products
+# and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
+MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
 
 
 def latest_rows(own, codes, n_entities, name):
@@ -51,7 +57,12 @@ def outcomes(y, sample_weight, n_events):
         y = np.ones(n_events)
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
-        y = _as_numbers(y)
+        y = _as_numbers(
+            y,
+            "y",
+            "rewards (> 0 chosen, 0 shown and not chosen)",
+            "Unknown label type.",
+        )
     if y.dtype.kind not in "iuf":
         raise ValueError(f"y must be numeric rewards. Got dtype {y.dtype}.")
     y = y.astype(float)
@@ -66,23 +77,43 @@ def outcomes(y, sample_weight, n_events):
             f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
             "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
-    weights = _event_weights(sample_weight, n_events)
-    if not (y * weights > 0).any():
+    y, weights = _rescaled(y), _rescaled(_event_weights(sample_weight, n_events))
+    positive = (y > 0) & (weights > 0)
+    if not positive.any():
         raise ValueError(
             "X holds no positive event: at least one row needs y > 0 (or y=None) and "
             "a sample_weight > 0."
         )
+    lost = int((y[positive] * weights[positive] == 0).sum())
+    if lost:
+        raise ValueError(
+            f"y * sample_weight is too small to be told from 0 in {lost} rows. Leave "
+            "these rows out, or set their sample_weight to 0."
+        )
     return y, weights
 
 
-def _as_numbers(y):
+def _as_numbers(values, name, expected, remedy):
+    """Return an array of objects or text (n,) as float64."""
     try:
-        return y.astype(float)
-    except (TypeError, ValueError):
+        return values.astype(float)
+    except (TypeError, ValueError, OverflowError):
+        first = shorten(values.ravel()[:1].tolist()[0])
         raise ValueError(
-            "y must be numeric rewards (> 0 chosen, 0 shown and not chosen). "
-            f"Got {y.dtype} values such as {y[0]!r}. Unknown label type."
+            f"{name} must be numeric {expected}. Got {values.dtype} values such as "
+            f"{first}. {remedy}"
         ) from None
+
+
+def _rescaled(values):
+    """Return values >= 0 (n,), times a power of two if float32 could not hold them.
+
+    Only their proportions count, so that weights which decay with age may all be tiny.
+    """
+    largest = values.max(initial=0)
+    if largest == 0 or MIN_SCALE <= largest <= MAX_SCALE:
+        return values
+    return np.ldexp(values, -np.frexp(largest)[1])
 
 
 def read_events(owner, X, y, sample_weight, schema=None):
@@ -101,6 +132,10 @@ def _event_weights(sample_weight, n_events):
     if sample_weight is None:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
+    if np.asarray(sample_weight).dtype.kind in "OUS":
+        sample_weight = _as_numbers(
+            np.asarray(sample_weight), "sample_weight", "weights >= 0", "Convert them."
+        )
     weights = _check_sample_weight(
         sample_weight, np.empty((n_events, 1)), dtype=np.float64
     )

@@ -8,11 +8,18 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
+TINY = np.finfo(np.float32).tiny
+QUERY_BLOCK = 8192  # queries that are answered together
+
 
 def pair_matrix(users, items, values, shape):
-    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``."""
+    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``.
+
+    Sums too small for float32 become its smallest number, not 0: their pair counts.
+    """
     matrix = sparse.csr_matrix((values, (users, items)), shape=shape, dtype=np.float64)
     matrix.sum_duplicates()
+    np.maximum(matrix.data, TINY, out=matrix.data, where=matrix.data > 0)
     return matrix.astype(np.float32)
 
 
@@ -31,9 +38,6 @@ def rows_of(matrix, block):
     """Return a slice of the rows of a matrix; what is no matrix stays as it is."""
     whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
     return matrix if whole else matrix[block]
-
-
-QUERY_BLOCK = 8192
 
 
 def blocks(n_queries, bar=False):

@@ -16,7 +16,12 @@ from sklearn.base import clone
 
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import (
+    check_ids,
+    positions_of,
+    same_kind,
+    type_name,
+)
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._sparse import take_rows
 
@@ -168,7 +173,7 @@ class Entities:
         return side.set_axis([str(c) for c in side.columns], axis="columns")
 
     def _codes_in_table(self, ids):
-        codes = self.ids.get_indexer(ids)
+        codes = positions_of(ids, self.ids)
         self._check_missing(ids[codes < 0].unique())
         return codes
 
@@ -301,14 +306,25 @@ class Entities:
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
-        codes = self.ids.get_indexer(ids)
-        if len(ids) and (codes < 0).all() and self.known_as_text(ids):
+        codes = positions_of(ids, self.ids)
+        if len(ids) and (codes < 0).all() and self._of_another_type(ids):
             warn(
-                f"None of the ids in {name} is known, but some would be if they had "
-                f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}. "
-                "Convert them."
+                f"None of the ids in {name} is known, and they have another type: they "
+                f"are {type_name(ids)}, those of fit {type_name(self.ids)}. Convert "
+                "them."
             )
         return codes
+
+    def _of_another_type(self, ids):
+        """Return whether ids, none of which is known, look like the wrong type.
+
+        Text next to numbers does so only if it reads like known ids: a name for a new
+        user is no mistake where ids are numbers.
+        """
+        if same_kind(ids, self.ids):
+            return False
+        numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
+        return numeric == [False, False] or self.known_as_text(ids)
 
     def known_as_text(self, ids):
         """Return whether ids of another type look the same as known ones."""

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import latest_rows, read_events
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
@@ -122,9 +122,9 @@ def _updated(entities, frame, table):
     """
     label = f"{entities.side} column {entities.label!r}"
     ids = check_ids(frame[entities.id_column], label)
-    unknown = entities.ids.get_indexer(ids) < 0
+    unknown = positions_of(ids, entities.ids) < 0
     new = ids[unknown].unique().sort_values()
-    known = entities.ids.append(_as_type_of(new, entities))
+    known = entities.ids.append(as_type_of(new, entities.ids, label))
     codes = known.get_indexer(ids)
     transformer, places, fresh = _with_ids(entities, ids.unique())
     updated = replace(
@@ -141,25 +141,6 @@ def _updated(entities, frame, table):
         changed[codes] = True
     rows = _with_changed(updated, np.flatnonzero(changed), places, frame, codes)
     return replace(updated, rows=rows), codes, places
-
-
-def _as_type_of(new, entities):
-    """Return new ids as type of those of fit; raises ``TypeError`` if they cannot."""
-    known = entities.ids
-    if len(new) == 0 or new.dtype == known.dtype:
-        return new
-    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (new, known)]
-    if numeric == [False, False]:
-        return new
-    if numeric == [True, True]:
-        with np.errstate(invalid="ignore"):
-            cast = pd.Index(new.to_numpy().astype(known.dtype))
-        if np.array_equal(cast.astype(object), new.astype(object)):
-            return cast
-    raise TypeError(
-        f"The ids of {entities.side} column {entities.label!r} have another type: they "
-        f"are {new.dtype}, those of fit {known.dtype}. Convert them."
-    )
 
 
 def _with_ids(entities, ids):

@@ -13,9 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._frames import as_array, as_frame, is_frame, with_names
+from sktwotower._tables._frames import (
+    as_array,
+    as_frame,
+    is_frame,
+    list_as_array,
+    with_names,
+)
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 __all__ = [
@@ -149,21 +156,7 @@ def _as_ids(values):
         return values if values.ndim else None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         return None
-    return _as_array(values)
-
-
-def _as_array(values):
-    """Return a list as an array without turning numbers beside strings into strings."""
-    values = list(values)
-    if values and not any(isinstance(v, str | bytes) for v in values):
-        try:
-            return np.asarray(values)
-        except ValueError:  # lists of different lengths
-            pass
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
+    return list_as_array(values)
 
 
 def _read_array(entities, values, name, n_columns):
@@ -208,7 +201,7 @@ def history_matrix(history, query, users, items):
 def history_users(history, users):
     """Return the distinct users who occur in a ``history``."""
     if isinstance(history, Mapping):
-        return _as_array(history)
+        return list_as_array(history)
     if is_frame(history):
         frame = with_names(as_frame(history, "history"))
         if users.id_column in frame.columns:
@@ -223,38 +216,13 @@ def history_users(history, users):
 
 def _pairs(given, query, users, items, name):
     """Return users and items, one of each per pair, of what a caller hands over."""
-    if is_frame(given):
-        frame = with_names(as_frame(given, name))
-        missing = [e for e in (users, items) if e.id_column not in frame.columns]
-        if missing:
-            raise ValueError(
-                f"{name} has no column {missing[0].label!r}. It must hold pairs: "
-                f"{users.label!r} and {items.label!r}."
-            )
-        return frame[users.id_column], frame[items.id_column]
-    if isinstance(given, Mapping):
-        for user, chosen in given.items():
-            if isinstance(chosen, str | bytes) or not isinstance(chosen, Iterable):
-                raise TypeError(
-                    f"{name} must give each user a list of items. Got {chosen!r} for "
-                    f"{user!r}."
-                )
-        # an iterator would be empty when it is read again
-        lists = [list(as_array(chosen)) for chosen in given.values()]
-        owners = [u for u, chosen in zip(given, lists, strict=True) for _ in chosen]
-        return owners, _as_array(i for chosen in lists for i in chosen)
-    array = given if isinstance(given, np.ndarray) else None
-    if array is not None and array.ndim == 2 and array.shape[1] >= 2:
-        return array[:, 0], array[:, 1]
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    if len(query) == 1 and several:
-        chosen = _as_array(as_array(given))
-        return np.repeat(np.asarray(query.ids), len(chosen)), chosen
-    raise TypeError(
-        f"{name} must be a table of events, an array of (user, item) rows, a dict of "
-        "users to lists of items or, for a single user, a list of items. Got "
-        f"{type(given).__name__}."
-    )
+    return read_pairs(
+        given,
+        name,
+        columns=(users.id_column, items.id_column),
+        labels=(users.label, items.label),
+        owners=query.ids,
+    )[:2]
 
 
 def candidate_positions(candidates, query, fitted, unknown="error"):
@@ -327,7 +295,6 @@ def write_parquet(tables, path):
     Until the last one is written the file has ``.part`` after its name.
     """
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
@@ -337,7 +304,7 @@ def write_parquet(tables, path):
     unfinished, writer = Path(f"{path}.part"), None
     try:
         for table in tables:
-            table = pyarrow.Table.from_pandas(table, preserve_index=False)
+            table = _arrow_table(table)
             if writer is None:
                 writer = parquet.ParquetWriter(unfinished, table.schema)
             writer.write_table(table.cast(writer.schema))
@@ -350,3 +317,17 @@ def write_parquet(tables, path):
         raise ValueError(f"No users were asked for: nothing to write to {path}.")
     writer.close()
     unfinished.replace(path)
+
+
+def _arrow_table(table):
+    """Return a pandas table as one of pyarrow; raises ``TypeError`` if it cannot be."""
+    import pyarrow
+
+    try:
+        return pyarrow.Table.from_pandas(table, preserve_index=False)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise TypeError(
+            "path= writes Parquet, which has no type for these ids: "
+            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
+            "Fit on text or on integers of 64 bits, or leave path out."
+        ) from error

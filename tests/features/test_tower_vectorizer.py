@@ -3,6 +3,7 @@
 import datetime
 import pickle
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -574,6 +575,30 @@ def test_bytes_that_are_no_text(cell):
         vectorize([cell, cell, cell * 2])
 
 
+def test_text_that_is_no_unicode_gets_a_name_that_is():
+    for column in (["a\ud800", "b"] * 2, [["a\ud800"], ["b"]] * 2):
+        table = pd.DataFrame({"c": pd.Series(column, dtype=object)})
+        vectorizer = TowerVectorizer().fit(table)
+        names = ["c_a\\ud800", "c_b"]
+        assert vectorizer.get_feature_names_out().tolist() == names
+        assert vectorizer.summary()["examples"].tolist() == [", ".join(names)]
+        rows = vectorizer.transform(table).toarray()
+        assert_array_equal(rows, np.eye(2)[[0, 1, 0, 1]])
+
+
+@pytest.mark.parametrize("kinds", [None, {"c": "drop"}])
+@pytest.mark.parametrize(
+    "cells",
+    [[Decimal("sNaN"), Decimal(1)], [Decimal("sNaN"), "a"], [{"a": Decimal("sNaN")}]],
+)
+def test_decimals_that_allow_no_comparison_are_named(cells, kinds):
+    table = pd.DataFrame({"c": pd.Series(cells, dtype=object)})
+    if kinds and isinstance(cells[0], dict):
+        return
+    with pytest.raises(ValueError, match="Column 'c' holds a signaling NaN.* None"):
+        TowerVectorizer(kinds=kinds).fit(table)
+
+
 def test_sparse_columns_are_numbers():
     column = pd.arrays.SparseArray([0, 0, 0, 0, 4])
     rows, names = vectorize(column)  # variance 4^2 (1/5) (4/5)
@@ -1039,7 +1064,7 @@ def test_tables_that_are_none():
         TowerVectorizer().fit(pd.DataFrame({"a": []}))
     with pytest.raises(ValueError, match=r"0 feature\(s\) \(shape=\(2, 0\)\)"):
         TowerVectorizer().fit(pd.DataFrame(index=[0, 1]))
-    with pytest.raises(ValueError, match=r"more than one column of the name \['a'\]"):
+    with pytest.raises(ValueError, match="X has more than one column named 'a'"):
         TowerVectorizer().fit(pd.DataFrame([[1, 2]], columns=["a", "a"]))
     for kind in (None, "number", "id"):
         with pytest.raises(ValueError, match="Complex data not supported: column 'c'"):

@@ -295,7 +295,7 @@ def centred(table):
 )
 def test_numbers_that_do_not_come_again_are_told(transformer):
     model = small(items=ITEMS, item_transformer=transformer)
-    message = "item_transformer gives other numbers for the same rows when they come"
+    message = "item_transformer is not reproducible: transform returned other values"
     with pytest.warns(UserWarning, match=message) as told:
         model.fit(X)
     assert [w.filename for w in told] == [__file__]

@@ -1,6 +1,8 @@
 """Further events, of known or new users and items."""
 
+import datetime
 import pickle
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -203,6 +205,51 @@ def test_ids_of_another_type_are_refused(side, ids):
     more = pd.DataFrame({"user": [1], "item": [2]}).assign(**{side: ids})
     with pytest.raises(TypeError, match="have another type: they are .*uint32"):
         model.partial_fit(more)
+
+
+def converted(convert, *sides):
+    """Return numbered events and one more event, whose ids of some sides are new."""
+    X, more = numbered(), pd.DataFrame({"user": [1], "item": [2]})
+    for side in sides:
+        X[side], more[side] = [*map(convert, X[side])], convert(99)
+    return X, more
+
+
+DAY = datetime.date(2024, 1, 1)
+KINDS = {
+    "text": lambda i: f"{uuid.UUID(int=i)}",
+    "bytes": lambda i: f"{uuid.UUID(int=i)}".encode(),
+    "uuid": lambda i: uuid.UUID(int=i),
+    "date": lambda i: DAY + datetime.timedelta(i),
+    "naive": lambda i: pd.Timestamp(2024, 1, 1) + pd.Timedelta(i, "D"),
+    "aware": lambda i: pd.Timestamp(2024, 1, 1, tz="UTC") + pd.Timedelta(i, "D"),
+    "span": lambda i: pd.Timedelta(i, "h"),
+}
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_of_another_kind_are_refused(side, kind):
+    X, more = converted(KINDS[kind], side)
+    model = small(max_epochs=1).fit(X)
+    message = f"The ids of {side} column '{side}' have another type: they are "
+    for other in KINDS.keys() - {kind}:
+        for value in (1, 99):
+            of_other = more.assign(**{side: [KINDS[other](value)]})
+            with pytest.raises(TypeError, match=message):
+                model.partial_fit(of_other)
+    n_before = len(getattr(model, f"{side}_ids_"))
+    assert len(getattr(model.partial_fit(more), f"{side}_ids_")) == n_before + 1
+
+
+@pytest.mark.parametrize("old", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
+@pytest.mark.parametrize("new", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
+def test_integers_of_nullable_and_arrow_types_grow(old, new):
+    model = small(max_epochs=1).fit(numbered().astype(old))
+    model.partial_fit(pd.DataFrame({"user": [1, 99], "item": [2, 88]}).astype(new))
+    assert model.user_ids_.tolist() == [*range(12), 99]
+    assert model.item_ids_.tolist() == [*range(9), 88]
+    assert model.user_ids_.dtype == (np.uint8 if old == "UInt8" else np.int64)
 
 
 def test_integers_of_another_width_are_the_same_ids():

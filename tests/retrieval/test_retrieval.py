@@ -1,5 +1,7 @@
 """What is asked of a fitted TwoTowerRecommender, against brute force."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -328,6 +330,16 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     written = pd.read_parquet(file)
     pd.testing.assert_frame_equal(written, plain.recommend(users, **params))
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
+
+
+@pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
+def test_ids_that_parquet_cannot_hold(tmp_path, convert):
+    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
+    X["user"] = pd.Series([convert(user) for user in X["user"]], dtype=object)
+    model = small(max_epochs=1).fit(X)
+    with pytest.raises(TypeError, match="Parquet, which has no type for these ids: "):
+        model.recommend(path=tmp_path / "all.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch):

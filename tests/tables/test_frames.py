@@ -1,6 +1,7 @@
 """Tables of every library and type of column say the same as plain pandas."""
 
 import datetime
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -10,11 +11,17 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import (
+    PopularityRecommender,
+    TowerVectorizer,
+    TwoTowerRecommender,
+    interactions_from_matrix,
+)
 from sktwotower._tables._frames import as_array, as_frame
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
+from sktwotower.preprocessing import k_core, session_ids
 
 N = 24
 START = datetime.datetime(2024, 1, 1)
@@ -124,6 +131,16 @@ def test_columns_of_any_library_are_arrays(values):
 def test_what_is_no_column_of_another_library_stays():
     for values in ([3, 1], np.array([3]), pd.Series([3]), pd.Index([3]), "a", None):
         assert as_array(values) is values
+
+
+@pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])
+def test_intervals_within_other_libraries_are_cells(convert):
+    intervals = pd.IntervalIndex.from_breaks([0.0, 1, 2])
+    frame = as_frame(convert(pd.DataFrame({"c": intervals})), "X")
+    assert frame["c"].tolist() == [
+        {"left": 0, "right": 1},
+        {"left": 1, "right": 2},
+    ]
 
 
 # Questions and answers
@@ -301,6 +318,43 @@ def test_columns_that_occur_twice_are_named(model, library):
         message = f"{name} has more than one column named '{column}'"
         for ask in asked:
             with pytest.raises(ValueError, match=message):
+                ask()
+
+
+@pytest.mark.parametrize("name", [0, 7, ("a", 1), 1.5])
+def test_columns_of_one_name_that_is_no_text(name):
+    table = pd.DataFrame([[1, 2, 3], [4, 5, 6]], columns=["u", "i", "j"])
+    table.columns = pd.Index([name, "i", name], dtype=object, tupleize_cols=False)
+    message = f"X has more than one column named {re.escape(repr(name))}. Rename"
+    for recommender in (small(), PopularityRecommender()):
+        with pytest.raises(ValueError, match=message):
+            recommender.fit(table)
+
+
+def test_lazy_frames_are_to_be_collected(model):
+    lazy, items = pl.LazyFrame(X), pl.LazyFrame(NEW)
+    questions = {
+        "X": [
+            lambda: small().fit(lazy),
+            lambda: model.predict(lazy),
+            lambda: TowerVectorizer().fit(lazy),
+            lambda: k_core(lazy),
+            lambda: session_ids(lazy, 1, time="item"),
+            lambda: next(LastNSplit().split(lazy)),
+        ],
+        "items": [
+            lambda: small(items=items).fit(X),
+            lambda: model.set_catalog(items),
+            lambda: model.similar_items(items),
+        ],
+        "history": [lambda: model.recommend([1], history=lazy)],
+        "candidates": [lambda: model.recommend([1], candidates=lazy)],
+        "matrix": [lambda: interactions_from_matrix(lazy)],
+    }
+    for name, asked in questions.items():
+        message = rf"{name} is a lazy frame \(LazyFrame\).* pass {name}.collect\(\)"
+        for ask in asked:
+            with pytest.raises(TypeError, match=message):
                 ask()
 
 
