@@ -21,7 +21,10 @@ setup(
     license="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["sktwotower", "sktwotower.*"]),
-    package_data={"sktwotower.datasets": ["data/*", "descr/*"]},
+    package_data={
+        "sktwotower": ["py.typed"],
+        "sktwotower.datasets": ["data/*", "descr/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "numpy>=1.26",

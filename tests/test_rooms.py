@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "datasets": set(),
     "plots": {"_tables", "metrics"},
     "__main__": {"datasets", "metrics", "model_selection", "plots", "recommender"},
-    "__init__": set(),
+    "__init__": {"baselines", "features", "preprocessing", "recommender"},
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {
@@ -182,6 +182,19 @@ def test_lazy_names_are_the_public_ones():
         assert getattr(sktwotower, name) is getattr(importlib.import_module(path), name)
     with pytest.raises(AttributeError, match="no attribute 'TwoTower'"):
         sktwotower.TwoTower  # noqa: B018
+
+
+def test_type_checkers_see_the_lazy_names():
+    tree = ast.parse(SOURCES["__init__"].read_text(encoding="utf-8"))
+    typed = {
+        alias.name: f"sktwotower.{node.module}"
+        for branch in tree.body
+        if isinstance(branch, ast.If) and branch.test.id == "TYPE_CHECKING"
+        for node in branch.body
+        for alias in node.names
+    }
+    assert typed == sktwotower._LAZY
+    assert (ROOT / "py.typed").exists()
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"__init__", "__main__"}))
