@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from . import _earlier_versions  # noqa: F401  refuses files of earlier versions
+
 if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .baselines import EASERecommender, ItemKNNRecommender, PopularityRecommender
     from .features import TowerVectorizer
