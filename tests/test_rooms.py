@@ -44,7 +44,14 @@ MAY_IMPORT = {
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics"},
-    "__main__": {"datasets", "metrics", "model_selection", "plots", "recommender"},
+    "__main__": {
+        "baselines",
+        "datasets",
+        "metrics",
+        "model_selection",
+        "plots",
+        "recommender",
+    },
     "__init__": {
         "_earlier_versions",
         "baselines",
