@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,13 @@ def test_rooms_import_downwards_only():
     order = list(MAY_IMPORT)
     for room, others in MAY_IMPORT.items():
         assert all(order.index(other) < order.index(room) for other in others)
+
+
+def test_contributing_draws_the_same_map():
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\|.*\| (.*)\|$", text, re.MULTILINE)
+    drawn = {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    assert drawn == MAY_IMPORT and list(drawn) == list(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("library", MAY_LOAD)
