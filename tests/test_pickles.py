@@ -1,8 +1,10 @@
 """Files saved by a version before the package was divided into subpackages."""
 
 import gzip
+import importlib
 import importlib.machinery
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 import sktwotower
 from sktwotower._earlier_versions import MODULES, TOWERS, _Finder
 
-DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
 # Written by such a version: a fitted TwoTowerRecommender, its torch module without the
 # estimator, an EASERecommender and a TowerVectorizer.
 PATHS = sorted(DATA.glob("*_of_flat_modules.pickle.gz"))
@@ -47,6 +50,21 @@ def test_imports_of_flat_modules_say_where_to_look(module):
     with pytest.raises(ImportError, match=f"^sktwotower.{module} .*CHANGELOG.md") as e:
         __import__(f"sktwotower.{module}")
     assert e.value.name == f"sktwotower.{module}"
+
+
+def test_the_changelog_lists_where_they_are_now():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    moved = re.findall(r"\| `sktwotower\.(\w+)\.(\w+)` \| `(\S+)\.\2` \|", text)
+    assert len(moved) == 5
+    for module, name, now in moved:
+        assert module in MODULES
+        assert name in importlib.import_module(now).__all__
+    rows = re.findall(r"^  \| (`.*) \| (`.*) \|$", text, re.MULTILINE)
+    named = {name for before, _ in rows for name in re.findall(r"`(\w+)`", before)}
+    assert MODULES <= named
+    for now in {now for _, now in rows}:
+        for room in re.findall(r"`(sktwotower\.\w+)`", now):
+            importlib.import_module(room)
 
 
 def test_no_flat_module_is_a_file_of_today():
