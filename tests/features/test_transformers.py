@@ -200,7 +200,10 @@ def test_set_output_changes_nothing(library):
         (lambda t: pl.DataFrame(t.astype(str)), "must give numbers.*could not convert"),
         (lambda t: t.astype("Int64").mask(t["dear"]), "item_transformer gave NaN"),
         (lambda t: t.to_numpy(float)[:, :, None], "must give numbers"),
-        (lambda t: sparse.coo_array(t["dear"].to_numpy(float)), r"shape \(20,\)"),
+        (  # scipy 1.11 makes one row of it
+            lambda t: sparse.coo_array(t["dear"].to_numpy(float)),
+            r"shape \(20,\)|expected 20 rows, got 1",
+        ),
         (lambda t: t["dear"], "expected 20 rows, got 1"),
         (lambda t: t.iloc[:7], "expected 20 rows, got 7"),
     ],
@@ -336,7 +339,9 @@ def test_an_error_of_a_transformer_tells_what_it_was_given():
     assert note.startswith("item_transformer was given 'item' (int64), 'price' (")
     assert "'price' was float64 in fit and is " in note
     misspelt = make_column_transformer((one_hot(), ["itme"]))
-    with pytest.raises(ValueError, match="itme") as error:
+    # scikit-learn 1.6 does not name it
+    unknown = "itme|not a column of the dataframe"
+    with pytest.raises(ValueError, match=unknown) as error:
         small(items=table, item_transformer=misspelt).fit(X)
     expected = "item_transformer was given 'item' (int64), 'price' (float64)."
     assert error.value.__notes__ == [expected]
