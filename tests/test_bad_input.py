@@ -315,7 +315,6 @@ def test_every_parameter_has_a_constraint():
         ({"device": "cuda:99"}, "device"),
         ({"net_params": {"learning_rate": 3}}, "learning_rate"),
         ({"callbacks": ["stop"]}, "callback"),
-        ({"early_stopping": True, "validation_fraction": 1e-9}, "validation_fraction"),
         ({"n_jobs": 0}, "n_jobs"),
     ],
 )

@@ -115,7 +115,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         trained,
         net.epochs(trained),
         recipe.candidate_sampling,
-        recipe.temperature,
+        trained.criterion_.temperature,
     )
 
 
@@ -217,20 +217,24 @@ def _check_negatives(recipe, positives, n_active):
 
 
 def _resolved(recipe, events):
-    """Return the recipe with what "auto" stands for.
-
-    The temperature is a fit through the best of several values on the validation parts
-    of six data sets; learning it by the training loss ends far too cold.
-    """
+    """Return the recipe with values in place of "auto"."""
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
         small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
         small = small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
         sampling = "full" if small else "mixed"
     if temperature == "auto":
-        n_items = len(np.unique(events.positives.indices))
-        temperature = float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
+        temperature = auto_temperature(len(np.unique(events.positives.indices)))
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
+
+
+def auto_temperature(n_items):
+    """Return the temperature that suits a catalog of that many chosen items.
+
+    A fit through the best of several values on the validation parts of six data sets;
+    learning it by the training loss ends far too cold.
+    """
+    return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
 
 
 def _train(recipe, events, before):
