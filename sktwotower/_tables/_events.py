@@ -26,7 +26,7 @@ MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
 def event_table(estimator, X, *, reset):
     """Return X as a pandas frame after scikit-learn's checks of shape and names.
 
-    Nameless columns are called x0, x1, ...; with ``reset`` the estimator's
+    Columns without names are called x0, x1, ... With ``reset`` the estimator's
     ``n_features_in_`` and ``feature_names_in_`` are set.
     """
     if is_frame(X):
@@ -55,7 +55,7 @@ def event_table(estimator, X, *, reset):
 
 
 def _named_as_in_fit(estimator, frame):
-    # names were checked by now: where one side has none, positions count
+    # the names are checked by now; if X or fit had none, columns go by position
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
@@ -63,7 +63,11 @@ def _named_as_in_fit(estimator, frame):
 
 
 def latest_rows(own, codes, n_entities, name):
-    """Keep each entity's last row of features; warn once where rows disagree."""
+    """Return the last feature row of each entity; warn once if its rows disagree.
+
+    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
+    entity of each. Entities without an event have missing features.
+    """
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
@@ -82,14 +86,14 @@ def latest_rows(own, codes, n_entities, name):
         return pd.DataFrame(index=range(n_entities))
     if (last >= 0).all():
         return own.take(last).reset_index(drop=True)
-    # the side table knows more entities than X: what X says of them is missing
+    # entities of the side table that have no event
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def outcomes(y, sample_weight, n_events):
-    """Return rewards and weights (n_events,) of events after all checks.
+    """Return rewards and weights, float64 (n_events,), after all checks.
 
-    ``y`` None: every reward is one.
+    ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     """
     if y is None:
         y = np.ones(n_events)
@@ -155,7 +159,7 @@ def _rescaled(values):
 
 
 def read_events(estimator, X, y, sample_weight, *, reset):
-    """Return events that count as table, with their rewards and weights (n_events,)."""
+    """Return the events of a weight > 0: their table, rewards and weights (n,)."""
     frame = event_table(estimator, X, reset=reset)
     rewards, weights = outcomes(y, sample_weight, len(frame))
     kept = weights > 0
@@ -163,6 +167,7 @@ def read_events(estimator, X, y, sample_weight, *, reset):
 
 
 def _event_weights(sample_weight, n_events):
+    """Return weights, float64 (n_events,), after all checks."""
     if sample_weight is None:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
