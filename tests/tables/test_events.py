@@ -1,40 +1,17 @@
-"""Events, ids, outcomes and entities, each by itself on tables worked by hand."""
+"""Tables of events, their rewards and their weights, worked by hand."""
 
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.preprocessing import OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import (
+    TwoTowerRecommender,
+)
 from sktwotower._tables._events import event_table, latest_rows, outcomes
-from sktwotower._tables._frames import as_frame, with_names
-from sktwotower._tables._messages import did_you_mean, format_ids
-from sktwotower._tables._sparse import pair_matrix
-from sktwotower.features._entities import Entities
-
-
-@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
-def test_frames_of_any_library_hold_the_same_cells(library):
-    cells = {"n": [3, 1, 2], "s": ["x", "y", "z"], "f": [0.5, 1.5, 2.5]}
-    frame = as_frame(library(cells), "X")
-    assert list(frame) == ["n", "s", "f"]
-    assert frame.to_dict("list") == cells
-    assert frame["n"].dtype.kind == "i" and frame["f"].dtype.kind == "f"
-
-
-def test_a_pandas_frame_is_not_copied():
-    frame = pd.DataFrame({"a": [1]})
-    assert as_frame(frame, "X") is frame
-
-
-def test_names_are_kept_if_all_are_text():
-    assert list(with_names(pd.DataFrame({"a": [1], "b": [2]}))) == ["a", "b"]
-    assert list(with_names(pd.DataFrame({"a": [1], 3: [2]}))) == ["x0", "x1"]
 
 
 def test_event_tables_get_fits_names_by_position():
@@ -48,14 +25,6 @@ def test_event_tables_get_fits_names_by_position():
     frame = event_table(estimator, named, reset=True)
     assert list(frame) == list(estimator.feature_names_in_) == ["user", "item"]
     assert list(frame.index) == [0, 1]
-
-
-def test_suggestions():
-    assert did_you_mean("pirce", ["price", "brand"]) == " Did you mean 'price'?"
-    assert did_you_mean("zzz", ["a", 1]) == " Columns: 'a', '1'."
-    assert did_you_mean("zzz", range(20)).endswith("'11', ....")
-    assert format_ids(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
-    assert format_ids(np.array(["a"])) == "'a'"
 
 
 def test_the_last_row_of_each_entity_counts():
@@ -122,18 +91,6 @@ def test_outcomes_that_are_no_floats(cell):
         outcomes(None, cells, 3)
 
 
-def test_pairs_are_summed():
-    matrix = pair_matrix([1, 0, 1], [2, 0, 2], [0.5, 1, 2], (2, 3))
-    assert_array_equal(matrix.toarray(), [[1, 0, 0], [0, 0, 2.5]])
-    assert matrix.dtype == np.float32 and matrix.nnz == 2
-
-
-def test_pairs_of_a_tiny_weight_are_no_zeros():
-    matrix = pair_matrix([0, 0, 0, 1], [0, 1, 2, 0], [1e-300, 1e-39, 1, 0], (2, 3))
-    assert (matrix.toarray() > 0).tolist() == [[True] * 3, [False] * 3]
-    assert matrix[0, :2].max() < 2e-38
-
-
 @pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
 def test_items_of_a_tiny_weight_count_as_seen(scale):
     X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
@@ -154,81 +111,3 @@ def test_a_score_of_tiny_weights_is_that_of_their_proportions():
     weights = np.array([1, 2, 3, 4, 5, 6])
     expected = model.score(X, sample_weight=weights)
     assert model.score(X, sample_weight=1e-50 * weights) == pytest.approx(expected)
-
-
-def entities(**params):
-    given = {
-        "side": "item",
-        "id_column": "item",
-        "label": "item",
-        "features": [],
-        "table": None,
-        "transformer": OneHotEncoder(handle_unknown="ignore"),
-    }
-    return Entities(**(given | params))
-
-
-EVENTS = pd.DataFrame({"item": ["z", "x", "z"], "price": [1, 2, 1]})
-
-
-def test_entities_are_sorted_and_events_know_their_place():
-    items = entities()
-    assert_array_equal(items.fit(EVENTS), [1, 0, 1])
-    assert list(items.ids) == ["x", "z"]
-    assert_array_equal(items.rows.toarray(), [[1, 0], [0, 1], [0, 0]])
-    assert_array_equal(items.codes(["z", "q"], "items"), [1, -1])
-
-
-def test_entities_of_a_side_table_keep_its_order():
-    table = pd.DataFrame({"tag": ["a", "b", "a"], "item": ["z", "y", "x"]})
-    items = entities(table=table)
-    assert_array_equal(items.fit(EVENTS), [0, 2, 0])
-    assert list(items.ids) == ["z", "y", "x"]
-    # one column per id, sorted, then one per tag
-    assert_array_equal(
-        items.rows.toarray()[:3], [[0, 0, 1, 1, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
-    )
-
-
-def test_a_table_is_described_by_its_own_features_or_by_those_of_fit():
-    items = entities(features=["price"])
-    items.fit(EVENTS)
-    ids = pd.DataFrame({"item": ["x", "q"]})
-    _, codes, rows, described = items.describe(ids, "items")
-    assert_array_equal(codes, [0, -1])
-    assert not described
-    assert_array_equal(rows.toarray(), [[1, 0, 0, 1], [0, 0, 0, 0]])
-    _, codes, rows, described = items.describe(ids.assign(price=1), "items")
-    assert_array_equal(rows.toarray(), [[1, 0, 1, 0], [0, 0, 1, 0]])
-    assert described
-
-
-def test_columns_of_events_count_only_if_fit_took_them_from_x():
-    table = pd.DataFrame({"item": ["x", "z"], "price": [2, 1]})
-    items = entities(table=table)
-    items.fit(EVENTS)
-    other = EVENTS.assign(price=1)
-    kept = items.describe(other, "X", events=True)[2].toarray()
-    assert_array_equal(kept, items.rows.toarray()[[1, 0, 1]])
-    given = items.describe(other, "items")[2].toarray()
-    assert_array_equal(given, [[0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 0]])
-
-
-def test_a_side_table_with_numbers_for_names():
-    table = pd.DataFrame([["x", "a"], ["z", "b"]])
-    items = entities(table=table, id_column="x1")
-    items.fit(pd.DataFrame({"x0": [1, 2], "x1": ["x", "z"]}))
-    assert items.side_features == ["1"]
-    assert items.rows.shape == (3, 4)
-
-
-def test_misspelt_features_of_an_unknown_entity_are_refused():
-    table = pd.DataFrame({"item": ["x", "z"], "price": [2.5, 1.0], "tag": ["a", "b"]})
-    items = entities(table=table)
-    items.fit(EVENTS)
-    with pytest.raises(ValueError, match="column 'prise'.* Did you mean 'price'"):
-        items.describe(pd.DataFrame({"item": ["new"], "prise": [1.0]}), "items")
-    with pytest.raises(ValueError, match="lacks the item feature 'tag'"):
-        items.describe(pd.DataFrame({"item": ["new"], "price": [1.0]}), "items")
-    known = items.describe(pd.DataFrame({"item": ["x"], "price": [2.5]}), "items")[2]
-    assert_array_equal(known.toarray(), items.rows[0].toarray())
