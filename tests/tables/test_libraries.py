@@ -21,8 +21,6 @@ from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
-
-
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
 
 
@@ -246,7 +244,7 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
             ask(convert(new.drop(columns="price")))
         with pytest.raises(ValueError, match="'price'.* Did you mean 'prize'"):
             ask(convert(new.rename(columns={"price": "prize"})))
-    # what describes items beside the features of fit is no error
+    # what describes items besides the features of fit is no error
     more = model.embed_items(convert(new.assign(brand="x")))
     assert_array_equal(more, model.embed_items(new))
 
