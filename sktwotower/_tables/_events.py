@@ -25,7 +25,11 @@ MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
 
 
 def latest_rows(own, codes, n_entities, name):
-    """Keep each entity's last row of features; warn once where rows disagree."""
+    """Return the last feature row of each entity; warn once if its rows disagree.
+
+    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
+    entity of each. Entities without an event have missing features.
+    """
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
@@ -44,14 +48,14 @@ def latest_rows(own, codes, n_entities, name):
         return pd.DataFrame(index=range(n_entities))
     if (last >= 0).all():
         return own.take(last).reset_index(drop=True)
-    # the side table knows more entities than X: what X says of them is missing
+    # entities of the side table that have no event
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def outcomes(y, sample_weight, n_events):
-    """Return rewards and weights (n_events,) of events after all checks.
+    """Return rewards and weights, float64 (n_events,), after all checks.
 
-    ``y`` None: every reward is one.
+    ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     """
     if y is None:
         y = np.ones(n_events)
@@ -129,6 +133,7 @@ def read_events(owner, X, y, sample_weight, schema=None):
 
 
 def _event_weights(sample_weight, n_events):
+    """Return weights, float64 (n_events,), after all checks."""
     if sample_weight is None:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)

@@ -132,9 +132,11 @@ def as_type_of(new, known, label):
     """
     if len(new) == 0:
         return known[:0]
-    if new.dtype == known.dtype and _kinds(new) == _kinds(known):
+    alike = _kinds(new) == _kinds(known)
+    if alike and new.dtype == known.dtype:
         return new
-    if known.dtype != object and same_kind(new, known):
+    # objects are not cast: Decimals among integers could not be sorted
+    if alike or (known.dtype != object and same_kind(new, known)):
         try:
             with np.errstate(invalid="ignore"):
                 cast = new.astype(known.dtype)

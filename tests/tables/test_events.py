@@ -1,39 +1,18 @@
-"""Events, ids, outcomes and entities, each by itself on tables worked by hand."""
+"""Tables of events, their rewards and their weights, worked by hand."""
 
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import (
+    TwoTowerRecommender,
+)
 from sktwotower._tables._events import latest_rows, outcomes
-from sktwotower._tables._frames import as_frame, with_names
-from sktwotower._tables._messages import did_you_mean, format_ids
 from sktwotower._tables._schema import read_table
-from sktwotower._tables._sparse import pair_matrix
-
-
-@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
-def test_frames_of_any_library_hold_the_same_cells(library):
-    cells = {"n": [3, 1, 2], "s": ["x", "y", "z"], "f": [0.5, 1.5, 2.5]}
-    frame = as_frame(library(cells), "X")
-    assert list(frame) == ["n", "s", "f"]
-    assert frame.to_dict("list") == cells
-    assert frame["n"].dtype.kind == "i" and frame["f"].dtype.kind == "f"
-
-
-def test_a_pandas_frame_is_not_copied():
-    frame = pd.DataFrame({"a": [1]})
-    assert as_frame(frame, "X") is frame
-
-
-def test_names_are_kept_if_all_are_text():
-    assert list(with_names(pd.DataFrame({"a": [1], "b": [2]}))) == ["a", "b"]
-    assert list(with_names(pd.DataFrame({"a": [1], 3: [2]}))) == ["x0", "x1"]
 
 
 def test_event_tables_get_fits_names_by_position():
@@ -49,14 +28,6 @@ def test_event_tables_get_fits_names_by_position():
     assert list(read_table("Model", array, schema)[0]) == ["user", "item"]
     with pytest.raises(ValueError, match="3 features, but Model is expecting 2"):
         read_table("Model", np.ones((2, 3)), schema)
-
-
-def test_suggestions():
-    assert did_you_mean("pirce", ["price", "brand"]) == " Did you mean 'price'?"
-    assert did_you_mean("zzz", ["a", 1]) == " Columns: 'a', '1'."
-    assert did_you_mean("zzz", range(20)).endswith("'11', ....")
-    assert format_ids(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
-    assert format_ids(np.array(["a"])) == "'a'"
 
 
 def test_the_last_row_of_each_entity_counts():
@@ -121,18 +92,6 @@ def test_outcomes_that_are_no_floats(cell):
         outcomes(cells, None, 3)
     with pytest.raises(ValueError, match="sample_weight must be numeric weights >= 0"):
         outcomes(None, cells, 3)
-
-
-def test_pairs_are_summed():
-    matrix = pair_matrix([1, 0, 1], [2, 0, 2], [0.5, 1, 2], (2, 3))
-    assert_array_equal(matrix.toarray(), [[1, 0, 0], [0, 0, 2.5]])
-    assert matrix.dtype == np.float32 and matrix.nnz == 2
-
-
-def test_pairs_of_a_tiny_weight_are_no_zeros():
-    matrix = pair_matrix([0, 0, 0, 1], [0, 1, 2, 0], [1e-300, 1e-39, 1, 0], (2, 3))
-    assert (matrix.toarray() > 0).tolist() == [[True] * 3, [False] * 3]
-    assert matrix[0, :2].max() < 2e-38
 
 
 @pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
