@@ -5,7 +5,6 @@ Output: row positions of train and test for ``cv=`` of scikit-learn, and distrib
 of parameters.
 """
 
-from ._halving import WarmHalvingSearchCV
 from ._search_space import search_space
 from ._splitters import ColdItemSplit, ColdUserSplit, LastNSplit, TimeSplit
 
@@ -14,6 +13,5 @@ __all__ = [
     "ColdUserSplit",
     "LastNSplit",
     "TimeSplit",
-    "WarmHalvingSearchCV",
     "search_space",
 ]

@@ -41,7 +41,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
     Returns
     -------
     space : dict of str to list or distribution
-        For ``param_distributions`` of `RandomizedSearchCV` or `WarmHalvingSearchCV`.
+        For ``param_distributions`` of `RandomizedSearchCV` or
+        `HalvingRandomSearchCV`.
 
     Raises
     ------
