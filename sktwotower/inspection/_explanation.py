@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._tables._events import event_table
 from sktwotower._tables._messages import did_you_mean, format_ids
 from sktwotower._tables._sparse import rows_of
-from sktwotower.metrics._held_out import recall_by_user
+from sktwotower.metrics import HeldOutRanking
+from sktwotower.metrics._groups import values_of
+from sktwotower.metrics._held_out import read_held_out
+from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors._search import search
 from sktwotower.neighbors._threads import threads
@@ -25,8 +29,6 @@ from ._contributions import contributions, is_linear
 __all__ = ["ExplanationMixin"]
 
 HISTORY = "history"
-# Standard errors on either side of a mean in a 95 % interval.
-WIDTH_OF_INTERVAL = 1.96
 
 
 class ExplanationMixin:
@@ -258,11 +260,24 @@ class ExplanationMixin:
         check_is_fitted(self)
         k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
         dropped = self._to_drop(groups)
-        held_out = self._held_out(X, y, None, max_users, random_state)
-        complete = self._recalls(held_out, k)
+        frame = event_table(self, X, reset=False)
+        query, _, judged = read_held_out(
+            frame,
+            y,
+            None,
+            users=self._users,
+            items=self._items,
+            seen=self._seen,
+            n_items=len(self.item_ids_),
+            exclude_seen=self.exclude_seen,
+            max_users=max_users,
+            random_state=random_state,
+        )
+        own = frame.iloc[judged.last_rows][self._users.features]
+        complete = self._recalls(query, own, judged, k)
         rows = []
         for name, columns in dropped:
-            recalls = self._recalls(held_out, k, columns, complete)
+            recalls = self._recalls(query, own, judged, k, columns, complete)
             sides = "+".join(side for side in columns if columns[side])
             rows.append((sides, name, *_mean_and_interval(complete - recalls)))
         names = ["side", "column", "recall_lost", "lower", "upper"]
@@ -293,14 +308,13 @@ class ExplanationMixin:
         ]
         return together + alone
 
-    def _recalls(self, held_out, k, columns=None, complete=None):
+    def _recalls(self, owners, own, judged, k, columns=None, complete=None):
         """Return the users' recalls (m,) without some columns, named by side.
 
-        ``complete``: the recalls with all columns, given back where nothing changes.
+        ``own``: the users' features of X, (m, n_features); ``complete``: the recalls
+        with all columns, returned where nothing changes.
         """
-        columns = columns or {}
-        owners, past = held_out.query, self._past(held_out.query)
-        own = held_out.events[self._users.features]
+        columns, past = columns or {}, self._past(owners)
         everything = Query(
             self._items.ids, np.arange(len(self._items.ids)), self._items.rows[:-1]
         )
@@ -311,8 +325,8 @@ class ExplanationMixin:
             past.eliminate_zeros()
         elif complete is not None and users is owners.rows and items is everything.rows:
             return complete
-        indices = self._ranked(users, past, items, k, held_out.seen)
-        return recall_by_user(indices, held_out)
+        indices = self._ranked(users, past, items, k, judged.seen)
+        return values_of(HeldOutRanking(indices=indices, **judged), "recall", k)
 
     def _ranked(self, users, past, items, k, excluded):
         """Rank the catalog exactly, by rows that need not be those of fit."""
@@ -381,6 +395,5 @@ def _check_groups(groups, known):
 
 def _mean_and_interval(differences):
     """Return the mean of (m,) and the ends of its 95 % interval, nan for one user."""
-    mean, n = differences.mean(), len(differences)
-    error = differences.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return mean, mean - WIDTH_OF_INTERVAL * error, mean + WIDTH_OF_INTERVAL * error
+    mean, half = differences.mean(), ERRORS_IN_INTERVAL * standard_error(differences)
+    return mean, mean - half, mean + half

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import ndcg_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
 from sktwotower import metrics
 from sktwotower.metrics import (
@@ -29,6 +28,7 @@ from sktwotower.metrics import (
     reciprocal_rank_at_k,
     retrieval_report,
 )
+from tests.builders import TEST, TRAIN, FixedRanking, events
 
 PER_USER = [
     recall_at_k,
@@ -301,82 +301,14 @@ def test_metrics_import_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", metrics.__all__)
+FIGURES = set(metrics.__all__) - {"HeldOutRanking", "held_out_truth"}
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
 def test_docstrings_state_denominator_and_who_is_left_out(name):
     text = getattr(metrics, name).__doc__
     assert "\n    Denominator: " in text
     assert "\n    Users left out: " in text
-
-
-class FixedRanking(BaseEstimator, TransformerMixin):
-    """Ranks items by a fixed preference, the same for all users."""
-
-    def __init__(self, reverse=False):
-        self.reverse = reverse
-
-    def fit(self, X, y=None):
-        X = pd.DataFrame(X)
-        self.seen_ = set(X.itertuples(index=False, name=None))
-        self.item_ids_ = np.unique(X["item"])[:: -1 if self.reverse else 1]
-        self.n_events_ = X["item"].value_counts().reindex(self.item_ids_)
-        self.user_events_ = X["user"].value_counts()
-        return self
-
-    def transform(self, X):
-        return X
-
-    def _held_out_ranking(
-        self,
-        X,
-        y=None,
-        sample_weight=None,
-        *,
-        n_neighbors,
-        max_users=None,
-        random_state=None,
-    ):
-        X = X if y is None else X[np.asarray(y) > 0]
-        users = np.unique(X["user"])
-        if max_users is not None:
-            rng = check_random_state(random_state)
-            users = np.sort(rng.permutation(users)[:max_users])
-        truth = np.zeros((len(users), len(self.item_ids_)), dtype=np.float32)
-        seen = np.zeros_like(truth)
-        lists, n_unreachable = [], []
-        for row, user in enumerate(users):
-            items = set(X["item"][X["user"] == user])
-            known = [item in items for item in self.item_ids_]
-            truth[row] = known
-            seen[row] = [(user, item) in self.seen_ for item in self.item_ids_]
-            seen[row, known] = 0
-            ranked = np.flatnonzero(seen[row] == 0)[:n_neighbors]
-            lists.append(np.pad(ranked, (0, n_neighbors))[:n_neighbors])
-            lists[-1][len(ranked) :] = -1
-            n_unreachable.append(len(items - set(self.item_ids_)))
-        return Bunch(
-            users=users,
-            indices=np.array(lists),
-            truth=sparse.csr_array(truth),
-            seen=sparse.csr_array(seen),
-            item_counts=self.n_events_.to_numpy(dtype=float),
-            user_counts=self.user_events_.reindex(users, fill_value=0).to_numpy(float),
-            n_unreachable=np.array(n_unreachable),
-        )
-
-
-def events(text):
-    """Turn 'a:vw b:v' into a table of user and item."""
-    pairs = [part.split(":") for part in text.split()]
-    return pd.DataFrame(
-        [(user, item) for user, items in pairs for item in items],
-        columns=["user", "item"],
-    )
-
-
-# counts: p 4, q 2, r 1, s 1; the model ranks p, q, r, s
-TRAIN = events("a:pq b:pqr c:p d:ps")
-# a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalog. e is new.
-TEST = events("a:s b:s c:qr d:z e:pz")
 
 
 @pytest.fixture
@@ -563,8 +495,8 @@ def test_bad_baselines_are_named(model):
         retrieval_report(model, TEST, baselines={"popularity": model})
 
     class Other(FixedRanking):
-        def _held_out_ranking(self, X, y=None, sample_weight=None, **params):
-            return super()._held_out_ranking(X[X["user"] < "c"], y, **params)
+        def rank_held_out(self, X, y=None, sample_weight=None, **params):
+            return super().rank_held_out(X[X["user"] < "c"], y, **params)
 
     with pytest.raises(ValueError, match="'other' ranks for other users.* 3 of 5"):
         retrieval_report(model, TEST, baselines={"other": Other().fit(TRAIN)})

@@ -1,6 +1,7 @@
 """Pictures: what is drawn equals what was computed, and can be read."""
 
 import sys
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -24,7 +25,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 
 from sktwotower import TwoTowerRecommender, plots  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
-from sktwotower.metrics import recall_at_k  # noqa: E402
+from sktwotower.metrics import HeldOutRanking, recall_at_k  # noqa: E402
 from sktwotower.plots import (  # noqa: E402
     EmbeddingMapDisplay,
     FeatureImportanceDisplay,
@@ -90,13 +91,12 @@ class Ranked(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return True
 
-    def _held_out_ranking(self, X, y, *, n_neighbors, max_users, random_state):
+    def rank_held_out(self, X, y, *, n_neighbors, max_users, random_state):
         truth = np.array([[1, 0, 0, 1], [0, 1, 1, 0]], dtype=np.float32)
-        return Bunch(
+        return HeldOutRanking(
             users=self.users,
             indices=self.indices[:, :n_neighbors],
             truth=sparse.csr_matrix(truth),
-            seen=sparse.csr_matrix((2, 4), dtype=np.float32),
             item_counts=np.array([1.0, 1.0, 5.0, 9.0]),
             n_unreachable=np.array([self.lost, 0]),
         )
@@ -133,7 +133,7 @@ def test_recall_curve_ends_in_the_metric(made, model):
     display = RecallCurveDisplay.from_estimator(model, made.held_out, max_k=1000)
     assert display.recall.index[-1] == 30  # the whole catalog
     truth = made.held_out.groupby("user")["item"].agg(list)
-    ranking = model._held_out_ranking(made.held_out, n_neighbors=10)
+    ranking = model.rank_held_out(made.held_out, n_neighbors=10)
     ids = model.item_ids_[ranking.indices]
     wanted = recall_at_k(truth.loc[ranking.users].tolist(), ids, k=10)
     assert display.recall.loc[10, "TwoTowerRecommender"] == pytest.approx(wanted)
@@ -156,11 +156,11 @@ def test_recall_by_popularity_by_hand():
 def test_groups_by_popularity_hold_events():
     # all wanted items are equally popular: one group, and none without an event
     ranked = Ranked()
-    ranking = ranked._held_out_ranking(
+    ranking = ranked.rank_held_out(
         None, None, n_neighbors=2, max_users=None, random_state=None
     )
-    ranking.item_counts[:] = 3
-    ranked._held_out_ranking = lambda *args, **kwargs: ranking
+    ranking = replace(ranking, item_counts=np.full(4, 3))
+    ranked.rank_held_out = lambda *args, **kwargs: ranking
     display = RecallByPopularityDisplay.from_estimator(ranked, None, k=2)
     assert display.recall.index.tolist() == ["3"]
     assert display.recall["Ranked"].tolist() == [0.5]
@@ -217,7 +217,7 @@ def test_training_curve_draws_every_epoch():
     display = TrainingCurveDisplay(history=history).plot()
     assert display.line_.get_ydata().tolist() == [3.0, 2.0]
     assert display.recall_line_.get_ydata().tolist() == [0.1, 0.3]
-    assert display.recall_ax_.get_ylabel() == "validation recall"
+    assert display.recall_ax_.get_ylabel() == "validation recall (higher is better)"
     assert "best recall 0.300 in epoch 2" in display.ax_.get_title()
 
 
@@ -290,7 +290,8 @@ def test_map_colours_groups_numbers_and_popularity(made, model):
     np.testing.assert_allclose(dots.get_offsets(), display.positions)
     users = made.X.drop_duplicates()["item"].value_counts().reindex(model.item_ids_)
     display = EmbeddingMapDisplay.from_estimator(model, method="pca")
-    np.testing.assert_allclose(display.color, np.log10(users.fillna(1)))
+    np.testing.assert_allclose(display.color, users.fillna(1))
+    assert display.color_name == "number of users in fit"
 
 
 def test_map_reads_lists_dates_and_gaps():
@@ -479,7 +480,7 @@ def test_names_that_are_taken_are_refused(display):
 
 
 def test_several_axes_are_no_axes(model):
-    with pytest.raises(TypeError, match="ax must be Matplotlib axes.* Got ndarray"):
+    with pytest.raises(TypeError, match="ax must be a Matplotlib Axes.* Got ndarray"):
         TrainingCurveDisplay.from_estimator(model, ax=plt.subplots(1, 2)[1])
 
 
@@ -501,18 +502,43 @@ def test_bad_baselines_are_refused(display):
 @pytest.mark.parametrize(
     ("display", "params", "error", "message"),
     [
-        (RecallCurveDisplay, {"max_k": 0}, ValueError, "max_k == 0, must be >= 1"),
-        (LorenzCurveDisplay, {"k": 1.5}, TypeError, "k must be an instance of int"),
-        (RecallByPopularityDisplay, {"n_groups": 0}, ValueError, "n_groups == 0"),
-        (ScoreDistributionDisplay, {"max_pairs": 0}, ValueError, "max_pairs == 0"),
+        (
+            RecallCurveDisplay,
+            {"max_k": 0},
+            ValueError,
+            "max_k must be .* Got 0",
+        ),
+        (
+            LorenzCurveDisplay,
+            {"k": 1.5},
+            TypeError,
+            "^k must be .* Got 1.5",
+        ),
+        (
+            RecallByPopularityDisplay,
+            {"n_groups": 0},
+            ValueError,
+            "n_groups must be .* Got 0",
+        ),
+        (
+            ScoreDistributionDisplay,
+            {"max_pairs": 0},
+            ValueError,
+            "max_pairs must be .* Got 0",
+        ),
         (EmbeddingMapDisplay, {"color": "categry"}, ValueError, "mean 'category'?"),
         (EmbeddingMapDisplay, {"color": [1, 2]}, ValueError, "each of the 30 items"),
         (EmbeddingMapDisplay, {"color": 4}, TypeError, "color must name a column"),
         (EmbeddingMapDisplay, {"method": "x"}, ValueError, "method must be 'auto'"),
-        (EmbeddingMapDisplay, {"max_items": 2}, ValueError, "max_items == 2"),
+        (
+            EmbeddingMapDisplay,
+            {"max_items": 2},
+            ValueError,
+            "max_items must.* >= 3. Got 2",
+        ),
         (EmbeddingMapDisplay, {"method": PCA}, ValueError, "method must be 'auto'"),
         (EmbeddingMapDisplay, {"method": PCA(1)}, ValueError, r"2\). Got \(30, 1\)"),
-        (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "<= 10"),
+        (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "1 to 10"),
     ],
 )
 def test_bad_parameters_are_refused(made, model, display, params, error, message):
