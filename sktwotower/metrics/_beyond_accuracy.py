@@ -61,7 +61,7 @@ def coverage_at_k(y_pred, n_items, k=10) -> float:
     """
     _, _, ids, _ = flatten(y_pred, "y_pred", check_count(k, "k"))
     codes, _ = factorize(ids)
-    n_distinct = len(np.unique(codes[codes >= 0]))
+    n_distinct = len(pd.unique(codes[codes >= 0]))
     if check_count(n_items, "n_items") < n_distinct:
         raise ValueError(
             "n_items must be at least the number of distinct ids in y_pred, "

@@ -7,6 +7,7 @@ Output: each metric of a group, per user and as a mean.
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from ._hits import (
@@ -89,7 +90,7 @@ class Table:
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
         if metric == "coverage":
-            return len(np.unique(self._filled(k)[1])) / len(self.item_counts)
+            return len(pd.unique(self._filled(k)[1])) / len(self.item_counts)
         return mean_over_users(self.values(metric, k, **params))
 
     def _filled(self, k):
@@ -167,7 +168,7 @@ def popular_items(ranking, k):
     rank_of = np.empty(n_items, dtype=np.int64)
     rank_of[order] = np.arange(n_items)
     rows, items = ranking.seen.nonzero()
-    keys = np.unique(rows.astype(np.int64) * n_items + rank_of[items])
+    keys = np.sort(rows.astype(np.int64) * n_items + rank_of[items])
     starts = np.searchsorted(keys, np.arange(n_users) * n_items)
     rows = keys // n_items
     unseen_before = keys % n_items - (np.arange(len(keys)) - starts[rows])

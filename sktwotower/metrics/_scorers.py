@@ -7,8 +7,9 @@ Output: one number per metric.
 from collections.abc import Callable
 from difflib import get_close_matches
 
+from sklearn import get_config
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import _MetadataRequester
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._checks import check_count
@@ -148,11 +149,8 @@ def _parse(metric, k):
     return name, check_count(int(own_k) if at else k, "k")
 
 
-class _RetrievalScorer(_MetadataRequester):
+class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
-
-    # scikit-learn makes set_score_request of it
-    __metadata_request__score = {"sample_weight": None}
 
     def __init__(self, figures, one, max_users, random_state, standard_error, params):
         self.figures = figures
@@ -161,6 +159,33 @@ class _RetrievalScorer(_MetadataRequester):
         self.random_state = random_state
         self.standard_error = standard_error
         self.params = params
+        self._request = MetadataRequest(owner=repr(self))
+        self._request.score.add_request(param="sample_weight", alias=None)
+
+    def set_score_request(self, *, sample_weight):
+        """Ask for `sample_weight` where scikit-learn routes metadata.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True: ask for it. False: ignore it. A str: ask for the metadata of this
+            name. None: refuse it.
+
+        Returns
+        -------
+        self : object
+        """
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "set_score_request is only available when metadata routing is enabled: "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        self._request.score.add_request(param="sample_weight", alias=sample_weight)
+        return self
+
+    def get_metadata_routing(self):
+        """Return which metadata is asked for, as scikit-learn's routers need it."""
+        return get_routing_for_object(self._request)
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
         ranking = rank(

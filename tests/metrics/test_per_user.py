@@ -28,6 +28,7 @@ from sktwotower.metrics import (
     reciprocal_rank_at_k,
     retrieval_report,
 )
+from sktwotower.metrics._hits import standard_error
 from tests.builders import TEST, TRAIN, FixedRanking, events
 
 PER_USER = [
@@ -221,6 +222,10 @@ def test_k_must_be_a_positive_integer(metric, k, error):
         (sparse.csr_array(np.eye(1)), [[1]], ValueError, "from 0 to 0 .* Got 1"),
         (sparse.csr_array(np.eye(1)), [["a"]], ValueError, "positions of y_true"),
         (sparse.csr_array(np.eye(2)), [[0]], ValueError, "2 rows in y_true and 1"),
+        ([[0]], sparse.csr_array(np.eye(1)), TypeError, "matrix, csr_array, which has"),
+        ([[0]], sparse.csc_matrix(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
+        ([[0]], sparse.coo_array(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
+        ([[0]], sparse.lil_matrix(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
     ],
 )
 def test_bad_input_is_named(y_true, y_pred, error, message):
@@ -230,7 +235,13 @@ def test_bad_input_is_named(y_true, y_pred, error, message):
 
 @pytest.mark.parametrize(
     ("weight", "message"),
-    [([1], r"Got shape \(1,\)"), ([-1, 1], "must be finite"), ([0, 1], "above zero")],
+    [
+        ([1], r"Got shape \(1,\)"),
+        ([-1, 1], "must be finite"),
+        ([0, 1], "above zero"),
+        (["a", "b"], r"sample_weight must hold one number per user. Got \['a', 'b'\]"),
+        ({"a": 1}, "sample_weight must hold one number per user. Got {'a': 1}"),
+    ],
 )
 def test_bad_weights_are_named(weight, message):
     with pytest.raises(ValueError, match=message):
@@ -239,6 +250,23 @@ def test_bad_weights_are_named(weight, message):
 
 def test_users_without_relevant_items_are_nan_per_user_even_if_all_are():
     assert np.isnan(recall_at_k([[], []], [[1], [2]], k=1, per_user=True)).all()
+
+
+@pytest.mark.parametrize("matrix", [sparse.csr_array, sparse.coo_matrix])
+def test_sparse_rankings_are_refused(matrix):
+    with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
+        coverage_at_k(matrix(np.eye(2)), n_items=2)
+    with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
+        novelty_at_k(matrix(np.eye(2)), [1, 1])
+
+
+def test_the_standard_error_is_that_of_scipy_and_nan_for_one_user():
+    values = np.array([0.0, 0.5, np.nan, 1.0])
+    assert standard_error(values) == pytest.approx(0.5 / 3**0.5)
+    assert np.isnan(standard_error(values[:1])) and np.isnan(standard_error(values[2:]))
+    both = np.column_stack([values, [1.0, 1.0, 0.0, 4.0]])
+    assert standard_error(both) == pytest.approx([0.5 / 3**0.5, 1.0])
+    assert np.isnan(standard_error(both[:1])).tolist() == [True, True]
 
 
 def test_coverage_by_hand():
