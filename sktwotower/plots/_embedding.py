@@ -261,7 +261,7 @@ class EmbeddingMapDisplay(Display):
             dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
         )
         if self.color_scale == "log":
-            ticks = round_numbers(low, high) or [low, high]
+            ticks = _log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
             bar.minorticks_off()
         return dots
@@ -337,6 +337,16 @@ def _limits(numbers, scale):
     if low == high:
         low, high = numbers.min(), numbers.max()
     return {"norm": scale, "vmin": low, "vmax": high}
+
+
+def _log_ticks(low, high):
+    """Return a few round numbers from `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = round_numbers(low, high)
+    if len(ticks) < 3:
+        ticks = MaxNLocator(4).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _colormap():

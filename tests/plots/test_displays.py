@@ -351,6 +351,85 @@ def test_map_takes_umap_if_it_is_there(model, monkeypatch):
     assert tsne.ax_.get_xlabel() == "first of two dimensions of t-SNE (no unit)"
 
 
+def test_the_colour_bar_has_a_label_and_robust_limits(model):
+    prices = np.linspace(1, 2, 30)
+    prices[4] = 165
+    display = EmbeddingMapDisplay.from_estimator(
+        model, color=prices, color_name="price (GBP)", method="pca"
+    )
+    (dots,) = display.scatters_
+    assert dots.get_clim() == pytest.approx(np.percentile(prices, [2, 98]))
+    assert dots.get_clim()[1] < 165 and dots.get_array().max() == 165
+    assert dots.colorbar.ax.get_ylabel() == "price (GBP)"
+    assert dots.colorbar.extend == "both"
+    (dots,) = display.plot(vmin=0, vmax=200).scatters_
+    assert dots.get_clim() == (0, 200) and dots.colorbar.extend == "neither"
+    (dots,) = display.plot(norm=plt.Normalize(0, 3)).scatters_
+    assert dots.get_clim() == (0, 3) and dots.colorbar.extend == "max"
+
+
+def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
+    positions = np.random.default_rng(0).normal(size=(100, 2))
+    counts = np.geomspace(1, 1000, 100)
+    display = EmbeddingMapDisplay(
+        positions=positions, color=counts, color_scale="log"
+    ).plot()
+    ax = display.scatters_[0].colorbar.ax
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["2", "5", "10", "20", "50", "100", "200", "500"]
+    same = EmbeddingMapDisplay(
+        positions=positions, color=np.ones(100), color_scale="log"
+    ).plot()
+    assert same.scatters_[0].get_clim()[0] <= 1
+    near = EmbeddingMapDisplay(
+        positions=positions, color=counts.clip(12, 29), color_scale="log"
+    ).plot()
+    ticks = near.scatters_[0].colorbar.get_ticks()
+    assert len(ticks) >= 3 and set(np.diff(ticks)) == {5}
+    missing = EmbeddingMapDisplay(positions=positions, color=np.full(100, np.nan))
+    assert np.ma.getmaskarray(missing.plot().scatters_[0].get_array()).all()
+
+
+def test_ten_models_can_be_told_apart():
+    recall = pd.DataFrame(np.ones((2, 10)), columns=list("abcdefghij"), index=[1, 2])
+    lines = RecallCurveDisplay(recall=recall).plot().lines_
+    looks = {(line.get_color(), str(line._dash_pattern)) for line in lines}
+    assert len(looks) == 10
+    bars = RecallByPopularityDisplay(recall=recall).plot().bars_
+    looks = {(bar[0].get_facecolor(), bar[0].get_hatch()) for bar in bars}
+    assert len(looks) == 10
+
+
+def test_legends_say_what_an_error_is(made, model):
+    curve = RecallCurveDisplay.from_estimator(model, made.held_out)
+    assert curve.ax_.get_legend().get_title().get_text() == "shaded: ± 1 standard error"
+    bars = RecallByPopularityDisplay.from_estimator(model, made.held_out)
+    assert bars.ax_.get_legend().get_title().get_text() == "lines: ± 1 standard error"
+    plain = RecallCurveDisplay(recall=curve.recall).plot()
+    assert plain.ax_.get_legend().get_title().get_text() == ""
+
+
+def test_the_validation_recall_says_its_k(made):
+    model = TwoTowerRecommender(
+        embedding_dim=4, max_epochs=2, early_stopping=True, n_neighbors=7
+    ).fit(made.X)
+    display = TrainingCurveDisplay.from_estimator(model)
+    assert "validation recall@7" in display.recall_ax_.get_ylabel()
+    assert display.ax_.get_ylabel() == "training loss (lower is better)"
+
+
+def test_random_pairs_leave_out_the_past_though_it_may_be_recommended(made):
+    model = TwoTowerRecommender(
+        embedding_dim=4, max_epochs=1, exclude_seen=False, random_state=0
+    ).fit(made.X)
+    ranking = model.rank_held_out(made.held_out, n_neighbors=0)
+    assert ranking.seen.nnz == 0
+    past = ranking.past.toarray()
+    for user, row in zip(ranking.users, past, strict=True):
+        own = made.X.loc[made.X["user"] == user, "item"]
+        assert set(model.item_ids_[row.astype(bool)]) == set(own)
+
+
 def all_displays(model, made):
     for display in OF_EVENTS:
         yield display.from_estimator(model, made.held_out)
