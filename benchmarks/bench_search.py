@@ -1,4 +1,4 @@
-"""What do halving and the cache of transformers bring to a search?
+"""How much time do halving and the cache of transformers save in a search?
 
 Call ``python benchmarks/bench_search.py --data DIR [--only PARTS] [--draws 3]``. Parts:
 

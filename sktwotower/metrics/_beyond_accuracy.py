@@ -42,7 +42,7 @@ def coverage_at_k(y_pred, n_items, k=10) -> float:
     ValueError
         If `k` or `n_items` < 1, or `y_pred` holds more distinct ids than `n_items`.
     TypeError
-        If `k` or `n_items` is no integer, or a user's ids are no list.
+        If `k` or `n_items` is not an integer, or a user's ids are not a list.
 
     Notes
     -----
@@ -101,7 +101,7 @@ def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None) -> float:
         `item_counts` is negative, not finite, all zero, above `n_users` or names an id
         twice.
     TypeError
-        If `k` is no integer, `n_users` no number, or a user's ids are no list.
+        If `k` is not an integer, `n_users` not a number, or a user's ids not a list.
 
     Notes
     -----

@@ -131,7 +131,7 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
         raise ValueError(
             f"The baseline {name!r} ranks for other users than the estimator: "
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
-            "columns, or give max_users=None."
+            "columns, or set max_users=None."
         )
     # the last entry is where the padding -1 points to
     positions = np.append(_positions(name, recommender, other.item_ids_), -1)
@@ -191,7 +191,7 @@ def _as_table(name, given):
         odd = [user for user, items in lists.items() if not _is_list(items)]
         if odd:
             raise TypeError(
-                f"The ranking {name!r} must give each user a list of items, best "
+                f"The ranking {name!r} must hold a list of items for each user, best "
                 f"first. Got {given[odd[0]]!r} for {odd[0]!r}."
             )
         items = [item for ranked in lists for item in ranked]

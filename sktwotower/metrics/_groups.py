@@ -49,7 +49,7 @@ def values_of(ranking, metric, k, **params):
 
 
 class Table:
-    """Rankings of a group beside its truth; all metrics are computed here.
+    """Rankings and truth of a group; all metrics are computed here.
 
     ``indices`` (n_users, k): another model's ranking of the same users and items. None:
     that of `ranking`.

@@ -115,7 +115,7 @@ class EvaluationMixin:
         ValueError
             If X has no positive event, or `n_neighbors` or `max_users` is too small.
         TypeError
-            If `n_neighbors` or `max_users` is no integer.
+            If `n_neighbors` or `max_users` is not an integer.
 
         See Also
         --------

@@ -118,7 +118,7 @@ def _check_lists(lists, name, ordered):
         if ordered and isinstance(ids, (set, frozenset)):
             raise TypeError(
                 f"{name} must hold ranked ids, best first. {name}[{row}] is a set, "
-                "which has no order; give a list."
+                "which has no order; use a list."
             )
     return lists
 
@@ -158,7 +158,7 @@ def factorize(ids):
 def _encode(true_ids, pred_ids):
     """Return integer codes of the relevant and the ranked ids, and how many."""
     if true_ids.dtype != pred_ids.dtype:
-        # numpy would turn 1 beside 'a' into '1', and int64 beside float into float
+        # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
         true_ids, pred_ids = true_ids.astype(object), pred_ids.astype(object)
     codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
     return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
@@ -222,7 +222,7 @@ def mean_over_users(values, sample_weight=None):
     Raises
     ------
     ValueError
-        If no user is left, or `sample_weight` is no weight of them.
+        If no user is left, or `sample_weight` does not hold one weight per user.
     """
     kept = ~np.isnan(values)
     if not kept.any():

@@ -59,9 +59,9 @@ def recall_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -116,9 +116,9 @@ def precision_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -169,9 +169,9 @@ def ndcg_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -227,9 +227,9 @@ def average_precision_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -287,9 +287,9 @@ def reciprocal_rank_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -343,9 +343,9 @@ def hit_rate_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----

@@ -77,8 +77,8 @@ def retrieval_report(
         If X has no positive event, if k or `max_users` < 1, or if a baseline has the
         name of another model, lacks users of X or ranks fewer than k items.
     TypeError
-        If k or `max_users` is no integer, an estimator cannot rank held-out events, or
-        a baseline's name is no string.
+        If k or `max_users` is not an integer, an estimator cannot rank held-out events,
+        or a baseline's name is not a string.
 
     Warns
     -----

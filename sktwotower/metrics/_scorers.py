@@ -79,8 +79,8 @@ def make_retrieval_scorer(
         If `metric` is unknown or empty, or k < 1. When called: if X has no positive
         event, `max_users` < 1, or weights meet a truncated recall.
     TypeError
-        If k is no integer or the metric does not take one of `kwargs`. When called: if
-        the estimator cannot rank held-out events, or `max_users` is no integer.
+        If k is not an integer or the metric does not take one of `kwargs`. When called:
+        if the estimator cannot rank held-out events, or `max_users` is not an integer.
 
     See Also
     --------

@@ -78,7 +78,7 @@ def held_out_truth(
         `item_ids` or `user_ids` are not distinct, `seen` does not fit to them, or
         `max_users` < 1.
     TypeError
-        If ids are of mixed types, or `max_users` is no integer.
+        If ids are of mixed types, or `max_users` is not an integer.
 
     See Also
     --------

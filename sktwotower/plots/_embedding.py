@@ -152,7 +152,7 @@ class EmbeddingMapDisplay(Display):
         ImportError
             If Matplotlib is not installed, or UMAP is asked for and is not.
         ValueError
-            If `color` is no column of ``items`` or has another length than
+            If `color` is not a column of ``items`` or has another length than
             ``item_ids_``, if `method` is unknown, or if there are fewer than 3 items or
             their vectors have one number.
         TypeError
@@ -372,8 +372,8 @@ def _color_of_items(recommender, color):
         columns = [] if table is None else table.columns
         if color not in columns:
             raise ValueError(
-                f"color names {color!r}, which is no column of the side table items. "
-                "Give one of its columns, or a value for each item of item_ids_."
+                f"color names {color!r}, which is not a column of the side table "
+                "items. Name one of its columns, or pass a value for each of item_ids_."
                 f"{did_you_mean(color, columns)}"
             )
         return table[color].reindex(recommender.item_ids_), color

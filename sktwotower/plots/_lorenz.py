@@ -52,7 +52,7 @@ class LorenzCurveDisplay(Display):
     With the counts :math:`c_1 \le \dots \le c_n` of the n items, the Gini coefficient
     is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 if all items are
     recommended equally often, (n - 1) / n if only one is. It is twice the area between
-    the diagonal and the curve. An even choice is no merit by itself: random items are
+    the diagonal and the curve. An even choice has no merit by itself: random items are
     the most even of all.
 
     The curve stays on the floor for the items that are never recommended.

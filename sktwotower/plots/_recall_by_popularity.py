@@ -203,9 +203,10 @@ class RecallByPopularityDisplay(Display):
         )
         line = "lines: ± 1 standard error"
         title = None if self.standard_error is None else line
-        # many models have long legends, which would hide the bars
-        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if n_models > 4 else {}
-        ax.legend(frameon=False, title=title, alignment="left", **beside)
+        legend = {"frameon": False, "title": title, "alignment": "left"}
+        if n_models > 4:  # a long legend would hide the bars
+            legend |= {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        ax.legend(**legend)
         return self
 
 

@@ -119,11 +119,11 @@ class RecallCurveDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event, `max_k` or `max_users` < 1, `name` is no string
-            or 'popularity', a baseline has the name of another model, lacks users of X
-            or ranks fewer than `max_k` items.
+            If X has no positive event, `max_k` or `max_users` < 1, `name` is not a
+            string or is 'popularity', a baseline has the name of another model, lacks
+            users of X or ranks fewer than `max_k` items.
         TypeError
-            If an estimator cannot rank held-out events, or a number is no integer.
+            If an estimator cannot rank held-out events, or a number is not an integer.
 
         Examples
         --------

@@ -121,8 +121,8 @@ class ScoreDistributionDisplay(Display):
             If X has no positive event whose item is in the catalog, if all users
             chose the whole of it, or if `max_pairs` < 1.
         TypeError
-            If there is no TwoTowerRecommender in the estimator, or `max_pairs` is no
-            integer.
+            If there is no TwoTowerRecommender in the estimator, or `max_pairs` is not
+            an integer.
 
         Examples
         --------

@@ -448,7 +448,7 @@ def test_report_by_hand(model):
     known = report.loc[("known items", "FixedRanking")]
     assert known["recall@1"] == 2.5 / 4
     assert known[["users", "events"]].tolist() == [4, 5]
-    # head: p alone holds half of the eight events, and only e wants it
+    # head: only p; it holds half of the eight events, and only e wants it
     assert report.loc[("head items", "FixedRanking"), "recall@1"] == 1
     assert report.loc[("head items", "FixedRanking"), "events"] == 1
     assert report.loc[("tail items", "FixedRanking"), "recall@1"] == 1.5 / 3
@@ -460,7 +460,7 @@ def test_report_by_hand(model):
     assert report.attrs["events_not_in_catalog"] == 2
 
 
-def test_popularity_stands_beside_a_worse_model():
+def test_popularity_is_compared_with_a_worse_model():
     # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
     recall = retrieval_report(model, TEST, k=1)["recall@1"]
@@ -512,10 +512,10 @@ def test_baselines_are_compared_item_by_item(model):
     assert models == ["FixedRanking", "popularity", "mirrored", "same"]
     same, own = (report.xs(name, level="model") for name in ("same", "FixedRanking"))
     pd.testing.assert_frame_equal(same, own)
-    # alone, the mirrored catalog is read in its own positions
+    # by itself, the mirrored catalog is read in its own positions
     for metric in ("recall@2", "ndcg@2", "coverage@2", "novelty@2"):
-        alone = make_retrieval_scorer(metric)(mirrored, TEST)
-        assert report.loc[("all", "mirrored"), metric] == pytest.approx(alone)
+        single = make_retrieval_scorer(metric)(mirrored, TEST)
+        assert report.loc[("all", "mirrored"), metric] == pytest.approx(single)
 
 
 def test_bad_baselines_are_named(model):

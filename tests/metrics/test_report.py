@@ -106,7 +106,7 @@ def test_bad_parameters_of_a_report(model, params, error, message):
         retrieval_report(model, TEST, **params)
 
 
-def test_bad_parameters_are_told_by_a_scorer(model):
+def test_a_scorer_refuses_bad_parameters(model):
     with pytest.raises(ValueError, match="max_users must be an integer >= 1. Got -1"):
         make_retrieval_scorer(max_users=-1)(model, TEST)
     with pytest.raises(TypeError, match="n_users must be a number or None. Got 'a'"):
@@ -234,7 +234,7 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
         (
             {"r": {"a": "pq"}},
             TypeError,
-            "list of items, best first. Got 'pq' for 'a'",
+            "items for each user, best first. Got 'pq' for 'a'",
         ),
         (
             {"r": {"a": ["p"]}},
@@ -268,13 +268,13 @@ def test_bad_baselines(model, baselines, error, message):
         retrieval_report(model, TEST, k=2, baselines=baselines)
 
 
-def test_an_error_tells_which_baseline_it_is_of(model):
+def test_an_error_names_the_baseline(model):
     with pytest.raises(NotFittedError) as raised:
         retrieval_report(model, TEST, k=2, baselines={"odd": PopularityRecommender()})
     assert raised.value.__notes__ == ["Raised by the baseline 'odd'."]
 
 
-def test_a_ranking_of_what_was_seen_is_told(model):
+def test_a_ranking_of_seen_items_warns(model):
     given = dict.fromkeys("abcde", list("pqrs"))
     with pytest.warns(UserWarning, match="8 of the 20 items that 'given' ranks"):
         retrieval_report(model, TEST, k=4, baselines={"given": given})
@@ -358,7 +358,7 @@ def test_a_notebook_shows_the_best_in_bold(model):
 # Users whom fit has not seen
 
 
-def test_new_users_are_judged_by_what_follows_on_their_history(X):
+def test_new_users_are_judged_on_what_follows_their_history(X):
     new = X["user"] >= 15
     before = X[new].groupby("user").head(2)
     after = X[new].drop(before.index)

@@ -75,7 +75,7 @@ def model(made):
 
 
 class Ranked(BaseEstimator):
-    """Two users, four items with 1, 1, 5 and 9 users; ranks as it is told."""
+    """Two users, four items with 1, 1, 5 and 9 users; ranks the given indices."""
 
     item_ids_ = np.array(["a", "b", "c", "d"])
 
@@ -332,7 +332,7 @@ def test_map_needs_two_dimensions(made):
         EmbeddingMapDisplay.from_estimator(flat)
 
 
-def test_map_takes_umap_if_it_is_there(model, monkeypatch):
+def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
     class UMAP:
         def __init__(self, random_state, n_jobs):
             pass
@@ -390,7 +390,7 @@ def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
     assert np.ma.getmaskarray(missing.plot().scatters_[0].get_array()).all()
 
 
-def test_ten_models_can_be_told_apart():
+def test_ten_models_look_different():
     recall = pd.DataFrame(np.ones((2, 10)), columns=list("abcdefghij"), index=[1, 2])
     lines = RecallCurveDisplay(recall=recall).plot().lines_
     looks = {(line.get_color(), str(line._dash_pattern)) for line in lines}
@@ -477,7 +477,7 @@ def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_
             assert ax.get_title() and ax.get_xlabel()
 
 
-def test_a_picture_goes_where_it_is_told(made, model):
+def test_a_picture_is_drawn_on_the_given_axes(made, model):
     _, axes = plt.subplots(1, len(OF_EVENTS))
     for ax, display in zip(axes, OF_EVENTS, strict=True):
         shown = display.from_estimator(model, made.held_out, ax=ax)
@@ -488,14 +488,14 @@ def test_a_picture_goes_where_it_is_told(made, model):
 
 
 @pytest.mark.parametrize("display", OF_EVENTS)
-def test_pipelines_and_searches_are_looked_into(made, model, display):
+def test_recommenders_are_found_in_pipelines_and_searches(made, model, display):
     pipeline = make_pipeline(FunctionTransformer(), model)
     pipeline[0].fit(made.X)
     search = GridSearchCV(pipeline, {})
     search.best_estimator_ = pipeline
     shown = display.from_estimator(search, made.held_out, random_state=0)
-    alone = display.from_estimator(model, made.held_out, random_state=0)
-    for name, value in vars(alone).items():
+    plain = display.from_estimator(model, made.held_out, random_state=0)
+    for name, value in vars(plain).items():
         if isinstance(value, pd.DataFrame | np.ndarray):
             np.testing.assert_array_equal(getattr(shown, name), value)
     maps = EmbeddingMapDisplay.from_estimator(search, method="pca")
@@ -541,10 +541,10 @@ def test_rankings_of_other_libraries_are_drawn():
         Ranked(), None, max_k=2, baselines={"elsewhere": elsewhere}
     )
     assert display.recall["elsewhere"].tolist() == [0.25, 0.75]
-    beside = RecallCurveDisplay.from_estimator(
+    listed = RecallCurveDisplay.from_estimator(
         Ranked(), None, max_k=2, baselines=[Ranked()]
     )
-    assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+    assert listed.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
 
 
 @pytest.mark.parametrize("display", RANKED)
