@@ -1,21 +1,21 @@
-"""What models of other packages have in common, to be judged by the same metrics.
+"""The wrapper of models of other packages, to be judged by the same metrics.
 
-Enters: a table of events (n_events, 2), ``user`` and ``item``.
-Leaves: the same rankings of held-out events that `TwoTowerRecommender` gives.
-Next: _peers.py, the same for the models of other packages.
+Input: a table of events (n_events, 2), ``user`` and ``item``.
+Output: a `HeldOutRanking`, as `TwoTowerRecommender` returns it.
 """
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import Bunch
+
+from sktwotower.metrics import HeldOutRanking, held_out_truth
 
 BLOCK_SIZE = 1 << 25  # scores held at once
 
 
 class Baseline(BaseEstimator):
-    """What all have in common: subclasses learn from a matrix and score its rows."""
+    """Base of all wrappers: subclasses learn from a matrix and score its rows."""
 
     def fit(self, X, y=None):
         """Learn from a table of events; repeats of a pair count once."""
@@ -26,26 +26,17 @@ class Baseline(BaseEstimator):
         self._learn(self._seen)
         return self
 
-    def _held_out_ranking(self, X, y=None, sample_weight=None, *, n_neighbors, **_):
+    def rank_held_out(self, X, y=None, sample_weight=None, *, n_neighbors, **params):
         """Rank the whole catalog for the users of X, items seen in fit left out."""
-        rows, users = pd.factorize(X["user"], sort=True)
-        known = pd.Index(self.user_ids_).get_indexer(users)
-        codes = pd.Index(self.item_ids_).get_indexer(X["item"])
-        if (known < 0).any() or (codes < 0).any():
+        ids = {"user_ids": self.user_ids_, "item_ids": self.item_ids_}
+        judged = held_out_truth(X, y, sample_weight, seen=self._seen, **ids, **params)
+        users = pd.Index(self.user_ids_).get_indexer(judged.users)
+        if (users < 0).any() or judged.n_unreachable.any():
             raise ValueError("X has users or items that fit has not seen.")
-        n_items = len(self.item_ids_)
-        seen, step = self._seen[known], max(1, BLOCK_SIZE // n_items)
-        blocks = [known[i : i + step] for i in range(0, len(known), step)]
-        return Bunch(
-            users=users,
-            indices=np.vstack([self._best(block, n_neighbors) for block in blocks]),
-            truth=_ones(rows, codes, (len(users), n_items)),
-            seen=seen,
-            item_counts=np.asarray(self._seen.sum(axis=0)).ravel(),
-            user_counts=np.asarray(seen.sum(axis=1)).ravel(),
-            n_unreachable=np.zeros(len(users), dtype=int),
-            unreachable_weight=np.zeros(len(users)),
-        )
+        step = max(1, BLOCK_SIZE // len(self.item_ids_))
+        blocks = [users[i : i + step] for i in range(0, len(users), step)]
+        found = np.vstack([self._best(block, n_neighbors) for block in blocks])
+        return HeldOutRanking(indices=found, **judged)
 
     def _best(self, users, k):
         costs = -np.asarray(self._scores(users), dtype=np.float32)

@@ -109,7 +109,7 @@ SYSTEMS = {
 
 def judge(model, test, truncated=False):
     """Return each user's figures, a list by metric, and the coverage."""
-    ranking = model._held_out_ranking(test, n_neighbors=K)
+    ranking = model.rank_held_out(test, n_neighbors=K)
     truth, found = ranking.truth, ranking.indices
     users = {"per_user": True}
     figures = {

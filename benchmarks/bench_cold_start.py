@@ -351,7 +351,7 @@ def kuairand(own):
             model = TwoTowerRecommender(random_state=seed, **given)
             with clock() as watch:
                 model.fit(data.train[PAIR], data.train["y"])
-            ranking = model._held_out_ranking(data.to_find, n_neighbors=K)
+            ranking = model.rank_held_out(data.to_find, n_neighbors=K)
             row = {"system": name, "seed": seed, "fit_s": watch.seconds}
             rows.append(row | means(figures(ranking.truth, ranking.indices)))
             print(rows[-1], flush=True)

@@ -1,14 +1,14 @@
 """Does judging a model cost less than training it, and does a search take minutes?
 
 Call ``python benchmarks/bench_evaluation.py --data DIR``. On MovieLens 1M a model with
-default parameters ranks the whole catalog for all users of the test events, and five
-metrics with their standard errors come from that ranking, beside the median epoch of
-its training; then a report of the model beside popularity, EASE and item-kNN. On
-MovieLens 100K a grid search of 8 candidates x 3 folds (each user's last events) is
-scored by two metrics, in one process and in two.
+default parameters ranks the whole catalog for all users of the test events. Five
+metrics with their standard errors are computed from that ranking; their time is
+compared with the median epoch of the training. Then a report compares the model with
+popularity, EASE and item-kNN. On MovieLens 100K a grid search of 8 candidates x 3 folds
+(each user's last events) is scored by two metrics, in one process and in two.
 
-Failure: the five metrics take 3 s, or as long as an epoch; a search takes 3 minutes, or
-two processes give other figures than one.
+Failure: the five metrics take 3 s, or as long as an epoch; a search takes 3 minutes;
+two processes return other figures than one.
 """
 
 import argparse

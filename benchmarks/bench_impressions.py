@@ -96,7 +96,7 @@ def auc(test, scores):
 
 def recall(model, events):
     """Return the recall@20 of these events, whole catalog ranked."""
-    ranking = model._held_out_ranking(events, n_neighbors=K)
+    ranking = model.rank_held_out(events, n_neighbors=K)
     return recall_at_k(ranking.truth, ranking.indices, K)
 
 

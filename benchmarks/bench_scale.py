@@ -135,7 +135,7 @@ def quality(model, train, test, odds):
     }
     found = {"judged": test["user"].nunique()}
     for name, system in systems.items():
-        ranking = system._held_out_ranking(test, n_neighbors=K)
+        ranking = system.rank_held_out(test, n_neighbors=K)
         found[name] = metrics.recall_at_k(ranking.truth, ranking.indices, K)
     return found | {"ours / popularity": found["recall@100"] / found["popularity"]}
 

@@ -9,13 +9,18 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import did_you_mean
+from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import blocks, rows_of
-from sktwotower.metrics._held_out import recall_by_user
+from sktwotower.metrics import HeldOutRanking
+from sktwotower.metrics._groups import values_of
+from sktwotower.metrics._held_out import read_held_out
+from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted import fitted_of
-from sktwotower.retrieval._requests import Query, check_n_neighbors
+from sktwotower.retrieval._requests import Query
 from sktwotower.towers._net import embed_items, embed_users
 
 from ._ablation import columns_of, rows_without
@@ -23,8 +28,6 @@ from ._ablation import columns_of, rows_without
 __all__ = ["feature_importance"]
 
 HISTORY = "history"
-# Standard errors on either side of a mean in a 95 % interval.
-WIDTH_OF_INTERVAL = 1.96
 
 
 def feature_importance(
@@ -112,13 +115,23 @@ def feature_importance(
     """
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
-    k, n_jobs = check_n_neighbors(k), estimator.n_jobs
+    k, n_jobs = check_count(k, "n_neighbors"), estimator.n_jobs
     dropped = _to_drop(fitted, groups)
-    held_out = estimator._held_out(X, y, None, max_users, random_state)
-    complete = _recalls(fitted, held_out, k, n_jobs)
+    frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
+    held_out = read_held_out(
+        fitted,
+        frame,
+        y,
+        None,
+        exclude_seen=estimator.exclude_seen,
+        max_users=max_users,
+        random_state=random_state,
+    )
+    own = frame.iloc[held_out[-1].last_rows][fitted.users.features]
+    complete = _recalls(fitted, held_out, own, k, n_jobs)
     rows = []
     for name, columns in dropped:
-        recalls = _recalls(fitted, held_out, k, n_jobs, columns, complete)
+        recalls = _recalls(fitted, held_out, own, k, n_jobs, columns, complete)
         sides = "+".join(side for side in columns if columns[side])
         rows.append((sides, name, *_mean_and_interval(complete - recalls)))
     names = ["side", "column", "recall_lost", "lower", "upper"]
@@ -151,16 +164,16 @@ def _to_drop(fitted, groups):
     return together + alone
 
 
-def _recalls(fitted, held_out, k, n_jobs, columns=None, complete=None):
+def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
     """Return the users' recalls (m,) without some columns, named by side.
 
-    ``complete``: the recalls with all columns, returned where nothing changes.
+    ``held_out``: as returned by ``read_held_out``; ``own``: the users' features of X,
+    (m, n_features); ``complete``: the recalls with all columns, returned where nothing
+    changes.
     """
     columns = columns or {}
-    owners, past = held_out.query, None
-    if fitted.sees_history:
-        past = fitted.past(owners)
-    own = held_out.events[fitted.users.features]
+    owners, past, judged = held_out
+    past = past if fitted.sees_history else None
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = rows_without(fitted.users, owners, columns.get("user", ()), own)
@@ -171,8 +184,8 @@ def _recalls(fitted, held_out, k, n_jobs, columns=None, complete=None):
     elif complete is not None and users is owners.rows and items is everything.rows:
         return complete
     with threads(n_jobs):
-        indices = _ranked(fitted, users, past, items, k, held_out.seen)
-    return recall_by_user(indices, held_out)
+        indices = _ranked(fitted, users, past, items, k, judged.seen)
+    return values_of(HeldOutRanking(indices=indices, **judged), "recall", k)
 
 
 def _ranked(fitted, users, past, items, k, excluded):
@@ -218,6 +231,5 @@ def _check_groups(groups, known):
 
 def _mean_and_interval(differences):
     """Return the mean of (m,) and the ends of its 95 % interval, nan for one user."""
-    mean, n = differences.mean(), len(differences)
-    error = differences.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return mean, mean - WIDTH_OF_INTERVAL * error, mean + WIDTH_OF_INTERVAL * error
+    mean, half = differences.mean(), ERRORS_IN_INTERVAL * standard_error(differences)
+    return mean, mean - half, mean + half

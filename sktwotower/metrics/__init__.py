@@ -1,7 +1,8 @@
-"""Figures of merit of ranked items.
+"""Metrics of ranked items.
 
-Input: relevant and ranked ids, or a fitted recommender and held-out events.
-Output: numbers per metric, a scorer for searches, or a report by groups.
+Input: relevant ids and ranked ids, or held-out events and a fitted recommender, which
+is any estimator with ``item_ids_`` and ``rank_held_out`` (see `HeldOutRanking`).
+Output: a number per metric, a scorer for searches, or a report by groups.
 """
 
 from ._beyond_accuracy import coverage_at_k, novelty_at_k
@@ -13,12 +14,16 @@ from ._per_user import (
     recall_at_k,
     reciprocal_rank_at_k,
 )
+from ._ranking import HeldOutRanking
 from ._report import retrieval_report
 from ._scorers import make_retrieval_scorer
+from ._truth import held_out_truth
 
 __all__ = [
+    "HeldOutRanking",
     "average_precision_at_k",
     "coverage_at_k",
+    "held_out_truth",
     "hit_rate_at_k",
     "make_retrieval_scorer",
     "ndcg_at_k",

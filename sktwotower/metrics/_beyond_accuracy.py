@@ -1,16 +1,15 @@
-"""Enters: ranked ids per user (n_users, >= k), best first, whether relevant or not.
+"""Metrics of ranked ids that do not ask what is relevant: coverage and novelty.
 
-Leaves: one number about the lists: how much of the catalog, and how well known.
-Next: metrics.py, which offers them beside the metrics of relevance.
+Input: ranked ids per user (n_users, >= k), best first.
+Output: one number per metric.
 """
-
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._checks import check_count
+
 from ._hits import (
-    check_k,
     check_positions,
     factorize,
     flatten,
@@ -22,7 +21,7 @@ from ._hits import (
 __all__ = ["coverage_at_k", "novelty_at_k"]
 
 
-def coverage_at_k(y_pred, n_items, k=10):
+def coverage_at_k(y_pred, n_items, k=10) -> float:
     """Compute the share of the catalog that is in the first k places of any user.
 
     Parameters
@@ -43,7 +42,7 @@ def coverage_at_k(y_pred, n_items, k=10):
     ValueError
         If `k` or `n_items` < 1, or `y_pred` holds more distinct ids than `n_items`.
     TypeError
-        If `k` or `n_items` is no integer, or a user's ids are no list.
+        If `k` or `n_items` is not an integer, or a user's ids are not a list.
 
     Notes
     -----
@@ -60,24 +59,22 @@ def coverage_at_k(y_pred, n_items, k=10):
     >>> coverage_at_k([["a", "b"], ["a", "c"]], n_items=6, k=2)
     0.5
     """
-    if isinstance(n_items, bool) or not isinstance(n_items, Integral):
-        raise TypeError(f"n_items must be an integer >= 1. Got {n_items!r} instead.")
-    _, _, ids, _ = flatten(y_pred, "y_pred", check_k(k))
+    _, _, ids, _ = flatten(y_pred, "y_pred", check_count(k, "k"))
     codes, _ = factorize(ids)
-    n_distinct = len(np.unique(codes[codes >= 0]))
-    if n_items < max(n_distinct, 1):
+    n_distinct = len(pd.unique(codes[codes >= 0]))
+    if check_count(n_items, "n_items") < n_distinct:
         raise ValueError(
-            f"n_items must be >= 1 and at least the number of distinct ids in y_pred, "
+            "n_items must be at least the number of distinct ids in y_pred, "
             f"{n_distinct}. Got {n_items}."
         )
     return n_distinct / int(n_items)
 
 
-def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
+def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None) -> float:
     """Compute how unexpected the first k places are, in bits.
 
-    The mean self-information of the recommended items: an item that has one in 2^b of
-    the training events counts b bits. Higher is more novel, not better.
+    The mean self-information of the recommended items: an item that has a share of
+    2^-b of the training events counts b bits. Higher is more novel, not better.
 
     Parameters
     ----------
@@ -104,7 +101,7 @@ def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
         `item_counts` is negative, not finite, all zero, above `n_users` or names an id
         twice.
     TypeError
-        If `k` is no integer, `n_users` no number, or a user's ids are no list.
+        If `k` is not an integer, `n_users` not a number, or a user's ids not a list.
 
     Notes
     -----
@@ -128,7 +125,7 @@ def novelty_at_k(y_pred, item_counts, k=10, *, n_users=None):
     >>> novelty_at_k([["a", "b"]], {"a": 2, "b": 1, "c": 1}, k=2)
     1.5
     """
-    rows, _, ids, _ = flatten(y_pred, "y_pred", check_k(k))
+    rows, _, ids, _ = flatten(y_pred, "y_pred", check_count(k, "k"))
     if hasattr(item_counts, "keys"):
         codes, uniques = factorize(ids)
         counts = pd.Series(item_counts, dtype=float)

@@ -1,7 +1,8 @@
-"""Enters: an estimator and what it is compared with: others, or given rankings.
+"""Rankings of several models for the same users.
 
-Leaves: each one's ranked items (n_users, k), by the users and items of the first.
-Next: _report.py and plots, which compare them.
+Input: an estimator, held-out events X (n_events, n_columns), and other estimators or
+rankings that were made elsewhere.
+Output: each one's ranked items (n_users, k), by the users and items of the first.
 """
 
 from collections.abc import Mapping, Set
@@ -38,10 +39,10 @@ def rank_models(
 ):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
-    Returns the estimator's ranking, as `EvaluationMixin._held_out_ranking` does, and
-    the positions (n_users, k) that each model ranks first, by its name: the
-    estimator's, then those of popularity and of `baselines`. All are positions in the
-    estimator's `item_ids_`. k is cut to the size of the catalog.
+    Return the estimator's `HeldOutRanking`, and the positions (n_users, k) that each
+    model ranks first, by its name: the estimator's, then those of popularity and of
+    `baselines`. All are positions in the estimator's `item_ids_`. k is at most the size
+    of the catalog.
     """
     if not isinstance(random_state, Integral):
         # one seed for all models: they must be compared on the same users
@@ -87,7 +88,7 @@ def _competitors(baselines, taken, recommender, ranking, rank_params):
 
 
 def _named(baselines, taken):
-    """Return the baselines by name; those of a list are called after their class."""
+    """Return the baselines by name; those of a list are named after their class."""
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
@@ -130,11 +131,11 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
         raise ValueError(
             f"The baseline {name!r} ranks for other users than the estimator: "
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
-            "columns, or give max_users=None."
+            "columns, or set max_users=None."
         )
     # the last entry is where the padding -1 points to
     positions = np.append(_positions(name, recommender, other.item_ids_), -1)
-    return positions[np.asarray(theirs.indices)[rows]]
+    return positions[theirs.indices[rows]]
 
 
 def _given(name, given, recommender, ranking, k):
@@ -147,8 +148,7 @@ def _given(name, given, recommender, ranking, k):
             f"The ranking {name!r} lacks {len(missing)} of {len(users)} users with "
             f"positives in X ({format_ids(missing, 2)}); it has {len(known)} "
             f"({format_ids(known, 2)}). Rank for all of them, by ids of the same "
-            "type; an "
-            "empty list means that nothing is recommended."
+            "type; an empty list means that nothing is recommended."
         )
     place = table.groupby("user", sort=False).cumcount().to_numpy()
     longest, n_items = place.max(initial=-1) + 1, len(recommender.item_ids_)
@@ -179,8 +179,7 @@ def _positions(name, recommender, items):
         raise ValueError(
             f"None of the items of {name!r} is in the catalog of the estimator: "
             f"it holds {format_ids(items, 2)}, the catalog {format_ids(catalog, 2)}. "
-            "Give ids "
-            "of the same type."
+            "Give ids of the same type."
         )
     return positions
 
@@ -192,7 +191,7 @@ def _as_table(name, given):
         odd = [user for user, items in lists.items() if not _is_list(items)]
         if odd:
             raise TypeError(
-                f"The ranking {name!r} must give each user a list of items, best "
+                f"The ranking {name!r} must hold a list of items for each user, best "
                 f"first. Got {given[odd[0]]!r} for {odd[0]!r}."
             )
         items = [item for ranked in lists for item in ranked]
@@ -228,6 +227,6 @@ def _warn_of_seen(name, ranking, indices):
     if seen.any():
         warn(
             f"{seen.sum()} of the {len(seen)} items that {name!r} ranks were chosen by "
-            "the same user in fit. They can be no hits; the other models leave them "
+            "the same user in fit. They cannot be hits; the other models leave them "
             "out of their rankings."
         )

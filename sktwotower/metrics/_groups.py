@@ -1,10 +1,14 @@
-"""Enters: the ranking of held-out events and its truth (n_users, n_items).
+"""Groups of users and items, and each metric of a group.
 
-Leaves: groups of users and items, and each metric of a group, per user and as a mean.
-Next: _scorers.py and _report.py, one figure and all of them.
+Input: the ranking of held-out events and its truth (n_users, n_items).
+Output: each metric of a group, per user and as a mean.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+import pandas as pd
+from scipy import sparse
 
 from ._hits import (
     find_hits,
@@ -13,24 +17,56 @@ from ._hits import (
     per_user_values,
     self_information,
     standard_error,
+    weights_of_hits,
 )
 
 # What the report compares user by user, by its name there.
 COMPARED = {"recall": "recall", "ndcg": "ndcg", "mrr": "reciprocal_rank"}
 
 
-class Table:
-    """Rankings of some users beside their truth; all metrics come from here."""
+class Group(NamedTuple):
+    """Users who count, and which of their items are relevant.
 
-    def __init__(self, ranking, truth, rows, indices, lost=0):
-        self.truth = truth[rows]
-        self.indices = np.asarray(indices)[rows]
-        self.item_counts = np.asarray(ranking.item_counts)
+    ``truth`` is CSR (n_users, n_items), ``kept`` bool (n_users,); ``with_misses``:
+    whether relevant items that are not in the catalog count, as misses.
+    """
+
+    name: str
+    truth: sparse.csr_matrix
+    kept: np.ndarray
+    with_misses: bool
+
+
+def everyone(ranking):
+    """Return the group of all users with a relevant item, and of all items."""
+    kept = ranking.truth.getnnz(axis=1) + ranking.n_unreachable > 0
+    return Group("all", ranking.truth, kept, True)
+
+
+def values_of(ranking, metric, k, **params):
+    """Return a metric of each user with a relevant item, (n_users,)."""
+    return Table(ranking, everyone(ranking)).values(metric, k, **params)
+
+
+class Table:
+    """Rankings and truth of a group; all metrics are computed here.
+
+    ``indices`` (n_users, k): another model's ranking of the same users and items. None:
+    that of `ranking`.
+    """
+
+    def __init__(self, ranking, group, indices=None):
+        kept = group.kept
+        self.truth = group.truth[kept]
+        self.indices = (ranking.indices if indices is None else indices)[kept]
+        self.item_counts = ranking.item_counts
         self.hits, self.n_relevant = find_hits(
             self.truth, self.indices, max(self.indices.shape[1], 1)
         )
-        # Relevant items that are not in the catalog: misses of any ranking.
-        self.n_relevant = self.n_relevant + np.broadcast_to(lost, rows.shape)[rows]
+        self.weight = np.asarray(self.truth.sum(axis=1)).ravel()
+        if group.with_misses:
+            self.n_relevant = self.n_relevant + ranking.n_unreachable[kept]
+            self.weight = self.weight + ranking.unreachable_weight[kept]
 
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
@@ -38,15 +74,23 @@ class Table:
             rows, items = self._filled(k)
             information = self_information(self.item_counts, **params)
             return novelty_by_user(rows, information[items], len(self.indices))
-        hits = np.zeros((len(self.hits), k), dtype=bool)
-        width = min(k, self.hits.shape[1])
-        hits[:, :width] = self.hits[:, :width]
-        return per_user_values(metric, hits, self.n_relevant, **params)
+        hits, relevant = self.hits[:, :k], self.n_relevant
+        if metric == "recall" and self._is_weighted():
+            if params.get("truncated"):
+                raise ValueError("Truncated recall takes no sample_weight.")
+            hits = weights_of_hits(hits, self.indices, self.truth)
+            relevant = self.weight
+        return per_user_values(metric, hits, relevant, k, **params)
+
+    def _is_weighted(self):
+        """Return whether any relevant item has another weight than one."""
+        is_one = (self.truth.data == 1).all()
+        return not (is_one and np.array_equal(self.weight, self.n_relevant))
 
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
         if metric == "coverage":
-            return len(np.unique(self._filled(k)[1])) / len(self.item_counts)
+            return len(pd.unique(self._filled(k)[1])) / len(self.item_counts)
         return mean_over_users(self.values(metric, k, **params))
 
     def _filled(self, k):
@@ -78,33 +122,30 @@ class Table:
 
 
 def groups_of(ranking):
-    """Yield (name, truth, users that count, misses) of each group with anybody in it.
-
-    Misses, (n_users,) or 0, are relevant items that are not in the catalog.
-    """
-    truth, lost = ranking.truth, ranking.n_unreachable
-    item_counts = np.asarray(ranking.item_counts)
-    user_counts = np.asarray(ranking.user_counts)
+    """Yield each group of users and items with anybody in it, that of all first."""
+    whole = everyone(ranking)
+    yield whole
+    item_counts, user_counts = ranking.item_counts, ranking.user_counts
     head = _head(item_counts)
-    counted = np.diff(truth.indptr) + lost > 0
-    few = user_counts <= np.median(user_counts[counted])
-    everyone, everything = np.ones_like(few), np.ones_like(head)
-    known = [("known items", everything, everyone, 0)] if lost.any() else []
-    for name, items, users, misses in [
-        ("all", everything, everyone, lost),
+    few = user_counts <= np.median(user_counts[whole.kept])
+    users, items = np.ones_like(few), np.ones_like(head)
+    known = [("known items", items, users, False)]
+    known = known if ranking.n_unreachable.any() else []
+    for name, items_of, users_of, with_misses in [
         *known,
-        ("head items", head, everyone, 0),
-        ("tail items", ~head, everyone, 0),
-        ("few events", everything, few, lost),
-        ("many events", everything, ~few, lost),
-        ("cold items", item_counts == 0, everyone, 0),
-        ("cold users", everything, user_counts == 0, lost),
+        ("head items", head, users, False),
+        ("tail items", ~head, users, False),
+        ("few events", items, few, True),
+        ("many events", items, ~few, True),
+        ("cold items", item_counts == 0, users, False),
+        ("cold users", items, user_counts == 0, True),
     ]:
-        part = truth.multiply(items.astype(truth.dtype)).tocsr()
+        part = ranking.truth.multiply(items_of).tocsr()
         part.eliminate_zeros()
-        kept = (np.diff(part.indptr) + misses > 0) & users
+        misses = ranking.n_unreachable if with_misses else 0
+        kept = (part.getnnz(axis=1) + misses > 0) & users_of
         if kept.any():
-            yield name, part, kept, misses
+            yield Group(name, part, kept, with_misses)
 
 
 def _head(counts):
@@ -127,7 +168,7 @@ def popular_items(ranking, k):
     rank_of = np.empty(n_items, dtype=np.int64)
     rank_of[order] = np.arange(n_items)
     rows, items = ranking.seen.nonzero()
-    keys = np.unique(rows.astype(np.int64) * n_items + rank_of[items])
+    keys = np.sort(rows.astype(np.int64) * n_items + rank_of[items])
     starts = np.searchsorted(keys, np.arange(n_users) * n_items)
     rows = keys // n_items
     unseen_before = keys % n_items - (np.arange(len(keys)) - starts[rows])

@@ -1,29 +1,29 @@
-"""Enters: relevant ids per user (n_users lists or CSR) and ranked ids (n_users, >= k).
+"""Hits of ranked ids, and the formulas of all metrics.
 
-Leaves: hits, bool (n_users, k), n_relevant, int (n_users,), and formulas over the two.
-Next: metrics.py, the public functions, and _groups.py, for scorer and report.
+Input: relevant ids per user (n_users lists or CSR) and ranked ids (n_users, >= k).
+Output: hits, bool (n_users, <= k), number of relevant ids (n_users,), and each metric
+per user (n_users,).
 """
 
 from itertools import chain, islice
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+from scipy import sparse, stats
 
+from sktwotower._tables._checks import check_count
 
-def check_k(k):
-    """Return `k` as an int >= 1, or say what is wrong with it."""
-    if isinstance(k, (bool, np.bool_)) or not isinstance(k, Integral):
-        raise TypeError(f"k must be an integer >= 1. Got {k!r} instead.")
-    if k < 1:
-        raise ValueError(f"k must be an integer >= 1. Got {k!r} instead.")
-    return int(k)
+# Standard errors on either side of a mean in a 95 % interval.
+ERRORS_IN_INTERVAL = 1.96
 
 
 def find_hits(y_true, y_pred, k):
-    """Return hits, bool (n_users, k), and n_relevant, int (n_users,)."""
-    k = check_k(k)
+    """Return hits, bool (n_users, <= k), and n_relevant, int (n_users,).
+
+    There are no more columns than the longest ranking has places.
+    """
+    k = check_count(k, "k")
     rows, places, ids, n_ranked = flatten(y_pred, "y_pred", k)
     if sparse.issparse(y_true):
         true_rows, true_codes = _nonzeros(y_true)
@@ -38,21 +38,27 @@ def find_hits(y_true, y_pred, k):
             f"{n_users} rows in y_true and {n_ranked} in y_pred."
         )
     kept = true_codes >= 0
-    wanted = np.unique(true_rows[kept] * n_codes + true_codes[kept])
-    hits = np.zeros((n_users, k), dtype=bool)
-    hit = (codes >= 0) & _isin_sorted(rows * n_codes + codes, wanted)
+    # pandas hashes integers many times faster than numpy does
+    wanted = pd.unique(true_rows[kept] * n_codes + true_codes[kept])
+    hits = np.zeros((n_users, places.max(initial=0) + 1), dtype=bool)
+    keys = rows * n_codes + codes
+    hit = (codes >= 0) & pd.Index(keys).isin(wanted)
     # places ascend within a row, so the first of equal keys is the best placed one
-    _, first = np.unique((rows * n_codes + codes)[hit], return_index=True)
+    _, first = np.unique(keys[hit], return_index=True)
     hits[rows[hit][first], places[hit][first]] = True
     return hits, np.bincount(wanted // max(n_codes, 1), minlength=n_users)
 
 
-def _isin_sorted(keys, ordered):
-    """Whether each of `keys` is in the sorted array `ordered`."""
-    if not len(ordered):
-        return np.zeros(len(keys), dtype=bool)
-    at = np.searchsorted(ordered, keys)
-    return ordered[np.minimum(at, len(ordered) - 1)] == keys
+def weights_of_hits(hits, indices, truth):
+    """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
+
+    ``hits`` (n_users, k) are those of positions ``indices`` in ``truth``, CSR (n_users,
+    n_items).
+    """
+    weights = np.zeros(hits.shape)
+    rows, places = np.nonzero(hits)
+    weights[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel()
+    return weights
 
 
 def flatten(lists, name, width=None):
@@ -60,6 +66,11 @@ def flatten(lists, name, width=None):
 
     `lists` is a 2-D array or a sequence of collections, cut to `width` places.
     """
+    if sparse.issparse(lists):
+        raise TypeError(
+            f"{name} must hold ranked ids, best first: a 2-D array or one list per "
+            f"user. Got a sparse matrix, {type(lists).__name__}, which has no order."
+        )
     if hasattr(lists, "__array__"):
         lists = np.asarray(lists)
         if lists.ndim not in (1, 2):
@@ -107,7 +118,7 @@ def _check_lists(lists, name, ordered):
         if ordered and isinstance(ids, (set, frozenset)):
             raise TypeError(
                 f"{name} must hold ranked ids, best first. {name}[{row}] is a set, "
-                "which has no order; give a list."
+                "which has no order; use a list."
             )
     return lists
 
@@ -147,42 +158,43 @@ def factorize(ids):
 def _encode(true_ids, pred_ids):
     """Return integer codes of the relevant and the ranked ids, and how many."""
     if true_ids.dtype != pred_ids.dtype:
-        # numpy would turn 1 beside 'a' into '1', and int64 beside float into float
+        # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
         true_ids, pred_ids = true_ids.astype(object), pred_ids.astype(object)
     codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
     return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
 
 
-def recall(hits, n_relevant, truncated=False):
-    """Hits over relevant items, (n_users,)."""
-    most = hits.shape[1] if truncated else n_relevant
-    return hits.sum(axis=1) / np.minimum(most, n_relevant)
+def recall(hits, n_relevant, k, truncated=False):
+    """Hits over relevant items, weighted or not, (n_users,)."""
+    most = np.minimum(k, n_relevant) if truncated else n_relevant
+    return hits.sum(axis=1) / most
 
 
-def precision(hits, n_relevant):
+def precision(hits, n_relevant, k):
     """Hits over k, (n_users,)."""
-    return hits.mean(axis=1)
+    return hits.sum(axis=1) / k
 
 
-def ndcg(hits, n_relevant):
+def ndcg(hits, n_relevant, k):
     """Discounted gain over the best that can be had in k places, (n_users,)."""
-    discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
-    ideal = np.cumsum(discounts)[np.minimum(n_relevant, hits.shape[1]) - 1]
-    return hits @ discounts / ideal
+    n_places = np.minimum(n_relevant, k)
+    longest = max(hits.shape[1], n_places.max(initial=1))
+    discounts = 1 / np.log2(np.arange(2, longest + 2))
+    return hits @ discounts[: hits.shape[1]] / np.cumsum(discounts)[n_places - 1]
 
 
-def average_precision(hits, n_relevant):
+def average_precision(hits, n_relevant, k):
     """Sum of the precisions at the hits over min(k, n_relevant), (n_users,)."""
     precisions = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    return (precisions * hits).sum(axis=1) / np.minimum(hits.shape[1], n_relevant)
+    return (precisions * hits).sum(axis=1) / np.minimum(k, n_relevant)
 
 
-def reciprocal_rank(hits, n_relevant):
+def reciprocal_rank(hits, n_relevant, k):
     """One over the place of the first hit, 0 without any, (n_users,)."""
     return hits.any(axis=1) / (hits.argmax(axis=1) + 1)
 
 
-def hit_rate(hits, n_relevant):
+def hit_rate(hits, n_relevant, k):
     """1 with a hit, 0 without, (n_users,)."""
     return hits.any(axis=1).astype(float)
 
@@ -197,10 +209,11 @@ PER_USER = {
 }
 
 
-def per_user_values(name, hits, n_relevant, **params):
+def per_user_values(name, hits, n_relevant, k, **params):
     """Return the metric of each user, (n_users,), nan without relevant items."""
-    values = PER_USER[name](hits, np.maximum(n_relevant, 1), **params)
-    return np.where(n_relevant > 0, values, np.nan)
+    some = n_relevant > 0
+    values = PER_USER[name](hits, np.where(some, n_relevant, 1), k, **params)
+    return np.where(some, values, np.nan)
 
 
 def mean_over_users(values, sample_weight=None):
@@ -209,7 +222,7 @@ def mean_over_users(values, sample_weight=None):
     Raises
     ------
     ValueError
-        If no user is left, or `sample_weight` is no weight of them.
+        If no user is left, or `sample_weight` does not hold one weight per user.
     """
     kept = ~np.isnan(values)
     if not kept.any():
@@ -219,7 +232,7 @@ def mean_over_users(values, sample_weight=None):
         )
     if sample_weight is None:
         return float(values[kept].mean())
-    weight = np.asarray(sample_weight, dtype=float)
+    weight = _as_weights(sample_weight)
     if weight.shape != values.shape:
         raise ValueError(
             f"sample_weight must hold one weight per user, shape {values.shape}. "
@@ -231,6 +244,15 @@ def mean_over_users(values, sample_weight=None):
             "with relevant items."
         )
     return float(np.average(values[kept], weights=weight[kept]))
+
+
+def _as_weights(sample_weight):
+    try:
+        return np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight must hold one number per user. Got {sample_weight!r}."
+        ) from error
 
 
 def self_information(counts, n_users=None):
@@ -262,8 +284,12 @@ def novelty_by_user(rows, information, n_users):
 
 
 def standard_error(values):
-    """Return the standard error of the mean of `values`, (n_users,), nan for one."""
-    values = values[~np.isnan(values)]
+    """Return the standard error of the mean over users, of (n_users,) or (n_users, n).
+
+    Users without a value, nan, do not count. Nan for fewer than two users.
+    """
+    missing = np.isnan(values).reshape(len(values), -1).any(axis=1)
+    values = values[~missing]
     if len(values) < 2:
-        return np.nan
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
+        return np.full(values.shape[1:], np.nan)[()]
+    return stats.sem(values)

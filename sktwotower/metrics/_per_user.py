@@ -1,7 +1,7 @@
-"""Enters: relevant ids per user and ranked ids (n_users, >= k), best first.
+"""Metrics of ranked ids, user by user or as their mean.
 
-Leaves: one number in the metric's unit, or one per user (n_users,).
-Next: _scorers.py and _report.py, which apply the same formulas to a fitted recommender.
+Input: relevant ids per user and ranked ids (n_users, >= k), best first.
+Output: one number in the metric's unit, or one per user (n_users,).
 
 Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
 (trec_eval) and ``ranx`` to 1e-6. What differs:
@@ -10,24 +10,26 @@ Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
   the number of relevant items.
 - A user without relevant items is left out of the mean here, and counts 0 there if the
   judgements name the user at all.
-- Equal scores: here ids come ranked, so that whoever ranks them decides; trec_eval
-  ranks by score, of equal ones the last id first.
-- An id ranked twice counts at its first place here; there it cannot occur.
+- Equal scores: here ids are given in their order, which the caller decides; trec_eval
+  ranks by score, and of equal scores the last id first.
+- An id that is ranked twice counts at its first place here; there it cannot occur.
 - Coverage and novelty are not among theirs.
 """
+
+import numpy as np
 
 from ._hits import find_hits, mean_over_users, per_user_values
 
 
 def _per_user_metric(name, y_true, y_pred, k, sample_weight, per_user, **params):
     """Return the named metric of each user, (n_users,), or its mean."""
-    values = per_user_values(name, *find_hits(y_true, y_pred, k), **params)
+    values = per_user_values(name, *find_hits(y_true, y_pred, k), k, **params)
     return values if per_user else mean_over_users(values, sample_weight)
 
 
 def recall_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False, truncated=False
-):
+) -> float | np.ndarray:
     """Compute the share of a user's relevant items that is in the first k places.
 
     Relevance is binary. The value is the mean over the users.
@@ -57,9 +59,9 @@ def recall_at_k(
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -86,7 +88,9 @@ def recall_at_k(
     )
 
 
-def precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
+def precision_at_k(
+    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
+) -> float | np.ndarray:
     """Compute the share of the first k places that holds a relevant item.
 
     Relevance is binary. The value is the mean over the users.
@@ -112,9 +116,9 @@ def precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -136,7 +140,9 @@ def precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     return _per_user_metric("precision", y_true, y_pred, k, sample_weight, per_user)
 
 
-def ndcg_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
+def ndcg_at_k(
+    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
+) -> float | np.ndarray:
     """Compute the normalised discounted cumulative gain of the first k places.
 
     Relevance is binary: a hit gains 1, discounted by its place. The value is the mean
@@ -163,9 +169,9 @@ def ndcg_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -193,7 +199,9 @@ def ndcg_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     return _per_user_metric("ndcg", y_true, y_pred, k, sample_weight, per_user)
 
 
-def average_precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
+def average_precision_at_k(
+    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
+) -> float | np.ndarray:
     """Compute the precision at the places of the hits, averaged: AP@k, its mean MAP@k.
 
     Relevance is binary. The value is the mean over the users.
@@ -219,9 +227,9 @@ def average_precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -250,7 +258,9 @@ def average_precision_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user
     )
 
 
-def reciprocal_rank_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
+def reciprocal_rank_at_k(
+    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
+) -> float | np.ndarray:
     """Compute one over the place of the first hit: RR@k, its mean MRR@k.
 
     Relevance is binary. The value is the mean over the users, 0 for a user without a
@@ -277,9 +287,9 @@ def reciprocal_rank_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=F
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----
@@ -305,7 +315,9 @@ def reciprocal_rank_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=F
     )
 
 
-def hit_rate_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
+def hit_rate_at_k(
+    y_true, y_pred, k=10, *, sample_weight=None, per_user=False
+) -> float | np.ndarray:
     """Compute the share of the users with a relevant item in the first k places.
 
     Relevance is binary; one user's value is 0 or 1.
@@ -331,9 +343,9 @@ def hit_rate_at_k(y_true, y_pred, k=10, *, sample_weight=None, per_user=False):
     ------
     ValueError
         If `k` < 1, if `y_true` and `y_pred` differ in length, if no user has a relevant
-        item, or if `sample_weight` is no weight of the users.
+        item, or if `sample_weight` does not hold one weight per user.
     TypeError
-        If `k` is no integer, or a user's ids are no collection.
+        If `k` is not an integer, or a user's ids are not a collection.
 
     Notes
     -----

@@ -1,20 +1,20 @@
-"""Enters: the figures of a report, rows (group, model), columns by metric and k.
+"""The report as text and as HTML.
 
-Leaves: the same frame, which prints itself as a table, and shows one in a notebook.
-Next: the reader's eyes.
+Input: the figures of a report, rows (group, model), columns by metric and k.
+Output: the same frame, which prints itself as a table, and shows one in a notebook.
 """
 
 from html import escape
 
 import pandas as pd
 
-# Standard errors on either side of a mean in a 95 % interval.
-WIDTH_OF_INTERVAL = 1.96
-# Title and name of what is shown; of novelty none is the best.
+from ._hits import ERRORS_IN_INTERVAL
+
+# Columns that are shown, by name and with their titles. No novelty is the best.
 WITH_INTERVAL = ["recall", "ndcg"]
 PLAIN = {"mrr": "mrr", "hit_rate": "hit", "coverage": "cov.", "novelty": "nov."}
 BEST = ["recall", "ndcg", "mrr", "hit_rate", "coverage"]
-# No colour but the page's own, so that it reads on white and on black.
+# Only the page's own colours, so that it reads on white and on black.
 STYLE = (
     "<style>"
     ".sktwotower-report {border-collapse: collapse; margin-bottom: 1em;"
@@ -32,7 +32,7 @@ STYLE = (
 
 
 class Report(pd.DataFrame):
-    """A DataFrame that shows one table per k; parts of it are plain."""
+    """A DataFrame that shows one table per k; parts of it are plain DataFrames."""
 
     def __repr__(self):
         if not self._is_whole():
@@ -46,7 +46,7 @@ class Report(pd.DataFrame):
         return f"{STYLE}{tables}<p>{escape(_notes(self)).replace(chr(10), '<br>')}</p>"
 
     def _is_whole(self):
-        """Return whether all is there that is shown: it may have been changed."""
+        """Return whether all shown columns are there: the frame may have changed."""
         return bool(self.attrs.get("k")) and all(
             column in self.columns
             for k in self.attrs["k"]
@@ -90,8 +90,8 @@ def _number(value, sign="", digits=4):
 
 
 def _margin(error):
-    """Return half of a 95 % interval; nothing where there is none, of one user."""
-    return "" if pd.isna(error) else f"±{_number(WIDTH_OF_INTERVAL * error)}"
+    """Return half of a 95 % interval; empty without one, as for a single user."""
+    return "" if pd.isna(error) else f"±{_number(ERRORS_IN_INTERVAL * error)}"
 
 
 def _groups(frame):
@@ -152,7 +152,7 @@ def _is_best(row, best, k):
 
 
 def _notes(frame):
-    """Return what the intervals are, and what of X does not count and why."""
+    """Return what the intervals are, and which part of X does not count and why."""
     first = frame.index.get_level_values("model")[0]
     lines = [
         f"± 95 % interval over users; difference from {first}, user by user.",

@@ -1,15 +1,16 @@
-"""Enters: a fitted recommender and held-out events X (n_events, n_columns).
+"""The report of a recommender next to baselines, by groups of users and items.
 
-Leaves: a table, (group, model) by metrics.
-Next: _rendering.py, which prints it.
+Input: a fitted recommender and held-out events X (n_events, n_columns).
+Output: a table, (group, model) by metrics.
 """
 
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._checks import check_count
+
 from ._compared import rank_models
 from ._groups import Table, groups_of
-from ._hits import check_k
 from ._rendering import Report
 
 
@@ -23,7 +24,7 @@ def retrieval_report(
     random_state=None,
     baselines=None,
     history=None,
-):
+) -> pd.DataFrame:
     """Compare a recommender with popularity on held-out events, overall and by group.
 
     For each user with positives in X (y is None or y > 0) the whole catalog is
@@ -32,7 +33,8 @@ def retrieval_report(
     Parameters
     ----------
     estimator : fitted recommender, or Pipeline or search object around one
-        What is reported on, under its class name.
+        The model that is reported on, under its class name: any estimator that returns
+        a `HeldOutRanking`.
     X : DataFrame or array of shape (n_events, n_columns)
         Held-out events, with the columns of fit.
     y : array of shape (n_events,), default=None
@@ -41,20 +43,20 @@ def retrieval_report(
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
         Report on a random sample of so many users, >= 1, the same for all models. None:
-        all.
+        all users.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
         Further models, fitted on the same events; those of a list are reported under
-        their class names. A model of another library is given by what it ranks: a dict
-        of users to lists of items, best first, or a table whose first two columns are
-        users and items, best first or with a column 'rank'. It should leave out the
+        their class names. A model of another library can be given by what it ranks: a
+        dict of users to lists of items, best first, or a table whose first two columns
+        are users and items, best first or with a column 'rank'. It should leave out the
         items seen in fit, as all other models do.
     history : dataframe, dict or None, default=None
-        Events that fit has not seen, given to all models with the request, as
-        `recommend` takes them: so users whom fit has not seen are judged by what
-        follows on their first events. They are left out of the ranking, and count among
-        the user's events. None: none.
+        Events that fit has not seen, given to all models with the request, as in
+        `recommend`. So users whom fit has not seen are judged on what they chose after
+        these events. They are left out of the ranking, and count among the user's
+        events. None: no such events.
 
     Returns
     -------
@@ -64,28 +66,29 @@ def retrieval_report(
         diff' (the difference from `estimator`, user by user, < 0 where the model is
         worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
         (bits; nan where no item of the catalog has an event of fit). At the end
-        'users' and 'events' that count. Its `attrs` tell how many
-        'events_not_in_catalog' there are and what was 'left_out' of X, a dict of
-        reason to number. It prints, and shows in a notebook, with 95 % intervals (1.96
-        standard errors).
+        the numbers of 'users' and 'events' that count. Its `attrs` hold the number of
+        'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
+        number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
+        errors).
 
     Raises
     ------
     ValueError
         If X has no positive event, if k or `max_users` < 1, or if a baseline has the
-        name of another model, lacks users of X or ranks less than k items.
+        name of another model, lacks users of X or ranks fewer than k items.
     TypeError
-        If k is no integer, an estimator cannot rank held-out events, or a baseline's
-        name is no string.
+        If k or `max_users` is not an integer, an estimator cannot rank held-out events,
+        or a baseline's name is not a string.
 
     Warns
     -----
     UserWarning
-        If a given ranking holds items that its user chose in fit.
+        If a given ranking holds items that the user chose in fit.
 
     See Also
     --------
-    make_retrieval_scorer : One figure of the group 'all', for searches.
+    make_retrieval_scorer : Single figures of the group 'all', for searches.
+    HeldOutRanking : How to report on a model of another library.
 
     Notes
     -----
@@ -101,13 +104,12 @@ def retrieval_report(
       that count; 'many events': the others.
     - 'cold items', 'cold users': those without any event, in training or `history`.
 
-    A group that nobody is in is not shown. Model 'popularity' ranks by the number of
-    training events, ties by position in the catalog, and leaves out what the
-    estimator leaves out. Truth, groups and counts are those of `estimator` for all
-    models; a baseline's item that is not in its catalog is a miss. A difference with
-    an interval that does not hold 0 is unlikely to be chance; the differences of the
-    same users vary less than the figures themselves. Of many models and groups some
-    will differ by chance.
+    Empty groups are not shown. Model 'popularity' ranks by the number of training
+    events, ties by position in the catalog, and leaves out what the estimator leaves
+    out. Truth, groups and counts are those of `estimator` for all models; a baseline's
+    item that is not in its catalog is a miss. A difference whose interval does not
+    contain 0 is unlikely to be chance; the differences of the same users vary less than
+    the figures themselves. Among many models and groups some will differ by chance.
 
     Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
     estimator's catalog.
@@ -128,7 +130,7 @@ def retrieval_report(
     >>> bool(recall["TwoTowerRecommender"] > recall["popularity"])
     True
 
-    Beside other baselines, and beside a ranking that comes from elsewhere:
+    Next to other baselines, and to a ranking that was made elsewhere:
 
     >>> from sktwotower import EASERecommender, ItemKNNRecommender
     >>> baselines = [EASERecommender().fit(X), ItemKNNRecommender().fit(X)]
@@ -141,7 +143,7 @@ def retrieval_report(
     >>> report.loc["all"].index.tolist()
     ['TwoTowerRecommender', 'popularity', 'EASE', 'the same, as a table']
     """
-    ks = [check_k(each) for each in np.atleast_1d(np.asarray(k, dtype=object))]
+    ks = [check_count(each, "k") for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold one integer >= 1 at least. Got {k!r}.")
     ranking, models = rank_models(
@@ -155,14 +157,13 @@ def retrieval_report(
         history=history,
     )
     rows = {}
-    for group, truth, kept, lost in groups_of(ranking):
+    for group in groups_of(ranking):
         tables = {
-            model: Table(ranking, truth, kept, indices, lost)
-            for model, indices in models.items()
+            model: Table(ranking, group, indices) for model, indices in models.items()
         }
         first = next(iter(tables.values()))
         for model, table in tables.items():
-            rows[group, model] = table.row(ks, first)
+            rows[group.name, model] = table.row(ks, first)
     return _as_frame(rows, ks, ranking)
 
 
@@ -173,6 +174,6 @@ def _as_frame(rows, ks, ranking):
     frame.attrs = {
         "k": tuple(ks),
         "events_not_in_catalog": int(ranking.n_unreachable.sum()),
-        "left_out": ranking.get("left_out", {}),
+        "left_out": ranking.left_out,
     }
     return frame

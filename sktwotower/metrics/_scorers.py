@@ -1,18 +1,22 @@
-"""Enters: a fitted recommender and held-out events X (n_events, n_columns).
+"""Scorers of rankings, for ``scoring=`` of scikit-learn.
 
-Leaves: one number per metric, for `scoring=` of scikit-learn.
-Next: model_selection.py, which cuts the held-out events off.
+Input: a fitted recommender and held-out events X (n_events, n_columns).
+Output: one number per metric.
 """
 
+from collections.abc import Callable
 from difflib import get_close_matches
-from numbers import Integral
 
-import numpy as np
+from sklearn import get_config
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_scalar
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
+from sklearn.utils.validation import check_is_fitted
 
-from ._groups import Table, groups_of
-from ._hits import PER_USER, check_k, standard_error
+from sktwotower._tables._checks import check_count
+
+from ._groups import Table, everyone
+from ._hits import PER_USER, standard_error
+from ._ranking import HeldOutRanking
 
 METRICS = [*PER_USER, "coverage", "novelty"]
 OPTIONS = {"recall": {"truncated"}, "novelty": {"n_users"}}
@@ -27,13 +31,14 @@ def make_retrieval_scorer(
     random_state=None,
     standard_error=False,
     **kwargs,
-):
+) -> Callable:
     """Make a scorer of whole-catalog rankings for `GridSearchCV` and its relatives.
 
     The scorer ranks the catalog for each user that has positives in X (y is None or y
     > 0), with the items seen in fit left out except the positives of X itself, and
-    takes the positives as relevant. It works on recommenders, on Pipelines that end in
-    one and on fitted search objects.
+    takes the positives as relevant. It works on recommenders (any estimator that
+    returns a `HeldOutRanking`), on Pipelines that end in one and on fitted search
+    objects.
 
     Parameters
     ----------
@@ -43,16 +48,16 @@ def make_retrieval_scorer(
         list: several, all from one ranking.
     k : int, default=10
         Number of places that count, >= 1; above the size of the catalog, the places
-        that are missing are misses. A k in `metric` goes before it.
+        that are missing are misses. A k in `metric` takes precedence.
     max_users : int, default=None
         Score a random sample of so many users, >= 1. None: all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users. With an int, all estimators are scored on the same
         sample of the same X.
     standard_error : bool, default=False
-        Whether to give each figure's standard error over the users as well: the
+        Whether to return each figure's standard error over the users as well: the
         standard deviation over the square root of their number, nan for one user. The
-        coverage, no mean over users, has none.
+        coverage is not a mean over users and has none.
     **kwargs : dict
         Further arguments of the metric: `truncated` of 'recall', `n_users` of
         'novelty'.
@@ -62,22 +67,25 @@ def make_retrieval_scorer(
     scorer : callable
         `scorer(estimator, X, y=None, sample_weight=None)` returns a float, higher is
         better. For a list of metrics, or with `standard_error`, a dict of floats by
-        name, 'recall@20' and 'recall@20 se', as scikit-learn takes it: searches want
-        `refit='recall@20'` then. Can be pickled. `sample_weight`, one weight per row of
-        X, is handed to the estimator's ranking; users count alike.
+        name, 'recall@20' and 'recall@20 se', as scikit-learn takes it: searches then
+        need `refit='recall@20'`. Can be pickled. With `sample_weight`, one weight per
+        row of X, rows of weight 0 do not count, and recall weights each user's relevant
+        items, as ``score`` does; the other metrics and the mean over users do not. For
+        metadata routing there is `scorer.set_score_request(sample_weight=True)`.
 
     Raises
     ------
     ValueError
         If `metric` is unknown or empty, or k < 1. When called: if X has no positive
-        event, or `max_users` < 1.
+        event, `max_users` < 1, or weights meet a truncated recall.
     TypeError
-        If k is no integer or the metric does not take one of `kwargs`. When called: if
-        the estimator cannot rank held-out events.
+        If k is not an integer or the metric does not take one of `kwargs`. When called:
+        if the estimator cannot rank held-out events, or `max_users` is not an integer.
 
     See Also
     --------
-    retrieval_report : All metrics beside those of the popularity baseline.
+    retrieval_report : All metrics, next to those of the popularity baseline.
+    HeldOutRanking : How to score a model of another library.
 
     Notes
     -----
@@ -86,7 +94,7 @@ def make_retrieval_scorer(
     Users left out: none. A positive whose item is not in the catalog is a miss.
 
     Scikit-learn's successive halving, `learning_curve` and `cross_val_score` take one
-    figure: give them one metric. A dict of scorers, `scoring={"a": scorer, ...}`, works
+    figure: use one metric there. A dict of scorers, `scoring={"a": scorer, ...}`, works
     too, but ranks once for each of them.
 
     Examples
@@ -138,7 +146,7 @@ def _parse(metric, k):
         raise ValueError(f"metric must be one of {METRICS}. Got {metric!r}.{hint}")
     if at and not own_k.isdecimal():
         raise ValueError(f"metric must read like '{name}@20'. Got {metric!r}.")
-    return name, check_k(int(own_k) if at else k)
+    return name, check_count(int(own_k) if at else k, "k")
 
 
 class _RetrievalScorer:
@@ -151,6 +159,33 @@ class _RetrievalScorer:
         self.random_state = random_state
         self.standard_error = standard_error
         self.params = params
+        self._request = MetadataRequest(owner=repr(self))
+        self._request.score.add_request(param="sample_weight", alias=None)
+
+    def set_score_request(self, *, sample_weight):
+        """Ask for `sample_weight` where scikit-learn routes metadata.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True: ask for it. False: ignore it. A str: ask for the metadata of this
+            name. None: refuse it.
+
+        Returns
+        -------
+        self : object
+        """
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "set_score_request is only available when metadata routing is enabled: "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        self._request.score.add_request(param="sample_weight", alias=sample_weight)
+        return self
+
+    def get_metadata_routing(self):
+        """Return which metadata is asked for, as scikit-learn's routers need it."""
+        return get_routing_for_object(self._request)
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
         ranking = rank(
@@ -161,8 +196,7 @@ class _RetrievalScorer:
             max_users=self.max_users,
             random_state=self.random_state,
         )
-        _, truth, counted, lost = next(groups_of(ranking))
-        table = Table(ranking, truth, counted, ranking.indices, lost)
+        table = Table(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:
             scores |= self._scores(table, name, k)
@@ -174,7 +208,7 @@ class _RetrievalScorer:
         scores = {f"{name}@{k}": table.mean(name, k, **params)}
         if self.standard_error and name != "coverage":
             error = standard_error(table.values(name, k, **params))
-            scores[f"{name}@{k} se"] = error
+            scores[f"{name}@{k} se"] = float(error)
         return scores
 
     def __repr__(self):
@@ -191,9 +225,9 @@ class _RetrievalScorer:
 
 
 def unwrap(estimator, X, hint=""):
-    """Return the recommender inside searches and Pipelines, and the X it is given.
+    """Return the recommender inside searches and Pipelines, and the X that reaches it.
 
-    X None: the recommender alone is wanted.
+    X None: only the recommender is wanted.
     """
     if isinstance(estimator, type):
         name = estimator.__name__
@@ -201,7 +235,7 @@ def unwrap(estimator, X, hint=""):
             f"Expected a fitted estimator, got the class {name}. Fit one first: "
             f"{name}().fit(X)."
         )
-    while not hasattr(estimator, "_held_out_ranking"):
+    while not hasattr(estimator, "rank_held_out"):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
@@ -211,20 +245,24 @@ def unwrap(estimator, X, hint=""):
         else:
             raise TypeError(
                 f"{type(estimator).__name__} cannot rank held-out events. Expected a "
-                "recommender of sktwotower, a Pipeline that ends in one, or a search "
-                f"that was fitted with refit. {hint}".rstrip()
+                "recommender, which has rank_held_out, a Pipeline that ends in one, or "
+                f"a search that was fitted with refit. {hint}".rstrip()
             )
     return estimator, X
 
 
-def rank(estimator, X, y, **params):
-    """Return the estimator's ranking, its truth without stored zeros."""
+def rank(estimator, X, y, *, n_neighbors, **params):
+    """Return a recommender's ranking of at most its whole catalog."""
+    check_is_fitted(estimator)
     if params.get("max_users") is not None:
-        check_scalar(params["max_users"], "max_users", Integral, min_val=1)
-    ranking = estimator._held_out_ranking(X, y, **params)
-    ranking.truth = ranking.truth.copy()
-    ranking.truth.eliminate_zeros()
-    ranking.n_unreachable = np.asarray(ranking.n_unreachable)
+        check_count(params["max_users"], "max_users")
+    n_neighbors = min(n_neighbors, len(estimator.item_ids_))
+    ranking = estimator.rank_held_out(X, y, n_neighbors=n_neighbors, **params)
+    if not isinstance(ranking, HeldOutRanking):
+        raise TypeError(
+            f"rank_held_out of {type(estimator).__name__} must return a HeldOutRanking "
+            f"of sktwotower.metrics. Got {type(ranking).__name__}."
+        )
     if not ranking.truth.nnz and not ranking.n_unreachable.any():
         raise ValueError(
             "X has no positive event (y is None or y > 0): there is nothing to score."

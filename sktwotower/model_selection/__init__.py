@@ -1,11 +1,10 @@
-"""Splits of interaction tables, and what to search over.
+"""Splitters of interaction tables, and the parameters to search over.
 
 Input: an interaction table X (n_events, n_columns).
 Output: row positions of train and test for ``cv=`` of scikit-learn, and distributions
-of parameters.
+of parameters for its searches.
 """
 
-from ._halving import WarmHalvingSearchCV
 from ._search_space import search_space
 from ._splitters import ColdItemSplit, ColdUserSplit, LastNSplit, TimeSplit
 
@@ -14,6 +13,5 @@ __all__ = [
     "ColdUserSplit",
     "LastNSplit",
     "TimeSplit",
-    "WarmHalvingSearchCV",
     "search_space",
 ]

@@ -1,10 +1,11 @@
-"""Enters: an interaction table X (n_events, n_columns) of any kind.
+"""The base class of all splitters of interaction tables.
 
-Leaves: its columns, and what all splitters of such tables share.
-Next: model_selection.py, which says who is held out.
+Input: an interaction table X (n_events, n_columns) of any kind.
+Output: row positions of train and test, 1-D each, fold by fold.
 """
 
 import inspect
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -16,9 +17,12 @@ __all__ = ["InteractionSplit"]
 
 
 class InteractionSplit(BaseCrossValidator):
-    """Splitter of interaction tables: subclasses yield the (train, test) masks."""
+    """Splitter of interaction tables; the ``_sides(X)`` of subclasses yields masks.
 
-    def split(self, X, y=None, groups=None):
+    These are the train and the test side of each fold, bool (n_events,) each.
+    """
+
+    def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row positions of train and test side, fold by fold.
 
         Parameters
@@ -43,7 +47,7 @@ class InteractionSplit(BaseCrossValidator):
             If a parameter is out of range or names no column of X, ids or times are
             missing, or a fold would leave one side without rows.
         TypeError
-            If X is no table, or its times are neither dates nor numbers.
+            If X is not a table, or its times are neither dates nor numbers.
         """
         name = type(self).__name__
         validate_parameter_constraints(self._parameter_constraints, vars(self), name)
@@ -63,7 +67,7 @@ class InteractionSplit(BaseCrossValidator):
                     )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X=None, y=None, groups=None) -> int:
         """Return the number of folds.
 
         Parameters

@@ -1,17 +1,19 @@
-"""Enters: nothing but how much is to be tuned.
+"""Which parameters to tune first, and within which ranges.
 
-Leaves: parameter names with values or distributions, for a search.
-Next: model_selection.py, which offers it beside the splitters.
+Input: how many parameters are to be tuned.
+Output: their names with values or distributions, for a search.
 """
 
 from collections.abc import Collection
-from numbers import Integral
+from typing import Any
 
 from scipy.stats import loguniform, uniform
 
+from sktwotower._tables._checks import check_count
+
 __all__ = ["search_space"]
 
-# In the order of what they change on three data sets: benchmarks/README.md.
+# In the order of their effect on three data sets: benchmarks/README.md.
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 512],
@@ -24,56 +26,59 @@ _SPACE = {
 }
 
 
-def search_space(n_parameters=3, *, prefix="", drop=()):
-    """Return what to tune first, and within which ranges.
+def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
+    """Return which parameters to tune first, and within which ranges.
 
     Parameters
     ----------
     n_parameters : int, default=3
-        How many parameters, from 1 to 8, the most worthwhile first. Each further one
-        asks for more candidates and brings less.
+        Number of parameters, from 1 to 8, those with the largest effect first. Each
+        further one needs more candidates and gains less.
     prefix : str, default=""
-        Put before each name, such as ``twotowerrecommender__`` for a Pipeline.
+        Text before each name, such as ``twotowerrecommender__`` for a Pipeline.
     drop : str or sequence of str, default=()
-        Parameters to leave out, such as "max_epochs" for a search with halving, which
-        sets it; the next ones in order take their places.
+        Parameters to leave out, such as "max_epochs" for a search with halving over
+        it; the next ones in order take their places.
 
     Returns
     -------
     space : dict of str to list or distribution
-        For ``param_distributions`` of `RandomizedSearchCV` or `WarmHalvingSearchCV`.
+        For ``param_distributions`` of `RandomizedSearchCV` or
+        `HalvingRandomSearchCV`.
 
     Raises
     ------
     ValueError
-        If n_parameters is out of range or `drop` names no parameter of the space.
+        If `n_parameters` is out of range, or `drop` names a parameter that is not in
+        the space.
     TypeError
-        If `drop` is no name and no list of names, or `prefix` no string.
+        If `n_parameters` is not an integer, `drop` neither a name nor a list of names,
+        or `prefix` not a string.
 
     Notes
     -----
     ================== =========================== ====================================
     parameter          values                      when it matters
     ================== =========================== ====================================
-    temperature        .05 to .3, log-uniform      always; lower for sparser data, so
-                                                   that .3 is for a few thousand items
+    temperature        .05 to .3, log-uniform      always; lower for sparser data, .3
+                                                   only for a few thousand items
     embedding_dim      64, 128, 256, 512           small ones for little data or speed
     max_epochs         10, 15, 30, 60              more for large or sparse data
     id_dropout         0 to 1 by quarters          higher for many new users or items,
                                                    0 if all are known from fit
     dropout            .2 to .8, uniform           higher for long histories
     lr                 .002 to .03, log-uniform    with another optimizer or batch_size
-    hidden_layer_sizes (), (256,)                  with features that act together
-    weight_decay       .001 to 1, log-uniform      hardly; small data
+    hidden_layer_sizes (), (256,)                  with features that interact
+    weight_decay       .001 to 1, log-uniform      rarely; small data
     ================== =========================== ====================================
 
-    Ranges hold the defaults and the values that benchmarks/README.md compares
-    (bench_ablations.py). Of parameters that are not here, ``feature_dropout`` counts
-    with side tables, and ``impression_weight`` with impressions.
+    The ranges include the defaults and the values that benchmarks/README.md compares
+    (bench_ablations.py). Of the other parameters, ``feature_dropout`` matters with side
+    tables, and ``impression_weight`` with impressions.
 
-    With Optuna, ranges are written into the objective. `SkorchPruningCallback` of
+    With Optuna, the ranges are written into the objective. `SkorchPruningCallback` of
     ``optuna_integration`` (extra ``optuna``) stops a weak trial at the end of an epoch,
-    by the recall on a tenth of the events that `fit` then holds out::
+    by the recall on a tenth of the events, which `fit` then holds out::
 
         def objective(trial):
             model = TwoTowerRecommender(
@@ -87,7 +92,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
         study = optuna.create_study(direction="maximize", pruner=pruner)
         study.optimize(objective, n_trials=20)
 
-    Fit the best trial's parameters once more without the callback, on all events.
+    Then fit with the best trial's parameters on all events, without the callback.
 
     Examples
     --------
@@ -108,9 +113,5 @@ def search_space(n_parameters=3, *, prefix="", drop=()):
             f"drop must name parameters of the space: {list(_SPACE)}. Got {unknown}."
         )
     names = [name for name in _SPACE if name not in drop]
-    if not isinstance(n_parameters, Integral) or not 1 <= n_parameters <= len(names):
-        raise ValueError(
-            f"n_parameters must be an int from 1 to {len(names)} (what drop leaves). "
-            f"Got {n_parameters!r}."
-        )
+    n_parameters = check_count(n_parameters, "n_parameters", 1, len(names))
     return {prefix + name: _SPACE[name] for name in names[:n_parameters]}

@@ -1,7 +1,7 @@
-"""Enters: an interaction table X (n_events, n_columns) with users, items and times.
+"""The splitters: by a user's last events, by time, by cold items, by cold users.
 
-Leaves: pairs of row positions (train, test), 1-D each, for `cv=` of scikit-learn.
-Next: recommender.py, which is fitted on the one and judged on the other.
+Input: an interaction table X (n_events, n_columns) with users, items and times.
+Output: row positions of train and test, 1-D each, for `cv=` of scikit-learn.
 """
 
 import datetime
@@ -25,9 +25,9 @@ SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
 
-    The next-item protocol: what a user did last is predicted from what the user did
-    before. No user's test rows come before the user's train rows, but one user's train
-    rows may be later than another's test rows; `TimeSplit` rules that out too.
+    The next-item protocol: a user's last events are predicted from the earlier ones. No
+    user's test rows come before the user's train rows, but one user's train rows may be
+    later than another's test rows; `TimeSplit` rules that out, too.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ class LastNSplit(InteractionSplit):
         `drop_unseen_items`.
     time : str or int, default=None
         Column to order by, dates or numbers; ties by row. None: rows are in order, with
-        a warning if a column of X that looks like times says otherwise.
+        a warning if a column of X that looks like times contradicts that.
     drop_unseen_users : bool, default=False
-        Leave test rows out whose user is not in the train side (none is by
-        construction).
+        Leave out test rows whose user is not in the train side (by construction there
+        are none).
     drop_unseen_items : bool, default=False
-        Leave test rows out whose item is not in the train side.
+        Leave out test rows whose item is not in the train side.
 
     See Also
     --------
@@ -64,7 +64,7 @@ class LastNSplit(InteractionSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection._splitters import LastNSplit
+    >>> from sktwotower.model_selection import LastNSplit
     >>> X = pd.DataFrame({"user": list("aabbb"), "item": [1, 2, 1, 3, 2]})
     >>> [(train.tolist(), test.tolist()) for train, test in LastNSplit().split(X)]
     [([0, 2, 3], [1, 4])]
@@ -121,21 +121,21 @@ class LastNSplit(InteractionSplit):
 class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 
-    What a recommender meets in use: it is fitted on the past of everybody and judged by
-    what came later. Rows of one time are never on both sides.
+    This is how a recommender is used: it is fitted on the past of all users and judged
+    on what came later. Rows of the same time are never on both sides.
 
     Parameters
     ----------
     test_size : int or float, default=0.2
         Test rows per fold: a number >= 1, or a share in (0.0, 1.0) of all rows, rounded
-        up. A fold has more, or less, where rows of one time are kept together.
+        up. A fold has more or fewer where rows of the same time are kept together.
     n_splits : int, default=1
         Number of folds, >= 1, in the order of time. The test sides follow each other;
         the last one ends with the last row.
     time : str or int, default=None
         Column of the times, dates or numbers, a position if X is an array. None: the
         row's number is its time, with a warning if a column of X that looks like times
-        says otherwise.
+        contradicts that.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
@@ -143,16 +143,16 @@ class TimeSplit(InteractionSplit):
         Column of the items, a position if X is an array. None: the second. Used by
         `drop_unseen_items`.
     gap : number or Timedelta, default=0
-        Duration >= 0 before the cut whose rows are on neither side: a Timedelta where
-        the times are dates, else a number in the units of the times.
+        Duration >= 0 before the cut whose rows are on neither side: a Timedelta if the
+        times are dates, else a number in the units of the times.
     max_train_size : int or float, default=None
-        Most train rows, the latest: a number >= 1, or a share in (0.0, 1.0) of all
-        rows, rounded up; times that do not fit as a whole are left out. None: no bound,
-        so that the train side grows from fold to fold.
+        Maximum number of train rows, of which the latest are kept: a number >= 1, or a
+        share in (0.0, 1.0) of all rows, rounded up; a time whose rows do not all fit is
+        left out. None: no maximum, so that the train side grows from fold to fold.
     drop_unseen_users : bool, default=False
-        Leave test rows out whose user is not in the train side.
+        Leave out test rows whose user is not in the train side.
     drop_unseen_items : bool, default=False
-        Leave test rows out whose item is not in the train side.
+        Leave out test rows whose item is not in the train side.
 
     See Also
     --------
@@ -167,7 +167,7 @@ class TimeSplit(InteractionSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection._splitters import TimeSplit
+    >>> from sktwotower.model_selection import TimeSplit
     >>> X = pd.DataFrame({"user": list("abab"), "item": list("vwwv")})
     >>> X["day"] = [3, 1, 3, 2]
     >>> [(a.tolist(), b.tolist()) for a, b in TimeSplit(0.5, time="day").split(X)]
@@ -187,7 +187,7 @@ class TimeSplit(InteractionSplit):
     }
     _remedy = (
         "Choose another test_size, fewer n_splits or a smaller gap, or keep unseen "
-        "users and items; rows of one time stay together."
+        "users and items; rows of the same time stay together."
     )
 
     def __init__(
@@ -255,7 +255,7 @@ class _ColdSplit(InteractionSplit):
         "drop_unseen_users": ["boolean"],
         "drop_unseen_items": ["boolean"],
     }
-    # The side that is held out is unseen for certain.
+    # The side that is held out is always unseen.
     drop_unseen_users = drop_unseen_items = False
 
     def _sides(self, X):
@@ -278,7 +278,7 @@ class _ColdSplit(InteractionSplit):
 class ColdItemSplit(_ColdSplit):
     """Hold out all events of a random share of the items.
 
-    What a recommender makes of items that nobody has touched yet: it has to know them
+    This shows what a recommender makes of items without any event: it knows them only
     by their features, from the ``items`` table.
 
     Parameters
@@ -304,7 +304,7 @@ class ColdItemSplit(_ColdSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection._splitters import ColdItemSplit
+    >>> from sktwotower.model_selection import ColdItemSplit
     >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
     >>> train, test = next(ColdItemSplit(test_size=1, random_state=0).split(X))
     >>> X["item"].iloc[test].tolist(), X["item"].iloc[train].tolist()
@@ -335,8 +335,8 @@ class ColdItemSplit(_ColdSplit):
 class ColdUserSplit(_ColdSplit):
     """Hold out all events of a random share of the users.
 
-    What a recommender makes of users it has never seen: it has to know them by their
-    features, or by a history given at request time.
+    This shows what a recommender makes of users it has never seen: it knows them only
+    by their features, or by a history that comes with the request.
 
     Parameters
     ----------
@@ -361,7 +361,7 @@ class ColdUserSplit(_ColdSplit):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.model_selection._splitters import ColdUserSplit
+    >>> from sktwotower.model_selection import ColdUserSplit
     >>> X = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": ["a", "b", "a", "c", "b"]})
     >>> train, test = next(ColdUserSplit(test_size=1, random_state=0).split(X))
     >>> X["user"].iloc[test].tolist(), X["user"].iloc[train].tolist()

@@ -1,8 +1,8 @@
-"""Enters: a fitted estimator and, for most pictures, held-out events.
+"""Displays, used like those of scikit-learn (extra ``plot``).
 
-Leaves: Matplotlib axes (extra ``plot``), drawn as scikit-learn's displays are: what is
-drawn is kept, and ``plot`` draws it again elsewhere.
-Next: the reader's eyes.
+Input: a fitted estimator and, for most displays, held-out events.
+Output: Matplotlib axes; a display keeps what it has drawn, and its ``plot`` draws it
+again elsewhere.
 """
 
 from ._embedding import EmbeddingMapDisplay

@@ -1,25 +1,26 @@
-"""Enters: item vectors (n_items, d), and a feature of each item.
+"""The items as dots on a plane, similar ones close together, as a picture.
 
-Leaves: the items on a plane, alike ones close together, as a picture.
-Next: the reader's eyes.
+Input: item vectors (n_items, d), and a feature of each item.
+Output: a map, coloured by the feature.
 """
 
 import importlib.util
 from itertools import chain
-from numbers import Integral
 from textwrap import shorten
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
 
+from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import did_you_mean
 
-from ._models import two_towers
-from ._style import COLORS, GRAY, Display, check_matplotlib, ink
+from ._models import item_table, two_towers, users_per_item
+from ._style import COLORS, GRAY, Display, check_matplotlib, ink, round_numbers
 
 MARKERS = ["o", "^"]
 OTHER = ""
@@ -28,10 +29,12 @@ MAX_NAME = 24
 AROUND = 1 / 40
 # The part of viridis that stands out from white and from black.
 LIGHTNESS = 0.22, 0.92
+# Percentiles of numbers at the ends of the colour scale: single extremes do not count.
+COLOR_LIMITS = 2, 98
 
 
 class EmbeddingMapDisplay(Display):
-    """Map of the items: those with alike vectors are close together.
+    """Map of the items: those with similar vectors are close together.
 
     Make it with `from_estimator`.
 
@@ -41,12 +44,15 @@ class EmbeddingMapDisplay(Display):
         Where each item is on the map.
     color : array of shape (n_items,), default=None
         A feature of each item. Numbers (and dates, by their year) get a scale of
-        colours, grey where there is none. All else makes groups; a list belongs to the
-        first of its entries that has a group. None: one colour.
+        colours from the 2nd to the 98th percentile, grey where the value is missing.
+        Other values make groups; a list belongs to the first of its entries that has a
+        group. None: one colour.
     color_name : str, default=None
-        What the feature is, for the labels. None: it is not told.
+        Name of the feature, for the labels. None: not shown.
+    color_scale : {"linear", "log"}, default="linear"
+        Scale of the colours of numbers.
     method : str, default=None
-        How the positions were found, for the labels. None: it is not told.
+        How the positions were found, for the labels. None: not shown.
 
     Attributes
     ----------
@@ -66,9 +72,9 @@ class EmbeddingMapDisplay(Display):
 
     Notes
     -----
-    A plane cannot hold all that d numbers say. t-SNE and UMAP keep who is next to whom;
-    distances between groups, their sizes and the axes mean nothing. PCA keeps the two
-    directions of largest spread, and shows less of the neighbors.
+    A plane cannot show everything that d numbers hold. t-SNE and UMAP preserve who is
+    next to whom; distances between groups, their sizes and the axes mean nothing. PCA
+    preserves the two directions of largest spread, and shows less of the neighbors.
 
     Examples
     --------
@@ -81,10 +87,19 @@ class EmbeddingMapDisplay(Display):
     ['a', 'b']
     """
 
-    def __init__(self, *, positions, color=None, color_name=None, method=None):
+    def __init__(
+        self,
+        *,
+        positions,
+        color=None,
+        color_name=None,
+        color_scale="linear",
+        method=None,
+    ):
         self.positions = positions
         self.color = color
         self.color_name = color_name
+        self.color_scale = color_scale
         self.method = method
 
     @classmethod
@@ -93,13 +108,14 @@ class EmbeddingMapDisplay(Display):
         estimator,
         *,
         color=None,
+        color_name=None,
         method="auto",
         max_items=2000,
         random_state=None,
         n_groups=8,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Put the items of a fitted estimator on a map, and draw it.
 
         Parameters
@@ -108,17 +124,20 @@ class EmbeddingMapDisplay(Display):
             A fitted estimator.
         color : str or array-like of shape (n_items,), default=None
             A column of the side table ``items``, or a value per item in the order of
-            ``item_ids_``. None: the item's number of users in fit, as its logarithm.
+            ``item_ids_``. None: the item's number of users in fit, on a logarithmic
+            scale.
+        color_name : str, default=None
+            Name of the feature, for the labels. None: that of the column or Series.
         method : {"auto", "umap", "tsne", "pca"} or transformer, default="auto"
-            What puts the vectors on a plane: UMAP (`pip install umap-learn`), t-SNE or
-            PCA of scikit-learn, or what else has ``fit_transform``. "auto": UMAP if it
-            is installed, else t-SNE.
+            How the vectors are put on a plane: by UMAP (`pip install umap-learn`),
+            t-SNE or PCA of scikit-learn, or by any object with ``fit_transform``.
+            "auto": UMAP if it is installed, else t-SNE.
         max_items : int, default=2000
             Draw a random sample of so many items, >= 3. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample; seed of the method.
         n_groups : int, default=8
-            Number of groups, the largest, that are told apart, from 1 to 10.
+            Number of groups, the largest, that get a colour, from 1 to 10.
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         **kwargs : dict
@@ -133,8 +152,8 @@ class EmbeddingMapDisplay(Display):
         ImportError
             If Matplotlib is not installed, or UMAP is asked for and is not.
         ValueError
-            If `color` is no column of ``items`` or has another length than
-            ``item_ids_``, if `method` is unknown, or if there are less than 3 items or
+            If `color` is not a column of ``items`` or has another length than
+            ``item_ids_``, if `method` is unknown, or if there are fewer than 3 items or
             their vectors have one number.
         TypeError
             If there is no TwoTowerRecommender in the estimator.
@@ -156,7 +175,7 @@ class EmbeddingMapDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if max_items is not None:
-            check_scalar(max_items, "max_items", Integral, min_val=3)
+            check_count(max_items, "max_items", 3)
         recommender, _ = two_towers(estimator)
         values, name = _color_of_items(recommender, color)
         vectors = recommender.item_embeddings_
@@ -173,11 +192,12 @@ class EmbeddingMapDisplay(Display):
         return cls(
             positions=np.asarray(projection.fit_transform(vectors))[:, :2],
             color=values.array,
-            color_name=name,
+            color_name=name if color_name is None else color_name,
+            color_scale="log" if color is None else "linear",
             method=type(projection).__name__.replace("TSNE", "t-SNE"),
         ).plot(ax, n_groups=n_groups, **kwargs)
 
-    def plot(self, ax=None, *, n_groups=8, **kwargs):
+    def plot(self, ax=None, *, n_groups=8, **kwargs) -> Self:
         """Draw the map.
 
         Parameters
@@ -185,7 +205,7 @@ class EmbeddingMapDisplay(Display):
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         n_groups : int, default=8
-            Number of groups, the largest, that are told apart, from 1 to 10.
+            Number of groups, the largest, that get a colour, from 1 to 10.
         **kwargs : dict
             Arguments of `matplotlib.axes.Axes.scatter`, for all dots.
 
@@ -201,8 +221,7 @@ class EmbeddingMapDisplay(Display):
         ValueError
             If `n_groups` is not from 1 to 10, or `positions` are not on a plane.
         """
-        most = len(COLORS) * len(MARKERS)
-        check_scalar(n_groups, "n_groups", Integral, min_val=1, max_val=most)
+        check_count(n_groups, "n_groups", 1, len(COLORS) * len(MARKERS))
         positions, self.texts_ = np.asarray(self.positions), []
         if positions.shape[1:] != (2,):
             raise ValueError(
@@ -222,16 +241,30 @@ class EmbeddingMapDisplay(Display):
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
         elif pd.api.types.is_numeric_dtype(color):
-            style = {"c": color, "cmap": _color_scale(), "plotnonfinite": True} | style
-            dots = ax.scatter(*positions.T, **style)
-            self.figure_.colorbar(dots, ax=ax, label=self.color_name)
-            self.scatters_ = [dots]
+            self.scatters_ = [self._plot_numbers(positions, color, style)]
         else:
             self._plot_groups(positions, color, n_groups, style)
         return self
 
     def _by(self):
         return "" if self.method is None else f" of {self.method}"
+
+    def _plot_numbers(self, positions, color, style):
+        finite = color[np.isfinite(color)]
+        limits = {} if "norm" in style else _limits(finite, self.color_scale)
+        own = {"c": color, "cmap": _colormap(), "plotnonfinite": True} | limits
+        dots = self.ax_.scatter(*positions.T, **own | style)
+        low, high = dots.get_clim()
+        below, above = (finite < low).any(), (finite > high).any()
+        ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
+        bar = self.figure_.colorbar(
+            dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
+        )
+        if self.color_scale == "log":
+            ticks = _log_ticks(low, high)
+            bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
+            bar.minorticks_off()
+        return dots
 
     def _plot_groups(self, positions, color, n_groups, style):
         groups = _groups(color, n_groups)
@@ -266,7 +299,7 @@ class EmbeddingMapDisplay(Display):
         """Write the names of groups where each is purest, unless another is there."""
         from matplotlib.patheffects import withStroke
 
-        # only then it is known where the dots, and so the names, are
+        # before that, the places of the names in the figure are not known
         self.figure_.draw_without_rendering()
         n_around = min(len(positions), max(10, round(AROUND * len(positions))))
         around = NearestNeighbors(n_neighbors=n_around).fit(positions)
@@ -287,18 +320,36 @@ class EmbeddingMapDisplay(Display):
                 fontweight="bold",
             )
             if any(_overlap(text, other) for other in self.texts_):
-                text.remove()  # the legend tells
+                text.remove()  # the legend names it
             else:
                 self.texts_.append(text)
 
 
 def _alignment(x, all_x):
-    """Return where a text at x grows to: never out of the picture."""
+    """Return the alignment of a text at x that keeps it inside the picture."""
     share = (x - all_x.min()) / max(np.ptp(all_x), 1e-12)
     return "left" if share < 0.25 else "right" if share > 0.75 else "center"
 
 
-def _color_scale():
+def _limits(numbers, scale):
+    """Return the arguments of a scale of colours for finite numbers (n,)."""
+    low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
+    if low == high:
+        low, high = numbers.min(), numbers.max()
+    return {"norm": scale, "vmin": low, "vmax": high}
+
+
+def _log_ticks(low, high):
+    """Return a few round numbers from `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = round_numbers(low, high)
+    if len(ticks) < 3:
+        ticks = MaxNLocator(4).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def _colormap():
     import matplotlib
     from matplotlib.colors import ListedColormap
 
@@ -314,15 +365,15 @@ def _color_of_items(recommender, color):
     """Return a feature of each item, a Series (n_items,), and its name."""
     n_items = len(recommender.item_ids_)
     if color is None:
-        users = np.asarray(recommender._seen.sum(axis=0)).ravel()[:n_items]
-        return pd.Series(np.log10(np.maximum(users, 1))), "users in fit (log10)"
+        users = users_per_item(recommender)
+        return pd.Series(np.maximum(users, 1)), "number of users in fit"
     if isinstance(color, str):
-        table = recommender._items._side_table()
+        table = item_table(recommender)
         columns = [] if table is None else table.columns
         if color not in columns:
             raise ValueError(
-                f"color names {color!r}, which is no column of the side table items. "
-                f"Give a value per item of item_ids_, or one of its columns."
+                f"color names {color!r}, which is not a column of the side table "
+                "items. Name one of its columns, or pass a value for each of item_ids_."
                 f"{did_you_mean(color, columns)}"
             )
         return table[color].reindex(recommender.item_ids_), color
@@ -342,7 +393,7 @@ def _color_of_items(recommender, color):
 
 
 def _projection(method, n_items, random_state):
-    """Return what puts vectors on a plane."""
+    """Return a transformer that puts vectors on a plane."""
     if hasattr(method, "fit_transform") and not isinstance(method, type):
         return method
     if method == "auto":
@@ -367,7 +418,7 @@ def _umap(random_state):
         raise ImportError(
             "method='umap' needs UMAP, which is not installed: pip install umap-learn."
         ) from error
-    # it warns of more than one thread beside a seed, whose answer would differ
+    # with a seed and several threads it warns that its answer is not repeatable
     return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
 
 
@@ -382,7 +433,7 @@ def _readable(color):
 
 
 def _groups(color, n_groups):
-    """Return the name of each item's group (n_items,); OTHER: it is in none of them."""
+    """Return the name of each item's group (n_items,), OTHER for those without one."""
     lists = [
         [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
         for value in color

@@ -1,8 +1,10 @@
-"""Enters: the recall that is lost without each column, a table.
+"""The recall that a model loses without each column, as a picture.
 
-Leaves: bars with intervals, as a picture.
-Next: the reader's eyes.
+Input: a table with one row per column, of ``feature_importance``.
+Output: bars with intervals.
 """
+
+from typing import Self
 
 import numpy as np
 
@@ -24,12 +26,12 @@ COLORS = {"user": BLUE, "item": VERMILION, "history": GREEN}
 class FeatureImportanceDisplay(Display):
     """Recall that is lost without each column, with 95 % intervals.
 
-    Make it with `from_estimator`, or of a table that is at hand.
+    Make it with `from_estimator`, or from such a table.
 
     Parameters
     ----------
     importance : dataframe
-        What `sktwotower.TwoTowerRecommender.feature_importance` gives, or some of its
+        The table of `sktwotower.TwoTowerRecommender.feature_importance`, or some of its
         rows.
 
     Attributes
@@ -76,7 +78,7 @@ class FeatureImportanceDisplay(Display):
         random_state=None,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Measure what each column is worth on held-out events, and draw it.
 
         Parameters
@@ -88,11 +90,11 @@ class FeatureImportanceDisplay(Display):
         y : array-like of shape (n_events,), default=None
             What came of each event; positives are those > 0. None: all are positive.
         groups : dict of str to list of str, default=None
-            Name -> columns that are dropped together. None: every column on its own.
+            Name -> columns that are dropped together. None: each column separately.
         n_neighbors : int, default=None
             Number of ranked items that count, >= 1. None: the estimator's.
         max_users : int, default=None
-            Look at a random sample of so many users. None: all.
+            Judge a random sample of so many users. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample of users.
         ax : matplotlib Axes, default=None
@@ -139,7 +141,7 @@ class FeatureImportanceDisplay(Display):
         )
         return cls(importance=importance).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw the bars.
 
         Parameters

@@ -1,21 +1,20 @@
-"""Enters: what models rank for held-out events, (n_users, k).
+"""How evenly models recommend the catalog, as a picture.
 
-Leaves: how evenly they recommend the catalog, as a picture.
-Next: the reader's eyes.
+Input: what models rank for held-out events, (n_users, k).
+Output: the Lorenz curve of each model.
 """
 
-from numbers import Integral
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_scalar
 
-from sktwotower.metrics._compared import rank_models
+from sktwotower._tables._checks import check_count
 
-from ._style import GRAY, Display, check_matplotlib, ink, line_style
+from ._style import GRAY, Display, ink, line_style
 
 EVENTS = "events of fit"
-# Points of a curve: more cannot be seen.
+# Number of points of a curve: more cannot be seen.
 N_POINTS = 1000
 
 
@@ -23,8 +22,8 @@ class LorenzCurveDisplay(Display):
     r"""Share of the recommendations by share of the catalog: the long tail.
 
     The items are sorted from the least to the most recommended. If all are recommended
-    alike the curve is the diagonal; a curve that hugs the floor shows few items to
-    everybody. Make it with `from_estimator`.
+    equally often the curve is the diagonal; a curve close to the floor means that few
+    items are shown to everybody. Make it with `from_estimator`.
 
     Parameters
     ----------
@@ -45,18 +44,18 @@ class LorenzCurveDisplay(Display):
 
     See Also
     --------
-    RecallByPopularityDisplay : Whether what is recommended of the tail is right.
+    RecallByPopularityDisplay : Whether recommended items of the tail are hits.
     sktwotower.metrics.coverage_at_k : The share of the catalog that is shown at all.
 
     Notes
     -----
     With the counts :math:`c_1 \le \dots \le c_n` of the n items, the Gini coefficient
-    is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 where all items are
-    recommended alike, (n - 1) / n where a single one is; twice the area between the
-    diagonal and the curve. Even is no merit by itself: a random choice of items is the
-    most even of all.
+    is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 if all items are
+    recommended equally often, (n - 1) / n if only one is. It is twice the area between
+    the diagonal and the curve. An even choice has no merit by itself: random items are
+    the most even of all.
 
-    Where the curve leaves the floor, the items that are never recommended end.
+    The curve stays on the floor for the items that are never recommended.
 
     Examples
     --------
@@ -87,10 +86,10 @@ class LorenzCurveDisplay(Display):
         random_state=None,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Rank the catalog for the users of held-out events, and count the items.
 
-        Beside the models it draws the events of fit: what the users chose themselves.
+        Next to the models it draws the events of fit: what the users chose themselves.
 
         Parameters
         ----------
@@ -130,9 +129,8 @@ class LorenzCurveDisplay(Display):
         >>> bool(display.gini_["TwoTowerRecommender"] < display.gini_["popularity"])
         True
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        check_scalar(k, "k", Integral, min_val=1)
-        ranking, models = rank_models(
+        check_count(k, "k")
+        ranking, models = cls._rank(
             estimator,
             X,
             y,
@@ -144,14 +142,14 @@ class LorenzCurveDisplay(Display):
         )
         if EVENTS in models:
             raise ValueError(f"No model can be called {EVENTS!r}: that is a curve.")
-        own = np.asarray(ranking.item_counts)
+        own = ranking.item_counts
         counts = {
             label: np.bincount(found[found >= 0], minlength=len(own))
             for label, found in models.items()
         }
         return cls(counts=pd.DataFrame({**counts, EVENTS: own})).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw the curves, with their Gini coefficients in the legend.
 
         Parameters
@@ -194,7 +192,7 @@ class LorenzCurveDisplay(Display):
 
 
 def _lorenz(counts):
-    """Return shares of the items and of their counts, (n_points,), and Gini."""
+    """Return shares of items and of their counts, (n_points,) each, and the Gini."""
     counts = np.sort(np.asarray(counts, dtype=float))
     n_items, total = len(counts), max(counts.sum(), 1e-300)
     ranks = np.arange(1, n_items + 1)

@@ -1,7 +1,7 @@
-"""Enters: a fitted estimator, alone or in Pipelines and searches, and its X.
+"""What displays need of a recommender.
 
-Leaves: the recommender with two towers in it, and the X that reaches it.
-Next: the displays beside this file.
+Input: a fitted estimator, which may be a Pipeline or a search around a recommender.
+Output: the recommender, the X that reaches it, and what is known of its items.
 """
 
 from sklearn.utils.validation import check_is_fitted
@@ -12,7 +12,7 @@ from sktwotower.metrics._scorers import unwrap
 def two_towers(estimator, X=None):
     """Return the fitted two-tower recommender inside Pipelines and searches, and its X.
 
-    X None: the recommender alone is wanted.
+    X None: only the recommender is wanted.
     """
     recommender, X = unwrap(estimator, X)
     if not hasattr(recommender, "embed_items"):
@@ -23,3 +23,16 @@ def two_towers(estimator, X=None):
         )
     check_is_fitted(recommender)
     return recommender, X
+
+
+# The next two are all that displays read of a recommender's private state.
+
+
+def users_per_item(recommender):
+    """Return the number of distinct users of each catalog item in fit, (n_items,)."""
+    return recommender._seen.getnnz(axis=0)[: len(recommender.item_ids_)]
+
+
+def item_table(recommender):
+    """Return the side table of the items, indexed by id, or None without one."""
+    return recommender._items._side_table()

@@ -1,27 +1,26 @@
-"""Enters: what models rank for held-out events, (n_users, k).
+"""The recall of models by the popularity of the item, as a picture.
 
-Leaves: their recall by the popularity of the item, as a picture.
-Next: the reader's eyes.
+Input: what models rank for held-out events, (n_users, k).
+Output: bars of recall for groups of items, from rare to popular.
 """
 
-from numbers import Integral
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_scalar
 
-from sktwotower.metrics._compared import rank_models
+from sktwotower._tables._checks import check_count
 from sktwotower.metrics._hits import find_hits
 
-from ._style import COLORS, Display, bar_style, check_matplotlib, ink
+from ._style import COLORS, HATCHES, Display, bar_style, ink
 
 
 class RecallByPopularityDisplay(Display):
     r"""Recall of held-out events by the popularity of their items.
 
-    A model that only recommends what is popular finds nothing on the left. The items
-    are sorted by their number of users in fit and cut into groups that hold about
-    equally many held-out events each. Make it with `from_estimator`.
+    A model that recommends only popular items finds nothing on the left. The items are
+    sorted by their number of users in fit and cut into groups with about the same
+    number of held-out events. Make it with `from_estimator`.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ class RecallByPopularityDisplay(Display):
     standard_error : DataFrame of shape (n_groups, n_models), default=None
         Its standard error. None: not drawn.
     k : int, default=None
-        Number of recommendations, for the label. None: it is not told.
+        Number of recommendations, for the label. None: not shown.
 
     Attributes
     ----------
@@ -49,10 +48,10 @@ class RecallByPopularityDisplay(Display):
 
     Notes
     -----
-    Here an event counts like any other, whoever's it is; events of items that are not
-    in the catalog are left out. With w the number of a user's held-out events in a
-    group, f that of those found, and m users, the share is :math:`r = \sum f / \sum
-    w`, and its standard error, which takes users for independent and not events, is
+    Here all events count alike, whichever user they belong to; events of items that
+    are not in the catalog are left out. With w the number of a user's held-out events
+    in a group, f the number of those found, and m users, the share is :math:`r = \sum f
+    / \sum w`. Its standard error takes users, not events, to be independent:
     :math:`\sqrt{\frac{m}{m - 1} \sum (f - r w)^2} / \sum w`.
 
     Examples
@@ -87,7 +86,7 @@ class RecallByPopularityDisplay(Display):
         random_state=None,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Rank the catalog for the users of held-out events, and draw what is found.
 
         Parameters
@@ -115,7 +114,7 @@ class RecallByPopularityDisplay(Display):
             As in `RecallCurveDisplay.from_estimator`, if `n_groups` < 1, or if no
             event's item is in the catalog.
         TypeError
-            If an estimator cannot rank held-out events.
+            As in `RecallCurveDisplay.from_estimator`.
 
         Examples
         --------
@@ -131,10 +130,9 @@ class RecallByPopularityDisplay(Display):
         >>> display.recall.shape
         (5, 2)
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        check_scalar(k, "k", Integral, min_val=1)
-        check_scalar(n_groups, "n_groups", Integral, min_val=1)
-        ranking, models = rank_models(
+        check_count(k, "k")
+        check_count(n_groups, "n_groups")
+        ranking, models = cls._rank(
             estimator,
             X,
             y,
@@ -156,7 +154,7 @@ class RecallByPopularityDisplay(Display):
         k = ranking.indices.shape[1]
         return cls(recall=recall, standard_error=error, k=k).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw the bars, with one standard error on either side of their ends.
 
         Parameters
@@ -181,14 +179,20 @@ class RecallByPopularityDisplay(Display):
         width = 0.8 / n_models
         self.bars_ = []
         for place, (label, recall) in enumerate(self.recall.items()):
-            color = COLORS[place % len(COLORS)]
+            style = {
+                "width": width,
+                "color": COLORS[place % len(COLORS)],
+                "hatch": HATCHES[place // len(COLORS) % len(HATCHES)],
+                "edgecolor": ax.get_facecolor(),
+                "label": label,
+            }
             error = None if self.standard_error is None else self.standard_error[label]
             bars = ax.bar(
                 np.arange(n_groups) + (place - (n_models - 1) / 2) * width,
                 recall,
                 yerr=error,
                 error_kw={"elinewidth": 1, "ecolor": ink(ax)},
-                **bar_style(kwargs, width=width, color=color, label=label),
+                **bar_style(kwargs, **style),
             )
             self.bars_.append(bars)
         ax.set_xticks(np.arange(n_groups), self.recall.index)
@@ -197,19 +201,22 @@ class RecallByPopularityDisplay(Display):
             ylabel="share found" + (f" in the first {self.k}" if self.k else ""),
             title="Recall by popularity of the item",
         )
-        line = "line: one standard error"
+        line = "lines: ± 1 standard error"
         title = None if self.standard_error is None else line
-        ax.legend(frameon=False, title=title, alignment="left")
+        legend = {"frameon": False, "title": title, "alignment": "left"}
+        if n_models > 4:  # a long legend would hide the bars
+            legend |= {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        ax.legend(**legend)
         return self
 
 
 def _popularity_groups(ranking, n_groups):
     """Return each item's group (n_items,), and the labels, from rare to popular.
 
-    Items that are rarer or more popular than all that were held out are in no group:
-    -1, or the number of groups.
+    Items that are rarer or more popular than all held-out ones are in no group: -1, or
+    the number of groups.
     """
-    counts = np.asarray(ranking.item_counts).astype(int)
+    counts = ranking.item_counts.astype(int)
     events = np.sort(counts[ranking.truth.nonzero()[1]])
     if not len(events):
         raise ValueError("No item of X is in the catalog: there is nothing to draw.")
@@ -223,7 +230,7 @@ def _popularity_groups(ranking, n_groups):
 
 
 def _share_of_groups(truth, indices, groups, n_groups):
-    """Return share of each group's events that is ranked, and its standard error."""
+    """Return the share of each group's events that is ranked, and its error."""
     hits, _ = find_hits(truth, indices, indices.shape[1])
     users, places = np.nonzero(hits)
     found = _count(users, groups[indices[users, places]], len(hits), n_groups)
@@ -233,7 +240,7 @@ def _share_of_groups(truth, indices, groups, n_groups):
     share = found.sum(axis=0) / total
     spread = np.square(found - share * wanted).sum(axis=0)
     n_users = np.count_nonzero(wanted, axis=0)
-    # One user says nothing of the spread.
+    # the spread of one user is not known
     known = n_users > 1
     error = np.sqrt(spread * n_users / np.where(known, n_users - 1, np.nan)) / total
     return share, error

@@ -1,19 +1,19 @@
-"""Enters: what models rank for held-out events, (n_users, k).
+"""The recall of models by the number of recommendations, as a picture.
 
-Leaves: their recall by the number of recommendations k, as a picture.
-Next: the reader's eyes.
+Input: what models rank for held-out events, (n_users, k).
+Output: a curve of recall at 1 .. k for each model.
 """
 
-from numbers import Integral
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_scalar
 
-from sktwotower.metrics._compared import rank_models
-from sktwotower.metrics._hits import find_hits
+from sktwotower._tables._checks import check_count
+from sktwotower.metrics._groups import everyone
+from sktwotower.metrics._hits import find_hits, standard_error
 
-from ._style import Display, check_matplotlib, line_style
+from ._style import Display, line_style, round_numbers
 
 
 class RecallCurveDisplay(Display):
@@ -45,10 +45,10 @@ class RecallCurveDisplay(Display):
 
     Notes
     -----
-    A user's recall at k is the share of the user's held-out items, those that are not
-    in the catalog among them, that is in the first k places of the whole catalog.
-    The band is one standard error of the mean on either side: differences between
-    models that rank for the same users are often surer than the bands suggest.
+    A user's recall at k is the share of the user's held-out items, including those that
+    are not in the catalog, that is in the first k places of the whole catalog. The
+    band is one standard error of the mean on either side. Differences between models
+    that rank for the same users are often more certain than the bands suggest.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class RecallCurveDisplay(Display):
         random_state=None,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Rank the catalog for the users of held-out events, and draw the recall.
 
         Parameters
@@ -95,11 +95,11 @@ class RecallCurveDisplay(Display):
             Largest number of recommendations, >= 1; at most the whole catalog.
         baselines : list of estimators, or dict of str to estimator, default=None
             Further models, fitted on the same events, under their class names or the
-            names given; a model of another library is given by what it ranks, as in
-            `sktwotower.metrics.retrieval_report`. None: popularity alone, which is
+            names given; a model of another library can be given by what it ranks, as in
+            `sktwotower.metrics.retrieval_report`. None: only popularity, which is
             always shown.
         name : str, default=None
-            What the estimator is called. None: its class name.
+            Name of the estimator in the legend. None: its class name.
         max_users : int, default=None
             Rank for a random sample of so many users, the same for all models. None:
             all.
@@ -119,11 +119,11 @@ class RecallCurveDisplay(Display):
         ImportError
             If Matplotlib is not installed.
         ValueError
-            If X has no positive event, `max_k` or `max_users` < 1, `name` is no string
-            or 'popularity', a baseline has the name of another model, lacks users of X
-            or ranks less than `max_k` items.
+            If X has no positive event, `max_k` or `max_users` < 1, `name` is not a
+            string or is 'popularity', a baseline has the name of another model, lacks
+            users of X or ranks fewer than `max_k` items.
         TypeError
-            If an estimator cannot rank held-out events.
+            If an estimator cannot rank held-out events, or a number is not an integer.
 
         Examples
         --------
@@ -141,9 +141,8 @@ class RecallCurveDisplay(Display):
         >>> display.recall.columns.tolist()
         ['TwoTowerRecommender', 'popularity', 'EASERecommender']
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        check_scalar(max_k, "max_k", Integral, min_val=1)
-        ranking, models = rank_models(
+        check_count(max_k, "max_k")
+        ranking, models = cls._rank(
             estimator,
             X,
             y,
@@ -163,7 +162,7 @@ class RecallCurveDisplay(Display):
         )
         return cls(recall=recall, standard_error=error).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw the curves, over a logarithmic axis.
 
         Parameters
@@ -200,9 +199,9 @@ class RecallCurveDisplay(Display):
                     linewidth=0,
                 )
                 self.bands_.append(band)
-        # What grows by a share of k looks straight, and the first places get room.
+        # on a linear axis the first places would have no room
         ax.set_xscale("log")
-        ticks = [n for n in _round_numbers() if k[0] <= n <= k[-1]]
+        ticks = round_numbers(k[0], k[-1])
         ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
         ax.set_xticks([], minor=True)
         ax.set(
@@ -211,23 +210,15 @@ class RecallCurveDisplay(Display):
             title="Recall by number of recommendations",
             ylim=(0, None),
         )
-        band = "band: one standard error" if self.bands_ else None
+        band = "shaded: ± 1 standard error" if self.bands_ else None
         ax.legend(frameon=False, title=band, alignment="left")
         return self
 
 
-def _round_numbers():
-    """Return 1, 2, 5, 10, ... up to a billion."""
-    return [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
-
-
 def _recall_by_k(ranking, indices):
     """Return mean and standard error over users of the recall at 1 .. k, (k,) each."""
-    hits, n_relevant = find_hits(ranking.truth, indices, indices.shape[1])
-    relevant = n_relevant + np.asarray(ranking.n_unreachable)
+    kept = everyone(ranking).kept
+    hits, n_relevant = find_hits(ranking.truth[kept], indices[kept], indices.shape[1])
+    relevant = n_relevant + ranking.n_unreachable[kept]
     recall = np.cumsum(hits, axis=1) / relevant[:, None]
-    n_users = len(recall)
-    error = np.full(recall.shape[1], np.nan)
-    if n_users > 1:
-        error = recall.std(axis=0, ddof=1) / np.sqrt(n_users)
-    return recall.mean(axis=0), error
+    return recall.mean(axis=0), standard_error(recall)

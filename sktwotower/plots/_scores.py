@@ -1,28 +1,30 @@
-"""Enters: a fitted estimator and held-out events X (n_events, n_columns).
+"""The scores of held-out pairs and of random pairs, as a picture.
 
-Leaves: scores of held-out pairs beside those of random ones, as a picture.
-Next: the reader's eyes.
+Input: a fitted estimator and held-out events X (n_events, n_columns).
+Output: two histograms.
 """
 
-from numbers import Integral
+from typing import Self
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import _safe_indexing, check_random_state
+
+from sktwotower._tables._checks import check_count
 
 from ._models import two_towers
 from ._style import BLUE, VERMILION, Display, check_matplotlib
 
 N_BINS = 50
-# How often an item is drawn anew because the user chose it.
+# Number of attempts to draw an item that the user did not choose.
 N_DRAWS = 10
 
 
 class ScoreDistributionDisplay(Display):
-    """Scores of held-out pairs of user and item beside those of random pairs.
+    """Scores of held-out pairs of user and item, next to those of random pairs.
 
-    The further to the right the held-out pairs are, the better the two towers tell what
-    a user will choose. Make it with `from_estimator`.
+    The further to the right the held-out pairs are, the better the two towers separate
+    what a user will choose from the rest. Make it with `from_estimator`.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class ScoreDistributionDisplay(Display):
     random : array of shape (n_random,)
         Scores of random pairs.
     temperature : float, default=None
-        What the scores were divided by in training. None: it is not told.
+        What the scores were divided by in training. None: not shown.
     score_name : str, default="score"
         What the scores are, for the label.
 
@@ -48,14 +50,14 @@ class ScoreDistributionDisplay(Display):
 
     See Also
     --------
-    RecallCurveDisplay : What of it reaches the first places, which is what counts.
+    RecallCurveDisplay : How many held-out items reach the first places.
 
     Notes
     -----
     The area under the ROC curve is the probability that a held-out pair drawn at random
-    scores higher than a random pair, ties counting half. It takes all places alike: a
-    high one does not say that the first ten are right. Scores are compared across users
-    here, which neither training nor ranking does.
+    scores higher than a random pair, ties counting half. All places count alike: a high
+    value does not mean that the first ten items are right. Scores are compared across
+    users here, which neither training nor ranking does.
 
     Examples
     --------
@@ -84,11 +86,11 @@ class ScoreDistributionDisplay(Display):
         random_state=None,
         ax=None,
         **kwargs,
-    ):
+    ) -> Self:
         """Score the pairs of held-out events and random pairs, and draw both.
 
-        A random pair is the user of a held-out pair beside an item drawn uniformly from
-        the catalog, without the items that the user chose, in fit or in X.
+        A random pair is the user of a held-out pair with an item drawn uniformly from
+        the catalog, except the items that the user chose, in fit or in X.
 
         Parameters
         ----------
@@ -119,7 +121,8 @@ class ScoreDistributionDisplay(Display):
             If X has no positive event whose item is in the catalog, if all users
             chose the whole of it, or if `max_pairs` < 1.
         TypeError
-            If there is no TwoTowerRecommender in the estimator.
+            If there is no TwoTowerRecommender in the estimator, or `max_pairs` is not
+            an integer.
 
         Examples
         --------
@@ -139,13 +142,13 @@ class ScoreDistributionDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if max_pairs is not None:
-            check_scalar(max_pairs, "max_pairs", Integral, min_val=1)
+            check_count(max_pairs, "max_pairs")
         recommender, X = two_towers(estimator, X)
-        held_out = recommender._held_out(X, y, None, None, None)
+        ranking = recommender.rank_held_out(X, y, n_neighbors=0)
         rng = check_random_state(random_state)
-        past = held_out.query.past(recommender._seen)[:, : held_out.truth.shape[1]]
-        users, items, others = _draw_pairs(held_out.truth, past, max_pairs, rng)
-        owners = recommender._embed_user_query(held_out.query)
+        pairs = _draw_pairs(ranking.truth, ranking.past, max_pairs, rng)
+        users, items, others = pairs
+        owners = recommender.transform(_safe_indexing(X, ranking.last_rows))
         vectors = recommender.item_embeddings_
         chosen = others >= 0
         kind = "cosine" if recommender.normalize else "dot product"
@@ -156,7 +159,7 @@ class ScoreDistributionDisplay(Display):
             score_name=f"score ({kind})",
         ).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw both histograms, each of area 1.
 
         Parameters
@@ -180,7 +183,7 @@ class ScoreDistributionDisplay(Display):
         scores = np.concatenate([self.positive, self.random])
         labels = np.repeat([1, 0], [len(self.positive), len(self.random)])
         self.auc_ = float(roc_auc_score(labels, scores))
-        # the same bins for both, or their heights could not be compared
+        # with the same bins for both, their heights can be compared
         bins = np.histogram_bin_edges(scores, N_BINS)
         self.patches_ = []
         for part, color, label in [
@@ -190,20 +193,20 @@ class ScoreDistributionDisplay(Display):
             style = {"bins": bins, "density": True, "histtype": "stepfilled"}
             style |= {"fc": (color, 0.4), "ec": color, "lw": 1.2, "label": label}
             self.patches_ += ax.hist(part, **style | kwargs)[2]
-        told = f"AUC {self.auc_:.3f}"
+        figures = f"AUC {self.auc_:.3f}"
         if self.temperature is not None:
-            told += f", temperature {self.temperature:.3g}"
+            figures += f", temperature {self.temperature:.3g}"
         ax.set(
             xlabel=self.score_name,
             ylabel="density (per unit of score)",
-            title=f"Scores of held-out and random pairs\n{told}",
+            title=f"Scores of held-out and random pairs\n{figures}",
         )
         ax.legend(frameon=False)
         return self
 
 
 def _draw_pairs(truth, past, max_pairs, rng):
-    """Return users, their items and, in place of each, random item; -1: there is none.
+    """Return users, their items and, for each of these, a random item or -1.
 
     ``truth`` and ``past`` are CSR (m, n_items), the answers int (n_pairs,).
     """
@@ -226,7 +229,7 @@ def _draw_pairs(truth, past, max_pairs, rng):
 
 
 def _draw_others(users, chosen, rng):
-    """Return an item (n_pairs,) that each user has not chosen; -1: none was found."""
+    """Return items (n_pairs,) that the users have not chosen, -1 if none was found."""
     others = np.full(len(users), -1)
     for _ in range(N_DRAWS):
         missing = np.flatnonzero(others < 0)

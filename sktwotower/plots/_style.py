@@ -1,23 +1,36 @@
-"""Enters: where to draw, Matplotlib axes or None.
+"""Axes, colours and line styles of all displays.
 
-Leaves: axes, colours and line styles that can be read on light and on dark ground.
-Next: the displays beside this file.
+Input: where to draw, Matplotlib axes or None, and the position of a model.
+Output: axes, and styles that can be read on a light and on a dark background.
 """
 
-# Told apart by colour-blind readers (after Okabe and Ito), and of a lightness that
-# stands out by 3 : 1 at least from white and from black.
+from sktwotower.metrics._compared import rank_models
+
+# Distinct for colour-blind readers (after Okabe and Ito), with a contrast of at least
+# 3 : 1 to white and to black.
 BLUE, VERMILION, GREEN = "#2a85c7", "#d95f02", "#009e73"
 COLORS = [BLUE, VERMILION, GREEN, "#cc79a7", "#c48a00"]
 GRAY = "#858585"
 # Lines differ in more than colour, for prints in grey.
 LINE_STYLES = ["-", "--", "-.", ":", (0, (1, 3))]
+# Bars whose colour has been used before are hatched.
+HATCHES = ["", "//", "..", "xx"]
 
 
 class Display:
-    """What all displays share: they know what they drew on."""
+    """What all displays share."""
+
+    @classmethod
+    def _rank(cls, estimator, X, y, k, **params):
+        """Return the estimator's `HeldOutRanking`, and the positions by model.
+
+        ``params`` are those of `rank_models`: baselines, name, max_users, random_state.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        return rank_models(estimator, X, y, k, **params)
 
     def _start(self, ax, width=6, height=4):
-        """Return the axes to draw on and keep them; None: those of a new figure."""
+        """Return the axes to draw on, and keep them; None: those of a new figure."""
         check_matplotlib(f"{type(self).__name__}.plot")
         if ax is None:
             import matplotlib.pyplot as plt
@@ -25,8 +38,8 @@ class Display:
             _, ax = plt.subplots(figsize=(width, height), layout="constrained")
         if not hasattr(ax, "spines"):
             raise TypeError(
-                "ax must be Matplotlib axes, such as plt.subplots gives, one of them. "
-                f"Got {type(ax).__name__}."
+                "ax must be a Matplotlib Axes, such as one of those that plt.subplots "
+                f"returns. Got {type(ax).__name__}."
             )
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
@@ -34,7 +47,7 @@ class Display:
 
 
 def check_matplotlib(caller):
-    """Raise ``ImportError`` that tells what to install, if Matplotlib is missing."""
+    """Raise ``ImportError`` that says what to install, if Matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -45,29 +58,35 @@ def check_matplotlib(caller):
 
 
 def ink(ax):
-    """Return the colour of the text of axes: it stands out from their ground."""
+    """Return the colour of the text of axes, which stands out from their background."""
     return ax.xaxis.label.get_color()
 
 
 def line_style(place, kwargs, **own):
-    """Return the arguments of the line of the model at a place.
+    """Return the arguments of the line of the model at a place; the first 25 differ.
 
-    ``own`` is what this line has instead; ``kwargs``, of the caller, go before all.
+    ``own`` replaces the defaults, and ``kwargs`` of the caller replace both.
     """
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
     style = {
         "color": COLORS[place % len(COLORS)],
-        "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+        "linestyle": LINE_STYLES[(place + place // len(COLORS)) % len(LINE_STYLES)],
         "linewidth": 1.8 if place == 0 else 1.4,
     }
     return style | own | normalize_kwargs(kwargs, Line2D)
 
 
 def bar_style(kwargs, **own):
-    """Return the arguments of bars; ``kwargs``, of the caller, go first."""
+    """Return the arguments of bars; ``kwargs`` of the caller replace ``own``."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.patches import Patch
 
     return own | normalize_kwargs(kwargs, Patch)
+
+
+def round_numbers(low, high):
+    """Return those of 1, 2, 5, 10, ... that are from `low` to `high`, at most 1e9."""
+    numbers = [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
+    return [number for number in numbers if low <= number <= high]

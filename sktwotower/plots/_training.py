@@ -1,8 +1,10 @@
-"""Enters: ``history_``, one dict per epoch.
+"""The training loss and the validation recall by epoch, as a picture.
 
-Leaves: the training loss and the validation recall by epoch, as a picture.
-Next: the reader's eyes.
+Input: ``history_``, one dict per epoch.
+Output: one curve, or two with a scale on either side.
 """
+
+from typing import Self
 
 import pandas as pd
 
@@ -13,8 +15,8 @@ from ._style import BLUE, VERMILION, Display, check_matplotlib, line_style
 class TrainingCurveDisplay(Display):
     """Training loss and validation recall by epoch.
 
-    It tells whether training has come to rest, and whether more epochs would still
-    bring recall or have begun to cost it. Make it with `from_estimator`. (The
+    It shows whether the loss still falls, and whether more epochs would raise the
+    recall or lower it. Make it with `from_estimator`. (The
     `sklearn.model_selection.LearningCurveDisplay` shows scores by the size of the
     training set instead.)
 
@@ -23,6 +25,8 @@ class TrainingCurveDisplay(Display):
     history : list of dict
         ``history_`` of a fitted estimator: per epoch ``epoch``, ``train_loss`` and,
         with validation, ``valid_recall``.
+    n_neighbors : int, default=None
+        Number of ranked items in the validation recall, for the label. None: not shown.
 
     Attributes
     ----------
@@ -49,14 +53,15 @@ class TrainingCurveDisplay(Display):
     >>> history = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.5}]
     >>> display = TrainingCurveDisplay(history=history).plot()
     >>> display.ax_.get_ylabel()
-    'training loss (nats)'
+    'training loss (lower is better)'
     """
 
-    def __init__(self, *, history):
+    def __init__(self, *, history, n_neighbors=None):
         self.history = history
+        self.n_neighbors = n_neighbors
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator, *, ax=None, **kwargs) -> Self:
         """Draw how the training of a fitted estimator went.
 
         Parameters
@@ -95,9 +100,11 @@ class TrainingCurveDisplay(Display):
         3
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        return cls(history=two_towers(estimator)[0].history_).plot(ax, **kwargs)
+        recommender, _ = two_towers(estimator)
+        history, k = recommender.history_, recommender.n_neighbors
+        return cls(history=history, n_neighbors=k).plot(ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax=None, **kwargs) -> Self:
         """Draw the curves.
 
         Parameters
@@ -130,7 +137,11 @@ class TrainingCurveDisplay(Display):
         ax = self._start(ax)
         style = line_style(0, kwargs, marker=".")
         (self.line_,) = ax.plot(history["epoch"], history["train_loss"], **style)
-        ax.set(xlabel="epoch", ylabel="training loss (nats)", title="Training loss")
+        ax.set(
+            xlabel="epoch",
+            ylabel="training loss (lower is better)",
+            title="Training loss",
+        )
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.recall_ax_ = self.recall_line_ = None
         if "valid_recall" in history:
@@ -138,15 +149,16 @@ class TrainingCurveDisplay(Display):
         return self
 
     def _plot_recall(self, epochs, recall, kwargs):
-        best = int(recall.argmax())  # partial_fit validates nothing: nan there
+        best = int(recall.argmax())  # nan in epochs of partial_fit, which has none
         right = self.recall_ax_ = self.ax_.twinx()
         style = line_style(1, kwargs, marker=".")
         (self.recall_line_,) = right.plot(epochs, recall, **style)
-        right.set_ylabel("validation recall", color=VERMILION)
+        name = f"recall@{self.n_neighbors}" if self.n_neighbors else "recall"
+        right.set_ylabel(f"validation {name} (higher is better)", color=VERMILION)
         right.spines[["top", "left"]].set_visible(False)
         right.spines["right"].set_visible(True)
         self.ax_.yaxis.label.set_color(BLUE)
         self.ax_.set_title(
-            "Training loss and validation recall\n"
+            f"Training loss and validation {name}\n"
             f"best recall {recall[best]:.3f} in epoch {epochs[best]}"
         )

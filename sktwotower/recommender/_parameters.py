@@ -173,7 +173,7 @@ class TwoTowerParameters(BaseEstimator):
         Start from the weights of the last fit and make ``max_epochs`` further passes,
         in which the learning rate rises and falls once more: a little worse than one
         fit of as many epochs. Users, items and features must agree. `clone` keeps no
-        weights, so that a search starts anew; `WarmHalvingSearchCV` goes on.
+        weights, so that a search starts anew.
     verbose : int, default=0
         1: progress bars for training and for long retrieval. 2: a line per epoch in
         place of the bar of training.

@@ -29,7 +29,6 @@ __all__ = [
     "Query",
     "Request",
     "candidate_positions",
-    "check_n_neighbors",
     "history_matrix",
     "history_users",
     "past_of",
@@ -279,14 +278,6 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
             f"X {format_ids(query.ids)}. Nobody gets anything."
         )
     return matrix[asked]
-
-
-def check_n_neighbors(n_neighbors):
-    """Return a number of neighbors; raises ``ValueError`` unless it is an int >= 1."""
-    if isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool):
-        if n_neighbors >= 1:
-            return int(n_neighbors)
-    raise ValueError(f"n_neighbors must be an int >= 1. Got {n_neighbors!r}.")
 
 
 def write_parquet(tables, path):

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
-from ._requests import check_n_neighbors, read_query, read_request, write_parquet
+from ._requests import read_query, read_request, write_parquet
 
 __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
@@ -41,7 +42,7 @@ class RetrievalMixin:
     def _k(self, n_neighbors, fitted):
         """Return the number of items to find: no more than the catalog holds."""
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
-        return min(check_n_neighbors(wanted), fitted.n_items)
+        return min(check_count(wanted, "n_neighbors"), fitted.n_items)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the items nearest to users.

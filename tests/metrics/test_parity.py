@@ -1,4 +1,4 @@
-"""Metrics beside those of ir-measures (trec_eval) and ranx, where installed."""
+"""Metrics compared with those of ir-measures (trec_eval) and ranx, where installed."""
 
 import warnings
 

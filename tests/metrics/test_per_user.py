@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import ndcg_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
 from sktwotower import metrics
 from sktwotower.metrics import (
@@ -29,6 +28,8 @@ from sktwotower.metrics import (
     reciprocal_rank_at_k,
     retrieval_report,
 )
+from sktwotower.metrics._hits import standard_error
+from tests.builders import TEST, TRAIN, FixedRanking, events
 
 PER_USER = [
     recall_at_k,
@@ -221,6 +222,10 @@ def test_k_must_be_a_positive_integer(metric, k, error):
         (sparse.csr_array(np.eye(1)), [[1]], ValueError, "from 0 to 0 .* Got 1"),
         (sparse.csr_array(np.eye(1)), [["a"]], ValueError, "positions of y_true"),
         (sparse.csr_array(np.eye(2)), [[0]], ValueError, "2 rows in y_true and 1"),
+        ([[0]], sparse.csr_array(np.eye(1)), TypeError, "matrix, csr_array, which has"),
+        ([[0]], sparse.csc_matrix(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
+        ([[0]], sparse.coo_array(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
+        ([[0]], sparse.lil_matrix(np.eye(1)), TypeError, "y_pred must hold ranked ids"),
     ],
 )
 def test_bad_input_is_named(y_true, y_pred, error, message):
@@ -230,7 +235,13 @@ def test_bad_input_is_named(y_true, y_pred, error, message):
 
 @pytest.mark.parametrize(
     ("weight", "message"),
-    [([1], r"Got shape \(1,\)"), ([-1, 1], "must be finite"), ([0, 1], "above zero")],
+    [
+        ([1], r"Got shape \(1,\)"),
+        ([-1, 1], "must be finite"),
+        ([0, 1], "above zero"),
+        (["a", "b"], r"sample_weight must hold one number per user. Got \['a', 'b'\]"),
+        ({"a": 1}, "sample_weight must hold one number per user. Got {'a': 1}"),
+    ],
 )
 def test_bad_weights_are_named(weight, message):
     with pytest.raises(ValueError, match=message):
@@ -239,6 +250,23 @@ def test_bad_weights_are_named(weight, message):
 
 def test_users_without_relevant_items_are_nan_per_user_even_if_all_are():
     assert np.isnan(recall_at_k([[], []], [[1], [2]], k=1, per_user=True)).all()
+
+
+@pytest.mark.parametrize("matrix", [sparse.csr_array, sparse.coo_matrix])
+def test_sparse_rankings_are_refused(matrix):
+    with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
+        coverage_at_k(matrix(np.eye(2)), n_items=2)
+    with pytest.raises(TypeError, match="y_pred must hold ranked ids, best first"):
+        novelty_at_k(matrix(np.eye(2)), [1, 1])
+
+
+def test_the_standard_error_is_that_of_scipy_and_nan_for_one_user():
+    values = np.array([0.0, 0.5, np.nan, 1.0])
+    assert standard_error(values) == pytest.approx(0.5 / 3**0.5)
+    assert np.isnan(standard_error(values[:1])) and np.isnan(standard_error(values[2:]))
+    both = np.column_stack([values, [1.0, 1.0, 0.0, 4.0]])
+    assert standard_error(both) == pytest.approx([0.5 / 3**0.5, 1.0])
+    assert np.isnan(standard_error(both[:1])).tolist() == [True, True]
 
 
 def test_coverage_by_hand():
@@ -301,82 +329,14 @@ def test_metrics_import_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", metrics.__all__)
+FIGURES = set(metrics.__all__) - {"HeldOutRanking", "held_out_truth"}
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
 def test_docstrings_state_denominator_and_who_is_left_out(name):
     text = getattr(metrics, name).__doc__
     assert "\n    Denominator: " in text
     assert "\n    Users left out: " in text
-
-
-class FixedRanking(BaseEstimator, TransformerMixin):
-    """Ranks items by a fixed preference, the same for all users."""
-
-    def __init__(self, reverse=False):
-        self.reverse = reverse
-
-    def fit(self, X, y=None):
-        X = pd.DataFrame(X)
-        self.seen_ = set(X.itertuples(index=False, name=None))
-        self.item_ids_ = np.unique(X["item"])[:: -1 if self.reverse else 1]
-        self.n_events_ = X["item"].value_counts().reindex(self.item_ids_)
-        self.user_events_ = X["user"].value_counts()
-        return self
-
-    def transform(self, X):
-        return X
-
-    def _held_out_ranking(
-        self,
-        X,
-        y=None,
-        sample_weight=None,
-        *,
-        n_neighbors,
-        max_users=None,
-        random_state=None,
-    ):
-        X = X if y is None else X[np.asarray(y) > 0]
-        users = np.unique(X["user"])
-        if max_users is not None:
-            rng = check_random_state(random_state)
-            users = np.sort(rng.permutation(users)[:max_users])
-        truth = np.zeros((len(users), len(self.item_ids_)), dtype=np.float32)
-        seen = np.zeros_like(truth)
-        lists, n_unreachable = [], []
-        for row, user in enumerate(users):
-            items = set(X["item"][X["user"] == user])
-            known = [item in items for item in self.item_ids_]
-            truth[row] = known
-            seen[row] = [(user, item) in self.seen_ for item in self.item_ids_]
-            seen[row, known] = 0
-            ranked = np.flatnonzero(seen[row] == 0)[:n_neighbors]
-            lists.append(np.pad(ranked, (0, n_neighbors))[:n_neighbors])
-            lists[-1][len(ranked) :] = -1
-            n_unreachable.append(len(items - set(self.item_ids_)))
-        return Bunch(
-            users=users,
-            indices=np.array(lists),
-            truth=sparse.csr_array(truth),
-            seen=sparse.csr_array(seen),
-            item_counts=self.n_events_.to_numpy(dtype=float),
-            user_counts=self.user_events_.reindex(users, fill_value=0).to_numpy(float),
-            n_unreachable=np.array(n_unreachable),
-        )
-
-
-def events(text):
-    """Turn 'a:vw b:v' into a table of user and item."""
-    pairs = [part.split(":") for part in text.split()]
-    return pd.DataFrame(
-        [(user, item) for user, items in pairs for item in items],
-        columns=["user", "item"],
-    )
-
-
-# counts: p 4, q 2, r 1, s 1; the model ranks p, q, r, s
-TRAIN = events("a:pq b:pqr c:p d:ps")
-# a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalog. e is new.
-TEST = events("a:s b:s c:qr d:z e:pz")
 
 
 @pytest.fixture
@@ -488,7 +448,7 @@ def test_report_by_hand(model):
     known = report.loc[("known items", "FixedRanking")]
     assert known["recall@1"] == 2.5 / 4
     assert known[["users", "events"]].tolist() == [4, 5]
-    # head: p alone holds half of the eight events, and only e wants it
+    # head: only p; it holds half of the eight events, and only e wants it
     assert report.loc[("head items", "FixedRanking"), "recall@1"] == 1
     assert report.loc[("head items", "FixedRanking"), "events"] == 1
     assert report.loc[("tail items", "FixedRanking"), "recall@1"] == 1.5 / 3
@@ -500,7 +460,7 @@ def test_report_by_hand(model):
     assert report.attrs["events_not_in_catalog"] == 2
 
 
-def test_popularity_stands_beside_a_worse_model():
+def test_popularity_is_compared_with_a_worse_model():
     # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
     recall = retrieval_report(model, TEST, k=1)["recall@1"]
@@ -552,10 +512,10 @@ def test_baselines_are_compared_item_by_item(model):
     assert models == ["FixedRanking", "popularity", "mirrored", "same"]
     same, own = (report.xs(name, level="model") for name in ("same", "FixedRanking"))
     pd.testing.assert_frame_equal(same, own)
-    # alone, the mirrored catalog is read in its own positions
+    # by itself, the mirrored catalog is read in its own positions
     for metric in ("recall@2", "ndcg@2", "coverage@2", "novelty@2"):
-        alone = make_retrieval_scorer(metric)(mirrored, TEST)
-        assert report.loc[("all", "mirrored"), metric] == pytest.approx(alone)
+        single = make_retrieval_scorer(metric)(mirrored, TEST)
+        assert report.loc[("all", "mirrored"), metric] == pytest.approx(single)
 
 
 def test_bad_baselines_are_named(model):
@@ -563,8 +523,8 @@ def test_bad_baselines_are_named(model):
         retrieval_report(model, TEST, baselines={"popularity": model})
 
     class Other(FixedRanking):
-        def _held_out_ranking(self, X, y=None, sample_weight=None, **params):
-            return super()._held_out_ranking(X[X["user"] < "c"], y, **params)
+        def rank_held_out(self, X, y=None, sample_weight=None, **params):
+            return super().rank_held_out(X[X["user"] < "c"], y, **params)
 
     with pytest.raises(ValueError, match="'other' ranks for other users.* 3 of 5"):
         retrieval_report(model, TEST, baselines={"other": Other().fit(TRAIN)})

@@ -1,6 +1,7 @@
 """Several figures of one ranking, paired differences, and what a report shows."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from sklearn.model_selection import (
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer, precision_at_k, retrieval_report
 from sktwotower.model_selection import LastNSplit
-from tests.metrics.test_per_user import TEST, TRAIN, FixedRanking, events
+from tests.builders import TEST, TRAIN, FixedRanking, events
 
 
 @pytest.fixture
@@ -44,9 +45,9 @@ def test_several_metrics_are_those_of_single_scorers_from_one_ranking(model):
     asked = []
 
     class Counting(FixedRanking):
-        def _held_out_ranking(self, *args, n_neighbors, **params):
+        def rank_held_out(self, *args, n_neighbors, **params):
             asked.append(n_neighbors)
-            return super()._held_out_ranking(*args, n_neighbors=n_neighbors, **params)
+            return super().rank_held_out(*args, n_neighbors=n_neighbors, **params)
 
     names = ["recall@1", "ndcg@3", "coverage@2", "novelty@2"]
     scores = make_retrieval_scorer(names)(Counting().fit(TRAIN), TEST)
@@ -96,8 +97,8 @@ def test_bad_lists_of_metrics(metric, params, error, message):
     ("params", "error", "message"),
     [
         ({"k": []}, ValueError, r"k must hold one integer >= 1 at least. Got \[\]"),
-        ({"max_users": 0}, ValueError, "max_users == 0, must be >= 1"),
-        ({"max_users": 1.5}, TypeError, "max_users must be an instance of int"),
+        ({"max_users": 0}, ValueError, "max_users must be an integer >= 1. Got 0"),
+        ({"max_users": 1.5}, TypeError, "max_users must be an integer >= 1. Got 1.5"),
     ],
 )
 def test_bad_parameters_of_a_report(model, params, error, message):
@@ -105,8 +106,8 @@ def test_bad_parameters_of_a_report(model, params, error, message):
         retrieval_report(model, TEST, **params)
 
 
-def test_bad_parameters_are_told_by_a_scorer(model):
-    with pytest.raises(ValueError, match="max_users == -1, must be >= 1"):
+def test_a_scorer_refuses_bad_parameters(model):
+    with pytest.raises(ValueError, match="max_users must be an integer >= 1. Got -1"):
         make_retrieval_scorer(max_users=-1)(model, TEST)
     with pytest.raises(TypeError, match="n_users must be a number or None. Got 'a'"):
         make_retrieval_scorer("novelty", n_users="a")(model, TEST)
@@ -233,7 +234,7 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
         (
             {"r": {"a": "pq"}},
             TypeError,
-            "list of items, best first. Got 'pq' for 'a'",
+            "items for each user, best first. Got 'pq' for 'a'",
         ),
         (
             {"r": {"a": ["p"]}},
@@ -267,13 +268,13 @@ def test_bad_baselines(model, baselines, error, message):
         retrieval_report(model, TEST, k=2, baselines=baselines)
 
 
-def test_an_error_tells_which_baseline_it_is_of(model):
+def test_an_error_names_the_baseline(model):
     with pytest.raises(NotFittedError) as raised:
         retrieval_report(model, TEST, k=2, baselines={"odd": PopularityRecommender()})
     assert raised.value.__notes__ == ["Raised by the baseline 'odd'."]
 
 
-def test_a_ranking_of_what_was_seen_is_told(model):
+def test_a_ranking_of_seen_items_warns(model):
     given = dict.fromkeys("abcde", list("pqrs"))
     with pytest.warns(UserWarning, match="8 of the 20 items that 'given' ranks"):
         retrieval_report(model, TEST, k=4, baselines={"given": given})
@@ -306,10 +307,9 @@ def test_a_report_says_what_is_left_out_and_why(X):
 
 def test_the_novelty_of_new_items_alone_is_unknown():
     class New(FixedRanking):
-        def _held_out_ranking(self, *args, **params):
-            ranking = super()._held_out_ranking(*args, **params)
-            ranking.item_counts = np.zeros_like(ranking.item_counts)
-            return ranking
+        def rank_held_out(self, *args, **params):
+            ranking = super().rank_held_out(*args, **params)
+            return replace(ranking, item_counts=np.zeros_like(ranking.item_counts))
 
     report = retrieval_report(New().fit(TRAIN), TEST, k=2)
     known = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=2)
@@ -358,7 +358,7 @@ def test_a_notebook_shows_the_best_in_bold(model):
 # Users whom fit has not seen
 
 
-def test_new_users_are_judged_by_what_follows_on_their_history(X):
+def test_new_users_are_judged_on_what_follows_their_history(X):
     new = X["user"] >= 15
     before = X[new].groupby("user").head(2)
     after = X[new].drop(before.index)

@@ -130,7 +130,7 @@ X_HAND = pd.DataFrame(
 
 
 def test_last_n_by_hand():
-    # a: rows 0 1 3 6, b: rows 2 4 5, c: row 7 alone
+    # a: rows 0 1 3 6, b: rows 2 4 5, c: only row 7
     assert as_lists(LastNSplit(), X_HAND) == [([0, 1, 2, 3, 4, 7], [5, 6])]
     assert as_lists(LastNSplit(2), X_HAND) == [([0, 1, 2, 7], [3, 4, 5, 6])]
     assert as_lists(LastNSplit(0.5), X_HAND) == [([0, 1, 2, 4, 7], [3, 5, 6])]

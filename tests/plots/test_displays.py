@@ -1,6 +1,7 @@
 """Pictures: what is drawn equals what was computed, and can be read."""
 
 import sys
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -24,7 +25,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 
 from sktwotower import TwoTowerRecommender, plots  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
-from sktwotower.metrics import recall_at_k  # noqa: E402
+from sktwotower.metrics import HeldOutRanking, recall_at_k  # noqa: E402
 from sktwotower.plots import (  # noqa: E402
     EmbeddingMapDisplay,
     FeatureImportanceDisplay,
@@ -74,7 +75,7 @@ def model(made):
 
 
 class Ranked(BaseEstimator):
-    """Two users, four items with 1, 1, 5 and 9 users; ranks as it is told."""
+    """Two users, four items with 1, 1, 5 and 9 users; ranks the given indices."""
 
     item_ids_ = np.array(["a", "b", "c", "d"])
 
@@ -90,13 +91,12 @@ class Ranked(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return True
 
-    def _held_out_ranking(self, X, y, *, n_neighbors, max_users, random_state):
+    def rank_held_out(self, X, y, *, n_neighbors, max_users, random_state):
         truth = np.array([[1, 0, 0, 1], [0, 1, 1, 0]], dtype=np.float32)
-        return Bunch(
+        return HeldOutRanking(
             users=self.users,
             indices=self.indices[:, :n_neighbors],
             truth=sparse.csr_matrix(truth),
-            seen=sparse.csr_matrix((2, 4), dtype=np.float32),
             item_counts=np.array([1.0, 1.0, 5.0, 9.0]),
             n_unreachable=np.array([self.lost, 0]),
         )
@@ -133,7 +133,7 @@ def test_recall_curve_ends_in_the_metric(made, model):
     display = RecallCurveDisplay.from_estimator(model, made.held_out, max_k=1000)
     assert display.recall.index[-1] == 30  # the whole catalog
     truth = made.held_out.groupby("user")["item"].agg(list)
-    ranking = model._held_out_ranking(made.held_out, n_neighbors=10)
+    ranking = model.rank_held_out(made.held_out, n_neighbors=10)
     ids = model.item_ids_[ranking.indices]
     wanted = recall_at_k(truth.loc[ranking.users].tolist(), ids, k=10)
     assert display.recall.loc[10, "TwoTowerRecommender"] == pytest.approx(wanted)
@@ -156,11 +156,11 @@ def test_recall_by_popularity_by_hand():
 def test_groups_by_popularity_hold_events():
     # all wanted items are equally popular: one group, and none without an event
     ranked = Ranked()
-    ranking = ranked._held_out_ranking(
+    ranking = ranked.rank_held_out(
         None, None, n_neighbors=2, max_users=None, random_state=None
     )
-    ranking.item_counts[:] = 3
-    ranked._held_out_ranking = lambda *args, **kwargs: ranking
+    ranking = replace(ranking, item_counts=np.full(4, 3))
+    ranked.rank_held_out = lambda *args, **kwargs: ranking
     display = RecallByPopularityDisplay.from_estimator(ranked, None, k=2)
     assert display.recall.index.tolist() == ["3"]
     assert display.recall["Ranked"].tolist() == [0.5]
@@ -218,7 +218,7 @@ def test_training_curve_draws_every_epoch():
     display = TrainingCurveDisplay(history=history).plot()
     assert display.line_.get_ydata().tolist() == [3.0, 2.0]
     assert display.recall_line_.get_ydata().tolist() == [0.1, 0.3]
-    assert display.recall_ax_.get_ylabel() == "validation recall"
+    assert display.recall_ax_.get_ylabel() == "validation recall (higher is better)"
     assert "best recall 0.300 in epoch 2" in display.ax_.get_title()
 
 
@@ -291,7 +291,8 @@ def test_map_colours_groups_numbers_and_popularity(made, model):
     np.testing.assert_allclose(dots.get_offsets(), display.positions)
     users = made.X.drop_duplicates()["item"].value_counts().reindex(model.item_ids_)
     display = EmbeddingMapDisplay.from_estimator(model, method="pca")
-    np.testing.assert_allclose(display.color, np.log10(users.fillna(1)))
+    np.testing.assert_allclose(display.color, users.fillna(1))
+    assert display.color_name == "number of users in fit"
 
 
 def test_map_reads_lists_dates_and_gaps():
@@ -332,7 +333,7 @@ def test_map_needs_two_dimensions(made):
         EmbeddingMapDisplay.from_estimator(flat)
 
 
-def test_map_takes_umap_if_it_is_there(model, monkeypatch):
+def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
     class UMAP:
         def __init__(self, random_state, n_jobs):
             pass
@@ -349,6 +350,85 @@ def test_map_takes_umap_if_it_is_there(model, monkeypatch):
         EmbeddingMapDisplay.from_estimator(model, method="umap")
     tsne = EmbeddingMapDisplay.from_estimator(model, method="tsne", max_items=4)
     assert tsne.ax_.get_xlabel() == "first of two dimensions of t-SNE (no unit)"
+
+
+def test_the_colour_bar_has_a_label_and_robust_limits(model):
+    prices = np.linspace(1, 2, 30)
+    prices[4] = 165
+    display = EmbeddingMapDisplay.from_estimator(
+        model, color=prices, color_name="price (GBP)", method="pca"
+    )
+    (dots,) = display.scatters_
+    assert dots.get_clim() == pytest.approx(np.percentile(prices, [2, 98]))
+    assert dots.get_clim()[1] < 165 and dots.get_array().max() == 165
+    assert dots.colorbar.ax.get_ylabel() == "price (GBP)"
+    assert dots.colorbar.extend == "both"
+    (dots,) = display.plot(vmin=0, vmax=200).scatters_
+    assert dots.get_clim() == (0, 200) and dots.colorbar.extend == "neither"
+    (dots,) = display.plot(norm=plt.Normalize(0, 3)).scatters_
+    assert dots.get_clim() == (0, 3) and dots.colorbar.extend == "max"
+
+
+def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
+    positions = np.random.default_rng(0).normal(size=(100, 2))
+    counts = np.geomspace(1, 1000, 100)
+    display = EmbeddingMapDisplay(
+        positions=positions, color=counts, color_scale="log"
+    ).plot()
+    ax = display.scatters_[0].colorbar.ax
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["2", "5", "10", "20", "50", "100", "200", "500"]
+    same = EmbeddingMapDisplay(
+        positions=positions, color=np.ones(100), color_scale="log"
+    ).plot()
+    assert same.scatters_[0].get_clim()[0] <= 1
+    near = EmbeddingMapDisplay(
+        positions=positions, color=counts.clip(12, 29), color_scale="log"
+    ).plot()
+    ticks = near.scatters_[0].colorbar.get_ticks()
+    assert len(ticks) >= 3 and set(np.diff(ticks)) == {5}
+    missing = EmbeddingMapDisplay(positions=positions, color=np.full(100, np.nan))
+    assert np.ma.getmaskarray(missing.plot().scatters_[0].get_array()).all()
+
+
+def test_ten_models_look_different():
+    recall = pd.DataFrame(np.ones((2, 10)), columns=list("abcdefghij"), index=[1, 2])
+    lines = RecallCurveDisplay(recall=recall).plot().lines_
+    looks = {(line.get_color(), str(line._dash_pattern)) for line in lines}
+    assert len(looks) == 10
+    bars = RecallByPopularityDisplay(recall=recall).plot().bars_
+    looks = {(bar[0].get_facecolor(), bar[0].get_hatch()) for bar in bars}
+    assert len(looks) == 10
+
+
+def test_legends_say_what_an_error_is(made, model):
+    curve = RecallCurveDisplay.from_estimator(model, made.held_out)
+    assert curve.ax_.get_legend().get_title().get_text() == "shaded: ± 1 standard error"
+    bars = RecallByPopularityDisplay.from_estimator(model, made.held_out)
+    assert bars.ax_.get_legend().get_title().get_text() == "lines: ± 1 standard error"
+    plain = RecallCurveDisplay(recall=curve.recall).plot()
+    assert plain.ax_.get_legend().get_title().get_text() == ""
+
+
+def test_the_validation_recall_says_its_k(made):
+    model = TwoTowerRecommender(
+        embedding_dim=4, max_epochs=2, early_stopping=True, n_neighbors=7
+    ).fit(made.X)
+    display = TrainingCurveDisplay.from_estimator(model)
+    assert "validation recall@7" in display.recall_ax_.get_ylabel()
+    assert display.ax_.get_ylabel() == "training loss (lower is better)"
+
+
+def test_random_pairs_leave_out_the_past_though_it_may_be_recommended(made):
+    model = TwoTowerRecommender(
+        embedding_dim=4, max_epochs=1, exclude_seen=False, random_state=0
+    ).fit(made.X)
+    ranking = model.rank_held_out(made.held_out, n_neighbors=0)
+    assert ranking.seen.nnz == 0
+    past = ranking.past.toarray()
+    for user, row in zip(ranking.users, past, strict=True):
+        own = made.X.loc[made.X["user"] == user, "item"]
+        assert set(model.item_ids_[row.astype(bool)]) == set(own)
 
 
 def all_displays(model, made):
@@ -398,7 +478,7 @@ def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_
             assert ax.get_title() and ax.get_xlabel()
 
 
-def test_a_picture_goes_where_it_is_told(made, model):
+def test_a_picture_is_drawn_on_the_given_axes(made, model):
     _, axes = plt.subplots(1, len(OF_EVENTS))
     for ax, display in zip(axes, OF_EVENTS, strict=True):
         shown = display.from_estimator(model, made.held_out, ax=ax)
@@ -409,14 +489,14 @@ def test_a_picture_goes_where_it_is_told(made, model):
 
 
 @pytest.mark.parametrize("display", OF_EVENTS)
-def test_pipelines_and_searches_are_looked_into(made, model, display):
+def test_recommenders_are_found_in_pipelines_and_searches(made, model, display):
     pipeline = make_pipeline(FunctionTransformer(), model)
     pipeline[0].fit(made.X)
     search = GridSearchCV(pipeline, {})
     search.best_estimator_ = pipeline
     shown = display.from_estimator(search, made.held_out, random_state=0)
-    alone = display.from_estimator(model, made.held_out, random_state=0)
-    for name, value in vars(alone).items():
+    plain = display.from_estimator(model, made.held_out, random_state=0)
+    for name, value in vars(plain).items():
         if isinstance(value, pd.DataFrame | np.ndarray):
             np.testing.assert_array_equal(getattr(shown, name), value)
     maps = EmbeddingMapDisplay.from_estimator(search, method="pca")
@@ -462,10 +542,10 @@ def test_rankings_of_other_libraries_are_drawn():
         Ranked(), None, max_k=2, baselines={"elsewhere": elsewhere}
     )
     assert display.recall["elsewhere"].tolist() == [0.25, 0.75]
-    beside = RecallCurveDisplay.from_estimator(
+    listed = RecallCurveDisplay.from_estimator(
         Ranked(), None, max_k=2, baselines=[Ranked()]
     )
-    assert beside.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
+    assert listed.recall.columns.tolist() == ["Ranked", "popularity", "Ranked 2"]
 
 
 @pytest.mark.parametrize("display", RANKED)
@@ -480,7 +560,7 @@ def test_names_that_are_taken_are_refused(display):
 
 
 def test_several_axes_are_no_axes(model):
-    with pytest.raises(TypeError, match="ax must be Matplotlib axes.* Got ndarray"):
+    with pytest.raises(TypeError, match="ax must be a Matplotlib Axes.* Got ndarray"):
         TrainingCurveDisplay.from_estimator(model, ax=plt.subplots(1, 2)[1])
 
 
@@ -502,18 +582,43 @@ def test_bad_baselines_are_refused(display):
 @pytest.mark.parametrize(
     ("display", "params", "error", "message"),
     [
-        (RecallCurveDisplay, {"max_k": 0}, ValueError, "max_k == 0, must be >= 1"),
-        (LorenzCurveDisplay, {"k": 1.5}, TypeError, "k must be an instance of int"),
-        (RecallByPopularityDisplay, {"n_groups": 0}, ValueError, "n_groups == 0"),
-        (ScoreDistributionDisplay, {"max_pairs": 0}, ValueError, "max_pairs == 0"),
+        (
+            RecallCurveDisplay,
+            {"max_k": 0},
+            ValueError,
+            "max_k must be .* Got 0",
+        ),
+        (
+            LorenzCurveDisplay,
+            {"k": 1.5},
+            TypeError,
+            "^k must be .* Got 1.5",
+        ),
+        (
+            RecallByPopularityDisplay,
+            {"n_groups": 0},
+            ValueError,
+            "n_groups must be .* Got 0",
+        ),
+        (
+            ScoreDistributionDisplay,
+            {"max_pairs": 0},
+            ValueError,
+            "max_pairs must be .* Got 0",
+        ),
         (EmbeddingMapDisplay, {"color": "categry"}, ValueError, "mean 'category'?"),
         (EmbeddingMapDisplay, {"color": [1, 2]}, ValueError, "each of the 30 items"),
         (EmbeddingMapDisplay, {"color": 4}, TypeError, "color must name a column"),
         (EmbeddingMapDisplay, {"method": "x"}, ValueError, "method must be 'auto'"),
-        (EmbeddingMapDisplay, {"max_items": 2}, ValueError, "max_items == 2"),
+        (
+            EmbeddingMapDisplay,
+            {"max_items": 2},
+            ValueError,
+            "max_items must.* >= 3. Got 2",
+        ),
         (EmbeddingMapDisplay, {"method": PCA}, ValueError, "method must be 'auto'"),
         (EmbeddingMapDisplay, {"method": PCA(1)}, ValueError, r"2\). Got \(30, 1\)"),
-        (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "<= 10"),
+        (EmbeddingMapDisplay, {"n_groups": 11, "method": "pca"}, ValueError, "1 to 10"),
     ],
 )
 def test_bad_parameters_are_refused(made, model, display, params, error, message):

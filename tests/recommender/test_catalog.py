@@ -76,7 +76,7 @@ def test_positions_scores_and_graph_follow_the_catalog(model, events):
     assert indices.shape == (1, 3) and indices.max() < 3
     assert np.isinf(distances[indices < 0]).all()
     assert model.kneighbors_graph(["u00"]).shape == (1, 3)
-    ranking = model._held_out_ranking(events, n_neighbors=3)
+    ranking = model.rank_held_out(events, n_neighbors=3)
     assert ranking.truth.shape[1] == len(ranking.item_counts) == 3
     counts = events["item"].value_counts()
     expected = [counts.get(item, 0) for item in ["i13", "i00", "i05"]]
@@ -182,11 +182,11 @@ def test_the_index_follows(events, products, neighbors):
 def test_users_of_gone_items_are_no_cold_users(model, products):
     new = products.head(3).assign(item=["n0", "n1", "n2"])
     users = model.user_ids_
-    before = model._held_out_ranking(
+    before = model.rank_held_out(
         pd.DataFrame({"user": users, "item": "i00"}), n_neighbors=1
     )
     X = pd.DataFrame({"user": users, "item": "n0"})
-    after = model.set_catalog(new)._held_out_ranking(X, n_neighbors=1)
+    after = model.set_catalog(new).rank_held_out(X, n_neighbors=1)
     np.testing.assert_array_equal(after.user_counts, before.user_counts)
     assert after.user_counts.min() > 0 and not after.item_counts.any()
     report = retrieval_report(model, X, k=2)

@@ -1,0 +1,25 @@
+"""Checks of numbers that callers give.
+
+Input: a value and the name of the parameter.
+Output: the value as an int, or an error that names both.
+"""
+
+from numbers import Integral
+
+import numpy as np
+
+
+def check_count(value, name, minimum=1, maximum=None):
+    """Return an integer from `minimum` to `maximum` as an int; bools are refused.
+
+    Raises ``TypeError`` for what is no integer, ``ValueError`` for one out of range.
+    """
+    expected = f"an integer >= {minimum}"
+    if maximum is not None:
+        expected = f"an integer from {minimum} to {maximum}"
+    message = f"{name} must be {expected}. Got {value!r} instead."
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(message)
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(message)
+    return int(value)

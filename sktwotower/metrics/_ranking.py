@@ -1,0 +1,214 @@
+"""What a recommender ranks for held-out events, as scorer, report and displays take it.
+
+Input: users, ranked positions (n_users, k), and the relevant items (n_users, n_items).
+Output: a value with all that the metrics need, checked, with the rest filled in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower._tables._messages import format_ids
+
+__all__ = ["HeldOutRanking"]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutRanking:
+    """What a recommender ranks for the users of held-out events.
+
+    It is what ``rank_held_out`` returns. `make_retrieval_scorer`, `retrieval_report`
+    and the displays work with any estimator that has ``item_ids_``, the ids of its
+    catalog, and this method::
+
+        rank_held_out(X, y=None, sample_weight=None, *, n_neighbors,
+                      max_users=None, random_state=None, history=None)
+
+    The recommenders of this package have it. A wrapper around another library needs
+    about ten lines, see the example; `held_out_truth` provides everything except the
+    ranked items.
+
+    Parameters
+    ----------
+    users : array of shape (n_users,)
+        Ids of the users who are judged, each once.
+    indices : int array of shape (n_users, k)
+        Ranked items of each user, best first: positions in ``item_ids_``, -1 for an
+        empty place. k may be smaller than the number that was asked for.
+    truth : sparse matrix of shape (n_users, n_items)
+        Weight of each relevant item in the user's recall, one unless events are
+        weighted. Items with weight zero are not relevant.
+    seen : sparse matrix of shape (n_users, n_items), default=None
+        Nonzero where an item was left out of the user's ranking because the user is
+        known to have it. Relevant items are never left out. None: nothing was.
+    past : sparse matrix of shape (n_users, n_items), default=None
+        Nonzero where the user chose an item before, whether it was left out of the
+        ranking or not. None: the same as `seen`.
+    item_counts : array of shape (n_items,), default=None
+        Number of distinct training users of each item. None: how many of the users in
+        `past` have it.
+    user_counts : array of shape (n_users,), default=None
+        Number of distinct training items of each user. None: those in `past`.
+    n_unreachable : int array of shape (n_users,), default=None
+        Number of relevant items that are not in the catalog: misses of any ranking.
+        None: no such items.
+    unreachable_weight : array of shape (n_users,), default=None
+        Their weight in the user's recall. None: `n_unreachable`.
+    last_rows : int array of shape (n_users,), default=None
+        Row of X that holds each user's last positive event. Only
+        `ScoreDistributionDisplay` asks for it. None: -1, not known.
+    left_out : dict of str to int, default=None
+        Number of events or users of X that do not count, by reason. None: none.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together, a user occurs twice, or `indices` holds
+        positions outside of the catalog.
+    TypeError
+        If `indices` does not hold integers.
+
+    See Also
+    --------
+    held_out_truth : Who is judged on what: all parameters except `indices`.
+    TwoTowerRecommender.rank_held_out : Returns such a ranking.
+
+    Notes
+    -----
+    Arrays are converted and stored zeros removed when the value is made; afterwards it
+    does not change. `dataclasses.replace` makes a changed copy.
+
+    Examples
+    --------
+    Some model of another library, which knows users and items as rows and columns of a
+    matrix:
+
+    >>> import numpy as np
+    >>> class OtherLibrary:
+    ...     def fit(self, matrix):
+    ...         self.similarity = (matrix.T @ matrix).toarray()
+    ...         return self
+    ...     def recommend(self, rows, liked, n):
+    ...         scores = rows @ self.similarity
+    ...         scores[liked.nonzero()] = -1
+    ...         return np.argsort(-scores, axis=1, kind="stable")[:, :n]
+
+    The wrapper:
+
+    >>> import pandas as pd
+    >>> from scipy import sparse
+    >>> from sklearn.base import BaseEstimator
+    >>> from sktwotower.metrics import HeldOutRanking, held_out_truth
+    >>> class Wrapper(BaseEstimator):
+    ...     def fit(self, X, y=None):
+    ...         users, self.user_ids_ = pd.factorize(X["user"])
+    ...         items, self.item_ids_ = pd.factorize(X["item"])
+    ...         self.seen_ = sparse.csr_matrix((np.ones(len(X)), (users, items)))
+    ...         self.model_ = OtherLibrary().fit(self.seen_)
+    ...         return self
+    ...     def rank_held_out(self, X, y=None, sample_weight=None, *, n_neighbors,
+    ...                       **sample):
+    ...         ids = {"user_ids": self.user_ids_, "item_ids": self.item_ids_}
+    ...         judged = held_out_truth(X, y, sample_weight, seen=self.seen_, **ids,
+    ...                                 **sample)
+    ...         found = self.model_.recommend(judged.past, judged.seen, n_neighbors)
+    ...         return HeldOutRanking(indices=found, **judged)
+
+    It works with everything that judges recommenders:
+
+    >>> from sktwotower import PopularityRecommender
+    >>> from sktwotower.datasets import make_interactions
+    >>> from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+    >>> made = make_interactions(100, 50, random_state=0)
+    >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
+    >>> model = Wrapper().fit(X)
+    >>> recall = make_retrieval_scorer("recall@10")(model, held_out)
+    >>> report = retrieval_report(model, held_out, k=10)
+    >>> bool(report.loc[("all", "Wrapper"), "recall@10"] == recall)
+    True
+    """
+
+    users: np.ndarray
+    indices: np.ndarray
+    truth: sparse.csr_matrix
+    seen: sparse.csr_matrix | None = None
+    past: sparse.csr_matrix | None = None
+    item_counts: np.ndarray | None = None
+    user_counts: np.ndarray | None = None
+    n_unreachable: np.ndarray | None = None
+    unreachable_weight: np.ndarray | None = None
+    last_rows: np.ndarray | None = None
+    left_out: dict[str, int] | None = None
+
+    def __post_init__(self):
+        """Fill in what is not given, and check that the shapes fit together."""
+        truth = _as_csr(self.truth, np.float64)
+        n_users, n_items = truth.shape
+        seen = _as_csr(_given(self.seen, sparse.csr_matrix(truth.shape)))
+        past = _as_csr(_given(self.past, seen))
+        lost = _given(self.n_unreachable, np.zeros(n_users, dtype=np.int64))
+        last_rows = _given(self.last_rows, np.full(n_users, -1))
+        fields = {
+            "users": (self.users, (n_users,)),
+            "indices": (self.indices, (n_users, np.shape(self.indices)[-1])),
+            "truth": (truth, truth.shape),
+            "seen": (seen, truth.shape),
+            "past": (past, truth.shape),
+            "item_counts": (_given(self.item_counts, past.getnnz(0)), (n_items,)),
+            "user_counts": (_given(self.user_counts, past.getnnz(1)), (n_users,)),
+            "n_unreachable": (lost, (n_users,)),
+            "unreachable_weight": (_given(self.unreachable_weight, lost), (n_users,)),
+            "last_rows": (last_rows, (n_users,)),
+        }
+        for name, (value, shape) in fields.items():
+            value = value if sparse.issparse(value) else np.asarray(value)
+            _check_shape(name, value.shape, shape)
+            # a frozen dataclass does not take assignments
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "left_out", dict(self.left_out or {}))
+        _check_users(self.users)
+        _check_positions(self.indices, n_items)
+
+
+def _given(value, otherwise):
+    return otherwise if value is None else value
+
+
+def _as_csr(matrix, dtype=None):
+    """Return a copy of a matrix as CSR, without stored zeros."""
+    matrix = sparse.csr_matrix(matrix, dtype=dtype, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _check_shape(name, shape, expected):
+    if shape != expected:
+        raise ValueError(
+            f"{name} of a HeldOutRanking must have the shape {expected}, to fit to "
+            f"truth. Got {shape}."
+        )
+
+
+def _check_users(users):
+    users = pd.Index(users)
+    if not users.is_unique:
+        raise ValueError(
+            "users of a HeldOutRanking must be distinct. Got "
+            f"{format_ids(users[users.duplicated()].unique(), 2)} more than once."
+        )
+
+
+def _check_positions(indices, n_items):
+    if indices.dtype.kind not in "iu":
+        raise TypeError(
+            "indices of a HeldOutRanking must hold integers, positions in item_ids_. "
+            f"Got dtype {indices.dtype}."
+        )
+    if indices.size and not -1 <= indices.min() <= indices.max() < n_items:
+        raise ValueError(
+            f"indices of a HeldOutRanking must be from 0 to {n_items - 1}, or -1 for "
+            f"an empty place. Got {indices.min()} to {indices.max()}."
+        )

@@ -1,0 +1,246 @@
+"""Who is judged on what: the relevant items of the users of held-out events.
+
+Input: held-out events X (n_events, n_columns) and the ids of a catalog (n_items,).
+Output: users (n_users,), their relevant items (n_users, n_items), and what they chose
+before.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils import Bunch, check_random_state
+
+from sktwotower._tables._checks import check_count
+from sktwotower._tables._columns import as_table, name_of
+from sktwotower._tables._events import outcomes
+from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import format_ids
+
+__all__ = ["held_out_truth"]
+
+
+def held_out_truth(
+    X,
+    y=None,
+    sample_weight=None,
+    *,
+    item_ids,
+    user_ids=None,
+    seen=None,
+    user_id=None,
+    item_id=None,
+    exclude_seen=True,
+    max_users=None,
+    random_state=None,
+) -> Bunch:
+    """Return who is judged on what: all of a `HeldOutRanking` except the ranked items.
+
+    A wrapper around another library calls it in its ``rank_held_out``.
+
+    Parameters
+    ----------
+    X : dataframe or array-like of shape (n_events, n_columns)
+        Held-out events.
+    y : array-like of shape (n_events,), default=None
+        What came of each event; positives are those > 0. None: all are positive.
+    sample_weight : array-like of shape (n_events,), default=None
+        Weight of each event within its user's recall; those with weight 0 are left out.
+        None: each relevant item counts once, however often it occurs.
+    item_ids : array of shape (n_items,)
+        Ids of the catalog, distinct: ``item_ids_`` of the wrapper.
+    user_ids : array of shape (n_known_users,), default=None
+        Ids of the rows of `seen`, distinct. Needed with `seen`.
+    seen : sparse matrix of shape (n_known_users, n_items), default=None
+        Nonzero where a user has an item in the training events. None: not known, so
+        that popularity and the groups of `retrieval_report` are not, either.
+    user_id, item_id : str or int, default=None
+        Columns of X that name the user and the item (or their positions). None: the
+        first column for the user, the second for the item.
+    exclude_seen : bool, default=True
+        Whether the ranking will leave out the training items of a user.
+    max_users : int, default=None
+        Judge a random sample of so many users, >= 1. None: all.
+    random_state : int, RandomState instance or None, default=None
+        Draws the sample of users.
+
+    Returns
+    -------
+    judged : Bunch
+        The parameters of `HeldOutRanking`, by name, without `indices`. ``users`` are
+        sorted; ``seen`` holds the items that the ranking should leave out: the user's
+        training items, except those that are relevant.
+
+    Raises
+    ------
+    ValueError
+        If X has no positive event, ids are missing, a column is not found, ids in
+        `item_ids` or `user_ids` are not distinct, `seen` does not fit to them, or
+        `max_users` < 1.
+    TypeError
+        If ids are of mixed types, or `max_users` is not an integer.
+
+    See Also
+    --------
+    HeldOutRanking : What ``rank_held_out`` returns, with an example of a wrapper.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.metrics import held_out_truth
+    >>> X = [["ann", "tea"], ["ann", "egg"], ["bob", "jam"]]
+    >>> judged = held_out_truth(X, item_ids=["egg", "ham", "tea"], user_ids=["ann"],
+    ...                         seen=np.array([[0, 1, 1]]))
+    >>> judged.users.tolist()
+    ['ann', 'bob']
+    >>> judged.truth.toarray()
+    array([[1., 0., 1.],
+           [0., 0., 0.]])
+    >>> judged.seen.toarray()  # tea is to be found: it is not left out
+    array([[False,  True, False],
+           [False, False, False]])
+    >>> judged.n_unreachable.tolist()  # jam is not in the catalog
+    [0, 1]
+    """
+    frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
+    frame = frame.infer_objects()
+    users = check_ids(frame[name_of(frame, user_id, 0, "user_id")], "the users of X")
+    items = check_ids(frame[name_of(frame, item_id, 1, "item_id")], "the items of X")
+    catalog = _distinct(item_ids, "item_ids")
+    seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
+    known = _distinct([] if user_ids is None else user_ids, "user_ids")
+    seen = _with_empty_row(seen, (len(known), len(catalog)))
+    sample = {"max_users": max_users, "random_state": random_state}
+    judged = judge(
+        users, items, catalog.get_indexer, len(catalog), y, sample_weight, **sample
+    )
+    past = seen[known.get_indexer(judged.users)]
+    judged.update(fields_of_past(seen, past, judged.truth, exclude_seen))
+    return judged
+
+
+def judge(
+    users,
+    items,
+    encode,
+    n_items,
+    y,
+    sample_weight,
+    *,
+    max_users=None,
+    random_state=None,
+):
+    """Return the fields of a `HeldOutRanking` that held-out events determine, a Bunch.
+
+    ``users`` and ``items`` are Series or Indexes (n_events,). ``encode`` maps items to
+    positions; those outside of 0 .. n_items - 1 are not in the catalog.
+    """
+    positive, weights, left_out = _positives(users, y, sample_weight)
+    rows, ids, left = _sampled(users.take(positive), max_users, random_state)
+    sampled = rows >= 0
+    rows, positive = rows[sampled], positive[sampled]
+    last_rows = np.zeros(len(ids), dtype=np.int64)
+    last_rows[rows] = positive  # the last assignment wins
+    weights = None if sample_weight is None else weights[sampled]
+    shape = len(ids), n_items
+    truth, lost = _relevant(rows, items.take(positive), weights, encode, shape)
+    counted = truth.nnz + lost.nnz
+    repeats = {"repeats of a user and an item": len(rows) - counted}
+    return Bunch(
+        users=ids.to_numpy(),
+        truth=truth,
+        n_unreachable=lost.getnnz(axis=1),
+        unreachable_weight=np.asarray(lost.sum(axis=1)).ravel(),
+        last_rows=last_rows,
+        left_out=left_out | left | repeats,
+    )
+
+
+def fields_of_past(seen, past, truth, exclude_seen):
+    """Return the fields of a `HeldOutRanking` that training events determine, a dict.
+
+    ``seen``: CSR (n_known_users + 1, >= n_items), all training events; ``past``: the
+    rows of the judged users. Items from ``n_items`` on are no longer in the catalog.
+    """
+    n_items = truth.shape[1]
+    own = past[:, :n_items].astype(bool)
+    nothing = sparse.csr_matrix(own.shape, dtype=bool)
+    return {
+        "seen": own > truth.astype(bool) if exclude_seen else nothing,
+        "past": own,
+        "item_counts": seen.getnnz(axis=0)[:n_items],
+        # of all items: those that are gone were chosen as well
+        "user_counts": past.getnnz(axis=1),
+    }
+
+
+def _positives(users, y, sample_weight):
+    """Return the rows of positive events, their weights, and what is left out."""
+    rewards, weights = outcomes(y, sample_weight, len(users))
+    positive = rewards * weights > 0
+    names = "events not positive", "users without a positive event"
+    left_out = _left_out(users, positive, names)
+    return np.flatnonzero(positive), weights[positive], left_out
+
+
+def _sampled(users, max_users, random_state):
+    """Return each event's row among the judged users, -1 for others, and their ids."""
+    rows, ids = pd.factorize(users, sort=True)
+    if max_users is None or check_count(max_users, "max_users") >= len(ids):
+        return rows, ids, {}
+    rng = check_random_state(random_state)
+    chosen = np.sort(rng.choice(len(ids), max_users, replace=False))
+    places = np.full(len(ids), -1)
+    places[chosen] = np.arange(max_users)
+    rows = places[rows]
+    names = "events of users not sampled", "users not sampled"
+    return rows, ids[chosen], _left_out(users, rows >= 0, names)
+
+
+def _left_out(users, kept, names):
+    """Count the events that are not kept, and the users who have no others."""
+    if kept.all():
+        return {}
+    without = users.nunique() - users[kept].nunique()
+    return dict(zip(names, (int((~kept).sum()), without), strict=True))
+
+
+def _relevant(rows, items, weights, encode, shape):
+    """Return the weights of what users want, in the catalog and outside of it, CSR.
+
+    The shapes are (n_users, n_items) and (n_users, number of items outside).
+    """
+    n_users, n_items = shape
+    columns = encode(items)
+    outside = (columns < 0) | (columns >= n_items)
+    codes, names = pd.factorize(items[outside])
+    columns = np.where(outside, n_items, columns)
+    columns[outside] += codes
+    wanted = sparse.csr_matrix(
+        (np.ones(len(rows)) if weights is None else weights, (rows, columns)),
+        shape=(n_users, n_items + len(names)),
+    )
+    if weights is None:
+        wanted.data[:] = 1
+    return wanted[:, :n_items], wanted[:, n_items:]
+
+
+def _distinct(ids, name):
+    """Return ids as an Index after checks."""
+    ids = pd.Index(ids)
+    if not ids.is_unique:
+        twice = format_ids(ids[ids.duplicated()].unique(), 2)
+        raise ValueError(f"{name} must be distinct. Got {twice} more than once.")
+    return ids
+
+
+def _with_empty_row(seen, shape):
+    """Return a matrix as CSR with an empty row at the end, for unknown users."""
+    seen = sparse.csr_matrix(seen, copy=True)
+    seen.eliminate_zeros()
+    if seen.shape != shape:
+        raise ValueError(
+            "seen must have one row for each of user_ids and one column for each of "
+            f"item_ids, shape {shape}. Got {seen.shape}."
+        )
+    return sparse.vstack([seen, sparse.csr_matrix((1, shape[1]))], format="csr")

@@ -1,0 +1,110 @@
+"""Tables and recommenders that several test files use."""
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+
+from sktwotower.metrics import HeldOutRanking, held_out_truth
+
+
+def events(text):
+    """Turn 'a:vw b:v' into a table of user and item."""
+    pairs = [part.split(":") for part in text.split()]
+    return pd.DataFrame(
+        [(user, item) for user, items in pairs for item in items],
+        columns=["user", "item"],
+    )
+
+
+# counts: p 4, q 2, r 1, s 1; FixedRanking ranks p, q, r, s
+TRAIN = events("a:pq b:pqr c:p d:ps")
+# a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalog. e is new.
+TEST = events("a:s b:s c:qr d:z e:pz")
+
+
+class FixedRanking(BaseEstimator, TransformerMixin):
+    """Ranks items by a fixed preference, the same for all users."""
+
+    def __init__(self, reverse=False):
+        self.reverse = reverse
+
+    def fit(self, X, y=None):
+        X = pd.DataFrame(X)
+        self.seen_ = set(X.itertuples(index=False, name=None))
+        self.item_ids_ = np.unique(X["item"])[:: -1 if self.reverse else 1]
+        self.n_events_ = X["item"].value_counts().reindex(self.item_ids_)
+        self.user_events_ = X["user"].value_counts()
+        return self
+
+    def transform(self, X):
+        return X
+
+    def rank_held_out(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        n_neighbors,
+        max_users=None,
+        random_state=None,
+    ):
+        X = X if y is None else X[np.asarray(y) > 0]
+        users = np.unique(X["user"])
+        if max_users is not None:
+            rng = check_random_state(random_state)
+            users = np.sort(rng.permutation(users)[:max_users])
+        truth = np.zeros((len(users), len(self.item_ids_)), dtype=np.float32)
+        seen = np.zeros_like(truth)
+        lists, n_unreachable = [], []
+        for row, user in enumerate(users):
+            items = set(X["item"][X["user"] == user])
+            known = [item in items for item in self.item_ids_]
+            truth[row] = known
+            seen[row] = [(user, item) in self.seen_ for item in self.item_ids_]
+            seen[row, known] = 0
+            ranked = np.flatnonzero(seen[row] == 0)[:n_neighbors]
+            lists.append(np.pad(ranked, (0, n_neighbors))[:n_neighbors])
+            lists[-1][len(ranked) :] = -1
+            n_unreachable.append(len(items - set(self.item_ids_)))
+        return HeldOutRanking(
+            users=users,
+            indices=np.array(lists, dtype=int).reshape(len(users), n_neighbors),
+            truth=sparse.csr_array(truth),
+            seen=sparse.csr_array(seen),
+            item_counts=self.n_events_.to_numpy(dtype=float),
+            user_counts=self.user_events_.reindex(users, fill_value=0).to_numpy(float),
+            n_unreachable=np.array(n_unreachable),
+        )
+
+
+class OtherLibrary:
+    """A model that knows users and items as rows and columns of a matrix."""
+
+    def fit(self, matrix):
+        self.similarity = (matrix.T @ matrix).toarray()
+        return self
+
+    def recommend(self, rows, liked, n):
+        scores = rows @ self.similarity
+        scores[liked.nonzero()] = -1
+        return np.argsort(-scores, axis=1, kind="stable")[:, :n]
+
+
+class Wrapper(BaseEstimator):
+    """The wrapper of `OtherLibrary` that the docstring of `HeldOutRanking` shows."""
+
+    def fit(self, X, y=None):
+        users, self.user_ids_ = pd.factorize(X["user"])
+        items, self.item_ids_ = pd.factorize(X["item"])
+        self.seen_ = sparse.csr_matrix((np.ones(len(X)), (users, items)))
+        self.model_ = OtherLibrary().fit(self.seen_)
+        return self
+
+    def rank_held_out(self, X, y=None, sample_weight=None, *, n_neighbors, **sample):
+        ids = {"user_ids": self.user_ids_, "item_ids": self.item_ids_}
+        judged = held_out_truth(X, y, sample_weight, seen=self.seen_, **ids, **sample)
+        found = self.model_.recommend(judged.past, judged.seen, n_neighbors)
+        return HeldOutRanking(indices=found, **judged)
