@@ -252,7 +252,7 @@ def test_calls_before_fit_and_bad_calls(kind, X):
     model = kind().fit(X)
     with pytest.raises(ValueError, match="no positive event"):
         kind().fit(X, np.zeros(len(X)))
-    with pytest.raises(ValueError, match="n_neighbors must be an int >= 1. Got 0"):
+    with pytest.raises(ValueError, match="n_neighbors must be an integer >= 1. Got 0"):
         model.kneighbors(n_neighbors=0)
     with pytest.raises(ValueError, match="1 of 2 candidates are not in the catalog"):
         model.recommend(candidates=["i1", "unknown"])

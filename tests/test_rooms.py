@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "baselines": {"_tables", "features", "metrics", "retrieval"},
     "preprocessing": {"_tables"},
     "datasets": set(),
-    "plots": {"_tables", "metrics"},
+    "plots": {"_tables", "metrics", "retrieval"},
     "__main__": {
         "baselines",
         "datasets",

@@ -58,7 +58,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     transformer = _prepared(transformer, side, id_column)
     new = Entities(side, id_column, label, features, table, transformer)
     ids = check_ids(frame[id_column], f"{side} column {label!r}")
-    side_table = new._side_table()
+    side_table = new.side_table()
     if side_table is None:
         codes, known = pd.factorize(ids, sort=True)
         new = replace(new, ids=pd.Index(known))
@@ -142,7 +142,7 @@ class Entities:
             return None  # many transformers have no names, some only fail to give them
         return names if len(names) == self.width else None
 
-    def _side_table(self):
+    def side_table(self):
         """Return the side table's features, indexed by id, after its checks."""
         if self.table is None:
             return None
@@ -197,7 +197,7 @@ class Entities:
 
         ``own``: their features of X, (n, n_features).
         """
-        ids, side = self.ids[changed], self._side_table()
+        ids, side = self.ids[changed], self.side_table()
         if side is not None:
             self._check_missing(ids[~ids.isin(side.index)])
             lost = [c for c in self.side_features if c not in side.columns]
@@ -215,7 +215,7 @@ class Entities:
         ``own``: the features of X, (n, n_features); ids that the side table lacks have
         missing features.
         """
-        side = self._side_table()
+        side = self.side_table()
         if side is not None:
             side = side[list(self.side_features)].reindex(ids)
         table = self._assemble(pd.Index(ids), own, side)
@@ -382,7 +382,7 @@ class Entities:
                 f"{self.side}s known from fit.{did_you_mean(lost[0], table.columns)}"
             )
         if missing:
-            side = self._side_table()[missing].reindex(table[self.id_column])
+            side = self.side_table()[missing].reindex(table[self.id_column])
             table = pd.concat([table, side.reset_index(drop=True)], axis=1)
         return table[[self.id_column, *wanted]]
 

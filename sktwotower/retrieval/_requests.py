@@ -6,7 +6,6 @@ Output: a ``Query`` or a ``Request``: positions, feature rows and past items of 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
