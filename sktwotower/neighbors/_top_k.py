@@ -82,7 +82,7 @@ def _search(queries, table, k, excluded):
     """
     n_queries, n_items = len(queries), len(table)
     step = max(MIN_ITEMS, TILE_SIZE // n_queries, GROUP * k)
-    room = torch.empty(n_queries * min(step, n_items))
+    room = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
     best, next_merge = Best(n_queries, k), 0
     for start in range(0, n_items, step):
         stop = min(start + step, n_items)

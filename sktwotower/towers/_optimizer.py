@@ -116,7 +116,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         second = torch.where(touched, second.lerp(square, 1 - beta), second)
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
         factor = torch.where(touched, -TABLE_STEP * group["lr"] / root, 0.0)[:, None]
-        shrink = touched[:, None] * (group["lr"] * group["weight_decay"])
+        shrink = touched.to(table.dtype)[:, None]
+        shrink = shrink * (group["lr"] * group["weight_decay"])
         if rows is None:
             state["steps"], state["second"] = steps, second
             table.mul_(1 - shrink).addcmul_(grad, factor)
