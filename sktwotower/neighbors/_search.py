@@ -25,8 +25,10 @@ def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=F
     """Search block by block of queries, so that no more than a block is in memory.
 
     ``embed(block)`` gives the query vectors of a slice. Gives scores and positions
-    (n, k); shows a progress bar if ``bar`` and if there is more than one block.
+    (n, min(k, n_items)); shows a progress bar if ``bar`` and if there is more than one
+    block.
     """
+    k = min(k, len(items))
     scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
     indices = np.full((n_queries, k), -1, dtype=np.int64)
     for block in blocks(n_queries, bar):
@@ -62,9 +64,10 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 
     Returns
     -------
-    scores, indices : arrays of shape (n, k)
+    scores, indices : arrays of shape (n, min(k, n_items))
         As of `top_k`.
     """
+    k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
         return rank_listed(queries, items, k, allowed, excluded)
     width = getattr(index, "n_features_in_", items.shape[1])

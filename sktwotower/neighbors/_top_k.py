@@ -39,10 +39,10 @@ def top_k(queries, items, k, excluded=None, allowed=None):
 
     Returns
     -------
-    scores : float64 array of shape (n, k)
-        Descending; -inf where fewer than k items are left.
-    indices : int64 array of shape (n, k)
-        Positions in ``items``; -1 where fewer than k items are left.
+    scores : float64 array of shape (n, min(k, n_items))
+        Descending; -inf where a query has fewer items.
+    indices : int64 array of shape (n, min(k, n_items))
+        Positions in ``items``; -1 where a query has fewer items.
 
     Notes
     -----
@@ -51,8 +51,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     tile, those above the k-th best of the maxima of groups of 32 items or more.
     """
     n = len(queries)
-    scores = np.full((n, k), -np.inf)
-    indices = np.full((n, k), -1, dtype=np.int64)
+    scores, indices = _empty_lists(n, min(k, len(items)))
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
         items = items[allowed]
@@ -73,6 +72,11 @@ def top_k(queries, items, k, excluded=None, allowed=None):
         kept = min(width, found.shape[1])
         scores[block, :kept], indices[block, :kept] = exact[:, :kept], found[:, :kept]
     return scores, indices
+
+
+def _empty_lists(n, width):
+    """Return scores and indices (n, width) of queries for which nothing is found."""
+    return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
 
 
 def _search(queries, table, k, excluded):
@@ -197,8 +201,7 @@ def rank_listed(queries, items, k, listed, excluded=None):
     listed, or excluded. The other parameters, and the returns, are those of `top_k`.
     """
     n = len(queries)
-    scores = np.full((n, k), -np.inf)
-    indices = np.full((n, k), -1, dtype=np.int64)
+    scores, indices = _empty_lists(n, min(k, len(items)))
     if excluded is not None:
         listed = listed.astype(bool) > excluded.astype(bool)
     listed = listed.tocoo()

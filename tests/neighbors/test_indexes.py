@@ -26,7 +26,8 @@ def test_exact_neighbors_keep_the_contract_of_scikit_learn():
     expected, expected_indices = theirs.kneighbors(queries)
     np.testing.assert_allclose(distances, expected, atol=1e-6)
     np.testing.assert_array_equal(indices, expected_indices)
-    assert index.kneighbors(queries, 99, return_distance=False).shape == (5, 30)
+    for k in (99, 10**9):
+        assert index.kneighbors(queries, k, return_distance=False).shape == (5, 30)
 
 
 def test_build_index_copies_the_estimator_and_sets_its_parameters():
@@ -104,6 +105,17 @@ def test_filters_over_a_graph(graph, share):
     assert np.isclose(scores, expected).mean() > 0.95
 
 
+def test_a_graph_has_no_more_neighbors_than_items(graph):
+    index = clone(graph).fit(graph.vectors_[:400])
+    queries = clustered(3, seed=1)
+    assert index.graph_ is not None
+    for mine, theirs in zip(
+        index.kneighbors(queries, 10**9), index.kneighbors(queries, 400), strict=True
+    ):
+        assert mine.shape == (3, 400)
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
     queries = clustered(320, seed=4)
     alone = graph.kneighbors(queries, 10, return_distance=False)
@@ -164,7 +176,7 @@ def test_few_vectors_need_no_graph():
     index = NNDescentNeighbors().fit(items)
     assert index.graph_ is None and index.widen(items, 5) == 1.0
     exact = ExactNeighbors().fit(items)
-    for k in (3, 99):
+    for k in (3, 10**9):
         for mine, theirs in zip(
             index.kneighbors(items, k), exact.kneighbors(items, k), strict=True
         ):

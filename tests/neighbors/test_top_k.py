@@ -67,8 +67,8 @@ def test_top_k_by_hand():
     query = np.array([[1, 2]], dtype=np.float32)
     hidden = sparse.csr_matrix([[0.0, 1, 0, 0, 0]])
     scores, indices = top_k(query, items, 6, hidden)
-    assert scores.tolist() == [[3, 3, 1, -1, -np.inf, -np.inf]]
-    assert indices.tolist() == [[2, 4, 0, 3, -1, -1]]
+    assert scores.tolist() == [[3, 3, 1, -1, -np.inf]]
+    assert indices.tolist() == [[2, 4, 0, 3, -1]]
     scores, indices = top_k(query, items, 2, hidden, allowed=np.array([0, 1, 3]))
     assert scores.tolist() == [[1, -1]] and indices.tolist() == [[0, 3]]
 

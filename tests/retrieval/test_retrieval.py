@@ -191,7 +191,7 @@ def test_nobody_asks(plain):
         assert answer.shape == (0, 4)
         assert list(answer) == ["user", "item", "score", "rank"]
         distances, indices = plain.kneighbors(nobody)
-        assert distances.shape == indices.shape == (0, 10)
+        assert distances.shape == indices.shape == (0, 9)
         assert plain.kneighbors_graph(nobody).shape == (0, 9)
         assert plain.embed_users(nobody).shape == (0, 8)
     assert plain.embed_items([]).shape == (0, 8)
@@ -216,10 +216,10 @@ def test_who_has_seen_everything_gets_padding_and_no_rows(plain):
     assert len(plain.recommend(["u0"], exclude_seen=False)) == 9
 
 
-def test_more_neighbors_than_items_are_padded(model):
+def test_more_neighbors_than_items_are_padded_to_the_catalog(model):
     distances, indices = model.kneighbors(["u1"], n_neighbors=30)
     left = 9 - (events()["user"] == "u1").sum()
-    assert distances.shape == (1, 30)
+    assert distances.shape == (1, 9)
     assert (indices[0, :left] >= 0).all() and (indices[0, left:] == -1).all()
     assert np.isfinite(distances[0, :left]).all()
     assert np.isposinf(distances[0, left:]).all()
