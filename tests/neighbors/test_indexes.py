@@ -1,4 +1,5 @@
 import pickle
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
@@ -169,6 +170,50 @@ def test_a_graph_grows(graph, monkeypatch):
     with patch.object(NNDescentNeighbors, "grown") as grown:
         build_index("nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=graph)
     grown.assert_not_called()
+
+
+def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
+    monkeypatch.setattr(_indexes, "MIN_ITEMS_TO_UPDATE", 1000)
+    queries, updated = clustered(50, seed=7), threading.Event()
+    expected, state = graph.kneighbors(queries, 10), dict(vars(graph))
+    inside = {name: _copied(value) for name, value in vars(graph.graph_).items()}
+
+    def ask():
+        n_asked = 0
+        while not updated.is_set() or n_asked == 0:
+            for mine, theirs in zip(
+                graph.kneighbors(queries, 10), expected, strict=True
+            ):
+                np.testing.assert_array_equal(mine, theirs)
+            n_asked += 1
+        return n_asked
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask) for _ in range(2)]
+        try:
+            for seed in (6, 8):
+                vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
+                index, _ = build_index(
+                    "nndescent",
+                    graph.get_params(),
+                    vectors,
+                    sample=lambda: queries,
+                    before=graph,
+                )
+                assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
+        finally:
+            updated.set()
+        assert min(each.result() for each in asked) > 10
+    assert all(vars(graph)[name] is value for name, value in state.items())
+    for name in ("_raw_data", "_neighbor_graph", "_vertex_order", "rng_state"):
+        np.testing.assert_equal(vars(graph.graph_)[name], inside[name])
+    assert graph.graph_.search_tree_leaf_budget == inside["search_tree_leaf_budget"]
+
+
+def _copied(value):
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def test_few_vectors_need_no_graph():
