@@ -38,8 +38,8 @@ def searches(draw):
 )
 def test_top_k_equals_brute_force(search, tile, block, group):
     queries, items, k, excluded, allowed = search
-    sizes = {"TILE_SIZE": 1, "MIN_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
-    with patch.multiple(exact, **sizes):
+    sizes = {"MIN_TILE_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
+    with patch.multiple(exact, TILE_SIZE=1, **sizes):
         scores, indices = top_k(*search)
     expected, expected_indices = brute_force(*search)
     np.testing.assert_array_equal(scores, expected)
@@ -113,7 +113,7 @@ def test_vectors_are_gathered_a_part_at_a_time(n, k):
     queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
     indices = rng.integers(0, 50, (n, k))
     whole = exact.rescore(queries, items, indices)
-    with patch.object(exact, "GATHERED", 16):
+    with patch.object(exact, "MAX_GATHERED", 16):
         np.testing.assert_array_equal(exact.rescore(queries, items, indices), whole)
     expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
     np.testing.assert_allclose(whole, expected, atol=1e-6)
