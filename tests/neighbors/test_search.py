@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors import _search as filters
-from sktwotower.neighbors._search import retrieve, search
+from sktwotower.neighbors._search import retrieve
 from tests.reference import brute_force, exclusions, unit_vectors
 
 
@@ -202,13 +202,9 @@ def test_a_huge_k_costs_no_more_than_the_whole_catalog(index, lists, hidden):
     own = exclusions(20, 60, seed=2)
     allowed = {None: None, "for all": np.arange(0, 60, 7), "own": own}[lists]
     index = index.fit(items)
-    searches = [
-        lambda k: retrieve(index, queries, items, k, excluded, allowed),
-        lambda k: search(
-            index, lambda block: queries[block], 20, items, k, excluded, allowed
-        ),
-    ]
-    for run in searches:
-        for mine, theirs in zip(run(HUGE), run(60), strict=True):
-            assert mine.shape == (20, 60)
-            np.testing.assert_array_equal(mine, theirs)
+    mine, theirs = (
+        retrieve(index, queries, items, k, excluded, allowed) for k in (HUGE, 60)
+    )
+    for found, expected in zip(mine, theirs, strict=True):
+        assert found.shape == (20, 60)
+        np.testing.assert_array_equal(found, expected)
