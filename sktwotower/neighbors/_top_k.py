@@ -65,7 +65,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
         block = slice(start, min(start + QUERY_BLOCK, n))
         hidden = None if excluded is None else _by_column(excluded[block])
         vectors = np.ascontiguousarray(queries[block])
-        found = _search(torch.from_numpy(vectors), table, k, hidden)
+        found = _best_of_block(torch.from_numpy(vectors), table, k, hidden)
         exact = rescore(queries[block], items, np.maximum(found, 0))
         exact[found < 0] = -np.inf
         if allowed is not None:
@@ -130,7 +130,7 @@ def _empty_lists(n, width):
     return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
 
 
-def _search(queries, table, k, excluded):
+def _best_of_block(queries, table, k, excluded):
     """Return positions (b, m) of a block's best items, in any order; -1 for missing.
 
     m is k. For a single query m can be larger, and the k best are among the m.
