@@ -6,6 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+URL = "https://github.com/sktwotower/sktwotower"
 VERSION = re.search(
     r'^__version__ = "(.+?)"$',
     (HERE / "sktwotower" / "__init__.py").read_text(encoding="utf-8"),
@@ -18,10 +19,27 @@ setup(
     description="Two-tower retrieval models as scikit-learn estimators",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The sktwotower developers",
+    url=URL,
+    project_urls={
+        "Source": URL,
+        "Issues": f"{URL}/issues",
+        "Changelog": f"{URL}/blob/main/CHANGELOG.md",
+    },
+    keywords=[
+        "recommender system",
+        "retrieval",
+        "scikit-learn",
+        "torch",
+        "two-tower",
+    ],
     license="BSD-3-Clause",
     license_files=["LICENSE"],
     packages=find_packages(include=["sktwotower", "sktwotower.*"]),
-    package_data={"sktwotower.datasets": ["data/*", "descr/*"]},
+    package_data={
+        "sktwotower": ["py.typed"],
+        "sktwotower.datasets": ["data/*", "descr/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "numpy>=1.26",
@@ -40,11 +58,11 @@ setup(
             "hypothesis>=6.100",
             "ir-measures>=0.3.6",
             "matplotlib>=3.8",
-            "polars>=1.0",
+            "polars>=1.3",
             "pyarrow>=15",
             "pytest>=8",
             "pytest-xdist>=3.7",
-            "skrub>=0.5",  # its TableVectorizer is a transformer that users bring along
+            "skrub>=0.5.1",  # its TableVectorizer is a transformer that users bring
         ],
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
@@ -57,6 +75,7 @@ setup(
             "optuna-integration>=4.0",
             "pyarrow>=15",
         ],
+        "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6"],
         "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
             "faiss-cpu>=1.8",

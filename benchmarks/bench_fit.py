@@ -47,8 +47,9 @@ class PlainLoop:
     """The training of a fitted estimator once more, in a loop of one's own."""
 
     def __init__(self, estimator):
-        users, items = estimator._users.rows[:-1], estimator._items.rows[:-1]
-        chosen = estimator._seen[:-1]
+        fitted = estimator._fitted
+        users, items = fitted.users.rows[:-1], fitted.items.rows[:-1]
+        chosen = fitted.seen[:-1]
         data = TrainingSet(users, items, positives=chosen, history=chosen)
         self.batches = UserBatches(
             data,
@@ -139,9 +140,9 @@ def bench_steps(data, X, max_epochs, rounds):
     loop_seconds = sum(parts.values())
     row = {
         "data": data,
-        "positives": int(estimator._seen.nnz),
+        "positives": int(estimator._fitted.seen.nnz),
         "steps": steps,
-        "positives_per_s": estimator._seen.nnz * max_epochs / min(fits),
+        "positives_per_s": estimator._fitted.seen.nnz * max_epochs / min(fits),
         "step_ms": min(ours) / steps * 1e3,
         "plain_loop_ms": loop_seconds / steps * 1e3,
         "matrix_products_ms": min(products) / steps * 1e3,

@@ -127,7 +127,7 @@ def _retrieval_model(train, width):
 def _matrix(events):
     from sktwotower import PopularityRecommender
 
-    return PopularityRecommender().fit(events)._seen[:-1]
+    return PopularityRecommender().fit(events)._fitted.seen[:-1]
 
 
 def _row(n_positives, epochs, seconds, memory):

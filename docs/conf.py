@@ -6,9 +6,9 @@ project = "sktwotower"
 version = release = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
 
-# What is in single backticks is a name, and links to it if it is one of ours.
+# Text in single backticks is a name, which links to its entry if it has one.
 default_role = "py:obj"
-# Methods have their own entries below the class; a table of them would say it twice.
+# Methods have their own entries below the class; a table of them would repeat them.
 numpydoc_show_class_members = False
 autodoc_default_options = {"members": True, "inherited-members": True}
 autodoc_member_order = "bysource"
@@ -21,12 +21,12 @@ html_show_sourcelink = False
 
 
 def is_foreign(app, what, name, thing, skip, options):
-    """Return to leave out what classes inherit from other packages; None: keep it."""
-    code = getattr(thing, "fget", None) or thing  # a property has no module itself
+    """Return True for members inherited from other packages, to skip them."""
+    code = getattr(thing, "fget", None) or thing  # a property itself has no module
     module = getattr(code, "__module__", None) or "sktwotower"
     return True if module.partition(".")[0] != "sktwotower" else None
 
 
 def setup(app):
-    """Connect what Sphinx has no setting for."""
+    """Connect `is_foreign`, for which Sphinx has no setting."""
     app.connect("autodoc-skip-member", is_foreign)

@@ -1,6 +1,15 @@
 """Two-tower retrieval models as scikit-learn estimators."""
 
 import importlib
+from typing import TYPE_CHECKING
+
+from . import _earlier_versions  # noqa: F401  refuses files of earlier versions
+
+if TYPE_CHECKING:  # for editors, which do not run __getattr__
+    from .baselines import EASERecommender, ItemKNNRecommender, PopularityRecommender
+    from .features import TowerVectorizer
+    from .preprocessing import interactions_from_matrix
+    from .recommender import TwoTowerRecommender
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,71 +1,69 @@
-"""Enters: the shipped purchases, or a person's own table of events.
+"""The command line: ``python -m sktwotower``.
 
-Leaves: a printed report, recommendations, a saved model and a picture.
-Next: a notebook of your own.
+Input: the shipped purchases, or a person's own table of events.
+Output: a printed report, recommendations, a saved model and a picture.
 """
 
 import argparse
-import contextlib
 import sys
-import textwrap
 import time
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
 
+from sktwotower.baselines import EASERecommender, ItemKNNRecommender
 from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
-# How dates may be written: the first way that fits all of them is taken. Slashes are
-# more often written month first, dots and dashes day first. None: as pandas guesses.
-MONTH_FIRST, DAY_FIRST = "%m{0}%d{0}%Y", "%d{0}%m{0}%Y"
-DATE_FORMATS = [
-    "ISO8601",
-    *(
-        day.format(separator) + clock
-        for separator in "/.-"
-        for day in (MONTH_FIRST, DAY_FIRST)[:: 1 if separator == "/" else -1]
-        for clock in ("", " %H:%M", " %H:%M:%S")
-    ),
-    None,
-]
+# Product codes of the shipped purchases that are no goods.
+NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
+# EASE on a catalog that needs more bytes than these takes minutes.
+MAX_EASE_MEMORY = 1e9
 # Below, a recall of .1 has a standard error of about a third of itself.
 FEW_USERS = 100
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
 
+DESCRIPTION = """\
+Train a two-tower recommender, compare it on held-out events with popularity, EASE and
+item-kNN, and recommend.
 
+Without options it uses the shipped purchases of a UK gift shop and takes about a minute
+on two cores. With --data it uses your own table: one row per event, several per user.
+"""
+EXAMPLES = """\
+examples:
+  python -m sktwotower
+  python -m sktwotower --data plays.csv --user listener --item track
+  python -m sktwotower --data plays.parquet --user listener --item track \\
+      --time played_at --time-format '%d/%m/%Y %H:%M' --item-name title
+"""
+OWN_OPTIONS = [
+    ("--data", "FILE", "CSV, TSV or Parquet file"),
+    ("--user", "COL", "column of the user id"),
+    ("--item", "COL", "column of the item id"),
+    ("--time", "COL", "column of the time; without it rows are in order of time"),
+    ("--time-format", "FORMAT", "format of its dates, as in pandas.to_datetime"),
+    ("--item-name", "COL", "column with item names to show"),
+]
+
+
+@dataclass
 class Task:
-    """Events, what they are called, and how to hold some of them out.
+    """Events, what they are called, and how to hold some of them out."""
 
-    Parameters
-    ----------
-    events : DataFrame
-        One row per event.
-    user, item : str
-        Its id columns.
-    time : str or None
-        Its time column.
-    users, items : DataFrame or None
-        Side tables.
-    names : Series or None
-        Name of each item, by its id.
-    """
+    title: str
+    events: pd.DataFrame  # one row per event
+    user: str  # column of the user ids
+    item: str  # column of the item ids
+    time: str | None = None  # column of the times; None: rows are in order of time
+    users: pd.DataFrame | None = None  # side table of the users
+    names: pd.Series | None = None  # name of each item, by its id
 
-    def __init__(
-        self, events, user, item, time=None, users=None, items=None, names=None
-    ):
-        self.events = events
-        self.user = user
-        self.item = item
-        self.time = time
-        self.users = users
-        self.items = items
-        self.names = names
-
-    def split(self):
+    def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
         known = {
             "user_id": self.user,
@@ -88,23 +86,24 @@ class Task:
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
 
-    def name(self, item):
+    def name(self, item) -> str:
         """Return an item's id with its name."""
         text = "" if self.names is None else str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
 
 
-def shipped_task():
+def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
     data = load_online_retail()
     events = data.data.drop_duplicates(["customer", "product"])
-    goods = events["product"].str.contains(r"\d")
+    goods = ~events["product"].isin(NOT_GOODS)
     print(
-        f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines; "
-        f"first purchases of a product: {len(events):,}, of which {(~goods).sum():,} "
-        "for postage and the like are left out."
+        f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
+        f"First purchases of a product: {len(events):,}, of which {(~goods).sum():,} "
+        "for carriage, manual entries and bank charges are left out."
     )
     return Task(
+        "Online Retail",
         events[goods].reset_index(drop=True),
         "customer",
         "product",
@@ -114,7 +113,7 @@ def shipped_task():
     )
 
 
-def own_task(args):
+def own_task(args) -> Task:
     """Return the events of the person's own file."""
     path = Path(args.data)
     columns = [args.user, args.item]
@@ -125,13 +124,10 @@ def own_task(args):
             raise ValueError(f"{option}: {path} has no column {column!r}, but {known}.")
     names = None
     if args.item_name is not None:
-        names = events.dropna(subset=[args.item, args.item_name])
-        names = names.drop_duplicates(args.item, keep="last")
-        names = names.set_index(args.item)[args.item_name]
-        names = names.set_axis(read_ids(names.index.to_series()))
+        names = read_names(events, args.item, args.item_name)
     if args.time is not None:
         columns.append(args.time)
-        events[args.time] = read_times(events[args.time], args.time)
+        events[args.time] = read_times(events[args.time], args.time, args.time_format)
         events = events.sort_values(args.time, kind="stable")
     missing = events[columns].isna().any(axis=1)
     if missing.any():
@@ -140,12 +136,18 @@ def own_task(args):
     for column in (args.user, args.item):
         events[column] = read_ids(events[column])
     print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
-    return Task(
-        events.reset_index(drop=True), args.user, args.item, args.time, names=names
-    )
+    events = events.reset_index(drop=True)
+    return Task(path.stem, events, args.user, args.item, args.time, names=names)
 
 
-def own_columns(args):
+def read_names(table, item, name) -> pd.Series:
+    """Return the last name of each item in a table, by its id."""
+    names = table.dropna(subset=[item, name]).drop_duplicates(item, keep="last")
+    names = names.set_index(item)[name]
+    return names.set_axis(read_ids(names.index.to_series()))
+
+
+def own_columns(args) -> dict:
     """Return the columns of the person's file, by the option that names them."""
     named = {
         "--user": args.user,
@@ -156,7 +158,7 @@ def own_columns(args):
     return {option: column for option, column in named.items() if column is not None}
 
 
-def read_table(path):
+def read_table(path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file."""
     if not path.is_file():
         raise ValueError(f"--data: there is no file {path}.")
@@ -179,7 +181,7 @@ def read_table(path):
         raise ValueError(f"--data: {path} does not read as a table: {error}") from None
 
 
-def read_ids(ids):
+def read_ids(ids) -> pd.Series:
     """Return ids that are whole numbers, written without leading zeros, as integers.
 
     A column with gaps is often written as 7.0, which is 7 as well.
@@ -190,40 +192,35 @@ def read_ids(ids):
     return text.str.removesuffix(".0").astype("int64")
 
 
-def read_times(times, column):
-    """Return times as numbers, or as dates that are all written in one way.
+def read_times(times, column, form=None) -> pd.Series:
+    """Return times as numbers or as dates, which are read as UTC.
 
-    Days and months are not told apart date by date: what fits all dates is meant.
+    ``form`` is a format of `pandas.to_datetime`. None: numbers if all are numbers, and
+    otherwise the one format that pandas infers from the first date.
     """
-    numbers = pd.to_numeric(times, errors="coerce")
-    if numbers.notna().sum() == times.notna().sum():
-        return numbers
-    for form in DATE_FORMATS:
-        with contextlib.suppress(ValueError, UserWarning), warnings.catch_warnings():
-            warnings.simplefilter("error")  # of dates that pandas reads one by one
-            return pd.to_datetime(times, utc=True, format=form)
-    dates = pd.to_datetime(times, errors="coerce", format="mixed", utc=True)
-    bad = dates.isna() & times.notna()
-    if bad.any():
+    if form is None and not is_datetime64_any_dtype(times):
+        numbers = pd.to_numeric(times, errors="coerce")
+        if numbers.notna().sum() == times.notna().sum():
+            return numbers
+    try:
+        return pd.to_datetime(times, utc=True, format=form)
+    except ValueError as error:
+        expected = "numbers or dates in one format" if form is None else repr(form)
         raise ValueError(
-            f"--time: {bad.sum():,} values of {column!r} are neither numbers nor "
-            f"dates, {times[bad].iloc[0]!r} the first."
-        )
-    raise ValueError(
-        f"--time: the dates of {column!r} are not all written in one way, such as "
-        f"{times.iloc[0]!r}. Write them as 2024-05-31."
-    )
+            f"--time: the values of {column!r} must be {expected}. "
+            f"{str(error).splitlines()[0]} "
+            "Give the format: --time-format '%d/%m/%Y %H:%M'."
+        ) from None
 
 
 def fit(task, train, epochs):
-    """Fit a recommender with default settings and tell how long it took."""
+    """Fit a recommender with default settings and print how long it took."""
     from sktwotower import TwoTowerRecommender  # torch takes seconds to import
 
     model = TwoTowerRecommender(
         user_id=task.user,
         item_id=task.item,
         users=task.users,
-        items=task.items,
         random_state=0,
         verbose=1,
     )
@@ -235,26 +232,42 @@ def fit(task, train, epochs):
     return model
 
 
-def show_quality(model, test):
-    """Print the table of the model beside popularity."""
-    report = retrieval_report(model, test).loc["all"]
+def fit_baselines(task, train) -> dict:
+    """Fit what the recommender is compared with, apart from popularity, by name."""
+    columns = {"user_id": task.user, "item_id": task.item}
+    X = train[[task.user, task.item]]
+    baselines = {"item-kNN": ItemKNNRecommender(**columns).fit(X)}
+    try:
+        ease = EASERecommender(max_memory=MAX_EASE_MEMORY, **columns)
+        baselines["EASE"] = ease.fit(X)
+    except ValueError as error:
+        print(f"No comparison with EASE: {error}")
+    return baselines
+
+
+def show_quality(model, test, baselines) -> None:
+    """Print the figures of the model and of the baselines, and what they mean."""
+    report = retrieval_report(model, test, baselines=baselines).loc["all"]
     n_users = int(report["users"].iloc[0])
     print(
-        f"\nHeld-out events of {n_users:,} users, whole catalog "
-        f"of {len(model.item_ids_):,} items ranked without those the user has:\n"
+        f"\nHeld-out events of {n_users:,} users. For each of them all "
+        f"{len(model.item_ids_):,} items were ranked, except those that the user has:\n"
     )
-    table = report[COLUMNS].T
-    table["ratio"] = (table.iloc[:, 0] / table.iloc[:, 1]).map("{:.1f}".format)
-    table.loc["coverage@10", "ratio"] = ""
-    print(table.to_string(float_format="{:.4f}".format))
-    errors = " and ".join(f"{error:.4f}" for error in report["recall@20 se"])
-    print(f"\nStandard error of recall@20 over users: {errors}")
+    print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
+    found, error = report[["recall@20", "recall@20 se"]].iloc[0]
+    best_sellers = report.loc["popularity", "recall@20"]
+    ratio = f", {found / best_sellers:.1f} times popularity's" if best_sellers else ""
+    print(
+        f"\nrecall@20: {found:.1%} of a user's held-out items are among the first 20 "
+        f"recommendations{ratio} (standard error {error:.1%}).\n"
+        "coverage@10: the share of the catalog that is among the first 10 of some user."
+    )
     if n_users < FEW_USERS:
-        print("With so few users the figures say little.")
+        print("With so few users the figures are not reliable.")
 
 
-def show_recommendations(model, task, train, n_users=3):
-    """Print the last events of a few users and what they are recommended."""
+def show_recommendations(model, task, train, n_users=3) -> None:
+    """Print recommendations for a few users, and items like the most popular one."""
     sizes = train[task.user].value_counts()
     # Users with a middling number of events show what is typical.
     order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
@@ -262,77 +275,68 @@ def show_recommendations(model, task, train, n_users=3):
     chosen = list(dict.fromkeys(order[place] for place in places))
     top = model.recommend(chosen, n_neighbors=10)
     for user in chosen:
-        print(f"\n{task.user} {user}: last of {sizes[user]} items")
-        for item in train.loc[train[task.user] == user, task.item].tail(5):
-            print(f"    {task.name(item)}")
-        print("  recommended")
-        for row in top[top[task.user] == user].itertuples(index=False):
-            print(f"{row.rank:4d}  {row.score:.2f}  {task.name(row[1])}")
-
-
-def show_similar(model, task, train):
-    """Print what is similar to the most popular item."""
+        last = train.loc[train[task.user] == user, task.item].tail(5)
+        print(f"\n{task.user} {user}, the last {len(last)} of {sizes[user]} items:")
+        for item in last:
+            print(f"            {task.name(item)}")
+        print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
-    print(f"\nSimilar to {task.name(item)}")
-    similar = model.similar_items([item], n_neighbors=5)
-    for row in similar.itertuples(index=False):
-        print(f"{row.rank:4d}  {row.score:.2f}  {task.name(row[1])}")
+    print(f"\n{task.item} {task.name(item)}:")
+    print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
 
 
-def save(model, task, test, folder):
-    """Write the model and, with Matplotlib, a picture; says where they are."""
+def print_ranked(title, task, top) -> None:
+    """Print rank, score and name of ranked items."""
+    print(f"rank  score {title}")
+    for row in top.itertuples(index=False):
+        print(f"{row.rank:4d}  {row.score:5.2f} {task.name(row[1])}")
+
+
+def save(model, task, test, baselines, folder) -> None:
+    """Write the model and, with Matplotlib, a picture; print where they are."""
     joblib.dump(model, folder / "model.joblib")
-    print(f"\nSaved {folder / 'model.joblib'} (load it with joblib.load)")
+    print(
+        f"\nSaved {folder / 'model.joblib'} (load it with joblib.load). "
+        "It has not learnt from the held-out events."
+    )
     try:
         import matplotlib
     except ImportError:
         print("No picture: Matplotlib is missing. pip install 'sktwotower[plot]'")
         return
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from sktwotower.plots import RecallByPopularityDisplay, TrainingCurveDisplay
-
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    TrainingCurveDisplay.from_estimator(model, ax=axes[0])
-    RecallByPopularityDisplay.from_estimator(
-        model, test[[task.user, task.item]], ax=axes[1]
-    )
+    figure = draw(model, task, test[[task.user, task.item]], baselines)
     figure.savefig(folder / "report.png", dpi=120)
     print(f"Saved {folder / 'report.png'}")
 
 
-def parse(arguments):
-    """Read the command line."""
+def draw(model, task, test, baselines):
+    """Return a figure of the recall by number of recommendations and by popularity."""
+    import matplotlib.pyplot as plt
+
+    from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
+
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    figure.suptitle(f"{task.title}: {len(test):,} held-out events")
+    displays = RecallCurveDisplay, RecallByPopularityDisplay
+    for display, ax in zip(displays, axes, strict=True):
+        display.from_estimator(model, test, baselines=baselines, ax=ax)
+    return figure
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m sktwotower",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=textwrap.dedent("""\
-            Train a two-tower recommender, measure it on held-out events beside
-            popularity, and recommend.
-
-            Without options it uses the shipped purchases of a UK gift shop and takes
-            about a minute on two cores. With --data it does the same for your own
-            table of events, one row per event."""),
-        epilog=textwrap.dedent("""\
-            examples:
-              python -m sktwotower
-              python -m sktwotower --data plays.csv --user listener --item track
-              python -m sktwotower --data plays.parquet --user listener --item track \\
-                  --time played_at --item-name title"""),
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
     )
-    own = parser.add_argument_group("your own data")
-    own.add_argument("--data", metavar="FILE", help="CSV, TSV or Parquet file")
-    own.add_argument("--user", metavar="COL", help="column of the user id")
-    own.add_argument("--item", metavar="COL", help="column of the item id")
-    own.add_argument(
-        "--time",
-        metavar="COL",
-        help="column of the time; without it rows are taken to be in order of time",
+    own = parser.add_argument_group(
+        "your own data", "Without --time-format, 05/01/2024 is read month first."
     )
-    own.add_argument(
-        "--item-name", metavar="COL", help="column with item names to show"
-    )
+    for option, metavar, text in OWN_OPTIONS:
+        own.add_argument(option, metavar=metavar, help=text)
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the users (default: 30)"
     )
@@ -343,21 +347,30 @@ def parse(arguments):
         metavar="DIR",
         help="folder for the model and the picture (default: %(default)s)",
     )
+    return parser
+
+
+def parse(arguments) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser()
     args = parser.parse_args(arguments)
+    named = list(own_columns(args).values())
     if args.epochs is not None and args.epochs < 1:
         parser.error("--epochs must be at least 1")
     if args.data is not None and (args.user is None or args.item is None):
         parser.error("--data needs --user and --item, the names of its id columns")
-    if args.data is None and any((args.user, args.item, args.time, args.item_name)):
-        parser.error("--user, --item, --time and --item-name describe a --data file")
-    named = list(own_columns(args).values())
-    if len(set(named[:3])) < len(named[:3]):
+    if args.data is None and (named or args.time_format):
+        parser.error("--user, --item, --time... and --item-name describe a --data file")
+    if args.time is None and args.time_format is not None:
+        parser.error("--time-format is the format of --time, which is missing")
+    ids = [column for column in (args.user, args.item, args.time) if column is not None]
+    if len(set(ids)) < len(ids):
         parser.error("--user, --item and --time must be three different columns")
     return args
 
 
-def main(arguments=None):
-    """Run the command line; gives the exit status."""
+def main(arguments=None) -> int:
+    """Run the command line and return the exit status."""
     args = parse(arguments)
     try:
         args.output.mkdir(parents=True, exist_ok=True)
@@ -371,10 +384,10 @@ def main(arguments=None):
             "user or item and are left out."
         )
         model = fit(task, train, args.epochs)
-        show_quality(model, test[[task.user, task.item]])
+        baselines = fit_baselines(task, train)
+        show_quality(model, test[[task.user, task.item]], baselines)
         show_recommendations(model, task, train)
-        show_similar(model, task, train)
-        save(model, task, test, args.output)
+        save(model, task, test, baselines, args.output)
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,36 +1,110 @@
-"""Enters: an interaction table X (n_events, n_columns), as the two towers take it.
+"""Recommenders that score items by a user's row of the user x item matrix.
 
-Leaves: the 0/1 matrix of who chose what, and ranked items (n, k) by scores of its rows.
-Next: baselines.py, which learns from the matrix.
+Input: an interaction table X (n_events, n_columns), as `TwoTowerRecommender` takes it.
+Output: a fitted estimator that ranks items by scores of the users' past items.
 """
 
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._columns import Columns
-from sktwotower._tables._events import event_table, read_events
+from sktwotower._tables._events import read_events
+from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import pair_matrix, rows_of
-from sktwotower.features._entities import Entities
+from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
+from sktwotower.retrieval._fitted import Fitted, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = ["MatrixRecommender", "blocks_of_rows"]
+__all__ = ["FittedMatrix", "MatrixRecommender", "blocks_of_rows"]
 
 # Scores held at once: 16 MiB of float32.
 BLOCK_SIZE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMatrix(Fitted):
+    """What a `MatrixRecommender` has learnt.
+
+    Parameters
+    ----------
+    schema, users, items, seen, user_ids, item_ids
+        As in `Fitted`.
+    model : object
+        ``scores(past)`` returns new scores (n, n_items) of rows of the matrix of who
+        chose what, CSR (n, n_items). ``similarities(own)`` does so for similar items,
+        where there are any. ``order`` holds the positions (n_items,) of the items if
+        it is the same for all users, best first, else None.
+    popular_first : int array of shape (n_items,)
+        Positions of the items, most users first: the order of equal scores.
+    """
+
+    model: object
+    popular_first: np.ndarray
+
+    def search(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return scores and positions (n, k) of the best items for users.
+
+        The parameters are those of ``FittedTowers.search``.
+        """
+        if self.model.order is not None and allowed is None:
+            return self._first_in_order(past, k, excluded)
+        return self._rank(self.model.scores, past, k, excluded, allowed)
+
+    def search_similar(self, query, k, itself, serving):
+        """Return scores and positions (n, k) of the items most similar to others."""
+        return self._rank(self.model.similarities, itself, k, itself)
+
+    def _rank(self, score, past, k, excluded, allowed=None):
+        """Return scores and positions (n, k) of the best items for rows of a matrix."""
+        n, n_items = past.shape
+        k = min(k, n_items)
+        scores = np.empty((n, k), dtype=np.float32)
+        indices = np.empty((n, k), dtype=np.int64)
+        for block in blocks_of_rows(n, n_items):
+            found = score(rows_of(past, block))
+            _hide(found, rows_of(excluded, block), rows_of(allowed, block))
+            best, places = _first(found[:, self.popular_first], k)
+            scores[block] = best
+            places = self.popular_first[places]
+            indices[block] = np.where(np.isneginf(best), -1, places)
+        return scores, indices
+
+    def _first_in_order(self, past, k, excluded):
+        """Return what ``_rank`` does, where all users have the same scores.
+
+        Only the first items are looked at: k, and as many as are excluded at most.
+        """
+        n, n_items = past.shape
+        k = min(k, n_items)
+        n_hidden = 0 if excluded is None or n == 0 else np.diff(excluded.indptr).max()
+        first = self.model.order[: k + n_hidden]
+        hidden = np.zeros((n, len(first)), dtype=bool)
+        if excluded is not None:
+            rows, columns = excluded.nonzero()
+            places = np.full(n_items, len(first))
+            places[first] = np.arange(len(first))
+            places = places[columns]
+            near = places < len(first)
+            hidden[rows[near], places[near]] = True
+        # a stable sort moves what is hidden to the end and keeps the order of the rest
+        kept = np.argsort(hidden, axis=1, kind="stable")[:, :k]
+        lost = np.take_along_axis(hidden, kept, 1)
+        indices = np.where(lost, -1, first[kept])
+        scores = self.model.scores(past[:1])[0][indices] if n else np.empty((0, k))
+        return np.where(lost, -np.inf, scores).astype(np.float32), indices
 
 
 class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     """Rank by scores of a user's row of the user x item matrix.
 
     Subclasses have ``_learn(seen)``, given the 0/1 matrix of who chose what, CSR
-    (n_users, n_items), and ``_scores(past)``, which gives new scores (n, n_items) of
-    rows of such a matrix.
+    (n_users, n_items), which returns the ``model`` of a ``FittedMatrix``.
     """
 
     _parameter_constraints = {
@@ -39,9 +113,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
     }
-    # What the shared parts ask for, and what is not to be chosen here.
+    # There are none to choose here.
     user_features = item_features = None
-    verbose = 0
 
     def fit(self, X, y=None, sample_weight=None):
         """Learn from events; a user and an item that meet twice count once.
@@ -71,29 +144,34 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             Ids of mixed types.
         """
         self._validate_params()
-        frame, rewards, _ = read_events(self, X, y, sample_weight, reset=True)
-        columns = Columns(frame, self)
-        users, items = (
-            Entities(side, column, label, [], None, _NoFeatures())
-            for side, column, label in zip(
-                ("user", "item"),
-                (columns.user, columns.item),
-                columns.labels,
-                strict=True,
-            )
+        frame, rewards, _, schema = read_events(
+            type(self).__name__, X, y, sample_weight
         )
-        user_codes, item_codes = users.fit(frame), items.fit(frame)
+        columns = Columns(frame, self, schema.names is not None)
+        sides = [
+            ("user", columns.user, columns.labels[0]),
+            ("item", columns.item, columns.labels[1]),
+        ]
+        (users, user_codes), (items, item_codes) = (
+            fit_entities(*side, [], None, _NoFeatures(), frame, None) for side in sides
+        )
         chosen = rewards > 0
         # the last, empty row stands for unknown users
-        shape = (len(users.ids) + 1, len(items.ids))
+        shape = (len(users) + 1, len(items))
         seen = pair_matrix(
             user_codes[chosen], item_codes[chosen], rewards[chosen], shape
         ).sign()
-        self._learn(seen[:-1])
         counts = np.asarray(seen.sum(axis=0)).ravel()
-        self._popular_first = np.argsort(-counts, kind="stable")
-        self._users, self._items, self._seen = users, items, seen
-        self.user_ids_, self.item_ids_ = users.ids.to_numpy(), items.ids.to_numpy()
+        self._fitted = FittedMatrix(
+            schema,
+            users,
+            items,
+            seen,
+            users.ids.to_numpy(),
+            items.ids.to_numpy(),
+            model=self._learn(seen[:-1]),
+            popular_first=np.argsort(-counts, kind="stable"),
+        )
         return self
 
     def predict(self, X):
@@ -110,37 +188,17 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             The scores by which items are ranked; 0 for items unknown to fit. What the
             user chose in fit is scored as everything else.
         """
-        check_is_fitted(self)
-        frame = event_table(self, X, reset=False)
-        users = self._users.codes(frame[self._users.id_column], "X")
-        items = self._items.codes(frame[self._items.id_column], "X")
+        fitted = fitted_of(self)
+        frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        users = fitted.users.codes(frame[fitted.users.id_column], "X")
+        items = fitted.items.codes(frame[fitted.items.id_column], "X")
         distinct, place = np.unique(users, return_inverse=True)
         scores = np.zeros(len(frame), dtype=np.float32)
-        for block in blocks_of_rows(len(distinct), len(self.item_ids_)):
+        for block in blocks_of_rows(len(distinct), fitted.n_items):
             own = (place >= block.start) & (place < block.stop) & (items >= 0)
-            found = self._scores(self._seen[distinct[block]])
+            found = fitted.model.scores(fitted.seen[distinct[block]])
             scores[own] = found[place[own] - block.start, items[own]]
         return scores
-
-    def _search_without(self, query, k, excluded, allowed=None, added=None):
-        past = query.past(self._seen)
-        past = past if added is None else (past + added).sign()
-        return self._rank(past, k, excluded, allowed)
-
-    def _rank(self, past, k, excluded, allowed=None, score=None):
-        """Return scores and positions (n, k) of the best items for rows of a matrix."""
-        n, n_items = past.shape
-        scores = np.full((n, k), -np.inf, dtype=np.float32)
-        indices = np.full((n, k), -1, dtype=np.int64)
-        width = min(k, n_items)
-        for block in blocks_of_rows(n, n_items):
-            found = (score or self._scores)(rows_of(past, block))
-            _hide(found, rows_of(excluded, block), rows_of(allowed, block))
-            best, places = _first(found[:, self._popular_first], width)
-            scores[block, :width] = best
-            places = np.where(np.isneginf(best), -1, self._popular_first[places])
-            indices[block, :width] = places
-        return scores, indices
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -149,7 +207,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
 
 
 class _NoFeatures(BaseEstimator):
-    """A transformer that tells nothing of a user or an item: the id says it all."""
+    """A transformer without output: users and items are known by their ids only."""
 
     def fit(self, X, y=None):
         """Learn nothing."""

@@ -1,7 +1,7 @@
-"""Enters: the 0/1 matrix of who chose what (n_users, n_items).
+"""Simple recommenders that a better one has to beat, with the same methods.
 
-Leaves: simple recommenders that a better one has to beat, with the same methods.
-Next: metrics.py, whose report puts them side by side.
+Input: an interaction table X (n_events, n_columns).
+Output: fitted estimators that rank by popularity, EASE or item-kNN.
 """
 
 from numbers import Integral, Real
@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktwotower._matrix_recommender import MatrixRecommender, blocks_of_rows
+from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._retrieval import SimilarItemsMixin
 
 __all__ = ["EASERecommender", "ItemKNNRecommender", "PopularityRecommender"]
@@ -73,10 +74,7 @@ class PopularityRecommender(MatrixRecommender):
 
     def _learn(self, seen):
         n_users = np.count_nonzero(np.diff(seen.indptr))
-        self._shares = np.asarray(seen.sum(axis=0)).ravel() / np.float32(n_users)
-
-    def _scores(self, past):
-        return np.tile(self._shares, (past.shape[0], 1))
+        return _Popularity(np.asarray(seen.sum(axis=0)).ravel() / np.float32(n_users))
 
 
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
@@ -144,6 +142,8 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     0  dan  jam    0.5     1
     """
 
+    item_weights_ = fitted_attribute("model.weights")
+
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "l2": [Interval(Real, 0, None, closed="neither")],
         "max_memory": [Interval(Real, 0, None, closed="neither")],
@@ -182,16 +182,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         inverse /= -np.diag(inverse)
         np.fill_diagonal(inverse, 0)
         # row by row in memory, or a sparse row times it would copy all of it
-        self.item_weights_ = inverse.astype(np.float32, order="C")
-
-    def _scores(self, past):
-        return past @ self.item_weights_
-
-    def _search_similar(self, query, k, itself):
-        def score(own):
-            return _positive(own @ self.item_weights_)
-
-        return self._rank(itself, k, itself, score=score)
+        return _Linear(inverse.astype(np.float32, order="C"))
 
 
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
@@ -261,6 +252,8 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     0  egg          ham    1.0     1
     """
 
+    item_similarities_ = fitted_attribute("model.nearest")
+
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "n_similar": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
@@ -289,13 +282,12 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     def _learn(self, seen):
         users_of, n_items = seen.T.tocsr(), seen.shape[1]
         nearest = [
-            self._nearest(users_of, seen, block)
+            self._nearest_similar(users_of, seen, block)
             for block in blocks_of_rows(n_items, n_items)
         ]
-        self.item_similarities_ = sparse.vstack(nearest, format="csr")
-        self._weights = self.item_similarities_.T.tocsr()
+        return _Similarities(sparse.vstack(nearest, format="csr"))
 
-    def _nearest(self, users_of, seen, block):
+    def _nearest_similar(self, users_of, seen, block):
         """Return the similarity (b, n_items) with the nearest items, others zero."""
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
@@ -319,17 +311,58 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         together.eliminate_zeros()
         return together
 
-    def _scores(self, past):
-        return (past @ self._weights).toarray()
 
-    def _search_similar(self, query, k, itself):
-        def score(own):
-            return _positive((own @ self.item_similarities_).toarray())
+class _Popularity:
+    """The share of users (n_items,) who chose each item, the same for everybody."""
 
-        return self._rank(itself, k, itself, score=score)
+    def __init__(self, shares):
+        self.shares = shares
+        self.order = np.argsort(-shares, kind="stable")
+
+    def scores(self, past):
+        """Return scores (n, n_items) of users with past items (n, n_items)."""
+        return np.tile(self.shares, (past.shape[0], 1))
+
+
+class _Linear:
+    """Scores that are sums of a dense row (n_items,) of weights per past item."""
+
+    order = None
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def scores(self, past):
+        """Return scores (n, n_items) of users with past items (n, n_items)."""
+        return past @ self.weights
+
+    def similarities(self, own):
+        """Return similarities (n, n_items) to items, one per row of ``own``."""
+        return _positive(own @ self.weights)
+
+
+class _Similarities:
+    """Scores that are sums of the similarities of an item to past items.
+
+    ``nearest``: CSR (n_items, n_items), a row for each item with its nearest items.
+    """
+
+    order = None
+
+    def __init__(self, nearest):
+        self.nearest = nearest
+        self.weights = nearest.T.tocsr()
+
+    def scores(self, past):
+        """Return scores (n, n_items) of users with past items (n, n_items)."""
+        return (past @ self.weights).toarray()
+
+    def similarities(self, own):
+        """Return similarities (n, n_items) to items, one per row of ``own``."""
+        return _positive((own @ self.nearest).toarray())
 
 
 def _positive(scores):
-    """Return scores with those that tell of no likeness as -inf."""
+    """Set scores <= 0, of items that are not similar, to -inf."""
     scores[scores <= 0] = -np.inf
     return scores

@@ -1,7 +1,7 @@
-"""Enters: an interaction table X (n_events, n_columns) of any kind.
+"""Steps before fit: filters of events, sessions, and events of a user x item matrix.
 
-Leaves: a number or a truth value for each of its rows, (n_events,).
-Next: model_selection.py, which parts the rows that are kept.
+Input: an interaction table X (n_events, n_columns), or a matrix (n_users, n_items).
+Output: which events are kept, their sessions (n_events,), or events and their rewards.
 """
 
 from numbers import Integral, Real
@@ -11,51 +11,53 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
-from sktwotower._tables._columns import as_table, codes, duration, name_of, times_of
-from sktwotower._tables._frames import as_array, as_frame, is_frame
+from sktwotower._tables._columns import as_table, codes, column_position
+from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
 def k_core(X, k=5, *, user_id=None, item_id=None):
-    """Return which events are of users and items that have k partners each.
+    """Return which events are of users and items that have at least k partners each.
 
-    Of a user with one or two events little can be learnt, and less be measured. To drop
-    such users may bring items below k, whose loss may bring users below k, and so
-    forth: what is left is the largest table in which nobody is below.
+    Little can be learnt about a user with one or two events, and even less be measured.
+    Dropping such users may leave items with fewer than k users, dropping these may
+    leave users with fewer than k items, and so on. The result is the largest part of X
+    in which every user has k items and every item k users.
 
     Parameters
     ----------
     X : dataframe or array of shape (n_events, n_columns)
         Interaction table, one row per event.
     k : int or (int, int), default=5
-        Least number of distinct items of each user, and of distinct users of each item,
-        >= 1; or the two apart.
+        Minimum number of distinct items of each user and of distinct users of each
+        item, >= 1; a pair sets the two apart.
     user_id, item_id : str or int, default=None
-        Columns of the users and items, positions if X is an array. None: the first and
-        the second.
+        Columns of the users and items, names or positions. None: the first and the
+        second.
 
     Returns
     -------
     kept : bool array of shape (n_events,)
-        For ``X[kept]`` (polars: ``X.filter(kept)``), and for y and sample_weight alike.
+        A mask for ``X[kept]`` (polars: ``X.filter(kept)``), y and sample_weight.
 
     Raises
     ------
     ValueError
-        If a column is not in X, misses ids or stands for both sides, if k is below 1,
-        or if nothing is left.
+        If a column is not in X, has missing ids or stands for both sides, if k is below
+        1, or if no event is left.
     TypeError
-        If X is no table or k no int.
+        If X is no table, k is no int, or ids cannot be compared.
 
     Notes
     -----
-    Apply it to the whole table before it is split, as published figures do, or to the
-    train side alone, which is stricter: test events of dropped users then count as
-    misses. It is no step of a Pipeline, for steps must keep the rows that y has.
-    O(n_events) per pass, of which there are few.
+    Apply it to the whole table before the split, as published results do, or only to
+    the train side, which is stricter: test events of dropped users then count as
+    misses. It cannot be a step of a Pipeline, as steps must keep all rows. O(n_events)
+    per pass; a few passes are enough.
 
     Examples
     --------
@@ -71,7 +73,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     for least in both:
         check_scalar(least, "k", Integral, min_val=1)
     X = as_table(X)
-    if name_of(X, user_id, 0, "user_id") == name_of(X, item_id, 1, "item_id"):
+    user = column_position(X, user_id, 0, "user_id")
+    if user == column_position(X, item_id, 1, "item_id"):
         raise ValueError(
             "user_id and item_id are the same column of X. None stands for the first "
             "and the second: name both."
@@ -89,48 +92,50 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
             left = left[left.groupby(side)[side].transform("size") >= least]
     if left.empty:
         raise ValueError(
-            f"No event is left by k={k!r}: no group of users and items of X, which has "
-            f"{len(pairs)} rows, has that many events with each other. Lower k."
+            f"No event is left by k={k!r}: in no part of X, which has {len(pairs)} "
+            "rows, does every user have that many items and every item that many "
+            "users. Lower k."
         )
     kept = pairs["user"].isin(left["user"]) & pairs["item"].isin(left["item"])
     return kept.to_numpy()
 
 
 def session_ids(X, gap, *, time, user_id=None):
-    """Return each event the number of its session: events without a long pause between.
+    """Return the session of each event; a pause longer than ``gap`` ends a session.
 
-    With sessions in the place of users, a model learns from what was chosen at one
-    sitting, and serves a visitor without an account by ``history``.
+    With sessions in place of users, a model learns from what was chosen at one sitting,
+    and can answer for visitors without an account by their ``history``.
 
     Parameters
     ----------
     X : dataframe or array of shape (n_events, n_columns)
         Interaction table, one row per event, in any order.
     gap : number or Timedelta
-        Pause >= 0 after which a new session begins, if it is longer: a Timedelta where
-        the times are dates, else a number in the units of the times.
+        Longest pause within a session, >= 0: a Timedelta if the times are dates, else
+        a number in the units of the times.
     time : str or int
-        Column of the times, dates or numbers, a position if X is an array.
+        Column of the times, dates or numbers, a name or a position.
     user_id : str or int, default=None
-        Column of the users, a position if X is an array. None: the first.
+        Column of the users, a name or a position. None: the first.
 
     Returns
     -------
     sessions : int array of shape (n_events,)
-        0, 1, ...: user by user in the order of their first rows in X, in the order of
-        time within a user.
+        Numbers 0, 1, ...: user by user in the order of their first rows in X, within a
+        user in the order of time.
 
     Raises
     ------
     ValueError
         If a column is not in X or has missing cells, or gap is below 0.
     TypeError
-        If X is no table, or gap does not fit the times.
+        If X is no table, gap is not of the type of the times, or ids cannot be
+        compared.
 
     Notes
     -----
-    A session is known once it is over. To judge by sessions, hold out whole ones
-    (`ColdUserSplit` on their column, or `TimeSplit`).
+    Where a session ends is known only afterwards. To evaluate by sessions, hold out
+    whole ones (`ColdUserSplit` on their column, or `TimeSplit`).
 
     Examples
     --------
@@ -162,21 +167,21 @@ def session_ids(X, gap, *, time, user_id=None):
 def interactions_from_matrix(
     matrix, user_ids=None, item_ids=None, *, user="user", item="item"
 ):
-    """Turn a user x item matrix into events and outcomes for `fit`.
+    """Return the events and the rewards of a user x item matrix, for `fit`.
 
     Parameters
     ----------
     matrix : sparse matrix or array, ndarray or dataframe of shape (n_users, n_items)
-        Rewards, >= 0. Of a sparse one every *stored* entry is an event, a stored 0 as
-        well: shown and not chosen. Of a dense one every cell that is not 0. Entries
-        that are stored twice are summed.
+        Rewards, >= 0. Every *stored* entry of a sparse matrix is an event, also a
+        stored 0: shown and not chosen. Every cell of a dense matrix that is not 0 is
+        one. Entries that are stored twice are summed.
     user_ids, item_ids : array-like of shape (n_users,) and (n_items,), default=None
         Distinct ids of the rows and of the columns. None: the index and the column
         names of a dataframe, else positions 0, 1, ...
     user : str, default="user"
-        What the column of users is called.
+        Name of the column of users.
     item : str, default="item"
-        What the column of items is called.
+        Name of the column of items.
 
     Returns
     -------
@@ -188,15 +193,15 @@ def interactions_from_matrix(
     Raises
     ------
     ValueError
-        Entries that are negative, not finite or no numbers; ids of another length,
-        that occur twice or are missing; ``user`` and ``item`` of one name.
+        If an entry is negative, not finite or no number, if ids are of another length,
+        occur twice or are missing, or if ``user`` and ``item`` are the same name.
     TypeError
-        What is no matrix.
+        If ``matrix`` is no matrix, or its index or columns have several levels.
 
     Notes
     -----
-    A row or a column without an event is in X not at all: give the whole catalog as
-    ``TwoTowerRecommender(items=...)`` if items without events are to be known.
+    Rows and columns without an event do not occur in X. For a model that knows items
+    without events, pass the whole catalog as ``TwoTowerRecommender(items=...)``.
 
     Examples
     --------
@@ -230,7 +235,7 @@ def interactions_from_matrix(
 
 
 def _is_sparse(frame):
-    """Return whether all columns store what is not zero alone."""
+    """Return whether all columns store only the cells that are not zero."""
     return all(
         isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes
     )
@@ -254,12 +259,16 @@ def _entries(matrix):
         rows, columns, values = stored.row, stored.col, stored.data
     else:
         matrix = np.asarray(matrix)
+        # pd.NA is neither 0 nor different from 0
+        if matrix.dtype == object and is_missing(matrix, "matrix").any():
+            raise _missing_error()
         rows, columns = np.nonzero(matrix)
         values = matrix[rows, columns]
     return rows, columns, _check_values(values)
 
 
 def _check_values(values):
+    """Return values (n_events,) as float64 after all checks."""
     objects = values.dtype == object
     odd = [v for v in values if not isinstance(v, Real)] if objects else []
     if odd or not (objects or values.dtype.kind in "biuf"):
@@ -267,22 +276,33 @@ def _check_values(values):
         raise ValueError(f"matrix must hold numbers >= 0. Got {shown}.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError(
-            "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
-            "happened write 0, for example with fillna(0)."
-        )
+        raise _missing_error()
     if (values < 0).any():
         raise ValueError(
-            f"matrix must hold rewards >= 0. Got {values.min()}. Map what is below "
-            "zero first: a stored 0 means shown and not chosen."
+            f"matrix must hold rewards >= 0. Got {values.min()}. Map negative entries "
+            "first: a stored 0 means shown and not chosen."
         )
     return values
 
 
+def _missing_error():
+    """Return the error for cells that are missing or infinite."""
+    return ValueError(
+        "matrix holds NaN or infinity; a reward is a finite number. Where nothing "
+        "happened write 0, for example with fillna(0)."
+    )
+
+
 def _ids(ids, n, name, axis):
-    """Return n distinct ids as an Index."""
+    """Return n distinct ids as an Index after all checks."""
     if ids is None:
         return pd.RangeIndex(n)
+    if isinstance(ids, pd.MultiIndex):
+        raise TypeError(
+            f"{name} must be plain ids. Got {ids.nlevels} levels, such as {ids[0]!r}: "
+            f"keep one, for example with matrix.droplevel(0, axis={axis!r}), or pivot "
+            "with values='name' in place of values=['name']."
+        )
     ids = as_array(ids)
     ids = check_ids(list(ids) if isinstance(ids, tuple) else ids, name)
     if len(ids) != n:

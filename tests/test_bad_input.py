@@ -206,7 +206,7 @@ def test_outcomes(y, message):
         ([1, 1, 1, 1, 1, -1], "sample_weight must be >= 0. Got -1"),
         (np.ones(5), "inconsistent numbers of samples"),
         ([1, 1, 1, 1, 1, np.nan], "contains NaN"),
-        (["a"] * 6, "could not convert|dtype"),
+        (["a"] * 6, "sample_weight must be numeric weights >= 0. Got <U1 values"),
         (np.ones((6, 2)), "must be 1D"),
     ],
 )
@@ -315,7 +315,6 @@ def test_every_parameter_has_a_constraint():
         ({"device": "cuda:99"}, "device"),
         ({"net_params": {"learning_rate": 3}}, "learning_rate"),
         ({"callbacks": ["stop"]}, "callback"),
-        ({"early_stopping": True, "validation_fraction": 1e-9}, "validation_fraction"),
         ({"n_jobs": 0}, "n_jobs"),
     ],
 )
@@ -393,9 +392,10 @@ def test_tables_with_other_columns_than_in_fit(model, method, X, message):
 @pytest.mark.parametrize("method", ["kneighbors", "kneighbors_graph", "recommend"])
 @pytest.mark.parametrize("k", [0, -1, 2.0, "3", True, np.nan, [3]])
 def test_numbers_of_neighbors(model, method, k):
-    with pytest.raises(ValueError, match="n_neighbors must be an int >= 1"):
+    expected = "n_neighbors must be an integer >= 1"
+    with pytest.raises((TypeError, ValueError), match=expected):
         getattr(model, method)(["ann"], n_neighbors=k)
-    with pytest.raises(ValueError, match="n_neighbors must be an int >= 1"):
+    with pytest.raises((TypeError, ValueError), match=expected):
         model.similar_items(["x"], n_neighbors=k)
 
 

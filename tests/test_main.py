@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower.__main__ import main, parse, read_times
+from sktwotower.__main__ import main, parse, read_times, shipped_task
 
 
 @pytest.fixture
@@ -43,12 +43,51 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert status == 0
     assert "the last 20 % by played_at" in printed
-    assert "recall@20" in printed and "popularity" in printed
     assert "With so few users" in printed
     assert "song 1" in printed
-    assert printed.count("last of") == 3
+    assert (
+        len(re.findall(r"^listener \d+, the last 5 of \d+ items:$", printed, re.M)) == 3
+    )
+    assert printed.count("rank  score recommended") == 3
+    assert printed.count("rank  score similar") == 1
     model = joblib.load(tmp_path / "out" / "model.joblib")
     assert set(model.item_ids_) == set(range(20))
+
+
+def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, capsys):
+    assert run_own(plays, tmp_path) == 0
+    printed = capsys.readouterr().out
+    models = r"model +TwoTowerRecommender +popularity +item-kNN +EASE\n"
+    recall = r"recall@20 +(?P<ours>[\d.]+) +(?P<popularity>[\d.]+)"
+    table = re.search(models + r"(?:.*\n)*?" + recall, printed)
+    ratio = float(table["ours"]) / float(table["popularity"])
+    said = re.search(r"recall@20: (\S+)% of a user's .* ([\d.]+) times popu", printed)
+    assert float(said[1]) == pytest.approx(100 * float(table["ours"]), abs=0.06)
+    assert float(said[2]) == pytest.approx(ratio, abs=0.06)
+    assert "coverage@10: the share of the catalog" in printed
+
+
+def test_a_catalog_that_is_too_large_for_ease_goes_without(
+    plays, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("sktwotower.__main__.MAX_EASE_MEMORY", 100)
+    assert run_own(plays, tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "No comparison with EASE: " in printed and "more than max_memory" in printed
+    assert re.search(
+        r"^model +TwoTowerRecommender +popularity +item-kNN$", printed, re.M
+    )
+
+
+def test_shipped_purchases_are_without_carriage_and_charges(capsys):
+    task = shipped_task()
+    assert (
+        "568 for carriage, manual entries and bank charges" in capsys.readouterr().out
+    )
+    codes = set(task.events["product"])
+    assert not codes & {"POST", "DOT", "C2", "M", "BANK CHARGES"}
+    assert "PADS" in codes  # a product: pads to match all cushions
+    assert not task.events.duplicated(["customer", "product"]).any()
 
 
 def test_own_file_without_time_is_split_by_user(plays, tmp_path, capsys):
@@ -106,7 +145,7 @@ def test_ids_stay_what_they_are_in_the_file(plays, tmp_path):
         (
             "when.csv",
             "listener,track,played_at\na,x,garbage\n",
-            "--time: 1 values of 'played_at' are neither numbers nor dates, 'garbage'",
+            "--time: the values of 'played_at' must be numbers or dates in one format",
         ),
     ],
 )
@@ -143,6 +182,11 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--user", "u"], "describe a --data file"),
         (["--epochs", "0"], "--epochs must be at least 1"),
         (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),
+        (["--time-format", "%Y"], "describe a --data file"),
+        (
+            ["--data", "x.csv", "--user", "u", "--item", "i", "--time-format", "%Y"],
+            "--time-format is the format of --time, which is missing",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(arguments, message, capsys):
@@ -158,20 +202,53 @@ def test_module_runs_as_a_program():
 
 
 @pytest.mark.parametrize(
-    ("written", "days"),
+    ("written", "form", "days"),
     [
-        (["05/01/2024 20:46", "13/01/2024 10:00"], ["2024-01-05", "2024-01-13"]),
-        (["05/01/2024", "01/13/2024"], ["2024-05-01", "2024-01-13"]),
-        (["5.1.2024", "6.1.2024"], ["2024-01-05", "2024-01-06"]),
-        (["2024-01-05", "2024-01-13T10:00:00Z"], ["2024-01-05", "2024-01-13"]),
-        (["Jan 5 2024", "Jan 13 2024"], ["2024-01-05", "2024-01-13"]),
+        (["05/01/2024 20:46", "01/13/2024 10:00"], None, ["2024-05-01", "2024-01-13"]),
+        (
+            ["2024-01-05T00:00Z", "2024-01-13T10:00Z"],
+            None,
+            ["2024-01-05", "2024-01-13"],
+        ),
+        (["Jan 5 2024", "Jan 13 2024"], None, ["2024-01-05", "2024-01-13"]),
+        (["5.1.2024", "13.1.2024"], "%d.%m.%Y", ["2024-01-05", "2024-01-13"]),
+        (["05/01/2024", "06/01/2024"], "%d/%m/%Y", ["2024-01-05", "2024-01-06"]),
+        (["2024-01-05", "2024-01-13T10:00"], "ISO8601", ["2024-01-05", "2024-01-13"]),
+        (["20240105", "20240113"], "%Y%m%d", ["2024-01-05", "2024-01-13"]),
     ],
 )
-def test_dates_are_read_in_the_one_way_that_fits_all(written, days):
-    dates = read_times(pd.Series(written), "when")
+def test_dates_are_read_by_pandas_or_by_the_format_given(written, form, days):
+    dates = read_times(pd.Series(written), "when", form)
     assert dates.dt.strftime("%Y-%m-%d").tolist() == days
 
 
-def test_dates_written_in_several_ways_are_refused():
-    with pytest.raises(ValueError, match="'when' are not all written in one way"):
-        read_times(pd.Series(["01/13/2024", "13/01/2024"]), "when")
+def test_numbers_and_dates_of_a_file_stay_what_they_are():
+    numbers = read_times(pd.Series(["3", "1.5", None]), "when")
+    assert numbers.tolist()[:2] == [3.0, 1.5] and numbers.isna().tolist()[2]
+    dates = read_times(pd.Series(pd.to_datetime(["2024-01-05", None])), "when")
+    assert dates.isna().tolist() == [False, True]
+    assert dates[0] == pd.Timestamp("2024-01-05", tz="UTC")
+
+
+@pytest.mark.parametrize(
+    ("written", "form", "message"),
+    [
+        (["01/13/2024", "13/01/2024"], None, "'when' must be .* in one format.*13/01"),
+        (["13/01/2024"], "%m/%d/%Y", "'when' must be '%m/%d/%Y'.*--time-format"),
+        (["2024-01-05", "5"], None, "numbers or dates in one format"),
+    ],
+)
+def test_dates_in_no_one_format_are_refused(written, form, message):
+    with pytest.raises(ValueError, match=message):
+        read_times(pd.Series(written), "when", form)
+
+
+def test_the_format_of_the_command_line_is_used(plays, tmp_path, capsys):
+    frame = pd.read_csv(plays, parse_dates=["played_at"])
+    frame["played_at"] = frame["played_at"].dt.strftime("%M:%H %d/%m/%Y")
+    frame.to_csv(plays, index=False)
+    time = ["--time", "played_at"]
+    assert run_own(plays, tmp_path, *time) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert run_own(plays, tmp_path, *time, "--time-format", "%M:%H %d/%m/%Y") == 0
+    assert "the last 20 % by played_at" in capsys.readouterr().out

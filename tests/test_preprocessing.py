@@ -1,15 +1,25 @@
+"""Filters of events, sessions, and events of a matrix, against naive references."""
+
 import datetime
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktwotower import TwoTowerRecommender
+import sktwotower
+from sktwotower import (
+    TwoTowerRecommender,
+    interactions_from_matrix,
+)
+from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 
 EVENTS = st.lists(
@@ -112,6 +122,42 @@ def test_sessions_as_a_step_before_the_recommender():
     assert pipe[-1].user_ids_.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("gap", [30, 31, 10**30, 10**400, 1e300, 2**63 - 1])
+def test_a_gap_longer_than_all_times_makes_one_session(gap):
+    X = table([(1, 1, 2**62), (1, 2, 2**62 + 30), (2, 1, 2**62 + 5)])
+    assert session_ids(X, gap, time="time").tolist() == [0, 0, 1]
+    shares = X.assign(time=[0.5, 30.5, 5])
+    assert session_ids(shares, gap, time="time").tolist() == [0, 0, 1]
+
+
+def test_a_gap_longer_than_all_dates_makes_one_session():
+    X = table([(1, 1, 0), (1, 2, 0)])
+    X["time"] = pd.to_datetime(["2200-01-01", "2201-01-01"]).as_unit("ns")
+    assert session_ids(X, pd.Timedelta.max, time="time").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "cells", [[[1], [2]], [np.array([1]), np.array([2])], [{}, {}]]
+)
+def test_ids_without_a_hash_are_named(cells):
+    X = table([(1, 1, 0), (2, 1, 9)])
+    for name, ask in {
+        "user": lambda X: k_core(X, 1),
+        "item": lambda X: k_core(X, 1),
+    }.items():
+        message = f"{name}_id column '{name}' of X holds .* objects: .* to be an id"
+        with pytest.raises(TypeError, match=message):
+            ask(X.assign(**{name: cells}))
+    message = "user_id column 'user' of X holds .* objects"
+    for ask in (
+        lambda X: session_ids(X, 1, time="time"),
+        lambda X: next(LastNSplit().split(X)),
+        lambda X: next(ColdUserSplit().split(X)),
+    ):
+        with pytest.raises(TypeError, match=message):
+            ask(X.assign(user=cells))
+
+
 def test_bad_input_says_why():
     X = table([(1, 1, 0), (2, 1, 9)])
     with pytest.raises(ValueError, match="k == 0, must be >= 1"):
@@ -141,3 +187,153 @@ def test_bad_input_says_why():
         session_ids(dates, 1, time="time")
     with pytest.raises(ValueError, match="1 missing values"):
         session_ids(X.assign(time=[np.nan, 1]), 1, time="time")
+
+
+DENSE = np.array([[2.0, 0, 0], [0, 4, 1], [0, 0, 0], [3, 0, 1]])
+
+
+USERS, ITEMS, REWARDS = [0, 1, 1, 3, 3], [0, 1, 2, 0, 2], [2, 4, 1, 3, 1]
+
+
+FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
+
+
+def assert_events(given, users=USERS, items=ITEMS, y=REWARDS):
+    X, rewards = given
+    assert list(X.columns) == ["user", "item"]
+    assert X["user"].tolist() == users
+    assert X["item"].tolist() == items
+    assert_array_equal(rewards, y)
+    assert rewards.dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_sparse_format(name, kind):
+    matrix = getattr(sparse, f"{name}_{kind}")(DENSE)
+    if name == "bsr":  # stores whole blocks, of one cell here
+        matrix = getattr(sparse, f"bsr_{kind}")(DENSE, blocksize=(1, 1))
+    assert_events(interactions_from_matrix(matrix))
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, int, np.uint8, bool, object])
+def test_arrays_of_any_type_of_number(dtype):
+    cells = DENSE.astype(dtype)
+    assert_events(interactions_from_matrix(cells), y=cells[USERS, ITEMS].astype(float))
+
+
+def test_stored_zeros_are_impressions_and_repeated_entries_are_summed():
+    parts = [3.0, 0.0, 1.0, 1.5], ([1, 0, 1, 1], [0, 1, 2, 2])
+    for made in (sparse.coo_array(parts, (2, 3)), sparse.csr_matrix(parts, (2, 3))):
+        before = made.copy()
+        assert_events(interactions_from_matrix(made), [0, 1, 1], [1, 0, 2], [0, 3, 2.5])
+        assert made.nnz == before.nnz
+        assert_array_equal(made.data, before.data)
+
+
+def test_a_matrix_that_is_not_canonical_is_left_as_it_is():
+    stored = np.array([1.0, 2.0, 4.0]), np.array([2, 0, 2]), np.array([0, 3])
+    matrix = sparse.csr_array(stored, shape=(1, 3))
+    assert_events(interactions_from_matrix(matrix), [0, 0], [0, 2], [2, 5])
+    assert_array_equal(matrix.data, [1, 2, 4])
+    assert_array_equal(matrix.indices, [2, 0, 2])
+
+
+def test_a_frame_names_its_users_and_items():
+    frame = pd.DataFrame(DENSE, index=list("dcba"), columns=["x", "y", "z"])
+    named = ["d", "c", "c", "a", "a"], ["x", "y", "z", "x", "z"]
+    assert_events(interactions_from_matrix(frame), *named)
+    assert_events(interactions_from_matrix(frame.astype("Sparse[float]")), *named)
+    other = interactions_from_matrix(frame, item_ids=[7, 8, 9])
+    assert_events(other, named[0], [7, 8, 9, 7, 9])
+    assert_events(interactions_from_matrix(pl.DataFrame(frame)), USERS, named[1])
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["x", "y", "z"],
+        ("x", "y", "z"),
+        np.array(["x", "y", "z"]),
+        pd.Index(["x", "y", "z"]),
+        pd.Series(["x", "y", "z"], index=[5, 5, 5]),
+        pd.Categorical(["x", "y", "z"]),
+        pl.Series(["x", "y", "z"]),
+        pa.array(["x", "y", "z"]),
+    ],
+    ids=lambda ids: type(ids).__name__,
+)
+def test_ids_of_any_kind(ids):
+    X, _ = interactions_from_matrix(DENSE, list("abcd"), ids)
+    assert X["user"].tolist() == ["a", "b", "b", "d", "d"]
+    assert X["item"].tolist() == ["x", "y", "z", "x", "z"]
+
+
+def test_a_frame_of_sparse_columns():
+    matrix = sparse.csc_matrix(([2.0, 1.0], ([5, 999], [0, 1])), shape=(1000, 2))
+    frame = pd.DataFrame.sparse.from_spmatrix(matrix, columns=["tea", "jam"])
+    X, y = interactions_from_matrix(frame)
+    assert X.to_numpy().tolist() == [[5, "tea"], [999, "jam"]]
+    assert y.tolist() == [2.0, 1.0]
+
+
+def test_columns_are_called_as_asked_for():
+    X, _ = interactions_from_matrix(DENSE, user="listener", item="track")
+    assert list(X.columns) == ["listener", "track"]
+
+
+def test_fit_of_the_events_is_fit_of_the_matrix():
+    matrix = sparse.random_array((12, 8), density=0.4, rng=0, format="csr")
+    matrix.data[::4] = 0
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.fit(*interactions_from_matrix(matrix))
+    seen = model._fitted.seen[:-1].toarray() > 0
+    assert_array_equal(seen, matrix.toarray()[model.user_ids_][:, model.item_ids_] > 0)
+    # who was shown something, and what was shown, is known though nothing was chosen
+    assert set(model.user_ids_) == set(matrix.tocoo().row)
+    assert set(model.item_ids_) == set(matrix.tocoo().col)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "params", "message"),
+    [
+        (-DENSE, {}, r"rewards >= 0. Got -4.0. .* stored 0 means shown"),
+        (sparse.csr_array(-DENSE), {}, "rewards >= 0. Got -4.0"),
+        (np.where(DENSE > 2, np.nan, DENSE), {}, r"NaN or infinity; .* fillna\(0\)"),
+        (pd.DataFrame(DENSE).replace(0, np.nan), {}, r"NaN or infinity; .* fillna"),
+        (pd.DataFrame(DENSE).replace(0, pd.NA), {}, r"NaN or infinity; .* fillna"),
+        (pd.DataFrame([[1, None]], dtype="Int64"), {}, "NaN or infinity; .* fillna"),
+        (np.array([[1, None]], dtype=object), {}, "NaN or infinity; .* fillna"),
+        (sparse.coo_array(np.where(DENSE > 2, np.inf, 0)), {}, "NaN or infinity"),
+        (DENSE * 1j, {}, "numbers >= 0. Got dtype complex"),
+        (DENSE.astype(str), {}, "numbers >= 0. Got dtype <U"),
+        (np.array([["a", "b"]], dtype=object), {}, "numbers >= 0. Got 'a'"),
+        (DENSE[0], {}, r"shape \(n_users, n_items\). Got shape \(3,\)"),
+        (DENSE[None], {}, r"Got shape \(1, 4, 3\)"),
+        (DENSE.tolist(), {}, "sparse matrix.*array or a dataframe. Got list"),
+        (None, {}, "Got NoneType"),
+        (DENSE, {"user_ids": range(3)}, "user_ids must .* rows .* expected 4, got 3"),
+        (DENSE, {"item_ids": "wxyz"}, "item_ids"),
+        (DENSE, {"item_ids": list("wxyz")}, "columns of matrix: expected 3, got 4"),
+        (DENSE, {"item_ids": ["a", "a", "b"]}, "distinct, but 1 occur twice.*: 'a'"),
+        (DENSE, {"item_ids": ["a", None, "b"]}, "item_ids contains NaN: 1 of 3"),
+        (
+            pd.DataFrame(DENSE, columns=pd.MultiIndex.from_product([["r"], [1, 2, 3]])),
+            {},
+            r"item_ids must be plain .*levels, such as \('r', .*1\)+.*axis='columns'",
+        ),
+        (
+            pd.DataFrame(DENSE[:1], index=pd.MultiIndex.from_product([["r"], [1]])),
+            {},
+            r"user_ids must be plain .*levels, such as \('r', .*1\)+.*axis='rows'",
+        ),
+        (DENSE, {"item": "user"}, "different names of columns. Got 'user' for both"),
+    ],
+)
+def test_what_is_no_matrix(matrix, params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        interactions_from_matrix(matrix, **params)
+
+
+def test_it_is_public():
+    assert "interactions_from_matrix" in dir(sktwotower)

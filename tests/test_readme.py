@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-
-
 SHORTER = {
     "TwoTowerRecommender(": "TwoTowerRecommender(max_epochs=1, embedding_dim=8, ",
     "n_iter=8": "n_iter=2",
@@ -26,6 +26,7 @@ def examples():
     return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_readme_example_runs():
     names = {}
     exec(quick(examples()[0]), names)
@@ -36,6 +37,7 @@ def test_readme_example_runs():
     assert not set(names["new"]["product"]) & {"22423", "22699"}
 
 
+@pytest.mark.slow
 def test_readme_tunes_and_reports_in_25_lines(capsys):
     names, code = {}, examples()[1]
     assert len(code.splitlines()) <= 25

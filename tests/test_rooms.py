@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,12 @@ ROOT = Path(sktwotower.__file__).parent
 # Each room with those it may import from; all others are forbidden. CONTRIBUTING.md
 # draws the same map.
 MAY_IMPORT = {
+    "_earlier_versions": set(),
     "_tables": set(),
     "features": {"_tables"},
-    "towers": {"_tables"},
+    "towers": {"_earlier_versions", "_tables"},
     "neighbors": {"_tables"},
-    "retrieval": {"_tables"},
+    "retrieval": {"_tables", "features"},
     "metrics": {"_tables", "retrieval"},
     "model_selection": {"_tables"},
     "inspection": {
@@ -42,9 +44,22 @@ MAY_IMPORT = {
     "baselines": {"_tables", "features", "metrics", "retrieval"},
     "preprocessing": {"_tables"},
     "datasets": set(),
-    "plots": {"_tables", "metrics"},
-    "__main__": {"datasets", "metrics", "model_selection", "plots", "recommender"},
-    "__init__": set(),
+    "plots": {"_tables", "metrics", "retrieval"},
+    "__main__": {
+        "baselines",
+        "datasets",
+        "metrics",
+        "model_selection",
+        "plots",
+        "recommender",
+    },
+    "__init__": {
+        "_earlier_versions",
+        "baselines",
+        "features",
+        "preprocessing",
+        "recommender",
+    },
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {
@@ -124,6 +139,13 @@ def test_rooms_import_downwards_only():
         assert all(order.index(other) < order.index(room) for other in others)
 
 
+def test_contributing_draws_the_same_map():
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|.*\|.*\| (.*)\|$", text, re.MULTILINE)
+    drawn = {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    assert drawn == MAY_IMPORT and list(drawn) == list(MAY_IMPORT)
+
+
 @pytest.mark.parametrize("library", MAY_LOAD)
 def test_heavy_libraries_come_in_by_few_rooms(library):
     users = {
@@ -182,6 +204,19 @@ def test_lazy_names_are_the_public_ones():
         assert getattr(sktwotower, name) is getattr(importlib.import_module(path), name)
     with pytest.raises(AttributeError, match="no attribute 'TwoTower'"):
         sktwotower.TwoTower  # noqa: B018
+
+
+def test_type_checkers_see_the_lazy_names():
+    tree = ast.parse(SOURCES["__init__"].read_text(encoding="utf-8"))
+    typed = {
+        alias.name: f"sktwotower.{node.module}"
+        for branch in tree.body
+        if isinstance(branch, ast.If) and branch.test.id == "TYPE_CHECKING"
+        for node in branch.body
+        for alias in node.names
+    }
+    assert typed == sktwotower._LAZY
+    assert (ROOT / "py.typed").exists()
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - {"__init__", "__main__"}))

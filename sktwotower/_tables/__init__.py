@@ -1,6 +1,6 @@
-"""Tables of any dataframe library, read once and checked.
+"""Readers and checks of tables, ids, times and events, whatever library they come from.
 
-Input: an interaction table, ids or a column, of pandas or of what narwhals reads.
-Output: checked pandas frames, ids and rewards, and sparse user x item matrices.
-Nothing here is public.
+Input: tables, columns and ids of pandas, polars, pyarrow or numpy, and lists.
+Output: pandas frames, ids of one plain type, float64 rewards and weights, and sparse
+user x item matrices. Nothing here is public.
 """

@@ -1,20 +1,41 @@
 """Columns of an interaction table, by name or by position.
 
 Input: a table X (n_events, n_columns) of any kind.
-Output: names of columns, and columns (n_events,).
+Output: names of columns, columns (n_events,), and integer codes of their ids.
 """
 
-import datetime
-import re
 from collections.abc import Iterable
 from math import ceil
-from numbers import Integral, Real
+from numbers import Integral
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._messages import did_you_mean, warn
+from ._frames import refuse_lazy
+from ._ids import check_ids
+from ._messages import did_you_mean
+
+
+def position_of(names, key, parameter):
+    """Return the position of a column: that of the name ``key``, or ``key`` itself.
+
+    Raises ``ValueError`` if there is no such column, or more than one of the name.
+    """
+    names = list(names)
+    if names.count(key) > 1:
+        raise ValueError(
+            f"{parameter} names {key!r}, but X has {names.count(key)} columns of that "
+            "name. Rename or drop all except one."
+        )
+    if key in names:
+        return names.index(key)
+    if isinstance(key, Integral) and -len(names) <= key < len(names):
+        return key % len(names)
+    raise ValueError(
+        f"{parameter} names {key!r}, which is not a column of X."
+        f"{did_you_mean(key, names)}"
+    )
 
 
 class Columns:
@@ -26,6 +47,8 @@ class Columns:
         The interaction table.
     estimator : object
         Has ``user_id``, ``item_id``, ``user_features`` and ``item_features``.
+    named : bool
+        Whether the columns had names before they were read.
 
     Attributes
     ----------
@@ -35,10 +58,10 @@ class Columns:
         What the id columns are called in results: "user" and "item" without names.
     """
 
-    def __init__(self, frame, estimator):
+    def __init__(self, frame, estimator, named):
         names = list(frame.columns)
-        user = self._id(frame, estimator.user_id, "user_id")
-        item = self._id(frame, estimator.item_id, "item_id")
+        user = _name_of(names, estimator.user_id, "user_id")
+        item = _name_of(names, estimator.item_id, "item_id")
         if len(names) == 2:  # the one that is not named can only be the other
             names = names[::-1] if user == names[1] or item == names[0] else names
         user = names[0] if user is None else user
@@ -51,18 +74,13 @@ class Columns:
         self.user, self.item = user, item
         self.user_features = self._features(frame, estimator, "user_features")
         self.item_features = self._features(frame, estimator, "item_features")
-        named = hasattr(estimator, "feature_names_in_")
         self.labels = (user, item) if named else ("user", "item")
         taken = {"score", "rank"} & set(self.labels)
         if taken:
             raise ValueError(
                 f"The id column {taken.pop()!r} of X has the name of a column that "
-                "recommend gives. Rename it, for example with X.rename(columns=...)."
+                "recommend returns. Rename it, for example with X.rename(columns=...)."
             )
-
-    @staticmethod
-    def _id(frame, given, parameter):
-        return None if given is None else _column(frame, given, parameter)
 
     def _features(self, frame, estimator, parameter):
         selection = getattr(estimator, parameter)
@@ -70,20 +88,14 @@ class Columns:
         return [name for name in names if name not in (self.user, self.item)]
 
 
-def _column(frame, name, parameter):
-    """Resolve one column by name, or by position where that is no name."""
-    if name in list(frame.columns):
-        return name
-    if isinstance(name, Integral) and -frame.shape[1] <= name < frame.shape[1]:
-        return frame.columns[name]
-    raise ValueError(
-        f"{parameter} names {name!r}, which is not a column of X."
-        f"{did_you_mean(name, frame.columns)}"
-    )
+def _name_of(names, key, parameter):
+    """Return the name of a column, or None for ``key`` None."""
+    return None if key is None else names[position_of(names, key, parameter)]
 
 
 def select_columns(frame, selection, parameter):
-    """Resolve a selection as scikit-learn's ColumnTransformer does; gives names."""
+    """Return the names of the columns that scikit-learn's ColumnTransformer selects."""
+    names = list(frame.columns)
     if selection is None:
         return []
     if callable(selection):
@@ -91,40 +103,39 @@ def select_columns(frame, selection, parameter):
     if isinstance(selection, str | Integral):
         selection = [selection]
     if isinstance(selection, slice):
-        return list(frame.columns[_positions(frame, selection, parameter)])
+        return names[_positions(names, selection, parameter)]
     if not isinstance(selection, Iterable):
         raise TypeError(
             f"{parameter} must be a name, a position, a list, a slice, a mask or a "
-            f"callable that gives one of these. Got {selection!r}."
+            f"callable that returns one of these. Got {selection!r}."
         )
     selection = list(selection)
     if selection and all(isinstance(s, bool | np.bool_) for s in selection):
-        if len(selection) != frame.shape[1]:
+        if len(selection) != len(names):
             raise ValueError(
                 f"{parameter} is a mask of {len(selection)} entries, but X has "
-                f"{frame.shape[1]} columns."
+                f"{len(names)} columns."
             )
         return list(frame.columns[np.asarray(selection)])
-    return [_column(frame, name, parameter) for name in selection]
+    return [names[position_of(names, key, parameter)] for key in selection]
 
 
-def _positions(frame, selection, parameter):
-    """Return a slice of positions; one of names takes both ends, as in pandas."""
+def _positions(names, selection, parameter):
+    """Return a slice of positions; a slice of names includes its end, as in pandas."""
     ends = selection.start, selection.stop
     if not any(isinstance(end, str) for end in ends):
         return selection
-    names = list(frame.columns)
     first, last = (
-        end if end is None else names.index(_column(frame, end, parameter))
-        for end in ends
+        end if end is None else position_of(names, end, parameter) for end in ends
     )
     return slice(first, None if last is None else last + 1, selection.step)
 
 
 def as_table(X):
-    """Return X as a pandas or narwhals DataFrame or a 2-D array, or say what it is."""
+    """Return X as a DataFrame of pandas or narwhals, or as a two-dimensional array."""
     if isinstance(X, pd.DataFrame):
         return X
+    refuse_lazy(X, "X")
     if hasattr(X, "columns"):
         return nw.from_native(X, eager_only=True)
     # as objects: numpy would turn the numbers of a list that holds text into text
@@ -137,42 +148,36 @@ def as_table(X):
     return array
 
 
-def _names(X):
-    return list(range(X.shape[1]) if isinstance(X, np.ndarray) else X.columns)
-
-
-def name_of(X, key, default, parameter):
-    """Return the name of a column of X, its position if X is an array."""
-    names = _names(X)
-    if key is None:
-        if default >= len(names):
-            raise ValueError(
-                f"{parameter}=None stands for column number {default + 1} of X, which "
-                f"has {len(names)}. Name the column."
-            )
-        key = names[default]
-    if key not in names:
+def column_position(X, key, default, parameter):
+    """Return the position of a column of X; ``key`` None stands for ``default``."""
+    names = list(range(X.shape[1]) if isinstance(X, np.ndarray) else X.columns)
+    if key is not None:
+        return position_of(names, key, parameter)
+    if default >= len(names):
         raise ValueError(
-            f"{parameter} names {key!r}, which is not a column of X."
-            f"{did_you_mean(key, names)}"
+            f"{parameter}=None stands for column number {default + 1} of X, which "
+            f"has {len(names)}. Name the column."
         )
-    return key
+    return default
 
 
 def column(X, key, default, parameter):
-    """Return a column of X as a narwhals Series; `key` is a name or a position."""
-    key = name_of(X, key, default, parameter)
-    at = _names(X).index(key)
+    """Return a column of X as a narwhals Series; ``key`` is a name or a position."""
+    return column_at(X, column_position(X, key, default, parameter))
+
+
+def column_at(X, at):
+    """Return the column of X at a position as a narwhals Series."""
     if isinstance(X, np.ndarray):
         values = pd.Series(X[:, at], name=at).infer_objects()
         return nw.from_native(values, series_only=True)
     if isinstance(X, pd.DataFrame):
         return nw.from_native(X.iloc[:, at], series_only=True)
-    return X.get_column(key)
+    return X.get_column(X.columns[at])
 
 
 def refuse_missing(column, parameter):
-    """Raise if the column has missing values."""
+    """Raise ``ValueError`` if the column has missing values."""
     n_missing = int(column.is_null().sum())
     if column.dtype.is_float():
         n_missing = int((column.is_null() | column.is_nan()).sum())
@@ -184,81 +189,20 @@ def refuse_missing(column, parameter):
 
 
 def codes(X, key, default, parameter):
-    """Return integer codes of the ids in a column, (n_events,)."""
+    """Return integer codes 0, 1, ... of the ids in a column, (n_events,)."""
     values = column(X, key, default, parameter)
     refuse_missing(values, parameter)
-    return pd.factorize(values.to_numpy())[0].astype(np.int64)
+    ids = values.to_numpy()
+    try:
+        return pd.factorize(ids)[0].astype(np.int64)
+    except TypeError:  # ids without a hash, such as lists
+        check_ids(ids, f"The {parameter} column {values.name!r} of X")
+        raise
 
 
 def count(size, n_rows):
-    """Return a number of rows from a number or a share of them."""
+    """Return a number of rows, given as a number or as a share of ``n_rows``."""
     if isinstance(size, Integral):
         return int(size)
     # 1e-9: .1 * 30 is a little more than 3 in binary
     return ceil(size * n_rows - 1e-9)
-
-
-def times_of(X, key, groups=None):
-    """Return the times, datetime64 or numbers, (n_events,); the row number for None.
-
-    Rows that look out of order then get a warning; ``groups`` (n_events,): of the same
-    group alone.
-    """
-    if key is None:
-        _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
-        return np.arange(len(X))
-    values = column(X, key, None, "time")
-    is_date = _is_date(values)
-    if not (is_date or values.dtype.is_numeric()):
-        raise TypeError(
-            f"The time column {values.name!r} of X must hold dates or numbers. Got "
-            f"dtype {values.dtype}. For text, try pandas.to_datetime."
-        )
-    refuse_missing(values, "time")
-    if is_date:
-        return values.to_numpy().astype("datetime64", copy=False)
-    # wide types: a gap subtracted from uint8 would wrap around
-    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
-
-
-def _is_date(values):
-    return values.dtype in (nw.Date, nw.Datetime)
-
-
-def _warn_if_unordered(X, groups):
-    """Warn if the one column of X that looks like times contradicts the row order."""
-    names = [] if isinstance(X, np.ndarray) else [str(name) for name in X.columns]
-    columns = [column(X, key, None, "time") for key in getattr(X, "columns", [])]
-    like_times = [
-        (name, values)
-        for name, values in zip(names, columns, strict=True)
-        if _is_date(values)
-        or (values.dtype.is_numeric() and re.search("time|date", name, re.IGNORECASE))
-    ]
-    if len(like_times) != 1 or like_times[0][1].is_null().any():
-        return
-    name, values = like_times[0]
-    order = np.argsort(groups, kind="stable")
-    times, groups = values.to_numpy()[order], groups[order]
-    if ((times[1:] < times[:-1]) & (groups[1:] == groups[:-1])).any():
-        warn(
-            "time=None takes the rows of X as ordered in time, but by its column "
-            f"{name!r} they are not. Name it: time={name!r}."
-        )
-
-
-def duration(gap, times):
-    """Return the gap in the type of the times, or say why it cannot be."""
-    is_date = times.dtype.kind == "M"
-    is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
-    fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
-    if not fits and not (is_date and gap == 0):
-        expected = "a Timedelta, as the times are dates" if is_date else "a number"
-        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
-    if is_date:
-        # rounded up to the unit of the times: a finer one may overflow far dates
-        unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
-        gap = ceil(pd.Timedelta(gap) / pd.Timedelta(unit)) * unit
-    if not gap >= 0 * gap:
-        raise ValueError(f"gap must be a finite duration >= 0. Got {gap!r} instead.")
-    return gap

@@ -1,8 +1,10 @@
-"""Enters: an interaction table X (n_events, n_columns), y and sample_weight.
+"""Checks of events: their table, their rewards and their weights.
 
-Leaves: checked ids, rewards (n_events,) and user-item matrices.
-Next: entities.py, which makes one row per user and item of them.
+Input: an interaction table X (n_events, n_columns), y and sample_weight (n_events,).
+Output: a pandas frame of the events, and rewards and weights, float64 (n_events,).
 """
+
+from reprlib import repr as shorten
 
 import numpy as np
 import pandas as pd
@@ -10,56 +12,24 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
     column_or_1d,
-    validate_data,
 )
 
-from ._frames import as_frame, is_frame
 from ._messages import warn
+from ._schema import read_table
 
-__all__ = ["event_table", "latest_rows", "outcomes"]
+__all__ = ["latest_rows", "outcomes", "read_events"]
 
-
-def event_table(estimator, X, *, reset):
-    """Return X as a pandas frame after scikit-learn's checks of shape and names.
-
-    Nameless columns are called x0, x1, ...; with ``reset`` the estimator's
-    ``n_features_in_`` and ``feature_names_in_`` are set.
-    """
-    if is_frame(X):
-        frame = as_frame(X, "X")
-        validate_data(estimator, frame, skip_check_array=True, reset=reset)
-        if len(frame) == 0:
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum "
-                "of 1 is required: X holds no events."
-            )
-        if reset and frame.shape[1] < 2:
-            raise ValueError(
-                f"X has {frame.shape[1]} feature(s) (columns), but a user column and "
-                "an item column are required."
-            )
-        return _named_as_in_fit(estimator, frame).reset_index(drop=True)
-    array = validate_data(
-        estimator,
-        X,
-        dtype=None,
-        ensure_all_finite=False,
-        ensure_min_features=2 if reset else 1,
-        reset=reset,
-    )
-    return _named_as_in_fit(estimator, pd.DataFrame(array).infer_objects())
-
-
-def _named_as_in_fit(estimator, frame):
-    # names were checked by now: where one side has none, positions count
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(frame.shape[1])]
-    return frame.set_axis(list(names), axis="columns")
+# Rewards and weights with a maximum outside of this range are rescaled: their products
+# and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
+MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
 
 
 def latest_rows(own, codes, n_entities, name):
-    """Keep each entity's last row of features; warn once where rows disagree."""
+    """Return the last feature row of each entity; warn once if its rows disagree.
+
+    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
+    entity of each. Entities without an event have missing features.
+    """
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
@@ -78,20 +48,25 @@ def latest_rows(own, codes, n_entities, name):
         return pd.DataFrame(index=range(n_entities))
     if (last >= 0).all():
         return own.take(last).reset_index(drop=True)
-    # the side table knows more entities than X: what X says of them is missing
+    # entities of the side table that have no event
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def outcomes(y, sample_weight, n_events):
-    """Return rewards and weights (n_events,) of events after all checks.
+    """Return rewards and weights, float64 (n_events,), after all checks.
 
-    ``y`` None: every reward is one.
+    ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     """
     if y is None:
         y = np.ones(n_events)
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
-        y = _as_numbers(y)
+        y = _as_numbers(
+            y,
+            "y",
+            "rewards (> 0 chosen, 0 shown and not chosen)",
+            "Unknown label type.",
+        )
     if y.dtype.kind not in "iuf":
         raise ValueError(f"y must be numeric rewards. Got dtype {y.dtype}.")
     y = y.astype(float)
@@ -106,37 +81,66 @@ def outcomes(y, sample_weight, n_events):
             f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
             "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
-    weights = _event_weights(sample_weight, n_events)
-    if not (y * weights > 0).any():
+    y, weights = _rescaled(y), _rescaled(_event_weights(sample_weight, n_events))
+    positive = (y > 0) & (weights > 0)
+    if not positive.any():
         raise ValueError(
             "X holds no positive event: at least one row needs y > 0 (or y=None) and "
             "a sample_weight > 0."
         )
+    lost = int((y[positive] * weights[positive] == 0).sum())
+    if lost:
+        raise ValueError(
+            f"y * sample_weight is too small to be told from 0 in {lost} rows. Leave "
+            "these rows out, or set their sample_weight to 0."
+        )
     return y, weights
 
 
-def _as_numbers(y):
+def _as_numbers(values, name, expected, remedy):
+    """Return an array of objects or text (n,) as float64."""
     try:
-        return y.astype(float)
-    except (TypeError, ValueError):
+        return values.astype(float)
+    except (TypeError, ValueError, OverflowError):
+        first = shorten(values.ravel()[:1].tolist()[0])
         raise ValueError(
-            "y must be numeric rewards (> 0 chosen, 0 shown and not chosen). "
-            f"Got {y.dtype} values such as {y[0]!r}. Unknown label type."
+            f"{name} must be numeric {expected}. Got {values.dtype} values such as "
+            f"{first}. {remedy}"
         ) from None
 
 
-def read_events(estimator, X, y, sample_weight, *, reset):
-    """Return events that count as table, with their rewards and weights (n_events,)."""
-    frame = event_table(estimator, X, reset=reset)
+def _rescaled(values):
+    """Return values >= 0 (n,), times a power of two if float32 could not hold them.
+
+    Only their proportions count, so that weights which decay with age may all be tiny.
+    """
+    largest = values.max(initial=0)
+    if largest == 0 or MIN_SCALE <= largest <= MAX_SCALE:
+        return values
+    return np.ldexp(values, -np.frexp(largest)[1])
+
+
+def read_events(owner, X, y, sample_weight, schema=None):
+    """Return events that count as a table, their rewards and weights, and the schema.
+
+    ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
+    rewards (n_events,) and weights (n_events,) have entries.
+    """
+    frame, schema = read_table(owner, X, schema)
     rewards, weights = outcomes(y, sample_weight, len(frame))
     kept = weights > 0
-    return frame[kept], rewards[kept], weights[kept]
+    return frame[kept], rewards[kept], weights[kept], schema
 
 
 def _event_weights(sample_weight, n_events):
+    """Return weights, float64 (n_events,), after all checks."""
     if sample_weight is None:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
+    if np.asarray(sample_weight).dtype.kind in "OUS":
+        sample_weight = _as_numbers(
+            np.asarray(sample_weight), "sample_weight", "weights >= 0", "Convert them."
+        )
     weights = _check_sample_weight(
         sample_weight, np.empty((n_events, 1)), dtype=np.float64
     )

@@ -1,14 +1,14 @@
-"""Enters: a table of any dataframe library, or a column of one.
+"""Tables and columns of any dataframe library as those of pandas and numpy.
 
-Leaves: a pandas frame (n_rows, n_columns), or an array (n_rows,), of the same cells.
-Next: interactions.py and features.py, which read them.
+Input: a table (n_rows, n_columns), or a column (n_rows,).
+Output: a pandas frame, or an array, of the same cells.
 """
+
+from decimal import InvalidOperation
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
-
-__all__ = ["as_array", "as_frame", "is_frame", "with_names"]
 
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
@@ -17,20 +17,21 @@ NESTED = nw.List, nw.Array, nw.Struct
 def as_frame(table, name):
     """Return any dataframe as a pandas one, columns in the same order.
 
-    Raises ``TypeError`` for what is no dataframe, ``ValueError`` for column names that
-    occur twice.
+    Raises ``TypeError`` for lazy frames and for what is no dataframe, ``ValueError``
+    for column names that occur twice.
     """
     if not is_frame(table):
         raise TypeError(
             f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
             f"Got {type(table).__name__}."
         )
+    refuse_lazy(table, name)
     names = table.columns if isinstance(table, pd.DataFrame) else _names(table)
-    twice = names[names.duplicated()]
-    if len(twice) and isinstance(twice[0], str):
+    twice = names[names.duplicated()].tolist()
+    if twice:
         raise ValueError(
             f"{name} has more than one column named {twice[0]!r}. Rename or drop all "
-            "but one."
+            "except one."
         )
     if isinstance(table, pd.DataFrame):
         return table
@@ -40,8 +41,28 @@ def as_frame(table, name):
 
 
 def is_frame(X):
-    """Return whether X is a dataframe of any library."""
+    """Return whether X is a dataframe of any library, in memory or lazy."""
+    return _is_eager(X) or _is_lazy(X)
+
+
+def _is_eager(X):
     return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
+
+
+def refuse_lazy(X, name):
+    """Raise ``TypeError`` if X is a lazy frame."""
+    if _is_lazy(X):
+        raise TypeError(
+            f"{name} is a lazy frame ({type(X).__name__}), which holds no rows yet. "
+            f"Load them first: pass {name}.collect()."
+        )
+
+
+def _is_lazy(X):
+    # narwhals would take 50 us to say it of a list of ids
+    if isinstance(X, np.ndarray | list | tuple | str | dict) or _is_eager(X):
+        return False
+    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
 def _names(table):
@@ -54,7 +75,8 @@ def _cells(column):
     """Return a narwhals Series as what pandas makes a column of."""
     if isinstance(column.dtype, LEVELS):
         return pd.Categorical(column.to_list())
-    if not isinstance(column.dtype, NESTED):
+    # unknown: a type of another library, such as pandas' intervals within polars
+    if not isinstance(column.dtype, (*NESTED, nw.Unknown)):
         return column.to_numpy()
     # numpy would make lists of one length a table, and the fields of a struct as well
     cells = np.empty(len(column), dtype=object)
@@ -66,6 +88,31 @@ def as_array(values):
     """Return a column of any library as an array (n,); other values as they are."""
     known = isinstance(values, np.ndarray | pd.Series | pd.Index)
     return np.asarray(values) if hasattr(values, "__array__") and not known else values
+
+
+def list_as_array(values):
+    """Return a list as an array (n,) without turning numbers into strings."""
+    values = list(values)
+    if values and not any(isinstance(v, str | bytes) for v in values):
+        try:
+            return np.asarray(values)
+        except ValueError:  # lists of different lengths
+            pass
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
+
+
+def is_missing(values, name):
+    """Return which values are missing, bool (n,), as ``pandas.isna`` does."""
+    try:
+        return np.asarray(pd.isna(values))
+    except InvalidOperation:
+        raise ValueError(
+            f"{name} holds a signaling NaN, Decimal('sNaN'), which allows no "
+            "comparison. Replace it by None."
+        ) from None
 
 
 def with_names(frame):

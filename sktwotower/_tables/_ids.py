@@ -1,4 +1,4 @@
-"""Checks of ids.
+"""Checks of ids, and of whether they are of the type of other ids.
 
 Input: a column of ids (n,), of any library.
 Output: a pandas Index (n,) of one plain type.
@@ -7,12 +7,17 @@ Output: a pandas Index (n,) of one plain type.
 import numpy as np
 import pandas as pd
 
+from ._frames import is_missing
+
+NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
+N_INSPECTED = 200  # ids whose types are looked at where their dtype is object
+
 
 def check_ids(values, name):
     """Return ids (n,) as a pandas Index of one plain type.
 
-    Raises ``ValueError`` for missing or infinite ids, ``TypeError`` for ids of mixed
-    types and for what cannot be an id.
+    Raises ``ValueError`` for missing or infinite ids and for text that is no Unicode,
+    ``TypeError`` for ids of mixed types and for what cannot be an id.
     """
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(
@@ -20,19 +25,37 @@ def check_ids(values, name):
         )
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
-    values = pd.Series(values)
+    try:
+        return _checked(_plain(pd.Series(values)), name)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} holds {error.object!r}, which is no Unicode text: half of a "
+            "surrogate pair stands alone. Repair the text where it is read, or remove "
+            "such ids."
+        ) from error
+
+
+def _plain(values):
+    """Return a Series without levels, gaps or types of pyarrow."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
-    elif isinstance(values.dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
-    missing = int(values.isna().sum())
+    if isinstance(values.dtype, pd.SparseDtype):
+        return values.sparse.to_dense()
+    return values
+
+
+def _checked(values, name):
+    """Return a plain Series of ids as an Index after all checks."""
+    missing = int(is_missing(values, name).sum())
     if missing:
         raise ValueError(
             f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
             "Drop those rows, or give them an id of their own."
         )
-    if values.dtype.kind == "S":  # pandas has no index of fixed-width bytes
-        values = values.astype(object)
+    if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
+        values = pd.Series(values.to_numpy())
+    if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
+        values = values.astype(object)  # bytes: pandas has no index of fixed width
     if values.dtype == object:
         _check_types(values, name)
     elif values.dtype.kind == "c":
@@ -61,10 +84,75 @@ def _check_types(values, name):
 
 
 def _can_be_id(kind):
-    # ids are sorted; of tuples pandas would make a MultiIndex
+    # ids are sorted; pandas would make a MultiIndex of tuples, and finds no id among
+    # intervals that overlap
     ordered = kind.__lt__ is not object.__lt__
-    unfit = issubclass(kind, tuple | complex | frozenset)
+    unfit = issubclass(kind, tuple | complex | frozenset | pd.Interval)
     return kind.__hash__ is not None and ordered and not unfit
+
+
+def same_kind(ids, known):
+    """Return whether some ids of an Index could be equal to some of another one.
+
+    Numbers could, whatever their width; text and UUIDs, say, could not.
+    """
+    if len(ids) == 0 or len(known) == 0:
+        return True
+    kinds, others = _kinds(ids), _kinds(known)
+    return bool(kinds & others) or kinds | others <= NUMBERS
+
+
+def positions_of(ids, known):
+    """Return the position (n,) of each id of an Index among known ones; -1: not there.
+
+    Ids of another kind are not there, whatever pandas would take them for.
+    """
+    if not same_kind(ids, known):
+        return np.full(len(ids), -1)
+    return known.get_indexer(ids)
+
+
+def _kinds(ids):
+    """Return the names of the kinds of ids (n,), those of objects by a few of them."""
+    if ids.dtype == object:
+        return {_family(kind) for kind in map(type, ids[:N_INSPECTED])}
+    dtype = ids.dtype
+    if dtype.kind in "iufm":
+        return {"timedelta" if dtype.kind == "m" else "number"}
+    if dtype.kind == "M":
+        return {"aware datetime" if hasattr(dtype, "tz") else "naive datetime"}
+    return {"text" if pd.api.types.is_string_dtype(dtype) else str(dtype)}
+
+
+def as_type_of(new, known, label):
+    """Return new ids, an Index (n,), as the type of known ones.
+
+    Raises ``TypeError``, which calls the ids by ``label``, if none could be equal to a
+    known one, or if one cannot be stored as their type.
+    """
+    if len(new) == 0:
+        return known[:0]
+    alike = _kinds(new) == _kinds(known)
+    if alike and new.dtype == known.dtype:
+        return new
+    # objects are not cast: Decimals among integers could not be sorted
+    if alike or (known.dtype != object and same_kind(new, known)):
+        try:
+            with np.errstate(invalid="ignore"):
+                cast = new.astype(known.dtype)
+        except (TypeError, ValueError, OverflowError):
+            cast = known[:0]
+        if np.array_equal(cast.astype(object), new.astype(object)):
+            return cast
+    raise TypeError(
+        f"The ids of {label} have another type: they are {type_name(new)}, those of "
+        f"fit {type_name(known)}. Convert them."
+    )
+
+
+def type_name(ids):
+    """Return what to call the type of the ids of an Index in a message."""
+    return type(ids[0]).__name__ if ids.dtype == object else str(ids.dtype)
 
 
 def _family(kind):

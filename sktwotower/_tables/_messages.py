@@ -1,7 +1,7 @@
-"""Parts of error messages and warnings.
+"""What error messages and warnings have in common.
 
 Input: names and ids.
-Output: text.
+Output: parts of messages, and warnings that point at the user's line.
 """
 
 import sys
@@ -12,22 +12,27 @@ import numpy as np
 
 
 def format_ids(ids, n=5):
-    """Show the first few of many ids."""
+    """Return the first ``n`` of many ids as text."""
     shown = ", ".join(repr(i) for i in np.asarray(ids[:n]).tolist())
     return shown + (", ..." if len(ids) > n else "")
 
 
+def closest(name, known, cutoff=0.6):
+    """Return the most similar of known names, or None; ``cutoff`` as in difflib."""
+    close = get_close_matches(str(name), map(str, known), n=1, cutoff=cutoff)
+    return close[0] if close else None
+
+
 def did_you_mean(name, known, what="Columns"):
-    """Return ' Did you mean ...?', or the known names where nothing is close."""
-    known = [str(k) for k in known]
-    close = get_close_matches(str(name), known, n=1)
-    if close:
-        return f" Did you mean {close[0]!r}?"
-    shown = ", ".join(map(repr, known[:12])) + (", ..." if len(known) > 12 else "")
-    return f" {what}: {shown}."
+    """Return ' Did you mean ...?', or the known names where none is similar."""
+    close = closest(name, known)
+    if close is not None:
+        return f" Did you mean {close!r}?"
+    known = [repr(str(k)) for k in known]
+    return f" {what}: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}."
 
 
-# Frames of these packages are between the user's line and what warns.
+# Packages whose frames are between the user's line and the warning.
 _INNER = {"joblib", "sklearn", "skorch", "sktwotower"}
 
 

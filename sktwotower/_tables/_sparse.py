@@ -8,16 +8,23 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
+TINY = np.finfo(np.float32).tiny
+QUERY_BLOCK = 8192  # queries that are answered together
+
 
 def pair_matrix(users, items, values, shape):
-    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``."""
+    """Sum values per (user, item) pair into a float32 CSR matrix of ``shape``.
+
+    Sums too small for float32 become its smallest number, not 0: their pair counts.
+    """
     matrix = sparse.csr_matrix((values, (users, items)), shape=shape, dtype=np.float64)
     matrix.sum_duplicates()
+    np.maximum(matrix.data, TINY, out=matrix.data, where=matrix.data > 0)
     return matrix.astype(np.float32)
 
 
 def take_rows(matrix, rows):
-    """Return ``matrix[rows]`` of a CSR matrix; of one row in a third of the time."""
+    """Return ``matrix[rows]`` of a CSR matrix, for one row in a third of the time."""
     if len(rows) != 1:
         return matrix[rows]
     row = int(rows[0]) % matrix.shape[0]
@@ -28,16 +35,16 @@ def take_rows(matrix, rows):
 
 
 def rows_of(matrix, block):
-    """Return a slice of the rows of a matrix; what is no matrix stays as it is."""
+    """Return a slice of the rows of a sparse matrix; other objects as they are."""
     whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
     return matrix if whole else matrix[block]
 
 
-QUERY_BLOCK = 8192
-
-
 def blocks(n_queries, bar=False):
-    """Return slices of queries to answer together, with a bar if they are many."""
+    """Yield slices of the queries that are answered together.
+
+    ``bar`` : show a progress bar if there is more than one slice.
+    """
     starts = range(0, n_queries, QUERY_BLOCK)
     if bar and len(starts) > 1:
         starts = tqdm(starts, desc="retrieval")

@@ -1,7 +1,7 @@
-"""Data sets to learn and test with: shipped, fetched once, or made.
+"""Data sets to learn and test with: shipped, downloaded once, or generated.
 
-In: a name or sizes; out: a `Bunch` whose `data` has one row per event, with the tables
-of its users and items. First file: ``_online_retail.py``. No torch is loaded here.
+Input: the name of an edition, or sizes.
+Output: a `Bunch` whose `data` has one row per event, with tables of users and items.
 """
 
 from ._movielens import fetch_movielens

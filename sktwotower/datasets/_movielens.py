@@ -1,7 +1,7 @@
-"""Film ratings of MovieLens, fetched from GroupLens once and kept.
+"""Film ratings of MovieLens, downloaded from GroupLens once and kept.
 
-In: the name of an edition; out: a frame (n_ratings, 4) as in the source, and the tables
-of its users and items. Next: ``_samples_generator.py``, data with a known answer.
+Input: the name of an edition.
+Output: a frame (n_ratings, 4) as in the source, and the tables of its users and items.
 """
 
 import csv
@@ -26,8 +26,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 _TIMEOUT = 30  # seconds without an answer
 
-# SHA-256 of the zips. GroupLens may replace latest-small in place: this one is its
-# edition of September 2018, and a later one is not to pass for the same data.
+# SHA-256 of the zips. GroupLens may replace latest-small in place: this is the edition
+# of September 2018, and a later one must not be taken for the same data.
 _CHECKSUMS = {
     "100k": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
     "1m": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
@@ -91,10 +91,10 @@ def fetch_movielens(
     n_retries=3,
     delay=1.0,
 ):
-    """Load film ratings of MovieLens, from the network if they are not here yet.
+    """Load film ratings of MovieLens, which are downloaded the first time.
 
-    One row is one rating: a user rated a film at a time. The data are for research;
-    their licence forbids redistribution, so they do not come with the package.
+    One row is one rating of a film by a user. The data are for research; their licence
+    forbids redistribution, so they do not come with the package.
 
     ==============   =========   =====   ======   ===================================
     name               ratings   users    items   rating; tables
@@ -112,13 +112,13 @@ def fetch_movielens(
         Folder of the data; the zip is kept in its subfolder `sktwotower_movielens`.
         None: scikit-learn's, see :func:`sklearn.datasets.get_data_home`.
     download_if_missing : bool, default=True
-        If False, raise an OSError where the zip is not there, instead of fetching it.
+        If False, raise an OSError if the zip is not there, instead of downloading it.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of the Bunch.
     n_retries : int, default=3
-        How often to try again after a failed download, >= 0.
+        Number of further attempts after a failed download, >= 0.
     delay : float, default=1.0
-        Seconds between two trials, >= 0.
+        Seconds between two attempts, >= 0.
 
     Returns
     -------
@@ -126,23 +126,23 @@ def fetch_movielens(
         Dictionary-like object, with the following attributes.
 
         data : DataFrame of shape (n_ratings, 4)
-            The ratings in the order of the source, on which published random splits
-            rest; it is not that of time. Columns: `user` (int), `item` (int), `rating`
-            (int; float for latest-small), `time` (datetime64[s], UTC).
+            The ratings in the order of the source, which published random splits
+            refer to; it is not the order of time. Columns: `user` (int), `item` (int),
+            `rating` (int; float for latest-small), `time` (datetime64[s], UTC).
         target : Series of shape (n_ratings,)
-            The rating, the reward of the event. It repeats a column of `data`, which
-            is therefore no feature for predicting it.
+            The rating, the reward of the event. It is also a column of `data`, which
+            must not be used as a feature to predict it.
         feature_names : list of 4 str
             The columns of `data`.
         user_table : DataFrame of shape (n_users, 5), or (n_users, 1) for latest-small
             Columns `user`, `age` (years; in 1m the lower end of a group, 1 for under
             18), `gender` ("F", "M"), `occupation` (str), `zip_code` (str).
         item_table : DataFrame of shape (n_items, 4)
-            Columns `item`, `title`, `year` (float, the one at the end of the title;
-            NaN if there is none), `genres` (str, as in "Action|Comedy", empty if
-            there are none). Some items have no rating.
+            Columns `item`, `title`, `year` (float, from the end of the title; NaN if
+            there is none), `genres` (str, such as "Action|Comedy"; empty if there are
+            none). Some items have no rating.
         DESCR : str
-            What the data are, their source, licence and citation, in reST.
+            Description of the data with source, licence and citation, in reST.
 
     (data, target) : tuple if `return_X_y` is True
         The two entries described above.
@@ -152,14 +152,13 @@ def fetch_movielens(
     ValueError
         If `name` is none of the editions.
     OSError
-        If the zip is missing and must not, or cannot be fetched; if its checksum is
-        not the expected one.
+        If the zip is missing and cannot or must not be downloaded; if its checksum
+        differs.
 
     Notes
     -----
-    The SHA-256 checksum of the zip is verified whenever it is read. For latest-small,
-    which GroupLens may replace, it is that of the edition of September 2018: a later
-    edition is refused, not taken for the same data.
+    The SHA-256 checksum of the zip is verified whenever it is read. GroupLens may
+    replace latest-small: only the edition of September 2018 is accepted.
 
     References
     ----------
@@ -177,7 +176,7 @@ def fetch_movielens(
     path = folder / f"ml-{name}.zip"
     if not path.exists():
         _download(path, name, n_retries if download_if_missing else None, delay)
-    _verify(path, name, path, ". Delete it to fetch it again.")
+    _verify(path, name, path, ". Delete it to download it again.")
     with ZipFile(path) as archive:
         ratings, users, items = _PARSERS[name](archive)
     ratings["time"] = ratings["time"].astype("datetime64[s]")
@@ -198,13 +197,13 @@ def fetch_movielens(
 
 
 def _download(path, name, n_retries, delay):
-    """Fetch the zip to `path`, or say how to get it; None retries: do not fetch."""
+    """Download the zip to `path`, or raise with a remedy; None retries: do neither."""
     url = _BASE_URL + path.name
     by_hand = f"Or put {path.name} by hand into {path.parent}"
     if n_retries is None:
         raise OSError(
             f"{path} is missing, and download_if_missing is False. Set it to True to "
-            f"fetch {url}. {by_hand}."
+            f"download {url}. {by_hand}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     for trial in range(n_retries + 1):
@@ -213,20 +212,20 @@ def _download(path, name, n_retries, delay):
         except (OSError, HTTPException) as error:
             if trial == n_retries:
                 raise OSError(
-                    f"{url} could not be fetched in {trial + 1} trials: {error}. Try "
-                    f"again when it can be reached. {by_hand}, and then also "
-                    "download_if_missing=False works."
+                    f"{url} could not be downloaded in {trial + 1} attempts: {error}. "
+                    f"Try again when it can be reached. {by_hand}, where it is used "
+                    "even with download_if_missing=False."
                 ) from error
             time.sleep(delay)
 
 
 def _download_once(url, path, name):
-    """Fetch, verify, and only then rename: no half file is ever at `path`."""
+    """Download and verify, then rename: `path` never holds a part of the file."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         part = Path(folder) / path.name
         with urlopen(url, timeout=_TIMEOUT) as source, part.open("wb") as file:
             shutil.copyfileobj(source, file)
-        _verify(part, name, "what came")
+        _verify(part, name, "the download")
         os.replace(part, path)
 
 
@@ -242,7 +241,7 @@ def _verify(path, name, what, remedy=""):
 
 
 def _read(archive, member, sep, names):
-    """Read one file of the 100k or 1m zip, which have neither header nor quotes."""
+    """Return one file of the zip 100k or 1m, which has neither header nor quotes."""
     text = archive.read(member).decode("latin-1")
     if sep == "::":  # pandas is many times faster with one character
         text, sep = text.replace(sep, "\t"), "\t"

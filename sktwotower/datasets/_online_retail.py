@@ -1,7 +1,8 @@
 """Purchases of a giftware shop, shipped with the package.
 
-In: the files of ``data/``; out: a frame (397884, 6) sorted by time, and the tables of
-its 3665 products and 4338 customers. Next: ``_movielens.py``, fetched over the network.
+Input: the files of ``data/``.
+Output: a frame (397884, 6) sorted by time, and tables of 3665 products and 4338
+customers.
 """
 
 from importlib.resources import files
@@ -22,9 +23,9 @@ _FILENAME = "online_retail.npz"
 def load_online_retail(*, return_X_y=False, as_frame=True):
     """Load the Online Retail data: a year of purchases in a British giftware shop.
 
-    One row is one line of an invoice: a customer bought a product. The same customer
-    often buys the same product again, so a pair may occur in several rows. Nothing is
-    downloaded: the data are in the public domain and come with the package.
+    One row is one line of an invoice: a customer bought a product. Customers often buy
+    a product again, so a pair may occur in several rows. Nothing is downloaded: the
+    data are in the public domain and come with the package.
 
     =================   ======================================
     Purchase lines                                     397,884
@@ -41,7 +42,7 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
     as_frame : bool, default=True
         If True, `data` is a DataFrame and `target` a Series. If False, `data` is an
         object array (its columns have different types) and `target` an int array; the
-        tables `products` and `customers` are DataFrames all the same.
+        tables `products` and `customers` are DataFrames in both cases.
 
     Returns
     -------
@@ -49,14 +50,14 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
         Dictionary-like object, with the following attributes.
 
         data : {DataFrame, ndarray} of shape (397884, 6)
-            The purchase lines by time, equal times in the order of the source. Columns:
+            The lines sorted by time, equal times in the order of the source. Columns:
             `customer` (int), `product` (stock code, str), `time` (datetime64[s], to the
             minute), `quantity` (int, pieces, 1 to 80995), `unit_price` (float, pounds
             sterling, 0.001 to 8142.75), `invoice` (int).
         target : {Series, ndarray} of shape (397884,)
-            The quantity, the reward that each event brought. It repeats a column of
-            `data`, which is therefore no feature for predicting it. Its tail is long;
-            to a recommender of what is bought at all, pass ``y=None`` instead.
+            The quantity, the reward of the event. It is also a column of `data`, which
+            must not be used as a feature to predict it. A few quantities are very
+            large; to learn only what is bought, pass ``y=None`` instead.
         frame : DataFrame of shape (397884, 6) or None
             `data` again, as it holds the target; None if `as_frame` is False.
         feature_names : list of 6 str
@@ -68,7 +69,7 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
             Columns `customer` and `country` (the most frequent one; str), by
             `customer`.
         DESCR : str
-            What the data are, their source, licence and citation, in reST.
+            Description of the data with source, licence and citation, in reST.
         filename : str
             Name of the file with the purchase lines.
         data_module : str
@@ -80,7 +81,7 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
     Notes
     -----
     Five stock codes are no goods: POST, DOT and C2 (carriage), M (manual entry) and
-    BANK CHARGES. They are kept; drop them where goods alone are wanted.
+    BANK CHARGES. They are kept; drop them where only goods are wanted.
 
     References
     ----------
@@ -123,15 +124,15 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
 
 
 def _read_table(name, dtype):
-    """Read the side table of the products or of the customers."""
+    """Return the side table of the products or of the customers."""
     with (_FOLDER / "data" / f"online_retail_{name}.csv").open("rb") as file:
         return pd.read_csv(file, dtype=dtype, keep_default_na=False)
 
 
 def _read_lines(product_ids):
-    """Unpack baskets and offers into one row per purchase line, (397884, 6).
+    """Return one row per purchase line, (397884, 6), from packed baskets and offers.
 
-    A basket is an invoice at one minute, an offer a product at one price.
+    A basket is an invoice at one minute, an offer is a product at one price.
     """
     with (_FOLDER / "data" / _FILENAME).open("rb") as file:
         packed = dict(np.load(file))

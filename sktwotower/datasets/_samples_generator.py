@@ -1,7 +1,8 @@
-"""Interactions made from tastes that are known, so that the best recall is known.
+"""Interactions drawn from known probabilities, so that the best recall is known.
 
-In: sizes; out: a frame (n_events, 3) sorted by time, the tables of its users and items,
-and the recall that the truth reaches. Next: ``model_selection.py`` splits the events.
+Input: numbers of users, items, clusters and events.
+Output: a frame (n_events, 3) sorted by time, the tables of its users and items, and the
+recall of the ranking by the true probabilities.
 """
 
 from functools import partial
@@ -12,7 +13,7 @@ import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
 
-_BLOCK = 4_000_000  # entries of a (users, items) array that are in memory at once
+_BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
 _START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600
 _TAGS_PER_CLUSTER, _WORDS_PER_CLUSTER, _N_COMMON = 4, 12, 20
 _CITIES = np.array(["Arles", "Bergen", "Cork", "Delft", "Evora"])
@@ -44,12 +45,12 @@ def make_interactions(
     test_size=0.2,
     random_state=None,
 ):
-    """Make users who choose items after tastes that are known.
+    """Generate users who choose items by known probabilities.
 
-    Each user belongs to a cluster of taste, each item to one as well; a user mostly
-    chooses items of the own cluster, the popular ones more often. Since the
-    probabilities are known, so is the recall of the best possible recommender: the
-    yardstick for one that has only seen the events.
+    Each user and each item belongs to a cluster. Users mostly choose items of their own
+    cluster, popular ones more often. As the probabilities are known, so is the recall
+    of the best possible recommender, with which one that has only seen the events can
+    be compared.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def make_interactions(
     n_items : int, default=500
         Number of items, >= `n_clusters`.
     n_clusters : int, default=10
-        Number of clusters, equally large up to 1, >= 1.
+        Number of clusters, >= 1. Their sizes differ by at most 1.
     interactions_per_user : int, default=20
         Number of items that each user chooses, all different, >= 2.
     noise : float, default=0.1
@@ -66,12 +67,12 @@ def make_interactions(
     zipf_exponent : float, default=1.0
         How much popularity differs within a cluster, in [0, 4]; 0: not at all.
     n_impressions : int, default=0
-        Number of items shown and not chosen beside each one that is chosen, >= 0.
+        Number of items shown and not chosen with each chosen item, >= 0.
     test_size : float, default=0.2
-        Share of each user's events that is held out, the last ones, in (0, 1). It is
-        rounded to whole events; at least one is held out and one is not.
+        Share of each user's events, the last ones, that is held out, in (0, 1). It is
+        rounded to whole events; at least one is held out and at least one is not.
     random_state : int, RandomState instance or None, default=None
-        Seed for all that is drawn. An int makes the result reproducible.
+        Seed of all draws. Pass an int for reproducible results.
 
     Returns
     -------
@@ -81,33 +82,33 @@ def make_interactions(
 
         data : DataFrame of shape (n_events, 3)
             The events by time. Columns: `user` (int), `item` (int), `time`
-            (datetime64[s], within the year 2024). A user's choices differ in time; an
-            impression has the time of the choice it was shown with.
+            (datetime64[s], within the year 2024). A user's choices have different
+            times; an impression has the time of the choice it was shown with.
         target : Series of shape (n_events,)
             1: chosen; 0: shown and not chosen. No pair of user and item has both.
         test_mask : bool ndarray of shape (n_events,)
             Which events are held out.
         user_table : DataFrame of shape (n_users, 3)
-            Columns `user`, `segment` (names the cluster for 80 % of the users and is
-            drawn at random for the others) and `city` (says nothing).
+            Columns `user`, `segment` (the cluster of 80 % of the users, a random one
+            for the others) and `city` (random).
         item_table : DataFrame of shape (n_items, 5)
-            Columns `item`, `category` (names the cluster), `tags` (lists of str, two
-            of the cluster and one of all), `title` (str, as are its words) and `price`
-            (float, > 0, dearer in some clusters than in others).
+            Columns `item`, `category` (the cluster), `tags` (lists of str, two of the
+            cluster and one that is common to all), `title` (str, words drawn as the
+            tags are) and `price` (float, > 0, higher in some clusters than in others).
         best_recall : callable
             ``best_recall(k)`` is the recall at `k` on the held-out choices of the
             ranking by the true probabilities.
         user_cluster : int ndarray of shape (n_users,)
             The cluster of each user, in the order of `user_table`.
         item_probabilities : ndarray of shape (n_clusters, n_items)
-            The probability that a user of the cluster chooses the item, if none has
-            been chosen yet. Rows sum to 1.
+            The probability that a user of the cluster chooses the item first. Rows
+            sum to 1.
 
     Raises
     ------
     ValueError
-        If there are more clusters than items, or more items to be chosen (and shown)
-        by a user than items to choose from.
+        If there are more clusters than items, or if a user is to choose (or be shown)
+        more items than there are.
 
     Notes
     -----
@@ -117,19 +118,19 @@ def make_interactions(
 
     with r(i) = 1, 2, ... the rank of i within its cluster, a the `zipf_exponent` and
     Z(c) the sum of r^-a over the cluster. A user draws one item after the other from
-    p( . | c), without those already drawn; impressions are drawn evenly from the items
-    that the user never chooses.
+    p( . | c), without replacement; impressions are drawn uniformly from the items that
+    the user never chooses.
 
-    `best_recall` counts the held-out choices of a user among the first k items ranked
-    by p( . | c), where the items of the user's events that are not held out, chosen or
-    shown, are left out and equal ones keep the order of their ids; it divides the
-    count by the number of held-out choices and takes the mean over the users. No
-    ranking has a higher expectation. On one sample another ranking may be higher by
-    luck, though hardly by more than a few standard errors.
+    `best_recall` ranks the items by p( . | c), without those of the user's events that
+    are not held out, chosen or shown; equal ones are ranked by id. It divides the
+    number of held-out choices among the first k by the number of held-out choices, and
+    averages over the users. No ranking has a higher expected recall. On one sample
+    another ranking may be better by chance, but hardly by more than a few standard
+    errors.
 
-    The draw costs O(n_users n_items) time, in blocks of bounded memory. It uses that
-    the items of the smallest E(i) / p(i), in this order, are such a sample, if the
-    E(i) are independent and exponential [1]_.
+    The draw takes O(n_users n_items) time, in blocks of bounded memory: the items with
+    the smallest E(i) / p(i), in this order, are such a sample, if the E(i) are
+    independent and exponentially distributed [1]_.
 
     References
     ----------
@@ -163,7 +164,7 @@ def make_interactions(
     n_test = round(test_size * interactions_per_user)
     n_train = interactions_per_user - min(max(n_test, 1), interactions_per_user - 1)
     train = np.hstack([chosen[:, :n_train], shown[:, : n_train * n_impressions]])
-    places = _places(p, user_cluster, train, chosen[:, n_train:])
+    ranks = _ranks(p, user_cluster, train, chosen[:, n_train:])
     data, target, test_mask = _to_events(rng, chosen, shown, n_train)
     return Bunch(
         data=data,
@@ -171,14 +172,14 @@ def make_interactions(
         test_mask=test_mask,
         user_table=_make_users(rng, user_cluster, n_clusters),
         item_table=_make_items(rng, item_cluster),
-        best_recall=partial(_recall_at, places),
+        best_recall=partial(_recall_at, ranks),
         user_cluster=user_cluster,
         item_probabilities=p,
     )
 
 
 def _check_sizes(n_items, n_clusters, n_chosen, noise, n_impressions):
-    """Raise if a user could not find enough different items."""
+    """Raise ``ValueError`` if there are not enough items for a user."""
     if n_clusters > n_items:
         raise ValueError(
             f"n_clusters must be at most n_items. Got {n_clusters} clusters of "
@@ -193,7 +194,7 @@ def _check_sizes(n_items, n_clusters, n_chosen, noise, n_impressions):
     n_own = n_items // n_clusters
     if noise == 0 and n_chosen > n_own:
         raise ValueError(
-            "With noise=0 a user chooses from the own cluster alone, so "
+            "With noise=0 users choose only from their own cluster, so "
             "interactions_per_user must be at most n_items // n_clusters. Got "
             f"{n_chosen} and {n_own}. Raise noise or n_items."
         )
@@ -210,9 +211,9 @@ def _probabilities(rng, item_cluster, n_clusters, noise, zipf_exponent):
 
 
 def _draw(rng, p, user_cluster, n_chosen, n_shown):
-    """Return the chosen items in the order drawn, and the shown ones, one row a user.
+    """Return chosen (n_users, n_chosen) and shown items (n_users, n_shown).
 
-    Chosen (n_users, n_chosen), shown (n_users, n_shown).
+    Chosen ones are in the order in which they were drawn.
     """
     n_users, n_items = len(user_cluster), p.shape[1]
     chosen = np.empty((n_users, n_chosen), dtype=np.int64)
@@ -239,27 +240,30 @@ def _smallest(keys, n):
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _places(p, user_cluster, train, test):
-    """Return the place (from 0) of each test item among those not in train."""
+def _ranks(p, user_cluster, train, test):
+    """Return the rank (from 0) of each test item among those not in train.
+
+    ``train`` (n_users, n_train) and ``test`` (n_users, n_test) : positions of items.
+    """
     order = np.argsort(-p, axis=1, kind="stable")
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.arange(p.shape[1])[None, :], axis=1)
-    train_place = place[user_cluster[:, None], train]
-    places = place[user_cluster[:, None], test]
-    for column in places.T:
-        column -= (train_place < column[:, None]).sum(axis=1)
-    return places
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(p.shape[1])[None, :], axis=1)
+    train_rank = rank[user_cluster[:, None], train]
+    ranks = rank[user_cluster[:, None], test]
+    for column in ranks.T:
+        column -= (train_rank < column[:, None]).sum(axis=1)
+    return ranks
 
 
-def _recall_at(places, k):
-    """Return the share of the places, (n_users, n_test), that are below `k`."""
-    return float((places < k).mean())
+def _recall_at(ranks, k):
+    """Return the share of the ranks, (n_users, n_test), that are below `k`."""
+    return float((ranks < k).mean())
 
 
 def _to_events(rng, chosen, shown, n_train):
-    """Return the frame of events by time, their target and which are held out."""
+    """Return the events sorted by time, their target, and which are held out."""
     n_users, n_chosen = chosen.shape
-    # The steps of a second keep a user's choices apart.
+    # One second more per choice: the times of a user's choices differ.
     seconds = np.sort(rng.integers(_SPAN - n_chosen, size=chosen.shape), axis=1)
     seconds += np.arange(n_chosen)
     shown = shown.reshape(n_users, n_chosen, -1)
@@ -279,7 +283,7 @@ def _to_events(rng, chosen, shown, n_train):
 
 
 def _make_users(rng, user_cluster, n_clusters):
-    """Return the table of the users: id, an informative and an idle attribute."""
+    """Return the table of the users: id, an informative and a random attribute."""
     n_users = len(user_cluster)
     stray = rng.random(n_users) < 0.2
     segment = np.where(stray, rng.integers(n_clusters, size=n_users), user_cluster)

@@ -1,4 +1,4 @@
-"""One sparse feature row for each user and each item.
+"""Transformers of tables of users and items into one sparse feature row for each.
 
 Input: a table with one row per user or item (n_rows, n_columns).
 Output: a CSR matrix (n_rows, n_features), float32. Public: `TowerVectorizer`.

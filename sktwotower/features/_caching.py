@@ -1,7 +1,7 @@
-"""Enters: a transformer and a table of users or items (n_rows, n_columns).
+"""Fitted transformers and their output, computed or taken from a cache.
 
-Leaves: the fitted transformer and what it gives, from a cache where that is known.
-Next: entities.py.
+Input: a transformer and a table of users or items (n_rows, n_columns).
+Output: the fitted transformer and its output (n_rows, n_features).
 """
 
 import pickle
@@ -17,7 +17,7 @@ __all__ = ["fit_transform", "in_cache"]
 
 
 def in_cache(memory):
-    """Return ``_fit_transform`` as ``memory`` caches it, or say why it cannot."""
+    """Return ``_fit_transform`` as cached by ``memory``."""
     try:
         # joblib's own hash would take longer than many a transformer
         ignored = ["transformer", "table"]
@@ -30,12 +30,12 @@ def in_cache(memory):
 
 
 def fit_transform(transformer, table, memory=None):
-    """Fit a transformer on a table; gives the two, the fitted one and its output.
+    """Fit a transformer on a table; return the fitted transformer and its output.
 
-    ``memory`` (None, a folder or a `joblib.Memory`) keeps both. What cannot be told
-    apart by what is pickled is fitted anew: a transformer that draws random numbers
-    without a seed, that cannot be pickled, or that holds code of ``__main__``, which
-    may have changed under the same name.
+    ``memory`` (None, a folder or a `joblib.Memory`) keeps both. The key is the pickled
+    transformer and table. A transformer whose pickle does not determine its output is
+    fitted each time: one that draws random numbers without a seed, one that cannot be
+    pickled, or one with code of ``__main__``, which may change under the same name.
     """
     key = None if memory is None else _key(transformer, table)
     if key is None:
@@ -52,7 +52,7 @@ def _fit_transform(transformer, table, key):
 
 
 def _key(transformer, table):
-    """Return a text that differs wherever the output may; None if there is none."""
+    """Return a key that differs wherever the output may; None if there is none."""
     for name, value in transformer.get_params().items():
         seeded = isinstance(value, Integral)
         if name.rpartition("__")[2] == "random_state" and not seeded:

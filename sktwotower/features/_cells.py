@@ -1,7 +1,7 @@
-"""Enters: one column of an entity table, of any dtype, (n_rows,).
+"""The cells of one column of a table of users or items, as plain as can be.
 
-Leaves: its present cells (n_present,), as plain as can be, and which are missing.
-Next: encoders.py and vocabularies.py, which turn cells into numbers.
+Input: a column (n_rows,) of any dtype.
+Output: its present cells (n_present,), and which are missing, bool (n_rows,).
 """
 
 from collections import defaultdict
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._frames import is_missing
+
 LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
 SPARSE = (sparse.spmatrix, sparse.sparray)
 
@@ -17,16 +19,16 @@ SPARSE = (sparse.spmatrix, sparse.sparray)
 def read_cells(column, name):
     """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
 
-    Objects that hold numbers are turned into numbers and bytes into strings: nullable
-    dtypes and object columns then take the same way as plain ones. Errors call the
-    column by `name`.
+    Objects that hold numbers become numbers, and bytes become strings: afterwards
+    nullable dtypes and object columns are encoded as plain ones are. Errors call the
+    column by ``name``.
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_convert(None)
     if isinstance(column.dtype, pd.PeriodDtype):
         column = _to_timestamps(column, name)
     cells = column.to_numpy()
-    missing = np.asarray(pd.isna(cells))
+    missing = is_missing(cells, f"Column {name!r}")
     cells = cells[~missing] if missing.any() else cells
     if cells.dtype.kind in "SU":
         cells = cells.astype(object)
@@ -38,11 +40,11 @@ def read_cells(column, name):
             "real numbers; make its real and imaginary parts columns of their own."
         )
     if cells.dtype.kind == "f" and np.isinf(cells).any():
-        raise infinity(name)
+        raise infinite_error(name)
     return cells, missing
 
 
-def infinity(name):
+def infinite_error(name):
     """Return the error for a column with an infinite number."""
     return ValueError(
         f"Column {name!r} holds an infinite number. Expected finite numbers or missing "
@@ -76,11 +78,11 @@ def _simplify(cells, name):
     if inferred == "complex":
         return cells.astype(complex)
     if inferred in ("bytes", "mixed"):
-        return _decode(cells, name)
+        return _decode_cells(cells, name)
     return cells
 
 
-def _decode(cells, name):
+def _decode_cells(cells, name):
     """Return objects (n,) with strings where there were bytes."""
     places = [place for place, cell in enumerate(cells) if isinstance(cell, bytes)]
     if places:
@@ -91,7 +93,7 @@ def _decode(cells, name):
 
 
 def decode(text, name):
-    """Return bytes as the string that they are in UTF-8."""
+    """Return bytes in UTF-8 as a string."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -102,10 +104,13 @@ def decode(text, name):
         ) from None
 
 
-def number_off(values):
-    """Return the code (n,) of each value and the list of the distinct values.
+def factorize(values):
+    """Return the code (n,) of each value, and the list of the distinct values.
 
-    Values are one if a dict says so: 5, 5.0 and numpy's 5 are, '5' is another.
+    Values are the same if they are the same key of a dict: 5, 5.0 and numpy's 5 are,
+    '5' is another one. pandas.factorize takes about as long for a million cells, but
+    64 us in place of 4 us for the one cell of a request; and None and NaN, which are
+    two tags of a list, are one value to it.
     """
     distinct = defaultdict()
     distinct.default_factory = distinct.__len__
@@ -113,13 +118,18 @@ def number_off(values):
     return codes, list(distinct)
 
 
-def has_no_hash(cell):
-    """Return whether a cell cannot be numbered off."""
+def is_unhashable(cell):
+    """Return whether a cell cannot be a key of a dict."""
     try:
         hash(cell)
     except TypeError:
         return True
     return False
+
+
+def printable(text):
+    """Return a string with its lone surrogates escaped, which no table can store."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_objects(values):

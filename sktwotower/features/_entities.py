@@ -1,33 +1,94 @@
-"""Enters: a table of events (n_events, n_columns) and perhaps a side table.
+"""The users, or the items, of an interaction table with their feature rows.
 
-Leaves: one sparse feature row per user or item, and the events' positions (n_events,).
-Next: sampling.py.
+Input: a table of events (n_events, n_columns) and perhaps a side table.
+Output: one sparse feature row per user or item, and the events' positions (n_events,).
 """
 
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import (
+    check_ids,
+    positions_of,
+    same_kind,
+    type_name,
+)
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = ["Entities"]
+__all__ = ["Entities", "fit_entities"]
 
-# Rows that are encoded twice in fit, and what two answers may differ by, relatively:
-# a decomposition gives nearly the same in fit_transform and in transform.
+# Number of rows that are encoded twice in fit, and the relative difference allowed:
+# a decomposition returns nearly the same from fit_transform and from transform.
 N_REPEATED, TOLERANCE = 5, 1e-3
 
 
+def fit_entities(side, id_column, label, features, table, transformer, frame, memory):
+    """Learn the users or the items of a table of events.
+
+    Parameters
+    ----------
+    side, id_column, label, features, table
+        As in `Entities`.
+    transformer : transformer or None
+        Maps a table of entities to feature rows. None: ``TowerVectorizer()``.
+    frame : DataFrame of shape (n_events, n_columns)
+        The events.
+    memory : str, joblib.Memory or None
+        Keeps fitted transformers and what they gave, as in `fit_transform`.
+
+    Returns
+    -------
+    entities : Entities
+    codes : int array of shape (n_events,)
+        Position of each event's user or item.
+    """
+    transformer = _prepared(transformer, side, id_column)
+    new = Entities(side, id_column, label, features, table, transformer)
+    ids = check_ids(frame[id_column], f"{side} column {label!r}")
+    side_table = new.side_table()
+    if side_table is None:
+        codes, known = pd.factorize(ids, sort=True)
+        new = replace(new, ids=pd.Index(known))
+    else:
+        names = tuple(side_table.columns)
+        new = replace(new, ids=side_table.index, side_features=names)
+        codes = new._codes_in_table(ids)
+    own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
+    return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
+
+
+def _prepared(transformer, side, id_column):
+    """Return a clone of the transformer that reads the id column as ids."""
+    transformer = TowerVectorizer() if transformer is None else transformer
+    needed = ("fit", "transform", "get_params")
+    if isinstance(transformer, type) or not all(
+        hasattr(transformer, method) for method in needed
+    ):
+        raise TypeError(
+            f"{side}_transformer must be a scikit-learn transformer, which has fit and "
+            f"transform. Got {transformer!r}."
+        )
+    transformer = clone(transformer)
+    if isinstance(transformer, TowerVectorizer):
+        kinds = {id_column: "id"} | (transformer.kinds or {})
+        transformer.set_params(kinds=kinds)
+    return transformer
+
+
+@dataclass(frozen=True, eq=False)
 class Entities:
     """The users, or the items: their ids, their features, and where they come from.
 
@@ -44,67 +105,44 @@ class Entities:
     table : dataframe or None
         Side table with one row per entity: the id column, then features. Kept by
         reference, never changed.
-    transformer : transformer or None
-        Maps a table of entities to feature rows. None: ``TowerVectorizer()``.
-
-    Attributes
-    ----------
-    ids : Index of shape (n,)
-        Distinct ids: sorted, or in the order of the side table.
-    rows : CSR matrix of shape (n + 1, p), float32
-        Feature rows; the last, empty one stands for unknown entities.
-    width : int
-        Number of columns p.
-    dtypes : list of str
-        Type of each column that the transformer was fitted on.
     transformer : fitted transformer
+        Maps a table of entities to feature rows.
+    side_features : tuple of str, default=()
+        Columns of the side table that are features.
+    dtypes : tuple of str, default=()
+        Type of each column that the transformer was fitted on.
+    ids : Index of shape (n,), default=None
+        Distinct ids: sorted, or in the order of the side table.
+    width : int, default=0
+        Number of columns p of the feature rows.
+    rows : CSR matrix of shape (n + 1, p), default=None
+        Feature rows, float32; the last, empty one stands for unknown entities.
     """
 
-    def __init__(self, side, id_column, label, features, table, transformer):
-        self.side = side
-        self.id_column = id_column
-        self.label = label
-        self.features = features
-        self.table = table
-        self.transformer = self._prepare(transformer)
+    side: str
+    id_column: str
+    label: str
+    features: list
+    table: object
+    transformer: object
+    side_features: tuple = ()
+    dtypes: tuple = ()
+    ids: pd.Index | None = None
+    width: int = 0
+    rows: sparse.csr_matrix | None = None
 
-    def _prepare(self, transformer):
-        transformer = TowerVectorizer() if transformer is None else transformer
-        needed = ("fit", "transform", "get_params")
-        if isinstance(transformer, type) or not all(
-            hasattr(transformer, method) for method in needed
-        ):
-            raise TypeError(
-                f"{self.side}_transformer must be a scikit-learn transformer, which "
-                f"has fit and transform. Got {transformer!r}."
-            )
-        transformer = clone(transformer)
-        if isinstance(transformer, TowerVectorizer):
-            kinds = {self.id_column: "id"} | (transformer.kinds or {})
-            transformer.set_params(kinds=kinds)
-        return transformer
+    def __len__(self):
+        return len(self.ids)
 
-    def fit(self, frame, memory=None):
-        """Learn from a table of events; gives each event's position (n_events,).
+    def feature_names(self):
+        """Return the name of each feature column, a list, or None if there are none."""
+        try:
+            names = list(self.transformer.get_feature_names_out())
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            return None  # many transformers have no names, some only fail to give them
+        return names if len(names) == self.width else None
 
-        ``memory`` keeps fitted transformers and what they gave, as in `fit_transform`.
-        """
-        ids = check_ids(frame[self.id_column], f"{self.side} column {self.label!r}")
-        side = self._side_table()
-        if side is None:
-            codes, known = pd.factorize(ids, sort=True)
-            self.ids = pd.Index(known)
-        else:
-            self.ids = side.index
-            codes = self._codes_in_table(ids)
-        own = latest_rows(
-            frame[self.features], codes, len(self.ids), f"column {self.label!r}"
-        )
-        self.side_features = [] if side is None else list(side.columns)
-        self._fit_transformer(self._assemble(self.ids, own, side), memory)
-        return codes
-
-    def _side_table(self):
+    def side_table(self):
         """Return the side table's features, indexed by id, after its checks."""
         if self.table is None:
             return None
@@ -123,8 +161,7 @@ class Entities:
             raise ValueError(
                 f"{name} must have one row per id, but {len(repeated)} ids are "
                 f"duplicated: {format_ids(repeated)}. Keep one row of each, for "
-                "example with "
-                f"{name}.drop_duplicates({column!r})."
+                f"example with {name}.drop_duplicates({column!r})."
             )
         clash = [c for c in self.features if c in side.columns]
         if clash:
@@ -136,7 +173,7 @@ class Entities:
         return side.set_axis([str(c) for c in side.columns], axis="columns")
 
     def _codes_in_table(self, ids):
-        codes = self.ids.get_indexer(ids)
+        codes = positions_of(ids, self.ids)
         self._check_missing(ids[codes < 0].unique())
         return codes
 
@@ -160,7 +197,7 @@ class Entities:
 
         ``own``: their features of X, (n, n_features).
         """
-        ids, side = self.ids[changed], self._side_table()
+        ids, side = self.ids[changed], self.side_table()
         if side is not None:
             self._check_missing(ids[~ids.isin(side.index)])
             lost = [c for c in self.side_features if c not in side.columns]
@@ -169,7 +206,7 @@ class Entities:
                     f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
-            side = side[self.side_features].reindex(ids)
+            side = side[list(self.side_features)].reindex(ids)
         return self._transform(self._assemble(ids, own, side))
 
     def describe_without(self, ids, own, columns):
@@ -178,9 +215,9 @@ class Entities:
         ``own``: the features of X, (n, n_features); ids that the side table lacks have
         missing features.
         """
-        side = self._side_table()
+        side = self.side_table()
         if side is not None:
-            side = side[self.side_features].reindex(ids)
+            side = side[list(self.side_features)].reindex(ids)
         table = self._assemble(pd.Index(ids), own, side)
         for column in columns:
             table[column] = table[column].where(np.zeros(len(table), dtype=bool))
@@ -194,21 +231,27 @@ class Entities:
             parts.append(side.reset_index(drop=True))
         return pd.concat(parts, axis=1)
 
-    def _fit_transformer(self, table, memory):
-        self.dtypes = list(map(str, table.dtypes))  # one of levels holds them all
-        with self._explained(table):
-            self.transformer, output = fit_transform(self.transformer, table, memory)
-        rows = self._check_rows(output, len(table))
-        self.width = rows.shape[1]
-        self._check_repeatable(table, rows)
-        empty = sparse.csr_matrix((1, self.width), dtype=np.float32)
-        self.rows = sparse.vstack([rows, empty], format="csr")
+    def _fitted(self, table, memory):
+        """Return these entities with a transformer fitted on their table."""
+        # one of levels holds them all
+        new = replace(self, dtypes=tuple(map(str, table.dtypes)))
+        with new._explained(table):
+            transformer, output = fit_transform(self.transformer, table, memory)
+        rows = new._check_rows(output, len(table))
+        new = replace(new, transformer=transformer, width=rows.shape[1])
+        new._check_repeatable(table, rows)
+        return replace(new, rows=_with_empty_row(rows))
 
     @contextmanager
     def _explained(self, table):
-        """Add to an error of the transformer what it was given."""
+        """Call the transformer; add to its errors which columns it was given.
+
+        A global ``set_config(transform_output=...)`` is about what users get, not about
+        sparse rows in here.
+        """
         try:
-            yield
+            with config_context(transform_output="default"):
+                yield
         except Exception as error:
             now = list(map(str, table.dtypes))
             columns = list(zip(table, self.dtypes, now, strict=True))
@@ -218,23 +261,24 @@ class Entities:
                 for name, before, dtype in columns
                 if before != dtype
             ]
-            told = f"{self.side}_transformer was given {given}."
-            error.add_note(" ".join([told, *changed]))
+            note = f"{self.side}_transformer was given {given}."
+            error.add_note(" ".join([note, *changed]))
             raise
 
     def _check_repeatable(self, table, rows):
         """Warn if a few rows of fit, encoded once more, are not what they were."""
-        # not all rows, if that can be: what they give may depend on their company
+        # if possible not all rows: their output may depend on the rows next to them
         n = min(N_REPEATED, max(len(table) - 1, 1))
         before, again = rows[:n], self._transform(table.iloc[:n])
         scale = max(abs(before).max(), abs(again).max()) if self.width else 0
         if scale and abs(before - again).max() > TOLERANCE * scale:
             warn(
-                f"{self.side}_transformer gives other numbers for the same rows when "
-                f"they come again: a request for {self.side}s with their features will "
-                "get other vectors than fit learnt. Expected: a row depends on that "
-                "row alone, as by random_state=0, or by a fit_transform that is fit, "
-                "then transform."
+                f"{self.side}_transformer is not reproducible: transform returned "
+                "other values than fit_transform for the same rows, so vectors "
+                f"computed from features of {self.side}s later will differ from those "
+                "of fit. "
+                "Expected: a row that depends on that row only, as with "
+                "random_state=0, and a fit_transform that is fit, then transform."
             )
 
     def _check_rows(self, output, n_rows):
@@ -262,14 +306,25 @@ class Entities:
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
-        codes = self.ids.get_indexer(ids)
-        if len(ids) and (codes < 0).all() and self.known_as_text(ids):
+        codes = positions_of(ids, self.ids)
+        if len(ids) and (codes < 0).all() and self._of_another_type(ids):
             warn(
-                f"None of the ids in {name} is known, but some would be if they had "
-                f"another type: they are {ids.dtype}, those of fit {self.ids.dtype}. "
-                "Convert them."
+                f"None of the ids in {name} is known, and they have another type: they "
+                f"are {type_name(ids)}, those of fit {type_name(self.ids)}. Convert "
+                "them."
             )
         return codes
+
+    def _of_another_type(self, ids):
+        """Return whether ids, none of which is known, look like the wrong type.
+
+        Text next to numbers does so only if it reads like known ids: a name for a new
+        user is no mistake where ids are numbers.
+        """
+        if same_kind(ids, self.ids):
+            return False
+        numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
+        return numeric == [False, False] or self.known_as_text(ids)
 
     def known_as_text(self, ids):
         """Return whether ids of another type look the same as known ones."""
@@ -280,11 +335,11 @@ class Entities:
         return bool(self.ids.map(str).isin(ids.map(str)).any())
 
     def describe(self, frame, name, events=False):
-        """Return ids (n,), positions (n,) and feature rows (n, p) of a table.
+        """Return ids (n,), positions (n,), feature rows (n, p) and a bool for a table.
 
-        Also tells whether the table itself has features. The rows are made of them, or
-        come from fit where it holds the ids alone. In a table of events only columns
-        that fit took from X count.
+        The bool says whether the table has features. If so the rows are computed from
+        them, otherwise they are those of fit. In a table of events only columns that
+        fit took from X count.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -327,7 +382,7 @@ class Entities:
                 f"{self.side}s known from fit.{did_you_mean(lost[0], table.columns)}"
             )
         if missing:
-            side = self._side_table()[missing].reindex(table[self.id_column])
+            side = self.side_table()[missing].reindex(table[self.id_column])
             table = pd.concat([table, side.reset_index(drop=True)], axis=1)
         return table[[self.id_column, *wanted]]
 
@@ -348,6 +403,11 @@ class Entities:
         return rows
 
 
+def _with_empty_row(rows):
+    empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
+    return sparse.vstack([rows, empty], format="csr")
+
+
 def _as_csr(output):
     """Return a transformer's output, of any kind, as a canonical float32 CSR matrix."""
     if isinstance(output, pd.DataFrame):
@@ -358,6 +418,6 @@ def _as_csr(output):
         raise TypeError(f"shape {output.shape}.")
     rows = sparse.csr_matrix(output, dtype=np.float32)
     if not rows.has_canonical_format:
-        rows = rows.copy()  # the transformer may keep what it gave
+        rows = rows.copy()  # the transformer may keep its output
         rows.sum_duplicates()
     return rows

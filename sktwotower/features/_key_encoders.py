@@ -1,7 +1,7 @@
-"""Enters: the cells of one column of ids, levels, tags or words, (n_rows,).
+"""Encoders of ids, levels, tags and words: one output column for each of them.
 
-Leaves: CSR float32 blocks (n_rows, n_names), a column per level, tag or word.
-Next: kinds.py, which chooses an encoder per column.
+Input: the present cells of one column (n_present,).
+Output: a CSR float32 block (n_present, n_names).
 """
 
 import copy
@@ -15,13 +15,23 @@ from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 from sklearn.utils import murmurhash3_32
 
+from sktwotower._tables._frames import is_missing
 from sktwotower._tables._messages import warn
 
-from ._cells import LISTS, SPARSE, decode, has_no_hash, infinity, number_off, to_objects
-from ._value_encoders import Encoder, one_hot, scale_rows
+from ._cells import (
+    LISTS,
+    SPARSE,
+    decode,
+    factorize,
+    infinite_error,
+    is_unhashable,
+    printable,
+    to_objects,
+)
+from ._value_encoders import ColumnEncoder, one_hot, scale_rows
 
-# Least share of the distinct cells that must hold the delimiter. Prose is full of
-# commas, so a comma has to earn more trust than the others.
+# Minimum share of the distinct cells that hold the delimiter. It is higher for commas,
+# which are frequent in prose.
 DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
 WORD = re.compile(r"\w+")
 
@@ -32,32 +42,33 @@ def find_delimiter(distinct):
         if sum(delimiter in cell for cell in distinct) < share * len(distinct):
             continue
         parts = [part.strip() for cell in distinct for part in cell.split(delimiter)]
-        _, distinct_parts = number_off(parts)
+        _, distinct_parts = factorize(parts)
         short = np.mean([len(part.split()) for part in parts]) <= 2.5
         if short and (delimiter != "," or len(distinct_parts) <= len(distinct)):
             return delimiter
     return None
 
 
-class VocabularyEncoder(Encoder):
-    """Encodes keys (levels, tags, words): a column for each that fit has kept.
+class VocabularyEncoder(ColumnEncoder):
+    """Encode keys (levels, tags, words): one column for each key that fit has kept.
 
-    `columns` maps them to columns. A dict, for scikit-learn's encoder goes through all
-    levels to encode one row; and 5, 5.0 and numpy's 5 are one key of it. Other keys
-    share the hashed columns, which come next, if there are any.
+    `columns` maps keys to columns. It is a dict, since a look-up then costs the same
+    whatever the number of levels (scikit-learn's OneHotEncoder goes through all of them
+    to encode one row), and since 5, 5.0 and numpy's 5 are one key. Other keys share the
+    hashed columns, which come next, if there are any.
     """
 
-    other = -1  # the column of a key that has none and is not hashed
+    other = -1  # the column of keys that have none and are not hashed
 
     def set_columns(self, keys, n_hashed):
-        """Return each key a column, and the others `n_hashed` columns (None: none)."""
+        """Assign a column to each key; `n_hashed` more are shared by all others."""
         self.columns = {key: column for column, key in enumerate(keys)}
         self.n_hashed = n_hashed or 0
         hashed = [f"hash{i}" for i in range(self.n_hashed)]
         self.names = [*map(_name_key, keys), *hashed]
 
-    def find(self, keys):
-        """Return the column of each of a list of keys, -1 for none, (n,)."""
+    def columns_of(self, keys):
+        """Return the column (n,) of each of a list of keys, -1 for none."""
         get, other = self.columns.get, self.other
         places = np.array([get(key, other) for key in keys], dtype=int)
         if self.n_hashed:
@@ -67,65 +78,67 @@ class VocabularyEncoder(Encoder):
         return places
 
     def _hash(self, key):
-        """Return which of the hashed columns is that of a key, in any process."""
-        name = _name_key(key).encode("utf-8", "surrogatepass")
-        return murmurhash3_32(name, positive=True) % self.n_hashed
+        """Return the number of a key's hashed column, the same in every process."""
+        return murmurhash3_32(_name_key(key), positive=True) % self.n_hashed
 
 
 def _is_null(key):
-    """Return whether a key stands for nothing."""
+    """Return whether a key is a missing value."""
     return not isinstance(key, (str, *LISTS)) and bool(pd.isna(key))
 
 
 def _name_key(key):
-    """Write a key as in a column name: 5.0 is 5."""
+    """Return a key as part of a column name; 5.0 is written as 5."""
     whole = isinstance(key, float) and key.is_integer()
-    return str(int(key) if whole else key)
+    return printable(str(int(key) if whole else key))
 
 
-def _keep(keys, counts, least, most=None):
-    """Sort the keys counted `least` times or more, the most frequent of them."""
+def _frequent_keys(keys, counts, min_count, max_keys):
+    """Return the keys counted `min_count` times or more, sorted.
+
+    If there are more than `max_keys`, the most frequent of them.
+    """
     pairs = zip(keys, counts.tolist(), strict=True)
-    found = {key: count for key, count in pairs if count >= least}
+    found = {key: count for key, count in pairs if count >= min_count}
     kept = _sort(found)
-    if most is not None and len(kept) > most:
-        top = set(sorted(kept, key=found.get, reverse=True)[:most])
+    if len(kept) > max_keys:
+        top = set(sorted(kept, key=found.get, reverse=True)[:max_keys])
         kept = [key for key in kept if key in top]
     return kept
 
 
 def _sort(keys):
-    """Sort keys, those of several types by their names."""
+    """Return keys sorted, those of several types by their names."""
     try:
         return sorted(keys)
     except TypeError:
         return sorted(keys, key=lambda key: (isinstance(key, str), _name_key(key)))
 
 
-class OneHotEncoder(VocabularyEncoder):
+class LevelEncoder(VocabularyEncoder):
     """Ids and categories: one column per level that is frequent enough."""
 
     expects = "single values (strings, numbers or dates)"
 
     def learn(self, cells):
-        """Return each frequent level a column, and the others one or more together."""
-        codes, levels = self._number_off(cells)
+        """Assign a column to each frequent level, and shared ones to the others."""
+        codes, levels = self._factorize(cells)
         if self.kind == "id":
             self.set_columns(_sort(levels), None)
             return
-        counts, least = np.bincount(codes), self.settings.min_count
-        most, n_hashed = self.settings.max_features, self.settings.n_hashed
-        kept = _keep(levels, counts, least, most)
-        if (n_frequent := (counts >= least).sum()) > most:
-            self._warn(len(levels), n_frequent)
+        counts, min_count = np.bincount(codes), self.settings.min_count
+        max_features, n_hashed = self.settings.max_features, self.settings.n_hashed
+        kept = _frequent_keys(levels, counts, min_count, max_features)
+        if (n_frequent := (counts >= min_count).sum()) > max_features:
+            self._warn_of_many(len(levels), n_frequent)
         self.set_columns(kept, n_hashed)
         if not n_hashed and len(kept) < len(levels):
             self.other = len(kept)
             self.names.append("infrequent")
 
-    def _warn(self, n_levels, n_frequent):
-        """Say that there are too many levels, and what has become of them."""
-        most, n_hashed = self.settings.max_features, self.settings.n_hashed
+    def _warn_of_many(self, n_levels, n_frequent):
+        """Warn that there are too many levels, and which columns they share."""
+        max_features, n_hashed = self.settings.max_features, self.settings.n_hashed
         place = (
             f"{n_hashed} hashed columns"
             if n_hashed
@@ -135,17 +148,17 @@ class OneHotEncoder(VocabularyEncoder):
         warn(
             f"Column {self.name!r} of kind 'category' has {n_levels} levels, of which "
             f"{n_frequent} are frequent enough for a column, more than max_features="
-            f"{most}. The {most} most frequent ones got one; the others share {place}. "
-            f"Leave the column out by kinds={{{self.name!r}: 'drop'}}, or raise "
-            f"max_features{more}."
+            f"{max_features}. The {max_features} most frequent ones got one; the "
+            f"others share {place}. Leave the column out by "
+            f"kinds={{{self.name!r}: 'drop'}}, or raise max_features{more}."
         )
 
     def extended(self, cells):
-        """Return an encoder with a column for each of the distinct ids (n,), too.
+        """Return an encoder that has a column for each of the distinct ids (n,), too.
 
-        Also gives which of them got one, (n,).
+        And return which of the ids are new, bool (n,).
         """
-        codes, keys = self._number_off(cells)
+        codes, keys = self._factorize(cells)
         fresh = np.array([key not in self.columns for key in keys], dtype=bool)
         new = [key for key, is_fresh in zip(keys, fresh, strict=True) if is_fresh]
         encoder = copy.copy(self)
@@ -156,14 +169,16 @@ class OneHotEncoder(VocabularyEncoder):
         return encoder, fresh[codes]
 
     def block(self, cells):
-        """Look the levels up."""
-        codes, levels = self._number_off(cells)
+        """Return a 1 in the column of each cell's level."""
+        codes, levels = self._factorize(cells)
         if self.kind == "category" and not any(key in self.columns for key in levels):
             self._check_type(levels[0])
-        return one_hot(self.find(levels)[codes], len(self.columns) + self._n_shared())
+        return one_hot(
+            self.columns_of(levels)[codes], len(self.columns) + self._n_shared()
+        )
 
     def _check_type(self, key):
-        """Refuse a level of fit that comes as another type: it would count as new."""
+        """Raise for a level of fit that comes as another type: it would be unknown."""
         types = sorted({type(level).__name__ for level in self.columns})
         if type(key).__name__ not in types and _name_key(key) in self.names:
             raise TypeError(
@@ -173,11 +188,11 @@ class OneHotEncoder(VocabularyEncoder):
             )
 
     def _n_shared(self):
-        """Return the number of columns that infrequent levels share."""
+        """Return how many columns infrequent levels share."""
         return self.n_hashed or int(self.other >= 0)
 
-    def _number_off(self, cells):
-        """Return the code (n,) of each cell and the list of distinct levels."""
+    def _factorize(self, cells):
+        """Return the code (n,) of each cell, and the list of the distinct levels."""
         if cells.dtype.kind == "M":  # the unit of a date must not matter
             cells = cells.astype("datetime64[us]")
         keys = cells.tolist()
@@ -185,42 +200,42 @@ class OneHotEncoder(VocabularyEncoder):
             # read_cells turns columns of decimals into floats, but not mixed ones
             keys = [float(key) if isinstance(key, Decimal) else key for key in keys]
         try:
-            codes, levels = number_off(keys)
+            codes, levels = factorize(keys)
         except TypeError:  # a list, say, has no hash
-            raise self.refuse(next(filter(has_no_hash, keys))) from None
+            raise self.unsuitable_error(next(filter(is_unhashable, keys))) from None
         for level in levels if cells.dtype == object else ():
             if isinstance(level, (*LISTS, *SPARSE)):
-                raise self.refuse(level)
+                raise self.unsuitable_error(level)
             if isinstance(level, float) and np.isinf(level):
-                raise infinity(self.name)
+                raise infinite_error(self.name)
         return codes, levels
 
 
 class BagEncoder(VocabularyEncoder):
-    """Encodes cells that hold several keys: a column per key, rows of norm 1.
+    """Encode cells that hold several keys: one column per key, rows of norm 1.
 
-    Subclasses have `count(cells)`, which returns how much of each key is in each cell,
-    as a CSR matrix (n_cells, n_keys), and the list of keys; and `weigh(matrix)`, which
-    turns sums of counts (n_cells, n_names) into weights.
+    Subclasses define `count(cells)`, which returns how much of each key is in each
+    cell, as a CSR matrix (n_cells, n_keys), and the list of keys; and `weigh(matrix)`,
+    which turns sums of counts (n_cells, n_names) into weights.
     """
 
     def learn(self, cells):
-        """Return each frequent key a column."""
-        cells, places = _collapse(cells)
+        """Assign a column to each frequent key; to all keys where none is frequent."""
+        cells, places = _distinct_texts(cells)
         counts, keys = self.count(cells)
         frequencies = _count_rows(counts, places)
         frequencies[np.array([*map(_is_null, keys)], dtype=bool)] = 0
-        least, most = self.settings.min_count, self.settings.max_features
-        kept, n_hashed = _keep(keys, frequencies, least, most), self.settings.n_hashed
+        _, max_features, n_hashed, _ = self.settings
+        kept = _frequent_keys(keys, frequencies, self.settings.min_count, max_features)
         if not kept and not n_hashed:
-            kept = _keep(keys, frequencies, 1, most)
+            kept = _frequent_keys(keys, frequencies, 1, max_features)
         self.set_columns(kept, n_hashed)
         self.frequencies = _count_rows(counts @ self._selector(keys), places)
         self.n_cells = len(places)
 
     def block(self, cells):
-        """Look the keys up; those of one cell and column add up."""
-        cells, places = _collapse(cells)
+        """Return the weight of each key in its column; those of one column add up."""
+        cells, places = _distinct_texts(cells)
         counts, keys = self.count(cells)
         matrix = counts @ self._selector(keys)
         matrix.sort_indices()
@@ -228,40 +243,45 @@ class BagEncoder(VocabularyEncoder):
 
     def _selector(self, keys):
         """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
-        return one_hot(self.find(keys), len(self.columns) + self.n_hashed).astype(float)
+        return one_hot(self.columns_of(keys), len(self.columns) + self.n_hashed).astype(
+            float
+        )
 
 
-def _collapse(cells):
-    """Return the distinct cells if all are strings, and each one's place there (n,)."""
+def _distinct_texts(cells):
+    """Return the distinct cells, if all are strings, and the place (n,) of each."""
     if pd.api.types.infer_dtype(cells, skipna=False) != "string":
         return cells, np.arange(len(cells))
-    places, distinct = number_off(cells)
+    places, distinct = factorize(cells)
     return to_objects(distinct), places
 
 
 def _count_rows(matrix, places):
-    """Count, by column, the rows that are not 0 in a matrix of distinct rows."""
+    """Return how many rows are not 0 in each column, (n_columns,).
+
+    ``matrix`` holds the distinct rows, ``places`` (n_rows,) which of them each row is.
+    """
     times = np.bincount(places, minlength=matrix.shape[0])
     times = np.repeat(times, np.diff(matrix.indptr))
     return np.bincount(matrix.indices, times, minlength=matrix.shape[1])
 
 
 def _to_matrix(data, codes, lengths, n_keys):
-    """Return a CSR matrix of which each row has so many (lengths) of the codes."""
+    """Return a CSR matrix whose rows hold, in order, ``lengths`` (n,) of the codes."""
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     matrix = sparse.csr_matrix((data, codes, indptr), shape=(len(lengths), n_keys))
     matrix.sum_duplicates()
     return matrix
 
 
-class ListEncoder(BagEncoder):
-    """Lists of tags: multi-hot with norm 1; dicts: tag -> weight."""
+class TagEncoder(BagEncoder):
+    """Lists of tags: multi-hot with norm 1. Dicts: tag -> weight."""
 
     expects = "lists, tuples, sets or arrays of tags, or dicts of tag: number"
 
     def learn(self, cells):
-        """Find the delimiter of strings, and give each frequent tag a column."""
-        _, texts = number_off(cell for cell in cells if isinstance(cell, str))
+        """Find the delimiter of strings, and assign a column to each frequent tag."""
+        _, texts = factorize(cell for cell in cells if isinstance(cell, str))
         self.delimiter = None
         if texts:
             self.expects = "lists of tags, or strings of them"
@@ -270,13 +290,13 @@ class ListEncoder(BagEncoder):
         super().learn(cells)
 
     def count(self, cells):
-        """Weigh the tags of each cell; one named twice in a list counts once."""
+        """Return the weights of the tags of each cell; repeats in a list count once."""
         bags = [self._split(cell) for cell in cells]
         lengths = np.fromiter(map(len, bags), dtype=int)
         try:
-            codes, tags = number_off(chain.from_iterable(bags))
+            codes, tags = factorize(chain.from_iterable(bags))
         except TypeError:
-            raise self.refuse(next(filter(_holds_no_keys, bags))) from None
+            raise self.unsuitable_error(next(filter(_has_unhashable, bags))) from None
         codes, tags = self._decode(codes, tags)
         weights = self._read_weights(bags, len(codes))
         matrix = _to_matrix(weights, codes, lengths, len(tags))
@@ -285,7 +305,7 @@ class ListEncoder(BagEncoder):
         return matrix, tags
 
     def weigh(self, matrix):
-        """Leave the weights as they are."""
+        """Return the weights as they are."""
         return matrix
 
     def _split(self, cell):
@@ -293,7 +313,7 @@ class ListEncoder(BagEncoder):
         if isinstance(cell, str) and self.delimiter is not None:
             return [tag for part in cell.split(self.delimiter) if (tag := part.strip())]
         if not isinstance(cell, LISTS) or getattr(cell, "ndim", 1) != 1:
-            raise self.refuse(cell)
+            raise self.unsuitable_error(cell)
         return cell.tolist() if isinstance(cell, np.ndarray) else cell
 
     def _decode(self, codes, tags):
@@ -301,7 +321,7 @@ class ListEncoder(BagEncoder):
         if not any(isinstance(tag, bytes) for tag in tags):
             return codes, tags
         texts = [decode(t, self.name) if isinstance(t, bytes) else t for t in tags]
-        codes_of_texts, texts = number_off(texts)
+        codes_of_texts, texts = factorize(texts)
         return codes_of_texts[codes], texts
 
     def _read_weights(self, bags, n_tags):
@@ -313,24 +333,24 @@ class ListEncoder(BagEncoder):
             for tags in bags
         )
         weights = np.fromiter(weights, dtype=object, count=n_tags)
-        missing = pd.isna(weights)
+        missing = is_missing(weights, f"Column {self.name!r}")
         numbers = np.zeros(n_tags)
         numbers[~missing] = self.to_floats(weights[~missing])
         return numbers
 
 
-def _holds_no_keys(tags):
-    """Return whether one of the tags cannot be a key."""
-    return any(map(has_no_hash, tags))
+def _has_unhashable(tags):
+    """Return whether one of the tags cannot be a key of a dict."""
+    return any(map(is_unhashable, tags))
 
 
-class TextEncoder(BagEncoder):
+class WordEncoder(BagEncoder):
     """Texts: TF-IDF with norm 1."""
 
     expects = "strings"
 
     def learn(self, cells):
-        """Learn the frequent words and how rare they are."""
+        """Assign a column to each frequent word, and learn how rare it is."""
         super().learn(cells)
         if not self.frequencies.any():
             raise ValueError(
@@ -340,21 +360,21 @@ class TextEncoder(BagEncoder):
         self.idf = 1 + np.log((1 + self.n_cells) / (1 + self.frequencies))
 
     def count(self, cells):
-        """Count the words of each cell."""
+        """Return how often each word is in each cell."""
         lengths = np.zeros(len(cells), dtype=int)
-        codes, words = number_off(chain.from_iterable(self._split(cells, lengths)))
+        codes, words = factorize(chain.from_iterable(self._split(cells, lengths)))
         return _to_matrix(np.ones(len(codes)), codes, lengths, len(words)), words
 
     def weigh(self, matrix):
-        """Weigh a word by the logarithm of its count and by how rare it is."""
+        """Return the logarithm of each count times the rarity of the word."""
         matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
         return matrix
 
     def _split(self, cells, lengths):
-        """Generate the list of words of each cell, and note its length."""
+        """Yield the list of words of each cell, and write its length to ``lengths``."""
         for place, cell in enumerate(cells):
             if not isinstance(cell, str):
-                raise self.refuse(cell)
+                raise self.unsuitable_error(cell)
             words = WORD.findall(strip_accents_unicode(cell.lower()))
             lengths[place] = len(words)
             yield words

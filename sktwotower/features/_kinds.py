@@ -1,7 +1,7 @@
-"""Enters: the name of a column of an entity table, its dtype and its present cells.
+"""The choice of a kind, such as 'text', and of an encoder for each column.
 
-Leaves: its kind, such as 'text', and the encoder of that kind.
-Next: features.py, which fits an encoder per column and joins their blocks.
+Input: the name of a column of users or items, its dtype and its present cells (n,).
+Output: its kind, and the encoder of that kind, not fitted.
 """
 
 import re
@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from ._cells import LISTS, SPARSE
-from ._key_encoders import ListEncoder, OneHotEncoder, TextEncoder, find_delimiter
+from ._key_encoders import LevelEncoder, TagEncoder, WordEncoder, find_delimiter
 from ._value_encoders import (
+    BinEncoder,
     BooleanEncoder,
-    DatetimeEncoder,
+    DatePartEncoder,
     NumberEncoder,
-    QuantileEncoder,
     VectorEncoder,
     length_of,
 )
@@ -26,13 +26,13 @@ ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
 ENCODERS = {
-    "id": OneHotEncoder,
-    "category": OneHotEncoder,
+    "id": LevelEncoder,
+    "category": LevelEncoder,
     "number": NumberEncoder,
     "boolean": BooleanEncoder,
-    "datetime": DatetimeEncoder,
-    "list": ListEncoder,
-    "text": TextEncoder,
+    "datetime": DatePartEncoder,
+    "list": TagEncoder,
+    "text": WordEncoder,
     "vector": VectorEncoder,
 }
 
@@ -40,24 +40,24 @@ ENCODERS = {
 def make_encoder(name, kind, settings):
     """Return the encoder, not fitted, of a column of a kind."""
     binned = kind == "number" and settings.numbers == "quantiles"
-    return (QuantileEncoder if binned else ENCODERS[kind])(name, kind, settings)
+    return (BinEncoder if binned else ENCODERS[kind])(name, kind, settings)
 
 
 def choose_kind(name, column, cells):
-    """Choose the kind of a column from its dtype and its present cells (n,)."""
+    """Return the kind of a column, from its dtype and its present cells (n,)."""
     if len(cells) == 0:
         return "drop"
     if cells.dtype == object and any(isinstance(c, (*LISTS, *SPARSE)) for c in cells):
         if len(cells) == len(column) > 1 and _are_same_lists(cells):
             return "drop"
         return "vector" if _are_vectors(cells) else "list"
-    distinct = _find_distinct(name, cells)
+    distinct = _distinct(name, cells)
     if len(distinct) == 1 and len(cells) == len(column) > 1:
         return "drop"
     if column.dtype.type is pd.CategoricalDtype.type:  # a dictionary of pyarrow, too
         return "category"
     if cells.dtype == object:
-        return _choose_object_kind(cells, distinct)
+        return _kind_of_objects(cells, distinct)
     if isinstance(column.dtype, pd.SparseDtype) and cells.dtype.kind in "iuf":
         return "number"
     if cells.dtype.kind == "f" and len(cells) < len(column):
@@ -65,11 +65,11 @@ def choose_kind(name, column, cells):
     else:
         whole = cells.dtype.kind in "iu"
     if whole:
-        return _choose_integer_kind(name, len(cells), distinct)
+        return _kind_of_integers(name, len(cells), distinct)
     return {"b": "boolean", "M": "datetime"}.get(cells.dtype.kind, "number")
 
 
-def _find_distinct(name, cells):
+def _distinct(name, cells):
     """Return the distinct cells, none of which is a list, as an array."""
     try:
         return pd.unique(cells)
@@ -89,7 +89,7 @@ def _are_vectors(cells):
     if len(lengths) > 1 or lengths <= {None, 0, 1}:
         return False
     try:
-        # a first cell of strings spares us the array of all of them
+        # if the first cell holds strings, no array of all cells has to be made
         if np.array(cells[0]).dtype.kind not in "iufO":
             return False
         vectors = np.array(cells.tolist())
@@ -114,8 +114,8 @@ def _are_same_lists(cells):
         return False
 
 
-def _choose_integer_kind(name, n_cells, distinct):
-    """Return flags, ids and levels from quantities."""
+def _kind_of_integers(name, n_cells, distinct):
+    """Return the kind of integers: 'id', 'category' or 'number'."""
     if set(distinct[:3]) == {0, 1}:  # not boolean: a 2 may come one day
         return "category"
     if len(distinct) == n_cells:
@@ -124,8 +124,8 @@ def _choose_integer_kind(name, n_cells, distinct):
     return "category" if few or ID_NAME.search(name) else "number"
 
 
-def _choose_object_kind(cells, distinct):
-    """Return lists, dates, texts and ids from levels."""
+def _kind_of_objects(cells, distinct):
+    """Return the kind of objects: 'datetime', 'list', 'text', 'id' or 'category'."""
     inferred = pd.api.types.infer_dtype(cells, skipna=False)
     if inferred in ("datetime", "datetime64", "date"):
         return "datetime"
@@ -142,7 +142,7 @@ def _choose_object_kind(cells, distinct):
 
 
 def _are_dates(distinct):
-    """Return whether every string is a date in ISO 8601, not just shaped like one."""
+    """Return whether every string is a date in ISO 8601, not only its shape."""
     if not all(ISO_DATE.fullmatch(cell) for cell in distinct):
         return False
     dates = pd.to_datetime([*distinct], utc=True, errors="coerce", format="mixed")

@@ -1,10 +1,15 @@
-"""Enters: a users or an items table, one row per entity, (n_rows, n_columns).
+"""The transformer that encodes each column of a table of users or items by its kind.
 
-Leaves: a CSR float32 matrix (n_rows, n_features_out), one block per column.
-Next: sampling.py, which draws batches from the rows of two such matrices.
+Input: a table (n_rows, n_columns) with one row per user or item.
+Output: a CSR float32 matrix (n_rows, n_features_out), one block per column.
+
+Why the encoders are not those of scikit-learn or skrub (OneHotEncoder, TfidfVectorizer,
+KBinsDiscretizer, RobustScaler, DatetimeEncoder do parts of the work): here the rows of
+each block have norm about 1 and are sparse float32; ids of later events get columns of
+their own (`partial_fit`); and levels, tags and words that fit has not seen can share
+hashed columns.
 """
 
-from difflib import get_close_matches
 from numbers import Integral
 
 import numpy as np
@@ -12,16 +17,13 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import (
-    _check_feature_names_in,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._frames import is_missing
 
 from ._cells import read_cells
-from ._kinds import ENCODERS, choose_kind, make_encoder
+from ._kinds import choose_kind, make_encoder
+from ._table_checks import check_kinds, check_table
 from ._value_encoders import Settings
 
 
@@ -30,9 +32,9 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
     Each column of the table becomes a block of output columns whose rows have norm
     1 (numbers and dates: about 1), so that no column dominates the sum of embeddings
-    that a tower's first layer computes. How a column is encoded, its *kind*, is
-    chosen in `fit` from its dtype and content, is shown by `kinds_` and can be
-    forced by `kinds`.
+    that the first layer of a tower computes. How a column is encoded, its *kind*, is
+    chosen in `fit` from its dtype and content. `kinds_` shows the choice and `kinds`
+    overrides it.
 
     Parameters
     ----------
@@ -47,18 +49,17 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         would leave none). An int >= 1 counts rows; a float in (0.0, 1.0) is a share
         of the rows. Ids are never grouped.
     max_features : int, default=20000
-        Most output columns of one category, list or text, >= 1; those seen in the
-        most rows are kept. The levels of a category beyond it are grouped as rare
-        ones are, with a warning. Ids all have a column.
+        Maximum number of output columns of one category, list or text, >= 1; those
+        seen in the most rows are kept. Further levels of a category are grouped as
+        rare ones are, with a warning. Every id has a column.
     n_hashed : int, default=None
-        Number of hashed columns, >= 1, that each category, list and text gets on top,
-        for vocabularies without bounds: levels, tags and words without a column of
-        their own, be they rare, beyond `max_features` or unknown in `fit`, then share
-        them and are neither grouped nor left out. None: no such columns. Ids are
-        never hashed.
+        Number of additional hashed columns, >= 1, of each category, list and text,
+        for vocabularies that keep growing: levels, tags and words without a column of
+        their own (rare, beyond `max_features` or unknown in `fit`) share them and are
+        neither grouped nor left out. None: no such columns. Ids are never hashed.
     numbers : {'scaled', 'quantiles'}, default='scaled'
         How columns of the kind 'number' are encoded: one scaled column, or one-hot
-        by 10 quantile bins, from which a linear layer can learn any curve.
+        by 10 quantile bins, from which a linear layer can learn any step function.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    What a cell becomes, and which columns get that kind by themselves:
+    What a cell becomes, and which columns get that kind unless `kinds` says otherwise:
 
     - 'id': one-hot, unknown or missing -> zeros. Integers and single words that are
       all different.
@@ -89,9 +90,9 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     - 'boolean': 1 or -1. Booleans only; whole numbers 0 and 1 are a category.
     - 'datetime': days since 1970 scaled as a number; `<name>_age`, the logarithm of 1
       + the days until the newest date of `fit` (0 for newer ones), scaled as a number,
-      so that last week differs from last month; and the angles 2 pi
-      (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0) as sine and cosine, all
-      divided by 2. Dates, ISO 8601 strings. Time zones are turned into UTC.
+      so that last week differs from last month; and sine and cosine of the angles
+      2 pi (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0); all divided by 2.
+      Dates, ISO 8601 strings. Time zones are converted to UTC.
     - 'list': multi-hot, 1 / sqrt(n) for each of the n known tags of a cell; a dict
       cell gives tag -> weight, divided by the norm of its known weights. Lists,
       tuples, sets, arrays, dicts; strings such as 'Action|Comedy', 'a;b' or 'a, b':
@@ -100,22 +101,22 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       more varied than the cells.
     - 'text': TF-IDF with sublinear term frequency and norm 1. Strings with 1.5 words
       or more on average, of which more than half the rows, or more than 200, differ.
-    - 'vector': the numbers of a vector scaled to norm 1, zeros stay zeros. Lists,
+    - 'vector': the numbers of a vector scaled to norm 1; zeros stay zeros. Lists,
       tuples or 1-d arrays of floats, or scipy sparse rows, all of one length >= 2;
       lists of integers are tags.
     - 'drop': no column. Columns that are all missing (even if forced), or
       constant, no cell missing, in a table of more than one row.
 
-    A float column that holds missing values, and else whole numbers that repeat,
-    counts as integers, for that is how pandas stores integers with gaps. The integer
-    5, 5.0 and a nullable 5 are the same id or level; the string '5' is another. Bytes
-    are strings in UTF-8.
+    A float column of missing values and of whole numbers that repeat counts as
+    integers, since pandas stores integers with gaps like that. The integer 5, 5.0 and
+    a nullable 5 are the same id or level; the string '5' is another one. Bytes are
+    read as UTF-8. In names of output columns lone surrogates are escaped.
 
     The hashed column of a level, tag or word is `<name>_hash<h>`, where h is the
     MurmurHash3 of its name, 32 bits, modulo `n_hashed`: the same in every process and
-    version. Tags and words of one cell that share a hashed column add up there, before
-    the logarithm and the norm are taken, as if they were one; of a text, that one is as
-    rare as the column was in `fit`.
+    version. Tags and words of one cell that share a hashed column are added up there
+    before the logarithm and the norm are taken, as if they were one; the rarity of
+    hashed words is that of the whole column in `fit`.
 
     Where `fit` has seen missing cells, `<name>_missing` is 1 for them (not for
     ids); the rest of their block is 0. Memory is O(nonzeros).
@@ -123,7 +124,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import pandas as pd
-    >>> from sktwotower.features._tower_vectorizer import TowerVectorizer
+    >>> from sktwotower import TowerVectorizer
     >>> items = pd.DataFrame({
     ...     "movie": [11, 12, 13],
     ...     "genres": ["Action|Comedy", "Drama", "Action|Drama"],
@@ -140,7 +141,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
            [ 0.  ,  1.  ,  0.  ,  0.  ,  1.  ,  0.  ,  1.  ],
            [ 0.  ,  0.  ,  1.  ,  0.71,  0.71,  1.  ,  0.  ]], dtype=float32)
 
-    Tags that `fit` has not seen have a place among hashed columns, if there are any:
+    Tags that `fit` has not seen go to the hashed columns, if there are any:
 
     >>> hashing = TowerVectorizer(kinds={"movie": "drop"}, n_hashed=2).fit(items)
     >>> hashing.get_feature_names_out().tolist()
@@ -178,7 +179,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Choose the kind of each column and learn its levels, words or scale.
+        """Choose the kind of each column, and learn its levels, words or scale.
 
         Parameters
         ----------
@@ -195,20 +196,21 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is empty, has an infinite number or two columns of one name; if
-            `kinds` names no column of X or no kind; if bytes are no UTF-8 or vectors
-            are of several lengths.
+            If X is empty, holds an infinite number or has two columns of one name;
+            if `kinds` names a column that X lacks or an unknown kind; if bytes are no
+            UTF-8 or vectors have different lengths.
         TypeError
             If the cells of a column do not suit its kind.
 
         Warns
         -----
         UserWarning
-            If a category has more than `max_features` levels of `min_frequency` rows.
+            If a category has more than `max_features` levels that are seen in
+            `min_frequency` rows.
         """
-        table = _check_table(self, X, reset=True)
+        table = check_table(self, X, reset=True)
         names = _check_feature_names_in(self).tolist()
-        forced = _check_kinds(self.kinds or {}, names)
+        forced = check_kinds(self.kinds or {}, names)
         min_count = self.min_frequency
         if not isinstance(min_count, Integral):
             min_count = min_count * len(table)
@@ -218,7 +220,9 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             column, kind = table.iloc[:, position], forced.get(name)
             if kind == "drop":
                 self.kinds_[name] = kind
-                self._shares_missing.append(column.isna().mean())
+                self._shares_missing.append(
+                    is_missing(column, f"Column {name!r}").mean()
+                )
                 continue
             cells, missing = read_cells(column, name)
             self._shares_missing.append(missing.mean())
@@ -240,7 +244,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         Xt : CSR matrix of shape (n_rows, n_features_out), float32
-            A row depends on that row of X alone.
+            Each row depends only on the same row of X.
 
         Raises
         ------
@@ -251,7 +255,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             If the cells of a column do not suit its kind.
         """
         check_is_fitted(self)
-        table = _check_table(self, X, reset=False)
+        table = check_table(self, X, reset=False)
         blocks = [
             encoder.encode(*read_cells(table.iloc[:, position], encoder.name))
             for position, encoder in self.encoders_
@@ -289,7 +293,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         )
 
     def summary(self):
-        """Show what has become of each column of X in `fit`.
+        """Return how each column of X was encoded in `fit`.
 
         Returns
         -------
@@ -301,7 +305,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Examples
         --------
         >>> import pandas as pd
-        >>> from sktwotower.features._tower_vectorizer import TowerVectorizer
+        >>> from sktwotower import TowerVectorizer
         >>> items = pd.DataFrame({"color": ["red", "blue", "red", "blue"],
         ...                       "price": [1.5, None, 2.5, 3.0]})
         >>> print(TowerVectorizer().fit(items).summary().to_string(index=False))
@@ -321,7 +325,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         return pd.DataFrame(rows, columns=columns)
 
     def __sklearn_tags__(self):
-        """Return scikit-learn that strings, levels and missing cells are welcome."""
+        """Return the tags of scikit-learn: strings and missing cells are allowed."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
@@ -335,74 +339,8 @@ def _name_outputs(name, suffixes):
     return [f"{name}_{suffix}" if suffix else name for suffix in suffixes]
 
 
-def _check_table(vectorizer, X, reset):
-    """Return X as a pandas DataFrame; its columns are set (reset) or checked."""
-    if is_frame(X) and not isinstance(X, pd.DataFrame):
-        X = as_frame(X, "X")
-    min_rows = 1 if reset else 0
-    if not isinstance(X, pd.DataFrame):
-        X = validate_data(
-            vectorizer,
-            X,
-            reset=reset,
-            dtype=None,
-            ensure_all_finite=False,
-            ensure_min_samples=min_rows,
-        )
-        return pd.DataFrame(X)
-    if not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()].unique().tolist()
-        raise ValueError(f"X has more than one column of the name {twice}. Rename one.")
-    _check_names(vectorizer, X, reset)
-    bounds = ((len(X), min_rows, "sample"), (X.shape[1], 1, "feature"))
-    for size, least, what in bounds:
-        if size < least:
-            raise ValueError(
-                f"Found array with {size} {what}(s) (shape={X.shape}) while a minimum "
-                f"of {least} is required by {type(vectorizer).__name__}."
-            )
-    return X
-
-
-def _check_names(vectorizer, table, reset):
-    """Let scikit-learn check the column names; tell which of them may be misspelt."""
-    try:
-        validate_data(vectorizer, table, reset=reset, skip_check_array=True)
-    except ValueError as error:
-        known = getattr(vectorizer, "feature_names_in_", np.empty(0)).tolist()
-        missing = [name for name in known if name not in table.columns]
-        hints = [
-            f"{name!r} was not a column in fit.{hint}"
-            for name in table.columns
-            if name not in known and (hint := _did_you_mean(name, missing))
-        ]
-        raise ValueError("\n".join([str(error).rstrip(), *hints])) from None
-
-
-def _check_kinds(kinds, names):
-    """Return kinds if its keys are names of columns and its values are kinds."""
-    for name, kind in kinds.items():
-        if name not in names:
-            raise ValueError(
-                f"kinds names {name!r}, which is not a column of X. Columns of X: "
-                f"{names}.{_did_you_mean(name, names)}"
-            )
-        if kind not in (allowed := [*ENCODERS, "drop"]):
-            raise ValueError(
-                f"kinds[{name!r}] must be one of {allowed}. Got {kind!r} instead."
-                f"{_did_you_mean(kind, allowed)}"
-            )
-    return kinds
-
-
-def _did_you_mean(name, names):
-    """Return a sentence that suggests the closest of names, or ''."""
-    close = get_close_matches(str(name), names, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
 def _assemble(blocks, n_rows):
-    """Put CSR blocks side by side into one CSR matrix without zeros."""
+    """Return CSR blocks (n_rows, p) side by side in one CSR matrix without zeros."""
     if not blocks:
         return sparse.csr_matrix((n_rows, 0), dtype=np.float32)
     matrix = sparse.hstack(blocks, format="csr", dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Enters: the cells of one column of an entity table, (n_rows,).
+"""Encoders of numbers, booleans, dates and vectors, and what all encoders share.
 
-Leaves: CSR float32 blocks (n_rows, n_names): of numbers, booleans, dates, vectors.
-Next: vocabularies.py, whose encoders are those of ids, levels, tags and words.
+Input: the present cells of one column (n_present,), and the mask of missing ones.
+Output: a CSR float32 block (n_rows, n_names).
 """
 
 from reprlib import repr as shorten
@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ._cells import SPARSE, has_no_hash, number_off, to_objects
+from ._cells import SPARSE, factorize, is_unhashable, to_objects
 
-CLIP = 3.0  # robust scores beyond this are outliers
+CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 N_BINS = 10
 
 
 class Settings(NamedTuple):
-    """The parameters of TowerVectorizer that encoders heed."""
+    """The parameters of TowerVectorizer that encoders use."""
 
     min_count: float
     max_features: int
@@ -26,10 +26,10 @@ class Settings(NamedTuple):
     numbers: str
 
 
-class Encoder:
-    """Encodes one column: its present cells by `block`, its missing ones by a mark.
+class ColumnEncoder:
+    """Encode one column: its present cells by `block`, its missing ones by a mark.
 
-    Subclasses have `learn(cells)`, which sets `names` (suffixes of the output
+    Subclasses define `learn(cells)`, which sets `names` (suffixes of the output
     columns, '' for none), and `block(cells)`, which returns a CSR matrix
     (n_present, n_names).
     """
@@ -59,7 +59,7 @@ class Encoder:
         mark = sparse.csr_matrix(missing[:, None], dtype=np.float32)
         return sparse.hstack([block, mark], format="csr")
 
-    def refuse(self, cell):
+    def unsuitable_error(self, cell):
         """Return the error for a cell that does not suit the kind."""
         cell = cell.item() if isinstance(cell, np.generic) else cell
         got = f"{shorten(cell)} ({type(cell).__name__})"
@@ -74,11 +74,11 @@ class Encoder:
         if cells.dtype.kind == "m":
             return cells / np.timedelta64(1, "s")
         if cells.dtype.kind == "M":
-            raise self.refuse(cells[0])
+            raise self.unsuitable_error(cells[0])
         try:
             numbers = cells.astype(float)
         except (TypeError, ValueError, OverflowError):
-            raise self.refuse(next(filter(_is_no_number, cells))) from None
+            raise self.unsuitable_error(next(filter(_is_no_number, cells))) from None
         if not np.isfinite(numbers).all():
             raise ValueError(
                 f"Column {self.name!r} of kind {self.kind!r} holds an infinite number. "
@@ -97,14 +97,14 @@ def _is_no_number(cell):
 
 
 def from_rows(data, indices, n_nonzero, width):
-    """Return a CSR float32 matrix of rows that have so many entries each, (n_rows,)."""
+    """Return a CSR float32 matrix whose rows have ``n_nonzero`` (n_rows,) entries."""
     indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
     data = np.asarray(data, dtype=np.float32)
     return sparse.csr_matrix((data, indices, indptr), shape=(len(n_nonzero), width))
 
 
 def from_dense(block):
-    """Return a CSR float32 matrix with an entry for each number of a block (n, p)."""
+    """Return a dense block (n, p) as a CSR float32 matrix that stores zeros as well."""
     n_rows, width = block.shape
     columns = np.tile(np.arange(width, dtype=np.int32), n_rows)
     return from_rows(block.ravel(), columns, np.full(n_rows, width), width)
@@ -117,10 +117,10 @@ def one_hot(columns, width):
 
 
 def scale_rows(matrix):
-    """Return the rows of a CSR matrix, changed in place, with norm 1 or 0.
+    """Scale the rows of a CSR matrix to norm 1 in place; rows of zeros stay. Return it.
 
-    scikit-learn's normalize checks so much that one row costs a millisecond, and
-    squares what may be extreme.
+    sklearn.preprocessing.normalize takes a millisecond for one row, most of it for
+    checks, and squares numbers as they are, which overflows for extreme ones.
     """
     n_rows = matrix.shape[0]
     rows = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
@@ -133,52 +133,56 @@ def scale_rows(matrix):
 
 
 def scale_vectors(vectors):
-    """Return dense rows (n, p), changed in place, with norm 1 or 0."""
+    """Scale dense rows (n, p) to norm 1 in place; rows of zeros stay. Return them."""
     peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     vectors /= np.where(peaks == 0, 1, peaks)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
     return vectors
 
 
-class NumberEncoder(Encoder):
+class NumberEncoder(ColumnEncoder):
     """Numbers: one column, robustly scaled."""
 
     expects = "numbers"
 
     def learn(self, cells):
-        """Learn the middle and the spread."""
+        """Learn the median and the spread."""
         self.names = [""]
-        self.middle, self.spread = _measure(self.to_floats(cells))
+        self.scale = _learn_scale(self.to_floats(cells))
 
     def block(self, cells):
-        """Scale and clip."""
-        scores = _scale(self.to_floats(cells), self.middle, self.spread)
+        """Return the clipped robust scores."""
+        scores = _clipped_scores(self.to_floats(cells), *self.scale)
         return from_dense(scores[:, None])
 
 
-def _measure(numbers):
-    """Return median and interquartile range of numbers (n,), or what can replace it."""
-    low, middle, high = np.percentile(numbers, [25, 50, 75])
-    if numbers.min() == numbers.max():  # rounding may give them a spread
-        return middle, 1.0
+def _learn_scale(numbers):
+    """Return the median and the spread of numbers (n,).
+
+    The spread is the interquartile range, or the standard deviation where that is 0, or
+    1 where both are.
+    """
+    low, median, high = np.percentile(numbers, [25, 50, 75])
+    if numbers.min() == numbers.max():  # rounding might make their deviation > 0
+        return median, 1.0
     with np.errstate(over="ignore"):
         spread = (high - low) or numbers.std()
-    return middle, min(spread, np.finfo(float).max)
+    return median, min(spread, np.finfo(float).max)
 
 
-def _scale(numbers, middle, spread):
+def _clipped_scores(numbers, median, spread):
     """Return the clipped robust scores of numbers (n,)."""
     with np.errstate(over="ignore"):
-        return np.clip((numbers - middle) / spread, -CLIP, CLIP)
+        return np.clip((numbers - median) / spread, -CLIP, CLIP)
 
 
-class QuantileEncoder(Encoder):
-    """Numbers: one column per bin, of about as many rows each."""
+class BinEncoder(ColumnEncoder):
+    """Numbers: one-hot by bins that hold about the same number of rows of fit."""
 
     expects = "numbers"
 
     def learn(self, cells):
-        """Learn the edges of the bins, which are numbers of fit: no bin is empty."""
+        """Learn the edges of the bins. They are numbers of fit, so no bin is empty."""
         numbers = self.to_floats(cells)
         shares = np.arange(1, N_BINS) / N_BINS
         edges = np.unique(np.quantile(numbers, shares, method="higher"))
@@ -186,32 +190,32 @@ class QuantileEncoder(Encoder):
         self.names = [f"bin{i}" for i in range(len(self.edges) + 1)]
 
     def block(self, cells):
-        """Find the bin of each number; an edge belongs to the bin above it."""
+        """Return a 1 for the bin of each number; an edge is in the bin above it."""
         bins = np.searchsorted(self.edges, self.to_floats(cells), side="right")
         return one_hot(bins, len(self.edges) + 1)
 
 
-class BooleanEncoder(Encoder):
+class BooleanEncoder(ColumnEncoder):
     """Booleans: one column, 1 or -1."""
 
     expects = "True or False, 1 or 0"
 
     def learn(self, cells):
-        """Check that there are booleans only."""
+        """Check that all cells are booleans."""
         self.names = [""]
         self.block(cells)
 
     def block(self, cells):
-        """Turn 0 and 1 into -1 and 1."""
+        """Return 0 and 1 as -1 and 1."""
         flags = self.to_floats(cells)
         wrong = (flags != 0) & (flags != 1)
         if wrong.any():
-            raise self.refuse(cells[wrong][0])
+            raise self.unsuitable_error(cells[wrong][0])
         return from_dense(2 * flags[:, None] - 1)
 
 
-class DatetimeEncoder(Encoder):
-    """Dates: days as a number, how long ago, and the angles of month and weekday."""
+class DatePartEncoder(ColumnEncoder):
+    """Dates: days as a number, age, and the angles of the month and of the weekday."""
 
     expects = (
         "dates (numbers: convert them by pandas.to_datetime, which needs a unit; what "
@@ -219,12 +223,13 @@ class DatetimeEncoder(Encoder):
     )
 
     def learn(self, cells):
-        """Learn middle and spread of the days, and of the logarithms of the ages."""
+        """Learn the scales of the days and of the logarithms of the ages."""
         angles = ["month_sin", "month_cos", "weekday_sin", "weekday_cos"]
         self.names = ["days", "age", *angles]
         days = _to_days(self._to_dates(cells))
         self.newest = days.max()
-        self.days_scale, self.age_scale = _measure(days), _measure(self._to_ages(days))
+        self.days_scale = _learn_scale(days)
+        self.age_scale = _learn_scale(self._to_ages(days))
 
     def block(self, cells):
         """Return six numbers per date."""
@@ -233,11 +238,11 @@ class DatetimeEncoder(Encoder):
         month = 2 * np.pi * (dates.month.to_numpy() - 1) / 12
         weekday = 2 * np.pi * dates.day_of_week.to_numpy() / 7
         numbers = [
-            _scale(days, *self.days_scale),
-            _scale(self._to_ages(days), *self.age_scale),
+            _clipped_scores(days, *self.days_scale),
+            _clipped_scores(self._to_ages(days), *self.age_scale),
             *(np.sin(month), np.cos(month), np.sin(weekday), np.cos(weekday)),
         ]
-        return from_dense(np.column_stack(numbers) / 2)  # four parts of norm 1 or so
+        return from_dense(np.column_stack(numbers) / 2)  # four parts of norm about 1
 
     def _to_ages(self, days):
         """Return the logarithm of one plus the days until the newest date of fit."""
@@ -248,29 +253,29 @@ class DatetimeEncoder(Encoder):
         if cells.dtype.kind == "M":
             return pd.DatetimeIndex(cells)
         if cells.dtype != object:
-            raise self.refuse(cells[0])
+            raise self.unsuitable_error(cells[0])
         try:
-            codes, distinct = number_off(cells)
+            codes, distinct = factorize(cells)
         except TypeError:
-            raise self.refuse(next(filter(has_no_hash, cells))) from None
+            raise self.unsuitable_error(next(filter(is_unhashable, cells))) from None
         return self._parse(to_objects(distinct))[codes]
 
     def _parse(self, cells):
-        """Return objects (n,) as a DatetimeIndex in UTC."""
-        dates = _parse(cells)
+        """Return objects (n,) as a DatetimeIndex in UTC; raise for what is no date."""
+        dates = _parsed_or_nat(cells)
         if not dates.hasnans:
             return dates
-        # nanoseconds of one cell leave no room for the year 9999 of another
+        # pandas chose one unit for all: in nanoseconds the year 9999 becomes NaT
         moments = dates.as_unit("us").to_numpy().copy()
         for place in np.flatnonzero(dates.isna()):
-            if (alone := _parse(cells[[place]])).hasnans:
-                raise self.refuse(cells[place])
+            if (alone := _parsed_or_nat(cells[[place]])).hasnans:
+                raise self.unsuitable_error(cells[place])
             moments[place] = alone.to_numpy()[0]
         return pd.DatetimeIndex(moments)
 
 
-def _parse(cells):
-    """Return objects (n,) as a DatetimeIndex in UTC; NaT is what is no date."""
+def _parsed_or_nat(cells):
+    """Return objects (n,) as a DatetimeIndex in UTC, with NaT for what is no date."""
     dates = pd.to_datetime(cells, utc=True, errors="coerce", format="mixed")
     return dates.tz_convert(None)
 
@@ -280,8 +285,8 @@ def _to_days(dates):
     return (dates.to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
 
 
-class VectorEncoder(Encoder):
-    """Vectors, such as embeddings made elsewhere: their numbers with norm 1."""
+class VectorEncoder(ColumnEncoder):
+    """Vectors, such as embeddings of another model: their numbers, with norm 1."""
 
     expects = "vectors (lists, tuples or 1-d arrays of numbers, or scipy sparse rows)"
 
@@ -292,7 +297,7 @@ class VectorEncoder(Encoder):
         self.block(cells)
 
     def block(self, cells):
-        """Scale each vector to norm 1, or leave it at zeros."""
+        """Return each vector with norm 1; zeros stay zeros."""
         self._check_lengths(cells)
         if all(isinstance(cell, SPARSE) for cell in cells):
             rows = [cell.reshape(1, -1) for cell in cells]
@@ -311,10 +316,10 @@ class VectorEncoder(Encoder):
         return from_dense(scale_vectors(vectors))
 
     def _check_lengths(self, cells):
-        """Refuse cells that are no vectors of the length in fit."""
+        """Raise for cells that are no vectors of the length in fit."""
         for cell in cells:
             if (length := length_of(cell)) is None:
-                raise self.refuse(cell)
+                raise self.unsuitable_error(cell)
             if length != self.length:
                 raise ValueError(
                     f"Column {self.name!r} of kind 'vector' expects vectors of length "
@@ -324,16 +329,16 @@ class VectorEncoder(Encoder):
                 )
 
     def _stack(self, cells):
-        """Return dense vectors, or dense and sparse ones, as floats (n, length)."""
+        """Return vectors, dense or sparse, as an array of floats (n, length)."""
         dense = [c.toarray().ravel() if isinstance(c, SPARSE) else c for c in cells]
         try:
             return np.array(dense, dtype=float)
         except (TypeError, ValueError, OverflowError):
-            raise self.refuse(next(filter(_is_no_vector, dense))) from None
+            raise self.unsuitable_error(next(filter(_is_no_vector, dense))) from None
 
 
 def _is_no_vector(cell):
-    """Return whether a cell has anything but numbers in it."""
+    """Return whether a cell is no one-dimensional array of numbers."""
     try:
         np.array(cell, dtype=float)
     except (TypeError, ValueError, OverflowError):

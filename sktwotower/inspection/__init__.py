@@ -2,5 +2,9 @@
 
 Input: a fitted model with a pair of user and item, or with held-out events.
 Output: tables of contributions to a score, and of the recall lost without a column.
-Nothing here is public but the methods of `TwoTowerRecommender`.
 """
+
+from ._explanation import explain
+from ._importance import feature_importance
+
+__all__ = ["explain", "feature_importance"]

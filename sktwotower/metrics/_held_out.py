@@ -5,17 +5,17 @@ Output: ranked items of their users (n_users, k), or the mean recall.
 """
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._checks import check_count
-from sktwotower._tables._events import event_table
 from sktwotower._tables._ids import check_ids
-from sktwotower.retrieval._requests import Query, history_matrix
+from sktwotower._tables._schema import read_table
+from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._requests import Query, past_of
 
 from ._groups import values_of
 from ._hits import mean_over_users
 from ._ranking import HeldOutRanking
-from ._truth import judge, past_of
+from ._truth import fields_of_past, judge
 
 __all__ = ["EvaluationMixin", "read_held_out"]
 
@@ -132,17 +132,13 @@ class EvaluationMixin:
         >>> ranking.indices.shape == (len(ranking.users), 3)
         True
         """
-        check_is_fitted(self)
-        users, items, seen = self._users, self._items, self._seen
-        k = min(check_count(n_neighbors, "n_neighbors", 0), len(self.item_ids_))
-        query, added, judged = read_held_out(
-            event_table(self, X, reset=False),
+        fitted = fitted_of(self)
+        k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
+        query, past, judged = read_held_out(
+            fitted,
+            read_table(type(self).__name__, X, fitted.schema)[0],
             y,
             sample_weight,
-            users=users,
-            items=items,
-            seen=seen,
-            n_items=len(self.item_ids_),
             exclude_seen=self.exclude_seen,
             max_users=max_users,
             random_state=random_state,
@@ -150,35 +146,34 @@ class EvaluationMixin:
         )
         indices = np.empty((len(query), 0), dtype=np.int64)
         if k:
-            _, indices = self._search_without(query, k, judged.seen, added=added)
+            serving = self._serving()
+            _, indices = fitted.search(query, past, k, serving, judged.seen)
         return HeldOutRanking(indices=indices, **judged)
 
 
 def read_held_out(
+    fitted,
     frame,
     y,
     sample_weight,
     *,
-    users,
-    items,
-    seen,
-    n_items,
     exclude_seen,
     max_users=None,
     random_state=None,
     history=None,
 ):
-    """Return the judged users, their history, and what they are judged on.
+    """Return the judged users, their past items, and what they are judged on.
 
-    ``users`` and ``items`` are ``Entities``, ``seen`` is CSR (n_users + 1, >= n_items).
-    The answers are a ``Query`` of length m, CSR (m, >= n_items) or None, and a Bunch of
+    ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
+    The answers are a ``Query`` of length m, CSR (m, len(fitted.items)) and a Bunch of
     all parameters of a `HeldOutRanking` except ``indices``.
     """
+    users, items = fitted.users, fitted.items
     judged = judge(
         check_ids(frame[users.id_column], "the users of X"),
         frame[items.id_column],
         lambda chosen: items.codes(chosen, "X"),
-        n_items,
+        fitted.n_items,
         y,
         sample_weight,
         max_users=max_users,
@@ -186,9 +181,6 @@ def read_held_out(
     )
     last = frame.iloc[judged.last_rows]
     query = Query(*users.describe(last, "X", events=True))
-    past, added = query.past(seen), None
-    if history is not None:
-        added = history_matrix(history, query, users, items)
-        past = (past + added).sign()
-    judged.update(past_of(seen, past, judged.truth, exclude_seen))
-    return query, added, judged
+    past = past_of(fitted, query, history)
+    judged.update(fields_of_past(fitted.seen, past, judged.truth, exclude_seen))
+    return query, past, judged

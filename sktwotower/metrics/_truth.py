@@ -115,7 +115,7 @@ def held_out_truth(
         users, items, catalog.get_indexer, len(catalog), y, sample_weight, **sample
     )
     past = seen[known.get_indexer(judged.users)]
-    judged.update(past_of(seen, past, judged.truth, exclude_seen))
+    judged.update(fields_of_past(seen, past, judged.truth, exclude_seen))
     return judged
 
 
@@ -156,7 +156,7 @@ def judge(
     )
 
 
-def past_of(seen, past, truth, exclude_seen):
+def fields_of_past(seen, past, truth, exclude_seen):
     """Return the fields of a `HeldOutRanking` that training events determine, a dict.
 
     ``seen``: CSR (n_known_users + 1, >= n_items), all training events; ``past``: the

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils._param_validation import Interval, RealNotInt
 
-from sktwotower._tables._columns import codes, count, duration, times_of
+from sktwotower._tables._columns import codes, count
+from sktwotower._tables._times import duration, times_of
 
 from ._base import InteractionSplit
 

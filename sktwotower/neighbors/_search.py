@@ -6,12 +6,10 @@ Next: vectors.py, whose vectors it is asked with.
 
 import numpy as np
 
-from sktwotower._tables._sparse import blocks, rows_of
-
 from ._indexes import ExactNeighbors
 from ._top_k import by_score, rank_listed, rescore, top_k
 
-__all__ = ["retrieve", "search"]
+__all__ = ["retrieve"]
 
 # Gathered vector entries held at once.
 BLOCK_SIZE = 1 << 23
@@ -19,26 +17,6 @@ BLOCK_SIZE = 1 << 23
 MAX_EXTRA = 512
 # With fewer allowed items than this share, exact search among them is cheaper.
 MIN_ALLOWED_SHARE = 1 / 4
-
-
-def search(index, embed, n_queries, items, k, excluded=None, allowed=None, bar=False):
-    """Search block by block of queries, so that no more than a block is in memory.
-
-    ``embed(block)`` gives the query vectors of a slice. Gives scores and positions
-    (n, k); shows a progress bar if ``bar`` and if there is more than one block.
-    """
-    scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
-    indices = np.full((n_queries, k), -1, dtype=np.int64)
-    for block in blocks(n_queries, bar):
-        scores[block], indices[block] = retrieve(
-            index,
-            embed(block),
-            items,
-            k,
-            rows_of(excluded, block),
-            rows_of(allowed, block),
-        )
-    return scores, indices
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):

@@ -7,6 +7,7 @@ Output: the recommender, the X that reaches it, and what is known of its items.
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.metrics._scorers import unwrap
+from sktwotower.retrieval._fitted import fitted_of
 
 
 def two_towers(estimator, X=None):
@@ -25,14 +26,15 @@ def two_towers(estimator, X=None):
     return recommender, X
 
 
-# The next two are all that displays read of a recommender's private state.
+# The next two are all that displays read of a recommender's fitted value.
 
 
 def users_per_item(recommender):
     """Return the number of distinct users of each catalog item in fit, (n_items,)."""
-    return recommender._seen.getnnz(axis=0)[: len(recommender.item_ids_)]
+    fitted = fitted_of(recommender)
+    return fitted.seen.getnnz(axis=0)[: fitted.n_items]
 
 
 def item_table(recommender):
     """Return the side table of the items, indexed by id, or None without one."""
-    return recommender._items._side_table()
+    return fitted_of(recommender).items.side_table()

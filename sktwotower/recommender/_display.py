@@ -1,52 +1,52 @@
-"""Enters: an estimator whose parameters hold tables, ``users`` and ``items``.
+"""How `TwoTowerRecommender` is copied, printed and drawn.
 
-Leaves: copies that share them, and a text that shows their shapes alone.
-Next: recommender.py.
+Input: an estimator with side tables ``users`` and ``items`` among its parameters.
+Output: copies that share the tables, texts that show their shapes, and a diagram.
 """
 
 import copy
 
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
+from sklearn.pipeline import FeatureUnion, Pipeline
 
-__all__ = ["SideTablesMixin"]
+from sktwotower.features import TowerVectorizer
+
+__all__ = ["cloned", "parameters_html", "shown", "visual_block"]
 
 TABLES = "users", "items"
 
 
-class SideTablesMixin:
-    """Side tables are not copied for each candidate of a search, and not printed."""
+def cloned(estimator):
+    """Return a clone that shares the side tables, so that a search copies none."""
+    params = {
+        name: value if name in TABLES else clone(value, safe=False)
+        for name, value in estimator.get_params(deep=False).items()
+    }
+    copied = type(estimator)(**params)
+    # requests of metadata know their estimator, and with it its tables
+    shared = {id(params[name]): params[name] for name in TABLES}
+    memo = {id(estimator): copied} | shared
+    for name in ("_metadata_request", "_sklearn_output_config"):
+        if hasattr(estimator, name):
+            setattr(copied, name, copy.deepcopy(getattr(estimator, name), memo))
+    return copied
 
-    def __sklearn_clone__(self):
-        """Copy the parameters, but share the side tables."""
-        params = {
-            name: value if name in TABLES else clone(value, safe=False)
-            for name, value in self.get_params(deep=False).items()
-        }
-        copied = type(self)(**params)
-        # requests of metadata know their estimator, and with it its tables
-        shared = {id(params[name]): params[name] for name in TABLES}
-        memo = {id(self): copied} | shared
-        for name in ("_metadata_request", "_sklearn_output_config"):
-            if hasattr(self, name):
-                setattr(copied, name, copy.deepcopy(getattr(self, name), memo))
-        return copied
 
-    def __repr__(self, N_CHAR_MAX=700):
-        """Show the parameters that are not defaults; of side tables only the shape."""
-        shown = type(self)(**self.get_params(deep=False))
-        for name in TABLES:
-            table = getattr(self, name)
-            if table is not None:
-                setattr(shown, name, _TableShape(table))
-        return BaseEstimator.__repr__(shown, N_CHAR_MAX)
+def shown(estimator):
+    """Return a copy with the same parameters, but shapes in place of side tables."""
+    copied = type(estimator)(**estimator.get_params(deep=False))
+    return copied.set_params(**_shapes(copied.get_params(deep=False)))
 
-    def _get_params_html(self, *args, **kwargs):
-        """Show the parameters in a notebook; of side tables only the shape."""
-        shown = super()._get_params_html(*args, **kwargs)
-        for name in TABLES:
-            if shown.get(name) is not None:
-                shown[name] = _TableShape(shown[name])
-        return shown
+
+def parameters_html(params):
+    """Return displayed parameters with shapes in place of side tables."""
+    params.update(_shapes(params))
+    return params
+
+
+def _shapes(params):
+    given = {name: params.get(name) for name in TABLES}
+    return {n: _TableShape(table) for n, table in given.items() if table is not None}
 
 
 class _TableShape:
@@ -58,3 +58,59 @@ class _TableShape:
     def __repr__(self):
         shape = getattr(self.table, "shape", ("?", "?"))
         return f"<{type(self.table).__name__} of {shape[0]} rows, {shape[1]} columns>"
+
+
+def visual_block(estimator):
+    """Return a diagram of two columns, each a transformer above its tower.
+
+    They are drawn as they were given, not as fitted: a fitted transformer is drawn
+    with the names of all its columns, of which there is one per word and id.
+    """
+    columns = [
+        Pipeline(
+            [
+                (
+                    f"{side}_transformer",
+                    TowerVectorizer() if given is None else given,
+                ),
+                (f"{side}_tower", tower(estimator)),
+            ]
+        )
+        for side, given, tower in (
+            ("user", estimator.user_transformer, UserTower),
+            ("item", estimator.item_transformer, ItemTower),
+        )
+    ]
+    return FeatureUnion([(None, each) for each in columns])._sk_visual_block_()
+
+
+class _DrawnTower:
+    """Stands for a tower where an estimator is drawn; its class name is drawn, too."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def __str__(self):
+        own = self.estimator
+        fitted = vars(own).get("_fitted")
+        steps = ["feature row"]
+        if fitted is not None:
+            steps = [f"{getattr(fitted, f'{self.side}s').width} features"]
+        given = getattr(own, f"{self.side}_tower")
+        layers = [*own.hidden_layer_sizes, own.embedding_dim]
+        steps += [f"{given!r}"] if given is not None else map(str, layers)
+        if self.side == "user" and own.history is not None:
+            steps[0] += " + mean of past items"
+        return " → ".join(steps) + (" → unit length" if own.normalize else "")
+
+
+class UserTower(_DrawnTower):
+    """The user tower."""
+
+    side = "user"
+
+
+class ItemTower(_DrawnTower):
+    """The item tower."""
+
+    side = "item"

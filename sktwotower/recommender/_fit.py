@@ -1,13 +1,14 @@
-"""Enters: an interaction table X (n_events, n_columns) with its outcomes.
+"""`TwoTowerRecommender.fit`: from a table of events to trained towers.
 
-Leaves: entities, the matrix of what was seen, a trained net and item vectors.
-Next: fitting.py, which keeps them as fitted attributes.
+Input: an interaction table X (n_events, n_columns) with its outcomes, and recipes.
+Output: what was learnt, as a ``Learnt`` value.
 """
 
 from numbers import Integral
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.utils import check_random_state
@@ -17,102 +18,174 @@ from sktwotower._tables._events import read_events
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._caching import in_cache
-from sktwotower.features._entities import Entities
-from sktwotower.neighbors._indexes import check_index
+from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._callbacks import monitors_validation, takes_impressions
+from sktwotower.towers._callbacks import LATEST_START, monitors_validation
 from sktwotower.towers._dropout import id_columns
 
+from ._fitted import Learnt
 from ._validation_recall import ValidationRecall, hold_out
 
-__all__ = ["items_with_events", "learn", "seen_matrix"]
+__all__ = ["TableRecipe", "items_with_events", "learn", "seen_matrix"]
 
 # Up to this many items every item is a candidate for every user, unless their features
 # are so many that the vectors of all items take longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
-START_OF_FEATURES = 0.1
+# Multiplies the initial weights of columns that several rows share, where there are id
+# columns as well: training starts from a model of ids only.
+SHARED_COLUMN_SCALE = 0.1
 
 
-def learn(estimator, X, y, sample_weight):
-    """Learn what the estimator's parameters ask for.
+class TableRecipe(NamedTuple):
+    """Parameters of `TwoTowerRecommender` on how tables are read, by the same names."""
 
-    Gives a namespace of ``users`` and ``items`` (fitted ``Entities``), ``seen`` (CSR of
-    shape (n_users + 1, n_items), nonzero = chosen; the last, empty row stands for
-    unknown users), ``net``, ``candidate_sampling`` and ``item_embeddings``
-    (n_items, d). Of the estimator only ``n_features_in_`` and ``feature_names_in_``
-    are set.
+    user_id: object
+    item_id: object
+    user_features: object
+    item_features: object
+    users: object
+    items: object
+    user_transformer: object
+    item_transformer: object
+    memory: object
+
+    @classmethod
+    def of(cls, estimator):
+        """Return the recipe of an estimator."""
+        return cls._make(getattr(estimator, name) for name in cls._fields)
+
+
+class Events(NamedTuple):
+    """Users, items, and CSR matrices (n_users, n_items) of what came of their events.
+
+    ``positives`` holds summed rewards, ``impressions`` weights of what was shown and
+    not chosen.
     """
-    _check_values(estimator)
-    frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=True)
-    users, items = _entities(estimator, frame)
-    user_codes = users.fit(frame, estimator.memory)
-    item_codes = items.fit(frame, estimator.memory)
-    shape = (len(users.ids), len(items.ids))
 
-    def matrix(chosen, values):
-        return pair_matrix(
-            user_codes[chosen], item_codes[chosen], values[chosen], shape
-        )
+    users: Entities
+    items: Entities
+    positives: sparse.csr_matrix
+    impressions: sparse.csr_matrix
 
-    positives = matrix(rewards > 0, rewards * weights)
-    impressions = matrix(rewards == 0, weights)
-    n_active = len(items_with_events(positives + impressions))
-    _check_catalog(n_active, shape[0], len(frame))
-    _check_negatives(estimator, positives, n_active)
-    return _train(estimator, users, items, positives, impressions)
+    def active_items(self):
+        """Return the positions (m,) of the items that an event was about."""
+        return items_with_events(self.positives + self.impressions)
 
 
-def _check_values(estimator):
+def learn(owner, tables, recipe, X, y, sample_weight, before=None):
+    """Learn users, items and towers from events.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator in error messages.
+    tables : TableRecipe
+    recipe : Recipe
+    X, y, sample_weight
+        As in `TwoTowerRecommender.fit`.
+    before : FittedTowers, default=None
+        Its weights are the start with ``warm_start``.
+
+    Returns
+    -------
+    Learnt
+    """
+    _check_values(recipe)
+    in_cache(tables.memory)
+    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
+    events = _read_sides(
+        tables,
+        Columns(frame, tables, schema.names is not None),
+        frame,
+        rewards,
+        weights,
+    )
+    n_users, n_active = events.positives.shape[0], len(events.active_items())
+    _check_n_items(n_active, n_users, len(frame))
+    _check_negatives(recipe, events.positives, n_active)
+    recipe = _resolved(recipe, events)
+    trained = _train(recipe, events, before)
+    return Learnt(
+        schema,
+        events.users,
+        events.items,
+        seen_matrix(events.positives),
+        trained,
+        net.epochs(trained),
+        recipe.candidate_sampling,
+        trained.criterion_.temperature,
+    )
+
+
+def _check_values(recipe):
     """Check what a table of types and ranges cannot say."""
-    sizes = estimator.hidden_layer_sizes
+    sizes = recipe.hidden_layer_sizes
     if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
         )
-    for callback in estimator.callbacks or []:
+    for callback in recipe.callbacks or []:
         instance = callback[-1] if isinstance(callback, tuple) else callback
         if not hasattr(instance, "on_train_begin"):
             raise TypeError(
                 "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
                 f"{callback!r}."
             )
-    in_cache(estimator.memory)
-    net.optimizer_class(estimator.optimizer)
-    if "callbacks" in (estimator.net_params or {}):
+    net.optimizer_class(recipe.optimizer)
+    if "callbacks" in (recipe.net_params or {}):
         raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")
-    check_index(estimator.neighbors, estimator.normalize, estimator.neighbors_params)
     try:
-        torch.empty(0, device=estimator.device)
+        torch.empty(0, device=recipe.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
-            f"device={estimator.device!r} cannot be used here: {error}"
+            f"device={recipe.device!r} cannot be used here: {error}"
         ) from None
 
 
-def _entities(estimator, frame):
-    columns = Columns(frame, estimator)
-    users = Entities(
+def _read_sides(tables, columns, frame, rewards, weights):
+    """Return ``Events`` of a table of events with rewards and weights (n_events,)."""
+    memory = tables.memory
+    users, user_codes = fit_entities(
         "user",
         columns.user,
         columns.labels[0],
         columns.user_features,
-        estimator.users,
-        estimator.user_transformer,
+        tables.users,
+        tables.user_transformer,
+        frame,
+        memory,
     )
-    items = Entities(
+    items, item_codes = fit_entities(
         "item",
         columns.item,
         columns.labels[1],
         columns.item_features,
-        estimator.items,
-        estimator.item_transformer,
+        tables.items,
+        tables.item_transformer,
+        frame,
+        memory,
     )
-    return users, items
+    codes, shape = (user_codes, item_codes), (len(users), len(items))
+    positives, impressions = outcome_matrices(codes, rewards, weights, shape)
+    return Events(users, items, positives, impressions)
 
 
-def _check_catalog(n_active, n_users, n_events):
+def outcome_matrices(codes, rewards, weights, shape):
+    """Return positives by reward, and impressions by weight, as CSR of ``shape``.
+
+    ``codes``: positions of the user and of the item of each event, both (n_events,).
+    """
+
+    def matrix(chosen, values):
+        pairs = (side[chosen] for side in codes)
+        return pair_matrix(*pairs, values[chosen], shape)
+
+    return matrix(rewards > 0, rewards * weights), matrix(rewards == 0, weights)
+
+
+def _check_n_items(n_active, n_users, n_events):
     if n_active < 2:
         raise ValueError(
             f"X holds one item only (n_samples={n_events}, n_users={n_users}), so "
@@ -121,7 +194,7 @@ def _check_catalog(n_active, n_users, n_events):
         )
 
 
-def _check_negatives(estimator, positives, n_active):
+def _check_negatives(recipe, positives, n_active):
     """Check that anybody has a choice: without negatives every loss is zero."""
     n_chosen = np.diff(positives.indptr)
     n_users = (n_chosen > 0).sum()
@@ -134,8 +207,8 @@ def _check_negatives(estimator, positives, n_active):
         if n_users == 1:
             raise ValueError(message)
         warn(message)
-    n_together = min(estimator.batch_size, n_users)
-    if estimator.candidate_sampling == "in_batch" and n_together < 2:
+    n_together = min(recipe.batch_size, n_users)
+    if recipe.candidate_sampling == "in_batch" and n_together < 2:
         raise ValueError(
             "candidate_sampling='in_batch' takes the negatives of a user from the "
             f"others in the batch, but a batch holds {n_together} user. Raise "
@@ -143,66 +216,83 @@ def _check_negatives(estimator, positives, n_active):
         )
 
 
-def _train(estimator, users, items, positives, impressions):
-    rng = check_random_state(estimator.random_state)
-    seed = rng.randint(np.iinfo(np.int32).max)
-    sampling = estimator.candidate_sampling
+def _resolved(recipe, events):
+    """Return the recipe with values in place of "auto"."""
+    sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
-        small = positives.shape[1] <= FULL_SOFTMAX_ITEMS
-        small = small and items.rows.nnz <= FULL_SOFTMAX_ENTRIES
+        small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
+        small = small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
         sampling = "full" if small else "mixed"
-    sets = _training_sets(estimator, users, items, positives, impressions, rng)
-    with net.seeded(seed, estimator.device):
-        module = _build(estimator, users, items, positives, impressions)
-        trained = net.train(
-            estimator, module, sampling, _temperature(estimator, positives), *sets, seed
-        )
-    return SimpleNamespace(
-        users=users,
-        items=items,
-        seen=seen_matrix(positives),
-        net=trained,
-        candidate_sampling=sampling,
-        item_embeddings=_item_embeddings(trained, items),
-    )
+    if temperature == "auto":
+        temperature = auto_temperature(len(np.unique(events.positives.indices)))
+    return recipe._replace(candidate_sampling=sampling, temperature=temperature)
 
 
-def _temperature(estimator, positives):
-    """Return the temperature; "auto": what suits a catalog of that many items.
+def auto_temperature(n_items):
+    """Return the temperature that suits a catalog of that many chosen items.
 
-    The fit through the best of several values on the validation parts of six data sets;
+    A fit through the best of several values on the validation parts of six data sets;
     learning it by the training loss ends far too cold.
     """
-    if estimator.temperature != "auto":
-        return estimator.temperature
-    n_items = len(np.unique(positives.indices))
     return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
 
 
-def _training_sets(estimator, users, items, positives, impressions, rng):
-    """Return what to train on and, where asked for, what to validate with."""
+def _train(recipe, events, before):
+    rng = check_random_state(recipe.random_state)
+    seed = rng.randint(np.iinfo(np.int32).max)
+    recipe, data = _training_data(recipe, events, rng)
+    with net.seeded(seed, recipe.device):
+        module = _build(recipe, events, before)
+        return net.train(recipe, module, data, seed)
+
+
+def _training_data(recipe, events, rng):
+    """Return the recipe and ``TrainingData``, with validation where it is asked for."""
+    users, items, positives, impressions = events
+    used = impressions.nnz and recipe.takes_impressions
+    plateau = used and recipe.impression_start == "plateau"
+    monitored = monitors_validation(recipe.callbacks)
+    fitted, held = positives, None
+    if recipe.early_stopping or plateau or monitored:
+        fitted, held = hold_out(positives, recipe.validation_fraction, rng)
+        if held is None:
+            recipe = _without_validation(recipe, monitored)
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
-    fitted, validation, evaluate = positives, None, None
-    pooled = estimator.history is not None
-    used = impressions.nnz and takes_impressions(estimator)
-    plateau = used and estimator.impression_start == "plateau"
-    validated = estimator.early_stopping or plateau
-    if validated or monitors_validation(estimator.callbacks):
-        fitted, held = hold_out(positives, estimator.validation_fraction, rng)
-        past = fitted if pooled else None
-        validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
-        evaluate = ValidationRecall(estimator, users, items, fitted, held, rng)
+    past = fitted if recipe.history is not None else None
     training = TrainingSet(
         **rows,
         positives=fitted,
-        history=fitted if pooled else None,
+        history=past,
         impressions=impressions if used else None,
     )
-    active = items_with_events(positives + impressions)
+    validation = evaluate = None
+    if held is not None:
+        validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
+        evaluate = ValidationRecall(recipe, users, items, fitted, held, rng)
+    active = events.active_items()
     if len(active) < positives.shape[1]:
         training = training.with_items(active)
         validation = validation and validation.with_items(active)
-    return training, validation, evaluate
+    return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _without_validation(recipe, monitored):
+    """Return the recipe without what needs a part of the events held out."""
+    reason = (
+        "No user has two positive pairs, so that none can be held out for validation"
+    )
+    if monitored:
+        raise ValueError(
+            f"{reason}, and one of callbacks monitors a figure on it. Leave that "
+            "callback out, or fit on users with more events."
+        )
+    warn(
+        f"{reason}: early_stopping and impression_start='plateau' have no effect. Fit "
+        "on users with more events."
+    )
+    start = recipe.impression_start
+    start = LATEST_START if start == "plateau" else start
+    return recipe._replace(early_stopping=False, impression_start=start)
 
 
 def items_with_events(events):
@@ -230,34 +320,59 @@ def _scales(entities, active):
     scales = np.ones(rows.shape[1])
     ids = id_columns(rows)
     if ids.any():
-        scales[~ids] = START_OF_FEATURES
+        scales[~ids] = SHARED_COLUMN_SCALE
     scales[~_have_events(rows[active], axis=0)] = 0
     return scales
 
 
-def _build(estimator, users, items, positives, impressions):
-    module = net.build_module(estimator, users.rows.shape[1], items.rows.shape[1])
-
+def _build(recipe, events, before):
+    """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
+    users, items, positives, impressions = events
+    module = net.build_module(recipe, users.rows.shape[1], items.rows.shape[1])
     # Who chose nothing is in no batch, and what nobody chose in no history.
     net.scale_weights(
-        estimator,
+        recipe,
         module,
         user_tower=_scales(users, _have_events(positives, 1)),
         item_tower=_scales(items, _have_events(positives + impressions, 0)),
         history=_scales(items, _have_events(positives, 0)),
     )
-    if estimator.warm_start and hasattr(estimator, "net_"):
-        state = estimator.net_.module_.state_dict()
-        shapes = {name: value.shape for name, value in state.items()}
-        fitted = estimator._users.ids, estimator._items.ids
-        same = all(map(np.array_equal, fitted, (users.ids, items.ids)))
-        if not same or shapes != {n: v.shape for n, v in module.state_dict().items()}:
-            raise ValueError(
-                "warm_start=True needs the users, items, features and tower sizes of "
-                "the fit before. Fit with warm_start=False to start anew."
-            )
-        module.load_state_dict(state)
+    if recipe.warm_start and before is not None:
+        _take_weights_by_id(recipe, module, before, users, items)
     return module
+
+
+def _take_weights_by_id(recipe, module, before, users, items):
+    """Copy the weights of the fit before, whatever the order of its ids."""
+    sides = [(before.users, users), (before.items, items)]
+    places = [_places_by_name(old, new) for old, new in sides]
+    old, new = before.net.module_.state_dict(), module.state_dict()
+    shapes = [{name: value.shape for name, value in s.items()} for s in (old, new)]
+    if any(p is None for p in places) or shapes[0] != shapes[1]:
+        raise ValueError(
+            "warm_start=True needs the users, items, features and tower sizes of the "
+            "fit before. Fit with warm_start=False to start anew."
+        )
+    inputs = [(p, len(p)) for p in places]
+    net.take_weights(recipe, module, before.net.module_, *inputs)
+
+
+def _places_by_name(old, new):
+    """Return where the feature columns (p,) of ``old`` are in ``new``; None: nowhere.
+
+    Columns of a transformer without names are compared by position, which needs ids in
+    the same order.
+    """
+    if len(old) != len(new) or not old.ids.isin(new.ids).all():
+        return None
+    names = [entities.feature_names() for entities in (old, new)]
+    if None in names:
+        same = old.width == new.width and np.array_equal(old.ids, new.ids)
+        return np.arange(new.width) if same else None
+    before, now = map(pd.Index, names)
+    if len(before) != len(now) or not now.is_unique or not before.isin(now).all():
+        return None
+    return now.get_indexer(before)
 
 
 def seen_matrix(positives):
@@ -266,14 +381,3 @@ def seen_matrix(positives):
     seen.data[:] = 1
     empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)
     return sparse.vstack([seen, empty], format="csr")
-
-
-def _item_embeddings(trained, items):
-    vectors = net.embed_items(trained.module_, items.rows[:-1])
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"The vectors of {int((~finite).sum())} items are not finite, that of "
-            f"{items.ids[~finite][0]!r} the first. Lower lr, or scale the features."
-        )
-    return vectors

@@ -7,7 +7,7 @@ Next: vectors.py, which asks for it where a history is given.
 import numpy as np
 import torch
 
-__all__ = ["FoldIn", "competitors"]
+__all__ = ["FoldIn", "softmax_sample"]
 
 # A request costs no more than with so many items, however many there are.
 MAX_ITEMS = 10_000
@@ -18,7 +18,7 @@ EVENTS_OF_TOWER = 100.0
 BLOCK = 256
 
 
-def competitors(counts):
+def softmax_sample(counts):
     """Return positions of items that stand for all that have events, and of how many.
 
     Parameters
@@ -36,8 +36,8 @@ def competitors(counts):
 
     Examples
     --------
-    >>> from sktwotower.recommender._fold_in import competitors
-    >>> positions, weights = competitors([2, 0, 5])
+    >>> from sktwotower.recommender._fold_in import softmax_sample
+    >>> positions, weights = softmax_sample([2, 0, 5])
     >>> positions.tolist(), weights.tolist()
     ([2, 0], [1.0, 1.0])
     """

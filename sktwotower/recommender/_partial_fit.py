@@ -1,11 +1,11 @@
-"""Enters: a fitted estimator and further events, of known or new users and items.
+"""`TwoTowerRecommender.partial_fit`: from further events to towers that know them.
 
-Leaves: its entities, what was seen and its net, all grown and trained once more.
-Next: fitting.py, which keeps them as fitted attributes.
+Input: what was learnt so far, and events of known or new users and items.
+Output: what is learnt now, as a ``Learnt`` value.
 """
 
 import copy
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,143 +13,134 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import latest_rows, read_events
-from sktwotower._tables._ids import check_ids
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._callbacks import (
-    monitors_validation,
-    schedules,
-    takes_impressions,
-)
+from sktwotower.towers._callbacks import monitors_validation, schedules
 
-from ._fit import items_with_events, seen_matrix
+from ._fit import items_with_events, outcome_matrices, seen_matrix
+from ._fitted import Learnt
 
 __all__ = ["learn_more"]
 
-# A few hundred events are a step or two: no room for a rate to rise and fall.
+# Learning rate relative to that of fit: a few hundred events are a step or two, too few
+# for a rate to rise and fall.
 RATE_OF_FIT = 0.3
 
 
-def learn_more(estimator, X, y, sample_weight):
+def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     """Pass once over further events.
 
-    Gives a namespace of ``users``, ``items``, ``seen`` and ``net``, as `learn` does,
-    and ``n_new_items``, which come last. Nothing of the estimator is changed.
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator in error messages.
+    tables : TableRecipe
+        Its side tables are used.
+    recipe : Recipe
+    fitted : FittedTowers
+        What was learnt so far; it is not changed.
+    X, y, sample_weight
+        As in `TwoTowerRecommender.partial_fit`.
+
+    Returns
+    -------
+    Learnt
+        New users and new items come last.
     """
-    frame, rewards, weights = read_events(estimator, X, y, sample_weight, reset=False)
-    users, user_codes, user_places = _grow(estimator._users, frame, estimator.users)
-    items, item_codes, item_places = _grow(estimator._items, frame, estimator.items)
-    shape = (len(users.ids), len(items.ids))
-
-    def matrix(chosen, values):
-        return pair_matrix(
-            user_codes[chosen], item_codes[chosen], values[chosen], shape
-        )
-
-    positives = matrix(rewards > 0, rewards * weights)
-    before = estimator._seen[:-1].copy()
+    frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
+    users, user_codes, user_places = _updated(fitted.users, frame, tables.users)
+    items, item_codes, item_places = _updated(fitted.items, frame, tables.items)
+    codes, shape = (user_codes, item_codes), (len(users), len(items))
+    positives, shown = outcome_matrices(codes, rewards, weights, shape)
+    before = fitted.seen[:-1].copy()
     before.resize(shape)
     seen = seen_matrix((before + positives).tocsr())
     seen.sort_indices()
-    pooled = estimator.history is not None
-    shown = matrix(rewards == 0, weights)
-    used = shown.nnz and takes_impressions(estimator)
     training = TrainingSet(
         users.rows[:-1],
         items.rows[:-1],
         positives,
-        history=seen[:-1] if pooled else None,
-        impressions=shown if used else None,
+        history=seen[:-1] if recipe.history is not None else None,
+        impressions=shown if shown.nnz and recipe.takes_impressions else None,
         known=before,
     )
     active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
     if len(active) < shape[1]:
         training = training.with_items(active)
-    trained = _train(estimator, users, items, training, (user_places, item_places))
-    return SimpleNamespace(
-        users=users,
-        items=items,
-        seen=seen,
-        net=trained,
-        n_new_items=shape[1] - len(estimator._items.ids),
+    recipe = _one_pass(recipe, fitted)
+    inputs = (user_places, users.width), (item_places, items.width)
+    trained = _train(recipe, training, fitted.net.module_, inputs)
+    epochs = fitted.epochs + net.epochs(trained)
+    return Learnt(
+        fitted.schema,
+        users,
+        items,
+        seen,
+        trained,
+        epochs,
+        fitted.candidate_sampling,
+        fitted.temperature,
     )
 
 
-def _train(estimator, users, items, training, places):
-    once = copy.copy(estimator)
-    once.max_epochs, once.early_stopping, once.impression_start = 1, False, 0
-    given = dict(estimator.net_params or {})
-    once.lr = RATE_OF_FIT * given.pop("lr", estimator.lr)
-    once.net_params = given | {"max_epochs": 1}
-    once.callbacks = [
-        each
-        for each in estimator.callbacks or []
-        if not monitors_validation([each]) and not schedules([each])
-    ]
-    seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
-    with net.seeded(seed, estimator.device):
-        module = net.build_module(once, users.rows.shape[1], items.rows.shape[1])
-        inputs = zip(places, (users.rows.shape[1], items.rows.shape[1]), strict=True)
-        net.take_weights(module, estimator.net_.module_, *inputs)
-        return net.train(
-            once,
-            module,
-            estimator.candidate_sampling_,
-            estimator.temperature_,
-            training,
-            validation=None,
-            evaluate=None,
-            seed=seed,
-            schedule=False,
-        )
+def _one_pass(recipe, fitted):
+    """Return the recipe of one epoch at a constant rate, without validation."""
+    params = dict(recipe.net_params or {})
+    return recipe._replace(
+        max_epochs=1,
+        early_stopping=False,
+        impression_start=0,
+        candidate_sampling=fitted.candidate_sampling,
+        temperature=fitted.temperature,
+        lr=RATE_OF_FIT * params.pop("lr", recipe.lr),
+        net_params=params | {"max_epochs": 1},
+        callbacks=[
+            each
+            for each in recipe.callbacks or []
+            if not monitors_validation([each]) and not schedules([each])
+        ],
+    )
 
 
-def _grow(entities, frame, table):
+def _train(recipe, training, before, inputs):
+    seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
+    with net.seeded(seed, recipe.device):
+        module = net.build_module(recipe, *(n_inputs for _, n_inputs in inputs))
+        net.take_weights(recipe, module, before, *inputs)
+        data = net.TrainingData(training)
+        return net.train(recipe, module, data, seed, schedule=False)
+
+
+def _updated(entities, frame, table):
     """Return entities that know the ids of events, too, and what events say of them.
 
-    Also gives each event's position (n_events,), and the places (p,) of the feature
+    Also returns each event's position (n_events,), and the places (p,) of the feature
     columns of before among those of now.
     """
-    grown = copy.copy(entities)
-    grown.table = table
-    ids = check_ids(
-        frame[entities.id_column], f"{entities.side} column {entities.label!r}"
-    )
-    unknown = entities.ids.get_indexer(ids) < 0
+    label = f"{entities.side} column {entities.label!r}"
+    ids = check_ids(frame[entities.id_column], label)
+    unknown = positions_of(ids, entities.ids) < 0
     new = ids[unknown].unique().sort_values()
-    grown.ids = entities.ids.append(_as_type_of(new, entities))
-    codes = grown.ids.get_indexer(ids)
-    grown.transformer, places, fresh = _with_ids(entities, ids.unique())
-    grown.width += len(fresh)
-    changed = np.zeros(len(grown.ids), dtype=bool)
-    changed[grown.ids.get_indexer(fresh)] = True
+    known = entities.ids.append(as_type_of(new, entities.ids, label))
+    codes = known.get_indexer(ids)
+    transformer, places, fresh = _with_ids(entities, ids.unique())
+    updated = replace(
+        entities,
+        table=table,
+        ids=known,
+        transformer=transformer,
+        width=entities.width + len(fresh),
+    )
+    changed = np.zeros(len(known), dtype=bool)
+    changed[known.get_indexer(fresh)] = True
     changed[len(entities.ids) :] = True
     if entities.features:
         changed[codes] = True
-    grown.rows = _with_changed(grown, np.flatnonzero(changed), places, frame, codes)
-    return grown, codes, places
-
-
-def _as_type_of(new, entities):
-    """Return new ids as type of those of fit; raises ``TypeError`` if they cannot."""
-    known = entities.ids
-    if len(new) == 0 or new.dtype == known.dtype:
-        return new
-    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (new, known)]
-    if numeric == [False, False]:
-        return new
-    if numeric == [True, True]:
-        with np.errstate(invalid="ignore"):
-            cast = pd.Index(new.to_numpy().astype(known.dtype))
-        if np.array_equal(cast.astype(object), new.astype(object)):
-            return cast
-    raise TypeError(
-        f"The ids of {entities.side} column {entities.label!r} have another type: they "
-        f"are {new.dtype}, those of fit {known.dtype}. Convert them."
-    )
+    rows = _with_changed(updated, np.flatnonzero(changed), places, frame, codes)
+    return replace(updated, rows=rows), codes, places
 
 
 def _with_ids(entities, ids):
@@ -173,16 +164,18 @@ def _with_ids(entities, ids):
     return transformer, places, ids[fresh]
 
 
-def _with_changed(grown, changed, places, frame, codes):
-    """Return feature rows (n + 1, p): those of before, but for those that changed."""
-    own = frame[grown.features]
-    if grown.features:  # then the changed ones are those of X, all of them
+def _with_changed(updated, changed, places, frame, codes):
+    """Return feature rows (n + 1, p) in which those that changed are computed anew."""
+    own = frame[updated.features]
+    if updated.features:  # then the changed ones are those of X, all of them
         places_of_codes = np.searchsorted(changed, codes)
-        own = latest_rows(own, places_of_codes, len(changed), f"column {grown.label!r}")
+        own = latest_rows(
+            own, places_of_codes, len(changed), f"column {updated.label!r}"
+        )
     else:
         own = pd.DataFrame(index=range(len(changed)))
-    rows = grown.describe_anew(changed, own)
-    n, old = len(grown.ids), grown.rows[:-1].tocoo()
+    rows = updated.describe_anew(changed, own)
+    n, old = len(updated.ids), updated.rows[:-1].tocoo()
     width = rows.shape[1] if len(changed) else old.shape[1]
     before = sparse.csr_matrix(
         (old.data, (old.row, places[old.col])), shape=(n + 1, width), dtype=np.float32

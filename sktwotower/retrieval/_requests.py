@@ -1,32 +1,43 @@
-"""Enters: what a caller may hand over (ids, tables, histories, candidates).
+"""What a caller asks of a recommender, read and checked.
 
-Leaves: positions, feature rows and matrices of past items (n, n_items).
-Next: retrieval.py, block by block.
+Input: ids or tables of users or items, histories and candidates.
+Output: a ``Query`` or a ``Request``: positions, feature rows and past items of each.
 """
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from sktwotower._tables._frames import as_array, as_frame, is_frame, with_names
+from sktwotower._tables._frames import (
+    as_array,
+    as_frame,
+    is_frame,
+    list_as_array,
+    with_names,
+)
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, warn
-from sktwotower._tables._sparse import pair_matrix, take_rows
+from sktwotower._tables._pairs import read_pairs
+from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 __all__ = [
     "Query",
+    "Request",
     "candidate_positions",
-    "check_n_neighbors",
     "history_matrix",
     "history_users",
+    "past_of",
     "read_query",
+    "read_request",
     "write_parquet",
 ]
 
 
+@dataclass(frozen=True, eq=False)
 class Query:
     """Users, or items, in the order in which they were asked for.
 
@@ -38,15 +49,13 @@ class Query:
     rows : CSR matrix of shape (n, p)
         Feature rows.
     described : bool, default=False
-        Whether the caller has given features, and not ids alone.
+        Whether the caller has given features, and not only ids.
     """
 
-    def __init__(self, ids, codes, rows, described=False):
-        self.ids = ids
-        self.codes = codes
-        self.rows = rows
-        self.described = described
-        self._past = None
+    ids: np.ndarray
+    codes: np.ndarray
+    rows: sparse.csr_matrix
+    described: bool = False
 
     def __len__(self):
         return len(self.codes)
@@ -58,19 +67,64 @@ class Query:
         parts = self.ids[block], self.codes[block], self.rows[block]
         return Query(*parts, self.described)
 
-    def is_nothing(self):
+    def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
         return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
 
-    def past(self, seen):
-        """Return these users' rows of a matrix of what was seen; looked up once."""
-        if self._past is None:
-            self._past = take_rows(seen, self.codes)
-        return self._past
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Users who ask for items, and what is known of them at this moment.
+
+    Parameters
+    ----------
+    users : Query
+        n users.
+    past : CSR matrix of shape (n, n_known_items)
+        Ones where a user chose an item, in fit or in the history of the request.
+    allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
+        Positions of the only items to recommend: to all, or to each user. None: all.
+    """
+
+    users: Query
+    past: sparse.csr_matrix
+    allowed: np.ndarray | sparse.csr_matrix | None = None
+
+    def __len__(self):
+        return len(self.users)
+
+    def __getitem__(self, block):
+        """Return a slice of the users."""
+        parts = self.users[block], rows_of(self.past, block)
+        return Request(*parts, rows_of(self.allowed, block))
+
+
+def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
+    """Read what a caller asks of a recommender; return a ``Request``.
+
+    ``fitted``: the recommender's ``Fitted``. The other parameters are those of
+    `recommend`; X None stands for all users of ``history``, or for all known users.
+    """
+    if X is None and history is not None:
+        X = history_users(history, fitted.users)
+    users = read_query(fitted.users, X, name, fitted.schema.n_columns)
+    allowed = candidate_positions(candidates, users, fitted, unknown)
+    return Request(users, past_of(fitted, users, history), allowed)
+
+
+def past_of(fitted, users, history=None):
+    """Return the past items of a ``Query`` of users, with those of ``history``.
+
+    CSR (n, n_known_items) of ones.
+    """
+    added = None
+    if history is not None:
+        added = history_matrix(history, users, fitted.users, fitted.items)
+    return fitted.past(users, added)
 
 
 def read_query(entities, X, name, n_columns=None):
-    """Read ids, or a table, of users or items; gives a ``Query``.
+    """Read ids, or a table, of users or items; return a ``Query``.
 
     ``X`` is None (all known from fit), one-dimensional ids, or a table that holds the
     id column and possibly the feature columns. ``n_columns``: width of nameless tables
@@ -100,21 +154,7 @@ def _as_ids(values):
         return values if values.ndim else None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         return None
-    return _as_array(values)
-
-
-def _as_array(values):
-    """Return a list as an array without turning numbers beside strings into strings."""
-    values = list(values)
-    if values and not any(isinstance(v, str | bytes) for v in values):
-        try:
-            return np.asarray(values)
-        except ValueError:  # lists of different lengths
-            pass
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
+    return list_as_array(values)
 
 
 def _read_array(entities, values, name, n_columns):
@@ -159,7 +199,7 @@ def history_matrix(history, query, users, items):
 def history_users(history, users):
     """Return the distinct users who occur in a ``history``."""
     if isinstance(history, Mapping):
-        return _as_array(history)
+        return list_as_array(history)
     if is_frame(history):
         frame = with_names(as_frame(history, "history"))
         if users.id_column in frame.columns:
@@ -174,47 +214,21 @@ def history_users(history, users):
 
 def _pairs(given, query, users, items, name):
     """Return users and items, one of each per pair, of what a caller hands over."""
-    if is_frame(given):
-        frame = with_names(as_frame(given, name))
-        missing = [e for e in (users, items) if e.id_column not in frame.columns]
-        if missing:
-            raise ValueError(
-                f"{name} has no column {missing[0].label!r}. It must hold pairs: "
-                f"{users.label!r} and {items.label!r}."
-            )
-        return frame[users.id_column], frame[items.id_column]
-    if isinstance(given, Mapping):
-        for user, chosen in given.items():
-            if isinstance(chosen, str | bytes) or not isinstance(chosen, Iterable):
-                raise TypeError(
-                    f"{name} must give each user a list of items. Got {chosen!r} for "
-                    f"{user!r}."
-                )
-        # an iterator would be empty when it is read again
-        lists = [list(as_array(chosen)) for chosen in given.values()]
-        owners = [u for u, chosen in zip(given, lists, strict=True) for _ in chosen]
-        return owners, _as_array(i for chosen in lists for i in chosen)
-    array = given if isinstance(given, np.ndarray) else None
-    if array is not None and array.ndim == 2 and array.shape[1] >= 2:
-        return array[:, 0], array[:, 1]
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    if len(query) == 1 and several:
-        chosen = _as_array(as_array(given))
-        return np.repeat(np.asarray(query.ids), len(chosen)), chosen
-    raise TypeError(
-        f"{name} must be a table of events, an array of (user, item) rows, a dict of "
-        "users to lists of items or, for a single user, a list of items. Got "
-        f"{type(given).__name__}."
-    )
+    return read_pairs(
+        given,
+        name,
+        columns=(users.id_column, items.id_column),
+        labels=(users.label, items.label),
+        owners=query.ids,
+    )[:2]
 
 
-def candidate_positions(candidates, query, users, items, n_catalog, unknown="error"):
-    """Return what may be recommended, as `retrieve` takes it; None stays None.
+def candidate_positions(candidates, query, fitted, unknown="error"):
+    """Return the ``allowed`` of a ``Request``; None stays None.
 
-    One list of ids gives sorted positions (m,). A list for each user (a mapping, a
-    table or an array of pairs) gives a CSR matrix (n, n_catalog). Positions from
-    ``n_catalog`` on are items that are gone. Raises ``ValueError`` for ids that are not
-    in the catalog, unless ``unknown`` is "ignore".
+    One list of ids becomes sorted positions (m,). A list for each user (a mapping, a
+    table or an array of pairs) becomes a CSR matrix (n, n_items). Raises ``ValueError``
+    for ids that are not in the catalog, unless ``unknown`` is "ignore".
     """
     if unknown not in ("error", "ignore"):
         raise ValueError(
@@ -225,7 +239,9 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
-        owners, values = _pairs(candidates, query, users, items, "candidates")
+        owners, values = _pairs(
+            candidates, query, fitted.users, fitted.items, "candidates"
+        )
         owners = check_ids(owners, "the users of candidates")
     values = _as_ids(values)
     if values is None or values.ndim != 1:
@@ -235,13 +251,13 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
         )
     codes = np.zeros(0, dtype=np.int64)
     if len(values):
-        codes = items.codes(values, "candidates")
-    lost = (codes < 0) | (codes >= n_catalog)
+        codes = fitted.catalog_codes(values, "candidates")
+    lost = codes < 0
     if lost.any() and unknown == "error":
         names = pd.unique(np.asarray(values)[lost])
         raise ValueError(
             f"{len(names)} of {len(values)} candidates are not in the catalog of "
-            f"{n_catalog} items: {format_ids(names)}. Leave them out, or give "
+            f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or give "
             "unknown_candidates='ignore'."
         )
     if owners is None:
@@ -251,7 +267,7 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
         known.get_indexer(owners)[~lost],
         codes[~lost],
         np.ones((~lost).sum()),
-        (len(known) + 1, n_catalog),
+        (len(known) + 1, fitted.n_items),
     )
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
@@ -263,21 +279,12 @@ def candidate_positions(candidates, query, users, items, n_catalog, unknown="err
     return matrix[asked]
 
 
-def check_n_neighbors(n_neighbors):
-    """Return a number of neighbors; raises ``ValueError`` unless it is an int >= 1."""
-    if isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool):
-        if n_neighbors >= 1:
-            return int(n_neighbors)
-    raise ValueError(f"n_neighbors must be an int >= 1. Got {n_neighbors!r}.")
-
-
 def write_parquet(tables, path):
     """Write tables of the same columns to one Parquet file, as they come.
 
     Until the last one is written the file has ``.part`` after its name.
     """
     try:
-        import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
@@ -287,7 +294,7 @@ def write_parquet(tables, path):
     unfinished, writer = Path(f"{path}.part"), None
     try:
         for table in tables:
-            table = pyarrow.Table.from_pandas(table, preserve_index=False)
+            table = _arrow_table(table)
             if writer is None:
                 writer = parquet.ParquetWriter(unfinished, table.schema)
             writer.write_table(table.cast(writer.schema))
@@ -300,3 +307,17 @@ def write_parquet(tables, path):
         raise ValueError(f"No users were asked for: nothing to write to {path}.")
     writer.close()
     unfinished.replace(path)
+
+
+def _arrow_table(table):
+    """Return a pandas table as one of pyarrow; raises ``TypeError`` if it cannot be."""
+    import pyarrow
+
+    try:
+        return pyarrow.Table.from_pandas(table, preserve_index=False)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise TypeError(
+            "path= writes Parquet, which has no type for these ids: "
+            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
+            "Fit on text or on integers of 64 bits, or leave path out."
+        ) from error

@@ -1,7 +1,7 @@
-"""Enters: users or items, as ids or tables, and a fitted estimator that scores them.
+"""Ranking methods that all recommenders share.
 
-Leaves: ranked items, (n, k) or a tidy table.
-Next: evaluation.py, which ranks for held-out events.
+Input: users or items, as ids or tables, and an estimator with a ``Fitted`` value.
+Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
 
 import functools
@@ -9,39 +9,40 @@ import functools
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import format_ids
-from sktwotower._tables._sparse import blocks, pair_matrix, rows_of
+from sktwotower._tables._sparse import blocks, pair_matrix
 
-from ._requests import (
-    candidate_positions,
-    check_n_neighbors,
-    history_matrix,
-    history_users,
-    read_query,
-    write_parquet,
-)
+from ._fitted import Serving, fitted_attribute, fitted_of
+from ._requests import read_query, read_request, write_parquet
 
 __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
 
 class RetrievalMixin:
-    """Everything that users are given, whatever it is that scores items for them.
+    """Ranking methods shared by all recommenders.
 
-    The estimator has ``_users`` and ``_items`` (fitted ``Entities``), ``_seen`` (CSR of
-    shape (n_users + 1, n_items), the last row empty), ``item_ids_``, ``n_features_in_``
-    and ``_search_without(query, k, excluded, allowed, added)``, which gives scores and
-    positions (n, k) of the best items.
+    The estimator keeps what it has learnt as ``_fitted``, a subclass of `Fitted`, which
+    every method reads once. It has the parameters ``n_neighbors`` and ``exclude_seen``.
     """
 
-    def _read_users(self, users, name="users"):
-        return read_query(self._users, users, name, self.n_features_in_)
+    n_features_in_ = fitted_attribute("schema.n_columns")
+    feature_names_in_ = fitted_attribute("schema.names")
+    user_ids_ = fitted_attribute("user_ids")
+    item_ids_ = fitted_attribute("item_ids")
 
-    def _added(self, history, query):
-        if history is None:
-            return None
-        return history_matrix(history, query, self._users, self._items)
+    def __sklearn_is_fitted__(self):
+        return vars(self).get("_fitted") is not None
+
+    def _serving(self):
+        """Return the parameters that count at the time of a request."""
+        return Serving()
+
+    def _k(self, n_neighbors, fitted):
+        """Return the number of items to find: no more than the catalog holds."""
+        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
+        return min(check_count(wanted, "n_neighbors"), fitted.n_items)
 
     def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
         """Find the items nearest to users.
@@ -59,9 +60,9 @@ class RetrievalMixin:
         Returns
         -------
         distances : ndarray of shape (n, k), float32
-            ``1 - score``, ascending: of two towers the cosine distance where
-            ``normalize``. ``inf`` where fewer than k items are left. Only with
-            ``return_distance``.
+            ``1 - score``, ascending; for two towers with ``normalize`` the cosine
+            distance. ``inf`` where fewer than k items are left. Only with
+            ``return_distance``. k is at most the number of items in the catalog.
         indices : ndarray of shape (n, k), int64
             Positions in ``item_ids_``; -1 where fewer than k items are left. Items
             seen in fit are left out where ``exclude_seen``.
@@ -76,21 +77,16 @@ class RetrievalMixin:
         >>> model.item_ids_[indices].shape
         (2, 3)
         """
-        check_is_fitted(self)
-        scores, indices = self._search(self._read_users(X, "X"), n_neighbors)
-        return (1 - scores, indices) if return_distance else indices
+        distances, indices = self._nearest(fitted_of(self), X, n_neighbors)
+        return (distances, indices) if return_distance else indices
 
-    def _search(
-        self, query, n_neighbors=None, exclude_seen=None, allowed=None, added=None
-    ):
-        """Return scores and positions (n, k) of a query of users."""
-        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
-        excluded = None
-        if self.exclude_seen if exclude_seen is None else exclude_seen:
-            excluded = query.past(self._seen)
-            if added is not None:
-                excluded = (excluded + added).sign()
-        return self._search_without(query, k, excluded, allowed, added)
+    def _nearest(self, fitted, X, n_neighbors):
+        request, k = read_request(fitted, X), self._k(n_neighbors, fitted)
+        excluded = request.past if self.exclude_seen else None
+        scores, indices = fitted.search(
+            request.users, request.past, k, self._serving(), excluded
+        )
+        return 1 - scores, indices
 
     def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
         """Return the graph from users to their nearest items.
@@ -128,13 +124,14 @@ class RetrievalMixin:
             raise ValueError(
                 f"mode must be 'connectivity' or 'distance'. Got {mode!r}."
             )
-        distances, indices = self.kneighbors(X, n_neighbors)
+        fitted = fitted_of(self)
+        distances, indices = self._nearest(fitted, X, n_neighbors)
         found = indices >= 0
         values = distances[found] if mode == "distance" else np.ones(found.sum())
         offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
         return sparse.csr_matrix(
             (values, indices[found], offsets),
-            shape=(len(indices), len(self.item_ids_)),
+            shape=(len(indices), fitted.n_items),
         )
 
     def recommend(
@@ -199,58 +196,28 @@ class RetrievalMixin:
         >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
         [1, 2]
         """
-        check_is_fitted(self)
-        if X is None and history is not None:
-            X = history_users(history, self._users)
-        query = self._read_users(X, "X")
-        allowed = candidate_positions(
-            candidates,
-            query,
-            self._users,
-            self._items,
-            len(self.item_ids_),
-            unknown_candidates,
+        fitted = fitted_of(self)
+        request = read_request(fitted, X, history, candidates, unknown_candidates)
+        k, serving = self._k(n_neighbors, fitted), self._serving()
+        hidden = self.exclude_seen if exclude_seen is None else exclude_seen
+        if path is not None:
+            tables = _tables(fitted, request, k, hidden, serving)
+            return write_parquet(tables, path)
+        excluded = request.past if hidden else None
+        scores, indices = fitted.search(
+            request.users, request.past, k, serving, excluded, request.allowed
         )
-        added = self._added(history, query)
-        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
-        k = self._at_most(k)
-        if path is None:
-            scores, indices = self._search(query, k, exclude_seen, allowed, added)
-            return self._tidy(query.ids, indices, scores, self._users.label)
-
-        def tables():
-            for block in blocks(len(query), bool(self.verbose)):
-                part = query[block]
-                own, past = rows_of(allowed, block), rows_of(added, block)
-                scores, indices = self._search(part, k, exclude_seen, own, past)
-                yield self._tidy(part.ids, indices, scores, self._users.label)
-
-        return write_parquet(tables(), path)
-
-    def _at_most(self, k):
-        """Return k, or the size of the catalog: tables need no padding."""
-        return min(k, len(self.item_ids_))
-
-    def _tidy(self, ids, indices, scores, label, item_label=None):
-        found = indices >= 0
-        ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
-        columns = (
-            np.repeat(ids, found.sum(axis=1)),
-            self.item_ids_[indices[found]],
-            scores[found],
-            ranks[found],
+        return _ranked_table(
+            fitted, request.users.ids, indices, scores, fitted.users.label
         )
-        table = pd.DataFrame(dict(enumerate(columns)))
-        table.columns = _names(label, item_label or self._items.label, "score", "rank")
-        return table
 
 
 class SimilarItemsMixin:
     """Items like a given one.
 
-    The estimator is a ``RetrievalMixin`` with ``_search_similar(query, k, itself)``,
-    which gives scores and positions (n, k) of the items most similar to those asked
-    for, without the nonzeros of ``itself``, CSR (n, n_items).
+    The estimator is a ``RetrievalMixin`` whose ``Fitted`` has ``search_similar(query,
+    k, itself, serving)``: scores and positions (n, k) of the items most similar to
+    those of a ``Query``, without the nonzeros of ``itself``, CSR (n, n_items).
     """
 
     def similar_items(self, items, n_neighbors=None):
@@ -280,34 +247,56 @@ class SimilarItemsMixin:
         >>> model.similar_items([3], n_neighbors=2).columns.tolist()
         ['item', 'similar_item', 'score', 'rank']
         """
-        check_is_fitted(self)
-        k = check_n_neighbors(self.n_neighbors if n_neighbors is None else n_neighbors)
-        query = read_query(self._items, items, "items", self.n_features_in_)
-        unknown = query.ids[query.is_nothing() & (not query.described)]
+        fitted = fitted_of(self)
+        k = self._k(n_neighbors, fitted)
+        query = read_query(fitted.items, items, "items", fitted.schema.n_columns)
+        unknown = query.ids[query.lacks_information() & (not query.described)]
         if len(unknown):
             raise ValueError(
                 f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. "
-                "Give a "
-                "table with their features instead."
+                "Give a table with their features instead."
             )
-        own = (query.codes >= 0) & (query.codes < len(self.item_ids_))
+        own = (query.codes >= 0) & (query.codes < fitted.n_items)
         itself = pair_matrix(
             np.flatnonzero(own),
             query.codes[own],
             np.ones(own.sum()),
-            (len(query), len(self.item_ids_)),
+            (len(query), fitted.n_items),
         )
-        scores, indices = self._search_similar(query, self._at_most(k), itself)
-        return self._tidy(
-            query.ids,
-            indices,
-            scores,
-            self._items.label,
-            f"similar_{self._items.label}",
+        scores, indices = fitted.search_similar(query, k, itself, self._serving())
+        label = fitted.items.label
+        return _ranked_table(
+            fitted, query.ids, indices, scores, label, f"similar_{label}"
         )
+
+
+def _tables(fitted, request, k, hidden, serving):
+    """Yield a table of recommendations for each block of the users of a request."""
+    for block in blocks(len(request), bool(serving.verbose)):
+        part = request[block]
+        excluded = part.past if hidden else None
+        scores, indices = fitted.search(
+            part.users, part.past, k, serving, excluded, part.allowed
+        )
+        yield _ranked_table(fitted, part.users.ids, indices, scores, fitted.users.label)
+
+
+def _ranked_table(fitted, ids, indices, scores, label, item_label=None):
+    """Return ranked positions (n, k) as a table: id, item, score and rank."""
+    found = indices >= 0
+    ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
+    columns = (
+        np.repeat(ids, found.sum(axis=1)),
+        fitted.item_ids[indices[found]],
+        scores[found],
+        ranks[found],
+    )
+    table = pd.DataFrame(dict(enumerate(columns)))
+    table.columns = _names(label, item_label or fitted.items.label, "score", "rank")
+    return table
 
 
 @functools.lru_cache(maxsize=16)
 def _names(*names):
-    """Return names as a pandas Index, which takes as long to make as the table."""
+    """Return names as a pandas Index; creating one takes as long as the table."""
     return pd.Index(names)

@@ -4,8 +4,15 @@ Input: sparse feature rows (n, p) of users and items, and who chose what.
 Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss` and `id_shares`.
 """
 
+from .._earlier_versions import TOWERS, refuse
 from ._dropout import id_shares
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam
 
 __all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "id_shares"]
+
+
+def __getattr__(name):
+    if name in TOWERS:
+        refuse(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
-"""Enters: the estimator's parameters and what it trains on.
+"""The skorch callbacks that a ``Recipe`` asks for.
 
-Leaves: the skorch callbacks that these parameters ask for. Next: net.py.
+Input: a ``Recipe`` and what is trained on.
+Output: (name, callback) pairs.
 """
 
 import inspect
@@ -17,7 +18,6 @@ __all__ = [
     "monitors_validation",
     "own_callbacks",
     "schedules",
-    "takes_impressions",
 ]
 
 # Impressions that wait for a plateau join after this share of training at the latest:
@@ -27,47 +27,47 @@ LATEST_START = 0.5
 
 def monitors_validation(callbacks):
     """Return whether any callback waits for a figure on validation data."""
-    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
     names = ("monitor", "_monitor")  # skorch's callbacks, and Optuna's for skorch
-    watched = [str(getattr(c, name, "")) for c in instances for name in names]
+    watched = [str(getattr(c, n, "")) for c in _instances(callbacks) for n in names]
     return any(figure.startswith("valid") for figure in watched)
 
 
 def looks_at_gradients(callbacks):
     """Return whether any callback does something with gradients, such as clip them."""
-    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
-    kinds = [c if isinstance(c, type) else type(c) for c in instances]
+    kinds = [c if isinstance(c, type) else type(c) for c in _instances(callbacks)]
     own = Callback.on_grad_computed
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
 
 
-def takes_impressions(estimator):
-    """Return whether impressions count, ever."""
-    return estimator.impression_weight > 0 and estimator.impression_start != 1
-
-
 def schedules(callbacks):
     """Return whether any callback sets the learning rate."""
-    instances = [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
-    return any(isinstance(c, LRScheduler) or c is LRScheduler for c in instances)
+    return any(
+        isinstance(c, LRScheduler) or c is LRScheduler for c in _instances(callbacks)
+    )
 
 
-def own_callbacks(estimator, evaluate, net, training, schedule=True):
-    """Return the callbacks, with names, that the estimator's parameters ask for.
+def _instances(callbacks):
+    """Return the callbacks of a list that may hold (name, callback) pairs, or None."""
+    return [c[1] if isinstance(c, tuple) else c for c in callbacks or []]
 
-    Without ``schedule`` the learning rate stays as it is.
+
+def own_callbacks(recipe, data, net, schedule=True):
+    """Return the callbacks, with names, that a ``Recipe`` asks for.
+
+    ``data``: the ``TrainingData``. Without ``schedule`` the learning rate stays as it
+    is.
     """
     own = [("loss_check", _LossCheck())]
-    if evaluate is not None:
-        own.append(("valid_recall", _ValidationRecall(evaluate)))
-    waits = training.impressions is not None
+    if data.evaluate is not None:
+        own.append(("valid_recall", _ValidationRecall(data.evaluate)))
+    waits = data.training.impressions is not None
     if waits:
-        own.append(("impressions", _impression_start(estimator, net, training)))
-    if schedule and not schedules(estimator.callbacks):
-        own.append(("one_cycle", _one_cycle(net, len(training))))
-    if estimator.early_stopping:
-        own.append(("stop_on_recall", _early_stopping(estimator, waits)))
-    if estimator.verbose == 1:
+        own.append(("impressions", _impression_start(recipe, net, data.training)))
+    if schedule and not schedules(recipe.callbacks):
+        own.append(("one_cycle", _one_cycle(net, len(data.training))))
+    if recipe.early_stopping:
+        own.append(("stop_on_recall", _early_stopping(recipe, waits)))
+    if recipe.verbose == 1:
         own.append(("training_bar", _ProgressBar()))
     return own
 
@@ -88,25 +88,25 @@ def _one_cycle(net, n_users):
     )
 
 
-def _impression_start(estimator, net, training):
-    plateau = estimator.impression_start == "plateau"
-    share = LATEST_START if plateau else estimator.impression_start
+def _impression_start(recipe, net, training):
+    plateau = recipe.impression_start == "plateau"
+    share = LATEST_START if plateau else recipe.impression_start
     return _ImpressionStart(
         training,
-        # The last epoch at the latest, or impressions were given in vain.
+        # No later than the last epoch, otherwise impressions would never be used.
         min(round(share * net.max_epochs), net.max_epochs - 1),
-        estimator.n_iter_no_change if plateau else None,
+        recipe.n_iter_no_change if plateau else None,
     )
 
 
-def _early_stopping(estimator, waits):
+def _early_stopping(recipe, waits):
     stop = _StopOnRecall(
         monitor="valid_recall",
         lower_is_better=False,
-        patience=estimator.n_iter_no_change,
+        patience=recipe.n_iter_no_change,
         load_best=True,
         threshold=0,
-        sink=print if estimator.verbose > 1 else noop,
+        sink=print if recipe.verbose > 1 else noop,
     )
     stop.waits = waits
     return stop
@@ -181,7 +181,7 @@ class _ImpressionStart(Callback):
 
 
 class _StopOnRecall(EarlyStopping):
-    """Early stopping that looks away until impressions have joined, if any will.
+    """Early stopping that ignores the epochs before impressions join, if any will.
 
     They change what recall can be reached: an epoch before them would count as the best
     and be restored.

@@ -1,29 +1,33 @@
-"""Enters: feature rows and positives, as a ``TrainingSet``.
+"""The skorch net that trains two towers, and the vectors of trained towers.
 
-Leaves: trained towers in a skorch net, and vectors (n, d) of any rows.
-Next: neighbors.py.
+Input: a ``Recipe``, and feature rows with positives as a ``TrainingSet``.
+Output: a trained ``TwoTowerNet``, and vectors (n, d) of any rows.
 """
 
 import copy
 import inspect
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from torch import nn
 
 from sktwotower._tables._messages import warn
 
-from ._batches import UserBatches, history_bag
+from ._batches import TrainingSet, UserBatches, history_bag
 from ._callbacks import looks_at_gradients, own_callbacks
 from ._losses import SampledSoftmaxLoss
 from ._modules import SparseLinear, SparseRows, Tower, TwoTower
 from ._optimizer import RowwiseAdam
 
 __all__ = [
+    "TrainingData",
     "TwoTowerNet",
     "build_module",
     "embed_items",
@@ -41,18 +45,18 @@ class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
 
     It differs from ``NeuralNet`` in three places only: a batch carries the inputs of
-    both towers, the loss sees both vectors, and an interruption is remembered. All else
-    (callbacks, history, optimisers, ``save_params``) is skorch's.
+    both towers, the loss sees both vectors, and an interruption is remembered.
+    Everything else (callbacks, history, optimizers, ``save_params``) is skorch's.
     """
 
     interrupted_ = False
 
-    def run_single_epoch(self, iterator, *args, **kwargs):
-        """Run an epoch; remember it if the user interrupts, which skorch swallows."""
+    def fit_loop(self, *args, **kwargs):
+        """Run the epochs; remember if the user interrupts, which skorch swallows."""
         try:
-            super().run_single_epoch(iterator, *args, **kwargs)
-        except KeyboardInterrupt:
-            self.interrupted_ = True
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            self.interrupted_ = not _is_early_stop(error)
             raise
 
     def infer(self, x, **fit_params):
@@ -64,14 +68,22 @@ class TwoTowerNet(NeuralNet):
         return self.criterion_(*y_pred, y_true.to(self.device))
 
 
-def build_module(estimator, n_user_features, n_item_features):
-    """Build the ``TwoTower`` that the estimator's parameters describe.
+def _is_early_stop(error):
+    """Return whether a KeyboardInterrupt was raised by skorch's early stopping."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return isinstance(trace.tb_frame.f_locals.get("self"), EarlyStopping)
+
+
+def build_module(recipe, n_user_features, n_item_features):
+    """Build the ``TwoTower`` that a ``Recipe`` describes.
 
     Raises ``ValueError`` or ``TypeError`` where a tower given by the user does not map
     a sparse tensor (n, p) to (n, d), with the same d on both sides.
     """
-    item_tower = _tower(estimator, "item_tower", n_item_features)
-    user_tower = _tower(estimator, "user_tower", n_user_features)
+    item_tower = _tower(recipe, "item_tower", n_item_features)
+    user_tower = _tower(recipe, "user_tower", n_user_features)
     widths = [
         _output_width(tower, name, n_features)
         for tower, name, n_features in [
@@ -83,26 +95,26 @@ def build_module(estimator, n_user_features, n_item_features):
         raise ValueError(
             f"user_tower gives vectors of {widths[0]} numbers and item_tower of "
             f"{widths[1]}; they must agree. A default tower gives embedding_dim "
-            f"(= {estimator.embedding_dim!r})."
+            f"(= {recipe.embedding_dim!r})."
         )
     history = None
-    if estimator.history is not None:
+    if recipe.history is not None:
         own = isinstance(user_tower, Tower)
         history = SparseLinear(
             n_item_features,
             user_tower.input_width if own else widths[0],
-            takes_sparse_gradients(estimator),
+            takes_sparse_gradients(recipe),
         )
     return TwoTower(
         user_tower,
         item_tower,
         history,
-        estimator.normalize,
-        (estimator.net_params or {}).get("criterion__matmul_dtype"),
+        recipe.normalize,
+        (recipe.net_params or {}).get("criterion__matmul_dtype"),
     )
 
 
-def scale_weights(estimator, module, user_tower, item_tower, history):
+def scale_weights(recipe, module, user_tower, item_tower, history):
     """Multiply the first weights of each part's inputs by numbers (p,).
 
     Towers that the user has given stay as they are: they may have been trained.
@@ -111,13 +123,13 @@ def scale_weights(estimator, module, user_tower, item_tower, history):
     with torch.no_grad():
         for name, part in module.named_modules():
             side = name.partition(".")[0]
-            given = getattr(estimator, side, None) if side != "history" else None
+            given = getattr(recipe, side, None) if side != "history" else None
             if isinstance(part, SparseLinear) and given is None:
                 factors = torch.as_tensor(scales[side], dtype=part.weight.dtype)
                 part.weight *= factors[:, None].to(part.weight.device)
 
 
-def take_weights(module, before, users, items):
+def take_weights(recipe, module, before, users, items):
     """Copy the weights of a module with fewer inputs; new inputs start at zero.
 
     So a new id begins as the answer to its features, or to an empty row. ``users`` and
@@ -137,41 +149,50 @@ def take_weights(module, before, users, items):
     for name, value in old.items():
         places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
         target = state[name]
-        if target.shape[1:] != value.shape[1:] or target.shape[:1] != (n_inputs,):
-            if target.ndim:
-                raise ValueError(
-                    f"The module given as {name.split('.')[0]} cannot take new ids, or "
-                    f"is another one than in fit: its {name.partition('.')[2]} had "
-                    f"shape {tuple(value.shape)}, now {tuple(target.shape)} for "
-                    f"{n_inputs} inputs. Fit anew, or use a transformer whose width "
-                    "does not depend on the ids."
-                )
+        if target.ndim and target.shape != (n_inputs, *value.shape[1:]):
+            raise ValueError(_of_another_size(recipe, name, value, target, n_inputs))
         if places is None:
             target.copy_(value)
         else:
             target.zero_()
             places = torch.as_tensor(places, device=target.device)
-            target[places] = value.to(target.device)
+            target[places] = value.to(target)
 
 
-def takes_sparse_gradients(estimator):
+def _of_another_size(recipe, name, before, now, n_inputs):
+    """Say which weights have another shape than in fit, and what to do."""
+    part, _, weights = name.partition(".")
+    shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(now.shape)}"
+    if getattr(recipe, part, None) is None:
+        return (
+            f"The default {part} has another size than in fit: its {shapes}. Set "
+            "embedding_dim and hidden_layer_sizes back, or fit anew."
+        )
+    return (
+        f"The module given as {part} cannot take new ids, or is another one than in "
+        f"fit: its {shapes} for {n_inputs} inputs. Fit anew, or use a transformer "
+        "whose width does not depend on the ids."
+    )
+
+
+def takes_sparse_gradients(recipe):
     """Return whether gradients of large tables may hold the touched rows alone.
 
     Our optimizer takes them; a callback that looks at gradients does not.
     """
-    ours = optimizer_class(estimator.optimizer) is RowwiseAdam
-    return ours and not looks_at_gradients(estimator.callbacks)
+    ours = optimizer_class(recipe.optimizer) is RowwiseAdam
+    return ours and not looks_at_gradients(recipe.callbacks)
 
 
-def _tower(estimator, name, n_features):
-    given = getattr(estimator, name)
+def _tower(recipe, name, n_features):
+    given = getattr(recipe, name)
     if given is None:
         return Tower(
             n_features,
-            estimator.embedding_dim,
-            estimator.hidden_layer_sizes,
-            estimator.dropout,
-            takes_sparse_gradients(estimator),
+            recipe.embedding_dim,
+            recipe.hidden_layer_sizes,
+            recipe.dropout,
+            takes_sparse_gradients(recipe),
         )
     if isinstance(given, nn.Module):
         return copy.deepcopy(given)
@@ -220,30 +241,29 @@ def seeded(seed, device="cpu"):
         yield
 
 
-def train(
-    estimator,
-    module,
-    sampling,
-    temperature,
-    training,
-    validation,
-    evaluate,
-    seed,
-    schedule=True,
-):
-    """Train ``module`` on a ``TrainingSet`` and give the fitted ``TwoTowerNet``.
+class TrainingData(NamedTuple):
+    """What a net is trained on, and what it is validated with, if at all.
 
-    ``validation`` (a ``TrainingSet`` or None) gives a validation loss, and
-    ``evaluate(module)`` (or None) a validation recall, at the end of each epoch.
+    ``validation`` gives the validation loss, and ``evaluate(module)`` the validation
+    recall, at the end of each epoch.
+    """
+
+    training: TrainingSet
+    validation: TrainingSet | None = None
+    evaluate: Callable | None = None
+
+
+def train(recipe, module, data, seed, schedule=True):
+    """Train ``module`` on ``TrainingData``; return the fitted ``TwoTowerNet``.
+
+    ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
     ``schedule``: whether the learning rate rises and falls.
     """
-    net = TwoTowerNet(
-        **_net_params(estimator, module, sampling, temperature, validation, seed)
-    )
-    own = own_callbacks(estimator, evaluate, net, training, schedule)
+    net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
+    own = own_callbacks(recipe, data, net, schedule)
     # Ours first, so that the user's find what ours record.
-    net.set_params(callbacks=own + list(estimator.callbacks or []))
-    net.fit(training, y=None)
+    net.set_params(callbacks=own + list(recipe.callbacks or []))
+    net.fit(data.training, y=None)
     _warn_if_interrupted(net)
     _trim(net, {name for name, _ in own})
     return net
@@ -257,41 +277,41 @@ def _warn_if_interrupted(net):
         )
 
 
-def _net_params(estimator, module, sampling, temperature, validation, seed):
+def _net_params(recipe, module, validation, seed):
     """Collect the net's arguments; those in ``net_params`` come last and win."""
-    optimizer = optimizer_class(estimator.optimizer)
+    optimizer = optimizer_class(recipe.optimizer)
     params = {
         "module": module,
         "criterion": SampledSoftmaxLoss,
-        "criterion__temperature": temperature,
-        "criterion__impression_weight": estimator.impression_weight,
+        "criterion__temperature": recipe.temperature,
+        "criterion__impression_weight": recipe.impression_weight,
         "optimizer": optimizer,
-        "lr": estimator.lr,
-        "max_epochs": estimator.max_epochs,
-        "batch_size": estimator.batch_size,
+        "lr": recipe.lr,
+        "max_epochs": recipe.max_epochs,
+        "batch_size": recipe.batch_size,
         "iterator_train": UserBatches,
         "iterator_train__shuffle": True,
-        "iterator_train__candidate_sampling": sampling,
-        "iterator_train__n_negatives": estimator.n_negatives,
-        "iterator_train__correction": estimator.sampling_correction,
-        "iterator_train__history_dropout": estimator.dropout,
-        "iterator_train__id_dropout": estimator.id_dropout,
-        "iterator_train__feature_dropout": estimator.feature_dropout,
+        "iterator_train__candidate_sampling": recipe.candidate_sampling,
+        "iterator_train__n_negatives": recipe.n_negatives,
+        "iterator_train__correction": recipe.sampling_correction,
+        "iterator_train__history_dropout": recipe.dropout,
+        "iterator_train__id_dropout": recipe.id_dropout,
+        "iterator_train__feature_dropout": recipe.feature_dropout,
         "iterator_train__seed": seed,
-        "iterator_train__device": estimator.device,
+        "iterator_train__device": recipe.device,
         "iterator_valid": UserBatches,
-        "iterator_valid__candidate_sampling": sampling,
-        "iterator_valid__n_negatives": estimator.n_negatives,
-        "iterator_valid__correction": estimator.sampling_correction,
-        "iterator_valid__device": estimator.device,
+        "iterator_valid__candidate_sampling": recipe.candidate_sampling,
+        "iterator_valid__n_negatives": recipe.n_negatives,
+        "iterator_valid__correction": recipe.sampling_correction,
+        "iterator_valid__device": recipe.device,
         "train_split": None if validation is None else predefined_split(validation),
-        "device": estimator.device,
-        "verbose": max(0, estimator.verbose - 1),
+        "device": recipe.device,
+        "verbose": max(0, recipe.verbose - 1),
     }
-    given = estimator.net_params or {}
+    given = recipe.net_params or {}
     accepted = inspect.signature(optimizer).parameters
     if "weight_decay" in accepted:
-        params["optimizer__weight_decay"] = estimator.weight_decay
+        params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
         params["optimizer__param_groups"] = [
             (f"{name}.weight", {"rowwise": True})
@@ -300,7 +320,7 @@ def _net_params(estimator, module, sampling, temperature, validation, seed):
         ]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
-    if estimator.verbose < 2:
+    if recipe.verbose < 2:
         params["callbacks__print_log"] = None
     return params | given
 

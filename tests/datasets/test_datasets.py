@@ -284,7 +284,7 @@ def test_movielens_without_network(tmp_path, monkeypatch):
     monkeypatch.setattr(_movielens, "_BASE_URL", f"http://127.0.0.1:{port}/")
     waits = []
     monkeypatch.setattr(_movielens.time, "sleep", waits.append)
-    with pytest.raises(OSError, match="in 3 trials") as caught:
+    with pytest.raises(OSError, match="in 3 attempts") as caught:
         fetch_movielens("100k", data_home=tmp_path, n_retries=2, delay=7.5)
     assert waits == [7.5, 7.5]
     folder = tmp_path / "sktwotower_movielens"

@@ -171,7 +171,7 @@ FORMS = {
 def test_any_form_of_numbers_will_do(form):
     model = small(items=ITEMS, item_transformer=Gives(FORMS[form])).fit(X)
     expected = np.column_stack([ITEMS["price"] > 10, ITEMS["category"] == "category0"])
-    rows = model._items.rows
+    rows = model._fitted.items.rows
     assert rows.dtype == np.float32 and sparse.isspmatrix_csr(rows)
     assert rows.has_canonical_format
     assert_array_equal(rows.toarray()[:-1], expected)
@@ -200,7 +200,10 @@ def test_set_output_changes_nothing(library):
         (lambda t: pl.DataFrame(t.astype(str)), "must give numbers.*could not convert"),
         (lambda t: t.astype("Int64").mask(t["dear"]), "item_transformer gave NaN"),
         (lambda t: t.to_numpy(float)[:, :, None], "must give numbers"),
-        (lambda t: sparse.coo_array(t["dear"].to_numpy(float)), r"shape \(20,\)"),
+        (  # scipy 1.11 makes one row of it
+            lambda t: sparse.coo_array(t["dear"].to_numpy(float)),
+            r"shape \(20,\)|expected 20 rows, got 1",
+        ),
         (lambda t: t["dear"], "expected 20 rows, got 1"),
         (lambda t: t.iloc[:7], "expected 20 rows, got 7"),
     ],
@@ -247,7 +250,7 @@ def test_new_events_are_encoded_in_the_width_of_fit():
     more = pd.concat([ITEMS, ITEMS.iloc[:2].assign(item=[100, 101])])
     new = pd.DataFrame({"user": [0, 500], "item": [100, 101]})
     model.set_params(items=more).partial_fit(new)
-    assert model._items.width == model._items.rows.shape[1]
+    assert model._fitted.items.width == model._fitted.items.rows.shape[1]
     assert_allclose(model.embed_items(more), model.item_embeddings_, atol=1e-6)
     model = small(items=ITEMS, item_transformer=FunctionTransformer(dummies)).fit(X)
     odd = more.assign(category=more["category"].where(more["item"] < 100, "odd"))
@@ -295,7 +298,7 @@ def centred(table):
 )
 def test_numbers_that_do_not_come_again_are_told(transformer):
     model = small(items=ITEMS, item_transformer=transformer)
-    message = "item_transformer gives other numbers for the same rows when they come"
+    message = "item_transformer is not reproducible: transform returned other values"
     with pytest.warns(UserWarning, match=message) as told:
         model.fit(X)
     assert [w.filename for w in told] == [__file__]
@@ -336,7 +339,9 @@ def test_an_error_of_a_transformer_tells_what_it_was_given():
     assert note.startswith("item_transformer was given 'item' (int64), 'price' (")
     assert "'price' was float64 in fit and is " in note
     misspelt = make_column_transformer((one_hot(), ["itme"]))
-    with pytest.raises(ValueError, match="itme") as error:
+    # scikit-learn 1.6 does not name it
+    unknown = "itme|not a column of the dataframe"
+    with pytest.raises(ValueError, match=unknown) as error:
         small(items=table, item_transformer=misspelt).fit(X)
     expected = "item_transformer was given 'item' (int64), 'price' (float64)."
     assert error.value.__notes__ == [expected]

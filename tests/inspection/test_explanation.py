@@ -162,7 +162,11 @@ def dense_gradients(module, user, past, item):
 def test_contributions_are_dense_gradients_times_input(name, events):
     model = small(**tables(), **MODELS[name]).fit(events)
     module = model.net_.module_
-    rows = model._users.rows[3], model._items.rows[[0, 2, 7]], model._items.rows[5]
+    rows = (
+        model._fitted.users.rows[3],
+        model._fitted.items.rows[[0, 2, 7]],
+        model._fitted.items.rows[5],
+    )
     parts = contributions(module, *rows)
     naive = dense_gradients(module, *rows)
     for part, other in zip((parts.user, parts.history, parts.item), naive, strict=True):
@@ -173,7 +177,7 @@ def test_the_bias_of_a_linear_tower_is_that_of_its_weights(events):
     model = small().fit(events)
     why = model.explain("u00", "i00")
     tower = model.net_.module_.item_tower
-    row = SparseRows.from_csr(model._items.rows[0])
+    row = SparseRows.from_csr(model._fitted.items.rows[0])
     with torch.no_grad():
         bias = (
             tower.bias / tower(row).norm() @ torch.tensor(model.embed_users(["u00"])).T
@@ -295,7 +299,7 @@ def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     model, X = planted
     importance = model.feature_importance(X, n_neighbors=5)
     lost = importance.set_index("column").loc["genre", "recall_lost"]
-    rows, vectors = model._items.rows.toarray(), []
+    rows, vectors = model._fitted.items.rows.toarray(), []
     names = model.item_transformer_.get_feature_names_out().astype(str)
     rows[:, np.char.startswith(names, "genre")] = 0
     blank = sparse.csr_matrix(rows)
@@ -303,9 +307,9 @@ def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     with torch.no_grad():
         vectors = module.embed_items(SparseRows.from_csr(blank[:-1])).numpy()
         for user, events in X.groupby("user"):
-            past = model._seen[user].indices
+            past = model._fitted.seen[user].indices
             bag = sparse.csr_matrix(np.full((1, len(past)), 1 / len(past), np.float32))
-            given = model._users.rows[user], blank[past], bag
+            given = model._fitted.users.rows[user], blank[past], bag
             vector = module.embed_users(*map(SparseRows.from_csr, given)).numpy()[0]
             scores = vectors @ vector
             truth = set(events["item"])
@@ -347,13 +351,22 @@ def test_a_sample_of_users_is_the_same_for_all_columns(planted):
 def test_nothing_of_the_estimator_changes(planted):
     model, X = planted
     before = dict(vars(model))
-    arrays = [m.copy() for m in (model._items.rows, model._users.rows, model._seen)]
+    arrays = [
+        m.copy()
+        for m in (
+            model._fitted.items.rows,
+            model._fitted.users.rows,
+            model._fitted.seen,
+        )
+    ]
     vectors = model.item_embeddings_.copy()
     model.explain(X["user"].iloc[0], X["item"].iloc[0])
     model.feature_importance(X, groups={"all": ["genre", "likes", "history"]})
     assert vars(model) == before
     for now, then in zip(
-        (model._items.rows, model._users.rows, model._seen), arrays, strict=True
+        (model._fitted.items.rows, model._fitted.users.rows, model._fitted.seen),
+        arrays,
+        strict=True,
     ):
         assert (now != then).nnz == 0 and now.nnz == then.nnz
     assert np.array_equal(model.item_embeddings_, vectors)

@@ -156,7 +156,7 @@ def test_another_table_or_parameter_is_another_entry(tmp_path, counted):
     def rows(items, **params):
         transformer = clone(counted).set_params(**params)
         model = small(items=items, item_transformer=transformer, memory=str(tmp_path))
-        return model.fit(X)._items.rows
+        return model.fit(X)._fitted.items.rows
 
     first = rows(ITEMS)
     assert (first != rows(ITEMS.copy())).nnz == 0 and Counted.n_fits == 1

@@ -56,10 +56,10 @@ def empty(n, width):
 
 def from_net(model, user_rows, past):
     """Embed users by the net itself, from feature rows and past items."""
-    history = empty(user_rows.shape[0], len(model._items.ids)).tolil()
-    history[:, [model._items.ids.get_loc(item) for item in past]] = 1
+    history = empty(user_rows.shape[0], len(model._fitted.items.ids)).tolil()
+    history[:, [model._fitted.items.ids.get_loc(item) for item in past]] = 1
     return embed_users(
-        model.net_.module_, user_rows, history.tocsr(), model._items.rows
+        model.net_.module_, user_rows, history.tocsr(), model._fitted.items.rows
     )
 
 
@@ -115,7 +115,7 @@ def test_features_of_events_describe_an_unknown_item(world):
 def test_an_unknown_item_without_features_is_an_empty_row(model):
     assert_allclose(
         model.embed_items([12345, 6789]),
-        embed_items(model.net_.module_, empty(2, model._items.width)),
+        embed_items(model.net_.module_, empty(2, model._fitted.items.width)),
         atol=1e-6,
     )
 
@@ -124,7 +124,7 @@ def test_an_unknown_item_without_features_is_an_empty_row(model):
 
 
 def test_a_user_of_whom_nothing_is_known_is_an_empty_row(model):
-    expected = from_net(model, empty(1, model._users.width), [])
+    expected = from_net(model, empty(1, model._fitted.users.width), [])
     for asked in ([777], [888], np.array([777])):
         assert_allclose(model.embed_users(asked), expected, atol=1e-6)
     nothing = pd.DataFrame({"user": [777], "segment": ["never seen"]})
@@ -135,7 +135,7 @@ def test_a_user_with_attributes_alone(model, world):
     vectors = {}
     for segment, category in (("segment0", "category0"), ("segment1", "category1")):
         table = pd.DataFrame({"user": [777], "segment": [segment]})
-        rows = model._users._transform(table)
+        rows = model._fitted.users._transform(table)
         vectors[segment] = model.embed_users(table)
         assert_allclose(vectors[segment], from_net(model, rows, []), atol=1e-6)
         first = categories_of_first(model, world, X=table)
@@ -145,7 +145,7 @@ def test_a_user_with_attributes_alone(model, world):
 
 
 def test_a_user_with_a_history_alone(model, world):
-    nobody = empty(1, model._users.width)
+    nobody = empty(1, model._fitted.users.width)
     for category in ("category0", "category1"):
         past = world.item_table.query("category == @category")["item"].tolist()[:4]
         vector = model.embed_users([777], history={777: past})
@@ -160,7 +160,7 @@ def test_a_user_with_attributes_and_a_history(model, world):
     past = world.item_table["item"].tolist()[:4]
     table = pd.DataFrame({"user": [777], "segment": ["segment1"]})
     both = model.embed_users(table, history={777: past})
-    rows = model._users._transform(table)
+    rows = model._fitted.users._transform(table)
     assert_allclose(both, from_net(model, rows, past), atol=1e-6)
     # a user of the side table without events is the same, once the past is told
     assert_allclose(model.embed_users([900], history={900: past}), both, atol=1e-6)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import _fold_in as fold_in
-from sktwotower.recommender._fold_in import FoldIn, competitors
+from sktwotower.recommender._fold_in import FoldIn, softmax_sample
 
 
 @pytest.fixture
@@ -78,16 +78,16 @@ def test_users_do_not_depend_on_who_is_beside_them(case, monkeypatch):
 
 
 def test_of_few_items_all_compete(monkeypatch):
-    positions, weights = competitors([1, 0, 5, 5, 0, 2])
+    positions, weights = softmax_sample([1, 0, 5, 5, 0, 2])
     assert positions.tolist() == [2, 3, 5, 0]
     assert weights.tolist() == [1, 1, 1, 1]
     monkeypatch.setattr(fold_in, "MAX_ITEMS", 4)
     counts = np.r_[np.arange(10), 0]
-    positions, weights = competitors(counts)
+    positions, weights = softmax_sample(counts)
     assert positions[:2].tolist() == [9, 8] and weights[:2].tolist() == [1, 1]
     assert len(set(positions)) == 4 and (counts[positions] > 0).all()
     assert weights.sum() == pytest.approx(9)  # all that have events
-    assert_array_equal(competitors(counts)[0], positions)
+    assert_array_equal(softmax_sample(counts)[0], positions)
 
 
 # In the estimator
@@ -121,7 +121,7 @@ def test_the_vector_of_a_new_user_is_folded_in(model):
     tower = without(model, ["new"], history=HISTORY)
     vector = model.embed_users(["new"], history=HISTORY)
     past = model.embed_items(HISTORY["new"])
-    expected = model._fold_in(tower, past.sum(axis=0)[None], np.array([2]))
+    expected = model._fitted.fold_in(tower, past.sum(axis=0)[None], np.array([2]))
     assert_allclose(vector, expected, atol=1e-6)
     assert np.abs(vector - tower).max() > 1e-3
     table = model.recommend(["new"], 3, history=HISTORY, exclude_seen=False)
@@ -151,10 +151,10 @@ def test_it_survives_pickling_another_catalog_and_more_events(model):
     other.set_catalog(["i12", "i01"])  # what is gone still tells of a user
     assert_allclose(other.embed_users(["new"], history=HISTORY), before, atol=1e-5)
     other.partial_fit(pd.DataFrame({"user": ["newer"], "item": ["i99"]}))
-    assert len(other._fold_in.vectors) == 13
-    places, _ = competitors(np.asarray(other._seen.sum(axis=0)).ravel())
-    expected = other.embed_items(other._items.ids[places])
-    assert_allclose(other._fold_in.vectors, expected, atol=1e-6)
+    assert len(other._fitted.fold_in.vectors) == 13
+    places, _ = softmax_sample(np.asarray(other._fitted.seen.sum(axis=0)).ravel())
+    expected = other.embed_items(other._fitted.items.ids[places])
+    assert_allclose(other._fitted.fold_in.vectors, expected, atol=1e-6)
 
 
 def test_towers_that_see_no_history_or_no_sphere_fold_nothing_in(events):

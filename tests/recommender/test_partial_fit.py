@@ -1,6 +1,8 @@
 """Further events, of known or new users and items."""
 
+import datetime
 import pickle
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -133,12 +135,14 @@ def test_the_newest_features_of_users_count():
     model = small(user_features=["age"]).fit(X)
     more = MORE.assign(age=[50.0, 30.0, 30.0, 2.0, 3.0])
     model.partial_fit(more)
-    rows = model._users.rows
+    rows = model._fitted.users.rows
     names = model.user_transformer_.get_feature_names_out().tolist()
     age = rows[:, [names.index("age")]].toarray().ravel()
     place = {u: n for n, u in enumerate(model.user_ids_)}
     assert age[place["u1"]] == 3.0 and age[place["new"]] > age[place["u11"]]
-    untouched = small(user_features=["age"]).fit(X)._users.rows[:, -1].toarray().ravel()
+    untouched = (
+        small(user_features=["age"]).fit(X)._fitted.users.rows[:, -1].toarray().ravel()
+    )
     assert age[place["u7"]] == untouched[list(model.user_ids_).index("u7")]
 
 
@@ -151,9 +155,9 @@ def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
     model = small(
         user_transformer=encoder("user"), item_transformer=encoder("item")
     ).fit(events())
-    width = model._items.rows.shape[1]
+    width = model._fitted.items.rows.shape[1]
     model.partial_fit(MORE)
-    assert "j1" in model.item_ids_ and model._items.rows.shape[1] == width
+    assert "j1" in model.item_ids_ and model._fitted.items.rows.shape[1] == width
     unknown = model.embed_items(["j1", "a0"])
     np.testing.assert_allclose(unknown[0], unknown[1], atol=1e-6)
 
@@ -203,6 +207,51 @@ def test_ids_of_another_type_are_refused(side, ids):
         model.partial_fit(more)
 
 
+def converted(convert, *sides):
+    """Return numbered events and one more event, whose ids of some sides are new."""
+    X, more = numbered(), pd.DataFrame({"user": [1], "item": [2]})
+    for side in sides:
+        X[side], more[side] = [*map(convert, X[side])], convert(99)
+    return X, more
+
+
+DAY = datetime.date(2024, 1, 1)
+KINDS = {
+    "text": lambda i: f"{uuid.UUID(int=i)}",
+    "bytes": lambda i: f"{uuid.UUID(int=i)}".encode(),
+    "uuid": lambda i: uuid.UUID(int=i),
+    "date": lambda i: DAY + datetime.timedelta(i),
+    "naive": lambda i: pd.Timestamp(2024, 1, 1) + pd.Timedelta(i, "D"),
+    "aware": lambda i: pd.Timestamp(2024, 1, 1, tz="UTC") + pd.Timedelta(i, "D"),
+    "span": lambda i: pd.Timedelta(i, "h"),
+}
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_of_another_kind_are_refused(side, kind):
+    X, more = converted(KINDS[kind], side)
+    model = small(max_epochs=1).fit(X)
+    message = f"The ids of {side} column '{side}' have another type: they are "
+    for other in KINDS.keys() - {kind}:
+        for value in (1, 99):
+            of_other = more.assign(**{side: [KINDS[other](value)]})
+            with pytest.raises(TypeError, match=message):
+                model.partial_fit(of_other)
+    n_before = len(getattr(model, f"{side}_ids_"))
+    assert len(getattr(model.partial_fit(more), f"{side}_ids_")) == n_before + 1
+
+
+@pytest.mark.parametrize("old", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
+@pytest.mark.parametrize("new", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
+def test_integers_of_nullable_and_arrow_types_grow(old, new):
+    model = small(max_epochs=1).fit(numbered().astype(old))
+    model.partial_fit(pd.DataFrame({"user": [1, 99], "item": [2, 88]}).astype(new))
+    assert model.user_ids_.tolist() == [*range(12), 99]
+    assert model.item_ids_.tolist() == [*range(9), 88]
+    assert model.user_ids_.dtype == (np.uint8 if old == "UInt8" else np.int64)
+
+
 def test_integers_of_another_width_are_the_same_ids():
     X = numbered("uint64") + np.uint64(2**60)
     model = small().fit(X)
@@ -215,9 +264,9 @@ def test_integers_of_another_width_are_the_same_ids():
 def test_features_are_read_as_in_fit():
     X = events().assign(shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3)
     model = small(user_features=["shop_id"]).fit(X)
-    before = model._users.rows.toarray()
+    before = model._fitted.users.rows.toarray()
     model.partial_fit(X[:7])
-    np.testing.assert_array_equal(model._users.rows.toarray(), before)
+    np.testing.assert_array_equal(model._fitted.users.rows.toarray(), before)
 
 
 def test_impressions_that_never_start():
@@ -243,7 +292,7 @@ def test_one_pass_whatever_fit_was_told():
 @pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(events()).set_params(**changed)
-    with pytest.raises(ValueError, match="other parts than those|another one than in"):
+    with pytest.raises(ValueError, match="other parts than those|another size than in"):
         model.partial_fit(MORE)
 
 

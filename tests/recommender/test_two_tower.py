@@ -1,6 +1,7 @@
 """TwoTowerRecommender.fit and what it leaves: known answers, columns, parameters."""
 
 import copy
+import dataclasses
 import io
 import pickle
 import subprocess
@@ -99,7 +100,7 @@ def test_impressions_push_what_was_shown_and_not_chosen_down():
     plain = small(**params).fit(chosen)
     pushed = small(**params, impression_weight=20.0).fit(X, y)
     assert pushed.predict(shown)[0] < plain.predict(shown)[0] - 0.1
-    assert not pushed._seen[0].toarray()[0, 0]  # shown is not seen
+    assert not pushed._fitted.seen[0].toarray()[0, 0]  # shown is not seen
     ignored = small(**params, impression_weight=0.0).fit(X, y)
     assert_same(ignored, plain)
 
@@ -330,7 +331,7 @@ def test_features_of_events_are_missing_for_items_without_events(items):
     model = small(items=items, item_features=["price", "brand"])
     steps = model.fit(X).item_transformer_
     rows = pd.DataFrame(
-        model._items.rows[:-1].toarray(), columns=steps.get_feature_names_out()
+        model._fitted.items.rows[:-1].toarray(), columns=steps.get_feature_names_out()
     )
     known = rows[[n for n in rows if "acme" in n or "zeta" in n]].abs().sum(axis=1)
     assert list(known > 0) == [True] * 6 + [False] * 2
@@ -632,7 +633,8 @@ def test_a_pickle_holds_no_optimizer_state_and_the_side_table_once():
     text = pd.DataFrame({"user": range(2000)})
     text["text"] = [f"marker-{i:04d}" for i in range(2000)]
     model = small(users=text, max_epochs=1, user_transformer=OneHotEncoder()).fit(X)
-    model.user_transformer_ = model._users.transformer = None
+    without = dataclasses.replace(model._fitted.users, transformer=None)
+    model._fitted = dataclasses.replace(model._fitted, users=without)
     assert pickle.dumps(model).count(b"marker-0007") == 1
 
 

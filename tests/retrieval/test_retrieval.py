@@ -1,5 +1,7 @@
 """What is asked of a fitted TwoTowerRecommender, against brute force."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sktwotower import TwoTowerRecommender
 from sktwotower._tables import _sparse
+from sktwotower.retrieval import _retrieval
 
 
 def small(**params):
@@ -191,7 +194,7 @@ def test_nobody_asks(plain):
         assert answer.shape == (0, 4)
         assert list(answer) == ["user", "item", "score", "rank"]
         distances, indices = plain.kneighbors(nobody)
-        assert distances.shape == indices.shape == (0, 10)
+        assert distances.shape == indices.shape == (0, 9)
         assert plain.kneighbors_graph(nobody).shape == (0, 9)
         assert plain.embed_users(nobody).shape == (0, 8)
     assert plain.embed_items([]).shape == (0, 8)
@@ -216,15 +219,16 @@ def test_who_has_seen_everything_gets_padding_and_no_rows(plain):
     assert len(plain.recommend(["u0"], exclude_seen=False)) == 9
 
 
-def test_more_neighbors_than_items_are_padded(model):
-    distances, indices = model.kneighbors(["u1"], n_neighbors=30)
+@pytest.mark.parametrize("k", [30, 10**9])
+def test_more_neighbors_than_items_are_as_many_as_there_are(model, k):
+    distances, indices = model.kneighbors(["u1"], n_neighbors=k)
     left = 9 - (events()["user"] == "u1").sum()
-    assert distances.shape == (1, 30)
+    assert distances.shape == indices.shape == (1, 9)
     assert (indices[0, :left] >= 0).all() and (indices[0, left:] == -1).all()
     assert np.isfinite(distances[0, :left]).all()
     assert np.isposinf(distances[0, left:]).all()
     assert (np.diff(distances[0, :left]) >= 0).all()
-    answer = model.recommend(["u1"], n_neighbors=30)
+    answer = model.recommend(["u1"], n_neighbors=k)
     assert_array_equal(answer["rank"], np.arange(1, left + 1))
 
 
@@ -328,18 +332,28 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
 
 
+@pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
+def test_ids_that_parquet_cannot_hold(tmp_path, convert):
+    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
+    X["user"] = pd.Series([convert(user) for user in X["user"]], dtype=object)
+    model = small(max_epochs=1).fit(X)
+    with pytest.raises(TypeError, match="Parquet, which has no type for these ids: "):
+        model.recommend(path=tmp_path / "all.parquet")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(_sparse, "QUERY_BLOCK", 5)
     file = tmp_path / "all.parquet"
     plain.recommend(n_neighbors=1, path=file)
     before, calls = file.read_bytes(), iter([0])
 
-    def fails_the_second_time(self, *args):
+    def fails_the_second_time(*args):
         next(calls)
-        return tidy(self, *args)
+        return ranked_table(*args)
 
-    tidy = TwoTowerRecommender._tidy
-    monkeypatch.setattr(TwoTowerRecommender, "_tidy", fails_the_second_time)
+    ranked_table = _retrieval._ranked_table
+    monkeypatch.setattr(_retrieval, "_ranked_table", fails_the_second_time)
     with pytest.raises(RuntimeError):
         plain.recommend(n_neighbors=2, path=file)
     assert file.read_bytes() == before

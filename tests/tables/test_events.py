@@ -1,140 +1,33 @@
-"""Events, ids, outcomes and entities, each by itself on tables worked by hand."""
+"""Tables of events, their rewards and their weights, worked by hand."""
 
-from types import SimpleNamespace
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.preprocessing import OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
-from sktwotower._tables._columns import Columns, select_columns
-from sktwotower._tables._events import event_table, latest_rows, outcomes
-from sktwotower._tables._frames import as_frame, with_names
-from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import did_you_mean, format_ids
-from sktwotower._tables._sparse import pair_matrix
-from sktwotower.features._entities import Entities
-
-
-@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
-def test_frames_of_any_library_hold_the_same_cells(library):
-    cells = {"n": [3, 1, 2], "s": ["x", "y", "z"], "f": [0.5, 1.5, 2.5]}
-    frame = as_frame(library(cells), "X")
-    assert list(frame) == ["n", "s", "f"]
-    assert frame.to_dict("list") == cells
-    assert frame["n"].dtype.kind == "i" and frame["f"].dtype.kind == "f"
-
-
-def test_a_pandas_frame_is_not_copied():
-    frame = pd.DataFrame({"a": [1]})
-    assert as_frame(frame, "X") is frame
-
-
-def test_names_are_kept_if_all_are_text():
-    assert list(with_names(pd.DataFrame({"a": [1], "b": [2]}))) == ["a", "b"]
-    assert list(with_names(pd.DataFrame({"a": [1], 3: [2]}))) == ["x0", "x1"]
+from sktwotower import (
+    TwoTowerRecommender,
+)
+from sktwotower._tables._events import latest_rows, outcomes
+from sktwotower._tables._schema import read_table
 
 
 def test_event_tables_get_fits_names_by_position():
     array = np.array([[1, "a"], [2, "b"]], dtype=object)
-    estimator = TwoTowerRecommender()
-    frame = event_table(estimator, array, reset=True)
+    frame, schema = read_table("Model", array)
     assert list(frame) == ["x0", "x1"]
     assert frame["x0"].dtype.kind == "i"
-    assert estimator.n_features_in_ == 2
+    assert schema == (2, None)
     named = frame.set_axis(["user", "item"], axis="columns").set_axis([4, 4])
-    frame = event_table(estimator, named, reset=True)
-    assert list(frame) == list(estimator.feature_names_in_) == ["user", "item"]
+    frame, schema = read_table("Model", named)
+    assert list(frame) == list(schema.names) == ["user", "item"]
     assert list(frame.index) == [0, 1]
-
-
-def columns(frame, **params):
-    names = ("user_id", "item_id", "user_features", "item_features")
-    given = {"feature_names_in_": list(frame)} | dict.fromkeys(names) | params
-    return Columns(frame, SimpleNamespace(**given))
-
-
-FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"),
-    [
-        ({}, ("a", "b", [], [])),
-        ({"user_id": "d"}, ("d", "b", [], [])),
-        ({"item_id": "c"}, ("a", "c", [], [])),
-        ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
-        ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
-        ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
-        ({"user_features": ["a", "b"]}, ("a", "b", [], [])),
-        ({"user_features": ["c"], "item_features": ["c"]}, ("a", "b", ["c"], ["c"])),
-    ],
-)
-def test_columns(params, expected):
-    found = columns(FRAME, **params)
-    features = found.user_features, found.item_features
-    assert (found.user, found.item, *features) == expected
-    assert found.labels == (found.user, found.item)
-
-
-@pytest.mark.parametrize(
-    ("selection", "expected"),
-    [
-        (None, []),
-        ("b", ["b"]),
-        (1, ["b"]),
-        (slice(1, 3), ["b", "c"]),
-        (slice("b", "c"), ["b", "c"]),
-        (slice("c", None), ["c", "d"]),
-        (slice(None, "b"), ["a", "b"]),
-        (slice(None), ["a", "b", "c", "d"]),
-        ([True, False, False, True], ["a", "d"]),
-        (lambda frame: [0, -1], ["a", "d"]),
-        (lambda frame: "c", ["c"]),
-        ([], []),
-        (pd.Series(["d", "a"]), ["d", "a"]),
-        (("a", "c"), ["a", "c"]),
-        (range(2), ["a", "b"]),
-    ],
-)
-def test_selections(selection, expected):
-    assert select_columns(FRAME, selection, "user_features") == expected
-
-
-def test_suggestions():
-    assert did_you_mean("pirce", ["price", "brand"]) == " Did you mean 'price'?"
-    assert did_you_mean("zzz", ["a", 1]) == " Columns: 'a', '1'."
-    assert did_you_mean("zzz", range(20)).endswith("'11', ....")
-    assert format_ids(pd.Index([1, 2, 3]), n=2) == "1, 2, ..."
-    assert format_ids(np.array(["a"])) == "'a'"
-
-
-@pytest.mark.parametrize(
-    ("values", "dtype"),
-    [
-        ([3, 1], "int64"),
-        (np.array([3, 1], dtype=object), "int64"),
-        (np.array([3.5, 1], dtype=object), "float64"),
-        (pd.Categorical([3, 1]), "int64"),
-        (pd.Categorical(["b", "a"]), "str"),
-        (np.array(["b", "a"], dtype=object), "str"),
-        (np.array([b"b", b"a"]), "object"),
-        (pd.to_datetime(["2024-01-02", "2024-01-01"]), "datetime64[us]"),
-    ],
-)
-def test_ids_get_one_plain_type(values, dtype):
-    ids = check_ids(values, "ids")
-    assert len(ids) == 2
-    if dtype == "str":  # object before pandas 3
-        assert pd.api.types.is_string_dtype(ids.dtype)
-    elif dtype.startswith("datetime"):
-        assert ids.dtype.kind == "M"
-    else:
-        assert ids.dtype == dtype
+    assert list(read_table("Model", array, schema)[0]) == ["user", "item"]
+    with pytest.raises(ValueError, match="3 features, but Model is expecting 2"):
+        read_table("Model", np.ones((2, 3)), schema)
 
 
 def test_the_last_row_of_each_entity_counts():
@@ -172,85 +65,52 @@ def test_outcomes(y, weight, expected):
     assert_array_equal(weights, expected[1])
 
 
-def test_pairs_are_summed():
-    matrix = pair_matrix([1, 0, 1], [2, 0, 2], [0.5, 1, 2], (2, 3))
-    assert_array_equal(matrix.toarray(), [[1, 0, 0], [0, 0, 2.5]])
-    assert matrix.dtype == np.float32 and matrix.nnz == 2
+@pytest.mark.parametrize("scale", [1e-300, 1e-50, 1e-20, 1e20, 1e50, 1e300])
+def test_proportions_of_extreme_rewards_and_weights_are_kept(scale):
+    rewards, weights = outcomes([1 * scale, 3 * scale], [2 * scale, 0], 2)
+    assert 3 * rewards[0] == rewards[1]
+    assert weights[1] == 0
+    for largest in (rewards.max(), weights.max()):
+        assert 1e-20 < largest < 1e20
 
 
-def entities(**params):
-    given = {
-        "side": "item",
-        "id_column": "item",
-        "label": "item",
-        "features": [],
-        "table": None,
-        "transformer": OneHotEncoder(handle_unknown="ignore"),
-    }
-    return Entities(**(given | params))
+def test_rewards_and_weights_of_common_size_are_left_as_they_are():
+    rewards, weights = outcomes([1e-9, 1e9], [1e9, 1e-9], 2)
+    assert rewards.tolist() == [1e-9, 1e9]
+    assert weights.tolist() == [1e9, 1e-9]
 
 
-EVENTS = pd.DataFrame({"item": ["z", "x", "z"], "price": [1, 2, 1]})
+def test_rewards_times_weights_that_are_lost_are_refused():
+    with pytest.raises(ValueError, match="too small to be told from 0 in 1 rows"):
+        outcomes([1e-200, 1], [1e-200, 1], 2)
 
 
-def test_entities_are_sorted_and_events_know_their_place():
-    items = entities()
-    assert_array_equal(items.fit(EVENTS), [1, 0, 1])
-    assert list(items.ids) == ["x", "z"]
-    assert_array_equal(items.rows.toarray(), [[1, 0], [0, 1], [0, 0]])
-    assert_array_equal(items.codes(["z", "q"], "items"), [1, -1])
+@pytest.mark.parametrize("cell", [10**400, "a", Decimal("sNaN")])
+def test_outcomes_that_are_no_floats(cell):
+    cells = np.array([1, cell, 1], dtype=object)
+    with pytest.raises(ValueError, match="y must be numeric rewards.* Got object"):
+        outcomes(cells, None, 3)
+    with pytest.raises(ValueError, match="sample_weight must be numeric weights >= 0"):
+        outcomes(None, cells, 3)
 
 
-def test_entities_of_a_side_table_keep_its_order():
-    table = pd.DataFrame({"tag": ["a", "b", "a"], "item": ["z", "y", "x"]})
-    items = entities(table=table)
-    assert_array_equal(items.fit(EVENTS), [0, 2, 0])
-    assert list(items.ids) == ["z", "y", "x"]
-    # one column per id, sorted, then one per tag
-    assert_array_equal(
-        items.rows.toarray()[:3], [[0, 0, 1, 1, 0], [0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]
-    )
+@pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
+def test_items_of_a_tiny_weight_count_as_seen(scale):
+    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
+    weights = scale * np.array([1, 1, 1, 1, 1, 1e-60])
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.fit(X, sample_weight=weights)
+    assert model.item_ids_.tolist() == [0, 1, 2, 3]
+    assert set(model.recommend([2])["item"]) == {0, 1}
+    plain = model.item_embeddings_
+    model.fit(X, sample_weight=weights / scale)
+    assert_array_equal(model.item_embeddings_, plain)
 
 
-def test_a_table_is_described_by_its_own_features_or_by_those_of_fit():
-    items = entities(features=["price"])
-    items.fit(EVENTS)
-    ids = pd.DataFrame({"item": ["x", "q"]})
-    _, codes, rows, described = items.describe(ids, "items")
-    assert_array_equal(codes, [0, -1])
-    assert not described
-    assert_array_equal(rows.toarray(), [[1, 0, 0, 1], [0, 0, 0, 0]])
-    _, codes, rows, described = items.describe(ids.assign(price=1), "items")
-    assert_array_equal(rows.toarray(), [[1, 0, 1, 0], [0, 0, 1, 0]])
-    assert described
-
-
-def test_columns_of_events_count_only_if_fit_took_them_from_x():
-    table = pd.DataFrame({"item": ["x", "z"], "price": [2, 1]})
-    items = entities(table=table)
-    items.fit(EVENTS)
-    other = EVENTS.assign(price=1)
-    kept = items.describe(other, "X", events=True)[2].toarray()
-    assert_array_equal(kept, items.rows.toarray()[[1, 0, 1]])
-    given = items.describe(other, "items")[2].toarray()
-    assert_array_equal(given, [[0, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 0]])
-
-
-def test_a_side_table_with_numbers_for_names():
-    table = pd.DataFrame([["x", "a"], ["z", "b"]])
-    items = entities(table=table, id_column="x1")
-    items.fit(pd.DataFrame({"x0": [1, 2], "x1": ["x", "z"]}))
-    assert items.side_features == ["1"]
-    assert items.rows.shape == (3, 4)
-
-
-def test_misspelt_features_of_an_unknown_entity_are_refused():
-    table = pd.DataFrame({"item": ["x", "z"], "price": [2.5, 1.0], "tag": ["a", "b"]})
-    items = entities(table=table)
-    items.fit(EVENTS)
-    with pytest.raises(ValueError, match="column 'prise'.* Did you mean 'price'"):
-        items.describe(pd.DataFrame({"item": ["new"], "prise": [1.0]}), "items")
-    with pytest.raises(ValueError, match="lacks the item feature 'tag'"):
-        items.describe(pd.DataFrame({"item": ["new"], "price": [1.0]}), "items")
-    known = items.describe(pd.DataFrame({"item": ["x"], "price": [2.5]}), "items")[2]
-    assert_array_equal(known.toarray(), items.rows[0].toarray())
+def test_a_score_of_tiny_weights_is_that_of_their_proportions():
+    X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.set_params(n_neighbors=1, exclude_seen=False).fit(X)
+    weights = np.array([1, 2, 3, 4, 5, 6])
+    expected = model.score(X, sample_weight=weights)
+    assert model.score(X, sample_weight=1e-50 * weights) == pytest.approx(expected)

@@ -1,107 +1,31 @@
-"""Tables of every library and type of column say the same as plain pandas."""
-
-import datetime
-from decimal import Decimal
+"""Tables and columns of any library as those of pandas and numpy."""
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
-from sktwotower._tables._frames import as_array, as_frame
-from sktwotower.datasets import make_interactions
-from sktwotower.metrics import retrieval_report
-from sktwotower.model_selection import LastNSplit
-
-N = 24
-START = datetime.datetime(2024, 1, 1)
-CELLS = {
-    "number": [k**1.5 for k in range(N)],
-    "number with gaps": [None if k % 5 == 0 else k / 7 for k in range(N)],
-    "integer": [k * k % 17 for k in range(N)],
-    "integer with gaps": [None if k % 5 == 0 else k % 4 for k in range(N)],
-    "boolean": [k % 3 == 0 for k in range(N)],
-    "boolean with gaps": [None if k % 7 == 0 else k % 2 == 0 for k in range(N)],
-    "level": ["abcd"[k % 4] for k in range(N)],
-    "level with gaps": [None if k % 3 == 0 else "xyz"[k % 2] for k in range(N)],
-    "text": [f"w{k} red shoe {k % 5}" for k in range(N)],
-    "time": [START + datetime.timedelta(days=9 * k, hours=k) for k in range(N)],
-    "time with gaps": [
-        None if k % 4 == 0 else START + datetime.timedelta(days=9 * k) for k in range(N)
-    ],
-    "date": [START.date() + datetime.timedelta(days=9 * k) for k in range(N)],
-    "span": [datetime.timedelta(hours=k * k) for k in range(N)],
-    "decimal": [Decimal(k) / 4 for k in range(N)],
-    "tags": [["a", "b", "c"][: k % 4] for k in range(N)],
-    "two tags": [["ab"[k % 2], "cde"[k % 3]] for k in range(N)],
-    "tags with gaps": [None if k % 5 == 0 else ["a", "b"][: k % 3] for k in range(N)],
-    "weights": [{"a": float(k % 3), "b": 1.0} for k in range(N)],
-}
-LEVELS = ["level", "level with gaps", "text"]
-PLAIN = pd.DataFrame({name: pd.Series(cells) for name, cells in CELLS.items()})
-ARROW = pa.table(CELLS)
-TABLES = {
-    "polars": pl.DataFrame(CELLS),
-    "pyarrow": ARROW,
-    "pandas of arrow": ARROW.to_pandas(types_mapper=pd.ArrowDtype),
-    "nullable pandas": PLAIN.convert_dtypes(),
-    "pandas of objects": PLAIN.astype(object),
-}
-# a categorical column is one of levels, whatever it holds: texts as well
-WITH_LEVELS = {
-    "polars": TABLES["polars"].with_columns(pl.col(LEVELS).cast(pl.Categorical)),
-    "polars enum": TABLES["polars"].with_columns(
-        pl.col(name).cast(pl.Enum(sorted(PLAIN[name].dropna().unique())))
-        for name in LEVELS
-    ),
-    "pyarrow": pa.table(
-        {n: ARROW[n].dictionary_encode() if n in LEVELS else ARROW[n] for n in CELLS}
-    ),
-}
-WITH_LEVELS["pandas of arrow"] = WITH_LEVELS["pyarrow"].to_pandas(
-    types_mapper=pd.ArrowDtype
-)
+from sktwotower._tables._frames import as_array, as_frame, with_names
 
 
-def assert_encoded_alike(table, plain):
-    frame = as_frame(table, "X")
-    assert list(frame.columns) == list(plain.columns)
-    for name in plain:
-        expected = TowerVectorizer().fit(plain[[name]])
-        found = TowerVectorizer().fit(frame[[name]])
-        assert found.kinds_ == expected.kinds_, name
-        names = found.get_feature_names_out().tolist()
-        assert names == expected.get_feature_names_out().tolist(), name
-        rows = expected.transform(plain[[name]]).toarray()
-        for vectorizer in (found, expected):
-            again = vectorizer.transform(frame[[name]]).toarray()
-            assert_allclose(again, rows, atol=1e-6, err_msg=name)
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_frames_of_any_library_hold_the_same_cells(library):
+    cells = {"n": [3, 1, 2], "s": ["x", "y", "z"], "f": [0.5, 1.5, 2.5]}
+    frame = as_frame(library(cells), "X")
+    assert list(frame) == ["n", "s", "f"]
+    assert frame.to_dict("list") == cells
+    assert frame["n"].dtype.kind == "i" and frame["f"].dtype.kind == "f"
 
 
-@pytest.mark.parametrize("library", TABLES)
-def test_columns_of_any_type_become_the_same_features(library):
-    assert_encoded_alike(TABLES[library], PLAIN)
+def test_a_pandas_frame_is_not_copied():
+    frame = pd.DataFrame({"a": [1]})
+    assert as_frame(frame, "X") is frame
 
 
-@pytest.mark.parametrize("library", WITH_LEVELS)
-def test_levels_stay_levels(library):
-    assert_encoded_alike(
-        WITH_LEVELS[library], PLAIN.astype(dict.fromkeys(LEVELS, "category"))
-    )
-
-
-def test_the_vectorizer_takes_a_table_of_polars_without_pyarrow(monkeypatch):
-    def to_pandas(self, *args, **kwargs):
-        raise ModuleNotFoundError("pyarrow is required")
-
-    monkeypatch.setattr(pl.DataFrame, "to_pandas", to_pandas)
-    table = TABLES["polars"].select("level", "number")
-    rows = TowerVectorizer().fit_transform(table).toarray()
-    expected = TowerVectorizer().fit_transform(PLAIN[["level", "number"]])
-    assert_allclose(rows, expected.toarray(), atol=1e-6)
+def test_names_are_kept_if_all_are_text():
+    assert list(with_names(pd.DataFrame({"a": [1], "b": [2]}))) == ["a", "b"]
+    assert list(with_names(pd.DataFrame({"a": [1], 3: [2]}))) == ["x0", "x1"]
 
 
 @pytest.mark.parametrize(
@@ -126,233 +50,11 @@ def test_what_is_no_column_of_another_library_stays():
         assert as_array(values) is values
 
 
-# Questions and answers
-
-WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
-X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
-
-
-def renamed(table):
-    """Return ids that are strings."""
-    named = {c: table[c].map("n{:03d}".format) for c in ("user", "item") if c in table}
-    return table.assign(**named)
-
-
-def categorical(table):
-    names = ["user", "item", "segment", "city", "category"]
-    return table.astype({c: "category" for c in names if c in table})
-
-
-LIBRARIES = {
-    "pandas": lambda table: table,
-    "index": lambda table: table.set_axis([5] * len(table), axis="index"),
-    "categorical": categorical,
-    "nullable": lambda table: table.convert_dtypes(),
-    "arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
-    "objects": lambda table: table.astype(object),
-    "polars": pl.DataFrame,
-    "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
-}
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
-@pytest.fixture(scope="module", params=["numbers", "strings"])
-def plain(request):
-    """Return tables with ids of a type, and a model that was fitted on them."""
-    tables = X, USERS, ITEMS
-    if request.param == "strings":
-        tables = tuple(map(renamed, tables))
-    events, users, items = tables
-    return tables, small(users=users, items=items).fit(events)
-
-
-def assert_same_answer(found, expected):
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
-
-
-@pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_answers_are_those_of_plain_pandas(library, plain):
-    convert, ((events, users, items), expected) = LIBRARIES[library], plain
-    model = small(users=convert(users), items=convert(items)).fit(convert(events))
-    assert_array_equal(model.item_embeddings_, expected.item_embeddings_)
-    assert_array_equal(model.user_ids_, expected.user_ids_)
-    assert model.item_ids_.dtype == expected.item_ids_.dtype
-    # on a model of another library, and of ids that come as another type of the same
-    for ask, table in ((model, events), (expected, convert(events))):
-        assert_array_equal(ask.predict(table), expected.predict(events))
-        assert_array_equal(ask.transform(table), expected.transform(events))
-        assert ask.score(table) == expected.score(events)
-    some_users, some_items = users.iloc[4:9], items.iloc[3:9]
-    assert_same_answer(
-        model.recommend(convert(some_users)), expected.recommend(some_users)
-    )
-    assert_array_equal(
-        model.kneighbors(convert(some_users))[1], expected.kneighbors(some_users)[1]
-    )
-    assert_same_answer(
-        model.similar_items(convert(some_items)), expected.similar_items(some_items)
-    )
-    assert_array_equal(
-        model.embed_items(convert(some_items)), expected.embed_items(some_items)
-    )
-    ranked, of_plain = (
-        retrieval_report(each, convert(events) if each is model else events)
-        for each in (model, expected)
-    )
-    assert repr(ranked) == repr(of_plain)
-
-
-@pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_columns_of_any_library_are_lists_of_ids(library, plain):
-    convert, ((events, users, items), model) = LIBRARIES[library], plain
-    asked, past = convert(users.iloc[:5])["user"], convert(items.iloc[:4])["item"]
-    ids, chosen = users["user"].iloc[:5].tolist(), items["item"].iloc[:4].tolist()
-    assert_same_answer(model.recommend(asked), model.recommend(ids))
-    assert_array_equal(model.kneighbors(asked)[1], model.kneighbors(ids)[1])
-    assert_array_equal(model.embed_items(past), model.embed_items(chosen))
-    assert_same_answer(
-        model.recommend(asked, candidates=past), model.recommend(ids, candidates=chosen)
-    )
-    pairs = events.iloc[:40]
-    for one, other in ((pairs, convert(pairs)), ({ids[0]: chosen}, {ids[0]: past})):
-        assert_same_answer(
-            model.recommend(ids, history=other), model.recommend(ids, history=one)
-        )
-        assert_same_answer(
-            model.recommend(ids, candidates=other), model.recommend(ids, candidates=one)
-        )
-    assert_same_answer(
-        model.recommend(ids[:1], history=past), model.recommend(ids[:1], history=chosen)
-    )
-    assert_same_answer(model.similar_items(past), model.similar_items(chosen))
-
-
-@pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_catalogs_of_any_library(library, plain):
-    convert, ((events, users, items), expected) = LIBRARIES[library], plain
-    model = small(users=users, items=items).fit(events)
-    table = items.iloc[[7, 2, 11]]
-    model.set_catalog(convert(table))
-    assert model.item_ids_.tolist() == table["item"].tolist()
-    assert_array_equal(model.item_embeddings_, expected.embed_items(table))
-    model.set_catalog(convert(table)["item"])
-    assert model.item_ids_.tolist() == table["item"].tolist()
-
-
-@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow"])
-def test_outcomes_features_of_events_and_splits(library):
-    convert = LIBRARIES[library]
-    table = X.merge(ITEMS[["item", "price", "category"]])
-    table["when"] = np.arange(len(table)) % 13
-    y = pd.Series(np.arange(len(table)) % 3.0)
-    weight = pd.Series(1.0 + np.arange(len(table)) % 2)
-    model = small(item_features=["price", "category"])
-    expected = small(item_features=["price", "category"])
-    columns = convert(pd.DataFrame({"y": y, "weight": weight}))
-    model.fit(convert(table), columns["y"], sample_weight=columns["weight"])
-    expected.fit(table, y, sample_weight=weight)
-    assert_array_equal(model.item_embeddings_, expected.item_embeddings_)
-    splits = [LastNSplit(1, time="when").split(t) for t in (table, convert(table))]
-    for one, other in zip(*splits, strict=True):
-        assert_array_equal(np.concatenate(one), np.concatenate(other))
-
-
-# What is wrong with a table
-
-NEW = ITEMS.iloc[:2].assign(item=[100, 101])
-
-
-@pytest.fixture(scope="module")
-def model():
-    return small(items=ITEMS.assign(code=ITEMS["item"] % 3)).fit(X)
-
-
-def twice(table, name, library):
-    """Return a table that has a column twice; polars allows none such."""
-    doubled = pd.concat([table, table[[name]]], axis=1)
-    if library == "pandas":
-        return doubled
-    arrays = [pa.array(doubled.iloc[:, i].tolist()) for i in range(doubled.shape[1])]
-    return pa.table(arrays, names=list(doubled.columns))
-
-
-@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
-def test_columns_that_occur_twice_are_named(model, library):
-    items, events = twice(NEW, "price", library), twice(X, "item", library)
-    questions = {
-        ("items", "price"): [
-            lambda: model.embed_items(items),
-            lambda: model.set_catalog(items),
-            lambda: model.similar_items(items),
-            lambda: small(items=items).fit(X),
-        ],
-        ("history", "item"): [lambda: model.recommend([1], history=events)],
-        ("candidates", "item"): [lambda: model.recommend([1], candidates=events)],
-        ("X", "item"): [lambda: small().fit(events), lambda: model.predict(events)],
-    }
-    for (name, column), asked in questions.items():
-        message = f"{name} has more than one column named '{column}'"
-        for ask in asked:
-            with pytest.raises(ValueError, match=message):
-                ask()
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_columns_that_are_new_or_missing_are_named(model, library):
-    convert = LIBRARIES[library]
-    with pytest.raises(ValueError, match="unseen at fit time:\n- extra"):
-        model.predict(convert(X.assign(extra=1)))
-    with pytest.raises(ValueError, match="yet now missing:\n- item"):
-        model.predict(convert(X[["user"]]))
-    new = NEW.assign(code=1)
-    for ask in (model.embed_items, model.set_catalog):
-        with pytest.raises(ValueError, match="items lacks the item feature 'price'"):
-            ask(convert(new.drop(columns="price")))
-        with pytest.raises(ValueError, match="'price'.* Did you mean 'prize'"):
-            ask(convert(new.rename(columns={"price": "prize"})))
-    # what describes items beside the features of fit is no error
-    more = model.embed_items(convert(new.assign(brand="x")))
-    assert_array_equal(more, model.embed_items(new))
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "arrow"])
-@pytest.mark.parametrize(
-    ("column", "cells", "message"),
-    [
-        ("price", ["cheap", "dear"], "Column 'price' .* expects numbers. Got 'cheap'"),
-        ("tags", [1, 2], "Column 'tags' .* expects lists.* Got 1 "),
-        ("title", [1.5, 2.5], "Column 'title' .* expects strings. Got 1.5"),
-        ("category", [["a"], ["b"]], "Column 'category' .* expects single values"),
-        (
-            "code",
-            ["1", "2"],
-            "Column 'code' had levels of type int in fit. Got '1' .str., the same",
-        ),
-    ],
-)
-def test_columns_of_another_type_than_in_fit_are_named(
-    model, library, column, cells, message
-):
-    table = NEW.assign(code=[0, 1])
-    table[column] = pd.Series(cells, index=table.index)
-    table = LIBRARIES[library](table)
-    for ask in (model.embed_items, model.set_catalog):
-        with pytest.raises(TypeError, match=message) as error:
-            ask(table)
-        assert f"{column!r} was " in error.value.__notes__[0]
-
-
-def test_levels_that_are_new_are_no_levels_of_another_type(model):
-    table = NEW.assign(code=[0, 1])
-    nothing = model.embed_items(table.assign(code=None))
-    for new in (["9", "8"], ["a", "b"], [7, 8], [5.0, 6.0]):
-        assert_array_equal(model.embed_items(table.assign(code=new)), nothing)
-    one = model.embed_items(table.assign(code=[1.0, 0.0]))
-    assert_array_equal(one, model.embed_items(table.assign(code=[1, 0])))
+@pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])
+def test_intervals_within_other_libraries_are_cells(convert):
+    intervals = pd.IntervalIndex.from_breaks([0.0, 1, 2])
+    frame = as_frame(convert(pd.DataFrame({"c": intervals})), "X")
+    assert frame["c"].tolist() == [
+        {"left": 0, "right": 1},
+        {"left": 1, "right": 2},
+    ]

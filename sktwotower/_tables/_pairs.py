@@ -1,0 +1,86 @@
+"""Pairs of users and items, in any form in which a caller may give them.
+
+Input: a dict of users to lists of items, a table, an array of (user, item) rows or, for
+one user, a list of items.
+Output: users (n_pairs,) and items (n_pairs,), and the users that are named.
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from typing import NamedTuple
+
+import numpy as np
+
+from ._frames import as_array, as_frame, is_frame, list_as_array, with_names
+
+
+class Pairs(NamedTuple):
+    """Users and items, one of each per pair, and the users that are named.
+
+    ``named`` includes users without an item, and may name a user more than once.
+    """
+
+    users: object
+    items: object
+    named: object
+
+
+def read_pairs(given, name, *, columns=None, labels=None, owners=(), ranked=False):
+    """Return ``given`` as ``Pairs``, or raise an error that calls it by ``name``.
+
+    ``columns`` : the user and the item column of a table, which ``labels`` call by the
+    user's names; None: the first two. ``owners`` : the users asked for; a list of items
+    is understood if it is one. ``ranked`` : lists are ranked, so that sets and dicts of
+    items are refused.
+    """
+    if is_frame(given):
+        return _pairs_of_table(given, name, columns, labels or columns)
+    if isinstance(given, Mapping):
+        return _pairs_of_dict(given, name, ranked)
+    if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
+        return Pairs(given[:, 0], given[:, 1], given[:, 0])
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    if len(owners) == 1 and several:
+        items = list_as_array(as_array(given))
+        return Pairs(np.repeat(np.asarray(owners), len(items)), items, owners)
+    raise TypeError(
+        f"{name} must be a table of events, an array of (user, item) rows, a dict of "
+        "users to lists of items or, for a single user, a list of items. Got "
+        f"{type(given).__name__}."
+    )
+
+
+def _pairs_of_table(table, name, columns, labels):
+    """Return the two columns of a table as ``Pairs``."""
+    frame = with_names(as_frame(table, name))
+    if columns is None:
+        if frame.shape[1] < 2:
+            raise ValueError(
+                f"{name} must have a column of users and one of items, in this order. "
+                f"Got the columns {list(frame.columns)}."
+            )
+        columns = labels = frame.columns[:2]
+    for column, label in zip(columns, labels, strict=True):
+        if column not in frame.columns:
+            raise ValueError(
+                f"{name} has no column {label!r}. It must hold pairs: {labels[0]!r} "
+                f"and {labels[1]!r}."
+            )
+    users, items = (frame[column] for column in columns)
+    return Pairs(users, items, users)
+
+
+def _pairs_of_dict(given, name, ranked):
+    """Return a dict of users to lists of items as ``Pairs``."""
+    unfit = (str, bytes, Set, Mapping) if ranked else (str, bytes)
+    for user, items in given.items():
+        if isinstance(items, unfit) or not isinstance(items, Iterable):
+            order = ", best first" if ranked else ""
+            raise TypeError(
+                f"{name} must give each user a list of items{order}. Got {items!r} for "
+                f"{user!r}."
+            )
+    # an iterator would be empty when it is read again
+    lists = [list(as_array(items)) for items in given.values()]
+    users = [user for user, items in zip(given, lists, strict=True) for _ in items]
+    items = list_as_array(item for items in lists for item in items)
+    return Pairs(users, items, list(given))

@@ -1,0 +1,79 @@
+"""What fit has seen of the columns of X, and the check of later tables against it.
+
+Input: a table X (n_events, n_columns), of any dataframe library or an array.
+Output: a pandas frame (n_events, n_columns) and a ``TableSchema``.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from ._frames import as_frame, is_frame
+
+__all__ = ["TableSchema", "read_table"]
+
+
+class TableSchema(NamedTuple):
+    """Number of columns of X in fit, and their names if all of them are strings."""
+
+    n_columns: int
+    names: np.ndarray | None
+
+
+def read_table(owner, X, schema=None):
+    """Return X as a pandas frame, and its schema, after scikit-learn's checks.
+
+    Nameless columns are called x0, x1, ... ``owner`` is the name of the estimator in
+    error messages. With the ``schema`` of fit, X must agree with it.
+    """
+    checker, first = _checker_class(owner)(), schema is None
+    if not first:
+        checker.n_features_in_ = schema.n_columns
+        if schema.names is not None:
+            checker.feature_names_in_ = schema.names
+    if is_frame(X):
+        frame = as_frame(X, "X")
+        validate_data(checker, frame, skip_check_array=True, reset=first)
+        _check_size(frame, first)
+    else:
+        array = validate_data(
+            checker,
+            X,
+            dtype=None,
+            ensure_all_finite=False,
+            ensure_min_features=2 if first else 1,
+            reset=first,
+        )
+        frame = pd.DataFrame(array).infer_objects()
+    names = getattr(checker, "feature_names_in_", None)
+    schema = TableSchema(frame.shape[1], names)
+    if names is None:
+        names = [f"x{i}" for i in range(frame.shape[1])]
+    return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+
+
+@functools.cache
+def _checker_class(owner):
+    """Return an estimator class of that name.
+
+    Scikit-learn's checks write what they see to an estimator. They get one of their
+    own, so that a fit that fails changes nothing.
+    """
+    return type(owner, (BaseEstimator,), {})
+
+
+def _check_size(frame, first):
+    if len(frame) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 "
+            "is required: X holds no events."
+        )
+    if first and frame.shape[1] < 2:
+        raise ValueError(
+            f"X has {frame.shape[1]} feature(s) (columns), but a user column and an "
+            "item column are required."
+        )

@@ -1,0 +1,93 @@
+"""Times of events, and durations between them.
+
+Input: a table X (n_events, n_columns) of any kind, and the name of its time column.
+Output: times (n_events,), datetime64 or numbers, and a gap in their type.
+"""
+
+import datetime
+import re
+from math import ceil
+from numbers import Real
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from ._columns import column, column_at, refuse_missing
+from ._messages import warn
+
+
+def times_of(X, key, groups=None):
+    """Return the times (n_events,) of a column, datetime64 or numbers.
+
+    ``key`` None: the row numbers, with a warning if another column of X shows that rows
+    are out of order, those of one of the ``groups`` (n_events,) if they are given.
+    """
+    if key is None:
+        _warn_if_unordered(X, np.zeros(len(X)) if groups is None else groups)
+        return np.arange(len(X))
+    values = column(X, key, None, "time")
+    is_date = _is_date(values)
+    if not (is_date or values.dtype.is_numeric()):
+        raise TypeError(
+            f"The time column {values.name!r} of X must hold dates or numbers. Got "
+            f"dtype {values.dtype}. For text, try pandas.to_datetime."
+        )
+    refuse_missing(values, "time")
+    if is_date:
+        return values.to_numpy().astype("datetime64", copy=False)
+    # 64 bits: a gap subtracted from uint8 would wrap around
+    return values.cast(nw.Int64 if values.dtype.is_integer() else nw.Float64).to_numpy()
+
+
+def _is_date(values):
+    return values.dtype in (nw.Date, nw.Datetime)
+
+
+def _warn_if_unordered(X, groups):
+    """Warn if one column of X looks like times, and rows of a group are not by it."""
+    names = [] if isinstance(X, np.ndarray) else [str(name) for name in X.columns]
+    columns = [column_at(X, at) for at in range(len(names))]
+    like_times = [
+        (name, values)
+        for name, values in zip(names, columns, strict=True)
+        if _is_date(values)
+        or (values.dtype.is_numeric() and re.search("time|date", name, re.IGNORECASE))
+    ]
+    if len(like_times) != 1 or like_times[0][1].is_null().any():
+        return
+    name, values = like_times[0]
+    order = np.argsort(groups, kind="stable")
+    times, groups = values.to_numpy()[order], groups[order]
+    if ((times[1:] < times[:-1]) & (groups[1:] == groups[:-1])).any():
+        warn(
+            "time=None takes the rows of X as ordered in time, but by its column "
+            f"{name!r} they are not. Name it: time={name!r}."
+        )
+
+
+def duration(gap, times):
+    """Return a gap in the type of times (n,), at most their span.
+
+    Raises ``TypeError`` for a gap of another type, ``ValueError`` for one below 0.
+    """
+    is_date = times.dtype.kind == "M"
+    is_duration = isinstance(gap, (datetime.timedelta, np.timedelta64))
+    fits = is_duration if is_date else isinstance(gap, Real) and not is_duration
+    if not fits and not (is_date and gap == 0):
+        expected = "a Timedelta, as the times are dates" if is_date else "a number"
+        raise TypeError(f"gap must be {expected}. Got {gap!r} instead.")
+    if not gap >= 0 * gap:
+        raise ValueError(f"gap must be a finite duration >= 0. Got {gap!r} instead.")
+    if len(times) == 0:
+        return gap
+    # a longer gap has no other effect, but adding it to a time may overflow
+    first, last = times.min(), times.max()
+    if not is_date:
+        return min(gap, last.item() - first.item())
+    gap, span = pd.Timedelta(gap), last - first
+    if gap >= pd.Timedelta(span):
+        return span
+    # rounded up to the unit of the times: a finer one may overflow far dates
+    unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
+    return ceil(gap / pd.Timedelta(unit)) * unit

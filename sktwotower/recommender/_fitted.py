@@ -1,0 +1,259 @@
+"""What `TwoTowerRecommender` has learnt, as one value.
+
+Input: trained towers with the users and items they were trained on.
+Output: vectors (n, d) of users and items, and the items nearest to users, (n, k).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from sktwotower._tables._messages import format_ids
+from sktwotower._tables._schema import TableSchema
+from sktwotower._tables._sparse import blocks, rows_of
+from sktwotower.features._entities import Entities
+from sktwotower.neighbors._indexes import build_index
+from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._fitted import Fitted
+from sktwotower.towers._net import TwoTowerNet, embed_items, embed_users
+
+from ._fold_in import FoldIn, softmax_sample
+
+__all__ = ["Catalog", "FittedTowers", "IndexRecipe", "Learnt", "fitted_towers"]
+
+# Number of users on whom the recall of an index is measured.
+MAX_SAMPLED_USERS = 500
+
+
+class IndexRecipe(NamedTuple):
+    """Parameters of the estimator that say how its vectors are searched."""
+
+    neighbors: object
+    neighbors_params: dict | None
+    n_neighbors: int
+
+
+class Learnt(NamedTuple):
+    """What training returns: the two sides, who chose what, and the trained net."""
+
+    schema: TableSchema
+    users: Entities
+    items: Entities
+    seen: sparse.csr_matrix
+    net: TwoTowerNet
+    epochs: list
+    candidate_sampling: str
+    temperature: float
+
+
+class Catalog(NamedTuple):
+    """The vectors (n_items, d) of the catalog, their index and the recall of that."""
+
+    vectors: np.ndarray
+    index: BaseEstimator
+    index_recall: float
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTowers(Fitted):
+    """What fit has learnt; ``fitted_towers`` builds it.
+
+    Parameters
+    ----------
+    schema, users, items, seen, user_ids, item_ids
+        As in `Fitted`.
+    net : TwoTowerNet
+        The trained net.
+    epochs : list of dict
+        Figures of each epoch.
+    candidate_sampling : str
+        How candidates were sampled.
+    temperature : float
+        The temperature of training.
+    interrupted : bool
+        Whether the last training was interrupted.
+    catalog : Catalog
+        Vectors and index of the first items.
+    fold_in : FoldIn or None
+        Learns vectors of new users; None if the user tower sees no history, or vectors
+        are not of unit length.
+    """
+
+    net: TwoTowerNet
+    epochs: list
+    candidate_sampling: str
+    temperature: float
+    interrupted: bool
+    catalog: Catalog
+    fold_in: FoldIn | None
+
+    @property
+    def sees_history(self):
+        """Whether the user tower sees past items."""
+        return self.net.module_.history is not None
+
+    def embed_users(self, query, past, serving):
+        """Return vectors (n, d) of a ``Query`` of users with their past items.
+
+        ``past``: CSR (n, len(items)), as of ``Fitted.past``.
+        """
+        seen = past if self.sees_history else None
+        vectors = embed_users(self.net.module_, query.rows, seen, self.items.rows)
+        new = self.fold_in_rows(query, past) if serving.fold_in else []
+        if len(new):
+            chosen = past[new]
+            sums = self._sums(chosen)
+            vectors[new] = self.fold_in(vectors[new], sums, chosen.getnnz(axis=1))
+        return vectors
+
+    def fold_in_rows(self, query, past):
+        """Return the rows whose past comes from the request only: they are folded in.
+
+        There are none where ``fold_in`` is None.
+        """
+        if self.fold_in is None:
+            return np.zeros(0, dtype=np.int64)
+        # the last row of seen is that of unknown users
+        codes = np.where(query.codes < 0, len(self.users), query.codes)
+        n_seen = self.seen.indptr[codes + 1] - self.seen.indptr[codes]
+        return np.flatnonzero((n_seen == 0) & (past.getnnz(axis=1) > 0))
+
+    def _sums(self, past):
+        """Return the sums (n, d) of the vectors of past items."""
+        items, places = np.unique(past.indices, return_inverse=True)
+        vectors = embed_items(self.net.module_, self.items.rows[items])
+        shape = past.shape[0], len(items)
+        pairs = sparse.csr_matrix((np.ones(past.nnz), places, past.indptr), shape)
+        return pairs @ vectors
+
+    def embed_items(self, query):
+        """Return vectors (n, d) of a ``Query`` of items."""
+        return embed_items(self.net.module_, query.rows)
+
+    def search(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return scores and positions (n, k) of the best items for users.
+
+        Parameters
+        ----------
+        query : Query
+            n users.
+        past : CSR matrix of shape (n, len(items))
+            Their past items.
+        k : int
+            Number of items, >= 1.
+        serving : Serving
+            Threads, progress bar and fold-in.
+        excluded : CSR matrix of shape (n, n_items or more), default=None
+            Nonzero: never returned for this user.
+        allowed : array or CSR matrix, default=None
+            As in a ``Request``.
+
+        Returns
+        -------
+        scores : float32 array of shape (n, k)
+            Descending; -inf where fewer items are left.
+        indices : int64 array of shape (n, k)
+            Positions in ``item_ids``; -1 where fewer items are left.
+        """
+        k, excluded = min(k, self.n_items), self.in_catalog(excluded)
+        scores = np.full((len(query), k), -np.inf, dtype=np.float32)
+        indices = np.full((len(query), k), -1, dtype=np.int64)
+        with threads(serving.n_jobs):
+            for block in blocks(len(query), bool(serving.verbose)):
+                vectors = self.embed_users(query[block], rows_of(past, block), serving)
+                scores[block], indices[block] = retrieve(
+                    self.catalog.index,
+                    vectors,
+                    self.catalog.vectors,
+                    k,
+                    rows_of(excluded, block),
+                    rows_of(allowed, block),
+                )
+        return scores, indices
+
+    def search_similar(self, query, k, itself, serving):
+        """Return scores and positions (n, k) of the items most similar to others.
+
+        ``query``: a ``Query`` of n items. ``itself``: CSR (n, n_items), nonzero where
+        an item of the catalog is the one asked about.
+        """
+        with threads(serving.n_jobs):
+            vectors = self.embed_items(query)
+            return retrieve(
+                self.catalog.index, vectors, self.catalog.vectors, k, itself
+            )
+
+
+def fitted_towers(learnt, n_items, index, before=None):
+    """Return the ``FittedTowers`` of what was learnt, with everything built from it.
+
+    The first ``n_items`` items are the catalog. ``index``: an ``IndexRecipe``;
+    ``before``: the index that served until now, which may be updated.
+    """
+    vectors = _item_vectors(learnt, n_items)
+    return FittedTowers(
+        learnt.schema,
+        learnt.users,
+        learnt.items,
+        learnt.seen,
+        user_ids=learnt.users.ids.to_numpy(),
+        item_ids=learnt.items.ids[:n_items].to_numpy(),
+        net=learnt.net,
+        epochs=learnt.epochs,
+        candidate_sampling=learnt.candidate_sampling,
+        temperature=learnt.temperature,
+        interrupted=learnt.net.interrupted_,
+        catalog=_catalog(learnt, vectors, index, before),
+        fold_in=_fold_in(learnt),
+    )
+
+
+def _item_vectors(learnt, n_items):
+    vectors = embed_items(learnt.net.module_, learnt.items.rows[:n_items])
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        ids = learnt.items.ids[:n_items][~finite]
+        raise ValueError(
+            f"The vectors of {len(ids)} items are not finite: {format_ids(ids)}. Lower "
+            "lr, or scale or clip the features."
+        )
+    return vectors
+
+
+def _catalog(learnt, vectors, index, before):
+    def sample():
+        users, rng = learnt.users, np.random.default_rng(0)
+        n = min(len(users), MAX_SAMPLED_USERS)
+        rows = np.sort(rng.choice(len(users), n, replace=False))
+        past = learnt.seen[rows] if learnt.net.module_.history is not None else None
+        return embed_users(
+            learnt.net.module_, users.rows[rows], past, learnt.items.rows
+        )
+
+    return Catalog(
+        vectors,
+        *build_index(
+            index.neighbors,
+            index.neighbors_params,
+            vectors,
+            learnt.net.module_.normalize,
+            sample,
+            index.n_neighbors,
+            before,
+        ),
+    )
+
+
+def _fold_in(learnt):
+    """Return a ``FoldIn``, or None if the user tower sees no history or no sphere."""
+    module = learnt.net.module_
+    if module.history is None or not module.normalize:
+        return None
+    counts = np.asarray(learnt.seen.sum(axis=0)).ravel()
+    places, weights = softmax_sample(counts)
+    vectors = embed_items(module, learnt.items.rows[places])
+    return FoldIn(vectors, counts[places], weights, learnt.temperature)

@@ -1,0 +1,118 @@
+"""What every recommender has learnt, as one value that requests read once.
+
+Input: an estimator.
+Output: its ``Fitted`` value, and read-only attributes that show parts of it.
+"""
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+
+from sktwotower._tables._schema import TableSchema
+from sktwotower._tables._sparse import take_rows
+from sktwotower.features._entities import Entities
+
+__all__ = ["Fitted", "Serving", "fitted_attribute", "fitted_of"]
+
+
+class Serving(NamedTuple):
+    """Parameters of the estimator that count at the time of a request."""
+
+    n_jobs: int | None = None
+    verbose: int = 0
+    fold_in: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a recommender has learnt; it is never changed, but replaced as a whole.
+
+    Parameters
+    ----------
+    schema : TableSchema
+        Columns of X in fit.
+    users, items : Entities
+        The two sides. The first items are the catalog, in the order of ``item_ids``;
+        after them come items that were removed, but occur in the past of users.
+    seen : CSR matrix of shape (n_users + 1, len(items)), float32
+        Ones where a user chose an item; the last, empty row stands for unknown users.
+    user_ids : array of shape (n_users,)
+    item_ids : array of shape (n_items,)
+        The catalog.
+
+    Notes
+    -----
+    Subclasses have ``search(query, past, k, serving, excluded, allowed)``, which
+    returns scores and positions (n, k) of the best items for a ``Query`` of users.
+    """
+
+    schema: TableSchema
+    users: Entities
+    items: Entities
+    seen: sparse.csr_matrix
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+
+    @property
+    def n_items(self):
+        """Number of items in the catalog."""
+        return len(self.item_ids)
+
+    def catalog_codes(self, values, name):
+        """Return positions (n,) of ids in the catalog; -1 for ids that it lacks."""
+        codes = self.items.codes(values, name)
+        return np.where(codes < self.n_items, codes, -1)
+
+    def in_catalog(self, matrix):
+        """Return the columns of a matrix (n, len(items)) that belong to the catalog."""
+        if matrix is None or matrix.shape[1] == self.n_items:
+            return matrix
+        return matrix[:, : self.n_items]
+
+    def past(self, query, added=None):
+        """Return the items that users chose, CSR (n, len(items)) of ones.
+
+        ``added``: further items, CSR of the same shape, or None.
+        """
+        past = self.seen_by(query.codes)
+        return past if added is None else (past + added).sign()
+
+    def seen_by(self, codes):
+        """Return the rows of ``seen`` of users at positions (n,)."""
+        return take_rows(self.seen, codes)
+
+
+def fitted_of(estimator):
+    """Return what an estimator has learnt; ``NotFittedError`` if that is nothing."""
+    fitted = vars(estimator).get("_fitted")
+    if fitted is None:
+        raise NotFittedError(
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' "
+            "with appropriate arguments before using this estimator."
+        )
+    return fitted
+
+
+def fitted_attribute(path):
+    """Return a read-only attribute of an estimator that shows a part of its ``Fitted``.
+
+    ``path``: where it is, such as "catalog.vectors". Until fit, and where the part is
+    None, the estimator has no such attribute.
+    """
+    get = attrgetter(path)
+
+    def read(self):
+        fitted = vars(self).get("_fitted")
+        value = None if fitted is None else get(fitted)
+        if value is None:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute of fit for "
+                f"{path!r}: it is not fitted, or was fitted without."
+            )
+        return value
+
+    return property(read)

@@ -1,0 +1,54 @@
+"""What training needs of an estimator's parameters, as one immutable value.
+
+Input: an estimator with the parameters of `TwoTowerRecommender`.
+Output: a ``Recipe``.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["Recipe"]
+
+
+class Recipe(NamedTuple):
+    """Parameters of `TwoTowerRecommender` that training uses, by the same names."""
+
+    history: str | None
+    user_tower: object
+    item_tower: object
+    embedding_dim: int
+    hidden_layer_sizes: tuple
+    dropout: float
+    id_dropout: float
+    feature_dropout: float
+    temperature: float | str
+    normalize: bool
+    candidate_sampling: str
+    n_negatives: int
+    sampling_correction: str | None
+    impression_weight: float
+    impression_start: float | str
+    max_epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    optimizer: str | type
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    n_neighbors: int
+    callbacks: list | None
+    net_params: dict | None
+    device: str
+    random_state: object
+    warm_start: bool
+    verbose: int
+
+    @classmethod
+    def of(cls, estimator):
+        """Return the recipe of an estimator."""
+        return cls._make(getattr(estimator, name) for name in cls._fields)
+
+    @property
+    def takes_impressions(self):
+        """Whether impressions count at any time."""
+        return self.impression_weight > 0 and self.impression_start != 1

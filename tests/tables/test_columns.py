@@ -1,0 +1,104 @@
+"""Columns by name and by position."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from sktwotower._tables._columns import Columns, column, position_of, select_columns
+from sktwotower.model_selection import LastNSplit
+from sktwotower.preprocessing import k_core, session_ids
+
+
+def columns(frame, **params):
+    names = ("user_id", "item_id", "user_features", "item_features")
+    given = dict.fromkeys(names) | params
+    return Columns(frame, SimpleNamespace(**given), named=True)
+
+
+FRAME = pd.DataFrame(columns=["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, ("a", "b", [], [])),
+        ({"user_id": "d"}, ("d", "b", [], [])),
+        ({"item_id": "c"}, ("a", "c", [], [])),
+        ({"user_id": "d", "item_id": 2}, ("d", "c", [], [])),
+        ({"user_features": "c", "item_features": [-1]}, ("a", "b", ["c"], ["d"])),
+        ({"user_features": ["d", "c", "d"]}, ("a", "b", ["d", "c"], [])),
+        ({"user_features": ["a", "b"]}, ("a", "b", [], [])),
+        ({"user_features": ["c"], "item_features": ["c"]}, ("a", "b", ["c"], ["c"])),
+    ],
+)
+def test_columns(params, expected):
+    found = columns(FRAME, **params)
+    features = found.user_features, found.item_features
+    assert (found.user, found.item, *features) == expected
+    assert found.labels == (found.user, found.item)
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (None, []),
+        ("b", ["b"]),
+        (1, ["b"]),
+        (slice(1, 3), ["b", "c"]),
+        (slice("b", "c"), ["b", "c"]),
+        (slice("c", None), ["c", "d"]),
+        (slice(None, "b"), ["a", "b"]),
+        (slice(None), ["a", "b", "c", "d"]),
+        ([True, False, False, True], ["a", "d"]),
+        (lambda frame: [0, -1], ["a", "d"]),
+        (lambda frame: "c", ["c"]),
+        ([], []),
+        (pd.Series(["d", "a"]), ["d", "a"]),
+        (("a", "c"), ["a", "c"]),
+        (range(2), ["a", "b"]),
+    ],
+)
+def test_selections(selection, expected):
+    assert select_columns(FRAME, selection, "user_features") == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "position"), [("b", 1), ("d", 3), (0, 0), (-1, 3), (np.int64(2), 2)]
+)
+def test_a_column_is_named_or_counted(key, position):
+    assert position_of(FRAME.columns, key, "user_id") == position
+
+
+def test_a_name_goes_before_a_position():
+    assert position_of([2, 0, 1], 0, "user_id") == 1
+
+
+@pytest.mark.parametrize("key", [4, -5, "e", None, 0.5])
+def test_columns_that_are_not_there(key):
+    message = f"user_id names {key!r}, which is not a column of X"
+    for find in (
+        lambda: position_of(FRAME.columns, key, "user_id"),
+        lambda: select_columns(FRAME, [key], "user_id"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            find()
+
+
+def test_a_name_of_two_columns_is_ambiguous():
+    X = pd.DataFrame([[1, 2, 3]], columns=["u", "i", "i"])
+    with pytest.raises(ValueError, match="item_id names 'i', but X has 2 columns"):
+        column(X, "i", None, "item_id")
+    assert column(X, 2, None, "item_id").to_list() == [3]
+
+
+@pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, np.asarray])
+def test_tables_with_names_are_read_by_position_as_well(convert):
+    X = convert(pd.DataFrame({"t": [1, 2, 9], "i": [1, 1, 2], "u": [7, 7, 7]}))
+    assert session_ids(X, 1, time=0, user_id=2).tolist() == [0, 0, 1]
+    assert session_ids(X, 1, time=-3, user_id=-1).tolist() == [0, 0, 1]
+    assert k_core(X, (1, 1), user_id=2, item_id=1).all()
+    train, test = next(LastNSplit(user_id=2, item_id=1, time=0).split(X))
+    assert train.tolist() == [0, 1] and test.tolist() == [2]

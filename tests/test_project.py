@@ -1,0 +1,73 @@
+"""Files of the project that must agree with one another."""
+
+import ast
+import re
+from pathlib import Path
+
+import sktwotower
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(path):
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def metadata():
+    """Return the literal arguments of ``setup`` in setup.py."""
+    calls = [
+        n for n in ast.walk(ast.parse(read("setup.py"))) if isinstance(n, ast.Call)
+    ]
+    (call,) = [node for node in calls if getattr(node.func, "id", "") == "setup"]
+    wanted = {"install_requires", "extras_require"}
+    return {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in wanted}
+
+
+def bounds(requirements):
+    """Return the lowest version of each package."""
+    return dict(requirement.split(">=") for requirement in requirements)
+
+
+def pins():
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", read(".ci/lowest.txt"), re.MULTILINE))
+
+
+def test_the_lowest_versions_are_those_that_setup_allows():
+    setup = metadata()
+    lowest = bounds(setup["install_requires"] + setup["extras_require"]["test"])
+    assert set(pins()) == set(lowest)
+    for package, version in pins().items():
+        assert f"{version}.".startswith(f"{lowest[package]}."), package
+
+
+def test_extras_agree_on_the_lowest_versions():
+    extras = metadata()["extras_require"]
+    found = {}
+    for requirement in {r for name in extras if name != "dev" for r in extras[name]}:
+        package, version = requirement.split(">=")
+        found.setdefault(package, []).append(version)
+    assert {p: versions for p, versions in found.items() if len(versions) > 1} == {}
+
+
+def test_the_workflow_runs_the_readmes_test_command_on_the_lowest_versions():
+    workflow = read(".github/workflows/tests.yml")
+    command = re.findall(
+        r"^pip install .*&& pytest.*$", read("README.md"), re.MULTILINE
+    )
+    assert f"run: {command[0]}\n" in workflow
+    assert ".ci/lowest.txt" in workflow and ".ci/lowest.txt" in read(".ci/run")
+    assert f"torch=={pins()['torch']}" in workflow
+
+
+def test_linters_have_one_version():
+    dev = dict(r.split("==") for r in metadata()["extras_require"]["dev"] if "==" in r)
+    assert set(dev) == {"codespell", "ruff"}
+    hooks = read(".pre-commit-config.yaml")
+    for package, version in dev.items():
+        assert re.search(rf"/{package}\S*\n +rev: v{re.escape(version)}\n", hooks)
+        for script in (".ci/run", ".github/workflows/tests.yml"):
+            assert f"{package}=={version}" in read(script)
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {sktwotower.__version__}\n" in read("CITATION.cff")
