@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
 from sktwotower._tables._checks import check_count
-from sktwotower._tables._columns import as_table, name_of
+from sktwotower._tables._columns import as_table, column_position
 from sktwotower._tables._events import outcomes
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids
@@ -104,8 +104,10 @@ def held_out_truth(
     """
     frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
     frame = frame.infer_objects()
-    users = check_ids(frame[name_of(frame, user_id, 0, "user_id")], "the users of X")
-    items = check_ids(frame[name_of(frame, item_id, 1, "item_id")], "the items of X")
+    user_at = column_position(frame, user_id, 0, "user_id")
+    item_at = column_position(frame, item_id, 1, "item_id")
+    users = check_ids(frame.iloc[:, user_at], "the users of X")
+    items = check_ids(frame.iloc[:, item_at], "the items of X")
     catalog = _distinct(item_ids, "item_ids")
     seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
