@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
-from sktwotower.neighbors._indexes import EPSILONS, LEAF_BUDGETS, cost_of_width
+from sktwotower.neighbors._graph import EPSILONS, LEAF_BUDGETS, cost_of_width
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 
@@ -98,9 +98,7 @@ class Graph:
         self.index = NNDescentNeighbors(n_jobs=THREADS).fit(vectors)
 
     def search(self, queries, k, width):
-        budget, epsilon = width
-        self.index._set_leaf_budget(budget)
-        self.index.epsilon_ = epsilon
+        self.index._set_width(width)
         return self.index.kneighbors(queries, k)[1]
 
 

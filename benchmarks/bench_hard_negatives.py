@@ -42,14 +42,14 @@ class HardBatches(UserBatches):
         self._users_of_batch = users
         return super()._batch(users)
 
-    def _candidates(self, positives, impressions, n_users):
+    def _candidates(self, positives, impressions):
         ranked = getattr(self.dataset, "ranked", None)
         if ranked is None:
-            return super()._candidates(positives, impressions, n_users)
+            return super()._candidates(positives, impressions)
         ranked = ranked[self._users_of_batch]
-        places = self.rng.integers(ranked.shape[1], size=(n_users, self.n_hard))
+        places = self.rng.integers(ranked.shape[1], size=(len(ranked), self.n_hard))
         hard = np.unique(np.take_along_axis(ranked, places, axis=1))
-        candidates, log_q = super()._candidates(positives, impressions, n_users)
+        candidates, log_q = super()._candidates(positives, impressions)
         together = np.union1d(candidates, hard)
         joined = np.zeros(len(together))  # log 1: of the hard ones
         old = np.isin(together, candidates)

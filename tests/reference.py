@@ -15,9 +15,9 @@ def exclusions(n, n_items, seed=0, share=0.3):
 
 
 def brute_force(queries, items, k, excluded=None, allowed=None):
-    """Sort everything; ties by position; pad."""
-    scores = np.full((len(queries), k), -np.inf)
-    indices = np.full((len(queries), k), -1)
+    """Sort everything; ties by position; pad to min(k, n_items) columns."""
+    scores = np.full((len(queries), min(k, len(items))), -np.inf)
+    indices = np.full(scores.shape, -1)
     for row, query in enumerate(queries.astype(np.float64)):
         left = set(range(len(items)) if allowed is None else allowed.tolist())
         if excluded is not None:

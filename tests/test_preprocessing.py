@@ -283,7 +283,8 @@ def test_columns_are_called_as_asked_for():
 
 
 def test_fit_of_the_events_is_fit_of_the_matrix():
-    matrix = sparse.random_array((12, 8), density=0.4, rng=0, format="csr")
+    rng = np.random.default_rng(0)
+    matrix = sparse.csr_array(rng.random((12, 8)) * (rng.random((12, 8)) < 0.4))
     matrix.data[::4] = 0
     model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
     model.fit(*interactions_from_matrix(matrix))

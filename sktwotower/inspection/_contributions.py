@@ -31,6 +31,7 @@ class Contributions(NamedTuple):
     fold_in: float
 
 
+@torch.inference_mode(False)
 def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
     """Share the score of one pair out among the inputs of both towers of a module.
 

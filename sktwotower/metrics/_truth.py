@@ -104,10 +104,10 @@ def held_out_truth(
     """
     frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
     frame = frame.infer_objects()
-    user_at = column_position(frame, user_id, 0, "user_id")
-    item_at = column_position(frame, item_id, 1, "item_id")
-    users = check_ids(frame.iloc[:, user_at], "the users of X")
-    items = check_ids(frame.iloc[:, item_at], "the items of X")
+    at = column_position(frame, user_id, 0, "user_id")
+    users = check_ids(frame.iloc[:, at], "the users of X")
+    at = column_position(frame, item_id, 1, "item_id")
+    items = check_ids(frame.iloc[:, at], "the items of X")
     catalog = _distinct(item_ids, "item_ids")
     seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
     known = _distinct([] if user_ids is None else user_ids, "user_ids")

@@ -1,7 +1,7 @@
-"""Enters: user vectors (n, d), an index, and what may and may not be given.
+"""Search with filters, on any neighbor index.
 
-Leaves: positions and scores of the best items, both (n, k), as many as there are.
-Next: vectors.py, whose vectors it is asked with.
+Input: query vectors (n, d), an index, excluded items and allowed items.
+Output: scores and positions of the best items, both (n, min(k, n_items)).
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from ._top_k import by_score, rank_listed, rescore, top_k
 
 __all__ = ["retrieve"]
 
-# Gathered vector entries held at once.
+# Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
-# So many items beyond k are asked of an index that cannot leave out any itself.
+# Request at most this many extra neighbors from an index without filtering.
 MAX_EXTRA = 512
-# With fewer allowed items than this share, exact search among them is cheaper.
+# If a smaller share of the items is allowed, exact search among them is cheaper.
 MIN_ALLOWED_SHARE = 1 / 4
 
 
@@ -40,9 +40,10 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 
     Returns
     -------
-    scores, indices : arrays of shape (n, k)
+    scores, indices : arrays of shape (n, min(k, n_items))
         As of `top_k`.
     """
+    k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
         return rank_listed(queries, items, k, allowed, excluded)
     width = getattr(index, "n_features_in_", items.shape[1])
@@ -58,74 +59,83 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 
 
 class _Search:
-    """What an index is asked, and what becomes of its answers."""
+    """Search on an index without filtering, which may return poor or short lists.
+
+    The index is asked for more neighbors than k, its answers are filtered and scored
+    again, and the queries whose lists are too short are repeated.
+    """
 
     def __init__(self, index, queries, items, k, excluded, allowed):
         self.index, self.queries, self.items, self.k = index, queries, items, k
         self.excluded, self.allowed = excluded, allowed
         self.forbidden = None
-        self.n_allowed = len(items)
+        n_allowed = len(items)
         if allowed is not None:
             self.forbidden = np.ones(len(items), dtype=bool)
             self.forbidden[allowed] = False
-            self.n_allowed = len(allowed)
-        self.seen = np.zeros(len(queries), dtype=np.int64)
-        self.left = np.full(len(queries), self.n_allowed)
+            n_allowed = len(allowed)
+        n_excluded = np.zeros(len(queries), dtype=np.int64)
+        n_left = np.full(len(queries), n_allowed)
         if excluded is not None:
-            self.seen = np.diff(excluded.indptr)
+            n_excluded = np.diff(excluded.indptr)
             inside = excluded if allowed is None else excluded[:, allowed].tocsr()
-            self.left = self.n_allowed - np.diff(inside.indptr)
+            n_left = n_allowed - np.diff(inside.indptr)
+        # Neighbors to ask for, and list lengths to reach, of each query (n,).
+        share = max(n_allowed / len(items), 1e-9)
+        self.widths = np.ceil((k + n_excluded) / share).astype(np.int64)
+        self.lengths = np.minimum(k, n_left)
         self.scores = np.full((len(queries), k), -np.inf)
         self.indices = np.full((len(queries), k), -1, dtype=np.int64)
 
     def run(self):
-        share = self.n_allowed / len(self.items)
-        wanted = np.ceil((self.k + self.seen) / max(share, 1e-9)).astype(np.int64)
-        asked = np.arange(len(self.queries))
+        """Return scores and positions (n, k)."""
+        rows = np.arange(len(self.queries))
         for factor in (1, 4):
-            wanted = np.minimum(wanted * factor, len(self.items))
-            asked = asked[self._within_reach(wanted[asked])]
-            self._ask(asked, wanted)
-            asked = self._short()
-        if len(asked):
-            hidden = None if self.excluded is None else self.excluded[asked]
-            self.scores[asked], self.indices[asked] = top_k(
-                self.queries[asked], self.items, self.k, hidden, self.allowed
+            widths = np.minimum(self.widths * factor, len(self.items))
+            self._ask(rows[widths[rows] <= self.k + MAX_EXTRA], widths)
+            rows = self._too_short()
+        if len(rows):
+            hidden = None if self.excluded is None else self.excluded[rows]
+            self.scores[rows], self.indices[rows] = top_k(
+                self.queries[rows], self.items, self.k, hidden, self.allowed
             )
         return self.scores, self.indices
 
-    def _within_reach(self, wanted):
-        return (wanted <= self.k + MAX_EXTRA) | (len(self.items) <= self.k + MAX_EXTRA)
+    def _too_short(self):
+        """Return the queries whose lists lack items, int (m,)."""
+        return np.flatnonzero((self.indices >= 0).sum(axis=1) < self.lengths)
 
-    def _short(self):
-        found = (self.indices >= 0).sum(axis=1)
-        return np.flatnonzero(found < np.minimum(self.k, self.left))
+    def _ask(self, rows, widths):
+        """Ask the index for the queries at rows (m,), with widths (n,) of all queries.
 
-    def _ask(self, rows, wanted):
-        """Ask for the rows given, those that want as many together."""
-        # Few widths: a row that wants little would pay for one that wants much.
-        classes = np.ceil(np.log2(np.maximum(wanted[rows], 1))).astype(int)
+        Queries of about the same width are asked together: one width for all would cost
+        as much for each query as for the widest.
+        """
+        classes = np.ceil(np.log2(np.maximum(widths[rows], 1))).astype(int)
         for each in np.unique(classes):
-            same = rows[classes == each]
-            width = int(wanted[same].max())
+            alike = rows[classes == each]
+            width = int(widths[alike].max())
             step = max(1, BLOCK_SIZE // (width * self.items.shape[1]))
-            for start in range(0, len(same), step):
-                self._ask_block(same[start : start + step], width)
+            for start in range(0, len(alike), step):
+                self._ask_block(alike[start : start + step], width)
 
     def _ask_block(self, rows, width):
+        """Fill the lists of the queries at rows (m,) with the index's answers."""
         queries, k = self.queries[rows], self.k
         found = self.index.kneighbors(queries, n_neighbors=width, return_distance=False)
         found = np.asarray(found, dtype=np.int64)
-        # Some indexes fill a short list with -1, others with n_items.
+        # Some indexes pad short lists with -1, others with n_items.
         found = np.where(found < len(self.items), found, -1)
         scores = rescore(queries, self.items, np.maximum(found, 0))
         scores[self._unusable(found, rows)] = -np.inf
         scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))
-        self.scores[rows] = _fit_width(scores[:, :k], k, -np.inf)
-        self.indices[rows] = _fit_width(found[:, :k], k, -1)
+        kept = min(k, found.shape[1])
+        self.scores[rows], self.indices[rows] = -np.inf, -1
+        self.scores[rows, :kept] = scores[:, :kept]
+        self.indices[rows, :kept] = found[:, :kept]
 
     def _unusable(self, found, rows):
-        """Mark entries (n, k) that are padding, given twice in a row, or filtered."""
+        """Return which positions (m, w) are padding, repeated in a row or filtered."""
         order = np.argsort(found, axis=1, kind="stable")
         ordered = np.take_along_axis(found, order, 1)
         repeated = np.zeros(found.shape, dtype=bool)
@@ -141,8 +151,3 @@ class _Search:
             hit = hidden[places, np.maximum(found, 0).ravel()]
             unusable |= np.asarray(hit).reshape(found.shape) != 0
         return unusable
-
-
-def _fit_width(array, k, fill):
-    missing = k - array.shape[1]
-    return np.pad(array, ((0, 0), (0, max(0, missing))), constant_values=fill)

@@ -1,4 +1,4 @@
-"""The number of torch's threads during a call.
+"""Contexts that set, or keep, the number of threads of torch.
 
 Input: ``n_jobs``.
 Output: a context in which torch runs on that many threads.
@@ -11,12 +11,14 @@ import torch
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 
+__all__ = ["threads", "torch_threads_kept"]
+
 
 @contextmanager
 def torch_threads_kept():
-    """Put torch's number of threads back where a block of code has changed it.
+    """Restore torch's number of threads after a block of code.
 
-    The threads of numba, where they share a runtime with torch's, do so at their start.
+    numba changes it when it starts its own threads, if both use the same runtime.
     """
     before = torch.get_num_threads()
     try:
@@ -27,34 +29,34 @@ def torch_threads_kept():
 
 
 class _TorchThreads:
-    """How many calls run on a number of torch's threads of their own, and what was.
+    """Reference count of active `threads` blocks, and the thread count to restore.
 
-    The number is one for the whole process: the last call to end puts it back.
+    The number of threads belongs to the whole process: the last block restores it.
     """
 
-    lock, n_calls, before = threading.Lock(), 0, None
+    lock, n_active, before = threading.Lock(), 0, None
 
 
 @contextmanager
 def threads(n_jobs):
-    """Run torch on ``n_jobs`` threads, then put the number back. None: as it is.
+    """Run torch on ``n_jobs`` threads, then restore the number. None changes nothing.
 
-    So it is, too, for "all processors" in a worker of joblib: torch has been given its
-    share of them there, and each worker would take them all.
+    In a worker of joblib negative numbers, such as -1 for all processors, change
+    nothing either: joblib has given each worker its share of the processors.
     """
     in_worker = get_active_backend()[0].nesting_level > 0
     if n_jobs is None or (n_jobs < 0 and in_worker):
         yield
         return
     with _TorchThreads.lock:
-        if _TorchThreads.n_calls == 0:
+        if _TorchThreads.n_active == 0:
             _TorchThreads.before = torch.get_num_threads()
-        _TorchThreads.n_calls += 1
+        _TorchThreads.n_active += 1
         torch.set_num_threads(effective_n_jobs(n_jobs))
     try:
         yield
     finally:
         with _TorchThreads.lock:
-            _TorchThreads.n_calls -= 1
-            if _TorchThreads.n_calls == 0:
+            _TorchThreads.n_active -= 1
+            if _TorchThreads.n_active == 0:
                 torch.set_num_threads(_TorchThreads.before)

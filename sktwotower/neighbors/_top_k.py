@@ -1,7 +1,7 @@
-"""Enters: query vectors (n, d) and item vectors (n_items, d).
+"""Exact search: the items whose vectors have the largest dot product with a query.
 
-Leaves: scores and positions of the best items, both (n, k), by exact search.
-Next: neighbors.py, whose indexes it serves, checks and completes.
+Input: query vectors (n, d) and item vectors (n_items, d).
+Output: scores and positions of the k best items, both (n, min(k, n_items)).
 """
 
 import numpy as np
@@ -11,14 +11,15 @@ __all__ = ["by_score", "rank_listed", "rescore", "top_k"]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
-# Queries searched together, and the least number of items that a product is made of.
+# Queries searched together, and the smallest number of items in a tile.
 QUERY_BLOCK = 256
-MIN_ITEMS = 8192
-# Of so many items at least only the best score is looked at, until it is good.
+MIN_TILE_ITEMS = 8192
+# The bound of the first tile comes from maxima of groups of at least GROUP items. There
+# are at most GROUPS_PER_NEIGHBOR groups for each of the k places.
 GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
-# Entries of vectors gathered at once to be scored again: 32 MiB of float64.
-GATHERED = 1 << 22
+# Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
+MAX_GATHERED = 1 << 22
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -33,161 +34,47 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     k : int
         Number of items, >= 1.
     excluded : CSR matrix of shape (n, n_items) or None, default=None
-        Nonzero: never to be given to this query.
+        Nonzero: this query must not get this item.
     allowed : sorted int array or None, default=None
-        Positions of the only items to be given. None: all.
+        Positions of the items to choose from. None: all.
 
     Returns
     -------
-    scores : float64 array of shape (n, k)
-        Descending; -inf where fewer than k items are left.
-    indices : int64 array of shape (n, k)
-        Positions in ``items``; -1 where fewer than k items are left.
+    scores : float64 array of shape (n, min(k, n_items))
+        Descending; -inf where a query has fewer items.
+    indices : int64 array of shape (n, min(k, n_items))
+        Positions in ``items``; -1 where a query has fewer items.
 
     Notes
     -----
-    Products of a block of queries with a tile of items stay in the cache. Only scores
-    above the query's k-th best of the tiles before are looked at again; in the first
-    tile, those above the k-th best of the maxima of groups of 32 items or more.
+    A block of queries is multiplied by one tile of items after another, so that the
+    scores stay in the cache. Of each tile only scores above a bound are kept. The bound
+    is the k-th best score of the tiles before. In the first tile it is the k-th best of
+    the maxima of groups of items.
     """
     n = len(queries)
-    scores = np.full((n, k), -np.inf)
-    indices = np.full((n, k), -1, dtype=np.int64)
+    scores, indices = _empty_lists(n, min(k, len(items)))
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
         items = items[allowed]
-    width = min(k, len(items))
-    if n == 0 or width == 0:
+    k = min(k, len(items))
+    if n == 0 or k == 0:
         return scores, indices
     table = torch.from_numpy(np.ascontiguousarray(items))
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
         hidden = None if excluded is None else _by_column(excluded[block])
         vectors = np.ascontiguousarray(queries[block])
-        found = _search(torch.from_numpy(vectors), table, width, hidden)
+        found = _search(torch.from_numpy(vectors), table, k, hidden)
         exact = rescore(queries[block], items, np.maximum(found, 0))
         exact[found < 0] = -np.inf
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
         exact, found = by_score(exact, found)
-        kept = min(width, found.shape[1])
-        scores[block, :kept], indices[block, :kept] = exact[:, :kept], found[:, :kept]
+        width = min(k, found.shape[1])
+        scores[block, :width] = exact[:, :width]
+        indices[block, :width] = found[:, :width]
     return scores, indices
-
-
-def _search(queries, table, k, excluded):
-    """Return positions (b, m) of a block's best items, in any order; -1 for missing.
-
-    m is k or, for one query, as many as may be among its k best.
-    """
-    n_queries, n_items = len(queries), len(table)
-    step = max(MIN_ITEMS, TILE_SIZE // n_queries, GROUP * k)
-    room = torch.empty(n_queries * min(step, n_items))
-    best, next_merge = Best(n_queries, k), 0
-    for start in range(0, n_items, step):
-        stop = min(start + step, n_items)
-        scores = room[: n_queries * (stop - start)].view(n_queries, -1)
-        torch.mm(queries, table[start:stop].T, out=scores)
-        if excluded is not None:
-            _hide(scores.numpy(), excluded, start, stop)
-        if n_queries == 1 and step >= n_items:
-            return _best_of_one(scores, k)
-        best.add(scores, start)
-        # The bound rises fast at first, and ever more slowly.
-        if stop >= next_merge or stop == n_items:
-            best.merge()
-            next_merge = 2 * stop
-    return best.indices
-
-
-def _best_of_one(scores, k):
-    """Return positions (1, m) of what may be among the k best of one row of scores."""
-    values = scores.numpy()[0]
-    found = np.flatnonzero(values > _bound(scores, k)[0, 0])
-    if len(found) > 2 * k:  # ties, of which there may be as many as items
-        found = found[np.argpartition(values[found], -k)[-k:]]
-    return found[None]
-
-
-def _by_column(matrix):
-    """Return rows and columns of the entries of a CSR matrix, by ascending column."""
-    if matrix.shape[0] == 1:
-        return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
-    matrix = matrix.tocsc()
-    return matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
-
-
-def _hide(scores, excluded, start, stop):
-    """Set the excluded entries of a tile of items to -inf."""
-    rows, columns = excluded
-    low, high = np.searchsorted(columns, [start, stop])
-    scores[rows[low:high], columns[low:high] - start] = -np.inf
-
-
-class Best:
-    """The k best of each of b queries so far, and what may join them.
-
-    ``indices`` (b, k) are -1, and ``scores`` -inf, where there are fewer.
-    """
-
-    def __init__(self, n_queries, k):
-        self.scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
-        self.indices = np.full((n_queries, k), -1)
-        self.bound = None
-        self.waiting = []
-
-    def add(self, scores, start):
-        """Take what may be among the best of a tile (b, c) that begins at ``start``."""
-        if self.bound is None:
-            self.bound = _bound(scores, self.scores.shape[1])
-        flat = np.flatnonzero(scores.numpy() > self.bound)
-        rows, columns = np.divmod(flat, scores.shape[1])
-        self.waiting.append((rows, scores.numpy().ravel()[flat], columns + start))
-
-    def merge(self):
-        """Keep the best of those so far and those that wait."""
-        rows, scores, indices = map(np.concatenate, zip(*self.waiting, strict=True))
-        self.waiting = []
-        if len(self.scores) == 1:
-            scores, indices = scores[None], indices[None]
-        else:
-            scores, indices = _rectangles(rows, scores, indices, len(self.scores))
-        scores = np.concatenate([self.scores, scores], axis=1)
-        indices = np.concatenate([self.indices, indices], axis=1)
-        k = self.scores.shape[1]
-        best = np.argpartition(scores, -k, axis=1)[:, -k:]
-        self.scores = np.take_along_axis(scores, best, 1)
-        self.indices = np.take_along_axis(indices, best, 1)
-        self.bound = self.scores.min(1, keepdims=True)
-
-
-def _rectangles(rows, scores, indices, n_rows):
-    """Return scores and indices, listed with their rows, as arrays (n_rows, widest)."""
-    order = np.argsort(rows, kind="stable")
-    rows = rows[order]
-    counts = np.bincount(rows, minlength=n_rows)
-    places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    known = np.full((n_rows, counts.max()), -np.inf, dtype=scores.dtype)
-    where = np.full(known.shape, -1)
-    known[rows, places] = scores[order]
-    where[rows, places] = indices[order]
-    return known, where
-
-
-def _bound(scores, k):
-    """Return bound (b, 1) that at least k scores of each row (b, c) exceed, if so many.
-
-    If c allows, the k-th largest of the maxima of groups: each holds such a score.
-    """
-    # More groups than several for each of the k would only be more to sort.
-    group = max(GROUP, scores.shape[1] // (GROUPS_PER_NEIGHBOR * k))
-    n_groups = scores.shape[1] // group
-    if n_groups >= k:
-        scores = scores[:, : n_groups * group].unflatten(1, (group, n_groups)).amax(1)
-    if scores.shape[1] < k:
-        return np.full((len(scores), 1), -np.inf, dtype=np.float32)
-    kth = np.partition(scores.numpy(), -k, axis=1)[:, -k, None]
-    return np.nextafter(kth, np.float32(-np.inf))
 
 
 def rank_listed(queries, items, k, listed, excluded=None):
@@ -197,8 +84,7 @@ def rank_listed(queries, items, k, listed, excluded=None):
     listed, or excluded. The other parameters, and the returns, are those of `top_k`.
     """
     n = len(queries)
-    scores = np.full((n, k), -np.inf)
-    indices = np.full((n, k), -1, dtype=np.int64)
+    scores, indices = _empty_lists(n, min(k, len(items)))
     if excluded is not None:
         listed = listed.astype(bool) > excluded.astype(bool)
     listed = listed.tocoo()
@@ -223,8 +109,8 @@ def rescore(queries, items, indices):
     """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
     (n, k), d = indices.shape, max(1, items.shape[1])
     queries, scores = queries.astype(np.float64), np.empty((n, k))
-    width = max(1, min(k, GATHERED // d))
-    height = max(1, GATHERED // (width * d))
+    width = max(1, min(k, MAX_GATHERED // d))
+    height = max(1, MAX_GATHERED // (width * d))
     for top in range(0, n, height):
         for left in range(0, k, width):
             part = np.s_[top : top + height, left : left + width]
@@ -237,3 +123,126 @@ def by_score(scores, indices):
     """Sort both (n, k) by descending score; ties by position."""
     order = np.lexsort((indices, -scores), axis=1)
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
+
+
+def _empty_lists(n, width):
+    """Return scores and indices (n, width) of queries for which nothing is found."""
+    return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
+
+
+def _search(queries, table, k, excluded):
+    """Return positions (b, m) of a block's best items, in any order; -1 for missing.
+
+    m is k. For a single query m can be larger, and the k best are among the m.
+    """
+    n_queries, n_items = len(queries), len(table)
+    step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
+    buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
+    best, next_merge = _BestSoFar(n_queries, k), 0
+    for start in range(0, n_items, step):
+        stop = min(start + step, n_items)
+        scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
+        torch.mm(queries, table[start:stop].T, out=scores)
+        if excluded is not None:
+            _hide(scores.numpy(), excluded, start, stop)
+        if n_queries == 1 and step >= n_items:
+            return _best_of_one_row(scores, k)
+        best.add(scores, start)
+        # The bound rises fast in the first tiles and slowly after them.
+        if stop >= next_merge or stop == n_items:
+            best.merge()
+            next_merge = 2 * stop
+    return best.indices
+
+
+def _by_column(matrix):
+    """Return rows and columns of the entries of a CSR matrix, by ascending column."""
+    if matrix.shape[0] == 1:
+        return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
+    matrix = matrix.tocsc()
+    return matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
+
+
+def _hide(scores, excluded, start, stop):
+    """Set the excluded entries of a tile of items to -inf."""
+    rows, columns = excluded
+    low, high = np.searchsorted(columns, [start, stop])
+    scores[rows[low:high], columns[low:high] - start] = -np.inf
+
+
+def _best_of_one_row(scores, k):
+    """Return positions (1, m), which include the k best of one row of scores (1, c)."""
+    values = scores.numpy()[0]
+    found = np.flatnonzero(values > _lower_bound(scores, k)[0, 0])
+    if len(found) > 2 * k:  # only if many scores are equal
+        found = found[np.argpartition(values[found], -k)[-k:]]
+    return found[None]
+
+
+# torch.topk of each tile would be simpler. It takes 1.2 times as long for one query and
+# 2 to 3 times as long for batches (100,000 items and more, k = 10 and 100, one thread);
+# benchmarks/bench_neighbors.py compares both.
+class _BestSoFar:
+    """The k best items of each of b queries in the tiles searched so far.
+
+    ``indices`` (b, k) are -1, and ``scores`` (b, k) -inf, where there are fewer.
+    """
+
+    def __init__(self, n_queries, k):
+        self.scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+        self.indices = np.full((n_queries, k), -1)
+        self.bound = None
+        self.pending = []
+
+    def add(self, scores, start):
+        """Remember the scores above the bound of a tile (b, c) that begins at start."""
+        if self.bound is None:
+            self.bound = _lower_bound(scores, self.scores.shape[1])
+        places = np.flatnonzero(scores.numpy() > self.bound)
+        rows, columns = np.divmod(places, scores.shape[1])
+        self.pending.append((rows, scores.numpy().ravel()[places], columns + start))
+
+    def merge(self):
+        """Keep the k best of the pending items and those kept before."""
+        rows, scores, indices = map(np.concatenate, zip(*self.pending, strict=True))
+        self.pending = []
+        if len(self.scores) == 1:
+            scores, indices = scores[None], indices[None]
+        else:
+            scores, indices = _as_table(rows, scores, indices, len(self.scores))
+        scores = np.concatenate([self.scores, scores], axis=1)
+        indices = np.concatenate([self.indices, indices], axis=1)
+        k = self.scores.shape[1]
+        best = np.argpartition(scores, -k, axis=1)[:, -k:]
+        self.scores = np.take_along_axis(scores, best, 1)
+        self.indices = np.take_along_axis(indices, best, 1)
+        self.bound = self.scores.min(1, keepdims=True)
+
+
+def _as_table(rows, scores, indices, n_rows):
+    """Return scores and indices (n_entries,) as two padded arrays (n_rows, longest)."""
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    counts = np.bincount(rows, minlength=n_rows)
+    places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
+    score_table = np.full((n_rows, counts.max()), -np.inf, dtype=scores.dtype)
+    index_table = np.full(score_table.shape, -1)
+    score_table[rows, places] = scores[order]
+    index_table[rows, places] = indices[order]
+    return score_table, index_table
+
+
+def _lower_bound(scores, k):
+    """Return a bound (b, 1) that at least k scores of each row (b, c) exceed.
+
+    It is the k-th largest maximum of groups of scores, as each such group holds a score
+    that large. With fewer than k groups it is the k-th largest score, or -inf.
+    """
+    group = max(GROUP, scores.shape[1] // (GROUPS_PER_NEIGHBOR * k))
+    n_groups = scores.shape[1] // group
+    if n_groups >= k:
+        scores = scores[:, : n_groups * group].unflatten(1, (group, n_groups)).amax(1)
+    if scores.shape[1] < k:
+        return np.full((len(scores), 1), -np.inf, dtype=np.float32)
+    kth = np.partition(scores.numpy(), -k, axis=1)[:, -k, None]
+    return np.nextafter(kth, np.float32(-np.inf))

@@ -1,7 +1,7 @@
-"""Enters: sparse rows (n, p) with a table (p, width), or vectors (n, d).
+"""Operators of the towers with gradients that cost only what a batch touches.
 
-Leaves: weighted sums of table rows (n, width), unit vectors (n, d), and gradients that
-cost no more than what a batch touches. Next: towers.py.
+Input: sparse rows (n, p) with a table (p, width), or vectors (n, d).
+Output: weighted sums of table rows (n, width), or unit vectors (n, d).
 """
 
 import functools
@@ -12,13 +12,14 @@ from torch.nn import functional
 
 __all__ = ["embedding_rows", "padded", "product_dtype", "unit_rows", "weighted_sum"]
 
-# A row of a dense product costs about as much as this share of it in a gather.
-DENSE_FROM = 1 / 100
-# Sizes of matrices that change from batch to batch are rounded up to a multiple: for
-# each new shape oneDNN compiles a kernel, which takes longer than the product.
+# Write sparse rows out as a dense matrix if more than this share of it is stored: a
+# dense product is then faster than gathering table rows.
+MIN_DENSE_SHARE = 1 / 100
+# Round the number of rows up to a multiple of it: oneDNN compiles a kernel for each new
+# shape, which takes longer than the product.
 SHAPE_STEP = 512
-# A table of which fewer rows are touched gets a gradient of those rows alone.
-SPARSE_BELOW = 1 / 4
+# Compute the gradient of touched rows only if they are at most this share of a table.
+MAX_TOUCHED_SHARE = 1 / 4
 
 
 @functools.cache
@@ -31,8 +32,9 @@ def has_bfloat16_products():
 def product_dtype(tensor, wanted=None):
     """Return the dtype in which to multiply matrices such as ``tensor`` in training.
 
-    ``wanted`` if it is given; else bfloat16 for float32 on a CPU that multiplies it,
-    where it is two to four times as fast, and the tensor's own dtype everywhere else.
+    It is ``wanted`` if given. Otherwise it is bfloat16 for float32 on a CPU with
+    bfloat16 products, which are two to four times as fast, and the tensor's own dtype
+    everywhere else.
     """
     if wanted is not None:
         return wanted
@@ -41,17 +43,17 @@ def product_dtype(tensor, wanted=None):
 
 
 def weighted_sum(table, rows, dtype=None):
-    """Multiply ``SparseRows`` (n, p) by a dense table (p, width); gives (n, width).
+    """Return the product (n, width) of ``SparseRows`` (n, p) and a table (p, width).
 
-    ``dtype``: bfloat16 if the sum may be computed as a dense product of that type,
-    which is what happens where enough of the matrix is stored to make it faster.
+    With ``dtype`` bfloat16 the product is a dense one of that type if enough values are
+    stored to make it faster.
     """
     if len(table) == 0:
         return table.new_zeros(len(rows), table.shape[1])
     if rows.is_identity:
         return table
-    full = len(rows.indices) > DENSE_FROM * len(rows) * rows.n_columns
-    if full and dtype == torch.bfloat16:
+    dense = len(rows.indices) > MIN_DENSE_SHARE * len(rows) * rows.n_columns
+    if dense and dtype == torch.bfloat16:
         return _DenseProduct.apply(table, rows, dtype)
     if table.device.type == "cpu" and table.requires_grad:
         return _BagSum.apply(table, rows)
@@ -59,6 +61,7 @@ def weighted_sum(table, rows, dtype=None):
 
 
 def _bag_sum(table, indices, offsets, values):
+    """Return weighted sums of table rows, (n, width), by the parts of a CSR matrix."""
     return functional.embedding_bag(
         indices,
         table,
@@ -70,7 +73,7 @@ def _bag_sum(table, indices, offsets, values):
 
 
 def padded(matrix, dtype):
-    """Convert (n, d) to ``dtype``; bfloat16 gets rows of zeros up to a round number."""
+    """Convert (n, d) to ``dtype``; append rows of zeros for bfloat16 (`SHAPE_STEP`)."""
     if dtype != torch.bfloat16:
         return matrix.to(dtype)
     n = -(-len(matrix) // SHAPE_STEP) * SHAPE_STEP
@@ -80,26 +83,26 @@ def padded(matrix, dtype):
 
 
 def embedding_rows(table, rows):
-    """Take the rows of a table that ``rows`` touch, if they are few.
+    """Return the part of a table that ``rows`` touch, if it is small, and new rows.
 
-    Gives the smaller table and ``rows`` with its columns. The gradient of the table is
-    a sparse tensor with these rows only.
+    The columns of the new rows are those of the part. The gradient of the table is then
+    a sparse tensor with the touched rows only.
     """
-    if len(rows.indices) > SPARSE_BELOW * rows.n_columns:
+    if len(rows.indices) > MAX_TOUCHED_SHARE * rows.n_columns:
         return table, rows
     columns, places = torch.unique(rows.indices, return_inverse=True)
     return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
 
 
 def unit_rows(vectors):
-    """Scale the rows of (n, d) to length one; a row of zeros stays as it is."""
+    """Scale the rows of (n, d) to length one, except rows of zeros."""
     return _UnitRows.apply(vectors)
 
 
 class _BagSum(torch.autograd.Function):
-    """Sum of table rows, whose gradient is such a sum as well, by the transposed rows.
+    """Sum of table rows, with the gradient as a sum by the transposed matrix.
 
-    On a CPU that is three to four times as fast as the gradient of ``embedding_bag``,
+    On a CPU this is three to four times as fast as the gradient of ``embedding_bag``,
     which adds one row at a time.
     """
 
@@ -123,7 +126,7 @@ class _BagSum(torch.autograd.Function):
 
 
 class _DenseProduct(torch.autograd.Function):
-    """Product with the sparse matrix written out, for short rows of many values."""
+    """Product with the sparse matrix written out as a dense one."""
 
     @staticmethod
     def forward(ctx, table, rows, dtype):
@@ -144,7 +147,7 @@ class _DenseProduct(torch.autograd.Function):
 
 
 class _TakeRows(torch.autograd.Function):
-    """Rows of a table; the gradient holds these rows only."""
+    """Rows of a table, whose gradient holds these rows only."""
 
     @staticmethod
     def forward(ctx, table, columns):
@@ -166,7 +169,7 @@ class _TakeRows(torch.autograd.Function):
 
 
 class _UnitRows(torch.autograd.Function):
-    """x / |x|: half the passes over memory of the composition of torch's operators."""
+    """x / |x|, with half the passes over memory that torch's own operators need."""
 
     @staticmethod
     def forward(ctx, vectors):

@@ -1,31 +1,30 @@
-"""Enters: feature rows of both sides and a matrix of positives (n_users, n_items).
+"""Training data, and its batches of users with their candidate items.
 
-Leaves: batches of users with all their positives and the candidate items, with the
-log-probability of each. Next: towers.py, then losses.py.
+Input: feature rows of both sides and a matrix of positives (n_users, n_items).
+Output: per batch, inputs of both towers for b users and c items, and the ``Targets``.
 """
 
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.special import gammaln
 from torch.utils.data import Dataset
 
 from sktwotower._tables._sparse import take_rows
 
+from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, id_shares
 from ._losses import Targets
 from ._modules import SparseRows
 
-__all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag", "inclusion_log_prob"]
+__all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag"]
 
-
-# Of ``id_dropout``, how often a user is known by nothing but past items in training.
-# Hiding ids alone so often would have attributes learn the users by heart.
-HISTORY_ALONE = 0.8
+# Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
+# often would let the attributes memorize users.
+ROW_DROPOUT = 0.8
 
 
 class TrainingSet(Dataset):
-    """Users with what they chose, and the features of both sides.
+    """What users chose, and the features of users and items.
 
     Parameters
     ----------
@@ -36,12 +35,12 @@ class TrainingSet(Dataset):
     positives : CSR matrix of shape (n_users, n_items)
         Summed reward of each chosen pair, > 0. Columns are sorted within a row.
     history : CSR matrix of shape (n_users, n_items) or None, default=None
-        Past items that the user tower may see. None: it sees none.
+        Past items that are input of the user tower. None: it has no such input.
     impressions : CSR matrix of shape (n_users, n_items) or None, default=None
-        Weight of each pair that was shown and not chosen. None: there are none, or not
-        yet; batches take what is here when they are made.
+        Weight of each pair that was shown and not chosen. None: no such pairs. A batch
+        uses the value at the time when it is made, so it may be set during training.
     known : CSR matrix of shape (n_users, n_items) or None, default=None
-        Further positives of the users, never to serve as their negatives.
+        Further positives of the users. They are never negatives of these users.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class TrainingSet(Dataset):
         return n_pairs if self.known is None else n_pairs + self.known.getnnz(axis)
 
     def with_items(self, items):
-        """Return a set that has some of the items alone, at sorted positions (m,)."""
+        """Return a set with only the items at sorted positions (m,)."""
 
         def part(matrix):
             return None if matrix is None else matrix[:, items].tocsr()
@@ -92,7 +91,9 @@ class Batch:
     Parameters
     ----------
     user_rows : SparseRows of shape (b, p)
+        Feature rows of the users.
     item_rows : SparseRows of shape (c, q)
+        Feature rows of the candidates.
     history_items : SparseRows of shape (m, q) or None, default=None
         Rows of the distinct items that occur in ``history``.
     history : SparseRows of shape (b, m) or None, default=None
@@ -109,7 +110,7 @@ class Batch:
         return len(self.user_rows)
 
     def to(self, device):
-        """Copy to a device; what is there already is not copied."""
+        """Return a batch on a device. Parts that are there already are not copied."""
         parts = vars(self).values()
         return Batch(*(part if part is None else part.to(device) for part in parts))
 
@@ -117,13 +118,13 @@ class Batch:
 class UserBatches:
     """Iterate over batches of users: one pass is one epoch.
 
-    A user comes with all positives as targets, so that scores against the candidates
-    are computed once per user and not once per event.
+    A user has all positives as targets, so the scores of the candidates are computed
+    once per user and not once per event.
 
     Parameters
     ----------
     dataset : TrainingSet
-        What to iterate over.
+        The users to iterate over.
     batch_size : int, default=128
         Number of users in a batch.
     candidate_sampling : {"full", "in_batch", "uniform", "mixed"}, default="full"
@@ -133,7 +134,7 @@ class UserBatches:
     n_negatives : int, default=2048
         Number of items in the uniform sample, drawn anew for each batch.
     correction : {"negatives", "all"} or None, default="negatives"
-        Which logits are corrected for the probability of being a candidate: those of
+        Logits that are corrected for the probability of being a candidate: those of
         the negatives, those of the positives too (Yi et al. 2019), or none.
     history_dropout : float, default=0.0
         Mean share of past items hidden from the user tower in training, in [0, 1).
@@ -144,7 +145,7 @@ class UserBatches:
     seed : int, default=0
         Seed of the order and of the history dropout.
     device : str, default="cpu"
-        Where the rows of the whole catalog are kept.
+        Device of the rows of the whole catalog.
     """
 
     def __init__(
@@ -163,26 +164,24 @@ class UserBatches:
     ):
         self.dataset = dataset
         self.batch_size = batch_size
-        self.candidate_sampling = candidate_sampling
-        self.n_negatives = n_negatives
         self.correction = correction
         self.history_dropout = history_dropout
-        of_users, of_items = (
-            id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
+        self.user_dropout, self.item_dropout = _dropouts(
+            dataset, id_dropout, feature_dropout
         )
-        # With a history a user without a row is not without anything.
-        alone = 0.0 if dataset.history is None else HISTORY_ALONE * id_dropout
-        self.user_dropout = FeatureDropout(
-            dataset.user_rows, of_users, feature_dropout, row_dropout=alone
-        )
-        self.item_dropout = FeatureDropout(dataset.item_rows, of_items, feature_dropout)
         self.shuffle = shuffle
         self.seed = seed
         self.rng = np.random.default_rng(seed)
         chosen = dataset.positives
-        self.counts = np.bincount(chosen.indices, minlength=chosen.shape[1])
-        self.log_probs = {}
-        # With each batch's own sum, a weight would count within its batch only.
+        self.sampler = CandidateSampler(
+            np.bincount(chosen.indices, minlength=chosen.shape[1]),
+            len(dataset),
+            candidate_sampling,
+            n_negatives,
+            correction,
+        )
+        # Divide by a mean over all users: by the sum of a batch, a weight would only
+        # count relative to the others in the batch.
         self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
         self.device = device
         self.catalog = None
@@ -196,7 +195,7 @@ class UserBatches:
         users = self.dataset.users
         if self.shuffle:
             users = self.rng.permutation(users)
-        else:  # the same candidates in every pass: losses can be compared
+        else:  # the same candidates in every pass, so that losses can be compared
             self.rng = np.random.default_rng(self.seed)
         for start in range(0, len(users), self.batch_size):
             yield self._batch(users[start : start + self.batch_size])
@@ -206,13 +205,13 @@ class UserBatches:
         data = self.dataset
         positives = data.positives[users]
         impressions = None if data.impressions is None else data.impressions[users]
-        candidates, log_q = self._candidates(positives, impressions, len(users))
+        candidates, log_q = self._candidates(positives, impressions)
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
         rows, catalog = self._item_rows(candidates, past)
         if past is not None:
-            # The vectors of ids alone are at hand; others are summed up where needed.
+            # Without dropout the rows of the whole catalog need no selection.
             ready = catalog if catalog is self.catalog else None
             history_items, history = history_bag(
                 past, rows, ready, self.history_dropout, self.rng
@@ -227,8 +226,8 @@ class UserBatches:
     def _item_rows(self, candidates, past):
         """Return the items' rows as CSR and, if all are candidates, as SparseRows.
 
-        What is hidden of an item is hidden of it as a candidate and as a past item, or
-        a tower would learn to tell its words from its id.
+        The same features are hidden when an item is a candidate and when it is history.
+        Otherwise the towers would learn to match an item's words with its id.
         """
         rows = self.dataset.item_rows
         if not self.item_dropout.hides:
@@ -245,49 +244,13 @@ class UserBatches:
         parts = part.data, part.indices, offsets
         return sparse.csr_matrix(parts, shape=rows.shape), None
 
-    def _candidates(self, positives, impressions, n_users):
-        """Return the candidate items, None for all of them, and their log Q."""
-        if self.candidate_sampling == "full":
-            return None, None
-        n_items = positives.shape[1]
-        sampled = np.zeros(n_items, dtype=bool)
-        if self.candidate_sampling != "uniform":
-            sampled[positives.indices] = True
-        if self.candidate_sampling != "in_batch":
-            n_drawn = min(self.n_negatives, n_items)
-            sampled[self.rng.choice(n_items, n_drawn, replace=False)] = True
-        needed = sampled.copy()
-        needed[positives.indices] = True
-        if impressions is not None:
-            needed[impressions.indices] = True
-        candidates = np.flatnonzero(needed)
-        log_q = np.zeros(len(candidates))
-        if self.correction is not None:
-            log_q = self._log_prob(n_users)[candidates]
-        return candidates, np.where(sampled[candidates], log_q, np.inf)
-
-    def _log_prob(self, n_users):
-        """Return the log-probability (n_items,) of being a candidate, by batch size.
-
-        A positive of the user at hand is a candidate for certain. Where it is not to be
-        corrected itself, what counts is whether the *other* users bring an item along.
-        """
-        if n_users not in self.log_probs:
-            others = int(self.correction == "negatives")
-            n_items = len(self.counts)
-            missing = np.ones(n_items)
-            if self.candidate_sampling != "uniform":
-                population = len(self.dataset) - others
-                counts = np.minimum(self.counts, population)
-                log_in_batch = inclusion_log_prob(counts, population, n_users - others)
-                missing *= -np.expm1(log_in_batch)
-            if self.candidate_sampling != "in_batch":
-                missing *= 1 - min(self.n_negatives, n_items) / n_items
-            with np.errstate(divide="ignore"):
-                self.log_probs[n_users] = np.log1p(-missing)
-        return self.log_probs[n_users]
+    def _candidates(self, positives, impressions):
+        """Return the candidates (c,), or None for all items, and their log Q (c,)."""
+        return self.sampler.draw(positives, impressions, self.rng)
 
     def _targets(self, users, positives, impressions, candidates, log_q):
+        """Return the ``Targets`` of users (b,) against the candidates (c,)."""
+
         def pairs(matrix):
             return _pairs(matrix, candidates)
 
@@ -295,7 +258,7 @@ class UserBatches:
         columns = pairs(positives)[1]
         positive_log_q = shown = None
         if self.correction == "all" and candidates is not None:
-            own = self._log_prob(len(users))[candidates[columns]]
+            own = self.sampler.log_prob(len(users))[candidates[columns]]
             positive_log_q = torch.as_tensor(own, dtype=torch.float32)
         if impressions is not None:
             shown = _tensors(pairs(impressions))
@@ -311,8 +274,24 @@ class UserBatches:
         )
 
 
+def _dropouts(dataset, id_dropout, feature_dropout):
+    """Return the ``FeatureDropout`` of the users' rows and that of the items' rows."""
+    of_users, of_items = (
+        id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
+    )
+    # A user without a row still has the history, if there is one.
+    row_dropout = 0.0 if dataset.history is None else ROW_DROPOUT * id_dropout
+    return (
+        FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
+        FeatureDropout(dataset.item_rows, of_items, feature_dropout),
+    )
+
+
 def _pairs(matrix, candidates):
-    """Return row, candidate column and value of the entries that are candidates."""
+    """Return row, column and value, (m,) each, of the entries that are candidates.
+
+    Columns are places in ``candidates``, or positions of items if that is None.
+    """
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     columns = matrix.indices.astype(np.int64)
     values = matrix.data.astype(np.float32)
@@ -324,6 +303,7 @@ def _pairs(matrix, candidates):
 
 
 def _tensors(arrays):
+    """Return arrays as a tuple of tensors."""
     return tuple(map(torch.from_numpy, arrays))
 
 
@@ -337,13 +317,13 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
     item_rows : CSR matrix of shape (n_items, q)
         Feature rows of the items.
     catalog : SparseRows of shape (n_items, q) or None, default=None
-        The rows of all items, if they are at hand: then these are used.
+        The rows of all items, to be returned instead of a selection. None: select.
     dropout : float, default=0.0
-        Mean share of past items to leave out. Each user's own share is drawn uniformly
-        from the widest interval around it that stays within [0, 1], so that the tower
-        learns from long and from short histories.
+        Mean share of past items to drop, in [0, 1). The share of each user is uniform
+        on the widest interval around it within [0, 1], so that the tower learns from
+        long and from short histories.
     rng : numpy.random.Generator or None, default=None
-        Draws what to leave out.
+        Draws the items to drop. Needed with dropout.
 
     Returns
     -------
@@ -374,41 +354,3 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
         torch.as_tensor(weights, dtype=torch.float32),
         len(rows),
     )
-
-
-def inclusion_log_prob(counts, n_users, batch_size):
-    r"""Log-probability that an item is among the positives of a random batch of users.
-
-    Parameters
-    ----------
-    counts : int array of shape (m,)
-        Number of users who chose the item, from 1 to ``n_users``.
-    n_users : int
-        Number of users in all.
-    batch_size : int
-        Number of users drawn without replacement.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        :math:`\log\left(1 - \binom{n - c}{b} / \binom{n}{b}\right)` for n users,
-        count c and batch size b: the *inclusion* probability, since each item is one
-        column however often it occurs in the batch.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktwotower.towers._batches import inclusion_log_prob
-    >>> np.exp(inclusion_log_prob(np.array([1, 2, 4]), 4, 2)).round(4)
-    array([0.5   , 0.8333, 1.    ])
-    """
-    left_out = n_users - np.asarray(counts, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_missing = (
-            gammaln(left_out + 1)
-            - gammaln(left_out - batch_size + 1)
-            - gammaln(n_users + 1)
-            + gammaln(n_users - batch_size + 1)
-        )
-    log_missing = np.where(left_out < batch_size, -np.inf, log_missing)
-    return np.log(-np.expm1(np.minimum(log_missing, -1e-12)))

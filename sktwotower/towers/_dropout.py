@@ -1,7 +1,7 @@
-"""Enters: feature rows of users or items, as CSR (n, p).
+"""Dropout of ids and other features in training.
 
-Leaves: the same rows with some entries hidden, so that a tower learns to do without.
-Next: sampling.py, which draws batches of such rows.
+Input: feature rows of users or items, as CSR (n, p).
+Output: the same rows with some entries removed.
 """
 
 import numpy as np
@@ -9,26 +9,36 @@ from scipy import sparse
 
 __all__ = ["FeatureDropout", "id_columns", "id_shares"]
 
-# With so many events an id is hidden in the share that is asked for.
-EVENTS_OF_SHARE = 10
+# Number of events for which an id is hidden exactly as often as id_dropout says.
+EVENTS_OF_ID_DROPOUT = 10
 
 
 def id_shares(id_dropout, n_events):
-    r"""Return how often the id of a user or an item with n events is to be hidden.
+    r"""Compute how often the id of each user or item is hidden in training.
+
+    Ids with many events are hidden rarely. For ids with few events the towers learn to
+    rely on the other features.
 
     Parameters
     ----------
     id_dropout : float
-        Share for ten events, in [0, 1].
+        Probability for a user or item with ten events, in [0, 1].
     n_events : int array of shape (n,)
-        Number of events of each.
+        Number of events of each user or item. 0 counts as 1.
 
     Returns
     -------
-    ndarray of shape (n,)
-        :math:`p = 10 d / (10 d + n (1 - d))` for ``id_dropout`` d and n events: the
-        odds fall as 1 / n, for an id of many events is to be trusted, and one of few to
-        be shrunk towards what the features say. 0 everywhere for d = 0.
+    float64 ndarray of shape (n,)
+        Probability that the id is hidden, in [0, 1].
+
+    Notes
+    -----
+    The probability is
+
+    .. math:: p = \frac{10 d}{10 d + n (1 - d)}
+
+    for ``id_dropout`` :math:`d` and :math:`n` events. So :math:`p = d` for ten events,
+    and the odds :math:`p / (1 - p)` are proportional to :math:`1 / n`.
 
     Examples
     --------
@@ -37,39 +47,43 @@ def id_shares(id_dropout, n_events):
     array([0.91, 0.5 , 0.1 ])
     """
     n_events = np.maximum(n_events, 1)
-    most = EVENTS_OF_SHARE * id_dropout
-    return most / (most + n_events * (1 - id_dropout))
+    weight = EVENTS_OF_ID_DROPOUT * id_dropout
+    return weight / (weight + n_events * (1 - id_dropout))
 
 
 def id_columns(matrix):
-    """Return which columns (p,) of a CSR matrix one row alone has a value in."""
+    """Return which columns of a CSR matrix (n, p) have one stored value, bool (p,)."""
     return np.bincount(matrix.indices, minlength=matrix.shape[1]) == 1
 
 
 class FeatureDropout:
     """Hide ids, and some of the other features, of rows in training.
 
-    A column that one row alone has a value in tells what no other row can learn from:
-    that row's *id*, whatever transformer has made it. An item unknown to fit comes
-    without, and so does a user; a tower that has seen rows without ids in training
-    knows what to make of the rest (Volkovs et al., DropoutNet, NeurIPS 2017).
+    A column with a single nonzero row is that row's *id*: no other row can learn from
+    it. Users and items unknown to fit have no id, so the towers must learn to use the
+    other features without it.
 
     Parameters
     ----------
     matrix : CSR matrix of shape (n, p)
-        All rows that there are.
+        Feature rows of all users or items.
     id_shares : array of shape (n,)
-        How often each row loses its ids, in [0, 1]. One that holds nothing else keeps
-        them.
+        Probability that a row's ids are hidden, in [0, 1]. They are never hidden from a
+        row without other features.
     feature_dropout : float, default=0.0
-        Share of the other entries that are lost, in [0, 1).
+        Probability that any other entry is hidden, in [0, 1).
     row_dropout : float, default=0.0
-        Share of the rows that lose all that they hold, in [0, 1].
+        Probability that a whole row is hidden, in [0, 1].
 
     Attributes
     ----------
     hides : bool
-        Whether there is anything to hide.
+        Whether anything is ever hidden.
+
+    References
+    ----------
+    Volkovs et al., DropoutNet: Addressing Cold Start in Recommender Systems,
+    NeurIPS 2017.
 
     Examples
     --------
@@ -93,7 +107,7 @@ class FeatureDropout:
         self.hides = bool(hides_ids or (others and feature_dropout) or row_dropout)
 
     def draw(self, positions, rng):
-        """Return the rows at positions (m,), CSR (m, p), with less in them."""
+        """Return the rows at positions (m,), with some entries hidden, CSR (m, p)."""
         rows = self.matrix[positions]
         if not self.hides:
             return rows

@@ -1,13 +1,14 @@
-"""Enters: user vectors (b, d), candidate item vectors (c, d) and their targets.
+"""The training loss: softmax over sampled candidates.
 
-Leaves: one number with its exact gradient, without ever holding all (b, c) scores.
-Next: net.py, which calls it batch by batch.
+Input: user vectors (b, d), candidate item vectors (c, d) and their ``Targets``.
+Output: the loss with its exact gradient; the (b, c) scores are never held at once.
 """
 
 import copy
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ._autograd import padded, product_dtype
 
@@ -15,37 +16,36 @@ __all__ = ["SampledSoftmaxLoss", "Targets"]
 
 # Scores held at once: 4 MiB of float32, which stays in a core's cache.
 TILE_SIZE = 1 << 20
-# Gradients by scores held at once: 64 MiB of bfloat16. One product of many users is
-# several times faster than many products of few.
+# Entries of the gradient by scores held at once: 64 MiB of bfloat16. One product for
+# many users is several times faster than many products for few.
 BLOCK_SIZE = 1 << 25
 
 
 class Targets:
-    """What the scores of a batch of b users against c candidates ought to be.
+    """The positives of b users among c candidates, and what the loss corrects.
 
     Parameters
     ----------
     offsets : int64 tensor of shape (b + 1,)
-        Where each user's positives begin in ``columns`` and ``weights``.
+        Start of each user's positives in ``columns`` and ``weights``.
     columns : int64 tensor of shape (n_positives,)
         Candidate column of each positive.
     weights : float32 tensor of shape (n_positives,)
         Reward of each positive, > 0.
     log_q : float32 tensor of shape (c,) or None, default=None
-        Log-probability with which each column came to be a candidate. ``inf``: the
-        column is no sampled candidate, only a positive or an impression of some user.
-        None: every item is a candidate.
+        Log-probability that each column is a sampled candidate. ``inf``: the column is
+        only a positive or an impression of some user. None: every item is a candidate.
     positive_log_q : float32 tensor of shape (n_positives,) or None, default=None
-        Log-probability by which the logit of each positive is corrected. None: it is
-        not.
+        Log-probability by which the logit of each positive is corrected. None: no
+        correction.
     hidden : pair of int64 tensors of shape (n_hidden,) or None, default=None
         Further (row, column) pairs that are no negatives: known positives of the user.
         Rows ascend.
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
-        (row, column, weight): shown and not chosen. They make a second denominator of
-        that user alone, unless they are positives or hidden. Rows ascend.
+        (row, column, weight): shown and not chosen. They form a second denominator of
+        this user only, except positives and hidden pairs. Rows ascend.
     total_weight : float or None, default=None
-        What the sum of the losses is divided by. None: the sum of ``weights``.
+        Divisor of the summed losses. None: the sum of ``weights``.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Targets:
         return len(self.offsets) - 1
 
     def to(self, device):
-        """Copy to a device."""
+        """Return the targets on a device."""
 
         def move(value):
             if isinstance(value, tuple):
@@ -88,56 +88,56 @@ class SampledSoftmaxLoss(nn.Module):
     Parameters
     ----------
     temperature : float, default=0.15
-        Divides the scores, > 0. Lower: sharper, more weight on the hardest negatives.
+        Divides the scores, > 0. A lower one puts more weight on the hardest negatives.
     tile_size : int, default=1048576
-        Number of scores held in memory at once.
+        Number of scores held in memory at once, >= 1.
     impression_weight : float, default=1.0
-        Weight of the term that impressions bring, >= 0.
+        Weight of the term of the impressions, >= 0.
     impression_temperature : float, default=1.0
-        Divides the scores in that term, > 0. A cold one learns pairs by heart.
+        Divides the scores in that term, > 0. A low one memorizes single pairs.
     matmul_dtype : torch.dtype or None, default=None
-        Type of the factors of the matrix products; all else is computed in that of the
-        vectors. None: bfloat16 for float32 vectors on a CPU that multiplies it in
-        hardware, which is several times faster and as good; else that of the vectors.
+        Type of the factors of matrix products. Everything else is computed in the type
+        of the vectors. None: bfloat16 for float32 vectors on a CPU with bfloat16
+        products, which is several times faster and as good; otherwise the type of the
+        vectors.
 
     Notes
     -----
-    With user vectors u, item vectors v, temperature T and Q(j) the probability with
-    which item j is among the candidates, the loss of a batch is
+    The loss of a batch is
 
     .. math::
         L = \frac{1}{W} \sum_u \sum_{i \in P_u} w_{ui} \left[
             \log \left( e^{z_{ui}} + \sum_{j \in N_u} e^{z_{uj}} \right) - z_{ui}
         \right], \quad z_{uj} = \langle u, v_j \rangle / T - \log Q(j)
 
-    (first the temperature, then the correction), where W is ``total_weight``, P_u are
-    the user's positives with rewards w and N_u the candidates that are no positives of
-    the user: neither a target nor another positive, and nothing given to the tower as
-    history, ever counts as a negative (accidental hits).
+    with user vectors :math:`u`, item vectors :math:`v_j`, temperature :math:`T`,
+    probability :math:`Q(j)` that item j is a candidate, positives :math:`P_u` of the
+    user with rewards :math:`w_{ui}`, negatives :math:`N_u` of the user and total weight
+    :math:`W`. The negatives are the candidates except all positives of the user and
+    all items of the user's history (accidental hits).
 
-    The impressions I_u of a user, with weights m, are the negatives of a second
-    denominator, which the user shares with nobody. It adds
+    Impressions :math:`I_u` with weights :math:`m_{uj}` add the term
 
     .. math::
         \frac{\lambda}{W} \sum_u \sum_{i \in P_u} w_{ui} \log \left( 1 +
         \sum_{j \in I_u} m_{uj} e^{(\langle u, v_j \rangle - \langle u, v_i \rangle)
         / T_I} \right)
 
-    with :math:`\lambda` the ``impression_weight`` and :math:`T_I` the
-    ``impression_temperature``. In one sum with the candidates the few impressions would
-    be drowned by thousands of them. The gradient of this term goes to the item vectors
-    alone, u is held fixed: past positives are input of the user tower and impressions
-    are not, so that it would learn to tell them apart by its input.
+    where :math:`\lambda` is the ``impression_weight`` and :math:`T_I` the
+    ``impression_temperature``. It is a term of its own since a few impressions would
+    not count among thousands of candidates. Its gradient goes to item vectors only.
+    Past positives are input of the user tower and impressions are not, so the user
+    tower would otherwise learn to tell them apart by its input.
 
-    The positive's own logit is corrected by ``positive_log_q`` (as by Yi et al.), or
-    not at all: it is in the sum with certainty, and with Q the inclusion probability
-    of the negatives the sum's expectation is then the sum over the whole catalog.
-    Taking the positive out of the denominator and weighting by one minus its
-    probability (Khrylchenko et al.) has the same gradient.
+    The logit of the positive itself is corrected only by ``positive_log_q`` (Yi et
+    al.). Without it, and with Q the inclusion probability of the negatives, the
+    expected sum is the sum over the whole catalog, since the positive is in the sum
+    with certainty. Taking the positive out of the denominator and weighting by one
+    minus its probability (Khrylchenko et al.) has the same gradient.
 
-    The gradient is computed together with the value, tile by tile of users, in three
-    matrix products; besides the tile, up to 2 ** 25 entries of the gradient by the
-    scores are held, so that memory is O((b + c) d) and no more than that.
+    Value and gradient are computed together, tile by tile of users, by three matrix
+    products. Memory is O((b + c) d) for b users, c candidates and vectors of length d,
+    plus a tile of scores and up to 2 ** 25 entries of the gradient by the scores.
 
     References
     ----------
@@ -173,33 +173,51 @@ class SampledSoftmaxLoss(nn.Module):
         self.matmul_dtype = matmul_dtype
 
     def forward(self, users, items, targets):
-        """Return the loss of (b, d) users, (c, d) items and their ``Targets``."""
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        users : Tensor of shape (b, d)
+            User vectors.
+        items : Tensor of shape (c, d)
+            Vectors of the candidate items.
+        targets : Targets
+            Positives of the users, and the corrections.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss.
+        """
         return _TiledSoftmax.apply(users, items, targets, self)
 
 
 class _TiledSoftmax(torch.autograd.Function):
-    """Loss and gradient in one sweep over tiles of users."""
+    """Loss and gradient in one sweep over blocks of users."""
 
     @staticmethod
     def forward(ctx, users, items, targets, loss):
         total = users.new_zeros(())
         user_grad, item_grad = torch.empty_like(users), None
         dtype = product_dtype(users, loss.matmul_dtype)
-        # The scale goes where there are fewest numbers.
+        # Scale the vectors, which have fewer entries than the scores.
         n_items, scale = len(items), 1 / loss.temperature
         users, items = (users * scale).to(dtype), padded(items, dtype)
-        targets = _divided(targets, total.dtype)
-        block = max(1, BLOCK_SIZE // max(1, len(items)))
-        for start in range(0, len(users), block):
-            rows = slice(start, min(start + block, len(users)))
-            value, slopes, shown = _block(users, items, n_items, targets, rows, loss)
+        targets = _normalized(targets, total.dtype)
+        step = max(1, BLOCK_SIZE // max(1, len(items)))
+        for start in range(0, len(users), step):
+            rows = slice(start, min(start + step, len(users)))
+            value, logit_grad, shown = _loss_of_block(
+                users, items, n_items, targets, rows, loss
+            )
             total += value
             if not any(ctx.needs_input_grad):
                 continue
-            user_grad[rows] = torch.mm(slopes, items).to(total.dtype).mul_(scale)
-            for places, push in shown:  # from here on, so that it moves items alone
-                slopes.index_put_(places, push.to(dtype), accumulate=True)
-            part = torch.mm(slopes.T, users[rows])[:n_items].to(total.dtype)
+            user_grad[rows] = torch.mm(logit_grad, items).to(total.dtype).mul_(scale)
+            # Added after the gradient of the users, so that it reaches items only.
+            for places, shown_grad in shown:
+                logit_grad.index_put_(places, shown_grad.to(dtype), accumulate=True)
+            part = torch.mm(logit_grad.T, users[rows])[:n_items].to(total.dtype)
             item_grad = part if item_grad is None else item_grad.add_(part)
         ctx.save_for_backward(user_grad, item_grad)
         return total
@@ -212,8 +230,8 @@ class _TiledSoftmax(torch.autograd.Function):
         return user_grad, item_grad, None, None
 
 
-def _divided(targets, dtype):
-    """Return targets whose weights are divided by what the loss is divided by."""
+def _normalized(targets, dtype):
+    """Return targets with weights divided by the total weight."""
     total = targets.weights.sum().to(dtype)
     if targets.total_weight is not None:
         total = total.new_tensor(targets.total_weight)
@@ -222,41 +240,42 @@ def _divided(targets, dtype):
     return divided
 
 
-def _block(users, items, n_items, targets, block, loss):
-    """Return a block's summed loss, and its gradient by the logits (rows, c).
+def _loss_of_block(users, items, n_items, targets, block, loss):
+    """Return the loss of a block of users, and the gradient by logits (rows, c).
 
-    What ``items`` has beyond ``n_items`` rows is padding. The third value lists places
-    and values of the part of the gradient that impressions bring.
+    Rows of ``items`` beyond ``n_items`` are padding. The third value is a list of
+    places and values of the gradient by logits of the impressions' term.
     """
-    slopes = users.new_empty(block.stop - block.start, len(items))
-    total, parts = targets.weights.new_zeros(()), []
+    logit_grad = users.new_empty(block.stop - block.start, len(items))
+    total, shown_grads = targets.weights.new_zeros(()), []
     step = max(1, loss.tile_size // max(1, len(items)))
     for start in range(block.start, block.stop, step):
         tile = slice(start, min(start + step, block.stop))
         first = tile.start - block.start
-        place = slopes[first : tile.stop - block.start]
-        torch.mm(users[tile], items.T, out=place)
-        place = place[:, :n_items]
-        value, slope, shown = _tile(place.to(total.dtype), targets, tile, loss)
+        part = logit_grad[first : tile.stop - block.start]
+        torch.mm(users[tile], items.T, out=part)
+        part = part[:, :n_items]
+        value, grad, shown = _loss_of_tile(part.to(total.dtype), targets, tile, loss)
         total += value
-        if slope.data_ptr() != place.data_ptr():  # of another type
-            place.copy_(slope)
+        if grad.data_ptr() != part.data_ptr():  # a copy, if the types differ
+            part.copy_(grad)
         if shown is not None:
-            (rows, columns), push = shown[1:]
-            total += loss.impression_weight * shown[0]
-            parts.append(((rows + first, columns), push * loss.impression_weight))
-    return total, slopes, parts
+            value, (rows, columns), shown_grad = shown
+            total += loss.impression_weight * value
+            shown_grad = shown_grad * loss.impression_weight
+            shown_grads.append(((rows + first, columns), shown_grad))
+    return total, logit_grad, shown_grads
 
 
-def _tile(logits, targets, tile, loss):
-    """Return the tile's summed loss, and its gradient by the logits (rows, c).
+def _loss_of_tile(logits, targets, tile, loss):
+    """Return the loss of a tile of users, and the gradient by logits (rows, c).
 
-    The logits are overwritten. The third value is what `_against_shown` gives; None
-    without impressions.
+    The logits are overwritten. The third value is that of `_loss_of_impressions`, or
+    None without impressions.
     """
     bounds = targets.offsets[tile.start : tile.stop + 1]
-    picked = slice(int(bounds[0]), int(bounds[-1]))
-    columns, weights = targets.columns[picked], targets.weights[picked]
+    own = slice(int(bounds[0]), int(bounds[-1]))
+    columns, weights = targets.columns[own], targets.weights[own]
     rows = torch.repeat_interleave(
         torch.arange(len(logits), device=logits.device), bounds.diff()
     )
@@ -267,59 +286,68 @@ def _tile(logits, targets, tile, loss):
         logits[hidden[0], hidden[1]] = -torch.inf
     shown = _within(targets.impressions, tile)
     if shown is not None:
-        chosen = rows, columns, positive, weights
-        warmth = loss.temperature / loss.impression_temperature
-        shown = _against_shown(logits, chosen, shown, warmth)
+        positives = rows, columns, positive, weights
+        temperature_ratio = loss.temperature / loss.impression_temperature
+        shown = _loss_of_impressions(logits, positives, shown, temperature_ratio)
     if targets.positive_log_q is not None:
-        positive = positive - targets.positive_log_q[picked].to(logits.dtype)
+        positive = positive - targets.positive_log_q[own].to(logits.dtype)
     if targets.log_q is not None:
         logits.sub_(targets.log_q.to(logits.dtype))
-    # A row without any negative has a log-sum of -inf; its loss and slope are zero.
-    lowest = torch.finfo(logits.dtype).min
-    top = logits.amax(1)
-    alone = top == -torch.inf
-    logits[:, 0].masked_fill_(alone, 0)  # or its shares would be NaN
-    share = logits.softmax(1)
-    # The share of the top is 1 / sum, if its own exponential is 1.
-    negatives = (top - share.amax(1).log()).masked_fill_(alone, lowest)
-    excess = negatives[rows] - positive
-    value = (weights * torch.nn.functional.softplus(excess)).sum()
-    pull = weights * excess.sigmoid()
-    per_row = pull.new_zeros(len(logits)).index_add_(0, rows, pull)
-    slope = torch.mul(share, per_row[:, None], out=logits)
-    # Those entries are zero by now; a positive may be given more than once.
-    slope.index_put_((rows, columns), -pull, accumulate=True)
-    return value, slope, shown
+    share, log_sum = _softmax(logits)
+    excess = log_sum[rows] - positive
+    value = (weights * functional.softplus(excess)).sum()
+    positive_grad = weights * excess.sigmoid()
+    per_row = positive_grad.new_zeros(len(logits)).index_add_(0, rows, positive_grad)
+    grad = torch.mul(share, per_row[:, None], out=logits)
+    # Positives have a share of zero. Accumulate, as one can be given more than once.
+    grad.index_put_((rows, columns), -positive_grad, accumulate=True)
+    return value, grad, shown
 
 
-def _against_shown(logits, chosen, shown, warmth):
-    """Contrast a tile's positives with their own user's impressions.
+def _softmax(logits):
+    """Return softmax (rows, c) and log-sum-exp (rows,) of logits (rows, c).
 
-    ``logits`` (rows, c), not corrected, are -inf where a pair is no negative;
-    ``chosen`` are the positives' rows, columns, logits and weights, ``shown`` the
-    impressions' rows, columns and weights; ``warmth`` multiplies the logits. Gives the
-    summed loss, and the places and values of its gradient by the logits.
+    The log-sum-exp of a row of only -inf is the lowest number, so that the loss and the
+    gradient of a user without negatives are zero.
     """
-    rows, columns, positive, weights = chosen
-    shown_rows, shown_columns, counts = shown
-    scores = logits[shown_rows, shown_columns] * warmth
+    top = logits.amax(1)
+    empty = top == -torch.inf
+    logits[:, 0].masked_fill_(empty, 0)  # otherwise the softmax would be NaN
+    share = logits.softmax(1)
+    # The largest share is exp(0) / sum, the sum being that of exp(logits - top).
+    log_sum = top - share.amax(1).log()
+    return share, log_sum.masked_fill_(empty, torch.finfo(logits.dtype).min)
+
+
+def _loss_of_impressions(logits, positives, shown, temperature_ratio):
+    """Return the loss of positives against impressions, places and gradient by logits.
+
+    ``logits`` (rows, c) are not corrected, and -inf where a pair is no negative.
+    ``positives`` are rows, columns, logits and weights, (n,) each, and ``shown`` the
+    impressions' rows, columns and weights, (m,) each. ``temperature_ratio`` multiplies
+    the logits.
+    """
+    rows, columns, positive, weights = positives
+    shown_rows, shown_columns, shown_weights = shown
+    scores = logits[shown_rows, shown_columns] * temperature_ratio
     lowest = torch.finfo(scores.dtype).min
     top = scores.new_full((len(logits),), lowest)
     top.scatter_reduce_(0, shown_rows, scores, "amax")
-    share = counts.to(scores.dtype) * (scores - top[shown_rows]).exp()
-    mass = torch.zeros_like(top).index_add_(0, shown_rows, share)
-    negatives = (top + mass.log()).clamp_min(lowest)
-    excess = negatives[rows] - positive * warmth
-    value = (weights * torch.nn.functional.softplus(excess)).sum()
-    pull = weights * excess.sigmoid()
-    per_row = torch.zeros_like(top).index_add_(0, rows, pull)
-    push = share * (per_row / torch.where(mass > 0, mass, 1.0))[shown_rows]
+    share = shown_weights.to(scores.dtype) * (scores - top[shown_rows]).exp()
+    total = torch.zeros_like(top).index_add_(0, shown_rows, share)
+    log_sum = (top + total.log()).clamp_min(lowest)
+    excess = log_sum[rows] - positive * temperature_ratio
+    value = (weights * functional.softplus(excess)).sum()
+    positive_grad = weights * excess.sigmoid()
+    per_row = torch.zeros_like(top).index_add_(0, rows, positive_grad)
+    shown_grad = share * (per_row / torch.where(total > 0, total, 1.0))[shown_rows]
     places = torch.cat([rows, shown_rows]), torch.cat([columns, shown_columns])
-    return value, places, torch.cat([-pull, push]) * warmth
+    grad = torch.cat([-positive_grad, shown_grad]) * temperature_ratio
+    return value, places, grad
 
 
 def _within(pairs, tile):
-    """Keep the (row, column, ...) entries of a tile's rows, counted from its start."""
+    """Return the (row, column, ...) entries of a tile, with rows from its start on."""
     if pairs is None:
         return None
     low, high = torch.searchsorted(

@@ -106,7 +106,7 @@ class SparseLinear(nn.Module):
     def __init__(self, n_features, width, sparse_grad=False):
         super().__init__()
         self.sparse_grad = sparse_grad
-        self.weight = nn.Parameter(torch.empty(n_features, width))
+        self.weight = nn.Parameter(torch.empty(n_features, width, dtype=torch.float32))
         nn.init.normal_(self.weight, std=1 / math.sqrt(width))
 
     def forward(self, rows):
@@ -156,12 +156,13 @@ class Tower(nn.Module):
         super().__init__()
         widths = [*hidden_layer_sizes, embedding_dim]
         self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
-        self.bias = nn.Parameter(torch.empty(widths[0]))
+        self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
         nn.init.normal_(self.bias, std=0.01)
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+        linear = functools.partial(nn.Linear, dtype=torch.float32)
+        self.layers = nn.ModuleList(linear(a, b) for a, b in pairs)
         self.shortcuts = nn.ModuleList(
-            nn.Identity() if a == b else nn.Linear(a, b, bias=False) for a, b in pairs
+            nn.Identity() if a == b else linear(a, b, bias=False) for a, b in pairs
         )
         self.dropout = dropout
 

@@ -195,14 +195,14 @@ def _tower(recipe, name, n_features):
             takes_sparse_gradients(recipe),
         )
     if isinstance(given, nn.Module):
-        return copy.deepcopy(given)
+        return copy.deepcopy(given).float()
     tower = given(n_features) if callable(given) else given
     if not isinstance(tower, nn.Module):
         raise TypeError(
             f"{name} must be a torch.nn.Module, or a callable that takes the number of "
             f"features and gives one. Got {given!r}."
         )
-    return tower
+    return tower.float()  # as the rows are, whatever torch's default dtype
 
 
 def _output_width(tower, name, n_features):
@@ -212,7 +212,7 @@ def _output_width(tower, name, n_features):
     probe = SparseRows(
         torch.zeros(0, dtype=torch.int64),
         torch.zeros(3, dtype=torch.int64),
-        torch.zeros(0),
+        torch.zeros(0, dtype=torch.float32),
         n_features,
     )
     try:
@@ -234,9 +234,14 @@ def seeded(seed, device="cpu"):
     """Draw torch's random numbers from ``seed``; its generators are put back.
 
     They are global, so that only one thread at a time can be given its own sequence.
+    Inference mode is switched off: parameters that are made in it cannot be trained.
     """
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
-    with _GENERATOR_LOCK, torch.random.fork_rng(devices=cuda):
+    with (
+        _GENERATOR_LOCK,
+        torch.random.fork_rng(devices=cuda),
+        torch.inference_mode(False),
+    ):
         torch.manual_seed(seed)
         yield
 

@@ -1,53 +1,61 @@
-"""Enters: the towers' parameters with their gradients, dense or of a few rows.
+"""The default optimizer, whose step costs only what a batch touches.
 
-Leaves: the parameters, one step further. Next: net.py, which drives it.
+Input: parameters with gradients, dense or sparse.
+Output: the parameters after a step, changed in place.
 """
 
 import torch
 
 __all__ = ["RowwiseAdam"]
 
-# Without momentum a step carries one gradient, not the mean of ten: what the rate of
-# Adam is for layers is this many times as much for the rows of a table.
-TABLE_STEP = 4.0
+# Learning-rate multiplier for table rows: they have no momentum, so a step uses one
+# gradient where Adam averages about ten.
+TABLE_RATE = 4.0
 
 
 class RowwiseAdam(torch.optim.Optimizer):
-    r"""Adam with one second moment per row for tables, and AdamW for all else.
+    r"""Adam with one second moment per row for tables, AdamW for everything else.
 
-    A step costs what the batch touches: rows of a table without a gradient, and their
-    state, stay as they are, whether the gradient is dense or sparse.
+    A step costs only what the batch touches. Table rows with a zero gradient, and their
+    state, do not change, whether the gradient is dense or sparse.
 
     Parameters
     ----------
-    params : iterable of parameters, or of parameter groups
-        Groups with ``rowwise=True`` hold tables (p, width) of embeddings.
+    params : iterable of torch.nn.Parameter, or of dict
+        Parameters or parameter groups. Groups with ``rowwise=True`` hold tables
+        (p, width) of embeddings.
     lr : float, default=0.005
         Learning rate, > 0.
     betas : pair of floats, default=(0.9, 0.999)
-        Decay of the first and second moments of parameters that are no tables.
+        Decay of the first and the second moment outside tables, in [0, 1).
     row_beta : float, default=0.99
-        Decay of the second moment of a row, in [0, 1).
+        Decay of the second moment of a table row, in [0, 1).
     eps : float, default=1e-12
-        Added to the root of the second moment.
+        Added to the root of the second moment, > 0.
     weight_decay : float, default=0.01
-        Decoupled weight decay; in a table, of the rows that a batch touches.
+        Decoupled weight decay, >= 0. In a table it applies to the touched rows only.
     rowwise : bool, default=False
-        Default for groups that do not say.
+        Value of ``rowwise`` for groups without one.
 
     Notes
     -----
-    With :math:`g` the gradient of a table's row of width d in its n-th step,
+    The n-th step of a table row :math:`w` of width d with gradient :math:`g` and second
+    moment :math:`v`, which starts at 0, is
 
     .. math::
         v \leftarrow \beta v + (1 - \beta) |g|^2 / d, \qquad
-        w \leftarrow (1 - \eta \lambda) w - 4 \eta\, g / \sqrt{v / (1 - \beta^n)}
+        w \leftarrow (1 - \eta \lambda) w
+        - 4 \eta\, g / (\sqrt{v / (1 - \beta^n)} + \epsilon)
 
-    where :math:`\beta` is ``row_beta``, :math:`\eta` the learning rate and
-    :math:`\lambda` the weight decay. There is no momentum, so that a table needs one
-    number of state per row. Such moments per row are those of row-wise Adagrad; Adam
-    with a single moment per block of parameters is as good as Adam (Zhang et al.,
-    Adam-mini, ICLR 2025).
+    where :math:`\beta` is ``row_beta``, :math:`\eta` is ``lr``, :math:`\lambda` is
+    ``weight_decay`` and :math:`\epsilon` is ``eps``. There is no momentum, so that the
+    state of a row is v and n only; the factor 4 allows for that. Row-wise Adagrad keeps
+    one moment per row, too. Adam with one moment per block of parameters is as good as
+    Adam (Adam-mini).
+
+    References
+    ----------
+    Zhang et al., Adam-mini: Use Fewer Learning Rates To Gain More, ICLR 2025.
 
     Examples
     --------
@@ -57,7 +65,7 @@ class RowwiseAdam(torch.optim.Optimizer):
     >>> optimizer = RowwiseAdam([table], lr=0.1, weight_decay=0.0, rowwise=True)
     >>> table[0].sum().backward()
     >>> optimizer.step()
-    >>> table.detach()[:, 0].round(decimals=4)  # 1 - 4 * 0.1, and no step
+    >>> table.detach()[:, 0].round(decimals=4)  # 1 - 4 * 0.1, and not touched
     tensor([0.6000, 1.0000])
     """
 
@@ -83,7 +91,18 @@ class RowwiseAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Take a step; gives the loss of ``closure``, if there is one."""
+        """Take one optimization step.
+
+        Parameters
+        ----------
+        closure : callable, default=None
+            Computes the loss and the gradients anew. None: the gradients are there.
+
+        Returns
+        -------
+        Tensor or None
+            What ``closure`` returns. None without it.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -99,6 +118,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         return loss
 
     def _step_rows(self, table, group):
+        """Update a table (p, width) by row, in place."""
         grad, rows = table.grad, None
         if grad.is_sparse:
             rows, grad = _rows_of(grad)
@@ -115,8 +135,9 @@ class RowwiseAdam(torch.optim.Optimizer):
         beta = group["row_beta"]
         second = torch.where(touched, second.lerp(square, 1 - beta), second)
         root = (second / (1 - beta**steps)).sqrt_() + group["eps"]
-        factor = torch.where(touched, -TABLE_STEP * group["lr"] / root, 0.0)[:, None]
-        shrink = touched[:, None] * (group["lr"] * group["weight_decay"])
+        factor = torch.where(touched, -TABLE_RATE * group["lr"] / root, 0.0)[:, None]
+        shrink = touched.to(table.dtype)[:, None]
+        shrink = shrink * (group["lr"] * group["weight_decay"])
         if rows is None:
             state["steps"], state["second"] = steps, second
             table.mul_(1 - shrink).addcmul_(grad, factor)
@@ -127,6 +148,7 @@ class RowwiseAdam(torch.optim.Optimizer):
             table.index_add_(0, rows, move)
 
     def _step_dense(self, parameter, group):
+        """Update a parameter by AdamW, in place."""
         grad, state = parameter.grad, self.state[parameter]
         if not state:
             state["step"] = 0
@@ -143,10 +165,10 @@ class RowwiseAdam(torch.optim.Optimizer):
 
 
 def _rows_of(grad):
-    """Return rows that a sparse gradient touches, each once, and their gradients."""
+    """Return the distinct rows (m,) of a sparse gradient and their gradients."""
     rows = grad._indices()[0]
-    # Autograd forgets that the rows were distinct; to sort them again is the dearest
-    # part of a step.
+    # Autograd marks gradients as not coalesced even if their rows ascend. Sorting them
+    # again would dominate the step.
     if not (rows[1:] > rows[:-1]).all():
         grad = grad.coalesce()
         rows = grad.indices()[0]

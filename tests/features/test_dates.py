@@ -40,6 +40,7 @@ def test_dates_after_the_newest_of_fit_have_its_age():
     assert rows[0, 1] == rows[1, 1] == rows[:, 1].min()
 
 
+@pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 reads 1677 to 2262 only")
 @pytest.mark.parametrize(
     "column",
     [

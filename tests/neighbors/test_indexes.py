@@ -1,4 +1,5 @@
 import pickle
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
@@ -11,8 +12,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors, _indexes
-from sktwotower.neighbors._indexes import build_index, check_index, recall_of
+from sktwotower.neighbors import (
+    ExactNeighbors,
+    NNDescentNeighbors,
+    _graph,
+    _indexes,
+)
+from sktwotower.neighbors._exact import recall_of
+from sktwotower.neighbors._indexes import build_index, check_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from tests.reference import brute_force, exclusions, unit_vectors
@@ -26,7 +33,8 @@ def test_exact_neighbors_keep_the_contract_of_scikit_learn():
     expected, expected_indices = theirs.kneighbors(queries)
     np.testing.assert_allclose(distances, expected, atol=1e-6)
     np.testing.assert_array_equal(indices, expected_indices)
-    assert index.kneighbors(queries, 99, return_distance=False).shape == (5, 30)
+    for k in (99, 10**9):
+        assert index.kneighbors(queries, k, return_distance=False).shape == (5, 30)
 
 
 def test_build_index_copies_the_estimator_and_sets_its_parameters():
@@ -81,11 +89,11 @@ def test_the_search_widens_until_its_target_is_met():
     ).fit(vectors)
     _, truth = brute_force(queries, vectors, 10)
     before = recall_of(index, queries, truth)
-    after = index.widen(queries, 10)
+    after = index.tune_search_width(queries, 10)
     assert before < 0.9 < 0.99 <= after == recall_of(index, queries, truth)
     assert index.epsilon_ > 0 and index.epsilon == 0.0
     wide = (index.epsilon_, index.search_tree_leaf_budget_)
-    assert index.widen(queries, 10) == after
+    assert index.tune_search_width(queries, 10) == after
     assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
 
 
@@ -102,6 +110,17 @@ def test_filters_over_a_graph(graph, share):
     assert excluded[np.arange(20)[:, None], indices].sum() == 0
     assert allowed is None or np.isin(indices, allowed).all()
     assert np.isclose(scores, expected).mean() > 0.95
+
+
+def test_a_graph_has_no_more_neighbors_than_items(graph):
+    index = clone(graph).fit(graph.vectors_[:400])
+    queries = clustered(3, seed=1)
+    assert index.graph_ is not None
+    for mine, theirs in zip(
+        index.kneighbors(queries, 10**9), index.kneighbors(queries, 400), strict=True
+    ):
+        assert mine.shape == (3, 400)
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
@@ -136,35 +155,79 @@ def test_building_leaves_threads_as_they_are(graph):
 def test_a_graph_grows(graph, monkeypatch):
     more, queries = clustered(200, seed=6), clustered(50, seed=7)
     vectors = np.concatenate([graph.vectors_, more])
-    assert graph.grown(vectors) is None  # a new build is cheaper
-    monkeypatch.setattr(_indexes, "MIN_ITEMS_TO_UPDATE", 1000)
-    assert graph.grown(vectors[1:]) is None
-    assert graph.grown(graph.vectors_) is None
+    assert graph.updated(vectors) is None  # a new build is cheaper
+    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
+    assert graph.updated(vectors[1:]) is None
+    assert graph.updated(graph.vectors_) is None
     before = graph.kneighbors(queries, 10)
     index, recall = build_index(
         "nndescent", graph.get_params(), vectors, sample=lambda: queries, before=graph
     )
-    assert recall == index.widen(queries, 10) > 0.95
+    assert recall == index.tune_search_width(queries, 10) > 0.95
     assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
     for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     longer = np.concatenate([graph.vectors_, np.float32(1.0008) * more])
-    own = graph.grown(longer).kneighbors(longer[2000:], 1)[0][:, 0]
+    own = graph.updated(longer).kneighbors(longer[2000:], 1)[0][:, 0]
     lengths = (longer.astype(float) ** 2).sum(axis=1)
     np.testing.assert_allclose(own, 1 - (lengths.mean() + lengths[2000:]) / 2)
     with pytest.raises(ValueError, match="must have the same length"):
-        graph.grown(np.concatenate([vectors, 2 * more]))
-    with patch.object(NNDescentNeighbors, "grown") as grown:
+        graph.updated(np.concatenate([vectors, 2 * more]))
+    with patch.object(NNDescentNeighbors, "updated") as updated:
         build_index("nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=graph)
-    grown.assert_not_called()
+    updated.assert_not_called()
+
+
+def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
+    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
+    queries, done = clustered(50, seed=7), threading.Event()
+    expected, state = graph.kneighbors(queries, 10), dict(vars(graph))
+    inside = {name: _copied(value) for name, value in vars(graph.graph_).items()}
+
+    def ask():
+        n_asked = 0
+        while not done.is_set() or n_asked == 0:
+            for mine, theirs in zip(
+                graph.kneighbors(queries, 10), expected, strict=True
+            ):
+                np.testing.assert_array_equal(mine, theirs)
+            n_asked += 1
+        return n_asked
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask) for _ in range(2)]
+        try:
+            for seed in (6, 8):
+                vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
+                index, _ = build_index(
+                    "nndescent",
+                    graph.get_params(),
+                    vectors,
+                    sample=lambda: queries,
+                    before=graph,
+                )
+                assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
+        finally:
+            done.set()
+        assert min(each.result() for each in asked) > 10
+    assert all(vars(graph)[name] is value for name, value in state.items())
+    for name in ("_raw_data", "_neighbor_graph", "_vertex_order", "rng_state"):
+        np.testing.assert_equal(vars(graph.graph_)[name], inside[name])
+    assert graph.graph_.search_tree_leaf_budget == inside["search_tree_leaf_budget"]
+
+
+def _copied(value):
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def test_few_vectors_need_no_graph():
     items = unit_vectors(40)
     index = NNDescentNeighbors().fit(items)
-    assert index.graph_ is None and index.widen(items, 5) == 1.0
+    assert index.graph_ is None and index.tune_search_width(items, 5) == 1.0
     exact = ExactNeighbors().fit(items)
-    for k in (3, 99):
+    for k in (3, 10**9):
         for mine, theirs in zip(
             index.kneighbors(items, k), exact.kneighbors(items, k), strict=True
         ):
@@ -176,7 +239,7 @@ def test_vectors_that_no_graph_takes():
     with pytest.raises(ValueError, match="must have the same length, .* from 1 to 2"):
         NNDescentNeighbors().fit(items * np.where(np.arange(9) == 3, 2, 1)[:, None])
     items[4, 0] = np.nan
-    with pytest.raises(ValueError, match="finite, and that at position 4 is not"):
+    with pytest.raises(ValueError, match="finite, but the one at position 4 is not"):
         NNDescentNeighbors().fit(items)
 
 
@@ -275,4 +338,4 @@ def test_recommend_in_many_threads_as_in_one(events, n_jobs):
 
 def test_no_more_is_looked_for_than_there_is():
     vectors = np.eye(4, dtype=np.float32)
-    assert NNDescentNeighbors().fit(vectors).widen(vectors, 10) == 1.0
+    assert NNDescentNeighbors().fit(vectors).tune_search_width(vectors, 10) == 1.0

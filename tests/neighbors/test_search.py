@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower.neighbors import ExactNeighbors
 from sktwotower.neighbors import _search as filters
-from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._search import retrieve, search
 from tests.reference import brute_force, exclusions, unit_vectors
 
 
@@ -188,3 +188,27 @@ def test_candidates_of_each_query_by_hand():
     scores, indices = retrieve(ExactNeighbors(), queries, items, 2, hidden, own)
     assert indices.tolist() == [[1, 0], [2, -1]]
     assert scores.tolist() == [[2, 1], [1, -np.inf]]
+
+
+HUGE = 10**9
+
+
+@pytest.mark.parametrize("index", [ExactNeighbors(), NearestNeighbors()])
+@pytest.mark.parametrize("lists", [None, "for all", "own"])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_huge_k_costs_no_more_than_the_whole_catalog(index, lists, hidden):
+    queries, items = unit_vectors(20, seed=1), unit_vectors(60)
+    excluded = exclusions(20, 60) if hidden else None
+    own = exclusions(20, 60, seed=2)
+    allowed = {None: None, "for all": np.arange(0, 60, 7), "own": own}[lists]
+    index = index.fit(items)
+    searches = [
+        lambda k: retrieve(index, queries, items, k, excluded, allowed),
+        lambda k: search(
+            index, lambda block: queries[block], 20, items, k, excluded, allowed
+        ),
+    ]
+    for run in searches:
+        for mine, theirs in zip(run(HUGE), run(60), strict=True):
+            assert mine.shape == (20, 60)
+            np.testing.assert_array_equal(mine, theirs)

@@ -38,8 +38,8 @@ def searches(draw):
 )
 def test_top_k_equals_brute_force(search, tile, block, group):
     queries, items, k, excluded, allowed = search
-    sizes = {"TILE_SIZE": 1, "MIN_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
-    with patch.multiple(exact, **sizes):
+    sizes = {"MIN_TILE_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
+    with patch.multiple(exact, TILE_SIZE=1, **sizes):
         scores, indices = top_k(*search)
     expected, expected_indices = brute_force(*search)
     np.testing.assert_array_equal(scores, expected)
@@ -67,8 +67,8 @@ def test_top_k_by_hand():
     query = np.array([[1, 2]], dtype=np.float32)
     hidden = sparse.csr_matrix([[0.0, 1, 0, 0, 0]])
     scores, indices = top_k(query, items, 6, hidden)
-    assert scores.tolist() == [[3, 3, 1, -1, -np.inf, -np.inf]]
-    assert indices.tolist() == [[2, 4, 0, 3, -1, -1]]
+    assert scores.tolist() == [[3, 3, 1, -1, -np.inf]]
+    assert indices.tolist() == [[2, 4, 0, 3, -1]]
     scores, indices = top_k(query, items, 2, hidden, allowed=np.array([0, 1, 3]))
     assert scores.tolist() == [[1, -1]] and indices.tolist() == [[0, 3]]
 
@@ -113,7 +113,7 @@ def test_vectors_are_gathered_a_part_at_a_time(n, k):
     queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
     indices = rng.integers(0, 50, (n, k))
     whole = exact.rescore(queries, items, indices)
-    with patch.object(exact, "GATHERED", 16):
+    with patch.object(exact, "MAX_GATHERED", 16):
         np.testing.assert_array_equal(exact.rescore(queries, items, indices), whole)
     expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
     np.testing.assert_allclose(whole, expected, atol=1e-6)

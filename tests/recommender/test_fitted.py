@@ -54,7 +54,7 @@ def test_there_are_no_fitted_attributes_before_fit(model):
     model = clone(model)
     for name in ("item_ids_", "user_ids_", "n_features_in_", "feature_names_in_"):
         assert not hasattr(model, name)
-    model.fit(made().data.to_numpy())
+    model.fit(made().data[["user", "item"]].to_numpy())
     assert model.n_features_in_ == 2 and not hasattr(model, "feature_names_in_")
 
 

@@ -273,7 +273,9 @@ def test_columns_of_another_type_than_in_fit_are_named(
     for ask in (model.embed_items, model.set_catalog):
         with pytest.raises(TypeError, match=message) as error:
             ask(table)
-        assert f"{column!r} was " in error.value.__notes__[0]
+        note = error.value.__notes__[0]
+        # pandas 2 has strings and lists in columns of one type
+        assert f"{column!r} was " in note or f"{column!r} (object)" in note
 
 
 def test_levels_that_are_new_are_no_levels_of_another_type(model):

@@ -1,0 +1,98 @@
+"""Exact search as a neighbors estimator, and the recall of others against it.
+
+Input: item vectors (n_items, d).
+Output: an estimator with ``kneighbors``; a share of true neighbors found.
+"""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ._top_k import top_k
+
+__all__ = ["ExactNeighbors", "recall_of"]
+
+
+class ExactNeighbors(BaseEstimator):
+    """Exact nearest neighbors: the score of every item is computed.
+
+    Any estimator given as ``neighbors`` needs the two methods of this one: ``fit`` on
+    item vectors, and ``kneighbors``, which returns distances, ascending, and positions.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Number of neighbors that `kneighbors` returns by default, >= 1.
+
+    Attributes
+    ----------
+    vectors_ : float32 ndarray of shape (n_items, d)
+        The item vectors.
+    n_features_in_ : int
+        Number of columns d of the item vectors.
+
+    Notes
+    -----
+    A search costs O(n_items d) per query. It is a product of matrices, so many queries
+    at once are cheaper than one by one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.neighbors import ExactNeighbors
+    >>> index = ExactNeighbors(n_neighbors=1).fit(np.eye(3))
+    >>> distances, positions = index.kneighbors([[0.6, 0.8, 0.0]])
+    >>> distances.round(3), positions
+    (array([[0.2]]), array([[1]]))
+    """
+
+    def __init__(self, n_neighbors=10):
+        self.n_neighbors = n_neighbors
+
+    def fit(self, X, y=None):
+        """Store item vectors.
+
+        Parameters
+        ----------
+        X : array of shape (n_items, d)
+            Item vectors.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        self.vectors_ = np.asarray(X, dtype=np.float32)
+        self.n_features_in_ = self.vectors_.shape[1]
+        return self
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+        r"""Find the items with the largest dot products.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+            Query vectors.
+        n_neighbors : int, default=None
+            Number of items k per query, >= 1. None: the constructor's.
+        return_distance : bool, default=True
+            Whether to return distances too.
+
+        Returns
+        -------
+        distances : float64 ndarray of shape (n, min(k, n_items))
+            :math:`1 - \langle x, v \rangle` for query x and item vector v, ascending:
+            the cosine distance of unit vectors. Only with ``return_distance``.
+        indices : int64 ndarray of shape (n, min(k, n_items))
+            Positions of the items in X of fit.
+        """
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)
+        return (1 - scores, indices) if return_distance else indices
+
+
+def recall_of(index, queries, truth):
+    """Return the share of the true positions (n, k) that an index finds."""
+    found = index.kneighbors(queries, n_neighbors=truth.shape[1], return_distance=False)
+    hits = (np.asarray(found)[:, :, None] == truth[:, None, :]).any(axis=1)
+    return float(hits.mean()) if hits.size else 1.0

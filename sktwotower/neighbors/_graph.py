@@ -1,0 +1,334 @@
+"""Approximate search on a graph of neighbors, with the library pynndescent.
+
+Input: item vectors (n_items, d), all of the same length.
+Output: an estimator with ``kneighbors``, which can be tuned to a recall and updated.
+"""
+
+import copy
+import threading
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ._exact import recall_of
+from ._threads import torch_threads_kept
+from ._top_k import top_k
+
+__all__ = ["NNDescentNeighbors"]
+
+# Defaults of the search width, until `tune_search_width` finds what is needed.
+LEAF_BUDGET, EPSILON = 8, 0.15
+# Widths that `tune_search_width` tries.
+LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
+# Each epsilon with the time that it adds to a query. One leaf adds LEAF_COST in the
+# same unit.
+EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
+LEAF_COST = 2
+# Larger than pynndescent's default: a search misses fewer items.
+LEAF_SIZE = 60
+# Build a smaller graph anew: compiling pynndescent's update would take longer.
+MIN_ITEMS_TO_UPDATE = 200_000
+# Build a graph only above this many times n_graph_neighbors items.
+MIN_GRAPH_RATIO = 10
+_QUERY_LOCK = threading.Lock()
+
+
+class NNDescentNeighbors(BaseEstimator):
+    r"""Approximate nearest neighbors: a search walks a graph of items (pynndescent).
+
+    Returned distances are exact, but some neighbors may be missed. The width of the
+    search decides how many; `tune_search_width` finds the cheapest that is enough.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        Number of neighbors that `kneighbors` returns by default, >= 1.
+    target_recall : float, default=0.95
+        Share of the true nearest items that `tune_search_width` tries to reach, in
+        (0, 1].
+    epsilon : float, default=None
+        Width of the search, >= 0: items up to ``1 + epsilon`` times as far as the best
+        found so far are followed. None: 0.15 until `tune_search_width` is called.
+    search_tree_leaf_budget : int, default=None
+        Number of leaves of the search tree from which a walk begins, >= 1. With one
+        leaf and clustered vectors, whole clusters are missed. None: 8 until
+        `tune_search_width` is called.
+    n_graph_neighbors : int, default=30
+        Number of neighbors of each item in the graph. More: higher recall, slower
+        build.
+    parallel_batch_queries : bool, default=False
+        Whether the queries of one call share the threads of numba.
+    random_state : int, default=0
+        Seed of the graph.
+    n_jobs : int, default=None
+        Number of threads of a build. None: all that numba has.
+
+    Attributes
+    ----------
+    epsilon_ : float
+        Width of the search in use.
+    search_tree_leaf_budget_ : int
+        Number of leaves in use.
+    graph_ : pynndescent.NNDescent or None
+        The graph. None with at most ``10 * n_graph_neighbors`` items, which are
+        searched exactly.
+    vectors_ : float32 ndarray of shape (n_items, d)
+        The item vectors.
+    squared_length_ : float
+        Squared length that all vectors have.
+    n_features_in_ : int
+        Number of columns d of the item vectors.
+
+    Notes
+    -----
+    All vectors must have the same length: only then are the nearest by Euclidean
+    distance those with the largest dot product, by
+
+    .. math:: \langle x, v \rangle = (|x|^2 + |v|^2 - |x - v|^2) / 2
+
+    for query x and item vector v. pynndescent's own metrics ``dot`` and ``cosine`` are
+    not used: ``dot`` normalizes its input silently, and ``cosine`` treats all vectors
+    at more than a right angle as equally far.
+
+    pynndescent answers one query at a time, so a lock serializes calls of `kneighbors`.
+    The first build in a process compiles for about 20 s, the first ever for minutes. An
+    index loaded from a file answers its first query within seconds, most of which are
+    the import of pynndescent.
+
+    References
+    ----------
+    Dong, Moses and Li, Efficient K-Nearest Neighbor Graph Construction for Generic
+    Similarity Measures, WWW 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktwotower.neighbors import NNDescentNeighbors
+    >>> index = NNDescentNeighbors(n_neighbors=1).fit(np.eye(3))
+    >>> index.kneighbors([[0.6, 0.8, 0.0]], return_distance=False)
+    array([[1]])
+    """
+
+    def __init__(
+        self,
+        n_neighbors=10,
+        *,
+        target_recall=0.95,
+        epsilon=None,
+        search_tree_leaf_budget=None,
+        n_graph_neighbors=30,
+        parallel_batch_queries=False,
+        random_state=0,
+        n_jobs=None,
+    ):
+        self.n_neighbors = n_neighbors
+        self.target_recall = target_recall
+        self.epsilon = epsilon
+        self.search_tree_leaf_budget = search_tree_leaf_budget
+        self.n_graph_neighbors = n_graph_neighbors
+        self.parallel_batch_queries = parallel_batch_queries
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y=None):
+        """Build the graph.
+
+        Parameters
+        ----------
+        X : array of shape (n_items, d)
+            Item vectors, all of the same length.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If vectors are not finite or differ in length.
+        """
+        vectors = np.array(X, dtype=np.float32)  # X may change
+        self.squared_length_ = _squared_length(vectors)
+        self.vectors_ = vectors
+        self.n_features_in_ = vectors.shape[1]
+        budget, epsilon = self.search_tree_leaf_budget, self.epsilon
+        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else budget
+        self.epsilon_ = EPSILON if epsilon is None else epsilon
+        self.graph_ = None
+        if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:
+            with torch_threads_kept():
+                self.graph_ = self._build_graph()
+        return self
+
+    def _build_graph(self):
+        from pynndescent import NNDescent  # importing it takes seconds
+
+        graph = NNDescent(
+            self.vectors_,
+            metric="euclidean",
+            n_neighbors=self.n_graph_neighbors,
+            search_tree_leaf_budget=self.search_tree_leaf_budget_,
+            search_tree_leaf_size=LEAF_SIZE,
+            parallel_batch_queries=self.parallel_batch_queries,
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+        graph.prepare()
+        graph.query(self.vectors_[:1], k=1)  # compiles the rest
+        return graph
+
+    def updated(self, vectors):
+        """Return a new index of more vectors, built by an update of this graph.
+
+        This index is not changed and answers queries meanwhile.
+
+        Parameters
+        ----------
+        vectors : float32 array of shape (n_items, d)
+            Item vectors. Those of this index come first.
+
+        Returns
+        -------
+        NNDescentNeighbors or None
+            None where a new build is needed, as the vectors do not begin with those of
+            this index, or cheaper, as there are fewer than 200,000.
+
+        Raises
+        ------
+        ValueError
+            If vectors are not finite or differ in length.
+        """
+        n_known = len(self.vectors_)
+        if self.graph_ is None or not MIN_ITEMS_TO_UPDATE <= n_known < len(vectors):
+            return None
+        if not np.array_equal(vectors[:n_known], self.vectors_):
+            return None
+        squared_length = _squared_length(vectors)
+        index = copy.copy(self)
+        index.squared_length_ = squared_length
+        index.vectors_ = np.array(vectors, dtype=np.float32)
+        # Copying runs a query. The update replaces the arrays that queries write to.
+        with _QUERY_LOCK:
+            index.graph_ = copy.copy(self.graph_)
+        with torch_threads_kept():
+            index.graph_.update(xs_fresh=index.vectors_[n_known:])
+            index.graph_.query(index.vectors_[:1], k=1)
+        return index
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+        r"""Find the nearest items, some of which may be missed.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+            Query vectors.
+        n_neighbors : int, default=None
+            Number of items k per query, >= 1. None: the constructor's.
+        return_distance : bool, default=True
+            Whether to return distances too.
+
+        Returns
+        -------
+        distances : float64 ndarray of shape (n, min(k, n_items))
+            :math:`1 - \langle x, v \rangle` for query x and item vector v, ascending:
+            the cosine distance of unit vectors. Only with ``return_distance``.
+        indices : int64 ndarray of shape (n, min(k, n_items))
+            Positions of the items in X of fit.
+        """
+        k = self.n_neighbors if n_neighbors is None else n_neighbors
+        queries = np.asarray(X, dtype=np.float32)
+        k = min(k, len(self.vectors_))
+        if self.graph_ is None:
+            scores, indices = top_k(queries, self.vectors_, k)
+            return (1 - scores, indices) if return_distance else indices
+        # The graph keeps its results and the items visited in arrays of its own.
+        with _QUERY_LOCK, torch_threads_kept():
+            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
+            indices, lengths = found.astype(np.int64), lengths.astype(np.float64)
+        if not return_distance:
+            return indices
+        own = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+        return 1 + (lengths**2 - (own + self.squared_length_)) / 2, indices
+
+    def tune_search_width(self, queries, k):
+        """Choose the cheapest search that reaches ``target_recall``.
+
+        If none does, the search with the highest recall is chosen. ``epsilon`` and
+        ``search_tree_leaf_budget`` of the constructor are lower limits.
+
+        Parameters
+        ----------
+        queries : float32 array of shape (n, d)
+            Sample of query vectors.
+        k : int
+            Number of neighbors per query, >= 1.
+
+        Returns
+        -------
+        float
+            Recall of the chosen search on the sample, in [0, 1].
+        """
+        _, truth = top_k(queries, self.vectors_, k)
+        if self.graph_ is None:
+            return recall_of(self, queries, truth)
+        recalls, lowest_cost = {}, np.inf
+        for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
+            if LEAF_COST * budget >= lowest_cost:
+                break
+            for epsilon in _steps_from(self.epsilon, EPSILONS):
+                width = budget, epsilon
+                self._set_width(width)
+                recalls[width] = recall_of(self, queries, truth)
+                if recalls[width] >= self.target_recall:
+                    lowest_cost = min(lowest_cost, cost_of_width(width))
+                    break
+        enough = [w for w, recall in recalls.items() if recall >= self.target_recall]
+        if enough:
+            width = min(enough, key=cost_of_width)
+        else:
+            width = max(recalls, key=recalls.get)
+        self._set_width(width)
+        return recalls[width]
+
+    def _set_width(self, width):
+        """Search with this leaf budget and epsilon from now on."""
+        budget, self.epsilon_ = width
+        if budget != self.search_tree_leaf_budget_:
+            self.search_tree_leaf_budget_ = budget
+            self.graph_.search_tree_leaf_budget = budget
+            self.graph_ = copy.copy(self.graph_)  # a copy applies the new budget
+
+
+def _steps_from(lowest, steps):
+    """Return ``lowest`` and the steps above it; all steps if it is None."""
+    if lowest is None:
+        return [*steps]
+    return [lowest, *(step for step in steps if step > lowest)]
+
+
+def cost_of_width(width):
+    """Return the estimated cost of a query, by leaf budget and epsilon."""
+    budget, epsilon = width
+    costs = [cost for step, cost in EPSILONS.items() if step >= epsilon]
+    return LEAF_COST * budget + (costs[0] if costs else max(EPSILONS.values()))
+
+
+def _squared_length(vectors):
+    """Return the squared length that all vectors (n, d) have, or raise ValueError."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not np.isfinite(lengths).all():
+        position = int(np.flatnonzero(~np.isfinite(lengths))[0])
+        raise ValueError(
+            f"Item vectors must be finite, but the one at position {position} is not. "
+            "Check the features of that item and the training loss."
+        )
+    if len(lengths) and lengths.max() > 1.001 * lengths.min():
+        raise ValueError(
+            "Item vectors must have the same length, otherwise the nearest are not "
+            "those with the largest dot product. Got lengths from "
+            f"{lengths.min():.4g} to {lengths.max():.4g}. Normalize them, or use exact "
+            "search."
+        )
+    return float(np.mean(lengths**2)) if len(lengths) else 0.0

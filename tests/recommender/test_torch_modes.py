@@ -1,0 +1,90 @@
+"""Global modes of torch change no answer: default dtype, inference mode, no_grad."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.metrics import retrieval_report
+
+
+@contextmanager
+def float64_by_default():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+MODES = {
+    "float64": float64_by_default,
+    "inference_mode": torch.inference_mode,
+    "no_grad": torch.no_grad,
+}
+SETTINGS = {
+    "default": {},
+    "full": {"candidate_sampling": "full", "dropout": 0.3, "id_dropout": 0.3},
+    "hidden": {"hidden_layer_sizes": (6, 6), "dropout": 0.3},
+    "mixed": {"candidate_sampling": "mixed", "n_negatives": 5},
+    "all": {"candidate_sampling": "in_batch", "sampling_correction": "all"},
+    "adamw": {"optimizer": "adamw", "history": None},
+    "early": {"early_stopping": True, "validation_fraction": 0.3},
+    "graph": {"neighbors": "nndescent"},
+}
+
+
+def answers(events, **params):
+    """Return the answers of a recommender after fit and after partial_fit."""
+    params = {"embedding_dim": 8, "max_epochs": 2, "random_state": 0} | params
+    model = TwoTowerRecommender(n_neighbors=3, **params)
+    shown = np.r_[np.ones(len(events) - 5), np.zeros(5)]
+    model.fit(events, shown)
+    more = pd.DataFrame({"user": ["u00", "new"], "item": ["i10", "i00"]})
+    found = []
+    for _ in range(2):
+        found += [
+            model.recommend(["u00", "u11"]),
+            model.recommend(["stranger"], history={"stranger": ["i00", "i03"]}),
+            model.predict(events),
+            model.score(more),
+            model.similar_items(["i02"]),
+            model.kneighbors(return_distance=True)[0],
+            model.explain("u00", "i00")["contribution"],
+            model.item_embeddings_,
+            retrieval_report(model, more, k=2),
+        ]
+        model.partial_fit(more)
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_mode_of_torch_changes_no_answer(events, mode, setting):
+    expected = answers(events, **SETTINGS[setting])
+    with MODES[mode]():
+        found = answers(events, **SETTINGS[setting])
+    for mine, theirs in zip(found, expected, strict=True):
+        if isinstance(theirs, pd.DataFrame):
+            pd.testing.assert_frame_equal(mine, theirs)
+        else:
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("tower", [nn.LazyLinear(8), lambda p: nn.Linear(p, 8)])
+def test_own_towers_are_trained_in_float32_in_any_mode(events, mode, tower):
+    with MODES[mode]():
+        model = TwoTowerRecommender(
+            embedding_dim=8, max_epochs=2, user_tower=tower, random_state=0
+        ).fit(events)
+        model.partial_fit(events[:5])
+        assert len(model.recommend(["u00"], n_neighbors=3)) == 3
+    parameters = list(model.net_.module_.parameters())
+    assert {parameter.dtype for parameter in parameters} == {torch.float32}
+    assert not any(parameter.is_inference() for parameter in parameters)

@@ -1,0 +1,35 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from sktwotower.towers._candidates import inclusion_log_prob
+
+# Users who each chose some of four items.
+CHOSEN = np.array(
+    [[1, 0, 1, 0], [0, 0, 0, 1], [1, 1, 1, 0], [0, 1, 0, 0], [1, 0, 0, 1]], dtype=bool
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5])
+def test_inclusion_probability_equals_all_batches_enumerated(size):
+    chosen = [CHOSEN[list(batch)].any(axis=0) for batch in combinations(range(5), size)]
+    expected = np.mean(chosen, axis=0)
+    got = np.exp(inclusion_log_prob(CHOSEN.sum(axis=0), 5, size))
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+def test_inclusion_probability_equals_simulation():
+    rng = np.random.default_rng(0)
+    n_users, size = 2000, 100
+    counts = np.array([1, 5, 40, 400])
+    drawn = np.array([rng.choice(n_users, size, replace=False) for _ in range(3000)])
+    simulated = [(drawn < count).any(axis=1).mean() for count in counts]
+    got = np.exp(inclusion_log_prob(counts, n_users, size))
+    np.testing.assert_allclose(got, simulated, atol=0.03)
+
+
+def test_inclusion_probability_of_rare_items_in_a_large_population():
+    # One of a million users in a batch of 100: 1e-4, and nearly twice that for two.
+    got = np.exp(inclusion_log_prob(np.array([1, 2]), 1_000_000, 100))
+    np.testing.assert_allclose(got, [1e-4, 2e-4], rtol=1e-3)
