@@ -335,6 +335,7 @@ PUBLIC = {
     "transform": (events(),),
     "predict": (events(),),
     "score": (events(),),
+    "rank_held_out": (events(),),
     "kneighbors": (["ann"],),
     "kneighbors_graph": (["ann"],),
     "recommend": (["ann"],),
@@ -367,7 +368,8 @@ def test_the_public_methods_are_all_listed():
 @pytest.mark.parametrize("method", PUBLIC)
 def test_questions_before_fit(method):
     with pytest.raises(NotFittedError, match="not fitted yet"):
-        getattr(small(), method)(*PUBLIC[method])
+        needed = {"n_neighbors": 3} if method == "rank_held_out" else {}
+        getattr(small(), method)(*PUBLIC[method], **needed)
 
 
 @pytest.mark.parametrize("method", ["transform", "predict", "score"])

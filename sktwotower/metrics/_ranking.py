@@ -77,8 +77,8 @@ class HeldOutRanking:
 
     Notes
     -----
-    Arrays are converted and stored zeros removed when the value is made; afterwards it
-    does not change. `dataclasses.replace` makes a changed copy.
+    Matrices are copied, and their stored zeros removed. Fields cannot be assigned;
+    `dataclasses.replace` makes a changed copy.
 
     Examples
     --------

@@ -5,8 +5,6 @@ Output: a map, coloured by the feature.
 """
 
 import importlib.util
-from itertools import chain
-from textwrap import shorten
 from typing import Self
 
 import numpy as np
@@ -17,20 +15,22 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._checks import check_count
-from sktwotower._tables._messages import did_you_mean
 
-from ._models import item_table, two_towers, users_per_item
-from ._style import COLORS, GRAY, Display, check_matplotlib, ink, round_numbers
+from ._color import (
+    OTHER,
+    color_limits,
+    color_of_items,
+    colormap,
+    group_names,
+    log_ticks,
+    readable,
+)
+from ._models import two_towers
+from ._style import COLORS, GRAY, Display, check_matplotlib, ink
 
 MARKERS = ["o", "^"]
-OTHER = ""
-MAX_NAME = 24
 # Share of the items that are the neighbors by which a group's purest spot is found.
 AROUND = 1 / 40
-# The part of viridis that stands out from white and from black.
-LIGHTNESS = 0.22, 0.92
-# Percentiles of numbers at the ends of the colour scale: single extremes do not count.
-COLOR_LIMITS = 2, 98
 
 
 class EmbeddingMapDisplay(Display):
@@ -177,7 +177,7 @@ class EmbeddingMapDisplay(Display):
         if max_items is not None:
             check_count(max_items, "max_items", 3)
         recommender, _ = two_towers(estimator)
-        values, name = _color_of_items(recommender, color)
+        values, name = color_of_items(recommender, color)
         vectors = recommender.item_embeddings_
         if max_items is not None and max_items < len(vectors):
             rng = check_random_state(random_state)
@@ -237,7 +237,7 @@ class EmbeddingMapDisplay(Display):
             ylabel="second dimension",
             title=f"Map of {len(positions):,} items",
         )
-        color = None if self.color is None else _readable(self.color)
+        color = None if self.color is None else readable(self.color)
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
         elif pd.api.types.is_numeric_dtype(color):
@@ -251,8 +251,8 @@ class EmbeddingMapDisplay(Display):
 
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]
-        limits = {} if "norm" in style else _limits(finite, self.color_scale)
-        own = {"c": color, "cmap": _colormap(), "plotnonfinite": True} | limits
+        limits = {} if "norm" in style else color_limits(finite, self.color_scale)
+        own = {"c": color, "cmap": colormap(), "plotnonfinite": True} | limits
         dots = self.ax_.scatter(*positions.T, **own | style)
         low, high = dots.get_clim()
         below, above = (finite < low).any(), (finite > high).any()
@@ -261,13 +261,13 @@ class EmbeddingMapDisplay(Display):
             dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
         )
         if self.color_scale == "log":
-            ticks = _log_ticks(low, high)
+            ticks = log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
             bar.minorticks_off()
         return dots
 
     def _plot_groups(self, positions, color, n_groups, style):
-        groups = _groups(color, n_groups)
+        groups = group_names(color, n_groups)
         sizes = pd.Series(groups).value_counts()
         shown, rest = sizes.index.drop(OTHER, errors="ignore"), groups == OTHER
         self.scatters_ = []
@@ -331,65 +331,8 @@ def _alignment(x, all_x):
     return "left" if share < 0.25 else "right" if share > 0.75 else "center"
 
 
-def _limits(numbers, scale):
-    """Return the arguments of a scale of colours for finite numbers (n,)."""
-    low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
-    if low == high:
-        low, high = numbers.min(), numbers.max()
-    return {"norm": scale, "vmin": low, "vmax": high}
-
-
-def _log_ticks(low, high):
-    """Return a few round numbers from `low` to `high`."""
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = round_numbers(low, high)
-    if len(ticks) < 3:
-        ticks = MaxNLocator(4).tick_values(low, high)
-    return [tick for tick in ticks if low <= tick <= high]
-
-
-def _colormap():
-    import matplotlib
-    from matplotlib.colors import ListedColormap
-
-    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
-    return ListedColormap(colors).with_extremes(bad=GRAY)
-
-
 def _overlap(text, other):
     return text.get_window_extent().overlaps(other.get_window_extent())
-
-
-def _color_of_items(recommender, color):
-    """Return a feature of each item, a Series (n_items,), and its name."""
-    n_items = len(recommender.item_ids_)
-    if color is None:
-        users = users_per_item(recommender)
-        return pd.Series(np.maximum(users, 1)), "number of users in fit"
-    if isinstance(color, str):
-        table = item_table(recommender)
-        columns = [] if table is None else table.columns
-        if color not in columns:
-            raise ValueError(
-                f"color names {color!r}, which is not a column of the side table "
-                "items. Name one of its columns, or pass a value for each of item_ids_."
-                f"{did_you_mean(color, columns)}"
-            )
-        return table[color].reindex(recommender.item_ids_), color
-    if np.ndim(color) == 0:
-        raise TypeError(
-            "color must name a column of the side table items, or hold a value for "
-            f"each item. Got {color!r}."
-        )
-    name = getattr(color, "name", None)
-    values = pd.Series(list(color))
-    if len(values) != n_items:
-        raise ValueError(
-            f"color must hold a value for each of the {n_items} items of item_ids_, in "
-            f"their order. Got {len(values)}."
-        )
-    return values, name
 
 
 def _projection(method, n_items, random_state):
@@ -420,31 +363,3 @@ def _umap(random_state):
         ) from error
     # with a seed and several threads it warns that its answer is not repeatable
     return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
-
-
-def _readable(color):
-    """Return a Series of a feature's values, numbers as floats and dates as years."""
-    color = pd.Series(color)
-    if pd.api.types.is_datetime64_any_dtype(color):
-        return color.dt.year
-    if pd.api.types.is_numeric_dtype(color) and not pd.api.types.is_bool_dtype(color):
-        return color.astype(float)
-    return color
-
-
-def _groups(color, n_groups):
-    """Return the name of each item's group (n_items,), OTHER for those without one."""
-    lists = [
-        [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
-        for value in color
-    ]
-    sizes = pd.Series(list(chain.from_iterable(lists)), dtype=object).value_counts()
-    shown = set(sizes.index[:n_groups])
-    first = [next((e for e in entries if e in shown), OTHER) for entries in lists]
-    return np.array(first, dtype=object)
-
-
-def _entries(value):
-    if isinstance(value, list | tuple | np.ndarray):
-        return value
-    return [] if pd.isna(value) else [value]

@@ -1,0 +1,110 @@
+"""The colours of items: from a feature to numbers, groups and scales.
+
+Input: a feature of each item (n_items,).
+Output: numbers or names of groups, (n_items,), and the limits and ticks of a scale.
+"""
+
+from itertools import chain
+from textwrap import shorten
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import did_you_mean
+
+from ._models import item_table, users_per_item
+from ._style import GRAY, round_numbers
+
+# The group of items that are in no other.
+OTHER = ""
+MAX_NAME = 24
+# The part of viridis that stands out from white and from black.
+LIGHTNESS = 0.22, 0.92
+# Percentiles of numbers at the ends of the colour scale: single extremes do not count.
+COLOR_LIMITS = 2, 98
+
+
+def color_of_items(recommender, color):
+    """Return a feature of each item, a Series (n_items,), and its name."""
+    n_items = len(recommender.item_ids_)
+    if color is None:
+        users = users_per_item(recommender)
+        return pd.Series(np.maximum(users, 1)), "number of users in fit"
+    if isinstance(color, str):
+        table = item_table(recommender)
+        columns = [] if table is None else table.columns
+        if color not in columns:
+            raise ValueError(
+                f"color names {color!r}, which is not a column of the side table "
+                "items. Name one of its columns, or pass a value for each of item_ids_."
+                f"{did_you_mean(color, columns)}"
+            )
+        return table[color].reindex(recommender.item_ids_), color
+    if np.ndim(color) == 0:
+        raise TypeError(
+            "color must name a column of the side table items, or hold a value for "
+            f"each item. Got {color!r}."
+        )
+    name = getattr(color, "name", None)
+    values = pd.Series(list(color))
+    if len(values) != n_items:
+        raise ValueError(
+            f"color must hold a value for each of the {n_items} items of item_ids_, in "
+            f"their order. Got {len(values)}."
+        )
+    return values, name
+
+
+def readable(color):
+    """Return a Series of a feature's values, numbers as floats and dates as years."""
+    color = pd.Series(color)
+    if pd.api.types.is_datetime64_any_dtype(color):
+        return color.dt.year
+    if pd.api.types.is_numeric_dtype(color) and not pd.api.types.is_bool_dtype(color):
+        return color.astype(float)
+    return color
+
+
+def group_names(color, n_groups):
+    """Return the name of each item's group (n_items,), OTHER for those without one."""
+    lists = [
+        [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
+        for value in color
+    ]
+    sizes = pd.Series(list(chain.from_iterable(lists)), dtype=object).value_counts()
+    shown = set(sizes.index[:n_groups])
+    first = [next((e for e in entries if e in shown), OTHER) for entries in lists]
+    return np.array(first, dtype=object)
+
+
+def _entries(value):
+    if isinstance(value, list | tuple | np.ndarray):
+        return value
+    return [] if pd.isna(value) else [value]
+
+
+def color_limits(numbers, scale):
+    """Return the arguments of a scale of colours for finite numbers (n,)."""
+    low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
+    if low == high:
+        low, high = numbers.min(), numbers.max()
+    return {"norm": scale, "vmin": low, "vmax": high}
+
+
+def log_ticks(low, high):
+    """Return a few round numbers from `low` to `high`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = round_numbers(low, high)
+    if len(ticks) < 3:
+        ticks = MaxNLocator(4).tick_values(low, high)
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def colormap():
+    """Return the part of viridis that can be read on any background, gray for nan."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    colors = matplotlib.colormaps["viridis"](np.linspace(*LIGHTNESS, 256))
+    return ListedColormap(colors).with_extremes(bad=GRAY)
