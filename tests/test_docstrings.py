@@ -40,11 +40,15 @@ def sections(thing):
 
 
 def entries(text):
-    """Return {name: type} of a section; 'a, b : type' documents both names."""
+    """Return {name: type} of a section; 'a, b : type' documents both names.
+
+    A capitalized word on a line of its own is the title of a group.
+    """
     return {
         name.lstrip("*"): kind
         for names, kind in ENTRY.findall(text)
         for name in names.split(", ")
+        if kind or not re.fullmatch("[A-Z][a-z]+", name)
     }
 
 

@@ -19,6 +19,7 @@ from sktwotower.neighbors._indexes import build_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
+from sktwotower.retrieval._requests import Query
 from sktwotower.towers._net import TwoTowerNet, embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
@@ -134,6 +135,20 @@ class FittedTowers(Fitted):
         """Return vectors (n, d) of a ``Query`` of items."""
         return embed_items(self.net.module_, query.rows)
 
+    def users_of_events(self, frame, serving):
+        """Return the vector (n_events, d) of the user of each event of a table."""
+
+        def embed(query):
+            return self.embed_users(query, self.past(query), serving)
+
+        query = Query(*self.users.describe(frame, "X", events=True))
+        return _each_once(query, self.users, embed)
+
+    def items_of_events(self, frame):
+        """Return the vector (n_events, d) of the item of each event of a table."""
+        query = Query(*self.items.describe(frame, "X", events=True))
+        return _each_once(query, self.items, self.embed_items)
+
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
 
@@ -186,6 +201,15 @@ class FittedTowers(Fitted):
             return retrieve(
                 self.catalog.index, vectors, self.catalog.vectors, k, itself
             )
+
+
+def _each_once(query, entities, embed):
+    """Embed each user or item of events once, unless the events describe them."""
+    if entities.features:
+        return embed(query)
+    _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
+    distinct = Query(query.ids[first], query.codes[first], query.rows[first])
+    return embed(distinct)[place]
 
 
 def fitted_towers(learnt, n_items, index, before=None):

@@ -4,11 +4,9 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
-from numbers import Integral, Real
-
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from ._constraints import CONSTRAINTS
 from ._display import cloned, parameters_html, shown, visual_block
 
 __all__ = ["TwoTowerParameters"]
@@ -22,161 +20,186 @@ class TwoTowerParameters(BaseEstimator):
     pulls pairs that occurred together and pushes the others apart; retrieval finds the
     items whose vectors are nearest to a user's.
 
+    All that fit learns is one value, replaced as a whole: a request next to `fit`,
+    `partial_fit` or `set_catalog` in another thread gets the answer of the model before
+    or after the call, never a mixture.
+
     Parameters
     ----------
+    Columns
+        Which columns of X are read.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
     user_features, item_features : str, list, slice, mask or callable, default=None
         Further columns of X that describe the user or the item, selected as in
-        `sklearn.compose.ColumnTransformer`. Where rows disagree the last one wins,
-        with a warning. Columns that nothing names are ignored. None: no columns.
+        `sklearn.compose.ColumnTransformer`. If rows of X disagree, the last one is
+        used, with a warning. Columns that are not selected are ignored. None: no
+        columns.
+    Tables
+        What is known of users and items in advance, and how it is encoded.
     users, items : dataframe, default=None
         Side tables with one row per user or item: the id column, then features. Ids
-        that no event mentions belong to the catalog too. The tables are kept by
-        reference: `clone` and a search share them.
+        without events belong to the catalog, too. The tables are kept by reference:
+        `clone` and a search share them.
     user_transformer, item_transformer : transformer, default=None
-        Scikit-learn transformers that turn a table of users or items into numbers:
-        always a pandas DataFrame, whatever library the tables are of, with the id
-        column first, then features of X, then of the side table, by their names. A
-        row must not depend on the rows beside it; if it does there is a warning.
-        None: ``TowerVectorizer()``.
+        Scikit-learn transformers that encode a table of users or items as numbers.
+        They get a pandas DataFrame, whichever library the tables are of: the id
+        column, then features of X, then those of the side table. A row of the output
+        must depend on that row of the table only; otherwise there is a warning. They
+        are called with scikit-learn's default output format. None:
+        ``TowerVectorizer()``.
     memory : str or object with the joblib.Memory interface, default=None
-        Folder that keeps fitted transformers and what they gave, so that a search over
-        other parameters transforms the tables of each fold once. The key is the cells
-        of the table and the transformer with its parameters; one with an unset
-        ``random_state``, one that cannot be pickled or one that holds code of
-        ``__main__`` is fitted each time. None: nothing is kept.
+        Folder that caches fitted transformers and their output, so that a search over
+        other parameters encodes the tables of each fold once. The key is the table and
+        the transformer with its parameters. Not cached: a transformer with an unset
+        ``random_state``, one that cannot be pickled, one with code of ``__main__``.
+        None: no cache.
+    History
+        How a user's past items are used.
     history : {"pooled"} or None, default="pooled"
         How the user tower sees the items that a user chose. "pooled": the mean of
-        learnt vectors of these items joins the first layer. None: not at all.
+        learnt vectors of these items is added to the first layer. None: not at all.
     fold_in : bool, default=True
-        Learn the vector of a user without events in fit, when a ``history`` of it is
-        given, from the user tower's answer on: three Newton steps
-        (`sktwotower.recommender.FoldIn`), about as long as scoring 60,000 items. Used
-        with a ``history`` that the user tower sees, and ``normalize``.
+        Improve the vector of a user without events in fit whose ``history`` comes with
+        the request: three Newton steps from the user tower's output
+        (`sktwotower.recommender.FoldIn`), about as long as scoring 60,000 items. Needs
+        ``history="pooled"`` and ``normalize=True``.
+    Towers
+        The two networks, and what is hidden from them in training.
     user_tower, item_tower : torch.nn.Module or callable, default=None
-        Modules in place of the default towers. They map a sparse COO tensor (n, p) to
-        (n, d); a first layer `torch.nn.LazyLinear` or `torch.nn.Linear` takes such a
-        tensor as it is. A callable is called with p and gives the module. A module is
-        copied, never changed. With ``history``, the pooled history is added to what a
-        user tower of your own gives. None: sparse linear layer, then
+        Modules that replace the default towers. They map a sparse COO tensor (n, p) to
+        (n, d); a first layer `torch.nn.LazyLinear` or `torch.nn.Linear` accepts such a
+        tensor. A callable is called with p and returns the module. A module is copied,
+        never changed. With ``history``, the pooled history is added to the output of a
+        user tower of your own. None: a sparse linear layer, then
         ``hidden_layer_sizes``.
     embedding_dim : int, default=256
         Number of entries d of the vectors, >= 1.
     hidden_layer_sizes : tuple of int, default=()
-        Widths of hidden layers (ReLU, residual: a layer adds to what it is given) in
-        both default towers. ``()``: linear towers.
+        Widths of hidden layers in both default towers (ReLU, residual: a layer adds to
+        its input). ``()``: linear towers.
     dropout : float, default=0.5
-        Share in [0, 1) of a user's past items hidden from the tower in training, on
-        average (the share differs from user to user), and of hidden units left out. A
-        target cannot be copied from the history then.
+        Share in [0, 1) of a user's past items that is hidden from the tower in
+        training, on average (the share differs between users), and of hidden units
+        that are dropped. A target can then not be copied from the history.
     id_dropout : float, default=0.5
-        How often, in [0, 1], the id of a user or an item with ten events is hidden from
-        the towers in training, so that features and history carry new ones, which come
-        without a known id; the odds fall as 1 / n for n events
-        (`sktwotower.towers.id_shares`). An id is what one user or item alone has; rows
-        that hold nothing else keep it, but for those of users with ``history``: of
-        these, a share of 0.8 ``id_dropout`` is known by past items alone, too.
+        How often, in [0, 1], the id of a user or an item with ten events is hidden
+        from the towers in training, so that the model learns to serve new users and
+        items from features and history; the odds fall as 1 / n for n events
+        (`sktwotower.towers.id_shares`). An id is a feature that only one user or item
+        has. It is never hidden from a row with no other feature, except for users with
+        a history: their whole row is hidden with probability 0.8 * ``id_dropout``.
     feature_dropout : float, default=0.5
-        Share in [0, 1) of the other features (words, tags, levels, numbers) that are
-        hidden in training, each on its own.
+        Share in [0, 1) of the other features (words, tags, levels, numbers) that is
+        hidden in training, each independently.
+    normalize : bool, default=True
+        Scale all vectors to unit length, so that scores are cosines.
+    Candidates
+        What a user's positives compete with in training.
     temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
-        items, 0.14 for 3,300, 0.074 for 40,000; ``temperature_`` tells.
-    normalize : bool, default=True
-        Scale all vectors to unit length, so that scores are cosines.
+        items, 0.14 for 3,300, 0.074 for 40,000; see ``temperature_``.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
         ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
-        250,000 feature values together, else "mixed";
-        ``candidate_sampling_`` tells.
+        250,000 feature values together, else "mixed"; see ``candidate_sampling_``.
     n_negatives : int, default=2048
         Number of items in the uniform sample of a batch, >= 1.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
-        negatives, those of the positives as well (Yi et al.), or none, which
-        recommends away from popular items.
+        negatives, those of the positives as well (Yi et al.), or none. Without it
+        popular items are recommended too rarely.
+    Impressions
+        What was shown and not chosen (``y == 0``).
     impression_weight : float, default=5.0
         Weight, >= 0, of the loss term that contrasts a user's positives with what that
-        user was shown and did not choose (``y == 0``). Higher: a better order of what
-        is shown, and a lower recall over the whole catalog. 0: rows with ``y == 0``
-        are in the catalog and nothing more.
+        user was shown and did not choose. Higher: a better order of what is shown, and
+        a lower recall over the whole catalog. 0: rows with ``y == 0`` only put their
+        item into the catalog.
     impression_start : float or "plateau", default=0.5
-        Share of training, in [0, 1], before impressions join: first candidate sampling,
-        which brings recall up, then impressions, for the order of what is shown. 1:
+        Share of training, in [0, 1], before impressions join: candidate sampling first
+        raises the recall, then impressions improve the order of what is shown. 1:
         never. "plateau": hold ``validation_fraction`` of the positive pairs out, and
-        start when the recall on them has not risen for ``n_iter_no_change`` epochs; at
-        the latest after half of ``max_epochs``.
+        start when the recall on them has not risen for ``n_iter_no_change`` epochs, no
+        later than after half of ``max_epochs``.
+    Optimization
+        How the towers are trained, and when training stops.
     max_epochs : int, default=30
-        Number of passes over the users, >= 1; with ``warm_start``, further ones. As the
-        ``resource`` of scikit-learn's halving searches it is what grows.
+        Number of passes over the users, >= 1; with ``warm_start``, further ones. The
+        ``resource`` to use in scikit-learn's halving searches.
     batch_size : int, default=256
-        Number of users in a batch, >= 1; a user brings all positives along.
+        Number of users in a batch, >= 1, each with all positives.
     lr : float, default=0.01
         Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
-        takes the place of the one cycle.
+        replaces the one cycle.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
         "rowwiseadam" (`sktwotower.towers.RowwiseAdam`): Adam with one second moment per
-        row of an embedding table; a step costs what it touches, not the size of the
-        catalog. Or a class of `torch.optim`, or its name in lower case: "adamw" and
-        the like go through all rows of all tables in each step.
+        row of an embedding table; the cost of a step depends on the rows it touches,
+        not on the size of the catalog. Or a class of `torch.optim`, or its name in
+        lower case: "adamw" and others update all rows of all tables in each step.
     early_stopping : bool, default=False
         Hold out a part of the events, stop when the recall on it (whole catalog,
-        ``n_neighbors``) rises no more, and keep the weights of the best epoch. The part
-        held out is not trained on, but belongs to the users' history afterwards. Epochs
-        before impressions join, if any will, count for neither.
+        ``n_neighbors``) no longer rises, and keep the weights of the best epoch. The
+        part held out is not trained on, but belongs to the users' history afterwards.
+        Epochs before impressions join do not count. If no user has two positives,
+        there is a warning and no early stopping.
     validation_fraction : float, default=0.1
         Share of the positive pairs held out at random, in (0, 1). Used with
-        ``early_stopping``, with impressions from "plateau" on, or if one of
+        ``early_stopping``, with ``impression_start="plateau"``, or if one of
         ``callbacks`` monitors ``valid_loss`` or ``valid_recall``.
     n_iter_no_change : int, default=5
         Number of epochs without a better recall before stopping, or before "plateau"
         lets impressions join, >= 1.
-    neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"
-        What finds the nearest items: exact search, a pynndescent graph
-        (`sktwotower.neighbors.NNDescentNeighbors`), or an estimator with
-        ``fit(vectors)`` and ``kneighbors(vectors, n_neighbors=...,
-        return_distance=False)``, such as `sklearn.neighbors.NearestNeighbors`, which is
-        cloned. What an index finds is scored again exactly. "auto": exact up to 200,000
-        items, then the graph; exact, too, without ``normalize``. Set after fit, it
-        counts from the next `fit` or `set_catalog` on.
-    n_neighbors : int, default=10
-        Number of items that retrieval gives, and at which `score` counts, >= 1.
-    exclude_seen : bool, default=True
-        Never recommend items that the user chose in fit. Items that were only shown
-        (``y == 0``) can still be recommended.
     callbacks : list, default=None
         skorch callbacks, or (name, callback) pairs: `EarlyStopping`, `Checkpoint`,
         `LRScheduler` and so on. History columns are ``train_loss`` and, with
         validation, ``valid_loss`` and ``valid_recall``. None: none.
     net_params : dict, default=None
-        Any further arguments of `skorch.NeuralNet`, such as
+        Further arguments of `skorch.NeuralNet`, such as
         ``{"optimizer__betas": (0.9, 0.98)}``. None: none.
+    Retrieval
+        How the nearest items are found, and which are left out.
+    neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"
+        How the nearest items are found: by exact search, by a pynndescent graph
+        (`sktwotower.neighbors.NNDescentNeighbors`), or by an estimator with
+        ``fit(vectors)`` and ``kneighbors(vectors, n_neighbors=...,
+        return_distance=False)``, such as `sklearn.neighbors.NearestNeighbors`, which is
+        cloned. What an index finds is scored again exactly. "auto": exact up to 200,000
+        items, then the graph; always exact without ``normalize``. A change after fit
+        takes effect at the next `fit`, `partial_fit` or `set_catalog`.
+    n_neighbors : int, default=10
+        Number of items that retrieval returns, and that count in `score`, >= 1.
+    exclude_seen : bool, default=True
+        Never recommend items that the user chose in fit. Items that were only shown
+        (``y == 0``) can still be recommended.
     neighbors_params : dict, default=None
         Parameters to set on the neighbor index, such as ``{"target_recall": 0.98}``
         for "nndescent", and for "auto" if it takes the graph. None: none.
+    Running
+        Device, threads, seed and output.
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None
-        Number of torch's threads during a call; -1: all processors, or in a worker of
-        a parallel search the share that joblib gives it. None: as torch is set, which
-        is the same.
+        Number of torch's threads during a call. -1: all processors, or in a worker of
+        a parallel search the share that joblib gives it. None: torch's own setting,
+        which in such a worker is the same share.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
     warm_start : bool, default=False
-        Start from the weights of the last fit and make ``max_epochs`` further passes,
-        in which the learning rate rises and falls once more: a little worse than one
-        fit of as many epochs. Users, items and features must agree. `clone` keeps no
-        weights, so that a search starts anew.
+        Start from the weights of the last fit, by id, and make ``max_epochs`` further
+        passes, in which the learning rate rises and falls once more: slightly worse
+        than one fit of as many epochs. Users, items and features must be the same, in
+        any order. `clone` does not copy weights, so that each candidate of a search
+        starts anew.
     verbose : int, default=0
-        1: progress bars for training and for long retrieval. 2: a line per epoch in
-        place of the bar of training.
+        1: progress bars for training and for long retrieval. 2: a line per epoch
+        instead of the bar of training.
 
     Attributes
     ----------
@@ -197,13 +220,13 @@ class TwoTowerParameters(BaseEstimator):
     temperature_ : float
         The temperature that was used.
     interrupted_ : bool
-        Whether the last training was interrupted, by Ctrl-C: the model is what was
-        learnt until then. A warning says so, too.
+        Whether the last training was interrupted by Ctrl-C, in which case the model
+        is what was learnt until then. There is a warning, too.
     neighbors_ : estimator
         The fitted neighbor index.
     index_recall_ : float
-        Share of the true ``n_neighbors`` nearest items that it finds, measured on 500
-        users of fit (1 for exact search). Under 0.95 there is a warning.
+        Share of the true ``n_neighbors`` nearest items that the index finds, measured
+        on 500 users of fit (1 for exact search). Below 0.95 there is a warning.
     n_features_in_ : int
         Number of columns of X in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -214,14 +237,14 @@ class TwoTowerParameters(BaseEstimator):
     sktwotower.TowerVectorizer : The default transformer of both tables.
     sktwotower.model_selection.search_space : What to tune first.
     sktwotower.baselines : Popularity, EASE and item-kNN, with the same methods.
-    sktwotower.metrics.retrieval_report : Quality beside baselines, by group.
+    sktwotower.metrics.retrieval_report : Quality next to baselines, by group.
     sktwotower.metrics.make_retrieval_scorer : Other metrics than the recall of `score`
         for ``scoring=``; scikit-learn's own "recall" is one of classification.
 
     Notes
     -----
     With unit vectors u and v_i the score is :math:`s(u, i) = \langle u, v_i \rangle`.
-    Training minimises, over all users u and their positives i with reward w,
+    Training minimizes, over all users u and their positives i with reward w,
 
     .. math::
         \sum_{u, i} w_{ui} \left[ \log \left( e^{z_{ui}} + \sum_{j \in N_u} e^{z_{uj}}
@@ -230,19 +253,19 @@ class TwoTowerParameters(BaseEstimator):
     with temperature T, Q(j) the probability with which item j is among the candidates
     (1 for "full", and for the positive unless ``sampling_correction="all"``) and N_u
     the candidates that the user has not chosen. Impressions I_u, shown m times and not
-    chosen, are in a denominator of their own user with the positive alone, once they
-    have joined: to each pair's loss they add
+    chosen, have a denominator of their own, with only the positive of the same user.
+    Once they have joined, they add to each pair's loss
 
     .. math::
         \lambda \log \left( 1 + \sum_{j \in I_u} m_{uj} e^{s(u, j) - s(u, i)} \right)
 
-    with the ``impression_weight`` :math:`\lambda`. It moves item vectors alone; u is
+    with the ``impression_weight`` :math:`\lambda`. It moves only item vectors; u is
     held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalog recall
     asks what will be shown *and* chosen, the order of shown items what is chosen of
     it: one score serves both, so that a gain in one can cost the other.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
-    answer to an empty row. Memory is O(nonzeros + (n_users + n_items) d) beside one
+    output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one
     block of scores.
 
     References
@@ -268,64 +291,7 @@ class TwoTowerParameters(BaseEstimator):
     0    cid  ubik     1
     """
 
-    _parameter_constraints: dict = {
-        "user_id": "no_validation",
-        "item_id": "no_validation",
-        "user_features": "no_validation",
-        "item_features": "no_validation",
-        "users": "no_validation",
-        "items": "no_validation",
-        "user_transformer": "no_validation",
-        "item_transformer": "no_validation",
-        "memory": "no_validation",
-        "history": [StrOptions({"pooled"}), None],
-        "fold_in": ["boolean"],
-        "user_tower": "no_validation",
-        "item_tower": "no_validation",
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [tuple, list],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "id_dropout": [Interval(Real, 0, 1, closed="both")],
-        "feature_dropout": [Interval(Real, 0, 1, closed="left")],
-        "temperature": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
-        "normalize": ["boolean"],
-        "candidate_sampling": [
-            StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
-        ],
-        "n_negatives": [Interval(Integral, 1, None, closed="left")],
-        "sampling_correction": [StrOptions({"negatives", "all"}), None],
-        "impression_weight": [Interval(Real, 0, None, closed="left")],
-        "impression_start": [
-            Interval(Real, 0, 1, closed="both"),
-            StrOptions({"plateau"}),
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [str, type],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "neighbors": "no_validation",
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "exclude_seen": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "net_params": [dict, None],
-        "neighbors_params": [dict, None],
-        "device": [str],
-        "n_jobs": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Integral, None, -1, closed="right"),
-            None,
-        ],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __init__(
         self,
@@ -348,8 +314,8 @@ class TwoTowerParameters(BaseEstimator):
         dropout=0.5,
         id_dropout=0.5,
         feature_dropout=0.5,
-        temperature="auto",
         normalize=True,
+        temperature="auto",
         candidate_sampling="auto",
         n_negatives=2048,
         sampling_correction="negatives",
@@ -363,11 +329,11 @@ class TwoTowerParameters(BaseEstimator):
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=5,
+        callbacks=None,
+        net_params=None,
         neighbors="auto",
         n_neighbors=10,
         exclude_seen=True,
-        callbacks=None,
-        net_params=None,
         neighbors_params=None,
         device="cpu",
         n_jobs=None,
@@ -393,8 +359,8 @@ class TwoTowerParameters(BaseEstimator):
         self.dropout = dropout
         self.id_dropout = id_dropout
         self.feature_dropout = feature_dropout
-        self.temperature = temperature
         self.normalize = normalize
+        self.temperature = temperature
         self.candidate_sampling = candidate_sampling
         self.n_negatives = n_negatives
         self.sampling_correction = sampling_correction
@@ -408,11 +374,11 @@ class TwoTowerParameters(BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.net_params = net_params
         self.neighbors = neighbors
         self.n_neighbors = n_neighbors
         self.exclude_seen = exclude_seen
-        self.callbacks = callbacks
-        self.net_params = net_params
         self.neighbors_params = neighbors_params
         self.device = device
         self.n_jobs = n_jobs

@@ -15,7 +15,7 @@ from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
-from sktwotower.retrieval._requests import Query, read_query, read_request
+from sktwotower.retrieval._requests import read_query, read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 
@@ -244,7 +244,9 @@ class TwoTowerRecommender(
         Pipeline(...)
         """
         fitted = fitted_of(self)
-        return self._event_vectors(fitted, self._read_events(fitted, X))
+        frame = self._read_events(fitted, X)
+        with threads(self.n_jobs):
+            return fitted.users_of_events(frame, self._serving())
 
     def fit_transform(self, X, y=None, **fit_params):
         """Fit, and give the user vector of each event, as `transform` does.
@@ -304,24 +306,13 @@ class TwoTowerRecommender(
         """
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)
-        users = self._event_vectors(fitted, frame)
-        query = Query(*fitted.items.describe(frame, "X", events=True))
         with threads(self.n_jobs):
-            items = _each_once(query, fitted.items, fitted.embed_items)
+            users = fitted.users_of_events(frame, self._serving())
+            items = fitted.items_of_events(frame)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
     def _read_events(self, fitted, X):
         return read_table(type(self).__name__, X, fitted.schema)[0]
-
-    def _event_vectors(self, fitted, frame):
-        """Return the vector (n_events, d) of each event's user."""
-
-        def embed(query):
-            return fitted.embed_users(query, fitted.past(query), self._serving())
-
-        query = Query(*fitted.users.describe(frame, "X", events=True))
-        with threads(self.n_jobs):
-            return _each_once(query, fitted.users, embed)
 
     def embed_users(self, users, history=None):
         """Return user vectors.
@@ -454,12 +445,3 @@ class TwoTowerRecommender(
     @property
     def _n_features_out(self):
         return self.item_embeddings_.shape[1]
-
-
-def _each_once(query, entities, embed):
-    """Embed each user or item of events once, unless the events describe them."""
-    if entities.features:
-        return embed(query)
-    _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
-    distinct = Query(query.ids[first], query.codes[first], query.rows[first])
-    return embed(distinct)[place]

@@ -1,0 +1,71 @@
+"""Types and ranges of the parameters of `TwoTowerRecommender`.
+
+Input: none.
+Output: ``CONSTRAINTS``, as scikit-learn's validation of parameters takes them.
+"""
+
+from numbers import Integral, Real
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+__all__ = ["CONSTRAINTS"]
+
+# Parameters without validation here are checked by the part that reads them.
+CONSTRAINTS = {
+    "user_id": "no_validation",
+    "item_id": "no_validation",
+    "user_features": "no_validation",
+    "item_features": "no_validation",
+    "users": "no_validation",
+    "items": "no_validation",
+    "user_transformer": "no_validation",
+    "item_transformer": "no_validation",
+    "memory": "no_validation",
+    "history": [StrOptions({"pooled"}), None],
+    "fold_in": ["boolean"],
+    "user_tower": "no_validation",
+    "item_tower": "no_validation",
+    "embedding_dim": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": [tuple, list],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "id_dropout": [Interval(Real, 0, 1, closed="both")],
+    "feature_dropout": [Interval(Real, 0, 1, closed="left")],
+    "normalize": ["boolean"],
+    "temperature": [
+        Interval(Real, 0, None, closed="neither"),
+        StrOptions({"auto"}),
+    ],
+    "candidate_sampling": [
+        StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
+    ],
+    "n_negatives": [Interval(Integral, 1, None, closed="left")],
+    "sampling_correction": [StrOptions({"negatives", "all"}), None],
+    "impression_weight": [Interval(Real, 0, None, closed="left")],
+    "impression_start": [
+        Interval(Real, 0, 1, closed="both"),
+        StrOptions({"plateau"}),
+    ],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "optimizer": [str, type],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "callbacks": [list, tuple, None],
+    "net_params": [dict, None],
+    "neighbors": "no_validation",
+    "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    "exclude_seen": ["boolean"],
+    "neighbors_params": [dict, None],
+    "device": [str],
+    "n_jobs": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(Integral, None, -1, closed="right"),
+        None,
+    ],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "verbose": ["verbose"],
+}
