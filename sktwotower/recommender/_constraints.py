@@ -8,8 +8,6 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-__all__ = ["CONSTRAINTS"]
-
 # Parameters without validation here are checked by the part that reads them.
 CONSTRAINTS = {
     "user_id": "no_validation",
