@@ -103,13 +103,6 @@ def test_optimizer_class():
             optimizer_class(wrong)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", torch.optim.Adagrad])
-def test_optimizer_of_fit(events, optimizer):
-    model = small(optimizer=optimizer, weight_decay=0.25).fit(events)
-    assert type(model.net_.optimizer_) is optimizer_class(optimizer)
-    assert model.net_.optimizer_.param_groups[0]["weight_decay"] == 0.25
-
-
 class Rates(Callback):
     """Collect the learning rate of each batch."""
 
@@ -145,25 +138,11 @@ def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
     np.testing.assert_allclose(rates[:8], [0.1] * 4 + [0.05] * 4)
 
 
-def test_net_params_win(events):
-    params = {"optimizer__betas": (0.5, 0.6), "criterion__temperature": 0.7}
-    net = small(net_params=params).fit(events).net_
-    assert net.optimizer_.param_groups[0]["betas"] == (0.5, 0.6)
-    assert net.criterion_.temperature == 0.7
-
-
 def test_loss_that_is_no_number_names_lr(events):
     model = small(lr=1e8, weight_decay=1.0, max_epochs=30)
     with pytest.raises(ValueError, match=r"loss became nan in epoch \d.*lr \(it is 1"):
         model.fit(events)
     assert not hasattr(model, "net_")
-
-
-def test_history_without_validation(events):
-    model = small().fit(events)
-    assert [row["epoch"] for row in model.history_] == [1, 2, 3]
-    assert all(set(row) == {"epoch", "train_loss", "dur"} for row in model.history_)
-    assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
 
 
 @pytest.mark.parametrize("monitor", ["valid_loss", "valid_recall"])
@@ -184,28 +163,6 @@ def test_callback_that_monitors_training_holds_nothing_out(events):
     plain = small().fit(events)
     assert "valid_loss" not in model.history_[0]
     np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
-
-
-def test_early_stopping_keeps_the_best_epoch(events):
-    class Snapshots(Callback):
-        def __init__(self):
-            self.weights = []
-
-        def on_epoch_end(self, net, **kwargs):
-            weight = net.module_.item_tower.sparse.weight
-            self.weights.append(weight.detach().clone())
-
-    # skorch notifies in order; the weights at the end of an epoch do not change.
-    taken = Snapshots()
-    params = {"validation_fraction": 0.3, "n_iter_no_change": 3, "lr": 0.02}
-    model = small(max_epochs=50, early_stopping=True, callbacks=[taken], **params)
-    model.fit(events)
-    recalls = [row["valid_recall"] for row in model.history_]
-    best = int(np.argmax(recalls))
-    assert len(recalls) == best + 1 + 3 < 50
-    weight = model.net_.module_.item_tower.sparse.weight
-    torch.testing.assert_close(weight, taken.weights[best])
-    assert not torch.equal(weight, taken.weights[-1])
 
 
 def test_own_scoring_callback_sees_each_epoch(events):
@@ -245,19 +202,6 @@ def test_no_warning_without_interrupt(events):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         small().fit(events)
-
-
-@pytest.mark.parametrize("n_jobs", [None, 1, 2])
-def test_fit_leaves_global_state_alone(events, n_jobs):
-    torch.manual_seed(5)
-    np.random.seed(5)
-    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
-    threads = torch.get_num_threads()
-    model = small(n_jobs=n_jobs, dropout=0.3, hidden_layer_sizes=(4,)).fit(events)
-    model.recommend(["u00"])
-    assert torch.equal(torch.get_rng_state(), before)
-    assert (np.random.get_state()[1] == numpy_before).all()
-    assert torch.get_num_threads() == threads
 
 
 def test_failed_fit_leaves_global_state_alone(events):
