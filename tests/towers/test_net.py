@@ -246,7 +246,7 @@ def test_embed_block_by_block():
     )
     history = sparse.random(23, 11, 0.3, "csr", np.float32, rng)
     module = build_module(small(hidden_layer_sizes=(6,)), 5, 7)
-    with torch.no_grad():  # a past item counts once, whatever its weight
+    with torch.no_grad():  # a past item counts once, for any weight
         dense_items = torch.tensor(items.toarray())
         past = torch.tensor((history.toarray() > 0).astype(np.float32))
         past /= past.sum(dim=1, keepdim=True).clamp_min(1)
@@ -461,7 +461,7 @@ def test_early_stopping_waits_for_impressions(events, start):
     first = took_part.index(True)
     recalls = [row["valid_recall"] for row in model.history_][first:]
     assert len(recalls) == int(np.argmax(recalls)) + 1 + 2
-    if start == 0.5:  # left alone it would have stopped long before
+    if start == 0.5:  # without waiting it would have stopped long before
         assert first == 20
 
 
