@@ -65,7 +65,7 @@ def test_each_row_has_its_own_share():
 
 def test_a_column_of_one_row_is_an_id():
     assert_array_equal(dropout_of(ROWS).is_id, IDS)
-    # a stored value counts, also if it is zero
+    # the size of the value does not matter
     tag_of_one = csr([[1, 0.5], [1, 0]])
     assert_array_equal(dropout_of(tag_of_one).is_id, [False, True])
 

@@ -98,7 +98,7 @@ def test_positive_out_of_the_denominator_has_the_same_gradient():
 
 
 def test_three_by_three_by_hand_with_impression_and_hidden():
-    # User 2 knows item 0: 2 + 5 = 7. User 0 was shown item 1, half a time: beside the
+    # User 2 knows item 0: 2 + 5 = 7. User 0 was shown item 1 with weight 0.5: with the
     # positive's 1 that makes 1 + 0.5 * 2, and the term counts three times.
     shown = (torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5]))
     hidden = (torch.tensor([2]), torch.tensor([0]))
