@@ -23,11 +23,14 @@ PUBLIC = {
     "baselines",
     "datasets",
     "features",
+    "inspection",
     "metrics",
     "model_selection",
+    "neighbors",
     "plots",
     "preprocessing",
     "recommender",
+    "towers",
 }
 SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)

@@ -1,6 +1,7 @@
 """The two towers and how they are trained.
 
-Input: sparse feature rows (n, p) of users and items, and who chose what.
+Input: sparse feature rows (n, p) of users and items, and the pairs of both that were
+chosen.
 Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss` and `id_shares`.
 """
 

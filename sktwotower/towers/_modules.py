@@ -1,7 +1,7 @@
-"""Enters: sparse feature rows (n, p), as CSR or ``SparseRows``.
+"""The two towers: torch modules whose first layer is a linear map of sparse rows.
 
-Leaves: vectors (n, d). The first layer is a linear map of a sparse row: one-hot ids
-become embeddings, tag lists sums of embeddings. Next: losses.py.
+Input: sparse feature rows (n, p), as CSR or ``SparseRows``.
+Output: vectors (n, d).
 """
 
 import functools
@@ -17,14 +17,14 @@ __all__ = ["SparseLinear", "SparseRows", "Tower", "TwoTower"]
 
 
 class SparseRows:
-    """Rows of a CSR matrix as tensors, on their way through a tower.
+    """The rows of a CSR matrix, as tensors.
 
     Parameters
     ----------
     indices : int64 tensor of shape (nnz,)
         Column of each stored value.
     offsets : int64 tensor of shape (n + 1,)
-        Where each row begins; the last entry is ``nnz``.
+        Start of each row; the last entry is ``nnz``.
     values : float32 tensor of shape (nnz,)
         The stored values.
     n_columns : int
@@ -51,12 +51,12 @@ class SparseRows:
         return len(self.offsets) - 1
 
     def to(self, device):
-        """Copy to a device; nothing is copied when it is there already."""
+        """Return the rows on a device. Tensors already there are not copied."""
         tensors = (self.indices, self.offsets, self.values)
         return SparseRows(*(t.to(device) for t in tensors), self.n_columns)
 
     def to_torch(self):
-        """Return a sparse COO tensor of shape (n, p), as ``torch.nn.Linear`` takes."""
+        """Return a sparse COO tensor (n, p), which ``torch.nn.Linear`` accepts."""
         return torch.sparse_coo_tensor(
             torch.stack([self.row_numbers(), self.indices]),
             self.values,
@@ -67,7 +67,7 @@ class SparseRows:
 
     @functools.cached_property
     def is_identity(self):
-        """Whether the matrix is the identity, as that of the ids of a catalog is."""
+        """Whether the matrix is the identity, such as that of a catalog's ids."""
         n = len(self)
         if not len(self.indices) == n == self.n_columns:
             return False
@@ -87,6 +87,8 @@ class SparseRows:
 class SparseLinear(nn.Module):
     """Linear map of sparse rows, without bias: (n, p) to (n, width).
 
+    A one-hot id becomes an embedding, a list of tags a sum of embeddings.
+
     Parameters
     ----------
     n_features : int
@@ -94,13 +96,13 @@ class SparseLinear(nn.Module):
     width : int
         Number of outputs.
     sparse_grad : bool, default=False
-        The gradient of a large table is a sparse tensor with the rows that a batch
-        touches. Few optimizers take it.
+        Whether the gradient of a large table is a sparse tensor with only the rows that
+        a batch touches. Few optimizers accept it.
 
     Notes
     -----
-    The weights start as independent normal numbers with variance ``1 / width``, so
-    that a one-hot row starts as a vector of about unit length.
+    Initial weights are independent normal numbers with variance ``1 / width``, so that
+    a one-hot row is mapped to a vector of about unit length.
     """
 
     def __init__(self, n_features, width, sparse_grad=False):
@@ -129,20 +131,20 @@ class Tower(nn.Module):
     hidden_layer_sizes : tuple of int, default=()
         Widths of the hidden layers. ``()``: the sparse layer is the output.
     dropout : float, default=0.0
-        Share of hidden units left out in training, in [0, 1).
+        Share of hidden units dropped in training, in [0, 1).
     sparse_grad : bool, default=False
-        As of `SparseLinear`.
+        As in `SparseLinear`.
 
     Notes
     -----
-    The sparse layer gives h = W x + b, plus the pooled history of a user tower. Each
-    further layer gives S h + V relu(h) + c, where S is the identity if the width stays,
-    and a learnt matrix otherwise (He et al. 2016): a tower with hidden layers starts
-    close to the linear one and does not fall behind it.
+    The sparse layer maps a row x to h = W x + b, plus the pooled history of a user
+    tower. Each further layer maps h to S h + V relu(h) + c, where S is the identity if
+    the width stays the same, and a learnt matrix otherwise (He et al. 2016). A tower
+    with hidden layers thus starts close to the linear one.
 
-    In evaluation mode everything after the sparse layer runs in float64: products of
-    one row and of many rows then agree to float32 accuracy, so that a vector does not
-    depend on the rows that happened to be beside it.
+    In evaluation mode everything after the sparse layer is computed in float64.
+    Products of one row and of many rows then agree to float32 accuracy, so that a
+    vector does not depend on the other rows of a batch.
     """
 
     def __init__(
@@ -197,12 +199,12 @@ class TwoTower(nn.Module):
         A ``Tower``, or any module that maps a sparse COO tensor (n, p) to (n, d);
         ``torch.nn.Linear`` and ``LazyLinear`` take such tensors as they are.
     history : SparseLinear or None, default=None
-        Map of an item's feature row, the mean of which over a user's past items
-        joins the first layer of a ``Tower``; the output of any other module.
+        Map of an item's feature row. Its mean over a user's past items is added to the
+        first layer of a ``Tower``, or to the output of any other module.
     normalize : bool, default=True
         Scale vectors to unit length.
     matmul_dtype : torch.dtype or None, default=None
-        As of `SampledSoftmaxLoss`; used to pool histories in training.
+        As in `SampledSoftmaxLoss`; used to pool histories in training.
     """
 
     def __init__(
@@ -248,14 +250,16 @@ class TwoTower(nn.Module):
         return vectors if pooled is None else vectors + pooled
 
     def _pool(self, history_items, history):
+        """Return the mean of each user's past items, (n, width)."""
         vectors = self.history(history_items)
         dtype = product_dtype(vectors, self.matmul_dtype) if self.training else None
         return weighted_sum(vectors, history, dtype)
 
     def _finish(self, vectors):
+        """Return vectors (n, d), of unit length if ``normalize``."""
         return unit_rows(vectors) if self.normalize else vectors
 
 
 def run_tower(tower, rows):
-    """Apply a tower of ours, or any module, to ``SparseRows``; gives (n, d)."""
+    """Return the vectors (n, d) of ``SparseRows`` from a ``Tower`` or any module."""
     return tower(rows if isinstance(tower, Tower) else rows.to_torch())

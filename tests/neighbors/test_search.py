@@ -8,8 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower.neighbors import ExactNeighbors
-from sktwotower.neighbors import _search as filters
+from sktwotower.neighbors import ExactNeighbors, _search
 from sktwotower.neighbors._search import retrieve
 from tests.reference import brute_force, exclusions, unit_vectors
 
@@ -37,7 +36,7 @@ def test_retrieve_from_any_index_equals_brute_force(name, hidden, k):
 def test_retrieve_needs_no_exact_search_where_the_index_answers():
     queries, items = unit_vectors(20, seed=1), unit_vectors(50)
     index, excluded = indexes(items)["ball_tree"], exclusions(20, 50)
-    with patch.object(filters, "top_k", side_effect=AssertionError):
+    with patch.object(_search, "top_k", side_effect=AssertionError):
         retrieve(index, queries, items, 5, excluded)
         retrieve(index, queries, items, 60, excluded)
 
@@ -46,7 +45,7 @@ def test_padding_takes_no_place_in_a_list():
     # Padding must not be scored as item 0, which is the best of all here.
     items = unit_vectors(6)
     hidden = sparse.csr_matrix([[0.0, 0, 0, 0, 0, 1]])
-    with patch.object(filters, "top_k", side_effect=AssertionError):
+    with patch.object(_search, "top_k", side_effect=AssertionError):
         _, indices = retrieve(Canned((2, -1, 3)), items[:1], items, 2, hidden)
     assert sorted(indices[0]) == [2, 3]
 
@@ -122,7 +121,7 @@ def test_retrieve_without_queries_or_items_left():
 
 
 class Sloppy(BaseEstimator):
-    """Knows the truth, and gives a share of it, with padding in between."""
+    """Returns a random share of the true neighbors, with padding in between."""
 
     def __init__(self, share=0.5):
         self.share = share
@@ -159,7 +158,7 @@ def test_filters_never_fall_short(seed, n_items, k, hidden, allowed, share, extr
     else:
         given_list = None
     index = Sloppy(share).fit(items)
-    with patch.object(filters, "MAX_EXTRA", extra):
+    with patch.object(_search, "MAX_EXTRA", extra):
         scores, indices = retrieve(index, queries, items, k, excluded, given_list)
     for row in range(5):
         left = set(range(n_items)) - set(excluded[row].indices.tolist())

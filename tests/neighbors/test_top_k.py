@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sktwotower.neighbors import _top_k as exact
+from sktwotower.neighbors import _top_k
 from sktwotower.neighbors._top_k import top_k
 from tests.reference import brute_force
 
@@ -39,7 +39,7 @@ def searches(draw):
 def test_top_k_equals_brute_force(search, tile, block, group):
     queries, items, k, excluded, allowed = search
     sizes = {"MIN_TILE_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
-    with patch.multiple(exact, TILE_SIZE=1, **sizes):
+    with patch.multiple(_top_k, TILE_SIZE=1, **sizes):
         scores, indices = top_k(*search)
     expected, expected_indices = brute_force(*search)
     np.testing.assert_array_equal(scores, expected)
@@ -74,7 +74,7 @@ def test_top_k_by_hand():
 
 
 def test_scores_are_exact_in_float64():
-    # 1 + 1e-5 and 1 + 2e-5 are told apart though float32 sums round them.
+    # float32 would round both sums to the same number.
     items = np.array([[1e4, 1e-3], [1e4, 2e-3]], dtype=np.float32)
     query = np.array([[1e4, 1]], dtype=np.float32)
     scores, indices = top_k(query, items, 2)
@@ -92,7 +92,7 @@ def test_many_tiles_give_what_sorting_gives(k, hidden):
     excluded = None
     if hidden:
         excluded = sparse.random(3, 30_000, 0.5, random_state=0, format="csr")
-    with patch.object(exact, "TILE_SIZE", 1):
+    with patch.object(_top_k, "TILE_SIZE", 1):
         found = top_k(queries, items, k, excluded)
     expected = brute_force(queries, items, k, excluded)
     np.testing.assert_array_equal(found[1], expected[1])
@@ -101,7 +101,7 @@ def test_many_tiles_give_what_sorting_gives(k, hidden):
 
 def test_items_that_are_all_the_same():
     items = np.ones((20_000, 2), dtype=np.float32)
-    with patch.object(exact, "TILE_SIZE", 1):
+    with patch.object(_top_k, "TILE_SIZE", 1):
         scores, indices = top_k(items[:2], items, 5)
     assert (scores == 2).all()
     assert all(len(set(row)) == 5 for row in indices.tolist())
@@ -112,9 +112,9 @@ def test_vectors_are_gathered_a_part_at_a_time(n, k):
     rng = np.random.default_rng(0)
     queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
     indices = rng.integers(0, 50, (n, k))
-    whole = exact.rescore(queries, items, indices)
-    with patch.object(exact, "MAX_GATHERED", 16):
-        np.testing.assert_array_equal(exact.rescore(queries, items, indices), whole)
+    whole = _top_k.rescore(queries, items, indices)
+    with patch.object(_top_k, "MAX_GATHERED", 16):
+        np.testing.assert_array_equal(_top_k.rescore(queries, items, indices), whole)
     expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
     np.testing.assert_allclose(whole, expected, atol=1e-6)
 

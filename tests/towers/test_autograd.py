@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from sktwotower.towers import _autograd as kernels
+from sktwotower.towers import _autograd
 from sktwotower.towers._autograd import (
     embedding_rows,
     product_dtype,
@@ -47,7 +47,7 @@ def test_the_gradient_is_that_of_embedding_bag(rng):
         (6, 4, 2, 9),
         (7, 90, 5, 6),
     ]:
-        # columns twice in a row, and empty rows, which no dense matrix tells apart
+        # columns twice in a row, and empty rows, which look the same in a dense matrix
         rows = SparseRows(
             torch.as_tensor(rng.integers(p, size=n_stored)),
             torch.as_tensor(
@@ -120,10 +120,10 @@ def test_unit_rows_by_hand_and_by_finite_differences():
 
 def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
     single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
-    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: True)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
     assert product_dtype(single) == torch.bfloat16
     assert product_dtype(double) == torch.float64
     assert product_dtype(single, torch.float32) == torch.float32
     assert product_dtype(single.to("meta")) == torch.float32
-    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
     assert product_dtype(single) == torch.float32

@@ -27,7 +27,7 @@ def csr(array):
 
 
 def training_set(positives=POSITIVES, **others):
-    """Users and items described by their numbers alone: row i is one-hot i."""
+    """Users and items described by their numbers only: row i is one-hot i."""
     n_users, n_items = np.shape(positives)
     others = {name: csr(value) for name, value in others.items()}
     return TrainingSet(
@@ -170,7 +170,7 @@ def test_impressions_are_candidates_of_their_own_user():
     assert users_of(batch) == [0, 1] and candidates_of(batch) == [0, 2, 3, 4]
     rows, columns, weights = map(torch.Tensor.tolist, targets.impressions)
     assert (rows, columns, weights) == ([0, 1], [3, 0], [3.0, 3.0])
-    # Item 4 is there for user 0 alone: no sampled candidate of anybody.
+    # Item 4 is there only for user 0: it is nobody's sampled candidate.
     assert torch.isinf(targets.log_q).tolist() == [False, False, False, True]
     assert all(4 not in candidates_of(batch) for batch, _ in rest)
 
@@ -258,7 +258,7 @@ class AllBatches:
 
 
 def summed_denominator_slope(batches, users, items, epochs, corrected=True):
-    """Sum over batches the gradient by item vectors of the log-denominators alone."""
+    """Sum over batches the gradient of the log-denominators by item vectors."""
     total = torch.zeros_like(items)
     loss = SampledSoftmaxLoss(temperature=0.5)
     for _ in range(epochs):

@@ -1,4 +1,4 @@
-"""What training hides of rows, and what it cannot have learnt of the rest."""
+"""What is hidden in training, and what is therefore not learnt."""
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def test_each_row_has_its_own_share():
 
 def test_a_column_of_one_row_is_an_id():
     assert_array_equal(dropout_of(ROWS).is_id, IDS)
-    # what counts is where a value is stored, whatever it is
+    # the size of the value does not matter
     tag_of_one = csr([[1, 0.5], [1, 0]])
     assert_array_equal(dropout_of(tag_of_one).is_id, [False, True])
 
@@ -119,7 +119,7 @@ def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
     )
     left = drawn(rows, ids, features).toarray()
     first, second = np.diag(left[:, :n]) > 0, np.diag(left[:, n : 2 * n]) > 0
-    assert_array_equal(first, second)  # a row loses all that tells it, or nothing
+    assert_array_equal(first, second)  # a row loses all its ids, or none
     assert within_binomial((~first).sum(), n, ids)
     gone = left[:, 2 * n :] == 0
     assert within_binomial(gone.sum(), 4 * n, features)
@@ -152,7 +152,7 @@ N = 12
 
 
 def described(n=N):
-    """Rows of an id, a mark that all share and tags: each value tells whose it is."""
+    """Rows of an id, a shared mark and tags; each value encodes its row."""
     number = np.arange(1, n + 1)[:, None]
     return csr(np.hstack([number * np.eye(n), np.repeat(number, 6, axis=1)]))
 
@@ -259,7 +259,7 @@ def test_items_without_events_change_no_weight(sampling, place):
     cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
     table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
     params = {"candidate_sampling": sampling, "n_negatives": 3}
-    params["item_transformer"] = FIXED  # as many columns, whatever the table holds
+    params["item_transformer"] = FIXED  # the same columns for any table
     alone = small(items=warm, **params).fit(EVENTS)
     among = small(items=table, **params).fit(EVENTS)
     assert len(among.item_ids_) == 9 and len(alone.item_ids_) == 6

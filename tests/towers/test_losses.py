@@ -5,14 +5,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sktwotower.towers import _autograd as kernels
-from sktwotower.towers import _losses as losses
+from sktwotower.towers import _autograd, _losses
 from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
 
 
 @pytest.fixture(autouse=True)
 def same_on_all_machines(monkeypatch):
-    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
 
 
 def make_targets(positives, weights=None, correct_positives=False, **others):
@@ -51,7 +50,7 @@ REWARDS = [1.0, 1.0, 2.0, 1.0]
 
 
 def test_three_by_three_by_hand():
-    # User 1 has the negative 2 alone: the other positive does not compete.
+    # User 1 has only the negative 2: the other positive does not compete.
     expected = (log(6 / 1) + log(5 / 4) + 2 * log(2 / 1) + log(9 / 5)) / 5
     got = loss_of(np.log(EXP_SCORES), make_targets(POSITIVES, REWARDS))
     assert got == pytest.approx(expected)
@@ -76,7 +75,7 @@ def test_three_by_three_by_hand_with_negatives_corrected_only():
 
 
 def test_positive_that_was_not_sampled_is_no_negative_of_others():
-    # Item 0 is there for user 0 alone; user 1 has the negative 2 with Q = 1 / 2.
+    # Item 0 is there only for user 0; user 1 has the negative 2 with Q = 1 / 2.
     log_q = torch.log(torch.tensor([torch.inf, 1, 1 / 2]))
     scores = np.log([[2, 3, 1], [9, 1, 4]])
     expected = (log((2 + 3 + 2) / 2) + log((1 + 8) / 1)) / 2
@@ -99,7 +98,7 @@ def test_positive_out_of_the_denominator_has_the_same_gradient():
 
 
 def test_three_by_three_by_hand_with_impression_and_hidden():
-    # User 2 knows item 0: 2 + 5 = 7. User 0 was shown item 1, half a time: beside the
+    # User 2 knows item 0: 2 + 5 = 7. User 0 was shown item 1 with weight 0.5: with the
     # positive's 1 that makes 1 + 0.5 * 2, and the term counts three times.
     shown = (torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5]))
     hidden = (torch.tensor([2]), torch.tensor([0]))
@@ -133,7 +132,7 @@ SHOWN_WEIGHT, SHOWN_TEMPERATURE = 2.5, 0.7
 
 def naive(users, items, targets, temperature):
     """The loss as its docstring states it, one term at a time."""
-    fixed = users.detach()  # impressions move items alone
+    fixed = users.detach()  # impressions move items only
     n, c = len(users), len(items)
     scale = [1.0] * c if targets.log_q is None else (-targets.log_q.double()).exp()
     hidden = set()
@@ -336,7 +335,7 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_blocks_and_tiles_give_the_value_and_gradient_of_one(monkeypatch, dtype):
     def result(tile_size, block_size):
-        monkeypatch.setattr(losses, "BLOCK_SIZE", block_size)
+        monkeypatch.setattr(_losses, "BLOCK_SIZE", block_size)
         users, items, targets = random_problem(0)
         users, items = (x.detach().float().requires_grad_() for x in (users, items))
         loss = SampledSoftmaxLoss(0.3, tile_size, matmul_dtype=dtype)
@@ -352,7 +351,7 @@ def test_blocks_and_tiles_give_the_value_and_gradient_of_one(monkeypatch, dtype)
 def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
     monkeypatch,
 ):
-    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: True)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
     users, items, targets = random_problem(0)
 
     def result(dtype, **params):
@@ -370,7 +369,7 @@ def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
 
 
 def test_no_tensor_is_larger_than_a_tile(monkeypatch):
-    monkeypatch.setattr(losses, "BLOCK_SIZE", 200)
+    monkeypatch.setattr(_losses, "BLOCK_SIZE", 200)
     users = torch.randn(90, 2, requires_grad=True)
     items = torch.randn(40, 2, requires_grad=True)
     shown = (torch.arange(90), (torch.arange(90) + 1) % 40, torch.ones(90))

@@ -8,13 +8,13 @@ from scipy import sparse
 from torch import nn
 from torch.nn.functional import normalize
 
-from sktwotower.towers import _autograd as kernels
+from sktwotower.towers import _autograd
 from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 
 
 @pytest.fixture(autouse=True)
 def same_on_all_machines(monkeypatch):
-    monkeypatch.setattr(kernels, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
 
 
 def random_csr(n, p, seed=0, density=0.4):
@@ -179,7 +179,7 @@ def test_own_modules_take_sparse_rows():
     mapped = dense(items) @ module.history.weight
     pooled = torch.stack(
         [mapped[h].mean(0) if h else torch.zeros(3) for h in HISTORY]
-    )  # beside a module of one's own the history joins the output
+    )  # the history joins the output of a user's own module
     torch.testing.assert_close(out, user_tower(dense(users)) + pooled)
     torch.testing.assert_close(
         module.embed_items(SparseRows.from_csr(items)), module.item_tower(dense(items))
