@@ -19,6 +19,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.recommender import _fit
 from sktwotower.recommender._fit import auto_temperature
 from sktwotower.towers._modules import SparseLinear, Tower
 from sktwotower.towers._net import (
@@ -301,7 +302,7 @@ def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_pa
 
 def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
     assert small().fit(events).candidate_sampling_ == "full"
-    monkeypatch.setattr(training, "FULL_SOFTMAX_ITEMS", 2)
+    monkeypatch.setattr(_fit, "FULL_SOFTMAX_ITEMS", 2)
     assert small().fit(events).candidate_sampling_ == "mixed"
 
 
@@ -346,6 +347,13 @@ def test_matmul_dtype_of_net_params_reaches_loss_and_towers(events):
 )
 def test_temperature_follows_the_number_of_items(n_items, expected):
     assert auto_temperature(n_items) == pytest.approx(expected, abs=1e-4)
+
+
+def test_items_that_nobody_chose_do_not_change_the_temperature(monkeypatch):
+    monkeypatch.setattr(_fit, "auto_temperature", lambda n_items: 1 / n_items)
+    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
+    many = pd.DataFrame({"item": range(50)})
+    assert small(items=many).fit(X).temperature_ == 1 / 3
 
 
 def test_temperature_is_that_of_fit_and_of_net_params(events):
