@@ -9,9 +9,9 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.linalg
 from scipy import sparse
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sktwotower._matrix_recommender import MatrixRecommender, blocks_of_rows
+from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._retrieval import SimilarItemsMixin
 

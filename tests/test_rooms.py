@@ -17,6 +17,7 @@ ROOT = Path(sktwotower.__file__).parent
 # draws the same map.
 MAY_IMPORT = {
     "_earlier_versions": set(),
+    "_sklearn_compat": set(),
     "_tables": set(),
     "features": {"_tables"},
     "towers": {"_earlier_versions", "_tables"},
@@ -68,6 +69,8 @@ MAY_LOAD = {
     "pynndescent": {"neighbors"},
     "matplotlib": {"__main__", "plots"},
 }
+# What every room may import.
+SHARED = {"_sklearn_compat"}
 # Files outside the rooms that belong to one.
 INSIDE = {"_matrix_recommender": "baselines"}
 
@@ -114,7 +117,7 @@ def rooms_imported(name):
         parts = target.split(".")
         if parts[0] == "sktwotower" and len(parts) > 1:
             rooms.add(room_of(lazy.get(parts[1], parts[1])))
-    return (rooms & set(MAY_IMPORT)) - {room_of(name)}
+    return (rooms & set(MAY_IMPORT)) - {room_of(name)} - SHARED
 
 
 def test_every_file_is_in_a_room():
@@ -154,6 +157,16 @@ def test_heavy_libraries_come_in_by_few_rooms(library):
         if any(target.split(".")[0] == library for target in imported(name))
     }
     assert users <= MAY_LOAD[library]
+
+
+def test_private_parts_of_scikit_learn_are_imported_in_one_file():
+    users = {
+        name
+        for name in SOURCES
+        for target in imported(name)
+        if target.startswith("sklearn.") and "._" in target
+    }
+    assert users == {"_sklearn_compat"}
 
 
 def test_files_inside_a_room_are_private():

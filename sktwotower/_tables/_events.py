@@ -8,11 +8,9 @@ from reprlib import repr as shorten
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from sktwotower._sklearn_compat import check_sample_weight
 
 from ._messages import warn
 from ._schema import read_table
@@ -141,7 +139,7 @@ def _event_weights(sample_weight, n_events):
         sample_weight = _as_numbers(
             np.asarray(sample_weight), "sample_weight", "weights >= 0", "Convert them."
         )
-    weights = _check_sample_weight(
+    weights = check_sample_weight(
         sample_weight, np.empty((n_events, 1)), dtype=np.float64
     )
     if (weights < 0).any():

@@ -21,7 +21,8 @@ from zipfile import ZipFile
 import pandas as pd
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from sktwotower._sklearn_compat import Interval, StrOptions, validate_params
 
 _BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 _TIMEOUT = 30  # seconds without an answer

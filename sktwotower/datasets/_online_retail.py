@@ -10,7 +10,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import validate_params
+
+from sktwotower._sklearn_compat import validate_params
 
 _FOLDER = files(__package__)
 _FILENAME = "online_retail.npz"

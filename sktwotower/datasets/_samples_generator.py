@@ -11,7 +11,8 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+
+from sktwotower._sklearn_compat import Interval, validate_params
 
 _BLOCK = 4_000_000  # entries of a (users, items) array that are held at once
 _START, _SPAN = np.datetime64("2024-01-01", "s"), 365 * 24 * 3600

@@ -15,10 +15,16 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._sklearn_compat import (
+    Interval,
+    RealNotInt,
+    StrOptions,
+    check_feature_names_in,
+    fit_context,
+)
 from sktwotower._tables._frames import is_missing
 
 from ._cells import read_cells
@@ -177,7 +183,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         self.n_hashed = n_hashed
         self.numbers = numbers
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Choose the kind of each column, and learn its levels, words or scale.
 
@@ -209,7 +215,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             `min_frequency` rows.
         """
         table = check_table(self, X, reset=True)
-        names = _check_feature_names_in(self).tolist()
+        names = check_feature_names_in(self).tolist()
         forced = check_kinds(self.kinds or {}, names)
         min_count = self.min_frequency
         if not isinstance(min_count, Integral):
@@ -282,7 +288,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             If `input_features` does not fit the columns of X in `fit`.
         """
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names = check_feature_names_in(self, input_features)
         return np.array(
             [
                 name

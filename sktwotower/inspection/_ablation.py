@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
 
+from sktwotower._sklearn_compat import inputs_of_transformers
 from sktwotower.features import TowerVectorizer
 
 __all__ = ["columns_of", "rows_without"]
@@ -66,7 +67,7 @@ def _blocks(transformer):
         ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])
         return list(zip(inputs, map(slice, ends[:-1], ends[1:]), strict=True))
     if isinstance(transformer, ColumnTransformer):
-        inputs = transformer._transformer_to_input_indices
+        inputs = inputs_of_transformers(transformer)
         outputs = transformer.output_indices_
         return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
     return None

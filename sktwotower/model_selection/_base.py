@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils._param_validation import validate_parameter_constraints
 
+from sktwotower._sklearn_compat import validate_parameter_constraints
 from sktwotower._tables._columns import as_table, codes
 
 __all__ = ["InteractionSplit"]

@@ -9,8 +9,8 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.utils._param_validation import Interval, RealNotInt
 
+from sktwotower._sklearn_compat import Interval, RealNotInt
 from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 

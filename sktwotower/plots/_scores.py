@@ -8,8 +8,9 @@ from typing import Self
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 
+from sktwotower._sklearn_compat import safe_indexing
 from sktwotower._tables._checks import check_count
 
 from ._models import two_towers
@@ -148,7 +149,7 @@ class ScoreDistributionDisplay(Display):
         rng = check_random_state(random_state)
         pairs = _draw_pairs(ranking.truth, ranking.past, max_pairs, rng)
         users, items, others = pairs
-        owners = recommender.transform(_safe_indexing(X, ranking.last_rows))
+        owners = recommender.transform(safe_indexing(X, ranking.last_rows))
         vectors = recommender.item_embeddings_
         chosen = others >= 0
         kind = "cosine" if recommender.normalize else "dot product"

@@ -6,7 +6,7 @@ Output: ``CONSTRAINTS``, as scikit-learn's validation of parameters takes them.
 
 from numbers import Integral, Real
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sktwotower._sklearn_compat import Interval, StrOptions
 
 # Parameters without validation here are checked by the part that reads them.
 CONSTRAINTS = {

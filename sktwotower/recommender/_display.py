@@ -4,11 +4,10 @@ Input: an estimator with side tables ``users`` and ``items`` among its parameter
 Output: copies that share the tables, texts that show their shapes, and a diagram.
 """
 
-import copy
-
 from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from sktwotower._sklearn_compat import copy_configuration, visual_block_of
 from sktwotower.features import TowerVectorizer
 
 __all__ = ["cloned", "parameters_html", "shown", "visual_block"]
@@ -26,9 +25,7 @@ def cloned(estimator):
     # requests of metadata know their estimator, and with it its tables
     shared = {id(params[name]): params[name] for name in TABLES}
     memo = {id(estimator): copied} | shared
-    for name in ("_metadata_request", "_sklearn_output_config"):
-        if hasattr(estimator, name):
-            setattr(copied, name, copy.deepcopy(getattr(estimator, name), memo))
+    copy_configuration(estimator, copied, memo)
     return copied
 
 
@@ -81,7 +78,7 @@ def visual_block(estimator):
             ("item", estimator.item_transformer, ItemTower),
         )
     ]
-    return FeatureUnion([(None, each) for each in columns])._sk_visual_block_()
+    return visual_block_of(FeatureUnion([(None, each) for each in columns]))
 
 
 class _DrawnTower:

@@ -1,0 +1,54 @@
+"""All that this package uses of scikit-learn's private parts, in one place.
+
+Input: objects of scikit-learn 1.6 or later.
+Output: the names below; when scikit-learn moves one, only this file changes.
+"""
+
+import copy
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import (
+    Interval,
+    RealNotInt,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = [
+    "Interval",
+    "RealNotInt",
+    "StrOptions",
+    "check_feature_names_in",
+    "check_sample_weight",
+    "copy_configuration",
+    "fit_context",
+    "inputs_of_transformers",
+    "safe_indexing",
+    "validate_parameter_constraints",
+    "validate_params",
+    "visual_block_of",
+]
+
+
+def copy_configuration(estimator, copied, memo):
+    """Copy what `set_output` and `set_fit_request` have set, as `clone` does.
+
+    ``memo``: objects that deep copies share, by id, as for `copy.deepcopy`.
+    """
+    for name in ("_metadata_request", "_sklearn_output_config"):
+        if hasattr(estimator, name):
+            setattr(copied, name, copy.deepcopy(getattr(estimator, name), memo))
+
+
+def inputs_of_transformers(column_transformer):
+    """Return the positions of the columns that each transformer gets, by its name."""
+    return column_transformer._transformer_to_input_indices
+
+
+def visual_block_of(estimator):
+    """Return how scikit-learn draws a composite estimator in a notebook."""
+    return estimator._sk_visual_block_()
