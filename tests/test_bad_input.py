@@ -432,7 +432,10 @@ def test_users_that_are_none(model, users, message):
         ([["x"], ["y", "z"]], "candidates holds list objects"),
         ([1, 2], "2 of 2 candidates are not in the catalog"),
         (["x", None], "candidates contains NaN"),
-        ({"ann": 1}, "candidates must give each user a list of items. Got 1 for 'ann'"),
+        (
+            {"ann": 1},
+            "candidates must hold a list of items for each user. Got 1 for 'ann'",
+        ),
         ({"ann": ["x", "q"]}, "1 of 2 candidates are not in the catalog"),
         (SIDE, "candidates has no column 'user'"),
     ],

@@ -76,7 +76,8 @@ def _pairs_of_dict(given, name, ranked):
         if isinstance(items, unfit) or not isinstance(items, Iterable):
             order = ", best first" if ranked else ""
             raise TypeError(
-                f"{name} must give each user a list of items{order}. Got {items!r} for "
+                f"{name} must hold a list of items for each user{order}. Got "
+                f"{items!r} for "
                 f"{user!r}."
             )
     # an iterator would be empty when it is read again

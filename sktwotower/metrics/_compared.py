@@ -5,7 +5,7 @@ rankings that were made elsewhere.
 Output: each one's ranked items (n_users, k), by the users and items of the first.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from numbers import Integral
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._pairs import read_pairs
 
 from ._groups import popular_items
 from ._scorers import rank, unwrap
@@ -186,38 +187,24 @@ def _positions(name, recommender, items):
 
 def _as_table(name, given):
     """Return ranked pairs, columns user and item, and all users that are named."""
-    if isinstance(given, Mapping):
-        lists = pd.Series(given.values(), index=pd.Index(given), dtype=object)
-        odd = [user for user, items in lists.items() if not _is_list(items)]
-        if odd:
-            raise TypeError(
-                f"The ranking {name!r} must hold a list of items for each user, best "
-                f"first. Got {given[odd[0]]!r} for {odd[0]!r}."
-            )
-        items = [item for ranked in lists for item in ranked]
-        users = lists.index.repeat(lists.map(len))
-        return pd.DataFrame({"user": users, "item": items}), lists.index
-    frame = as_frame(given, f"The ranking {name!r}")
-    if frame.shape[1] < 2:
-        raise ValueError(
-            f"The ranking {name!r} must have a column of users and one of items, in "
-            f"this order. Got the columns {list(frame.columns)}."
+    name = f"The ranking {name!r}"
+    if is_frame(given):
+        given = _by_rank(as_frame(given, name), name)
+    pairs = read_pairs(given, name, ranked=True)
+    table = pd.DataFrame({"user": list(pairs.users), "item": list(pairs.items)})
+    return table, pd.Index(pairs.named).unique()
+
+
+def _by_rank(frame, name):
+    """Return a table sorted by its column 'rank', if it has one."""
+    if "rank" not in frame.columns:
+        return frame
+    if not pd.api.types.is_numeric_dtype(frame["rank"]):
+        raise TypeError(
+            f"The column 'rank' of {name[0].lower()}{name[1:]} must hold numbers. Got "
+            f"dtype {frame['rank'].dtype}."
         )
-    if "rank" in frame.columns:
-        if not pd.api.types.is_numeric_dtype(frame["rank"]):
-            raise TypeError(
-                f"The column 'rank' of the ranking {name!r} must hold numbers. Got "
-                f"dtype {frame['rank'].dtype}."
-            )
-        frame = frame.sort_values("rank", kind="stable")
-    table = frame.iloc[:, :2].set_axis(["user", "item"], axis=1)
-    return table, pd.Index(table["user"].unique())
-
-
-def _is_list(items):
-    # a set has no order, and that of a dict of scores need not be theirs
-    unfit = str | bytes | Set | Mapping
-    return hasattr(items, "__len__") and not isinstance(items, unfit)
+    return frame.sort_values("rank", kind="stable")
 
 
 def _warn_of_seen(name, ranking, indices):

@@ -75,13 +75,15 @@ def test_what_holds_no_pairs(given):
 
 @pytest.mark.parametrize("items", ["ab", b"ab", 5, None])
 def test_a_user_without_a_list(items):
-    message = f"history must give each user a list of items. Got {items!r} for 'a'"
+    message = f"history must hold a list of items for each user. Got {items!r} for 'a'"
     with pytest.raises(TypeError, match=message):
         read_pairs({"a": items}, "history")
 
 
 @pytest.mark.parametrize("items", ["ab", {1, 2}, {1: 0.5}])
 def test_rankings_have_an_order(items):
-    with pytest.raises(TypeError, match="The ranking 'x' .* list of items, best first"):
+    with pytest.raises(
+        TypeError, match="The ranking 'x' .* list of items for each user, best first"
+    ):
         read_pairs({"a": items}, "The ranking 'x'", ranked=True)
     assert list(read_pairs({"a": [2, 1]}, "x", ranked=True).items) == [2, 1]
