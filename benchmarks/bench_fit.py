@@ -29,6 +29,7 @@ from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers._recipe import Recipe
 
 MAX_RATIO_TO_PLAIN_LOOP = 1.25
 MAX_RATIO_TO_MATRIX_PRODUCTS = 8.0
@@ -58,7 +59,9 @@ class PlainLoop:
             history_dropout=estimator.dropout,
             shuffle=True,
         )
-        self.module = net.build_module(estimator, users.shape[1], items.shape[1])
+        self.module = net.build_module(
+            Recipe.of(estimator), users.shape[1], items.shape[1]
+        )
         self.loss = SampledSoftmaxLoss(estimator.temperature_)
         tables = [
             m.weight for m in self.module.modules() if isinstance(m, SparseLinear)

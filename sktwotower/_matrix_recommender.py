@@ -6,6 +6,7 @@ Output: a fitted estimator that ranks items by scores of the users' past items.
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from scipy import sparse
@@ -116,7 +117,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     # There are none to choose here.
     user_features = item_features = None
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; a user and an item that meet twice count once.
 
         Parameters
@@ -174,7 +175,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         )
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Score each event's own pair of user and item.
 
         Parameters
@@ -209,7 +210,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
 class _NoFeatures(BaseEstimator):
     """A transformer without output: users and items are known by their ids only."""
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Learn nothing."""
         return self
 

@@ -20,7 +20,7 @@ from sktwotower._tables._times import duration, times_of
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
-def k_core(X, k=5, *, user_id=None, item_id=None):
+def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
     """Return which events are of users and items that have at least k partners each.
 
     Little can be learnt about a user with one or two events, and even less be measured.
@@ -100,7 +100,7 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
     return kept.to_numpy()
 
 
-def session_ids(X, gap, *, time, user_id=None):
+def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     """Return the session of each event; a pause longer than ``gap`` ends a session.
 
     With sessions in place of users, a model learns from what was chosen at one sitting,
@@ -166,7 +166,7 @@ def session_ids(X, gap, *, time, user_id=None):
 
 def interactions_from_matrix(
     matrix, user_ids=None, item_ids=None, *, user="user", item="item"
-):
+) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the events and the rewards of a user x item matrix, for `fit`.
 
     Parameters

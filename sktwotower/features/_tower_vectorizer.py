@@ -11,6 +11,7 @@ hashed columns.
 """
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         self.numbers = numbers
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Choose the kind of each column, and learn its levels, words or scale.
 
         Parameters
@@ -239,7 +240,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
                 self.encoders_.append((position, encoder))
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> sparse.csr_matrix:
         """Encode each row of a table with the columns of `fit`.
 
         Parameters
@@ -268,7 +269,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         ]
         return _assemble(blocks, len(table))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Name the output columns, such as 'price' or 'genres_Action'.
 
         Parameters
@@ -298,7 +299,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
             dtype=object,
         )
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """Return how each column of X was encoded in `fit`.
 
         Returns

@@ -4,6 +4,8 @@ Input: item vectors (n_items, d).
 Output: an estimator with ``kneighbors``; a share of true neighbors found.
 """
 
+from typing import Self
+
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -48,7 +50,7 @@ class ExactNeighbors(BaseEstimator):
     def __init__(self, n_neighbors=10):
         self.n_neighbors = n_neighbors
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Store item vectors.
 
         Parameters

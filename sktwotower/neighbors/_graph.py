@@ -6,6 +6,7 @@ Output: an estimator with ``kneighbors``, which can be tuned to a recall and upd
 
 import copy
 import threading
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -130,7 +131,7 @@ class NNDescentNeighbors(BaseEstimator):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None) -> Self:
         """Build the graph.
 
         Parameters

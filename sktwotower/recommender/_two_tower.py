@@ -4,6 +4,8 @@ Input: events and side tables.
 Output: a fitted estimator, whose ``_fitted`` holds all that it has learnt.
 """
 
+from typing import Self
+
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -49,7 +51,7 @@ class TwoTowerRecommender(
     temperature_ = fitted_attribute("temperature")
     interrupted_ = fitted_attribute("interrupted")
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn both towers from events.
 
         Parameters
@@ -101,7 +103,7 @@ class TwoTowerRecommender(
             )
         return self
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from further events, in one pass over them.
 
         New users and items may be among them; new items join the catalog. Where
@@ -162,7 +164,7 @@ class TwoTowerRecommender(
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)
 
-    def set_catalog(self, items):
+    def set_catalog(self, items) -> Self:
         """Recommend exactly these items from now on.
 
         New items get their vectors from the item tower, by their features; nothing is
@@ -207,7 +209,7 @@ class TwoTowerRecommender(
             )
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Return the user vector of each event.
 
         Parameters
@@ -248,7 +250,7 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             return fitted.users_of_events(frame, self._serving())
 
-    def fit_transform(self, X, y=None, **fit_params):
+    def fit_transform(self, X, y=None, **fit_params) -> np.ndarray:
         """Fit, and give the user vector of each event, as `transform` does.
 
         Parameters
@@ -280,7 +282,7 @@ class TwoTowerRecommender(
             )
         return super().fit_transform(X, y, **fit_params)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Score each event's own pair of user and item.
 
         Parameters
@@ -314,7 +316,7 @@ class TwoTowerRecommender(
     def _read_events(self, fitted, X):
         return read_table(type(self).__name__, X, fitted.schema)[0]
 
-    def embed_users(self, users, history=None):
+    def embed_users(self, users, history=None) -> np.ndarray:
         """Return user vectors.
 
         Parameters
@@ -346,7 +348,7 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             return fitted.embed_users(request.users, request.past, self._serving())
 
-    def embed_items(self, items):
+    def embed_items(self, items) -> np.ndarray:
         """Return item vectors.
 
         Parameters

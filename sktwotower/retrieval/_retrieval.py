@@ -44,7 +44,9 @@ class RetrievalMixin:
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         return min(check_count(wanted, "n_neighbors"), fitted.n_items)
 
-    def kneighbors(self, X=None, n_neighbors=None, return_distance=True):
+    def kneighbors(
+        self, X=None, n_neighbors=None, return_distance=True
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Find the items nearest to users.
 
         Parameters
@@ -88,7 +90,9 @@ class RetrievalMixin:
         )
         return 1 - scores, indices
 
-    def kneighbors_graph(self, X=None, n_neighbors=None, mode="connectivity"):
+    def kneighbors_graph(
+        self, X=None, n_neighbors=None, mode="connectivity"
+    ) -> sparse.csr_matrix:
         """Return the graph from users to their nearest items.
 
         Parameters
@@ -144,7 +148,7 @@ class RetrievalMixin:
         unknown_candidates="error",
         history=None,
         path=None,
-    ):
+    ) -> pd.DataFrame | None:
         """Recommend items to users.
 
         Parameters
@@ -220,7 +224,7 @@ class SimilarItemsMixin:
     those of a ``Query``, without the nonzeros of ``itself``, CSR (n, n_items).
     """
 
-    def similar_items(self, items, n_neighbors=None):
+    def similar_items(self, items, n_neighbors=None) -> pd.DataFrame:
         """Find the items that are most similar to given items.
 
         Parameters
