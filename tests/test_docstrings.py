@@ -84,6 +84,8 @@ def documented():
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
             thing, public = getattr(namespace, name), module in PUBLIC
+            if module == "_sklearn_compat" and not is_ours(thing):
+                continue
             yield f"{module}.{name}", thing, public
             if inspect.isclass(thing):
                 for method, function in methods_of(thing).items():
