@@ -50,7 +50,7 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
         If a column is not in X, has missing ids or stands for both sides, if k is below
         1, or if no event is left.
     TypeError
-        If X is no table, k is no int, or ids cannot be compared.
+        If X is not a table, k is not an integer, or ids cannot be compared.
 
     Notes
     -----
@@ -129,7 +129,7 @@ def session_ids(X, gap, *, time, user_id=None):
     ValueError
         If a column is not in X or has missing cells, or gap is below 0.
     TypeError
-        If X is no table, gap is not of the type of the times, or ids cannot be
+        If X is not a table, gap is not of the type of the times, or ids cannot be
         compared.
 
     Notes
@@ -196,7 +196,7 @@ def interactions_from_matrix(
         If an entry is negative, not finite or no number, if ids are of another length,
         occur twice or are missing, or if ``user`` and ``item`` are the same name.
     TypeError
-        If ``matrix`` is no matrix, or its index or columns have several levels.
+        If ``matrix`` is not a matrix, or its index or columns have several levels.
 
     Notes
     -----

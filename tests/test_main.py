@@ -172,7 +172,7 @@ def test_unknown_columns_are_named(plays, tmp_path, capsys, options, message):
 
 def test_missing_file_is_named(tmp_path, capsys):
     assert run_own(tmp_path / "no.csv", tmp_path) == 2
-    assert "there is no file" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def decode(text, name):
         return text.decode()
     except UnicodeDecodeError:
         raise ValueError(
-            f"Column {name!r} holds bytes that are no text in UTF-8. Expected strings, "
+            f"Column {name!r} holds bytes that are not UTF-8 text. Expected strings, "
             f"or bytes in UTF-8. Got {text[:30]!r}. Decode them first, for example "
             "with .str.decode('latin-1')."
         ) from None
@@ -133,5 +133,5 @@ def printable(text):
 
 
 def to_objects(values):
-    """Return a list, whatever it holds, as an array of objects (n,)."""
+    """Return a list of any values as an array of objects (n,)."""
     return np.fromiter(values, dtype=object, count=len(values))

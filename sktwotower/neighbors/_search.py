@@ -22,9 +22,9 @@ MIN_ALLOWED_SHARE = 1 / 4
 def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """Return the k best allowed items of each query, from any neighbor index.
 
-    An index that is not exact is asked for as many items more as will be filtered out;
-    its answers are scored again exactly. Queries whose lists fall short are asked for
-    more, and if that is not enough searched exactly.
+    From an index that is not exact, more items are requested, as many as filters may
+    remove; the results are scored again exactly. If a list is too short, more items
+    are requested for its query, and in the end the query is searched exactly.
 
     Parameters
     ----------
@@ -34,9 +34,10 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     items : float32 array of shape (n_items, d)
     k : int
     excluded : CSR matrix of shape (n, n_items) or None, default=None
-        Nonzero: never to be given to this query.
+        Nonzero where an item must not be returned for a query.
     allowed : sorted int array, CSR matrix of shape (n, n_items) or None, default=None
-        Positions of the only items to be given: to all, or to each query. None: all.
+        Positions of the items that may be returned, for all queries or for each. None:
+        all items.
 
     Returns
     -------
@@ -49,8 +50,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     width = getattr(index, "n_features_in_", items.shape[1])
     if width != items.shape[1]:
         raise ValueError(
-            f"The neighbor index was fitted on vectors of {width} numbers, and those "
-            f"of the items have {items.shape[1]}. Build it anew: fit, or set_catalog."
+            f"The neighbor index was fitted on vectors of {width} numbers, but the "
+            f"item vectors have {items.shape[1]}. Rebuild it with fit or set_catalog."
         )
     few = allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
     if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
@@ -61,8 +62,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 class _Search:
     """Search on an index without filtering, which may return poor or short lists.
 
-    The index is asked for more neighbors than k, its answers are filtered and scored
-    again, and the queries whose lists are too short are repeated.
+    More than k neighbors are requested from the index. They are filtered and scored
+    again, and queries with too short lists are repeated.
     """
 
     def __init__(self, index, queries, items, k, excluded, allowed):
@@ -102,7 +103,7 @@ class _Search:
         return self.scores, self.indices
 
     def _too_short(self):
-        """Return the queries whose lists lack items, int (m,)."""
+        """Return the queries with too short lists, int (m,)."""
         return np.flatnonzero((self.indices >= 0).sum(axis=1) < self.lengths)
 
     def _ask(self, rows, widths):

@@ -1,4 +1,4 @@
-"""The items as dots on a plane, similar ones close together, as a picture.
+"""A map of the items: dots on a plane, similar items close together.
 
 Input: item vectors (n_items, d), and a feature of each item.
 Output: a map, coloured by the feature.
@@ -72,8 +72,8 @@ class EmbeddingMapDisplay(Display):
 
     Notes
     -----
-    A plane cannot show everything that d numbers hold. t-SNE and UMAP preserve who is
-    next to whom; distances between groups, their sizes and the axes mean nothing. PCA
+    A plane cannot show all d dimensions. t-SNE and UMAP preserve neighborhoods;
+    distances between groups, their sizes and the axes mean nothing. PCA
     preserves the two directions of largest spread, and shows less of the neighbors.
 
     Examples
@@ -127,7 +127,7 @@ class EmbeddingMapDisplay(Display):
             ``item_ids_``. None: the item's number of users in fit, on a logarithmic
             scale.
         color_name : str, default=None
-            Name of the feature, for the labels. None: that of the column or Series.
+            Name of the feature, for the labels. None: the name of the column or Series.
         method : {"auto", "umap", "tsne", "pca"} or transformer, default="auto"
             How the vectors are put on a plane: by UMAP (`pip install umap-learn`),
             t-SNE or PCA of scikit-learn, or by any object with ``fit_transform``.

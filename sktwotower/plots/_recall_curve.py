@@ -95,7 +95,7 @@ class RecallCurveDisplay(Display):
             Largest number of recommendations, >= 1; at most the whole catalog.
         baselines : list of estimators, or dict of str to estimator, default=None
             Further models, fitted on the same events, under their class names or the
-            names given; a model of another library can be given by what it ranks, as in
+            names given; for a model of another library pass its ranking, as in
             `sktwotower.metrics.retrieval_report`. None: only popularity, which is
             always shown.
         name : str, default=None

@@ -21,7 +21,7 @@ N_DRAWS = 10
 
 
 class ScoreDistributionDisplay(Display):
-    """Scores of held-out pairs of user and item, next to those of random pairs.
+    """Scores of held-out pairs of user and item, compared with random pairs.
 
     The further to the right the held-out pairs are, the better the two towers separate
     what a user will choose from the rest. Make it with `from_estimator`.

@@ -222,8 +222,8 @@ def _output_width(tower, name, n_features):
             vectors = tower.eval()(probe.to_torch())
     except Exception as error:
         raise ValueError(
-            f"{name} failed on a sparse tensor of shape (2, {n_features}). It must accept "
-            f"such a tensor, as torch.nn.LazyLinear does: {error}"
+            f"{name} failed on a sparse tensor of shape (2, {n_features}), which it "
+            f"must accept (torch.nn.LazyLinear fits any width): {error}"
         ) from error
     if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (2,):
         got = getattr(vectors, "shape", type(vectors).__name__)

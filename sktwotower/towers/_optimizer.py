@@ -1,4 +1,4 @@
-"""The default optimizer, whose step costs only what a batch touches.
+"""The default optimizer: the cost of a step depends only on the rows of its batch.
 
 Input: parameters with gradients, dense or sparse.
 Output: the parameters after a step, changed in place.
@@ -96,7 +96,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, default=None
-            Computes the loss and the gradients anew. None: the gradients are there.
+            Recomputes the loss and the gradients. None: the gradients are available.
 
         Returns
         -------
