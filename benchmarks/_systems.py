@@ -128,8 +128,8 @@ def random_search(
     """Return the result of each trial, (quality, parameters), best first.
 
     The first trial is the kind's defaults, the others are drawn from the space. None
-    begins after ``seconds``; one that ends in a ``ValueError``, for example because the loss is
-    not finite, has quality 0.
+    begins after ``seconds``. A trial that ends in a ``ValueError``, for example because
+    the loss is not finite, has quality 0.
     """
     fitted_on, held_out = tuning
     drawn = ParameterSampler(space, trials - 1, random_state=seed) if trials > 1 else []
