@@ -21,7 +21,7 @@ __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
 def k_core(X, k=5, *, user_id=None, item_id=None):
-    """Return which events are of users and items that have at least k partners each.
+    """Return which events are of users and items with at least k partners each.
 
     Little can be learnt about a user with one or two events, and even less be measured.
     Dropping such users may leave items with fewer than k users, dropping these may
@@ -103,8 +103,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None):
 def session_ids(X, gap, *, time, user_id=None):
     """Return the session of each event; a pause longer than ``gap`` ends a session.
 
-    With sessions in place of users, a model learns from what was chosen at one sitting,
-    and can answer for visitors without an account by their ``history``.
+    With sessions instead of users, a model learns which items are chosen together, and
+    can recommend to visitors without an account by their ``history``.
 
     Parameters
     ----------
@@ -193,8 +193,8 @@ def interactions_from_matrix(
     Raises
     ------
     ValueError
-        If an entry is negative, not finite or no number, if ids are of another length,
-        occur twice or are missing, or if ``user`` and ``item`` are the same name.
+        If an entry is negative, not finite or not a number, if ids are of another
+        length, repeated or missing, or if ``user`` and ``item`` are the same name.
     TypeError
         If ``matrix`` is not a matrix, or its index or columns have several levels.
 

@@ -19,7 +19,7 @@ __all__ = ["fit_transform", "in_cache"]
 def in_cache(memory):
     """Return ``_fit_transform`` as cached by ``memory``."""
     try:
-        # joblib's own hash would take longer than many a transformer
+        # joblib's own hash would take longer than many transformers
         ignored = ["transformer", "table"]
         return check_memory(memory).cache(_fit_transform, ignore=ignored)
     except OSError as error:

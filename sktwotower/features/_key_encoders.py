@@ -154,9 +154,9 @@ class LevelEncoder(VocabularyEncoder):
         )
 
     def extended(self, cells):
-        """Return an encoder that has a column for each of the distinct ids (n,), too.
+        """Return an encoder that also has a column for each of the distinct ids (n,).
 
-        And return which of the ids are new, bool (n,).
+        Also return which of the ids are new, bool (n,).
         """
         codes, keys = self._factorize(cells)
         fresh = np.array([key not in self.columns for key in keys], dtype=bool)
@@ -188,7 +188,7 @@ class LevelEncoder(VocabularyEncoder):
             )
 
     def _n_shared(self):
-        """Return how many columns infrequent levels share."""
+        """Return the number of columns that infrequent levels share."""
         return self.n_hashed or int(self.other >= 0)
 
     def _factorize(self, cells):

@@ -1,4 +1,4 @@
-"""Encoders of numbers, booleans, dates and vectors, and what all encoders share.
+"""Encoders of numbers, booleans, dates and vectors, and their base class.
 
 Input: the present cells of one column (n_present,), and the mask of missing ones.
 Output: a CSR float32 block (n_rows, n_names).

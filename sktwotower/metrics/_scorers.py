@@ -228,7 +228,7 @@ class _RetrievalScorer:
 def unwrap(estimator, X, hint=""):
     """Return the recommender inside searches and Pipelines, and the X that reaches it.
 
-    X None: only the recommender is wanted.
+    X None: only the recommender is needed.
     """
     if isinstance(estimator, type):
         name = estimator.__name__

@@ -42,7 +42,7 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     Returns
     -------
     scores, indices : arrays of shape (n, min(k, n_items))
-        As of `top_k`.
+        As in `top_k`.
     """
     k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
@@ -81,7 +81,7 @@ class _Search:
             n_excluded = np.diff(excluded.indptr)
             inside = excluded if allowed is None else excluded[:, allowed].tocsr()
             n_left = n_allowed - np.diff(inside.indptr)
-        # Neighbors to ask for, and list lengths to reach, of each query (n,).
+        # number of neighbors to request, and length of list to reach, per query (n,)
         share = max(n_allowed / len(items), 1e-9)
         self.widths = np.ceil((k + n_excluded) / share).astype(np.int64)
         self.lengths = np.minimum(k, n_left)
@@ -107,10 +107,10 @@ class _Search:
         return np.flatnonzero((self.indices >= 0).sum(axis=1) < self.lengths)
 
     def _ask(self, rows, widths):
-        """Ask the index for the queries at rows (m,), with widths (n,) of all queries.
+        """Search the index for queries at rows (m,), with widths (n,) of all queries.
 
-        Queries of about the same width are asked together: one width for all would cost
-        as much for each query as for the widest.
+        Queries of about the same width are searched together: with one width for all,
+        each query would cost as much as the widest.
         """
         classes = np.ceil(np.log2(np.maximum(widths[rows], 1))).astype(int)
         for each in np.unique(classes):

@@ -48,8 +48,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         - 4 \eta\, g / (\sqrt{v / (1 - \beta^n)} + \epsilon)
 
     where :math:`\beta` is ``row_beta``, :math:`\eta` is ``lr``, :math:`\lambda` is
-    ``weight_decay`` and :math:`\epsilon` is ``eps``. There is no momentum, so that the
-    state of a row is v and n only; the factor 4 allows for that. Row-wise Adagrad keeps
+    ``weight_decay`` and :math:`\epsilon` is ``eps``. Without momentum, the state of a
+    row is only v and n; the factor 4 makes up for it. Row-wise Adagrad keeps
     one moment per row, too. Adam with one moment per block of parameters is as good as
     Adam (Adam-mini).
 
@@ -101,7 +101,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         Returns
         -------
         Tensor or None
-            What ``closure`` returns. None without it.
+            The return value of ``closure``; None without it.
         """
         loss = None
         if closure is not None:

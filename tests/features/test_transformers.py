@@ -292,7 +292,7 @@ class CrossFitted(TransformerMixin, BaseEstimator):
 
 
 def centred(table):
-    """Return numbers that depend on the rows beside them."""
+    """Return numbers that depend on the other rows."""
     return (table[["price"]] - table[["price"]].mean()).to_numpy()
 
 
