@@ -82,7 +82,8 @@ def test_a_catalog_that_is_too_large_for_ease_goes_without(
 def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     task = shipped_task()
     assert (
-        "568 for carriage, manual entries and bank charges" in capsys.readouterr().out
+        "568 of these, for carriage, manual entries and bank charges,"
+        in capsys.readouterr().out
     )
     codes = set(task.events["product"])
     assert not codes & {"POST", "DOT", "C2", "M", "BANK CHARGES"}

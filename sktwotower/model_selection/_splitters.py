@@ -286,7 +286,7 @@ class ColdItemSplit(_ColdSplit):
     test_size : float or int, default=0.2
         Share of the items, in (0.0, 1.0), or their number, >= 1.
     n_splits : int, default=1
-        Number of folds, >= 1, each drawn anew.
+        Number of folds, >= 1, each drawn independently.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
@@ -343,7 +343,7 @@ class ColdUserSplit(_ColdSplit):
     test_size : float or int, default=0.2
         Share of the users, in (0.0, 1.0), or their number, >= 1.
     n_splits : int, default=1
-        Number of folds, >= 1, each drawn anew.
+        Number of folds, >= 1, each drawn independently.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first.
     item_id : str or int, default=None

@@ -239,7 +239,7 @@ def test_training_curve_without_validation(model):
     losses = [row["train_loss"] for row in model.history_]
     assert display.line_.get_ydata().tolist() == losses
     assert display.recall_line_ is None and len(display.figure_.axes) == 1
-    with pytest.raises(ValueError, match="one epoch at least"):
+    with pytest.raises(ValueError, match="at least one epoch"):
         TrainingCurveDisplay(history=[]).plot()
 
 
@@ -329,7 +329,7 @@ def test_map_samples_with_a_seed(model):
 
 def test_map_needs_two_dimensions(made):
     flat = TwoTowerRecommender(embedding_dim=1, max_epochs=1).fit(made.X)
-    with pytest.raises(ValueError, match="vectors of 2 numbers, at least. Got 30"):
+    with pytest.raises(ValueError, match="vectors of at least 2 numbers. Got 30"):
         EmbeddingMapDisplay.from_estimator(flat)
 
 
