@@ -1,7 +1,7 @@
-"""The wrapper of models of other packages, to be judged by the same metrics.
+"""A wrapper that lets models of other packages be judged by the same metrics.
 
 Input: a table of events (n_events, 2), ``user`` and ``item``.
-Output: a `HeldOutRanking`, as `TwoTowerRecommender` returns it.
+Output: a `HeldOutRanking` (n_users, k), as `TwoTowerRecommender` returns it.
 """
 
 import numpy as np

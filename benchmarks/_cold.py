@@ -1,8 +1,7 @@
-"""Baselines that know items by their features, for items that fit has not seen.
+"""Baselines that score items unseen in fit by their features.
 
-Enters: pairs (n_events, 2) of positions, and feature rows of all items (n_items, q).
-Leaves: scores (n_users, n_cold) of the items that fit has not seen.
-Next: bench_cold_start.py, which ranks by them.
+Input: pairs (n_events, 2) of positions, and feature rows of all items (n_items, q).
+Output: scores (n_users, n_cold) of the items unseen in fit.
 """
 
 import sys

@@ -1,8 +1,7 @@
-"""Data sets cut as their protocols say, the machine, and the writer of results.
+"""Data sets with the splits of their protocols, the machine, and a writer of results.
 
-Enters: the name of a data set and, unless the package ships it, the folder of the data.
-Leaves: two tables of events (n_events, 2), ``user`` and ``item``: to fit on, to find.
-Next: _systems.py, which fits and judges on them.
+Input: the name of a data set and, unless the package ships it, the folder of the data.
+Output: two tables (n_events, 2), ``user`` and ``item``: events to fit on and to find.
 """
 
 import json

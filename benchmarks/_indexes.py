@@ -1,8 +1,7 @@
 """Neighbor indexes of this package and of others behind one interface.
 
-Enters: unit vectors (n_items, d), float32.
-Leaves: an index whose ``build``, ``search`` and ``widths`` can be timed.
-Next: bench_neighbors.py, which compares them.
+Input: unit vectors (n_items, d), float32.
+Output: an index with ``build``, ``search`` and ``widths``; positions found (n, k).
 """
 
 import os
@@ -31,7 +30,7 @@ def made_vectors(n, d=64, per_cluster=100, seed=0):
 
 
 class Product:
-    """The scores alone, block by block; nothing is searched for."""
+    """The matrix of scores only, block by block, without a search."""
 
     widths = (None,)
 

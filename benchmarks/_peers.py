@@ -1,10 +1,9 @@
 """Models of `implicit`, `lightfm` and `rectools`, each on a single thread.
 
-Enters: a table of events (n_events, 2), ``user`` and ``item``.
-Leaves: the same rankings of held-out events that `TwoTowerRecommender` gives.
-Next: _systems.py, which tunes them.
+Input: a table of events (n_events, 2), ``user`` and ``item``.
+Output: rankings (n_users, k) of held-out events, as of `TwoTowerRecommender`.
 
-All know users and items by their ids alone. A package is imported when its model is
+All models use only the ids of users and items. A package is imported when its model is
 fitted, so that the others can be measured without it.
 """
 

@@ -1,8 +1,7 @@
-"""Functions called in a fresh process, and the memory that a block of code takes.
+"""Calls of functions in a fresh process, and the peak memory of a block of code.
 
-Enters: the name of a function, ``"module:function"``, and arguments that JSON can hold.
-Leaves: what the function returns, by way of JSON.
-Next: _systems.py, whose functions are called so.
+Input: the name of a function, ``"module:function"``, and arguments for JSON.
+Output: the return value of the function, passed as JSON.
 """
 
 import ctypes

@@ -1,8 +1,7 @@
-"""What is compared: each system, what it needs, and the space it is tuned in.
+"""The systems that are compared, their requirements and their search spaces.
 
-Enters: the names of a system and of a data set.
-Leaves: the best parameters of a random search; the figures of a fit, per user.
-Next: bench_quality.py, which calls `tune` and `measure` in fresh processes.
+Input: the names of a system and of a data set.
+Output: the best parameters of a random search; the figures of a fit, (n_users,) each.
 """
 
 import time
@@ -126,11 +125,11 @@ def judge(model, test, truncated=False):
 def random_search(
     kind, space, tuning, trials=20, *, figure="ndcg@10", seconds=np.inf, seed=0
 ):
-    """Return what each trial was and gave, as (quality, parameters), best first.
+    """Return the result of each trial, (quality, parameters), best first.
 
     The first trial is the kind's defaults, the others are drawn from the space. None
-    begins after ``seconds``; one that ends in a ``ValueError``, as where the loss is no
-    number any more, has quality 0.
+    begins after ``seconds``. A trial that ends in a ``ValueError``, for example because
+    the loss is not finite, has quality 0.
     """
     fitted_on, held_out = tuning
     drawn = ParameterSampler(space, trials - 1, random_state=seed) if trials > 1 else []
@@ -186,7 +185,7 @@ def tune(name, data, folder, figure, trials, seconds):
 
 
 def _seeded(kind):
-    """Let the same search give the same result."""
+    """Make repeated searches return the same result."""
 
     def make(**params):
         return kind(**params, random_state=0)
@@ -196,7 +195,7 @@ def _seeded(kind):
 
 
 def measure(name, data, folder, params, truncated):
-    """Fit a system and judge it; gives a row of results and each user's figures.
+    """Fit a system and judge it; return a row of results and each user's figures.
 
     A fit of few events comes before, so that time and memory are without imports.
     """

@@ -11,7 +11,7 @@ events withheld: recall of known articles with and without hidden ids.
 attributes), rows split at random 80/20: features on and off, overall and, among the
 first 100, on the test pairs of items with under five events in train.
 ``strong``: MovieLens 1M, a tenth of the users unseen in fit, 80 % of their events given
-as ``history``: beside the same users in fit, and EASE given the same history.
+as ``history``, compared with the same users in fit and with EASE on that history.
 ``kuairand``: split by time, with side tables of both: features on and off.
 ``vectorise``: a million rows of ten mixed columns.
 
@@ -110,7 +110,7 @@ def articles(folder):
 
 
 def withhold(events, seed=0, share=0.2):
-    """Withhold a share of the items with all their events; gives train, test, items."""
+    """Withhold a share of the items with all events; return train, test and items."""
     items = np.sort(events["item"].unique())
     order = np.random.default_rng(seed).permutation(len(items))
     cold = np.sort(items[order[: int(share * len(items))]])
@@ -124,7 +124,7 @@ def rows_of_words(items):
 
 
 class Articles:
-    """Users rank withheld articles alone."""
+    """Rank only the withheld articles for each user."""
 
     def __init__(self, train, test, cold):
         self.train, self.test, self.cold = train, test, cold
@@ -142,7 +142,7 @@ class Articles:
         return means(figures(self.truth, np.take_along_axis(best, order, 1)))
 
     def of_ours(self, items, seed, **params):
-        """Fit ours on train, and give the figures of articles it has never met."""
+        """Fit ours on train, and return the figures of articles unseen in fit."""
         known = items["item"].isin(self.train["item"])
         table = items[["item", "words"]]
         model = TwoTowerRecommender(items=table[known], random_state=seed, **params)

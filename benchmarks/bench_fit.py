@@ -1,10 +1,10 @@
-"""What does fit cost beside a plain torch loop and beside the bare matrix products?
+"""What does fit cost compared with a torch loop and with the matrix products only?
 
 Call ``python benchmarks/bench_fit.py [--data DIR] [--quick]``: events are made, about
 as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an epoch of ML-1M
 follows. The plain loop goes over the same batches with the same towers, loss, optimizer
 and schedule, but without skorch and callbacks; the matrix products are the three of a
-step (scores, and both gradients) alone, in the type that training multiplies in. All
+step (scores, and both gradients), in the type that training multiplies in. All
 are measured by turns on the same threads, and the best turn counts, since load only
 ever adds. Imports are timed in fresh processes.
 
@@ -77,7 +77,7 @@ class PlainLoop:
         self.epochs = estimator.max_epochs
 
     def run(self):
-        """Train for all epochs; gives the seconds of each part."""
+        """Train for all epochs; return the seconds of each part."""
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             max_lr=self.optimizer.defaults["lr"],
@@ -127,7 +127,7 @@ def matrix_products(estimator):
 
 
 def bench_steps(data, X, max_epochs, rounds):
-    """Measure ours, the loop and the products by turns; gives a row of results."""
+    """Measure ours, the loop and the products by turns; return a row of results."""
     estimator = TwoTowerRecommender(max_epochs=max_epochs, random_state=0).fit(X)
     loop = PlainLoop(estimator)
     steps = max_epochs * len(loop.batches)

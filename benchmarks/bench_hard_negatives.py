@@ -10,8 +10,9 @@ moment; a batch then draws, for each of its users, ``--hard`` items of the ranks
 item that is there for certain has Q = 1. Ranking a million items for a million users
 each epoch would cost more than an epoch; here it is exact, which favours them.
 
-Beside it stand as many more uniform candidates, which cost the same products, and all
-items. Nothing is asserted: the answer is the reason why the package has no such option.
+It is compared with as many more uniform candidates, which cost the same products, and
+with all items. Nothing is asserted: the package has no such option because of the
+result.
 """
 
 import argparse
@@ -97,7 +98,7 @@ def cases(n_hard, n_negatives):
 
 
 def measure(data, folder, params, seed):
-    """Fit once on validation data; gives a row of results."""
+    """Fit once on validation data; return a row of results."""
     fitted_on, held_out = load(data, folder).tuning
     params = dict(params)
     n_hard = params.pop("n_hard", 0)

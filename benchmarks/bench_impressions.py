@@ -8,13 +8,13 @@ recall@20 of items watched long, whole catalog ranked, positives of fit left out
 
 One score serves both, and they ask for different things: an item is found by recall if
 it will be shown *and* watched, popularity of what is shown included. Several systems
-show what one gives up for the other. "Impressions alone" learns user and item vectors
+show what is lost of one for the other. "Impressions alone" learns user and item vectors
 from the contrast of positives with impressions, without candidates.
 
 Failure: popularity's recall is not that of the protocol; the default does not beat the
-AUC of candidates alone, or not the recall of impressions alone and 1.5 times
-popularity's; joining from the start gives a recall as high; or, with what was shown as
-a feature of the users too, recall falls behind candidates alone.
+AUC of candidates only, or not the recall of impressions only and 1.5 times
+popularity's; joining from the start reaches a recall as high; or, with what was shown
+as a feature of the users too, recall falls behind candidates only.
 """
 
 import argparse
@@ -170,7 +170,7 @@ def systems(data):
 
 
 def measure(name, params, data, seed):
-    """Fit and judge one system; gives a row of results."""
+    """Fit and judge one system; return a row of results."""
     model = TwoTowerRecommender(**PARAMS | params, random_state=seed)
     with clock() as watch:
         model.fit(data.train[PAIR], data.train["y"])
@@ -186,7 +186,7 @@ def measure(name, params, data, seed):
 
 
 def failures(table):
-    """Name what contradicts the answer that the benchmark gives."""
+    """Return the claims of the benchmark that the results contradict."""
     auc, found = table["auc"], table["recall@20"]
     spread = 0.002  # between two means of three seeds
     claims = {

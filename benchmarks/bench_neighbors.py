@@ -1,4 +1,4 @@
-"""How fast is retrieval beside faiss and hnswlib, and when does a graph pay?
+"""How fast is retrieval compared with faiss and hnswlib, and when does a graph pay?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_neighbors.py [--data DIR] [--quick]``;
 ``--sizes`` are the numbers of items. Vectors of 64 numbers, 10 neighbors: made ones
@@ -7,10 +7,10 @@ Gowalla. Every engine has its own process; a batch has 256 queries (exact) or 10
 (graphs), and ``single`` is the median of queries one by one. A graph is searched with
 the least width that finds 95 % of the true neighbors, and so is hnswlib's.
 
-Then, on a model of 100,000 users and items: ``recommend`` for one user beside the bare
-look-up, all users with what they have seen left out beside the bare matrix products,
-one hundredth of the catalog as candidates beside exact search among them, and the
-first answer of a graph that was loaded from a file. ``--quick``: everything at a tenth.
+Then, on a model of 100,000 users and items: ``recommend`` for one user compared with
+the look-up only, all users without seen items compared with the matrix products only,
+one hundredth of the catalog as candidates compared with exact search among them, and
+the first answer of a graph that was loaded from a file. ``--quick``: all at a tenth.
 
 Failure: exact search takes more than 1.3 times what faiss does; a graph answers fewer
 than 0.7 times the queries of hnswlib's, or takes more than twice as long to build; the
@@ -80,7 +80,7 @@ def one_by_one(search, queries):
 
 
 def measure(engine, file, truth):
-    """Build one index and search; gives a row of results."""
+    """Build one index and search; return a row of results."""
     stored = np.load(file)
     vectors, queries = stored["vectors"], stored["queries"]
     graph = engine in GRAPHS
@@ -187,7 +187,7 @@ def requests(folder, neighbors):
 
 
 def everybody(folder):
-    """Time 100 items for every user, seen ones left out, beside the products alone."""
+    """Time 100 unseen items for every user, and the matrix products only."""
     model = read_model(folder, "exact")
     vectors, alone = model.embed_users(model.user_ids_), Product()
     alone.build(model.item_embeddings_)

@@ -1,14 +1,14 @@
-"""How many positives does a second of training take, beside other two-tower packages?
+"""How many positives per second does training take, compared with other packages?
 
 Call ``python benchmarks/bench_peers_speed.py --data DIR [--only ml-1m] [--width 64]
-[--python PATH]``. All train towers of one width, on ids alone, on the same events and
+[--python PATH]``. All train towers of one width, with ids only, on the same events and
 threads, each in a process of its own: ours with its defaults, RecTools' DSSM (an epoch
 shows one positive of each user), TensorFlow Recommenders' basic retrieval model as in
 its tutorial (two embeddings, in-batch softmax, Adagrad), without metrics in training.
 The others run with several batch sizes and the fastest counts: the scores of TFRS grow
 with the square of it, and its tutorial's is 8192. Whole epochs of training are timed,
 the first left out, for it traces graphs and fills caches; reading and encoding the
-events is no part of it. A package that is not installed is left out, unless an
+events is not counted. A package that is not installed is left out, unless an
 interpreter given by ``--python`` has it.
 
 Failure: ours trains fewer than 50 times the positives per second of RecTools' DSSM, or
@@ -38,7 +38,7 @@ SYSTEMS = {
 
 
 def ours(data, folder, width, epochs, batch_size):
-    """Train ours; gives a row of results."""
+    """Train ours; return a row of results."""
     from sktwotower import TwoTowerRecommender
 
     train = load(data, folder).train
@@ -56,7 +56,7 @@ def ours(data, folder, width, epochs, batch_size):
 
 
 def rectools(data, folder, width, epochs, batch_size):
-    """Train RecTools' DSSM; gives a row of results."""
+    """Train RecTools' DSSM; return a row of results."""
     from _peers import RecToolsDSSM, rectools_dataset
     from pytorch_lightning import Callback
 
@@ -80,7 +80,7 @@ def rectools(data, folder, width, epochs, batch_size):
 
 
 def tfrs(data, folder, width, epochs, batch_size):
-    """Train the retrieval model of TFRS' tutorial; gives a row of results."""
+    """Train the retrieval model of TFRS' tutorial; return a row of results."""
     os.environ |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     import tensorflow as tf
 
@@ -172,7 +172,7 @@ def main():
 
 
 def failures(rows):
-    """Name what ours is not fast enough beside."""
+    """Return the packages compared with which ours is not fast enough."""
     return [
         f"ours trains {row['ours / it']:.1f} times the positives per second of "
         f"{row['system']} with batches of {row['batch_size']}, less than {least}"

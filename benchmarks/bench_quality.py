@@ -45,7 +45,7 @@ TUNED_BY = {
     "ml-1m": "ndcg@20",
     "gowalla": "ndcg@20",
 }
-# Popularity needs no choice of ours, so it tells whether split and metrics are right.
+# Popularity has no settings, so its figures show whether split and metrics are right.
 POPULARITY = {
     "ml-100k": {"recall@10": 0.216, "recall@20": 0.169, "ndcg@10": 0.220},
     "ml-100k-last": {"hit_rate@10": 0.086, "ndcg@10": 0.045},
@@ -109,7 +109,7 @@ class Run:
         self.figures[name] = sum(by_seed) / len(by_seed)
 
     def _tune(self, name, python):
-        """Return the result of the search, nothing where there is no search."""
+        """Return the result of the search; empty if there is none."""
         if self.arguments.quick or not SYSTEMS[name].space:
             return {}
         searched = self._call("tune", name, python)

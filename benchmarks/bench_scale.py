@@ -2,7 +2,7 @@
 
 Call ``python benchmarks/bench_scale.py [--quick]``; the sizes are options, too. Events
 are made: items fall into clusters, an item's popularity follows Zipf's law over the
-whole catalog, a user draws from the own cluster but for a tenth of the events, and
+whole catalog, a user draws nine tenths of the events from the own cluster, and
 repeats of a pair count once. A fifth of the events of a sample of users is held out.
 Every case runs in a fresh process, so that its peak of resident memory, with libraries
 and events, is its own. Then a curve: the same number of users and events over ever more
@@ -100,7 +100,7 @@ def hold_out(events, n_users, seed=1):
 
 
 def measure(n_users, n_items, n_events, n_judged, params):
-    """Fit one case; gives a row of results."""
+    """Fit one case; return a row of results."""
     with clock() as making:
         events, odds = make_events(n_users, n_items, n_events)
         train, test = hold_out(events, n_judged)

@@ -2,7 +2,7 @@
 
 Call: ``python benchmarks/prepare_online_retail.py --data DIR [--out DIR]``, where
 ``DIR/online-retail/purchases.parquet`` holds the purchase lines (pyarrow is needed
-to read it). The same source gives the same files, byte for byte up to the zlib build.
+to read it). The same source makes the same files, byte for byte up to the zlib build.
 
 Failure: a line that does not come back from the written files as it was in the
 source, or files of 3 MB and more; both are asserted at the end.

@@ -19,11 +19,11 @@ from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
-# Product codes of the shipped purchases that are no goods.
+# Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
-# EASE on a catalog that needs more bytes than these takes minutes.
+# EASE takes minutes on a catalog that needs more bytes than this.
 MAX_EASE_MEMORY = 1e9
-# Below, a recall of .1 has a standard error of about a third of itself.
+# With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
 
@@ -81,8 +81,8 @@ class Task:
             train, test = next(splitter.split(self.events))
         except ValueError as error:
             raise ValueError(
-                f"No events can be held out ({how}) whose {self.user} and {self.item} "
-                f"are known from the others. Are there enough events? {error}"
+                f"No events can be held out ({how}): their {self.user} and {self.item} "
+                f"must occur in other events. Are there enough events? {error}"
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
 
@@ -99,8 +99,8 @@ def shipped_task() -> Task:
     goods = ~events["product"].isin(NOT_GOODS)
     print(
         f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
-        f"First purchases of a product: {len(events):,}, of which {(~goods).sum():,} "
-        "for carriage, manual entries and bank charges are left out."
+        f"First purchases of a product: {len(events):,}; {(~goods).sum():,} of these, "
+        "for carriage, manual entries and bank charges, are left out."
     )
     return Task(
         "Online Retail",
@@ -161,7 +161,7 @@ def own_columns(args) -> dict:
 def read_table(path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file."""
     if not path.is_file():
-        raise ValueError(f"--data: there is no file {path}.")
+        raise ValueError(f"--data: the file {path} does not exist.")
     if path.suffix in (".parquet", ".pq"):
         try:
             return pd.read_parquet(path)
@@ -175,7 +175,7 @@ def read_table(path) -> pd.DataFrame:
         with path.open(encoding="utf-8", newline="") as file:
             header = file.readline()
         separator = max(",;\t|", key=header.count)
-        # As text, so that an id such as 00141 or 85123A stays what it is.
+        # as text, so that ids such as 00141 keep their zeros
         return pd.read_csv(path, sep=separator, dtype=str)
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"--data: {path} does not read as a table: {error}") from None
@@ -380,7 +380,7 @@ def main(arguments=None) -> int:
         print(
             f"Learning from {len(train):,} events of {train[task.user].nunique():,} "
             f"users and {train[task.item].nunique():,} items. Held out: {how}, "
-            f"{len(test) + left_out:,} events, of which {left_out:,} have an unknown "
+            f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
             "user or item and are left out."
         )
         model = fit(task, train, args.epochs)

@@ -1,7 +1,7 @@
-"""Recommenders that score items by a user's row of the user x item matrix.
+"""The base class of recommenders that score items by a user's past items only.
 
-Input: an interaction table X (n_events, n_columns), as `TwoTowerRecommender` takes it.
-Output: a fitted estimator that ranks items by scores of the users' past items.
+Input: an interaction table X (n_events, n_columns), as for `TwoTowerRecommender`.
+Output: a fitted estimator that ranks items by scores (n, n_items).
 """
 
 from dataclasses import dataclass
@@ -30,19 +30,19 @@ BLOCK_SIZE = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class FittedMatrix(Fitted):
-    """What a `MatrixRecommender` has learnt.
+    """The fitted state of a `MatrixRecommender`.
 
     Parameters
     ----------
     schema, users, items, seen, user_ids, item_ids
         As in `Fitted`.
     model : object
-        ``scores(past)`` returns new scores (n, n_items) of rows of the matrix of who
-        chose what, CSR (n, n_items). ``similarities(own)`` does so for similar items,
-        where there are any. ``order`` holds the positions (n_items,) of the items if
-        it is the same for all users, best first, else None.
+        ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
+        (n, n_items). ``similarities(own)``, if defined, returns the same for similar
+        items. ``order`` holds the positions (n_items,) of the items, best first, if all
+        users have the same ranking, otherwise None.
     popular_first : int array of shape (n_items,)
-        Positions of the items, most users first: the order of equal scores.
+        Positions of the items, most popular first: the order of equal scores.
     """
 
     model: object
@@ -62,7 +62,7 @@ class FittedMatrix(Fitted):
         return self._rank(self.model.similarities, itself, k, itself)
 
     def _rank(self, score, past, k, excluded, allowed=None):
-        """Return scores and positions (n, k) of the best items for rows of a matrix."""
+        """Return scores and positions (n, k) of the best items for past items."""
         n, n_items = past.shape
         k = min(k, n_items)
         scores = np.empty((n, k), dtype=np.float32)
@@ -77,9 +77,9 @@ class FittedMatrix(Fitted):
         return scores, indices
 
     def _first_in_order(self, past, k, excluded):
-        """Return what ``_rank`` does, where all users have the same scores.
+        """Return the same as ``_rank``, if all users have the same scores.
 
-        Only the first items are looked at: k, and as many as are excluded at most.
+        Only the first items are read: k, plus the largest number excluded of a user.
         """
         n, n_items = past.shape
         k = min(k, n_items)
@@ -93,7 +93,7 @@ class FittedMatrix(Fitted):
             places = places[columns]
             near = places < len(first)
             hidden[rows[near], places[near]] = True
-        # a stable sort moves what is hidden to the end and keeps the order of the rest
+        # a stable sort moves hidden items to the end and keeps the order of the rest
         kept = np.argsort(hidden, axis=1, kind="stable")[:, :k]
         lost = np.take_along_axis(hidden, kept, 1)
         indices = np.where(lost, -1, first[kept])
@@ -102,10 +102,10 @@ class FittedMatrix(Fitted):
 
 
 class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
-    """Rank by scores of a user's row of the user x item matrix.
+    """Rank items by scores computed from a user's past items.
 
-    Subclasses have ``_learn(seen)``, given the 0/1 matrix of who chose what, CSR
-    (n_users, n_items), which returns the ``model`` of a ``FittedMatrix``.
+    Subclasses define ``_learn(seen)``, where ``seen`` is the 0/1 matrix of past items,
+    CSR (n_users, n_items). It returns the ``model`` of a ``FittedMatrix``.
     """
 
     _parameter_constraints = {
@@ -114,22 +114,22 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
     }
-    # There are none to choose here.
+    # read by Columns; these recommenders have no features
     user_features = item_features = None
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
-        """Learn from events; a user and an item that meet twice count once.
+        """Learn from events; repeated pairs of user and item count once.
 
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
             One row per event; columns other than the user and the item are ignored.
         y : array-like of shape (n_events,), default=None
-            What came of each event: > 0 means chosen, how large it is does not count; 0
-            means shown and not chosen: the item is in the catalog, nothing more.
-            None: all events are positive.
+            Outcome of each event: > 0 means chosen, and its size is ignored; 0 means
+            shown and not chosen, which only adds the item to the catalog. None: all
+            events are positive.
         sample_weight : array-like of shape (n_events,), default=None
-            Rows with weight 0 are left out; how large other weights are does not count.
+            Rows with weight 0 are left out; the size of other weights is ignored.
 
         Returns
         -------
@@ -139,10 +139,10 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Missing or misspelt columns, missing ids, a negative or non-finite ``y``, no
-            positive event, or parameters out of range.
+            If columns or ids are missing, ``y`` is negative or not finite, there is no
+            positive event, or parameters are out of range.
         TypeError
-            Ids of mixed types.
+            If ids are of mixed types.
         """
         self._validate_params()
         frame, rewards, _, schema = read_events(
@@ -157,7 +157,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             fit_entities(*side, [], None, _NoFeatures(), frame, None) for side in sides
         )
         chosen = rewards > 0
-        # the last, empty row stands for unknown users
+        # the last, empty row is for unknown users
         shape = (len(users) + 1, len(items))
         seen = pair_matrix(
             user_codes[chosen], item_codes[chosen], rewards[chosen], shape
@@ -176,7 +176,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         return self
 
     def predict(self, X) -> np.ndarray:
-        """Score each event's own pair of user and item.
+        """Return the score of each event's own pair of user and item.
 
         Parameters
         ----------
@@ -186,8 +186,15 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_events,), float32
-            The scores by which items are ranked; 0 for items unknown to fit. What the
-            user chose in fit is scored as everything else.
+            The scores by which items are ranked; 0 for items unknown to fit. Items that
+            the user chose in fit get their score as well.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X lacks columns of fit.
         """
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
@@ -208,7 +215,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
 
 
 class _NoFeatures(BaseEstimator):
-    """A transformer without output: users and items are known by their ids only."""
+    """A transformer without output columns: only the ids of users and items count."""
 
     def fit(self, X, y=None) -> Self:
         """Learn nothing."""
@@ -220,13 +227,13 @@ class _NoFeatures(BaseEstimator):
 
 
 def blocks_of_rows(n, n_items):
-    """Return slices of n rows whose scores of all items are held at once."""
+    """Return slices of n rows, each small enough to hold the scores of all items."""
     step = max(1, BLOCK_SIZE // n_items)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def _hide(scores, excluded, allowed):
-    """Set the scores (n, n_items) of what may not be given to -inf."""
+    """Set the scores (n, n_items) of items that must not be returned to -inf."""
     if excluded is not None:
         scores[excluded.nonzero()] = -np.inf
     if sparse.issparse(allowed):
@@ -240,9 +247,9 @@ def _hide(scores, excluded, allowed):
 
 
 def _first(scores, k):
-    """Return the k largest of each row (n, n_items) and where; of equal ones the first.
+    """Return the k largest scores of each row (n, n_items) and their positions (n, k).
 
-    ``argpartition`` would take any of the equal ones.
+    The first of equal scores are kept; ``argpartition`` would take any of them.
     """
     kth = np.partition(scores, -k, axis=1)[:, -k, None]
     above, equal = scores > kth, scores == kth

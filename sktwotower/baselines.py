@@ -1,7 +1,7 @@
-"""Simple recommenders that a better one has to beat, with the same methods.
+"""Baseline recommenders with the same methods: popularity, EASE and item-kNN.
 
 Input: an interaction table X (n_events, n_columns).
-Output: fitted estimators that rank by popularity, EASE or item-kNN.
+Output: fitted estimators; rankings as arrays (n, k) or tables.
 """
 
 from numbers import Integral, Real
@@ -17,14 +17,14 @@ from sktwotower.retrieval._retrieval import SimilarItemsMixin
 
 __all__ = ["EASERecommender", "ItemKNNRecommender", "PopularityRecommender"]
 
-# Bytes per pair of items that EASE holds at its peak.
+# Peak memory of EASE in bytes per pair of items.
 EASE_BYTES = 28
 
 
 class PopularityRecommender(MatrixRecommender):
-    """Recommend what most users chose, the same to everybody.
+    """Recommend the most popular items, the same ones to all users.
 
-    What any recommender has to beat. It needs no user to be known.
+    The first baseline to compare with. It works for unknown users as well.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class PopularityRecommender(MatrixRecommender):
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
     n_neighbors : int, default=10
-        Number of items that retrieval gives, and at which `score` counts, >= 1.
+        Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
 
@@ -47,12 +47,12 @@ class PopularityRecommender(MatrixRecommender):
 
     See Also
     --------
-    sktwotower.metrics.retrieval_report : Puts models side by side.
+    sktwotower.metrics.retrieval_report : Compares several models.
 
     Notes
     -----
-    The score of item i is the share of the users of fit who chose it, in [0, 1]. Equal
-    scores are in the order of ``item_ids_``.
+    The score of item i is the share of the users of fit who chose it, in [0, 1]. Items
+    with equal scores are in the order of ``item_ids_``.
 
     Examples
     --------
@@ -80,22 +80,22 @@ class PopularityRecommender(MatrixRecommender):
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 
-    A strong baseline where the catalog is small and users are known by what they
-    chose: one inversion of a dense n_items x n_items matrix.
+    A strong baseline for small catalogs and users with a history. Fit inverts one dense
+    n_items x n_items matrix.
 
     Parameters
     ----------
     l2 : float, default=300.0
-        Weight :math:`\lambda` of the squares in the loss, > 0. Higher for sparser data;
-        the one parameter to tune, on a scale of powers: 30 to 3,000.
+        Weight :math:`\lambda` of the squared weights in the loss, > 0; higher for
+        sparser data. The one parameter to tune: 30 to 3,000, on a logarithmic scale.
     max_memory : float, default=8e9
-        Most bytes that fit may hold, > 0. Larger catalogs are refused: 28 bytes per
-        pair of items are needed, so that 8e9 are enough for 16,900 items.
+        Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error. 28
+        bytes per pair of items are needed: 8e9 are enough for 16,900 items.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
     n_neighbors : int, default=10
-        Number of items that retrieval gives, and at which `score` counts, >= 1.
+        Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
 
@@ -104,8 +104,8 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
         Known ids, sorted.
     item_weights_ : ndarray of shape (n_items, n_items), float32
-        The matrix B of the notes: what having chosen the row's item adds to the score
-        of the column's.
+        The matrix B of the notes: how much a past item (row) adds to the score of an
+        item (column).
     n_features_in_ : int
         Number of columns of X in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -113,20 +113,20 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 
     See Also
     --------
-    ItemKNNRecommender : Sparse, for catalogs of any size.
+    ItemKNNRecommender : A sparse model, for catalogs of any size.
 
     Notes
     -----
-    With X the 0/1 matrix of who chose what, (n_users, n_items), B minimises
+    Let X be the 0/1 matrix (n_users, n_items) of what users chose. B minimizes
 
     .. math::
         \| X - X B \|_F^2 + \lambda \| B \|_F^2, \quad \mathrm{diag}(B) = 0
 
     With :math:`P = (X^T X + \lambda I)^{-1}` the solution is :math:`B_{ij} = -P_{ij} /
     P_{jj}` off the diagonal. The score of item j for user u is :math:`X_u B_j`, near 1
-    for what the user is likely to choose. Equal scores are ordered by popularity, so
-    that users without a past are recommended what is popular. Time grows with the cube
-    of n_items, memory with its square.
+    for likely choices. Equal scores are ordered by popularity, so that users without
+    past items get the most popular ones. Time grows with the cube of n_items, memory
+    with its square.
 
     References
     ----------
@@ -174,37 +174,37 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
                 f"EASE holds dense matrices of n_items x n_items: {n_items:,} items "
                 f"take {needed / 1e9:,.1f} GB, more than max_memory="
                 f"{self.max_memory:g} bytes. Leave out rare items, raise max_memory, "
-                "or take ItemKNNRecommender, which is sparse."
+                "or use ItemKNNRecommender, which is sparse."
             )
         gram = (seen.T @ seen).astype(np.float64).toarray()
         gram[np.diag_indices_from(gram)] += self.l2
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
         inverse /= -np.diag(inverse)
         np.fill_diagonal(inverse, 0)
-        # row by row in memory, or a sparse row times it would copy all of it
+        # in C order: otherwise sparse @ dense would copy the whole matrix
         return _Linear(inverse.astype(np.float32, order="C"))
 
 
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
 
-    Item-based collaborative filtering: each item counts for the items whose users it
-    shares, the most similar ones only.
+    Item-based collaborative filtering: the score of an item is the sum of its
+    similarities to the user's past items. Only its most similar items count.
 
     Parameters
     ----------
     n_similar : int, default=100
-        Number of most similar items that are kept of each item, >= 1.
+        Number of most similar items to keep for each item, >= 1.
     shrinkage : float, default=0.0
-        Added to the denominator of the similarity, >= 0: takes weight from pairs that
-        few users share.
+        Added to the denominator of the similarity, >= 0: lowers the similarity of pairs
+        that few users share.
     similarity : {"cosine", "jaccard"}, default="cosine"
-        How alike two items are, see the notes.
+        Measure of similarity, see the notes.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
     n_neighbors : int, default=10
-        Number of items that retrieval gives, and at which `score` counts, >= 1.
+        Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
 
@@ -213,7 +213,8 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
         Known ids, sorted.
     item_similarities_ : CSR matrix of shape (n_items, n_items), float32
-        Each row's most similar items, at most ``n_similar``, without itself.
+        The most similar items of each row's item, at most ``n_similar``, itself not
+        included.
     n_features_in_ : int
         Number of columns of X in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -221,7 +222,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
 
     See Also
     --------
-    EASERecommender : Most often better, where its dense matrix fits.
+    EASERecommender : Usually better, if its dense matrix fits into memory.
 
     Notes
     -----
@@ -229,8 +230,8 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     shrinkage h, the similarity is :math:`s_{ij} = n_{ij} / (\sqrt{n_i n_j} + h)` for
     "cosine", :math:`n_{ij} / (n_i + n_j - n_{ij} + h)` for "jaccard". The score of item
     j for a user is the sum of :math:`s_{ji}` over the user's past items i that are
-    among the ``n_similar`` most similar ones of j. Equal scores are ordered by
-    popularity, so that users without a past are recommended what is popular.
+    among the ``n_similar`` most similar items of j. Equal scores are ordered by
+    popularity, so that users without past items get the most popular ones.
 
     References
     ----------
@@ -288,7 +289,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         return _Similarities(sparse.vstack(nearest, format="csr"))
 
     def _nearest_similar(self, users_of, seen, block):
-        """Return the similarity (b, n_items) with the nearest items, others zero."""
+        """Return similarities, CSR (b, n_items), to the nearest items of a block."""
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
         own = block.start + np.repeat(
@@ -305,7 +306,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         for start, end in zip(together.indptr, together.indptr[1:], strict=False):
             if end - start > self.n_similar:
                 values = together.data[start:end]
-                # stable: of equally similar ones the first are kept, on any machine
+                # stable: keeps the first of equally similar items on any machine
                 far = np.argsort(-values, kind="stable")[self.n_similar :]
                 values[far] = 0
         together.eliminate_zeros()
@@ -313,7 +314,7 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
 
 
 class _Popularity:
-    """The share of users (n_items,) who chose each item, the same for everybody."""
+    """Scores that are the share of users (n_items,) who chose each item."""
 
     def __init__(self, shares):
         self.shares = shares
@@ -325,7 +326,7 @@ class _Popularity:
 
 
 class _Linear:
-    """Scores that are sums of a dense row (n_items,) of weights per past item."""
+    """Scores that add up a dense row of weights (n_items,) for each past item."""
 
     order = None
 
@@ -337,14 +338,14 @@ class _Linear:
         return past @ self.weights
 
     def similarities(self, own):
-        """Return similarities (n, n_items) to items, one per row of ``own``."""
+        """Return similarities (n, n_items) to the item of each row of ``own``."""
         return _positive(own @ self.weights)
 
 
 class _Similarities:
-    """Scores that are sums of the similarities of an item to past items.
+    """Scores that add up the similarities of an item to past items.
 
-    ``nearest``: CSR (n_items, n_items), a row for each item with its nearest items.
+    ``nearest``: CSR (n_items, n_items), the similarities of each item to its nearest.
     """
 
     order = None
@@ -358,11 +359,11 @@ class _Similarities:
         return (past @ self.weights).toarray()
 
     def similarities(self, own):
-        """Return similarities (n, n_items) to items, one per row of ``own``."""
+        """Return similarities (n, n_items) to the item of each row of ``own``."""
         return _positive((own @ self.nearest).toarray())
 
 
 def _positive(scores):
-    """Set scores <= 0, of items that are not similar, to -inf."""
+    """Set scores <= 0 (items that are not similar) to -inf."""
     scores[scores <= 0] = -np.inf
     return scores

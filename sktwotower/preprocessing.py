@@ -21,7 +21,7 @@ __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
 def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
-    """Return which events are of users and items that have at least k partners each.
+    """Return which events are of users and items with at least k partners each.
 
     Little can be learnt about a user with one or two events, and even less be measured.
     Dropping such users may leave items with fewer than k users, dropping these may
@@ -50,7 +50,7 @@ def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
         If a column is not in X, has missing ids or stands for both sides, if k is below
         1, or if no event is left.
     TypeError
-        If X is no table, k is no int, or ids cannot be compared.
+        If X is not a table, k is not an integer, or ids cannot be compared.
 
     Notes
     -----
@@ -103,8 +103,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
 def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     """Return the session of each event; a pause longer than ``gap`` ends a session.
 
-    With sessions in place of users, a model learns from what was chosen at one sitting,
-    and can answer for visitors without an account by their ``history``.
+    With sessions instead of users, a model learns which items are chosen together, and
+    can recommend to visitors without an account by their ``history``.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def session_ids(X, gap, *, time, user_id=None) -> np.ndarray:
     ValueError
         If a column is not in X or has missing cells, or gap is below 0.
     TypeError
-        If X is no table, gap is not of the type of the times, or ids cannot be
+        If X is not a table, gap is not of the type of the times, or ids cannot be
         compared.
 
     Notes
@@ -193,10 +193,10 @@ def interactions_from_matrix(
     Raises
     ------
     ValueError
-        If an entry is negative, not finite or no number, if ids are of another length,
-        occur twice or are missing, or if ``user`` and ``item`` are the same name.
+        If an entry is negative, not finite or not a number, if ids are of another
+        length, repeated or missing, or if ``user`` and ``item`` are the same name.
     TypeError
-        If ``matrix`` is no matrix, or its index or columns have several levels.
+        If ``matrix`` is not a matrix, or its index or columns have several levels.
 
     Notes
     -----

@@ -27,5 +27,5 @@ def events():
 
 def pytest_collection_modifyitems(items):
     # In a new environment the neighbor graph compiles for a minute and a half: begin
-    # with it, so that other tests run beside it.
+    # with it, so that other tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_indexes.py")

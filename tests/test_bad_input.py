@@ -130,7 +130,7 @@ def test_ids_that_cannot_be_ids(ids, message, side):
 
 
 def test_one_item_leaves_nothing_to_choose():
-    with pytest.raises(ValueError, match="one item only.*at least 2 items"):
+    with pytest.raises(ValueError, match="only one item.*at least 2 items"):
         small().fit(events().assign(item="x"))
 
 
@@ -138,7 +138,7 @@ def test_items_without_events_are_nothing_to_choose_between():
     table = pd.DataFrame({"item": range(5)})
     X = pd.DataFrame({"user": range(6), "item": 0})
     model = TwoTowerRecommender(items=table, embedding_dim=2, max_epochs=1)
-    with pytest.raises(ValueError, match="one item only.*y = 0"):
+    with pytest.raises(ValueError, match="only one item.*y = 0"):
         model.fit(X)
     model.fit(pd.concat([X, X.assign(item=1)]), y=[1] * 6 + [0] * 6)
     with pytest.warns(UserWarning, match="all 2 items of X were chosen by all"):
@@ -231,9 +231,9 @@ class Rows(FunctionTransformer):
     ("transformer", "message"),
     [
         (Rows(lambda t: np.ones((len(t) + 1, 2))), "expected 3 rows, got 4"),
-        (Rows(lambda t: np.full((len(t), 2), np.nan)), "user_transformer gave NaN"),
-        (Rows(lambda t: np.full((len(t), 2), np.inf)), "gave NaN or infinity"),
-        (Rows(lambda t: t), "user_transformer must give numbers"),
+        (Rows(lambda t: np.full((len(t), 2), np.nan)), "user_transformer returned NaN"),
+        (Rows(lambda t: np.full((len(t), 2), np.inf)), "returned NaN or infinity"),
+        (Rows(lambda t: t), "user_transformer must return numbers"),
         (Rows(lambda t: None), "expected 3 rows, got 1"),
         (Rows(lambda t: np.ones(len(t))), "expected 3 rows, got 1"),
         (StandardScaler(), "could not convert string"),
@@ -259,7 +259,7 @@ def test_infinite_features():
     ("params", "message"),
     [
         ({"user_tower": nn.Linear(99, 4)}, "user_tower failed on a sparse tensor"),
-        ({"user_tower": lambda n: nn.Linear(n, 5)}, "vectors of 5 .* item_tower of 4"),
+        ({"user_tower": lambda n: nn.Linear(n, 5)}, "of the same length. Got 5 and 4"),
         ({"item_tower": lambda n: 3}, "item_tower must be a torch.nn.Module"),
         ({"item_tower": "linear"}, "item_tower must be a torch.nn.Module"),
     ],
@@ -476,7 +476,7 @@ def test_histories(model, history, message):
 
 
 def test_a_history_of_nobody(model):
-    with pytest.raises(ValueError, match="does not tell whose it is"):
+    with pytest.raises(ValueError, match="does not name its users"):
         model.recommend(history=["x"])
     with pytest.raises(TypeError, match="for a single user, a list"):
         model.recommend(["ann", "bob"], history=["x"])

@@ -82,7 +82,8 @@ def test_a_catalog_that_is_too_large_for_ease_goes_without(
 def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     task = shipped_task()
     assert (
-        "568 for carriage, manual entries and bank charges" in capsys.readouterr().out
+        "568 of these, for carriage, manual entries and bank charges,"
+        in capsys.readouterr().out
     )
     codes = set(task.events["product"])
     assert not codes & {"POST", "DOT", "C2", "M", "BANK CHARGES"}
@@ -172,7 +173,7 @@ def test_unknown_columns_are_named(plays, tmp_path, capsys, options, message):
 
 def test_missing_file_is_named(tmp_path, capsys):
     assert run_own(tmp_path / "no.csv", tmp_path) == 2
-    assert "there is no file" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

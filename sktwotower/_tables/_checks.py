@@ -1,4 +1,4 @@
-"""Checks of numbers that callers give.
+"""Checks of integer parameters.
 
 Input: a value and the name of the parameter.
 Output: the value as an int, or an error that names both.
@@ -12,7 +12,7 @@ import numpy as np
 def check_count(value, name, minimum=1, maximum=None):
     """Return an integer from `minimum` to `maximum` as an int; bools are refused.
 
-    Raises ``TypeError`` for what is no integer, ``ValueError`` for one out of range.
+    Raise ``TypeError`` if it is not an integer, ``ValueError`` if it is out of range.
     """
     expected = f"an integer >= {minimum}"
     if maximum is not None:

@@ -89,7 +89,7 @@ def outcomes(y, sample_weight, n_events):
     lost = int((y[positive] * weights[positive] == 0).sum())
     if lost:
         raise ValueError(
-            f"y * sample_weight is too small to be told from 0 in {lost} rows. Leave "
+            f"y * sample_weight is too small to differ from 0 in {lost} rows. Leave "
             "these rows out, or set their sample_weight to 0."
         )
     return y, weights
@@ -110,7 +110,7 @@ def _as_numbers(values, name, expected, remedy):
 def _rescaled(values):
     """Return values >= 0 (n,), times a power of two if float32 could not hold them.
 
-    Only their proportions count, so that weights which decay with age may all be tiny.
+    Only their proportions count. Weights that decay with age may all be tiny.
     """
     largest = values.max(initial=0)
     if largest == 0 or MIN_SCALE <= largest <= MAX_SCALE:

@@ -1,4 +1,4 @@
-"""Tables and columns of any dataframe library as those of pandas and numpy.
+"""Conversion of tables and columns of any dataframe library to pandas and numpy.
 
 Input: a table (n_rows, n_columns), or a column (n_rows,).
 Output: a pandas frame, or an array, of the same cells.
@@ -17,7 +17,7 @@ NESTED = nw.List, nw.Array, nw.Struct
 def as_frame(table, name):
     """Return any dataframe as a pandas one, columns in the same order.
 
-    Raises ``TypeError`` for lazy frames and for what is no dataframe, ``ValueError``
+    Raise ``TypeError`` for lazy frames and for anything but a dataframe, ``ValueError``
     for column names that occur twice.
     """
     if not is_frame(table):

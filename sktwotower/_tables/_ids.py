@@ -10,14 +10,14 @@ import pandas as pd
 from ._frames import is_missing
 
 NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
-N_INSPECTED = 200  # ids whose types are looked at where their dtype is object
+N_INSPECTED = 200  # ids whose types are checked if their dtype is object
 
 
 def check_ids(values, name):
     """Return ids (n,) as a pandas Index of one plain type.
 
-    Raises ``ValueError`` for missing or infinite ids and for text that is no Unicode,
-    ``TypeError`` for ids of mixed types and for what cannot be an id.
+    Raise ``ValueError`` for missing or infinite ids and for text that is not Unicode,
+    ``TypeError`` for ids of mixed types and for objects that cannot be ids.
     """
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(
@@ -29,8 +29,8 @@ def check_ids(values, name):
         return _checked(_plain(pd.Series(values)), name)
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name} holds {error.object!r}, which is no Unicode text: half of a "
-            "surrogate pair stands alone. Repair the text where it is read, or remove "
+            f"{name} holds {error.object!r}, which is not Unicode text: it has "
+            "half of a surrogate pair. Repair the text where it is read, or remove "
             "such ids."
         ) from error
 
@@ -62,7 +62,7 @@ def _checked(values, name):
         raise ValueError(f"Complex data not supported: {name} holds complex numbers.")
     index = pd.Index(values.infer_objects())
     if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
-        raise ValueError(f"{name} contains infinity, which is no id.")
+        raise ValueError(f"{name} contains infinity, which is not an id.")
     return index
 
 
@@ -78,8 +78,8 @@ def _check_types(values, name):
     if len(families) > 1:
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise TypeError(
-            f"{name} mixes ids of different types ({found}), which cannot be told "
-            "apart or sorted. Convert them to one type, for example with astype(str)."
+            f"{name} mixes ids of different types ({found}), which cannot be "
+            "sorted. Convert them to one type, for example with astype(str)."
         )
 
 
@@ -94,7 +94,7 @@ def _can_be_id(kind):
 def same_kind(ids, known):
     """Return whether some ids of an Index could be equal to some of another one.
 
-    Numbers could, whatever their width; text and UUIDs, say, could not.
+    Numbers could, regardless of their width; text and UUIDs, for example, could not.
     """
     if len(ids) == 0 or len(known) == 0:
         return True
@@ -103,9 +103,9 @@ def same_kind(ids, known):
 
 
 def positions_of(ids, known):
-    """Return the position (n,) of each id of an Index among known ones; -1: not there.
+    """Return the position (n,) of each id of an Index among known ones; -1: unknown.
 
-    Ids of another kind are not there, whatever pandas would take them for.
+    Ids of another kind are unknown, even if pandas would consider them equal.
     """
     if not same_kind(ids, known):
         return np.full(len(ids), -1)
@@ -113,7 +113,7 @@ def positions_of(ids, known):
 
 
 def _kinds(ids):
-    """Return the names of the kinds of ids (n,), those of objects by a few of them."""
+    """Return the names of the kinds of ids (n,); of objects, a few are inspected."""
     if ids.dtype == object:
         return {_family(kind) for kind in map(type, ids[:N_INSPECTED])}
     dtype = ids.dtype

@@ -1,4 +1,4 @@
-"""What error messages and warnings have in common.
+"""Helpers for error messages and warnings.
 
 Input: names and ids.
 Output: parts of messages, and warnings that point at the user's line.

@@ -1,4 +1,4 @@
-"""Pairs of users and items, in any form in which a caller may give them.
+"""Reading of user-item pairs in any form that a caller may pass.
 
 Input: a dict of users to lists of items, a table, an array of (user, item) rows or, for
 one user, a list of items.

@@ -1,4 +1,4 @@
-"""What fit has seen of the columns of X, and the check of later tables against it.
+"""The schema of X in fit, and the check of later tables against it.
 
 Input: a table X (n_events, n_columns), of any dataframe library or an array.
 Output: a pandas frame (n_events, n_columns) and a ``TableSchema``.

@@ -81,7 +81,7 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
 
     Notes
     -----
-    Five stock codes are no goods: POST, DOT and C2 (carriage), M (manual entry) and
+    Five stock codes are not goods: POST, DOT and C2 (carriage), M (manual entry) and
     BANK CHARGES. They are kept; drop them where only goods are wanted.
 
     References

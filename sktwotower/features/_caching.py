@@ -19,7 +19,7 @@ __all__ = ["fit_transform", "in_cache"]
 def in_cache(memory):
     """Return ``_fit_transform`` as cached by ``memory``."""
     try:
-        # joblib's own hash would take longer than many a transformer
+        # joblib's own hash would take longer than many transformers
         ignored = ["transformer", "table"]
         return check_memory(memory).cache(_fit_transform, ignore=ignored)
     except OSError as error:
@@ -33,9 +33,9 @@ def fit_transform(transformer, table, memory=None):
     """Fit a transformer on a table; return the fitted transformer and its output.
 
     ``memory`` (None, a folder or a `joblib.Memory`) keeps both. The key is the pickled
-    transformer and table. A transformer whose pickle does not determine its output is
-    fitted each time: one that draws random numbers without a seed, one that cannot be
-    pickled, or one with code of ``__main__``, which may change under the same name.
+    transformer and table. A transformer is fitted each time if its pickle does not
+    determine its output: one that draws random numbers without a seed, one that cannot
+    be pickled, or one with code of ``__main__``, which may change under the same name.
     """
     key = None if memory is None else _key(transformer, table)
     if key is None:
@@ -52,7 +52,7 @@ def _fit_transform(transformer, table, key):
 
 
 def _key(transformer, table):
-    """Return a key that differs wherever the output may; None if there is none."""
+    """Return a key that determines the output; None if there is no such key."""
     for name, value in transformer.get_params().items():
         seeded = isinstance(value, Integral)
         if name.rpartition("__")[2] == "random_state" and not seeded:

@@ -1,4 +1,4 @@
-"""The cells of one column of a table of users or items, as plain as can be.
+"""Reading the cells of one column of a table as plain numbers, strings or objects.
 
 Input: a column (n_rows,) of any dtype.
 Output: its present cells (n_present,), and which are missing, bool (n_rows,).
@@ -19,8 +19,8 @@ SPARSE = (sparse.spmatrix, sparse.sparray)
 def read_cells(column, name):
     """Return the present cells (n_present,) and the mask of missing ones (n_rows,).
 
-    Objects that hold numbers become numbers, and bytes become strings: afterwards
-    nullable dtypes and object columns are encoded as plain ones are. Errors call the
+    Objects that hold numbers become numbers, and bytes become strings, so that nullable
+    dtypes and object columns are encoded in the same way as plain ones. Errors call the
     column by ``name``.
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -98,7 +98,7 @@ def decode(text, name):
         return text.decode()
     except UnicodeDecodeError:
         raise ValueError(
-            f"Column {name!r} holds bytes that are no text in UTF-8. Expected strings, "
+            f"Column {name!r} holds bytes that are not UTF-8 text. Expected strings, "
             f"or bytes in UTF-8. Got {text[:30]!r}. Decode them first, for example "
             "with .str.decode('latin-1')."
         ) from None
@@ -109,8 +109,8 @@ def factorize(values):
 
     Values are the same if they are the same key of a dict: 5, 5.0 and numpy's 5 are,
     '5' is another one. pandas.factorize takes about as long for a million cells, but
-    64 us in place of 4 us for the one cell of a request; and None and NaN, which are
-    two tags of a list, are one value to it.
+    64 us instead of 4 us for the one cell of a request, and it treats None and NaN,
+    which are two tags of a list, as one value.
     """
     distinct = defaultdict()
     distinct.default_factory = distinct.__len__
@@ -133,5 +133,5 @@ def printable(text):
 
 
 def to_objects(values):
-    """Return a list, whatever it holds, as an array of objects (n,)."""
+    """Return a list of any values as an array of objects (n,)."""
     return np.fromiter(values, dtype=object, count=len(values))

@@ -1,7 +1,7 @@
 """The users, or the items, of an interaction table with their feature rows.
 
-Input: a table of events (n_events, n_columns) and perhaps a side table.
-Output: one sparse feature row per user or item, and the events' positions (n_events,).
+Input: a table of events (n_events, n_columns), and optionally a side table.
+Output: feature rows, CSR (n + 1, p), and the position of each event (n_events,).
 """
 
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     frame : DataFrame of shape (n_events, n_columns)
         The events.
     memory : str, joblib.Memory or None
-        Keeps fitted transformers and what they gave, as in `fit_transform`.
+        Cache of fitted transformers and their output, as in `fit_transform`.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _prepared(transformer, side, id_column):
 
 @dataclass(frozen=True, eq=False)
 class Entities:
-    """The users, or the items: their ids, their features, and where they come from.
+    """The users, or the items: their ids, feature rows, transformer and side table.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Entities:
     id_column : str
         Column of X that holds the ids.
     label : str
-        What that column is called for the user of the package.
+        Name of that column in messages and results.
     features : list
         Further columns of X that describe the entity.
     table : dataframe or None
@@ -108,7 +108,7 @@ class Entities:
     transformer : fitted transformer
         Maps a table of entities to feature rows.
     side_features : tuple of str, default=()
-        Columns of the side table that are features.
+        Feature columns of the side table.
     dtypes : tuple of str, default=()
         Type of each column that the transformer was fitted on.
     ids : Index of shape (n,), default=None
@@ -116,7 +116,7 @@ class Entities:
     width : int, default=0
         Number of columns p of the feature rows.
     rows : CSR matrix of shape (n + 1, p), default=None
-        Feature rows, float32; the last, empty one stands for unknown entities.
+        Feature rows, float32; the last, empty row is for unknown entities.
     """
 
     side: str
@@ -139,7 +139,7 @@ class Entities:
         try:
             names = list(self.transformer.get_feature_names_out())
         except (AttributeError, NotImplementedError, TypeError, ValueError):
-            return None  # many transformers have no names, some only fail to give them
+            return None  # many transformers have no names, some fail to return them
         return names if len(names) == self.width else None
 
     def side_table(self):
@@ -178,11 +178,11 @@ class Entities:
         return codes
 
     def _check_missing(self, missing):
-        """Refuse ids of X that the side table lacks."""
+        """Raise if the side table lacks ids of X."""
         if len(missing):
             remedy = (
-                f"They would be found as another type: {self.side}s holds "
-                f"{self.ids.dtype}, X {missing.dtype}. Convert one of them."
+                f"They have another type there: {self.side}s holds {self.ids.dtype}, "
+                f"X {missing.dtype}. Convert one of them."
                 if self.known_as_text(missing)
                 else "Add a row for each (its features may be missing), or drop their "
                 "events."
@@ -193,7 +193,7 @@ class Entities:
             )
 
     def describe_anew(self, changed, own):
-        """Return feature rows (n, p) of positions ``changed``, by today's side table.
+        """Return feature rows (n, p) at positions ``changed``, by the side table now.
 
         ``own``: their features of X, (n, n_features).
         """
@@ -233,7 +233,6 @@ class Entities:
 
     def _fitted(self, table, memory):
         """Return these entities with a transformer fitted on their table."""
-        # one of levels holds them all
         new = replace(self, dtypes=tuple(map(str, table.dtypes)))
         with new._explained(table):
             transformer, output = fit_transform(self.transformer, table, memory)
@@ -244,10 +243,10 @@ class Entities:
 
     @contextmanager
     def _explained(self, table):
-        """Call the transformer; add to its errors which columns it was given.
+        """Call the transformer; add its input columns to the errors it raises.
 
-        A global ``set_config(transform_output=...)`` is about what users get, not about
-        sparse rows in here.
+        A global ``set_config(transform_output=...)`` applies to the output that users
+        see, not to the sparse rows here.
         """
         try:
             with config_context(transform_output="default"):
@@ -266,8 +265,8 @@ class Entities:
             raise
 
     def _check_repeatable(self, table, rows):
-        """Warn if a few rows of fit, encoded once more, are not what they were."""
-        # if possible not all rows: their output may depend on the rows next to them
+        """Warn if a few rows of fit differ when they are encoded again."""
+        # not all rows, if possible: the output of a row may depend on the other rows
         n = min(N_REPEATED, max(len(table) - 1, 1))
         before, again = rows[:n], self._transform(table.iloc[:n])
         scale = max(abs(before).max(), abs(again).max()) if self.width else 0
@@ -276,9 +275,8 @@ class Entities:
                 f"{self.side}_transformer is not reproducible: transform returned "
                 "other values than fit_transform for the same rows, so vectors "
                 f"computed from features of {self.side}s later will differ from those "
-                "of fit. "
-                "Expected: a row that depends on that row only, as with "
-                "random_state=0, and a fit_transform that is fit, then transform."
+                "of fit. Set its random_state, and let each output row depend only on "
+                "its own input row; fit_transform must equal fit, then transform."
             )
 
     def _check_rows(self, output, n_rows):
@@ -288,18 +286,18 @@ class Entities:
             rows = _as_csr(output)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{name} must give numbers, as a matrix (n_rows, n_features). Got "
+                f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
                 f"{type(output).__name__}: {error}"
             ) from error
         if rows.shape[0] != n_rows:
             raise ValueError(
-                f"{name} must give one row per {self.side}: expected {n_rows} rows, "
+                f"{name} must return one row per {self.side}: expected {n_rows} rows, "
                 f"got {rows.shape[0]}."
             )
         if not np.isfinite(rows.data).all():
             raise ValueError(
-                f"{name} gave NaN or infinity. Impute or clip before it ends, for "
-                "example with SimpleImputer."
+                f"{name} returned NaN or infinity. Impute or clip the values, for "
+                "example with SimpleImputer as its last step."
             )
         return rows
 
@@ -318,8 +316,8 @@ class Entities:
     def _of_another_type(self, ids):
         """Return whether ids, none of which is known, look like the wrong type.
 
-        Text next to numbers does so only if it reads like known ids: a name for a new
-        user is no mistake where ids are numbers.
+        Text where known ids are numbers does so only if it reads like a known id:
+        otherwise it may be the name of a new user.
         """
         if same_kind(ids, self.ids):
             return False
@@ -337,9 +335,9 @@ class Entities:
     def describe(self, frame, name, events=False):
         """Return ids (n,), positions (n,), feature rows (n, p) and a bool for a table.
 
-        The bool says whether the table has features. If so the rows are computed from
-        them, otherwise they are those of fit. In a table of events only columns that
-        fit took from X count.
+        The bool is True if the table has features. Then rows are computed from them,
+        otherwise they are those of fit. In a table of events (``events``), only columns
+        that fit took from X are used.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -361,13 +359,13 @@ class Entities:
 
     @staticmethod
     def _check_spelling(columns, wanted, name):
-        """Refuse columns that look like features of fit: they would be ignored."""
+        """Raise if a column has almost the name of a feature: it would be ignored."""
         for column in columns:
             close = get_close_matches(str(column), wanted, n=1, cutoff=0.7)
             if close:
                 raise ValueError(
-                    f"{name} has a column {column!r}, which is no feature of fit. Did "
-                    f"you mean {close[0]!r}?"
+                    f"{name} has a column {column!r}, which is not a feature of fit. "
+                    f"Did you mean {close[0]!r}?"
                 )
 
     def _complete(self, table, wanted, codes, name):
@@ -377,7 +375,7 @@ class Entities:
         lost = [c for c in missing if c in self.features or unknown]
         if lost:
             raise ValueError(
-                f"{name} lacks the {self.side} feature {lost[0]!r}. Give all of "
+                f"{name} lacks the {self.side} feature {lost[0]!r}. Pass all of "
                 f"{wanted} (missing values are fine), or only {self.label!r} for "
                 f"{self.side}s known from fit.{did_you_mean(lost[0], table.columns)}"
             )
@@ -394,11 +392,11 @@ class Entities:
         rows = self._check_rows(output, len(table))
         if rows.shape[1] != self.width:
             raise ValueError(
-                f"{self.side}_transformer must give as many columns as in fit: "
+                f"{self.side}_transformer must return as many columns as in fit: "
                 f"expected {self.width}, got {rows.shape[1]} for {len(table)} rows. "
-                "Their number must not depend on the rows: pandas.get_dummies makes a "
-                "column of each level at hand, OneHotEncoder(handle_unknown='ignore') "
-                "of each level of fit."
+                "Their number must not depend on the rows: use "
+                "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
+                "whose columns are the levels in the table at hand."
             )
         return rows
 

@@ -52,9 +52,9 @@ def find_delimiter(distinct):
 class VocabularyEncoder(ColumnEncoder):
     """Encode keys (levels, tags, words): one column for each key that fit has kept.
 
-    `columns` maps keys to columns. It is a dict, since a look-up then costs the same
-    whatever the number of levels (scikit-learn's OneHotEncoder goes through all of them
-    to encode one row), and since 5, 5.0 and numpy's 5 are one key. Other keys share the
+    `columns` maps keys to columns. It is a dict because a look-up then costs the same
+    for any number of levels (scikit-learn's OneHotEncoder goes through all of them to
+    encode one row), and because 5, 5.0 and numpy's 5 are one key. Other keys share the
     hashed columns, which come next, if there are any.
     """
 
@@ -108,7 +108,7 @@ def _frequent_keys(keys, counts, min_count, max_keys):
 
 
 def _sort(keys):
-    """Return keys sorted, those of several types by their names."""
+    """Return sorted keys; keys of several types are sorted by their names."""
     try:
         return sorted(keys)
     except TypeError:
@@ -146,7 +146,7 @@ class LevelEncoder(VocabularyEncoder):
         )
         more = "" if n_hashed else ", or set n_hashed to spread them over some columns"
         warn(
-            f"Column {self.name!r} of kind 'category' has {n_levels} levels, of which "
+            f"Column {self.name!r} of kind 'category' has {n_levels} levels; "
             f"{n_frequent} are frequent enough for a column, more than max_features="
             f"{max_features}. The {max_features} most frequent ones got one; the "
             f"others share {place}. Leave the column out by "
@@ -154,9 +154,9 @@ class LevelEncoder(VocabularyEncoder):
         )
 
     def extended(self, cells):
-        """Return an encoder that has a column for each of the distinct ids (n,), too.
+        """Return an encoder that also has a column for each of the distinct ids (n,).
 
-        And return which of the ids are new, bool (n,).
+        Also return which of the ids are new, bool (n,).
         """
         codes, keys = self._factorize(cells)
         fresh = np.array([key not in self.columns for key in keys], dtype=bool)
@@ -188,7 +188,7 @@ class LevelEncoder(VocabularyEncoder):
             )
 
     def _n_shared(self):
-        """Return how many columns infrequent levels share."""
+        """Return the number of columns that infrequent levels share."""
         return self.n_hashed or int(self.other >= 0)
 
     def _factorize(self, cells):
@@ -234,7 +234,7 @@ class BagEncoder(VocabularyEncoder):
         self.n_cells = len(places)
 
     def block(self, cells):
-        """Return the weight of each key in its column; those of one column add up."""
+        """Return the weight of each key in its column; keys of one column add up."""
         cells, places = _distinct_texts(cells)
         counts, keys = self.count(cells)
         matrix = counts @ self._selector(keys)

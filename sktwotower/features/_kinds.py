@@ -70,12 +70,12 @@ def choose_kind(name, column, cells):
 
 
 def _distinct(name, cells):
-    """Return the distinct cells, none of which is a list, as an array."""
+    """Return the distinct cells (not lists) as an array."""
     try:
         return pd.unique(cells)
     except TypeError as error:
         raise TypeError(
-            f"Column {name!r} holds objects that cannot be told apart: {error}. "
+            f"Column {name!r} holds objects that cannot be compared: {error}. "
             "Expected strings, numbers, dates or lists. Convert the cells, or fit with "
             f"kinds={{{name!r}: 'drop'}}."
         ) from None

@@ -55,7 +55,7 @@ def _check_names(vectorizer, table, reset):
 
 
 def check_kinds(kinds, names):
-    """Return ``kinds``, a dict of columns of X to kinds; raise if it is none."""
+    """Return ``kinds``, a dict of columns of X to kinds, after checks."""
     for name, kind in kinds.items():
         if name not in names:
             raise ValueError(

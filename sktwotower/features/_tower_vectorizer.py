@@ -3,8 +3,8 @@
 Input: a table (n_rows, n_columns) with one row per user or item.
 Output: a CSR float32 matrix (n_rows, n_features_out), one block per column.
 
-Why the encoders are not those of scikit-learn or skrub (OneHotEncoder, TfidfVectorizer,
-KBinsDiscretizer, RobustScaler, DatetimeEncoder do parts of the work): here the rows of
+The encoders of scikit-learn and skrub are not used (OneHotEncoder, TfidfVectorizer,
+KBinsDiscretizer, RobustScaler, DatetimeEncoder do parts of the work). Here the rows of
 each block have norm about 1 and are sparse float32; ids of later events get columns of
 their own (`partial_fit`); and levels, tags and words that fit has not seen can share
 hashed columns.
@@ -46,7 +46,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     kinds : dict of str to str, default=None
-        Column name -> kind, for columns whose kind is to be forced; the columns of
+        Column name -> kind, to override the chosen kind; the columns of
         a nameless array are called 'x0', 'x1', ... Kinds are 'id', 'category',
         'number', 'boolean', 'datetime', 'list', 'text', 'vector' and 'drop' (see
         Notes).
@@ -81,7 +81,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    What a cell becomes, and which columns get that kind unless `kinds` says otherwise:
+    How a cell of each kind is encoded, and which columns get that kind by default:
 
     - 'id': one-hot, unknown or missing -> zeros. Integers and single words that are
       all different.
@@ -101,13 +101,13 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
       2 pi (month - 1) / 12 and 2 pi weekday / 7 (Monday is 0); all divided by 2.
       Dates, ISO 8601 strings. Time zones are converted to UTC.
     - 'list': multi-hot, 1 / sqrt(n) for each of the n known tags of a cell; a dict
-      cell gives tag -> weight, divided by the norm of its known weights. Lists,
+      cell maps tag -> weight, divided by the norm of its known weights. Lists,
       tuples, sets, arrays, dicts; strings such as 'Action|Comedy', 'a;b' or 'a, b':
       a third of the distinct cells (for commas half of them) have the delimiter,
       its parts have at most 2.5 words on average, and parts between commas are no
       more varied than the cells.
     - 'text': TF-IDF with sublinear term frequency and norm 1. Strings with 1.5 words
-      or more on average, of which more than half the rows, or more than 200, differ.
+      or more on average, if more than half the rows, or more than 200, differ.
     - 'vector': the numbers of a vector scaled to norm 1; zeros stay zeros. Lists,
       tuples or 1-d arrays of floats, or scipy sparse rows, all of one length >= 2;
       lists of integers are tags.
@@ -123,7 +123,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
     MurmurHash3 of its name, 32 bits, modulo `n_hashed`: the same in every process and
     version. Tags and words of one cell that share a hashed column are added up there
     before the logarithm and the norm are taken, as if they were one; the rarity of
-    hashed words is that of the whole column in `fit`.
+    a hashed word is the rarity of its column in `fit`.
 
     Where `fit` has seen missing cells, `<name>_missing` is 1 for them (not for
     ids); the rest of their block is 0. Memory is O(nonzeros).
@@ -204,7 +204,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X is empty, holds an infinite number or has two columns of one name;
-            if `kinds` names a column that X lacks or an unknown kind; if bytes are no
+            if `kinds` names a column that X lacks or an unknown kind; if bytes are not
             UTF-8 or vectors have different lengths.
         TypeError
             If the cells of a column do not suit its kind.
@@ -246,7 +246,7 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : dataframe or array-like of shape (n_rows, `n_features_in_`)
-            Rows may be new; unknown ids, levels, tags and words are no error.
+            Rows may be new; unknown ids, levels, tags and words are allowed.
 
         Returns
         -------
@@ -256,8 +256,8 @@ class TowerVectorizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the columns of X are not those of `fit`, a number is infinite, bytes
-            are no UTF-8 or a vector is not as long as those of `fit`.
+            If X has other columns than in `fit`, a number is infinite, bytes are not
+            UTF-8, or a vector has another length than in `fit`.
         TypeError
             If the cells of a column do not suit its kind.
         """

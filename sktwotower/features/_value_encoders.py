@@ -1,4 +1,4 @@
-"""Encoders of numbers, booleans, dates and vectors, and what all encoders share.
+"""Encoders of numbers, booleans, dates and vectors, and their base class.
 
 Input: the present cells of one column (n_present,), and the mask of missing ones.
 Output: a CSR float32 block (n_rows, n_names).
@@ -218,8 +218,8 @@ class DatePartEncoder(ColumnEncoder):
     """Dates: days as a number, age, and the angles of the month and of the weekday."""
 
     expects = (
-        "dates (numbers: convert them by pandas.to_datetime, which needs a unit; what "
-        "is no date, such as '0000-00-00', must be missing)"
+        "dates (numbers: convert them by pandas.to_datetime, which needs a unit; "
+        "values that are not dates, such as '0000-00-00', must be missing)"
     )
 
     def learn(self, cells):
@@ -261,7 +261,7 @@ class DatePartEncoder(ColumnEncoder):
         return self._parse(to_objects(distinct))[codes]
 
     def _parse(self, cells):
-        """Return objects (n,) as a DatetimeIndex in UTC; raise for what is no date."""
+        """Return objects (n,) as a DatetimeIndex in UTC; raise for other values."""
         dates = _parsed_or_nat(cells)
         if not dates.hasnans:
             return dates
@@ -275,7 +275,7 @@ class DatePartEncoder(ColumnEncoder):
 
 
 def _parsed_or_nat(cells):
-    """Return objects (n,) as a DatetimeIndex in UTC, with NaT for what is no date."""
+    """Return objects (n,) as a DatetimeIndex in UTC, with NaT for other values."""
     dates = pd.to_datetime(cells, utc=True, errors="coerce", format="mixed")
     return dates.tz_convert(None)
 
@@ -316,14 +316,14 @@ class VectorEncoder(ColumnEncoder):
         return from_dense(scale_vectors(vectors))
 
     def _check_lengths(self, cells):
-        """Raise for cells that are no vectors of the length in fit."""
+        """Raise unless all cells are vectors of the length in fit."""
         for cell in cells:
             if (length := length_of(cell)) is None:
                 raise self.unsuitable_error(cell)
             if length != self.length:
                 raise ValueError(
                     f"Column {self.name!r} of kind 'vector' expects vectors of length "
-                    f"{self.length}, that of the first one in fit. Got one of length "
+                    f"{self.length}, like the first one in fit. Got one of length "
                     f"{length}. Make them equally long, or fit with "
                     f"kinds={{{self.name!r}: 'list'}} if their numbers are tags."
                 )
@@ -338,7 +338,7 @@ class VectorEncoder(ColumnEncoder):
 
 
 def _is_no_vector(cell):
-    """Return whether a cell is no one-dimensional array of numbers."""
+    """Return whether a cell is not a one-dimensional array of numbers."""
     try:
         np.array(cell, dtype=float)
     except (TypeError, ValueError, OverflowError):
@@ -347,7 +347,7 @@ def _is_no_vector(cell):
 
 
 def length_of(cell):
-    """Return the length of a vector, or None for what is no vector."""
+    """Return the length of a vector; None for other values."""
     if isinstance(cell, (list, tuple)):
         return len(cell)
     if isinstance(cell, SPARSE) and cell.ndim == 2:

@@ -1,7 +1,7 @@
-"""Why a fitted model scores as it does, and what each column is worth.
+"""Explanations of a fitted model: contributions to a score, importance of columns.
 
 Input: a fitted model with a pair of user and item, or with held-out events.
-Output: tables of contributions to a score, and of the recall lost without a column.
+Output: tables of contributions to a score, and of the recall lost without each column.
 """
 
 from ._explanation import explain

@@ -1,7 +1,7 @@
-"""Enters: fitted ``Entities``, feature rows (n, p) of some of them, names of columns.
+"""Removing columns of a table from feature rows.
 
-Leaves: the feature rows without what these columns brought.
-Next: explanation.py, which ranks with them.
+Input: fitted ``Entities``, feature rows CSR (n, p) of a ``Query``, names of columns.
+Output: feature rows CSR (n, p) without the contribution of these columns.
 """
 
 import numpy as np
@@ -19,17 +19,17 @@ TOLERANCE = 1e-3
 
 
 def columns_of(entities):
-    """Return the names of the columns that a transformer saw, that of the ids first."""
+    """Return the names of the columns in the transformer's input, id column first."""
     return [entities.label, *entities.features, *entities.side_features]
 
 
 def rows_without(entities, query, columns, own=None):
-    """Return the feature rows of a ``Query`` without what some columns brought to them.
+    """Return the feature rows (n, p) of a ``Query`` without the effect of some columns.
 
-    Where it is known which outputs of the transformer come from these columns, they are
-    zero; else the cells of the columns are missing and the table is transformed again.
-    ``own``: the query's features of X, (n, n_features), if they are at hand. Gives
-    ``query.rows`` itself where these columns brought nothing.
+    If it is known which outputs of the transformer come from these columns, they are
+    set to zero. Otherwise the cells of the columns are set to missing and the table is
+    transformed again. ``own``: the query's features of X, (n, n_features), if
+    available. If the columns have no effect, ``query.rows`` itself is returned.
     """
     if not columns:
         return query.rows
@@ -77,12 +77,12 @@ def _transformed_without(entities, query, columns, own):
     side = entities.side
     if own is None and entities.features:
         raise ValueError(
-            f"What {columns[0]!r} brings to the {side}s cannot be told apart in what "
-            f"{side}_transformer gives, and the columns of X that describe {side}s are "
-            "not kept after fit. Encode each column on its own, as TowerVectorizer and "
-            f"ColumnTransformer do, or fit with a side table, {side}s=..., for them."
+            f"Cannot remove {columns[0]!r} from the {side}s: {side}_transformer does "
+            "not encode each column on its own, and columns of X that describe "
+            f"{side}s are not kept after fit. Use TowerVectorizer or "
+            f"ColumnTransformer, or pass the columns as a side table, {side}s=..."
         )
-    # fit calls the column of the ids by a name of its own in a table without names
+    # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
     own = pd.DataFrame(index=range(len(query))) if own is None else own
     _check_table(entities, query, own)
@@ -90,10 +90,9 @@ def _transformed_without(entities, query, columns, own):
         return _transformed(entities, query, own, columns)
     except Exception as error:
         raise ValueError(
-            f"{side}_transformer fails if the cells of {columns} are missing, and what "
-            "they bring cannot be told apart in what it gives. Let it impute them, or "
-            "encode each column on its own, as TowerVectorizer and ColumnTransformer "
-            f"do: {error}"
+            f"Cannot remove {columns}: {side}_transformer does not encode each column "
+            "on its own, and it fails if these cells are missing. Let it impute them, "
+            f"or use TowerVectorizer or ColumnTransformer. The error was: {error}"
         ) from error
 
 
@@ -102,22 +101,22 @@ def _transformed(entities, query, own, columns):
     if entities.features:
         return rows
     known = sparse.diags((query.codes >= 0).astype(np.float32))
-    return sparse.csr_matrix(known @ rows)  # of unknown ids nothing was known before
+    return sparse.csr_matrix(known @ rows)  # rows of unknown ids were empty before
 
 
 def _check_table(entities, query, own):
-    """Refuse to compare rows of one table with rows of another."""
+    """Raise if the query's rows come from another table than that of fit."""
     largest = abs(query.rows).max() if query.rows.nnz else 0.0
     try:
         again = _transformed(entities, query, own, [])
         error = abs(query.rows - again).max()
-    except ValueError:  # today's ids need not be in the table of fit
+    except ValueError:  # ids of the query may be missing from the table of fit
         error = np.inf
     if error > TOLERANCE * max(1.0, largest):
         side = entities.side
         raise ValueError(
-            f"The {side}s are described by other features than those of the table of "
-            f"fit, which would have to be transformed again: {side}_transformer does "
-            "not encode each column on its own. Fit with today's table, or use "
+            f"The features of the {side}s differ from those in the table of fit, which "
+            f"would have to be transformed again: {side}_transformer does not encode "
+            "each column on its own. Fit with the current table, or use "
             "TowerVectorizer or ColumnTransformer."
         )

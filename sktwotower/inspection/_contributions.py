@@ -1,7 +1,7 @@
-"""Enters: feature rows of one user, of that user's past items and of one item.
+"""Contributions of features and past items to the score of one pair.
 
-Leaves: their score, and what each stored value adds to it, arrays (nnz,).
-Next: explanation.py, which gives them their names.
+Input: feature rows, CSR, of one user (1, p), of the past items and of one item (1, q).
+Output: the score, and the contribution of each stored value, arrays (nnz,).
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ __all__ = ["Contributions", "contributions", "is_linear"]
 
 
 class Contributions(NamedTuple):
-    """What adds up to the score of one pair.
+    """Contributions that add up to the score of one pair.
 
     ``user`` (nnz,), ``history`` (n_past,) and ``item`` (nnz,) belong to the stored
-    values of the rows; ``user_rest`` and ``item_rest`` to none of them. ``fold_in`` is
-    what the user's vector has beside the answer of the user tower.
+    values of the rows, ``user_rest`` and ``item_rest`` to no single value. ``fold_in``
+    is the change of the score by fold-in.
     """
 
     score: float
@@ -33,17 +33,17 @@ class Contributions(NamedTuple):
 
 @torch.inference_mode(False)
 def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
-    """Share the score of one pair out among the inputs of both towers of a module.
+    """Return the contribution of each input of both towers to the score of a pair.
 
     Parameters
     ----------
     module : TwoTower
     user_rows : CSR matrix of shape (1, p)
     past_rows : CSR matrix of shape (n_past, q)
-        Feature rows of the user's past items, which count alike.
+        Feature rows of the user's past items, which all have the same weight.
     item_rows : CSR matrix of shape (1, q)
     user_vector : array of shape (d,), default=None
-        The unit vector that serves, if it was folded in. None: the tower's answer.
+        The user's unit vector after fold-in. None: the output of the tower is used.
 
     Returns
     -------
@@ -52,10 +52,10 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
     Notes
     -----
     The score <a / |a|, c / |c|> is linear in a and in c if the two lengths are held
-    fixed. So each side explains all of it, by gradient times input, and half of that
-    counts, or the sum over both would be twice the score. Were the lengths not held
-    fixed, the gradient would be orthogonal to the vector, and the terms of a linear
-    tower would add up to zero.
+    fixed. So each side explains the whole score, by gradient times input, and each is
+    divided by two so that both together add up to the score. If the lengths were not
+    held fixed, the gradient would be orthogonal to the vector, and the terms of a
+    linear tower would add up to zero.
     """
     if module.training:
         module.eval()
@@ -103,7 +103,7 @@ def is_linear(tower):
 
 
 def _length(module, vector):
-    # zero as in unit_rows
+    # the same lower bound as in unit_rows
     return max(float(vector.norm()), 1e-12) if module.normalize else 1.0
 
 
@@ -114,8 +114,8 @@ def _of_values(tower, rows, pooled, slope, side):
     """
     if not isinstance(tower, Tower):
         return rows.values * _gradient(tower, rows, slope, side), slope[0]
-    # Values, history and bias are added up before anything else happens to them, so
-    # that the gradient of that sum is the one of all of them.
+    # The first layer adds up values, history and bias, so they all share the gradient
+    # with respect to that sum.
     if pooled is None:
         pooled = rows.values.new_zeros(1, tower.input_width)
     with torch.enable_grad():
@@ -128,7 +128,7 @@ def _of_values(tower, rows, pooled, slope, side):
 
 def _gradient(tower, rows, slope, side):
     """Return gradient with respect to the stored values (nnz,) of one sparse row."""
-    for dense in (False, True):  # few operators have no gradient of sparse tensors
+    for dense in (False, True):  # a few operators have no gradient for sparse tensors
         with torch.enable_grad():
             values = rows.values.clone().requires_grad_()
             given = SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
@@ -145,7 +145,7 @@ def _gradient(tower, rows, slope, side):
                 continue
         return torch.zeros_like(values) if gradient is None else gradient
     raise ValueError(
-        f"{side}_tower has no gradient with respect to its input, as a sparse or as a "
-        "dense tensor, and a tower of your own is explained by it. Use operators of "
-        f"torch that have one: {error}"
+        f"{side}_tower has no gradient with respect to its input, sparse or dense, "
+        "which explaining a tower of your own needs. Use torch operators with a "
+        f"gradient. The error was: {error}"
     ) from error

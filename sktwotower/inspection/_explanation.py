@@ -1,7 +1,7 @@
-"""Which past items and features add up to the score of one pair.
+"""The explanation of one score by features and past items.
 
 Input: a fitted model, a user and an item.
-Output: a table with one row per feature and past item.
+Output: a table (n_features + n_past, 4), one row per feature and past item.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,9 +28,9 @@ def explain(estimator, user, item, history=None):
         A fitted model.
     user : id, or dataframe of one row
         The user: an id, or a table with the id column and, optionally, all feature
-        columns. An unknown user is known by what is given.
+        columns. An unknown user is described by these and by ``history``.
     item : id, or dataframe of one row
-        The item, likewise; of an item unknown to fit the features are needed.
+        The item, likewise. For an item unknown to fit, features are required.
     history : dataframe, dict, list or None, default=None
         Events of this user that fit has not seen, as in `recommend`.
 
@@ -45,35 +45,37 @@ def explain(estimator, user, item, history=None):
 
     Raises
     ------
+    NotFittedError
+        If fit has not been called.
     ValueError
-        Several users or items, an item unknown to fit without features, or a tower
-        of your own without a gradient with respect to its input.
+        If there are several users or items, an item unknown to fit has no features, or
+        a tower of your own has no gradient with respect to its input.
     TypeError
-        What is no id and no table.
+        If the user or the item is neither an id nor a table.
 
     See Also
     --------
-    TwoTowerRecommender.feature_importance : What a column is worth over all users.
+    TwoTowerRecommender.feature_importance : Recall lost without a column, over all
+        users.
 
     Notes
     -----
     The score is the product of two vectors, :math:`s = \langle a / |a|, c / |c|
     \rangle` (without the lengths unless ``normalize``), where a sums up the user's
-    features and past items and c the item's features. Either side explains all of
-    it: with :math:`a = \sum_j x_j w_j`,
+    features and past items and c the item's features. Each side explains the whole
+    score: with :math:`a = \sum_j x_j w_j`,
 
     .. math::
         s = \sum_j \langle x_j w_j / |a|, c / |c| \rangle
 
-    and likewise for c. So each side gets half of the score, and the halves add up
-    to it once. The row "(bias)" of a side is the part of its constant. "(fold-in)"
-    of the history is what ``fold_in`` has changed, for a user without events in
-    fit.
+    and likewise for c. Each side is therefore given half of the score. The row
+    "(bias)" of a side is the contribution of its constant. The row "(fold-in)" of the
+    history is the change by ``fold_in``, for a user without events in fit.
 
-    With hidden layers, and with towers of your own, a contribution is gradient
-    times input, the lengths held fixed; "(rest)" is what is left of the half: the
-    constants, and how far the tower is from linear. A large rest says that the
-    other rows tell little.
+    With hidden layers, and with towers of your own, a contribution is gradient times
+    input, with the lengths held fixed. "(rest)" is the remainder of the half: the
+    constants, and the nonlinear part of the tower. If it is large, the other rows
+    explain little.
 
     Examples
     --------
@@ -101,7 +103,7 @@ def explain(estimator, user, item, history=None):
     owner, chosen = _one(fitted, "user", user), _one(fitted, "item", item)
     if chosen.lacks_information()[0] and not chosen.described:
         raise ValueError(
-            f"The item {format_ids(chosen.ids)} is not known from fit. Give a table of "
+            f"The item {format_ids(chosen.ids)} is not known from fit. Pass a table of "
             "one row with its features instead."
         )
     past = past_of(fitted, owner, history)
@@ -109,7 +111,7 @@ def explain(estimator, user, item, history=None):
 
 
 def _one(fitted, side, given):
-    """Read one user or item; return a ``Query``."""
+    """Return the ``Query`` for one user or item."""
     if given is None or isinstance(given, Mapping | set | frozenset):
         raise TypeError(f"{side} must be an id, or a table of one row. Got {given!r}.")
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
@@ -125,7 +127,7 @@ def _one(fitted, side, given):
 
 
 def _table(fitted, owner, past, chosen, serving):
-    """Return the contributions of one user, with past items (1, n_items), and item."""
+    """Return the table of contributions; ``past``: past items, CSR (1, n_items)."""
     module, users, items = fitted.net.module_, fitted.users, fitted.items
     with threads(serving.n_jobs):
         vector = None
@@ -155,7 +157,7 @@ def _table(fitted, owner, past, chosen, serving):
 
 
 def _name_of_rest(tower):
-    """Return how the part of a score is called that belongs to no feature."""
+    """Return the name of the row for the part that belongs to no feature."""
     return "(bias)" if is_linear(tower) else "(rest)"
 
 

@@ -1,7 +1,7 @@
-"""How much recall a fitted model loses without each column.
+"""The importance of columns: the recall that a fitted model loses without each.
 
 Input: a fitted model and held-out events X (n_events, n_columns).
-Output: a table with one row per column of the users and the items.
+Output: a table (n_user_columns + n_item_columns + 1, 5), one row per column.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,8 +42,8 @@ def feature_importance(
 ):
     """Return how much recall the fitted model loses without each column.
 
-    The whole catalog is ranked for the users of held-out events, as in `score`,
-    with all columns and without one at a time; nothing is learnt anew.
+    The whole catalog is ranked for the users of held-out events, as in `score`, with
+    all columns and with one column removed at a time. The model is not refitted.
 
     Parameters
     ----------
@@ -52,16 +52,15 @@ def feature_importance(
     X : dataframe or array-like of shape (n_events, n_columns)
         Held-out events with the columns of fit.
     y : array-like of shape (n_events,), default=None
-        As in `fit`; only events with y > 0 are looked for.
+        As in `fit`; only events with y > 0 are to be found.
     groups : dict of str to list of str, default=None
         Name -> columns of the users or the items, or "history", that are dropped
-        together, and not one by one. A column that users and items both have is
-        dropped from both. None: every column on its own.
+        together instead of one by one. A column that users and items both have is
+        dropped from both. None: each column on its own.
     n_neighbors : int, default=None
         Number of items that count, >= 1. None: the constructor's.
     max_users : int, default=None
-        Look at a random sample of so many users, the same for all columns. None:
-        all.
+        Size of a random sample of users, the same for all columns. None: all users.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
 
@@ -73,34 +72,36 @@ def feature_importance(
         "history"; joined by "+" for a group of several), ``column`` (or the name of
         a group), ``recall_lost`` (mean over users of the recall with all columns
         minus the recall without this one), ``lower`` and ``upper`` (its 95 %
-        interval, from the standard error of the users' differences). ``attrs`` tell
+        interval, from the standard error of the users' differences). ``attrs`` holds
         the ``recall`` with all columns and ``n_neighbors``.
 
     Raises
     ------
+    NotFittedError
+        If fit has not been called.
     ValueError
-        No positive event in X, a group of columns that there are not, or a
-        transformer that mixes columns and fails without one of them.
+        If X has no positive event, ``groups`` names unknown columns, or a transformer
+        mixes columns and fails if one of them is missing.
     TypeError
-        Groups that are not a dict of lists.
+        If ``groups`` is not a dict of lists.
 
     See Also
     --------
-    TwoTowerRecommender.explain : What adds to the score of one pair.
+    TwoTowerRecommender.explain : Contributions to the score of one pair.
     sktwotower.plots.FeatureImportanceDisplay : A picture of the table.
 
     Notes
     -----
-    To drop a column is to set to zero what `TowerVectorizer`, or a
-    `ColumnTransformer`, makes of it; for other transformers the column's cells are
-    missing and the table is transformed again. What the items lack, past items in
-    the users' histories lack, too.
+    A column is dropped by setting the outputs of `TowerVectorizer` or
+    `ColumnTransformer` for it to zero. With other transformers, the column's cells are
+    set to missing and the table is transformed again. A column dropped from the items
+    is also dropped from the past items in the users' histories.
 
-    The figures tell what this model uses, not what a fit without the column would
-    reach: of two columns that say the same, each can stand in for the other.
+    The figures show which columns this model uses, not the recall of a fit without
+    them: if two columns hold the same information, either can replace the other.
 
-    The search is exact, whatever ``neighbors`` is. The time is that of `score`
-    times the number of columns.
+    The search is exact, regardless of ``neighbors``. The time is that of `score` times
+    the number of columns.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def feature_importance(
 
 
 def _to_drop(fitted, groups):
-    """Return (name, columns by side) of everything that is dropped in turn."""
+    """Return (name, columns by side) of each column or group to drop."""
     known = {
         "user": columns_of(fitted.users),
         HISTORY: [HISTORY] if fitted.sees_history else [],
@@ -165,11 +166,11 @@ def _to_drop(fitted, groups):
 
 
 def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
-    """Return the users' recalls (m,) without some columns, named by side.
+    """Return the recalls (m,) of users without some columns, a dict by side.
 
-    ``held_out``: as returned by ``read_held_out``; ``own``: the users' features of X,
-    (m, n_features); ``complete``: the recalls with all columns, returned where nothing
-    changes.
+    ``held_out``: as returned by ``read_held_out``. ``own``: the users' features of X,
+    (m, n_features). ``complete``: the recalls with all columns, returned if no feature
+    row changes.
     """
     columns = columns or {}
     owners, past, judged = held_out
@@ -189,7 +190,7 @@ def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
 
 
 def _ranked(fitted, users, past, items, k, excluded):
-    """Rank the catalog exactly, by rows that need not be those of fit."""
+    """Return the positions (n, k) of the best items, by exact search on given rows."""
     module = fitted.net.module_
     vectors = embed_items(module, items[: fitted.n_items])
     k, n = min(k, fitted.n_items), users.shape[0]
@@ -201,7 +202,7 @@ def _ranked(fitted, users, past, items, k, excluded):
 
 
 def _check_groups(groups, known):
-    """Return groups of columns after checks; ``known`` are the columns by side."""
+    """Return groups of columns after checks; ``known``: the columns of each side."""
     if groups is None:
         return {}
     if not isinstance(groups, Mapping):
@@ -213,7 +214,7 @@ def _check_groups(groups, known):
     for name, columns in groups.items():
         if isinstance(columns, str | bytes) or not isinstance(columns, Iterable):
             raise TypeError(
-                f"groups must give each name a list of columns. Got {columns!r} for "
+                f"groups must map each name to a list of columns. Got {columns!r} for "
                 f"{name!r}; write [{columns!r}] for a single column."
             )
     given = {name: list(columns) for name, columns in groups.items()}
@@ -230,6 +231,6 @@ def _check_groups(groups, known):
 
 
 def _mean_and_interval(differences):
-    """Return the mean of (m,) and the ends of its 95 % interval, nan for one user."""
+    """Return the mean of (m,) and the ends of its 95 % interval; nan for one user."""
     mean, half = differences.mean(), ERRORS_IN_INTERVAL * standard_error(differences)
     return mean, mean - half, mean + half

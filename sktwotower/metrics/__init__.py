@@ -1,7 +1,8 @@
 """Metrics of ranked items.
 
-Input: relevant ids and ranked ids, or held-out events and a fitted recommender, which
-is any estimator with ``item_ids_`` and ``rank_held_out`` (see `HeldOutRanking`).
+Input: relevant ids and ranked ids (n_users, >= k), or held-out events and a fitted
+recommender: any estimator with ``item_ids_`` and ``rank_held_out`` (see
+`HeldOutRanking`).
 Output: a number per metric, a scorer for searches, or a report by groups.
 """
 

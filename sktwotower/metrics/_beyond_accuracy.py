@@ -1,4 +1,4 @@
-"""Metrics of ranked ids that do not ask what is relevant: coverage and novelty.
+"""Metrics of ranked ids that need no relevant ids: coverage and novelty.
 
 Input: ranked ids per user (n_users, >= k), best first.
 Output: one number per metric.

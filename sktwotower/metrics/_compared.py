@@ -2,7 +2,8 @@
 
 Input: an estimator, held-out events X (n_events, n_columns), and other estimators or
 rankings that were made elsewhere.
-Output: each one's ranked items (n_users, k), by the users and items of the first.
+Output: the ranked items (n_users, k) of each model, for the users and items of the
+first.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,8 @@ from ._groups import popular_items
 from ._scorers import rank, unwrap
 
 REMEDY = (
-    "Among baselines a model of another library is given by what it ranks: a dict of "
-    "users to ranked items, or a table of users and items, best first."
+    "To compare with a model of another library, pass its ranking in baselines: a dict "
+    "of users to ranked items, or a table of users and items, best first."
 )
 
 
@@ -40,10 +41,9 @@ def rank_models(
 ):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
-    Return the estimator's `HeldOutRanking`, and the positions (n_users, k) that each
-    model ranks first, by its name: the estimator's, then those of popularity and of
-    `baselines`. All are positions in the estimator's `item_ids_`. k is at most the size
-    of the catalog.
+    Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
+    each model by name: the estimator, popularity, then `baselines`. All are positions
+    in the estimator's `item_ids_`. k is at most the size of the catalog.
     """
     if not isinstance(random_state, Integral):
         # one seed for all models: they must be compared on the same users
@@ -89,7 +89,7 @@ def _competitors(baselines, taken, recommender, ranking, rank_params):
 
 
 def _named(baselines, taken):
-    """Return the baselines by name; those of a list are named after their class."""
+    """Return the baselines by name; in a list, the class of each is its name."""
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
@@ -180,7 +180,7 @@ def _positions(name, recommender, items):
         raise ValueError(
             f"None of the items of {name!r} is in the catalog of the estimator: "
             f"it holds {format_ids(items, 2)}, the catalog {format_ids(catalog, 2)}. "
-            "Give ids of the same type."
+            "Pass ids of the same type."
         )
     return positions
 

@@ -1,7 +1,7 @@
-"""Groups of users and items, and each metric of a group.
+"""Groups of users and items, and the metrics of each group.
 
-Input: the ranking of held-out events and its truth (n_users, n_items).
-Output: each metric of a group, per user and as a mean.
+Input: a `HeldOutRanking` with ranked items (n_users, k).
+Output: metrics of a group, per user (n_users,) or as a mean.
 """
 
 from typing import NamedTuple
@@ -52,7 +52,7 @@ class Table:
     """Rankings and truth of a group; all metrics are computed here.
 
     ``indices`` (n_users, k): another model's ranking of the same users and items. None:
-    that of `ranking`.
+    the indices of `ranking`.
     """
 
     def __init__(self, ranking, group, indices=None):
@@ -101,7 +101,7 @@ class Table:
     def row(self, ks, first):
         """Return the report's figures, a dict of column to number.
 
-        Differences are those from the table `first`, of the same users.
+        Differences are from the table `first`, of the same users.
         """
         row = {}
         for k in ks:
@@ -115,14 +115,14 @@ class Table:
                 row[f"{name} diff se"] = standard_error(less)
             for metric in ("hit_rate", "coverage"):
                 row[f"{metric}@{k}"] = self.mean(metric, k)
-            # All items of a catalog may be new: how rare they are is not known then.
+            # if all items of a catalog are new, their rarity is unknown
             counted = self.item_counts.any()
             row[f"novelty@{k}"] = self.mean("novelty", k) if counted else np.nan
         return row | {"users": len(self.hits), "events": int(self.n_relevant.sum())}
 
 
 def groups_of(ranking):
-    """Yield each group of users and items with anybody in it, that of all first."""
+    """Yield each group of users and items that is not empty; the first holds all."""
     whole = everyone(ranking)
     yield whole
     item_counts, user_counts = ranking.item_counts, ranking.user_counts

@@ -1,7 +1,7 @@
-"""The methods by which a fitted recommender is judged on held-out events.
+"""The methods that evaluate a fitted recommender on held-out events.
 
 Input: a fitted recommender and held-out events X (n_events, n_columns).
-Output: ranked items of their users (n_users, k), or the mean recall.
+Output: a `HeldOutRanking` of items (n_users, k), or the mean recall.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = ["EvaluationMixin", "read_held_out"]
 class EvaluationMixin:
     """Methods ``score`` and ``rank_held_out`` of all recommenders.
 
-    The estimator is a ``RetrievalMixin``, whose search is used.
+    The estimator is a ``RetrievalMixin``.
     """
 
     def score(self, X, y=None, sample_weight=None) -> float:
@@ -34,7 +34,7 @@ class EvaluationMixin:
         X : dataframe or array-like of shape (n_events, n_columns)
             Events with the columns of fit.
         y : array-like of shape (n_events,), default=None
-            As in `fit`; only events with y > 0 are looked for.
+            As in `fit`; only events with y > 0 are to be found.
         sample_weight : array-like of shape (n_events,), default=None
             Weight of each event within its user's recall. None: each item counts
             once, however often it occurs.
@@ -45,15 +45,25 @@ class EvaluationMixin:
             Mean over users of the (weighted) share of the user's positives in X that
             are among the first ``n_neighbors`` of the whole catalog, in [0, 1].
 
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X has no positive event or lacks columns of fit, or ``y`` or
+            ``sample_weight`` do not fit to X.
+        TypeError
+            If ids are of mixed types.
+
         Notes
         -----
         Items seen in fit are left out of the ranking, except the positives of X
-        itself; without ``exclude_seen`` nothing is left out. A positive whose item is
-        not in the catalog is a miss: no ranking can find it. So fits with more and
-        with fewer items can be compared; `retrieval_report` shows known items
-        separately.
+        itself; without ``exclude_seen`` nothing is left out. If the item of a positive
+        is not in the catalog, it is a miss: no ranking can find it. This allows fits
+        with more and with fewer items to be compared; `retrieval_report` shows known
+        items separately.
 
-        The figure is that of ``make_retrieval_scorer("recall", k=n_neighbors)``.
+        ``make_retrieval_scorer("recall", k=n_neighbors)`` returns the same figure.
 
         Examples
         --------
@@ -82,21 +92,20 @@ class EvaluationMixin:
     ) -> HeldOutRanking:
         """Rank the whole catalog for the users of held-out events.
 
-        This is what `score`, `make_retrieval_scorer`, `retrieval_report` and the
-        displays ask for.
+        `score`, `make_retrieval_scorer`, `retrieval_report` and the displays call it.
 
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
             Held-out events with the columns of fit.
         y : array-like of shape (n_events,), default=None
-            As in `fit`; only events with y > 0 are looked for.
+            As in `fit`; only events with y > 0 are to be found.
         sample_weight : array-like of shape (n_events,), default=None
             Weight of each event within its user's recall. None: each item counts
             once, however often it occurs.
         n_neighbors : int
             Number of ranked items per user, >= 0; at most the whole catalog is ranked.
-            0: nothing is ranked, the rest of the answer is complete.
+            0: nothing is ranked, but all other fields are complete.
         max_users : int, default=None
             Rank for a random sample of so many users, >= 1. None: all.
         random_state : int, RandomState instance or None, default=None
@@ -108,7 +117,7 @@ class EvaluationMixin:
         Returns
         -------
         ranking : HeldOutRanking
-            Ranked positions in ``item_ids_``, best first, and who is judged on what.
+            Ranked positions in ``item_ids_``, best first, and the relevant items.
 
         Raises
         ------
@@ -119,7 +128,7 @@ class EvaluationMixin:
 
         See Also
         --------
-        sktwotower.metrics.HeldOutRanking : The fields of the answer.
+        sktwotower.metrics.HeldOutRanking : The fields of the result.
 
         Examples
         --------
@@ -162,10 +171,10 @@ def read_held_out(
     random_state=None,
     history=None,
 ):
-    """Return the judged users, their past items, and what they are judged on.
+    """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
-    The answers are a ``Query`` of length m, CSR (m, len(fitted.items)) and a Bunch of
+    The results are a ``Query`` of length m, CSR (m, len(fitted.items)) and a Bunch of
     all parameters of a `HeldOutRanking` except ``indices``.
     """
     users, items = fitted.users, fitted.items

@@ -21,7 +21,7 @@ ERRORS_IN_INTERVAL = 1.96
 def find_hits(y_true, y_pred, k):
     """Return hits, bool (n_users, <= k), and n_relevant, int (n_users,).
 
-    There are no more columns than the longest ranking has places.
+    The number of columns is at most the length of the longest ranking.
     """
     k = check_count(k, "k")
     rows, places, ids, n_ranked = flatten(y_pred, "y_pred", k)
@@ -52,8 +52,8 @@ def find_hits(y_true, y_pred, k):
 def weights_of_hits(hits, indices, truth):
     """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
 
-    ``hits`` (n_users, k) are those of positions ``indices`` in ``truth``, CSR (n_users,
-    n_items).
+    ``hits`` (n_users, k): whether the positions ``indices`` are hits in ``truth``, CSR
+    (n_users, n_items).
     """
     weights = np.zeros(hits.shape)
     rows, places = np.nonzero(hits)
@@ -176,7 +176,7 @@ def precision(hits, n_relevant, k):
 
 
 def ndcg(hits, n_relevant, k):
-    """Discounted gain over the best that can be had in k places, (n_users,)."""
+    """Discounted gain over the largest possible one in k places, (n_users,)."""
     n_places = np.minimum(n_relevant, k)
     longest = max(hits.shape[1], n_places.max(initial=1))
     discounts = 1 / np.log2(np.arange(2, longest + 2))
@@ -217,7 +217,7 @@ def per_user_values(name, hits, n_relevant, k, **params):
 
 
 def mean_over_users(values, sample_weight=None):
-    """Return the (weighted) mean of `values`, (n_users,), those that are nan left out.
+    """Return the (weighted) mean of `values`, (n_users,), without nan.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def novelty_by_user(rows, information, n_users):
     """Mean over each user's places, (n_users,), nan without any; entries (n,)."""
     sizes = np.bincount(rows, minlength=n_users)
     if not sizes.any():
-        raise ValueError("y_pred holds no id at all, so there is nothing to average.")
+        raise ValueError("y_pred holds no ids, so there is nothing to average.")
     totals = np.bincount(rows, weights=information, minlength=n_users)
     return np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
 

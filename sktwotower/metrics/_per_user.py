@@ -4,7 +4,7 @@ Input: relevant ids per user and ranked ids (n_users, >= k), best first.
 Output: one number in the metric's unit, or one per user (n_users,).
 
 Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
-(trec_eval) and ``ranx`` to 1e-6. What differs:
+(trec_eval) and ``ranx`` to 1e-6. The differences are:
 
 - Average precision: here a user's sum is divided by min(k, relevant items), there by
   the number of relevant items.
@@ -13,7 +13,7 @@ Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
 - Equal scores: here ids are given in their order, which the caller decides; trec_eval
   ranks by score, and of equal scores the last id first.
 - An id that is ranked twice counts at its first place here; there it cannot occur.
-- Coverage and novelty are not among theirs.
+- They have no coverage and no novelty.
 """
 
 import numpy as np

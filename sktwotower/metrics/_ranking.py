@@ -1,7 +1,7 @@
-"""What a recommender ranks for held-out events, as scorer, report and displays take it.
+"""The ranking of items for held-out events that scorer, report and displays read.
 
 Input: users, ranked positions (n_users, k), and the relevant items (n_users, n_items).
-Output: a value with all that the metrics need, checked, with the rest filled in.
+Output: a `HeldOutRanking`, with checked shapes and missing fields filled in.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ __all__ = ["HeldOutRanking"]
 
 @dataclass(frozen=True, eq=False)
 class HeldOutRanking:
-    """What a recommender ranks for the users of held-out events.
+    """A recommender's ranking of items for the users of held-out events.
 
-    It is what ``rank_held_out`` returns. `make_retrieval_scorer`, `retrieval_report`
+    It is returned by ``rank_held_out``. `make_retrieval_scorer`, `retrieval_report`
     and the displays work with any estimator that has ``item_ids_``, the ids of its
     catalog, and this method::
 
@@ -58,7 +58,7 @@ class HeldOutRanking:
         Their weight in the user's recall. None: `n_unreachable`.
     last_rows : int array of shape (n_users,), default=None
         Row of X that holds each user's last positive event. Only
-        `ScoreDistributionDisplay` asks for it. None: -1, not known.
+        `ScoreDistributionDisplay` reads it. None: -1, not known.
     left_out : dict of str to int, default=None
         Number of events or users of X that do not count, by reason. None: none.
 
@@ -72,7 +72,7 @@ class HeldOutRanking:
 
     See Also
     --------
-    held_out_truth : Who is judged on what: all parameters except `indices`.
+    held_out_truth : Computes all parameters except `indices`.
     TwoTowerRecommender.rank_held_out : Returns such a ranking.
 
     Notes
@@ -82,8 +82,7 @@ class HeldOutRanking:
 
     Examples
     --------
-    Some model of another library, which knows users and items as rows and columns of a
-    matrix:
+    A model of another library, whose users and items are rows and columns of a matrix:
 
     >>> import numpy as np
     >>> class OtherLibrary:
@@ -116,7 +115,7 @@ class HeldOutRanking:
     ...         found = self.model_.recommend(judged.past, judged.seen, n_neighbors)
     ...         return HeldOutRanking(indices=found, **judged)
 
-    It works with everything that judges recommenders:
+    It works with the scorers, the report and the displays:
 
     >>> from sktwotower import PopularityRecommender
     >>> from sktwotower.datasets import make_interactions
@@ -143,7 +142,7 @@ class HeldOutRanking:
     left_out: dict[str, int] | None = None
 
     def __post_init__(self):
-        """Fill in what is not given, and check that the shapes fit together."""
+        """Fill in missing fields, and check that the shapes fit together."""
         truth = _as_csr(self.truth, np.float64)
         n_users, n_items = truth.shape
         seen = _as_csr(_given(self.seen, sparse.csr_matrix(truth.shape)))
@@ -165,7 +164,7 @@ class HeldOutRanking:
         for name, (value, shape) in fields.items():
             value = value if sparse.issparse(value) else np.asarray(value)
             _check_shape(name, value.shape, shape)
-            # a frozen dataclass does not take assignments
+            # a frozen dataclass does not allow assignments
             object.__setattr__(self, name, value)
         object.__setattr__(self, "left_out", dict(self.left_out or {}))
         _check_users(self.users)

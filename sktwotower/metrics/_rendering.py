@@ -1,7 +1,7 @@
-"""The report as text and as HTML.
+"""Rendering of a report as text and as HTML.
 
 Input: the figures of a report, rows (group, model), columns by metric and k.
-Output: the same frame, which prints itself as a table, and shows one in a notebook.
+Output: the same frame, which prints as a table and displays as HTML in a notebook.
 """
 
 from html import escape
@@ -10,7 +10,7 @@ import pandas as pd
 
 from ._hits import ERRORS_IN_INTERVAL
 
-# Columns that are shown, by name and with their titles. No novelty is the best.
+# Columns that are shown, by name and with their titles. BEST: higher is better.
 WITH_INTERVAL = ["recall", "ndcg"]
 PLAIN = {"mrr": "mrr", "hit_rate": "hit", "coverage": "cov.", "novelty": "nov."}
 BEST = ["recall", "ndcg", "mrr", "hit_rate", "coverage"]
@@ -46,7 +46,7 @@ class Report(pd.DataFrame):
         return f"{STYLE}{tables}<p>{escape(_notes(self)).replace(chr(10), '<br>')}</p>"
 
     def _is_whole(self):
-        """Return whether all shown columns are there: the frame may have changed."""
+        """Return whether all shown columns exist: the frame may have changed."""
         return bool(self.attrs.get("k")) and all(
             column in self.columns
             for k in self.attrs["k"]
@@ -55,7 +55,7 @@ class Report(pd.DataFrame):
 
 
 def _columns(k):
-    """Return the columns that are shown in full, and those whose errors are."""
+    """Return the columns that are shown, and the columns of their errors."""
     errors = [f"{name}@{k}{end}" for name in WITH_INTERVAL for end in (" se", " diff")]
     return [f"{name}@{k}" for name in [*WITH_INTERVAL, *PLAIN]] + errors
 
@@ -152,7 +152,7 @@ def _is_best(row, best, k):
 
 
 def _notes(frame):
-    """Return what the intervals are, and which part of X does not count and why."""
+    """Return notes on the intervals, and on the events that do not count."""
     first = frame.index.get_level_values("model")[0]
     lines = [
         f"± 95 % interval over users; difference from {first}, user by user.",

@@ -1,7 +1,7 @@
 """The report of a recommender next to baselines, by groups of users and items.
 
 Input: a fitted recommender and held-out events X (n_events, n_columns).
-Output: a table, (group, model) by metrics.
+Output: a table (n_groups * n_models, 15 * n_k + 2), rows (group, model).
 """
 
 import numpy as np
@@ -33,12 +33,12 @@ def retrieval_report(
     Parameters
     ----------
     estimator : fitted recommender, or Pipeline or search object around one
-        The model that is reported on, under its class name: any estimator that returns
-        a `HeldOutRanking`.
+        The model to report on, under its class name: any estimator that returns a
+        `HeldOutRanking`.
     X : DataFrame or array of shape (n_events, n_columns)
         Held-out events, with the columns of fit.
     y : array of shape (n_events,), default=None
-        What came of each event; positives are those > 0. None: all are positive.
+        Outcome of each event; positives are those > 0. None: all are positive.
     k : int or sequence of int, default=(10, 20)
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
@@ -47,16 +47,16 @@ def retrieval_report(
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
-        Further models, fitted on the same events; those of a list are reported under
-        their class names. A model of another library can be given by what it ranks: a
-        dict of users to lists of items, best first, or a table whose first two columns
-        are users and items, best first or with a column 'rank'. It should leave out the
-        items seen in fit, as all other models do.
+        Further models, fitted on the same events. In a list, each is reported under its
+        class name. For a model of another library, pass its ranking: a dict of users to
+        lists of items, best first, or a table whose first two columns are users and
+        items, best first or with a column 'rank'. The ranking should leave out items
+        seen in fit, as all other models do.
     history : dataframe, dict or None, default=None
-        Events that fit has not seen, given to all models with the request, as in
-        `recommend`. So users whom fit has not seen are judged on what they chose after
-        these events. They are left out of the ranking, and count among the user's
-        events. None: no such events.
+        Events that fit has not seen, passed to all models as in `recommend`. Users
+        unseen in fit are then judged on what they chose after these events. Their items
+        are left out of the ranking, and they count among the user's events. None: no
+        such events.
 
     Returns
     -------
@@ -106,10 +106,11 @@ def retrieval_report(
 
     Empty groups are not shown. Model 'popularity' ranks by the number of training
     events, ties by position in the catalog, and leaves out what the estimator leaves
-    out. Truth, groups and counts are those of `estimator` for all models; a baseline's
-    item that is not in its catalog is a miss. A difference whose interval does not
-    contain 0 is unlikely to be chance; the differences of the same users vary less than
-    the figures themselves. Among many models and groups some will differ by chance.
+    out. All models are judged by the truth, groups and counts of `estimator`; an item
+    of a baseline that is not in its catalog is a miss. If the interval of a difference
+    does not contain 0, the difference is unlikely to be chance; differences of the same
+    users vary less than the figures themselves. Among many models and groups some will
+    differ by chance.
 
     Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
     estimator's catalog.
@@ -130,7 +131,7 @@ def retrieval_report(
     >>> bool(recall["TwoTowerRecommender"] > recall["popularity"])
     True
 
-    Next to other baselines, and to a ranking that was made elsewhere:
+    With other baselines, and with a ranking from elsewhere:
 
     >>> from sktwotower import EASERecommender, ItemKNNRecommender
     >>> baselines = [EASERecommender().fit(X), ItemKNNRecommender().fit(X)]
@@ -145,7 +146,7 @@ def retrieval_report(
     """
     ks = [check_count(each, "k") for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
-        raise ValueError(f"k must hold one integer >= 1 at least. Got {k!r}.")
+        raise ValueError(f"k must hold at least one integer >= 1. Got {k!r}.")
     ranking, models = rank_models(
         estimator,
         X,

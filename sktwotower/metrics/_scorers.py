@@ -84,14 +84,14 @@ def make_retrieval_scorer(
 
     See Also
     --------
-    retrieval_report : All metrics, next to those of the popularity baseline.
+    retrieval_report : All metrics, compared with popularity.
     HeldOutRanking : How to score a model of another library.
 
     Notes
     -----
-    Denominator: that of the metric's function in `sktwotower.metrics`, k = places.
+    Denominator: as in the metric's function in `sktwotower.metrics`, k = places.
 
-    Users left out: none. A positive whose item is not in the catalog is a miss.
+    Users left out: none. If the item of a positive is not in the catalog, it is a miss.
 
     Scikit-learn's successive halving, `learning_curve` and `cross_val_score` take one
     figure: use one metric there. A dict of scorers, `scoring={"a": scorer, ...}`, works
@@ -163,17 +163,18 @@ class _RetrievalScorer:
         self._request.score.add_request(param="sample_weight", alias=None)
 
     def set_score_request(self, *, sample_weight):
-        """Ask for `sample_weight` where scikit-learn routes metadata.
+        """Request `sample_weight` from scikit-learn's metadata routing.
 
         Parameters
         ----------
         sample_weight : bool, str or None
-            True: ask for it. False: ignore it. A str: ask for the metadata of this
-            name. None: refuse it.
+            True: request it. False: ignore it. A str: request the metadata of this
+            name. None: raise an error if it is passed.
 
         Returns
         -------
         self : object
+            The scorer.
         """
         if not get_config()["enable_metadata_routing"]:
             raise RuntimeError(
@@ -184,7 +185,7 @@ class _RetrievalScorer:
         return self
 
     def get_metadata_routing(self):
-        """Return which metadata is asked for, as scikit-learn's routers need it."""
+        """Return the requested metadata, as scikit-learn's routers need it."""
         return get_routing_for_object(self._request)
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
@@ -227,7 +228,7 @@ class _RetrievalScorer:
 def unwrap(estimator, X, hint=""):
     """Return the recommender inside searches and Pipelines, and the X that reaches it.
 
-    X None: only the recommender is wanted.
+    X None: only the recommender is needed.
     """
     if isinstance(estimator, type):
         name = estimator.__name__

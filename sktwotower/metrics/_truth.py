@@ -1,8 +1,7 @@
-"""Who is judged on what: the relevant items of the users of held-out events.
+"""The ground truth of held-out events: their users and relevant items.
 
 Input: held-out events X (n_events, n_columns) and the ids of a catalog (n_items,).
-Output: users (n_users,), their relevant items (n_users, n_items), and what they chose
-before.
+Output: users (n_users,), their relevant items and their past items (n_users, n_items).
 """
 
 import numpy as np
@@ -34,16 +33,16 @@ def held_out_truth(
     max_users=None,
     random_state=None,
 ) -> Bunch:
-    """Return who is judged on what: all of a `HeldOutRanking` except the ranked items.
+    """Return all parts of a `HeldOutRanking` except the ranked items.
 
-    A wrapper around another library calls it in its ``rank_held_out``.
+    A wrapper around another library calls this in its ``rank_held_out``.
 
     Parameters
     ----------
     X : dataframe or array-like of shape (n_events, n_columns)
         Held-out events.
     y : array-like of shape (n_events,), default=None
-        What came of each event; positives are those > 0. None: all are positive.
+        Outcome of each event; positives are those > 0. None: all are positive.
     sample_weight : array-like of shape (n_events,), default=None
         Weight of each event within its user's recall; those with weight 0 are left out.
         None: each relevant item counts once, however often it occurs.
@@ -52,8 +51,8 @@ def held_out_truth(
     user_ids : array of shape (n_known_users,), default=None
         Ids of the rows of `seen`, distinct. Needed with `seen`.
     seen : sparse matrix of shape (n_known_users, n_items), default=None
-        Nonzero where a user has an item in the training events. None: not known, so
-        that popularity and the groups of `retrieval_report` are not, either.
+        Nonzero where a user has an item in the training events. None: not known; then
+        popularity and the groups of `retrieval_report` are not known, either.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
@@ -82,7 +81,8 @@ def held_out_truth(
 
     See Also
     --------
-    HeldOutRanking : What ``rank_held_out`` returns, with an example of a wrapper.
+    HeldOutRanking : The value that ``rank_held_out`` returns, with an example of a
+        wrapper.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def fields_of_past(seen, past, truth, exclude_seen):
         "seen": own > truth.astype(bool) if exclude_seen else nothing,
         "past": own,
         "item_counts": seen.getnnz(axis=0)[:n_items],
-        # of all items: those that are gone were chosen as well
+        # removed items count as well
         "user_counts": past.getnnz(axis=1),
     }
 
@@ -200,7 +200,7 @@ def _sampled(users, max_users, random_state):
 
 
 def _left_out(users, kept, names):
-    """Count the events that are not kept, and the users who have no others."""
+    """Return how many events are not kept, and how many users have no others."""
     if kept.all():
         return {}
     without = users.nunique() - users[kept].nunique()
@@ -208,7 +208,7 @@ def _left_out(users, kept, names):
 
 
 def _relevant(rows, items, weights, encode, shape):
-    """Return the weights of what users want, in the catalog and outside of it, CSR.
+    """Return the weights of relevant items, in the catalog and outside of it, CSR.
 
     The shapes are (n_users, n_items) and (n_users, number of items outside).
     """

@@ -1,6 +1,6 @@
-"""Which parameters to tune first, and within which ranges.
+"""The search space of `TwoTowerRecommender`: what to tune first, in which ranges.
 
-Input: how many parameters are to be tuned.
+Input: the number of parameters to tune.
 Output: their names with values or distributions, for a search.
 """
 
@@ -13,7 +13,7 @@ from sktwotower._tables._checks import check_count
 
 __all__ = ["search_space"]
 
-# In the order of their effect on three data sets: benchmarks/README.md.
+# Ordered by their effect on three data sets, see benchmarks/README.md.
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 512],

@@ -35,7 +35,7 @@ class LastNSplit(InteractionSplit):
         Test rows per user and fold: a number >= 1, or a share in (0.0, 1.0) of the
         user's rows, rounded down.
     n_splits : int, default=1
-        Number of folds, >= 1. Each fold tests the rows before those of the fold before.
+        Number of folds, >= 1. Each fold tests the rows just before the previous fold's.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first.
     item_id : str or int, default=None
@@ -122,7 +122,7 @@ class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 
     This is how a recommender is used: it is fitted on the past of all users and judged
-    on what came later. Rows of the same time are never on both sides.
+    on what they choose later. Rows of the same time are never on both sides.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ class TimeSplit(InteractionSplit):
         Column of the items, a position if X is an array. None: the second. Used by
         `drop_unseen_items`.
     gap : number or Timedelta, default=0
-        Duration >= 0 before the cut whose rows are on neither side: a Timedelta if the
+        Duration >= 0 before the cut; its rows are on neither side. A Timedelta if the
         times are dates, else a number in the units of the times.
     max_train_size : int or float, default=None
-        Maximum number of train rows, of which the latest are kept: a number >= 1, or a
-        share in (0.0, 1.0) of all rows, rounded up; a time whose rows do not all fit is
-        left out. None: no maximum, so that the train side grows from fold to fold.
+        Maximum number of train rows; the latest are kept. A number >= 1, or a share in
+        (0.0, 1.0) of all rows, rounded up; if the rows of one time do not all fit, they
+        are left out. None: no maximum, so that the train side grows from fold to fold.
     drop_unseen_users : bool, default=False
         Leave out test rows whose user is not in the train side.
     drop_unseen_items : bool, default=False
@@ -255,7 +255,7 @@ class _ColdSplit(InteractionSplit):
         "drop_unseen_users": ["boolean"],
         "drop_unseen_items": ["boolean"],
     }
-    # The side that is held out is always unseen.
+    # The held-out users or items are always unseen.
     drop_unseen_users = drop_unseen_items = False
 
     def _sides(self, X):
@@ -278,15 +278,15 @@ class _ColdSplit(InteractionSplit):
 class ColdItemSplit(_ColdSplit):
     """Hold out all events of a random share of the items.
 
-    This shows what a recommender makes of items without any event: it knows them only
-    by their features, from the ``items`` table.
+    This tests a recommender on items without any event, which it knows only by their
+    features, from the ``items`` table.
 
     Parameters
     ----------
     test_size : float or int, default=0.2
         Share of the items, in (0.0, 1.0), or their number, >= 1.
     n_splits : int, default=1
-        Number of folds, >= 1, each drawn anew.
+        Number of folds, >= 1, each drawn independently.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first. Used by
         `drop_unseen_users`.
@@ -335,15 +335,15 @@ class ColdItemSplit(_ColdSplit):
 class ColdUserSplit(_ColdSplit):
     """Hold out all events of a random share of the users.
 
-    This shows what a recommender makes of users it has never seen: it knows them only
-    by their features, or by a history that comes with the request.
+    This tests a recommender on users it has never seen, which it knows only by their
+    features, or by a history that comes with the request.
 
     Parameters
     ----------
     test_size : float or int, default=0.2
         Share of the users, in (0.0, 1.0), or their number, >= 1.
     n_splits : int, default=1
-        Number of folds, >= 1, each drawn anew.
+        Number of folds, >= 1, each drawn independently.
     user_id : str or int, default=None
         Column of the users, a position if X is an array. None: the first.
     item_id : str or int, default=None

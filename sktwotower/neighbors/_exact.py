@@ -17,7 +17,7 @@ __all__ = ["ExactNeighbors", "recall_of"]
 class ExactNeighbors(BaseEstimator):
     """Exact nearest neighbors: the score of every item is computed.
 
-    Any estimator given as ``neighbors`` needs the two methods of this one: ``fit`` on
+    An estimator passed as ``neighbors`` needs the same two methods: ``fit`` on
     item vectors, and ``kneighbors``, which returns distances, ascending, and positions.
 
     Parameters

@@ -27,7 +27,7 @@ EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
 LEAF_COST = 2
 # Larger than pynndescent's default: a search misses fewer items.
 LEAF_SIZE = 60
-# Build a smaller graph anew: compiling pynndescent's update would take longer.
+# Rebuild a smaller graph: compiling pynndescent's update would take longer.
 MIN_ITEMS_TO_UPDATE = 200_000
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
@@ -93,8 +93,8 @@ class NNDescentNeighbors(BaseEstimator):
 
     pynndescent answers one query at a time, so a lock serializes calls of `kneighbors`.
     The first build in a process compiles for about 20 s, the first ever for minutes. An
-    index loaded from a file answers its first query within seconds, most of which are
-    the import of pynndescent.
+    index loaded from a file answers its first query within seconds, mostly spent on
+    importing pynndescent.
 
     References
     ----------
@@ -193,8 +193,8 @@ class NNDescentNeighbors(BaseEstimator):
         Returns
         -------
         NNDescentNeighbors or None
-            None where a new build is needed, as the vectors do not begin with those of
-            this index, or cheaper, as there are fewer than 200,000.
+            None if a new build is needed (the vectors do not begin with those of this
+            index) or cheaper (there are fewer than 200,000).
 
         Raises
         ------
@@ -219,7 +219,7 @@ class NNDescentNeighbors(BaseEstimator):
         return index
 
     def kneighbors(self, X, n_neighbors=None, return_distance=True):
-        r"""Find the nearest items, some of which may be missed.
+        r"""Find the nearest items; some may be missed.
 
         Parameters
         ----------

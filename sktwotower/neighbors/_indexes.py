@@ -16,7 +16,7 @@ __all__ = ["build_index", "check_index"]
 
 # "auto" searches exactly up to this many items.
 MAX_EXACT_ITEMS = 200_000
-# Warn of an index whose recall is lower.
+# Warn if the recall of an index is lower.
 MIN_RECALL = 0.95
 
 
@@ -52,8 +52,8 @@ def build_index(
 
     ``sample()`` returns queries (n, d) on which the recall of k items is measured. It
     is not called for exact search, whose recall is 1. ``before`` is the index in use.
-    It is updated instead of built anew where that is possible and cheaper, and stays as
-    it is.
+    It is not changed; a copy is updated instead of a new build if that is possible and
+    cheaper.
     """
     new = _new_index(neighbors, len(vectors), normalize, params)
     index = None
@@ -90,6 +90,6 @@ def _new_index(neighbors, n_items, normalize, params):
         graph.set_params(**params)
         if normalize and n_items > MAX_EXACT_ITEMS:
             return graph
-        # The parameters may be those of the graph, most of which exact search lacks.
+        # the parameters may be for the graph; exact search has few of them
         params = {k: v for k, v in params.items() if k in ExactNeighbors().get_params()}
     return ExactNeighbors().set_params(**params)

@@ -22,9 +22,9 @@ MIN_ALLOWED_SHARE = 1 / 4
 def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """Return the k best allowed items of each query, from any neighbor index.
 
-    An index that is not exact is asked for as many items more as will be filtered out;
-    its answers are scored again exactly. Queries whose lists fall short are asked for
-    more, and if that is not enough searched exactly.
+    From an index that is not exact, more items are requested, as many as filters may
+    remove; the results are scored again exactly. If a list is too short, more items
+    are requested for its query, and in the end the query is searched exactly.
 
     Parameters
     ----------
@@ -34,14 +34,15 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     items : float32 array of shape (n_items, d)
     k : int
     excluded : CSR matrix of shape (n, n_items) or None, default=None
-        Nonzero: never to be given to this query.
+        Nonzero where an item must not be returned for a query.
     allowed : sorted int array, CSR matrix of shape (n, n_items) or None, default=None
-        Positions of the only items to be given: to all, or to each query. None: all.
+        Positions of the items that may be returned, for all queries or for each. None:
+        all items.
 
     Returns
     -------
     scores, indices : arrays of shape (n, min(k, n_items))
-        As of `top_k`.
+        As in `top_k`.
     """
     k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
@@ -49,8 +50,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     width = getattr(index, "n_features_in_", items.shape[1])
     if width != items.shape[1]:
         raise ValueError(
-            f"The neighbor index was fitted on vectors of {width} numbers, and those "
-            f"of the items have {items.shape[1]}. Build it anew: fit, or set_catalog."
+            f"The neighbor index was fitted on vectors of {width} numbers, but the "
+            f"item vectors have {items.shape[1]}. Rebuild it with fit or set_catalog."
         )
     few = allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
     if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
@@ -61,8 +62,8 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 class _Search:
     """Search on an index without filtering, which may return poor or short lists.
 
-    The index is asked for more neighbors than k, its answers are filtered and scored
-    again, and the queries whose lists are too short are repeated.
+    More than k neighbors are requested from the index. They are filtered and scored
+    again, and queries with too short lists are repeated.
     """
 
     def __init__(self, index, queries, items, k, excluded, allowed):
@@ -80,7 +81,7 @@ class _Search:
             n_excluded = np.diff(excluded.indptr)
             inside = excluded if allowed is None else excluded[:, allowed].tocsr()
             n_left = n_allowed - np.diff(inside.indptr)
-        # Neighbors to ask for, and list lengths to reach, of each query (n,).
+        # number of neighbors to request, and length of list to reach, per query (n,)
         share = max(n_allowed / len(items), 1e-9)
         self.widths = np.ceil((k + n_excluded) / share).astype(np.int64)
         self.lengths = np.minimum(k, n_left)
@@ -102,14 +103,14 @@ class _Search:
         return self.scores, self.indices
 
     def _too_short(self):
-        """Return the queries whose lists lack items, int (m,)."""
+        """Return the queries with too short lists, int (m,)."""
         return np.flatnonzero((self.indices >= 0).sum(axis=1) < self.lengths)
 
     def _ask(self, rows, widths):
-        """Ask the index for the queries at rows (m,), with widths (n,) of all queries.
+        """Search the index for queries at rows (m,), with widths (n,) of all queries.
 
-        Queries of about the same width are asked together: one width for all would cost
-        as much for each query as for the widest.
+        Queries of about the same width are searched together: with one width for all,
+        each query would cost as much as the widest.
         """
         classes = np.ceil(np.log2(np.maximum(widths[rows], 1))).astype(int)
         for each in np.unique(classes):

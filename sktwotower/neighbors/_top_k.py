@@ -34,7 +34,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     k : int
         Number of items, >= 1.
     excluded : CSR matrix of shape (n, n_items) or None, default=None
-        Nonzero: this query must not get this item.
+        Nonzero where an item must not be returned for a query.
     allowed : sorted int array or None, default=None
         Positions of the items to choose from. None: all.
 
@@ -81,7 +81,7 @@ def rank_listed(queries, items, k, listed, excluded=None):
     """Return the k best items of each query among its own list.
 
     ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
-    listed, or excluded. The other parameters, and the returns, are those of `top_k`.
+    listed, or excluded. The other parameters and the results are as in `top_k`.
     """
     n = len(queries)
     scores, indices = _empty_lists(n, min(k, len(items)))

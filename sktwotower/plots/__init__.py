@@ -1,8 +1,7 @@
-"""Displays, used like those of scikit-learn (extra ``plot``).
+"""Displays that are used like scikit-learn's (extra ``plot``).
 
 Input: a fitted estimator and, for most displays, held-out events.
-Output: Matplotlib axes; a display keeps what it has drawn, and its ``plot`` draws it
-again elsewhere.
+Output: Matplotlib axes. A display keeps its data, and its ``plot`` draws them again.
 """
 
 from ._embedding import EmbeddingMapDisplay

@@ -15,12 +15,12 @@ from sktwotower._tables._messages import did_you_mean
 from ._models import item_table, users_per_item
 from ._style import GRAY, round_numbers
 
-# The group of items that are in no other.
+# The name of the group for all other items.
 OTHER = ""
 MAX_NAME = 24
 # The part of viridis that stands out from white and from black.
 LIGHTNESS = 0.22, 0.92
-# Percentiles of numbers at the ends of the colour scale: single extremes do not count.
+# Percentiles of numbers at the ends of the colour scale, to ignore outliers.
 COLOR_LIMITS = 2, 98
 
 

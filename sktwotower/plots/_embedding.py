@@ -1,4 +1,4 @@
-"""The items as dots on a plane, similar ones close together, as a picture.
+"""A map of the items: dots on a plane, similar items close together.
 
 Input: item vectors (n_items, d), and a feature of each item.
 Output: a map, coloured by the feature.
@@ -29,7 +29,7 @@ from ._models import two_towers
 from ._style import COLORS, GRAY, Display, check_matplotlib, ink
 
 MARKERS = ["o", "^"]
-# Share of the items that are the neighbors by which a group's purest spot is found.
+# Share of the items that count as neighbors when a group's purest spot is searched.
 AROUND = 1 / 40
 
 
@@ -41,7 +41,7 @@ class EmbeddingMapDisplay(Display):
     Parameters
     ----------
     positions : array of shape (n_items, 2)
-        Where each item is on the map.
+        Position of each item on the map.
     color : array of shape (n_items,), default=None
         A feature of each item. Numbers (and dates, by their year) get a scale of
         colours from the 2nd to the 98th percentile, grey where the value is missing.
@@ -72,8 +72,8 @@ class EmbeddingMapDisplay(Display):
 
     Notes
     -----
-    A plane cannot show everything that d numbers hold. t-SNE and UMAP preserve who is
-    next to whom; distances between groups, their sizes and the axes mean nothing. PCA
+    A plane cannot show all d dimensions. t-SNE and UMAP preserve neighborhoods;
+    distances between groups, their sizes and the axes mean nothing. PCA
     preserves the two directions of largest spread, and shows less of the neighbors.
 
     Examples
@@ -116,7 +116,7 @@ class EmbeddingMapDisplay(Display):
         ax=None,
         **kwargs,
     ) -> Self:
-        """Put the items of a fitted estimator on a map, and draw it.
+        """Compute a map of the items of a fitted estimator, and draw it.
 
         Parameters
         ----------
@@ -127,13 +127,13 @@ class EmbeddingMapDisplay(Display):
             ``item_ids_``. None: the item's number of users in fit, on a logarithmic
             scale.
         color_name : str, default=None
-            Name of the feature, for the labels. None: that of the column or Series.
+            Name of the feature, for the labels. None: the name of the column or Series.
         method : {"auto", "umap", "tsne", "pca"} or transformer, default="auto"
             How the vectors are put on a plane: by UMAP (`pip install umap-learn`),
             t-SNE or PCA of scikit-learn, or by any object with ``fit_transform``.
             "auto": UMAP if it is installed, else t-SNE.
         max_items : int, default=2000
-            Draw a random sample of so many items, >= 3. None: all.
+            Size of a random sample of items, >= 3. None: all items.
         random_state : int, RandomState instance or None, default=None
             Draws the sample; seed of the method.
         n_groups : int, default=8
@@ -185,7 +185,7 @@ class EmbeddingMapDisplay(Display):
             vectors, values = vectors[kept], values.iloc[kept]
         if min(len(vectors) - 1, vectors.shape[1]) < 2:
             raise ValueError(
-                "A map needs 3 items, and vectors of 2 numbers, at least. Got "
+                "A map needs at least 3 items, and vectors of at least 2 numbers. Got "
                 f"{len(vectors)} items and vectors of {vectors.shape[1]}."
             )
         projection = _projection(method, len(vectors), random_state)
@@ -361,5 +361,5 @@ def _umap(random_state):
         raise ImportError(
             "method='umap' needs UMAP, which is not installed: pip install umap-learn."
         ) from error
-    # with a seed and several threads it warns that its answer is not repeatable
+    # with a seed and several threads it warns that results are not reproducible
     return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)

@@ -1,7 +1,7 @@
-"""The recall that a model loses without each column, as a picture.
+"""The display of feature importance: the recall lost without each column.
 
-Input: a table with one row per column, of ``feature_importance``.
-Output: bars with intervals.
+Input: the table of ``feature_importance``, one row per column.
+Output: Matplotlib bars with intervals.
 """
 
 from typing import Self
@@ -79,7 +79,7 @@ class FeatureImportanceDisplay(Display):
         ax=None,
         **kwargs,
     ) -> Self:
-        """Measure what each column is worth on held-out events, and draw it.
+        """Compute the importance of each column on held-out events, and draw it.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class FeatureImportanceDisplay(Display):
         X : dataframe or array-like of shape (n_events, n_columns)
             Held-out events.
         y : array-like of shape (n_events,), default=None
-            What came of each event; positives are those > 0. None: all are positive.
+            Outcome of each event; positives are those > 0. None: all are positive.
         groups : dict of str to list of str, default=None
             Name -> columns that are dropped together. None: each column separately.
         n_neighbors : int, default=None

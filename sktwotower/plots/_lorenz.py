@@ -1,6 +1,6 @@
-"""How evenly models recommend the catalog, as a picture.
+"""The display of Lorenz curves: how evenly models recommend the catalog.
 
-Input: what models rank for held-out events, (n_users, k).
+Input: rankings of held-out events (n_users, k), one per model.
 Output: the Lorenz curve of each model.
 """
 
@@ -22,8 +22,8 @@ class LorenzCurveDisplay(Display):
     r"""Share of the recommendations by share of the catalog: the long tail.
 
     The items are sorted from the least to the most recommended. If all are recommended
-    equally often the curve is the diagonal; a curve close to the floor means that few
-    items are shown to everybody. Make it with `from_estimator`.
+    equally often, the curve is the diagonal. If a few items are recommended to all
+    users, it is close to zero. Make it with `from_estimator`.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ class LorenzCurveDisplay(Display):
     With the counts :math:`c_1 \le \dots \le c_n` of the n items, the Gini coefficient
     is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 if all items are
     recommended equally often, (n - 1) / n if only one is. It is twice the area between
-    the diagonal and the curve. An even choice has no merit by itself: random items are
-    the most even of all.
+    the diagonal and the curve. An even distribution is not a goal by itself: random
+    recommendations are the most even.
 
-    The curve stays on the floor for the items that are never recommended.
+    The curve is zero for the items that are never recommended.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class LorenzCurveDisplay(Display):
     ) -> Self:
         """Rank the catalog for the users of held-out events, and count the items.
 
-        Next to the models it draws the events of fit: what the users chose themselves.
+        The events of fit, which are the users' own choices, are drawn as well.
 
         Parameters
         ----------
@@ -141,7 +141,9 @@ class LorenzCurveDisplay(Display):
             random_state=random_state,
         )
         if EVENTS in models:
-            raise ValueError(f"No model can be called {EVENTS!r}: that is a curve.")
+            raise ValueError(
+                f"No model can have the name {EVENTS!r}, which another curve has."
+            )
         own = ranking.item_counts
         counts = {
             label: np.bincount(found[found >= 0], minlength=len(own))

@@ -1,7 +1,7 @@
-"""What displays need of a recommender.
+"""Access of displays to a fitted recommender.
 
 Input: a fitted estimator, which may be a Pipeline or a search around a recommender.
-Output: the recommender, the X that reaches it, and what is known of its items.
+Output: the recommender, the X that reaches it, and users per item (n_items,).
 """
 
 from sklearn.utils.validation import check_is_fitted
@@ -13,7 +13,7 @@ from sktwotower.retrieval._fitted import fitted_of
 def two_towers(estimator, X=None):
     """Return the fitted two-tower recommender inside Pipelines and searches, and its X.
 
-    X None: only the recommender is wanted.
+    X None: only the recommender is needed.
     """
     recommender, X = unwrap(estimator, X)
     if not hasattr(recommender, "embed_items"):
@@ -26,7 +26,7 @@ def two_towers(estimator, X=None):
     return recommender, X
 
 
-# The next two are all that displays read of a recommender's fitted value.
+# Displays read a recommender's fitted state only through the next two functions.
 
 
 def users_per_item(recommender):

@@ -1,6 +1,6 @@
-"""The recall of models by the popularity of the item, as a picture.
+"""The display of recall by the popularity of the item.
 
-Input: what models rank for held-out events, (n_users, k).
+Input: rankings of held-out events (n_users, k), one per model.
 Output: bars of recall for groups of items, from rare to popular.
 """
 
@@ -48,8 +48,8 @@ class RecallByPopularityDisplay(Display):
 
     Notes
     -----
-    Here all events count alike, whichever user they belong to; events of items that
-    are not in the catalog are left out. With w the number of a user's held-out events
+    All events have the same weight, regardless of their user; events of items that are
+    not in the catalog are left out. With w the number of a user's held-out events
     in a group, f the number of those found, and m users, the share is :math:`r = \sum f
     / \sum w`. Its standard error takes users, not events, to be independent:
     :math:`\sqrt{\frac{m}{m - 1} \sum (f - r w)^2} / \sum w`.
@@ -87,7 +87,7 @@ class RecallByPopularityDisplay(Display):
         ax=None,
         **kwargs,
     ) -> Self:
-        """Rank the catalog for the users of held-out events, and draw what is found.
+        """Rank the catalog for the users of held-out events, and draw the recall.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ def _share_of_groups(truth, indices, groups, n_groups):
     share = found.sum(axis=0) / total
     spread = np.square(found - share * wanted).sum(axis=0)
     n_users = np.count_nonzero(wanted, axis=0)
-    # the spread of one user is not known
+    # one user has no standard error
     known = n_users > 1
     error = np.sqrt(spread * n_users / np.where(known, n_users - 1, np.nan)) / total
     return share, error

@@ -1,6 +1,6 @@
-"""The recall of models by the number of recommendations, as a picture.
+"""The display of recall by the number of recommendations.
 
-Input: what models rank for held-out events, (n_users, k).
+Input: rankings of held-out events (n_users, k), one per model.
 Output: a curve of recall at 1 .. k for each model.
 """
 
@@ -90,12 +90,12 @@ class RecallCurveDisplay(Display):
         X : dataframe or array-like of shape (n_events, n_columns)
             Held-out events.
         y : array-like of shape (n_events,), default=None
-            What came of each event; positives are those > 0. None: all are positive.
+            Outcome of each event; positives are those > 0. None: all are positive.
         max_k : int, default=100
             Largest number of recommendations, >= 1; at most the whole catalog.
         baselines : list of estimators, or dict of str to estimator, default=None
             Further models, fitted on the same events, under their class names or the
-            names given; a model of another library can be given by what it ranks, as in
+            names given; for a model of another library pass its ranking, as in
             `sktwotower.metrics.retrieval_report`. None: only popularity, which is
             always shown.
         name : str, default=None
@@ -199,7 +199,7 @@ class RecallCurveDisplay(Display):
                     linewidth=0,
                 )
                 self.bands_.append(band)
-        # on a linear axis the first places would have no room
+        # on a linear axis the first places would be too close together
         ax.set_xscale("log")
         ticks = round_numbers(k[0], k[-1])
         ax.set_xticks(ticks, [f"{n:,}" for n in ticks])

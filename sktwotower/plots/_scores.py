@@ -1,4 +1,4 @@
-"""The scores of held-out pairs and of random pairs, as a picture.
+"""The display of the scores of held-out pairs and of random pairs.
 
 Input: a fitted estimator and held-out events X (n_events, n_columns).
 Output: two histograms.
@@ -22,10 +22,10 @@ N_DRAWS = 10
 
 
 class ScoreDistributionDisplay(Display):
-    """Scores of held-out pairs of user and item, next to those of random pairs.
+    """Scores of held-out pairs of user and item, compared with random pairs.
 
-    The further to the right the held-out pairs are, the better the two towers separate
-    what a user will choose from the rest. Make it with `from_estimator`.
+    The further the held-out pairs are to the right, the better the two towers separate
+    the items that a user will choose from the others. Make it with `from_estimator`.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class ScoreDistributionDisplay(Display):
     random : array of shape (n_random,)
         Scores of random pairs.
     temperature : float, default=None
-        What the scores were divided by in training. None: not shown.
+        Divisor of the scores in training. None: not shown.
     score_name : str, default="score"
-        What the scores are, for the label.
+        Name of the scores, for the label.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class ScoreDistributionDisplay(Display):
         X : dataframe or array-like of shape (n_events, n_columns)
             Held-out events.
         y : array-like of shape (n_events,), default=None
-            What came of each event; positives are those > 0. None: all are positive.
+            Outcome of each event; positives are those > 0. None: all are positive.
         max_pairs : int, default=20000
             Score a random sample of so many distinct held-out pairs, >= 1. None: all.
         random_state : int, RandomState instance or None, default=None
@@ -209,7 +209,7 @@ class ScoreDistributionDisplay(Display):
 def _draw_pairs(truth, past, max_pairs, rng):
     """Return users, their items and, for each of these, a random item or -1.
 
-    ``truth`` and ``past`` are CSR (m, n_items), the answers int (n_pairs,).
+    ``truth`` and ``past`` are CSR (m, n_items), the results int (n_pairs,).
     """
     users, items = truth.nonzero()
     if not len(users):
@@ -224,7 +224,7 @@ def _draw_pairs(truth, past, max_pairs, rng):
     if (others < 0).all():
         raise ValueError(
             "The users of X chose all items of the catalog that were drawn for them: "
-            "there is nothing to compare with."
+            "there are no random pairs to compare with."
         )
     return users, items, others
 

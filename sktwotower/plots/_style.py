@@ -18,19 +18,19 @@ HATCHES = ["", "//", "..", "xx"]
 
 
 class Display:
-    """What all displays share."""
+    """The base class of all displays."""
 
     @classmethod
     def _rank(cls, estimator, X, y, k, **params):
         """Return the estimator's `HeldOutRanking`, and the positions by model.
 
-        ``params`` are those of `rank_models`: baselines, name, max_users, random_state.
+        ``params``: of `rank_models`: baselines, name, max_users, random_state.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         return rank_models(estimator, X, y, k, **params)
 
     def _start(self, ax, width=6, height=4):
-        """Return the axes to draw on, and keep them; None: those of a new figure."""
+        """Return the axes to draw on, and keep them; None: axes of a new figure."""
         check_matplotlib(f"{type(self).__name__}.plot")
         if ax is None:
             import matplotlib.pyplot as plt
@@ -87,6 +87,6 @@ def bar_style(kwargs, **own):
 
 
 def round_numbers(low, high):
-    """Return those of 1, 2, 5, 10, ... that are from `low` to `high`, at most 1e9."""
+    """Return the numbers 1, 2, 5, 10, ... from `low` to `high`, at most 1e9."""
     numbers = [digit * 10**power for power in range(9) for digit in (1, 2, 5)]
     return [number for number in numbers if low <= number <= high]

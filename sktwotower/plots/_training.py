@@ -1,4 +1,4 @@
-"""The training loss and the validation recall by epoch, as a picture.
+"""The display of the training loss and the validation recall by epoch.
 
 Input: ``history_``, one dict per epoch.
 Output: one curve, or two with a scale on either side.
@@ -62,7 +62,7 @@ class TrainingCurveDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, **kwargs) -> Self:
-        """Draw how the training of a fitted estimator went.
+        """Draw the training history of a fitted estimator.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class TrainingCurveDisplay(Display):
             If the history holds no epoch, or an epoch without a loss.
         """
         if not self.history:
-            raise ValueError("history must hold one epoch at least. Got none.")
+            raise ValueError("history must hold at least one epoch. Got none.")
         history = pd.DataFrame(self.history)
         if not {"epoch", "train_loss"} <= set(history.columns):
             raise ValueError(

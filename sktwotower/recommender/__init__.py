@@ -1,4 +1,4 @@
-"""`TwoTowerRecommender`: the estimator, what it has learnt and how it learns.
+"""The estimator `TwoTowerRecommender`: its parameters, training and fitted state.
 
 Input: an interaction table X (n_events, n_columns), and side tables of users and items.
 Output: a fitted estimator that recommends. Public: `TwoTowerRecommender` and `FoldIn`.

@@ -1,7 +1,7 @@
-"""`TwoTowerRecommender.set_catalog`: other items to recommend, without another fit.
+"""How `TwoTowerRecommender.set_catalog` replaces the catalog without another fit.
 
-Input: what was learnt, and the items of today.
-Output: what was learnt, with these items first, as a ``Learnt`` value.
+Input: ``FittedTowers``, and the n items of the new catalog as ids or a table.
+Output: a ``Learnt`` value with these items first, and their number n.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ __all__ = ["with_catalog", "with_items_first"]
 
 
 def with_catalog(fitted, items):
-    """Return a ``Learnt`` in which the items asked for come first, and their number.
+    """Return a ``Learnt`` in which the given items come first, and their number.
 
     ``items``: as in `TwoTowerRecommender.set_catalog`.
     """
@@ -40,10 +40,10 @@ def with_catalog(fitted, items):
 
 
 def with_items_first(learnt, ids, codes, rows):
-    """Return a ``Learnt`` whose items begin with some; the others follow in order.
+    """Return a ``Learnt`` in which given items come first; the others follow in order.
 
-    The others are no longer recommended, but stay part of what is known of the users
-    who chose them. ``ids`` (n,) and ``rows``, CSR (n, q), describe the first;
+    The others are no longer recommended, but stay in the histories of the users who
+    chose them. ``ids`` (n,) and ``rows``, CSR (n, q), describe the first items;
     ``codes`` (n,) are their positions among the items so far, -1 for new ones.
     """
     items = learnt.items
@@ -70,9 +70,9 @@ def _with_columns(matrix, places, n_columns):
 
 
 def _check_items(ids, query):
-    """Refuse items without ids, repeated ones and ones of which nothing is known."""
+    """Raise if there are no items, ids repeat, or unknown items have no features."""
     if len(ids) == 0:
-        raise ValueError("items is empty: a catalog needs one item at least.")
+        raise ValueError("items is empty: a catalog needs at least one item.")
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         raise ValueError(
@@ -82,11 +82,11 @@ def _check_items(ids, query):
     unknown = ids[query.lacks_information()]
     if len(unknown) and query.described:
         warn(
-            f"Of {len(unknown)} new items fit knows no feature: {format_ids(unknown)}. "
-            "They share one vector, the answer to an empty row."
+            f"{len(unknown)} new items have no feature known from fit: "
+            f"{format_ids(unknown)}. They share one vector, that of an empty row."
         )
     elif len(unknown):
         raise ValueError(
-            f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. Give "
+            f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. Pass "
             "a table with their features."
         )

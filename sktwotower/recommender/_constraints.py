@@ -1,14 +1,14 @@
 """Types and ranges of the parameters of `TwoTowerRecommender`.
 
-Input: none.
-Output: ``CONSTRAINTS``, as scikit-learn's validation of parameters takes them.
+Input: nothing.
+Output: ``CONSTRAINTS``, a dict in the format of scikit-learn's parameter validation.
 """
 
 from numbers import Integral, Real
 
 from sktwotower._sklearn_compat import Interval, StrOptions
 
-# Parameters without validation here are checked by the part that reads them.
+# Parameters with "no_validation" are checked by the code that reads them.
 CONSTRAINTS = {
     "user_id": "no_validation",
     "item_id": "no_validation",

@@ -1,7 +1,7 @@
-"""How `TwoTowerRecommender` is copied, printed and drawn.
+"""How `TwoTowerRecommender` is cloned, printed and drawn as a diagram.
 
 Input: an estimator with side tables ``users`` and ``items`` among its parameters.
-Output: copies that share the tables, texts that show their shapes, and a diagram.
+Output: clones that share the tables, a repr with their shapes, and an HTML diagram.
 """
 
 from sklearn.base import clone
@@ -22,7 +22,7 @@ def cloned(estimator):
         for name, value in estimator.get_params(deep=False).items()
     }
     copied = type(estimator)(**params)
-    # requests of metadata know their estimator, and with it its tables
+    # metadata requests refer to their estimator, and so to its tables
     shared = {id(params[name]): params[name] for name in TABLES}
     memo = {id(estimator): copied} | shared
     copy_configuration(estimator, copied, memo)
@@ -47,7 +47,7 @@ def _shapes(params):
 
 
 class _TableShape:
-    """Stands for a table where an estimator is printed."""
+    """Represents a table where an estimator is printed."""
 
     def __init__(self, table):
         self.table = table
@@ -60,8 +60,8 @@ class _TableShape:
 def visual_block(estimator):
     """Return a diagram of two columns, each a transformer above its tower.
 
-    They are drawn as they were given, not as fitted: a fitted transformer is drawn
-    with the names of all its columns, of which there is one per word and id.
+    They are drawn as passed by the user, not as fitted: the diagram of a fitted
+    transformer lists all of its output columns, one per word and id.
     """
     columns = [
         Pipeline(
@@ -82,7 +82,7 @@ def visual_block(estimator):
 
 
 class _DrawnTower:
-    """Stands for a tower where an estimator is drawn; its class name is drawn, too."""
+    """Represents a tower in the diagram, which also shows the class name."""
 
     def __init__(self, estimator):
         self.estimator = estimator

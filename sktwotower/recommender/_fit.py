@@ -1,7 +1,7 @@
-"""`TwoTowerRecommender.fit`: from a table of events to trained towers.
+"""How `TwoTowerRecommender.fit` turns a table of events into trained towers.
 
-Input: an interaction table X (n_events, n_columns) with its outcomes, and recipes.
-Output: what was learnt, as a ``Learnt`` value.
+Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes.
+Output: a ``Learnt`` value: users, items, seen (n_users + 1, n_items), trained net.
 """
 
 from numbers import Integral
@@ -29,8 +29,8 @@ from ._validation_recall import ValidationRecall, hold_out
 
 __all__ = ["TableRecipe", "items_with_events", "learn", "seen_matrix"]
 
-# Up to this many items every item is a candidate for every user, unless their features
-# are so many that the vectors of all items take longer than the rest of a step.
+# Up to this many items every item is a candidate for every user, unless they have so
+# many feature values that embedding all items takes longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
 # Multiplies the initial weights of columns that several rows share, where there are id
@@ -58,10 +58,10 @@ class TableRecipe(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Users, items, and CSR matrices (n_users, n_items) of what came of their events.
+    """Users, items, and CSR matrices (n_users, n_items) of the outcomes of events.
 
-    ``positives`` holds summed rewards, ``impressions`` weights of what was shown and
-    not chosen.
+    ``positives`` holds summed rewards, ``impressions`` the weights of items that were
+    shown and not chosen.
     """
 
     users: Entities
@@ -70,7 +70,7 @@ class Events(NamedTuple):
     impressions: sparse.csr_matrix
 
     def active_items(self):
-        """Return the positions (m,) of the items that an event was about."""
+        """Return the positions (m,) of the items with at least one event."""
         return items_with_events(self.positives + self.impressions)
 
 
@@ -86,7 +86,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     X, y, sample_weight
         As in `TwoTowerRecommender.fit`.
     before : FittedTowers, default=None
-        Its weights are the start with ``warm_start``.
+        Training starts from its weights if ``warm_start``.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
 
 
 def _check_values(recipe):
-    """Check what a table of types and ranges cannot say."""
+    """Check parameters beyond the types and ranges of ``CONSTRAINTS``."""
     sizes = recipe.hidden_layer_sizes
     if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
         raise ValueError(
@@ -135,7 +135,7 @@ def _check_values(recipe):
             )
     net.optimizer_class(recipe.optimizer)
     if "callbacks" in (recipe.net_params or {}):
-        raise ValueError("Give skorch callbacks as callbacks=, not in net_params.")
+        raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
     try:
         torch.empty(0, device=recipe.device)
     except (RuntimeError, AssertionError) as error:
@@ -188,20 +188,20 @@ def outcome_matrices(codes, rewards, weights, shape):
 def _check_n_items(n_active, n_users, n_events):
     if n_active < 2:
         raise ValueError(
-            f"X holds one item only (n_samples={n_events}, n_users={n_users}), so "
+            f"X holds only one item (n_samples={n_events}, n_users={n_users}), so "
             "there is nothing to choose between: events of at least 2 items are "
-            "required. Rows with y = 0, of what was shown and not chosen, count."
+            "required. Rows with y = 0 (shown and not chosen) count."
         )
 
 
 def _check_negatives(recipe, positives, n_active):
-    """Check that anybody has a choice: without negatives every loss is zero."""
+    """Check that there are negatives: without them every loss is zero."""
     n_chosen = np.diff(positives.indptr)
     n_users = (n_chosen > 0).sum()
     if n_chosen[n_chosen > 0].min() == n_active:
         message = (
             f"Nothing can be learnt: all {n_active} items of X were chosen by all "
-            f"users (n_users={n_users}), so there are no negatives. Give events of "
+            f"users (n_users={n_users}), so there are no negatives. Add events of "
             "more users and items, or rows with y = 0."
         )
         if n_users == 1:
@@ -212,7 +212,7 @@ def _check_negatives(recipe, positives, n_active):
         raise ValueError(
             "candidate_sampling='in_batch' takes the negatives of a user from the "
             f"others in the batch, but a batch holds {n_together} user. Raise "
-            "batch_size, or take 'full' or 'mixed'."
+            "batch_size, or use 'full' or 'mixed'."
         )
 
 
@@ -229,10 +229,10 @@ def _resolved(recipe, events):
 
 
 def auto_temperature(n_items):
-    """Return the temperature that suits a catalog of that many chosen items.
+    """Return the temperature for a catalog with that many chosen items.
 
-    A fit through the best of several values on the validation parts of six data sets;
-    learning it by the training loss ends far too cold.
+    The formula was fitted to the best validated values of six data sets. Learning the
+    temperature with the training loss leads to values that are far too low.
     """
     return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
 
@@ -247,7 +247,7 @@ def _train(recipe, events, before):
 
 
 def _training_data(recipe, events, rng):
-    """Return the recipe and ``TrainingData``, with validation where it is asked for."""
+    """Return the recipe and ``TrainingData``, with validation if it is needed."""
     users, items, positives, impressions = events
     used = impressions.nnz and recipe.takes_impressions
     plateau = used and recipe.impression_start == "plateau"
@@ -277,13 +277,11 @@ def _training_data(recipe, events, rng):
 
 
 def _without_validation(recipe, monitored):
-    """Return the recipe without what needs a part of the events held out."""
-    reason = (
-        "No user has two positive pairs, so that none can be held out for validation"
-    )
+    """Return the recipe without the parameters that need held-out events."""
+    reason = "No user has two positive pairs, so none can be held out for validation"
     if monitored:
         raise ValueError(
-            f"{reason}, and one of callbacks monitors a figure on it. Leave that "
+            f"{reason}, but one of callbacks monitors a figure on it. Leave that "
             "callback out, or fit on users with more events."
         )
     warn(
@@ -296,9 +294,9 @@ def _without_validation(recipe, monitored):
 
 
 def items_with_events(events):
-    """Return the positions (m,) of the items that a CSR matrix holds an event of.
+    """Return the positions (m,) of the items with events in a CSR matrix.
 
-    What nobody has been shown is neither liked nor disliked: it is no negative.
+    Other items are not negatives: nobody has been shown them.
     """
     return np.flatnonzero(_have_events(events, axis=0))
 
@@ -309,12 +307,12 @@ def _have_events(matrix, axis):
 
 
 def _scales(entities, active):
-    """Return what the first weight of each input (p,) is multiplied by.
+    """Return the factors (p,) of the initial first-layer weights of each input.
 
-    Zero for an input that none of the ``active`` (n,) has: what is not learnt would
-    stay a random number, noise in the vectors of new users and items. A tenth for one
-    that several share, if there are ids beside: a model of ids to begin with, which
-    features have to improve.
+    0 for inputs that none of the ``active`` (n,) rows has: they are not trained, and
+    random weights would add noise to the vectors of new users and items. 0.1 for shared
+    columns when there are id columns as well, so that training starts from a model of
+    ids only.
     """
     rows = entities.rows[:-1]
     scales = np.ones(rows.shape[1])
@@ -329,7 +327,7 @@ def _build(recipe, events, before):
     """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
     users, items, positives, impressions = events
     module = net.build_module(recipe, users.rows.shape[1], items.rows.shape[1])
-    # Who chose nothing is in no batch, and what nobody chose in no history.
+    # Users without positives are in no batch, items without positives in no history.
     net.scale_weights(
         recipe,
         module,
@@ -343,25 +341,25 @@ def _build(recipe, events, before):
 
 
 def _take_weights_by_id(recipe, module, before, users, items):
-    """Copy the weights of the fit before, whatever the order of its ids."""
+    """Copy the weights of the fit before, matching ids in any order."""
     sides = [(before.users, users), (before.items, items)]
     places = [_places_by_name(old, new) for old, new in sides]
     old, new = before.net.module_.state_dict(), module.state_dict()
     shapes = [{name: value.shape for name, value in s.items()} for s in (old, new)]
     if any(p is None for p in places) or shapes[0] != shapes[1]:
         raise ValueError(
-            "warm_start=True needs the users, items, features and tower sizes of the "
-            "fit before. Fit with warm_start=False to start anew."
+            "warm_start=True needs the same users, items, features and tower sizes as "
+            "the fit before. Fit with warm_start=False to start anew."
         )
     inputs = [(p, len(p)) for p in places]
     net.take_weights(recipe, module, before.net.module_, *inputs)
 
 
 def _places_by_name(old, new):
-    """Return where the feature columns (p,) of ``old`` are in ``new``; None: nowhere.
+    """Return the positions (p,) in ``new`` of the feature columns of ``old``.
 
-    Columns of a transformer without names are compared by position, which needs ids in
-    the same order.
+    None if ids or columns differ. Columns without names are matched by position, which
+    requires the same order of ids.
     """
     if len(old) != len(new) or not old.ids.isin(new.ids).all():
         return None

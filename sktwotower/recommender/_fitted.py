@@ -1,4 +1,4 @@
-"""What `TwoTowerRecommender` has learnt, as one value.
+"""The fitted state of `TwoTowerRecommender`, as one immutable value.
 
 Input: trained towers with the users and items they were trained on.
 Output: vectors (n, d) of users and items, and the items nearest to users, (n, k).
@@ -26,12 +26,12 @@ from ._fold_in import FoldIn, softmax_sample
 
 __all__ = ["Catalog", "FittedTowers", "IndexRecipe", "Learnt", "fitted_towers"]
 
-# Number of users on whom the recall of an index is measured.
+# Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
 
 
 class IndexRecipe(NamedTuple):
-    """Parameters of the estimator that say how its vectors are searched."""
+    """Parameters of the estimator that configure the search for nearest items."""
 
     neighbors: object
     neighbors_params: dict | None
@@ -39,7 +39,7 @@ class IndexRecipe(NamedTuple):
 
 
 class Learnt(NamedTuple):
-    """What training returns: the two sides, who chose what, and the trained net."""
+    """The result of training: both sides, the seen matrix and the trained net."""
 
     schema: TableSchema
     users: Entities
@@ -52,7 +52,7 @@ class Learnt(NamedTuple):
 
 
 class Catalog(NamedTuple):
-    """The vectors (n_items, d) of the catalog, their index and the recall of that."""
+    """The vectors (n_items, d) of the catalog, their index and its recall."""
 
     vectors: np.ndarray
     index: BaseEstimator
@@ -61,7 +61,7 @@ class Catalog(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FittedTowers(Fitted):
-    """What fit has learnt; ``fitted_towers`` builds it.
+    """The fitted state of a `TwoTowerRecommender`, built by ``fitted_towers``.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class FittedTowers(Fitted):
     epochs : list of dict
         Figures of each epoch.
     candidate_sampling : str
-        How candidates were sampled.
+        How candidates were sampled in training.
     temperature : float
         The temperature of training.
     interrupted : bool
@@ -80,8 +80,8 @@ class FittedTowers(Fitted):
     catalog : Catalog
         Vectors and index of the first items.
     fold_in : FoldIn or None
-        Learns vectors of new users; None if the user tower sees no history, or vectors
-        are not of unit length.
+        Computes vectors of new users with a history. None if the user tower sees no
+        history, or if vectors are not of unit length.
     """
 
     net: TwoTowerNet
@@ -100,7 +100,7 @@ class FittedTowers(Fitted):
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.
 
-        ``past``: CSR (n, len(items)), as of ``Fitted.past``.
+        ``past``: CSR (n, len(items)), as returned by ``Fitted.past``.
         """
         seen = past if self.sees_history else None
         vectors = embed_users(self.net.module_, query.rows, seen, self.items.rows)
@@ -112,9 +112,9 @@ class FittedTowers(Fitted):
         return vectors
 
     def fold_in_rows(self, query, past):
-        """Return the rows whose past comes from the request only: they are folded in.
+        """Return the rows to fold in: those whose history comes only from the request.
 
-        There are none where ``fold_in`` is None.
+        Empty if ``fold_in`` is None.
         """
         if self.fold_in is None:
             return np.zeros(0, dtype=np.int64)
@@ -163,7 +163,7 @@ class FittedTowers(Fitted):
         serving : Serving
             Threads, progress bar and fold-in.
         excluded : CSR matrix of shape (n, n_items or more), default=None
-            Nonzero: never returned for this user.
+            Nonzero where an item must not be returned for a user.
         allowed : array or CSR matrix, default=None
             As in a ``Request``.
 
@@ -193,8 +193,8 @@ class FittedTowers(Fitted):
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others.
 
-        ``query``: a ``Query`` of n items. ``itself``: CSR (n, n_items), nonzero where
-        an item of the catalog is the one asked about.
+        ``query``: a ``Query`` of n items. ``itself``: CSR (n, n_items), nonzero at the
+        position of each query item in the catalog.
         """
         with threads(serving.n_jobs):
             vectors = self.embed_items(query)
@@ -204,7 +204,7 @@ class FittedTowers(Fitted):
 
 
 def _each_once(query, entities, embed):
-    """Embed each user or item of events once, unless the events describe them."""
+    """Embed each distinct user or item once, unless events hold their features."""
     if entities.features:
         return embed(query)
     _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
@@ -213,10 +213,10 @@ def _each_once(query, entities, embed):
 
 
 def fitted_towers(learnt, n_items, index, before=None):
-    """Return the ``FittedTowers`` of what was learnt, with everything built from it.
+    """Build ``FittedTowers`` from a ``Learnt`` value: item vectors, index, fold-in.
 
     The first ``n_items`` items are the catalog. ``index``: an ``IndexRecipe``;
-    ``before``: the index that served until now, which may be updated.
+    ``before``: the previous index, which may be updated.
     """
     vectors = _item_vectors(learnt, n_items)
     return FittedTowers(
@@ -273,7 +273,7 @@ def _catalog(learnt, vectors, index, before):
 
 
 def _fold_in(learnt):
-    """Return a ``FoldIn``, or None if the user tower sees no history or no sphere."""
+    """Return a ``FoldIn``; None without history or if vectors are not unit vectors."""
     module = learnt.net.module_
     if module.history is None or not module.normalize:
         return None

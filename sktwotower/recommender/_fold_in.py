@@ -1,7 +1,7 @@
-"""Enters: vectors (n, d) of users whom fit has not seen, and what they chose.
+"""Fold-in: vectors of new users, improved with the items they chose.
 
-Leaves: the same vectors, moved towards what a vector learnt in fit would be.
-Next: vectors.py, which asks for it where a history is given.
+Input: unit vectors (n, d) from the user tower, and sums (n, d) of past item vectors.
+Output: unit vectors (n, d), closer to those that training would have learnt.
 """
 
 import numpy as np
@@ -9,17 +9,17 @@ import torch
 
 __all__ = ["FoldIn", "softmax_sample"]
 
-# A request costs no more than with so many items, however many there are.
+# Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
 N_STEPS = 3
-# How much the answer of the user tower counts, in events; a step of Newton's method
-# overshoots for long histories if it does not count for more beside them.
+# Weight of the tower's output as a prior, in pseudo-events. The history length is added
+# to it, otherwise Newton's method overshoots on long histories.
 EVENTS_OF_TOWER = 100.0
 BLOCK = 256
 
 
 def softmax_sample(counts):
-    """Return positions of items that stand for all that have events, and of how many.
+    """Return a sample of the items with events, and how many each item represents.
 
     Parameters
     ----------
@@ -29,10 +29,11 @@ def softmax_sample(counts):
     Returns
     -------
     positions : int array of shape (m,)
-        All items, most popular first. Of more than 10,000 the 5,000 most popular, and
-        5,000 drawn at random from the others, the same for the same counts.
+        All items with events, most popular first. If there are more than 10,000: the
+        5,000 most popular ones and a random 5,000 of the others, the same ones for the
+        same counts.
     weights : array of shape (m,)
-        Number of items that each stands for, >= 1.
+        Number of items that each represents, >= 1.
 
     Examples
     --------
@@ -52,7 +53,7 @@ def softmax_sample(counts):
 
 
 class FoldIn:
-    r"""Learn the vector of a new user from a history, all items held fixed.
+    r"""Compute the vector of a new user from a history, with item vectors held fixed.
 
     Parameters
     ----------
@@ -61,28 +62,29 @@ class FoldIn:
     counts : array of shape (m,)
         Number of events of each, > 0.
     weights : array of shape (m,)
-        How many items each stands for in the softmax, > 0.
+        Number of items that each represents in the softmax, > 0.
     temperature : float
         Temperature of training, > 0.
 
     Notes
     -----
-    With the tower's answer a, past items H of which there are n and temperature T, the
-    unit vector u is moved towards the maximum of
+    Let a be the output of the user tower, H the user's n past items and T the
+    temperature. The unit vector u is moved towards the maximum of
 
     .. math::
         \sum_{i \in H} \log \frac{e^{\langle u, v_i \rangle / T}}
         {\sum_j w_j e^{\langle u, v_j \rangle / T}} - \frac{100 + n}{2} |u - a|^2
 
-    where j are the items that compete and :math:`w_j` their ``weights``: the likelihood
-    that training maximises for the users of fit, and a bond to the tower's answer. It
-    takes three Newton steps along the sphere. In place of the items' covariance under
-    each user's softmax stands :math:`\Sigma`, that under their popularity, so that a
-    step divides by :math:`n \Sigma / T^2 + 100 + n` in the axes of :math:`\Sigma`. A
-    step costs two products of (n_users, d) and (d, m).
+    where j runs over all items and :math:`w_j` are their ``weights``: the likelihood
+    that training maximizes for the users of fit, with a penalty on the distance from
+    the tower's output. Three Newton steps are taken on the unit sphere. They replace
+    the covariance of items under each user's softmax by :math:`\Sigma`, the covariance
+    under popularity, so that a step divides by :math:`n \Sigma / T^2 + 100 + n` along
+    the eigenvectors of :math:`\Sigma`. A step costs two products of (n_users, d) and
+    (d, m).
 
-    To fold in is the term of latent semantic analysis (Deerwester et al., JASIS 1990)
-    for a new row of a factorised matrix.
+    "Folding in" is the term of latent semantic analysis (Deerwester et al., JASIS 1990)
+    for adding a new row to a factorized matrix.
 
     Examples
     --------
@@ -108,9 +110,10 @@ class FoldIn:
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
 
     def __call__(self, users, sums, n_past):
-        """Move unit vectors (n, d), given the sums (n, d) of n_past (n,) item vectors.
+        """Return unit vectors (n, d), float32, moved towards the users' past items.
 
-        Gives unit vectors (n, d), float32. Who has no past items stays where he is.
+        ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
+        user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
         """
         given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
         parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]

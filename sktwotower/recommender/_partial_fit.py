@@ -1,7 +1,7 @@
-"""`TwoTowerRecommender.partial_fit`: from further events to towers that know them.
+"""How `TwoTowerRecommender.partial_fit` updates fitted towers with further events.
 
-Input: what was learnt so far, and events of known or new users and items.
-Output: what is learnt now, as a ``Learnt`` value.
+Input: ``FittedTowers``, and events (n_events, n_columns), also of new users and items.
+Output: a new ``Learnt`` value, with new users and items last.
 """
 
 import copy
@@ -25,13 +25,13 @@ from ._fitted import Learnt
 
 __all__ = ["learn_more"]
 
-# Learning rate relative to that of fit: a few hundred events are a step or two, too few
-# for a rate to rise and fall.
+# Learning rate relative to fit. It is constant: a few hundred events make one or two
+# steps, too few for a schedule.
 RATE_OF_FIT = 0.3
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
-    """Pass once over further events.
+    """Train for one pass over further events.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         Its side tables are used.
     recipe : Recipe
     fitted : FittedTowers
-        What was learnt so far; it is not changed.
+        The fitted state so far; it is not changed.
     X, y, sample_weight
         As in `TwoTowerRecommender.partial_fit`.
 
@@ -115,10 +115,10 @@ def _train(recipe, training, before, inputs):
 
 
 def _updated(entities, frame, table):
-    """Return entities that know the ids of events, too, and what events say of them.
+    """Return entities that include the ids and features of further events.
 
-    Also returns each event's position (n_events,), and the places (p,) of the feature
-    columns of before among those of now.
+    Also return each event's position (n_events,), and the new positions (p,) of the
+    feature columns so far.
     """
     label = f"{entities.side} column {entities.label!r}"
     ids = check_ids(frame[entities.id_column], label)
@@ -144,9 +144,9 @@ def _updated(entities, frame, table):
 
 
 def _with_ids(entities, ids):
-    """Return the transformer with a column for each id, if it is ours.
+    """Return the transformer with a column for each id, if it is a TowerVectorizer.
 
-    Also gives the places of the columns of before, and the ids that got a column.
+    Also return the new positions of the columns so far, and the ids that got a column.
     """
     transformer, places = entities.transformer, np.arange(entities.rows.shape[1])
     if not isinstance(transformer, TowerVectorizer):
@@ -165,9 +165,9 @@ def _with_ids(entities, ids):
 
 
 def _with_changed(updated, changed, places, frame, codes):
-    """Return feature rows (n + 1, p) in which those that changed are computed anew."""
+    """Return feature rows (n + 1, p), with those that changed computed again."""
     own = frame[updated.features]
-    if updated.features:  # then the changed ones are those of X, all of them
+    if updated.features:  # then exactly the entities of X have changed
         places_of_codes = np.searchsorted(changed, codes)
         own = latest_rows(
             own, places_of_codes, len(changed), f"column {updated.label!r}"

@@ -1,7 +1,7 @@
-"""`TwoTowerRecommender`, the estimator.
+"""The public methods of `TwoTowerRecommender`.
 
-Input: events and side tables.
-Output: a fitted estimator, whose ``_fitted`` holds all that it has learnt.
+Input: events (n_events, n_columns) and side tables, in fit; users or items later.
+Output: a fitted estimator with its state in ``_fitted``; vectors (n, d) and rankings.
 """
 
 from typing import Self
@@ -59,11 +59,11 @@ class TwoTowerRecommender(
         X : dataframe or array-like of shape (n_events, n_columns)
             One row per event: a user, an item, perhaps features of both.
         y : array-like of shape (n_events,), default=None
-            What came of each event: > 0 is its reward, 0 means shown and not chosen.
+            Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
             None: all events are positive, with reward 1.
         sample_weight : array-like of shape (n_events,), default=None
             Multiplies the reward, or the weight of an impression; >= 0. A weight of 2
-            is the same as the row given twice, a weight of 0 as the row left out.
+            has the same effect as repeating the row, a weight of 0 as leaving it out.
 
         Returns
         -------
@@ -73,12 +73,12 @@ class TwoTowerRecommender(
         Raises
         ------
         ValueError
-            Missing or misspelt columns, missing ids, ids that a side table lacks or
-            repeats, a negative or non-finite ``y``, no positive event, fewer than two
-            items, features that are not finite, parameters out of range, or a loss
-            that stopped being a number.
+            If columns or ids are missing, a side table lacks or repeats ids, ``y`` is
+            negative or not finite, there is no positive event or only one item,
+            features are not finite, parameters are out of range, or the loss becomes
+            nan or infinite.
         TypeError
-            Ids of mixed types, a tower that is no module.
+            If ids are of mixed types, or a tower is not a torch module.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class TwoTowerRecommender(
         ... })
         >>> stars = pd.Series([5, 1, 4, 5])
         >>> model = TwoTowerRecommender(max_epochs=1).fit(X, y=stars >= 4)
-        >>> model.item_ids_.tolist()  # what was only shown is in the catalog, too
+        >>> model.item_ids_.tolist()  # the catalog includes items only shown
         ['dune', 'emma', 'ubik']
         """
         self._validate_params()
@@ -106,17 +106,17 @@ class TwoTowerRecommender(
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from further events, in one pass over them.
 
-        New users and items may be among them; new items join the catalog. Where
-        ``users`` or ``items`` is given, it must hold the new ones, too:
-        ``set_params(items=products)`` before the call. Levels and words that fit has
-        not seen stay unknown. New ids get weights of their own if the transformer is a
+        Events may be of new users and items; new items join the catalog. If ``users``
+        or ``items`` is a side table, it must contain them as well: call
+        ``set_params(items=products)`` first. Levels and words that fit has not seen
+        stay unknown. New ids get weights of their own if the transformer is a
         `TowerVectorizer` (the default).
 
         Parameters
         ----------
         X, y, sample_weight
-            As in `fit`, with the same columns; the new events alone. Users of X keep
-            their past, which is never a negative.
+            As in `fit`, with the same columns; only the new events. Users of X keep
+            their past items, which are never negatives.
 
         Returns
         -------
@@ -124,11 +124,17 @@ class TwoTowerRecommender(
             The fitted estimator; a first call is `fit`. A call that fails leaves it as
             it was before.
 
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`, and ValueError if a side table lacks a new id, or a tower
+            cannot take new ids.
+
         Notes
         -----
-        The learning rate is 0.3 times ``lr`` throughout, and there is no validation.
-        The model moves towards the new events, which is welcome where tastes change;
-        how far, tell later events by `score`. Fit anew from time to time.
+        The learning rate is constant, 0.3 times ``lr``, and there is no validation. The
+        model moves towards the new events, which helps when tastes change. Check with
+        `score` on later events, and refit from time to time.
 
         Examples
         --------
@@ -165,30 +171,30 @@ class TwoTowerRecommender(
         return Serving(self.n_jobs, self.verbose, self.fold_in)
 
     def set_catalog(self, items) -> Self:
-        """Recommend exactly these items from now on.
+        """Replace the catalog: recommend exactly these items from now on.
 
-        New items get their vectors from the item tower, by their features; nothing is
-        learnt. Items that are gone are not recommended any more, but stay part of what
-        is known of the users who chose them, and may come back. The index is built
-        anew, but for a graph of 200,000 items or more: it is updated in a fraction of
-        the time if new items follow the old ones, all of them in their order.
+        The item tower computes vectors of new items from their features; nothing is
+        learnt. Removed items are no longer recommended, but stay in the histories of
+        the users who chose them, and can be added again. The index is rebuilt, except
+        for a graph of 200,000 items or more: it is updated in a fraction of the time if
+        all old items come first, in the same order, and new ones follow.
 
         Parameters
         ----------
         items : list, array, Series or dataframe of n items
-            Ids known from fit, or a table with the id column and all feature columns.
-            The features of known items are taken anew from such a table.
+            Ids known from fit, or a table with the id column and all feature columns,
+            whose features replace those of fit.
 
         Returns
         -------
         self : TwoTowerRecommender
-            A call that fails leaves the catalog as it was.
+            The estimator. A call that fails leaves the catalog as it was.
 
         Raises
         ------
         ValueError
-            No items, ids given twice, ids unknown to fit without features, features
-            that are not finite or lead to vectors that are not.
+            If there are no items, ids are repeated, ids unknown to fit come without
+            features, or features or the resulting vectors are not finite.
 
         Examples
         --------
@@ -220,15 +226,22 @@ class TwoTowerRecommender(
         Returns
         -------
         ndarray of shape (n_events, d), float32
-            User vectors, of unit length where ``normalize``. The user's history is
-            what fit has seen; users unknown to fit share one vector, unless features
-            tell them apart.
+            User vectors, of unit length with ``normalize``. The user's history is
+            what fit has seen; users unknown to fit share one vector, unless X has
+            features of users.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X lacks columns of fit.
 
         Notes
         -----
-        Before a classifier in a Pipeline, freeze a recommender that was fitted on
-        events. An unfrozen one would be fitted with the classes as rewards: it would
-        hide the label of each user of train in that user's vector.
+        To use the vectors in a Pipeline with a classifier, first fit the recommender on
+        events and freeze it. Otherwise the pipeline would fit it with the classes as
+        rewards, and the label of each training user would leak into that user's vector.
 
         Examples
         --------
@@ -251,19 +264,25 @@ class TwoTowerRecommender(
             return fitted.users_of_events(frame, self._serving())
 
     def fit_transform(self, X, y=None, **fit_params) -> np.ndarray:
-        """Fit, and give the user vector of each event, as `transform` does.
+        """Fit, and return the user vector of each event, as `transform` does.
 
         Parameters
         ----------
         X, y
-            As in `fit`. With a y there is a warning: in a Pipeline it may be what a
-            later step is to learn, and it would be in the vectors.
+            As in `fit`. If y is given there is a warning: in a Pipeline y may be the
+            target of a later step, which would leak into the vectors.
         **fit_params : dict
             Further arguments of `fit`.
 
         Returns
         -------
         ndarray of shape (n_events, d), float32
+            User vectors.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`.
 
         Examples
         --------
@@ -276,14 +295,14 @@ class TwoTowerRecommender(
         """
         if y is not None:
             warn(
-                "fit_transform takes y as the rewards of the events. If it is what a "
-                "later step of a Pipeline is to learn, it leaks into the user vectors: "
-                "put FrozenEstimator(model) of a fitted model there instead."
+                "fit_transform uses y as the rewards of the events. If y is the target "
+                "of a later step of a Pipeline, it leaks into the user vectors: use "
+                "FrozenEstimator(model) with a fitted model instead."
             )
         return super().fit_transform(X, y, **fit_params)
 
     def predict(self, X) -> np.ndarray:
-        """Score each event's own pair of user and item.
+        """Return the score of each event's own pair of user and item.
 
         Parameters
         ----------
@@ -293,8 +312,15 @@ class TwoTowerRecommender(
         Returns
         -------
         ndarray of shape (n_events,), float32
-            Dot product of the user's and the item's vector: a cosine in [-1, 1] where
+            Dot product of the user's and the item's vector: a cosine in [-1, 1] with
             ``normalize``. Higher is a better match.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X lacks columns of fit.
 
         Examples
         --------
@@ -323,14 +349,24 @@ class TwoTowerRecommender(
         ----------
         users : list, array, Series or dataframe of n users
             Ids, or a table with the id column and, optionally, all feature columns.
-            Unknown users are no error: they are known by what is given of them.
+            Unknown users are allowed: their features and ``history`` describe them.
         history : dataframe, dict, list or None, default=None
-            Events that fit has not seen, see `recommend`; with ``fold_in`` the vector
-            of a user without any other is learnt from them.
+            Events that fit has not seen, see `recommend`. With ``fold_in`` they improve
+            the vector of a user without events in fit.
 
         Returns
         -------
         ndarray of shape (n, d), float32
+            User vectors, of unit length with ``normalize``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, or ``history`` does not name its users.
+        TypeError
+            If ``users`` is neither ids nor a table.
 
         Examples
         --------
@@ -355,11 +391,21 @@ class TwoTowerRecommender(
         ----------
         items : list, array, Series or dataframe of n items
             Ids, or a table with the id column and, optionally, all feature columns.
-            An item unknown to fit is known by its features.
+            Items unknown to fit are described by their features.
 
         Returns
         -------
         ndarray of shape (n, d), float32
+            Item vectors, of unit length with ``normalize``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns.
+        TypeError
+            If ``items`` is neither ids nor a table.
 
         Examples
         --------

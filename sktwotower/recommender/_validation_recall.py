@@ -1,7 +1,7 @@
-"""Recall on a part of the positives that training does not see.
+"""Validation recall: recall on positives that are held out from training.
 
 Input: a matrix of positives (n_users, n_items).
-Output: a part of it held out, and the recall on that part, epoch by epoch.
+Output: two matrices, kept and held out, and the recall on the latter after each epoch.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from sktwotower.towers import _net as net
 
 __all__ = ["ValidationRecall", "hold_out"]
 
-# As many users give a standard error of recall under 0.01.
+# With this many users the standard error of recall is below 0.01.
 MAX_USERS = 2000
 
 
 def hold_out(positives, fraction, rng):
-    """Split off a share of the positive pairs at random; return (kept, held out).
+    """Hold out a random share of the positive pairs; return (kept, held out).
 
-    A user keeps one pair at least, and one pair at least is held out. Where no user has
+    Each user keeps at least one pair, and at least one pair is held out. If no user has
     two pairs nothing can be held out, and the second is None.
     """
     pairs = positives.tocoo()
@@ -41,7 +41,7 @@ def hold_out(positives, fraction, rng):
 
 
 class ValidationRecall:
-    """Recall at ``n_neighbors`` of a module on held-out pairs, whole catalog ranked.
+    """Recall at ``n_neighbors`` on held-out pairs, ranking the whole catalog.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class ValidationRecall:
     users, items : Entities
         The two sides.
     fitted, held_out : CSR matrices of shape (n_users, n_items)
-        Pairs trained on, which are left out of the ranking, and pairs to be found.
+        Training pairs, which are excluded from the ranking, and pairs to find.
     rng : numpy.random.RandomState
-        Draws the users, if there are more than 2,000 of them.
+        Draws a sample of 2,000 users if there are more.
     """
 
     def __init__(self, recipe, users, items, fitted, held_out, rng):
@@ -68,6 +68,6 @@ class ValidationRecall:
         """Return the recall, in [0, 1]."""
         items = net.embed_items(module, self.item_rows)
         users = net.embed_users(module, self.user_rows, self.history, self.item_rows)
-        # k places count, but no more can be filled than there are items
+        # recall is at k, even if there are fewer items than k
         _, found = top_k(users, items, min(self.k, len(items)), self.seen)
         return recall_at_k(self.truth, found, self.k)

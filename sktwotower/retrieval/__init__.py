@@ -1,6 +1,5 @@
-"""Requests to a fitted recommender, and their answers.
+"""Ranking methods that all recommenders inherit; everything else here is private.
 
-Input: users or items, as ids or tables, with histories and candidates.
+Input: n users or items, as ids or tables, with histories and candidates.
 Output: ranked items, as arrays (n, k) or a table with one row per recommendation.
-Nothing here is public but the methods that recommenders inherit.
 """

@@ -1,7 +1,7 @@
-"""What every recommender has learnt, as one value that requests read once.
+"""The fitted state of a recommender: one immutable value that each request reads once.
 
 Input: an estimator.
-Output: its ``Fitted`` value, and read-only attributes that show parts of it.
+Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only attributes.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = ["Fitted", "Serving", "fitted_attribute", "fitted_of"]
 
 
 class Serving(NamedTuple):
-    """Parameters of the estimator that count at the time of a request."""
+    """Parameters of the estimator that are read at the time of a request."""
 
     n_jobs: int | None = None
     verbose: int = 0
@@ -29,7 +29,7 @@ class Serving(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a recommender has learnt; it is never changed, but replaced as a whole.
+    """The fitted state of a recommender; never changed, only replaced as a whole.
 
     Parameters
     ----------
@@ -37,16 +37,17 @@ class Fitted:
         Columns of X in fit.
     users, items : Entities
         The two sides. The first items are the catalog, in the order of ``item_ids``;
-        after them come items that were removed, but occur in the past of users.
+        removed items that occur in histories of users follow.
     seen : CSR matrix of shape (n_users + 1, len(items)), float32
-        Ones where a user chose an item; the last, empty row stands for unknown users.
+        Ones where a user chose an item; the last, empty row is for unknown users.
     user_ids : array of shape (n_users,)
+        Ids of the known users.
     item_ids : array of shape (n_items,)
-        The catalog.
+        Ids of the catalog.
 
     Notes
     -----
-    Subclasses have ``search(query, past, k, serving, excluded, allowed)``, which
+    Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
     returns scores and positions (n, k) of the best items for a ``Query`` of users.
     """
 
@@ -63,7 +64,7 @@ class Fitted:
         return len(self.item_ids)
 
     def catalog_codes(self, values, name):
-        """Return positions (n,) of ids in the catalog; -1 for ids that it lacks."""
+        """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
         codes = self.items.codes(values, name)
         return np.where(codes < self.n_items, codes, -1)
 
@@ -74,20 +75,20 @@ class Fitted:
         return matrix[:, : self.n_items]
 
     def past(self, query, added=None):
-        """Return the items that users chose, CSR (n, len(items)) of ones.
+        """Return the past items of the users of a query, CSR (n, len(items)) of ones.
 
-        ``added``: further items, CSR of the same shape, or None.
+        ``added``: further past items, CSR of the same shape, or None.
         """
         past = self.seen_by(query.codes)
         return past if added is None else (past + added).sign()
 
     def seen_by(self, codes):
-        """Return the rows of ``seen`` of users at positions (n,)."""
+        """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""
         return take_rows(self.seen, codes)
 
 
 def fitted_of(estimator):
-    """Return what an estimator has learnt; ``NotFittedError`` if that is nothing."""
+    """Return the ``Fitted`` of an estimator; raise ``NotFittedError`` before fit."""
     fitted = vars(estimator).get("_fitted")
     if fitted is None:
         raise NotFittedError(
@@ -98,10 +99,10 @@ def fitted_of(estimator):
 
 
 def fitted_attribute(path):
-    """Return a read-only attribute of an estimator that shows a part of its ``Fitted``.
+    """Return a read-only property of an estimator for a part of its ``Fitted``.
 
-    ``path``: where it is, such as "catalog.vectors". Until fit, and where the part is
-    None, the estimator has no such attribute.
+    ``path``: attribute of the ``Fitted``, such as "catalog.vectors". Before fit, and if
+    the part is None, the estimator does not have the attribute.
     """
     get = attrgetter(path)
 

@@ -1,7 +1,7 @@
-"""What a caller asks of a recommender, read and checked.
+"""Reading and checking the arguments of requests to a recommender.
 
-Input: ids or tables of users or items, histories and candidates.
-Output: a ``Query`` or a ``Request``: positions, feature rows and past items of each.
+Input: ids (n,) or tables (n, n_columns) of users or items, histories and candidates.
+Output: a ``Query`` or ``Request``: positions (n,), feature rows and past items (CSR).
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,17 +39,18 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """Users, or items, in the order in which they were asked for.
+    """Users, or items, in the order of the request.
 
     Parameters
     ----------
     ids : array of shape (n,)
+        Their ids.
     codes : int array of shape (n,)
         Positions among the entities of fit; -1 for unknown ones.
     rows : CSR matrix of shape (n, p)
         Feature rows.
     described : bool, default=False
-        Whether the caller has given features, and not only ids.
+        Whether the caller passed features, and not only ids.
     """
 
     ids: np.ndarray
@@ -74,16 +75,17 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """Users who ask for items, and what is known of them at this moment.
+    """Users to recommend items to, their past items and the items allowed.
 
     Parameters
     ----------
     users : Query
         n users.
     past : CSR matrix of shape (n, n_known_items)
-        Ones where a user chose an item, in fit or in the history of the request.
+        Ones where a user chose an item, in fit or in the ``history`` of the request.
     allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
-        Positions of the only items to recommend: to all, or to each user. None: all.
+        Positions of the items that may be recommended, to all users or to each. None:
+        all items.
     """
 
     users: Query
@@ -100,10 +102,10 @@ class Request:
 
 
 def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
-    """Read what a caller asks of a recommender; return a ``Request``.
+    """Return the ``Request`` that the arguments of a ranking method describe.
 
     ``fitted``: the recommender's ``Fitted``. The other parameters are those of
-    `recommend`; X None stands for all users of ``history``, or for all known users.
+    `recommend`. X None: all users of ``history`` or, without one, all known users.
     """
     if X is None and history is not None:
         X = history_users(history, fitted.users)
@@ -113,9 +115,9 @@ def read_request(fitted, X, history=None, candidates=None, unknown="error", name
 
 
 def past_of(fitted, users, history=None):
-    """Return the past items of a ``Query`` of users, with those of ``history``.
+    """Return the past items of users in fit and in ``history``, CSR of ones.
 
-    CSR (n, n_known_items) of ones.
+    ``users``: a ``Query`` of n users. The result has shape (n, n_known_items).
     """
     added = None
     if history is not None:
@@ -124,11 +126,11 @@ def past_of(fitted, users, history=None):
 
 
 def read_query(entities, X, name, n_columns=None):
-    """Read ids, or a table, of users or items; return a ``Query``.
+    """Return the ``Query`` for ids, or for a table, of users or items.
 
-    ``X`` is None (all known from fit), one-dimensional ids, or a table that holds the
-    id column and possibly the feature columns. ``n_columns``: width of nameless tables
-    of events, whose columns are found by position.
+    ``X`` is None (all known from fit), one-dimensional ids, or a table with the id
+    column and possibly the feature columns. ``n_columns``: number of columns of X in
+    fit; an array of that width is read as a table, by position.
     """
     if X is None:
         codes = np.arange(len(entities.ids))
@@ -148,7 +150,7 @@ def read_query(entities, X, name, n_columns=None):
 
 
 def _as_ids(values):
-    """Return values as something with ``ndim``; None for what holds no list of ids."""
+    """Return values as an array, Series or Index; None if they hold no list of ids."""
     values = as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
         return values if values.ndim else None
@@ -170,7 +172,7 @@ def _read_array(entities, values, name, n_columns):
 
 
 def history_matrix(history, query, users, items):
-    """Return past items of each user of a query, CSR (n, n_items), from ``history``.
+    """Return the items in ``history`` of each user of a query, CSR (n, n_items).
 
     ``history``: a table of events with the user and the item column, an array of
     (user, item) rows, a mapping of users to items, or, for a query of one user, a list
@@ -191,7 +193,7 @@ def history_matrix(history, query, users, items):
     if len(chosen) and len(query) and added.nnz == 0:
         warn(
             f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
-            f"from fit, and none of those belongs to a user asked for."
+            f"from fit, and none of these belongs to a requested user."
         )
     return added
 
@@ -207,13 +209,13 @@ def history_users(history, users):
     elif isinstance(history, np.ndarray) and history.ndim == 2:
         return check_ids(history[:, 0], "history").unique()
     raise ValueError(
-        "history does not tell whose it is: name the users in X, or give a table with "
-        f"the column {users.label!r}, or a dict of users to lists of items."
+        "history does not name its users: pass the users as X, or a table with the "
+        f"column {users.label!r}, or a dict of users to lists of items."
     )
 
 
 def _pairs(given, query, users, items, name):
-    """Return users and items, one of each per pair, of what a caller hands over."""
+    """Return users and items, both (n_pairs,), of a history or of candidates."""
     return read_pairs(
         given,
         name,
@@ -257,7 +259,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
         names = pd.unique(np.asarray(values)[lost])
         raise ValueError(
             f"{len(names)} of {len(values)} candidates are not in the catalog of "
-            f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or give "
+            f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or set "
             "unknown_candidates='ignore'."
         )
     if owners is None:
@@ -272,23 +274,22 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
         warn(
-            "candidates names none of the users asked for: it holds "
-            f"{format_ids(known)}, "
-            f"X {format_ids(query.ids)}. Nobody gets anything."
+            "candidates has no entry for any requested user: it has "
+            f"{format_ids(known)}, X has {format_ids(query.ids)}. The result is empty."
         )
     return matrix[asked]
 
 
 def write_parquet(tables, path):
-    """Write tables of the same columns to one Parquet file, as they come.
+    """Write an iterable of tables with the same columns to one Parquet file.
 
-    Until the last one is written the file has ``.part`` after its name.
+    Until the last one is written, the name of the file ends with ``.part``.
     """
     try:
         from pyarrow import parquet
     except ImportError as error:
         raise ImportError(
-            "path= writes Parquet, for which pyarrow is needed: "
+            "path= writes Parquet, which needs pyarrow: "
             "pip install 'sktwotower[parquet]'."
         ) from error
     unfinished, writer = Path(f"{path}.part"), None
@@ -304,13 +305,13 @@ def write_parquet(tables, path):
             unfinished.unlink(missing_ok=True)
         raise
     if writer is None:
-        raise ValueError(f"No users were asked for: nothing to write to {path}.")
+        raise ValueError(f"X holds no users: there is nothing to write to {path}.")
     writer.close()
     unfinished.replace(path)
 
 
 def _arrow_table(table):
-    """Return a pandas table as one of pyarrow; raises ``TypeError`` if it cannot be."""
+    """Return a pandas table as a pyarrow one; raise ``TypeError`` if ids do not fit."""
     import pyarrow
 
     try:

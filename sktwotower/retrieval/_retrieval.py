@@ -1,6 +1,6 @@
-"""Ranking methods that all recommenders share.
+"""Ranking methods that all recommenders share, as mixins.
 
-Input: users or items, as ids or tables, and an estimator with a ``Fitted`` value.
+Input: n users or items, as ids or tables, and an estimator with a ``Fitted`` value.
 Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
 
@@ -23,8 +23,8 @@ __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 class RetrievalMixin:
     """Ranking methods shared by all recommenders.
 
-    The estimator keeps what it has learnt as ``_fitted``, a subclass of `Fitted`, which
-    every method reads once. It has the parameters ``n_neighbors`` and ``exclude_seen``.
+    The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`, which
+    each method reads once. It has the parameters ``n_neighbors`` and ``exclude_seen``.
     """
 
     n_features_in_ = fitted_attribute("schema.n_columns")
@@ -36,11 +36,11 @@ class RetrievalMixin:
         return vars(self).get("_fitted") is not None
 
     def _serving(self):
-        """Return the parameters that count at the time of a request."""
+        """Return the parameters that are read at the time of a request."""
         return Serving()
 
     def _k(self, n_neighbors, fitted):
-        """Return the number of items to find: no more than the catalog holds."""
+        """Return the number of items to find, at most the size of the catalog."""
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         return min(check_count(wanted, "n_neighbors"), fitted.n_items)
 
@@ -55,19 +55,29 @@ class RetrievalMixin:
             n users: ids, or a table with the user columns. None: every user known
             from fit, in the order of ``user_ids_``.
         n_neighbors : int, default=None
-            Number of items k per user, >= 1. None: the constructor's.
+            Number of items k per user, >= 1; at most the size of the catalog is used.
+            None: the constructor's.
         return_distance : bool, default=True
-            Whether to return distances too.
+            Whether to return distances as well.
 
         Returns
         -------
         distances : ndarray of shape (n, k), float32
             ``1 - score``, ascending; for two towers with ``normalize`` the cosine
             distance. ``inf`` where fewer than k items are left. Only with
-            ``return_distance``. k is at most the number of items in the catalog.
+            ``return_distance``.
         indices : ndarray of shape (n, k), int64
-            Positions in ``item_ids_``; -1 where fewer than k items are left. Items
-            seen in fit are left out where ``exclude_seen``.
+            Positions in ``item_ids_``; -1 where fewer than k items are left. With
+            ``exclude_seen``, items that the user chose in fit are left out.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, or ``n_neighbors`` < 1.
+        TypeError
+            If X is neither ids nor a table, or ``n_neighbors`` is not an integer.
 
         Examples
         --------
@@ -105,11 +115,19 @@ class RetrievalMixin:
         Returns
         -------
         CSR matrix of shape (n, n_items)
+            At most k entries per row, one for each item found.
+
+        Raises
+        ------
+        NotFittedError, TypeError
+            As in `kneighbors`.
+        ValueError
+            As in `kneighbors`, or if ``mode`` is not one of the two.
 
         Examples
         --------
-        Two items are alike if they are recommended to the same users: clusters of
-        items, found by what takes a graph.
+        Items are similar if they are recommended to the same users, so that graph
+        clustering finds groups of items.
 
         >>> from sklearn.cluster import SpectralClustering
         >>> from sktwotower import TwoTowerRecommender
@@ -159,23 +177,25 @@ class RetrievalMixin:
         n_neighbors : int, default=None
             Number of items per user, >= 1. None: the constructor's.
         exclude_seen : bool, default=None
-            Leave out items seen in fit and in ``history``. None: the constructor's.
+            Leave out items that the user chose in fit or in ``history``. None: the
+            constructor's.
         candidates : list, array, dict or dataframe, default=None
-            Recommend only these items: one list of ids for all, or a list for each
-            user, as a dict of users to lists, an array of (user, item) rows or a table
-            with both columns; a user without any gets nothing. None: the whole
-            catalog.
+            Recommend only these items: one list of ids for all users, or a list for
+            each user, as a dict of users to lists, an array of (user, item) rows or a
+            table with both columns. Users without candidates get no rows. None: the
+            whole catalog.
         unknown_candidates : {"error", "ignore"}, default="error"
-            What candidates that are not in the catalog are.
+            Whether candidates that are not in the catalog raise an error or are
+            ignored.
         history : dataframe, dict, array, list or None, default=None
             Events of these users that fit has not seen: a table with the user and the
             item column, a dict of users to lists of items, an array of (user, item)
-            rows or, for a single user, a list of items. They are added to what fit has
-            seen, so that new users are served without a new fit. Items unknown to fit
-            are ignored.
+            rows or, for a single user, a list of items. They are added to the events of
+            fit, so that new users can be served without refitting. Items unknown to
+            fit are ignored.
         path : str or path, default=None
-            Parquet file to write, block by block of users, in place of what a table in
-            memory would hold. Needs pyarrow.
+            Write the table to this Parquet file, one block of users after the other,
+            instead of returning it. Needs pyarrow.
 
         Returns
         -------
@@ -183,6 +203,19 @@ class RetrievalMixin:
             One row per recommendation, users in the order given, best first. Columns:
             the user and the item column, named as in X of fit, ``score`` and ``rank``
             (from 1). A user for whom fewer items are left has fewer rows.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, ``history`` or ``candidates`` do not name their
+            users, candidates are not in the catalog, or ``n_neighbors`` < 1.
+        TypeError
+            If X, ``history`` or ``candidates`` are of another type, or ids do not fit
+            into Parquet.
+        ImportError
+            If ``path`` is set and pyarrow is not installed.
 
         Examples
         --------
@@ -194,7 +227,7 @@ class RetrievalMixin:
         >>> top.columns.tolist()
         ['user', 'item', 'score', 'rank']
 
-        Two of a few items only, for somebody whom fit has not seen:
+        For a new user, choosing from four candidates:
 
         >>> options = {"candidates": [3, 7, 9, 20], "history": {1000: [5, 9]}}
         >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
@@ -217,11 +250,12 @@ class RetrievalMixin:
 
 
 class SimilarItemsMixin:
-    """Items like a given one.
+    """The method ``similar_items``.
 
     The estimator is a ``RetrievalMixin`` whose ``Fitted`` has ``search_similar(query,
-    k, itself, serving)``: scores and positions (n, k) of the items most similar to
-    those of a ``Query``, without the nonzeros of ``itself``, CSR (n, n_items).
+    k, itself, serving)``. It returns scores and positions (n, k) of the items most
+    similar to those of a ``Query``, except those at nonzeros of ``itself``, CSR (n,
+    n_items).
     """
 
     def similar_items(self, items, n_neighbors=None) -> pd.DataFrame:
@@ -238,9 +272,20 @@ class SimilarItemsMixin:
         -------
         DataFrame
             Columns: the item column, ``similar_`` + its name, ``score`` (the
-            similarity; of two towers the dot product of the vectors) and ``rank`` (from
-            1); an item is not similar to itself. Fewer rows where fewer items are
-            alike.
+            similarity; for two towers the dot product of the vectors) and ``rank``
+            (from 1). The item itself is left out. An item with fewer similar items has
+            fewer rows.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If items are unknown to fit and have no features, a table lacks columns, or
+            ``n_neighbors`` < 1.
+        TypeError
+            If ``items`` is neither ids nor a table, or ``n_neighbors`` is not an
+            integer.
 
         Examples
         --------
@@ -258,7 +303,7 @@ class SimilarItemsMixin:
         if len(unknown):
             raise ValueError(
                 f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. "
-                "Give a table with their features instead."
+                "Pass a table with their features instead."
             )
         own = (query.codes >= 0) & (query.codes < fitted.n_items)
         itself = pair_matrix(
@@ -302,5 +347,5 @@ def _ranked_table(fitted, ids, indices, scores, label, item_label=None):
 
 @functools.lru_cache(maxsize=16)
 def _names(*names):
-    """Return names as a pandas Index; creating one takes as long as the table."""
+    """Return names as a pandas Index, cached since it costs as much as the table."""
     return pd.Index(names)

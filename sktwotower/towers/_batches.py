@@ -132,7 +132,7 @@ class UserBatches:
         of the batch. ``"uniform"``: a uniform sample of the catalog. ``"mixed"``:
         both (Yang et al. 2020).
     n_negatives : int, default=2048
-        Number of items in the uniform sample, drawn anew for each batch.
+        Number of items in the uniform sample, drawn again for each batch.
     correction : {"negatives", "all"} or None, default="negatives"
         Logits that are corrected for the probability of being a candidate: those of
         the negatives, those of the positives too (Yi et al. 2019), or none.
@@ -275,7 +275,7 @@ class UserBatches:
 
 
 def _dropouts(dataset, id_dropout, feature_dropout):
-    """Return the ``FeatureDropout`` of the users' rows and that of the items' rows."""
+    """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
     of_users, of_items = (
         id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
     )

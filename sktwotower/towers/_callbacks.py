@@ -1,7 +1,7 @@
-"""The skorch callbacks that a ``Recipe`` asks for.
+"""The skorch callbacks of training, as a ``Recipe`` configures them.
 
-Input: a ``Recipe`` and what is trained on.
-Output: (name, callback) pairs.
+Input: a ``Recipe`` and ``TrainingData``.
+Output: a list of (name, callback) pairs.
 """
 
 import inspect
@@ -20,20 +20,20 @@ __all__ = [
     "schedules",
 ]
 
-# Impressions that wait for a plateau join after this share of training at the latest:
-# the learning rate falls all the while, and with it recall may rise to the end.
+# Impressions that wait for a plateau join no later than after this share of training:
+# recall may rise until the end, because the learning rate keeps falling.
 LATEST_START = 0.5
 
 
 def monitors_validation(callbacks):
-    """Return whether any callback waits for a figure on validation data."""
+    """Return whether any callback monitors a validation figure."""
     names = ("monitor", "_monitor")  # skorch's callbacks, and Optuna's for skorch
     watched = [str(getattr(c, n, "")) for c in _instances(callbacks) for n in names]
     return any(figure.startswith("valid") for figure in watched)
 
 
 def looks_at_gradients(callbacks):
-    """Return whether any callback does something with gradients, such as clip them."""
+    """Return whether any callback uses gradients, for example to clip them."""
     kinds = [c if isinstance(c, type) else type(c) for c in _instances(callbacks)]
     own = Callback.on_grad_computed
     return any(getattr(kind, "on_grad_computed", own) is not own for kind in kinds)
@@ -52,10 +52,9 @@ def _instances(callbacks):
 
 
 def own_callbacks(recipe, data, net, schedule=True):
-    """Return the callbacks, with names, that a ``Recipe`` asks for.
+    """Return the callbacks that a ``Recipe`` configures, with names.
 
-    ``data``: the ``TrainingData``. Without ``schedule`` the learning rate stays as it
-    is.
+    ``data``: the ``TrainingData``. Without ``schedule`` the learning rate is constant.
     """
     own = [("loss_check", _LossCheck())]
     if data.evaluate is not None:
@@ -113,19 +112,19 @@ def _early_stopping(recipe, waits):
 
 
 class _LossCheck(Callback):
-    """Stop at the first batch whose loss is no number any more."""
+    """Raise at the first batch whose loss is not finite."""
 
     def on_batch_end(self, net, training, loss, **kwargs):
         if training and not math.isfinite(loss.item()):
             raise ValueError(
                 f"The training loss became {loss.item()} in epoch {len(net.history)}. "
                 f"Lower lr (it is {net.lr!r}), raise temperature, or scale the "
-                "features that the transformers give."
+                "output of the transformers."
             )
 
 
 class _ProgressBar(Callback):
-    """One bar for the whole training, with the figures of the last epoch beside it."""
+    """One bar for the whole training, with the figures of the last epoch next to it."""
 
     def on_train_begin(self, net, **kwargs):
         self.bar_ = tqdm(total=net.max_epochs, desc="training", unit="epoch")
@@ -142,7 +141,7 @@ class _ProgressBar(Callback):
 
 
 class _ValidationRecall(Callback):
-    """Record at the end of each epoch what ``evaluate(module)`` gives."""
+    """Record the result of ``evaluate(module)`` at the end of each epoch."""
 
     def __init__(self, evaluate):
         self.evaluate = evaluate
@@ -152,14 +151,15 @@ class _ValidationRecall(Callback):
         recall = self.evaluate(net.module_)
         before = [row["valid_recall"] for row in net.history[:-1]]
         net.history.record("valid_recall", recall)
-        # What Checkpoint(monitor="valid_recall_best") asks for.
+        # read by Checkpoint(monitor="valid_recall_best")
         net.history.record("valid_recall_best", recall > max(before, default=-1))
 
 
 class _ImpressionStart(Callback):
-    """Let impressions join, after ``latest`` epochs or a plateau before that.
+    """Let impressions join after ``latest`` epochs, or earlier at a plateau.
 
-    With ``patience``, a plateau is that many epochs without a better validation recall.
+    A plateau is ``patience`` epochs without a better validation recall; None: no
+    plateau is looked for.
     """
 
     def __init__(self, training, latest, patience=None):
@@ -183,8 +183,8 @@ class _ImpressionStart(Callback):
 class _StopOnRecall(EarlyStopping):
     """Early stopping that ignores the epochs before impressions join, if any will.
 
-    They change what recall can be reached: an epoch before them would count as the best
-    and be restored.
+    Impressions change the recall that can be reached: an epoch without them could count
+    as the best and be restored.
     """
 
     waits = False

@@ -39,7 +39,7 @@ class Targets:
         Log-probability by which the logit of each positive is corrected. None: no
         correction.
     hidden : pair of int64 tensors of shape (n_hidden,) or None, default=None
-        Further (row, column) pairs that are no negatives: known positives of the user.
+        Further (row, column) pairs that are not negatives: known positives of the user.
         Rows ascend.
     impressions : tuple of three tensors of shape (n_impressions,) or None, default=None
         (row, column, weight): shown and not chosen. They form a second denominator of
@@ -127,7 +127,7 @@ class SampledSoftmaxLoss(nn.Module):
     ``impression_temperature``. It is a term of its own since a few impressions would
     not count among thousands of candidates. Its gradient goes to item vectors only.
     Past positives are input of the user tower and impressions are not, so the user
-    tower would otherwise learn to tell them apart by its input.
+    tower would otherwise learn to distinguish them by its input.
 
     The logit of the positive itself is corrected only by ``positive_log_q`` (Yi et
     al.). Without it, and with Q the inclusion probability of the negatives, the
@@ -322,7 +322,7 @@ def _softmax(logits):
 def _loss_of_impressions(logits, positives, shown, temperature_ratio):
     """Return the loss of positives against impressions, places and gradient by logits.
 
-    ``logits`` (rows, c) are not corrected, and -inf where a pair is no negative.
+    ``logits`` (rows, c) are not corrected, and -inf where a pair is not a negative.
     ``positives`` are rows, columns, logits and weights, (n,) each, and ``shown`` the
     impressions' rows, columns and weights, (m,) each. ``temperature_ratio`` multiplies
     the logits.

@@ -1,4 +1,4 @@
-"""The two towers: torch modules whose first layer is a linear map of sparse rows.
+"""The two towers: torch modules with a sparse linear first layer.
 
 Input: sparse feature rows (n, p), as CSR or ``SparseRows``.
 Output: vectors (n, d).
@@ -67,7 +67,7 @@ class SparseRows:
 
     @functools.cached_property
     def is_identity(self):
-        """Whether the matrix is the identity, such as that of a catalog's ids."""
+        """Whether the matrix is the identity, as for a catalog with ids only."""
         n = len(self)
         if not len(self.indices) == n == self.n_columns:
             return False
@@ -191,7 +191,7 @@ class Tower(nn.Module):
 
 
 class TwoTower(nn.Module):
-    """A user tower and an item tower whose vectors meet in a dot product.
+    """A user tower and an item tower; the score is the dot product of their vectors.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The skorch net that trains two towers, and the vectors of trained towers.
+"""The skorch net that trains two towers, and functions that compute their vectors.
 
 Input: a ``Recipe``, and feature rows with positives as a ``TrainingSet``.
-Output: a trained ``TwoTowerNet``, and vectors (n, d) of any rows.
+Output: a trained ``TwoTowerNet``, and vectors (n, d) of feature rows.
 """
 
 import copy
@@ -44,15 +44,15 @@ _GENERATOR_LOCK = threading.RLock()
 class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
 
-    It differs from ``NeuralNet`` in three places only: a batch carries the inputs of
-    both towers, the loss sees both vectors, and an interruption is remembered.
+    It differs from ``NeuralNet`` in three places: a batch holds the inputs of both
+    towers, the loss gets the vectors of both, and an interruption is recorded.
     Everything else (callbacks, history, optimizers, ``save_params``) is skorch's.
     """
 
     interrupted_ = False
 
     def fit_loop(self, *args, **kwargs):
-        """Run the epochs; remember if the user interrupts, which skorch swallows."""
+        """Run the epochs and record an interruption by the user, which skorch hides."""
         try:
             return super().fit_loop(*args, **kwargs)
         except KeyboardInterrupt as error:
@@ -64,7 +64,7 @@ class TwoTowerNet(NeuralNet):
         return self.module_(x.to(self.device))
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the loss of the two arrays of vectors against their ``Targets``."""
+        """Return the loss of user and item vectors, given their ``Targets``."""
         return self.criterion_(*y_pred, y_true.to(self.device))
 
 
@@ -79,8 +79,8 @@ def _is_early_stop(error):
 def build_module(recipe, n_user_features, n_item_features):
     """Build the ``TwoTower`` that a ``Recipe`` describes.
 
-    Raises ``ValueError`` or ``TypeError`` where a tower given by the user does not map
-    a sparse tensor (n, p) to (n, d), with the same d on both sides.
+    Raise ``ValueError`` or ``TypeError`` if a tower given by the user does not map a
+    sparse tensor (n, p) to (n, d), with the same d on both sides.
     """
     item_tower = _tower(recipe, "item_tower", n_item_features)
     user_tower = _tower(recipe, "user_tower", n_user_features)
@@ -93,9 +93,9 @@ def build_module(recipe, n_user_features, n_item_features):
     ]
     if widths[0] != widths[1]:
         raise ValueError(
-            f"user_tower gives vectors of {widths[0]} numbers and item_tower of "
-            f"{widths[1]}; they must agree. A default tower gives embedding_dim "
-            f"(= {recipe.embedding_dim!r})."
+            "user_tower and item_tower must return vectors of the same length. Got "
+            f"{widths[0]} and {widths[1]} numbers; a default tower returns "
+            f"embedding_dim (= {recipe.embedding_dim!r})."
         )
     history = None
     if recipe.history is not None:
@@ -115,9 +115,9 @@ def build_module(recipe, n_user_features, n_item_features):
 
 
 def scale_weights(recipe, module, user_tower, item_tower, history):
-    """Multiply the first weights of each part's inputs by numbers (p,).
+    """Multiply the initial first-layer weights of each part by factors (p,).
 
-    Towers that the user has given stay as they are: they may have been trained.
+    Towers given by the user are not changed: they may be trained already.
     """
     scales = {"user_tower": user_tower, "item_tower": item_tower, "history": history}
     with torch.no_grad():
@@ -132,8 +132,9 @@ def scale_weights(recipe, module, user_tower, item_tower, history):
 def take_weights(recipe, module, before, users, items):
     """Copy the weights of a module with fewer inputs; new inputs start at zero.
 
-    So a new id begins as the answer to its features, or to an empty row. ``users`` and
-    ``items`` are pairs: the places (p,) of the inputs of before, and their number now.
+    So a new id starts with the vector of its features, or of an empty row. ``users``
+    and ``items`` are pairs: the new positions (p,) of the old inputs, and the number of
+    inputs now.
     """
     inputs = {
         f"{name}.weight": users if name.startswith("user_tower") else items
@@ -143,8 +144,9 @@ def take_weights(recipe, module, before, users, items):
     state, old = module.state_dict(), before.state_dict()
     if state.keys() != old.keys():
         raise ValueError(
-            "The towers have other parts than those of fit: "
-            f"{sorted(state.keys() ^ old.keys())}. Put the parameters back, or fit."
+            "The towers have other parts than in fit: "
+            f"{sorted(state.keys() ^ old.keys())}. Restore the parameters of fit, or "
+            "fit anew."
         )
     for name, value in old.items():
         places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
@@ -160,25 +162,25 @@ def take_weights(recipe, module, before, users, items):
 
 
 def _of_another_size(recipe, name, before, now, n_inputs):
-    """Say which weights have another shape than in fit, and what to do."""
+    """Return the message for weights with another shape than in fit."""
     part, _, weights = name.partition(".")
     shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(now.shape)}"
     if getattr(recipe, part, None) is None:
         return (
-            f"The default {part} has another size than in fit: its {shapes}. Set "
-            "embedding_dim and hidden_layer_sizes back, or fit anew."
+            f"The default {part} has another size than in fit: its {shapes}. Restore "
+            "embedding_dim and hidden_layer_sizes, or fit anew."
         )
     return (
-        f"The module given as {part} cannot take new ids, or is another one than in "
+        f"The module given as {part} cannot take new ids, or differs from that of "
         f"fit: its {shapes} for {n_inputs} inputs. Fit anew, or use a transformer "
         "whose width does not depend on the ids."
     )
 
 
 def takes_sparse_gradients(recipe):
-    """Return whether gradients of large tables may hold the touched rows alone.
+    """Return whether gradients of large tables may be sparse: the touched rows only.
 
-    Our optimizer takes them; a callback that looks at gradients does not.
+    `RowwiseAdam` accepts them; a callback that reads gradients does not.
     """
     ours = optimizer_class(recipe.optimizer) is RowwiseAdam
     return ours and not looks_at_gradients(recipe.callbacks)
@@ -200,13 +202,13 @@ def _tower(recipe, name, n_features):
     if not isinstance(tower, nn.Module):
         raise TypeError(
             f"{name} must be a torch.nn.Module, or a callable that takes the number of "
-            f"features and gives one. Got {given!r}."
+            f"features and returns one. Got {given!r}."
         )
-    return tower.float()  # as the rows are, whatever torch's default dtype
+    return tower.float()  # like the rows, regardless of torch's default dtype
 
 
 def _output_width(tower, name, n_features):
-    """Return d of a tower; the probe also fixes the shapes of torch's lazy layers."""
+    """Return d of a tower; also initializes torch's lazy layers by a forward pass."""
     if isinstance(tower, Tower):
         return (tower.layers[-1].out_features) if tower.layers else tower.input_width
     probe = SparseRows(
@@ -220,21 +222,21 @@ def _output_width(tower, name, n_features):
             vectors = tower.eval()(probe.to_torch())
     except Exception as error:
         raise ValueError(
-            f"{name} failed on a sparse tensor of shape (2, {n_features}), which is "
-            f"what it must take (torch.nn.LazyLinear fits any width): {error}"
+            f"{name} failed on a sparse tensor of shape (2, {n_features}), which it "
+            f"must accept (torch.nn.LazyLinear fits any width): {error}"
         ) from error
     if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (2,):
         got = getattr(vectors, "shape", type(vectors).__name__)
-        raise ValueError(f"{name} must map (n, p) to (n, d). For n = 2 it gave {got}.")
+        raise ValueError(f"{name} must map (n, p) to (n, d). For n = 2, got {got}.")
     return vectors.shape[1]
 
 
 @contextmanager
 def seeded(seed, device="cpu"):
-    """Draw torch's random numbers from ``seed``; its generators are put back.
+    """Seed torch's generators, and restore their state at the end of the block.
 
-    They are global, so that only one thread at a time can be given its own sequence.
-    Inference mode is switched off: parameters that are made in it cannot be trained.
+    They are global, so a lock allows only one thread at a time. Inference mode is
+    switched off: parameters created in it cannot be trained.
     """
     cuda = [torch.device(device)] if str(device).startswith("cuda") else []
     with (
@@ -247,10 +249,10 @@ def seeded(seed, device="cpu"):
 
 
 class TrainingData(NamedTuple):
-    """What a net is trained on, and what it is validated with, if at all.
+    """The data that a net is trained on, and validated on if there is validation.
 
-    ``validation`` gives the validation loss, and ``evaluate(module)`` the validation
-    recall, at the end of each epoch.
+    After each epoch, ``validation`` is used for the validation loss, and
+    ``evaluate(module)`` returns the validation recall.
     """
 
     training: TrainingSet
@@ -259,14 +261,14 @@ class TrainingData(NamedTuple):
 
 
 def train(recipe, module, data, seed, schedule=True):
-    """Train ``module`` on ``TrainingData``; return the fitted ``TwoTowerNet``.
+    """Train ``module`` on ``TrainingData`` and return the fitted ``TwoTowerNet``.
 
     ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
     ``schedule``: whether the learning rate rises and falls.
     """
     net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
     own = own_callbacks(recipe, data, net, schedule)
-    # Ours first, so that the user's find what ours record.
+    # Ours come first, so that the user's callbacks can read what ours record.
     net.set_params(callbacks=own + list(recipe.callbacks or []))
     net.fit(data.training, y=None)
     _warn_if_interrupted(net)
@@ -278,12 +280,12 @@ def _warn_if_interrupted(net):
     if net.interrupted_:
         warn(
             f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
-            "model keeps what it has learnt until then."
+            "model is kept as it was trained until then."
         )
 
 
 def _net_params(recipe, module, validation, seed):
-    """Collect the net's arguments; those in ``net_params`` come last and win."""
+    """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
     params = {
         "module": module,
@@ -355,10 +357,10 @@ def optimizer_class(optimizer):
 
 
 def _trim(net, own):
-    """Drop what only training needs, so that pickles hold the weights and little else.
+    """Remove what only training needs, so that pickles hold little except the weights.
 
-    The optimiser's moments are twice the weights; the validation set and the callbacks
-    that look at it, which are among our ``own``, hold data.
+    The optimizer's moments are twice as large as the weights. The validation set, and
+    the callbacks named in ``own`` that read it, hold data.
     """
     net.optimizer_.state.clear()
     net.optimizer_.zero_grad(set_to_none=True)
@@ -374,7 +376,7 @@ def _trim(net, own):
 
 
 def epochs(net):
-    """Return figures of each epoch as a list of dicts, as far as it was finished."""
+    """Return the figures of each finished epoch, a list of dicts."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
     return [
         {name: _plain(row[name]) for name in names if name in row}
@@ -425,7 +427,7 @@ def _blocks(embed, module, matrices, block):
         module.eval()
     n_rows, vectors = matrices[0].shape[0], []
     with torch.inference_mode():
-        # One empty block at least, so that no rows give an array (0, d).
+        # at least one block, so that the result for no rows has shape (0, d)
         for start in range(0, max(1, n_rows), block):
             part = matrices
             if n_rows > block:

@@ -1,4 +1,4 @@
-"""The default optimizer, whose step costs only what a batch touches.
+"""The default optimizer: the cost of a step depends only on the rows of its batch.
 
 Input: parameters with gradients, dense or sparse.
 Output: the parameters after a step, changed in place.
@@ -48,8 +48,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         - 4 \eta\, g / (\sqrt{v / (1 - \beta^n)} + \epsilon)
 
     where :math:`\beta` is ``row_beta``, :math:`\eta` is ``lr``, :math:`\lambda` is
-    ``weight_decay`` and :math:`\epsilon` is ``eps``. There is no momentum, so that the
-    state of a row is v and n only; the factor 4 allows for that. Row-wise Adagrad keeps
+    ``weight_decay`` and :math:`\epsilon` is ``eps``. Without momentum, the state of a
+    row is only v and n; the factor 4 makes up for it. Row-wise Adagrad keeps
     one moment per row, too. Adam with one moment per block of parameters is as good as
     Adam (Adam-mini).
 
@@ -96,12 +96,12 @@ class RowwiseAdam(torch.optim.Optimizer):
         Parameters
         ----------
         closure : callable, default=None
-            Computes the loss and the gradients anew. None: the gradients are there.
+            Recomputes the loss and the gradients. None: the gradients are available.
 
         Returns
         -------
         Tensor or None
-            What ``closure`` returns. None without it.
+            The return value of ``closure``; None without it.
         """
         loss = None
         if closure is not None:

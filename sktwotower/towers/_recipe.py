@@ -1,4 +1,4 @@
-"""What training needs of an estimator's parameters, as one immutable value.
+"""The parameters of an estimator that training reads, as one immutable value.
 
 Input: an estimator with the parameters of `TwoTowerRecommender`.
 Output: a ``Recipe``.

@@ -25,7 +25,7 @@ def test_bytes_are_text_in_utf_8():
 
 @pytest.mark.parametrize("cell", [b"\xff", [b"\xff"]])
 def test_bytes_that_are_no_text(cell):
-    message = r"'c' holds bytes that are no text in UTF-8.*Got b'\\xff'.*decode"
+    message = r"'c' holds bytes that are not UTF-8 text.*Got b'\\xff'.*decode"
     with pytest.raises(ValueError, match=message):
         vectorize([cell, cell, cell * 2])
 
@@ -100,7 +100,7 @@ def test_infinite_numbers_and_weights():
 
 
 def test_objects_that_have_no_hash():
-    with pytest.raises(TypeError, match="'c' holds objects that cannot be told apart"):
+    with pytest.raises(TypeError, match="'c' holds objects that cannot be compared"):
         vectorize([bytearray(b"a"), "b"])
     with pytest.raises(TypeError, match="kind 'category' .* Got bytearray"):
         vectorize(["a", "a", "b"], [bytearray(b"a")])

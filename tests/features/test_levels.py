@@ -95,7 +95,7 @@ LEVELS = ["d"] + ["b", "c", "a"] * 2 + ["a"]
 
 def test_max_features_keeps_the_most_frequent_levels_and_warns_once():
     message = (
-        "'c' of kind 'category' has 4 levels, of which 3 are .* max_features=2.* most "
+        "'c' of kind 'category' has 4 levels; 3 are .* max_features=2.* most "
         "frequent .*'c_infrequent'.*kinds={'c': 'drop'}.* raise max_features.*n_hashed"
     )
     with pytest.warns(UserWarning, match=message) as caught:

@@ -194,12 +194,15 @@ def test_set_output_changes_nothing(library):
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (lambda t: t.to_numpy(complex), "must give numbers.*ndarray: complex"),
+        (lambda t: t.to_numpy(complex), "must return numbers.*ndarray: complex"),
         (lambda t: sparse.csr_array(t.to_numpy(complex)), "csr_array: complex"),
-        (lambda t: t.astype(str), "must give numbers.*DataFrame: could not convert"),
-        (lambda t: pl.DataFrame(t.astype(str)), "must give numbers.*could not convert"),
-        (lambda t: t.astype("Int64").mask(t["dear"]), "item_transformer gave NaN"),
-        (lambda t: t.to_numpy(float)[:, :, None], "must give numbers"),
+        (lambda t: t.astype(str), "must return numbers.*DataFrame: could not convert"),
+        (
+            lambda t: pl.DataFrame(t.astype(str)),
+            "must return numbers.*could not convert",
+        ),
+        (lambda t: t.astype("Int64").mask(t["dear"]), "item_transformer returned NaN"),
+        (lambda t: t.to_numpy(float)[:, :, None], "must return numbers"),
         (  # scipy 1.11 makes one row of it
             lambda t: sparse.coo_array(t["dear"].to_numpy(float)),
             r"shape \(20,\)|expected 20 rows, got 1",
@@ -227,15 +230,17 @@ def test_another_width_than_in_fit_is_refused():
     model = small(items=table, item_transformer=FunctionTransformer(dummies)).fit(X)
     one = table[table["category"] == "category1"]
     message = (
-        "item_transformer must give as many columns as in fit: expected 2, got 1 for "
-        r".* rows.*get_dummies.*OneHotEncoder\(handle_unknown='ignore'\)"
+        "item_transformer must return as many columns as in fit: expected 2, got 1 for "
+        r".* rows.*OneHotEncoder\(handle_unknown='ignore'\).*get_dummies"
     )
     for ask in (model.embed_items, model.set_catalog, model.similar_items):
         with pytest.raises(ValueError, match=message):
             ask(one)
     users = WORLD.user_table.assign(category=WORLD.user_table["segment"])
     model = small(users=users, user_transformer=FunctionTransformer(dummies)).fit(X)
-    with pytest.raises(ValueError, match="user_transformer must give as many columns"):
+    with pytest.raises(
+        ValueError, match="user_transformer must return as many columns"
+    ):
         model.recommend(users.iloc[:1])
 
 
@@ -287,7 +292,7 @@ class CrossFitted(TransformerMixin, BaseEstimator):
 
 
 def centred(table):
-    """Return numbers that depend on the rows beside them."""
+    """Return numbers that depend on the other rows."""
     return (table[["price"]] - table[["price"]].mean()).to_numpy()
 
 

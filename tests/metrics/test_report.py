@@ -96,7 +96,7 @@ def test_bad_lists_of_metrics(metric, params, error, message):
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"k": []}, ValueError, r"k must hold one integer >= 1 at least. Got \[\]"),
+        ({"k": []}, ValueError, r"k must hold at least one integer >= 1. Got \[\]"),
         ({"max_users": 0}, ValueError, "max_users must be an integer >= 1. Got 0"),
         ({"max_users": 1.5}, TypeError, "max_users must be an integer >= 1. Got 1.5"),
     ],

@@ -104,9 +104,9 @@ def test_a_catalog_of_one(model):
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        ([], "items is empty: a catalog needs one item"),
+        ([], "items is empty: a catalog needs at least one item"),
         (["i00", "i00"], "1 are duplicated: 'i00'"),
-        (["i00", "new"], "1 items are not known from fit: 'new'. Give a table"),
+        (["i00", "new"], "1 items are not known from fit: 'new'. Pass a table"),
         (["i00", None], "contains NaN"),
         (pd.DataFrame({"item": ["new"], "kind": ["red"]}), "lacks .* 'price'"),
         ("i00", "must be a list"),
@@ -121,7 +121,9 @@ def test_what_is_no_catalog(model, items, message):
 
 def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     new = pd.DataFrame({"item": ["new"], "kind": ["green"], "price": [None]})
-    with pytest.warns(UserWarning, match="Of 1 new items fit knows no feature: 'new'"):
+    with pytest.warns(
+        UserWarning, match="1 new items have no feature known from fit: 'new'"
+    ):
         model.set_catalog(pd.concat([products, new]))
     module = model.net_.module_
     bias = module.item_tower.bias.detach().numpy()

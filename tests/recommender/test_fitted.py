@@ -1,4 +1,4 @@
-"""One fitted value, replaced as a whole: beside requests, failures and interrupts."""
+"""One fitted value, replaced as a whole: during requests, failures and interrupts."""
 
 import dataclasses
 import pickle
@@ -246,9 +246,9 @@ def test_warm_start_takes_weights_by_id():
 def test_warm_start_needs_the_same_ids_and_sizes():
     X = made().data
     model = small(warm_start=True).fit(X)
-    with pytest.raises(ValueError, match="warm_start=True needs the users, items"):
+    with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.fit(X[X["item"] > 3])
-    with pytest.raises(ValueError, match="warm_start=True needs the users, items"):
+    with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.set_params(embedding_dim=4).fit(X)
 
 

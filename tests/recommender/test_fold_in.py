@@ -69,7 +69,7 @@ def test_nothing_chosen_moves_nothing(case):
     assert_allclose(run(fold, users, chosen)[2], users[2], atol=1e-6)
 
 
-def test_users_do_not_depend_on_who_is_beside_them(case, monkeypatch):
+def test_users_do_not_depend_on_other_users(case, monkeypatch):
     fold, users, chosen = case
     together = run(fold, users, chosen)
     monkeypatch.setattr(fold_in, "BLOCK", 2)

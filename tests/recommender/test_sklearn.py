@@ -203,7 +203,7 @@ def test_the_last_step_of_a_pipeline(X, items):
 
 def test_a_step_in_the_middle_of_a_pipeline(X):
     y = (X["item"] % 2).to_numpy()
-    with pytest.warns(UserWarning, match="FrozenEstimator.model. of a fitted model"):
+    with pytest.warns(UserWarning, match="FrozenEstimator.model. with a fitted model"):
         pipe = make_pipeline(small(history=None), LogisticRegression()).fit(X, y)
     assert set(pipe.predict(X)) <= {0, 1}
     assert pipe[-1].n_features_in_ == 8

@@ -573,7 +573,7 @@ def test_warm_start_goes_on_from_the_last_weights():
 @pytest.mark.parametrize("other", [checkerboard(4), checkerboard().replace("A0", "Z")])
 def test_warm_start_refuses_other_users_and_items(other):
     model = small(warm_start=True).fit(checkerboard())
-    with pytest.raises(ValueError, match="warm_start=True needs the users, items"):
+    with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.fit(other)
 
 

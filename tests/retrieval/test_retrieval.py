@@ -296,7 +296,9 @@ def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
 
 
 def test_candidates_of_other_users_are_warned_about(plain):
-    with pytest.warns(UserWarning, match="none of the users asked for: it holds 'u1'"):
+    with pytest.warns(
+        UserWarning, match="no entry for any requested user: it has 'u1'"
+    ):
         assert len(plain.recommend(["u2"], candidates={"u1": ["i1"]})) == 0
 
 
@@ -358,7 +360,7 @@ def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch)
         plain.recommend(n_neighbors=2, path=file)
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
-    with pytest.raises(ValueError, match="No users were asked for: nothing to write"):
+    with pytest.raises(ValueError, match="holds no users: there is nothing to write"):
         plain.recommend([], path=file)
 
 

@@ -81,7 +81,7 @@ def test_rewards_and_weights_of_common_size_are_left_as_they_are():
 
 
 def test_rewards_times_weights_that_are_lost_are_refused():
-    with pytest.raises(ValueError, match="too small to be told from 0 in 1 rows"):
+    with pytest.raises(ValueError, match="too small to differ from 0 in 1 rows"):
         outcomes([1e-200, 1], [1e-200, 1], 2)
 
 

@@ -70,7 +70,7 @@ def test_intervals_are_no_ids(values):
 @pytest.mark.parametrize("cells", [["a\ud800", "b"], ["b", "\udfff"]])
 @pytest.mark.parametrize("make", [list, lambda cells: np.array(cells, dtype=object)])
 def test_text_that_is_no_unicode_is_no_id(cells, make):
-    with pytest.raises(ValueError, match="users holds .*, which is no Unicode text"):
+    with pytest.raises(ValueError, match="users holds .*, which is not Unicode text"):
         check_ids(make(cells), "users")
 
 

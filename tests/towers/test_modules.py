@@ -116,7 +116,7 @@ def test_dropout_of_hidden_units_in_training_only():
     torch.testing.assert_close(tower(rows).float(), expected)
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it():
+def test_a_row_does_not_depend_on_the_other_rows():
     # In float32 a product of one row and of 300 rows differ for layers this wide.
     torch.manual_seed(0)
     matrix = random_csr(300, 400, density=0.1)

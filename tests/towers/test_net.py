@@ -77,9 +77,9 @@ class Text(nn.Module):
     ("tower", "error", "message"),
     [
         (nn.Linear(3, 8), ValueError, r"user_tower failed .* shape \(2, 4\).*LazyLin"),
-        (nn.LazyLinear(7), ValueError, r"of 7 numbers and item_tower of 8.*\(= 8\)"),
-        (Flat(), ValueError, r"user_tower must map .*For n = 2 it gave torch.Size"),
-        (Text(), ValueError, r"user_tower must map .*For n = 2 it gave str"),
+        (nn.LazyLinear(7), ValueError, r"of the same length. Got 7 and 8.*\(= 8\)"),
+        (Flat(), ValueError, r"user_tower must map .*For n = 2, got torch.Size"),
+        (Text(), ValueError, r"user_tower must map .*For n = 2, got str"),
         ("deep", TypeError, "user_tower must be a torch.nn.Module.*Got 'deep'"),
         (lambda p: p, TypeError, "user_tower must be a torch.nn.Module, or a callable"),
     ],
