@@ -23,9 +23,9 @@ from _common import PAIR, clock, load, machine, write_results
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.towers import _net as net
 from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
+from sktwotower.towers._build import build_module
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
@@ -59,9 +59,7 @@ class PlainLoop:
             history_dropout=estimator.dropout,
             shuffle=True,
         )
-        self.module = net.build_module(
-            Recipe.of(estimator), users.shape[1], items.shape[1]
-        )
+        self.module = build_module(Recipe.of(estimator), users.shape[1], items.shape[1])
         self.loss = SampledSoftmaxLoss(estimator.temperature_)
         tables = [
             m.weight for m in self.module.modules() if isinstance(m, SparseLinear)

@@ -27,7 +27,7 @@ from skorch.callbacks import Callback
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.towers._batches import UserBatches
-from sktwotower.towers._net import embed_items, embed_users
+from sktwotower.towers._vectors import embed_items, embed_users
 
 FIRST_RANK, LAST_RANK = 10, 500
 

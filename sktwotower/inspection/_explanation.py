@@ -19,13 +19,13 @@ from ._contributions import contributions, is_linear
 __all__ = ["explain"]
 
 
-def explain(estimator, user, item, history=None):
+def explain(estimator, user, item, history=None) -> pd.DataFrame:
     r"""Return how much each past item and each feature adds to the score of a pair.
 
     Parameters
     ----------
     estimator : TwoTowerRecommender
-        A fitted model.
+        A fitted model. As a method of the model: left out.
     user : id, or dataframe of one row
         The user: an id, or a table with the id column and, optionally, all feature
         columns. An unknown user is described by these and by ``history``.

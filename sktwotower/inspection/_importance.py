@@ -21,7 +21,7 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import Query
-from sktwotower.towers._net import embed_items, embed_users
+from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._ablation import columns_of, rows_without
 
@@ -39,7 +39,7 @@ def feature_importance(
     n_neighbors=None,
     max_users=None,
     random_state=None,
-):
+) -> pd.DataFrame:
     """Return how much recall the fitted model loses without each column.
 
     The whole catalog is ranked for the users of held-out events, as in `score`, with
@@ -48,7 +48,7 @@ def feature_importance(
     Parameters
     ----------
     estimator : TwoTowerRecommender
-        A fitted model.
+        A fitted model. As a method of the model: left out.
     X : dataframe or array-like of shape (n_events, n_columns)
         Held-out events with the columns of fit.
     y : array-like of shape (n_events,), default=None

@@ -21,8 +21,10 @@ from sktwotower.features._caching import in_cache
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._build import build_module, scale_weights, take_weights
 from sktwotower.towers._callbacks import LATEST_START, monitors_validation
 from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._optimizer import optimizer_class
 
 from ._fitted import Learnt
 from ._validation_recall import ValidationRecall, hold_out
@@ -133,7 +135,7 @@ def _check_values(recipe):
                 "callbacks must be skorch callbacks, or (name, callback) pairs. Got "
                 f"{callback!r}."
             )
-    net.optimizer_class(recipe.optimizer)
+    optimizer_class(recipe.optimizer)
     if "callbacks" in (recipe.net_params or {}):
         raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
     try:
@@ -326,9 +328,9 @@ def _scales(entities, active):
 def _build(recipe, events, before):
     """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
     users, items, positives, impressions = events
-    module = net.build_module(recipe, users.rows.shape[1], items.rows.shape[1])
+    module = build_module(recipe, users.rows.shape[1], items.rows.shape[1])
     # Users without positives are in no batch, items without positives in no history.
-    net.scale_weights(
+    scale_weights(
         recipe,
         module,
         user_tower=_scales(users, _have_events(positives, 1)),
@@ -352,7 +354,7 @@ def _take_weights_by_id(recipe, module, before, users, items):
             "the fit before. Fit with warm_start=False to start anew."
         )
     inputs = [(p, len(p)) for p in places]
-    net.take_weights(recipe, module, before.net.module_, *inputs)
+    take_weights(recipe, module, before.net.module_, *inputs)
 
 
 def _places_by_name(old, new):

@@ -20,7 +20,8 @@ from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query
-from sktwotower.towers._net import TwoTowerNet, embed_items, embed_users
+from sktwotower.towers._net import TwoTowerNet
+from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
 

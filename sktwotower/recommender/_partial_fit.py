@@ -18,6 +18,7 @@ from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._build import build_module, take_weights
 from sktwotower.towers._callbacks import monitors_validation, schedules
 
 from ._fit import items_with_events, outcome_matrices, seen_matrix
@@ -108,8 +109,8 @@ def _one_pass(recipe, fitted):
 def _train(recipe, training, before, inputs):
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     with net.seeded(seed, recipe.device):
-        module = net.build_module(recipe, *(n_inputs for _, n_inputs in inputs))
-        net.take_weights(recipe, module, before, *inputs)
+        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs))
+        take_weights(recipe, module, before, *inputs)
         data = net.TrainingData(training)
         return net.train(recipe, module, data, seed, schedule=False)
 

@@ -7,7 +7,6 @@ Output: a fitted estimator with its state in ``_fitted``; vectors (n, d) and ran
 from typing import Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower import inspection
@@ -422,67 +421,8 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             return fitted.embed_items(query)
 
-    def explain(self, user, item, history=None) -> pd.DataFrame:
-        """Return how much each past item and each feature adds to the score of a pair.
-
-        Parameters
-        ----------
-        user, item, history
-            As in `sktwotower.inspection.explain`, which this calls.
-
-        Returns
-        -------
-        DataFrame
-            One row per nonzero feature and past item, largest absolute contribution
-            first; columns ``side``, ``feature``, ``value`` and ``contribution``.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.explain(0, 3).columns.tolist()
-        ['side', 'feature', 'value', 'contribution']
-        """
-        return inspection.explain(self, user, item, history)
-
-    def feature_importance(
-        self,
-        X,
-        y=None,
-        *,
-        groups=None,
-        n_neighbors=None,
-        max_users=None,
-        random_state=None,
-    ) -> pd.DataFrame:
-        """Return how much recall the fitted model loses without each column.
-
-        Parameters
-        ----------
-        X, y, groups, n_neighbors, max_users, random_state
-            As in `sktwotower.inspection.feature_importance`, which this calls.
-
-        Returns
-        -------
-        DataFrame
-            One row per column, largest loss first; columns ``side``, ``column``,
-            ``recall_lost``, ``lower`` and ``upper``.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(100, 50, random_state=0)
-        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> sorted(model.feature_importance(held_out)["column"])
-        ['history', 'item', 'user']
-        """
-        params = {"n_neighbors": n_neighbors, "max_users": max_users}
-        params |= {"groups": groups, "random_state": random_state}
-        return inspection.feature_importance(self, X, y, **params)
+    explain = inspection.explain
+    feature_importance = inspection.feature_importance
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from sktwotower.metrics import recall_at_k
 from sktwotower.neighbors._top_k import top_k
-from sktwotower.towers import _net as net
+from sktwotower.towers._vectors import embed_items, embed_users
 
 __all__ = ["ValidationRecall", "hold_out"]
 
@@ -66,8 +66,8 @@ class ValidationRecall:
 
     def __call__(self, module):
         """Return the recall, in [0, 1]."""
-        items = net.embed_items(module, self.item_rows)
-        users = net.embed_users(module, self.user_rows, self.history, self.item_rows)
+        items = embed_items(module, self.item_rows)
+        users = embed_users(module, self.user_rows, self.history, self.item_rows)
         # recall is at k, even if there are fewer items than k
         _, found = top_k(users, items, min(self.k, len(items)), self.seen)
         return recall_at_k(self.truth, found, self.k)

@@ -6,7 +6,7 @@ Output: the parameters after a step, changed in place.
 
 import torch
 
-__all__ = ["RowwiseAdam"]
+__all__ = ["RowwiseAdam", "optimizer_class"]
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.
@@ -173,3 +173,27 @@ def _rows_of(grad):
         grad = grad.coalesce()
         rows = grad.indices()[0]
     return rows, grad._values()
+
+
+def optimizer_class(optimizer):
+    """Return the class for a name such as ``"adamw"``, or the class itself."""
+    known = {"rowwiseadam": RowwiseAdam} | {
+        name.lower(): value
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+    }
+    for unfit in ("optimizer", "lbfgs", "sparseadam", "muon"):
+        known.pop(unfit, None)  # abstract, or not for dense gradients of batches
+    if isinstance(optimizer, str) and optimizer.lower() in known:
+        return known[optimizer.lower()]
+    unfit = isinstance(optimizer, type) and (
+        vars(torch.optim).get(optimizer.__name__) is optimizer
+        and optimizer.__name__.lower() not in known
+    )
+    if isinstance(optimizer, type) and not unfit:
+        if issubclass(optimizer, torch.optim.Optimizer):
+            return optimizer
+    raise ValueError(
+        "optimizer must be a class of torch.optim for dense gradients, or its name in "
+        f"lower case: {sorted(known)}. Got {optimizer!r}."
+    )

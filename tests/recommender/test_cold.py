@@ -10,7 +10,7 @@ from scipy import sparse
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.towers._net import embed_items, embed_users
+from sktwotower.towers._vectors import embed_items, embed_users
 
 
 @pytest.fixture(scope="module")

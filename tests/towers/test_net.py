@@ -21,15 +21,11 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _fit
 from sktwotower.recommender._fit import auto_temperature
+from sktwotower.towers._build import build_module
 from sktwotower.towers._modules import SparseLinear, Tower
-from sktwotower.towers._net import (
-    build_module,
-    embed_items,
-    embed_users,
-    optimizer_class,
-    seeded,
-)
-from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers._net import seeded
+from sktwotower.towers._optimizer import RowwiseAdam, optimizer_class
+from sktwotower.towers._vectors import embed_items, embed_users
 
 
 def small(**params):

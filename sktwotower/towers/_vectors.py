@@ -1,0 +1,60 @@
+"""Vectors of users and items, computed by trained towers in blocks of rows.
+
+Input: a ``TwoTower`` and feature rows, CSR (n, n_features).
+Output: vectors (n, d), float32.
+"""
+
+import numpy as np
+import torch
+
+from ._batches import history_bag
+from ._modules import SparseRows
+
+__all__ = ["embed_items", "embed_users"]
+
+
+def embed_items(module, item_rows, block=65536):
+    """Return item vectors, float32 array (n, d), of a CSR matrix (n, q)."""
+    device = _device(module)
+    return _blocks(
+        lambda part: module.embed_items(SparseRows.from_csr(part[0]).to(device)),
+        module,
+        [item_rows],
+        block,
+    )
+
+
+def embed_users(module, user_rows, history, item_rows, block=8192):
+    """Return user vectors, float32 array (n, d), of a CSR matrix (n, p).
+
+    ``history`` is a CSR matrix (n, n_items) of past items, or None; ``item_rows`` (at
+    least n_items, q) are their feature rows.
+    """
+    device = _device(module)
+
+    def embed(part):
+        rows = SparseRows.from_csr(part[0]).to(device)
+        if module.history is None:
+            return module.embed_users(rows)
+        items, bag = history_bag(part[1], item_rows)
+        return module.embed_users(rows, items.to(device), bag.to(device))
+
+    return _blocks(embed, module, [user_rows, history], block)
+
+
+def _device(module):
+    return next(module.parameters()).device
+
+
+def _blocks(embed, module, matrices, block):
+    if module.training:
+        module.eval()
+    n_rows, vectors = matrices[0].shape[0], []
+    with torch.inference_mode():
+        # at least one block, so that the result for no rows has shape (0, d)
+        for start in range(0, max(1, n_rows), block):
+            part = matrices
+            if n_rows > block:
+                part = [m if m is None else m[start : start + block] for m in matrices]
+            vectors.append(embed(part).to("cpu", torch.float32).numpy())
+    return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
