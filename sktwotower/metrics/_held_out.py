@@ -107,7 +107,7 @@ class EvaluationMixin:
             Number of ranked items per user, >= 0; at most the whole catalog is ranked.
             0: nothing is ranked, but all other fields are complete.
         max_users : int, default=None
-            Rank for a random sample of so many users, >= 1. None: all.
+            Rank for a random sample of this many users, >= 1. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample of users.
         history : dataframe, dict or None, default=None

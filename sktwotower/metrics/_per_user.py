@@ -143,7 +143,7 @@ def precision_at_k(
 def ndcg_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
-    """Compute the normalised discounted cumulative gain of the first k places.
+    """Compute the normalized discounted cumulative gain of the first k places.
 
     Relevance is binary: a hit gains 1, discounted by its place. The value is the mean
     over the users.

@@ -42,8 +42,8 @@ def retrieval_report(
     k : int or sequence of int, default=(10, 20)
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
-        Report on a random sample of so many users, >= 1, the same for all models. None:
-        all users.
+        Report on a random sample of this many users, >= 1, the same for all models.
+        None: all users.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None

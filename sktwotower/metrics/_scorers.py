@@ -50,7 +50,7 @@ def make_retrieval_scorer(
         Number of places that count, >= 1; above the size of the catalog, the places
         that are missing are misses. A k in `metric` takes precedence.
     max_users : int, default=None
-        Score a random sample of so many users, >= 1. None: all.
+        Score a random sample of this many users, >= 1. None: all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users. With an int, all estimators are scored on the same
         sample of the same X.

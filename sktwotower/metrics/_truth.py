@@ -59,7 +59,7 @@ def held_out_truth(
     exclude_seen : bool, default=True
         Whether the ranking will leave out the training items of a user.
     max_users : int, default=None
-        Judge a random sample of so many users, >= 1. None: all.
+        Judge a random sample of this many users, >= 1. None: all.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of users.
 

@@ -150,7 +150,7 @@ class EmbeddingMapDisplay(Display):
         Raises
         ------
         ImportError
-            If Matplotlib is not installed, or UMAP is asked for and is not.
+            If Matplotlib is not installed, or UMAP is requested but not installed.
         ValueError
             If `color` is not a column of ``items`` or has another length than
             ``item_ids_``, if `method` is unknown, or if there are fewer than 3 items or

@@ -94,7 +94,7 @@ class FeatureImportanceDisplay(Display):
         n_neighbors : int, default=None
             Number of ranked items that count, >= 1. None: the estimator's.
         max_users : int, default=None
-            Judge a random sample of so many users. None: all.
+            Judge a random sample of this many users. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample of users.
         ax : matplotlib Axes, default=None

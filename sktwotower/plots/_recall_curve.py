@@ -101,7 +101,7 @@ class RecallCurveDisplay(Display):
         name : str, default=None
             Name of the estimator in the legend. None: its class name.
         max_users : int, default=None
-            Rank for a random sample of so many users, the same for all models. None:
+            Rank for a random sample of this many users, the same for all models. None:
             all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample of users.

@@ -102,7 +102,7 @@ class ScoreDistributionDisplay(Display):
         y : array-like of shape (n_events,), default=None
             Outcome of each event; positives are those > 0. None: all are positive.
         max_pairs : int, default=20000
-            Score a random sample of so many distinct held-out pairs, >= 1. None: all.
+            Score a random sample of this many distinct held-out pairs, >= 1. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample and the random items.
         ax : matplotlib Axes, default=None

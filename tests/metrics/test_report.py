@@ -228,7 +228,11 @@ def test_rankings_may_name_unknown_items_and_rank_nothing(model):
     ("baselines", "error", "message"),
     [
         ([LinearRegression()], TypeError, "LinearRegression cannot .* a dict of users"),
-        ({"lm": LinearRegression()}, TypeError, "another library is given by"),
+        (
+            {"lm": LinearRegression()},
+            TypeError,
+            "a model of another library, pass its ranking",
+        ),
         ([{"a": ["p"]}], TypeError, "needs a name: baselines={'name': ranking}"),
         (FixedRanking(), TypeError, "must be a list of fitted estimators.*FixedRank"),
         (
