@@ -1,5 +1,6 @@
 """What a TwoTowerRecommender says to tables, parameters and calls that are wrong."""
 
+import copy
 import datetime
 import inspect
 import sys
@@ -40,9 +41,15 @@ def events():
     )
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(scope="module")
+def fitted():
     return small().fit(events())
+
+
+@pytest.fixture
+def model(fitted):
+    # what is fitted is replaced as a whole, and never changed: a copy may be fitted
+    return copy.copy(fitted)
 
 
 # Columns
@@ -680,6 +687,7 @@ def assert_told(error):
     assert told, "".join(traceback.format_exception(error))
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=60,
@@ -720,6 +728,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=60,
@@ -732,8 +741,10 @@ FORMS = {
     st.sampled_from(sorted(FORMS)),
     st.sampled_from(["users", "candidates", "history", "items", "similar"]),
 )
-def test_odd_questions_are_answered_or_refused_with_words(cells, form, question):
-    model, asked = small().fit(events()), FORMS[form](cells)
+def test_odd_questions_are_answered_or_refused_with_words(
+    fitted, cells, form, question
+):
+    model, asked = fitted, FORMS[form](cells)
     ask = {
         "users": lambda: model.recommend(asked),
         "candidates": lambda: model.recommend(candidates=asked),
@@ -749,6 +760,7 @@ def test_odd_questions_are_answered_or_refused_with_words(cells, form, question)
             assert_told(error)
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=40,

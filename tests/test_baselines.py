@@ -28,6 +28,7 @@ ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([kind() for kind in ALL])
 def test_sklearn(estimator, check):
     with warnings.catch_warnings():

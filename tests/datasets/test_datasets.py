@@ -21,6 +21,7 @@ from sktwotower.datasets import (
 )
 
 
+@pytest.mark.slow
 def test_all_is_sorted_and_needs_no_torch():
     assert datasets.__all__ == sorted(datasets.__all__)
     code = "import sys, sktwotower.datasets as d; d.load_online_retail()\n"
@@ -122,6 +123,7 @@ def test_online_retail_target_is_the_quantity(shop):
     assert data.loc[0, "quantity"] == 6, "the target is a copy"
 
 
+@pytest.mark.slow
 def test_online_retail_as_arrays(shop):
     bunch = load_online_retail(as_frame=False)
     assert bunch.frame is None

@@ -321,6 +321,7 @@ def test_bad_counts_are_named(y_pred, counts, message):
         novelty_at_k(y_pred, counts)
 
 
+@pytest.mark.slow
 def test_metrics_import_without_torch():
     code = (
         "import sys, sktwotower.metrics, sktwotower.model_selection\n"

@@ -53,6 +53,7 @@ def test_halving_of_scikit_learn_over_epochs(kind):
     assert len(search.best_estimator_.history_) == 3
 
 
+@pytest.mark.slow
 def test_halving_of_scikit_learn_through_a_pipeline():
     name = "twotowerrecommender__"
     search = HalvingRandomSearchCV(

@@ -460,6 +460,7 @@ def test_colours_stand_out_from_either_ground(ground):
     assert min(contrast(color, ground) for color in [*COLORS, GRAY]) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_path):
     shown = list(all_displays(model, made))

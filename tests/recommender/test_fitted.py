@@ -106,10 +106,11 @@ def requests(n):
         )[int(rng.integers(6))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["set_catalog", "partial_fit"])
 def test_requests_next_to_changes_get_the_answer_of_one_state(change):
     X = made().data
-    model, asked = small().fit(X), list(requests(600))
+    model, asked = small().fit(X), list(requests(150))
     base = model._fitted
     if change == "set_catalog":
         calls = [("set_catalog", range(0, 40, 2)), ("set_catalog", range(39, -1, -1))]

@@ -71,6 +71,7 @@ def held(thing):
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("routing", [False, True])
 def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
     weight = np.where(np.arange(len(X)) % 3, 1.0, 2.0)
@@ -115,6 +116,7 @@ def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
         assert model.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
+@pytest.mark.slow
 def test_workers_give_what_one_process_gives(tables):
     def scores(n_jobs):
         search = GridSearchCV(

@@ -30,6 +30,7 @@ from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
 
+@pytest.mark.slow
 @parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
 def test_sklearn(estimator, check):
     with warnings.catch_warnings():
@@ -138,6 +139,7 @@ def test_cross_val_score_is_the_score_of_each_fold(X):
     assert np.isfinite(cross_val_score(small(), X, y, cv=folds)).all()
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(X, tmp_path):
     folds = KFold(2, shuffle=True, random_state=0)
     assert_allclose(
@@ -222,6 +224,7 @@ def test_a_step_in_the_middle_of_a_pipeline(X):
     assert list(model.transform(X).columns) == list(names)
 
 
+@pytest.mark.slow
 def test_a_pipeline_caches_the_recommender_in_its_middle(X, items, tmp_path):
     y = (X["item"] % 2).to_numpy()
     scores = []

@@ -617,6 +617,7 @@ def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
         assert_same(restored.fit(X), model)
 
 
+@pytest.mark.slow
 def test_a_pickle_is_read_by_a_fresh_process(tmp_path):
     model = small().fit(checkerboard())
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))

@@ -1,5 +1,6 @@
 """What is asked of a fitted TwoTowerRecommender, against brute force."""
 
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +35,7 @@ def events(n_users=12, n_items=9, density=0.4, seed=0):
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         {},
         {"history": None, "normalize": False},
@@ -42,13 +44,24 @@ def events(n_users=12, n_items=9, density=0.4, seed=0):
     ],
     ids=["default", "dot", "index", "hidden"],
 )
-def model(request):
+def fitted_in_some_way(request):
     return small(**request.param).fit(events())
 
 
 @pytest.fixture
-def plain():
+def model(fitted_in_some_way):
+    return copy.copy(fitted_in_some_way)
+
+
+@pytest.fixture(scope="module")
+def fitted():
     return small().fit(events())
+
+
+@pytest.fixture
+def plain(fitted):
+    # a copy may get another catalog: what is fitted is replaced as a whole
+    return copy.copy(fitted)
 
 
 def brute_force(model, users, k, exclude_seen=True, candidates=None, X=None):

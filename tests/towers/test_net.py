@@ -306,6 +306,7 @@ def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
     assert small().fit(events).candidate_sampling_ == "mixed"
 
 
+@pytest.mark.slow
 def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypatch):
     X = make_interactions(n_users=200, n_items=100, random_state=0).data
     sparse_steps, step = [], RowwiseAdam._step_rows
@@ -418,6 +419,7 @@ def plateau_of(recalls, patience, latest):
     return latest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_plateau_is_found_on_held_out_pairs(events, patience, seed):
@@ -447,6 +449,7 @@ def test_plateau_without_impressions_holds_nothing_out(events):
     assert "valid_recall" not in model.history_[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, "plateau"])
 def test_early_stopping_waits_for_impressions(events, start):
     took_part, model = joined(
