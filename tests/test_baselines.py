@@ -22,7 +22,7 @@ from sktwotower import (
 )
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
-from tests.test_docstrings import entries, sections
+from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)

@@ -38,6 +38,7 @@ def run_own(path, tmp_path, *options):
     return main(["--data", str(path), *columns, *output, *options])
 
 
+@pytest.mark.slow
 def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     status = run_own(plays, tmp_path, "--time", "played_at", "--item-name", "title")
     printed = capsys.readouterr().out

@@ -191,6 +191,7 @@ def test_a_row_does_not_depend_on_the_other_rows(rows):
     assert_array_equal(FITTED.transform(TABLE.iloc[rows]).toarray(), expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(12)))
 def test_fit_does_not_depend_on_the_order_of_rows(order):

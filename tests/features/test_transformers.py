@@ -19,8 +19,9 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import TowerVectorizer
 from sktwotower.datasets import make_interactions
+from tests.builders import first_fast, small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, ITEMS = WORLD.data[["user", "item"]], WORLD.item_table
@@ -29,11 +30,6 @@ LIBRARIES = {
     "polars": pl.DataFrame,
     "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
 }
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 def one_hot(**params):
@@ -76,7 +72,7 @@ NAMED = {
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", first_fast(NAMED))
 def test_columns_have_their_names_whatever_library_the_table_is_of(name):
     models = {}
     for library, convert in LIBRARIES.items():
@@ -167,7 +163,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", first_fast(FORMS))
 def test_any_form_of_numbers_will_do(form):
     model = small(items=ITEMS, item_transformer=Gives(FORMS[form])).fit(X)
     expected = np.column_stack([ITEMS["price"] > 10, ITEMS["category"] == "category0"])

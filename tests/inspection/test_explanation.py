@@ -15,11 +15,7 @@ from torch import nn
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.inspection._contributions import contributions
 from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
+from tests.builders import small
 
 
 def tables():

@@ -29,7 +29,7 @@ from sktwotower.metrics import (
     retrieval_report,
 )
 from sktwotower.metrics._hits import standard_error
-from tests.builders import TEST, TRAIN, FixedRanking, events
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
 PER_USER = [
     recall_at_k,
@@ -98,6 +98,7 @@ def naive(metric, relevant, ranked, k):
 IDS = st.one_of(st.integers(0, 4), st.sampled_from(["a", "1", ("a", 1)]))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.sets(IDS), st.lists(IDS, max_size=7)), min_size=1),
@@ -393,7 +394,7 @@ def test_scorer_reaches_through_pipelines_and_searches(model):
 
 
 def test_scorer_drives_searches_and_multi_metric_validation():
-    X = events("a:pqrs b:pqr c:pqs d:pr e:pqrs f:ps")
+    X = spelt("a:pqrs b:pqr c:pqs d:pr e:pqrs f:ps")
     scoring = {name: make_retrieval_scorer(name, 2) for name in ("recall", "novelty")}
     cv = KFold(3, shuffle=True, random_state=0)
     grid = {"reverse": [False, True]}
@@ -434,7 +435,7 @@ def test_scorer_says_what_it_cannot_score(model):
         scorer(GridSearchCV(FixedRanking(), {}), TEST)
     with pytest.raises(ValueError, match="no positive event .* nothing to score"):
         scorer(model, TEST, np.zeros(len(TEST)))
-    assert scorer(model, events("d:z e:z")) == 0
+    assert scorer(model, spelt("d:z e:z")) == 0
 
 
 def test_report_by_hand(model):

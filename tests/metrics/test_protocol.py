@@ -25,7 +25,7 @@ from sktwotower.metrics import (
     retrieval_report,
 )
 from sktwotower.model_selection import LastNSplit
-from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, events
+from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_score_scorer_and_report_agree(split, kind, rewards):
 
 def test_weighted_recall_by_hand():
     model = PopularityRecommender(n_neighbors=1).fit(TRAIN)
-    X = events("a:rs c:qrz")
+    X = spelt("a:rs c:qrz")
     # a is recommended r, c is recommended q; nobody can find z
     weights = [3.0, 1.0, 1.0, 0.5, 0.5]
     expected = (3 / 4 + 1 / 2) / 2
@@ -383,6 +383,6 @@ def test_estimators_need_not_come_from_here():
             ranked = np.tile([0, 1], (len(judged.users), 1))[:, :n_neighbors]
             return HeldOutRanking(judged.users, ranked, judged.truth)
 
-    report = retrieval_report(Bare(), events("a:p b:q c:pq"), k=1)
+    report = retrieval_report(Bare(), spelt("a:p b:q c:pq"), k=1)
     assert report.loc[("all", "Bare"), "recall@1"] == (1 + 0 + 1 / 2) / 3
     assert report["novelty@1"].isna().all()

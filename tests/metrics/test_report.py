@@ -22,7 +22,7 @@ from sklearn.model_selection import (
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer, precision_at_k, retrieval_report
 from sktwotower.model_selection import LastNSplit
-from tests.builders import TEST, TRAIN, FixedRanking, events
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_standard_errors_by_hand(model):
     novelty = make_retrieval_scorer("novelty@1", standard_error=True)(model, TEST)
     error = np.std([3, 3, 2, 2, 1], ddof=1) / 5**0.5
     assert novelty["novelty@1 se"] == pytest.approx(error)
-    one = make_retrieval_scorer("recall@1", standard_error=True)(model, events("a:s"))
+    one = make_retrieval_scorer("recall@1", standard_error=True)(model, spelt("a:s"))
     assert np.isnan(one["recall@1 se"])
 
 
@@ -122,6 +122,7 @@ def test_k_above_the_catalog(X):
     assert precision_at_k([["a"]], [["a"]], 99) == 1 / 99
 
 
+@pytest.mark.slow
 def test_searches_take_one_figure_or_several(X):
     several = make_retrieval_scorer(["recall@3", "ndcg@3"], standard_error=True)
     single = make_retrieval_scorer("ndcg@3", max_users=15, random_state=0)

@@ -24,17 +24,13 @@ from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
+from tests.builders import small
 
 X = make_interactions(
     30, 20, n_clusters=2, interactions_per_user=6, random_state=0
 ).data[["user", "item"]]
 ITEMS = pd.DataFrame({"item": range(20), "tag": list("abcde") * 4})
 FOLDS = KFold(2, shuffle=True, random_state=0)
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 4, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 @pytest.mark.parametrize("kind", [HalvingGridSearchCV, HalvingRandomSearchCV])
@@ -106,7 +102,7 @@ class Pruner(Callback):
 
 def test_a_callback_prunes_by_the_recall_of_an_epoch():
     pruner = Pruner()
-    model = small(callbacks=[pruner])
+    model = small(max_epochs=4, callbacks=[pruner])
     with pytest.raises(InterruptedError, match="pruned"):
         model.fit(X)
     assert len(pruner.recalls) == 2 and all(0 <= r <= 1 for r in pruner.recalls)
@@ -138,6 +134,7 @@ def counted():
     return Counted(handle_unknown="ignore")
 
 
+@pytest.mark.slow
 def test_tables_are_transformed_once_for_all_candidates(tmp_path, counted):
     grid = {"temperature": [0.1, 0.2, 0.5]}
     results = {}

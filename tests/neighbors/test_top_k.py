@@ -82,6 +82,7 @@ def test_scores_are_exact_in_float64():
     np.testing.assert_allclose(scores - 1e8, [[2e-3, 1e-3]], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 7, 600])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_many_tiles_give_what_sorting_gives(k, hidden):

@@ -489,6 +489,7 @@ def test_a_picture_is_drawn_on_the_given_axes(made, model):
     assert len(ax.figure.axes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("display", OF_EVENTS)
 def test_recommenders_are_found_in_pipelines_and_searches(made, model, display):
     pipeline = make_pipeline(FunctionTransformer(), model)

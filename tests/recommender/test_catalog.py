@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
+from tests.builders import first_fast
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,9 @@ class FaissNeighbors(BaseEstimator):
         return (1 - distances, indices) if return_distance else indices
 
 
-@pytest.mark.parametrize("neighbors", [NearestNeighbors(), FaissNeighbors()])
+@pytest.mark.parametrize(
+    "neighbors", first_fast([NearestNeighbors(), FaissNeighbors()])
+)
 def test_the_index_follows(events, products, neighbors):
     model = TwoTowerRecommender(
         items=products,

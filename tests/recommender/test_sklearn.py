@@ -28,6 +28,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
+from tests.builders import small
 
 
 @pytest.mark.slow
@@ -39,6 +40,7 @@ def test_sklearn(estimator, check):
         check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [
@@ -60,11 +62,6 @@ def test_sklearn_checks_that_are_not_yielded(check):
         pytest.skip("another version of scikit-learn")
     estimator = TwoTowerRecommender(max_epochs=1, embedding_dim=8)
     getattr(estimator_checks, check)("TwoTowerRecommender", estimator)
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 @pytest.fixture
@@ -174,6 +171,7 @@ def test_splitters_and_scorers_of_the_package(X, cv):
         assert model.score(X.iloc[test]) == pytest.approx(recall)
 
 
+@pytest.mark.slow
 def test_cross_val_predict_and_learning_curve(X):
     scores = cross_val_predict(small(), X, cv=3)
     assert scores.shape == (len(X),) and (np.abs(scores) <= 1 + 1e-6).all()

@@ -10,6 +10,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
+from tests.builders import first_fast
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def answers(events, **params):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", first_fast(SETTINGS))
 def test_a_mode_of_torch_changes_no_answer(events, mode, setting):
     expected = answers(events, **SETTINGS[setting])
     with MODES[mode]():

@@ -24,6 +24,7 @@ from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.towers._net import TwoTowerNet
+from tests.builders import first_fast, small
 
 
 def checkerboard(n=5):
@@ -40,12 +41,6 @@ def checkerboard(n=5):
     )
 
 
-def small(**params):
-    """Build an estimator that is fitted within milliseconds."""
-    params = {"embedding_dim": 8, "max_epochs": 2, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
 def vectors(model):
     return np.vstack([model.embed_users(model.user_ids_), model.item_embeddings_])
 
@@ -58,8 +53,10 @@ def assert_same(model, other):
 # Known answers
 
 
-@pytest.mark.parametrize("history", ["pooled", None])
-@pytest.mark.parametrize("sampling", ["full", "in_batch", "uniform", "mixed"])
+@pytest.mark.parametrize("history", first_fast(["pooled", None]))
+@pytest.mark.parametrize(
+    "sampling", first_fast(["full", "in_batch", "uniform", "mixed"])
+)
 def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
     model = TwoTowerRecommender(
         embedding_dim=16,
@@ -90,6 +87,7 @@ def test_training_lowers_the_loss(history):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_impressions_push_what_was_shown_and_not_chosen_down():
     chosen = checkerboard(4)
     shown = pd.DataFrame({"user": ["a0"], "item": ["A0"]})
@@ -224,18 +222,20 @@ def described():
 
 @pytest.mark.parametrize(
     "selection",
-    [
-        ["age", "town"],
-        [2, 3],
-        [-4, -3],
-        np.array(["age", "town"]),
-        pd.Index(["age", "town"]),
-        slice(2, 4),
-        [False, False, True, True, False, False],
-        np.array([False, False, True, True, False, False]),
-        make_column_selector("age|town"),
-        lambda X: ["age", "town"],
-    ],
+    first_fast(
+        [
+            ["age", "town"],
+            [2, 3],
+            [-4, -3],
+            np.array(["age", "town"]),
+            pd.Index(["age", "town"]),
+            slice(2, 4),
+            [False, False, True, True, False, False],
+            np.array([False, False, True, True, False, False]),
+            make_column_selector("age|town"),
+            lambda X: ["age", "town"],
+        ]
+    ),
 )
 def test_features_are_selected_as_in_column_transformer(described, selection):
     model = small(user_features=selection, item_features="price").fit(described)
@@ -406,26 +406,28 @@ def test_one_own_tower_meets_a_default_one():
 
 @pytest.mark.parametrize(
     "transformer",
-    [
-        TowerVectorizer(min_frequency=1),
-        OneHotEncoder(handle_unknown="ignore"),
-        OneHotEncoder(handle_unknown="ignore", sparse_output=False).set_output(
-            transform="pandas"
-        ),
-        make_pipeline(OneHotEncoder(handle_unknown="ignore"), TruncatedSVD(2)),
-        FeatureUnion(
-            [
-                ("tower", TowerVectorizer()),
-                ("ids", OneHotEncoder(handle_unknown="ignore")),
-            ]
-        ),
-        ColumnTransformer(
-            [
-                ("scaled", StandardScaler(), ["age"]),
-                ("ids", OneHotEncoder(handle_unknown="ignore"), ["user"]),
-            ]
-        ),
-    ],
+    first_fast(
+        [
+            TowerVectorizer(min_frequency=1),
+            OneHotEncoder(handle_unknown="ignore"),
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False).set_output(
+                transform="pandas"
+            ),
+            make_pipeline(OneHotEncoder(handle_unknown="ignore"), TruncatedSVD(2)),
+            FeatureUnion(
+                [
+                    ("tower", TowerVectorizer()),
+                    ("ids", OneHotEncoder(handle_unknown="ignore")),
+                ]
+            ),
+            ColumnTransformer(
+                [
+                    ("scaled", StandardScaler(), ["age"]),
+                    ("ids", OneHotEncoder(handle_unknown="ignore"), ["user"]),
+                ]
+            ),
+        ]
+    ),
     ids=lambda transformer: type(transformer).__name__,
 )
 def test_any_transformer_feeds_a_tower(described, transformer):
@@ -602,7 +604,7 @@ def test_clone_shares_the_side_tables_and_copies_the_rest(items):
     assert isinstance(requesting.fit_transform(checkerboard()), pd.DataFrame)
 
 
-@pytest.mark.parametrize("towers", [{}, {"hidden_layer_sizes": (8,)}])
+@pytest.mark.parametrize("towers", first_fast([{}, {"hidden_layer_sizes": (8,)}]))
 def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
     X = checkerboard(3)
     model = small(items=items, verbose=1, early_stopping=True, **towers).fit(X)

@@ -12,13 +12,13 @@ from numpy.testing import assert_array_equal
 from sktwotower import (
     PopularityRecommender,
     TowerVectorizer,
-    TwoTowerRecommender,
     interactions_from_matrix,
 )
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
+from tests.builders import first_fast, small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -47,11 +47,6 @@ LIBRARIES = {
 }
 
 
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
 @pytest.fixture(scope="module", params=["numbers", "strings"])
 def plain(request):
     """Return tables with ids of a type, and a model that was fitted on them."""
@@ -67,7 +62,7 @@ def assert_same_answer(found, expected):
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_answers_are_those_of_plain_pandas(library, plain):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=convert(users), items=convert(items)).fit(convert(events))
@@ -100,7 +95,7 @@ def test_answers_are_those_of_plain_pandas(library, plain):
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_columns_of_any_library_are_lists_of_ids(library, plain):
     convert, ((events, users, items), model) = LIBRARIES[library], plain
     asked, past = convert(users.iloc[:5])["user"], convert(items.iloc[:4])["item"]
@@ -126,7 +121,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_catalogs_of_any_library(library, plain):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=users, items=items).fit(events)
@@ -138,7 +133,7 @@ def test_catalogs_of_any_library(library, plain):
     assert model.item_ids_.tolist() == table["item"].tolist()
 
 
-@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow"])
+@pytest.mark.parametrize("library", first_fast(["polars", "pyarrow", "arrow"]))
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]
     table = X.merge(ITEMS[["item", "price", "category"]])

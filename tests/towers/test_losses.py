@@ -217,6 +217,7 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
         torch.testing.assert_close(grad, expected_grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 def test_gradcheck(parts):
     users, items, targets = random_problem(5, **parts)
