@@ -15,7 +15,7 @@ from torch import nn
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.inspection._contributions import contributions
 from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
-from tests.builders import small
+from tests.builders import first_fast, small
 
 
 def tables():
@@ -55,7 +55,7 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=first_fast(MODELS))
 def model(request, events):
     return small(**tables(), **MODELS[request.param]).fit(events)
 

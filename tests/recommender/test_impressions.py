@@ -9,7 +9,7 @@ from skorch.callbacks import (
     Callback,
 )
 
-from tests.builders import batched, first_fast
+from tests.builders import batched
 
 
 def with_impressions(events):
@@ -39,7 +39,7 @@ def joined(events, **params):
 
 @pytest.mark.parametrize(
     ("start", "first"),
-    first_fast([(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 3), (1.0, 4), (0, 0)]),
+    [(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 3), (1.0, 4), (0, 0)],
 )
 def test_impressions_join_after_a_share_of_training(events, start, first):
     took_part, model = joined(events, max_epochs=4, impression_start=start)

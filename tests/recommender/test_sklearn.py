@@ -19,6 +19,7 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
@@ -32,7 +33,20 @@ from tests.builders import small
 
 
 @pytest.mark.slow
-@parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
+@parametrize_with_checks(
+    [
+        TwoTowerRecommender(**{"max_epochs": 1, "embedding_dim": 8} | params)
+        for params in (
+            {"embedding_dim": 64},
+            {"early_stopping": True},
+            {"impression_start": "plateau", "max_epochs": 2},
+            {"history": None, "normalize": False, "exclude_seen": False},
+            {"candidate_sampling": "mixed", "sampling_correction": "all"},
+            {"neighbors": NearestNeighbors(), "n_neighbors": 1, "id_dropout": 1.0},
+            {"hidden_layer_sizes": (6,), "optimizer": "sgd", "fold_in": False},
+        )
+    ]
+)
 def test_sklearn(estimator, check):
     with warnings.catch_warnings():
         # the checks hand over random numbers as users, most of them unknown

@@ -20,12 +20,18 @@ from tests.builders import first_fast, random_events, small
 
 @pytest.fixture(
     scope="module",
-    params=[
-        {},
-        {"history": None, "normalize": False},
-        {"neighbors": NearestNeighbors()},
-        {"hidden_layer_sizes": (6,), "candidate_sampling": "in_batch", "batch_size": 4},
-    ],
+    params=first_fast(
+        [
+            {},
+            {"history": None, "normalize": False},
+            {"neighbors": NearestNeighbors()},
+            {
+                "hidden_layer_sizes": (6,),
+                "candidate_sampling": "in_batch",
+                "batch_size": 4,
+            },
+        ]
+    ),
     ids=["default", "dot", "index", "hidden"],
 )
 def fitted_in_some_way(request):

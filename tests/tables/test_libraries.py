@@ -36,13 +36,13 @@ def categorical(table):
 
 
 LIBRARIES = {
+    "polars": pl.DataFrame,
     "pandas": lambda table: table,
     "index": lambda table: table.set_axis([5] * len(table), axis="index"),
     "categorical": categorical,
     "nullable": lambda table: table.convert_dtypes(),
     "arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
     "objects": lambda table: table.astype(object),
-    "polars": pl.DataFrame,
     "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
 }
 
