@@ -172,6 +172,7 @@ def test_candidates_and_what_was_seen(kind, X):
     assert graph.shape == (4, 15) and graph.nnz == 8
 
 
+@pytest.mark.slow
 @each
 def test_one_contract(kind, X):
     model = kind(n_neighbors=3)

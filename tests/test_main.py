@@ -107,6 +107,7 @@ def test_picture_is_drawn_with_matplotlib(plays, tmp_path):
     assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_without_matplotlib_it_says_what_to_install(
     plays, tmp_path, capsys, monkeypatch
 ):

@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ def room_of(module):
     return INSIDE.get(first, first)
 
 
+@cache
 def imported(name):
     """Return the absolute names of everything that a module imports, at any depth."""
     tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
@@ -126,6 +128,7 @@ def test_rooms_import_only_what_they_may(name):
     assert rooms_imported(name) <= MAY_IMPORT[room_of(name)]
 
 
+@pytest.mark.slow
 def test_the_map_has_no_edge_that_nothing_uses():
     used = {room: set() for room in MAY_IMPORT}
     for name in SOURCES:

@@ -38,6 +38,7 @@ def shop():
     return load_online_retail()
 
 
+@pytest.mark.slow
 def test_online_retail_has_every_line(shop):
     assert shop.data.shape == (397_884, 6)
     assert shop.data["customer"].nunique() == 4_338
@@ -96,6 +97,7 @@ def test_online_retail_types(shop):
     assert all(isinstance(code, str) for code in shop.data["product"].head(100))
 
 
+@pytest.mark.slow
 def test_online_retail_side_tables(shop):
     assert shop.products.shape == (3_665, 2)
     assert shop.customers.shape == (4_338, 2)
@@ -115,6 +117,7 @@ def test_online_retail_side_tables(shop):
     assert country.nunique() == 37
 
 
+@pytest.mark.slow
 def test_online_retail_target_is_the_quantity(shop):
     data, target = load_online_retail(return_X_y=True)
     pd.testing.assert_frame_equal(data, shop.data)

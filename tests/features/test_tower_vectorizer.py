@@ -114,6 +114,7 @@ CONVERTERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", CONVERTERS.values(), ids=CONVERTERS.keys())
 def test_containers_and_dtypes_agree(items, convert):
     items["tags"] = [["x", "y"], ["x"], None, []]
@@ -184,6 +185,7 @@ TABLE = pd.DataFrame(
 FITTED = TowerVectorizer(n_hashed=3).fit(TABLE)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=20))
 def test_a_row_does_not_depend_on_the_other_rows(rows):

@@ -71,6 +71,7 @@ NAMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("name", first_fast(NAMED))
 def test_columns_have_their_names_whatever_library_the_table_is_of(name):
@@ -100,6 +101,7 @@ class Given(TransformerMixin, BaseEstimator):
         return np.ones((len(X), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_transformer_is_given_a_pandas_frame_with_the_ids_first(library):
     convert = LIBRARIES[library]
@@ -174,6 +176,7 @@ def test_any_form_of_numbers_will_do(form):
     assert_allclose(model.embed_items(ITEMS), model.item_embeddings_, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["default", "pandas", "polars"])
 def test_set_output_changes_nothing(library):
     steps = make_column_transformer(
@@ -241,6 +244,7 @@ def test_a_width_that_depends_on_the_rows_is_found_in_fit_if_it_can_be():
         small(items=ITEMS, item_transformer=wide).fit(X)
 
 
+@pytest.mark.slow
 def test_new_events_are_encoded_in_the_width_of_fit():
     model = small(items=ITEMS).fit(X)
     more = pd.concat([ITEMS, ITEMS.iloc[:2].assign(item=[100, 101])])
@@ -287,6 +291,7 @@ def centred(table):
     return (table[["price"]] - table[["price"]].mean()).to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transformer",
     [Noisy(), CrossFitted(), FunctionTransformer(centred)],
@@ -323,6 +328,7 @@ def test_two_users_are_enough_for_all_checks():
     assert len(small(user_transformer=one_hot()).fit(events).recommend()) == 2
 
 
+@pytest.mark.slow
 def test_an_error_of_a_transformer_tells_what_it_was_given():
     steps = make_column_transformer(
         (one_hot(), ["item"]), (StandardScaler(), ["price"])

@@ -60,6 +60,7 @@ def model(request, events):
     return small(**tables(), **MODELS[request.param]).fit(events)
 
 
+@pytest.mark.slow
 def test_a_new_item_of_which_fit_knows_no_feature_has_a_bias_alone(events):
     model = small(**tables()).fit(events)
     novel = pd.DataFrame({"item": ["novel"], "genres": ["Western"]})
@@ -78,6 +79,7 @@ def check_sum(why, score):
     assert halves.to_numpy() == pytest.approx(score / 2, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_contributions_add_up_to_the_score(model, events):
     pair = events.iloc[[0]]
     user, item = pair.iloc[0]
@@ -89,6 +91,7 @@ def test_contributions_add_up_to_the_score(model, events):
     assert (past["value"] == 0.25).all()
 
 
+@pytest.mark.slow
 def test_unknown_user_with_a_history_and_new_item_with_features(model):
     user = pd.DataFrame({"user": ["new"], "age": [33.0]})
     item = pd.DataFrame({"item": ["newer"], "genres": ["Drama"]})
@@ -154,6 +157,7 @@ def dense_gradients(module, user, past, item):
     return [(t.grad * t)[t != 0].detach().numpy() / 2 for t in (x, weights, y)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "hidden", "own towers", "own item tower"])
 def test_contributions_are_dense_gradients_times_input(name, events):
     model = small(**tables(), **MODELS[name]).fit(events)
@@ -190,6 +194,7 @@ def test_features_without_names_are_numbered(events):
     assert found == {"item_6", "(bias)"}  # i10 is the seventh of the catalog
 
 
+@pytest.mark.slow
 def test_new_ids_of_partial_fit_have_their_names(events):
     new = pd.DataFrame({"user": ["a new user"] * 2, "item": ["i00", "a new item"]})
     model = small().fit(events).partial_fit(new)
@@ -291,6 +296,7 @@ def test_the_planted_column_is_the_one_that_counts(planted):
         assert (rows.loc[column, ["recall_lost", "lower", "upper"]] == 0).all()
 
 
+@pytest.mark.slow
 def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     model, X = planted
     importance = model.feature_importance(X, n_neighbors=5)
@@ -315,6 +321,7 @@ def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     assert importance.attrs["recall"] - lost == pytest.approx(np.mean(values), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_groups_are_dropped_together(planted):
     model, X = planted
     groups = {"items": ["genre", "noise"], "taste": ["likes", "history"]}
@@ -333,6 +340,7 @@ def test_groups_are_dropped_together(planted):
     assert alone.loc["g", figures].equals(single.loc["genre", figures])
 
 
+@pytest.mark.slow
 def test_a_sample_of_users_is_the_same_for_all_columns(planted):
     model, X = planted
     sampled = [
@@ -374,6 +382,7 @@ def with_transformer(transformer, planted, **params):
     return fitted.fit(X), X
 
 
+@pytest.mark.slow
 def test_a_column_transformer_loses_blocks(planted):
     transformer = make_column_transformer(
         (OneHotEncoder(), ["genre"]), (StandardScaler(), ["noise"])
@@ -384,6 +393,7 @@ def test_a_column_transformer_loses_blocks(planted):
     assert rows.loc["genre", "recall_lost"] != 0
 
 
+@pytest.mark.slow
 def test_other_transformers_see_missing_cells(planted):
     mixed = make_pipeline(
         make_column_transformer(
@@ -398,6 +408,7 @@ def test_other_transformers_see_missing_cells(planted):
     assert rows.loc["genre", "recall_lost"] != 0
 
 
+@pytest.mark.slow
 def test_another_catalog_is_not_taken_for_that_of_fit(planted):
     scaled = make_column_transformer((StandardScaler(), ["item", "noise"]))
     model, X = with_transformer(scaled, planted)
@@ -419,6 +430,7 @@ def test_an_unmixed_side_is_left_alone(planted):
     assert set(rows.index) == {"both", "user", "history"}
 
 
+@pytest.mark.slow
 def test_a_transformer_that_cannot_do_without_a_column_says_so(planted):
     mixed = make_pipeline(make_column_transformer((StandardScaler(), ["noise"])), PCA())
     model, X = with_transformer(mixed, planted)
@@ -426,6 +438,7 @@ def test_a_transformer_that_cannot_do_without_a_column_says_so(planted):
         model.feature_importance(X)
 
 
+@pytest.mark.slow
 def test_columns_of_events_are_dropped_too(planted):
     X = planted[1].assign(hour=np.arange(len(planted[1])) % 5)
     model = small(user_features=["hour"]).fit(X.drop_duplicates("user"))

@@ -393,6 +393,7 @@ def test_scorer_reaches_through_pipelines_and_searches(model):
     assert scorer(make_pipeline(search), TEST) == expected
 
 
+@pytest.mark.slow
 def test_scorer_drives_searches_and_multi_metric_validation():
     X = spelt("a:pqrs b:pqr c:pqs d:pr e:pqrs f:ps")
     scoring = {name: make_retrieval_scorer(name, 2) for name in ("recall", "novelty")}
@@ -470,6 +471,7 @@ def test_popularity_is_compared_with_a_worse_model():
     assert recall["all", "popularity"] == (1 + 1 + 1 / 2 + 0 + 1 / 2) / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_users", [None, 3])
 def test_report_equals_the_scorer(model, max_users):
     params = {"max_users": max_users, "random_state": 0}
@@ -488,6 +490,7 @@ def test_report_shows_cold_items():
     assert report.loc[("cold items", "popularity"), "users"] == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_popularity_is_the_naive_ranking(data):
@@ -504,6 +507,7 @@ def test_popularity_is_the_naive_ranking(data):
         assert ranked.tolist() == (left + [-1] * k)[:k]
 
 
+@pytest.mark.slow
 def test_baselines_are_compared_item_by_item(model):
     mirrored = FixedRanking(reverse=True).fit(TRAIN)
     pipe = make_pipeline(FixedRanking()).fit(TRAIN)
@@ -532,6 +536,7 @@ def test_bad_baselines_are_named(model):
         retrieval_report(model, TEST, baselines={"other": Other().fit(TRAIN)})
 
 
+@pytest.mark.slow
 def test_report_pickles(model):
     report = retrieval_report(model, TEST, k=(1, 20))
     again = pickle.loads(pickle.dumps(report))

@@ -58,6 +58,7 @@ def naive_recall(model, train, test, k):
     return np.mean(recalls)
 
 
+@pytest.mark.slow
 def test_a_wrapper_is_scored_reported_and_validated(split, X):
     train, test = split
     model = Wrapper().fit(train)
@@ -83,6 +84,7 @@ def test_a_wrapper_is_scored_reported_and_validated(split, X):
     assert folds["test_recall@3"] == [recall]
 
 
+@pytest.mark.slow
 def test_a_wrapper_is_drawn(split):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
@@ -136,6 +138,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rewards", [False, True])
 def test_score_scorer_and_report_agree(split, kind, rewards):
@@ -181,6 +184,7 @@ def test_weighted_recall_by_hand():
         truncated(model, X, sample_weight=weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [99, 10**12])
 def test_k_above_the_catalog_costs_nothing(split, k):
     train, test = split

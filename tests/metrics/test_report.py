@@ -177,6 +177,7 @@ def test_paired_differences_by_hand():
     assert np.isnan(report.loc[("cold users", "popularity"), "mrr@1 diff se"])
 
 
+@pytest.mark.slow
 def test_a_list_of_estimators_is_named_by_class(X):
     train, test = next(LastNSplit(2).split(X))
     kinds = [EASERecommender, ItemKNNRecommender, EASERecommender]
@@ -198,6 +199,7 @@ def test_a_list_of_estimators_is_named_by_class(X):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, "dict"])
 def test_rankings_made_elsewhere(X, convert):
     train, test = next(LastNSplit(2).split(X))
@@ -284,6 +286,7 @@ def test_a_ranking_of_seen_items_warns(model):
 # What it shows
 
 
+@pytest.mark.slow
 def test_a_report_says_what_is_left_out_and_why(X):
     model = PopularityRecommender().fit(X)
     held_out = pd.concat([X, X.head(7)], ignore_index=True)
@@ -306,6 +309,7 @@ def test_a_report_says_what_is_left_out_and_why(X):
         retrieval_report(model, X, np.zeros(len(X)))
 
 
+@pytest.mark.slow
 def test_the_novelty_of_new_items_alone_is_unknown():
     class New(FixedRanking):
         def rank_held_out(self, *args, **params):
@@ -320,6 +324,7 @@ def test_the_novelty_of_new_items_alone_is_unknown():
     assert "nan" in repr(report)
 
 
+@pytest.mark.slow
 def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     names = [EASERecommender, ItemKNNRecommender, PopularityRecommender]
     model, *others = [kind().fit(X) for kind in names]
@@ -341,6 +346,7 @@ def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     assert "popularity" in repr(report) and "<table" in report._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_best_in_bold(model):
     better = FixedRanking(reverse=True).fit(TRAIN)
     report = retrieval_report(model, TEST, k=1, baselines={"<b>odd</b>": better})
@@ -359,6 +365,7 @@ def test_a_notebook_shows_the_best_in_bold(model):
 # Users whom fit has not seen
 
 
+@pytest.mark.slow
 def test_new_users_are_judged_on_what_follows_their_history(X):
     new = X["user"] >= 15
     before = X[new].groupby("user").head(2)

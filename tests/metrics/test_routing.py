@@ -43,6 +43,7 @@ def by_hand(scorer, X, weights, weighted):
     return scorer(model, X.iloc[test], sample_weight=sample_weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [True, False])
 def test_weights_are_routed_by_a_search_where_they_are_asked_for(X, weights, asked):
     scorer = make_retrieval_scorer("recall@3").set_score_request(sample_weight=asked)

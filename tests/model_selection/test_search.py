@@ -26,6 +26,8 @@ from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
 from tests.builders import small
 
+pytestmark = pytest.mark.slow
+
 X = make_interactions(
     30, 20, n_clusters=2, interactions_per_user=6, random_state=0
 ).data[["user", "item"]]
@@ -49,7 +51,6 @@ def test_halving_of_scikit_learn_over_epochs(kind):
     assert len(search.best_estimator_.history_) == 3
 
 
-@pytest.mark.slow
 def test_halving_of_scikit_learn_through_a_pipeline():
     name = "twotowerrecommender__"
     search = HalvingRandomSearchCV(
@@ -134,7 +135,6 @@ def counted():
     return Counted(handle_unknown="ignore")
 
 
-@pytest.mark.slow
 def test_tables_are_transformed_once_for_all_candidates(tmp_path, counted):
     grid = {"temperature": [0.1, 0.2, 0.5]}
     results = {}

@@ -332,6 +332,7 @@ def test_threads_of_torch_are_put_back_by_the_last_call():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", first_fast([None, 2]))
 def test_recommend_in_many_threads_as_in_one(events, n_jobs):
     model = TwoTowerRecommender(

@@ -29,6 +29,7 @@ def searches(draw):
     return queries, items, draw(st.integers(1, 12)), excluded, allowed
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     search=searches(),

@@ -50,6 +50,7 @@ def test_gone_items_are_never_recommended_and_stay_in_the_past(model, events):
     assert len(found) == len(after) - sum(item in kept for _, item in pairs)
 
 
+@pytest.mark.slow
 def test_they_come_back_as_they_were(model):
     before = model.recommend(n_neighbors=5)
     all_items = model.item_ids_
@@ -57,6 +58,7 @@ def test_they_come_back_as_they_were(model):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_new_items_get_vectors_by_their_features(model, products):
     new = pd.DataFrame({"item": ["new"], "kind": ["red"], "price": [4.0]})
     model.set_catalog(pd.concat([new, products]))
@@ -71,6 +73,7 @@ def test_new_items_get_vectors_by_their_features(model, products):
     assert len(model.similar_items(["new"], n_neighbors=99)) == 12
 
 
+@pytest.mark.slow
 def test_positions_scores_and_graph_follow_the_catalog(model, events):
     model.set_catalog(["i13", "i00", "i05"])
     distances, indices = model.kneighbors(["u00"], n_neighbors=5)
@@ -96,12 +99,14 @@ def test_types_of_ids_are_kept(events):
     assert model.recommend(["u00"])["item"].dtype.kind == "i"
 
 
+@pytest.mark.slow
 def test_a_catalog_of_one(model):
     found = model.set_catalog(["i13"]).recommend(["u00"], exclude_seen=False)
     assert found["item"].tolist() == ["i13"]
     assert len(model.similar_items(["i13"])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("items", "message"),
     [
@@ -120,6 +125,7 @@ def test_what_is_no_catalog(model, items, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
 
 
+@pytest.mark.slow
 def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     new = pd.DataFrame({"item": ["new"], "kind": ["green"], "price": [None]})
     with pytest.warns(UserWarning, match="Of 1 new items fit knows no feature: 'new'"):
@@ -132,6 +138,7 @@ def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     assert model.similar_items(new, 1)["similar_item"].tolist() != ["new"]
 
 
+@pytest.mark.slow
 def test_another_index_counts_from_the_next_catalog_on(model):
     before = model.recommend(n_neighbors=3)
     other = NearestNeighbors().fit(np.eye(3))
@@ -160,6 +167,7 @@ class FaissNeighbors(BaseEstimator):
         return (1 - distances, indices) if return_distance else indices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "neighbors", first_fast([NearestNeighbors(), FaissNeighbors()])
 )
@@ -182,6 +190,7 @@ def test_the_index_follows(events, products, neighbors):
     assert model.index_recall_ == 1.0
 
 
+@pytest.mark.slow
 def test_users_of_gone_items_are_no_cold_users(model, products):
     new = products.head(3).assign(item=["n0", "n1", "n2"])
     users = model.user_ids_

@@ -66,6 +66,7 @@ def from_net(model, user_rows, past):
 # Items
 
 
+@pytest.mark.slow
 def test_an_item_without_events_is_as_an_unknown_id_with_its_features(model, tables):
     listed = tables[1].query("item == 900")
     unknown = listed.assign(item=12345)
@@ -86,6 +87,7 @@ def test_an_unknown_item_joins_the_catalog_by_its_features(model, world, tables)
     assert_allclose(pairs[12345], pairs[900], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_features_of_events_describe_an_unknown_item(world):
     X = world.data[["user", "item"]].merge(world.item_table[["item", "category"]])
     model = TwoTowerRecommender(

@@ -45,6 +45,7 @@ def test_fit_sets_one_attribute(model):
         model.item_ids_ = model.item_ids_[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [short(), EASERecommender()])
 def test_there_are_no_fitted_attributes_before_fit(model):
     model = clone(model)
@@ -60,6 +61,7 @@ def test_attributes_are_views_not_copies():
     assert model.item_ids_ is model.item_ids_ and model.net_ is model._fitted.net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["fit", "partial_fit", "set_catalog"])
 def test_a_call_that_fails_changes_nothing(call):
     X = made().data
@@ -160,6 +162,7 @@ class Interrupt(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["on_batch_end", "on_epoch_begin", "on_epoch_end", "on_grad_computed"]
 )
@@ -206,6 +209,7 @@ def test_early_stopping_is_no_interrupt():
 # scikit-learn's global configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_global_output_format_is_for_the_output_only(library, own):
@@ -246,6 +250,7 @@ def test_warm_start_takes_weights_by_id():
     np.testing.assert_allclose(model.embed_users(list(range(60))), before, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_warm_start_needs_the_same_ids_and_sizes():
     X = made().data
     model = short(warm_start=True).fit(X)
@@ -258,6 +263,7 @@ def test_warm_start_needs_the_same_ids_and_sizes():
 # What is built from the catalog
 
 
+@pytest.mark.slow
 def test_changed_features_of_known_items_reach_fold_in():
     data = made()
     model = short(items=data.item_table).fit(data.data)

@@ -157,6 +157,7 @@ def test_it_survives_pickling_another_catalog_and_more_events(model):
     assert_allclose(other._fitted.fold_in.vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_towers_that_see_no_history_or_no_sphere_fold_nothing_in(events):
     for params in ({"history": None}, {"normalize": False}):
         small = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}

@@ -11,6 +11,8 @@ from skorch.callbacks import (
 
 from tests.builders import batched
 
+pytestmark = pytest.mark.slow
+
 
 def with_impressions(events):
     """Every user was shown an item of the other group, too."""
@@ -65,7 +67,6 @@ def plateau_of(recalls, patience, latest):
     return latest
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_plateau_is_found_on_held_out_pairs(events, patience, seed):
@@ -95,7 +96,6 @@ def test_plateau_without_impressions_holds_nothing_out(events):
     assert "valid_recall" not in model.history_[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, "plateau"])
 def test_early_stopping_waits_for_impressions(events, start):
     took_part, model = joined(

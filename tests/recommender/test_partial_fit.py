@@ -56,6 +56,7 @@ def test_new_users_and_items_are_known_and_seen():
     assert not hasattr(clone(model), "net_")
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
     data = make_interactions(80, 30, n_clusters=3, n_impressions=0, random_state=0)
     X, items = data.data[["user", "item"]], data.item_table
@@ -73,6 +74,7 @@ def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
     np.testing.assert_allclose(model.item_embeddings_[-1:], by_features, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 def test_what_a_new_item_is_like_is_learnt(sampling):
     data = make_interactions(
@@ -91,6 +93,7 @@ def test_what_a_new_item_is_like_is_learnt(sampling):
     assert model.score(X) > 0.9 * before  # and the others are not forgotten
 
 
+@pytest.mark.slow
 def test_impressions_and_weights_count():
     model = small().fit(random_events())
     y = [1, 1, 1, 1, 0]
@@ -105,6 +108,7 @@ def test_impressions_and_weights_count():
     np.testing.assert_allclose(alone.item_embeddings_, left_out.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_gone_items_stay_gone():
     model = small().fit(random_events())
     model.set_catalog(["i5", "i2", "i0"]).partial_fit(MORE)
@@ -115,6 +119,7 @@ def test_gone_items_stay_gone():
     assert not {("u2", "i3")} & pairs(model.recommend(n_neighbors=99))
 
 
+@pytest.mark.slow
 def test_the_newest_features_of_users_count():
     X = random_events().assign(age=lambda t: t["user"].str[1:].astype(float))
     model = small(user_features=["age"]).fit(X)
@@ -131,6 +136,7 @@ def test_the_newest_features_of_users_count():
     assert age[place["u7"]] == untouched[list(model.user_ids_).index("u7")]
 
 
+@pytest.mark.slow
 def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
     def encoder(column):
         return make_column_transformer(
@@ -150,6 +156,7 @@ def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
 SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 3})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "X", "error", "message"),
     [
@@ -183,6 +190,7 @@ def numbered(dtype=int):
     return random_events().apply(lambda column: column.str[1:].astype(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "item"])
 @pytest.mark.parametrize("ids", [["new"], ["3"], [3.5], [-1]])
 def test_ids_of_another_type_are_refused(side, ids):
@@ -212,6 +220,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "item"])
 @pytest.mark.parametrize("kind", first_fast(KINDS))
 def test_ids_of_another_kind_are_refused(side, kind):
@@ -257,6 +266,7 @@ def test_features_are_read_as_in_fit():
     np.testing.assert_array_equal(model._fitted.users.rows.toarray(), before)
 
 
+@pytest.mark.slow
 def test_impressions_that_never_start():
     model = small(impression_start=1.0).fit(random_events())
     other = pickle.loads(pickle.dumps(model))
@@ -265,6 +275,7 @@ def test_impressions_that_never_start():
     np.testing.assert_array_equal(model.item_embeddings_, other.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_one_pass_whatever_fit_was_told():
     callbacks = [
         EarlyStopping(monitor="valid_recall", lower_is_better=False),
@@ -277,6 +288,7 @@ def test_one_pass_whatever_fit_was_told():
     assert model.net_.lr == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(random_events()).set_params(**changed)
@@ -290,6 +302,7 @@ def test_a_tower_of_fixed_width_takes_no_new_ids():
         model.partial_fit(MORE)
 
 
+@pytest.mark.slow
 def test_a_side_table_that_lost_a_column():
     model = small(items=SIDE).fit(random_events())
     more = pd.DataFrame({"user": ["u1"], "item": ["j1"]})
@@ -300,6 +313,7 @@ def test_a_side_table_that_lost_a_column():
     assert "j1" in model.partial_fit(more).item_ids_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 def test_items_without_events_are_no_negatives(sampling):
     known = random_events()

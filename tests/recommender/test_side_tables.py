@@ -21,6 +21,8 @@ from sklearn.preprocessing import OneHotEncoder
 from sktwotower.datasets import make_interactions
 from tests.builders import small
 
+pytestmark = pytest.mark.slow
+
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X = WORLD.data[["user", "item"]]
 # as long as X, which must not lead a search to cut them
@@ -70,7 +72,6 @@ def held(thing):
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("routing", [False, True])
 def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
     weight = np.where(np.arange(len(X)) % 3, 1.0, 2.0)
@@ -115,7 +116,6 @@ def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
         assert model.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-@pytest.mark.slow
 def test_workers_give_what_one_process_gives(tables):
     def scores(n_jobs):
         search = GridSearchCV(

@@ -103,6 +103,7 @@ class Witness(TwoTowerRecommender):
         return super().fit(X, y, sample_weight)
 
 
+@pytest.mark.slow
 def test_a_search_never_cuts_a_side_table_as_long_as_x(X):
     items = pd.DataFrame({"item": range(len(X)), "tag": "t"})
     Witness.fitted_rows.clear()
@@ -115,6 +116,7 @@ def test_a_search_never_cuts_a_side_table_as_long_as_x(X):
     assert len(search.best_estimator_.item_ids_) == len(X)
 
 
+@pytest.mark.slow
 def test_grid_search_tunes_the_transformers_too(X, items):
     search = GridSearchCV(
         small(items=items, user_transformer=TowerVectorizer()),
@@ -132,6 +134,7 @@ def test_grid_search_tunes_the_transformers_too(X, items):
     assert 0 <= search.score(X) <= 1
 
 
+@pytest.mark.slow
 def test_randomized_search(X):
     search = RandomizedSearchCV(
         small(), {"lr": [0.001, 0.01, 0.1]}, n_iter=2, cv=2, random_state=0
@@ -159,6 +162,7 @@ def test_two_processes_give_what_one_gives(X, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cv",
     [
@@ -195,6 +199,7 @@ def test_cross_val_predict_and_learning_curve(X):
     assert np.isfinite(train).all() and np.isfinite(test).all()
 
 
+@pytest.mark.slow
 def test_the_last_step_of_a_pipeline(X, items):
     def chosen(table):
         return table.query("user != 11")
@@ -215,6 +220,7 @@ def test_the_last_step_of_a_pipeline(X, items):
     assert 0 <= scores[0] <= 1
 
 
+@pytest.mark.slow
 def test_a_step_in_the_middle_of_a_pipeline(X):
     y = (X["item"] % 2).to_numpy()
     with pytest.warns(UserWarning, match="FrozenEstimator.model. of a fitted model"):
@@ -250,6 +256,7 @@ def test_a_pipeline_caches_the_recommender_in_its_middle(X, items, tmp_path):
     assert scores[0] == scores[1] == scores[2]
 
 
+@pytest.mark.slow
 def test_a_grid_over_the_last_step_and_what_it_recommends(X):
     pipe = Pipeline([("keep", FunctionTransformer()), ("recommender", small())])
     search = GridSearchCV(pipe, {"recommender__temperature": [0.1, 0.3]}, cv=2).fit(X)
@@ -261,6 +268,7 @@ def test_a_grid_over_the_last_step_and_what_it_recommends(X):
     assert framed.columns == [f"twotowerrecommender{i}" for i in range(8)]
 
 
+@pytest.mark.slow
 def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
     of_items = make_pipeline(TowerVectorizer(kinds={"tag": "category"}))
     model = small(items=items, item_transformer=of_items, hidden_layer_sizes=(16,))

@@ -12,6 +12,8 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
 from tests.builders import first_fast
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def float64_by_default():

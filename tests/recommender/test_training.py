@@ -40,6 +40,7 @@ def rates_of(events, *callbacks, **params):
     return rates.rates
 
 
+@pytest.mark.slow
 def test_learning_rate_goes_up_and_down_once(events):
     rates = rates_of(events)
     assert len(rates) == 10 * 4  # 20 users in batches of 5
@@ -49,6 +50,7 @@ def test_learning_rate_goes_up_and_down_once(events):
     assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
 
 
+@pytest.mark.slow
 def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
     halve = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     rates = rates_of(events, halve)
@@ -64,6 +66,7 @@ def test_loss_that_is_no_number_names_lr(events):
     assert not hasattr(model, "net_")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["valid_loss", "valid_recall"])
 def test_callback_that_monitors_validation_gets_it(events, monitor):
     stop = EarlyStopping(
@@ -76,6 +79,7 @@ def test_callback_that_monitors_validation_gets_it(events, monitor):
     assert len(values) - 1 - better(values) == 2
 
 
+@pytest.mark.slow
 def test_callback_that_monitors_training_holds_nothing_out(events):
     stop = EarlyStopping("train_loss", patience=50, sink=lambda _: 0)
     model = batched(callbacks=[stop]).fit(events)
@@ -84,6 +88,7 @@ def test_callback_that_monitors_training_holds_nothing_out(events):
     np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_own_scoring_callback_sees_each_epoch(events):
     def mean_norm(net, X, y):
         return net.module_.item_tower.sparse.weight.norm(dim=1).mean().item()
@@ -93,12 +98,14 @@ def test_own_scoring_callback_sees_each_epoch(events):
     assert len(model.net_.history[:, "norm"]) == 3
 
 
+@pytest.mark.slow
 def test_no_warning_without_interrupt(events):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         batched().fit(events)
 
 
+@pytest.mark.slow
 def test_failed_fit_leaves_global_state_alone(events):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     with pytest.raises(ValueError, match="loss became"):
@@ -107,6 +114,7 @@ def test_failed_fit_leaves_global_state_alone(events):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_result_does_not_depend_on_the_global_seed(events):
     torch.manual_seed(1)
     first = batched(hidden_layer_sizes=(4,)).fit(events).item_embeddings_
@@ -117,6 +125,7 @@ def test_result_does_not_depend_on_the_global_seed(events):
     assert not np.allclose(first, other.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_fitted_net_holds_the_weights_and_little_else(events):
     model = batched(embedding_dim=64, max_epochs=20, early_stopping=True).fit(events)
     assert not model.net_.optimizer_.state
@@ -143,6 +152,7 @@ def test_one_cycle_rises_to_lr_and_falls_for_any_number_of_steps(events, n_epoch
         assert rates[0] < max(rates) and (rates[-1] < max(rates) or n_epochs == 2)
 
 
+@pytest.mark.slow
 def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_path):
     checkpoint = Checkpoint(monitor="valid_recall_best", dirname=str(tmp_path))
     model = batched(callbacks=[checkpoint], max_epochs=5).fit(events)
@@ -152,6 +162,7 @@ def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_pa
     assert (tmp_path / "params.pt").exists()
 
 
+@pytest.mark.slow
 def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
     assert batched().fit(events).candidate_sampling_ == "full"
     monkeypatch.setattr(_fit, "FULL_SOFTMAX_ITEMS", 2)
@@ -184,11 +195,13 @@ def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypa
     )
 
 
+@pytest.mark.slow
 def test_gradients_can_be_clipped(events):
     model = batched(callbacks=[GradientNormClipping(0.1)], batch_size=1).fit(events)
     assert np.isfinite(model.item_embeddings_).all()
 
 
+@pytest.mark.slow
 def test_matmul_dtype_of_net_params_reaches_loss_and_towers(events):
     model = batched(net_params={"criterion__matmul_dtype": torch.float32}).fit(events)
     assert model.net_.criterion_.matmul_dtype == torch.float32
@@ -209,6 +222,7 @@ def test_items_that_nobody_chose_do_not_change_the_temperature(monkeypatch):
     assert batched(items=many).fit(X).temperature_ == 1 / 3
 
 
+@pytest.mark.slow
 def test_temperature_is_that_of_fit_and_of_net_params(events):
     assert batched(temperature=0.3).fit(events).temperature_ == 0.3
     assert batched().fit(events).temperature_ == 0.2

@@ -76,6 +76,7 @@ def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
     assert model.set_params(n_neighbors=1).score(held_out) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", ["pooled", None])
 def test_training_lowers_the_loss(history):
     losses = [
@@ -150,6 +151,7 @@ def test_the_order_of_rows_changes_nothing():
     assert_allclose(vectors(model), vectors(shuffled), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_does_not():
     X = checkerboard()
     model = small().fit(X)
@@ -162,6 +164,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 1, 2])
 def test_random_numbers_and_threads_are_left_alone(n_jobs):
     torch.manual_seed(5)
@@ -192,6 +195,7 @@ def test_fit_changes_neither_the_tables_nor_the_parameters():
 # Columns
 
 
+@pytest.mark.slow
 def test_columns_are_found_by_name_in_any_order():
     X = checkerboard(3)
     X["time"] = range(len(X))
@@ -203,6 +207,7 @@ def test_columns_are_found_by_name_in_any_order():
     assert list(model.recommend()) == ["user", "item", "score", "rank"]
 
 
+@pytest.mark.slow
 def test_one_given_id_leaves_the_first_other_column_to_the_other():
     X = checkerboard(3)[["item", "user"]]
     assert_same(small(user_id="user").fit(X), small().fit(X[["user", "item"]]))
@@ -220,6 +225,7 @@ def described():
     return X
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     first_fast(
@@ -256,6 +262,7 @@ def test_a_selector_that_takes_the_ids_too_takes_them_once(described):
     assert list(model.user_transformer_.feature_names_in_) == ["user", "town"]
 
 
+@pytest.mark.slow
 def test_columns_that_nothing_names_are_ignored(described):
     plain = small().fit(described[["user", "item"]])
     assert_same(small().fit(described), plain)
@@ -290,6 +297,7 @@ def items():
     return pd.DataFrame({"item": ids, "group": [i[0] for i in ids]})
 
 
+@pytest.mark.slow
 def test_cold_items_of_the_side_table_are_recommended_by_their_features(items):
     model = small(items=items, max_epochs=25, embedding_dim=16, batch_size=3).fit(
         checkerboard(3)
@@ -299,6 +307,7 @@ def test_cold_items_of_the_side_table_are_recommended_by_their_features(items):
     assert list(answer.loc[answer["rank"] == 1, "item"]) == ["A-new", "B-new"]
 
 
+@pytest.mark.slow
 def test_a_side_table_in_any_order_gives_the_same_model_in_that_order(items):
     X = checkerboard(3)
     shuffled = items.sample(frac=1, random_state=2)
@@ -307,6 +316,7 @@ def test_a_side_table_in_any_order_gives_the_same_model_in_that_order(items):
     assert set(model.item_ids_) == set(small(items=items).fit(X).item_ids_)
 
 
+@pytest.mark.slow
 def test_the_id_column_of_a_side_table_may_stand_anywhere(items):
     X = checkerboard(3)
     assert_same(small(items=items[["group", "item"]]).fit(X), small(items=items).fit(X))
@@ -318,6 +328,7 @@ def test_side_tables_go_with_arrays_by_their_first_column(items):
     assert_same(model, small(items=items).fit(X))
 
 
+@pytest.mark.slow
 def test_users_without_events_are_known_from_their_side_table():
     users = pd.DataFrame({"user": ["a0", "a1", "a2", "b0", "b1", "b2", "a9", "b9"]})
     users["group"] = users["user"].str[0]
@@ -449,6 +460,7 @@ def test_a_forced_kind_reaches_the_default_transformer(described):
     assert model.user_transformer_.kinds == {"user": "id", "town": "category"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_any_neighbor_index_gives_what_exact_search_gives(metric):
     X = checkerboard()
@@ -562,6 +574,7 @@ def test_history_holds_the_figures_of_each_epoch():
     assert all(set(row) == {"epoch", "train_loss", "dur"} for row in model.history_)
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_from_the_last_weights():
     X = checkerboard()
     model = small(max_epochs=6, lr=0.05, warm_start=True).fit(X)
@@ -572,6 +585,7 @@ def test_warm_start_goes_on_from_the_last_weights():
     assert_same(cold, cold.fit(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [checkerboard(4), checkerboard().replace("A0", "Z")])
 def test_warm_start_refuses_other_users_and_items(other):
     model = small(warm_start=True).fit(checkerboard())
@@ -579,6 +593,7 @@ def test_warm_start_refuses_other_users_and_items(other):
         model.fit(other)
 
 
+@pytest.mark.slow
 def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys):
     small(verbose=0).fit(checkerboard())
     assert capsys.readouterr() == ("", "")
@@ -593,6 +608,7 @@ def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys):
 # Copies
 
 
+@pytest.mark.slow
 def test_clone_shares_the_side_tables_and_copies_the_rest(items):
     model = small(items=items, user_transformer=TowerVectorizer()).fit(checkerboard(3))
     copied = clone(model)
@@ -604,6 +620,7 @@ def test_clone_shares_the_side_tables_and_copies_the_rest(items):
     assert isinstance(requesting.fit_transform(checkerboard()), pd.DataFrame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("towers", first_fast([{}, {"hidden_layer_sizes": (8,)}]))
 def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
     X = checkerboard(3)
@@ -635,6 +652,7 @@ def test_a_pickle_is_read_by_a_fresh_process(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pickle_holds_no_optimizer_state_and_the_side_table_once():
     rng = np.random.default_rng(0)
     users = pd.DataFrame({"user": range(2000), "noise": rng.uniform(size=2000)})

@@ -329,6 +329,7 @@ def test_unknown_candidates_are_named_or_ignored(plain, gone):
     assert nothing.shape == (0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [5, 100])
 @pytest.mark.parametrize("own", [None, OWN_CANDIDATES, ["i1", "i4", "i7"]])
 def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, block):
@@ -342,6 +343,7 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
 def test_ids_that_parquet_cannot_hold(tmp_path, convert):
     X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
@@ -386,6 +388,7 @@ HISTORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_history_comes_in_any_form(plain, history):
     answer = plain.recommend(["new"], n_neighbors=9, history=history)
@@ -548,6 +551,7 @@ IDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ids", first_fast(IDS.values()), ids=IDS)
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_ids_keep_their_type_and_are_found_again(ids, side):
@@ -588,6 +592,7 @@ def test_side_tables_with_other_id_types_still_match():
     assert len(model.predict(X)) == 3
 
 
+@pytest.mark.slow
 def test_a_polars_table_gives_what_a_pandas_table_gives(aged):
     aged["time"] = pd.date_range("2024-01-01", periods=len(aged))
     pandas = small(user_features=["age"]).fit(aged)
@@ -598,6 +603,7 @@ def test_a_polars_table_gives_what_a_pandas_table_gives(aged):
     assert list(polars.feature_names_in_) == list(aged.columns)
 
 
+@pytest.mark.slow
 def test_nameless_arrays_have_users_first_and_items_second():
     X = random_events()
     model, named = small().fit(X.to_numpy(dtype=object)), small().fit(X)

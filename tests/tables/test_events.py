@@ -94,6 +94,7 @@ def test_outcomes_that_are_no_floats(cell):
         outcomes(None, cells, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
 def test_items_of_a_tiny_weight_count_as_seen(scale):
     X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})

@@ -61,6 +61,7 @@ def assert_same_answer(found, expected):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_answers_are_those_of_plain_pandas(library, plain):
@@ -94,6 +95,7 @@ def test_answers_are_those_of_plain_pandas(library, plain):
     assert repr(ranked) == repr(of_plain)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_columns_of_any_library_are_lists_of_ids(library, plain):
@@ -120,6 +122,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
     assert_same_answer(model.similar_items(past), model.similar_items(chosen))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", first_fast(LIBRARIES))
 def test_catalogs_of_any_library(library, plain):
@@ -133,6 +136,7 @@ def test_catalogs_of_any_library(library, plain):
     assert model.item_ids_.tolist() == table["item"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", first_fast(["polars", "pyarrow", "arrow"]))
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]

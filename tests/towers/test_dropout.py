@@ -249,6 +249,7 @@ def weights(model):
     return {k: v.numpy() for k, v in model.net_.module_.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 @pytest.mark.parametrize("place", ["behind", "before"])
 def test_items_without_events_change_no_weight(sampling, place):
@@ -267,6 +268,7 @@ def test_items_without_events_change_no_weight(sampling, place):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": (4,)}])
 def test_columns_of_nobody_with_events_weigh_nothing(params):
     users = pd.DataFrame({"user": [f"u{u}" for u in range(8)]})
@@ -301,6 +303,7 @@ def test_who_chose_nothing_and_what_nobody_chose_are_known_by_no_noise():
     assert (learnt["item_tower.sparse.weight"][place] != 0).all()
 
 
+@pytest.mark.slow
 def test_a_tower_that_was_given_keeps_its_weights():
     tower = Tower(12, 8)
     before = tower.sparse.weight.detach().numpy().copy()

@@ -202,6 +202,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 @pytest.mark.parametrize("tile_size", [1, 20, 10_000])
 @pytest.mark.parametrize("seed", range(3))
