@@ -136,6 +136,7 @@ def test_one_item_leaves_nothing_to_choose():
         small().fit(readers().assign(item="x"))
 
 
+@pytest.mark.slow
 def test_items_without_events_are_nothing_to_choose_between():
     table = pd.DataFrame({"item": range(5)})
     X = pd.DataFrame({"user": range(6), "item": 0})
@@ -486,6 +487,7 @@ def test_unknown_items_have_no_neighbors(model):
         model.similar_items(["x", "q"])
 
 
+@pytest.mark.slow
 def test_tables_that_lack_a_feature():
     model = small(user_features=["age"], item_features=None).fit(readers())
     X = readers().assign(town="a")

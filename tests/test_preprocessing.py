@@ -108,6 +108,7 @@ def test_all_tables_give_the_same(convert):
     assert named.tolist() == [0, 2, 0, 1, 3]
 
 
+@pytest.mark.slow
 def test_sessions_as_a_step_before_the_recommender():
     X = table([(1, 1, 0), (1, 2, 1), (1, 3, 50), (1, 1, 51), (2, 2, 0), (2, 3, 1)])
 

@@ -49,6 +49,7 @@ def test_online_retail_has_every_line(shop):
     assert int(shop.data.duplicated().sum()) == 5_194
 
 
+@pytest.mark.slow
 def test_online_retail_revenue_is_that_of_the_source(shop):
     """The sums of the source, in thousandths of a pound to be exact."""
     price = (shop.data["unit_price"] * 1000).round().astype("int64")
@@ -144,6 +145,7 @@ def test_online_retail_states_licence_and_citation(shop):
         assert part in shop.DESCR
 
 
+@pytest.mark.slow
 def test_online_retail_is_small():
     folder = files("sktwotower.datasets") / "data"
     size = sum(len(path.read_bytes()) for path in folder.iterdir() if path.is_file())
@@ -339,6 +341,7 @@ def naive_best_recall(made, k):
     return np.mean(recalls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_impressions", [0, 2])
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 @pytest.mark.parametrize("k", [1, 5, 30])

@@ -128,6 +128,7 @@ def test_containers_and_dtypes_agree(items, convert):
     assert_array_equal(plain.transform(convert(items)).toarray(), expected)
 
 
+@pytest.mark.slow
 def test_clone_pickle_and_pipeline(items):
     vectorizer = TowerVectorizer(kinds={"item": "id"}, min_frequency=1)
     expected = vectorizer.fit_transform(items).toarray()

@@ -73,7 +73,7 @@ NAMED = {
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("name", first_fast(NAMED))
+@pytest.mark.parametrize("name", NAMED)
 def test_columns_have_their_names_whatever_library_the_table_is_of(name):
     models = {}
     for library, convert in LIBRARIES.items():
@@ -221,6 +221,7 @@ def dummies(table):
     return pd.get_dummies(table["category"]).to_numpy(float)
 
 
+@pytest.mark.slow
 def test_another_width_than_in_fit_is_refused():
     table = ITEMS.sort_values("category", key=lambda c: c.index % 2)
     model = small(items=table, item_transformer=FunctionTransformer(dummies)).fit(X)

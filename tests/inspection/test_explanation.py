@@ -104,6 +104,7 @@ def test_unknown_user_with_a_history_and_new_item_with_features(model):
     assert past == set(history["new"] if history else ())
 
 
+@pytest.mark.slow
 def test_of_an_unknown_user_the_bias_remains(events):
     model = small().fit(events)
     why = model.explain("nobody", "i00")
@@ -204,6 +205,7 @@ def test_new_ids_of_partial_fit_have_their_names(events):
     assert len(model.feature_importance(new)) == 3
 
 
+@pytest.mark.slow
 def test_no_gradient_is_left_behind(model):
     module = model.net_.module_
     before = [p.grad for p in module.parameters()]
@@ -225,6 +227,7 @@ def test_a_tower_without_a_gradient_says_so(events):
         model.explain("u00", "i00")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "user, item, error, message",
     [
@@ -452,6 +455,7 @@ def test_columns_of_events_are_dropped_too(planted):
     assert len(model.feature_importance(X)) == 4
 
 
+@pytest.mark.slow
 def test_columns_of_items_that_only_events_held_cannot_be_told_apart(planted):
     X = planted[1].assign(hour=np.arange(len(planted[1])) % 5)
     mixed = make_column_transformer((StandardScaler(), ["item", "hour"]))
@@ -461,6 +465,7 @@ def test_columns_of_items_that_only_events_held_cannot_be_told_apart(planted):
         model.feature_importance(X)
 
 
+@pytest.mark.slow
 def test_arrays_name_columns_by_position(events):
     model = small().fit(events.to_numpy())
     importance = model.feature_importance(events.to_numpy())

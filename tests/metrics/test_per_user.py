@@ -379,6 +379,7 @@ def test_scorer_prints_and_pickles(model):
     assert again(model, TEST) == scorer(model, TEST)
 
 
+@pytest.mark.slow
 def test_scorer_reaches_through_pipelines_and_searches(model):
     scorer = make_retrieval_scorer("ndcg@3")
     expected = scorer(model, TEST)
@@ -463,6 +464,7 @@ def test_report_by_hand(model):
     assert report.attrs["events_not_in_catalog"] == 2
 
 
+@pytest.mark.slow
 def test_popularity_is_compared_with_a_worse_model():
     # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
@@ -482,6 +484,7 @@ def test_report_equals_the_scorer(model, max_users):
         assert report.loc[("all", "FixedRanking"), column] == score
 
 
+@pytest.mark.slow
 def test_report_shows_cold_items():
     model = FixedRanking().fit(TRAIN)
     model.n_events_ = model.n_events_.where(model.item_ids_ != "s", 0)

@@ -103,6 +103,7 @@ def test_a_wrapper_is_drawn(split):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_a_wrapper_serves_users_it_does_not_know(split):
     train, test = split
     model = Wrapper().fit(train[train["user"] > 3])
@@ -370,6 +371,7 @@ def test_bad_questions_for_the_truth(params, error, message):
         held_out_truth(**given | params)
 
 
+@pytest.mark.slow
 def test_estimators_need_not_come_from_here():
     class Bare(BaseEstimator):
         """The smallest recommender that can be scored."""

@@ -219,6 +219,7 @@ def test_rankings_made_elsewhere(X, convert):
     pd.testing.assert_frame_equal(given, fitted)
 
 
+@pytest.mark.slow
 def test_rankings_may_name_unknown_items_and_rank_nothing(model):
     given = {"a": ["zz", "s"], "b": ["s"], "c": [], "d": ["zz"], "e": ["p"]}
     report = retrieval_report(model, TEST, k=2, baselines={"given": given})
@@ -277,6 +278,7 @@ def test_an_error_names_the_baseline(model):
     assert raised.value.__notes__ == ["Raised by the baseline 'odd'."]
 
 
+@pytest.mark.slow
 def test_a_ranking_of_seen_items_warns(model):
     given = dict.fromkeys("abcde", list("pqrs"))
     with pytest.warns(UserWarning, match="8 of the 20 items that 'given' ranks"):

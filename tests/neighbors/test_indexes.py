@@ -22,7 +22,6 @@ from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._indexes import build_index, check_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
-from tests.builders import first_fast
 from tests.reference import brute_force, exclusions, unit_vectors
 
 
@@ -333,7 +332,7 @@ def test_threads_of_torch_are_put_back_by_the_last_call():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_jobs", first_fast([None, 2]))
+@pytest.mark.parametrize("n_jobs", [None, 2])
 def test_recommend_in_many_threads_as_in_one(events, n_jobs):
     model = TwoTowerRecommender(
         embedding_dim=16, max_epochs=3, random_state=0, n_jobs=n_jobs

@@ -316,6 +316,7 @@ def test_map_reads_lists_dates_and_gaps():
     assert len(plain.scatters_) == 1 and plain.ax_.get_legend() is None
 
 
+@pytest.mark.slow
 def test_names_on_the_map_do_not_overlap():
     positions = np.zeros((12, 2)) + [[0.0], [1e-3], [1.0]] * 4
     color = ["left", "nearly there", "right"] * 4
@@ -400,6 +401,7 @@ def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
     assert np.ma.getmaskarray(missing.plot().scatters_[0].get_array()).all()
 
 
+@pytest.mark.slow
 def test_ten_models_look_different():
     recall = pd.DataFrame(np.ones((2, 10)), columns=list("abcdefghij"), index=[1, 2])
     lines = RecallCurveDisplay(recall=recall).plot().lines_
@@ -420,6 +422,7 @@ def test_legends_say_what_an_error_is(made, model):
     assert plain.ax_.get_legend().get_title().get_text() == ""
 
 
+@pytest.mark.slow
 def test_the_validation_recall_says_its_k(made):
     model = TwoTowerRecommender(
         embedding_dim=4, max_epochs=2, early_stopping=True, n_neighbors=7
@@ -549,6 +552,7 @@ def test_pictures_of_towers_refuse_other_recommenders(display):
         display.from_estimator(Ranked())
 
 
+@pytest.mark.slow
 def test_rankings_of_other_libraries_are_drawn():
     elsewhere = {7: ["d", "a"], 8: ["a", "c"]}
     display = RecallCurveDisplay.from_estimator(

@@ -8,7 +8,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
-from tests.builders import first_fast
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +90,7 @@ def test_positions_scores_and_graph_follow_the_catalog(model, events):
     assert model.similar_items(["i01"], n_neighbors=9)["similar_item"].nunique() == 3
 
 
+@pytest.mark.slow
 def test_types_of_ids_are_kept(events):
     events = events.assign(item=events["item"].str[1:].astype(int))
     model = TwoTowerRecommender(embedding_dim=8, max_epochs=1).fit(events)
@@ -168,9 +168,7 @@ class FaissNeighbors(BaseEstimator):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "neighbors", first_fast([NearestNeighbors(), FaissNeighbors()])
-)
+@pytest.mark.parametrize("neighbors", [NearestNeighbors(), FaissNeighbors()])
 def test_the_index_follows(events, products, neighbors):
     model = TwoTowerRecommender(
         items=products,

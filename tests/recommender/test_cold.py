@@ -76,6 +76,7 @@ def test_an_item_without_events_is_as_an_unknown_id_with_its_features(model, tab
     assert_allclose(model.embed_items([900])[0], of_table, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_unknown_item_joins_the_catalog_by_its_features(model, world, tables):
     unknown = tables[1].query("item == 900").assign(item=[12345])
     model = copy.deepcopy(model).set_catalog(pd.concat([unknown, tables[1]]))
@@ -180,6 +181,7 @@ def test_unknown_items_of_a_history_tell_nothing(model):
     assert_allclose(vector, model.embed_users([777]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_id_column_is_not_taken_for_a_feature_misspelt(world):
     users = world.user_table[["user", "segment"]].rename(columns={"segment": "users"})
     model = TwoTowerRecommender(

@@ -183,6 +183,7 @@ def test_an_interrupt_in_a_callback_is_reported(moment, epoch):
     assert not short().fit(made().data).interrupted_
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_validation_is_reported(monkeypatch):
     calls = iter(range(9))
 
@@ -198,6 +199,7 @@ def test_an_interrupt_in_validation_is_reported(monkeypatch):
     assert model.interrupted_ and len(model.history_) <= 3
 
 
+@pytest.mark.slow
 def test_early_stopping_is_no_interrupt():
     model = short(max_epochs=60, early_stopping=True, n_iter_no_change=1, lr=0.5)
     with warnings.catch_warnings():

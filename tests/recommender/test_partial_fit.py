@@ -15,7 +15,7 @@ from torch import nn
 
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._modules import Tower
-from tests.builders import first_fast, random_events, small
+from tests.builders import random_events, small
 
 MORE = pd.DataFrame(
     {"user": ["u1", "new", "new", "u2", "u3"], "item": ["j1", "i0", "j1", "i3", "a0"]}
@@ -222,7 +222,7 @@ KINDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "item"])
-@pytest.mark.parametrize("kind", first_fast(KINDS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_ids_of_another_kind_are_refused(side, kind):
     X, more = converted(KINDS[kind], side)
     model = small(max_epochs=1).fit(X)
@@ -247,6 +247,7 @@ def test_integers_of_nullable_and_arrow_types_grow(old, new):
     assert model.user_ids_.dtype == (np.uint8 if old == "UInt8" else np.int64)
 
 
+@pytest.mark.slow
 def test_integers_of_another_width_are_the_same_ids():
     X = numbered("uint64") + np.uint64(2**60)
     model = small().fit(X)
@@ -256,6 +257,7 @@ def test_integers_of_another_width_are_the_same_ids():
     assert model.item_ids_[-1] == 2**60 + 77 and model.user_ids_[-1] == 2**60 + 99
 
 
+@pytest.mark.slow
 def test_features_are_read_as_in_fit():
     X = random_events().assign(
         shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3
@@ -296,6 +298,7 @@ def test_other_towers_than_those_of_fit(changed):
         model.partial_fit(MORE)
 
 
+@pytest.mark.slow
 def test_a_tower_of_fixed_width_takes_no_new_ids():
     model = small(item_tower=Tower(9, 8)).fit(random_events())
     with pytest.raises(ValueError, match=r"item_tower cannot take .* for 11 inputs"):

@@ -10,7 +10,6 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
-from tests.builders import first_fast
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +66,7 @@ def answers(events, **params):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("setting", first_fast(SETTINGS))
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_a_mode_of_torch_changes_no_answer(events, mode, setting):
     expected = answers(events, **SETTINGS[setting])
     with MODES[mode]():

@@ -59,6 +59,7 @@ def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
     np.testing.assert_allclose(rates[:8], [0.1] * 4 + [0.05] * 4)
 
 
+@pytest.mark.slow
 def test_loss_that_is_no_number_names_lr(events):
     model = batched(lr=1e8, weight_decay=1.0, max_epochs=30)
     with pytest.raises(ValueError, match=r"loss became nan in epoch \d.*lr \(it is 1"):

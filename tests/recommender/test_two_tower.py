@@ -122,17 +122,20 @@ def test_a_weight_of_two_is_the_row_twice():
     assert_same(small().fit(X, sample_weight=weight), small().fit(repeated))
 
 
+@pytest.mark.slow
 def test_a_reward_of_two_is_a_weight_of_two():
     X, reward = checkerboard(4), np.r_[np.ones(20), np.full(4, 2)]
     assert_same(small().fit(X, reward), small().fit(X, sample_weight=reward))
 
 
+@pytest.mark.slow
 def test_a_weight_of_zero_is_the_row_left_out():
     X, weight = checkerboard(4), np.ones(24)
     weight[[0, 5, 6, 7]] = 0
     assert_same(small().fit(X, sample_weight=weight), small().fit(X[weight > 0]))
 
 
+@pytest.mark.slow
 def test_weights_keep_their_rows_whatever_the_index():
     X, weight = checkerboard(4), np.ones(24)
     weight[:3] = 0
@@ -143,6 +146,7 @@ def test_weights_keep_their_rows_whatever_the_index():
     )
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing():
     X = checkerboard()
     model, shuffled = small().fit(X), small().fit(X.sample(frac=1, random_state=1))
@@ -180,6 +184,7 @@ def test_random_numbers_and_threads_are_left_alone(n_jobs):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_fit_changes_neither_the_tables_nor_the_parameters():
     X = checkerboard(3).assign(price=1.0)
     items = pd.DataFrame({"item": X["item"].unique(), "tag": "t"})
@@ -228,20 +233,18 @@ def described():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
-    first_fast(
-        [
-            ["age", "town"],
-            [2, 3],
-            [-4, -3],
-            np.array(["age", "town"]),
-            pd.Index(["age", "town"]),
-            slice(2, 4),
-            [False, False, True, True, False, False],
-            np.array([False, False, True, True, False, False]),
-            make_column_selector("age|town"),
-            lambda X: ["age", "town"],
-        ]
-    ),
+    [
+        ["age", "town"],
+        [2, 3],
+        [-4, -3],
+        np.array(["age", "town"]),
+        pd.Index(["age", "town"]),
+        slice(2, 4),
+        [False, False, True, True, False, False],
+        np.array([False, False, True, True, False, False]),
+        make_column_selector("age|town"),
+        lambda X: ["age", "town"],
+    ],
 )
 def test_features_are_selected_as_in_column_transformer(described, selection):
     model = small(user_features=selection, item_features="price").fit(described)
@@ -270,6 +273,7 @@ def test_columns_that_nothing_names_are_ignored(described):
     assert_same(small().fit(odd), plain)
 
 
+@pytest.mark.slow
 def test_rows_that_disagree_on_a_feature_are_counted_and_the_last_wins(described):
     last = described.copy()
     mixed = described.copy()
@@ -322,6 +326,7 @@ def test_the_id_column_of_a_side_table_may_stand_anywhere(items):
     assert_same(small(items=items[["group", "item"]]).fit(X), small(items=items).fit(X))
 
 
+@pytest.mark.slow
 def test_side_tables_go_with_arrays_by_their_first_column(items):
     X = checkerboard(3)
     model = small(items=items).fit(X.to_numpy())
@@ -361,6 +366,7 @@ def test_an_ignored_column_of_x_never_shadows_a_side_table(items):
     assert_array_equal(model.predict(shadowed), plain.predict(X))
 
 
+@pytest.mark.slow
 def test_the_user_side_of_events_is_not_shadowed_either():
     X = checkerboard(3)
     users = pd.DataFrame({"user": X["user"].unique(), "time": range(6)})
@@ -375,6 +381,7 @@ def test_the_user_side_of_events_is_not_shadowed_either():
 # Towers, transformers, indices
 
 
+@pytest.mark.slow
 def test_towers_of_torch_are_copied_and_never_changed():
     tower = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(8))
     model = small(user_tower=tower, item_tower=tower, max_epochs=3).fit(checkerboard())
@@ -415,30 +422,29 @@ def test_one_own_tower_meets_a_default_one():
     assert model.item_embeddings_.shape == (10, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transformer",
-    first_fast(
-        [
-            TowerVectorizer(min_frequency=1),
-            OneHotEncoder(handle_unknown="ignore"),
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False).set_output(
-                transform="pandas"
-            ),
-            make_pipeline(OneHotEncoder(handle_unknown="ignore"), TruncatedSVD(2)),
-            FeatureUnion(
-                [
-                    ("tower", TowerVectorizer()),
-                    ("ids", OneHotEncoder(handle_unknown="ignore")),
-                ]
-            ),
-            ColumnTransformer(
-                [
-                    ("scaled", StandardScaler(), ["age"]),
-                    ("ids", OneHotEncoder(handle_unknown="ignore"), ["user"]),
-                ]
-            ),
-        ]
-    ),
+    [
+        TowerVectorizer(min_frequency=1),
+        OneHotEncoder(handle_unknown="ignore"),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False).set_output(
+            transform="pandas"
+        ),
+        make_pipeline(OneHotEncoder(handle_unknown="ignore"), TruncatedSVD(2)),
+        FeatureUnion(
+            [
+                ("tower", TowerVectorizer()),
+                ("ids", OneHotEncoder(handle_unknown="ignore")),
+            ]
+        ),
+        ColumnTransformer(
+            [
+                ("scaled", StandardScaler(), ["age"]),
+                ("ids", OneHotEncoder(handle_unknown="ignore"), ["user"]),
+            ]
+        ),
+    ],
     ids=lambda transformer: type(transformer).__name__,
 )
 def test_any_transformer_feeds_a_tower(described, transformer):
@@ -486,6 +492,7 @@ class Recorder(Callback):
         self.epochs.append(len(net.history))
 
 
+@pytest.mark.slow
 def test_callbacks_of_skorch_run(tmp_path):
     recorder = Recorder()
     callbacks = [
@@ -621,7 +628,7 @@ def test_clone_shares_the_side_tables_and_copies_the_rest(items):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("towers", first_fast([{}, {"hidden_layer_sizes": (8,)}]))
+@pytest.mark.parametrize("towers", [{}, {"hidden_layer_sizes": (8,)}])
 def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
     X = checkerboard(3)
     model = small(items=items, verbose=1, early_stopping=True, **towers).fit(X)
@@ -671,6 +678,7 @@ def test_a_pickle_holds_no_optimizer_state_and_the_side_table_once():
     assert pickle.dumps(model).count(b"marker-0007") == 1
 
 
+@pytest.mark.slow
 def test_parameters_may_be_set_after_fit():
     model = small().fit(checkerboard())
     model.set_params(n_neighbors=1, exclude_seen=False, verbose=0)

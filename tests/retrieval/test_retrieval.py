@@ -144,6 +144,7 @@ def test_score_is_recall_of_the_brute_force_ranking(model):
     assert model.score(both, np.r_[np.ones(7), 0]) == pytest.approx(np.mean(recalls))
 
 
+@pytest.mark.slow
 def test_a_training_score_counts_the_seen_items(plain):
     assert plain.set_params(n_neighbors=9).score(random_events()) == 1.0
     held_out = random_events().iloc[:1]
@@ -422,6 +423,7 @@ def test_history_is_added_to_what_fit_has_seen(plain):
     assert np.abs(plain.embed_users(["u3"], history=[more]) - known).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_new_user_with_the_same_history_is_the_same_user():
     # a tower that sees the history alone
     nothing = FunctionTransformer(lambda table: np.zeros((len(table), 1)))
@@ -456,6 +458,7 @@ def aged():
     return X
 
 
+@pytest.mark.slow
 def test_features_of_known_and_new_users_may_be_given(aged):
     model = small(user_features=["age"]).fit(aged)
     table = pd.DataFrame({"age": [21.0, 21.0], "user": ["u3", "new"]})
@@ -467,6 +470,7 @@ def test_features_of_known_and_new_users_may_be_given(aged):
     assert list(answer["user"].unique()) == ["u3", "new"]
 
 
+@pytest.mark.slow
 def test_features_of_events_are_used_in_transform(aged):
     model = small(user_features=["age"]).fit(aged)
     assert_allclose(model.transform(aged), model.embed_users(aged["user"]), atol=1e-6)
@@ -489,6 +493,7 @@ def test_new_items_with_features_have_vectors():
     assert_allclose(model.embed_items(known), model.item_embeddings_[[3, 1]])
 
 
+@pytest.mark.slow
 def test_a_table_with_some_of_the_side_features_is_completed():
     ids = [f"i{i}" for i in range(9)]
     items = pd.DataFrame({"item": ids, "tag": list("aaabbbccc"), "price": range(9)})
@@ -552,7 +557,7 @@ IDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ids", first_fast(IDS.values()), ids=IDS)
+@pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_ids_keep_their_type_and_are_found_again(ids, side):
     ids = pd.Series(ids)
@@ -582,6 +587,7 @@ def test_ids_keep_their_type_and_are_found_again(ids, side):
         assert len(only) == 9
 
 
+@pytest.mark.slow
 def test_side_tables_with_other_id_types_still_match():
     X = pd.DataFrame({"user": pd.Categorical(["a", "a", "b"]), "item": [1, 2, 1]})
     items = pd.DataFrame({"item": np.array([1, 2, 3], np.int16), "tag": list("xyx")})
@@ -620,6 +626,7 @@ def test_nameless_arrays_have_users_first_and_items_second():
     assert list(model.recommend(integers[2:])["item"]) == [11]
 
 
+@pytest.mark.slow
 def test_nameless_tables_are_read_by_position():
     X = random_events()
     model = small().fit(X)
@@ -630,12 +637,14 @@ def test_nameless_tables_are_read_by_position():
         assert_array_equal(nameless.predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_the_index_of_a_table_plays_no_part():
     X = random_events()
     odd = X.set_axis(np.zeros(len(X)), axis="index")
     assert_array_equal(small().fit(odd).predict(odd), small().fit(X).predict(X))
 
 
+@pytest.mark.slow
 def test_custom_encoders_without_ids_serve_new_users():
     encoder = OneHotEncoder(handle_unknown="ignore")
     X = random_events().assign(town=lambda t: t["user"].str[-1])

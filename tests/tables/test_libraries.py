@@ -18,7 +18,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
-from tests.builders import first_fast, small
+from tests.builders import small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -63,7 +63,7 @@ def assert_same_answer(found, expected):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", first_fast(LIBRARIES))
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_answers_are_those_of_plain_pandas(library, plain):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=convert(users), items=convert(items)).fit(convert(events))
@@ -97,7 +97,7 @@ def test_answers_are_those_of_plain_pandas(library, plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", first_fast(LIBRARIES))
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_columns_of_any_library_are_lists_of_ids(library, plain):
     convert, ((events, users, items), model) = LIBRARIES[library], plain
     asked, past = convert(users.iloc[:5])["user"], convert(items.iloc[:4])["item"]
@@ -124,7 +124,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
-@pytest.mark.parametrize("library", first_fast(LIBRARIES))
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_catalogs_of_any_library(library, plain):
     convert, ((events, users, items), expected) = LIBRARIES[library], plain
     model = small(users=users, items=items).fit(events)
@@ -137,7 +137,7 @@ def test_catalogs_of_any_library(library, plain):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", first_fast(["polars", "pyarrow", "arrow"]))
+@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow"])
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]
     table = X.merge(ITEMS[["item", "price", "category"]])
@@ -172,6 +172,7 @@ def twice(table, name, library):
     return pa.table(arrays, names=list(doubled.columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "pyarrow"])
 def test_columns_that_occur_twice_are_named(model, library):
     items, events = twice(NEW, "price", library), twice(X, "item", library)

@@ -54,6 +54,7 @@ def test_the_odds_of_an_id_to_be_hidden_fall_with_its_events():
     assert_array_equal(id_shares(1.0, [0, 1, 100]), [1, 1, 1])
 
 
+@pytest.mark.slow
 def test_each_row_has_its_own_share():
     rows = csr(np.hstack([np.eye(3), np.ones((3, 1))]))
     dropout = FeatureDropout(rows, np.array([0.0, 1.0, 0.5]))

@@ -370,6 +370,7 @@ def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
     assert not torch.equal(short[2], single[2])
 
 
+@pytest.mark.slow
 def test_no_tensor_is_larger_than_a_tile(monkeypatch):
     monkeypatch.setattr(_losses, "BLOCK_SIZE", 200)
     users = torch.randn(90, 2, requires_grad=True)
