@@ -2,14 +2,44 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import HeldOutRanking, held_out_truth
 
 
-def events(text):
+def first_fast(values):
+    """Return values of a parametrized test, of which all except the first are slow."""
+    first, *others = values
+    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+
+
+def small(**params):
+    """Build a recommender that is fitted within milliseconds."""
+    params = {"embedding_dim": 8, "max_epochs": 1, "random_state": 0} | params
+    return TwoTowerRecommender(**params)
+
+
+def batched(**params):
+    """Build a recommender that is trained on batches of five users."""
+    return small(**{"max_epochs": 3, "batch_size": 5, "n_neighbors": 3} | params)
+
+
+def random_events(n_users=12, n_items=9, density=0.4, seed=0):
+    """Draw events of users u0, u1 ... and items i0, i1 ...; u0 has seen everything."""
+    seen = np.random.default_rng(seed).uniform(size=(n_users, n_items)) < density
+    seen[0] = True
+    seen[np.arange(n_users), np.arange(n_users) % n_items] = True
+    users, items = np.nonzero(seen)
+    return pd.DataFrame(
+        {"user": [f"u{u}" for u in users], "item": [f"i{i}" for i in items]}
+    )
+
+
+def spelt(text):
     """Turn 'a:vw b:v' into a table of user and item."""
     pairs = [part.split(":") for part in text.split()]
     return pd.DataFrame(
@@ -19,9 +49,9 @@ def events(text):
 
 
 # counts: p 4, q 2, r 1, s 1; FixedRanking ranks p, q, r, s
-TRAIN = events("a:pq b:pqr c:p d:ps")
+TRAIN = spelt("a:pq b:pqr c:p d:ps")
 # a unseen: r s -> r first. b: only s. c: q r s. d: z is in no catalog. e is new.
-TEST = events("a:s b:s c:qr d:z e:pz")
+TEST = spelt("a:s b:s c:qr d:z e:pz")
 
 
 class FixedRanking(BaseEstimator, TransformerMixin):

@@ -1,5 +1,6 @@
 """What a TwoTowerRecommender says to tables, parameters and calls that are wrong."""
 
+import copy
 import datetime
 import inspect
 import sys
@@ -18,19 +19,14 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils._param_validation import generate_invalid_param_val, make_constraint
-from skorch.callbacks import Callback
 from torch import nn
 
 import sktwotower
 from sktwotower import TwoTowerRecommender
+from tests.builders import small
 
 
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
-def events():
+def readers():
     return pd.DataFrame(
         {
             "user": ["ann", "ann", "bob", "bob", "cid", "cid"],
@@ -40,9 +36,15 @@ def events():
     )
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return small().fit(readers())
+
+
 @pytest.fixture
-def model():
-    return small().fit(events())
+def model(fitted):
+    # what is fitted is replaced as a whole, and never changed: a copy may be fitted
+    return copy.copy(fitted)
 
 
 # Columns
@@ -67,11 +69,11 @@ def model():
 )
 def test_columns_that_are_not_there(params, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small(**params).fit(events())
+        small(**params).fit(readers())
 
 
 def test_a_column_name_that_occurs_twice():
-    X = events().set_axis(["user", "item", "item"], axis="columns")
+    X = readers().set_axis(["user", "item", "item"], axis="columns")
     with pytest.raises(ValueError, match="X has more than one column named 'item'"):
         small().fit(X)
 
@@ -79,8 +81,8 @@ def test_a_column_name_that_occurs_twice():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (events()[["user"]], "1 feature"),
-        (events().iloc[:0], r"0 sample\(s\)"),
+        (readers()[["user"]], "1 feature"),
+        (readers().iloc[:0], r"0 sample\(s\)"),
         (np.empty((0, 2)), r"0 sample\(s\)"),
         (["ann", "bob"], "Expected 2D array"),
         ("ann", "Expected 2D array|dataframe"),
@@ -99,7 +101,7 @@ def test_tables_that_hold_no_events(X, message):
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_missing_ids(side, missing):
-    X = events().astype({side: object})
+    X = readers().astype({side: object})
     X.loc[1, side] = missing
     message = f"{side} column '{side}' contains NaN: 1 of 6 ids are missing"
     with pytest.raises(ValueError, match=message):
@@ -123,7 +125,7 @@ def test_missing_ids(side, missing):
 )
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_ids_that_cannot_be_ids(ids, message, side):
-    X = events()
+    X = readers()
     X[side] = pd.Series(ids)
     with pytest.raises((ValueError, TypeError), match=message):
         small().fit(X)
@@ -131,9 +133,10 @@ def test_ids_that_cannot_be_ids(ids, message, side):
 
 def test_one_item_leaves_nothing_to_choose():
     with pytest.raises(ValueError, match="only one item.*at least 2 items"):
-        small().fit(events().assign(item="x"))
+        small().fit(readers().assign(item="x"))
 
 
+@pytest.mark.slow
 def test_items_without_events_are_nothing_to_choose_between():
     table = pd.DataFrame({"item": range(5)})
     X = pd.DataFrame({"user": range(6), "item": 0})
@@ -171,7 +174,7 @@ SIDE = pd.DataFrame({"item": ["x", "y", "z"], "tag": ["a", "b", "a"]})
 )
 def test_side_tables(items, params, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small(items=items, **params).fit(events())
+        small(items=items, **params).fit(readers())
 
 
 # Outcomes and weights
@@ -196,7 +199,7 @@ def test_side_tables(items, params, message):
 )
 def test_outcomes(y, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small().fit(events(), y)
+        small().fit(readers(), y)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +215,12 @@ def test_outcomes(y, message):
 )
 def test_weights(weight, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small().fit(events(), sample_weight=weight)
+        small().fit(readers(), sample_weight=weight)
 
 
 def test_no_positive_event_is_left_by_weights():
     with pytest.raises(ValueError, match="no positive event"):
-        small().fit(events(), [1, 0, 0, 0, 0, 0], sample_weight=[0, 1, 1, 1, 1, 1])
+        small().fit(readers(), [1, 0, 0, 0, 0, 0], sample_weight=[0, 1, 1, 1, 1, 1])
 
 
 # Features and transformers
@@ -244,11 +247,11 @@ class Rows(FunctionTransformer):
 )
 def test_transformers(transformer, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small(user_transformer=transformer).fit(events())
+        small(user_transformer=transformer).fit(readers())
 
 
 def test_infinite_features():
-    X = events()
+    X = readers()
     X.loc[0, "age"] = np.inf
     X.loc[1, "age"] = np.inf
     with pytest.raises(ValueError, match="infinit"):
@@ -258,15 +261,15 @@ def test_infinite_features():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"user_tower": nn.Linear(99, 4)}, "user_tower failed on a sparse tensor"),
-        ({"user_tower": lambda n: nn.Linear(n, 5)}, "of the same length. Got 5 and 4"),
+        ({"user_tower": nn.Linear(99, 8)}, "user_tower failed on a sparse tensor"),
+        ({"user_tower": lambda n: nn.Linear(n, 5)}, "of the same length. Got 5 and 8"),
         ({"item_tower": lambda n: 3}, "item_tower must be a torch.nn.Module"),
         ({"item_tower": "linear"}, "item_tower must be a torch.nn.Module"),
     ],
 )
 def test_towers(params, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small(**params).fit(events())
+        small(**params).fit(readers())
 
 
 # Parameters
@@ -291,7 +294,7 @@ def test_parameters_out_of_range(name):
         if any(make_constraint(c).is_satisfied_by(value) for c in CONSTRAINTS[name]):
             continue
         with pytest.raises(ValueError, match=f"The '{name}' parameter of TwoTower"):
-            small(**{name: value}).fit(events())
+            small(**{name: value}).fit(readers())
 
 
 def test_every_parameter_has_a_constraint():
@@ -320,28 +323,28 @@ def test_every_parameter_has_a_constraint():
 )
 def test_values_that_no_range_describes(params, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        small(**params).fit(events())
+        small(**params).fit(readers())
 
 
 def test_a_loss_that_is_no_number_any_more():
     with pytest.raises(ValueError, match="loss became (nan|inf) in epoch .* Lower lr"):
-        small(lr=1e38, normalize=False, optimizer="sgd", max_epochs=5).fit(events())
+        small(lr=1e38, normalize=False, optimizer="sgd", max_epochs=5).fit(readers())
 
 
 # Questions
 
 
 PUBLIC = {
-    "transform": (events(),),
-    "predict": (events(),),
-    "score": (events(),),
-    "rank_held_out": (events(),),
+    "transform": (readers(),),
+    "predict": (readers(),),
+    "score": (readers(),),
+    "rank_held_out": (readers(),),
     "kneighbors": (["ann"],),
     "kneighbors_graph": (["ann"],),
     "recommend": (["ann"],),
     "similar_items": (["x"],),
     "explain": ("ann", "x"),
-    "feature_importance": (events(),),
+    "feature_importance": (readers(),),
     "embed_users": (["ann"],),
     "embed_items": (["x"],),
     "get_feature_names_out": (),
@@ -376,11 +379,11 @@ def test_questions_before_fit(method):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (events()[["user", "item"]], "feature names should match"),
-        (events()[["item", "user", "age"]], "Feature names must be in the same order"),
-        (events().rename(columns={"age": "Age"}), "feature names should match"),
-        (events().iloc[:0], r"0 sample\(s\)"),
-        (events()[["user"]].to_numpy(), "X has 1 features?, but .* expecting 3"),
+        (readers()[["user", "item"]], "feature names should match"),
+        (readers()[["item", "user", "age"]], "Feature names must be in the same order"),
+        (readers().rename(columns={"age": "Age"}), "feature names should match"),
+        (readers().iloc[:0], r"0 sample\(s\)"),
+        (readers()[["user"]].to_numpy(), "X has 1 features?, but .* expecting 3"),
         (["ann"], "Expected 2D array"),
     ],
 )
@@ -462,7 +465,7 @@ def test_what_unknown_candidates_are(model):
     [
         ("x", "history must be a table of events"),
         (3, "history must be"),
-        (events()[["user"]], "history has no column 'item'"),
+        (readers()[["user"]], "history has no column 'item'"),
         ({"ann": "x"}, "history.*list of items.*'x'"),
         ({"ann": 3}, "history.*list of items.*3"),
         ({"ann": [None]}, "history contains NaN"),
@@ -487,9 +490,10 @@ def test_unknown_items_have_no_neighbors(model):
         model.similar_items(["x", "q"])
 
 
+@pytest.mark.slow
 def test_tables_that_lack_a_feature():
-    model = small(user_features=["age"], item_features=None).fit(events())
-    X = events().assign(town="a")
+    model = small(user_features=["age"], item_features=None).fit(readers())
+    X = readers().assign(town="a")
     both = small(user_features=["age", "town"]).fit(X)
     with pytest.raises(ValueError, match="lacks the user feature 'town'"):
         both.recommend(pd.DataFrame({"user": ["new"], "age": [3.0]}))
@@ -500,8 +504,8 @@ def test_tables_that_lack_a_feature():
 
 def test_scores_without_a_positive(model):
     with pytest.raises(ValueError, match="no positive event"):
-        model.score(events(), np.zeros(6))
-    assert model.score(events().assign(item="gone")) == 0  # nothing can be found
+        model.score(readers(), np.zeros(6))
+    assert model.score(readers().assign(item="gone")) == 0  # nothing can be found
 
 
 def test_modes(model):
@@ -519,58 +523,44 @@ def test_ids_of_another_type_are_told_apart_with_a_warning():
 # What a failure leaves
 
 
-class Interrupt(Callback):
-    def on_batch_end(self, net, training, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
 class InterruptedTransformer(StandardScaler):
     def fit(self, X, y=None):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_training_gives_a_usable_model():
-    model = small(callbacks=[("stop", Interrupt())], max_epochs=8)
-    with pytest.warns(UserWarning, match="fit was interrupted in epoch 2 of 8"):
-        model.fit(events())
-    assert len(model.history_) == 1
-    assert len(model.recommend(["ann"])) == 1
-
-
 def test_an_interrupt_before_training_leaves_the_model_as_it_was(model):
-    before = model.predict(events())
+    before = model.predict(readers())
     model.set_params(user_transformer=InterruptedTransformer())
     with pytest.raises(KeyboardInterrupt):
-        model.fit(events())
-    assert_array_equal(model.predict(events()), before)
+        model.fit(readers())
+    assert_array_equal(model.predict(readers()), before)
     with pytest.raises(NotFittedError):
         unfitted = small(user_transformer=InterruptedTransformer())
         with pytest.raises(KeyboardInterrupt):
-            unfitted.fit(events())
-        unfitted.predict(events())
+            unfitted.fit(readers())
+        unfitted.predict(readers())
 
 
 @pytest.mark.parametrize(
     ("params", "X", "y"),
     [
-        ({"lr": -1.0}, events(), None),
-        ({"user_features": "agee"}, events(), None),
-        ({}, events().assign(item="x"), None),
-        ({}, events()[["user", "item"]].iloc[:1], None),
-        ({}, events(), -np.ones(6)),
-        ({"item_transformer": Rows(lambda t: t)}, events(), None),
-        ({"item_tower": "linear"}, events(), None),
-        ({"neighbors_params": {"leaf": 3}}, events(), None),
+        ({"lr": -1.0}, readers(), None),
+        ({"user_features": "agee"}, readers(), None),
+        ({}, readers().assign(item="x"), None),
+        ({}, readers()[["user", "item"]].iloc[:1], None),
+        ({}, readers(), -np.ones(6)),
+        ({"item_transformer": Rows(lambda t: t)}, readers(), None),
+        ({"item_tower": "linear"}, readers(), None),
+        ({"neighbors_params": {"leaf": 3}}, readers(), None),
         (
             {"lr": 1e38, "normalize": False, "optimizer": "sgd", "max_epochs": 5},
-            events(),
+            readers(),
             None,
         ),
     ],
 )
 def test_a_failed_fit_leaves_the_fitted_model_as_it_was(model, params, X, y):
-    before = model.predict(events()), model.recommend()
+    before = model.predict(readers()), model.recommend()
     state = {name: value for name, value in vars(model).items() if name not in params}
     usual = {name: getattr(model, name) for name in params}
     model.set_params(**params)
@@ -578,7 +568,7 @@ def test_a_failed_fit_leaves_the_fitted_model_as_it_was(model, params, X, y):
         model.fit(X, y)
     assert all(vars(model)[name] is value for name, value in state.items())
     model.set_params(**usual)
-    assert_array_equal(model.predict(events()), before[0])
+    assert_array_equal(model.predict(readers()), before[0])
     pd.testing.assert_frame_equal(model.recommend(), before[1])
 
 
@@ -683,6 +673,7 @@ def assert_told(error):
     assert told, "".join(traceback.format_exception(error))
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=60,
@@ -723,6 +714,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=60,
@@ -735,8 +727,10 @@ FORMS = {
     st.sampled_from(sorted(FORMS)),
     st.sampled_from(["users", "candidates", "history", "items", "similar"]),
 )
-def test_odd_questions_are_answered_or_refused_with_words(cells, form, question):
-    model, asked = small().fit(events()), FORMS[form](cells)
+def test_odd_questions_are_answered_or_refused_with_words(
+    fitted, cells, form, question
+):
+    model, asked = fitted, FORMS[form](cells)
     ask = {
         "users": lambda: model.recommend(asked),
         "candidates": lambda: model.recommend(candidates=asked),
@@ -752,6 +746,7 @@ def test_odd_questions_are_answered_or_refused_with_words(cells, form, question)
             assert_told(error)
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=40,
@@ -767,11 +762,11 @@ def test_odd_side_tables_are_learnt_or_refused_with_words(columns, named):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model = small(items=items).fit(events())
+            model = small(items=items).fit(readers())
         except Exception as error:
             assert_told(error)
             return
-        assert np.isfinite(model.predict(events())).all()
+        assert np.isfinite(model.predict(readers())).all()
         if named:
             again = model.embed_items(items)
             assert np.abs(again - model.item_embeddings_).max() < 1e-5

@@ -22,12 +22,13 @@ from sktwotower import (
 )
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
-from tests.test_docstrings import entries, sections
+from tests.docstrings import entries, sections
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([kind() for kind in ALL])
 def test_sklearn(estimator, check):
     with warnings.catch_warnings():
@@ -171,6 +172,7 @@ def test_candidates_and_what_was_seen(kind, X):
     assert graph.shape == (4, 15) and graph.nnz == 8
 
 
+@pytest.mark.slow
 @each
 def test_one_contract(kind, X):
     model = kind(n_neighbors=3)

@@ -11,6 +11,7 @@ import pytest
 
 import sktwotower
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from tests.docstrings import entries, sections
 
 MODULES = [
     info.name.removeprefix("sktwotower.")
@@ -32,27 +33,6 @@ PUBLIC = {
     "recommender",
     "towers",
 }
-SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}$", re.MULTILINE)
-ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)
-
-
-def sections(thing):
-    """Return {title: text} of a numpydoc docstring."""
-    parts = SECTION.split(inspect.getdoc(thing) or "")
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def entries(text):
-    """Return {name: type} of a section; 'a, b : type' documents both names.
-
-    A capitalized word on a line of its own is the title of a group.
-    """
-    return {
-        name.lstrip("*"): kind
-        for names, kind in ENTRY.findall(text)
-        for name in names.split(", ")
-        if kind or not re.fullmatch("[A-Z][a-z]+", name)
-    }
 
 
 def is_ours(thing):
@@ -79,20 +59,26 @@ def public_names(module):
 
 
 def documented():
-    """Return (name, object, whether all parameters must be documented) of all."""
+    """Return (module, name, object, whether parameters must be documented) of all."""
     for module in MODULES:
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
             thing, public = getattr(namespace, name), module in PUBLIC
             if module == "_sklearn_compat" and not is_ours(thing):
                 continue
-            yield f"{module}.{name}", thing, public
+            yield module, f"{module}.{name}", thing, public
             if inspect.isclass(thing):
                 for method, function in methods_of(thing).items():
-                    yield f"{module}.{name}.{method}", function, public
+                    yield module, f"{module}.{name}.{method}", function, public
 
 
-DOCUMENTED = {name: (thing, public) for name, thing, public in documented()}
+ROWS = list(documented())
+DOCUMENTED = {name: (thing, public) for _, name, thing, public in ROWS}
+each_module = pytest.mark.parametrize("module", sorted({row[0] for row in ROWS}))
+
+
+def names_of(module):
+    return [name for of, name, *_ in ROWS if of == module]
 
 
 def signature_of(thing):
@@ -114,33 +100,39 @@ def default_of(kind):
         return text
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_docstring_opens_with_one_sentence(name):
-    text = inspect.getdoc(DOCUMENTED[name][0])
-    assert text, "no docstring"
-    assert text.split("\n")[0].endswith("."), text.split("\n")[0]
+@each_module
+def test_docstrings_open_with_one_sentence(module):
+    for name in names_of(module):
+        text = inspect.getdoc(DOCUMENTED[name][0])
+        assert text, f"{name} has no docstring"
+        assert text.split("\n")[0].endswith("."), name
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_parameters_are_those_of_the_signature(name):
+@each_module
+def test_parameters_are_those_of_the_signature(module):
+    for name in names_of(module):
+        check_parameters(name)
+
+
+def check_parameters(name):
     thing, public = DOCUMENTED[name]
     text = sections(thing).get("Parameters")
     signature = signature_of(thing)
     if text is None and (not public or not signature):
         return
-    assert text is not None, "no section Parameters"
+    assert text is not None, f"{name} has no section Parameters"
     described = entries(text)
-    assert list(described) == list(signature)
+    assert list(described) == list(signature), name
     for parameter, kind in described.items():
         if kind == "":
-            assert "As in `" in text, f"{parameter} has no type"
+            assert "As in `" in text, f"{parameter} of {name} has no type"
             continue
         got, default = default_of(kind), signature[parameter]
         if got is inspect.Parameter.empty:
             # 'None' alone says what an ignored parameter is.
-            assert default is inspect.Parameter.empty or kind == "None"
+            assert default is inspect.Parameter.empty or kind == "None", name
         else:
-            assert (type(got), got) == (type(default), default), parameter
+            assert (type(got), got) == (type(default), default), (name, parameter)
 
 
 def test_the_parser_reads_every_form():
@@ -158,8 +150,8 @@ z : {"a", "b"} or None, default="a"
     assert default_of(kinds["args"]) is inspect.Parameter.empty
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_sections_are_known_and_in_order(name):
+@each_module
+def test_sections_are_known_and_in_order(module):
     order = [
         "Parameters",
         "Attributes",
@@ -172,9 +164,10 @@ def test_sections_are_known_and_in_order(name):
         "References",
         "Examples",
     ]
-    titles = list(sections(DOCUMENTED[name][0]))
-    assert set(titles) <= set(order)
-    assert titles == sorted(titles, key=order.index)
+    for name in names_of(module):
+        titles = list(sections(DOCUMENTED[name][0]))
+        assert set(titles) <= set(order), name
+        assert titles == sorted(titles, key=order.index), name
 
 
 def test_reference_shows_every_public_module():

@@ -38,6 +38,7 @@ def run_own(path, tmp_path, *options):
     return main(["--data", str(path), *columns, *output, *options])
 
 
+@pytest.mark.slow
 def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     status = run_own(plays, tmp_path, "--time", "played_at", "--item-name", "title")
     printed = capsys.readouterr().out
@@ -54,6 +55,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     assert set(model.item_ids_) == set(range(20))
 
 
+@pytest.mark.slow
 def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, capsys):
     assert run_own(plays, tmp_path) == 0
     printed = capsys.readouterr().out
@@ -67,6 +69,7 @@ def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, caps
     assert "coverage@10: the share of the catalog" in printed
 
 
+@pytest.mark.slow
 def test_a_catalog_that_is_too_large_for_ease_goes_without(
     plays, tmp_path, capsys, monkeypatch
 ):
@@ -79,6 +82,7 @@ def test_a_catalog_that_is_too_large_for_ease_goes_without(
     )
 
 
+@pytest.mark.slow
 def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     task = shipped_task()
     assert (
@@ -91,17 +95,20 @@ def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     assert not task.events.duplicated(["customer", "product"]).any()
 
 
+@pytest.mark.slow
 def test_own_file_without_time_is_split_by_user(plays, tmp_path, capsys):
     assert run_own(plays, tmp_path) == 0
     assert "the last 20 % of each listener's rows" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_picture_is_drawn_with_matplotlib(plays, tmp_path):
     pytest.importorskip("matplotlib")
     run_own(plays, tmp_path)
     assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_without_matplotlib_it_says_what_to_install(
     plays, tmp_path, capsys, monkeypatch
 ):
@@ -118,6 +125,7 @@ def test_without_matplotlib_it_says_what_to_install(
     assert (tmp_path / "out" / "model.joblib").exists()
 
 
+@pytest.mark.slow
 def test_rows_without_ids_are_left_out_and_counted(plays, tmp_path, capsys):
     frame = pd.read_csv(plays)
     frame.loc[[3, 5], "track"] = np.nan
@@ -128,6 +136,7 @@ def test_rows_without_ids_are_left_out_and_counted(plays, tmp_path, capsys):
     assert model.item_ids_.dtype.kind == "i"
 
 
+@pytest.mark.slow
 def test_ids_stay_what_they_are_in_the_file(plays, tmp_path):
     frame = pd.read_csv(plays)
     frame["track"] = frame["track"].map("{:04d}".format)
@@ -196,6 +205,7 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_module_runs_as_a_program():
     program = [sys.executable, "-m", "sktwotower", "--help"]
     printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
@@ -244,6 +254,7 @@ def test_dates_in_no_one_format_are_refused(written, form, message):
         read_times(pd.Series(written), "when", form)
 
 
+@pytest.mark.slow
 def test_the_format_of_the_command_line_is_used(plays, tmp_path, capsys):
     frame = pd.read_csv(plays, parse_dates=["played_at"])
     frame["played_at"] = frame["played_at"].dt.strftime("%M:%H %d/%m/%Y")

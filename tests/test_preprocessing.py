@@ -49,6 +49,7 @@ def naive_core(rows, n_items, n_users):
             return [(user, item) in pairs for user, item, _ in rows]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(1, 3), st.integers(1, 3))
 def test_the_core_is_the_naive_one(rows, n_items, n_users):
@@ -84,6 +85,7 @@ def naive_sessions(rows, gap):
     return sessions
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(0, 6))
 def test_sessions_are_the_naive_ones(rows, gap):
@@ -106,6 +108,7 @@ def test_all_tables_give_the_same(convert):
     assert named.tolist() == [0, 2, 0, 1, 3]
 
 
+@pytest.mark.slow
 def test_sessions_as_a_step_before_the_recommender():
     X = table([(1, 1, 0), (1, 2, 1), (1, 3, 50), (1, 1, 51), (2, 2, 0), (2, 3, 1)])
 

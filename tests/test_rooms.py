@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def room_of(module):
     return INSIDE.get(first, first)
 
 
+@cache
 def imported(name):
     """Return the absolute names of everything that a module imports, at any depth."""
     tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
@@ -129,6 +131,7 @@ def test_rooms_import_only_what_they_may(name):
     assert rooms_imported(name) <= MAY_IMPORT[room_of(name)]
 
 
+@pytest.mark.slow
 def test_the_map_has_no_edge_that_nothing_uses():
     used = {room: set() for room in MAY_IMPORT}
     for name in SOURCES:
@@ -178,6 +181,124 @@ def test_files_inside_a_room_are_private():
     assert public == []
 
 
+# What rooms know of an estimator of another room
+
+
+def with_bases(trees):
+    """Return the names of the recommenders and of all classes they are made of."""
+    bases = {
+        node.name: {ast.unparse(base).split(".")[-1] for base in node.bases}
+        for _, tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    names = {name for name in bases if name.endswith("Recommender")}
+    while more := set().union(*(bases.get(name, set()) for name in names)) - names:
+        names |= more
+    return names
+
+
+def attribute_of(node):
+    """Return (variable, attribute, whether it is set) of a node, or None.
+
+    Read: x.a, getattr(x, "a"), vars(x)["a"], vars(x).get("a"). Set: x.a = ...,
+    setattr(x, "a", ...), vars(x)["a"] = ...
+    """
+    match node:
+        case ast.Attribute(ast.Name(of), name, ctx):
+            return of, name, isinstance(ctx, ast.Store)
+        case ast.Call(
+            ast.Name("getattr" | "setattr" as call),
+            [ast.Name(of), ast.Constant(name), *_],
+        ):
+            return of, name, call == "setattr"
+        case ast.Subscript(
+            ast.Call(ast.Name("vars"), [ast.Name(of)]), ast.Constant(name), ctx
+        ):
+            return of, name, isinstance(ctx, ast.Store)
+        case ast.Call(
+            ast.Attribute(ast.Call(ast.Name("vars"), [ast.Name(of)])),
+            [ast.Constant(name), *_],
+        ):
+            return of, name, False
+
+
+def attributes_in(tree, recommenders):
+    """Return the attributes that are set on recommenders, and all that are read.
+
+    A variable that is set is a recommender if its name says so, or if it is ``self``
+    in a method of one.
+    """
+    named = {"estimator", "model", "recommender"}
+    set_here, read_here = set(), set()
+
+    def visit(node, is_recommender):
+        if isinstance(node, ast.ClassDef):
+            is_recommender = node.name in recommenders
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return  # parameters
+        of, name, is_set = attribute_of(node) or (None, None, False)
+        if not is_set:
+            read_here.add(name)
+        elif of in named or (of == "self" and is_recommender):
+            set_here.add(name)
+        for child in ast.iter_child_nodes(node):
+            visit(child, is_recommender)
+
+    visit(tree, False)
+    return set_here, read_here - {None}
+
+
+def shared_attributes(sources):
+    """Return attributes that one room sets on a recommender and another one reads.
+
+    ``sources``: pairs of a room and the code of a module.
+    """
+    trees = [(room, ast.parse(text)) for room, text in sources]
+    recommenders = with_bases(trees)
+    found = [(room, *attributes_in(tree, recommenders)) for room, tree in trees]
+    return {
+        name
+        for room, names, _ in found
+        for other, _, read in found
+        if other != room
+        for name in names & read
+    }
+
+
+def test_rooms_share_one_attribute_of_a_fitted_recommender():
+    rooms = {"baselines", "inspection", "metrics", "plots", "recommender", "retrieval"}
+    sources = [
+        (room_of(name), path.read_text(encoding="utf-8"))
+        for name, path in SOURCES.items()
+        if room_of(name) in rooms
+    ]
+    assert {room for room, _ in sources} == rooms
+    assert shared_attributes(sources) == {"_fitted"}
+
+
+@pytest.mark.parametrize(
+    "write", ["self._x = 1", "self._x, b = 1, 2", "setattr(self, '_x', 1)"]
+)
+@pytest.mark.parametrize(
+    "read", ["model._x", "getattr(model, '_x', 0)", "vars(model).get('_x')"]
+)
+def test_a_shared_attribute_is_found(write, read):
+    base = f"class Mixin:\n    def fit(self):\n        {write}"
+    own = (
+        "class OwnRecommender(Mixin):\n    def fit(self):\n        self.mine_ = self.y"
+    )
+    user = f"def recall(model):\n    return {read}"
+    given = "class OneRecommender:\n    def __init__(self):\n        self._x = 1"
+    helper = f"class Helper:\n    def fit(self):\n        {write}"
+    sources = [("recommender", base), ("recommender", own)]
+    assert shared_attributes([*sources, ("metrics", user)]) == {"_x"}
+    assert shared_attributes([*sources, ("recommender", user)]) == set()
+    for harmless in (given, helper):
+        sources = [("recommender", harmless), ("metrics", user)]
+        assert shared_attributes(sources) == set()
+
+
 def loaded_after(statement):
     """Return which heavy libraries a fresh process holds after a statement."""
     code = (
@@ -190,6 +311,7 @@ def loaded_after(statement):
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_light_rooms_load_no_heavy_library():
     names = [
         "baselines",
@@ -205,6 +327,7 @@ def test_light_rooms_load_no_heavy_library():
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
 
 
+@pytest.mark.slow
 def test_the_estimator_loads_torch_when_it_is_asked_for():
     loaded = loaded_after("from sktwotower import TwoTowerRecommender")
     assert loaded == {"torch", "skorch"}

@@ -94,6 +94,7 @@ def test_words_to_avoid_are_not_used(path):
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.endswith(".py")])
 def test_docstrings_begin_with_other_words(path):
     first = {text.split()[0] for text in docstrings(SOURCES[path]) if text}

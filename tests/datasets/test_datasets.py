@@ -21,6 +21,7 @@ from sktwotower.datasets import (
 )
 
 
+@pytest.mark.slow
 def test_all_is_sorted_and_needs_no_torch():
     assert datasets.__all__ == sorted(datasets.__all__)
     code = "import sys, sktwotower.datasets as d; d.load_online_retail()\n"
@@ -37,6 +38,7 @@ def shop():
     return load_online_retail()
 
 
+@pytest.mark.slow
 def test_online_retail_has_every_line(shop):
     assert shop.data.shape == (397_884, 6)
     assert shop.data["customer"].nunique() == 4_338
@@ -47,6 +49,7 @@ def test_online_retail_has_every_line(shop):
     assert int(shop.data.duplicated().sum()) == 5_194
 
 
+@pytest.mark.slow
 def test_online_retail_revenue_is_that_of_the_source(shop):
     """The sums of the source, in thousandths of a pound to be exact."""
     price = (shop.data["unit_price"] * 1000).round().astype("int64")
@@ -95,6 +98,7 @@ def test_online_retail_types(shop):
     assert all(isinstance(code, str) for code in shop.data["product"].head(100))
 
 
+@pytest.mark.slow
 def test_online_retail_side_tables(shop):
     assert shop.products.shape == (3_665, 2)
     assert shop.customers.shape == (4_338, 2)
@@ -114,6 +118,7 @@ def test_online_retail_side_tables(shop):
     assert country.nunique() == 37
 
 
+@pytest.mark.slow
 def test_online_retail_target_is_the_quantity(shop):
     data, target = load_online_retail(return_X_y=True)
     pd.testing.assert_frame_equal(data, shop.data)
@@ -122,6 +127,7 @@ def test_online_retail_target_is_the_quantity(shop):
     assert data.loc[0, "quantity"] == 6, "the target is a copy"
 
 
+@pytest.mark.slow
 def test_online_retail_as_arrays(shop):
     bunch = load_online_retail(as_frame=False)
     assert bunch.frame is None
@@ -139,6 +145,7 @@ def test_online_retail_states_licence_and_citation(shop):
         assert part in shop.DESCR
 
 
+@pytest.mark.slow
 def test_online_retail_is_small():
     folder = files("sktwotower.datasets") / "data"
     size = sum(len(path.read_bytes()) for path in folder.iterdir() if path.is_file())
@@ -334,6 +341,7 @@ def naive_best_recall(made, k):
     return np.mean(recalls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_impressions", [0, 2])
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 @pytest.mark.parametrize("k", [1, 5, 30])

@@ -58,6 +58,7 @@ def test_min_frequency_as_a_share_of_the_rows():
     assert vectorize(column, min_frequency=0.2)[1] == ["c_DE", "c_FR", "c_UK"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["id", "category"])
 @pytest.mark.parametrize(
     "new", ["int64", "int8", "Int64", "float64", "Float32", object]

@@ -95,11 +95,13 @@ def assert_encoded_alike(table, plain):
             assert_allclose(again, rows, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", TABLES)
 def test_columns_of_any_type_become_the_same_features(library):
     assert_encoded_alike(TABLES[library], PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", WITH_LEVELS)
 def test_levels_stay_levels(library):
     assert_encoded_alike(

@@ -64,6 +64,7 @@ def test_weights_that_are_missing_do_not_count():
     assert_allclose(rows, [[0.6, 0.8], [0, 1], [0, 0], [0, 0]], rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 5)), min_size=1, max_size=8))
 def test_lists_agree_with_a_naive_count(column):

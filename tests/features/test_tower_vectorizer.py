@@ -114,6 +114,7 @@ CONVERTERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", CONVERTERS.values(), ids=CONVERTERS.keys())
 def test_containers_and_dtypes_agree(items, convert):
     items["tags"] = [["x", "y"], ["x"], None, []]
@@ -127,6 +128,7 @@ def test_containers_and_dtypes_agree(items, convert):
     assert_array_equal(plain.transform(convert(items)).toarray(), expected)
 
 
+@pytest.mark.slow
 def test_clone_pickle_and_pipeline(items):
     vectorizer = TowerVectorizer(kinds={"item": "id"}, min_frequency=1)
     expected = vectorizer.fit_transform(items).toarray()
@@ -184,6 +186,7 @@ TABLE = pd.DataFrame(
 FITTED = TowerVectorizer(n_hashed=3).fit(TABLE)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=20))
 def test_a_row_does_not_depend_on_the_other_rows(rows):
@@ -191,6 +194,7 @@ def test_a_row_does_not_depend_on_the_other_rows(rows):
     assert_array_equal(FITTED.transform(TABLE.iloc[rows]).toarray(), expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(12)))
 def test_fit_does_not_depend_on_the_order_of_rows(order):

@@ -19,8 +19,9 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower import TowerVectorizer
 from sktwotower.datasets import make_interactions
+from tests.builders import first_fast, small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, ITEMS = WORLD.data[["user", "item"]], WORLD.item_table
@@ -29,11 +30,6 @@ LIBRARIES = {
     "polars": pl.DataFrame,
     "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
 }
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 def one_hot(**params):
@@ -75,6 +71,7 @@ NAMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("name", NAMED)
 def test_columns_have_their_names_whatever_library_the_table_is_of(name):
@@ -104,6 +101,7 @@ class Given(TransformerMixin, BaseEstimator):
         return np.ones((len(X), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_transformer_is_given_a_pandas_frame_with_the_ids_first(library):
     convert = LIBRARIES[library]
@@ -167,7 +165,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", first_fast(FORMS))
 def test_any_form_of_numbers_will_do(form):
     model = small(items=ITEMS, item_transformer=Gives(FORMS[form])).fit(X)
     expected = np.column_stack([ITEMS["price"] > 10, ITEMS["category"] == "category0"])
@@ -178,6 +176,7 @@ def test_any_form_of_numbers_will_do(form):
     assert_allclose(model.embed_items(ITEMS), model.item_embeddings_, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["default", "pandas", "polars"])
 def test_set_output_changes_nothing(library):
     steps = make_column_transformer(
@@ -225,6 +224,7 @@ def dummies(table):
     return pd.get_dummies(table["category"]).to_numpy(float)
 
 
+@pytest.mark.slow
 def test_another_width_than_in_fit_is_refused():
     table = ITEMS.sort_values("category", key=lambda c: c.index % 2)
     model = small(items=table, item_transformer=FunctionTransformer(dummies)).fit(X)
@@ -250,6 +250,7 @@ def test_a_width_that_depends_on_the_rows_is_found_in_fit_if_it_can_be():
         small(items=ITEMS, item_transformer=wide).fit(X)
 
 
+@pytest.mark.slow
 def test_new_events_are_encoded_in_the_width_of_fit():
     model = small(items=ITEMS).fit(X)
     more = pd.concat([ITEMS, ITEMS.iloc[:2].assign(item=[100, 101])])
@@ -296,6 +297,7 @@ def centred(table):
     return (table[["price"]] - table[["price"]].mean()).to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transformer",
     [Noisy(), CrossFitted(), FunctionTransformer(centred)],
@@ -332,6 +334,7 @@ def test_two_users_are_enough_for_all_checks():
     assert len(small(user_transformer=one_hot()).fit(events).recommend()) == 2
 
 
+@pytest.mark.slow
 def test_an_error_of_a_transformer_tells_what_it_was_given():
     steps = make_column_transformer(
         (one_hot(), ["item"]), (StandardScaler(), ["price"])

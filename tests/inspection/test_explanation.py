@@ -15,11 +15,7 @@ from torch import nn
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.inspection._contributions import contributions
 from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
+from tests.builders import first_fast, small
 
 
 def tables():
@@ -59,11 +55,12 @@ MODELS = {
 }
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=first_fast(MODELS))
 def model(request, events):
     return small(**tables(), **MODELS[request.param]).fit(events)
 
 
+@pytest.mark.slow
 def test_a_new_item_of_which_fit_knows_no_feature_has_a_bias_alone(events):
     model = small(**tables()).fit(events)
     novel = pd.DataFrame({"item": ["novel"], "genres": ["Western"]})
@@ -82,6 +79,7 @@ def check_sum(why, score):
     assert halves.to_numpy() == pytest.approx(score / 2, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_contributions_add_up_to_the_score(model, events):
     pair = events.iloc[[0]]
     user, item = pair.iloc[0]
@@ -93,6 +91,7 @@ def test_contributions_add_up_to_the_score(model, events):
     assert (past["value"] == 0.25).all()
 
 
+@pytest.mark.slow
 def test_unknown_user_with_a_history_and_new_item_with_features(model):
     user = pd.DataFrame({"user": ["new"], "age": [33.0]})
     item = pd.DataFrame({"item": ["newer"], "genres": ["Drama"]})
@@ -105,6 +104,7 @@ def test_unknown_user_with_a_history_and_new_item_with_features(model):
     assert past == set(history["new"] if history else ())
 
 
+@pytest.mark.slow
 def test_of_an_unknown_user_the_bias_remains(events):
     model = small().fit(events)
     why = model.explain("nobody", "i00")
@@ -158,6 +158,7 @@ def dense_gradients(module, user, past, item):
     return [(t.grad * t)[t != 0].detach().numpy() / 2 for t in (x, weights, y)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "hidden", "own towers", "own item tower"])
 def test_contributions_are_dense_gradients_times_input(name, events):
     model = small(**tables(), **MODELS[name]).fit(events)
@@ -194,6 +195,7 @@ def test_features_without_names_are_numbered(events):
     assert found == {"item_6", "(bias)"}  # i10 is the seventh of the catalog
 
 
+@pytest.mark.slow
 def test_new_ids_of_partial_fit_have_their_names(events):
     new = pd.DataFrame({"user": ["a new user"] * 2, "item": ["i00", "a new item"]})
     model = small().fit(events).partial_fit(new)
@@ -203,6 +205,7 @@ def test_new_ids_of_partial_fit_have_their_names(events):
     assert len(model.feature_importance(new)) == 3
 
 
+@pytest.mark.slow
 def test_no_gradient_is_left_behind(model):
     module = model.net_.module_
     before = [p.grad for p in module.parameters()]
@@ -224,6 +227,7 @@ def test_a_tower_without_a_gradient_says_so(events):
         model.explain("u00", "i00")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "user, item, error, message",
     [
@@ -295,6 +299,7 @@ def test_the_planted_column_is_the_one_that_counts(planted):
         assert (rows.loc[column, ["recall_lost", "lower", "upper"]] == 0).all()
 
 
+@pytest.mark.slow
 def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     model, X = planted
     importance = model.feature_importance(X, n_neighbors=5)
@@ -319,6 +324,7 @@ def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     assert importance.attrs["recall"] - lost == pytest.approx(np.mean(values), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_groups_are_dropped_together(planted):
     model, X = planted
     groups = {"items": ["genre", "noise"], "taste": ["likes", "history"]}
@@ -337,6 +343,7 @@ def test_groups_are_dropped_together(planted):
     assert alone.loc["g", figures].equals(single.loc["genre", figures])
 
 
+@pytest.mark.slow
 def test_a_sample_of_users_is_the_same_for_all_columns(planted):
     model, X = planted
     sampled = [
@@ -378,6 +385,7 @@ def with_transformer(transformer, planted, **params):
     return fitted.fit(X), X
 
 
+@pytest.mark.slow
 def test_a_column_transformer_loses_blocks(planted):
     transformer = make_column_transformer(
         (OneHotEncoder(), ["genre"]), (StandardScaler(), ["noise"])
@@ -388,6 +396,7 @@ def test_a_column_transformer_loses_blocks(planted):
     assert rows.loc["genre", "recall_lost"] != 0
 
 
+@pytest.mark.slow
 def test_other_transformers_see_missing_cells(planted):
     mixed = make_pipeline(
         make_column_transformer(
@@ -402,6 +411,7 @@ def test_other_transformers_see_missing_cells(planted):
     assert rows.loc["genre", "recall_lost"] != 0
 
 
+@pytest.mark.slow
 def test_another_catalog_is_not_taken_for_that_of_fit(planted):
     scaled = make_column_transformer((StandardScaler(), ["item", "noise"]))
     model, X = with_transformer(scaled, planted)
@@ -423,6 +433,7 @@ def test_an_unmixed_side_is_left_alone(planted):
     assert set(rows.index) == {"both", "user", "history"}
 
 
+@pytest.mark.slow
 def test_a_transformer_that_cannot_do_without_a_column_says_so(planted):
     mixed = make_pipeline(make_column_transformer((StandardScaler(), ["noise"])), PCA())
     model, X = with_transformer(mixed, planted)
@@ -430,6 +441,7 @@ def test_a_transformer_that_cannot_do_without_a_column_says_so(planted):
         model.feature_importance(X)
 
 
+@pytest.mark.slow
 def test_columns_of_events_are_dropped_too(planted):
     X = planted[1].assign(hour=np.arange(len(planted[1])) % 5)
     model = small(user_features=["hour"]).fit(X.drop_duplicates("user"))
@@ -443,6 +455,7 @@ def test_columns_of_events_are_dropped_too(planted):
     assert len(model.feature_importance(X)) == 4
 
 
+@pytest.mark.slow
 def test_columns_of_items_that_only_events_held_cannot_be_told_apart(planted):
     X = planted[1].assign(hour=np.arange(len(planted[1])) % 5)
     mixed = make_column_transformer((StandardScaler(), ["item", "hour"]))
@@ -452,6 +465,7 @@ def test_columns_of_items_that_only_events_held_cannot_be_told_apart(planted):
         model.feature_importance(X)
 
 
+@pytest.mark.slow
 def test_arrays_name_columns_by_position(events):
     model = small().fit(events.to_numpy())
     importance = model.feature_importance(events.to_numpy())

@@ -29,7 +29,7 @@ from sktwotower.metrics import (
     retrieval_report,
 )
 from sktwotower.metrics._hits import standard_error
-from tests.builders import TEST, TRAIN, FixedRanking, events
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
 PER_USER = [
     recall_at_k,
@@ -98,6 +98,7 @@ def naive(metric, relevant, ranked, k):
 IDS = st.one_of(st.integers(0, 4), st.sampled_from(["a", "1", ("a", 1)]))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.sets(IDS), st.lists(IDS, max_size=7)), min_size=1),
@@ -321,6 +322,7 @@ def test_bad_counts_are_named(y_pred, counts, message):
         novelty_at_k(y_pred, counts)
 
 
+@pytest.mark.slow
 def test_metrics_import_without_torch():
     code = (
         "import sys, sktwotower.metrics, sktwotower.model_selection\n"
@@ -377,6 +379,7 @@ def test_scorer_prints_and_pickles(model):
     assert again(model, TEST) == scorer(model, TEST)
 
 
+@pytest.mark.slow
 def test_scorer_reaches_through_pipelines_and_searches(model):
     scorer = make_retrieval_scorer("ndcg@3")
     expected = scorer(model, TEST)
@@ -391,8 +394,9 @@ def test_scorer_reaches_through_pipelines_and_searches(model):
     assert scorer(make_pipeline(search), TEST) == expected
 
 
+@pytest.mark.slow
 def test_scorer_drives_searches_and_multi_metric_validation():
-    X = events("a:pqrs b:pqr c:pqs d:pr e:pqrs f:ps")
+    X = spelt("a:pqrs b:pqr c:pqs d:pr e:pqrs f:ps")
     scoring = {name: make_retrieval_scorer(name, 2) for name in ("recall", "novelty")}
     cv = KFold(3, shuffle=True, random_state=0)
     grid = {"reverse": [False, True]}
@@ -433,7 +437,7 @@ def test_scorer_says_what_it_cannot_score(model):
         scorer(GridSearchCV(FixedRanking(), {}), TEST)
     with pytest.raises(ValueError, match="no positive event .* nothing to score"):
         scorer(model, TEST, np.zeros(len(TEST)))
-    assert scorer(model, events("d:z e:z")) == 0
+    assert scorer(model, spelt("d:z e:z")) == 0
 
 
 def test_report_by_hand(model):
@@ -460,6 +464,7 @@ def test_report_by_hand(model):
     assert report.attrs["events_not_in_catalog"] == 2
 
 
+@pytest.mark.slow
 def test_popularity_is_compared_with_a_worse_model():
     # catalog s r q p, ranked so by the model; by popularity p q s r
     model = FixedRanking(reverse=True).fit(TRAIN)
@@ -468,6 +473,7 @@ def test_popularity_is_compared_with_a_worse_model():
     assert recall["all", "popularity"] == (1 + 1 + 1 / 2 + 0 + 1 / 2) / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_users", [None, 3])
 def test_report_equals_the_scorer(model, max_users):
     params = {"max_users": max_users, "random_state": 0}
@@ -478,6 +484,7 @@ def test_report_equals_the_scorer(model, max_users):
         assert report.loc[("all", "FixedRanking"), column] == score
 
 
+@pytest.mark.slow
 def test_report_shows_cold_items():
     model = FixedRanking().fit(TRAIN)
     model.n_events_ = model.n_events_.where(model.item_ids_ != "s", 0)
@@ -486,6 +493,7 @@ def test_report_shows_cold_items():
     assert report.loc[("cold items", "popularity"), "users"] == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_popularity_is_the_naive_ranking(data):
@@ -502,6 +510,7 @@ def test_popularity_is_the_naive_ranking(data):
         assert ranked.tolist() == (left + [-1] * k)[:k]
 
 
+@pytest.mark.slow
 def test_baselines_are_compared_item_by_item(model):
     mirrored = FixedRanking(reverse=True).fit(TRAIN)
     pipe = make_pipeline(FixedRanking()).fit(TRAIN)
@@ -530,6 +539,7 @@ def test_bad_baselines_are_named(model):
         retrieval_report(model, TEST, baselines={"other": Other().fit(TRAIN)})
 
 
+@pytest.mark.slow
 def test_report_pickles(model):
     report = retrieval_report(model, TEST, k=(1, 20))
     again = pickle.loads(pickle.dumps(report))

@@ -25,7 +25,7 @@ from sktwotower.metrics import (
     retrieval_report,
 )
 from sktwotower.model_selection import LastNSplit
-from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, events
+from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def naive_recall(model, train, test, k):
     return np.mean(recalls)
 
 
+@pytest.mark.slow
 def test_a_wrapper_is_scored_reported_and_validated(split, X):
     train, test = split
     model = Wrapper().fit(train)
@@ -83,6 +84,7 @@ def test_a_wrapper_is_scored_reported_and_validated(split, X):
     assert folds["test_recall@3"] == [recall]
 
 
+@pytest.mark.slow
 def test_a_wrapper_is_drawn(split):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("Agg")
@@ -101,6 +103,7 @@ def test_a_wrapper_is_drawn(split):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_a_wrapper_serves_users_it_does_not_know(split):
     train, test = split
     model = Wrapper().fit(train[train["user"] > 3])
@@ -136,6 +139,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rewards", [False, True])
 def test_score_scorer_and_report_agree(split, kind, rewards):
@@ -163,7 +167,7 @@ def test_score_scorer_and_report_agree(split, kind, rewards):
 
 def test_weighted_recall_by_hand():
     model = PopularityRecommender(n_neighbors=1).fit(TRAIN)
-    X = events("a:rs c:qrz")
+    X = spelt("a:rs c:qrz")
     # a is recommended r, c is recommended q; nobody can find z
     weights = [3.0, 1.0, 1.0, 0.5, 0.5]
     expected = (3 / 4 + 1 / 2) / 2
@@ -181,6 +185,7 @@ def test_weighted_recall_by_hand():
         truncated(model, X, sample_weight=weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [99, 10**12])
 def test_k_above_the_catalog_costs_nothing(split, k):
     train, test = split
@@ -366,6 +371,7 @@ def test_bad_questions_for_the_truth(params, error, message):
         held_out_truth(**given | params)
 
 
+@pytest.mark.slow
 def test_estimators_need_not_come_from_here():
     class Bare(BaseEstimator):
         """The smallest recommender that can be scored."""
@@ -383,6 +389,6 @@ def test_estimators_need_not_come_from_here():
             ranked = np.tile([0, 1], (len(judged.users), 1))[:, :n_neighbors]
             return HeldOutRanking(judged.users, ranked, judged.truth)
 
-    report = retrieval_report(Bare(), events("a:p b:q c:pq"), k=1)
+    report = retrieval_report(Bare(), spelt("a:p b:q c:pq"), k=1)
     assert report.loc[("all", "Bare"), "recall@1"] == (1 + 0 + 1 / 2) / 3
     assert report["novelty@1"].isna().all()

@@ -22,7 +22,7 @@ from sklearn.model_selection import (
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer, precision_at_k, retrieval_report
 from sktwotower.model_selection import LastNSplit
-from tests.builders import TEST, TRAIN, FixedRanking, events
+from tests.builders import TEST, TRAIN, FixedRanking, spelt
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_standard_errors_by_hand(model):
     novelty = make_retrieval_scorer("novelty@1", standard_error=True)(model, TEST)
     error = np.std([3, 3, 2, 2, 1], ddof=1) / 5**0.5
     assert novelty["novelty@1 se"] == pytest.approx(error)
-    one = make_retrieval_scorer("recall@1", standard_error=True)(model, events("a:s"))
+    one = make_retrieval_scorer("recall@1", standard_error=True)(model, spelt("a:s"))
     assert np.isnan(one["recall@1 se"])
 
 
@@ -122,6 +122,7 @@ def test_k_above_the_catalog(X):
     assert precision_at_k([["a"]], [["a"]], 99) == 1 / 99
 
 
+@pytest.mark.slow
 def test_searches_take_one_figure_or_several(X):
     several = make_retrieval_scorer(["recall@3", "ndcg@3"], standard_error=True)
     single = make_retrieval_scorer("ndcg@3", max_users=15, random_state=0)
@@ -176,6 +177,7 @@ def test_paired_differences_by_hand():
     assert np.isnan(report.loc[("cold users", "popularity"), "mrr@1 diff se"])
 
 
+@pytest.mark.slow
 def test_a_list_of_estimators_is_named_by_class(X):
     train, test = next(LastNSplit(2).split(X))
     kinds = [EASERecommender, ItemKNNRecommender, EASERecommender]
@@ -197,6 +199,7 @@ def test_a_list_of_estimators_is_named_by_class(X):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas, "dict"])
 def test_rankings_made_elsewhere(X, convert):
     train, test = next(LastNSplit(2).split(X))
@@ -216,6 +219,7 @@ def test_rankings_made_elsewhere(X, convert):
     pd.testing.assert_frame_equal(given, fitted)
 
 
+@pytest.mark.slow
 def test_rankings_may_name_unknown_items_and_rank_nothing(model):
     given = {"a": ["zz", "s"], "b": ["s"], "c": [], "d": ["zz"], "e": ["p"]}
     report = retrieval_report(model, TEST, k=2, baselines={"given": given})
@@ -278,6 +282,7 @@ def test_an_error_names_the_baseline(model):
     assert raised.value.__notes__ == ["Raised by the baseline 'odd'."]
 
 
+@pytest.mark.slow
 def test_a_ranking_of_seen_items_warns(model):
     given = dict.fromkeys("abcde", list("pqrs"))
     with pytest.warns(UserWarning, match="8 of the 20 items that 'given' ranks"):
@@ -287,6 +292,7 @@ def test_a_ranking_of_seen_items_warns(model):
 # What it shows
 
 
+@pytest.mark.slow
 def test_a_report_says_what_is_left_out_and_why(X):
     model = PopularityRecommender().fit(X)
     held_out = pd.concat([X, X.head(7)], ignore_index=True)
@@ -309,6 +315,7 @@ def test_a_report_says_what_is_left_out_and_why(X):
         retrieval_report(model, X, np.zeros(len(X)))
 
 
+@pytest.mark.slow
 def test_the_novelty_of_new_items_alone_is_unknown():
     class New(FixedRanking):
         def rank_held_out(self, *args, **params):
@@ -323,6 +330,7 @@ def test_the_novelty_of_new_items_alone_is_unknown():
     assert "nan" in repr(report)
 
 
+@pytest.mark.slow
 def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     names = [EASERecommender, ItemKNNRecommender, PopularityRecommender]
     model, *others = [kind().fit(X) for kind in names]
@@ -344,6 +352,7 @@ def test_a_report_fits_a_terminal_and_shows_every_figure(X):
     assert "popularity" in repr(report) and "<table" in report._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_the_best_in_bold(model):
     better = FixedRanking(reverse=True).fit(TRAIN)
     report = retrieval_report(model, TEST, k=1, baselines={"<b>odd</b>": better})
@@ -362,6 +371,7 @@ def test_a_notebook_shows_the_best_in_bold(model):
 # Users whom fit has not seen
 
 
+@pytest.mark.slow
 def test_new_users_are_judged_on_what_follows_their_history(X):
     new = X["user"] >= 15
     before = X[new].groupby("user").head(2)

@@ -43,6 +43,7 @@ def by_hand(scorer, X, weights, weighted):
     return scorer(model, X.iloc[test], sample_weight=sample_weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [True, False])
 def test_weights_are_routed_by_a_search_where_they_are_asked_for(X, weights, asked):
     scorer = make_retrieval_scorer("recall@3").set_score_request(sample_weight=asked)
@@ -56,6 +57,7 @@ def test_weights_are_routed_by_a_search_where_they_are_asked_for(X, weights, ask
     assert search.best_score_ == by_hand(scorer, X, weights, asked)
 
 
+@pytest.mark.slow
 def test_weights_are_routed_by_cross_validation_for_several_figures(X, weights):
     names = ["recall@3", "ndcg@3"]
     scorer = make_retrieval_scorer(names).set_score_request(sample_weight="importance")

@@ -24,17 +24,15 @@ from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
+from tests.builders import small
+
+pytestmark = pytest.mark.slow
 
 X = make_interactions(
     30, 20, n_clusters=2, interactions_per_user=6, random_state=0
 ).data[["user", "item"]]
 ITEMS = pd.DataFrame({"item": range(20), "tag": list("abcde") * 4})
 FOLDS = KFold(2, shuffle=True, random_state=0)
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 4, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 @pytest.mark.parametrize("kind", [HalvingGridSearchCV, HalvingRandomSearchCV])
@@ -105,7 +103,7 @@ class Pruner(Callback):
 
 def test_a_callback_prunes_by_the_recall_of_an_epoch():
     pruner = Pruner()
-    model = small(callbacks=[pruner])
+    model = small(max_epochs=4, callbacks=[pruner])
     with pytest.raises(InterruptedError, match="pruned"):
         model.fit(X)
     assert len(pruner.recalls) == 2 and all(0 <= r <= 1 for r in pruner.recalls)

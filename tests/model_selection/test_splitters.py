@@ -60,6 +60,7 @@ def naive_last_n(X, n, n_splits):
     return folds
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.sampled_from([1, 2, 0.2, 0.5]), st.integers(1, 3))
 def test_last_n_is_the_naive_cut_of_each_user(X, n, n_splits):
@@ -70,6 +71,7 @@ def test_last_n_is_the_naive_cut_of_each_user(X, n, n_splits):
         assert any(not test for _, test in expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.sampled_from([1, 2, 0.4]), st.integers(1, 3))
 def test_last_n_never_tests_before_a_users_training(X, n, n_splits):
@@ -83,6 +85,7 @@ def test_last_n_never_tests_before_a_users_training(X, n, n_splits):
     assert len(np.unique(np.concatenate([*tested, []]))) == sum(map(len, tested))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     tables(),
@@ -107,6 +110,7 @@ def test_time_split_trains_strictly_before_it_tests(X, size, n_splits, gap, most
         assert previous == times.max()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(tables(), st.permutations(range(8)))
 def test_time_split_does_not_depend_on_row_order(X, order):

@@ -71,6 +71,7 @@ def graph():
     return NNDescentNeighbors(n_jobs=1).fit(clustered(2000))
 
 
+@pytest.mark.slow
 def test_a_graph_finds_what_is_nearest(graph):
     queries = clustered(50, seed=1)
     _, truth = brute_force(queries, graph.vectors_, 10)
@@ -82,6 +83,7 @@ def test_a_graph_finds_what_is_nearest(graph):
     np.testing.assert_allclose(distances, 1 - scores, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_search_widens_until_its_target_is_met():
     vectors, queries = unit_vectors(2000, 24), unit_vectors(60, 24, seed=1)
     index = NNDescentNeighbors(
@@ -97,6 +99,7 @@ def test_the_search_widens_until_its_target_is_met():
     assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [None, 0.9, 0.02])
 def test_filters_over_a_graph(graph, share):
     queries, items = clustered(20, seed=2), graph.vectors_
@@ -112,6 +115,7 @@ def test_filters_over_a_graph(graph, share):
     assert np.isclose(scores, expected).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_a_graph_has_no_more_neighbors_than_items(graph):
     index = clone(graph).fit(graph.vectors_[:400])
     queries = clustered(3, seed=1)
@@ -123,6 +127,7 @@ def test_a_graph_has_no_more_neighbors_than_items(graph):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
     queries = clustered(320, seed=4)
     alone = graph.kneighbors(queries, 10, return_distance=False)
@@ -135,6 +140,7 @@ def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
     np.testing.assert_array_equal(np.concatenate([*found]), np.tile(alone, (5, 1)))
 
 
+@pytest.mark.slow
 def test_a_graph_survives_pickle_and_clone(graph):
     queries = clustered(30, seed=5)
     expected = graph.kneighbors(queries, 10)
@@ -144,6 +150,7 @@ def test_a_graph_survives_pickle_and_clone(graph):
     assert not hasattr(clone(graph), "graph_")
 
 
+@pytest.mark.slow
 def test_building_leaves_threads_as_they_are(graph):
     import numba
 
@@ -152,6 +159,7 @@ def test_building_leaves_threads_as_they_are(graph):
     assert (numba.get_num_threads(), torch.get_num_threads()) == before
 
 
+@pytest.mark.slow
 def test_a_graph_grows(graph, monkeypatch):
     more, queries = clustered(200, seed=6), clustered(50, seed=7)
     vectors = np.concatenate([graph.vectors_, more])
@@ -178,6 +186,7 @@ def test_a_graph_grows(graph, monkeypatch):
     updated.assert_not_called()
 
 
+@pytest.mark.slow
 def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
     monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
     queries, done = clustered(50, seed=7), threading.Event()
@@ -243,6 +252,7 @@ def test_vectors_that_no_graph_takes():
         NNDescentNeighbors().fit(items)
 
 
+@pytest.mark.slow
 def test_all_items_the_same():
     items = np.ones((400, 4), dtype=np.float32) / 2
     index = NNDescentNeighbors(n_jobs=1).fit(items)
@@ -292,6 +302,7 @@ def test_auto_takes_a_graph_for_large_catalogs():
     assert isinstance(build_index("auto", None, items)[0], ExactNeighbors)
 
 
+@pytest.mark.slow
 def test_a_recommender_over_a_graph(events):
     params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0}
     # As many further items as a graph needs, each with a user.
@@ -320,6 +331,7 @@ def test_threads_of_torch_are_put_back_by_the_last_call():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_recommend_in_many_threads_as_in_one(events, n_jobs):
     model = TwoTowerRecommender(

@@ -136,6 +136,7 @@ class Sloppy(BaseEstimator):
         return np.where(lost, -1, found)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),

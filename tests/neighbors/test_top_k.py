@@ -29,6 +29,7 @@ def searches(draw):
     return queries, items, draw(st.integers(1, 12)), excluded, allowed
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     search=searches(),
@@ -82,6 +83,7 @@ def test_scores_are_exact_in_float64():
     np.testing.assert_allclose(scores - 1e8, [[2e-3, 1e-3]], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 7, 600])
 @pytest.mark.parametrize("hidden", [False, True])
 def test_many_tiles_give_what_sorting_gives(k, hidden):

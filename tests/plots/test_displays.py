@@ -129,6 +129,7 @@ def test_items_that_nobody_can_find_are_misses():
     assert display.recall["Ranked"].tolist() == [1 / 8, 1 / 8 + 1 / 4]
 
 
+@pytest.mark.slow
 def test_recall_curve_ends_in_the_metric(made, model):
     display = RecallCurveDisplay.from_estimator(model, made.held_out, max_k=1000)
     assert display.recall.index[-1] == 30  # the whole catalog
@@ -186,6 +187,7 @@ def test_gini_is_twice_the_area(rng):
     assert display.gini_["a"] == pytest.approx(1 - 2 * area)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_predict(made, model):
     display = ScoreDistributionDisplay.from_estimator(
         model, made.held_out, random_state=0
@@ -266,6 +268,7 @@ def test_feature_importance_draws_each_row():
     assert ax.get_xlabel().startswith("recall@20 lost,") and "0.500" in ax.get_title()
 
 
+@pytest.mark.slow
 def test_feature_importance_is_that_of_the_estimator(made, model):
     display = FeatureImportanceDisplay.from_estimator(
         model, made.held_out, max_users=20, random_state=0, n_neighbors=5
@@ -276,6 +279,7 @@ def test_feature_importance_is_that_of_the_estimator(made, model):
     pd.testing.assert_frame_equal(display.importance, table)
 
 
+@pytest.mark.slow
 def test_map_colours_groups_numbers_and_popularity(made, model):
     display = EmbeddingMapDisplay.from_estimator(
         model, color="category", method="pca", n_groups=10
@@ -295,6 +299,7 @@ def test_map_colours_groups_numbers_and_popularity(made, model):
     assert display.color_name == "number of users in fit"
 
 
+@pytest.mark.slow
 def test_map_reads_lists_dates_and_gaps():
     positions = np.random.default_rng(0).normal(size=(10, 2))
     tags = [["a", "b"], ["rare", "b"], [], None, "c"] * 2
@@ -311,6 +316,7 @@ def test_map_reads_lists_dates_and_gaps():
     assert len(plain.scatters_) == 1 and plain.ax_.get_legend() is None
 
 
+@pytest.mark.slow
 def test_names_on_the_map_do_not_overlap():
     positions = np.zeros((12, 2)) + [[0.0], [1e-3], [1.0]] * 4
     color = ["left", "nearly there", "right"] * 4
@@ -319,6 +325,7 @@ def test_names_on_the_map_do_not_overlap():
     assert len(display.ax_.get_legend().get_texts()) == 3
 
 
+@pytest.mark.slow
 def test_map_samples_with_a_seed(model):
     params = {"method": "pca", "max_items": 7, "random_state": 3}
     one = EmbeddingMapDisplay.from_estimator(model, **params)
@@ -333,6 +340,7 @@ def test_map_needs_two_dimensions(made):
         EmbeddingMapDisplay.from_estimator(flat)
 
 
+@pytest.mark.slow
 def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
     class UMAP:
         def __init__(self, random_state, n_jobs):
@@ -352,6 +360,7 @@ def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
     assert tsne.ax_.get_xlabel() == "first of two dimensions of t-SNE (no unit)"
 
 
+@pytest.mark.slow
 def test_the_colour_bar_has_a_label_and_robust_limits(model):
     prices = np.linspace(1, 2, 30)
     prices[4] = 165
@@ -369,6 +378,7 @@ def test_the_colour_bar_has_a_label_and_robust_limits(model):
     assert dots.get_clim() == (0, 3) and dots.colorbar.extend == "max"
 
 
+@pytest.mark.slow
 def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
     positions = np.random.default_rng(0).normal(size=(100, 2))
     counts = np.geomspace(1, 1000, 100)
@@ -391,6 +401,7 @@ def test_numbers_of_users_have_a_logarithmic_scale_with_plain_ticks():
     assert np.ma.getmaskarray(missing.plot().scatters_[0].get_array()).all()
 
 
+@pytest.mark.slow
 def test_ten_models_look_different():
     recall = pd.DataFrame(np.ones((2, 10)), columns=list("abcdefghij"), index=[1, 2])
     lines = RecallCurveDisplay(recall=recall).plot().lines_
@@ -401,6 +412,7 @@ def test_ten_models_look_different():
     assert len(looks) == 10
 
 
+@pytest.mark.slow
 def test_legends_say_what_an_error_is(made, model):
     curve = RecallCurveDisplay.from_estimator(model, made.held_out)
     assert curve.ax_.get_legend().get_title().get_text() == "shaded: ± 1 standard error"
@@ -410,6 +422,7 @@ def test_legends_say_what_an_error_is(made, model):
     assert plain.ax_.get_legend().get_title().get_text() == ""
 
 
+@pytest.mark.slow
 def test_the_validation_recall_says_its_k(made):
     model = TwoTowerRecommender(
         embedding_dim=4, max_epochs=2, early_stopping=True, n_neighbors=7
@@ -460,6 +473,7 @@ def test_colours_stand_out_from_either_ground(ground):
     assert min(contrast(color, ground) for color in [*COLORS, GRAY]) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["default", "dark_background"])
 def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_path):
     shown = list(all_displays(model, made))
@@ -478,6 +492,7 @@ def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_
             assert ax.get_title() and ax.get_xlabel()
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_on_the_given_axes(made, model):
     _, axes = plt.subplots(1, len(OF_EVENTS))
     for ax, display in zip(axes, OF_EVENTS, strict=True):
@@ -488,6 +503,7 @@ def test_a_picture_is_drawn_on_the_given_axes(made, model):
     assert len(ax.figure.axes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("display", OF_EVENTS)
 def test_recommenders_are_found_in_pipelines_and_searches(made, model, display):
     pipeline = make_pipeline(FunctionTransformer(), model)
@@ -536,6 +552,7 @@ def test_pictures_of_towers_refuse_other_recommenders(display):
         display.from_estimator(Ranked())
 
 
+@pytest.mark.slow
 def test_rankings_of_other_libraries_are_drawn():
     elsewhere = {7: ["d", "a"], 8: ["a", "c"]}
     display = RecallCurveDisplay.from_estimator(

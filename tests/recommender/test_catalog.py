@@ -49,6 +49,7 @@ def test_gone_items_are_never_recommended_and_stay_in_the_past(model, events):
     assert len(found) == len(after) - sum(item in kept for _, item in pairs)
 
 
+@pytest.mark.slow
 def test_they_come_back_as_they_were(model):
     before = model.recommend(n_neighbors=5)
     all_items = model.item_ids_
@@ -56,6 +57,7 @@ def test_they_come_back_as_they_were(model):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_new_items_get_vectors_by_their_features(model, products):
     new = pd.DataFrame({"item": ["new"], "kind": ["red"], "price": [4.0]})
     model.set_catalog(pd.concat([new, products]))
@@ -70,6 +72,7 @@ def test_new_items_get_vectors_by_their_features(model, products):
     assert len(model.similar_items(["new"], n_neighbors=99)) == 12
 
 
+@pytest.mark.slow
 def test_positions_scores_and_graph_follow_the_catalog(model, events):
     model.set_catalog(["i13", "i00", "i05"])
     distances, indices = model.kneighbors(["u00"], n_neighbors=5)
@@ -87,6 +90,7 @@ def test_positions_scores_and_graph_follow_the_catalog(model, events):
     assert model.similar_items(["i01"], n_neighbors=9)["similar_item"].nunique() == 3
 
 
+@pytest.mark.slow
 def test_types_of_ids_are_kept(events):
     events = events.assign(item=events["item"].str[1:].astype(int))
     model = TwoTowerRecommender(embedding_dim=8, max_epochs=1).fit(events)
@@ -95,12 +99,14 @@ def test_types_of_ids_are_kept(events):
     assert model.recommend(["u00"])["item"].dtype.kind == "i"
 
 
+@pytest.mark.slow
 def test_a_catalog_of_one(model):
     found = model.set_catalog(["i13"]).recommend(["u00"], exclude_seen=False)
     assert found["item"].tolist() == ["i13"]
     assert len(model.similar_items(["i13"])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("items", "message"),
     [
@@ -119,6 +125,7 @@ def test_what_is_no_catalog(model, items, message):
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=3), before)
 
 
+@pytest.mark.slow
 def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     new = pd.DataFrame({"item": ["new"], "kind": ["green"], "price": [None]})
     with pytest.warns(
@@ -133,6 +140,7 @@ def test_a_new_item_of_which_fit_knows_no_feature(model, products):
     assert model.similar_items(new, 1)["similar_item"].tolist() != ["new"]
 
 
+@pytest.mark.slow
 def test_another_index_counts_from_the_next_catalog_on(model):
     before = model.recommend(n_neighbors=3)
     other = NearestNeighbors().fit(np.eye(3))
@@ -161,6 +169,7 @@ class FaissNeighbors(BaseEstimator):
         return (1 - distances, indices) if return_distance else indices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neighbors", [NearestNeighbors(), FaissNeighbors()])
 def test_the_index_follows(events, products, neighbors):
     model = TwoTowerRecommender(
@@ -181,6 +190,7 @@ def test_the_index_follows(events, products, neighbors):
     assert model.index_recall_ == 1.0
 
 
+@pytest.mark.slow
 def test_users_of_gone_items_are_no_cold_users(model, products):
     new = products.head(3).assign(item=["n0", "n1", "n2"])
     users = model.user_ids_

@@ -66,6 +66,7 @@ def from_net(model, user_rows, past):
 # Items
 
 
+@pytest.mark.slow
 def test_an_item_without_events_is_as_an_unknown_id_with_its_features(model, tables):
     listed = tables[1].query("item == 900")
     unknown = listed.assign(item=12345)
@@ -75,6 +76,7 @@ def test_an_item_without_events_is_as_an_unknown_id_with_its_features(model, tab
     assert_allclose(model.embed_items([900])[0], of_table, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_unknown_item_joins_the_catalog_by_its_features(model, world, tables):
     unknown = tables[1].query("item == 900").assign(item=[12345])
     model = copy.deepcopy(model).set_catalog(pd.concat([unknown, tables[1]]))
@@ -86,6 +88,7 @@ def test_an_unknown_item_joins_the_catalog_by_its_features(model, world, tables)
     assert_allclose(pairs[12345], pairs[900], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_features_of_events_describe_an_unknown_item(world):
     X = world.data[["user", "item"]].merge(world.item_table[["item", "category"]])
     model = TwoTowerRecommender(
@@ -178,6 +181,7 @@ def test_unknown_items_of_a_history_tell_nothing(model):
     assert_allclose(vector, model.embed_users([777]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_id_column_is_not_taken_for_a_feature_misspelt(world):
     users = world.user_table[["user", "segment"]].rename(columns={"segment": "users"})
     model = TwoTowerRecommender(

@@ -7,7 +7,6 @@ import threading
 import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,24 +19,21 @@ from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import Callback
 
-import sktwotower
-from sktwotower import EASERecommender, PopularityRecommender, TwoTowerRecommender
+from sktwotower import EASERecommender, PopularityRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _validation_recall
+from tests.builders import small
 
-PACKAGE = Path(sktwotower.__file__).parent
 
-
-def small(**params):
-    given = {"embedding_dim": 8, "max_epochs": 2, "n_neighbors": 3, "random_state": 0}
-    return TwoTowerRecommender(**(given | params))
+def short(**params):
+    return small(**{"max_epochs": 2, "n_neighbors": 3} | params)
 
 
 def made():
     return make_interactions(60, 40, interactions_per_user=8, random_state=0)
 
 
-@pytest.mark.parametrize("model", [small(), EASERecommender(), PopularityRecommender()])
+@pytest.mark.parametrize("model", [short(), EASERecommender(), PopularityRecommender()])
 def test_fit_sets_one_attribute(model):
     model = clone(model)
     parameters = set(vars(model))
@@ -49,7 +45,8 @@ def test_fit_sets_one_attribute(model):
         model.item_ids_ = model.item_ids_[::-1]
 
 
-@pytest.mark.parametrize("model", [small(), EASERecommender()])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [short(), EASERecommender()])
 def test_there_are_no_fitted_attributes_before_fit(model):
     model = clone(model)
     for name in ("item_ids_", "user_ids_", "n_features_in_", "feature_names_in_"):
@@ -59,15 +56,16 @@ def test_there_are_no_fitted_attributes_before_fit(model):
 
 
 def test_attributes_are_views_not_copies():
-    model = small().fit(made().data)
+    model = short().fit(made().data)
     assert model.item_embeddings_ is model._fitted.catalog.vectors
     assert model.item_ids_ is model.item_ids_ and model.net_ is model._fitted.net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["fit", "partial_fit", "set_catalog"])
 def test_a_call_that_fails_changes_nothing(call):
     X = made().data
-    model = small().fit(X)
+    model = short().fit(X)
     before = dict(vars(model))
     bad = {"set_catalog": ["nobody"]}.get(call, X.assign(item=None))
     with pytest.raises(ValueError):
@@ -106,10 +104,11 @@ def requests(n):
         )[int(rng.integers(6))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["set_catalog", "partial_fit"])
 def test_requests_next_to_changes_get_the_answer_of_one_state(change):
     X = made().data
-    model, asked = small().fit(X), list(requests(600))
+    model, asked = short().fit(X), list(requests(150))
     base = model._fitted
     if change == "set_catalog":
         calls = [("set_catalog", range(0, 40, 2)), ("set_catalog", range(39, -1, -1))]
@@ -140,7 +139,7 @@ def test_requests_next_to_changes_get_the_answer_of_one_state(change):
 
 
 def answer_of(state, ask):
-    model = small()
+    model = short()
     model._fitted = state
     return answer(model, ask)
 
@@ -149,34 +148,42 @@ def answer_of(state, ask):
 
 
 class Interrupt(Callback):
-    """Press Ctrl-C at a moment of the second epoch."""
+    """Press Ctrl-C at a moment of an epoch."""
 
-    def __init__(self, moment):
-        self.moment = moment
+    def __init__(self, moment, epoch):
+        self.moment, self.epoch = moment, epoch
 
     def initialize(self):
         setattr(self, self.moment, self._press)
         return self
 
     def _press(self, net, **kwargs):
-        if len(net.history) == 2:
+        if len(net.history) == self.epoch:
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["on_batch_end", "on_epoch_begin", "on_epoch_end", "on_grad_computed"]
 )
-def test_an_interrupt_in_a_callback_is_reported(moment):
-    model = small(max_epochs=5, callbacks=[Interrupt(moment)])
-    with pytest.warns(UserWarning, match="fit was interrupted in epoch 2 of 5") as told:
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_interrupt_in_a_callback_is_reported(moment, epoch):
+    model = short(max_epochs=5, callbacks=[Interrupt(moment, epoch)])
+    message = f"fit was interrupted in epoch {epoch} of 5"
+    with pytest.warns(UserWarning, match=message) as told:
         model.fit(made().data)
     assert told[0].filename == __file__
-    assert model.interrupted_ and len(model.recommend([0])) == 3
+    assert model.interrupted_
+    assert len(model.history_) == epoch - (moment != "on_epoch_end")
+    assert np.isfinite(model.item_embeddings_).all()
+    for usable in (model, pickle.loads(pickle.dumps(model))):
+        assert len(usable.recommend([0])) == 3
     model.set_params(callbacks=None).partial_fit(made().data.head(9))
     assert not model.interrupted_
-    assert not small().fit(made().data).interrupted_
+    assert not short().fit(made().data).interrupted_
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_validation_is_reported(monkeypatch):
     calls = iter(range(9))
 
@@ -186,14 +193,15 @@ def test_an_interrupt_in_validation_is_reported(monkeypatch):
         return 0.5
 
     monkeypatch.setattr(_validation_recall, "recall_at_k", recall)
-    model = small(max_epochs=9, early_stopping=True)
+    model = short(max_epochs=9, early_stopping=True)
     with pytest.warns(UserWarning, match="fit was interrupted in epoch 3 of 9"):
         model.fit(made().data)
     assert model.interrupted_ and len(model.history_) <= 3
 
 
+@pytest.mark.slow
 def test_early_stopping_is_no_interrupt():
-    model = small(max_epochs=60, early_stopping=True, n_iter_no_change=1, lr=0.5)
+    model = short(max_epochs=60, early_stopping=True, n_iter_no_change=1, lr=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(made().data)
@@ -203,6 +211,7 @@ def test_early_stopping_is_no_interrupt():
 # scikit-learn's global configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("own", [False, True])
 def test_a_global_output_format_is_for_the_output_only(library, own):
@@ -211,10 +220,10 @@ def test_a_global_output_format_is_for_the_output_only(library, own):
     params = {"items": items}
     if own:
         params["item_transformer"] = OneHotEncoder(handle_unknown="ignore")
-    plain = small(**params).fit(X).partial_fit(X.head(5))
+    plain = short(**params).fit(X).partial_fit(X.head(5))
     expected = plain.transform(X.head(3))
     with sklearn.config_context(transform_output=library):
-        model = small(**params).fit(X).partial_fit(X.head(5))
+        model = short(**params).fit(X).partial_fit(X.head(5))
         output = model.transform(X.head(3))
         model.set_catalog(items.head(20))
         alike = model.similar_items(items.head(2))
@@ -229,12 +238,12 @@ def test_a_global_output_format_is_for_the_output_only(library, own):
 
 def test_warm_start_takes_weights_by_id():
     X = made().data
-    model = small(warm_start=True, lr=1e-12, weight_decay=0.0).fit(X)
+    model = short(warm_start=True, lr=1e-12, weight_decay=0.0).fit(X)
     before = model.embed_items(list(range(40)))
     model.set_catalog(range(39, -1, -1)).fit(X)
     np.testing.assert_allclose(model.embed_items(list(range(40))), before, atol=1e-5)
     first, second = X[X["item"] % 2 == 0], X[X["item"] % 2 == 1]
-    model = small(warm_start=True, lr=1e-12, weight_decay=0.0).fit(second)
+    model = short(warm_start=True, lr=1e-12, weight_decay=0.0).fit(second)
     model.partial_fit(first)  # new items come last: another order than that of fit
     before = model.embed_users(list(range(60)))
     order = model.item_ids_.tolist()
@@ -243,9 +252,10 @@ def test_warm_start_takes_weights_by_id():
     np.testing.assert_allclose(model.embed_users(list(range(60))), before, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_warm_start_needs_the_same_ids_and_sizes():
     X = made().data
-    model = small(warm_start=True).fit(X)
+    model = short(warm_start=True).fit(X)
     with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.fit(X[X["item"] > 3])
     with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
@@ -255,9 +265,10 @@ def test_warm_start_needs_the_same_ids_and_sizes():
 # What is built from the catalog
 
 
+@pytest.mark.slow
 def test_changed_features_of_known_items_reach_fold_in():
     data = made()
-    model = small(items=data.item_table).fit(data.data)
+    model = short(items=data.item_table).fit(data.data)
     changed = data.item_table.assign(category="none")
     model.set_catalog(changed)
     assert_array_equal(
@@ -287,13 +298,13 @@ def test_users_with_one_event_each_are_fitted_without_validation(params):
     X = pd.DataFrame({"user": range(12), "item": np.arange(12) % 4})
     y = np.r_[0, np.ones(11)]
     with pytest.warns(UserWarning, match="No user has two positive pairs"):
-        model = small(**params).fit(X, y)
+        model = short(**params).fit(X, y)
     assert len(model.history_) == 2 and "valid_recall" not in model.history_[0]
 
 
 def test_a_small_share_holds_one_pair_out():
     X = made().data
-    model = small(early_stopping=True, validation_fraction=1e-9).fit(X)
+    model = short(early_stopping=True, validation_fraction=1e-9).fit(X)
     assert model.history_[0]["valid_recall"] in (0, 1)
 
 
@@ -319,7 +330,7 @@ def frames_to_the_product(call):
 
 
 def test_recommend_reaches_the_product_by_five_functions_one_called_search():
-    model = small().fit(made().data)
+    model = short().fit(made().data)
     names = frames_to_the_product(lambda: model.recommend([0, 1]))
     assert names[0] == "recommend" and len(names) <= 5
     assert [name for name in names if "search" in name] == ["search"]

@@ -144,6 +144,7 @@ def test_only_a_given_history_is_folded_in(model):
     assert_allclose(both[[1]], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_survives_pickling_another_catalog_and_more_events(model):
     before = model.embed_users(["new"], history=HISTORY)
     other = pickle.loads(pickle.dumps(model))
@@ -157,6 +158,7 @@ def test_it_survives_pickling_another_catalog_and_more_events(model):
     assert_allclose(other._fitted.fold_in.vectors, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_towers_that_see_no_history_or_no_sphere_fold_nothing_in(events):
     for params in ({"history": None}, {"normalize": False}):
         small = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
@@ -165,6 +167,7 @@ def test_towers_that_see_no_history_or_no_sphere_fold_nothing_in(events):
         assert_array_equal(model.embed_users(["new"], history=["i00"]), tower)
 
 
+@pytest.mark.slow
 def test_what_was_folded_in_is_a_row_of_its_own(model):
     why = model.explain("new", "i02", HISTORY)
     vector = model.embed_users(["new"], history=HISTORY)

@@ -13,24 +13,9 @@ from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
-from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._modules import Tower
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
-def events(seed=0):
-    seen = np.random.default_rng(seed).uniform(size=(12, 9)) < 0.4
-    seen[np.arange(12), np.arange(12) % 9] = True
-    users, items = np.nonzero(seen)
-    return pd.DataFrame(
-        {"user": [f"u{u}" for u in users], "item": [f"i{i}" for i in items]}
-    )
-
+from tests.builders import random_events, small
 
 MORE = pd.DataFrame(
     {"user": ["u1", "new", "new", "u2", "u3"], "item": ["j1", "i0", "j1", "i3", "a0"]}
@@ -42,22 +27,22 @@ def pairs(frame):
 
 
 def test_the_first_call_is_fit():
-    once = small().partial_fit(events())
+    once = small().partial_fit(random_events())
     np.testing.assert_array_equal(
-        once.item_embeddings_, small().fit(events()).item_embeddings_
+        once.item_embeddings_, small().fit(random_events()).item_embeddings_
     )
 
 
 def test_new_users_and_items_are_known_and_seen():
-    model = small().fit(events())
+    model = small().fit(random_events())
     before = model.item_ids_.tolist()
     assert model.partial_fit(MORE) is model
     assert model.item_ids_.tolist() == [*before, "a0", "j1"]
-    assert model.user_ids_.tolist() == [*sorted(set(events()["user"])), "new"]
+    assert model.user_ids_.tolist() == [*sorted(set(random_events()["user"])), "new"]
     assert model.item_embeddings_.shape == (len(before) + 2, 8)
-    assert len(model.history_) == 4
+    assert len(model.history_) == 2
     everything = model.recommend(n_neighbors=99)
-    chosen = pairs(events()) | pairs(MORE)
+    chosen = pairs(random_events()) | pairs(MORE)
     assert (
         pairs(everything)
         == {(u, i) for u in model.user_ids_ for i in model.item_ids_} - chosen
@@ -71,6 +56,7 @@ def test_new_users_and_items_are_known_and_seen():
     assert not hasattr(clone(model), "net_")
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
     data = make_interactions(80, 30, n_clusters=3, n_impressions=0, random_state=0)
     X, items = data.data[["user", "item"]], data.item_table
@@ -88,6 +74,7 @@ def test_what_was_learnt_is_kept_and_new_ids_start_at_zero():
     np.testing.assert_allclose(model.item_embeddings_[-1:], by_features, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 def test_what_a_new_item_is_like_is_learnt(sampling):
     data = make_interactions(
@@ -106,8 +93,9 @@ def test_what_a_new_item_is_like_is_learnt(sampling):
     assert model.score(X) > 0.9 * before  # and the others are not forgotten
 
 
+@pytest.mark.slow
 def test_impressions_and_weights_count():
-    model = small().fit(events())
+    model = small().fit(random_events())
     y = [1, 1, 1, 1, 0]
     shown = pickle.loads(pickle.dumps(model)).partial_fit(MORE, y)
     assert ("u3", "a0") in pairs(shown.recommend(n_neighbors=99))
@@ -120,8 +108,9 @@ def test_impressions_and_weights_count():
     np.testing.assert_allclose(alone.item_embeddings_, left_out.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_gone_items_stay_gone():
-    model = small().fit(events())
+    model = small().fit(random_events())
     model.set_catalog(["i5", "i2", "i0"]).partial_fit(MORE)
     assert model.item_ids_.tolist() == ["i5", "i2", "i0", "a0", "j1"]
     assert ("u2", "i3") in pairs(MORE)
@@ -130,8 +119,9 @@ def test_gone_items_stay_gone():
     assert not {("u2", "i3")} & pairs(model.recommend(n_neighbors=99))
 
 
+@pytest.mark.slow
 def test_the_newest_features_of_users_count():
-    X = events().assign(age=lambda t: t["user"].str[1:].astype(float))
+    X = random_events().assign(age=lambda t: t["user"].str[1:].astype(float))
     model = small(user_features=["age"]).fit(X)
     more = MORE.assign(age=[50.0, 30.0, 30.0, 2.0, 3.0])
     model.partial_fit(more)
@@ -146,6 +136,7 @@ def test_the_newest_features_of_users_count():
     assert age[place["u7"]] == untouched[list(model.user_ids_).index("u7")]
 
 
+@pytest.mark.slow
 def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
     def encoder(column):
         return make_column_transformer(
@@ -154,7 +145,7 @@ def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
 
     model = small(
         user_transformer=encoder("user"), item_transformer=encoder("item")
-    ).fit(events())
+    ).fit(random_events())
     width = model._fitted.items.rows.shape[1]
     model.partial_fit(MORE)
     assert "j1" in model.item_ids_ and model._fitted.items.rows.shape[1] == width
@@ -165,6 +156,7 @@ def test_transformers_of_ones_own_know_new_ids_by_what_they_make_of_them():
 SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 3})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "X", "error", "message"),
     [
@@ -186,7 +178,7 @@ SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 
     ],
 )
 def test_a_failed_call_leaves_the_model_as_it_was(params, X, error, message):
-    model = small(**params).fit(events())
+    model = small(**params).fit(random_events())
     before, state = model.recommend(n_neighbors=4), dict(vars(model))
     with pytest.raises(error, match=message):
         model.partial_fit(X)
@@ -195,9 +187,10 @@ def test_a_failed_call_leaves_the_model_as_it_was(params, X, error, message):
 
 
 def numbered(dtype=int):
-    return events().apply(lambda column: column.str[1:].astype(dtype))
+    return random_events().apply(lambda column: column.str[1:].astype(dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "item"])
 @pytest.mark.parametrize("ids", [["new"], ["3"], [3.5], [-1]])
 def test_ids_of_another_type_are_refused(side, ids):
@@ -227,6 +220,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["user", "item"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_of_another_kind_are_refused(side, kind):
@@ -242,6 +236,7 @@ def test_ids_of_another_kind_are_refused(side, kind):
     assert len(getattr(model.partial_fit(more), f"{side}_ids_")) == n_before + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
 @pytest.mark.parametrize("new", ["Int64", "int64[pyarrow]", "UInt8", "int64"])
 def test_integers_of_nullable_and_arrow_types_grow(old, new):
@@ -252,6 +247,7 @@ def test_integers_of_nullable_and_arrow_types_grow(old, new):
     assert model.user_ids_.dtype == (np.uint8 if old == "UInt8" else np.int64)
 
 
+@pytest.mark.slow
 def test_integers_of_another_width_are_the_same_ids():
     X = numbered("uint64") + np.uint64(2**60)
     model = small().fit(X)
@@ -261,51 +257,59 @@ def test_integers_of_another_width_are_the_same_ids():
     assert model.item_ids_[-1] == 2**60 + 77 and model.user_ids_[-1] == 2**60 + 99
 
 
+@pytest.mark.slow
 def test_features_are_read_as_in_fit():
-    X = events().assign(shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3)
+    X = random_events().assign(
+        shop_id=lambda t: 2**60 + 1 + t["user"].str[1:].astype(int) % 3
+    )
     model = small(user_features=["shop_id"]).fit(X)
     before = model._fitted.users.rows.toarray()
     model.partial_fit(X[:7])
     np.testing.assert_array_equal(model._fitted.users.rows.toarray(), before)
 
 
+@pytest.mark.slow
 def test_impressions_that_never_start():
-    model = small(impression_start=1.0).fit(events())
+    model = small(impression_start=1.0).fit(random_events())
     other = pickle.loads(pickle.dumps(model))
     model.partial_fit(MORE, [1, 1, 1, 0, 1])
     other.set_params(impression_weight=0.0).partial_fit(MORE, [1, 1, 1, 0, 1])
     np.testing.assert_array_equal(model.item_embeddings_, other.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_one_pass_whatever_fit_was_told():
     callbacks = [
         EarlyStopping(monitor="valid_recall", lower_is_better=False),
         ("rate", LRScheduler(policy="StepLR", step_size=1)),
     ]
     model = small(net_params={"max_epochs": 5, "lr": 0.5}, callbacks=callbacks)
-    n_epochs = len(model.fit(events()).history_)
+    n_epochs = len(model.fit(random_events()).history_)
     model.partial_fit(MORE)
     assert len(model.history_) == n_epochs + 1
     assert model.net_.lr == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
 def test_other_towers_than_those_of_fit(changed):
-    model = small().fit(events()).set_params(**changed)
+    model = small().fit(random_events()).set_params(**changed)
     with pytest.raises(
         ValueError, match="other parts than in fit|another size than in"
     ):
         model.partial_fit(MORE)
 
 
+@pytest.mark.slow
 def test_a_tower_of_fixed_width_takes_no_new_ids():
-    model = small(item_tower=Tower(9, 8)).fit(events())
+    model = small(item_tower=Tower(9, 8)).fit(random_events())
     with pytest.raises(ValueError, match=r"item_tower cannot take .* for 11 inputs"):
         model.partial_fit(MORE)
 
 
+@pytest.mark.slow
 def test_a_side_table_that_lost_a_column():
-    model = small(items=SIDE).fit(events())
+    model = small(items=SIDE).fit(random_events())
     more = pd.DataFrame({"user": ["u1"], "item": ["j1"]})
     model.set_params(items=pd.DataFrame({"item": [*SIDE["item"], "j1"]}))
     with pytest.raises(ValueError, match="items lacks the column 'kind'"):
@@ -314,9 +318,10 @@ def test_a_side_table_that_lost_a_column():
     assert "j1" in model.partial_fit(more).item_ids_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 def test_items_without_events_are_no_negatives(sampling):
-    known = events()
+    known = random_events()
     names = [*known["item"].unique(), *(f"cold{i}" for i in range(5))]
     table = pd.DataFrame({"item": names, "tag": ["warm"] * 9 + ["cold"] * 5})
     model = small(items=table, candidate_sampling=sampling).fit(known)

@@ -18,8 +18,10 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from tests.builders import small
+
+pytestmark = pytest.mark.slow
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X = WORLD.data[["user", "item"]]
@@ -39,7 +41,7 @@ LIBRARIES = {
 }
 
 
-def small(**params):
+def tagged(**params):
     """Build an estimator whose transformers keep no note."""
     of_tag = {
         f"{side}_transformer": make_column_transformer(
@@ -47,8 +49,7 @@ def small(**params):
         )
         for side in ("user", "item")
     }
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | of_tag | params
-    return TwoTowerRecommender(**params)
+    return small(**of_tag | params)
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -75,7 +76,7 @@ FOLDS = KFold(2, shuffle=True, random_state=0)
 def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
     weight = np.where(np.arange(len(X)) % 3, 1.0, 2.0)
     with sklearn.config_context(enable_metadata_routing=routing):
-        model, given = small(**tables), {}
+        model, given = tagged(**tables), {}
         if routing:
             model.set_fit_request(sample_weight=True)
             model.set_score_request(sample_weight=True)
@@ -98,7 +99,7 @@ def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
         fitted_pipeline = make_pipeline("passthrough", clone(model)).fit(X)
         for thing in (model, best, search, folds, clone(best), fitted_pipeline):
             assert held(thing) == [1, 1, 1, 1]
-        plain = small(users=USERS, items=ITEMS, lr=search.best_params_["lr"])
+        plain = tagged(users=USERS, items=ITEMS, lr=search.best_params_["lr"])
         assert_array_equal(
             best.item_embeddings_, plain.fit(X, **given).item_embeddings_
         )
@@ -106,7 +107,7 @@ def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
 
 def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
     with sklearn.config_context(enable_metadata_routing=True):
-        model = small(items=ITEMS).set_fit_request(sample_weight=True)
+        model = tagged(items=ITEMS).set_fit_request(sample_weight=True)
         copied = clone(model)
         request = copied.get_metadata_routing()
         assert request.fit.requests["sample_weight"] is True
@@ -118,7 +119,7 @@ def test_a_clone_asks_for_the_same_metadata_as_its_own_consumer():
 def test_workers_give_what_one_process_gives(tables):
     def scores(n_jobs):
         search = GridSearchCV(
-            small(**tables), {"lr": [0.01, 0.2]}, cv=FOLDS, n_jobs=n_jobs
+            tagged(**tables), {"lr": [0.01, 0.2]}, cv=FOLDS, n_jobs=n_jobs
         ).fit(X)
         assert search.best_estimator_.items is tables["items"]
         assert held(search) == [1, 1, 1, 1]
@@ -128,7 +129,7 @@ def test_workers_give_what_one_process_gives(tables):
 
 
 def test_a_deep_copy_has_tables_of_its_own_and_answers_the_same(tables):
-    model = small(**tables).fit(X)
+    model = tagged(**tables).fit(X)
     copied = copy.deepcopy(model)
     assert copied.items is not model.items
     assert copied._fitted.items.table is copied.items
@@ -137,7 +138,7 @@ def test_a_deep_copy_has_tables_of_its_own_and_answers_the_same(tables):
 
 def test_nothing_of_a_table_is_printed_by_the_estimator(tables):
     short = {name: table[:4] for name, table in tables.items()}
-    for model in (small(**tables), small(**short), small(**tables).fit(X)):
+    for model in (tagged(**tables), tagged(**short), tagged(**tables).fit(X)):
         shown = [repr(model), str(model), model._repr_html_()]
         for text in shown:
             assert not any(cell in text for cell in ("marker-", "secret-", "tag-"))

@@ -19,6 +19,7 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
 )
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
@@ -28,9 +29,24 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit, TimeSplit
+from tests.builders import small
 
 
-@parametrize_with_checks([TwoTowerRecommender(max_epochs=1)])
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        TwoTowerRecommender(**{"max_epochs": 1, "embedding_dim": 8} | params)
+        for params in (
+            {"embedding_dim": 64},
+            {"early_stopping": True},
+            {"impression_start": "plateau", "max_epochs": 2},
+            {"history": None, "normalize": False, "exclude_seen": False},
+            {"candidate_sampling": "mixed", "sampling_correction": "all"},
+            {"neighbors": NearestNeighbors(), "n_neighbors": 1, "id_dropout": 1.0},
+            {"hidden_layer_sizes": (6,), "optimizer": "sgd", "fold_in": False},
+        )
+    ]
+)
 def test_sklearn(estimator, check):
     with warnings.catch_warnings():
         # the checks hand over random numbers as users, most of them unknown
@@ -38,6 +54,7 @@ def test_sklearn(estimator, check):
         check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [
@@ -59,11 +76,6 @@ def test_sklearn_checks_that_are_not_yielded(check):
         pytest.skip("another version of scikit-learn")
     estimator = TwoTowerRecommender(max_epochs=1, embedding_dim=8)
     getattr(estimator_checks, check)("TwoTowerRecommender", estimator)
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 @pytest.fixture
@@ -91,6 +103,7 @@ class Witness(TwoTowerRecommender):
         return super().fit(X, y, sample_weight)
 
 
+@pytest.mark.slow
 def test_a_search_never_cuts_a_side_table_as_long_as_x(X):
     items = pd.DataFrame({"item": range(len(X)), "tag": "t"})
     Witness.fitted_rows.clear()
@@ -103,6 +116,7 @@ def test_a_search_never_cuts_a_side_table_as_long_as_x(X):
     assert len(search.best_estimator_.item_ids_) == len(X)
 
 
+@pytest.mark.slow
 def test_grid_search_tunes_the_transformers_too(X, items):
     search = GridSearchCV(
         small(items=items, user_transformer=TowerVectorizer()),
@@ -120,6 +134,7 @@ def test_grid_search_tunes_the_transformers_too(X, items):
     assert 0 <= search.score(X) <= 1
 
 
+@pytest.mark.slow
 def test_randomized_search(X):
     search = RandomizedSearchCV(
         small(), {"lr": [0.001, 0.01, 0.1]}, n_iter=2, cv=2, random_state=0
@@ -138,6 +153,7 @@ def test_cross_val_score_is_the_score_of_each_fold(X):
     assert np.isfinite(cross_val_score(small(), X, y, cv=folds)).all()
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(X, tmp_path):
     folds = KFold(2, shuffle=True, random_state=0)
     assert_allclose(
@@ -146,6 +162,7 @@ def test_two_processes_give_what_one_gives(X, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cv",
     [
@@ -172,6 +189,7 @@ def test_splitters_and_scorers_of_the_package(X, cv):
         assert model.score(X.iloc[test]) == pytest.approx(recall)
 
 
+@pytest.mark.slow
 def test_cross_val_predict_and_learning_curve(X):
     scores = cross_val_predict(small(), X, cv=3)
     assert scores.shape == (len(X),) and (np.abs(scores) <= 1 + 1e-6).all()
@@ -181,6 +199,7 @@ def test_cross_val_predict_and_learning_curve(X):
     assert np.isfinite(train).all() and np.isfinite(test).all()
 
 
+@pytest.mark.slow
 def test_the_last_step_of_a_pipeline(X, items):
     def chosen(table):
         return table.query("user != 11")
@@ -201,6 +220,7 @@ def test_the_last_step_of_a_pipeline(X, items):
     assert 0 <= scores[0] <= 1
 
 
+@pytest.mark.slow
 def test_a_step_in_the_middle_of_a_pipeline(X):
     y = (X["item"] % 2).to_numpy()
     with pytest.warns(UserWarning, match="FrozenEstimator.model. with a fitted model"):
@@ -222,6 +242,7 @@ def test_a_step_in_the_middle_of_a_pipeline(X):
     assert list(model.transform(X).columns) == list(names)
 
 
+@pytest.mark.slow
 def test_a_pipeline_caches_the_recommender_in_its_middle(X, items, tmp_path):
     y = (X["item"] % 2).to_numpy()
     scores = []
@@ -235,6 +256,7 @@ def test_a_pipeline_caches_the_recommender_in_its_middle(X, items, tmp_path):
     assert scores[0] == scores[1] == scores[2]
 
 
+@pytest.mark.slow
 def test_a_grid_over_the_last_step_and_what_it_recommends(X):
     pipe = Pipeline([("keep", FunctionTransformer()), ("recommender", small())])
     search = GridSearchCV(pipe, {"recommender__temperature": [0.1, 0.3]}, cv=2).fit(X)
@@ -246,6 +268,7 @@ def test_a_grid_over_the_last_step_and_what_it_recommends(X):
     assert framed.columns == [f"twotowerrecommender{i}" for i in range(8)]
 
 
+@pytest.mark.slow
 def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
     of_items = make_pipeline(TowerVectorizer(kinds={"tag": "category"}))
     model = small(items=items, item_transformer=of_items, hidden_layer_sizes=(16,))

@@ -11,6 +11,8 @@ from torch import nn
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def float64_by_default():

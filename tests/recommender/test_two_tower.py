@@ -24,6 +24,7 @@ from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.towers._net import TwoTowerNet
+from tests.builders import first_fast, small
 
 
 def checkerboard(n=5):
@@ -40,12 +41,6 @@ def checkerboard(n=5):
     )
 
 
-def small(**params):
-    """Build an estimator that is fitted within milliseconds."""
-    params = {"embedding_dim": 8, "max_epochs": 2, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
 def vectors(model):
     return np.vstack([model.embed_users(model.user_ids_), model.item_embeddings_])
 
@@ -58,8 +53,10 @@ def assert_same(model, other):
 # Known answers
 
 
-@pytest.mark.parametrize("history", ["pooled", None])
-@pytest.mark.parametrize("sampling", ["full", "in_batch", "uniform", "mixed"])
+@pytest.mark.parametrize("history", first_fast(["pooled", None]))
+@pytest.mark.parametrize(
+    "sampling", first_fast(["full", "in_batch", "uniform", "mixed"])
+)
 def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
     model = TwoTowerRecommender(
         embedding_dim=16,
@@ -79,6 +76,7 @@ def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
     assert model.set_params(n_neighbors=1).score(held_out) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", ["pooled", None])
 def test_training_lowers_the_loss(history):
     losses = [
@@ -90,6 +88,7 @@ def test_training_lowers_the_loss(history):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_impressions_push_what_was_shown_and_not_chosen_down():
     chosen = checkerboard(4)
     shown = pd.DataFrame({"user": ["a0"], "item": ["A0"]})
@@ -123,17 +122,20 @@ def test_a_weight_of_two_is_the_row_twice():
     assert_same(small().fit(X, sample_weight=weight), small().fit(repeated))
 
 
+@pytest.mark.slow
 def test_a_reward_of_two_is_a_weight_of_two():
     X, reward = checkerboard(4), np.r_[np.ones(20), np.full(4, 2)]
     assert_same(small().fit(X, reward), small().fit(X, sample_weight=reward))
 
 
+@pytest.mark.slow
 def test_a_weight_of_zero_is_the_row_left_out():
     X, weight = checkerboard(4), np.ones(24)
     weight[[0, 5, 6, 7]] = 0
     assert_same(small().fit(X, sample_weight=weight), small().fit(X[weight > 0]))
 
 
+@pytest.mark.slow
 def test_weights_keep_their_rows_whatever_the_index():
     X, weight = checkerboard(4), np.ones(24)
     weight[:3] = 0
@@ -144,6 +146,7 @@ def test_weights_keep_their_rows_whatever_the_index():
     )
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing():
     X = checkerboard()
     model, shuffled = small().fit(X), small().fit(X.sample(frac=1, random_state=1))
@@ -152,6 +155,7 @@ def test_the_order_of_rows_changes_nothing():
     assert_allclose(vectors(model), vectors(shuffled), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_and_another_does_not():
     X = checkerboard()
     model = small().fit(X)
@@ -164,6 +168,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 1, 2])
 def test_random_numbers_and_threads_are_left_alone(n_jobs):
     torch.manual_seed(5)
@@ -179,6 +184,7 @@ def test_random_numbers_and_threads_are_left_alone(n_jobs):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_fit_changes_neither_the_tables_nor_the_parameters():
     X = checkerboard(3).assign(price=1.0)
     items = pd.DataFrame({"item": X["item"].unique(), "tag": "t"})
@@ -194,6 +200,7 @@ def test_fit_changes_neither_the_tables_nor_the_parameters():
 # Columns
 
 
+@pytest.mark.slow
 def test_columns_are_found_by_name_in_any_order():
     X = checkerboard(3)
     X["time"] = range(len(X))
@@ -205,6 +212,7 @@ def test_columns_are_found_by_name_in_any_order():
     assert list(model.recommend()) == ["user", "item", "score", "rank"]
 
 
+@pytest.mark.slow
 def test_one_given_id_leaves_the_first_other_column_to_the_other():
     X = checkerboard(3)[["item", "user"]]
     assert_same(small(user_id="user").fit(X), small().fit(X[["user", "item"]]))
@@ -222,6 +230,7 @@ def described():
     return X
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     [
@@ -256,6 +265,7 @@ def test_a_selector_that_takes_the_ids_too_takes_them_once(described):
     assert list(model.user_transformer_.feature_names_in_) == ["user", "town"]
 
 
+@pytest.mark.slow
 def test_columns_that_nothing_names_are_ignored(described):
     plain = small().fit(described[["user", "item"]])
     assert_same(small().fit(described), plain)
@@ -263,6 +273,7 @@ def test_columns_that_nothing_names_are_ignored(described):
     assert_same(small().fit(odd), plain)
 
 
+@pytest.mark.slow
 def test_rows_that_disagree_on_a_feature_are_counted_and_the_last_wins(described):
     last = described.copy()
     mixed = described.copy()
@@ -290,6 +301,7 @@ def items():
     return pd.DataFrame({"item": ids, "group": [i[0] for i in ids]})
 
 
+@pytest.mark.slow
 def test_cold_items_of_the_side_table_are_recommended_by_their_features(items):
     model = small(items=items, max_epochs=25, embedding_dim=16, batch_size=3).fit(
         checkerboard(3)
@@ -299,6 +311,7 @@ def test_cold_items_of_the_side_table_are_recommended_by_their_features(items):
     assert list(answer.loc[answer["rank"] == 1, "item"]) == ["A-new", "B-new"]
 
 
+@pytest.mark.slow
 def test_a_side_table_in_any_order_gives_the_same_model_in_that_order(items):
     X = checkerboard(3)
     shuffled = items.sample(frac=1, random_state=2)
@@ -307,17 +320,20 @@ def test_a_side_table_in_any_order_gives_the_same_model_in_that_order(items):
     assert set(model.item_ids_) == set(small(items=items).fit(X).item_ids_)
 
 
+@pytest.mark.slow
 def test_the_id_column_of_a_side_table_may_stand_anywhere(items):
     X = checkerboard(3)
     assert_same(small(items=items[["group", "item"]]).fit(X), small(items=items).fit(X))
 
 
+@pytest.mark.slow
 def test_side_tables_go_with_arrays_by_their_first_column(items):
     X = checkerboard(3)
     model = small(items=items).fit(X.to_numpy())
     assert_same(model, small(items=items).fit(X))
 
 
+@pytest.mark.slow
 def test_users_without_events_are_known_from_their_side_table():
     users = pd.DataFrame({"user": ["a0", "a1", "a2", "b0", "b1", "b2", "a9", "b9"]})
     users["group"] = users["user"].str[0]
@@ -350,6 +366,7 @@ def test_an_ignored_column_of_x_never_shadows_a_side_table(items):
     assert_array_equal(model.predict(shadowed), plain.predict(X))
 
 
+@pytest.mark.slow
 def test_the_user_side_of_events_is_not_shadowed_either():
     X = checkerboard(3)
     users = pd.DataFrame({"user": X["user"].unique(), "time": range(6)})
@@ -364,6 +381,7 @@ def test_the_user_side_of_events_is_not_shadowed_either():
 # Towers, transformers, indices
 
 
+@pytest.mark.slow
 def test_towers_of_torch_are_copied_and_never_changed():
     tower = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(8))
     model = small(user_tower=tower, item_tower=tower, max_epochs=3).fit(checkerboard())
@@ -404,6 +422,7 @@ def test_one_own_tower_meets_a_default_one():
     assert model.item_embeddings_.shape == (10, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transformer",
     [
@@ -447,6 +466,7 @@ def test_a_forced_kind_reaches_the_default_transformer(described):
     assert model.user_transformer_.kinds == {"user": "id", "town": "category"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_any_neighbor_index_gives_what_exact_search_gives(metric):
     X = checkerboard()
@@ -472,6 +492,7 @@ class Recorder(Callback):
         self.epochs.append(len(net.history))
 
 
+@pytest.mark.slow
 def test_callbacks_of_skorch_run(tmp_path):
     recorder = Recorder()
     callbacks = [
@@ -560,6 +581,7 @@ def test_history_holds_the_figures_of_each_epoch():
     assert all(set(row) == {"epoch", "train_loss", "dur"} for row in model.history_)
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_from_the_last_weights():
     X = checkerboard()
     model = small(max_epochs=6, lr=0.05, warm_start=True).fit(X)
@@ -570,6 +592,7 @@ def test_warm_start_goes_on_from_the_last_weights():
     assert_same(cold, cold.fit(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [checkerboard(4), checkerboard().replace("A0", "Z")])
 def test_warm_start_refuses_other_users_and_items(other):
     model = small(warm_start=True).fit(checkerboard())
@@ -577,6 +600,7 @@ def test_warm_start_refuses_other_users_and_items(other):
         model.fit(other)
 
 
+@pytest.mark.slow
 def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys):
     small(verbose=0).fit(checkerboard())
     assert capsys.readouterr() == ("", "")
@@ -591,6 +615,7 @@ def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys):
 # Copies
 
 
+@pytest.mark.slow
 def test_clone_shares_the_side_tables_and_copies_the_rest(items):
     model = small(items=items, user_transformer=TowerVectorizer()).fit(checkerboard(3))
     copied = clone(model)
@@ -602,6 +627,7 @@ def test_clone_shares_the_side_tables_and_copies_the_rest(items):
     assert isinstance(requesting.fit_transform(checkerboard()), pd.DataFrame)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("towers", [{}, {"hidden_layer_sizes": (8,)}])
 def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
     X = checkerboard(3)
@@ -617,6 +643,7 @@ def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
         assert_same(restored.fit(X), model)
 
 
+@pytest.mark.slow
 def test_a_pickle_is_read_by_a_fresh_process(tmp_path):
     model = small().fit(checkerboard())
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
@@ -632,6 +659,7 @@ def test_a_pickle_is_read_by_a_fresh_process(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_pickle_holds_no_optimizer_state_and_the_side_table_once():
     rng = np.random.default_rng(0)
     users = pd.DataFrame({"user": range(2000), "noise": rng.uniform(size=2000)})
@@ -650,6 +678,7 @@ def test_a_pickle_holds_no_optimizer_state_and_the_side_table_once():
     assert pickle.dumps(model).count(b"marker-0007") == 1
 
 
+@pytest.mark.slow
 def test_parameters_may_be_set_after_fit():
     model = small().fit(checkerboard())
     model.set_params(n_neighbors=1, exclude_seen=False, verbose=0)

@@ -1,5 +1,6 @@
 """What is asked of a fitted TwoTowerRecommender, against brute force."""
 
+import copy
 from fractions import Fraction
 
 import numpy as np
@@ -12,48 +13,50 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
 from sktwotower._tables import _sparse
 from sktwotower.retrieval import _retrieval
-
-
-def small(**params):
-    params = {"embedding_dim": 8, "max_epochs": 2, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
-def events(n_users=12, n_items=9, density=0.4, seed=0):
-    """Random events; user u0 has seen everything."""
-    seen = np.random.default_rng(seed).uniform(size=(n_users, n_items)) < density
-    seen[0] = True
-    seen[np.arange(n_users), np.arange(n_users) % n_items] = True
-    users, items = np.nonzero(seen)
-    return pd.DataFrame(
-        {"user": [f"u{u}" for u in users], "item": [f"i{i}" for i in items]}
-    )
+from tests.builders import first_fast, random_events, small
 
 
 @pytest.fixture(
-    params=[
-        {},
-        {"history": None, "normalize": False},
-        {"neighbors": NearestNeighbors()},
-        {"hidden_layer_sizes": (6,), "candidate_sampling": "in_batch", "batch_size": 4},
-    ],
+    scope="module",
+    params=first_fast(
+        [
+            {},
+            {"history": None, "normalize": False},
+            {"neighbors": NearestNeighbors()},
+            {
+                "hidden_layer_sizes": (6,),
+                "candidate_sampling": "in_batch",
+                "batch_size": 4,
+            },
+        ]
+    ),
     ids=["default", "dot", "index", "hidden"],
 )
-def model(request):
-    return small(**request.param).fit(events())
+def fitted_in_some_way(request):
+    return small(**request.param).fit(random_events())
 
 
 @pytest.fixture
-def plain():
-    return small().fit(events())
+def model(fitted_in_some_way):
+    return copy.copy(fitted_in_some_way)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return small().fit(random_events())
+
+
+@pytest.fixture
+def plain(fitted):
+    # a copy may get another catalog: what is fitted is replaced as a whole
+    return copy.copy(fitted)
 
 
 def brute_force(model, users, k, exclude_seen=True, candidates=None, X=None):
     """Rank by the dot products of the public vectors, one user after the other."""
-    X = events() if X is None else X
+    X = random_events() if X is None else X
     scores = model.embed_users(users) @ model.item_embeddings_.T
     ranked = []
     for user, row in zip(users, scores, strict=True):
@@ -104,7 +107,7 @@ def test_recommend_and_kneighbors_and_the_graph_agree(model):
 
 
 def test_predict_is_the_dot_product_of_the_vectors(model):
-    X = events()
+    X = random_events()
     users, items = model.embed_users(X["user"]), model.embed_items(X["item"])
     assert_allclose(model.predict(X), (users * items).sum(axis=1), atol=1e-5)
     assert_allclose(model.transform(X), users, atol=1e-6)
@@ -114,7 +117,7 @@ def test_predict_is_the_dot_product_of_the_vectors(model):
 
 
 def test_score_is_recall_of_the_brute_force_ranking(model):
-    X = events()
+    X = random_events()
     held_out = pd.DataFrame(
         {
             "user": ["u1", "u1", "u2", "u2", "u2", "u5", "new"],
@@ -141,9 +144,10 @@ def test_score_is_recall_of_the_brute_force_ranking(model):
     assert model.score(both, np.r_[np.ones(7), 0]) == pytest.approx(np.mean(recalls))
 
 
+@pytest.mark.slow
 def test_a_training_score_counts_the_seen_items(plain):
-    assert plain.set_params(n_neighbors=9).score(events()) == 1.0
-    held_out = events().iloc[:1]
+    assert plain.set_params(n_neighbors=9).score(random_events()) == 1.0
+    held_out = random_events().iloc[:1]
     assert plain.set_params(exclude_seen=False).score(held_out) == 1.0
 
 
@@ -189,7 +193,12 @@ def test_users_come_in_any_container(plain, users):
 
 
 def test_nobody_asks(plain):
-    for nobody in ([], np.array([]), pd.Series([], dtype=object), events().iloc[:0]):
+    for nobody in (
+        [],
+        np.array([]),
+        pd.Series([], dtype=object),
+        random_events().iloc[:0],
+    ):
         answer = plain.recommend(nobody)
         assert answer.shape == (0, 4)
         assert list(answer) == ["user", "item", "score", "rank"]
@@ -222,7 +231,7 @@ def test_who_has_seen_everything_gets_padding_and_no_rows(plain):
 @pytest.mark.parametrize("k", [30, 10**9])
 def test_more_neighbors_than_items_are_as_many_as_there_are(model, k):
     distances, indices = model.kneighbors(["u1"], n_neighbors=k)
-    left = 9 - (events()["user"] == "u1").sum()
+    left = 9 - (random_events()["user"] == "u1").sum()
     assert distances.shape == indices.shape == (1, 9)
     assert (indices[0, :left] >= 0).all() and (indices[0, left:] == -1).all()
     assert np.isfinite(distances[0, :left]).all()
@@ -235,9 +244,11 @@ def test_more_neighbors_than_items_are_as_many_as_there_are(model, k):
 def test_types_are_those_promised(plain):
     distances, indices = plain.kneighbors(["u1"])
     assert (distances.dtype, indices.dtype) == (np.float32, np.int64)
-    assert plain.transform(events()).dtype == plain.predict(events()).dtype
-    assert plain.transform(events()).dtype == np.float32
-    assert isinstance(plain.score(events()), float)
+    assert (
+        plain.transform(random_events()).dtype == plain.predict(random_events()).dtype
+    )
+    assert plain.transform(random_events()).dtype == np.float32
+    assert isinstance(plain.score(random_events()), float)
 
 
 # Candidates and history
@@ -321,6 +332,7 @@ def test_unknown_candidates_are_named_or_ignored(plain, gone):
     assert nothing.shape == (0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [5, 100])
 @pytest.mark.parametrize("own", [None, OWN_CANDIDATES, ["i1", "i4", "i7"]])
 def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, block):
@@ -334,6 +346,7 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
 def test_ids_that_parquet_cannot_hold(tmp_path, convert):
     X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
@@ -378,6 +391,7 @@ HISTORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 def test_history_comes_in_any_form(plain, history):
     answer = plain.recommend(["new"], n_neighbors=9, history=history)
@@ -402,7 +416,7 @@ def test_history_tells_who_asks(plain):
 
 
 def test_history_is_added_to_what_fit_has_seen(plain):
-    seen = set(events().query("user == 'u3'")["item"])
+    seen = set(random_events().query("user == 'u3'")["item"])
     more = sorted(set(plain.item_ids_) - seen)[0]
     answer = plain.recommend(["u3"], n_neighbors=9, history=[more])
     assert set(answer["item"]) == set(plain.item_ids_) - seen - {more}
@@ -411,11 +425,12 @@ def test_history_is_added_to_what_fit_has_seen(plain):
     assert np.abs(plain.embed_users(["u3"], history=[more]) - known).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_new_user_with_the_same_history_is_the_same_user():
     # a tower that sees the history alone
     nothing = FunctionTransformer(lambda table: np.zeros((len(table), 1)))
-    model = small(user_transformer=nothing, fold_in=False).fit(events())
-    items = list(events().query("user == 'u3'")["item"])
+    model = small(user_transformer=nothing, fold_in=False).fit(random_events())
+    items = list(random_events().query("user == 'u3'")["item"])
     assert_allclose(
         model.embed_users(["new"], history={"new": items}),
         model.embed_users(["u3"]),
@@ -427,7 +442,7 @@ def test_a_new_user_with_the_same_history_is_the_same_user():
 
 
 def test_without_a_history_tower_history_only_leaves_items_out():
-    model = small(history=None).fit(events())
+    model = small(history=None).fit(random_events())
     assert_array_equal(
         model.embed_users(["new"], history=["i1"]), model.embed_users(["new"])
     )
@@ -440,11 +455,12 @@ def test_without_a_history_tower_history_only_leaves_items_out():
 
 @pytest.fixture
 def aged():
-    X = events()
+    X = random_events()
     X["age"] = X["user"].str[1:].astype(int) * 7.0
     return X
 
 
+@pytest.mark.slow
 def test_features_of_known_and_new_users_may_be_given(aged):
     model = small(user_features=["age"]).fit(aged)
     table = pd.DataFrame({"age": [21.0, 21.0], "user": ["u3", "new"]})
@@ -456,6 +472,7 @@ def test_features_of_known_and_new_users_may_be_given(aged):
     assert list(answer["user"].unique()) == ["u3", "new"]
 
 
+@pytest.mark.slow
 def test_features_of_events_are_used_in_transform(aged):
     model = small(user_features=["age"]).fit(aged)
     assert_allclose(model.transform(aged), model.embed_users(aged["user"]), atol=1e-6)
@@ -465,7 +482,7 @@ def test_features_of_events_are_used_in_transform(aged):
 def test_new_items_with_features_have_vectors():
     ids = [f"i{i}" for i in range(9)]
     items = pd.DataFrame({"item": ids, "tag": list("aaabbbccc")})
-    model = small(items=items).fit(events())
+    model = small(items=items).fit(random_events())
     new = pd.DataFrame({"tag": ["a", "b"], "item": ["x", "y"]})
     vectors = model.embed_items(new)
     answer = model.similar_items(new, n_neighbors=2)
@@ -478,10 +495,11 @@ def test_new_items_with_features_have_vectors():
     assert_allclose(model.embed_items(known), model.item_embeddings_[[3, 1]])
 
 
+@pytest.mark.slow
 def test_a_table_with_some_of_the_side_features_is_completed():
     ids = [f"i{i}" for i in range(9)]
     items = pd.DataFrame({"item": ids, "tag": list("aaabbbccc"), "price": range(9)})
-    model = small(items=items).fit(events())
+    model = small(items=items).fit(random_events())
     assert_allclose(
         model.embed_items(items[["tag", "item"]]), model.item_embeddings_, atol=1e-6
     )
@@ -495,7 +513,7 @@ def test_text_alone_describes_items():
         return table["text"]
 
     pipe = make_pipeline(FunctionTransformer(words), CountVectorizer())
-    model = small(items=items, item_transformer=pipe).fit(events())
+    model = small(items=items, item_transformer=pipe).fit(random_events())
     vectors = model.item_embeddings_
     assert_allclose(vectors[0], vectors[2], atol=1e-6)
     assert np.abs(vectors[0] - vectors[1]).max() > 0.01
@@ -540,6 +558,7 @@ IDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 @pytest.mark.parametrize("side", ["user", "item"])
 def test_ids_keep_their_type_and_are_found_again(ids, side):
@@ -570,6 +589,7 @@ def test_ids_keep_their_type_and_are_found_again(ids, side):
         assert len(only) == 9
 
 
+@pytest.mark.slow
 def test_side_tables_with_other_id_types_still_match():
     X = pd.DataFrame({"user": pd.Categorical(["a", "a", "b"]), "item": [1, 2, 1]})
     items = pd.DataFrame({"item": np.array([1, 2, 3], np.int16), "tag": list("xyx")})
@@ -580,6 +600,7 @@ def test_side_tables_with_other_id_types_still_match():
     assert len(model.predict(X)) == 3
 
 
+@pytest.mark.slow
 def test_a_polars_table_gives_what_a_pandas_table_gives(aged):
     aged["time"] = pd.date_range("2024-01-01", periods=len(aged))
     pandas = small(user_features=["age"]).fit(aged)
@@ -590,8 +611,9 @@ def test_a_polars_table_gives_what_a_pandas_table_gives(aged):
     assert list(polars.feature_names_in_) == list(aged.columns)
 
 
+@pytest.mark.slow
 def test_nameless_arrays_have_users_first_and_items_second():
-    X = events()
+    X = random_events()
     model, named = small().fit(X.to_numpy(dtype=object)), small().fit(X)
     assert_array_equal(model.predict(X.to_numpy()), named.predict(X))
     answer = model.recommend(["u1"])
@@ -606,8 +628,9 @@ def test_nameless_arrays_have_users_first_and_items_second():
     assert list(model.recommend(integers[2:])["item"]) == [11]
 
 
+@pytest.mark.slow
 def test_nameless_tables_are_read_by_position():
-    X = events()
+    X = random_events()
     model = small().fit(X)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
         assert_array_equal(model.predict(X.to_numpy()), model.predict(X))
@@ -616,15 +639,17 @@ def test_nameless_tables_are_read_by_position():
         assert_array_equal(nameless.predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_the_index_of_a_table_plays_no_part():
-    X = events()
+    X = random_events()
     odd = X.set_axis(np.zeros(len(X)), axis="index")
     assert_array_equal(small().fit(odd).predict(odd), small().fit(X).predict(X))
 
 
+@pytest.mark.slow
 def test_custom_encoders_without_ids_serve_new_users():
     encoder = OneHotEncoder(handle_unknown="ignore")
-    X = events().assign(town=lambda t: t["user"].str[-1])
+    X = random_events().assign(town=lambda t: t["user"].str[-1])
     model = small(user_features="town", user_transformer=encoder).fit(X)
     answer = model.recommend(pd.DataFrame({"user": ["new"], "town": ["1"]}))
     assert len(answer) == 9

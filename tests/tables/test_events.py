@@ -94,6 +94,7 @@ def test_outcomes_that_are_no_floats(cell):
         outcomes(None, cells, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1, 1e-50, 1e50])
 def test_items_of_a_tiny_weight_count_as_seen(scale):
     X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
@@ -107,6 +108,7 @@ def test_items_of_a_tiny_weight_count_as_seen(scale):
     assert_array_equal(model.item_embeddings_, plain)
 
 
+@pytest.mark.slow
 def test_a_score_of_tiny_weights_is_that_of_their_proportions():
     X = pd.DataFrame({"user": [0, 0, 1, 1, 2, 2], "item": [0, 1, 1, 2, 2, 3]})
     model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)

@@ -12,13 +12,13 @@ from numpy.testing import assert_array_equal
 from sktwotower import (
     PopularityRecommender,
     TowerVectorizer,
-    TwoTowerRecommender,
     interactions_from_matrix,
 )
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
+from tests.builders import small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -36,20 +36,15 @@ def categorical(table):
 
 
 LIBRARIES = {
+    "polars": pl.DataFrame,
     "pandas": lambda table: table,
     "index": lambda table: table.set_axis([5] * len(table), axis="index"),
     "categorical": categorical,
     "nullable": lambda table: table.convert_dtypes(),
     "arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
     "objects": lambda table: table.astype(object),
-    "polars": pl.DataFrame,
     "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
 }
-
-
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
 
 
 @pytest.fixture(scope="module", params=["numbers", "strings"])
@@ -66,6 +61,7 @@ def assert_same_answer(found, expected):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_answers_are_those_of_plain_pandas(library, plain):
@@ -99,6 +95,7 @@ def test_answers_are_those_of_plain_pandas(library, plain):
     assert repr(ranked) == repr(of_plain)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_columns_of_any_library_are_lists_of_ids(library, plain):
@@ -125,6 +122,7 @@ def test_columns_of_any_library_are_lists_of_ids(library, plain):
     assert_same_answer(model.similar_items(past), model.similar_items(chosen))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_catalogs_of_any_library(library, plain):
@@ -138,6 +136,7 @@ def test_catalogs_of_any_library(library, plain):
     assert model.item_ids_.tolist() == table["item"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow"])
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]
@@ -173,6 +172,7 @@ def twice(table, name, library):
     return pa.table(arrays, names=list(doubled.columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "pyarrow"])
 def test_columns_that_occur_twice_are_named(model, library):
     items, events = twice(NEW, "price", library), twice(X, "item", library)

@@ -122,6 +122,7 @@ def sums_of_negatives(batches, scores, user):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed"])
 def test_sums_of_negatives_are_right_on_average(sampling):
     # With the inclusion probability the mean over all batches IS the full sum.
@@ -277,6 +278,7 @@ def summed_denominator_slope(batches, users, items, epochs, corrected=True):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_corrected_in_batch_gradient_points_where_the_full_softmax_does(seed):
     rng = np.random.default_rng(seed)
@@ -315,6 +317,7 @@ def mean_gradient(batches, users, items, temperature, epochs):
     return total / epochs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correction", ["negatives", "all"])
 @pytest.mark.parametrize(
     ("sampling", "sizes"),

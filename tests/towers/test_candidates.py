@@ -19,6 +19,7 @@ def test_inclusion_probability_equals_all_batches_enumerated(size):
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_inclusion_probability_equals_simulation():
     rng = np.random.default_rng(0)
     n_users, size = 2000, 100

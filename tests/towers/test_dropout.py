@@ -9,10 +9,10 @@ from scipy.stats import binom
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 
-from sktwotower import TwoTowerRecommender
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._dropout import FeatureDropout, id_shares
 from sktwotower.towers._modules import Tower
+from tests.builders import small
 
 
 def csr(array):
@@ -54,6 +54,7 @@ def test_the_odds_of_an_id_to_be_hidden_fall_with_its_events():
     assert_array_equal(id_shares(1.0, [0, 1, 100]), [1, 1, 1])
 
 
+@pytest.mark.slow
 def test_each_row_has_its_own_share():
     rows = csr(np.hstack([np.eye(3), np.ones((3, 1))]))
     dropout = FeatureDropout(rows, np.array([0.0, 1.0, 0.5]))
@@ -108,6 +109,7 @@ def within_binomial(count, n, p):
     return low <= count <= high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ids", "features"), [(0.3, 0.0), (0.0, 0.5), (0.3, 0.5)])
 def test_the_share_that_is_hidden_is_the_one_asked_for(ids, features):
     # each row: two ids of its own, and the same 4 tags as all others
@@ -244,21 +246,17 @@ FIXED = make_column_transformer(
 )
 
 
-def small(**params):
-    params = {"embedding_dim": 4, "max_epochs": 2, "random_state": 0} | params
-    return TwoTowerRecommender(**params)
-
-
 def weights(model):
     return {k: v.numpy() for k, v in model.net_.module_.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["full", "mixed"])
 @pytest.mark.parametrize("place", ["behind", "before"])
 def test_items_without_events_change_no_weight(sampling, place):
     cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
     table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
-    params = {"candidate_sampling": sampling, "n_negatives": 3}
+    params = {"candidate_sampling": sampling, "n_negatives": 3, "max_epochs": 2}
     params["item_transformer"] = FIXED  # the same columns for any table
     alone = small(items=warm, **params).fit(EVENTS)
     among = small(items=table, **params).fit(EVENTS)
@@ -271,10 +269,11 @@ def test_items_without_events_change_no_weight(sampling, place):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"hidden_layer_sizes": (4,)}])
 def test_columns_of_nobody_with_events_weigh_nothing(params):
     users = pd.DataFrame({"user": [f"u{u}" for u in range(8)]})
-    model = small(users=users, items=TABLE, **params).fit(EVENTS)
+    model = small(users=users, items=TABLE, embedding_dim=4, **params).fit(EVENTS)
     module = model.net_.module_
     learnt = {
         name: np.abs(value).sum(axis=1) > 0
@@ -305,8 +304,9 @@ def test_who_chose_nothing_and_what_nobody_chose_are_known_by_no_noise():
     assert (learnt["item_tower.sparse.weight"][place] != 0).all()
 
 
+@pytest.mark.slow
 def test_a_tower_that_was_given_keeps_its_weights():
-    tower = Tower(12, 4)
+    tower = Tower(12, 8)
     before = tower.sparse.weight.detach().numpy().copy()
     params = {"items": TABLE, "item_transformer": FIXED, "item_tower": tower}
     model = small(**params, max_epochs=20).fit(EVENTS)

@@ -202,6 +202,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 @pytest.mark.parametrize("tile_size", [1, 20, 10_000])
 @pytest.mark.parametrize("seed", range(3))
@@ -217,6 +218,7 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
         torch.testing.assert_close(grad, expected_grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 def test_gradcheck(parts):
     users, items, targets = random_problem(5, **parts)
@@ -368,6 +370,7 @@ def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
     assert not torch.equal(short[2], single[2])
 
 
+@pytest.mark.slow
 def test_no_tensor_is_larger_than_a_tile(monkeypatch):
     monkeypatch.setattr(_losses, "BLOCK_SIZE", 200)
     users = torch.randn(90, 2, requires_grad=True)

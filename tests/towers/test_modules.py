@@ -116,6 +116,7 @@ def test_dropout_of_hidden_units_in_training_only():
     torch.testing.assert_close(tower(rows).float(), expected)
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_the_other_rows():
     # In float32 a product of one row and of 300 rows differ for layers this wide.
     torch.manual_seed(0)

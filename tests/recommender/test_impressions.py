@@ -1,0 +1,134 @@
+"""When impressions join the training."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from skorch.callbacks import (
+    Callback,
+)
+
+from tests.builders import batched
+
+pytestmark = pytest.mark.slow
+
+
+def with_impressions(events):
+    """Every user was shown an item of the other group, too."""
+    users = events["user"].drop_duplicates()
+    other = users.str[1].map({"0": "i10", "1": "i00"})
+    shown = pd.DataFrame({"user": users, "item": other})
+    y = np.r_[np.ones(len(events)), np.zeros(len(shown))]
+    return pd.concat([events, shown], ignore_index=True), y
+
+
+class Joined(Callback):
+    """Collect for each epoch whether impressions took part."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_epoch_end(self, net, dataset_train=None, **kwargs):
+        self.epochs.append(dataset_train.impressions is not None)
+
+
+def joined(events, **params):
+    witness = Joined()
+    model = batched(callbacks=[witness], **params).fit(*with_impressions(events))
+    return witness.epochs, model
+
+
+@pytest.mark.parametrize(
+    ("start", "first"),
+    [(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 3), (1.0, 4), (0, 0)],
+)
+def test_impressions_join_after_a_share_of_training(events, start, first):
+    took_part, model = joined(events, max_epochs=4, impression_start=start)
+    assert took_part == [epoch >= first for epoch in range(4)]
+    assert "valid_recall" not in model.history_[0]
+
+
+def test_impressions_without_weight_change_nothing_but_the_catalog(events):
+    params = {"impression_start": "plateau", "impression_weight": 0.0}
+    took_part, model = joined(events, **params)
+    assert not any(took_part) and "valid_recall" not in model.history_[0]
+    # Each item was chosen by somebody, so that the catalog is the same as well.
+    plain = batched().fit(events)
+    np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
+
+
+def plateau_of(recalls, patience, latest):
+    """The first epoch after ``patience`` epochs that brought no new best recall."""
+    for epoch in range(latest):
+        best = int(np.argmax(recalls[:epoch])) if epoch else 0
+        if epoch and epoch - 1 - best >= patience:
+            return epoch
+    return latest
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_plateau_is_found_on_held_out_pairs(events, patience, seed):
+    took_part, model = joined(
+        events,
+        max_epochs=40,
+        lr=0.05,
+        validation_fraction=0.3,
+        impression_start="plateau",
+        n_iter_no_change=patience,
+        random_state=seed,
+    )
+    recalls = [row["valid_recall"] for row in model.history_]
+    first = plateau_of(recalls, patience, latest=20)
+    assert 0 < first < 20
+    assert took_part == [epoch >= first for epoch in range(40)]
+
+
+def test_without_a_plateau_impressions_join_at_half_time(events):
+    params = {"impression_start": "plateau", "n_iter_no_change": 50}
+    took_part, _ = joined(events, max_epochs=6, **params)
+    assert took_part == [False] * 3 + [True] * 3
+
+
+def test_plateau_without_impressions_holds_nothing_out(events):
+    model = batched(impression_start="plateau").fit(events)
+    assert "valid_recall" not in model.history_[0]
+
+
+@pytest.mark.parametrize("start", [0.5, "plateau"])
+def test_early_stopping_waits_for_impressions(events, start):
+    took_part, model = joined(
+        events,
+        max_epochs=40,
+        lr=0.05,
+        early_stopping=True,
+        validation_fraction=0.3,
+        impression_start=start,
+        n_iter_no_change=2,
+    )
+    first = took_part.index(True)
+    recalls = [row["valid_recall"] for row in model.history_][first:]
+    assert len(recalls) == int(np.argmax(recalls)) + 1 + 2
+    if start == 0.5:  # without waiting it would have stopped long before
+        assert first == 20
+
+
+def test_early_stopping_does_not_wait_for_what_never_comes(events):
+    took_part, _ = joined(
+        events,
+        max_epochs=40,
+        lr=0.05,
+        early_stopping=True,
+        impression_start=1.0,
+        n_iter_no_change=2,
+    )
+    assert len(took_part) < 20
+
+
+def test_a_fitted_net_keeps_no_impressions(events):
+    _, model = joined(events)
+    names = [name for name, _ in model.net_.callbacks_]
+    assert "impressions" not in names
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.item_embeddings_, model.item_embeddings_)
