@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "towers",
     },
     "recommender": {
+        "_earlier_versions",
         "_tables",
         "features",
         "inspection",

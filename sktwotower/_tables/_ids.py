@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ._frames import is_missing
+from ._messages import not_unicode
 
 NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
 N_INSPECTED = 200  # ids whose types are checked if their dtype is object
@@ -28,11 +29,7 @@ def check_ids(values, name):
     try:
         return _checked(_plain(pd.Series(values)), name)
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{name} holds {error.object!r}, which is not Unicode text: it has "
-            "half of a surrogate pair. Repair the text where it is read, or remove "
-            "such ids."
-        ) from error
+        raise not_unicode(name, error) from error
 
 
 def _plain(values):
@@ -140,13 +137,13 @@ def as_type_of(new, known, label):
         try:
             with np.errstate(invalid="ignore"):
                 cast = new.astype(known.dtype)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, NotImplementedError):
             cast = known[:0]
         if np.array_equal(cast.astype(object), new.astype(object)):
             return cast
     raise TypeError(
         f"The ids of {label} have another type: they are {type_name(new)}, those of "
-        f"fit {type_name(known)}. Convert them."
+        f"fit {type_name(known)}. Convert them, or fit on a type that holds both."
     )
 
 

@@ -44,3 +44,11 @@ def warn(message, category=UserWarning):
             break
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def not_unicode(name, error):
+    """Return the ``ValueError`` for text that caused a ``UnicodeEncodeError``."""
+    return ValueError(
+        f"{name} holds {error.object!r}, which is not Unicode text: it has half of a "
+        "surrogate pair. Repair the text where it is read, or remove such rows."
+    )

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ._frames import as_frame, is_frame
+from ._messages import not_unicode
 
 __all__ = ["TableSchema", "read_table"]
 
@@ -48,7 +49,10 @@ def read_table(owner, X, schema=None):
             ensure_min_features=2 if first else 1,
             reset=first,
         )
-        frame = pd.DataFrame(array).infer_objects()
+        try:
+            frame = pd.DataFrame(array).infer_objects()
+        except UnicodeEncodeError as error:
+            raise not_unicode("X", error) from error
     names = getattr(checker, "feature_names_in_", None)
     schema = TableSchema(frame.shape[1], names)
     if names is None:

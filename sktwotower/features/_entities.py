@@ -85,6 +85,7 @@ def _prepared(transformer, side, id_column):
     if isinstance(transformer, TowerVectorizer):
         kinds = {id_column: "id"} | (transformer.kinds or {})
         transformer.set_params(kinds=kinds)
+        transformer.set_output(transform="default")  # its rows are sparse
     return transformer
 
 

@@ -29,7 +29,7 @@ from sktwotower.towers._optimizer import optimizer_class
 from ._fitted import Learnt
 from ._validation_recall import ValidationRecall, hold_out
 
-__all__ = ["TableRecipe", "items_with_events", "learn", "seen_matrix"]
+__all__ = ["TableRecipe", "check_values", "items_with_events", "learn", "seen_matrix"]
 
 # Up to this many items every item is a candidate for every user, unless they have so
 # many feature values that embedding all items takes longer than the rest of a step.
@@ -94,7 +94,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     -------
     Learnt
     """
-    _check_values(recipe)
+    check_values(recipe)
     in_cache(tables.memory)
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
     events = _read_sides(
@@ -121,7 +121,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     )
 
 
-def _check_values(recipe):
+def check_values(recipe):
     """Check parameters beyond the types and ranges of ``CONSTRAINTS``."""
     sizes = recipe.hidden_layer_sizes
     if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
@@ -369,6 +369,8 @@ def _places_by_name(old, new):
     if None in names:
         same = old.width == new.width and np.array_equal(old.ids, new.ids)
         return np.arange(new.width) if same else None
+    if names[0] == names[1]:  # also if two columns have one name
+        return np.arange(new.width)
     before, now = map(pd.Index, names)
     if len(before) != len(now) or not now.is_unique or not before.isin(now).all():
         return None

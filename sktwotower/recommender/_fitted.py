@@ -199,9 +199,10 @@ class FittedTowers(Fitted):
         """
         with threads(serving.n_jobs):
             vectors = self.embed_items(query)
-            return retrieve(
+            scores, indices = retrieve(
                 self.catalog.index, vectors, self.catalog.vectors, k, itself
             )
+        return scores.astype(np.float32), indices
 
 
 def _each_once(query, entities, embed):

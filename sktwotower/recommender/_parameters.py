@@ -6,6 +6,8 @@ Output: an estimator that keeps it untouched, and shows it.
 
 from sklearn.base import BaseEstimator
 
+from sktwotower._earlier_versions import refuse
+
 from ._constraints import CONSTRAINTS
 from ._display import cloned, parameters_html, shown, visual_block
 
@@ -22,7 +24,8 @@ class TwoTowerParameters(BaseEstimator):
 
     All that fit learns is one value, replaced as a whole: a request next to `fit`,
     `partial_fit` or `set_catalog` in another thread gets the answer of the model before
-    or after the call, never a mixture.
+    or after the call, never a mixture. Calls that change the model must not overlap: of
+    two of them, the last to end would undo the other.
 
     Parameters
     ----------
@@ -388,6 +391,12 @@ class TwoTowerParameters(BaseEstimator):
 
     def __sklearn_clone__(self):
         return cloned(self)
+
+    def __setstate__(self, state):
+        """Refuse the state of a version with other parameters."""
+        if set(self._get_param_names()) - set(state):
+            refuse(f"The saved {type(self).__name__}")
+        super().__setstate__(state)
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""

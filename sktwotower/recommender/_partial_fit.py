@@ -21,7 +21,7 @@ from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._build import build_module, take_weights
 from sktwotower.towers._callbacks import monitors_validation, schedules
 
-from ._fit import items_with_events, outcome_matrices, seen_matrix
+from ._fit import check_values, items_with_events, outcome_matrices, seen_matrix
 from ._fitted import Learnt
 
 __all__ = ["learn_more"]
@@ -51,6 +51,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     Learnt
         New users and new items come last.
     """
+    check_values(recipe)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     users, user_codes, user_places = _updated(fitted.users, frame, tables.users)
     items, item_codes, item_places = _updated(fitted.items, frame, tables.items)

@@ -207,6 +207,7 @@ class TwoTowerRecommender(
         True
         """
         fitted = fitted_of(self)
+        check_index(self.neighbors, self.normalize, self.neighbors_params)
         with threads(self.n_jobs):
             learnt, n_items = with_catalog(fitted, items)
             self._fitted = fitted_towers(

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import Callback
 
-from sktwotower import EASERecommender, PopularityRecommender
+from sktwotower import EASERecommender, PopularityRecommender, TowerVectorizer
 from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _validation_recall
 from tests.builders import small
@@ -260,6 +260,59 @@ def test_warm_start_needs_the_same_ids_and_sizes():
         model.fit(X[X["item"] > 3])
     with pytest.raises(ValueError, match="warm_start=True needs the same users, items"):
         model.set_params(embedding_dim=4).fit(X)
+
+
+def test_warm_start_with_two_columns_of_one_name():
+    X = made().data
+    items = pd.DataFrame({"item": range(40), "a": ["b_c", "x"] * 20, "a_b": ["c"] * 40})
+    model = short(items=items, warm_start=True).fit(X)
+    assert len(model.fit(X).history_) == len(model.history_)
+
+
+# Checks of a call that changes the model
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"callbacks": [3]}, "callbacks must be skorch callbacks"),
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be"),
+        ({"device": "cuda:9"}, "device='cuda:9' cannot be used"),
+        ({"net_params": {"callbacks": []}}, "callbacks="),
+    ],
+)
+def test_partial_fit_checks_parameters_as_fit_does(params, message):
+    model = short().fit(made().data)
+    before = model._fitted
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.set_params(**params).partial_fit(made().data.head(5))
+    assert model._fitted is before
+
+
+def test_set_catalog_checks_the_index():
+    model = short().fit(made().data).set_params(neighbors="x")
+    with pytest.raises(ValueError, match="'neighbors' parameter"):
+        model.set_catalog([1, 2])
+
+
+def test_a_state_with_other_parameters_is_refused():
+    state = short().__getstate__()
+    state["n_candidates"] = state.pop("n_negatives")
+    with pytest.raises(ImportError, match="The saved TwoTowerRecommender belongs to"):
+        short().__setstate__(state)
+
+
+def test_an_own_output_format_of_the_vectorizer_is_no_obstacle():
+    own = TowerVectorizer().set_output(transform="pandas")
+    X = made().data
+    expected = short().fit(X).item_embeddings_
+    assert_array_equal(short(item_transformer=own).fit(X).item_embeddings_, expected)
+
+
+def test_scores_are_float32():
+    model = short().fit(made().data)
+    assert model.similar_items([1])["score"].dtype == np.float32
+    assert model.recommend([1])["score"].dtype == np.float32
 
 
 # What is built from the catalog
