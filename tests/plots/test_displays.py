@@ -126,6 +126,21 @@ def test_recall_curve_by_hand():
     assert labels == ["mine", "popularity", "other"]
 
 
+@pytest.mark.parametrize("narrow", ["model", "baseline"])
+def test_places_after_the_end_of_a_ranking_are_misses(narrow):
+    # One ranks two of the four places that are asked for, the other one all four.
+    wide = Ranked([(0, 2, 1, 3), (3, 2, 0, 1)])
+    models = [Ranked(), wide] if narrow == "model" else [wide, Ranked()]
+    display = RecallCurveDisplay.from_estimator(
+        models[0], None, max_k=4, baselines={"other": models[1]}, name="mine"
+    )
+    short, long = ("mine", "other") if narrow == "model" else ("other", "mine")
+    assert display.recall.index.tolist() == [1, 2, 3, 4]
+    assert display.recall[short].tolist() == [0.25, 0.5, 0.5, 0.5]
+    assert display.recall[long].tolist() == [0.25, 0.5, 0.5, 1.0]
+    assert display.standard_error[short].tolist() == pytest.approx([0.25, 0, 0, 0])
+
+
 def test_items_that_nobody_can_find_are_misses():
     display = RecallCurveDisplay.from_estimator(Ranked(lost=2), None, max_k=2)
     assert display.recall["Ranked"].tolist() == [1 / 8, 1 / 8 + 1 / 4]
