@@ -171,6 +171,14 @@ def test_recall_by_popularity_by_hand():
     assert display.ax_.get_ylabel() == "share found in the first 2"
 
 
+def test_recall_by_popularity_of_a_narrow_ranking_names_the_k_asked_for():
+    display = RecallByPopularityDisplay.from_estimator(Ranked(), None, k=4, n_groups=2)
+    # The model ranks two places; popularity ranks all four items.
+    assert display.recall["Ranked"].tolist() == [0.5, 0.5]
+    assert display.recall["popularity"].tolist() == [1.0, 1.0]
+    assert display.ax_.get_ylabel() == "share found in the first 4"
+
+
 def test_groups_by_popularity_hold_events():
     # all wanted items are equally popular: one group, and none without an event
     ranked = Ranked()
