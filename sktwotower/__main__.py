@@ -162,22 +162,19 @@ def read_table(path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet file."""
     if not path.is_file():
         raise ValueError(f"--data: the file {path} does not exist.")
-    if path.suffix in (".parquet", ".pq"):
-        try:
-            return pd.read_parquet(path)
-        except ImportError:
-            raise ValueError(
-                f"Reading {path} needs pyarrow: pip install pyarrow."
-            ) from None
-    if path.suffix not in (".csv", ".tsv", ".txt"):
+    if path.suffix not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
         raise ValueError(f"--data: {path} must be a .csv, .tsv or .parquet file.")
     try:
+        if path.suffix in (".parquet", ".pq"):
+            return pd.read_parquet(path)
         with path.open(encoding="utf-8", newline="") as file:
             header = file.readline()
         separator = max(",;\t|", key=header.count)
         # as text, so that ids such as 00141 keep their zeros
         return pd.read_csv(path, sep=separator, dtype=str)
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+    except ImportError:
+        raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
+    except ValueError as error:  # of pandas, or not UTF-8
         raise ValueError(f"--data: {path} does not read as a table: {error}") from None
 
 
@@ -206,10 +203,11 @@ def read_times(times, column, form=None) -> pd.Series:
         return pd.to_datetime(times, utc=True, format=form)
     except ValueError as error:
         expected = "numbers or dates in one format" if form is None else repr(form)
+        hint = "" if form else " Give the format: --time-format '%d/%m/%Y %H:%M'."
+        # pandas goes on with advice for its callers
+        reason = str(error).partition("You might want to try")[0].strip(" .")
         raise ValueError(
-            f"--time: the values of {column!r} must be {expected}. "
-            f"{str(error).splitlines()[0]} "
-            "Give the format: --time-format '%d/%m/%Y %H:%M'."
+            f"--time: the values of {column!r} must be {expected}. {reason}.{hint}"
         ) from None
 
 
@@ -294,6 +292,7 @@ def print_ranked(title, task, top) -> None:
 
 def save(model, task, test, baselines, folder) -> None:
     """Write the model and, with Matplotlib, a picture; print where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
     print(
         f"\nSaved {folder / 'model.joblib'} (load it with joblib.load). "
@@ -355,6 +354,8 @@ def parse(arguments) -> argparse.Namespace:
     parser = make_parser()
     args = parser.parse_args(arguments)
     named = list(own_columns(args).values())
+    if args.output.exists() and not args.output.is_dir():
+        parser.error(f"--output: {args.output} is not a folder")
     if args.epochs is not None and args.epochs < 1:
         parser.error("--epochs must be at least 1")
     if args.data is not None and (args.user is None or args.item is None):
@@ -373,7 +374,6 @@ def main(arguments=None) -> int:
     """Run the command line and return the exit status."""
     args = parse(arguments)
     try:
-        args.output.mkdir(parents=True, exist_ok=True)
         task = shipped_task() if args.data is None else own_task(args)
         train, test, how = task.split()
         left_out = len(task.events) - len(train) - len(test)

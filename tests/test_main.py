@@ -157,6 +157,7 @@ def test_ids_stay_what_they_are_in_the_file(plays, tmp_path):
             "listener,track,played_at\na,x,garbage\n",
             "--time: the values of 'played_at' must be numbers or dates in one format",
         ),
+        ("empty.csv", "", "empty.csv does not read as a table: No columns to parse"),
     ],
 )
 def test_files_that_do_not_do(tmp_path, capsys, name, text, message):
@@ -164,6 +165,14 @@ def test_files_that_do_not_do(tmp_path, capsys, name, text, message):
     options = ["--time", "played_at"] if "played_at" in text else []
     assert run_own(tmp_path / name, tmp_path, *options) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit):
+        parse(["--output", str(tmp_path / "out")])
+    assert "out is not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -245,13 +254,31 @@ def test_numbers_and_dates_of_a_file_stay_what_they_are():
     ("written", "form", "message"),
     [
         (["01/13/2024", "13/01/2024"], None, "'when' must be .* in one format.*13/01"),
-        (["13/01/2024"], "%m/%d/%Y", "'when' must be '%m/%d/%Y'.*--time-format"),
+        (["13/01/2024"], "%m/%d/%Y", "'when' must be '%m/%d/%Y'"),
         (["2024-01-05", "5"], None, "numbers or dates in one format"),
     ],
 )
 def test_dates_in_no_one_format_are_refused(written, form, message):
     with pytest.raises(ValueError, match=message):
         read_times(pd.Series(written), "when", form)
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        (["01/13/2024", "13/01/2024"], None),
+        (["13/01/2024"], "%m/%d/%Y"),
+        (["garbage"], None),
+    ],
+)
+def test_errors_of_dates_are_whole_sentences(written, form):
+    with pytest.raises(ValueError, match="must be") as caught:
+        read_times(pd.Series(written), "when", form)
+    message = str(caught.value)
+    assert "You might want" not in message and message.endswith(".")
+    assert len(message.splitlines()) == 1 and ".." not in message
+    assert written[-1] in message
+    assert ("Give the format: --time-format" in message) == (form is None)
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import pandas as pd
 
 from sktwotower._tables._messages import did_you_mean
 
-from ._models import item_table, users_per_item
 from ._style import GRAY, round_numbers
 
 # The name of the group for all other items.
@@ -24,14 +23,16 @@ LIGHTNESS = 0.22, 0.92
 COLOR_LIMITS = 2, 98
 
 
-def color_of_items(recommender, color):
-    """Return a feature of each item, a Series (n_items,), and its name."""
-    n_items = len(recommender.item_ids_)
+def color_of_items(fitted, color):
+    """Return a feature of each item, a Series (n_items,), and its name.
+
+    ``fitted``: the recommender's ``Fitted``.
+    """
     if color is None:
-        users = users_per_item(recommender)
+        users = fitted.seen.getnnz(axis=0)[: fitted.n_items]
         return pd.Series(np.maximum(users, 1)), "number of users in fit"
     if isinstance(color, str):
-        table = item_table(recommender)
+        table = fitted.items.side_table()
         columns = [] if table is None else table.columns
         if color not in columns:
             raise ValueError(
@@ -39,7 +40,7 @@ def color_of_items(recommender, color):
                 "items. Name one of its columns, or pass a value for each of item_ids_."
                 f"{did_you_mean(color, columns)}"
             )
-        return table[color].reindex(recommender.item_ids_), color
+        return table[color].reindex(fitted.item_ids), color
     if np.ndim(color) == 0:
         raise TypeError(
             "color must name a column of the side table items, or hold a value for "
@@ -47,10 +48,10 @@ def color_of_items(recommender, color):
         )
     name = getattr(color, "name", None)
     values = pd.Series(list(color))
-    if len(values) != n_items:
+    if len(values) != fitted.n_items:
         raise ValueError(
-            f"color must hold a value for each of the {n_items} items of item_ids_, in "
-            f"their order. Got {len(values)}."
+            f"color must hold a value for each of the {fitted.n_items} items of "
+            f"item_ids_, in their order. Got {len(values)}."
         )
     return values, name
 

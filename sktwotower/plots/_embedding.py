@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._checks import check_count
+from sktwotower.retrieval._fitted import fitted_of
 
 from ._color import (
     OTHER,
@@ -177,8 +178,9 @@ class EmbeddingMapDisplay(Display):
         if max_items is not None:
             check_count(max_items, "max_items", 3)
         recommender, _ = two_towers(estimator)
-        values, name = color_of_items(recommender, color)
-        vectors = recommender.item_embeddings_
+        fitted = fitted_of(recommender)
+        values, name = color_of_items(fitted, color)
+        vectors = fitted.catalog.vectors
         if max_items is not None and max_items < len(vectors):
             rng = check_random_state(random_state)
             kept = np.sort(rng.choice(len(vectors), max_items, replace=False))

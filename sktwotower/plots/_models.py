@@ -1,13 +1,12 @@
 """Access of displays to a fitted recommender.
 
 Input: a fitted estimator, which may be a Pipeline or a search around a recommender.
-Output: the recommender, the X that reaches it, and users per item (n_items,).
+Output: the recommender and the X that reaches it.
 """
 
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.metrics._scorers import unwrap
-from sktwotower.retrieval._fitted import fitted_of
 
 
 def two_towers(estimator, X=None):
@@ -24,17 +23,3 @@ def two_towers(estimator, X=None):
         )
     check_is_fitted(recommender)
     return recommender, X
-
-
-# Displays read a recommender's fitted state only through the next two functions.
-
-
-def users_per_item(recommender):
-    """Return the number of distinct users of each catalog item in fit, (n_items,)."""
-    fitted = fitted_of(recommender)
-    return fitted.seen.getnnz(axis=0)[: fitted.n_items]
-
-
-def item_table(recommender):
-    """Return the side table of the items, indexed by id, or None without one."""
-    return fitted_of(recommender).items.side_table()

@@ -142,16 +142,16 @@ class RecallByPopularityDisplay(Display):
             max_users=max_users,
             random_state=random_state,
         )
+        k = min(k, ranking.truth.shape[1])
         groups, labels = _popularity_groups(ranking, n_groups)
         shares = {
-            label: _share_of_groups(ranking.truth, found, groups, len(labels))
+            label: _share_of_groups(ranking.truth, found, k, groups, len(labels))
             for label, found in models.items()
         }
         recall, error = (
             pd.DataFrame({label: s[i] for label, s in shares.items()}, index=labels)
             for i in range(2)
         )
-        k = ranking.indices.shape[1]
         return cls(recall=recall, standard_error=error, k=k).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -229,9 +229,9 @@ def _popularity_groups(ranking, n_groups):
     return np.searchsorted(edges, counts, side="right") - 1, labels
 
 
-def _share_of_groups(truth, indices, groups, n_groups):
+def _share_of_groups(truth, indices, k, groups, n_groups):
     """Return the share of each group's events that is ranked, and its error."""
-    hits, _ = find_hits(truth, indices, indices.shape[1])
+    hits, _ = find_hits(truth, indices, k)
     users, places = np.nonzero(hits)
     found = _count(users, groups[indices[users, places]], len(hits), n_groups)
     users, items = truth.nonzero()

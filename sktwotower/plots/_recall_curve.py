@@ -152,10 +152,11 @@ class RecallCurveDisplay(Display):
             max_users=max_users,
             random_state=random_state,
         )
+        k = min(max_k, ranking.truth.shape[1])
         curves = {
-            label: _recall_by_k(ranking, found) for label, found in models.items()
+            label: _recall_by_k(ranking, found, k) for label, found in models.items()
         }
-        k = pd.RangeIndex(1, ranking.indices.shape[1] + 1, name="k")
+        k = pd.RangeIndex(1, k + 1, name="k")
         recall, error = (
             pd.DataFrame({label: curve[i] for label, curve in curves.items()}, index=k)
             for i in range(2)
@@ -215,10 +216,14 @@ class RecallCurveDisplay(Display):
         return self
 
 
-def _recall_by_k(ranking, indices):
-    """Return mean and standard error over users of the recall at 1 .. k, (k,) each."""
+def _recall_by_k(ranking, indices, k):
+    """Return mean and standard error over users of the recall at 1 .. k, (k,) each.
+
+    The places after the last one of ``indices`` are misses.
+    """
     kept = everyone(ranking).kept
-    hits, n_relevant = find_hits(ranking.truth[kept], indices[kept], indices.shape[1])
+    hits, n_relevant = find_hits(ranking.truth[kept], indices[kept], k)
+    hits = np.pad(hits, [(0, 0), (0, k - hits.shape[1])])
     relevant = n_relevant + ranking.n_unreachable[kept]
     recall = np.cumsum(hits, axis=1) / relevant[:, None]
     return recall.mean(axis=0), standard_error(recall)

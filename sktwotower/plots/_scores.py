@@ -10,8 +10,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
-from sktwotower._sklearn_compat import safe_indexing
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._schema import read_table
+from sktwotower.metrics._held_out import read_held_out
+from sktwotower.retrieval._fitted import fitted_of
 
 from ._models import two_towers
 from ._style import BLUE, VERMILION, Display, check_matplotlib
@@ -145,18 +147,21 @@ class ScoreDistributionDisplay(Display):
         if max_pairs is not None:
             check_count(max_pairs, "max_pairs")
         recommender, X = two_towers(estimator, X)
-        ranking = recommender.rank_held_out(X, y, n_neighbors=0)
+        fitted = fitted_of(recommender)
+        frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
+        query, past, judged = read_held_out(
+            fitted, frame, y, None, exclude_seen=recommender.exclude_seen
+        )
         rng = check_random_state(random_state)
-        pairs = _draw_pairs(ranking.truth, ranking.past, max_pairs, rng)
-        users, items, others = pairs
-        owners = recommender.transform(safe_indexing(X, ranking.last_rows))
-        vectors = recommender.item_embeddings_
+        users, items, others = _draw_pairs(judged.truth, judged.past, max_pairs, rng)
+        owners = fitted.embed_users(query, past, recommender._serving())
+        vectors = fitted.catalog.vectors
         chosen = others >= 0
-        kind = "cosine" if recommender.normalize else "dot product"
+        kind = "cosine" if fitted.net.module_.normalize else "dot product"
         return cls(
             positive=_products(owners[users], vectors[items]),
             random=_products(owners[users[chosen]], vectors[others[chosen]]),
-            temperature=recommender.temperature_,
+            temperature=fitted.temperature,
             score_name=f"score ({kind})",
         ).plot(ax, **kwargs)
 

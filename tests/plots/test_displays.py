@@ -1,6 +1,7 @@
 """Pictures: what is drawn equals what was computed, and can be read."""
 
 import sys
+from copy import copy
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -124,6 +126,21 @@ def test_recall_curve_by_hand():
     assert labels == ["mine", "popularity", "other"]
 
 
+@pytest.mark.parametrize("narrow", ["model", "baseline"])
+def test_places_after_the_end_of_a_ranking_are_misses(narrow):
+    # One ranks two of the four places that are asked for, the other one all four.
+    wide = Ranked([(0, 2, 1, 3), (3, 2, 0, 1)])
+    models = [Ranked(), wide] if narrow == "model" else [wide, Ranked()]
+    display = RecallCurveDisplay.from_estimator(
+        models[0], None, max_k=4, baselines={"other": models[1]}, name="mine"
+    )
+    short, long = ("mine", "other") if narrow == "model" else ("other", "mine")
+    assert display.recall.index.tolist() == [1, 2, 3, 4]
+    assert display.recall[short].tolist() == [0.25, 0.5, 0.5, 0.5]
+    assert display.recall[long].tolist() == [0.25, 0.5, 0.5, 1.0]
+    assert display.standard_error[short].tolist() == pytest.approx([0.25, 0, 0, 0])
+
+
 def test_items_that_nobody_can_find_are_misses():
     display = RecallCurveDisplay.from_estimator(Ranked(lost=2), None, max_k=2)
     assert display.recall["Ranked"].tolist() == [1 / 8, 1 / 8 + 1 / 4]
@@ -152,6 +169,14 @@ def test_recall_by_popularity_by_hand():
     # Both users wanted one of each group: f - r w is 1/2 and -1/2.
     assert display.standard_error["Ranked"].tolist() == pytest.approx([0.5, 0.5])
     assert display.ax_.get_ylabel() == "share found in the first 2"
+
+
+def test_recall_by_popularity_of_a_narrow_ranking_names_the_k_asked_for():
+    display = RecallByPopularityDisplay.from_estimator(Ranked(), None, k=4, n_groups=2)
+    # The model ranks two places; popularity ranks all four items.
+    assert display.recall["Ranked"].tolist() == [0.5, 0.5]
+    assert display.recall["popularity"].tolist() == [1.0, 1.0]
+    assert display.ax_.get_ylabel() == "share found in the first 4"
 
 
 def test_groups_by_popularity_hold_events():
@@ -200,6 +225,57 @@ def test_scores_are_those_of_predict(made, model):
     assert f"temperature {model.temperature_:.3g}" in display.ax_.get_title()
     few = ScoreDistributionDisplay.from_estimator(model, made.held_out, max_pairs=5)
     assert len(few.positive) == 5
+
+
+def test_scores_are_the_same_with_tables_as_output(made, model):
+    plain = ScoreDistributionDisplay.from_estimator(
+        model, made.held_out, random_state=0
+    )
+    with config_context(transform_output="pandas"):
+        shown = ScoreDistributionDisplay.from_estimator(
+            model, made.held_out, random_state=0
+        )
+    np.testing.assert_array_equal(shown.positive, plain.positive)
+    np.testing.assert_array_equal(shown.random, plain.random)
+
+
+def set_catalog_after(monkeypatch, module, name, model):
+    """Make a function of a module reverse the model's catalog before it returns."""
+    real = getattr(module, name)
+
+    def swapping(*args):
+        found = real(*args)
+        model.set_catalog(model.item_ids_[5:][::-1])
+        return found
+
+    monkeypatch.setattr(module, name, swapping)
+
+
+def test_scores_are_of_one_catalog_though_another_is_set(made, model, monkeypatch):
+    def draw(model):
+        return ScoreDistributionDisplay.from_estimator(
+            model, made.held_out, random_state=0
+        )
+
+    before, swapped = draw(model), copy(model)
+    set_catalog_after(monkeypatch, plots._scores, "_draw_pairs", swapped)
+    during = draw(swapped)
+    assert len(swapped.item_ids_) == 25
+    np.testing.assert_array_equal(during.positive, before.positive)
+    np.testing.assert_array_equal(during.random, before.random)
+
+
+@pytest.mark.parametrize("color", [None, "price"])
+def test_a_map_is_of_one_catalog_though_another_is_set(model, monkeypatch, color):
+    def draw(model):
+        return EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
+
+    before, swapped = draw(model), copy(model)
+    set_catalog_after(monkeypatch, plots._embedding, "color_of_items", swapped)
+    during = draw(swapped)
+    assert len(swapped.item_ids_) == 25
+    np.testing.assert_array_equal(during.positions, before.positions)
+    np.testing.assert_array_equal(during.color, before.color)
 
 
 def test_random_pairs_are_of_items_not_chosen():
