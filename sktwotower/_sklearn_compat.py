@@ -7,7 +7,6 @@ Output: the names below; when scikit-learn moves one, only this file changes.
 import copy
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     RealNotInt,
@@ -27,7 +26,6 @@ __all__ = [
     "copy_configuration",
     "fit_context",
     "inputs_of_transformers",
-    "safe_indexing",
     "validate_parameter_constraints",
     "validate_params",
     "visual_block_of",
