@@ -353,6 +353,10 @@ def test_tables_of_any_kind_have_the_same_truth():
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
+        ({"item_ids": ["p", None]}, ValueError, "item_ids contains NaN: 1 of 2"),
+        ({"item_ids": ["p", 1]}, TypeError, "item_ids mixes ids of different types"),
+        ({"item_ids": np.eye(2)}, ValueError, "item_ids must be one-dimensional"),
+        ({"user_ids": [np.nan, 1]}, ValueError, "user_ids contains NaN: 1 of 2"),
         ({"item_ids": ["p", "p"]}, ValueError, "item_ids must be distinct. Got 'p'"),
         ({"user_ids": ["a", "a"]}, ValueError, "user_ids must be distinct. Got 'a'"),
         ({"user_ids": ["a"]}, ValueError, r"shape \(1, 4\). Got \(0, 4\)"),
@@ -369,6 +373,41 @@ def test_bad_questions_for_the_truth(params, error, message):
     given = {"X": TEST, "item_ids": list("pqrs")}
     with pytest.raises(error, match=message):
         held_out_truth(**given | params)
+
+
+DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "types"),
+    [
+        (["1", "2"], [1, 2], "str.*int64"),
+        ([1, 2], ["1", "2"], "int64.*str"),
+        ([b"1", b"2"], ["1", "2"], "bytes.*str"),
+        (["1", "2"], [b"1", b"2"], "str.*bytes"),
+        (["2024-01-01", "2024-01-02"], DAYS, "str.*datetime64"),
+    ],
+)
+def test_ids_of_another_type_are_reported_and_unknown(given, known, types):
+    seen, same_ids = np.eye(2), pd.Series([7, 8])
+    X = pd.DataFrame({"user": same_ids, "item": given})
+    with pytest.warns(UserWarning, match=f"'item' of X is known.*{types}") as caught:
+        judged = held_out_truth(X, item_ids=known)
+    assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
+    assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
+    X = pd.DataFrame({"user": given, "item": same_ids})
+    ids = {"item_ids": same_ids, "user_ids": known}
+    with pytest.warns(UserWarning, match=f"'user' of X is known.*{types}") as caught:
+        judged = held_out_truth(X, seen=seen, **ids)
+    assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
+    assert judged.past.nnz == 0 and judged.truth.nnz == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_new_ids_and_numbers_of_another_width_are_not_reported():
+    X = pd.DataFrame({"user": ["new", "too"], "item": [1.0, 2.0]})
+    judged = held_out_truth(X, item_ids=[1, 2], user_ids=[1, 2], seen=np.eye(2))
+    assert judged.truth.nnz == 2 and judged.past.nnz == 0
 
 
 @pytest.mark.slow
