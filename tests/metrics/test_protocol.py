@@ -24,6 +24,7 @@ from sktwotower.metrics import (
     recall_at_k,
     retrieval_report,
 )
+from sktwotower.metrics._groups import popular_items
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
@@ -248,12 +249,47 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
         ({"seen": np.ones((2, 4))}, ValueError, r"seen of .* \(2, 3\).* Got \(2, 4\)"),
         ({"item_counts": [1, 2]}, ValueError, r"item_counts of .* Got \(2,\)"),
         ({"n_unreachable": [1]}, ValueError, r"n_unreachable of .* Got \(1,\)"),
+        ({"n_unreachable": [1, -1]}, ValueError, "n_unreachable of .* >= 0. Got -1"),
+        ({"n_unreachable": [1, 0.5]}, TypeError, "n_unreachable of .* hold integers"),
+        ({"unreachable_weight": [1, np.inf]}, ValueError, "weight of .* finite.* inf"),
+        ({"unreachable_weight": [1, -1]}, ValueError, "weight of .* >= 0. Got -1"),
+        ({"unreachable_weight": ["a", "b"]}, TypeError, "weight of .* hold numbers"),
+        ({"item_counts": [1, 2, np.nan]}, ValueError, "item_counts of .* Got nan"),
+        ({"user_counts": [1, -2]}, ValueError, "user_counts of .* >= 0. Got -2"),
+        ({"last_rows": [0, -2]}, ValueError, "last_rows of .* -1 .* Got -2"),
+        ({"last_rows": [0.0, 1.0]}, TypeError, "last_rows of .* integers.* float64"),
+        ({"users": ["a", None]}, ValueError, "users of .* contains NaN: 1 of 2"),
+        ({"users": ["a", 1]}, TypeError, "users of .* mixes ids"),
+        ({"indices": None}, TypeError, "indices of .* must be an array. Got None"),
+        ({"indices": 3}, TypeError, "indices of .* must be an array. Got 3"),
+        ({"indices": [[0], [1, 2]]}, ValueError, "indices of .* different lengths"),
+        ({"truth": -np.eye(2, 3)}, ValueError, "truth of .* >= 0. Got -1"),
+        ({"truth": np.full((2, 3), np.nan)}, ValueError, "truth of .* Got nan"),
+        ({"truth": [["a"], ["b"]]}, ValueError, "truth of .* must be a valid sparse"),
+        ({"truth": None}, ValueError, "truth of .* must be a valid sparse"),
+        ({"left_out": [1]}, TypeError, "left_out of .* must be a dict.* Got list"),
     ],
 )
 def test_rankings_that_do_not_fit_together_are_refused(params, error, message):
     given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
     with pytest.raises(error, match=message):
         HeldOutRanking(**given | params)
+
+
+@pytest.mark.parametrize("name", ["truth", "seen", "past"])
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_matrices_with_positions_out_of_range_are_refused(name, layout):
+    matrix = sparse.eye(2, 3, format=layout)
+    matrix.indices[1] = 9
+    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+    with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
+        HeldOutRanking(**given | {name: matrix})
+
+
+def test_unsigned_counts_are_sorted_like_others():
+    truth, counts = np.eye(1, 3), np.array([0, 5, 1], dtype=np.uint64)
+    ranking = HeldOutRanking(["a"], [[0]], truth, item_counts=counts)
+    assert popular_items(ranking, 3).tolist() == [[1, 2, 0]]
 
 
 def test_the_ranking_of_a_recommender_by_hand():
