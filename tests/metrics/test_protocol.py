@@ -122,6 +122,70 @@ def test_what_is_no_ranking_is_refused():
         make_retrieval_scorer()(Odd().fit(TRAIN), TEST)
 
 
+def test_a_wrapper_needs_fit():
+    class Bare:
+        item_ids_ = np.array(["p", "q"])
+
+        def rank_held_out(self, X, y=None, sample_weight=None, *, n_neighbors):
+            raise NotImplementedError
+
+    for judge in (make_retrieval_scorer(), retrieval_report):
+        with pytest.raises(TypeError, match="Bare has rank_held_out, but no fit. Exp"):
+            judge(Bare(), TEST)
+
+
+def test_a_wrapper_without_history_names_what_is_expected():
+    class NoHistory(FixedRanking):
+        def rank_held_out(
+            self, X, y=None, *, n_neighbors, max_users=None, random_state=None
+        ):
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match="'history'") as caught:
+        retrieval_report(NoHistory().fit(TRAIN), TEST, history=TRAIN)
+    (note,) = caught.value.__notes__
+    assert "Expected of NoHistory: rank_held_out(X, y=None, sample_weight=None" in note
+    assert note.endswith("with n_neighbors, max_users, random_state, history.")
+
+
+class ShortIds(PopularityRecommender):
+    """A recommender whose ids are fewer than the items that it ranks."""
+
+    item_ids_ = np.array(["p", "q"])
+
+
+def test_a_ranking_of_another_catalog_is_refused():
+    model = ShortIds().fit(TRAIN)
+    for judge in (make_retrieval_scorer(), retrieval_report):
+        with pytest.raises(ValueError, match="item_ids_, which are 2. Got .* 4 items"):
+            judge(model, TEST)
+
+
+class GrowsMeanwhile(PopularityRecommender):
+    """A recommender that another thread refits just before it ranks."""
+
+    def rank_held_out(self, *args, **params):
+        self.fit(spelt("a:p b:pq c:pr d:s"))
+        return super().rank_held_out(*args, **params)
+
+
+def test_a_catalog_that_grows_meanwhile_is_ranked_and_reported():
+    model = GrowsMeanwhile().fit(spelt("a:p b:pq"))
+    report = retrieval_report(model, spelt("a:q b:r"), k=4)
+    # all of the new catalog counts for popularity, which then finds both
+    assert report.loc[("all", "popularity"), "recall@4"] == 1
+
+
+def test_novelty_without_counts_names_what_to_pass():
+    class NoCounts(PopularityRecommender):
+        def rank_held_out(self, *args, **params):
+            ranking = super().rank_held_out(*args, **params)
+            return HeldOutRanking(ranking.users, ranking.indices, ranking.truth)
+
+    with pytest.raises(ValueError, match="novelty needs users per item.*item_counts"):
+        make_retrieval_scorer("novelty")(NoCounts().fit(TRAIN), TEST)
+
+
 # score, scorer and report
 
 
