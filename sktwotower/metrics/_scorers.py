@@ -274,6 +274,8 @@ def rank(estimator, X, y, *, n_neighbors, **params):
             f"rank_held_out of {name} must rank its item_ids_, which are {n_before}. "
             f"Got truth of {n_ranked} items."
         )
+    if n_before < min(n_ranked, n_neighbors):  # it has grown: all of it counts
+        return rank(estimator, X, y, n_neighbors=n_neighbors, **params)
     if not ranking.truth.nnz and not ranking.n_unreachable.any():
         raise ValueError(
             "X has no positive event (y is None or y > 0): there is nothing to score."
