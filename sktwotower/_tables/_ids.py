@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ._frames import is_missing
-from ._messages import not_unicode
+from ._messages import not_unicode, warn
 
 NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
 N_INSPECTED = 200  # ids whose types are checked if their dtype is object
@@ -107,6 +107,42 @@ def positions_of(ids, known):
     if not same_kind(ids, known):
         return np.full(len(ids), -1)
     return known.get_indexer(ids)
+
+
+def known_positions(ids, known, name, source):
+    """Return positions (n,) as `positions_of`; warn if ids have the wrong type.
+
+    ``name`` is where the ids are, ``source`` where the known ones come from.
+    """
+    positions = positions_of(ids, known)
+    if len(ids) and (positions < 0).all() and _of_another_type(ids, known):
+        warn(
+            f"None of the ids in {name} is known, and they have another type: they "
+            f"are {type_name(ids)}, those of {source} {type_name(known)}. Convert "
+            "them."
+        )
+    return positions
+
+
+def _of_another_type(ids, known):
+    """Return whether ids, none of which is known, look like the wrong type.
+
+    Text where known ids are numbers does so only if it reads like a known id: otherwise
+    it may be the name of a new user.
+    """
+    if same_kind(ids, known):
+        return False
+    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, known)]
+    return numeric == [False, False] or known_as_text(ids, known)
+
+
+def known_as_text(ids, known):
+    """Return whether ids of another type look the same as known ones."""
+    # comparing all of them as text costs too much where the types agree
+    numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, known)]
+    if numeric[0] == numeric[1]:
+        return False
+    return bool(known.map(str).isin(ids.map(str)).any())
 
 
 def _kinds(ids):

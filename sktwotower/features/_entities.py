@@ -18,9 +18,9 @@ from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._ids import (
     check_ids,
+    known_as_text,
+    known_positions,
     positions_of,
-    same_kind,
-    type_name,
 )
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._sparse import take_rows
@@ -184,7 +184,7 @@ class Entities:
             remedy = (
                 f"They have another type there: {self.side}s holds {self.ids.dtype}, "
                 f"X {missing.dtype}. Convert one of them."
-                if self.known_as_text(missing)
+                if known_as_text(missing, self.ids)
                 else "Add a row for each (its features may be missing), or drop their "
                 "events."
             )
@@ -305,33 +305,7 @@ class Entities:
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
         ids = check_ids(values, name)
-        codes = positions_of(ids, self.ids)
-        if len(ids) and (codes < 0).all() and self._of_another_type(ids):
-            warn(
-                f"None of the ids in {name} is known, and they have another type: they "
-                f"are {type_name(ids)}, those of fit {type_name(self.ids)}. Convert "
-                "them."
-            )
-        return codes
-
-    def _of_another_type(self, ids):
-        """Return whether ids, none of which is known, look like the wrong type.
-
-        Text where known ids are numbers does so only if it reads like a known id:
-        otherwise it may be the name of a new user.
-        """
-        if same_kind(ids, self.ids):
-            return False
-        numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
-        return numeric == [False, False] or self.known_as_text(ids)
-
-    def known_as_text(self, ids):
-        """Return whether ids of another type look the same as known ones."""
-        # comparing all of them as text costs too much where the types agree
-        numeric = [pd.api.types.is_numeric_dtype(i.dtype) for i in (ids, self.ids)]
-        if numeric[0] == numeric[1]:
-            return False
-        return bool(self.ids.map(str).isin(ids.map(str)).any())
+        return known_positions(ids, self.ids, name, "fit")
 
     def describe(self, frame, name, events=False):
         """Return ids (n,), positions (n,), feature rows (n, p) and a bool for a table.

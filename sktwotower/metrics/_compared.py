@@ -12,7 +12,6 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._messages import format_ids, warn
@@ -49,7 +48,6 @@ def rank_models(
         # one seed for all models: they must be compared on the same users
         random_state = check_random_state(random_state).randint(2**31 - 1)
     recommender, inner = unwrap(estimator, X)
-    check_is_fitted(recommender)
     name = type(recommender).__name__ if name is None else name
     if not isinstance(name, str) or name == "popularity":
         raise ValueError(
@@ -57,18 +55,16 @@ def rank_models(
             f"Got {name!r}."
         )
     params = {
-        "n_neighbors": min(k, len(recommender.item_ids_)),
+        "n_neighbors": k,
         "max_users": max_users,
         "random_state": random_state,
     }
     if history is not None:
         params["history"] = history
     ranking = rank(recommender, inner, y, **params)
-    models = {
-        name: ranking.indices,
-        "popularity": popular_items(ranking, params["n_neighbors"]),
-    }
-    params |= {"X": X, "y": y}
+    k = min(k, ranking.truth.shape[1])
+    models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
+    params |= {"X": X, "y": y, "n_neighbors": k}
     models |= _competitors(baselines, models, recommender, ranking, params)
     return ranking, models
 
@@ -152,8 +148,8 @@ def _given(name, given, recommender, ranking, k):
             "type; an empty list means that nothing is recommended."
         )
     place = table.groupby("user", sort=False).cumcount().to_numpy()
-    longest, n_items = place.max(initial=-1) + 1, len(recommender.item_ids_)
-    if longest < min(k, n_items):
+    longest = place.max(initial=-1) + 1
+    if longest < k:
         raise ValueError(
             f"The ranking {name!r} holds {longest} items per user at most, but k={k} "
             "places count. Rank more items, or report at a smaller k."

@@ -71,6 +71,12 @@ class Table:
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
         if metric == "novelty":
+            if not self.item_counts.any():
+                raise ValueError(
+                    "novelty needs users per item, but no item has any. Pass "
+                    "item_counts, seen or past to HeldOutRanking, or seen to "
+                    "held_out_truth, which then computes them."
+                )
             rows, items = self._filled(k)
             information = self_information(self.item_counts, **params)
             return novelty_by_user(rows, information[items], len(self.indices))

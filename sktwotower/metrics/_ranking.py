@@ -4,15 +4,25 @@ Input: users, ranked positions (n_users, k), and the relevant items (n_users, n_
 Output: a `HeldOutRanking`, with checked shapes and missing fields filled in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
 
 __all__ = ["HeldOutRanking"]
+
+# The kinds of dtype, and the smallest value, of each field of numbers.
+NUMBERS = {
+    "item_counts": ("iuf", 0),
+    "user_counts": ("iuf", 0),
+    "n_unreachable": ("iu", 0),
+    "unreachable_weight": ("iuf", 0),
+    "last_rows": ("iu", -1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +75,12 @@ class HeldOutRanking:
     Raises
     ------
     ValueError
-        If the shapes do not fit together, a user occurs twice, or `indices` holds
-        positions outside of the catalog.
+        If the shapes do not fit together, a user is missing or occurs twice, `indices`
+        holds positions outside of the catalog, a matrix is not valid, or weights or
+        counts are negative or not finite.
     TypeError
-        If `indices` does not hold integers.
+        If `indices`, `n_unreachable` or `last_rows` does not hold integers, a field is
+        not an array, or `left_out` is not a dict.
 
     See Also
     --------
@@ -142,45 +154,105 @@ class HeldOutRanking:
     left_out: dict[str, int] | None = None
 
     def __post_init__(self):
-        """Fill in missing fields, and check that the shapes fit together."""
-        truth = _as_csr(self.truth, np.float64)
+        """Fill in missing fields, and check all of them."""
+        truth = _as_csr("truth", self.truth, np.float64)
+        _check_least("truth", truth.data)
         n_users, n_items = truth.shape
-        seen = _as_csr(_given(self.seen, sparse.csr_matrix(truth.shape)))
-        past = _as_csr(_given(self.past, seen))
+        seen = _as_csr("seen", _given(self.seen, sparse.csr_matrix(truth.shape)))
+        past = _as_csr("past", _given(self.past, seen))
         lost = _given(self.n_unreachable, np.zeros(n_users, dtype=np.int64))
-        last_rows = _given(self.last_rows, np.full(n_users, -1))
         fields = {
-            "users": (self.users, (n_users,)),
-            "indices": (self.indices, (n_users, np.shape(self.indices)[-1])),
-            "truth": (truth, truth.shape),
-            "seen": (seen, truth.shape),
-            "past": (past, truth.shape),
-            "item_counts": (_given(self.item_counts, past.getnnz(0)), (n_items,)),
-            "user_counts": (_given(self.user_counts, past.getnnz(1)), (n_users,)),
-            "n_unreachable": (lost, (n_users,)),
-            "unreachable_weight": (_given(self.unreachable_weight, lost), (n_users,)),
-            "last_rows": (last_rows, (n_users,)),
+            "users": _as_array("users", self.users),
+            "truth": truth,
+            "seen": seen,
+            "past": past,
+            "item_counts": _given(self.item_counts, past.getnnz(0)),
+            "user_counts": _given(self.user_counts, past.getnnz(1)),
+            "n_unreachable": lost,
+            "unreachable_weight": _given(self.unreachable_weight, lost),
+            "last_rows": _given(self.last_rows, np.full(n_users, -1)),
         }
-        for name, (value, shape) in fields.items():
-            value = value if sparse.issparse(value) else np.asarray(value)
+        for name, value in fields.items():
+            if name in NUMBERS:
+                fields[name] = value = _as_numbers(name, value, *NUMBERS[name])
+            shape = truth.shape if sparse.issparse(value) else (n_users,)
+            shape = (n_items,) if name == "item_counts" else shape
             _check_shape(name, value.shape, shape)
+        fields["indices"] = _as_positions(self.indices, n_users, n_items)
+        fields["left_out"] = _as_dict(self.left_out)
+        _check_users(self.users)
+        for name, value in fields.items():
             # a frozen dataclass does not allow assignments
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "left_out", dict(self.left_out or {}))
-        _check_users(self.users)
-        _check_positions(self.indices, n_items)
 
 
 def _given(value, otherwise):
     return otherwise if value is None else value
 
 
-def _as_csr(matrix, dtype=None):
-    """Return a copy of a matrix as CSR, without stored zeros."""
-    matrix = sparse.csr_matrix(matrix, dtype=dtype, copy=True)
+def _as_csr(name, matrix, dtype=None):
+    """Return a copy of a matrix as CSR, without stored zeros, after a check."""
+    try:
+        matrix = matrix.copy() if sparse.issparse(matrix) else matrix
+        if np.ndim(matrix) != 2:
+            raise ValueError(f"shape {np.shape(matrix)}.")
+        if hasattr(matrix, "check_format"):
+            matrix.check_format()  # a conversion could crash
+        matrix = sparse.csr_matrix(matrix, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} of a HeldOutRanking must be a valid sparse matrix of numbers, "
+            f"users times items. Got {type(matrix).__name__}: {error}"
+        ) from error
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix
+
+
+def _as_array(name, values):
+    """Return values as an array; those without a shape are refused."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} of a HeldOutRanking must be an array. Got lists of different "
+            "lengths. Fill them up, ranked items with -1."
+        ) from error
+    if array.ndim == 0:
+        raise TypeError(f"{name} of a HeldOutRanking must be an array. Got {values!r}.")
+    return array
+
+
+def _as_numbers(name, values, kinds, least):
+    """Return finite numbers of at least ``least`` as an array."""
+    array = _as_array(name, values)
+    if array.size and array.dtype.kind not in kinds:
+        expected = "numbers" if "f" in kinds else "integers"
+        raise TypeError(
+            f"{name} of a HeldOutRanking must hold {expected}. Got dtype {array.dtype}."
+        )
+    _check_least(name, array, least)
+    # counts are sorted by their negative, which unsigned integers do not have
+    return array.astype(np.int64) if array.dtype.kind == "u" else array
+
+
+def _check_least(name, numbers, least=0):
+    """Raise if numbers are not finite or too small."""
+    if numbers.size and not (np.isfinite(numbers).all() and numbers.min() >= least):
+        wrong = numbers[~(np.isfinite(numbers) & (numbers >= least))].flat[0]
+        unknown = ", or -1 where it is not known" if least < 0 else ""
+        raise ValueError(
+            f"{name} of a HeldOutRanking must be finite and >= 0{unknown}. Got {wrong}."
+        )
+
+
+def _as_dict(left_out):
+    if not isinstance(left_out, Mapping | None):
+        raise TypeError(
+            "left_out of a HeldOutRanking must be a dict of reason to number. Got "
+            f"{type(left_out).__name__}."
+        )
+    return dict(left_out or {})
 
 
 def _check_shape(name, shape, expected):
@@ -192,7 +264,7 @@ def _check_shape(name, shape, expected):
 
 
 def _check_users(users):
-    users = pd.Index(users)
+    users = check_ids(users, "users of a HeldOutRanking")
     if not users.is_unique:
         raise ValueError(
             "users of a HeldOutRanking must be distinct. Got "
@@ -200,7 +272,14 @@ def _check_users(users):
         )
 
 
-def _check_positions(indices, n_items):
+def _as_positions(indices, n_users, n_items):
+    """Return ranked positions, int (n_users, k), after checks."""
+    indices = _as_array("indices", indices)
+    if indices.ndim != 2 or len(indices) != n_users:
+        raise ValueError(
+            f"indices of a HeldOutRanking must have the shape ({n_users}, k), a row "
+            f"of ranked items for each user. Got {indices.shape}."
+        )
     if indices.dtype.kind not in "iu":
         raise TypeError(
             "indices of a HeldOutRanking must hold integers, positions in item_ids_. "
@@ -211,3 +290,4 @@ def _check_positions(indices, n_items):
             f"indices of a HeldOutRanking must be from 0 to {n_items - 1}, or -1 for "
             f"an empty place. Got {indices.min()} to {indices.max()}."
         )
+    return indices

@@ -254,18 +254,51 @@ def unwrap(estimator, X, hint=""):
 
 def rank(estimator, X, y, *, n_neighbors, **params):
     """Return a recommender's ranking of at most its whole catalog."""
+    name = type(estimator).__name__
+    if not hasattr(estimator, "fit"):
+        raise TypeError(
+            f"{name} has rank_held_out, but no fit. Expected an estimator with fit, "
+            "item_ids_ and rank_held_out: derive it from sklearn.base.BaseEstimator."
+        )
     check_is_fitted(estimator)
     if params.get("max_users") is not None:
         check_count(params["max_users"], "max_users")
-    n_neighbors = min(n_neighbors, len(estimator.item_ids_))
-    ranking = estimator.rank_held_out(X, y, n_neighbors=n_neighbors, **params)
-    if not isinstance(ranking, HeldOutRanking):
-        raise TypeError(
-            f"rank_held_out of {type(estimator).__name__} must return a HeldOutRanking "
-            f"of sktwotower.metrics. Got {type(ranking).__name__}."
+    n_before = len(estimator.item_ids_)
+    ranking = _rank_held_out(
+        estimator, X, y, n_neighbors=min(n_neighbors, n_before), **params
+    )
+    n_ranked = ranking.truth.shape[1]
+    # another thread may have updated the recommender meanwhile
+    if n_ranked not in (n_before, len(estimator.item_ids_)):
+        raise ValueError(
+            f"rank_held_out of {name} must rank its item_ids_, which are {n_before}. "
+            f"Got truth of {n_ranked} items."
         )
+    if n_before < min(n_ranked, n_neighbors):  # it has grown: all of it counts
+        return rank(estimator, X, y, n_neighbors=n_neighbors, **params)
     if not ranking.truth.nnz and not ranking.n_unreachable.any():
         raise ValueError(
             "X has no positive event (y is None or y > 0): there is nothing to score."
+        )
+    return ranking
+
+
+def _rank_held_out(estimator, X, y, **params):
+    """Call the method of a recommender or a wrapper, and check what it returns."""
+    name = type(estimator).__name__
+    try:
+        ranking = estimator.rank_held_out(X, y, **params)
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            error.add_note(
+                f"Expected of {name}: rank_held_out(X, y=None, sample_weight=None, *, "
+                "n_neighbors, max_users=None, random_state=None, history=None). "
+                f"It was called with {', '.join(params)}."
+            )
+        raise
+    if not isinstance(ranking, HeldOutRanking):
+        raise TypeError(
+            f"rank_held_out of {name} must return a HeldOutRanking of "
+            f"sktwotower.metrics. Got {type(ranking).__name__}."
         )
     return ranking

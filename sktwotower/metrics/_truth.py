@@ -13,7 +13,7 @@ from sktwotower._tables._checks import check_count
 from sktwotower._tables._columns import as_table, column_position
 from sktwotower._tables._events import outcomes
 from sktwotower._tables._frames import as_frame, is_frame
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import check_ids, known_positions
 from sktwotower._tables._messages import format_ids
 
 __all__ = ["held_out_truth"]
@@ -79,6 +79,12 @@ def held_out_truth(
     TypeError
         If ids are of mixed types, or `max_users` is not an integer.
 
+    Warns
+    -----
+    UserWarning
+        If no item of X is in `item_ids`, or no user in `user_ids`, because their ids
+        have another type.
+
     See Also
     --------
     HeldOutRanking : The value that ``rank_held_out`` returns, with an example of a
@@ -104,19 +110,28 @@ def held_out_truth(
     """
     frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
     frame = frame.infer_objects()
-    at = column_position(frame, user_id, 0, "user_id")
-    users = check_ids(frame.iloc[:, at], "the users of X")
-    at = column_position(frame, item_id, 1, "item_id")
-    items = check_ids(frame.iloc[:, at], "the items of X")
+    user_at = column_position(frame, user_id, 0, "user_id")
+    users = check_ids(frame.iloc[:, user_at], "the users of X")
+    item_at = column_position(frame, item_id, 1, "item_id")
+    items = check_ids(frame.iloc[:, item_at], "the items of X")
     catalog = _distinct(item_ids, "item_ids")
     seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
     seen = _with_empty_row(seen, (len(known), len(catalog)))
     sample = {"max_users": max_users, "random_state": random_state}
+    name = f"column {frame.columns[item_at]!r} of X"
     judged = judge(
-        users, items, catalog.get_indexer, len(catalog), y, sample_weight, **sample
+        users,
+        items,
+        lambda chosen: known_positions(chosen, catalog, name, "item_ids"),
+        len(catalog),
+        y,
+        sample_weight,
+        **sample,
     )
-    past = seen[known.get_indexer(judged.users)]
+    name_of_users = f"column {frame.columns[user_at]!r} of X"
+    own = check_ids(judged.users, "the users of X")
+    past = seen[known_positions(own, known, name_of_users, "user_ids")]
     judged.update(fields_of_past(seen, past, judged.truth, exclude_seen))
     return judged
 
@@ -228,8 +243,8 @@ def _relevant(rows, items, weights, encode, shape):
 
 
 def _distinct(ids, name):
-    """Return ids as an Index after checks."""
-    ids = pd.Index(ids)
+    """Return ids as an Index of one plain type, each once."""
+    ids = check_ids(ids, name)
     if not ids.is_unique:
         twice = format_ids(ids[ids.duplicated()].unique(), 2)
         raise ValueError(f"{name} must be distinct. Got {twice} more than once.")

@@ -24,6 +24,7 @@ from sktwotower.metrics import (
     recall_at_k,
     retrieval_report,
 )
+from sktwotower.metrics._groups import popular_items
 from sktwotower.model_selection import LastNSplit
 from tests.builders import TEST, TRAIN, FixedRanking, Wrapper, spelt
 
@@ -119,6 +120,72 @@ def test_what_is_no_ranking_is_refused():
 
     with pytest.raises(TypeError, match="of Odd must return a HeldOutRanking.* dict"):
         make_retrieval_scorer()(Odd().fit(TRAIN), TEST)
+
+
+def test_a_wrapper_needs_fit():
+    class Bare:
+        item_ids_ = np.array(["p", "q"])
+
+        def rank_held_out(self, X, y=None, sample_weight=None, *, n_neighbors):
+            raise NotImplementedError
+
+    for judge in (make_retrieval_scorer(), retrieval_report):
+        with pytest.raises(TypeError, match="Bare has rank_held_out, but no fit. Exp"):
+            judge(Bare(), TEST)
+
+
+def test_a_wrapper_without_history_names_what_is_expected():
+    class NoHistory(FixedRanking):
+        def rank_held_out(
+            self, X, y=None, *, n_neighbors, max_users=None, random_state=None
+        ):
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match="'history'") as caught:
+        retrieval_report(NoHistory().fit(TRAIN), TEST, history=TRAIN)
+    (note,) = caught.value.__notes__
+    assert "Expected of NoHistory: rank_held_out(X, y=None, sample_weight=None" in note
+    assert note.endswith("with n_neighbors, max_users, random_state, history.")
+
+
+class ShortIds(PopularityRecommender):
+    """A recommender whose ids are fewer than the items that it ranks."""
+
+    item_ids_ = np.array(["p", "q"])
+
+
+def test_a_ranking_of_another_catalog_is_refused():
+    model = ShortIds().fit(TRAIN)
+    for judge in (make_retrieval_scorer(), retrieval_report):
+        with pytest.raises(ValueError, match="item_ids_, which are 2. Got .* 4 items"):
+            judge(model, TEST)
+
+
+class GrowsMeanwhile(PopularityRecommender):
+    """A recommender that another thread refits just before it ranks."""
+
+    def rank_held_out(self, *args, **params):
+        self.fit(spelt("a:p b:pq c:prs d:rs e:rs"))
+        return super().rank_held_out(*args, **params)
+
+
+def test_a_catalog_that_grows_meanwhile_is_ranked_and_reported():
+    model = GrowsMeanwhile().fit(spelt("a:p b:pq"))
+    report = retrieval_report(model, spelt("a:q b:r"), k=4)
+    # q is in the third place of a: there were two items before
+    assert report.loc["all", "recall@4"].tolist() == [1, 1]
+    model = GrowsMeanwhile().fit(spelt("a:p b:pq"))
+    assert make_retrieval_scorer("recall@4")(model, spelt("a:q b:r")) == 1
+
+
+def test_novelty_without_counts_names_what_to_pass():
+    class NoCounts(PopularityRecommender):
+        def rank_held_out(self, *args, **params):
+            ranking = super().rank_held_out(*args, **params)
+            return HeldOutRanking(ranking.users, ranking.indices, ranking.truth)
+
+    with pytest.raises(ValueError, match="novelty needs users per item.*item_counts"):
+        make_retrieval_scorer("novelty")(NoCounts().fit(TRAIN), TEST)
 
 
 # score, scorer and report
@@ -248,12 +315,47 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
         ({"seen": np.ones((2, 4))}, ValueError, r"seen of .* \(2, 3\).* Got \(2, 4\)"),
         ({"item_counts": [1, 2]}, ValueError, r"item_counts of .* Got \(2,\)"),
         ({"n_unreachable": [1]}, ValueError, r"n_unreachable of .* Got \(1,\)"),
+        ({"n_unreachable": [1, -1]}, ValueError, "n_unreachable of .* >= 0. Got -1"),
+        ({"n_unreachable": [1, 0.5]}, TypeError, "n_unreachable of .* hold integers"),
+        ({"unreachable_weight": [1, np.inf]}, ValueError, "weight of .* finite.* inf"),
+        ({"unreachable_weight": [1, -1]}, ValueError, "weight of .* >= 0. Got -1"),
+        ({"unreachable_weight": ["a", "b"]}, TypeError, "weight of .* hold numbers"),
+        ({"item_counts": [1, 2, np.nan]}, ValueError, "item_counts of .* Got nan"),
+        ({"user_counts": [1, -2]}, ValueError, "user_counts of .* >= 0. Got -2"),
+        ({"last_rows": [0, -2]}, ValueError, "last_rows of .* -1 .* Got -2"),
+        ({"last_rows": [0.0, 1.0]}, TypeError, "last_rows of .* integers.* float64"),
+        ({"users": ["a", None]}, ValueError, "users of .* contains NaN: 1 of 2"),
+        ({"users": ["a", 1]}, TypeError, "users of .* mixes ids"),
+        ({"indices": None}, TypeError, "indices of .* must be an array. Got None"),
+        ({"indices": 3}, TypeError, "indices of .* must be an array. Got 3"),
+        ({"indices": [[0], [1, 2]]}, ValueError, "indices of .* different lengths"),
+        ({"truth": -np.eye(2, 3)}, ValueError, "truth of .* >= 0. Got -1"),
+        ({"truth": np.full((2, 3), np.nan)}, ValueError, "truth of .* Got nan"),
+        ({"truth": [["a"], ["b"]]}, ValueError, "truth of .* must be a valid sparse"),
+        ({"truth": None}, ValueError, "truth of .* must be a valid sparse"),
+        ({"left_out": [1]}, TypeError, "left_out of .* must be a dict.* Got list"),
     ],
 )
 def test_rankings_that_do_not_fit_together_are_refused(params, error, message):
     given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
     with pytest.raises(error, match=message):
         HeldOutRanking(**given | params)
+
+
+@pytest.mark.parametrize("name", ["truth", "seen", "past"])
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_matrices_with_positions_out_of_range_are_refused(name, layout):
+    matrix = sparse.eye(2, 3, format=layout)
+    matrix.indices[1] = 9
+    given = {"users": ["a", "b"], "indices": [[0], [1]], "truth": np.eye(2, 3)}
+    with pytest.raises(ValueError, match=f"{name} of .* valid sparse matrix"):
+        HeldOutRanking(**given | {name: matrix})
+
+
+def test_unsigned_counts_are_sorted_like_others():
+    truth, counts = np.eye(1, 3), np.array([0, 5, 1], dtype=np.uint64)
+    ranking = HeldOutRanking(["a"], [[0]], truth, item_counts=counts)
+    assert popular_items(ranking, 3).tolist() == [[1, 2, 0]]
 
 
 def test_the_ranking_of_a_recommender_by_hand():
@@ -353,6 +455,10 @@ def test_tables_of_any_kind_have_the_same_truth():
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
+        ({"item_ids": ["p", None]}, ValueError, "item_ids contains NaN: 1 of 2"),
+        ({"item_ids": ["p", 1]}, TypeError, "item_ids mixes ids of different types"),
+        ({"item_ids": np.eye(2)}, ValueError, "item_ids must be one-dimensional"),
+        ({"user_ids": [np.nan, 1]}, ValueError, "user_ids contains NaN: 1 of 2"),
         ({"item_ids": ["p", "p"]}, ValueError, "item_ids must be distinct. Got 'p'"),
         ({"user_ids": ["a", "a"]}, ValueError, "user_ids must be distinct. Got 'a'"),
         ({"user_ids": ["a"]}, ValueError, r"shape \(1, 4\). Got \(0, 4\)"),
@@ -369,6 +475,41 @@ def test_bad_questions_for_the_truth(params, error, message):
     given = {"X": TEST, "item_ids": list("pqrs")}
     with pytest.raises(error, match=message):
         held_out_truth(**given | params)
+
+
+DAYS = pd.to_datetime(["2024-01-01", "2024-01-02"])
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "types"),
+    [
+        (["1", "2"], [1, 2], "str.*int64"),
+        ([1, 2], ["1", "2"], "int64.*str"),
+        ([b"1", b"2"], ["1", "2"], "bytes.*str"),
+        (["1", "2"], [b"1", b"2"], "str.*bytes"),
+        (["2024-01-01", "2024-01-02"], DAYS, "str.*datetime64"),
+    ],
+)
+def test_ids_of_another_type_are_reported_and_unknown(given, known, types):
+    seen, same_ids = np.eye(2), pd.Series([7, 8])
+    X = pd.DataFrame({"user": same_ids, "item": given})
+    with pytest.warns(UserWarning, match=f"'item' of X is known.*{types}") as caught:
+        judged = held_out_truth(X, item_ids=known)
+    assert len(caught) == 1 and "those of item_ids" in str(caught[0].message)
+    assert judged.truth.nnz == 0 and judged.n_unreachable.tolist() == [1, 1]
+    X = pd.DataFrame({"user": given, "item": same_ids})
+    ids = {"item_ids": same_ids, "user_ids": known}
+    with pytest.warns(UserWarning, match=f"'user' of X is known.*{types}") as caught:
+        judged = held_out_truth(X, seen=seen, **ids)
+    assert len(caught) == 1 and "those of user_ids" in str(caught[0].message)
+    assert judged.past.nnz == 0 and judged.truth.nnz == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_new_ids_and_numbers_of_another_width_are_not_reported():
+    X = pd.DataFrame({"user": ["new", "too"], "item": [1.0, 2.0]})
+    judged = held_out_truth(X, item_ids=[1, 2], user_ids=[1, 2], seen=np.eye(2))
+    assert judged.truth.nnz == 2 and judged.past.nnz == 0
 
 
 @pytest.mark.slow
