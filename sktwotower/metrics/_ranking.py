@@ -48,8 +48,8 @@ class HeldOutRanking:
         Ranked items of each user, best first: positions in ``item_ids_``, -1 for an
         empty place. k may be smaller than the number that was asked for.
     truth : sparse matrix of shape (n_users, n_items)
-        Weight of each relevant item in the user's recall, one unless events are
-        weighted. Items with weight zero are not relevant.
+        Weight of each relevant item in the user's recall, finite and >= 0, one unless
+        events are weighted. Items with weight zero are not relevant.
     seen : sparse matrix of shape (n_users, n_items), default=None
         Nonzero where an item was left out of the user's ranking because the user is
         known to have it. Relevant items are never left out. None: nothing was.
@@ -68,7 +68,7 @@ class HeldOutRanking:
         Their weight in the user's recall. None: `n_unreachable`.
     last_rows : int array of shape (n_users,), default=None
         Row of X that holds each user's last positive event. Only
-        `ScoreDistributionDisplay` reads it. None: -1, not known.
+        `ScoreDistributionDisplay` reads it. -1 where it is not known. None: all -1.
     left_out : dict of str to int, default=None
         Number of events or users of X that do not count, by reason. None: none.
 
