@@ -18,7 +18,7 @@ def test_counts_are_returned_as_ints(value):
         (9, (1, 8), ValueError, "an integer from 1 to 8. Got 9"),
         (0, (1, 8), ValueError, "an integer from 1 to 8. Got 0"),
         (True, (), TypeError, "Got True"),
-        (np.True_, (), TypeError, "Got np.True_"),
+        (np.True_, (), TypeError, r"Got (np\.True_|True)"),
         (2.0, (), TypeError, "Got 2.0"),
         ("2", (), TypeError, "Got '2'"),
         (None, (), TypeError, "Got None"),
