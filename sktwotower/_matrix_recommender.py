@@ -34,7 +34,7 @@ class FittedMatrix(Fitted):
 
     Parameters
     ----------
-    schema, users, items, seen, user_ids, item_ids
+    schema, users, items, seen, sequences, user_ids, item_ids
         As in `Fitted`.
     model : object
         ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
@@ -54,8 +54,8 @@ class FittedMatrix(Fitted):
         The parameters are those of ``FittedTowers.search``.
         """
         if self.model.order is not None and allowed is None:
-            return self._first_in_order(past, k, excluded)
-        return self._rank(self.model.scores, past, k, excluded, allowed)
+            return self._first_in_order(past.input, k, excluded)
+        return self._rank(self.model.scores, past.input, k, excluded, allowed)
 
     def search_similar(self, query, k, itself, serving):
         """Return scores and positions (n, k) of the items most similar to others."""
@@ -168,6 +168,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             users,
             items,
             seen,
+            None,
             users.ids.to_numpy(),
             items.ids.to_numpy(),
             model=self._learn(seen[:-1]),

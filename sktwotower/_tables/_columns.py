@@ -46,13 +46,15 @@ class Columns:
     frame : DataFrame
         The interaction table.
     estimator : object
-        Has ``user_id``, ``item_id``, ``user_features`` and ``item_features``.
+        Has ``user_id``, ``item_id``, ``user_features``, ``item_features`` and,
+        optionally, ``time``.
     named : bool
         Whether the columns had names before they were read.
 
     Attributes
     ----------
     user, item : column names of the ids
+    time : column name of the times, or None
     user_features, item_features : lists of further column names
     labels : (str, str)
         What the id columns are called in results: "user" and "item" without names.
@@ -62,6 +64,9 @@ class Columns:
         names = list(frame.columns)
         user = _name_of(names, estimator.user_id, "user_id")
         item = _name_of(names, estimator.item_id, "item_id")
+        self.time = _name_of(names, getattr(estimator, "time", None), "time")
+        names = [name for name in names if name != self.time]
+        self._check_time(names, user, item)
         if len(names) == 2:  # the one that is not named can only be the other
             names = names[::-1] if user == names[1] or item == names[0] else names
         user = names[0] if user is None else user
@@ -82,10 +87,27 @@ class Columns:
                 "recommend returns. Rename it, for example with X.rename(columns=...)."
             )
 
+    def _check_time(self, others, user, item):
+        """Check that the time is another column than the ids, which are two others."""
+        if self.time is None:
+            return
+        for key, side in ((user, "user"), (item, "item")):
+            if key == self.time:
+                raise ValueError(
+                    f"{key!r} would be both the {side} and the time column. Name "
+                    f"different columns as {side}_id and time."
+                )
+        if len(others) < 2:
+            raise ValueError(
+                f"X has {len(others) + 1} columns, but a user, an item and a time "
+                "column are required."
+            )
+
     def _features(self, frame, estimator, parameter):
         selection = getattr(estimator, parameter)
         names = dict.fromkeys(select_columns(frame, selection, parameter))
-        return [name for name in names if name not in (self.user, self.item)]
+        ids = (self.user, self.item, self.time)
+        return [name for name in names if name not in ids]
 
 
 def _name_of(names, key, parameter):

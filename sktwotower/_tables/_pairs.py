@@ -24,21 +24,22 @@ class Pairs(NamedTuple):
     named: object
 
 
-def read_pairs(given, name, *, columns=None, labels=None, owners=(), ranked=False):
+def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None):
     """Return ``given`` as ``Pairs``, or raise an error that calls it by ``name``.
 
     ``columns`` : the user and the item column of a table, which ``labels`` call by the
     user's names; None: the first two. ``owners`` : the users asked for; a list of items
-    is understood if it is one. ``ranked`` : lists are ranked, so that sets and dicts of
-    items are refused.
+    is understood if it is one. ``order`` : what the order of lists means, such as "best
+    first", so that sets and dicts of items are refused; None: nothing.
     """
     if is_frame(given):
         return _pairs_of_table(given, name, columns, labels or columns)
     if isinstance(given, Mapping):
-        return _pairs_of_dict(given, name, ranked)
+        return _pairs_of_dict(given, name, order)
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
         return Pairs(given[:, 0], given[:, 1], given[:, 0])
-    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    unfit = (str, bytes, Set) if order else (str, bytes)
+    several = isinstance(given, Iterable) and not isinstance(given, unfit)
     if len(owners) == 1 and several:
         items = list_as_array(as_array(given))
         return Pairs(np.repeat(np.asarray(owners), len(items)), items, owners)
@@ -69,14 +70,14 @@ def _pairs_of_table(table, name, columns, labels):
     return Pairs(users, items, users)
 
 
-def _pairs_of_dict(given, name, ranked):
+def _pairs_of_dict(given, name, order):
     """Return a dict of users to lists of items as ``Pairs``."""
-    unfit = (str, bytes, Set, Mapping) if ranked else (str, bytes)
+    unfit = (str, bytes, Set, Mapping) if order else (str, bytes)
     for user, items in given.items():
         if isinstance(items, unfit) or not isinstance(items, Iterable):
-            order = ", best first" if ranked else ""
+            wanted = f", {order}" if order else ""
             raise TypeError(
-                f"{name} must hold a list of items for each user{order}. Got "
+                f"{name} must hold a list of items for each user{wanted}. Got "
                 f"{items!r} for "
                 f"{user!r}."
             )

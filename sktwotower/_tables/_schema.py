@@ -19,19 +19,44 @@ __all__ = ["TableSchema", "read_table"]
 
 
 class TableSchema(NamedTuple):
-    """Number of columns of X in fit, and their names if all of them are strings."""
+    """The columns of X in fit.
+
+    Parameters
+    ----------
+    n_columns : int
+        Their number.
+    names : array of shape (n_columns,) or None
+        Their names if all of them are strings.
+    time : str or None, default=None
+        Name of the time column, which later tables may lack.
+    time_place : int or None, default=None
+        Its position.
+    dates : bool, default=False
+        Whether times are dates.
+    """
 
     n_columns: int
     names: np.ndarray | None
+    time: str | None = None
+    time_place: int | None = None
+    dates: bool = False
+
+    def with_time(self, frame, name, dates):
+        """Return the schema of a table whose column ``name`` holds the times."""
+        place = list(frame.columns).index(name)
+        return self._replace(time=name, time_place=place, dates=dates)
 
 
 def read_table(owner, X, schema=None):
     """Return X as a pandas frame, and its schema, after scikit-learn's checks.
 
     Nameless columns are called x0, x1, ... ``owner`` is the name of the estimator in
-    error messages. With the ``schema`` of fit, X must agree with it.
+    error messages. With the ``schema`` of fit, X must agree with it, except that it may
+    lack the time column, which is then filled with missing values.
     """
     checker, first = _checker_class(owner)(), schema is None
+    if not first and schema.time is not None:
+        X = _with_time(X, schema)
     if not first:
         checker.n_features_in_ = schema.n_columns
         if schema.names is not None:
@@ -54,10 +79,28 @@ def read_table(owner, X, schema=None):
         except UnicodeEncodeError as error:
             raise not_unicode("X", error) from error
     names = getattr(checker, "feature_names_in_", None)
-    schema = TableSchema(frame.shape[1], names)
+    if first:
+        schema = TableSchema(frame.shape[1], names)
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+
+
+def _with_time(X, schema):
+    """Return X with an empty time column if it is the only one that is missing."""
+    place = schema.time_place
+    if is_frame(X):
+        X = as_frame(X, "X")
+        missing = X.shape[1] == schema.n_columns - 1
+        if missing and schema.time not in X.columns:
+            X = X.copy(deep=False)
+            name = schema.time if schema.names is not None else place
+            X.insert(place, name, np.nan, allow_duplicates=True)
+        return X
+    shape = np.shape(X) if isinstance(X, np.ndarray) else np.asarray(X, object).shape
+    if len(shape) != 2 or shape[1] != schema.n_columns - 1:
+        return X
+    return np.insert(np.asarray(X, dtype=object), place, np.nan, axis=1)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import datetime
 import re
 from math import ceil
 from numbers import Real
+from reprlib import repr as shorten
 
 import narwhals as nw
 import numpy as np
@@ -15,6 +16,8 @@ import pandas as pd
 
 from ._columns import column, column_at, refuse_missing
 from ._messages import warn
+
+__all__ = ["duration", "read_times", "times_of"]
 
 
 def times_of(X, key, groups=None):
@@ -91,3 +94,65 @@ def duration(gap, times):
     # rounded up to the unit of the times: a finer one may overflow far dates
     unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
     return ceil(gap / pd.Timedelta(unit)) * unit
+
+
+def read_times(values, name):
+    """Return times (n,) as int64 or float64, and whether they are dates.
+
+    Parameters
+    ----------
+    values : Series of shape (n,)
+        Dates of any kind and time zone, or finite numbers. Dates without a zone are
+        read as UTC.
+    name : str
+        What messages call the values.
+
+    Returns
+    -------
+    times : int64 or float64 array of shape (n,)
+        Nanoseconds since 1970 for dates, otherwise the numbers.
+    is_date : bool
+    """
+    missing = int(pd.isna(values).sum())
+    if missing:
+        raise ValueError(
+            f"{name} has {missing} missing values in {len(values)} rows. Drop or fill "
+            "these rows first."
+        )
+    is_date = _holds_dates(values)
+    kind = getattr(values.dtype, "kind", "O")
+    if not is_date and kind not in "iuf":
+        first = shorten(values.iloc[0]) if len(values) else "nothing"
+        raise TypeError(
+            f"{name} must hold dates or numbers. Got dtype {values.dtype}, such as "
+            f"{first}. For text, try pandas.to_datetime."
+        )
+    if is_date:
+        return _nanoseconds(values, name), True
+    if kind == "i":
+        return values.to_numpy(np.int64), False
+    times = values.to_numpy(np.float64)
+    if not np.isfinite(times).all():
+        raise ValueError(f"{name} contains infinity; a time is a finite number.")
+    return times, False
+
+
+def _holds_dates(values):
+    dtype = values.dtype
+    if dtype == object:
+        return len(values) > 0 and all(isinstance(v, datetime.date) for v in values)
+    # the types of pandas, and those of pyarrow within pandas
+    arrow = str(dtype)
+    return getattr(dtype, "kind", "O") == "M" or arrow.startswith("date")
+
+
+def _nanoseconds(values, name):
+    try:
+        # cells of one type: some libraries hold dates as objects
+        dates = pd.to_datetime(values, utc=True)
+        return dates.dt.as_unit("ns").astype("int64").to_numpy()
+    except (ValueError, OverflowError, TypeError) as error:
+        raise ValueError(
+            f"{name} holds dates that cannot be read: {error}. They must lie between "
+            "the years 1678 and 2261."
+        ) from None

@@ -133,7 +133,7 @@ def _table(fitted, owner, past, chosen, serving):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
             vector = fitted.embed_users(owner, past, serving)[0]
-        seen = past.indices if fitted.sees_history else past.indices[:0]
+        seen = past.input.indices if fitted.sees_history else []
         parts = contributions(module, owner.rows, items.rows[seen], chosen.rows, vector)
     folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
     weights = np.full(len(seen), 1 / max(1, len(seen)))

@@ -186,7 +186,7 @@ def _as_table(name, given):
     name = f"The ranking {name!r}"
     if is_frame(given):
         given = _by_rank(as_frame(given, name), name)
-    pairs = read_pairs(given, name, ranked=True)
+    pairs = read_pairs(given, name, order="best first")
     table = pd.DataFrame({"user": list(pairs.users), "item": list(pairs.items)})
     return table, pd.Index(pairs.named).unique()
 

@@ -174,8 +174,8 @@ def read_held_out(
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
-    The results are a ``Query`` of length m, CSR (m, len(fitted.items)) and a Bunch of
-    all parameters of a `HeldOutRanking` except ``indices``.
+    The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
+    parameters of a `HeldOutRanking` except ``indices``.
     """
     users, items = fitted.users, fitted.items
     judged = judge(
@@ -191,5 +191,5 @@ def read_held_out(
     last = frame.iloc[judged.last_rows]
     query = Query(*users.describe(last, "X", events=True))
     past = past_of(fitted, query, history)
-    judged.update(fields_of_past(fitted.seen, past, judged.truth, exclude_seen))
+    judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))
     return query, past, judged

@@ -31,6 +31,7 @@ def with_catalog(fitted, items):
         fitted.users,
         fitted.items,
         fitted.seen,
+        fitted.sequences,
         fitted.net,
         fitted.epochs,
         fitted.candidate_sampling,
@@ -57,7 +58,10 @@ def with_items_first(learnt, ids, codes, rows):
     places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
     places[others] = len(codes) + np.arange(len(others))
     seen = _with_columns(learnt.seen, places, len(together))
-    return learnt._replace(items=together, seen=seen)
+    sequences = learnt.sequences
+    if sequences is not None:
+        sequences = sequences.with_columns(places, len(together))
+    return learnt._replace(items=together, seen=seen, sequences=sequences)
 
 
 def _with_columns(matrix, places, n_columns):

@@ -25,8 +25,10 @@ from sktwotower.towers._build import build_module, scale_weights, take_weights
 from sktwotower.towers._callbacks import LATEST_START, monitors_validation
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._optimizer import optimizer_class
+from sktwotower.towers._sequences import SequenceSet
 
 from ._fitted import Learnt
+from ._order import Ordered, history_kind, hold_out_latest, ordered, times_of_events
 from ._validation_recall import ValidationRecall, hold_out
 
 __all__ = ["TableRecipe", "check_values", "items_with_events", "learn", "seen_matrix"]
@@ -52,6 +54,7 @@ class TableRecipe(NamedTuple):
     user_transformer: object
     item_transformer: object
     memory: object
+    time: object = None
 
     @classmethod
     def of(cls, estimator):
@@ -63,13 +66,15 @@ class Events(NamedTuple):
     """Users, items, and CSR matrices (n_users, n_items) of the outcomes of events.
 
     ``positives`` holds summed rewards, ``impressions`` the weights of items that were
-    shown and not chosen.
+    shown and not chosen. ``ordered`` holds the positives in the order of time, or None
+    if their order is not used.
     """
 
     users: Entities
     items: Entities
     positives: sparse.csr_matrix
     impressions: sparse.csr_matrix
+    ordered: Ordered | None
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
@@ -97,13 +102,12 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     check_values(recipe)
     in_cache(tables.memory)
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
-    events = _read_sides(
-        tables,
-        Columns(frame, tables, schema.names is not None),
-        frame,
-        rewards,
-        weights,
+    columns = Columns(frame, tables, schema.names is not None)
+    times, schema = times_of_events(frame, columns.time, schema)
+    events, kind = _read_sides(
+        tables, columns, frame, (rewards, weights, times), recipe.history
     )
+    recipe = recipe._replace(history=kind)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events.positives, n_active)
@@ -114,6 +118,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         events.users,
         events.items,
         seen_matrix(events.positives),
+        None if events.ordered is None else events.ordered.sequences,
         trained,
         net.epochs(trained),
         recipe.candidate_sampling,
@@ -146,8 +151,11 @@ def check_values(recipe):
         ) from None
 
 
-def _read_sides(tables, columns, frame, rewards, weights):
-    """Return ``Events`` of a table of events with rewards and weights (n_events,)."""
+def _read_sides(tables, columns, frame, outcomes, history):
+    """Return ``Events`` of a table of events, and what ``history`` stands for.
+
+    ``outcomes``: rewards, weights and times (n_events,); times may be None.
+    """
     memory = tables.memory
     users, user_codes = fit_entities(
         "user",
@@ -170,8 +178,15 @@ def _read_sides(tables, columns, frame, rewards, weights):
         memory,
     )
     codes, shape = (user_codes, item_codes), (len(users), len(items))
+    rewards, weights, times = outcomes
     positives, impressions = outcome_matrices(codes, rewards, weights, shape)
-    return Events(users, items, positives, impressions)
+    chosen = rewards > 0
+    of_chosen = None if times is None else times[chosen]
+    kind = history_kind(history, of_chosen, user_codes[chosen])
+    in_order = None
+    if kind == "recent":
+        in_order = ordered_outcomes(codes, outcomes, shape)
+    return Events(users, items, positives, impressions, in_order), kind
 
 
 def outcome_matrices(codes, rewards, weights, shape):
@@ -185,6 +200,19 @@ def outcome_matrices(codes, rewards, weights, shape):
         return pair_matrix(*pairs, values[chosen], shape)
 
     return matrix(rewards > 0, rewards * weights), matrix(rewards == 0, weights)
+
+
+def ordered_outcomes(codes, outcomes, shape):
+    """Return the positives as ``Ordered``, with impressions at the next event.
+
+    ``codes``: as in `outcome_matrices`. ``outcomes``: rewards, weights and times.
+    """
+    rewards, weights, times = outcomes
+    chosen, shown = rewards > 0, rewards == 0
+    gains = rewards[chosen] * weights[chosen]
+    impressions = (*(side[shown] for side in codes), times[shown], weights[shown])
+    events = (*(side[chosen] for side in codes), times[chosen], gains)
+    return ordered(*events, shape, impressions)
 
 
 def _check_n_items(n_active, n_users, n_events):
@@ -250,12 +278,13 @@ def _train(recipe, events, before):
 
 def _training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    users, items, positives, impressions = events
+    if events.ordered is not None:
+        return _ordered_training_data(recipe, events, rng)
+    users, items, positives, impressions, _ = events
     used = impressions.nnz and recipe.takes_impressions
-    plateau = used and recipe.impression_start == "plateau"
     monitored = monitors_validation(recipe.callbacks)
     fitted, held = positives, None
-    if recipe.early_stopping or plateau or monitored:
+    if _validates(recipe, used):
         fitted, held = hold_out(positives, recipe.validation_fraction, rng)
         if held is None:
             recipe = _without_validation(recipe, monitored)
@@ -270,12 +299,46 @@ def _training_data(recipe, events, rng):
     validation = evaluate = None
     if held is not None:
         validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
-        evaluate = ValidationRecall(recipe, users, items, fitted, held, rng)
+        evaluate = ValidationRecall(recipe, users, items, (fitted, past), held, rng)
     active = events.active_items()
     if len(active) < positives.shape[1]:
         training = training.with_items(active)
         validation = validation and validation.with_items(active)
     return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _validates(recipe, shows_impressions):
+    """Return whether training needs events held out for validation."""
+    plateau = shows_impressions and recipe.impression_start == "plateau"
+    monitored = monitors_validation(recipe.callbacks)
+    return recipe.early_stopping or plateau or monitored
+
+
+def _ordered_training_data(recipe, events, rng):
+    """Return what `_training_data` does, for events in the order of time."""
+    users, items, in_order = events.users, events.items, events.ordered
+    used = events.impressions.nnz and recipe.takes_impressions
+    if not used:
+        in_order = in_order._replace(order=in_order.order._replace(impressions=None))
+    validation = evaluate = None
+    if _validates(recipe, used):
+        in_order, latest, held = hold_out_latest(in_order)
+        if held is None:
+            recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
+        else:
+            past = in_order.sequences.lags[:-1]
+            seen = (past + 0 * events.positives).sign()
+            evaluate = ValidationRecall(recipe, users, items, (seen, past), held, rng)
+            validation = _sequence_set(recipe, events, latest)
+    training = _sequence_set(recipe, events, in_order.order)
+    return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _sequence_set(recipe, events, order):
+    active = events.active_items()
+    rows = events.users.rows[:-1], events.items.rows[:-1]
+    data = SequenceSet(*rows, order, recipe.max_history)
+    return data if len(active) == rows[1].shape[0] else data.with_items(active)
 
 
 def _without_validation(recipe, monitored):
@@ -327,7 +390,7 @@ def _scales(entities, active):
 
 def _build(recipe, events, before):
     """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
-    users, items, positives, impressions = events
+    users, items, positives, impressions, _ = events
     module = build_module(recipe, users.rows.shape[1], items.rows.shape[1])
     # Users without positives are in no batch, items without positives in no history.
     scale_weights(

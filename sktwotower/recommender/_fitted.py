@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._schema import TableSchema
+from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.features._entities import Entities
 from sktwotower.neighbors._indexes import build_index
@@ -46,6 +47,7 @@ class Learnt(NamedTuple):
     users: Entities
     items: Entities
     seen: sparse.csr_matrix
+    sequences: Sequences | None
     net: TwoTowerNet
     epochs: list
     candidate_sampling: str
@@ -66,7 +68,7 @@ class FittedTowers(Fitted):
 
     Parameters
     ----------
-    schema, users, items, seen, user_ids, item_ids
+    schema, users, items, seen, sequences, user_ids, item_ids
         As in `Fitted`.
     net : TwoTowerNet
         The trained net.
@@ -101,13 +103,13 @@ class FittedTowers(Fitted):
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.
 
-        ``past``: CSR (n, len(items)), as returned by ``Fitted.past``.
+        ``past``: their ``Past``.
         """
-        seen = past if self.sees_history else None
+        seen = past.input if self.sees_history else None
         vectors = embed_users(self.net.module_, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):
-            chosen = past[new]
+            chosen = past.seen[new]
             sums = self._sums(chosen)
             vectors[new] = self.fold_in(vectors[new], sums, chosen.getnnz(axis=1))
         return vectors
@@ -122,7 +124,7 @@ class FittedTowers(Fitted):
         # the last row of seen is that of unknown users
         codes = np.where(query.codes < 0, len(self.users), query.codes)
         n_seen = self.seen.indptr[codes + 1] - self.seen.indptr[codes]
-        return np.flatnonzero((n_seen == 0) & (past.getnnz(axis=1) > 0))
+        return np.flatnonzero((n_seen == 0) & (past.seen.getnnz(axis=1) > 0))
 
     def _sums(self, past):
         """Return the sums (n, d) of the vectors of past items."""
@@ -157,7 +159,7 @@ class FittedTowers(Fitted):
         ----------
         query : Query
             n users.
-        past : CSR matrix of shape (n, len(items))
+        past : Past
             Their past items.
         k : int
             Number of items, >= 1.
@@ -180,7 +182,7 @@ class FittedTowers(Fitted):
         indices = np.full((len(query), k), -1, dtype=np.int64)
         with threads(serving.n_jobs):
             for block in blocks(len(query), bool(serving.verbose)):
-                vectors = self.embed_users(query[block], rows_of(past, block), serving)
+                vectors = self.embed_users(query[block], past[block], serving)
                 scores[block], indices[block] = retrieve(
                     self.catalog.index,
                     vectors,
@@ -226,6 +228,7 @@ def fitted_towers(learnt, n_items, index, before=None):
         learnt.users,
         learnt.items,
         learnt.seen,
+        learnt.sequences,
         user_ids=learnt.users.ids.to_numpy(),
         item_ids=learnt.items.ids[:n_items].to_numpy(),
         net=learnt.net,
@@ -255,7 +258,11 @@ def _catalog(learnt, vectors, index, before):
         users, rng = learnt.users, np.random.default_rng(0)
         n = min(len(users), MAX_SAMPLED_USERS)
         rows = np.sort(rng.choice(len(users), n, replace=False))
-        past = learnt.seen[rows] if learnt.net.module_.history is not None else None
+        past = None
+        if learnt.net.module_.history is not None:
+            past = learnt.seen[rows]
+            if learnt.sequences is not None:
+                past = learnt.sequences.rows(rows)
         return embed_users(
             learnt.net.module_, users.rows[rows], past, learnt.items.rows
         )
@@ -275,9 +282,10 @@ def _catalog(learnt, vectors, index, before):
 
 
 def _fold_in(learnt):
-    """Return a ``FoldIn``; None without history or if vectors are not unit vectors."""
+    """Return a ``FoldIn``; None without a pooled history of unit vectors."""
     module = learnt.net.module_
-    if module.history is None or not module.normalize:
+    pooled = module.history is not None and learnt.sequences is None
+    if not pooled or not module.normalize:
         return None
     counts = np.asarray(learnt.seen.sum(axis=0)).ravel()
     places, weights = softmax_sample(counts)

@@ -308,7 +308,9 @@ class TwoTowerParameters(BaseEstimator):
         user_transformer=None,
         item_transformer=None,
         memory=None,
-        history="pooled",
+        time=None,
+        history="auto",
+        max_history=200,
         fold_in=True,
         user_tower=None,
         item_tower=None,
@@ -353,7 +355,9 @@ class TwoTowerParameters(BaseEstimator):
         self.user_transformer = user_transformer
         self.item_transformer = item_transformer
         self.memory = memory
+        self.time = time
         self.history = history
+        self.max_history = max_history
         self.fold_in = fold_in
         self.user_tower = user_tower
         self.item_tower = item_tower

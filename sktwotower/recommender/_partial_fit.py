@@ -81,6 +81,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         users,
         items,
         seen,
+        None,
         trained,
         epochs,
         fitted.candidate_sampling,

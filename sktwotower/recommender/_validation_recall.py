@@ -46,22 +46,26 @@ class ValidationRecall:
     Parameters
     ----------
     recipe : Recipe
-        Its ``n_neighbors`` and ``history`` are used.
+        Its ``n_neighbors`` is used.
     users, items : Entities
         The two sides.
-    fitted, held_out : CSR matrices of shape (n_users, n_items)
-        Training pairs, which are excluded from the ranking, and pairs to find.
+    before : pair of CSR matrices of shape (n_users, n_items)
+        Training pairs, which are excluded from the ranking, and the past that the user
+        tower sees, or None.
+    held_out : CSR matrix of shape (n_users, n_items)
+        Pairs to find.
     rng : numpy.random.RandomState
         Draws a sample of 2,000 users if there are more.
     """
 
-    def __init__(self, recipe, users, items, fitted, held_out, rng):
+    def __init__(self, recipe, users, items, before, held_out, rng):
         rows = np.flatnonzero(np.diff(held_out.indptr))
         if len(rows) > MAX_USERS:
             rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
-        self.truth, self.seen = held_out[rows], fitted[rows]
+        seen, past = before
+        self.truth, self.seen = held_out[rows], seen[rows]
         self.user_rows, self.item_rows = users.rows[rows], items.rows[:-1]
-        self.history = self.seen if recipe.history is not None else None
+        self.history = None if past is None else past[rows]
         self.k = recipe.n_neighbors
 
     def __call__(self, module):

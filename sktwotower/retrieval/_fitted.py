@@ -13,10 +13,11 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from sktwotower._tables._schema import TableSchema
-from sktwotower._tables._sparse import take_rows
+from sktwotower._tables._sequences import Sequences, join_past
+from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower.features._entities import Entities
 
-__all__ = ["Fitted", "Serving", "fitted_attribute", "fitted_of"]
+__all__ = ["Fitted", "Past", "Serving", "fitted_attribute", "fitted_of"]
 
 
 class Serving(NamedTuple):
@@ -25,6 +26,26 @@ class Serving(NamedTuple):
     n_jobs: int | None = None
     verbose: int = 0
     fold_in: bool = True
+
+
+class Past(NamedTuple):
+    """Past items of n users.
+
+    Parameters
+    ----------
+    seen : CSR matrix of shape (n, len(items))
+        Ones where a user chose an item.
+    input : CSR matrix of shape (n, len(items))
+        What a user's score is computed from: ``seen``, or lags in the order of time, as
+        in `Sequences`.
+    """
+
+    seen: sparse.csr_matrix
+    input: sparse.csr_matrix
+
+    def __getitem__(self, block):
+        """Return a slice of the users."""
+        return Past(rows_of(self.seen, block), rows_of(self.input, block))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +61,8 @@ class Fitted:
         removed items that occur in histories of users follow.
     seen : CSR matrix of shape (n_users + 1, len(items)), float32
         Ones where a user chose an item; the last, empty row is for unknown users.
+    sequences : Sequences or None
+        The events of each user in order. None: order is not known, or not used.
     user_ids : array of shape (n_users,)
         Ids of the known users.
     item_ids : array of shape (n_items,)
@@ -55,6 +78,7 @@ class Fitted:
     users: Entities
     items: Entities
     seen: sparse.csr_matrix
+    sequences: Sequences | None
     user_ids: np.ndarray
     item_ids: np.ndarray
 
@@ -75,12 +99,23 @@ class Fitted:
         return matrix[:, : self.n_items]
 
     def past(self, query, added=None):
-        """Return the past items of the users of a query, CSR (n, len(items)) of ones.
+        """Return the ``Past`` of the users of a query.
 
-        ``added``: further past items, CSR of the same shape, or None.
+        ``added``: row, item and time, (m,) each, of further events; times None: they
+        are later than all others, one after the other.
         """
-        past = self.seen_by(query.codes)
-        return past if added is None else (past + added).sign()
+        seen = self.seen_by(query.codes)
+        if added is not None:
+            rows, items, _ = added
+            new = pair_matrix(rows, items, np.ones(len(rows)), seen.shape)
+            seen = (seen + new).sign()
+        if self.sequences is None:
+            return Past(seen, seen)
+        if added is None:
+            return Past(seen, self.sequences.rows(query.codes))
+        codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
+        before = self.sequences.events(codes)
+        return Past(seen, join_past(before, added, *seen.shape))
 
     def seen_by(self, codes):
         """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""

@@ -23,14 +23,17 @@ from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
+from sktwotower._tables._times import read_times
+
+from ._fitted import Past
 
 __all__ = [
     "Query",
     "Request",
     "candidate_positions",
-    "history_matrix",
     "history_users",
     "past_of",
+    "read_history",
     "read_query",
     "read_request",
     "write_parquet",
@@ -81,15 +84,15 @@ class Request:
     ----------
     users : Query
         n users.
-    past : CSR matrix of shape (n, n_known_items)
-        Ones where a user chose an item, in fit or in the ``history`` of the request.
+    past : Past
+        What each user chose, in fit or in the ``history`` of the request.
     allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
         Positions of the items that may be recommended, to all users or to each. None:
         all items.
     """
 
     users: Query
-    past: sparse.csr_matrix
+    past: Past
     allowed: np.ndarray | sparse.csr_matrix | None = None
 
     def __len__(self):
@@ -97,8 +100,8 @@ class Request:
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        parts = self.users[block], rows_of(self.past, block)
-        return Request(*parts, rows_of(self.allowed, block))
+        allowed = rows_of(self.allowed, block)
+        return Request(self.users[block], self.past[block], allowed)
 
 
 def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
@@ -115,13 +118,13 @@ def read_request(fitted, X, history=None, candidates=None, unknown="error", name
 
 
 def past_of(fitted, users, history=None):
-    """Return the past items of users in fit and in ``history``, CSR of ones.
+    """Return the ``Past`` of users, in fit and in ``history``.
 
-    ``users``: a ``Query`` of n users. The result has shape (n, n_known_items).
+    ``users``: a ``Query`` of n users.
     """
     added = None
     if history is not None:
-        added = history_matrix(history, users, fitted.users, fitted.items)
+        added = read_history(history, users, fitted)
     return fitted.past(users, added)
 
 
@@ -171,31 +174,72 @@ def _read_array(entities, values, name, n_columns):
     return Query(*entities.describe(with_names(pd.DataFrame(values)), name))
 
 
-def history_matrix(history, query, users, items):
-    """Return the items in ``history`` of each user of a query, CSR (n, n_items).
+def read_history(history, query, fitted):
+    """Return row, item and time, (m,) each, of a ``history`` of the users of a query.
 
     ``history``: a table of events with the user and the item column, an array of
     (user, item) rows, a mapping of users to items, or, for a query of one user, a list
-    of items. Items unknown to fit are left out.
+    of items. Items unknown to fit, and users who are not asked for, are left out. The
+    times are None unless the table has the time column of fit.
     """
-    owners, chosen = _pairs(history, query, users, items, "history")
+    users, items, schema = fitted.users, fitted.items, fitted.schema
+    ordered = fitted.sequences is not None
+    owners, chosen = _pairs(
+        history, query, users, items, "history", "oldest first" if ordered else None
+    )
+    times = _times_of_history(history, schema) if ordered else None
     owners = check_ids(owners, "the users of history")
     known = owners.unique()
     codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
     kept = codes >= 0
-    matrix = pair_matrix(
-        known.get_indexer(owners)[kept],
-        codes[kept],
-        np.ones(kept.sum()),
-        (len(known) + 1, len(items.ids)),
-    )
-    added = matrix[known.get_indexer(check_ids(query.ids, "X"))]
-    if len(chosen) and len(query) and added.nnz == 0:
+    places = known.get_indexer(owners)[kept]
+    if times is not None:
+        times = times[kept]
+    asked = known.get_indexer(check_ids(query.ids, "X"))
+    added = _rows_of_users(asked, len(known), places, codes[kept], times)
+    if len(chosen) and len(query) and len(added[0]) == 0:
         warn(
             f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
             f"from fit, and none of these belongs to a requested user."
         )
     return added
+
+
+def _rows_of_users(asked, n_known, places, codes, times):
+    """Return row, item and time of the events of each user asked for.
+
+    ``asked``: position (n,) of each user among the ``n_known`` of the history, or -1.
+    ``places``, ``codes`` and ``times``: user, item and time, (m,) each, of the events.
+    """
+    order = np.argsort(places, kind="stable")
+    starts = np.searchsorted(places[order], np.arange(n_known + 1))
+    sizes = np.append(np.diff(starts), 0)[asked]  # the last one is for -1
+    rows = np.repeat(np.arange(len(asked)), sizes)
+    first = np.repeat(starts[asked] - (np.cumsum(sizes) - sizes), sizes)
+    events = order[first + np.arange(len(rows))]
+    return rows, codes[events], None if times is None else times[events]
+
+
+def _times_of_history(history, schema):
+    """Return the times (m,) of a table of events, or None for lists in order."""
+    if not is_frame(history):
+        return None
+    frame = with_names(as_frame(history, "history"))
+    if schema.time not in frame.columns:
+        raise ValueError(
+            f"history has no column {schema.time!r}, so its order is unknown. Pass the "
+            "column, or a dict of users to lists of items, oldest first."
+        )
+    times, dates = read_times(
+        frame[schema.time], f"The time column {schema.time!r} of history"
+    )
+    if len(times) and dates != schema.dates:
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"The time column {schema.time!r} of history holds {kinds[dates]}, but in "
+            f"fit it held {kinds[schema.dates]}."
+        )
+    return times
 
 
 def history_users(history, users):
@@ -214,7 +258,7 @@ def history_users(history, users):
     )
 
 
-def _pairs(given, query, users, items, name):
+def _pairs(given, query, users, items, name, order=None):
     """Return users and items, both (n_pairs,), of a history or of candidates."""
     return read_pairs(
         given,
@@ -222,6 +266,7 @@ def _pairs(given, query, users, items, name):
         columns=(users.id_column, items.id_column),
         labels=(users.label, items.label),
         owners=query.ids,
+        order=order,
     )[:2]
 
 

@@ -94,7 +94,7 @@ class RetrievalMixin:
 
     def _nearest(self, fitted, X, n_neighbors):
         request, k = read_request(fitted, X), self._k(n_neighbors, fitted)
-        excluded = request.past if self.exclude_seen else None
+        excluded = request.past.seen if self.exclude_seen else None
         scores, indices = fitted.search(
             request.users, request.past, k, self._serving(), excluded
         )
@@ -240,7 +240,7 @@ class RetrievalMixin:
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
-        excluded = request.past if hidden else None
+        excluded = request.past.seen if hidden else None
         scores, indices = fitted.search(
             request.users, request.past, k, serving, excluded, request.allowed
         )
@@ -323,7 +323,7 @@ def _tables(fitted, request, k, hidden, serving):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        excluded = part.past if hidden else None
+        excluded = part.past.seen if hidden else None
         scores, indices = fitted.search(
             part.users, part.past, k, serving, excluded, part.allowed
         )

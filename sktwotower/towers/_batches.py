@@ -16,7 +16,7 @@ from ._dropout import FeatureDropout, id_shares
 from ._losses import Targets
 from ._modules import SparseRows
 
-__all__ = ["Batch", "TrainingSet", "UserBatches", "history_bag"]
+__all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]
 
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.
@@ -62,6 +62,10 @@ class TrainingSet(Dataset):
 
     def __len__(self):
         return len(self.users)
+
+    def n_batches(self, batch_size):
+        """Return the number of batches of one epoch."""
+        return -(-len(self) // batch_size)
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
@@ -189,7 +193,7 @@ class UserBatches:
             self.catalog = SparseRows.from_csr(dataset.item_rows).to(device)
 
     def __len__(self):
-        return -(-len(self.dataset) // self.batch_size)
+        return self.dataset.n_batches(self.batch_size)
 
     def __iter__(self):
         users = self.dataset.users
@@ -209,7 +213,9 @@ class UserBatches:
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
-        rows, catalog = self._item_rows(candidates, past)
+        rows, catalog = self._rows_of_items(
+            candidates, None if past is None else past.indices
+        )
         if past is not None:
             # Without dropout the rows of the whole catalog need no selection.
             ready = catalog if catalog is self.catalog else None
@@ -223,8 +229,10 @@ class UserBatches:
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         return batch, self._targets(users, positives, impressions, candidates, log_q)
 
-    def _item_rows(self, candidates, past):
+    def _rows_of_items(self, candidates, past):
         """Return the items' rows as CSR and, if all are candidates, as SparseRows.
+
+        ``past``: positions of past items, or None.
 
         The same features are hidden when an item is a candidate and when it is history.
         Otherwise the towers would learn to match an item's words with its id.
@@ -236,7 +244,7 @@ class UserBatches:
             rows = self.item_dropout.draw(np.arange(rows.shape[0]), self.rng)
             return rows, SparseRows.from_csr(rows).to(self.device)
         if past is not None:
-            candidates = np.union1d(candidates, past.indices)
+            candidates = np.union1d(candidates, past)
         part = self.item_dropout.draw(candidates, self.rng)
         offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
         offsets[candidates + 1] = np.diff(part.indptr)
@@ -250,25 +258,21 @@ class UserBatches:
 
     def _targets(self, users, positives, impressions, candidates, log_q):
         """Return the ``Targets`` of users (b,) against the candidates (c,)."""
-
-        def pairs(matrix):
-            return _pairs(matrix, candidates)
-
         known = self.dataset.known
-        columns = pairs(positives)[1]
+        columns = _pairs(positives, candidates)[1]
         positive_log_q = shown = None
         if self.correction == "all" and candidates is not None:
             own = self.sampler.log_prob(len(users))[candidates[columns]]
             positive_log_q = torch.as_tensor(own, dtype=torch.float32)
         if impressions is not None:
-            shown = _tensors(pairs(impressions))
+            shown = as_pairs(impressions, candidates)
         return Targets(
             torch.as_tensor(positives.indptr, dtype=torch.int64),
             torch.from_numpy(columns),
             torch.as_tensor(positives.data, dtype=torch.float32),
             None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
             positive_log_q,
-            None if known is None else _tensors(pairs(known[users])[:2]),
+            None if known is None else as_pairs(known[users], candidates)[:2],
             shown,
             self.weight_per_user * len(users),
         )
@@ -288,10 +292,7 @@ def _dropouts(dataset, id_dropout, feature_dropout):
 
 
 def _pairs(matrix, candidates):
-    """Return row, column and value, (m,) each, of the entries that are candidates.
-
-    Columns are places in ``candidates``, or positions of items if that is None.
-    """
+    """Return what `as_pairs` does, as arrays."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     columns = matrix.indices.astype(np.int64)
     values = matrix.data.astype(np.float32)
@@ -302,9 +303,12 @@ def _pairs(matrix, candidates):
     return [rows[kept], places[kept], values[kept]]
 
 
-def _tensors(arrays):
-    """Return arrays as a tuple of tensors."""
-    return tuple(map(torch.from_numpy, arrays))
+def as_pairs(matrix, candidates):
+    """Return row, column and value, tensors (m,), of the entries that are candidates.
+
+    Columns are places in ``candidates``, or positions of items if that is None.
+    """
+    return tuple(map(torch.from_numpy, _pairs(matrix, candidates)))
 
 
 def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):

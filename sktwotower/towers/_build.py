@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ._callbacks import looks_at_gradients
+from ._decays import RecentHistory
 from ._modules import SparseLinear, SparseRows, Tower, TwoTower
 from ._optimizer import RowwiseAdam, optimizer_class
 
@@ -40,11 +41,8 @@ def build_module(recipe, n_user_features, n_item_features):
     history = None
     if recipe.history is not None:
         own = isinstance(user_tower, Tower)
-        history = SparseLinear(
-            n_item_features,
-            user_tower.input_width if own else widths[0],
-            takes_sparse_gradients(recipe),
-        )
+        width = user_tower.input_width if own else widths[0]
+        history = _history(recipe, n_item_features, width)
     return TwoTower(
         user_tower,
         item_tower,
@@ -52,6 +50,13 @@ def build_module(recipe, n_user_features, n_item_features):
         recipe.normalize,
         (recipe.net_params or {}).get("criterion__matmul_dtype"),
     )
+
+
+def _history(recipe, n_features, width):
+    sparse_grad = takes_sparse_gradients(recipe)
+    if recipe.history == "recent":
+        return RecentHistory(n_features, width, recipe.max_history, sparse_grad)
+    return SparseLinear(n_features, width, sparse_grad)
 
 
 def scale_weights(recipe, module, user_tower, item_tower, history):

@@ -63,7 +63,7 @@ def own_callbacks(recipe, data, net, schedule=True):
     if waits:
         own.append(("impressions", _impression_start(recipe, net, data.training)))
     if schedule and not schedules(recipe.callbacks):
-        own.append(("one_cycle", _one_cycle(net, len(data.training))))
+        own.append(("one_cycle", _one_cycle(net, data.training.n_batches(net.batch_size))))
     if recipe.early_stopping:
         own.append(("stop_on_recall", _early_stopping(recipe, waits)))
     if recipe.verbose == 1:
@@ -71,8 +71,8 @@ def own_callbacks(recipe, data, net, schedule=True):
     return own
 
 
-def _one_cycle(net, n_users):
-    steps = max(1, net.max_epochs * math.ceil(n_users / net.batch_size))
+def _one_cycle(net, n_batches):
+    steps = max(1, net.max_epochs * n_batches)
     # The momentum goes down as the rate goes up, unless the user has set it.
     known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
     given = {name for name in known if hasattr(net, f"optimizer__{name}")}

@@ -173,9 +173,14 @@ class Tower(nn.Module):
         """Width of the first layer, and of a pooled history that joins it."""
         return self.sparse.weight.shape[1]
 
-    def forward(self, rows, pooled=None):
-        """Map rows (n, p), and a pooled history (n, width) if any, to (n, d)."""
+    def forward(self, rows, pooled=None, owners=None):
+        """Map rows (n, p), and a pooled history (n, width) if any, to (n, d).
+
+        ``owners``: the row (n,) of each pooled history, if several have the same.
+        """
         hidden = self.sparse(rows) + self.bias
+        if owners is not None:
+            hidden = functional.embedding(owners, hidden)
         if pooled is not None:
             hidden = hidden + pooled
         dtype = hidden.dtype if self.training else torch.float64
@@ -198,9 +203,10 @@ class TwoTower(nn.Module):
     user_tower, item_tower : torch.nn.Module
         A ``Tower``, or any module that maps a sparse COO tensor (n, p) to (n, d);
         ``torch.nn.Linear`` and ``LazyLinear`` take such tensors as they are.
-    history : SparseLinear or None, default=None
-        Map of an item's feature row. Its mean over a user's past items is added to the
-        first layer of a ``Tower``, or to the output of any other module.
+    history : SparseLinear, RecentHistory or None, default=None
+        Map of an item's feature row. Its mean over a user's past items, or its sums
+        with decays, are added to the first layer of a ``Tower``, or to the output of
+        any other module.
     normalize : bool, default=True
         Scale vectors to unit length.
     matmul_dtype : torch.dtype or None, default=None
@@ -227,6 +233,11 @@ class TwoTower(nn.Module):
         users = self.embed_users(batch.user_rows, batch.history_items, batch.history)
         return users, self.embed_items(batch.item_rows)
 
+    @property
+    def history_table(self):
+        """The ``SparseLinear`` of past items, or None."""
+        return getattr(self.history, "items", self.history)
+
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""
         return self._finish(run_tower(self.item_tower, rows))
@@ -235,22 +246,32 @@ class TwoTower(nn.Module):
         """Map user rows (n, p), with their past items, to vectors (n, d).
 
         ``history_items`` are the feature rows (m, q) of the distinct items that occur
-        in ``history`` (n, m), whose rows sum to one, or to zero without past items.
+        in ``history``: a bag (n, m) whose rows sum to one, or to zero without past
+        items, or whose values are lags if past items are in order; or ``Windows``, with
+        one vector for each of their n predictions.
         """
-        pooled = None
+        pooled, owners = None, getattr(history, "owners", None)
         if self.history is not None:
             pooled = self._pool(history_items, history)
-        return self._finish(self.run_user_tower(rows, pooled))
+        return self._finish(self.run_user_tower(rows, pooled, owners))
 
-    def run_user_tower(self, rows, pooled=None):
-        """Map user rows (n, p), with a pooled history if any, to unscaled (n, d)."""
+    def run_user_tower(self, rows, pooled=None, owners=None):
+        """Map user rows (n, p), with a pooled history if any, to unscaled (n, d).
+
+        ``owners``: the row (n,) of each pooled history, if several have the same.
+        """
         if isinstance(self.user_tower, Tower):
-            return self.user_tower(rows, pooled)
+            return self.user_tower(rows, pooled, owners)
         vectors = run_tower(self.user_tower, rows)
+        vectors = vectors if owners is None else vectors[owners]
         return vectors if pooled is None else vectors + pooled
 
     def _pool(self, history_items, history):
-        """Return the mean of each user's past items, (n, width)."""
+        """Return the sum of each user's past items, (n, width)."""
+        if not isinstance(self.history, SparseLinear):
+            if isinstance(history, SparseRows):
+                return self.history.pool(history_items, history)
+            return self.history(history_items, history, self.matmul_dtype)
         vectors = self.history(history_items)
         dtype = product_dtype(vectors, self.matmul_dtype) if self.training else None
         return weighted_sum(vectors, history, dtype)

@@ -23,6 +23,7 @@ from ._callbacks import own_callbacks
 from ._losses import SampledSoftmaxLoss
 from ._modules import SparseLinear
 from ._optimizer import RowwiseAdam, optimizer_class
+from ._sequences import SequenceBatches
 
 __all__ = ["TrainingData", "TwoTowerNet", "epochs", "seeded", "train"]
 
@@ -121,6 +122,7 @@ def _warn_if_interrupted(net):
 def _net_params(recipe, module, validation, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
+    batches = SequenceBatches if recipe.history == "recent" else UserBatches
     params = {
         "module": module,
         "criterion": SampledSoftmaxLoss,
@@ -130,7 +132,7 @@ def _net_params(recipe, module, validation, seed):
         "lr": recipe.lr,
         "max_epochs": recipe.max_epochs,
         "batch_size": recipe.batch_size,
-        "iterator_train": UserBatches,
+        "iterator_train": batches,
         "iterator_train__shuffle": True,
         "iterator_train__candidate_sampling": recipe.candidate_sampling,
         "iterator_train__n_negatives": recipe.n_negatives,
@@ -140,7 +142,7 @@ def _net_params(recipe, module, validation, seed):
         "iterator_train__feature_dropout": recipe.feature_dropout,
         "iterator_train__seed": seed,
         "iterator_train__device": recipe.device,
-        "iterator_valid": UserBatches,
+        "iterator_valid": batches,
         "iterator_valid__candidate_sampling": recipe.candidate_sampling,
         "iterator_valid__n_negatives": recipe.n_negatives,
         "iterator_valid__correction": recipe.sampling_correction,

@@ -13,6 +13,7 @@ class Recipe(NamedTuple):
     """Parameters of `TwoTowerRecommender` that training uses, by the same names."""
 
     history: str | None
+    max_history: int
     user_tower: object
     item_tower: object
     embedding_dim: int

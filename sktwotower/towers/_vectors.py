@@ -6,9 +6,14 @@ Output: vectors (n, d), float32.
 
 import numpy as np
 import torch
+from scipy import sparse
+
+from sktwotower._tables._sparse import take_rows
 
 from ._batches import history_bag
+from ._decays import RecentHistory
 from ._modules import SparseRows
+from ._sequences import latest_events
 
 __all__ = ["embed_items", "embed_users"]
 
@@ -27,8 +32,9 @@ def embed_items(module, item_rows, block=65536):
 def embed_users(module, user_rows, history, item_rows, block=8192):
     """Return user vectors, float32 array (n, d), of a CSR matrix (n, p).
 
-    ``history`` is a CSR matrix (n, n_items) of past items, or None; ``item_rows`` (at
-    least n_items, q) are their feature rows.
+    ``history`` is a CSR matrix (n, n_items) of past items, or None: of lags, oldest
+    first, if the module sees their order. ``item_rows`` (at least n_items, q) are their
+    feature rows.
     """
     device = _device(module)
 
@@ -36,10 +42,21 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
         rows = SparseRows.from_csr(part[0]).to(device)
         if module.history is None:
             return module.embed_users(rows)
-        items, bag = history_bag(part[1], item_rows)
+        items, bag = _bag(module, part[1], item_rows)
         return module.embed_users(rows, items.to(device), bag.to(device))
 
     return _blocks(embed, module, [user_rows, history], block)
+
+
+def _bag(module, past, item_rows):
+    """Return the rows of distinct past items, and each user's bag of them."""
+    if not isinstance(module.history, RecentHistory):
+        return history_bag(past, item_rows)
+    past = latest_events(past, module.history.max_history)
+    items, places = np.unique(past.indices, return_inverse=True)
+    parts = past.data, places, past.indptr
+    bag = sparse.csr_matrix(parts, shape=(past.shape[0], len(items)))
+    return SparseRows.from_csr(take_rows(item_rows, items)), SparseRows.from_csr(bag)
 
 
 def _device(module):

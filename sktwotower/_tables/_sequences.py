@@ -1,0 +1,132 @@
+"""The events of each user in the order of time.
+
+Input: positions of users and items, times and weights, (n_events,) each.
+Output: ``Sequences``: CSR (n_users + 1, n_items) of lags, oldest event first in a row.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ._sparse import take_rows
+
+__all__ = ["Sequences", "join_past", "lags_of", "sequences"]
+
+
+class Sequences(NamedTuple):
+    """Past items of each user, oldest first.
+
+    Parameters
+    ----------
+    lags : CSR matrix of shape (n_users + 1, n_items), float32
+        One entry per event, in the order of time; an item may occur more than once in
+        a row. Its value is the *lag*: 1 for the user's latest time, 2 for the one
+        before, and so on. Events at equal times are one basket: they have the same lag,
+        and are in the order of their items. The last, empty row is for unknown users.
+    times : array of shape (n_events,), int64 or float64
+        Time of each entry of ``lags``.
+    """
+
+    lags: sparse.csr_matrix
+    times: np.ndarray
+
+    def rows(self, codes):
+        """Return the past of users at positions (n,), CSR (n, n_items) of lags."""
+        return take_rows(self.lags, codes)
+
+    def events(self, codes=None):
+        """Return row, item and time, (m,) each, of the events of users (n,), or all."""
+        if codes is None:
+            rows = np.repeat(np.arange(self.lags.shape[0]), np.diff(self.lags.indptr))
+            return rows, self.lags.indices, self.times
+        sizes = np.diff(self.lags.indptr)[codes]
+        rows = np.repeat(np.arange(len(codes)), sizes)
+        first = np.repeat(self.lags.indptr[codes] - (np.cumsum(sizes) - sizes), sizes)
+        places = first + np.arange(len(rows))
+        return rows, self.lags.indices[places], self.times[places]
+
+    def with_columns(self, places, n_items):
+        """Return the same events with item j at position ``places[j]`` of n_items."""
+        indices = places[self.lags.indices].astype(self.lags.indices.dtype)
+        return self._replace(lags=_csr(self.lags.data, indices, self.lags.indptr, n_items))
+
+
+def sequences(users, items, times, weights, shape):
+    """Return ``Sequences`` of events, and their weights (n_events,), float32.
+
+    Events of the same user, item and time are merged, with summed weights. ``shape``:
+    (n_users, n_items).
+    """
+    order = np.lexsort((items, times, users))
+    users, items, times = users[order], items[order], times[order]
+    first = _starts(users, items, times)
+    weights = np.add.reduceat(weights[order], np.flatnonzero(first))
+    users, items, times = users[first], items[first], times[first]
+    offsets = np.searchsorted(users, np.arange(shape[0] + 1))
+    offsets = np.append(offsets, offsets[-1])
+    lags = lags_of(users, times)
+    matrix = _csr(lags, items, offsets, shape[1])
+    return Sequences(matrix, times), weights.astype(np.float32)
+
+
+def lags_of(users, *times):
+    """Return the lag (n,), float32, of events sorted by user and by ``times``.
+
+    The lag is 1 for the latest time of a user, 2 for the one before, and so on. Several
+    arrays of times are compared together.
+    """
+    if len(users) == 0:
+        return np.zeros(0, dtype=np.float32)
+    basket = np.cumsum(_starts(users, *times))
+    ends = np.flatnonzero(np.append(_starts(users)[1:], True))
+    last = np.repeat(basket[ends], np.diff(ends, prepend=-1))
+    return (last - basket + 1).astype(np.float32)
+
+
+def join_past(past, added, n, n_items):
+    """Return the past of n users with the events of a request, CSR (n, n_items) of lags.
+
+    Parameters
+    ----------
+    past : tuple of arrays (m,)
+        Row, item and time of each event so far.
+    added : tuple of arrays (k,)
+        Row, item and time of each event of the request. Times None: they are later than
+        all others, one after the other.
+    n, n_items : int
+        Shape of the result.
+    """
+    rows, items, times = (np.concatenate([a, b]) for a, b in _timed(past, added))
+    later = np.arange(len(rows)) >= len(past[0])
+    if added[2] is not None:
+        later[:] = False
+    order = np.lexsort((items, times, later, rows))
+    rows, items, times, later = (a[order] for a in (rows, items, times, later))
+    kept = _starts(rows, items, times, later)
+    rows, items, times, later = (a[kept] for a in (rows, items, times, later))
+    offsets = np.searchsorted(rows, np.arange(n + 1))
+    return _csr(lags_of(rows, times, later), items, offsets, n_items)
+
+
+def _timed(past, added):
+    times = added[2]
+    if times is None:
+        times = np.arange(len(added[0])).astype(past[2].dtype)
+    return zip(past, (added[0], added[1], times), strict=True)
+
+
+def _starts(*columns):
+    """Return which entries (n,) differ from the one before in any of the columns."""
+    starts = np.zeros(len(columns[0]), dtype=bool)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def _csr(data, indices, offsets, n_items):
+    """Return a CSR matrix whose rows keep their order and their repeated columns."""
+    dtype = np.int32 if max(n_items, len(indices)) < 2**31 - 1 else np.int64
+    parts = data, indices.astype(dtype), offsets.astype(dtype)
+    return sparse.csr_matrix(parts, shape=(len(offsets) - 1, n_items))

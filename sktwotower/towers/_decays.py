@@ -1,0 +1,194 @@
+"""Past items in their order, summed with several learnt decays.
+
+Input: rows of items (m, q), and where they occur in the past of users.
+Output: one vector (n, width) per prediction, the input of the user tower.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ._autograd import product_dtype
+from ._modules import SparseLinear
+
+__all__ = ["DECAYS", "RecentHistory", "Windows", "decayed_sums"]
+
+# Initial numbers of steps after which a past item counts 1 / e. There is one further
+# sum without decay.
+DECAYS = (1.0, 3.0, 10.0, 50.0)
+# Smallest sum of weights by whose root a sum of vectors is divided.
+MIN_WEIGHT = 1e-6
+
+
+class Windows:
+    """The latest events of b users, padded to t events, and what is predicted of them.
+
+    An *event* has a place e = row * b + column in the tables of shape (t, b), whose
+    columns are users and whose rows ascend in time.
+
+    Parameters
+    ----------
+    items : int64 tensor of shape (t, b)
+        Row of each event's item among the distinct items of the batch.
+    steps : float32 tensor of shape (t, b)
+        Steps from the event before: 1, or 0 within a basket and for the first.
+    kept : float32 tensor of shape (t, b)
+        1 for an event that is seen by later predictions, 0 for a hidden one or padding.
+    targets : int64 tensor of shape (n,)
+        Places of the events to be predicted.
+    ends : int64 tensor of shape (n,)
+        Place of the last event in the basket of each.
+    """
+
+    def __init__(self, items, steps, kept, targets, ends):
+        self.items = items
+        self.steps = steps
+        self.kept = kept
+        self.targets = targets
+        self.ends = ends
+
+    def __len__(self):
+        return len(self.targets)
+
+    @property
+    def owners(self):
+        """User of each prediction, int64 (n,)."""
+        return self.targets % self.items.shape[1]
+
+    def to(self, device):
+        """Return the windows on a device."""
+        return Windows(*(part.to(device) for part in vars(self).values()))
+
+
+class RecentHistory(nn.Module):
+    r"""Sum a user's past items with several learnt decays.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns q of an item's feature row.
+    width : int
+        Number of outputs.
+    max_history : int
+        Number of latest past items that count.
+    sparse_grad : bool, default=False
+        As in `SparseLinear`.
+
+    Notes
+    -----
+    Let :math:`e_j` be the vector of past item j, a linear map of its feature row, and
+    :math:`l_j` its lag: the number of baskets from it to the prediction. The output is
+
+    .. math::
+        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sqrt{\sum_j a_{hj}}}, \quad
+        a_{hj} = e^{-l_j / \tau_h}
+
+    with learnt matrices :math:`W_h`, initially the identity divided by the number of
+    sums, and learnt :math:`\tau_h`, initially 1, 3, 10 and 50; the last sum has no
+    decay. An item is predicted from the rest of its basket at lag 0 and from earlier
+    baskets at lag 1, 2, and so on. Without a past item the output is zero.
+
+    The sums of all positions of a sequence are one recurrence, :math:`s_t = e^{-g_t /
+    \tau} s_{t-1} + e_t` with the steps :math:`g_t` between events, so that their cost
+    is proportional to the number of events.
+    """
+
+    def __init__(self, n_features, width, max_history, sparse_grad=False):
+        super().__init__()
+        self.max_history = max_history
+        self.items = SparseLinear(n_features, width, sparse_grad)
+        self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
+        n_sums = len(DECAYS) + 1
+        self.mix = nn.Parameter(torch.eye(width).repeat(n_sums, 1) / n_sums)
+
+    @property
+    def width(self):
+        """Number of outputs."""
+        return self.mix.shape[1]
+
+    def rates(self):
+        """Return 1 / tau of each sum, (n_sums,); the last is 0."""
+        return functional.pad((-self.log_decays).exp(), (0, 1))
+
+    def forward(self, item_rows, windows, matmul_dtype=None):
+        """Return the input (n, width) of each prediction of ``Windows`` in training.
+
+        ``item_rows``: feature rows (m, q) of the distinct items.
+        """
+        table = self.items(item_rows)
+        kept = windows.kept[..., None]
+        vectors = functional.embedding(windows.items, table) * kept
+        factors = torch.exp(-windows.steps[..., None] * self.rates())
+        sums = decayed_sums(vectors, factors).flatten(0, 1)
+        weights = decayed_sums(kept, factors).flatten(0, 1)
+        own, ends = windows.targets, windows.ends
+        sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
+        weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
+        pooled = (sums * weights.clamp_min(MIN_WEIGHT).rsqrt()).flatten(1)
+        dtype = product_dtype(pooled, matmul_dtype)
+        return torch.mm(pooled.to(dtype), self.mix.to(dtype)).to(table.dtype)
+
+    def weights(self, lags):
+        """Return the weight (k, n_sums) of each lag (k,)."""
+        return torch.exp(-lags[:, None] * self.rates().to(lags.dtype))
+
+    def pool(self, item_rows, bag):
+        """Return the input (n, width), float64, of users whose past is complete.
+
+        ``bag``: SparseRows (n, m) whose values are the lags of past items.
+        """
+        table, owners = self.items(item_rows), bag.row_numbers()
+        weights = self.weights(bag.values)
+        totals = weights.new_zeros(len(bag), weights.shape[1])
+        totals.index_add_(0, owners, weights)
+        weights = weights * totals.clamp_min(MIN_WEIGHT).rsqrt()[owners]
+        sums = [
+            functional.embedding_bag(
+                bag.indices,
+                table,
+                bag.offsets,
+                mode="sum",
+                per_sample_weights=weights[:, h].contiguous(),
+                include_last_offset=True,
+            )
+            for h in range(weights.shape[1])
+        ]
+        return torch.cat(sums, 1).double() @ self.mix.double()
+
+
+def decayed_sums(vectors, factors):
+    """Return running sums (t, b, h, d) of vectors (t, b, d) with factors (t, b, h).
+
+    ``sums[i] = factors[i] * sums[i - 1] + vectors[i]``, from zero.
+    """
+    return _DecayedSums.apply(vectors, factors)
+
+
+class _DecayedSums(torch.autograd.Function):
+    """The recurrence, one operation per step in either direction."""
+
+    @staticmethod
+    def forward(ctx, vectors, factors):
+        length, n, width = vectors.shape
+        sums = vectors.new_empty(length, n, factors.shape[2], width)
+        if length:
+            sums[0] = vectors[0, :, None]
+        for i in range(1, length):
+            torch.addcmul(
+                vectors[i, :, None], sums[i - 1], factors[i, ..., None], out=sums[i]
+            )
+        ctx.save_for_backward(sums, factors)
+        return sums
+
+    @staticmethod
+    def backward(ctx, grad):
+        sums, factors = ctx.saved_tensors
+        grad = grad.clone()
+        for i in range(len(grad) - 1, 0, -1):
+            grad[i - 1].addcmul_(grad[i], factors[i, ..., None])
+        factor_grad = None
+        if ctx.needs_input_grad[1]:
+            factor_grad = torch.zeros_like(factors)
+            torch.linalg.vecdot(grad[1:], sums[:-1], out=factor_grad[1:])
+        vector_grad = grad.sum(2) if ctx.needs_input_grad[0] else None
+        return vector_grad, factor_grad
