@@ -49,7 +49,9 @@ class Sequences(NamedTuple):
     def with_columns(self, places, n_items):
         """Return the same events with item j at position ``places[j]`` of n_items."""
         indices = places[self.lags.indices].astype(self.lags.indices.dtype)
-        return self._replace(lags=_csr(self.lags.data, indices, self.lags.indptr, n_items))
+        return self._replace(
+            lags=_csr(self.lags.data, indices, self.lags.indptr, n_items)
+        )
 
 
 def sequences(users, items, times, weights, shape):
@@ -85,7 +87,7 @@ def lags_of(users, *times):
 
 
 def join_past(past, added, n, n_items):
-    """Return the past of n users with the events of a request, CSR (n, n_items) of lags.
+    """Return the lags of n users with the events of a request, CSR (n, n_items).
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ._columns import column, column_at, refuse_missing
+from ._frames import is_missing
 from ._messages import warn
 
 __all__ = ["duration", "read_times", "times_of"]
@@ -112,38 +113,62 @@ def read_times(values, name):
     times : int64 or float64 array of shape (n,)
         Nanoseconds since 1970 for dates, otherwise the numbers.
     is_date : bool
+        False without values.
+
+    Raises
+    ------
+    TypeError
+        If the values are neither dates nor numbers.
+    ValueError
+        If values are missing or infinite, dates are not within the years 1678 and 2261,
+        or unsigned integers do not fit into int64.
     """
-    missing = int(pd.isna(values).sum())
+    missing = int(is_missing(values, name).sum())
     if missing:
         raise ValueError(
             f"{name} has {missing} missing values in {len(values)} rows. Drop or fill "
             "these rows first."
         )
-    is_date = _holds_dates(values)
-    kind = getattr(values.dtype, "kind", "O")
-    if not is_date and kind not in "iuf":
-        first = shorten(values.iloc[0]) if len(values) else "nothing"
+    if len(values) == 0:  # of any type, as in an empty history
+        return np.zeros(0, dtype=np.int64), False
+    if values.dtype == object:
+        values = values.infer_objects()
+    if _holds_dates(values):
+        return _nanoseconds(values, name), True
+    if getattr(values.dtype, "kind", "O") not in "iuf":
         raise TypeError(
             f"{name} must hold dates or numbers. Got dtype {values.dtype}, such as "
-            f"{first}. For text, try pandas.to_datetime."
+            f"{shorten(values.iloc[0])}. Convert text with pandas.to_datetime, "
+            "durations with .dt.total_seconds()."
         )
-    if is_date:
-        return _nanoseconds(values, name), True
-    if kind == "i":
-        return values.to_numpy(np.int64), False
-    times = values.to_numpy(np.float64)
-    if not np.isfinite(times).all():
-        raise ValueError(f"{name} contains infinity; a time is a finite number.")
-    return times, False
+    return _numbers(values, name), False
+
+
+def _numbers(values, name):
+    """Return times (n,) as int64, or as float64 if they are not integers."""
+    if values.dtype.kind == "f":
+        times = values.to_numpy(np.float64)
+        if not np.isfinite(times).all():
+            raise ValueError(
+                f"{name} contains NaN or infinity; a time is a finite number. Drop or "
+                "replace these rows first."
+            )
+        return times
+    largest = values.max() if values.dtype.kind == "u" else 0
+    if largest >= 2**63:
+        raise ValueError(
+            f"{name} contains {largest}; an integer time is less than 2**63. Subtract "
+            "the smallest time."
+        )
+    return values.to_numpy(np.int64)
 
 
 def _holds_dates(values):
-    dtype = values.dtype
-    if dtype == object:
-        return len(values) > 0 and all(isinstance(v, datetime.date) for v in values)
-    # the types of pandas, and those of pyarrow within pandas
-    arrow = str(dtype)
-    return getattr(dtype, "kind", "O") == "M" or arrow.startswith("date")
+    """Return whether the type is a date of pandas, pyarrow, or Python in all cells."""
+    if values.dtype == object:
+        return all(isinstance(v, datetime.date) for v in values)
+    is_date = getattr(values.dtype, "kind", "O") == "M"
+    return is_date or str(values.dtype).startswith("date")
 
 
 def _nanoseconds(values, name):
