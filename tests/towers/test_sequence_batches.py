@@ -133,17 +133,18 @@ def test_batches_are_as_full_as_they_can_be():
 
 def test_windows_end_with_the_last_target_and_are_bounded():
     users = [[[0], [1], [2], [3], [4]], [[5], [6]], [[7]], [[8], [9, 10, 11]]]
-    weights = [1, 1, 1, 1, 0] + [1, 0] + [0] + [0, 1, 1, 1]
+    weights = [1, 1, 0, 1, 0] + [1, 0] + [0] + [0, 1, 1, 1]
     data = sequence_set(users, weights, max_history=3)
     assert data.starts.tolist() == [1, 5, 7, 9] and data.stops.tolist() == [4, 6, 7, 12]
     assert data.users.tolist() == [0, 3, 1] and len(data) == 3
     # the first events of users 0 and 3 do not count, nor do those without weight
-    expected = {(0, 1), (0, 2), (0, 3), (1, 5), (3, 9), (3, 10), (3, 11)}
-    assert set(zip(*data.positives.nonzero(), strict=True)) == expected
+    positives = data.positives
+    assert positives.indices.tolist() == [1, 3, 5, 9, 10, 11]
+    assert positives.indptr.tolist() == [0, 2, 3, 3, 6]
     ((batch, targets),) = SequenceBatches(data)
     assert users_of(batch).tolist() == [0, 3, 1]
-    assert events_of(data, batch).tolist() == [1, 9, 5, 2, 10, 3, 11]
-    assert targets_of(batch, targets).tolist() == [1, 9, 5, 2, 10, 3, 11]
+    assert events_of(data, batch).tolist() == [1, 9, 5, 10, 3, 11]
+    assert targets_of(batch, targets).tolist() == [1, 9, 5, 10, 3, 11]
 
 
 @pytest.mark.parametrize("max_history", [1, 2, 5])
@@ -172,6 +173,13 @@ def test_windows_by_hand():
     assert windows.ends.tolist() == [2, 1, 2, 5, 4, 5, 6, 10, 10]
     assert targets_of(batch, targets).tolist() == [0, 3, 1, 4, 2, 5, 0, 6, 7]
     assert windows.owners.tolist() == [0, 1, 0, 1, 0, 1, 0, 0, 0]
+
+
+def test_a_basket_ends_before_the_padding():
+    data = sequence_set([[[0], [1], [2]], [[3, 4]]])
+    ((batch, _),) = SequenceBatches(data)
+    assert batch.history.targets.tolist() == [0, 1, 2, 3, 4]
+    assert batch.history.ends.tolist() == [0, 3, 2, 3, 4]
 
 
 def test_the_divisor_of_the_loss_is_the_mean_weight_of_predictions():
@@ -377,7 +385,9 @@ def test_the_same_features_are_hidden_in_candidates_and_past(params):
     n_shared = 20
     rows = np.hstack([np.eye(N_ITEMS), np.ones((N_ITEMS, n_shared))])
     rows *= np.arange(1, N_ITEMS + 1)[:, None]
-    data = sequence_set(random_users(), item_rows=rows)
+    users = random_users()
+    # events without weight are past items, and perhaps not candidates
+    data = sequence_set(users, random_weights(users), item_rows=rows)
     batches = SequenceBatches(
         data, 3, id_dropout=0.6, feature_dropout=0.4, history_dropout=0.2, **params
     )
