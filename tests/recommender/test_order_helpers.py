@@ -1,0 +1,274 @@
+"""The order of events as training and validation read it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from sktwotower._tables._schema import TableSchema
+from sktwotower._tables._sequences import sequences
+from sktwotower.recommender._order import (
+    _at_next_event,
+    history_kind,
+    hold_out_latest,
+    order_of,
+    ordered,
+    times_of_events,
+)
+from sktwotower.towers._sequences import SequenceBatches, SequenceSet
+
+USERS = np.array([0, 0, 1])
+TIMES = np.array([1, 2, 2])
+
+
+def columns(events):
+    """Return users, items, times and weights (n,) of a list of events."""
+    kinds = int, int, np.int64, float
+    return tuple(
+        np.array([event[i] for event in events], dtype=kind)
+        for i, kind in enumerate(kinds)
+    )
+
+
+@pytest.mark.parametrize("history", [None, "pooled"])
+@pytest.mark.parametrize("times", [None, TIMES])
+def test_other_histories_stay_as_they_are(history, times):
+    assert history_kind(history, times, USERS) is history
+
+
+@pytest.mark.parametrize("history", ["auto", "recent"])
+def test_events_in_order_have_a_recent_history(history):
+    assert history_kind(history, TIMES, USERS) == "recent"
+    # user 0 has two events at once, so there is a basket to predict from
+    assert history_kind(history, np.array([1, 1, 2]), USERS) == "recent"
+
+
+def test_without_times_the_history_is_pooled():
+    assert history_kind("auto", None, USERS) == "pooled"
+    expected = "history='recent' needs the order .* time='timestamp'.* use 'pooled'"
+    with pytest.raises(ValueError, match=expected):
+        history_kind("recent", None, USERS)
+
+
+@pytest.mark.parametrize("history", ["auto", "recent"])
+def test_equal_times_are_no_order(history):
+    expected = "All 3 positive events have the same time, .*'pooled' was used. Check"
+    with pytest.warns(UserWarning, match=expected):
+        assert history_kind(history, np.array([7, 7, 7]), USERS) == "pooled"
+
+
+@pytest.mark.parametrize("history", ["auto", "recent"])
+def test_one_event_per_user_is_no_order(history):
+    with pytest.warns(UserWarning, match="No user has two .*'pooled' was used"):
+        assert history_kind(history, TIMES, np.array([0, 1, 2])) == "pooled"
+
+
+SCHEMA = TableSchema(3, np.array(["user", "item", "when"]))
+
+
+def test_times_of_events_are_part_of_the_schema():
+    frame = pd.DataFrame({"user": [1], "item": [2], "when": [5]})
+    assert times_of_events(frame, None, SCHEMA) == (None, SCHEMA)
+    times, schema = times_of_events(frame, "when", SCHEMA)
+    assert times.tolist() == [5]
+    assert (schema.time, schema.time_place, schema.dates) == ("when", 2, False)
+    dates = frame.assign(when=pd.to_datetime(["1970-01-02"]))
+    times, of_dates = times_of_events(dates, "when", SCHEMA)
+    assert times.tolist() == [86_400 * 10**9] and of_dates.dates
+    assert times_of_events(frame, "when", SCHEMA, schema)[1] == schema
+    for events, known, message in [
+        (dates, schema, "'when' of X holds dates, but in fit it held numbers"),
+        (frame, of_dates, "'when' of X holds numbers, but in fit it held dates"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            times_of_events(events, "when", SCHEMA, known)
+
+
+# (user, item, time, weight); the order of user 0 is 4, then 0 and 2, then 1
+EVENTS = [
+    (0, 2, 20, 1.0),
+    (2, 3, 15, 3.0),
+    (0, 4, 10, 0.5),
+    (0, 1, 30, 2.0),
+    (0, 0, 20, 4.0),
+]
+SHAPE = 3, 5
+
+
+def test_order_by_hand():
+    in_order, order = ordered(*columns(EVENTS), SHAPE)
+    assert order.offsets.tolist() == [0, 4, 4, 5]
+    assert order.items.tolist() == [4, 0, 2, 1, 3]
+    assert order.weights.tolist() == [0.5, 4.0, 1.0, 2.0, 3.0]
+    assert order.impressions is None
+    # numbers of baskets ascend within a user, by one
+    numbers = order.baskets - order.baskets[[0, 0, 0, 0, 4]]
+    assert numbers.tolist() == [0, 1, 1, 2, 0]
+    assert in_order.times.tolist() == [10, 20, 20, 30, 15]
+    assert in_order.lags.shape == (4, 5)
+    again = order_of(in_order, order.weights)
+    for one, other in zip(order[:4], again[:4], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def impressions_of(shown, events=EVENTS, shape=SHAPE):
+    in_order, _ = sequences(*columns(events), shape)
+    return _at_next_event(in_order, *columns(shown))
+
+
+def test_impressions_are_at_the_next_event():
+    shown = [
+        (0, 0, 5, 1.0),  # before the first event, at 10
+        (0, 0, 10, 2.0),  # at its time
+        (0, 3, 11, 3.0),  # before the basket at 20: its first event
+        (0, 2, 20, 4.0),  # at the time of the basket
+        (0, 2, 30, 5.0),  # at the time of the last event
+        (0, 3, 31, 6.0),  # after it
+        (1, 3, 10, 7.0),  # of a user without events
+        (2, 0, 99, 8.0),  # after the only event of the last user
+    ]
+    expected = np.zeros((5, 5))
+    expected[0, 0] = 1 + 2
+    expected[1, [3, 2]] = 3, 4
+    expected[3, [2, 3]] = 5, 6
+    expected[4, 0] = 8
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        found = impressions_of(shown)
+        np.testing.assert_array_equal(found.toarray(), expected)
+        assert found.dtype == np.float32
+        shown = [shown[i] for i in rng.permutation(len(shown))]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_impressions_are_where_a_loop_puts_them(seed):
+    rng = np.random.default_rng(seed)
+    events, shown = (
+        [(*rng.integers([4, 5, 6]).tolist(), 1.0) for _ in range(n)] for n in (12, 30)
+    )
+    in_order, _ = sequences(*columns(events), (4, 5))
+    owners, _, times = in_order.events()
+    expected = np.zeros((len(owners), 5))
+    for user, item, time, weight in shown:
+        own = np.flatnonzero(owners == user)
+        if len(own):
+            following = own[times[own] >= time]
+            expected[following[0] if len(following) else own[-1], item] += weight
+    found = impressions_of(shown, events, (4, 5))
+    np.testing.assert_array_equal(found.toarray(), expected)
+
+
+def test_impressions_of_users_without_events_only():
+    found = impressions_of([(1, 0, 5, 1.0)])
+    assert found.shape == (5, 5) and found.nnz == 0
+    _, order = ordered(*columns(EVENTS), SHAPE, columns([]))
+    assert order.impressions is None
+
+
+def assert_same_order(one, other):
+    for name in ("offsets", "items", "baskets", "weights"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.impressions is None) == (other.impressions is None)
+    if one.impressions is not None:
+        assert abs(one.impressions - other.impressions).nnz == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_in_another_order_give_the_same_batches(seed):
+    rng = np.random.default_rng(seed)
+    # few times, so that many events are at equal ones
+    events, shown = (
+        [(*rng.integers([6, 8, 3]).tolist(), float(weight)) for weight in range(1, n)]
+        for n in (50, 30)
+    )
+    identity = [sparse.identity(n, dtype=np.float32, format="csr") for n in (6, 8)]
+    found = []
+    for _ in range(2):
+        order = ordered(*columns(events), (6, 8), columns(shown)).order
+        data = SequenceSet(*identity, order, max_history=9)
+        batches = SequenceBatches(
+            data, 2, "mixed", 3, history_dropout=0.3, shuffle=True, seed=1
+        )
+        found.append((order, list(batches)))
+        events = [events[i] for i in rng.permutation(len(events))]
+        shown = [shown[i] for i in rng.permutation(len(shown))]
+    (order, batches), (other_order, other_batches) = found
+    assert_same_order(order, other_order)
+    for (batch, targets), (other, others) in zip(batches, other_batches, strict=True):
+        assert torch.equal(batch.user_rows.indices, other.user_rows.indices)
+        assert torch.equal(batch.item_rows.indices, other.item_rows.indices)
+        for name, part in vars(batch.history).items():
+            assert torch.equal(part, getattr(other.history, name))
+        assert torch.equal(targets.columns, others.columns)
+        assert torch.equal(targets.weights, others.weights)
+        for part, same in zip(targets.impressions, others.impressions, strict=True):
+            assert torch.equal(part, same)
+
+
+def test_hold_out_latest_by_hand():
+    # user 0: 4, (0 2), 1. User 1: one basket. User 2: 3, then the basket (0 4).
+    events = [
+        *EVENTS[:1],
+        *EVENTS[2:],
+        (1, 0, 7, 1.0),
+        (1, 2, 7, 1.0),
+        (2, 3, 1, 5.0),
+        (2, 4, 2, 6.0),
+        (2, 0, 2, 7.0),
+    ]
+    shown = [(0, 3, 20, 9.0), (0, 3, 30, 8.0), (1, 4, 7, 7.0), (2, 1, 9, 6.0)]
+    everything = ordered(*columns(events), SHAPE, columns(shown))
+    kept, validation, held = hold_out_latest(everything)
+
+    assert held.toarray().tolist() == [[0, 1, 0, 0, 0], [0] * 5, [1, 0, 0, 0, 1]]
+    assert kept.order.offsets.tolist() == [0, 3, 5, 6]
+    assert kept.order.items.tolist() == [4, 0, 2, 0, 2, 3]
+    assert kept.order.weights.tolist() == [0.5, 4.0, 1.0, 1.0, 1.0, 5.0]
+    assert kept.sequences.lags.data.tolist() == [2, 1, 1, 1, 1, 1]
+    assert kept.sequences.times.tolist() == [10, 20, 20, 7, 7, 1]
+    assert kept.sequences.lags.shape == (4, 5)
+    # impressions stay with their event, and go with the one held out
+    expected = np.zeros((6, 5))
+    expected[1, 3], expected[3, 4] = 9, 7
+    np.testing.assert_array_equal(kept.order.impressions.toarray(), expected)
+
+    assert validation.items.tolist() == [4, 0, 2, 1, 0, 2, 3, 0, 4]
+    assert validation.weights.tolist() == [0, 0, 0, 2.0, 0, 0, 0, 7.0, 6.0]
+    assert validation.impressions is None
+    for name in ("offsets", "items", "baskets"):
+        same = getattr(everything.order, name)
+        np.testing.assert_array_equal(getattr(validation, name), same)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_held_out_is_the_last_of_two_baskets_and_the_rest_is_kept(seed):
+    rng = np.random.default_rng(seed)
+    events = [(*rng.integers([5, 6, 4]).tolist(), 1.0) for _ in range(25)]
+    everything = ordered(*columns(events), (5, 6))
+    kept, validation, held = hold_out_latest(everything)
+    early, late = [], set()
+    for user in range(5):
+        own = [event for event in events if event[0] == user]
+        times = {time for _, _, time, _ in own}
+        for event in own:
+            if len(times) > 1 and event[2] == max(times):
+                late.add(event[:2])
+            else:
+                early.append(event)
+    assert (
+        late and set(zip(*map(np.ndarray.tolist, held.nonzero()), strict=True)) == late
+    )
+    assert set(held.data) == {1.0}
+    expected = ordered(*columns(early), (5, 6))
+    assert_same_order(kept.order, expected.order)
+    assert (kept.sequences.lags != expected.sequences.lags).nnz == 0
+    # each event is a target once: in training or in validation
+    total = kept.order.weights.sum() + validation.weights.sum()
+    assert total == everything.order.weights.sum() == 25
+
+
+def test_nothing_is_held_out_of_single_baskets():
+    events = ordered(*columns([(0, 1, 5, 1.0), (0, 2, 5, 1.0), (2, 1, 9, 1.0)]), SHAPE)
+    kept, validation, held = hold_out_latest(events)
+    assert kept is events and validation is held is None
