@@ -175,7 +175,7 @@ def test_untimed_events_follow_one_after_the_other():
     ]
 
 
-@pytest.mark.parametrize("time", [-(2**63), 2**63 - 1])
+@pytest.mark.parametrize("time", [-(2**63), 0, 1, 2**63 - 1])
 def test_untimed_events_follow_any_time(time):
     past = columns([(0, 0, time), (0, 1, time)])
     rows, items, _ = columns([(0, 0, 0), (0, 2, 0)])
@@ -194,8 +194,8 @@ def test_timed_events_are_put_between_those_of_fit():
 
 def test_events_are_joined_without_loss_of_precision():
     big = 2**53
-    past, added = columns([(0, 0, big), (0, 1, big + 2)]), columns([(0, 2, big + 1)])
-    assert rows_of(join_past(past, added, 1, 3)) == [[(0, 3.0), (2, 2.0), (1, 1.0)]]
+    past, added = columns([(0, 1, big), (0, 2, big + 2)]), columns([(0, 0, big + 1)])
+    assert rows_of(join_past(past, added, 1, 3)) == [[(1, 3.0), (0, 2.0), (2, 1.0)]]
 
 
 def test_float_times_are_joined():
