@@ -94,8 +94,9 @@ def _with_time(X, schema):
         missing = X.shape[1] == schema.n_columns - 1
         if missing and schema.time not in X.columns:
             X = X.copy(deep=False)
-            name = schema.time if schema.names is not None else place
-            X.insert(place, name, np.nan, allow_duplicates=True)
+            # numbers as names: -1 is none of them
+            has_text = all(isinstance(name, str) for name in X.columns)
+            X.insert(place, schema.time if has_text else -1, np.nan)
         return X
     shape = np.shape(X) if isinstance(X, np.ndarray) else np.asarray(X, object).shape
     if len(shape) != 2 or shape[1] != schema.n_columns - 1:
