@@ -87,18 +87,17 @@ def test_dates_as_objects(values):
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        (pa.date32(), MIDNIGHT),
-        (pa.date64(), MIDNIGHT),
-        (pa.timestamp("s"), MIDNIGHT),
-        (pa.timestamp("ns"), MIDNIGHT),
-        (pa.timestamp("us", TOKYO), IN_TOKYO),
-    ],
+    "kind", [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns")]
 )
-def test_dates_of_pyarrow_within_pandas(kind, expected):
+def test_dates_of_pyarrow_within_pandas(kind):
     values = arrow([datetime(2020, 1, 2)], kind)
-    assert_times(read(values), [expected], True, np.int64)
+    assert_times(read(values), [MIDNIGHT], True, np.int64)
+
+
+def test_dates_of_pyarrow_with_a_zone():
+    stored = pa.array([IN_TOKYO // 1000], pa.timestamp("us", TOKYO))
+    values = pd.Series(pd.arrays.ArrowExtensionArray(stored))
+    assert_times(read(values), [IN_TOKYO], True, np.int64)
 
 
 @pytest.mark.parametrize(
