@@ -32,15 +32,16 @@ class Contributions(NamedTuple):
 
 
 @torch.inference_mode(False)
-def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
+def contributions(module, user_rows, past, item_rows, user_vector=None):
     """Return the contribution of each input of both towers to the score of a pair.
 
     Parameters
     ----------
     module : TwoTower
     user_rows : CSR matrix of shape (1, p)
-    past_rows : CSR matrix of shape (n_past, q)
-        Feature rows of the user's past items, which all have the same weight.
+    past : pair of CSR matrix of shape (n_past, q) and array of shape (n_past,)
+        Feature rows of the user's past items, and their lags, or None if all have the
+        same weight.
     item_rows : CSR matrix of shape (1, q)
     user_vector : array of shape (d,), default=None
         The user's unit vector after fold-in. None: the output of the tower is used.
@@ -60,14 +61,13 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
     if module.training:
         module.eval()
     device = next(module.parameters()).device
-    user, past, item = (
-        SparseRows.from_csr(rows).to(device)
-        for rows in (user_rows, past_rows, item_rows)
+    user, past_items, item = (
+        SparseRows.from_csr(rows).to(device) for rows in (user_rows, past[0], item_rows)
     )
     with torch.no_grad():
         past_vectors = pooled = None
         if module.history is not None:
-            past_vectors = module.history(past) / max(1, len(past))
+            past_vectors = _past_vectors(module.history, past_items, past[1], device)
             pooled = past_vectors.sum(dim=0, keepdim=True)
         vectors = [
             module.run_user_tower(user, pooled).double(),
@@ -95,6 +95,13 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None):
         score / 2 - of_item.sum(),
         (score - of_tower) / 2,
     )
+
+
+def _past_vectors(history, past_items, lags, device):
+    """Return what each past item adds to the first layer, (n_past, width)."""
+    if lags is None:
+        return history(past_items) / max(1, len(past_items))
+    return history.each(past_items, torch.as_tensor(lags, device=device))
 
 
 def is_linear(tower):

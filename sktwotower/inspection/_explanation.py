@@ -13,6 +13,7 @@ from sktwotower._tables._messages import format_ids
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
+from sktwotower.towers._sequences import latest_events
 
 from ._contributions import contributions, is_linear
 
@@ -40,8 +41,10 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
         One row per nonzero feature and past item, largest absolute contribution
         first. Columns: ``side`` ("user", "history" or "item"), ``feature`` (its
         name, such as "genres_Action"; the id of a past item), ``value`` (of the
-        feature; the weight of a past item, 1 / n) and ``contribution``. The
-        contributions add up to the score, which is in ``attrs["score"]``.
+        feature; the weight of a past item: 1 / n, or 1 if their order counts), ``lag``
+        (only if their order counts: 1 for the user's latest time, 2 for the one before)
+        and ``contribution``. The contributions add up to the score, which is in
+        ``attrs["score"]``.
 
     Raises
     ------
@@ -133,10 +136,11 @@ def _table(fitted, owner, past, chosen, serving):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
             vector = fitted.embed_users(owner, past, serving)[0]
-        seen = past.input.indices if fitted.sees_history else []
-        parts = contributions(module, owner.rows, items.rows[seen], chosen.rows, vector)
+        seen, lags = _past_events(fitted, past)
+        events = items.rows[seen], lags
+        parts = contributions(module, owner.rows, events, chosen.rows, vector)
     folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
-    weights = np.full(len(seen), 1 / max(1, len(seen)))
+    weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     user_rest = _name_of_rest(module.user_tower)
     item_rest = _name_of_rest(module.item_tower)
     table = pd.concat(
@@ -150,10 +154,23 @@ def _table(fitted, owner, past, chosen, serving):
         ],
         ignore_index=True,
     )
+    if lags is not None:
+        past_rows = (table["side"] == "history").to_numpy()
+        table.insert(3, "lag", np.nan)
+        table.loc[past_rows, "lag"] = lags
     order = np.argsort(-table["contribution"].abs().to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     table.attrs["score"] = parts.score
     return table
+
+
+def _past_events(fitted, past):
+    """Return items (n_past,) of the one user's past, and their lags or None."""
+    kind, events = fitted.history_kind, past.input
+    if kind == "recent":
+        events = latest_events(events, fitted.net.module_.history.max_history)
+        return events.indices, events.data
+    return events.indices if kind == "pooled" else events.indices[:0], None
 
 
 def _name_of_rest(tower):

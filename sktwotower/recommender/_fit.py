@@ -27,8 +27,16 @@ from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._sequences import SequenceSet
 
-from ._fitted import Learnt
-from ._order import Ordered, history_kind, hold_out_latest, ordered, times_of_events
+from ._fitted import Choice, Learnt
+from ._order import (
+    Ordered,
+    history_kind,
+    hold_out_latest,
+    ordered,
+    times_of_events,
+    with_context,
+)
+from ._pilot import choose
 from ._validation_recall import ValidationRecall, hold_out
 
 __all__ = ["TableRecipe", "check_values", "items_with_events", "learn", "seen_matrix"]
@@ -111,14 +119,20 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events.positives, n_active)
-    recipe = _resolved(recipe, events)
-    trained = _train(recipe, events, before)
+    recipe, choice = _resolved(recipe, events), Choice()
+    rng = check_random_state(recipe.random_state)
+    if events.ordered is not None:
+        seed = rng.randint(np.iinfo(np.int32).max)
+        events, choice = choose(recipe, events, schema.dates, seed)
+        recipe = recipe._replace(pooled_weight=choice.pooled_weight)
+    trained = _train(recipe, events, before, rng)
     return Learnt(
         schema,
         events.users,
         events.items,
         seen_matrix(events.positives),
         None if events.ordered is None else events.ordered.sequences,
+        choice,
         trained,
         net.epochs(trained),
         recipe.candidate_sampling,
@@ -202,16 +216,19 @@ def outcome_matrices(codes, rewards, weights, shape):
     return matrix(rewards > 0, rewards * weights), matrix(rewards == 0, weights)
 
 
-def ordered_outcomes(codes, outcomes, shape):
+def ordered_outcomes(codes, outcomes, shape, before=None):
     """Return the positives as ``Ordered``, with impressions at the next event.
 
     ``codes``: as in `outcome_matrices`. ``outcomes``: rewards, weights and times.
+    ``before``: ``Sequences`` of earlier events, which are context.
     """
     rewards, weights, times = outcomes
     chosen, shown = rewards > 0, rewards == 0
     gains = rewards[chosen] * weights[chosen]
     impressions = (*(side[shown] for side in codes), times[shown], weights[shown])
     events = (*(side[chosen] for side in codes), times[chosen], gains)
+    if before is not None:
+        events = with_context(before, *events)
     return ordered(*events, shape, impressions)
 
 
@@ -267,8 +284,7 @@ def auto_temperature(n_items):
     return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
 
 
-def _train(recipe, events, before):
-    rng = check_random_state(recipe.random_state)
+def _train(recipe, events, before, rng):
     seed = rng.randint(np.iinfo(np.int32).max)
     recipe, data = _training_data(recipe, events, rng)
     with net.seeded(seed, recipe.device):
@@ -337,7 +353,7 @@ def _ordered_training_data(recipe, events, rng):
 def _sequence_set(recipe, events, order):
     active = events.active_items()
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    data = SequenceSet(*rows, order, recipe.max_history)
+    data = SequenceSet(*rows, order, recipe.max_history, recipe.pooled_weight)
     return data if len(active) == rows[1].shape[0] else data.with_items(active)
 
 

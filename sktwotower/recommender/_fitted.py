@@ -26,7 +26,7 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
 
-__all__ = ["Catalog", "FittedTowers", "IndexRecipe", "Learnt", "fitted_towers"]
+__all__ = ["Catalog", "Choice", "FittedTowers", "IndexRecipe", "Learnt", "fitted_towers"]
 
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
@@ -40,6 +40,21 @@ class IndexRecipe(NamedTuple):
     n_neighbors: int
 
 
+class Choice(NamedTuple):
+    """What training on events in order used: "auto" values, after they are chosen.
+
+    Parameters
+    ----------
+    pooled_weight : float, default=0.0
+        Weight of the pooled objective.
+    half_life : Timedelta, float or None, default=None
+        Age at which the weight of an event is halved. None: events do not age.
+    """
+
+    pooled_weight: float = 0.0
+    half_life: object = None
+
+
 class Learnt(NamedTuple):
     """The result of training: both sides, the seen matrix and the trained net."""
 
@@ -48,6 +63,7 @@ class Learnt(NamedTuple):
     items: Entities
     seen: sparse.csr_matrix
     sequences: Sequences | None
+    choice: Choice
     net: TwoTowerNet
     epochs: list
     candidate_sampling: str
@@ -70,6 +86,8 @@ class FittedTowers(Fitted):
     ----------
     schema, users, items, seen, sequences, user_ids, item_ids
         As in `Fitted`.
+    choice : Choice
+        Weight of the pooled objective and half-life of events in training.
     net : TwoTowerNet
         The trained net.
     epochs : list of dict
@@ -87,6 +105,7 @@ class FittedTowers(Fitted):
         history, or if vectors are not of unit length.
     """
 
+    choice: Choice
     net: TwoTowerNet
     epochs: list
     candidate_sampling: str
@@ -94,6 +113,13 @@ class FittedTowers(Fitted):
     interrupted: bool
     catalog: Catalog
     fold_in: FoldIn | None
+
+    @property
+    def history_kind(self):
+        """How the user tower sees past items: "pooled", "recent" or None."""
+        if not self.sees_history:
+            return None
+        return "pooled" if self.sequences is None else "recent"
 
     @property
     def sees_history(self):
@@ -231,6 +257,7 @@ def fitted_towers(learnt, n_items, index, before=None):
         learnt.sequences,
         user_ids=learnt.users.ids.to_numpy(),
         item_ids=learnt.items.ids[:n_items].to_numpy(),
+        choice=learnt.choice,
         net=learnt.net,
         epochs=learnt.epochs,
         candidate_sampling=learnt.candidate_sampling,

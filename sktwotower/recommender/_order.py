@@ -21,6 +21,7 @@ __all__ = [
     "order_of",
     "ordered",
     "times_of_events",
+    "with_context",
 ]
 
 
@@ -106,6 +107,16 @@ def ordered(users, items, times, weights, shape, impressions=None):
     if impressions is not None and len(impressions[0]):
         shown = _at_next_event(in_order, *impressions)
     return Ordered(in_order, order_of(in_order, weights, shown))
+
+
+def with_context(before, users, items, times, weights):
+    """Return users, items, times and weights of events after those of ``Sequences``.
+
+    Earlier events have the weight 0.
+    """
+    events = *before.events(), np.zeros(len(before.times))
+    added = users, items, times, weights
+    return tuple(np.concatenate(pair) for pair in zip(events, added, strict=True))
 
 
 def order_of(in_order, weights, impressions=None):

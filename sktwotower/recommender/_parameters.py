@@ -311,6 +311,8 @@ class TwoTowerParameters(BaseEstimator):
         time=None,
         history="auto",
         max_history=200,
+        pooled_weight="auto",
+        half_life="auto",
         fold_in=True,
         user_tower=None,
         item_tower=None,
@@ -358,6 +360,8 @@ class TwoTowerParameters(BaseEstimator):
         self.time = time
         self.history = history
         self.max_history = max_history
+        self.pooled_weight = pooled_weight
+        self.half_life = half_life
         self.fold_in = fold_in
         self.user_tower = user_tower
         self.item_tower = item_tower

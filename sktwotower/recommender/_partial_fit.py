@@ -20,9 +20,17 @@ from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._build import build_module, take_weights
 from sktwotower.towers._callbacks import monitors_validation, schedules
+from sktwotower.towers._sequences import SequenceSet
 
-from ._fit import check_values, items_with_events, outcome_matrices, seen_matrix
+from ._fit import (
+    check_values,
+    items_with_events,
+    ordered_outcomes,
+    outcome_matrices,
+    seen_matrix,
+)
 from ._fitted import Learnt
+from ._order import times_of_events
 
 __all__ = ["learn_more"]
 
@@ -53,6 +61,10 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     """
     check_values(recipe)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
+    times = None
+    if fitted.sequences is not None:
+        schema = fitted.schema
+        times, _ = times_of_events(frame, schema.time, schema, schema)
     users, user_codes, user_places = _updated(fitted.users, frame, tables.users)
     items, item_codes, item_places = _updated(fitted.items, frame, tables.items)
     codes, shape = (user_codes, item_codes), (len(users), len(items))
@@ -61,18 +73,26 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     before.resize(shape)
     seen = seen_matrix((before + positives).tocsr())
     seen.sort_indices()
-    training = TrainingSet(
-        users.rows[:-1],
-        items.rows[:-1],
-        positives,
-        history=seen[:-1] if recipe.history is not None else None,
-        impressions=shown if shown.nnz and recipe.takes_impressions else None,
-        known=before,
-    )
+    recipe = _one_pass(recipe, fitted)
+    rows, in_order = (users.rows[:-1], items.rows[:-1]), None
+    if times is None:
+        training = TrainingSet(
+            *rows,
+            positives,
+            history=seen[:-1] if recipe.history is not None else None,
+            impressions=shown if shown.nnz and recipe.takes_impressions else None,
+            known=before,
+        )
+    else:
+        in_order, order = ordered_outcomes(
+            codes, (rewards, weights, times), shape, fitted.sequences
+        )
+        if not recipe.takes_impressions:
+            order = order._replace(impressions=None)
+        training = SequenceSet(*rows, order, recipe.max_history, recipe.pooled_weight)
     active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
     if len(active) < shape[1]:
         training = training.with_items(active)
-    recipe = _one_pass(recipe, fitted)
     inputs = (user_places, users.width), (item_places, items.width)
     trained = _train(recipe, training, fitted.net.module_, inputs)
     epochs = fitted.epochs + net.epochs(trained)
@@ -81,7 +101,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         users,
         items,
         seen,
-        None,
+        in_order,
+        fitted.choice,
         trained,
         epochs,
         fitted.candidate_sampling,
@@ -93,6 +114,8 @@ def _one_pass(recipe, fitted):
     """Return the recipe of one epoch at a constant rate, without validation."""
     params = dict(recipe.net_params or {})
     return recipe._replace(
+        history=fitted.history_kind,
+        pooled_weight=fitted.choice.pooled_weight,
         max_epochs=1,
         early_stopping=False,
         impression_start=0,

@@ -133,18 +133,19 @@ def fitted_of(estimator):
     return fitted
 
 
-def fitted_attribute(path):
+def fitted_attribute(path, may_be_none=False):
     """Return a read-only property of an estimator for a part of its ``Fitted``.
 
     ``path``: attribute of the ``Fitted``, such as "catalog.vectors". Before fit, and if
-    the part is None, the estimator does not have the attribute.
+    the part is None, the estimator does not have the attribute. ``may_be_none``: None
+    is a value like others.
     """
     get = attrgetter(path)
 
     def read(self):
         fitted = vars(self).get("_fitted")
         value = None if fitted is None else get(fitted)
-        if value is None:
+        if value is None and (fitted is None or not may_be_none):
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute of fit for "
                 f"{path!r}: it is not fitted, or was fitted without."

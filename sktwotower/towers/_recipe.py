@@ -14,6 +14,8 @@ class Recipe(NamedTuple):
 
     history: str | None
     max_history: int
+    pooled_weight: float | str
+    half_life: object
     user_tower: object
     item_tower: object
     embedding_dim: int
