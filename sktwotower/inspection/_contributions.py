@@ -32,19 +32,20 @@ class Contributions(NamedTuple):
 
 
 @torch.inference_mode(False)
-def contributions(module, user_rows, past, item_rows, user_vector=None):
+def contributions(module, user_rows, past_rows, item_rows, user_vector=None, lags=None):
     """Return the contribution of each input of both towers to the score of a pair.
 
     Parameters
     ----------
     module : TwoTower
     user_rows : CSR matrix of shape (1, p)
-    past : pair of CSR matrix of shape (n_past, q) and array of shape (n_past,)
-        Feature rows of the user's past items, and their lags, or None if all have the
-        same weight.
+    past_rows : CSR matrix of shape (n_past, q)
+        Feature rows of the user's past items.
     item_rows : CSR matrix of shape (1, q)
     user_vector : array of shape (d,), default=None
         The user's unit vector after fold-in. None: the output of the tower is used.
+    lags : array of shape (n_past,), default=None
+        Lags of the past items. None: all have the same weight.
 
     Returns
     -------
@@ -61,13 +62,14 @@ def contributions(module, user_rows, past, item_rows, user_vector=None):
     if module.training:
         module.eval()
     device = next(module.parameters()).device
-    user, past_items, item = (
-        SparseRows.from_csr(rows).to(device) for rows in (user_rows, past[0], item_rows)
+    user, past, item = (
+        SparseRows.from_csr(rows).to(device)
+        for rows in (user_rows, past_rows, item_rows)
     )
     with torch.no_grad():
         past_vectors = pooled = None
         if module.history is not None:
-            past_vectors = _past_vectors(module.history, past_items, past[1], device)
+            past_vectors = _past_vectors(module.history, past, lags, device)
             pooled = past_vectors.sum(dim=0, keepdim=True)
         vectors = [
             module.run_user_tower(user, pooled).double(),

@@ -137,8 +137,8 @@ def _table(fitted, owner, past, chosen, serving):
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
             vector = fitted.embed_users(owner, past, serving)[0]
         seen, lags = _past_events(fitted, past)
-        events = items.rows[seen], lags
-        parts = contributions(module, owner.rows, events, chosen.rows, vector)
+        rows = owner.rows, items.rows[seen], chosen.rows
+        parts = contributions(module, *rows, vector, lags)
     folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     user_rest = _name_of_rest(module.user_tower)

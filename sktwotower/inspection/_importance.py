@@ -174,7 +174,7 @@ def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
     """
     columns = columns or {}
     owners, past, judged = held_out
-    past = past if fitted.sees_history else None
+    past = past.input if fitted.sees_history else None
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = rows_without(fitted.users, owners, columns.get("user", ()), own)

@@ -29,7 +29,7 @@ CONSTRAINTS = {
     "item_tower": "no_validation",
     "embedding_dim": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": [tuple, list],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "id_dropout": [Interval(Real, 0, 1, closed="both")],
     "feature_dropout": [Interval(Real, 0, 1, closed="left")],
     "normalize": ["boolean"],
@@ -40,14 +40,14 @@ CONSTRAINTS = {
     "candidate_sampling": [
         StrOptions({"auto", "full", "in_batch", "uniform", "mixed"})
     ],
-    "n_negatives": [Interval(Integral, 1, None, closed="left")],
+    "n_negatives": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "sampling_correction": [StrOptions({"negatives", "all"}), None],
     "impression_weight": [Interval(Real, 0, None, closed="left")],
     "impression_start": [
         Interval(Real, 0, 1, closed="both"),
         StrOptions({"plateau"}),
     ],
-    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],

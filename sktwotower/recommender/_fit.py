@@ -39,12 +39,26 @@ from ._order import (
 from ._pilot import choose
 from ._validation_recall import ValidationRecall, hold_out
 
-__all__ = ["TableRecipe", "check_values", "items_with_events", "learn", "seen_matrix"]
+__all__ = [
+    "TableRecipe",
+    "check_values",
+    "items_with_events",
+    "learn",
+    "seen_matrix",
+    "values_of_kind",
+]
 
 # Up to this many items every item is a candidate for every user, unless they have so
 # many feature values that embedding all items takes longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
+# Highest "auto" temperature where the next item is predicted.
+RECENT_TEMPERATURE = 0.1
+# Values of "auto", by the kind of history.
+AUTO = {
+    "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
+    "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
+}
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1
@@ -263,15 +277,30 @@ def _check_negatives(recipe, positives, n_active):
         )
 
 
+def values_of_kind(recipe):
+    """Return the recipe with the values of "auto" that depend on ``history``."""
+    kind = "recent" if recipe.history == "recent" else "pooled"
+    chosen = {
+        name: value
+        for name, value in AUTO[kind].items()
+        if getattr(recipe, name) == "auto"
+    }
+    return recipe._replace(**chosen)
+
+
 def _resolved(recipe, events):
     """Return the recipe with values in place of "auto"."""
+    recipe = values_of_kind(recipe)
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
         small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
         small = small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
+        small = small and recipe.history != "recent"
         sampling = "full" if small else "mixed"
     if temperature == "auto":
         temperature = auto_temperature(len(np.unique(events.positives.indices)))
+        if recipe.history == "recent":
+            temperature = min(temperature, RECENT_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
 
 

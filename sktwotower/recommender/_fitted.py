@@ -26,7 +26,14 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
 
-__all__ = ["Catalog", "Choice", "FittedTowers", "IndexRecipe", "Learnt", "fitted_towers"]
+__all__ = [
+    "Catalog",
+    "Choice",
+    "FittedTowers",
+    "IndexRecipe",
+    "Learnt",
+    "fitted_towers",
+]
 
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500

@@ -177,9 +177,7 @@ def hold_out_latest(events):
         return events, None, None
     kept = ~held
     shape = n_users, lags.shape[1]
-    before = ordered(
-        owners[kept], items[kept], times[kept], order.weights[kept], shape
-    )
+    before = ordered(owners[kept], items[kept], times[kept], order.weights[kept], shape)
     if order.impressions is not None:
         before = _with_impressions(before, order, kept)
     validation = order._replace(

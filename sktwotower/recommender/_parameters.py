@@ -59,15 +59,39 @@ class TwoTowerParameters(BaseEstimator):
         ``random_state``, one that cannot be pickled, one with code of ``__main__``.
         None: no cache.
     History
-        How a user's past items are used.
-    history : {"pooled"} or None, default="pooled"
-        How the user tower sees the items that a user chose. "pooled": the mean of
-        learnt vectors of these items is added to the first layer. None: not at all.
+        How a user's past items are used, and their order.
+    time : str or int, default=None
+        Column of X (or its position) that says when: dates of any kind and time zone,
+        or finite numbers. It is no feature, and tables after fit may lack it. Events of
+        a user at equal times are one basket, without order inside. Numbers give the
+        order of each user's events only, dates also their age. A pair of user and item
+        at several times counts several times. None: no order.
+    history : {"auto", "recent", "pooled"} or None, default="auto"
+        How the user tower sees the items that a user chose. "recent": as sums of learnt
+        vectors of past items, in which older ones count less, with several learnt
+        decays (`sktwotower.towers.RecentHistory`); training predicts each next item
+        from those before. It needs ``time``. "pooled": as the mean of learnt vectors;
+        training predicts each item from the others. None: not at all. "auto": "recent"
+        with ``time``, otherwise "pooled"; see ``history_kind_``.
+    max_history : int, default=200
+        Number of a user's latest events that count with "recent", >= 1, in training and
+        in a request. Time and memory of training grow with it.
+    pooled_weight : float or "auto", default="auto"
+        Weight, >= 0, of a second objective with "recent": predict all items of a user
+        from a random part of them. It helps where baskets are large and order says
+        little. "auto": 0 or 1, whichever finds more of each user's last basket in a
+        short fit on at most 1,500 users; see ``pooled_weight_``.
+    half_life : Timedelta, float, "auto" or None, default="auto"
+        Age at which the weight of an event in training is halved, with "recent"; a
+        number if times are numbers. None: events do not age. "auto", for dates: None,
+        or four times the half-life at which popularity predicts the latest tenth of the
+        events best, whichever finds more of that tenth in a short fit; see
+        ``half_life_``.
     fold_in : bool, default=True
         Improve the vector of a user without events in fit whose ``history`` comes with
         the request: three Newton steps from the user tower's output
-        (`sktwotower.recommender.FoldIn`), about as long as scoring 60,000 items. Needs
-        ``history="pooled"`` and ``normalize=True``.
+        (`sktwotower.recommender.FoldIn`), about as long as scoring 60,000 items. It
+        is used with ``history="pooled"`` and ``normalize=True``.
     Towers
         The two networks, and what is hidden from them in training.
     user_tower, item_tower : torch.nn.Module or callable, default=None
@@ -82,10 +106,11 @@ class TwoTowerParameters(BaseEstimator):
     hidden_layer_sizes : tuple of int, default=()
         Widths of hidden layers in both default towers (ReLU, residual: a layer adds to
         its input). ``()``: linear towers.
-    dropout : float, default=0.5
+    dropout : float or "auto", default="auto"
         Share in [0, 1) of a user's past items that is hidden from the tower in
-        training, on average (the share differs between users), and of hidden units
-        that are dropped. A target can then not be copied from the history.
+        training, and of hidden units that are dropped. With a pooled history the share
+        differs between users, and a target can not be copied from the history. "auto":
+        0.5, or 0.2 with a recent history.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -103,14 +128,17 @@ class TwoTowerParameters(BaseEstimator):
     temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
-        items, 0.14 for 3,300, 0.074 for 40,000; see ``temperature_``.
+        items, 0.14 for 3,300, 0.074 for 40,000; with a recent history at most 0.1; see
+        ``temperature_``.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
         ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
-        250,000 feature values together, else "mixed"; see ``candidate_sampling_``.
-    n_negatives : int, default=2048
-        Number of items in the uniform sample of a batch, >= 1.
+        250,000 feature values together, else "mixed", as always with a recent history;
+        see ``candidate_sampling_``.
+    n_negatives : int or "auto", default="auto"
+        Number of items in the uniform sample of a batch, >= 1. "auto": 2,048, or 512
+        with a recent history.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
@@ -130,11 +158,13 @@ class TwoTowerParameters(BaseEstimator):
         later than after half of ``max_epochs``.
     Optimization
         How the towers are trained, and when training stops.
-    max_epochs : int, default=30
+    max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches.
+        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 6 with a
+        recent history.
     batch_size : int, default=256
-        Number of users in a batch, >= 1, each with all positives.
+        Number of users in a batch, >= 1, each with all positives. With a recent history
+        a batch holds at most 8 times as many events.
     lr : float, default=0.01
         Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
         replaces the one cycle.
@@ -152,7 +182,8 @@ class TwoTowerParameters(BaseEstimator):
         Epochs before impressions join do not count. If no user has two positives,
         there is a warning and no early stopping.
     validation_fraction : float, default=0.1
-        Share of the positive pairs held out at random, in (0, 1). Used with
+        Share of the positive pairs held out at random, in (0, 1). With a recent history
+        each user's last basket is held out instead. Used with
         ``early_stopping``, with ``impression_start="plateau"``, or if one of
         ``callbacks`` monitors ``valid_loss`` or ``valid_recall``.
     n_iter_no_change : int, default=5
@@ -222,6 +253,12 @@ class TwoTowerParameters(BaseEstimator):
         The way of sampling that was used.
     temperature_ : float
         The temperature that was used.
+    history_kind_ : {"recent", "pooled"} or None
+        How the user tower sees past items (``history_`` holds the figures of epochs).
+    pooled_weight_ : float
+        The weight of the pooled objective next to that of the next item.
+    half_life_ : Timedelta, float or None
+        The half-life that was used. None: events did not age.
     interrupted_ : bool
         Whether the last training was interrupted by Ctrl-C, in which case the model
         is what was learnt until then. There is a warning, too.
@@ -318,17 +355,17 @@ class TwoTowerParameters(BaseEstimator):
         item_tower=None,
         embedding_dim=256,
         hidden_layer_sizes=(),
-        dropout=0.5,
+        dropout="auto",
         id_dropout=0.5,
         feature_dropout=0.5,
         normalize=True,
         temperature="auto",
         candidate_sampling="auto",
-        n_negatives=2048,
+        n_negatives="auto",
         sampling_correction="negatives",
         impression_weight=5.0,
         impression_start=0.5,
-        max_epochs=30,
+        max_epochs="auto",
         batch_size=256,
         lr=0.01,
         weight_decay=0.01,

@@ -28,6 +28,7 @@ from ._fit import (
     ordered_outcomes,
     outcome_matrices,
     seen_matrix,
+    values_of_kind,
 )
 from ._fitted import Learnt
 from ._order import times_of_events
@@ -113,8 +114,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 def _one_pass(recipe, fitted):
     """Return the recipe of one epoch at a constant rate, without validation."""
     params = dict(recipe.net_params or {})
+    recipe = values_of_kind(recipe._replace(history=fitted.history_kind))
     return recipe._replace(
-        history=fitted.history_kind,
         pooled_weight=fitted.choice.pooled_weight,
         max_epochs=1,
         early_stopping=False,

@@ -25,7 +25,7 @@ from ._order import hold_out_latest, ordered
 __all__ = ["aged", "choose", "popularity_half_life"]
 
 # A pilot is a fit of this size.
-MAX_USERS = 3000
+MAX_USERS = 1500
 SIZE = {
     "embedding_dim": 64,
     "max_epochs": 4,
@@ -192,9 +192,7 @@ class _Judge:
         """Return the NDCG (n,) of the users after a pilot with a ``Choice``."""
         order = aged(self.before, choice.half_life).order
         recipe = self.recipe._replace(pooled_weight=choice.pooled_weight)
-        data = SequenceSet(
-            *self.rows, order, recipe.max_history, choice.pooled_weight
-        )
+        data = SequenceSet(*self.rows, order, recipe.max_history, choice.pooled_weight)
         with net.seeded(self.seed, recipe.device):
             shapes = (rows.shape[1] for rows in self.rows)
             module = build_module(recipe, *shapes)

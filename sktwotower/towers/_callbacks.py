@@ -63,7 +63,9 @@ def own_callbacks(recipe, data, net, schedule=True):
     if waits:
         own.append(("impressions", _impression_start(recipe, net, data.training)))
     if schedule and not schedules(recipe.callbacks):
-        own.append(("one_cycle", _one_cycle(net, data.training.n_batches(net.batch_size))))
+        own.append(
+            ("one_cycle", _one_cycle(net, data.training.n_batches(net.batch_size)))
+        )
     if recipe.early_stopping:
         own.append(("stop_on_recall", _early_stopping(recipe, waits)))
     if recipe.verbose == 1:

@@ -51,6 +51,9 @@ class Windows:
         self.ends = ends
         self.whole = whole
 
+    def __len__(self):
+        return len(self.targets)
+
     @property
     def owners(self):
         """User of each prediction, int64 (n,), or (n + b,) with ``whole``."""

@@ -20,17 +20,17 @@ class Recipe(NamedTuple):
     item_tower: object
     embedding_dim: int
     hidden_layer_sizes: tuple
-    dropout: float
+    dropout: float | str
     id_dropout: float
     feature_dropout: float
     temperature: float | str
     normalize: bool
     candidate_sampling: str
-    n_negatives: int
+    n_negatives: int | str
     sampling_correction: str | None
     impression_weight: float
     impression_start: float | str
-    max_epochs: int
+    max_epochs: int | str
     batch_size: int
     lr: float
     weight_decay: float

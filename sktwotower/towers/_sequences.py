@@ -279,7 +279,7 @@ def _groups(lengths, n_events):
 
 
 def _steps(baskets, real):
-    """Return the steps (t, b) from each event to the next: 0 within a basket."""
+    """Return the steps (t, b) from the event before: 0 within a basket."""
     steps = np.zeros(baskets.shape, dtype=np.float32)
     steps[1:] = (baskets[1:] != baskets[:-1]) & real[1:]
     return steps

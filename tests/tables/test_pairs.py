@@ -85,5 +85,5 @@ def test_rankings_have_an_order(items):
     with pytest.raises(
         TypeError, match="The ranking 'x' .* list of items for each user, best first"
     ):
-        read_pairs({"a": items}, "The ranking 'x'", ranked=True)
-    assert list(read_pairs({"a": [2, 1]}, "x", ranked=True).items) == [2, 1]
+        read_pairs({"a": items}, "The ranking 'x'", order="best first")
+    assert list(read_pairs({"a": [2, 1]}, "x", order="best first").items) == [2, 1]
