@@ -10,10 +10,11 @@ import numpy as np
 import scipy.linalg
 from scipy import sparse
 
-from sktwotower._matrix_recommender import MatrixRecommender, blocks_of_rows
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._retrieval import SimilarItemsMixin
+
+from ._matrix_recommender import MatrixRecommender, blocks_of_rows
 
 __all__ = ["EASERecommender", "ItemKNNRecommender", "PopularityRecommender"]
 
