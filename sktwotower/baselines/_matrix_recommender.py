@@ -22,7 +22,7 @@ from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import Fitted, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = ["FittedMatrix", "MatrixRecommender", "blocks_of_rows"]
+__all__ = ["FittedMatrix", "MatrixRecommender", "blocks_of_rows", "positive"]
 
 # Scores held at once: 16 MiB of float32.
 BLOCK_SIZE = 1 << 22
@@ -231,6 +231,12 @@ def blocks_of_rows(n, n_items):
     """Return slices of n rows, each small enough to hold the scores of all items."""
     step = max(1, BLOCK_SIZE // n_items)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def positive(scores):
+    """Set scores <= 0 (items that are not similar) to -inf."""
+    scores[scores <= 0] = -np.inf
+    return scores
 
 
 def _hide(scores, excluded, allowed):
