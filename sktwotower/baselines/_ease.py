@@ -38,6 +38,9 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
+    time : str or int, default=None
+        Column of X that says when (or its position): dates or finite numbers. It is not
+        used, but later tables may lack it.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
@@ -100,6 +103,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         max_memory=8e9,
         user_id=None,
         item_id=None,
+        time=None,
         n_neighbors=10,
         exclude_seen=True,
     ):
@@ -107,10 +111,11 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         self.max_memory = max_memory
         self.user_id = user_id
         self.item_id = item_id
+        self.time = time
         self.n_neighbors = n_neighbors
         self.exclude_seen = exclude_seen
 
-    def _learn(self, seen):
+    def _learn(self, seen, events):
         n_items = seen.shape[1]
         needed = EASE_BYTES * n_items**2
         if needed > self.max_memory:
@@ -132,7 +137,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 class _Linear:
     """Scores that add up a dense row of weights (n_items,) for each past item."""
 
-    order = None
+    order, reads_lags = None, False
 
     def __init__(self, weights):
         self.weights = weights

@@ -1,6 +1,6 @@
 """Item-based collaborative filtering (item-kNN).
 
-Input: past items, CSR (n_users, n_items).
+Input: past items, CSR (n_users, n_items), of ones or of lags.
 Output: similarities of each item to its nearest, CSR (n_items, n_items).
 """
 
@@ -33,9 +33,16 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         that few users share.
     similarity : {"cosine", "jaccard"}, default="cosine"
         Measure of similarity, see the notes.
+    decay : float, default=None
+        Number of steps back in a user's past after which an item counts 1/e, > 0; a
+        step is one basket, the events at equal times. Needs ``time``. Try 1 to 20, on a
+        logarithmic scale. None: all past items count the same.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
+    time : str or int, default=None
+        Column of X that says when (or its position): dates or finite numbers. Later
+        tables may lack it. It is used with ``decay`` only.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
@@ -62,15 +69,24 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     With :math:`n_i` users of item i, :math:`n_{ij}` users of both i and j and the
     shrinkage h, the similarity is :math:`s_{ij} = n_{ij} / (\sqrt{n_i n_j} + h)` for
     "cosine", :math:`n_{ij} / (n_i + n_j - n_{ij} + h)` for "jaccard". The score of item
-    j for a user is the sum of :math:`s_{ji}` over the user's past items i that are
+    j for a user is the sum of :math:`w_i s_{ji}` over the user's past items i that are
     among the ``n_similar`` most similar items of j. Equal scores are ordered by
     popularity, so that users without past items get the most popular ones.
+
+    Without ``decay``, :math:`w_i = 1`. With ``decay`` d it is :math:`w_i = e^{-(l_i -
+    1) / d}`, where the lag :math:`l_i` is 1 for items of the user's latest basket, 2
+    for those of the one before, and so on. An item that was chosen more than once has
+    the lag of its latest event. A ``history`` then needs an order: lists with the
+    oldest item first, or a table with the time column.
 
     References
     ----------
     Sarwar et al., Item-Based Collaborative Filtering Recommendation Algorithms, WWW
     2001; Deshpande and Karypis, Item-Based Top-N Recommendation Algorithms, ACM TOIS
-    22(1), 2004, for the ranking by sums of similarities.
+    22(1), 2004, for the ranking by sums of similarities; Ding and Li, Time Weight
+    Collaborative Filtering, CIKM 2005, for weights that decay exponentially; Garg et
+    al., Sequence and Time Aware Neighborhood for Session-based Recommendations, SIGIR
+    2019, for their decay with the position.
 
     Examples
     --------
@@ -84,14 +100,29 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     >>> model.similar_items(["egg"])
       item similar_item  score  rank
     0  egg          ham    1.0     1
+
+    With ``decay``, the latest items count most:
+
+    >>> import pandas as pd
+    >>> events = pd.DataFrame(X, columns=["user", "item"])
+    >>> events["time"] = range(7)
+    >>> model = ItemKNNRecommender(decay=1, time="time").fit(events)
+    >>> model.recommend(["zoe"], n_neighbors=1, history={"zoe": ["tea", "egg"]})
+      user item  score  rank
+    0  zoe  ham    1.0     1
+    >>> model.recommend(["zoe"], n_neighbors=1, history={"zoe": ["egg", "tea"]})
+      user item     score  rank
+    0  zoe  jam  0.816497     1
     """
 
     item_similarities_ = fitted_attribute("model.nearest")
 
+    _need_time = ("decay",)
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "n_similar": [Interval(Integral, 1, None, closed="left")],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
         "similarity": [StrOptions({"cosine", "jaccard"})],
+        "decay": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -100,26 +131,30 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         *,
         shrinkage=0.0,
         similarity="cosine",
+        decay=None,
         user_id=None,
         item_id=None,
+        time=None,
         n_neighbors=10,
         exclude_seen=True,
     ):
         self.n_similar = n_similar
         self.shrinkage = shrinkage
         self.similarity = similarity
+        self.decay = decay
         self.user_id = user_id
         self.item_id = item_id
+        self.time = time
         self.n_neighbors = n_neighbors
         self.exclude_seen = exclude_seen
 
-    def _learn(self, seen):
+    def _learn(self, seen, events):
         users_of, n_items = seen.T.tocsr(), seen.shape[1]
         nearest = [
             self._nearest_similar(users_of, seen, block)
             for block in blocks_of_rows(n_items, n_items)
         ]
-        return _Similarities(sparse.vstack(nearest, format="csr"))
+        return _Similarities(sparse.vstack(nearest, format="csr"), self.decay)
 
     def _nearest_similar(self, users_of, seen, block):
         """Return similarities, CSR (b, n_items), to the nearest items of a block."""
@@ -150,18 +185,43 @@ class _Similarities:
     """Scores that add up the similarities of an item to past items.
 
     ``nearest``: CSR (n_items, n_items), the similarities of each item to its nearest.
+    ``decay``: as in `ItemKNNRecommender`.
     """
 
     order = None
 
-    def __init__(self, nearest):
+    def __init__(self, nearest, decay):
         self.nearest = nearest
         self.weights = nearest.T.tocsr()
+        self.decay = decay
+
+    @property
+    def reads_lags(self):
+        """Whether past items are given by their lags."""
+        return self.decay is not None
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
+        if self.reads_lags:
+            past = _decayed(past, self.decay)
         return (past @ self.weights).toarray()
 
     def similarities(self, own):
         """Return similarities (n, n_items) to the item of each row of ``own``."""
         return positive((own @ self.nearest).toarray())
+
+
+def _decayed(lags, decay):
+    """Return the weight of each past item once, CSR (n, n_items).
+
+    ``lags``: CSR (n, n_items), as in `Sequences`; an item may occur more than once.
+    """
+    n, n_items = lags.shape
+    rows = np.repeat(np.arange(n), np.diff(lags.indptr))
+    # rows begin with the oldest event: from the end, the first of an item is its latest
+    pairs = (rows * n_items + lags.indices)[::-1]
+    pairs, latest = np.unique(pairs, return_index=True)
+    weights = np.exp((1 - lags.data[::-1][latest]) / np.float32(decay))
+    rows, items = np.divmod(pairs, n_items)
+    offsets = np.searchsorted(rows, np.arange(n + 1))
+    return sparse.csr_matrix((weights, items, offsets), shape=(n, n_items))
