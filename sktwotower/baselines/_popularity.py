@@ -8,7 +8,6 @@ import datetime
 from numbers import Real
 
 import numpy as np
-import pandas as pd
 
 from sktwotower._tables._sparse import pair_matrix
 
@@ -152,7 +151,11 @@ def _length(window, dates):
             else "a number, as the times are numbers"
         )
         raise TypeError(f"window must be {expected}. Got {window!r} instead.")
-    length = pd.Timedelta(window) / pd.Timedelta(1, "ns") if dates else window
+    length = window
+    if isinstance(window, np.timedelta64):
+        length = np.round(window / np.timedelta64(1, "s") * 1e9)
+    elif dates:
+        length = np.round(window.total_seconds() * 1e9)
     if not length > 0:
         raise ValueError(f"window must be > 0. Got {window!r}.")
     return length
