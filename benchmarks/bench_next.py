@@ -44,7 +44,7 @@ DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180)]
 
 @dataclass(frozen=True)
 class Model:
-    """A class, its fixed parameters, the one to choose, and whether it gets the time."""
+    """A class, its fixed parameters, one to choose, and whether it gets the time."""
 
     kind: type
     params: dict = field(default_factory=dict)
@@ -65,7 +65,7 @@ MODELS = {
     "popularity": Model(PopularityRecommender),
     "recent popularity": Model(PopularityRecommender, TIME, {"window": DAYS}, True),
     "item-kNN": Model(ItemKNNRecommender, grid={"shrinkage": [0, 10, 100]}),
-    "item-kNN, decay": Model(
+    "item-kNN (decay)": Model(
         ItemKNNRecommender, TIME, {"decay": [0.5, 1, 2, 5, 10, 30]}, True
     ),
     "Markov chain": Model(MarkovChain, in_time=True),
@@ -179,15 +179,13 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(ORDERED), help="names, by comma")
-    parser.add_argument("--models", help="names, by semicolon; nothing is written then")
+    parser.add_argument("--models", help="names, by comma; nothing is written then")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--max-epochs", type=int, help="of ours; nothing is written then"
-    )
+    parser.add_argument("--max-epochs", type=int, help="of ours, to try")
     own = parser.parse_args()
     own.written = own.models is None and own.max_epochs is None
     own.only = own.only.split(",")
-    own.models = own.models.split(";") if own.models else list(MODELS)
+    own.models = own.models.split(",") if own.models else list(MODELS)
     for option, known in (("only", ORDERED), ("models", MODELS)):
         if unknown := set(getattr(own, option)) - set(known):
             parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
