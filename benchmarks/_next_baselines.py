@@ -6,9 +6,9 @@ Output: a `HeldOutRanking` (n_users, k), as `TwoTowerRecommender` returns it.
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
 from _baselines import Baseline
 from scipy import sparse
+from scipy.linalg import lapack
 
 
 class NextItemBaseline(Baseline):
@@ -63,12 +63,10 @@ class NextItemRidge(NextItemBaseline):
             (np.ones(len(places)), self._items[places], np.arange(len(places) + 1)),
             shape=(len(places), n_items),
         )
-        gram = (before.T @ before).toarray()
+        gram = (before.T @ before).astype(np.float32).toarray(order="F")
         gram[np.diag_indices_from(gram)] += self.l2
-        targets = (before.T @ following).toarray()
-        self._weights = scipy.linalg.solve(
-            gram, targets, assume_a="pos", overwrite_a=True, overwrite_b=True
-        ).astype(np.float32, order="C")
+        targets = (before.T @ following).astype(np.float32)
+        self._weights = (targets.T @ _inverse(gram)).T.copy()
 
     def _scores(self, users):
         return self._sums(self._first[users + 1], self._first[users]) @ self._weights
@@ -88,6 +86,17 @@ class NextItemRidge(NextItemBaseline):
         )
         sums.sum_duplicates()
         return sums
+
+
+def _inverse(matrix):
+    """Return the inverse of a symmetric, positive definite matrix (n, n), float32."""
+    factor, failed = lapack.spotrf(matrix, lower=True, overwrite_a=True)
+    if not failed:
+        inverse, failed = lapack.spotri(factor, lower=True, overwrite_c=True)
+    if failed:
+        raise ValueError("S^T S + l2 I is not positive definite: raise l2.")
+    lower = np.tril(inverse)
+    return lower + np.tril(lower, -1).T
 
 
 class MarkovChain(NextItemBaseline):

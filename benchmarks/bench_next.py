@@ -155,11 +155,13 @@ def report(run):
         }
     ).T
     table["fit_s"] = rows["fit_s"].mean().round(1)
-    for metric in shown:
-        table[f"{metric} of seeds"] = [
-            f"{values.min():.4f} to {values.max():.4f}" if len(values) > 1 else ""
-            for _, values in rows[metric]
-        ]
+    if rows.size().max() > 1:
+        for metric in shown:
+            lowest, highest = rows[metric].min(), rows[metric].max()
+            table[f"{metric} by seed"] = [
+                f"{low:.4f} to {high:.4f}" if low < high else ""
+                for low, high in zip(lowest, highest, strict=True)
+            ]
     print(f"\n{table.to_string()}")
     print(f"± standard error over {int(run.rows[0]['users'])} users")
     for ours in (name for name in run.figures if name.startswith(OURS)):
