@@ -35,8 +35,8 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         Measure of similarity, see the notes.
     decay : float, default=None
         Number of steps back in a user's past after which an item counts 1/e, > 0; a
-        step is one basket, the events at equal times. Needs ``time``. Try 1 to 20, on a
-        logarithmic scale. None: all past items count the same.
+        step is one basket, the events at equal times. Needs ``time``. Try 0.5 to 20, on
+        a logarithmic scale. None: all past items count the same.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.

@@ -156,7 +156,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            One row per event; columns other than the user and the item are ignored.
+            One row per event; columns other than the user, the item and ``time`` are
+            ignored.
         y : array-like of shape (n_events,), default=None
             Outcome of each event: > 0 means chosen, and its size is ignored; 0 means
             shown and not chosen, which only adds the item to the catalog. None: all
