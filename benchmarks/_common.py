@@ -1,7 +1,8 @@
 """Data sets with the splits of their protocols, the machine, and a writer of results.
 
 Input: the name of a data set and, unless the package ships it, the folder of the data.
-Output: two tables (n_events, 2), ``user`` and ``item``: events to fit on and to find.
+Output: two tables (n_events, 2 or 3), ``user``, ``item`` and, for protocols in the
+order of time, ``time``: events to fit on and to find.
 """
 
 import json
@@ -21,6 +22,7 @@ from sktwotower.model_selection import LastNSplit
 
 RESULTS = Path(__file__).parent / "results"
 PAIR = ["user", "item"]
+EVENT = [*PAIR, "time"]
 
 
 def _read(folder, name, **columns):
@@ -45,6 +47,24 @@ def _online_retail(folder):
         columns={"customer": "user", "product": "item"}
     )
     return lines.drop_duplicates(PAIR)
+
+
+def _with_dates(folder, name):
+    """Read events with seconds since 1970, as dates, each user's oldest first."""
+    events = _read(folder, name, timestamp="time")
+    events["time"] = pd.to_datetime(events["time"], unit="s")
+    return events.sort_values(["user", "time"], kind="stable")
+
+
+def _with_numbers(folder, name):
+    """Read events that are only known to be in an order by user."""
+    events = _read(folder, name, order="time")
+    return events.sort_values(["user", "time"], kind="stable")
+
+
+def _by_time(events):
+    """Sort the events of all users by time, so that the last rows are the latest."""
+    return events.sort_values("time", kind="stable")
 
 
 def _random_rows(share, seed):
@@ -72,9 +92,12 @@ def _last_rows(share):
     return held_out
 
 
-def _last_row_of_each_user(events):
-    _, held = next(LastNSplit(time="timestamp").split(events))
-    return np.isin(np.arange(len(events)), held)
+def _last_row_of_each_user(time):
+    def held_out(events):
+        _, held = next(LastNSplit(user_id="user", time=time).split(events))
+        return np.isin(np.arange(len(events)), held)
+
+    return held_out
 
 
 def _given_test_rows(events):
@@ -90,8 +113,8 @@ PROTOCOLS = {
     ),
     "ml-100k-last": (
         lambda folder: _read(folder, "ml-100k"),
-        _last_row_of_each_user,
-        _last_row_of_each_user,
+        _last_row_of_each_user("timestamp"),
+        _last_row_of_each_user("timestamp"),
     ),
     "online-retail": (_online_retail, _last_rows(0.2), _last_rows(0.1)),
     "lastfm": (
@@ -108,15 +131,48 @@ PROTOCOLS = {
 }
 
 
+# The same for tables with a column ``time``: dates, or numbers that only say which of a
+# user's events came first.
+NEXT_ITEM = _last_row_of_each_user("time"), _last_row_of_each_user("time")
+LATER = _last_rows(0.1), _last_rows(0.1)
+ORDERED = {
+    "ml-1m-last": (lambda folder: _with_numbers(folder, "ml-1m"), *NEXT_ITEM),
+    "beauty-last": (
+        lambda folder: _with_numbers(folder, "amazon-beauty-s3rec"),
+        *NEXT_ITEM,
+    ),
+    "ml-latest-last": (
+        lambda folder: _with_dates(folder, "ml-latest-small-2018"),
+        *NEXT_ITEM,
+    ),
+    "ml-100k-last": (lambda folder: _with_dates(folder, "ml-100k"), *NEXT_ITEM),
+    "online-retail": PROTOCOLS["online-retail"],
+    "ml-100k-time": (lambda folder: _by_time(_with_dates(folder, "ml-100k")), *LATER),
+    "ml-latest-time": (
+        lambda folder: _by_time(_with_dates(folder, "ml-latest-small-2018")),
+        *LATER,
+    ),
+}
+
+
 def load(name, folder=None):
     """Return ``train`` and ``test``, and ``tuning``: train cut once more into two."""
-    read, held_out, held_out_again = PROTOCOLS[name]
+    return _load(PROTOCOLS[name], folder, PAIR)
+
+
+def load_ordered(name, folder=None):
+    """Return the same of a protocol of ``ORDERED``, with the column ``time``."""
+    return _load(ORDERED[name], folder, EVENT)
+
+
+def _load(protocol, folder, columns):
+    read, held_out, held_out_again = protocol
     train, test = _cut(read(folder), held_out)
     tuning = _cut(train, held_out_again)
     return SimpleNamespace(
-        train=train[PAIR],
-        test=test[PAIR],
-        tuning=tuple(part[PAIR] for part in tuning),
+        train=train[columns],
+        test=test[columns],
+        tuning=tuple(part[columns] for part in tuning),
     )
 
 

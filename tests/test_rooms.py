@@ -73,8 +73,6 @@ MAY_LOAD = {
 }
 # What every room may import.
 SHARED = {"_sklearn_compat"}
-# Files outside the rooms that belong to one.
-INSIDE = {"_matrix_recommender": "baselines"}
 
 
 def module_name(path):
@@ -86,8 +84,7 @@ SOURCES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
 def room_of(module):
-    first = module.split(".")[0]
-    return INSIDE.get(first, first)
+    return module.split(".")[0]
 
 
 @cache

@@ -6,7 +6,7 @@ Output: a fitted estimator that ranks items by scores (n, n_items).
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -16,16 +16,38 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._sequences import sequences
 from sktwotower._tables._sparse import pair_matrix, rows_of
+from sktwotower._tables._times import read_times
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import Fitted, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = ["FittedMatrix", "MatrixRecommender", "blocks_of_rows"]
+__all__ = [
+    "Events",
+    "FittedMatrix",
+    "MatrixRecommender",
+    "blocks_of_rows",
+    "popular_first",
+    "positive",
+]
 
 # Scores held at once: 16 MiB of float32.
 BLOCK_SIZE = 1 << 22
+
+
+class Events(NamedTuple):
+    """Positive events: positions of users and items, and times, (n_events,) each.
+
+    ``times`` are int64 or float64, or None without a time column. If ``dates``, they
+    are nanoseconds since 1970.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None
+    dates: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +60,22 @@ class FittedMatrix(Fitted):
         As in `Fitted`.
     model : object
         ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
-        (n, n_items). ``similarities(own)``, if defined, returns the same for similar
-        items. ``order`` holds the positions (n_items,) of the items, best first, if all
-        users have the same ranking, otherwise None.
+        (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
+        ``similarities(own)``, if defined, returns the same for similar items. ``order``
+        holds the positions (n_items,) of the items, best first, if all users have the
+        same ranking, otherwise None.
     popular_first : int array of shape (n_items,)
         Positions of the items, most popular first: the order of equal scores.
     """
 
     model: object
     popular_first: np.ndarray
+
+    def input_of(self, codes):
+        """Return what scores of users at positions (n,) are computed from, CSR."""
+        if self.sequences is None:
+            return self.seen_by(codes)
+        return self.sequences.rows(codes)
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -104,13 +133,17 @@ class FittedMatrix(Fitted):
 class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
     """Rank items by scores computed from a user's past items.
 
-    Subclasses define ``_learn(seen)``, where ``seen`` is the 0/1 matrix of past items,
-    CSR (n_users, n_items). It returns the ``model`` of a ``FittedMatrix``.
+    Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past
+    items, CSR (n_users, n_items), and ``events`` are the ``Events`` it was made of. It
+    returns the ``model`` of a ``FittedMatrix``. ``_need_time`` lists parameters that
+    cannot be used without ``time``.
     """
 
+    _need_time = ()
     _parameter_constraints = {
         "user_id": "no_validation",
         "item_id": "no_validation",
+        "time": "no_validation",
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
     }
@@ -123,7 +156,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            One row per event; columns other than the user and the item are ignored.
+            One row per event; columns other than the user, the item and ``time`` are
+            ignored.
         y : array-like of shape (n_events,), default=None
             Outcome of each event: > 0 means chosen, and its size is ignored; 0 means
             shown and not chosen, which only adds the item to the catalog. None: all
@@ -139,16 +173,19 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If columns or ids are missing, ``y`` is negative or not finite, there is no
-            positive event, or parameters are out of range.
+            If columns, ids or times are missing, ``y`` or times are not finite, ``y``
+            is negative, there is no positive event, parameters are out of range, or one
+            of them needs ``time``.
         TypeError
-            If ids are of mixed types.
+            If ids are of mixed types, or times are neither dates nor numbers.
         """
         self._validate_params()
+        self._check_time()
         frame, rewards, _, schema = read_events(
             type(self).__name__, X, y, sample_weight
         )
         columns = Columns(frame, self, schema.names is not None)
+        times, schema = _times(frame, columns.time, schema)
         sides = [
             ("user", columns.user, columns.labels[0]),
             ("item", columns.item, columns.labels[1]),
@@ -157,24 +194,53 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             fit_entities(*side, [], None, _NoFeatures(), frame, None) for side in sides
         )
         chosen = rewards > 0
+        events = Events(
+            user_codes[chosen],
+            item_codes[chosen],
+            None if times is None else times[chosen],
+            schema.dates,
+        )
+        self._fitted = self._fit_events(schema, users, items, events)
+        return self
+
+    def _check_time(self):
+        """Raise ``ValueError`` for a parameter that needs times, if there are none."""
+        for name in self._need_time:
+            value = getattr(self, name)
+            if value is not None and self.time is None:
+                raise ValueError(
+                    f"{name}={value!r} needs the times of events. Name the column of X "
+                    f"that says when, as in time='timestamp', or set {name}=None."
+                )
+
+    def _fit_events(self, schema, users, items, events):
+        """Return the ``FittedMatrix`` of positive events."""
+        shape = len(users), len(items)
         # the last, empty row is for unknown users
-        shape = (len(users) + 1, len(items))
         seen = pair_matrix(
-            user_codes[chosen], item_codes[chosen], rewards[chosen], shape
+            events.users,
+            events.items,
+            np.ones(len(events.users)),
+            (shape[0] + 1, shape[1]),
         ).sign()
-        counts = np.asarray(seen.sum(axis=0)).ravel()
-        self._fitted = FittedMatrix(
+        model = self._learn(seen[:-1], events)
+        in_order = None
+        if model.reads_lags:
+            weights = np.ones(len(events.users))
+            in_order, _ = sequences(
+                events.users, events.items, events.times, weights, shape
+            )
+        return FittedMatrix(
             schema,
             users,
             items,
             seen,
-            None,
+            in_order,
             users.ids.to_numpy(),
             items.ids.to_numpy(),
-            model=self._learn(seen[:-1]),
-            popular_first=np.argsort(-counts, kind="stable"),
+            model=model,
+            popular_first=popular_first(seen),
         )
-        return self
 
     def predict(self, X) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
@@ -182,7 +248,8 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
+            Events with the columns of fit; the time column may be missing, and is not
+            read.
 
         Returns
         -------
@@ -205,7 +272,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
         scores = np.zeros(len(frame), dtype=np.float32)
         for block in blocks_of_rows(len(distinct), fitted.n_items):
             own = (place >= block.start) & (place < block.stop) & (items >= 0)
-            found = fitted.model.scores(fitted.seen[distinct[block]])
+            found = fitted.model.scores(fitted.input_of(distinct[block]))
             scores[own] = found[place[own] - block.start, items[own]]
         return scores
 
@@ -227,10 +294,29 @@ class _NoFeatures(BaseEstimator):
         return sparse.csr_matrix((len(X), 0), dtype=np.float32)
 
 
+def _times(frame, name, schema):
+    """Return the times (n_events,) of a column, or None, and the schema with them."""
+    if name is None:
+        return None, schema
+    times, dates = read_times(frame[name], f"The time column {name!r} of X")
+    return times, schema.with_time(frame, name, dates)
+
+
+def popular_first(seen):
+    """Return the positions (n_items,) of the items, those with most users first."""
+    return np.argsort(-np.asarray(seen.sum(axis=0)).ravel(), kind="stable")
+
+
 def blocks_of_rows(n, n_items):
     """Return slices of n rows, each small enough to hold the scores of all items."""
     step = max(1, BLOCK_SIZE // n_items)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def positive(scores):
+    """Set scores <= 0 (items that are not similar) to -inf."""
+    scores[scores <= 0] = -np.inf
+    return scores
 
 
 def _hide(scores, excluded, allowed):

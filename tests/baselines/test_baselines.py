@@ -18,8 +18,8 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
-    _matrix_recommender,
 )
+from sktwotower.baselines import _matrix_recommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
 from tests.docstrings import entries, sections

@@ -1,0 +1,214 @@
+"""Does the order of events help to find what a user chooses next?
+
+Call ``OMP_NUM_THREADS=1 python benchmarks/bench_next.py --data DIR [--only NAMES]
+[--models NAMES] [--seeds 3] [--max-epochs N]`` with DIR holding one folder of parquet
+files per data set; ``--only online-retail`` needs no DIR. Two kinds of protocols, each
+over the whole catalog without the items that the user has in train:
+
+- ``*-last``: each user's last event is to be found, the others are train;
+- ``*-time`` and ``online-retail``: the last tenth (fifth) of all events is to be found,
+  for users and items known from train.
+
+Models with a grid are fitted with each of its values on train, cut once more as test
+is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
+once per seed, without and with ``time``. With ``--models`` or ``--max-epochs`` nothing
+is written.
+
+Failure: without ``--models``, ours with ``time`` is not better than ours without.
+"""
+
+import argparse
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from _common import ORDERED, PAIR, clock, load_ordered, machine, write_results
+from _next_baselines import MarkovChain, NextItemRidge
+from _systems import OURS, judge
+from bench_quality import against_the_best, summary
+
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    TwoTowerRecommender,
+)
+
+IN_TIME = f"{OURS}(time)"
+NEXT_ITEM = ["recall@10", "ndcg@10"]
+LATER = ["recall@20", "ndcg@10"]
+# No absolute times, so no window of time.
+WITHOUT_DATES = {"ml-1m-last", "beauty-last"}
+DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180)]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A class, its fixed parameters, one to choose, and whether it gets the time."""
+
+    kind: type
+    params: dict = field(default_factory=dict)
+    grid: dict = field(default_factory=dict)
+    in_time: bool = False
+
+    def candidates(self):
+        """Return the parameters to choose from."""
+        return [
+            self.params | {name: value}
+            for name, values in self.grid.items()
+            for value in values
+        ] or [self.params]
+
+
+TIME = {"time": "time"}
+MODELS = {
+    "popularity": Model(PopularityRecommender),
+    "recent popularity": Model(PopularityRecommender, TIME, {"window": DAYS}, True),
+    "item-kNN": Model(ItemKNNRecommender, grid={"shrinkage": [0, 10, 100]}),
+    "item-kNN (decay)": Model(
+        ItemKNNRecommender, TIME, {"decay": [0.5, 1, 2, 5, 10, 30]}, True
+    ),
+    "Markov chain": Model(MarkovChain, in_time=True),
+    "EASE": Model(EASERecommender, grid={"l2": [100.0, 300.0, 1000.0]}),
+    "ridge": Model(NextItemRidge, in_time=True),
+    OURS: Model(TwoTowerRecommender),
+    IN_TIME: Model(TwoTowerRecommender, TIME, in_time=True),
+}
+
+
+def fitted(model, params, train):
+    """Return a model that is fitted on events, and the seconds it took."""
+    events = train if model.in_time else train[PAIR]
+    with clock() as watch:
+        recommender = model.kind(**params).fit(events)
+    return recommender, watch.seconds
+
+
+def choose(model, tuning):
+    """Return the parameters of the grid that are best on the cut for tuning."""
+    candidates = model.candidates()
+    if len(candidates) == 1:
+        return candidates[0]
+    train, held_out = tuning
+    quality = []
+    for params in candidates:
+        recommender, _ = fitted(model, params, train)
+        figures, _ = judge(recommender, held_out[PAIR])
+        quality.append(np.mean(figures["ndcg@10"]))
+    return candidates[int(np.argmax(quality))]
+
+
+class Run:
+    """Measures models on one data set; keeps rows of results and users' figures."""
+
+    def __init__(self, data, arguments):
+        self.data, self.arguments = data, arguments
+        self.events = load_ordered(data, arguments.data)
+        self.rows, self.figures = [], {}
+
+    def go(self):
+        """Measure all models that can be measured."""
+        for name in self.arguments.models:
+            if name == "recent popularity" and self.data in WITHOUT_DATES:
+                continue
+            try:
+                self._measure(name, MODELS[name])
+            except ValueError as error:
+                if "max_memory" not in str(error):
+                    raise
+                print(f"{name}: left out, {error}")
+        return self
+
+    def _measure(self, name, model):
+        params, seeds = choose(model, self.events.tuning), [{}]
+        if name.startswith(OURS):
+            seeds = [{"random_state": seed} for seed in range(self.arguments.seeds)]
+            epochs = self.arguments.max_epochs
+            params = params | ({"max_epochs": epochs} if epochs else {})
+        by_seed = []
+        for seed in seeds:
+            recommender, seconds = fitted(model, params | seed, self.events.train)
+            figures, _ = judge(recommender, self.events.test[PAIR])
+            by_seed.append(pd.DataFrame(figures))
+            row = {"system": name, "params": _plain(params | seed), "fit_s": seconds}
+            self.rows.append(row | summary(by_seed[-1]))
+        self.figures[name] = sum(by_seed) / len(by_seed)
+        print(f"{name}: {_plain(params)}, fitted in {seconds:.1f} s", flush=True)
+
+
+def _plain(params):
+    """Return parameters that JSON can hold."""
+    return {
+        name: str(value) if isinstance(value, pd.Timedelta) else value
+        for name, value in params.items()
+    }
+
+
+def report(run):
+    """Print the table of a data set, and ours against the best baseline."""
+    shown = NEXT_ITEM if run.data.endswith("-last") else LATER
+    rows = pd.DataFrame(run.rows).groupby("system", sort=False)
+    table = pd.DataFrame(
+        {
+            name: {m: f"{each[m].mean():.4f} ± {each[m].sem():.4f}" for m in shown}
+            for name, each in run.figures.items()
+        }
+    ).T
+    table["fit_s"] = rows["fit_s"].mean().round(1)
+    if rows.size().max() > 1:
+        for metric in shown:
+            lowest, highest = rows[metric].min(), rows[metric].max()
+            table[f"{metric} by seed"] = [
+                f"{low:.4f} to {high:.4f}" if low < high else ""
+                for low, high in zip(lowest, highest, strict=True)
+            ]
+    print(f"\n{table.to_string()}")
+    print(f"± standard error over {int(run.rows[0]['users'])} users")
+    for ours in (name for name in run.figures if name.startswith(OURS)):
+        for metric in shown:
+            print(against_the_best(run.figures, ours, metric))
+
+
+def failures(run):
+    """Name the data on which ours with the order of events is not the better one."""
+    plain, in_time = (run.figures[name]["ndcg@10"].mean() for name in (OURS, IN_TIME))
+    if in_time > plain:
+        return []
+    return [f"{run.data}: NDCG@10 {in_time:.4f} with time, {plain:.4f} without"]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder with one folder per data set")
+    parser.add_argument("--only", default=",".join(ORDERED), help="names, by comma")
+    parser.add_argument("--models", help="names, by comma; nothing is written then")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--max-epochs", type=int, help="of ours, to try")
+    own = parser.parse_args()
+    own.written = own.models is None and own.max_epochs is None
+    own.only = own.only.split(",")
+    own.models = own.models.split(",") if own.models else list(MODELS)
+    for option, known in (("only", ORDERED), ("models", MODELS)):
+        if unknown := set(getattr(own, option)) - set(known):
+            parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
+    if own.data is None and own.only != ["online-retail"]:
+        parser.error("--data is needed for all but --only online-retail")
+    return own
+
+
+def main():
+    arguments, rows, wrong = parse(), [], []
+    for data in arguments.only:
+        print(f"\n{data}")
+        where = machine()
+        run = Run(data, arguments).go()
+        report(run)
+        rows += [{"data": data} | row | where for row in run.rows]
+        if arguments.written:
+            wrong += failures(run)
+            write_results("next", rows)
+    assert not wrong, "\n".join(wrong)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""The most popular items.
+
+Input: events.
+Output: a share of users (n_items,), the same for all users.
+"""
+
+import datetime
+from numbers import Real
+
+import numpy as np
+
+from sktwotower._tables._sparse import pair_matrix
+
+from ._matrix_recommender import MatrixRecommender, popular_first
+
+__all__ = ["PopularityRecommender"]
+
+
+class PopularityRecommender(MatrixRecommender):
+    """Recommend the most popular items, the same ones to all users.
+
+    The first baseline to compare with. It works for unknown users as well.
+
+    Parameters
+    ----------
+    window : Timedelta or float, default=None
+        Count only the events of the last ``window``, > 0: a duration if times are
+        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number. Needs ``time``.
+        None: all events.
+    user_id, item_id : str or int, default=None
+        Columns of X that name the user and the item (or their positions). None: the
+        first column for the user, the second for the item.
+    time : str or int, default=None
+        Column of X that says when (or its position): dates or finite numbers. Later
+        tables may lack it. It is used with ``window`` only.
+    n_neighbors : int, default=10
+        Number of items that retrieval returns, and that count in `score`, >= 1.
+    exclude_seen : bool, default=True
+        Never recommend items that the user chose in fit.
+
+    Attributes
+    ----------
+    user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
+        Known ids, sorted.
+    n_features_in_ : int
+        Number of columns of X in fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X, if they are all strings.
+
+    See Also
+    --------
+    sktwotower.metrics.retrieval_report : Compares several models.
+
+    Notes
+    -----
+    The score of item i is the share of the users of fit who chose it, in [0, 1]. Items
+    with equal scores are in the order of ``item_ids_``.
+
+    With ``window`` w, only positive events at times t > T - w count, where T is the
+    time of the latest one: the score is the share of the users who chose anything then.
+    Items with equal scores, such as those that nobody chose then, are ordered by the
+    number of users who ever chose them. If the window is longer than the data, all
+    events count.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktwotower import PopularityRecommender
+    >>> X = pd.DataFrame({"user": ["ann", "bob", "bob", "cid"],
+    ...                   "item": ["tea", "tea", "jam", "egg"],
+    ...                   "day": [1, 2, 8, 9]})
+    >>> PopularityRecommender().fit(X).recommend(["ann", "zoe"], n_neighbors=1)
+      user item     score  rank
+    0  ann  egg  0.333333     1
+    1  zoe  tea  0.666667     1
+
+    Only the last day counts:
+
+    >>> model = PopularityRecommender(window=1, time="day").fit(X)
+    >>> model.recommend(["zoe"], n_neighbors=2)
+      user item  score  rank
+    0  zoe  egg    1.0     1
+    1  zoe  tea    0.0     2
+    """
+
+    _need_time = ("window",)
+    _parameter_constraints = MatrixRecommender._parameter_constraints | {
+        "window": "no_validation",
+    }
+
+    def __init__(
+        self,
+        *,
+        window=None,
+        user_id=None,
+        item_id=None,
+        time=None,
+        n_neighbors=10,
+        exclude_seen=True,
+    ):
+        self.window = window
+        self.user_id = user_id
+        self.item_id = item_id
+        self.time = time
+        self.n_neighbors = n_neighbors
+        self.exclude_seen = exclude_seen
+
+    def _learn(self, seen, events):
+        chosen = seen
+        if self.window is not None:
+            recent = _ages(events.times) < _length(self.window, events.dates)
+            pairs = events.users[recent], events.items[recent]
+            chosen = pair_matrix(*pairs, np.ones(recent.sum()), seen.shape).sign()
+        n_users = np.count_nonzero(np.diff(chosen.indptr))
+        shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
+        first = popular_first(seen)
+        return _Popularity(shares, first[np.argsort(-shares[first], kind="stable")])
+
+
+class _Popularity:
+    """Scores that are the share of users (n_items,) who chose each item.
+
+    ``order``: positions (n_items,) of the items, best first.
+    """
+
+    reads_lags = False
+
+    def __init__(self, shares, order):
+        self.shares = shares
+        self.order = order
+
+    def scores(self, past):
+        """Return scores (n, n_items) of users with past items (n, n_items)."""
+        return np.tile(self.shares, (past.shape[0], 1))
+
+
+def _ages(times):
+    """Return the time (n_events,) from each event to the latest one, >= 0."""
+    ages = times.max() - times
+    # as int64, the span of the earliest and the latest dates would be negative
+    return ages if times.dtype == np.float64 else ages.view(np.uint64)
+
+
+def _length(window, dates):
+    """Return a window as a number, in nanoseconds if times are dates."""
+    is_duration = isinstance(window, datetime.timedelta | np.timedelta64)
+    if is_duration != dates or not (is_duration or isinstance(window, Real)):
+        expected = (
+            "a duration, such as pandas.Timedelta(days=7), as the times are dates"
+            if dates
+            else "a number, as the times are numbers"
+        )
+        raise TypeError(f"window must be {expected}. Got {window!r} instead.")
+    length = window
+    if isinstance(window, np.timedelta64):
+        length = np.round(window / np.timedelta64(1, "s") * 1e9)
+    elif dates:
+        length = np.round(window.total_seconds() * 1e9)
+    if not length > 0:
+        raise ValueError(f"window must be > 0. Got {window!r}.")
+    return length
