@@ -83,7 +83,8 @@ def names_of(module):
 
 def signature_of(thing):
     """Return {parameter: default}; ``inspect.Parameter.empty`` where there is none."""
-    if inspect.isclass(thing) and thing.__init__ is object.__init__:
+    named_tuple = inspect.isclass(thing) and issubclass(thing, tuple)
+    if inspect.isclass(thing) and thing.__init__ is object.__init__ and not named_tuple:
         return {}
     parameters = inspect.signature(thing).parameters.values()
     return {p.name: p.default for p in parameters if p.name != "self"}

@@ -53,7 +53,7 @@ MODEL_HALF_LIFE = 4.0
 
 
 def aged(events, half_life):
-    """Return ``Ordered`` events whose weights halve with each half-life of their age."""
+    """Return ``Ordered`` events whose weights halve with each half-life of age."""
     if half_life is None:
         return events
     times = events.sequences.times.astype(float)
@@ -127,7 +127,7 @@ def _better(recipe, events, hold_out, choices, seed):
 
 
 def popularity_half_life(events):
-    """Return the half-life at which past popularity predicts the latest events best.
+    r"""Return the half-life at which past popularity predicts the latest events best.
 
     Returns
     -------
@@ -136,10 +136,10 @@ def popularity_half_life(events):
 
     Notes
     -----
-    Item i has the probability :math:`(\\sum 2^{-a / h} + 0.1 m) / z`, where the sum is
-    over its events with age a before the latest tenth, h is the half-life, m the mean of
-    these sums over items, and z makes probabilities add up to one. The half-life with
-    the highest likelihood of the latest tenth is multiplied by four.
+    Item i has the probability :math:`(\sum 2^{-a / h} + 0.1 m) / z`, where the sum is
+    over its events with age a before the latest tenth, h is the half-life, m the mean
+    of these sums over items, and z makes probabilities add up to one. The half-life
+    with the highest likelihood of the latest tenth is multiplied by four.
     """
     order = np.argsort(events.sequences.times, kind="stable")
     times = events.sequences.times[order].astype(float)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from ._autograd import product_dtype
 from ._modules import SparseLinear
 
-__all__ = ["DECAYS", "RecentHistory", "Windows", "decayed_sums"]
+__all__ = ["RecentHistory", "Windows", "decayed_sums"]
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.

@@ -209,7 +209,7 @@ seed, device
         return real & (self.rng.random(real.shape) >= shares)
 
     def _with_whole(self, targets, positives, candidates):
-        """Return targets with all ``positives`` (b, n_items) as those of whole windows."""
+        """Return targets with ``positives`` (b, n_items) as those of whole windows."""
         weight = self.dataset.pooled_weight
         if not weight:
             return targets
