@@ -32,7 +32,7 @@ def with_catalog(fitted, items):
         fitted.items,
         fitted.seen,
         fitted.sequences,
-        fitted.choice,
+        fitted.half_life,
         fitted.net,
         fitted.epochs,
         fitted.candidate_sampling,

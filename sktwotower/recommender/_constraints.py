@@ -21,7 +21,6 @@ CONSTRAINTS = {
     "memory": "no_validation",
     "time": "no_validation",
     "history": [StrOptions({"auto", "pooled", "recent"}), None],
-    "pooled_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     "half_life": "no_validation",
     "max_history": [Interval(Integral, 1, None, closed="left")],
     "fold_in": ["boolean"],

@@ -27,7 +27,8 @@ from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._sequences import SequenceSet
 
-from ._fitted import Choice, Learnt
+from ._ages import with_ages
+from ._fitted import Learnt
 from ._order import (
     Ordered,
     history_kind,
@@ -36,7 +37,6 @@ from ._order import (
     times_of_events,
     with_context,
 )
-from ._pilot import choose
 from ._validation_recall import ValidationRecall, hold_out
 
 __all__ = [
@@ -133,12 +133,11 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events.positives, n_active)
-    recipe, choice = _resolved(recipe, events), Choice()
+    recipe, half_life = _resolved(recipe, events), None
     rng = check_random_state(recipe.random_state)
     if events.ordered is not None:
         seed = rng.randint(np.iinfo(np.int32).max)
-        events, choice = choose(recipe, events, schema.dates, seed)
-        recipe = recipe._replace(pooled_weight=choice.pooled_weight)
+        events, half_life = with_ages(recipe, events, schema.dates, seed)
     trained = _train(recipe, events, before, rng)
     return Learnt(
         schema,
@@ -146,7 +145,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         events.items,
         seen_matrix(events.positives),
         None if events.ordered is None else events.ordered.sequences,
-        choice,
+        half_life,
         trained,
         net.epochs(trained),
         recipe.candidate_sampling,
@@ -382,7 +381,7 @@ def _ordered_training_data(recipe, events, rng):
 def _sequence_set(recipe, events, order):
     active = events.active_items()
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    data = SequenceSet(*rows, order, recipe.max_history, recipe.pooled_weight)
+    data = SequenceSet(*rows, order, recipe.max_history)
     return data if len(active) == rows[1].shape[0] else data.with_items(active)
 
 

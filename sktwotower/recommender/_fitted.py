@@ -28,7 +28,6 @@ from ._fold_in import FoldIn, softmax_sample
 
 __all__ = [
     "Catalog",
-    "Choice",
     "FittedTowers",
     "IndexRecipe",
     "Learnt",
@@ -47,21 +46,6 @@ class IndexRecipe(NamedTuple):
     n_neighbors: int
 
 
-class Choice(NamedTuple):
-    """What training on events in order used: "auto" values, after they are chosen.
-
-    Parameters
-    ----------
-    pooled_weight : float, default=0.0
-        Weight of the pooled objective.
-    half_life : Timedelta, float or None, default=None
-        Age at which the weight of an event is halved. None: events do not age.
-    """
-
-    pooled_weight: float = 0.0
-    half_life: object = None
-
-
 class Learnt(NamedTuple):
     """The result of training: both sides, the seen matrix and the trained net."""
 
@@ -70,7 +54,7 @@ class Learnt(NamedTuple):
     items: Entities
     seen: sparse.csr_matrix
     sequences: Sequences | None
-    choice: Choice
+    half_life: object
     net: TwoTowerNet
     epochs: list
     candidate_sampling: str
@@ -93,8 +77,8 @@ class FittedTowers(Fitted):
     ----------
     schema, users, items, seen, sequences, user_ids, item_ids
         As in `Fitted`.
-    choice : Choice
-        Weight of the pooled objective and half-life of events in training.
+    half_life : Timedelta, float or None
+        Age at which the weight of an event was halved in training.
     net : TwoTowerNet
         The trained net.
     epochs : list of dict
@@ -112,7 +96,7 @@ class FittedTowers(Fitted):
         history, or if vectors are not of unit length.
     """
 
-    choice: Choice
+    half_life: object
     net: TwoTowerNet
     epochs: list
     candidate_sampling: str
@@ -264,7 +248,7 @@ def fitted_towers(learnt, n_items, index, before=None):
         learnt.sequences,
         user_ids=learnt.users.ids.to_numpy(),
         item_ids=learnt.items.ids[:n_items].to_numpy(),
-        choice=learnt.choice,
+        half_life=learnt.half_life,
         net=learnt.net,
         epochs=learnt.epochs,
         candidate_sampling=learnt.candidate_sampling,

@@ -76,11 +76,6 @@ class TwoTowerParameters(BaseEstimator):
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
-    pooled_weight : float or "auto", default="auto"
-        Weight, >= 0, of a second objective with "recent": predict all items of a user
-        from a random part of them. It helps where baskets are large and order says
-        little. "auto": 0 or 1, whichever finds more of each user's last basket in a
-        short fit on at most 1,500 users; see ``pooled_weight_``.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with "recent"; a
         number if times are numbers. None: events do not age. "auto", for dates: None,
@@ -255,8 +250,6 @@ class TwoTowerParameters(BaseEstimator):
         The temperature that was used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
-    pooled_weight_ : float
-        The weight of the pooled objective next to that of the next item.
     half_life_ : Timedelta, float or None
         The half-life that was used. None: events did not age.
     interrupted_ : bool
@@ -348,7 +341,6 @@ class TwoTowerParameters(BaseEstimator):
         time=None,
         history="auto",
         max_history=200,
-        pooled_weight="auto",
         half_life="auto",
         fold_in=True,
         user_tower=None,
@@ -397,7 +389,6 @@ class TwoTowerParameters(BaseEstimator):
         self.time = time
         self.history = history
         self.max_history = max_history
-        self.pooled_weight = pooled_weight
         self.half_life = half_life
         self.fold_in = fold_in
         self.user_tower = user_tower

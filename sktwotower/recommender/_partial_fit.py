@@ -90,7 +90,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         )
         if not recipe.takes_impressions:
             order = order._replace(impressions=None)
-        training = SequenceSet(*rows, order, recipe.max_history, recipe.pooled_weight)
+        training = SequenceSet(*rows, order, recipe.max_history)
     active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
     if len(active) < shape[1]:
         training = training.with_items(active)
@@ -103,7 +103,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         items,
         seen,
         in_order,
-        fitted.choice,
+        fitted.half_life,
         trained,
         epochs,
         fitted.candidate_sampling,
@@ -116,7 +116,6 @@ def _one_pass(recipe, fitted):
     params = dict(recipe.net_params or {})
     recipe = values_of_kind(recipe._replace(history=fitted.history_kind))
     return recipe._replace(
-        pooled_weight=fitted.choice.pooled_weight,
         max_epochs=1,
         early_stopping=False,
         impression_start=0,

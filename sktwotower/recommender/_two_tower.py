@@ -49,8 +49,7 @@ class TwoTowerRecommender(
     candidate_sampling_ = fitted_attribute("candidate_sampling")
     temperature_ = fitted_attribute("temperature")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
-    pooled_weight_ = fitted_attribute("choice.pooled_weight")
-    half_life_ = fitted_attribute("choice.half_life", may_be_none=True)
+    half_life_ = fitted_attribute("half_life", may_be_none=True)
     interrupted_ = fitted_attribute("interrupted")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:

@@ -38,34 +38,26 @@ class Windows:
         Places of the events to be predicted.
     ends : int64 tensor of shape (n,)
         Place of the last event in the basket of each.
-    whole : SparseRows of shape (b, m) or None, default=None
-        Lags of all events that are not hidden: one further prediction for each user,
-        from the whole window.
     """
 
-    def __init__(self, items, steps, kept, targets, ends, whole=None):
+    def __init__(self, items, steps, kept, targets, ends):
         self.items = items
         self.steps = steps
         self.kept = kept
         self.targets = targets
         self.ends = ends
-        self.whole = whole
 
     def __len__(self):
         return len(self.targets)
 
     @property
     def owners(self):
-        """User of each prediction, int64 (n,), or (n + b,) with ``whole``."""
-        owners = self.targets % self.items.shape[1]
-        if self.whole is None:
-            return owners
-        return torch.cat([owners, torch.arange(len(self.whole), device=owners.device)])
+        """User of each prediction, int64 (n,)."""
+        return self.targets % self.items.shape[1]
 
     def to(self, device):
         """Return the windows on a device."""
-        parts = vars(self).values()
-        return Windows(*(part if part is None else part.to(device) for part in parts))
+        return Windows(*(part.to(device) for part in vars(self).values()))
 
 
 class RecentHistory(nn.Module):
@@ -119,10 +111,9 @@ class RecentHistory(nn.Module):
         return functional.pad((-self.log_decays).exp(), (0, 1))
 
     def forward(self, item_rows, windows, matmul_dtype=None):
-        """Return the input of each prediction of ``Windows`` in training.
+        """Return the input (n, width) of each prediction of ``Windows`` in training.
 
-        ``item_rows``: feature rows (m, q) of the distinct items. The result has the
-        shape (n, width), or (n + b, width) if windows are predicted as a whole, too.
+        ``item_rows``: feature rows (m, q) of the distinct items.
         """
         table = self.items(item_rows)
         kept = windows.kept[..., None]
@@ -135,19 +126,7 @@ class RecentHistory(nn.Module):
         weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
         pooled = (sums * weights.clamp_min(MIN_WEIGHT).rsqrt()).flatten(1)
         dtype = product_dtype(pooled, matmul_dtype)
-        if windows.whole is not None:
-            pooled = torch.cat([pooled, self._whole(table, windows.whole, dtype)])
         return torch.mm(pooled.to(dtype), self.mix.to(dtype)).to(table.dtype)
-
-    def _whole(self, table, bag, dtype):
-        """Return the sums (b, n_sums * width) of a bag of lags (b, m), as products."""
-        owners, weights = bag.row_numbers(), self._shares(bag)
-        n, n_sums = len(bag), weights.shape[1]
-        rows = torch.arange(n_sums, device=owners.device) + owners[:, None] * n_sums
-        dense = weights.new_zeros(n * n_sums, len(table))
-        dense = dense.index_put((rows, bag.indices[:, None]), weights, accumulate=True)
-        sums = torch.mm(dense.to(dtype), table.to(dtype)).to(table.dtype)
-        return sums.view(n, -1)
 
     def _shares(self, bag):
         """Return the weight (nnz, n_sums) of each lag, over the root of their sum."""

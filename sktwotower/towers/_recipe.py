@@ -14,7 +14,6 @@ class Recipe(NamedTuple):
 
     history: str | None
     max_history: int
-    pooled_weight: float | str
     half_life: object
     user_tower: object
     item_tower: object

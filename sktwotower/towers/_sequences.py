@@ -56,16 +56,12 @@ class SequenceSet(TrainingSet):
         The events.
     max_history : int
         Number of events of a user that are used, up to the last one to predict.
-    pooled_weight : float, default=0.0
-        Weight, >= 0, of a second objective: all items of a user's window are predicted
-        from the window as a whole, half of whose events are hidden.
     """
 
-    def __init__(self, user_rows, item_rows, order, max_history, pooled_weight=0.0):
+    def __init__(self, user_rows, item_rows, order, max_history):
         shape = len(order.offsets) - 1, item_rows.shape[0]
         self.order = order
         self.max_history = max_history
-        self.pooled_weight = pooled_weight
         self.starts, self.stops = _windows(order, max_history)
         used = _within(self.starts, self.stops, len(order.items))
         used &= order.weights > 0
@@ -101,7 +97,7 @@ class SequenceSet(TrainingSet):
             impressions=None if impressions is None else impressions[:, items].tocsr(),
         )
         rows = self.user_rows, self.item_rows[items]
-        return SequenceSet(*rows, order, self.max_history, self.pooled_weight)
+        return SequenceSet(*rows, order, self.max_history)
 
 
 def _windows(order, max_history):
@@ -175,11 +171,9 @@ seed, device
         positives = self.dataset.positives[users]
         candidates, log_q = self._candidates(positives, shown)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        whole = self._whole(real) if self.dataset.pooled_weight else None
-        seen = kept if whole is None else kept | whole
-        past = np.unique(self.order.items[events[seen]])
+        past = np.unique(self.order.items[events[kept]])
         rows, catalog = self._rows_of_items(candidates, past)
-        history_items, items = self._past_items(rows, catalog, past, events, seen)
+        history_items, items = self._past_items(rows, catalog, past, events, kept)
         item_rows = catalog
         if candidates is not None:
             item_rows = SparseRows.from_csr(rows[candidates])
@@ -191,39 +185,12 @@ seed, device
             torch.from_numpy(kept.astype(np.float32)),
             torch.from_numpy(places),
             torch.from_numpy(_ends(baskets, real).ravel()[places]),
-            None if whole is None else _bag(items, baskets, whole, len(history_items)),
         )
         batch = Batch(user_rows, item_rows, history_items, windows)
         targets = self._targets_of(
             users, chosen, self.order.weights[predicted], shown, candidates, log_q
         )
-        return batch, self._with_whole(targets, positives, candidates)
-
-    def _whole(self, real):
-        """Return which events (t, b) are seen where windows are predicted as a whole.
-
-        The share of each user is uniform in [0, 1], so that the tower learns from long
-        and from short histories.
-        """
-        shares = self.rng.random(real.shape[1])
-        return real & (self.rng.random(real.shape) >= shares)
-
-    def _with_whole(self, targets, positives, candidates):
-        """Return targets with ``positives`` (b, n_items) as those of whole windows."""
-        weight = self.dataset.pooled_weight
-        if not weight:
-            return targets
-        _, columns, values = as_pairs(positives, candidates)
-        n_events = len(targets.columns)
-        offsets = torch.as_tensor(positives.indptr[1:], dtype=torch.int64) + n_events
-        targets.offsets = torch.cat([targets.offsets, offsets])
-        targets.columns = torch.cat([targets.columns, columns])
-        targets.weights = torch.cat([targets.weights, weight * values])
-        if targets.positive_log_q is not None:
-            own = self.sampler.log_prob(positives.shape[0])[positives.indices]
-            own = torch.as_tensor(own, dtype=torch.float32)
-            targets.positive_log_q = torch.cat([targets.positive_log_q, own])
-        return targets
+        return batch, targets
 
     def _events(self, users):
         """Return the events (t, b) of users, oldest first, and which are no padding."""
@@ -293,22 +260,6 @@ def _ends(baskets, real):
     rows = np.where(last, np.arange(length)[:, None], length)
     rows = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
     return rows * n + np.arange(n)
-
-
-def _bag(items, baskets, kept, n_rows):
-    """Return the lags of the events (t, b) that are ``kept``, SparseRows (b, n_rows).
-
-    ``items``: row (t, b) of each event's item. The lag of the last basket is 1.
-    """
-    users, steps = kept.T.nonzero()
-    lags = baskets.max(axis=0) + 1 - baskets
-    offsets = np.append(0, np.cumsum(kept.sum(axis=0)))
-    return SparseRows(
-        torch.as_tensor(items[steps, users], dtype=torch.int64),
-        torch.as_tensor(offsets, dtype=torch.int64),
-        torch.as_tensor(lags[steps, users], dtype=torch.float32),
-        n_rows,
-    )
 
 
 def latest_events(past, max_history):

@@ -292,7 +292,7 @@ def test_windows_of_dates_are_durations(X, window):
         ("item", 1.0, "'item' would be both the item and the time column"),
         ("time", np.nan, "'time' of X has 150 missing values in 150 rows"),
         ("time", pd.NaT, "'time' of X has 150 missing values in 150 rows"),
-        ("time", np.inf, "'time' of X contains infinity"),
+        ("time", np.inf, "'time' of X contains NaN or infinity"),
         ("time", "May", "'time' of X must hold dates or numbers.*'May'"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Short fits on a part of the users, which choose what the order of events supports.
+"""Weights of events by age, and the half-life that suits the data.
 
-Input: ``Events`` in the order of time, and a ``Recipe`` with values "auto".
-Output: the weight of the pooled objective and the half-life of events.
+Input: ``Events`` in the order of time, and a ``Recipe``.
+Output: the same events with weights by age, and the half-life.
 """
 
 import datetime
@@ -19,10 +19,9 @@ from sktwotower.towers._build import build_module
 from sktwotower.towers._sequences import SequenceSet
 from sktwotower.towers._vectors import embed_items, embed_users
 
-from ._fitted import Choice
-from ._order import hold_out_latest, ordered
+from ._order import ordered
 
-__all__ = ["aged", "choose", "popularity_half_life"]
+__all__ = ["aged", "popularity_half_life", "with_ages"]
 
 # A pilot is a fit of this size.
 MAX_USERS = 1500
@@ -40,12 +39,11 @@ SIZE = {
     "early_stopping": False,
     "verbose": 0,
 }
-# With fewer users to judge by, the differences are noise.
+# With fewer users to judge by, a difference is noise.
 MIN_USERS = 100
-# Share of the events, the latest ones, that pilots are judged on.
+# Share of the events, the latest ones, that a pilot is judged on.
 HELD_OUT = 0.1
 K = 20
-POOLED_WEIGHT = 1.0
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
 # The half-life of a model, relative to that of popularity: vectors need more events.
@@ -64,29 +62,24 @@ def aged(events, half_life):
     return events._replace(order=events.order._replace(weights=weights))
 
 
-def choose(recipe, events, dates, seed):
-    """Return ``Events`` with weights by age, and the ``Choice`` that was made.
+def with_ages(recipe, events, dates, seed):
+    """Return ``Events`` with weights by age, and the half-life that was used.
 
-    Pilots choose where the recipe says "auto". ``dates``: whether times are dates;
-    numbers give only the order of a user's events.
+    ``recipe.half_life`` may be "auto": see `TwoTowerRecommender`. ``dates``: whether
+    times are dates; numbers give only the order of a user's events.
     """
-    weight, half_life = recipe.pooled_weight, _in_units(recipe.half_life, dates)
-    weights = [0.0, POOLED_WEIGHT] if weight == "auto" else [weight]
-    half_lives = [None if half_life == "auto" else half_life]
-    if half_life == "auto" and dates:
-        half_lives += {popularity_half_life(events.ordered)} - {None}
-    choice = Choice(weights[0], half_lives[0])
-    if len(weights) > 1 or len(half_lives) > 1:
-        choice = _best(recipe, events, weights, half_lives, seed)
-    events = events._replace(ordered=aged(events.ordered, choice.half_life))
-    if dates and choice.half_life is not None:
-        choice = choice._replace(half_life=pd.Timedelta(choice.half_life, "ns"))
-    return events, choice
+    half_life = _in_units(recipe.half_life, dates)
+    if half_life == "auto":
+        half_life = _chosen(recipe, events, seed) if dates else None
+    events = events._replace(ordered=aged(events.ordered, half_life))
+    if dates and half_life is not None:
+        half_life = pd.Timedelta(half_life, "ns")
+    return events, half_life
 
 
 def _in_units(half_life, dates):
     """Return a half-life in units of the times, "auto" or None."""
-    if half_life is None or isinstance(half_life, str) and half_life == "auto":
+    if half_life is None or (isinstance(half_life, str) and half_life == "auto"):
         return half_life
     is_duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
     is_number = isinstance(half_life, Real) and not isinstance(half_life, bool)
@@ -101,29 +94,19 @@ def _in_units(half_life, dates):
     return value
 
 
-def _best(recipe, events, weights, half_lives, seed):
-    """Return the best ``Choice``: first of the weight, then of the half-life.
+def _chosen(recipe, events, seed):
+    """Return the half-life of popularity if a short fit is better with it, else None.
 
-    The weight is judged by each user's last basket, the half-life by the latest events
-    of all.
+    Better means: beyond the standard error of the NDCG on the latest tenth of events.
     """
-    best = Choice(weights[0], half_lives[0])
-    options = [best._replace(pooled_weight=weight) for weight in weights]
-    best = _better(recipe, events, hold_out_latest_items, options, seed)
-    options = [best._replace(half_life=half_life) for half_life in half_lives]
-    return _better(recipe, events, hold_out_by_time, options, seed)
-
-
-def _better(recipe, events, hold_out, choices, seed):
-    """Return the second choice if it is better beyond the error, else the first."""
-    if len(choices) == 1:
-        return choices[0]
-    judge = _Judge.of(recipe, events, hold_out, seed)
-    if judge is None:
-        return choices[0]
-    first, second = (judge(choice) for choice in choices)
-    gain = second - first
-    return choices[int(gain.mean() > standard_error(gain))]
+    half_life = popularity_half_life(events.ordered)
+    pilot = None
+    if half_life is not None:
+        pilot = _Pilot.of(recipe, events, seed)
+    if pilot is None:
+        return None
+    gain = pilot(half_life) - pilot(None)
+    return half_life if gain.mean() > standard_error(gain) else None
 
 
 def popularity_half_life(events):
@@ -161,46 +144,53 @@ def popularity_half_life(events):
     return float(best) if best < 2 * span else None
 
 
-class _Judge:
-    """Trains a pilot and returns the NDCG of each user on the latest events."""
+class _Pilot:
+    """A short fit on a part of the users, judged on the latest tenth of their events.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    rows : pair of CSR matrices
+        Feature rows of users and items.
+    before : Ordered
+        The events to fit on.
+    truth : CSR matrix of shape (n_users, n_items)
+        The items to find.
+    seed : int
+    """
 
     def __init__(self, recipe, rows, before, truth, seed):
         self.recipe, self.rows, self.before = recipe, rows, before
-        self.seed = seed
-        users = np.flatnonzero(np.diff(truth.indptr))
-        self.users, self.truth = users, truth[users]
+        self.users = np.flatnonzero(np.diff(truth.indptr))
+        self.truth, self.seed = truth[self.users], seed
 
     @classmethod
-    def of(cls, recipe, events, hold_out, seed):
-        """Return a judge on a part of the users, or None if there are too few."""
+    def of(cls, recipe, events, seed):
+        """Return a pilot on at most 1,500 users, or None if too few can be judged."""
         n_users = events.positives.shape[0]
         users = np.arange(n_users)
         if n_users > MAX_USERS:
             rng = np.random.default_rng(seed)
             users = np.sort(rng.choice(n_users, MAX_USERS, replace=False))
         rows = events.users.rows[users], events.items.rows[:-1]
-        part = _part(events.ordered, users)
-        before, truth = _cut(part, hold_out)
-        if before is None or (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
+        before, truth = _cut(_part(events.ordered, users))
+        if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
-        recipe = recipe._replace(
-            **SIZE, temperature=recipe.temperature, pooled_weight=0.0
-        )
-        return cls(recipe, rows, before, truth, seed)
+        return cls(recipe._replace(**SIZE), rows, before, truth, seed)
 
-    def __call__(self, choice):
-        """Return the NDCG (n,) of the users after a pilot with a ``Choice``."""
-        order = aged(self.before, choice.half_life).order
-        recipe = self.recipe._replace(pooled_weight=choice.pooled_weight)
-        data = SequenceSet(*self.rows, order, recipe.max_history, choice.pooled_weight)
+    def __call__(self, half_life):
+        """Return the NDCG (n,) of each user after a fit with a half-life."""
+        recipe, (user_rows, item_rows) = self.recipe, self.rows
+        order = aged(self.before, half_life).order
+        data = SequenceSet(user_rows, item_rows, order, recipe.max_history)
         with net.seeded(self.seed, recipe.device):
-            shapes = (rows.shape[1] for rows in self.rows)
-            module = build_module(recipe, *shapes)
-            trained = net.train(recipe, module, net.TrainingData(data), self.seed)
+            module = build_module(recipe, user_rows.shape[1], item_rows.shape[1])
+            module = net.train(
+                recipe, module, net.TrainingData(data), self.seed
+            ).module_
         past = self.before.sequences.lags[self.users]
-        items = embed_items(trained.module_, self.rows[1])
-        user_rows = self.rows[0][self.users]
-        users = embed_users(trained.module_, user_rows, past, self.rows[1])
+        items = embed_items(module, item_rows)
+        users = embed_users(module, user_rows[self.users], past, item_rows)
         _, found = top_k(users, items, min(K, len(items)), past)
         return ndcg_at_k(self.truth, found, K, per_user=True)
 
@@ -214,39 +204,23 @@ def _part(events, users):
     return ordered(rows, items, times, weights, shape)
 
 
-def _cut(events, hold_out):
-    """Return the events before those held out, and CSR (n_users, n_items) of these.
+def _cut(events):
+    """Return the events before the latest tenth, and CSR (n_users, n_items) of it.
 
     Items that a user had before, and items without events before, do not count.
     """
-    before, truth = hold_out(events)
-    if truth is None:
-        return None, None
-    past = _ones(before)
-    truth = truth.sign() - truth.sign().multiply(past)
-    known = np.asarray(past.getnnz(axis=0)) > 0
-    truth = truth.multiply(known[None]).tocsr()
-    truth.eliminate_zeros()
-    return before, truth
-
-
-def hold_out_latest_items(events):
-    """Return the events before each user's last basket, and these baskets."""
-    before, _, truth = hold_out_latest(events)
-    return before, truth
-
-
-def hold_out_by_time(events):
-    """Return the events before the latest tenth, and that tenth."""
     owners, items, times = events.sequences.events()
     kept = times < np.quantile(times, 1 - HELD_OUT)
     lags = events.sequences.lags
     shape = lags.shape[0] - 1, lags.shape[1]
-    parts = (owners[kept], items[kept], times[kept], events.order.weights[kept])
-    late = ~kept
-    return ordered(*parts, shape), pair_matrix(
-        owners[late], items[late], np.ones(late.sum()), shape
-    )
+    parts = owners[kept], items[kept], times[kept], events.order.weights[kept]
+    before, late = ordered(*parts, shape), ~kept
+    past = _ones(before)
+    truth = pair_matrix(owners[late], items[late], np.ones(late.sum()), shape).sign()
+    truth = (truth - truth.multiply(past)).tocsr()
+    truth = truth.multiply(np.asarray(past.getnnz(axis=0)) > 0).tocsr()
+    truth.eliminate_zeros()
+    return before, truth
 
 
 def _ones(events):
