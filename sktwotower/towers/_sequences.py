@@ -34,7 +34,7 @@ class Order(NamedTuple):
         Number of each event's basket within the user, ascending.
     weights : float32 array of shape (n_events,)
         Weight of each event as a target; 0: it is only context.
-    impressions : CSR matrix of shape (n_events, n_items) or None
+    impressions : CSR matrix of shape (n_events, n_items) or None, default=None
         Weights of items that were shown and not chosen next to an event.
     """
 

@@ -87,7 +87,7 @@ def test_embed_block_by_block():
         sparse.random(n, p, 0.4, "csr", np.float32, rng) for n, p in ((23, 5), (11, 7))
     )
     history = sparse.random(23, 11, 0.3, "csr", np.float32, rng)
-    module = build_module(small(hidden_layer_sizes=(6,)), 5, 7)
+    module = build_module(small(hidden_layer_sizes=(6,), dropout=0.5), 5, 7)
     with torch.no_grad():  # a past item counts once, for any weight
         dense_items = torch.tensor(items.toarray())
         past = torch.tensor((history.toarray() > 0).astype(np.float32))
