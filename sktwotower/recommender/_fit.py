@@ -17,6 +17,7 @@ from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers import _net as net
@@ -34,7 +35,6 @@ from ._order import (
     history_kind,
     hold_out_latest,
     ordered,
-    times_of_events,
     with_context,
 )
 from ._validation_recall import ValidationRecall, hold_out

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import latest_rows, read_events
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._times import times_of_events
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
@@ -31,7 +32,6 @@ from ._fit import (
     values_of_kind,
 )
 from ._fitted import Learnt
-from ._order import times_of_events
 
 __all__ = ["learn_more"]
 
