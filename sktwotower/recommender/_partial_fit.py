@@ -134,7 +134,8 @@ def _one_pass(recipe, fitted):
 def _train(recipe, training, before, inputs):
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     with net.seeded(seed, recipe.device):
-        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs))
+        n_hidden = getattr(before.history, "n_hidden", 0)
+        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs), n_hidden)
         take_weights(recipe, module, before, *inputs)
         data = net.TrainingData(training)
         return net.train(recipe, module, data, seed, schedule=False)
