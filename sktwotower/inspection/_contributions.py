@@ -131,7 +131,7 @@ def _of_values(tower, rows, pooled, slope, side):
         joined = pooled.detach().clone().requires_grad_()
         output = tower(rows, joined)
         (gradient,) = torch.autograd.grad(output, joined, slope.to(output.dtype))
-    weights = tower.sparse.weight.detach()[rows.indices]
+    weights = tower.sparse.weight.detach()[rows.indices].to(gradient)
     return rows.values * (weights @ gradient[0]), gradient[0]
 
 
