@@ -138,3 +138,26 @@ class Wrapper(BaseEstimator):
         judged = held_out_truth(X, y, sample_weight, seen=self.seen_, **ids, **sample)
         found = self.model_.recommend(judged.past, judged.seen, n_neighbors)
         return HeldOutRanking(indices=found, **judged)
+
+
+def chain(n_users=40, n_events=8, n_items=12, back=1, noise=0.0, seed=0):
+    """Draw events at times 0, 1 ... in which each item follows from an earlier one.
+
+    After item j comes item j + 5, ``back`` events later; with probability ``noise`` an
+    event is of any item. Users are u00, u01 ..., items i00, i01 ...
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(n_users):
+        path = rng.integers(n_items, size=back).tolist()
+        while len(path) < n_events:
+            any_item = int(rng.integers(n_items))
+            planted = (path[-back] + 5) % n_items
+            path.append(any_item if rng.random() < noise else planted)
+        rows += [(f"u{user:02}", f"i{item:02}", t) for t, item in enumerate(path)]
+    return pd.DataFrame(rows, columns=["user", "item", "when"])
+
+
+def follower(item, n_items=12):
+    """Return the item that follows an item of `chain`."""
+    return f"i{(int(item[1:]) + 5) % n_items:02}"
