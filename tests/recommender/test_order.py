@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -16,8 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
 from tests.builders import chain, first_fast, follower, small
-
-pyarrow = pytest.importorskip("pyarrow")
 
 X = chain(n_users=15, noise=0.3)
 DATED = X.assign(when=pd.Timestamp("2020-03-28") + pd.to_timedelta(X["when"], "D"))
