@@ -48,6 +48,11 @@ def times_of_events(frame, name, schema, known=None):
     """
     if name is None:
         return None, schema
+    if known is not None and frame[name].isna().all():
+        raise ValueError(
+            f"X lacks the times of its events, so their order is unknown. Pass the "
+            f"column {name!r}, as in fit."
+        )
     times, dates = read_times(frame[name], f"The time column {name!r} of X")
     if known is not None and dates != known.dates:
         kinds = ["numbers", "dates"]
