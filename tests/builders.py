@@ -161,3 +161,22 @@ def chain(n_users=40, n_events=8, n_items=12, back=1, noise=0.0, seed=0):
 def follower(item, n_items=12):
     """Return the item that follows an item of `chain`."""
     return f"i{(int(item[1:]) + 5) % n_items:02}"
+
+
+def dated(events):
+    """Return events with dates, one per day, in place of the numbers in ``when``."""
+    days = pd.to_timedelta(events["when"].astype(float), "D")
+    return events.assign(when=pd.Timestamp("2020-03-28") + days)
+
+
+def ordered(**params):
+    """Build a recommender that uses the times in ``when``."""
+    return small(**{"time": "when", "max_epochs": 2} | params)
+
+
+def past_of(model, user, history=None):
+    """Return (item, lag) of each past item of a user, oldest first, then by item."""
+    why = model.explain(user, model.item_ids_[0], history=history)
+    own = why[why["side"] == "history"]
+    events = zip(own["feature"], own["lag"].astype(int), strict=True)
+    return sorted(events, key=lambda event: (-event[1], event[0]))

@@ -2,6 +2,7 @@
 
 import datetime
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -16,14 +17,10 @@ from sklearn.pipeline import make_pipeline
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
-from tests.builders import chain, first_fast, follower, small
+from tests.builders import chain, dated, first_fast, follower, ordered, past_of
 
 X = chain(n_users=15, noise=0.3)
-DATED = X.assign(when=pd.Timestamp("2020-03-28") + pd.to_timedelta(X["when"], "D"))
-
-
-def ordered(**params):
-    return small(**{"time": "when", "max_epochs": 2} | params)
+DATED = dated(X)
 
 
 def assert_same(model, other, rtol=0.0):
@@ -74,6 +71,21 @@ def test_a_planted_order_is_found_only_by_a_recent_history(back):
         ]
     assert min(shares["recent"]) > 0.7
     assert max(shares["pooled"]) < 0.3
+
+
+def test_the_other_items_of_a_user_are_negatives():
+    # with a pooled history nothing can be learnt from users who chose everything
+    everything = chain(n_users=20, n_events=12)
+    assert len(everything.drop_duplicates(["user", "item"])) == 20 * 12
+    new = {f"new{i}": [f"i{i:02}"] for i in range(12)}
+    expected = {user: follower(item) for user, (item,) in new.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ordered(max_epochs=20, lr=0.03, batch_size=5).fit(everything)
+        ordered().fit(everything[:12])
+    assert share_found(model, new, expected) > 0.7
+    with pytest.warns(UserWarning, match="all 12 items of X were chosen by all users"):
+        ordered(history="pooled").fit(everything)
 
 
 # What X may be.
@@ -207,13 +219,6 @@ def test_tables_after_fit_may_lack_the_time():
 # What events mean.
 
 
-def history_of(model, user):
-    """Return (item, lag) of each past item, oldest first."""
-    why = model.explain(user, "i00").query("side == 'history'")
-    events = zip(why["feature"], why["lag"], strict=True)
-    return sorted(events, key=lambda event: (-event[1], event[0]))
-
-
 OWN = pd.DataFrame(
     [("me", "i03", 1), ("me", "i04", 2), ("me", "i03", 5), ("me", "i05", 5)],
     columns=["user", "item", "when"],
@@ -223,7 +228,7 @@ EVENTS = pd.concat([X, OWN], ignore_index=True)
 
 def test_a_pair_at_two_times_is_two_events():
     model = ordered().fit(EVENTS)
-    assert history_of(model, "me") == [
+    assert past_of(model, "me") == [
         ("i03", 3.0),
         ("i04", 2.0),
         ("i03", 1.0),
@@ -242,7 +247,7 @@ def test_repeated_rows_are_one_event_of_their_summed_weight():
     of_extra = [1, 1, 1, 0.5]
     model = ordered().fit(repeated, sample_weight=[*np.ones(len(EVENTS)), *of_extra])
     assert_same(model, ordered().fit(EVENTS, sample_weight=weights))
-    assert history_of(model, "u00") == history_of(once, "u00")
+    assert past_of(model, "u00") == past_of(once, "u00")
     assert differ(model, once)
 
 
@@ -270,9 +275,9 @@ def test_what_was_only_shown_is_no_history():
     y[-3] = 0  # i04 at time 2
     y[:40:5] = 0
     model = ordered(impression_start=0).fit(EVENTS, y)
-    assert history_of(model, "me") == [("i03", 2.0), ("i03", 1.0), ("i05", 1.0)]
+    assert past_of(model, "me") == [("i03", 2.0), ("i03", 1.0), ("i05", 1.0)]
     ignored = ordered(impression_weight=0).fit(EVENTS, y)
-    assert history_of(ignored, "me") == history_of(model, "me")
+    assert past_of(ignored, "me") == past_of(model, "me")
     assert differ(ignored, model)
     assert_same(ignored, ordered().fit(EVENTS[y > 0]))
     found = model.recommend(["me"], n_neighbors=12)["item"]

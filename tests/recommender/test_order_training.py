@@ -9,15 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
-from tests.builders import chain, first_fast, small
+from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
 START = pd.Timestamp("2020-03-28")
-DATED = X.assign(when=START + pd.to_timedelta(X["when"], "D"))
-
-
-def ordered(**params):
-    return small(**{"time": "when", "max_epochs": 2} | params)
+DATED = dated(X)
 
 
 def user_vectors(model):
