@@ -73,6 +73,7 @@ def test_a_planted_order_is_found_only_by_a_recent_history(back):
     assert max(shares["pooled"]) < 0.3
 
 
+@pytest.mark.slow
 def test_the_other_items_of_a_user_are_negatives():
     # with a pooled history nothing can be learnt from users who chose everything
     everything = chain(n_users=20, n_events=12)

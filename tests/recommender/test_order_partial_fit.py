@@ -86,6 +86,7 @@ def test_new_users_and_items_have_a_past_in_order():
     assert apart(vector, model.embed_users(["n"], history={"n": ["i02", "i02", "j1"]}))
 
 
+@pytest.mark.slow
 def test_further_events_are_targets_and_earlier_ones_context():
     model, other = ordered().fit(X), ordered().fit(X)
     vectors = model.item_embeddings_
@@ -203,6 +204,7 @@ def test_a_catalog_of_new_items_from_a_table():
     ]
 
 
+@pytest.mark.slow
 def test_further_events_of_all_users_teach_the_order():
     events = chain(60, 12, noise=0.3)
     early = events["when"] < 4

@@ -136,6 +136,7 @@ def test_only_the_latest_max_history_items_count():
     assert past_of(model, "u03") == list(zip(known[-2:], [2, 1], strict=True))
 
 
+@pytest.mark.slow
 def test_users_of_a_batch_are_independent(model):
     rng = np.random.default_rng(0)
     users = [*model.user_ids_, "n1", "n2"]
