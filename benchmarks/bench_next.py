@@ -39,7 +39,7 @@ NEXT_ITEM = ["recall@10", "ndcg@10"]
 LATER = ["recall@20", "ndcg@10"]
 # No absolute times, so no window of time.
 WITHOUT_DATES = {"ml-1m-last", "beauty-last"}
-DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180)]
+DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180, 365)]
 
 
 @dataclass(frozen=True)

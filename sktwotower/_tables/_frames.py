@@ -93,7 +93,8 @@ def as_array(values):
 def list_as_array(values):
     """Return a list as an array (n,) without turning numbers into strings."""
     values = list(values)
-    if values and not any(isinstance(v, str | bytes) for v in values):
+    kinds = set(map(type, values))
+    if values and not any(issubclass(kind, str | bytes) for kind in kinds):
         try:
             return np.asarray(values)
         except ValueError:  # lists of different lengths

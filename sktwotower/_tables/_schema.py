@@ -66,6 +66,8 @@ def read_table(owner, X, schema=None):
         validate_data(checker, frame, skip_check_array=True, reset=first)
         _check_size(frame, first)
     else:
+        if isinstance(X, list | tuple):
+            X = _rows(X)
         array = validate_data(
             checker,
             X,
@@ -84,6 +86,15 @@ def read_table(owner, X, schema=None):
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+
+
+def _rows(X):
+    """Return a list of rows as an array that keeps numbers next to text."""
+    try:
+        array = np.asarray(X)
+        return np.asarray(X, dtype=object) if array.dtype.kind in "US" else X
+    except ValueError:  # rows of different lengths
+        return X
 
 
 def _with_time(X, schema):

@@ -18,7 +18,7 @@ from ._columns import column, column_at, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
 
-__all__ = ["duration", "read_times", "times_of"]
+__all__ = ["duration", "read_times", "times_of", "times_of_events"]
 
 
 def times_of(X, key, groups=None):
@@ -181,3 +181,26 @@ def _nanoseconds(values, name):
             f"{name} holds dates that cannot be read: {error}. They must lie between "
             "the years 1678 and 2261."
         ) from None
+
+
+def times_of_events(frame, name, schema, known=None):
+    """Return the times (n_events,) of a table of events, and the schema with them.
+
+    ``name``: the time column, or None. ``known``: the schema of fit, if events are
+    added to it.
+    """
+    if name is None:
+        return None, schema
+    if known is not None and frame[name].isna().all():
+        raise ValueError(
+            f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "
+            "new events need their place in the order."
+        )
+    times, dates = read_times(frame[name], f"The time column {name!r} of X")
+    if known is not None and dates != known.dates:
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"The time column {name!r} of X holds {kinds[dates]}, but in fit it held "
+            f"{kinds[known.dates]}."
+        )
+    return times, schema.with_time(frame, name, dates)

@@ -18,7 +18,7 @@ from sktwotower._tables._events import read_events
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sequences import sequences
 from sktwotower._tables._sparse import pair_matrix, rows_of
-from sktwotower._tables._times import read_times
+from sktwotower._tables._times import times_of_events
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import Fitted, fitted_of
@@ -185,7 +185,7 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
             type(self).__name__, X, y, sample_weight
         )
         columns = Columns(frame, self, schema.names is not None)
-        times, schema = _times(frame, columns.time, schema)
+        times, schema = times_of_events(frame, columns.time, schema)
         sides = [
             ("user", columns.user, columns.labels[0]),
             ("item", columns.item, columns.labels[1]),
@@ -292,14 +292,6 @@ class _NoFeatures(BaseEstimator):
     def transform(self, X):
         """Return rows without columns."""
         return sparse.csr_matrix((len(X), 0), dtype=np.float32)
-
-
-def _times(frame, name, schema):
-    """Return the times (n_events,) of a column, or None, and the schema with them."""
-    if name is None:
-        return None, schema
-    times, dates = read_times(frame[name], f"The time column {name!r} of X")
-    return times, schema.with_time(frame, name, dates)
 
 
 def popular_first(seen):

@@ -69,8 +69,7 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None, lag
     with torch.no_grad():
         past_vectors = pooled = None
         if module.history is not None:
-            past_vectors = _past_vectors(module.history, past, lags, device)
-            pooled = past_vectors.sum(dim=0, keepdim=True)
+            pooled, past_vectors = _past_vectors(module.history, past, lags, device)
         vectors = [
             module.run_user_tower(user, pooled).double(),
             run_tower(module.item_tower, item).double(),
@@ -100,9 +99,10 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None, lag
 
 
 def _past_vectors(history, past_items, lags, device):
-    """Return what each past item adds to the first layer, (n_past, width)."""
+    """Return what the past adds to the first layer, (1, width), and each item of it."""
     if lags is None:
-        return history(past_items) / max(1, len(past_items))
+        vectors = history(past_items) / max(1, len(past_items))
+        return vectors.sum(dim=0, keepdim=True), vectors
     return history.each(past_items, torch.as_tensor(lags, device=device))
 
 
@@ -131,7 +131,7 @@ def _of_values(tower, rows, pooled, slope, side):
         joined = pooled.detach().clone().requires_grad_()
         output = tower(rows, joined)
         (gradient,) = torch.autograd.grad(output, joined, slope.to(output.dtype))
-    weights = tower.sparse.weight.detach()[rows.indices].to(gradient)
+    weights = tower.sparse.weight.detach()[rows.indices].to(gradient.dtype)
     return rows.values * (weights @ gradient[0]), gradient[0]
 
 

@@ -19,6 +19,9 @@ from ._contributions import contributions, is_linear
 
 __all__ = ["explain"]
 
+# Name of the row for what no feature and no past item explains.
+REST = "(rest)"
+
 
 def explain(estimator, user, item, history=None) -> pd.DataFrame:
     r"""Return how much each past item and each feature adds to the score of a pair.
@@ -142,6 +145,8 @@ def _table(fitted, owner, past, chosen, serving):
     folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     user_rest = _name_of_rest(module.user_tower)
+    if getattr(module.history, "n_hidden", 0):
+        user_rest = REST
     item_rest = _name_of_rest(module.item_tower)
     table = pd.concat(
         [
@@ -175,7 +180,7 @@ def _past_events(fitted, past):
 
 def _name_of_rest(tower):
     """Return the name of the row for the part that belongs to no feature."""
-    return "(bias)" if is_linear(tower) else "(rest)"
+    return "(bias)" if is_linear(tower) else REST
 
 
 def _named(entities, rows):

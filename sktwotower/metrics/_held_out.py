@@ -8,7 +8,9 @@ import numpy as np
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._times import read_times
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 
@@ -18,6 +20,10 @@ from ._ranking import HeldOutRanking
 from ._truth import fields_of_past, judge
 
 __all__ = ["EvaluationMixin", "read_held_out"]
+
+
+# Above this share, held-out events look like a random split.
+MAX_EARLIER_SHARE = 0.5
 
 
 class EvaluationMixin:
@@ -143,9 +149,11 @@ class EvaluationMixin:
         """
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
+        frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        _warn_if_not_later(fitted, frame)
         query, past, judged = read_held_out(
             fitted,
-            read_table(type(self).__name__, X, fitted.schema)[0],
+            frame,
             y,
             sample_weight,
             exclude_seen=self.exclude_seen,
@@ -158,6 +166,29 @@ class EvaluationMixin:
             serving = self._serving()
             _, indices = fitted.search(query, past, k, serving, judged.seen)
         return HeldOutRanking(indices=indices, **judged)
+
+
+def _warn_if_not_later(fitted, frame):
+    """Warn if most events of a table are earlier than their users' last ones in fit."""
+    schema, in_order = fitted.schema, fitted.sequences
+    if in_order is None or frame[schema.time].isna().any():
+        return
+    times, dates = read_times(
+        frame[schema.time], f"The time column {schema.time!r} of X"
+    )
+    codes = fitted.users.codes(frame[fitted.users.id_column], "X")
+    ends = in_order.lags.indptr[codes + 1]
+    known = (codes >= 0) & (ends > in_order.lags.indptr[codes])
+    if dates != schema.dates or not known.any():
+        return
+    share = (times[known] < in_order.times[ends[known] - 1]).mean()
+    if share > MAX_EARLIER_SHARE:
+        warn(
+            f"{share:.0%} of the events of X are earlier than their user's last one in "
+            "fit, so they are no next items, which is what the order of events helps "
+            "to find. Split by time (TimeSplit, LastNSplit), or fit with "
+            "history='pooled'."
+        )
 
 
 def read_held_out(

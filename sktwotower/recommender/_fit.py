@@ -17,6 +17,7 @@ from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers import _net as net
@@ -34,7 +35,6 @@ from ._order import (
     history_kind,
     hold_out_latest,
     ordered,
-    times_of_events,
     with_context,
 )
 from ._validation_recall import ValidationRecall, hold_out
@@ -54,10 +54,13 @@ FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
 # Highest "auto" temperature where the next item is predicted.
 RECENT_TEMPERATURE = 0.1
+# Number of events per item from which on a recent history has a hidden layer.
+EVENTS_FOR_HIDDEN_LAYER = 100
 # Values of "auto", by the kind of history.
 AUTO = {
     "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
     "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
+    "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 6},
 }
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
@@ -279,9 +282,18 @@ def _check_negatives(recipe, positives, n_active):
         )
 
 
-def values_of_kind(recipe):
+def _has_hidden_layer(recipe, events):
+    """Return whether there are enough events for a hidden layer of a recent history."""
+    if events.ordered is None:
+        return False
+    n_items = len(np.unique(events.positives.indices))
+    return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
+
+
+def values_of_kind(recipe, has_hidden_layer=False):
     """Return the recipe with the values of "auto" that depend on ``history``."""
     kind = "recent" if recipe.history == "recent" else "pooled"
+    kind = "recent, hidden layer" if has_hidden_layer else kind
     chosen = {
         name: value
         for name, value in AUTO[kind].items()
@@ -292,7 +304,7 @@ def values_of_kind(recipe):
 
 def _resolved(recipe, events):
     """Return the recipe with values in place of "auto"."""
-    recipe = values_of_kind(recipe)
+    recipe = values_of_kind(recipe, _has_hidden_layer(recipe, events))
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
         small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
@@ -438,7 +450,9 @@ def _scales(entities, active):
 def _build(recipe, events, before):
     """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
     users, items, positives, impressions, _ = events
-    module = build_module(recipe, users.rows.shape[1], items.rows.shape[1])
+    n_hidden = recipe.embedding_dim if _has_hidden_layer(recipe, events) else 0
+    widths = users.rows.shape[1], items.rows.shape[1]
+    module = build_module(recipe, *widths, n_hidden)
     # Users without positives are in no batch, items without positives in no history.
     scale_weights(
         recipe,

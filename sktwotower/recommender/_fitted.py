@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
@@ -20,7 +21,7 @@ from sktwotower.neighbors._indexes import build_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
-from sktwotower.retrieval._requests import Query
+from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
@@ -155,19 +156,24 @@ class FittedTowers(Fitted):
         """Return vectors (n, d) of a ``Query`` of items."""
         return embed_items(self.net.module_, query.rows)
 
-    def users_of_events(self, frame, serving):
-        """Return the vector (n_events, d) of the user of each event of a table."""
+    def users_of_events(self, frame, serving, history=None):
+        """Return the vector (n_events, d) of the user of each event of a table.
+
+        ``history``: further past events of these users, as in `recommend`.
+        """
 
         def embed(query):
-            return self.embed_users(query, self.past(query), serving)
+            return self.embed_users(query, past_of(self, query, history), serving)
 
         query = Query(*self.users.describe(frame, "X", events=True))
-        return _each_once(query, self.users, embed)
+        # a history tells users unknown to fit apart
+        keys = query.codes if history is None else pd.factorize(query.ids)[0]
+        return _each_once(query, keys, self.users, embed)
 
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
         query = Query(*self.items.describe(frame, "X", events=True))
-        return _each_once(query, self.items, self.embed_items)
+        return _each_once(query, query.codes, self.items, self.embed_items)
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -224,11 +230,14 @@ class FittedTowers(Fitted):
         return scores.astype(np.float32), indices
 
 
-def _each_once(query, entities, embed):
-    """Embed each distinct user or item once, unless events hold their features."""
+def _each_once(query, keys, entities, embed):
+    """Embed each distinct user or item once, unless events hold their features.
+
+    ``keys`` (n,) are equal for the same user or item.
+    """
     if entities.features:
         return embed(query)
-    _, first, place = np.unique(query.codes, return_index=True, return_inverse=True)
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     distinct = Query(query.ids[first], query.codes[first], query.rows[first])
     return embed(distinct)[place]
 

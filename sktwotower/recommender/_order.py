@@ -11,7 +11,6 @@ import numpy as np
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sequences import Sequences, sequences
 from sktwotower._tables._sparse import pair_matrix
-from sktwotower._tables._times import read_times
 from sktwotower.towers._sequences import Order
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "hold_out_latest",
     "order_of",
     "ordered",
-    "times_of_events",
     "with_context",
 ]
 
@@ -38,29 +36,6 @@ class Ordered(NamedTuple):
 
     sequences: Sequences
     order: Order
-
-
-def times_of_events(frame, name, schema, known=None):
-    """Return the times (n_events,) of a table of events, and the schema with them.
-
-    ``name``: the time column, or None. ``known``: the schema of fit, if events are
-    added to it.
-    """
-    if name is None:
-        return None, schema
-    if known is not None and frame[name].isna().all():
-        raise ValueError(
-            f"X lacks the times of its events, so their order is unknown. Pass the "
-            f"column {name!r}, as in fit."
-        )
-    times, dates = read_times(frame[name], f"The time column {name!r} of X")
-    if known is not None and dates != known.dates:
-        kinds = ["numbers", "dates"]
-        raise TypeError(
-            f"The time column {name!r} of X holds {kinds[dates]}, but in fit it held "
-            f"{kinds[known.dates]}."
-        )
-    return times, schema.with_time(frame, name, dates)
 
 
 def history_kind(history, times, users):

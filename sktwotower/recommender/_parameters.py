@@ -69,10 +69,11 @@ class TwoTowerParameters(BaseEstimator):
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees the items that a user chose. "recent": as sums of learnt
         vectors of past items, in which older ones count less, with several learnt
-        decays (`sktwotower.towers.RecentHistory`); training predicts each next item
-        from those before. It needs ``time``. "pooled": as the mean of learnt vectors;
-        training predicts each item from the others. None: not at all. "auto": "recent"
-        with ``time``, otherwise "pooled"; see ``history_kind_``.
+        decays (`sktwotower.towers.RecentHistory`), and from 100 events per item on with
+        a hidden layer; training predicts each next item from those before. It needs
+        ``time``. "pooled": as the mean of learnt vectors; training predicts each item
+        from the others. None: not at all. "auto": "recent" with ``time``, otherwise
+        "pooled"; see ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
@@ -105,7 +106,7 @@ class TwoTowerParameters(BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5, or 0.2 with a recent history.
+        0.5; with a recent history 0.2, or 0.1 with its hidden layer.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import latest_rows, read_events
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._times import times_of_events
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
@@ -31,7 +32,6 @@ from ._fit import (
     values_of_kind,
 )
 from ._fitted import Learnt
-from ._order import times_of_events
 
 __all__ = ["learn_more"]
 
@@ -134,7 +134,8 @@ def _one_pass(recipe, fitted):
 def _train(recipe, training, before, inputs):
     seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
     with net.seeded(seed, recipe.device):
-        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs))
+        n_hidden = getattr(before.history, "n_hidden", 0)
+        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs), n_hidden)
         take_weights(recipe, module, before, *inputs)
         data = net.TrainingData(training)
         return net.train(recipe, module, data, seed, schedule=False)

@@ -111,7 +111,8 @@ class TwoTowerRecommender(
         or ``items`` is a side table, it must contain them as well: call
         ``set_params(items=products)`` first. Levels and words that fit has not seen
         stay unknown. New ids get weights of their own if the transformer is a
-        `TowerVectorizer` (the default).
+        `TowerVectorizer` (the default). With a recent history, events take their place
+        in time among those of before, also if they are late.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ class TwoTowerRecommender(
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
+            Events with the columns of fit; the time column may be missing.
 
         Returns
         -------
@@ -303,13 +304,15 @@ class TwoTowerRecommender(
             )
         return super().fit_transform(X, y, **fit_params)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
 
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
+            Events with the columns of fit; the time column may be missing.
+        history : dataframe, dict, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
 
         Returns
         -------
@@ -322,7 +325,7 @@ class TwoTowerRecommender(
         NotFittedError
             If fit has not been called.
         ValueError
-            If X lacks columns of fit.
+            If X lacks columns of fit, or ``history`` lacks the time column.
 
         Examples
         --------
@@ -337,7 +340,7 @@ class TwoTowerRecommender(
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)
         with threads(self.n_jobs):
-            users = fitted.users_of_events(frame, self._serving())
+            users = fitted.users_of_events(frame, self._serving(), history)
             items = fitted.items_of_events(frame)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 

@@ -192,7 +192,9 @@ class RetrievalMixin:
             item column, a dict of users to lists of items, an array of (user, item)
             rows or, for a single user, a list of items. They are added to the events of
             fit, so that new users can be served without refitting. Items unknown to
-            fit are ignored.
+            fit are ignored. If order counts (``time``), a table needs the time column;
+            lists and arrays are in order, oldest first, and later than all events of
+            fit.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
             instead of returning it. Needs pyarrow.

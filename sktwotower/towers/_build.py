@@ -17,8 +17,10 @@ from ._optimizer import RowwiseAdam, optimizer_class
 __all__ = ["build_module", "scale_weights", "take_weights"]
 
 
-def build_module(recipe, n_user_features, n_item_features):
+def build_module(recipe, n_user_features, n_item_features, n_hidden=0):
     """Build the ``TwoTower`` that a ``Recipe`` describes.
+
+    ``n_hidden``: width of the hidden layer of a recent history, 0 for none.
 
     Raise ``ValueError`` or ``TypeError`` if a tower given by the user does not map a
     sparse tensor (n, p) to (n, d), with the same d on both sides.
@@ -42,7 +44,7 @@ def build_module(recipe, n_user_features, n_item_features):
     if recipe.history is not None:
         own = isinstance(user_tower, Tower)
         width = user_tower.input_width if own else widths[0]
-        history = _history(recipe, n_item_features, width)
+        history = _history(recipe, n_item_features, width, n_hidden)
     return TwoTower(
         user_tower,
         item_tower,
@@ -52,10 +54,11 @@ def build_module(recipe, n_user_features, n_item_features):
     )
 
 
-def _history(recipe, n_features, width):
+def _history(recipe, n_features, width, n_hidden):
     sparse_grad = takes_sparse_gradients(recipe)
     if recipe.history == "recent":
-        return RecentHistory(n_features, width, recipe.max_history, sparse_grad)
+        length = recipe.max_history
+        return RecentHistory(n_features, width, length, n_hidden, sparse_grad)
     return SparseLinear(n_features, width, sparse_grad)
 
 

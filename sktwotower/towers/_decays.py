@@ -16,8 +16,8 @@ __all__ = ["RecentHistory", "Windows", "decayed_sums"]
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
-# Smallest sum of weights by whose root a sum of vectors is divided.
-MIN_WEIGHT = 1e-6
+# Smallest sum of weights by which a sum of vectors is divided.
+MIN_WEIGHT = 1e-4
 
 
 class Windows:
@@ -71,6 +71,8 @@ class RecentHistory(nn.Module):
         Number of outputs.
     max_history : int
         Number of latest past items that count.
+    n_hidden : int, default=0
+        Width of a hidden layer. 0: none, the output is linear in the sums.
     sparse_grad : bool, default=False
         As in `SparseLinear`.
 
@@ -80,31 +82,42 @@ class RecentHistory(nn.Module):
     :math:`l_j` its lag: the number of baskets from it to the prediction. The output is
 
     .. math::
-        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sqrt{\sum_j a_{hj}}}, \quad
+        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sum_j a_{hj}}, \quad
         a_{hj} = e^{-l_j / \tau_h}
 
     with learnt matrices :math:`W_h`, initially the identity divided by the number of
     sums, and learnt :math:`\tau_h`, initially 1, 3, 10 and 50; the last sum has no
-    decay. An item is predicted from the rest of its basket at lag 0 and from earlier
-    baskets at lag 1, 2, and so on. Without a past item the output is zero.
+    decay. With a hidden layer, :math:`B \, \mathrm{gelu}(A z + c)` is added, where z
+    are all sums one after the other, and B is 0 at the start. An item is predicted from
+    the rest of its basket at lag 0 and from earlier baskets at lag 1, 2, and so on.
+    Without a past item all sums are zero.
 
     The sums of all positions of a sequence are one recurrence, :math:`s_t = e^{-g_t /
     \tau} s_{t-1} + e_t` with the steps :math:`g_t` between events, so that their cost
     is proportional to the number of events.
     """
 
-    def __init__(self, n_features, width, max_history, sparse_grad=False):
+    def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
         super().__init__()
         self.max_history = max_history
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
         n_sums = len(DECAYS) + 1
         self.mix = nn.Parameter(torch.eye(width).repeat(n_sums, 1) / n_sums)
+        self.hidden = self.out = None
+        if n_hidden:
+            self.hidden = nn.Linear(n_sums * width, n_hidden, dtype=torch.float32)
+            self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
 
     @property
     def width(self):
         """Number of outputs."""
         return self.mix.shape[1]
+
+    @property
+    def n_hidden(self):
+        """Width of the hidden layer, 0 without one."""
+        return 0 if self.out is None else len(self.out)
 
     def rates(self):
         """Return 1 / tau of each sum, (n_sums,); the last is 0."""
@@ -124,30 +137,51 @@ class RecentHistory(nn.Module):
         own, ends = windows.targets, windows.ends
         sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
         weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
-        pooled = (sums * weights.clamp_min(MIN_WEIGHT).rsqrt()).flatten(1)
-        dtype = product_dtype(pooled, matmul_dtype)
-        return torch.mm(pooled.to(dtype), self.mix.to(dtype)).to(table.dtype)
+        pooled = (sums / weights.clamp_min(MIN_WEIGHT)).flatten(1)
+        return self._output(pooled, product_dtype(pooled, matmul_dtype))
+
+    def _output(self, sums, dtype):
+        """Return the output (n, width) for all sums (n, n_sums * width).
+
+        Products are computed in ``dtype``.
+        """
+        result, sums = sums.dtype, sums.to(dtype)
+        output = torch.mm(sums, self.mix.to(dtype))
+        if self.hidden is not None:
+            weight, bias = self.hidden.weight.to(dtype), self.hidden.bias.to(dtype)
+            hidden = functional.gelu(functional.linear(sums, weight, bias))
+            output = output + torch.mm(hidden, self.out.to(dtype))
+        return output.to(result)
 
     def _shares(self, bag):
-        """Return the weight (nnz, n_sums) of each lag, over the root of their sum."""
+        """Return the weight (nnz, n_sums) of each lag, as a share of the user's sum."""
         owners, weights = bag.row_numbers(), self.weights(bag.values)
         totals = weights.new_zeros(len(bag), weights.shape[1])
         totals = totals.index_add(0, owners, weights)
-        return weights * totals.clamp_min(MIN_WEIGHT).rsqrt()[owners]
+        return weights / totals.clamp_min(MIN_WEIGHT)[owners]
 
     def weights(self, lags):
         """Return the weight (k, n_sums) of each lag (k,)."""
         return torch.exp(-lags[:, None] * self.rates().to(lags.dtype))
 
     def each(self, item_rows, lags):
-        """Return what each past item of one user adds to the input, (k, width).
+        """Return the output (1, width) for one user, and the part of each past item.
 
-        ``item_rows``: feature rows of the past items; ``lags``: their lags (k,).
+        ``item_rows``: feature rows of the k past items; ``lags``: theirs (k,). The
+        parts (k, width) add up to the output without a hidden layer. With one they are
+        gradient times input.
         """
         weights = self.weights(lags)
-        weights = weights * weights.sum(0).clamp_min(MIN_WEIGHT).rsqrt()
+        weights = weights / weights.sum(0).clamp_min(MIN_WEIGHT)
         sums = weights[:, :, None] * self.items(item_rows)[:, None]
-        return sums.flatten(1).double() @ self.mix.double()
+        sums = sums.flatten(1).double()
+        total = sums.sum(0, keepdim=True)
+        _, parts = torch.func.vmap(
+            lambda part: torch.func.jvp(
+                lambda x: self._output(x[None], torch.float64)[0], (total[0],), (part,)
+            )
+        )(sums)
+        return self._output(total, torch.float64), parts
 
     def pool(self, item_rows, bag):
         """Return the input (n, width), float64, of users whose past is complete.
@@ -166,7 +200,7 @@ class RecentHistory(nn.Module):
             )
             for h in range(weights.shape[1])
         ]
-        return torch.cat(sums, 1).double() @ self.mix.double()
+        return self._output(torch.cat(sums, 1).double(), torch.float64)
 
 
 def decayed_sums(vectors, factors):

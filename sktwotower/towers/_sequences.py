@@ -124,19 +124,10 @@ class SequenceBatches(UserBatches):
     """Iterate over batches of predictions: one pass is one epoch.
 
     Each event is predicted from the events before it and from the rest of its basket. A
-    batch holds the events of users with sequences of about the same length.
-
-    Parameters
-    ----------
-    dataset : SequenceSet
-        The events.
-    batch_size : int, default=128
-        A batch holds at most 8 times as many events, or those of one user.
-    history_dropout : float, default=0.0
-        Share of past items hidden from the user tower in training, in [0, 1).
-    candidate_sampling, n_negatives, correction, id_dropout, feature_dropout, shuffle, \
-seed, device
-        As in `UserBatches`.
+    batch holds the events of users with sequences of about the same length. The
+    parameters are those of `UserBatches`, with two differences: ``dataset`` is a
+    ``SequenceSet``, of which a batch holds at most 8 times ``batch_size`` events, or
+    those of one user; and every user has the same share of hidden past items.
     """
 
     def __init__(self, dataset, *args, **kwargs):

@@ -8,13 +8,13 @@ from scipy import sparse
 
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import sequences
+from sktwotower._tables._times import times_of_events
 from sktwotower.recommender._order import (
     _at_next_event,
     history_kind,
     hold_out_latest,
     order_of,
     ordered,
-    times_of_events,
 )
 from sktwotower.towers._sequences import SequenceBatches, SequenceSet
 
