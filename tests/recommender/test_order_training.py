@@ -295,8 +295,12 @@ def test_a_half_life_is_in_the_units_of_the_times():
         ordered(half_life=pd.Timedelta("7D")).fit(X)
     with pytest.raises(TypeError, match="half_life must be a Timedelta, as times are"):
         ordered(half_life=7).fit(DATED)
-    for half_life in (pd.Timedelta(0), pd.Timedelta("-1D"), pd.NaT):
-        with pytest.raises((TypeError, ValueError), match="half_life must be"):
+    for half_life in (pd.Timedelta(0), pd.Timedelta("-1D"), np.timedelta64("NaT")):
+        with pytest.raises(ValueError, match="half_life must be > 0 and finite. Got"):
+            ordered(half_life=half_life).fit(DATED)
+    too_long = datetime.timedelta(days=200_000)
+    for half_life in (too_long, pd.Timedelta.max, np.timedelta64(1, "Y")):
+        with pytest.raises(ValueError, match="half_life must be .* at most 292 years"):
             ordered(half_life=half_life).fit(DATED)
 
 
