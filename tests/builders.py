@@ -138,3 +138,45 @@ class Wrapper(BaseEstimator):
         judged = held_out_truth(X, y, sample_weight, seen=self.seen_, **ids, **sample)
         found = self.model_.recommend(judged.past, judged.seen, n_neighbors)
         return HeldOutRanking(indices=found, **judged)
+
+
+def chain(n_users=40, n_events=8, n_items=12, back=1, noise=0.0, seed=0):
+    """Draw events at times 0, 1 ... in which each item follows from an earlier one.
+
+    After item j comes item j + 5, ``back`` events later; with probability ``noise`` an
+    event is of any item. Users are u00, u01 ..., items i00, i01 ...
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for user in range(n_users):
+        path = rng.integers(n_items, size=back).tolist()
+        while len(path) < n_events:
+            any_item = int(rng.integers(n_items))
+            planted = (path[-back] + 5) % n_items
+            path.append(any_item if rng.random() < noise else planted)
+        rows += [(f"u{user:02}", f"i{item:02}", t) for t, item in enumerate(path)]
+    return pd.DataFrame(rows, columns=["user", "item", "when"])
+
+
+def follower(item, n_items=12):
+    """Return the item that follows an item of `chain`."""
+    return f"i{(int(item[1:]) + 5) % n_items:02}"
+
+
+def dated(events):
+    """Return events with dates, one per day, in place of the numbers in ``when``."""
+    days = pd.to_timedelta(events["when"].astype(float), "D")
+    return events.assign(when=pd.Timestamp("2020-03-28") + days)
+
+
+def ordered(**params):
+    """Build a recommender that uses the times in ``when``."""
+    return small(**{"time": "when", "max_epochs": 2} | params)
+
+
+def past_of(model, user, history=None):
+    """Return (item, lag) of each past item of a user, oldest first, then by item."""
+    why = model.explain(user, model.item_ids_[0], history=history)
+    own = why[why["side"] == "history"]
+    events = zip(own["feature"], own["lag"].astype(int), strict=True)
+    return sorted(events, key=lambda event: (-event[1], event[0]))

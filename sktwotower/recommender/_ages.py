@@ -87,9 +87,22 @@ def _in_units(half_life, dates):
         raise TypeError(
             f"half_life must be {expected}, 'auto' or None. Got {half_life!r}."
         )
-    value = float(pd.Timedelta(half_life).value) if dates else float(half_life)
+    value = _nanoseconds(half_life) if dates else float(half_life)
     if not 0 < value < np.inf:
         raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
+    return value
+
+
+def _nanoseconds(half_life):
+    """Return a duration as a float, below 2 ** 63."""
+    try:
+        value = float(pd.Timedelta(half_life).as_unit("ns").value)
+        pd.Timedelta(value, "ns")  # rounded up it may be too long
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"half_life must be a duration of at most 292 years, in weeks or smaller "
+            f"units. Got {half_life!r}."
+        ) from error
     return value
 
 

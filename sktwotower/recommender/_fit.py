@@ -258,10 +258,13 @@ def _check_n_items(n_active, n_users, n_events):
 
 
 def _check_negatives(recipe, positives, n_active):
-    """Check that there are negatives: without them every loss is zero."""
+    """Check that there are negatives: without them every loss is zero.
+
+    With a recent history all other items are negatives, also those of the user.
+    """
     n_chosen = np.diff(positives.indptr)
     n_users = (n_chosen > 0).sum()
-    if n_chosen[n_chosen > 0].min() == n_active:
+    if recipe.history != "recent" and n_chosen[n_chosen > 0].min() == n_active:
         message = (
             f"Nothing can be learnt: all {n_active} items of X were chosen by all "
             f"users (n_users={n_users}), so there are no negatives. Add events of "
