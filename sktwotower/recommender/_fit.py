@@ -59,8 +59,8 @@ EVENTS_FOR_HIDDEN_LAYER = 100
 # Values of "auto", by the kind of history.
 AUTO = {
     "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
-    "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 5},
-    "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 5},
+    "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
+    "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 6},
 }
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.

@@ -156,7 +156,7 @@ class TwoTowerParameters(BaseEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 5 with a
+        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 6 with a
         recent history.
     batch_size : int, default=256
         Number of users in a batch, >= 1, each with all positives. With a recent history
