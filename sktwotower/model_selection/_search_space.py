@@ -61,8 +61,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     parameter          values                      when it matters
     ================== =========================== ====================================
     temperature        .05 to .3, log-uniform      always; lower for sparser data, .3
-                                                   only for a few thousand items,
-                                                   around .1 with ``time``
+                                                   only for a few thousand items
     embedding_dim      64, 128, 256, 512           small ones for little data or speed
     max_epochs         5, 10, 15, 30, 60           more for large or sparse data,
                                                    about 5 with ``time``
