@@ -17,7 +17,7 @@ __all__ = ["search_space"]
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 512],
-    "max_epochs": [5, 10, 15, 30, 60],
+    "max_epochs": [6, 10, 15, 30, 60],
     "id_dropout": [0.0, 0.25, 0.5, 0.75, 1.0],
     "dropout": uniform(0.05, 0.75),
     "lr": loguniform(0.002, 0.03),
@@ -63,8 +63,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     temperature        .05 to .3, log-uniform      always; lower for sparser data, .3
                                                    only for a few thousand items
     embedding_dim      64, 128, 256, 512           small ones for little data or speed
-    max_epochs         5, 10, 15, 30, 60           more for large or sparse data,
-                                                   about 5 with ``time``
+    max_epochs         6, 10, 15, 30, 60           more for large or sparse data,
+                                                   about 6 with ``time``
     id_dropout         0 to 1 by quarters          higher for many new users or items,
                                                    0 if all are known from fit
     dropout            .05 to .8, uniform          higher for long histories, .1 or .2
@@ -77,7 +77,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     The ranges include the defaults, those with ``time`` as well, and most of the values
     that benchmarks/README.md compares (bench_ablations.py). With ``time`` an epoch
     predicts every event, so that fewer are needed: narrow the space, as in
-    ``search_space(3) | {"max_epochs": [3, 5, 10]}``, and in a search with halving set
+    ``search_space(3) | {"max_epochs": [3, 6, 10]}``, and in a search with halving set
     ``max_resources`` to about 9. Of the other parameters, ``feature_dropout`` matters
     with side tables, and ``impression_weight`` with impressions.
 
