@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ._sparse import take_rows
+from ._sparse import pair_matrix, take_rows
 
 __all__ = ["Sequences", "join_past", "lags_of", "sequences"]
 
@@ -45,6 +45,12 @@ class Sequences(NamedTuple):
         first = np.repeat(self.lags.indptr[codes] - (np.cumsum(sizes) - sizes), sizes)
         places = first + np.arange(len(rows))
         return rows, self.lags.indices[places], self.times[places]
+
+    def pairs(self):
+        """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
+        rows, items, _ = self.events()
+        shape = self.lags.shape[0] - 1, self.lags.shape[1]
+        return pair_matrix(rows, items, np.ones(len(rows)), shape).sign()
 
     def with_columns(self, places, n_items):
         """Return the same events with item j at position ``places[j]`` of n_items."""

@@ -169,7 +169,7 @@ class EvaluationMixin:
 
 
 def _warn_if_not_later(fitted, frame):
-    """Warn if most events of a table are earlier than their users' last ones in fit."""
+    """Warn if most new pairs of a table are earlier than their users' last events."""
     schema, in_order = fitted.schema, fitted.sequences
     if in_order is None or frame[schema.time].isna().any():
         return
@@ -178,15 +178,18 @@ def _warn_if_not_later(fitted, frame):
     )
     codes = fitted.users.codes(frame[fitted.users.id_column], "X")
     ends = in_order.lags.indptr[codes + 1]
-    known = (codes >= 0) & (ends > in_order.lags.indptr[codes])
+    items = fitted.items.codes(frame[fitted.items.id_column], "X")
+    known = (codes >= 0) & (ends > in_order.lags.indptr[codes]) & (items >= 0)
+    # events of fit are judged only to compare train with test
+    known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
     if dates != schema.dates or not known.any():
         return
     share = (times[known] < in_order.times[ends[known] - 1]).mean()
     if share > MAX_EARLIER_SHARE:
         warn(
-            f"{share:.0%} of the events of X are earlier than their user's last one in "
-            "fit, so they are no next items, which is what the order of events helps "
-            "to find. Split by time (TimeSplit, LastNSplit), or fit with "
+            f"{share:.0%} of the new pairs of X are earlier than their user's last event "
+            "in fit, so they are no next items, which is what the order of events "
+            "helps to find. Split by time (TimeSplit, LastNSplit), or fit with "
             "history='pooled'."
         )
 

@@ -227,17 +227,9 @@ def _cut(events):
     shape = lags.shape[0] - 1, lags.shape[1]
     parts = owners[kept], items[kept], times[kept], events.order.weights[kept]
     before, late = ordered(*parts, shape), ~kept
-    past = _ones(before)
+    past = before.sequences.pairs()
     truth = pair_matrix(owners[late], items[late], np.ones(late.sum()), shape).sign()
     truth = (truth - truth.multiply(past)).tocsr()
     truth = truth.multiply(np.asarray(past.getnnz(axis=0)) > 0).tocsr()
     truth.eliminate_zeros()
     return before, truth
-
-
-def _ones(events):
-    """Return ones (n_users, n_items) where users have events."""
-    owners, items, _ = events.sequences.events()
-    lags = events.sequences.lags
-    shape = lags.shape[0] - 1, lags.shape[1]
-    return pair_matrix(owners, items, np.ones(len(owners)), shape).sign()

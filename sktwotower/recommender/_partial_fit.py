@@ -23,14 +23,14 @@ from sktwotower.towers._build import build_module, take_weights
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._sequences import SequenceSet
 
-from ._fit import (
-    check_values,
+from ._auto import values_of_kind
+from ._events import (
     items_with_events,
     ordered_outcomes,
     outcome_matrices,
     seen_matrix,
-    values_of_kind,
 )
+from ._fit import check_values
 from ._fitted import Learnt
 
 __all__ = ["learn_more"]

@@ -21,7 +21,8 @@ from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 
 from ._catalog import with_catalog, with_items_first
-from ._fit import TableRecipe, learn
+from ._events import TableRecipe
+from ._fit import learn
 from ._fitted import IndexRecipe, fitted_towers
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more

@@ -24,7 +24,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
-from sktwotower.recommender._fit import AUTO
+from sktwotower.recommender._auto import AUTO
 from tests.builders import small
 
 pytestmark = pytest.mark.slow

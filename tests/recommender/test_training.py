@@ -16,8 +16,8 @@ from skorch.callbacks import (
 )
 
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _fit
-from sktwotower.recommender._fit import auto_temperature
+from sktwotower.recommender import _auto
+from sktwotower.recommender._auto import auto_temperature
 from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast
 
@@ -166,7 +166,7 @@ def test_checkpoint_keeps_the_epoch_of_the_best_validation_recall(events, tmp_pa
 @pytest.mark.slow
 def test_auto_takes_mixed_candidates_beyond_the_affordable(events, monkeypatch):
     assert batched().fit(events).candidate_sampling_ == "full"
-    monkeypatch.setattr(_fit, "FULL_SOFTMAX_ITEMS", 2)
+    monkeypatch.setattr(_auto, "FULL_SOFTMAX_ITEMS", 2)
     assert batched().fit(events).candidate_sampling_ == "mixed"
 
 
@@ -217,7 +217,7 @@ def test_temperature_follows_the_number_of_items(n_items, expected):
 
 
 def test_items_that_nobody_chose_do_not_change_the_temperature(monkeypatch):
-    monkeypatch.setattr(_fit, "auto_temperature", lambda n_items: 1 / n_items)
+    monkeypatch.setattr(_auto, "auto_temperature", lambda n_items: 1 / n_items)
     X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
     many = pd.DataFrame({"item": range(50)})
     assert batched(items=many).fit(X).temperature_ == 1 / 3

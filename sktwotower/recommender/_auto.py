@@ -1,0 +1,69 @@
+"""Values in place of "auto", which depend on the data and on the kind of history.
+
+Input: a ``Recipe`` and ``Events``.
+Output: a ``Recipe`` without "auto".
+"""
+
+import numpy as np
+
+__all__ = ["auto_temperature", "has_hidden_layer", "resolved", "values_of_kind"]
+
+# Up to this many items every item is a candidate for every user, unless they have so
+# many feature values that embedding all items takes longer than the rest of a step.
+FULL_SOFTMAX_ITEMS = 50_000
+FULL_SOFTMAX_ENTRIES = 250_000
+# Highest "auto" temperature with a hidden layer.
+HIDDEN_LAYER_TEMPERATURE = 0.1
+# Number of events per item from which on a recent history has a hidden layer.
+EVENTS_FOR_HIDDEN_LAYER = 100
+# Values of "auto", by the kind of history.
+AUTO = {
+    "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
+    "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
+    "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 6},
+}
+
+
+def has_hidden_layer(recipe, events):
+    """Return whether there are enough events for a hidden layer of a recent history."""
+    if events.ordered is None:
+        return False
+    n_items = len(np.unique(events.positives.indices))
+    return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
+
+
+def values_of_kind(recipe, has_hidden_layer=False):
+    """Return the recipe with the values of "auto" that depend on ``history``."""
+    kind = "recent" if recipe.history == "recent" else "pooled"
+    kind = "recent, hidden layer" if has_hidden_layer else kind
+    chosen = {
+        name: value
+        for name, value in AUTO[kind].items()
+        if getattr(recipe, name) == "auto"
+    }
+    return recipe._replace(**chosen)
+
+
+def resolved(recipe, events):
+    """Return the recipe with values in place of "auto"."""
+    recipe = values_of_kind(recipe, has_hidden_layer(recipe, events))
+    sampling, temperature = recipe.candidate_sampling, recipe.temperature
+    if sampling == "auto":
+        small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS
+        small = small and events.items.rows.nnz <= FULL_SOFTMAX_ENTRIES
+        small = small and recipe.history != "recent"
+        sampling = "full" if small else "mixed"
+    if temperature == "auto":
+        temperature = auto_temperature(len(np.unique(events.positives.indices)))
+        if has_hidden_layer(recipe, events):
+            temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
+    return recipe._replace(candidate_sampling=sampling, temperature=temperature)
+
+
+def auto_temperature(n_items):
+    """Return the temperature for a catalog with that many chosen items.
+
+    The formula was fitted to the best validated values of six data sets. Learning the
+    temperature with the training loss leads to values that are far too low.
+    """
+    return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))

@@ -1,0 +1,98 @@
+"""The events that towers are trained on, and those held out for validation.
+
+Input: a ``Recipe`` and ``Events``.
+Output: ``TrainingData``.
+"""
+
+from sktwotower._tables._messages import warn
+from sktwotower.towers import _net as net
+from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._callbacks import LATEST_START, monitors_validation
+from sktwotower.towers._sequences import SequenceSet
+
+from ._order import hold_out_latest
+from ._validation_recall import ValidationRecall, hold_out
+
+__all__ = ["training_data"]
+
+
+def training_data(recipe, events, rng):
+    """Return the recipe and ``TrainingData``, with validation if it is needed."""
+    if events.ordered is not None:
+        return _ordered_training_data(recipe, events, rng)
+    users, items, positives, impressions, _ = events
+    used = impressions.nnz and recipe.takes_impressions
+    monitored = monitors_validation(recipe.callbacks)
+    fitted, held = positives, None
+    if _validates(recipe, used):
+        fitted, held = hold_out(positives, recipe.validation_fraction, rng)
+        if held is None:
+            recipe = _without_validation(recipe, monitored)
+    rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
+    past = fitted if recipe.history is not None else None
+    training = TrainingSet(
+        **rows,
+        positives=fitted,
+        history=past,
+        impressions=impressions if used else None,
+    )
+    validation = evaluate = None
+    if held is not None:
+        validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
+        evaluate = ValidationRecall(recipe, users, items, (fitted, past), held, rng)
+    active = events.active_items()
+    if len(active) < positives.shape[1]:
+        training = training.with_items(active)
+        validation = validation and validation.with_items(active)
+    return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _validates(recipe, shows_impressions):
+    """Return whether training needs events held out for validation."""
+    plateau = shows_impressions and recipe.impression_start == "plateau"
+    monitored = monitors_validation(recipe.callbacks)
+    return recipe.early_stopping or plateau or monitored
+
+
+def _ordered_training_data(recipe, events, rng):
+    """Return what `training_data` does, for events in the order of time."""
+    users, items, in_order = events.users, events.items, events.ordered
+    used = events.impressions.nnz and recipe.takes_impressions
+    if not used:
+        in_order = in_order._replace(order=in_order.order._replace(impressions=None))
+    validation = evaluate = None
+    if _validates(recipe, used):
+        in_order, latest, held = hold_out_latest(in_order)
+        if held is None:
+            recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
+        else:
+            past = in_order.sequences.lags[:-1]
+            seen = in_order.sequences.pairs()
+            evaluate = ValidationRecall(recipe, users, items, (seen, past), held, rng)
+            validation = _sequence_set(recipe, events, latest)
+    training = _sequence_set(recipe, events, in_order.order)
+    return recipe, net.TrainingData(training, validation, evaluate)
+
+
+def _sequence_set(recipe, events, order):
+    active = events.active_items()
+    rows = events.users.rows[:-1], events.items.rows[:-1]
+    data = SequenceSet(*rows, order, recipe.max_history)
+    return data if len(active) == rows[1].shape[0] else data.with_items(active)
+
+
+def _without_validation(recipe, monitored):
+    """Return the recipe without the parameters that need held-out events."""
+    reason = "No user has two positive pairs, so none can be held out for validation"
+    if monitored:
+        raise ValueError(
+            f"{reason}, but one of callbacks monitors a figure on it. Leave that "
+            "callback out, or fit on users with more events."
+        )
+    warn(
+        f"{reason}: early_stopping and impression_start='plateau' have no effect. Fit "
+        "on users with more events."
+    )
+    start = recipe.impression_start
+    start = LATEST_START if start == "plateau" else start
+    return recipe._replace(early_stopping=False, impression_start=start)
