@@ -206,6 +206,13 @@ def machine():
     }
 
 
+def read_results(name):
+    """Return what ``write_results`` wrote, an empty list without a file."""
+    path = RESULTS / f"{name}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
 def write_results(name, rows):
     """Write one JSON object per line to ``results/<name>.jsonl``, in place of it."""
     RESULTS.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ over the whole catalog without the items that the user has in train:
 Models with a grid are fitted with each of its values on train, cut once more as test
 is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
 once per seed, without and with ``time``. With ``--models`` or ``--max-epochs`` nothing
-is written.
+is written. Otherwise the rows of these data sets replace those of earlier runs.
 
 Failure: without ``--models``, ours with ``time`` is not better than ours without.
 """
@@ -22,7 +22,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from _common import ORDERED, PAIR, clock, load_ordered, machine, write_results
+from _common import (
+    ORDERED,
+    PAIR,
+    clock,
+    load_ordered,
+    machine,
+    read_results,
+    write_results,
+)
 from _next_baselines import MarkovChain, NextItemRidge
 from _systems import OURS, judge
 from bench_quality import against_the_best, summary
@@ -197,16 +205,17 @@ def parse():
 
 
 def main():
-    arguments, rows, wrong = parse(), [], []
+    arguments, wrong = parse(), []
     for data in arguments.only:
         print(f"\n{data}")
         where = machine()
         run = Run(data, arguments).go()
         report(run)
-        rows += [{"data": data} | row | where for row in run.rows]
+        rows = [{"data": data} | row | where for row in run.rows]
         if arguments.written:
             wrong += failures(run)
-            write_results("next", rows)
+            others = [row for row in read_results("next") if row["data"] != data]
+            write_results("next", others + rows)
     assert not wrong, "\n".join(wrong)
 
 

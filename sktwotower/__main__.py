@@ -14,7 +14,11 @@ import joblib
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
-from sktwotower.baselines import EASERecommender, ItemKNNRecommender
+from sktwotower.baselines import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+)
 from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit, TimeSplit
@@ -33,6 +37,8 @@ item-kNN, and recommend.
 
 Without options it uses the shipped purchases of a UK gift shop and takes about a minute
 on two cores. With --data it uses your own table: one row per event, several per user.
+With times the model also learns from the order of each user's events, and is compared
+with popularity in the last tenth of the time as well.
 """
 EXAMPLES = """\
 examples:
@@ -56,7 +62,7 @@ class Task:
     """Events, what they are called, and how to hold some of them out."""
 
     title: str
-    events: pd.DataFrame  # one row per event
+    events: pd.DataFrame  # one row per event: user, item and, if known, time
     user: str  # column of the user ids
     item: str  # column of the item ids
     time: str | None = None  # column of the times; None: rows are in order of time
@@ -95,7 +101,8 @@ class Task:
 def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
     data = load_online_retail()
-    events = data.data.drop_duplicates(["customer", "product"])
+    events = data.data[["customer", "product", "time"]]
+    events = events.drop_duplicates(["customer", "product"])
     goods = ~events["product"].isin(NOT_GOODS)
     print(
         f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
@@ -219,25 +226,30 @@ def fit(task, train, epochs):
         user_id=task.user,
         item_id=task.item,
         users=task.users,
+        time=task.time,
         random_state=0,
         verbose=1,
     )
     if epochs is not None:
         model.set_params(max_epochs=epochs)
     started = time.perf_counter()
-    model.fit(train[[task.user, task.item]])
+    model.fit(train)
     print(f"Fitted in {time.perf_counter() - started:.0f} s.")
     return model
 
 
 def fit_baselines(task, train) -> dict:
-    """Fit what the recommender is compared with, apart from popularity, by name."""
+    """Fit what the recommender is compared with, except popularity of all events."""
     columns = {"user_id": task.user, "item_id": task.item}
-    X = train[[task.user, task.item]]
-    baselines = {"item-kNN": ItemKNNRecommender(**columns).fit(X)}
+    baselines = {}
+    times = [] if task.time is None else train[task.time]
+    if len(times) and (span := times.max() - times.min()):
+        popularity = PopularityRecommender(window=span / 10, time=task.time, **columns)
+        baselines["popularity, last tenth"] = popularity.fit(train)
+    baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
     try:
         ease = EASERecommender(max_memory=MAX_EASE_MEMORY, **columns)
-        baselines["EASE"] = ease.fit(X)
+        baselines["EASE"] = ease.fit(train)
     except ValueError as error:
         print(f"No comparison with EASE: {error}")
     return baselines
@@ -304,7 +316,7 @@ def save(model, task, test, baselines, folder) -> None:
         print("No picture: Matplotlib is missing. pip install 'sktwotower[plot]'")
         return
     matplotlib.use("Agg")
-    figure = draw(model, task, test[[task.user, task.item]], baselines)
+    figure = draw(model, task, test, baselines)
     figure.savefig(folder / "report.png", dpi=120)
     print(f"Saved {folder / 'report.png'}")
 
@@ -337,7 +349,7 @@ def make_parser() -> argparse.ArgumentParser:
     for option, metavar, text in OWN_OPTIONS:
         own.add_argument(option, metavar=metavar, help=text)
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the users (default: 30)"
+        "--epochs", type=int, metavar="N", help="passes over the users (default: auto)"
     )
     parser.add_argument(
         "--output",
@@ -385,7 +397,7 @@ def main(arguments=None) -> int:
         )
         model = fit(task, train, args.epochs)
         baselines = fit_baselines(task, train)
-        show_quality(model, test[[task.user, task.item]], baselines)
+        show_quality(model, test, baselines)
         show_recommendations(model, task, train)
         save(model, task, test, baselines, args.output)
     except (ValueError, TypeError, OSError) as error:

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower.__main__ import main, parse, read_times, shipped_task
+from sktwotower.__main__ import (
+    Task,
+    fit_baselines,
+    main,
+    parse,
+    read_times,
+    shipped_task,
+)
 
 
 @pytest.fixture
@@ -44,6 +51,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert status == 0
     assert "the last 20 % by played_at" in printed
+    assert "popularity, last tenth" in printed
     assert "With so few users" in printed
     assert "song 1" in printed
     assert (
@@ -53,6 +61,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     assert printed.count("rank  score similar") == 1
     model = joblib.load(tmp_path / "out" / "model.joblib")
     assert set(model.item_ids_) == set(range(20))
+    assert model.history_kind_ == "recent"
 
 
 @pytest.mark.slow
@@ -99,6 +108,27 @@ def test_shipped_purchases_are_without_carriage_and_charges(capsys):
 def test_own_file_without_time_is_split_by_user(plays, tmp_path, capsys):
     assert run_own(plays, tmp_path) == 0
     assert "the last 20 % of each listener's rows" in capsys.readouterr().out
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert model.history_kind_ == "pooled"
+
+
+@pytest.mark.parametrize("as_date", [True, False])
+def test_with_times_popularity_of_the_last_tenth_is_a_baseline(as_date):
+    events = pd.DataFrame({"u": [1, 2, 3, 1], "i": list("aabb"), "t": [0, 5, 9, 10]})
+    if as_date:
+        events["t"] = pd.to_datetime(events["t"], unit="D", utc=True)
+    baselines = fit_baselines(Task("", events, "u", "i", "t"), events)
+    assert list(baselines) == ["popularity, last tenth", "item-kNN", "EASE"]
+    # Only the event at 10 is less than a tenth of the time, 1, older than the last one.
+    latest = baselines["popularity, last tenth"].predict(events)
+    assert latest.tolist() == [0, 0, 1, 1]
+
+
+def test_without_a_span_of_time_nothing_is_recent():
+    events = pd.DataFrame({"u": [1, 2, 1], "i": list("aab"), "t": [7, 7, 7]})
+    for time in ("t", None):
+        baselines = fit_baselines(Task("", events, "u", "i", time), events)
+        assert list(baselines) == ["item-kNN", "EASE"]
 
 
 @pytest.mark.slow

@@ -35,6 +35,12 @@ def test_readme_example_runs():
     assert names["top"].groupby("customer").size().tolist() == [5, 5]
     assert len(names["new"]) == 10
     assert not set(names["new"]["product"]) & {"22423", "22699"}
+    # The example of "What comes next" goes on from there.
+    assert names["model"].history_kind_ == "recent"
+    names["X_later"] = names["X"].iloc[names["test"]]
+    exec(examples()[2], names)
+    known = names["X_later"].loc[names["X_later"]["customer"] == 12782, "product"]
+    assert len(names["top"]) == 10 and not set(names["top"]["product"]) & set(known)
 
 
 @pytest.mark.slow

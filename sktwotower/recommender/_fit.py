@@ -52,8 +52,8 @@ __all__ = [
 # many feature values that embedding all items takes longer than the rest of a step.
 FULL_SOFTMAX_ITEMS = 50_000
 FULL_SOFTMAX_ENTRIES = 250_000
-# Highest "auto" temperature where the next item is predicted.
-RECENT_TEMPERATURE = 0.1
+# Highest "auto" temperature with a hidden layer.
+HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
 # Values of "auto", by the kind of history.
@@ -313,8 +313,8 @@ def _resolved(recipe, events):
         sampling = "full" if small else "mixed"
     if temperature == "auto":
         temperature = auto_temperature(len(np.unique(events.positives.indices)))
-        if recipe.history == "recent":
-            temperature = min(temperature, RECENT_TEMPERATURE)
+        if _has_hidden_layer(recipe, events):
+            temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
 
 

@@ -69,11 +69,11 @@ class TwoTowerParameters(BaseEstimator):
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees the items that a user chose. "recent": as sums of learnt
         vectors of past items, in which older ones count less, with several learnt
-        decays (`sktwotower.towers.RecentHistory`), and from 100 events per item on with
-        a hidden layer; training predicts each next item from those before. It needs
-        ``time``. "pooled": as the mean of learnt vectors; training predicts each item
-        from the others. None: not at all. "auto": "recent" with ``time``, otherwise
-        "pooled"; see ``history_kind_``.
+        decays, and from 100 events per item on with a hidden layer (see the notes);
+        training predicts each next item from those before. It needs ``time``.
+        "pooled": as the mean of learnt vectors; training predicts each item from the
+        others. None: not at all. "auto": "recent" with ``time``, otherwise "pooled";
+        see ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
@@ -124,8 +124,8 @@ class TwoTowerParameters(BaseEstimator):
     temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
-        items, 0.14 for 3,300, 0.074 for 40,000; with a recent history at most 0.1; see
-        ``temperature_``.
+        items, 0.14 for 3,300, 0.074 for 40,000; at most 0.1 with the hidden layer of a
+        recent history; see ``temperature_``.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
@@ -297,6 +297,14 @@ class TwoTowerParameters(BaseEstimator):
     held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalog recall
     asks what will be shown *and* chosen, the order of shown items what is chosen of
     it: one score serves both, so that a gain in one can cost the other.
+
+    With a recent history, the user tower sees the sums :math:`\sum_j a_{hj} e_j /
+    (\sum_j a_{hj})^{1/2}` over the past items j with lag :math:`l_j`, where
+    :math:`a_{hj} = e^{-l_j / \tau_h}`. The vectors :math:`e_j`, linear in the features
+    of the items, the decays :math:`\tau_h` (1, 3, 10 and 50 at the start, and one sum
+    without decay) and a matrix for each sum are learnt. The pairs (u, i) are then
+    events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
+    at lags 1, 2, and so on, and N_u holds all candidates except i.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one

@@ -2,17 +2,15 @@
 
 Input: sparse feature rows (n, p) of users and items, and the pairs of both that were
 chosen.
-Output: vectors (n, d). Public: `RecentHistory`, `RowwiseAdam`, `SampledSoftmaxLoss` and
-`id_shares`.
+Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss` and `id_shares`.
 """
 
 from .._earlier_versions import TOWERS, refuse
-from ._decays import RecentHistory
 from ._dropout import id_shares
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam
 
-__all__ = ["RecentHistory", "RowwiseAdam", "SampledSoftmaxLoss", "id_shares"]
+__all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "id_shares"]
 
 
 def __getattr__(name):

@@ -16,7 +16,7 @@ __all__ = ["RecentHistory", "Windows", "decayed_sums"]
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
-# Smallest sum of weights by which a sum of vectors is divided.
+# Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
 MIN_WEIGHT = 1e-4
 
 
@@ -82,13 +82,14 @@ class RecentHistory(nn.Module):
     :math:`l_j` its lag: the number of baskets from it to the prediction. The output is
 
     .. math::
-        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sum_j a_{hj}}, \quad
+        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sqrt{\sum_j a_{hj}}}, \quad
         a_{hj} = e^{-l_j / \tau_h}
 
     with learnt matrices :math:`W_h`, initially the identity divided by the number of
     sums, and learnt :math:`\tau_h`, initially 1, 3, 10 and 50; the last sum has no
     decay. With a hidden layer, :math:`B \, \mathrm{gelu}(A z + c)` is added, where z
-    are all sums one after the other, and B is 0 at the start. An item is predicted from
+    are all sums one after the other, and B is 0 at the start; sums are then divided by
+    their weight and not by its root. An item is predicted from
     the rest of its basket at lag 0 and from earlier baskets at lag 1, 2, and so on.
     Without a past item all sums are zero.
 
@@ -137,7 +138,7 @@ class RecentHistory(nn.Module):
         own, ends = windows.targets, windows.ends
         sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
         weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
-        pooled = (sums / weights.clamp_min(MIN_WEIGHT)).flatten(1)
+        pooled = (sums / self._norms(weights)).flatten(1)
         return self._output(pooled, product_dtype(pooled, matmul_dtype))
 
     def _output(self, sums, dtype):
@@ -154,11 +155,16 @@ class RecentHistory(nn.Module):
         return output.to(result)
 
     def _shares(self, bag):
-        """Return the weight (nnz, n_sums) of each lag, as a share of the user's sum."""
+        """Return the weight (nnz, n_sums) of each lag, over the norm of its sum."""
         owners, weights = bag.row_numbers(), self.weights(bag.values)
         totals = weights.new_zeros(len(bag), weights.shape[1])
         totals = totals.index_add(0, owners, weights)
-        return weights / totals.clamp_min(MIN_WEIGHT)[owners]
+        return weights / self._norms(totals)[owners]
+
+    def _norms(self, totals):
+        """Return what sums are divided by, of the shape of their total weights."""
+        totals = totals.clamp_min(MIN_WEIGHT)
+        return totals.sqrt() if self.hidden is None else totals
 
     def weights(self, lags):
         """Return the weight (k, n_sums) of each lag (k,)."""
@@ -172,7 +178,7 @@ class RecentHistory(nn.Module):
         gradient times input.
         """
         weights = self.weights(lags)
-        weights = weights / weights.sum(0).clamp_min(MIN_WEIGHT)
+        weights = weights / self._norms(weights.sum(0))
         sums = weights[:, :, None] * self.items(item_rows)[:, None]
         sums = sums.flatten(1).double()
         total = sums.sum(0, keepdim=True)

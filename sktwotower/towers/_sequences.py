@@ -50,10 +50,10 @@ class SequenceSet(TrainingSet):
 
     Parameters
     ----------
-    user_rows, item_rows, impressions
-        As in `TrainingSet`; impressions are CSR (n_events, n_items) here.
+    user_rows, item_rows
+        As in `TrainingSet`.
     order : Order
-        The events.
+        The events, with the impressions next to each.
     max_history : int
         Number of events of a user that are used, up to the last one to predict.
     """

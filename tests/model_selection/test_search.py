@@ -24,6 +24,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
+from sktwotower.recommender._fit import AUTO
 from tests.builders import small
 
 pytestmark = pytest.mark.slow
@@ -76,10 +77,16 @@ def test_the_search_space_holds_parameters_and_their_defaults():
         default = getattr(model, name)
         if name == "temperature":
             assert values.support() == (0.05, 0.3)
-        elif isinstance(values, list):
-            assert default in values or name == "dropout"
+            continue
+        if default == "auto":
+            defaults = {kind[name] for kind in AUTO.values()}
         else:
-            assert values.support()[0] < default < values.support()[1]
+            defaults = {default}
+        if isinstance(values, list):
+            assert defaults <= set(values)
+        else:
+            low, high = values.support()
+            assert low < min(defaults) <= max(defaults) < high
     prefixed = search_space(1, prefix="m__", drop="temperature")
     assert list(prefixed) == ["m__embedding_dim"]
     with pytest.raises(ValueError, match="an integer from 1 to 8. Got 9"):
