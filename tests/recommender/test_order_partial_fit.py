@@ -95,6 +95,9 @@ def test_further_events_are_targets_and_earlier_ones_context():
     # the same events at a time before those of fit have another context
     other.partial_fit(MORE.assign(when=-MORE["when"]))
     assert apart(model.item_embeddings_, other.item_embeddings_)
+    # there are no other targets, relative to which the weight of all would count
+    eight = ordered().fit(X).partial_fit(MORE, np.full(len(MORE), 8.0))
+    assert_near(eight.item_embeddings_, model.item_embeddings_)
     # a weight has the same effect as a reward
     weighted = [
         ordered().fit(X).partial_fit(MORE, y, sample_weight=w)

@@ -51,10 +51,9 @@ def test_the_loss_falls_with_candidates_of_every_kind(sampling):
 def test_auto_means_other_values_for_a_recent_history():
     model = small(time="when", max_epochs="auto").fit(X)
     assert model.candidate_sampling_ == "mixed" and len(model.history_) == 6
-    assert model.temperature_ == 0.1
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 30
-    assert pooled.temperature_ == 0.2
+    assert model.temperature_ == pooled.temperature_ == 0.2
     given = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6}
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, model.item_embeddings_
