@@ -46,6 +46,26 @@ class TableSchema(NamedTuple):
         place = list(frame.columns).index(name)
         return self._replace(time=name, time_place=place, dates=dates)
 
+    def with_empty_time(self, X):
+        """Return X with an empty time column if it is the only one that is missing."""
+        if self.time is None:
+            return X
+        if is_frame(X):
+            return self._frame_with_empty_time(as_frame(X, "X"))
+        array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+        if array.ndim != 2 or array.shape[1] != self.n_columns - 1:
+            return X
+        return np.insert(array.astype(object), self.time_place, np.nan, axis=1)
+
+    def _frame_with_empty_time(self, frame):
+        missing = frame.shape[1] == self.n_columns - 1
+        if missing and self.time not in frame.columns:
+            frame = frame.copy(deep=False)
+            # numbers as names: -1 is none of them
+            has_text = all(isinstance(name, str) for name in frame.columns)
+            frame.insert(self.time_place, self.time if has_text else -1, np.nan)
+        return frame
+
 
 def read_table(owner, X, schema=None):
     """Return X as a pandas frame, and its schema, after scikit-learn's checks.
@@ -56,7 +76,7 @@ def read_table(owner, X, schema=None):
     """
     checker, first = _checker_class(owner)(), schema is None
     if not first and schema.time is not None:
-        X = _with_time(X, schema)
+        X = schema.with_empty_time(X)
     if not first:
         checker.n_features_in_ = schema.n_columns
         if schema.names is not None:
@@ -95,24 +115,6 @@ def _rows(X):
         return np.asarray(X, dtype=object) if array.dtype.kind in "US" else X
     except ValueError:  # rows of different lengths
         return X
-
-
-def _with_time(X, schema):
-    """Return X with an empty time column if it is the only one that is missing."""
-    place = schema.time_place
-    if is_frame(X):
-        X = as_frame(X, "X")
-        missing = X.shape[1] == schema.n_columns - 1
-        if missing and schema.time not in X.columns:
-            X = X.copy(deep=False)
-            # numbers as names: -1 is none of them
-            has_text = all(isinstance(name, str) for name in X.columns)
-            X.insert(place, schema.time if has_text else -1, np.nan)
-        return X
-    shape = np.shape(X) if isinstance(X, np.ndarray) else np.asarray(X, object).shape
-    if len(shape) != 2 or shape[1] != schema.n_columns - 1:
-        return X
-    return np.insert(np.asarray(X, dtype=object), place, np.nan, axis=1)
 
 
 @functools.cache

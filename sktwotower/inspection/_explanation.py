@@ -123,7 +123,7 @@ def _one(fitted, side, given):
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     given = given if several else [given]
     entities = fitted.users if side == "user" else fitted.items
-    query = read_query(entities, given, side, fitted.schema.n_columns)
+    query = read_query(entities, given, side, fitted.schema)
     if len(query) != 1:
         raise ValueError(
             f"{side} must be one {side}: an id, or a table of one row such as "

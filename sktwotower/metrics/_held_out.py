@@ -173,9 +173,10 @@ def _warn_if_not_later(fitted, frame):
     schema, in_order = fitted.schema, fitted.sequences
     if in_order is None or frame[schema.time].isna().any():
         return
-    times, dates = read_times(
-        frame[schema.time], f"The time column {schema.time!r} of X"
-    )
+    try:
+        times, dates = read_times(frame[schema.time], "time")
+    except (TypeError, ValueError):  # the times of later tables are not used
+        return
     codes = fitted.users.codes(frame[fitted.users.id_column], "X")
     ends = in_order.lags.indptr[codes + 1]
     items = fitted.items.codes(frame[fitted.items.id_column], "X")
@@ -187,8 +188,8 @@ def _warn_if_not_later(fitted, frame):
     share = (times[known] < in_order.times[ends[known] - 1]).mean()
     if share > MAX_EARLIER_SHARE:
         warn(
-            f"{share:.0%} of the new pairs of X are earlier than their user's last event "
-            "in fit, so they are no next items, which is what the order of events "
+            f"{share:.0%} of the new pairs of X are earlier than the last event of their "
+            "user in fit, so they are no next items, which is what the order of events "
             "helps to find. Split by time (TimeSplit, LastNSplit), or fit with "
             "history='pooled'."
         )

@@ -20,7 +20,7 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._order import ordered
 
-__all__ = ["aged", "popularity_half_life", "with_ages"]
+__all__ = ["aged", "check_half_life", "popularity_half_life", "with_ages"]
 
 # A pilot is a fit of this size.
 MAX_USERS = 2000
@@ -76,21 +76,44 @@ def with_ages(recipe, events, dates, seed):
     return events, half_life
 
 
+def check_half_life(half_life):
+    """Raise unless it is a duration or a number > 0, "auto" or None."""
+    if not _is_chosen(half_life):
+        return
+    if not (_is_duration(half_life) or _is_number(half_life)):
+        raise TypeError(
+            "half_life must be a Timedelta, a number, 'auto' or None. Got "
+            f"{half_life!r}."
+        )
+    duration = _is_duration(half_life)
+    value = _nanoseconds(half_life) if duration else float(half_life)
+    if not 0 < value < np.inf:
+        raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
+
+
+def _is_chosen(half_life):
+    is_auto = isinstance(half_life, str) and half_life == "auto"
+    return half_life is not None and not is_auto
+
+
+def _is_duration(half_life):
+    return isinstance(half_life, (datetime.timedelta, np.timedelta64))
+
+
+def _is_number(half_life):
+    return isinstance(half_life, Real) and not isinstance(half_life, bool)
+
+
 def _in_units(half_life, dates):
     """Return a half-life in units of the times, "auto" or None."""
-    if half_life is None or (isinstance(half_life, str) and half_life == "auto"):
+    if not _is_chosen(half_life):
         return half_life
-    is_duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
-    is_number = isinstance(half_life, Real) and not isinstance(half_life, bool)
-    if not (is_duration if dates else is_number):
+    if not (_is_duration if dates else _is_number)(half_life):
         expected = "a Timedelta, as times are dates" if dates else "a number"
         raise TypeError(
             f"half_life must be {expected}, 'auto' or None. Got {half_life!r}."
         )
-    value = _nanoseconds(half_life) if dates else float(half_life)
-    if not 0 < value < np.inf:
-        raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
-    return value
+    return _nanoseconds(half_life) if dates else float(half_life)
 
 
 def _nanoseconds(half_life):

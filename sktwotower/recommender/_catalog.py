@@ -23,7 +23,7 @@ def with_catalog(fitted, items):
 
     ``items``: as in `TwoTowerRecommender.set_catalog`.
     """
-    query = read_query(fitted.items, items, "items", fitted.schema.n_columns)
+    query = read_query(fitted.items, items, "items", fitted.schema)
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
     learnt = Learnt(

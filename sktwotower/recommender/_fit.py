@@ -21,7 +21,7 @@ from sktwotower.towers._build import build_module, scale_weights, take_weights
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._optimizer import optimizer_class
 
-from ._ages import with_ages
+from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
 from ._events import have_events, read_sides, seen_matrix
 from ._fitted import Learnt
@@ -99,6 +99,7 @@ def check_values(recipe):
                 f"{callback!r}."
             )
     optimizer_class(recipe.optimizer)
+    check_half_life(recipe.half_life)
     if "callbacks" in (recipe.net_params or {}):
         raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
     try:

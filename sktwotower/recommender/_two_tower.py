@@ -424,7 +424,7 @@ class TwoTowerRecommender(
         True
         """
         fitted = fitted_of(self)
-        query = read_query(fitted.items, items, "items", fitted.schema.n_columns)
+        query = read_query(fitted.items, items, "items", fitted.schema)
         with threads(self.n_jobs):
             return fitted.embed_items(query)
 

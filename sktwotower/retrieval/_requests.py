@@ -112,7 +112,7 @@ def read_request(fitted, X, history=None, candidates=None, unknown="error", name
     """
     if X is None and history is not None:
         X = history_users(history, fitted.users)
-    users = read_query(fitted.users, X, name, fitted.schema.n_columns)
+    users = read_query(fitted.users, X, name, fitted.schema)
     allowed = candidate_positions(candidates, users, fitted, unknown)
     return Request(users, past_of(fitted, users, history), allowed)
 
@@ -128,12 +128,12 @@ def past_of(fitted, users, history=None):
     return fitted.past(users, added)
 
 
-def read_query(entities, X, name, n_columns=None):
+def read_query(entities, X, name, schema=None):
     """Return the ``Query`` for ids, or for a table, of users or items.
 
     ``X`` is None (all known from fit), one-dimensional ids, or a table with the id
-    column and possibly the feature columns. ``n_columns``: number of columns of X in
-    fit; an array of that width is read as a table, by position.
+    column and possibly the feature columns. ``schema``: the `TableSchema` of fit; an
+    array of its width is read as a table, by position, and may lack the time column.
     """
     if X is None:
         codes = np.arange(len(entities.ids))
@@ -147,7 +147,7 @@ def read_query(entities, X, name, n_columns=None):
             f"{entities.side} write [{X!r}]."
         )
     if values.ndim != 1:
-        return _read_array(entities, values, name, n_columns)
+        return _read_array(entities, values, name, schema)
     codes = entities.codes(values, name)
     return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
 
@@ -162,10 +162,13 @@ def _as_ids(values):
     return list_as_array(values)
 
 
-def _read_array(entities, values, name, n_columns):
+def _read_array(entities, values, name, schema):
     if values.ndim == 2 and values.shape[1] == 1:
         codes = entities.codes(values[:, 0], name)
         return Query(values[:, 0], codes, take_rows(entities.rows, codes))
+    if schema is not None:
+        values = schema.with_empty_time(values)
+    n_columns = None if schema is None else schema.n_columns
     if values.ndim != 2 or values.shape[1] != n_columns:
         raise ValueError(
             f"{name} must be a one-dimensional array of ids, or a table with the "
@@ -184,6 +187,8 @@ def read_history(history, query, fitted):
     """
     users, items, schema = fitted.users, fitted.items, fitted.schema
     ordered = fitted.sequences is not None
+    if ordered:
+        history = _array_as_table(history, schema)
     owners, chosen = _pairs(
         history, query, users, items, "history", "oldest first" if ordered else None
     )
@@ -218,6 +223,24 @@ def _rows_of_users(asked, n_known, places, codes, times):
     first = np.repeat(starts[asked] - (np.cumsum(sizes) - sizes), sizes)
     events = order[first + np.arange(len(rows))]
     return rows, codes[events], None if times is None else times[events]
+
+
+def _array_as_table(history, schema):
+    """Return an array with the columns of fit as a table, other histories as they are.
+
+    An array of two columns holds (user, item) rows in order.
+    """
+    if not isinstance(history, np.ndarray) or history.ndim != 2:
+        return history
+    if history.shape[1] == schema.n_columns:
+        frame = pd.DataFrame(history).infer_objects()
+        return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
+    if history.shape[1] > 2:
+        raise ValueError(
+            "history must be an array of (user, item) rows, oldest first, or of rows "
+            f"with the {schema.n_columns} columns of fit. Got shape {history.shape}."
+        )
+    return history
 
 
 def _times_of_history(history, schema):

@@ -300,7 +300,7 @@ class SimilarItemsMixin:
         """
         fitted = fitted_of(self)
         k = self._k(n_neighbors, fitted)
-        query = read_query(fitted.items, items, "items", fitted.schema.n_columns)
+        query = read_query(fitted.items, items, "items", fitted.schema)
         unknown = query.ids[query.lacks_information() & (not query.described)]
         if len(unknown):
             raise ValueError(
