@@ -131,6 +131,30 @@ PROTOCOLS = {
 }
 
 
+def _kuairand(folder):
+    """Return what was shown, in order; ``y`` is 1 for what was watched for long.
+
+    The history of 8 to 24 April has a position for each user and no times; what was
+    shown later has times. A number joins both: the position, then one million plus the
+    rank of the time.
+    """
+    shown = _read(folder, "kuairand-pure-std")
+    path = Path(folder) / "kuairand-pure-std" / "train_history.parquet"
+    history = pd.read_parquet(path).rename(
+        columns={"user_id": "user", "item_id": "item"}
+    )
+    history = history.assign(y=history["long_watch"], time=history["pos"])
+    later = 1_000_000 + shown["time_ms"].rank(method="dense").astype(int)
+    shown = shown.assign(y=shown["long_view"], time=later)
+    columns = [*EVENT, "y", "split"]
+    events = pd.concat([history.assign(split="history")[columns], shown[columns]])
+    return events[events["split"].isin(["history", "val", "test"])].astype({"y": float})
+
+
+def _rows_of(part):
+    return lambda events: (events["split"] == part).to_numpy()
+
+
 # The same for tables with a column ``time``: dates, or numbers that only say which of a
 # user's events came first.
 NEXT_ITEM = _last_row_of_each_user("time"), _last_row_of_each_user("time")
@@ -152,28 +176,49 @@ ORDERED = {
         lambda folder: _by_time(_with_dates(folder, "ml-latest-small-2018")),
         *LATER,
     ),
+    "kuairand": (_kuairand, _rows_of("test"), _rows_of("val")),
 }
 
 
 def load(name, folder=None):
     """Return ``train`` and ``test``, and ``tuning``: train cut once more into two."""
-    return _load(PROTOCOLS[name], folder, PAIR)
-
-
-def load_ordered(name, folder=None):
-    """Return the same of a protocol of ``ORDERED``, with the column ``time``."""
-    return _load(ORDERED[name], folder, EVENT)
-
-
-def _load(protocol, folder, columns):
-    read, held_out, held_out_again = protocol
+    read, held_out, held_out_again = PROTOCOLS[name]
     train, test = _cut(read(folder), held_out)
     tuning = _cut(train, held_out_again)
     return SimpleNamespace(
-        train=train[columns],
-        test=test[columns],
-        tuning=tuple(part[columns] for part in tuning),
+        train=train[PAIR],
+        test=test[PAIR],
+        tuning=tuple(part[PAIR] for part in tuning),
     )
+
+
+def load_ordered(name, folder=None):
+    """Return the same of a protocol of ``ORDERED``, with the column ``time``.
+
+    If only a part of the events is positive, train has a column ``y`` as well, and
+    what is held out are positive pairs that are not in train.
+    """
+    read, held_out, held_out_again = ORDERED[name]
+    train, test = _cut(read(folder), held_out)
+    tuning = _cut(train, held_out_again)
+    if "y" not in train:
+        columns = [EVENT, EVENT]
+    else:
+        columns = [[*EVENT, "y"], EVENT]
+        test, held = _new_positives(train, test), _new_positives(*tuning)
+        tuning = tuning[0], held
+    return SimpleNamespace(
+        train=train[columns[0]],
+        test=test[columns[1]],
+        tuning=tuple(part[c] for part, c in zip(tuning, columns, strict=True)),
+    )
+
+
+def _new_positives(train, held):
+    """Return the positive events of pairs that are not positive in train."""
+    chosen = pd.MultiIndex.from_frame(train.loc[train["y"] > 0, PAIR])
+    new = ~pd.MultiIndex.from_frame(held[PAIR]).isin(chosen)
+    return held[new & (held["y"] > 0)]
 
 
 def _cut(events, held_out):

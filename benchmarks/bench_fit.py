@@ -23,6 +23,7 @@ from _common import PAIR, clock, load, machine, write_results
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.recommender._auto import values_of_kind
 from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._build import build_module
@@ -51,15 +52,17 @@ class PlainLoop:
         fitted = estimator._fitted
         users, items = fitted.users.rows[:-1], fitted.items.rows[:-1]
         chosen = fitted.seen[:-1]
+        recipe = Recipe.of(estimator)._replace(history=estimator.history_kind_)
+        recipe = values_of_kind(recipe)
         data = TrainingSet(users, items, positives=chosen, history=chosen)
         self.batches = UserBatches(
             data,
             estimator.batch_size,
             estimator.candidate_sampling_,
-            history_dropout=estimator.dropout,
+            history_dropout=recipe.dropout,
             shuffle=True,
         )
-        self.module = build_module(Recipe.of(estimator), users.shape[1], items.shape[1])
+        self.module = build_module(recipe, users.shape[1], items.shape[1])
         self.loss = SampledSoftmaxLoss(estimator.temperature_)
         tables = [
             m.weight for m in self.module.modules() if isinstance(m, SparseLinear)
@@ -72,7 +75,7 @@ class PlainLoop:
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
         )
-        self.epochs = estimator.max_epochs
+        self.epochs = recipe.max_epochs
 
     def run(self):
         """Train for all epochs; return the seconds of each part."""
@@ -114,7 +117,7 @@ def matrix_products(estimator):
     dtype = product_dtype(vectors)
     items = padded(vectors, dtype)
     with clock() as watch:
-        for _ in range(estimator.max_epochs):
+        for _ in range(len(estimator.history_)):
             for start in range(0, n_users, size):
                 rows = min(size, n_users - start)
                 users = torch.ones(rows, items.shape[1], dtype=dtype)

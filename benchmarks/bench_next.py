@@ -7,7 +7,9 @@ over the whole catalog without the items that the user has in train:
 
 - ``*-last``: each user's last event is to be found, the others are train;
 - ``*-time`` and ``online-retail``: the last tenth (fifth) of all events is to be found,
-  for users and items known from train.
+  for users and items known from train;
+- ``kuairand``: short videos that are watched for long, from May on; train is what was
+  shown before. Its history has positions, not times (see `_common`).
 
 Models with a grid are fitted with each of its values on train, cut once more as test
 is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
@@ -23,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from _common import (
+    EVENT,
     ORDERED,
     PAIR,
     clock,
@@ -46,18 +49,23 @@ IN_TIME = f"{OURS}(time)"
 NEXT_ITEM = ["recall@10", "ndcg@10"]
 LATER = ["recall@20", "ndcg@10"]
 # No absolute times, so no window of time.
-WITHOUT_DATES = {"ml-1m-last", "beauty-last"}
+WITHOUT_DATES = {"ml-1m-last", "beauty-last", "kuairand"}
 DAYS = [pd.Timedelta(days=days) for days in (3, 10, 30, 90, 180, 365)]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A class, its fixed parameters, one to choose, and whether it gets the time."""
+    """A class, its fixed parameters, one to choose, and what it is fitted on.
+
+    ``in_time``: it gets the times. ``takes_shown``: it gets what was shown and not
+    chosen, where that is known; others get positive events only.
+    """
 
     kind: type
     params: dict = field(default_factory=dict)
     grid: dict = field(default_factory=dict)
     in_time: bool = False
+    takes_shown: bool = False
 
     def candidates(self):
         """Return the parameters to choose from."""
@@ -79,16 +87,19 @@ MODELS = {
     "Markov chain": Model(MarkovChain, in_time=True),
     "EASE": Model(EASERecommender, grid={"l2": [100.0, 300.0, 1000.0]}),
     "ridge": Model(NextItemRidge, in_time=True),
-    OURS: Model(TwoTowerRecommender),
-    IN_TIME: Model(TwoTowerRecommender, TIME, in_time=True),
+    OURS: Model(TwoTowerRecommender, takes_shown=True),
+    IN_TIME: Model(TwoTowerRecommender, TIME, in_time=True, takes_shown=True),
 }
 
 
 def fitted(model, params, train):
     """Return a model that is fitted on events, and the seconds it took."""
-    events = train if model.in_time else train[PAIR]
+    events = train[EVENT if model.in_time else PAIR]
+    outcome = train.get("y")
+    if outcome is not None and not model.takes_shown:
+        events, outcome = events[outcome > 0], None
     with clock() as watch:
-        recommender = model.kind(**params).fit(events)
+        recommender = model.kind(**params).fit(events, outcome)
     return recommender, watch.seconds
 
 
