@@ -46,6 +46,11 @@ class Sequences(NamedTuple):
         places = first + np.arange(len(rows))
         return rows, self.lags.indices[places], self.times[places]
 
+    def n_baskets(self):
+        """Return the number of distinct times of all users together."""
+        rows, _, times = self.events()
+        return int(_starts(rows, times).sum())
+
     def pairs(self):
         """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
         rows, items, _ = self.events()

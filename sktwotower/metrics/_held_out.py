@@ -188,9 +188,9 @@ def _warn_if_not_later(fitted, frame):
     share = (times[known] < in_order.times[ends[known] - 1]).mean()
     if share > MAX_EARLIER_SHARE:
         warn(
-            f"{share:.0%} of the new pairs of X are earlier than the last event of their "
-            "user in fit, so they are no next items, which is what the order of events "
-            "helps to find. Split by time (TimeSplit, LastNSplit), or fit with "
+            f"{share:.0%} of the new pairs of X are earlier than the last event of "
+            "their user in fit, so they are no next items, which is what the order of "
+            "events helps to find. Split by time (TimeSplit, LastNSplit), or fit with "
             "history='pooled'."
         )
 

@@ -16,10 +16,13 @@ FULL_SOFTMAX_ENTRIES = 250_000
 HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
+# Number of events per basket from which on more of the past is hidden in training.
+LARGE_BASKET = 5
 # Values of "auto", by the kind of history.
 AUTO = {
     "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
     "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
+    "recent, large baskets": {"dropout": 0.5, "n_negatives": 512, "max_epochs": 6},
     "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 6},
 }
 
@@ -32,10 +35,21 @@ def has_hidden_layer(recipe, events):
     return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
 
 
-def values_of_kind(recipe, has_hidden_layer=False):
+def has_large_baskets(events):
+    """Return whether events in order come in baskets of five or more on average."""
+    if events.ordered is None:
+        return False
+    baskets = events.ordered.sequences.n_baskets()
+    return len(events.ordered.order.items) >= LARGE_BASKET * baskets
+
+
+def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
     kind = "recent" if recipe.history == "recent" else "pooled"
-    kind = "recent, hidden layer" if has_hidden_layer else kind
+    if events is not None and has_hidden_layer(recipe, events):
+        kind = "recent, hidden layer"
+    elif events is not None and has_large_baskets(events):
+        kind = "recent, large baskets"
     chosen = {
         name: value
         for name, value in AUTO[kind].items()
@@ -46,7 +60,7 @@ def values_of_kind(recipe, has_hidden_layer=False):
 
 def resolved(recipe, events):
     """Return the recipe with values in place of "auto"."""
-    recipe = values_of_kind(recipe, has_hidden_layer(recipe, events))
+    recipe = values_of_kind(recipe, events)
     sampling, temperature = recipe.candidate_sampling, recipe.temperature
     if sampling == "auto":
         small = events.positives.shape[1] <= FULL_SOFTMAX_ITEMS

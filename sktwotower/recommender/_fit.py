@@ -25,6 +25,7 @@ from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
 from ._events import have_events, read_sides, seen_matrix
 from ._fitted import Learnt
+from ._pilots import better_kind
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
@@ -60,15 +61,17 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     events, kind = read_sides(
         tables, columns, frame, (rewards, weights, times), recipe.history
     )
-    recipe = recipe._replace(history=kind)
+    auto, recipe = recipe.history == "auto", recipe._replace(history=kind)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events.positives, n_active)
-    recipe, half_life = resolved(recipe, events), None
-    rng = check_random_state(recipe.random_state)
+    rng, half_life = check_random_state(recipe.random_state), None
     if events.ordered is not None:
         seed = rng.randint(np.iinfo(np.int32).max)
-        events, half_life = with_ages(recipe, events, schema.dates, seed)
+        recipe, events, half_life = _with_order(
+            recipe, events, schema.dates, seed, auto
+        )
+    recipe = resolved(recipe, events)
     trained = _train(recipe, events, before, rng)
     return Learnt(
         schema,
@@ -82,6 +85,23 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         recipe.candidate_sampling,
         trained.criterion_.temperature,
     )
+
+
+def _with_order(recipe, events, dates, seed, auto):
+    """Return recipe and ``Events`` with the kind of history, and the half-life.
+
+    ``auto``: whether short fits may choose a pooled history.
+    """
+    tried = resolved(recipe, events)
+    if auto and better_kind(tried, events, seed) == "pooled":
+        recipe = recipe._replace(history="pooled")
+    events, half_life = with_ages(
+        tried._replace(history=recipe.history), events, dates, seed
+    )
+    if recipe.history == "pooled":
+        pairs = events.ordered.weighted_pairs()
+        events = events._replace(positives=pairs, ordered=None)
+    return recipe, events, half_life
 
 
 def check_values(recipe):

@@ -15,6 +15,7 @@ from sktwotower.towers._sequences import Order
 
 __all__ = [
     "Ordered",
+    "aged",
     "history_kind",
     "hold_out_latest",
     "order_of",
@@ -36,6 +37,13 @@ class Ordered(NamedTuple):
 
     sequences: Sequences
     order: Order
+
+    def weighted_pairs(self):
+        """Return the summed weights (n_users, n_items) of the events, CSR."""
+        rows, items, _ = self.sequences.events()
+        lags = self.sequences.lags
+        shape = lags.shape[0] - 1, lags.shape[1]
+        return pair_matrix(rows, items, self.order.weights, shape)
 
 
 def history_kind(history, times, users):
@@ -97,6 +105,18 @@ def with_context(before, users, items, times, weights):
     events = *before.events(), np.zeros(len(before.times))
     added = users, items, times, weights
     return tuple(np.concatenate(pair) for pair in zip(events, added, strict=True))
+
+
+def aged(events, half_life):
+    """Return ``Ordered`` events whose weights halve with each half-life of age."""
+    if half_life is None:
+        return events
+    times = events.sequences.times.astype(float)
+    weights = events.order.weights * 0.5 ** ((times.max() - times) / half_life)
+    # Only proportions count; none may vanish.
+    weights = np.maximum(weights, np.finfo(np.float32).tiny).astype(np.float32)
+    weights[events.order.weights == 0] = 0
+    return events._replace(order=events.order._replace(weights=weights))
 
 
 def order_of(in_order, weights, impressions=None):

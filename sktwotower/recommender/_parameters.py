@@ -72,17 +72,18 @@ class TwoTowerParameters(BaseEstimator):
         decays, and from 100 events per item on with a hidden layer (see the notes);
         training predicts each next item from those before. It needs ``time``.
         "pooled": as the mean of learnt vectors; training predicts each item from the
-        others. None: not at all. "auto": "recent" with ``time``, otherwise "pooled";
-        see ``history_kind_``.
+        others. None: not at all. "auto": "pooled" without ``time``; with it "recent",
+        unless "pooled" finds more of each user's last basket (by two standard errors,
+        in a short fit on at most 250,000 events); see ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
     half_life : Timedelta, float, "auto" or None, default="auto"
-        Age at which the weight of an event in training is halved, with "recent"; a
-        number if times are numbers. None: events do not age. "auto", for dates: None,
-        or four times the half-life at which popularity predicts the latest tenth of the
-        events best, whichever finds more of that tenth in a short fit; see
-        ``half_life_``.
+        Age at which the weight of an event in training is halved, with ``time`` and a
+        history that is "recent" or "auto"; a number if times are numbers. None: events
+        do not age. "auto", for dates: four times the half-life at which popularity
+        predicts the latest tenth of the events best, if that finds more of them (beyond
+        the standard error, in a short fit), else None; see ``half_life_``.
     fold_in : bool, default=True
         Improve the vector of a user without events in fit whose ``history`` comes with
         the request: three Newton steps from the user tower's output
@@ -106,7 +107,8 @@ class TwoTowerParameters(BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, or 0.1 with its hidden layer.
+        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.5 where baskets
+        hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and

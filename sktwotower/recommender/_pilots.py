@@ -1,0 +1,159 @@
+"""Short fits on a part of the users, which tell what the order of events supports.
+
+Input: a ``Recipe``, ``Events`` in the order of time, and how to hold some of them out.
+Output: the NDCG of each judged user (n,), for a kind of history and a half-life.
+"""
+
+import numpy as np
+
+from sktwotower._tables._sparse import pair_matrix
+from sktwotower.metrics import ndcg_at_k
+from sktwotower.metrics._hits import standard_error
+from sktwotower.neighbors._top_k import top_k
+from sktwotower.towers import _net as net
+from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._build import build_module
+from sktwotower.towers._sequences import SequenceSet
+from sktwotower.towers._vectors import embed_items, embed_users
+
+from ._order import aged, hold_out_latest, ordered
+
+__all__ = ["Pilot", "better_kind", "latest_tenth"]
+
+# A pilot is fitted on as many users as have this many events, chosen at random.
+MAX_EVENTS = 250_000
+# With fewer users to judge by, a difference is noise.
+MIN_USERS = 100
+# Share of the events, the latest ones, that a pilot may be judged on.
+HELD_OUT = 0.1
+K = 20
+SIZE = {
+    "embedding_dim": 64,
+    "candidate_sampling": "mixed",
+    "n_negatives": 512,
+    "max_history": 100,
+    "hidden_layer_sizes": (),
+    "user_tower": None,
+    "item_tower": None,
+    "callbacks": None,
+    "net_params": None,
+    "early_stopping": False,
+    "verbose": 0,
+}
+BY_KIND = {
+    "recent": {"max_epochs": 3, "dropout": 0.2},
+    "pooled": {"max_epochs": 20, "dropout": 0.5},
+}
+
+
+class Pilot:
+    """A short fit on a part of the users, judged on events that are held out.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    rows : pair of CSR matrices
+        Feature rows of users and items.
+    before : Ordered
+        The events to fit on.
+    truth : CSR matrix of shape (n_users, n_items)
+        The items to find.
+    seed : int
+    """
+
+    def __init__(self, recipe, rows, before, truth, seed):
+        self.recipe, self.rows, self.before = recipe, rows, before
+        self.users = np.flatnonzero(np.diff(truth.indptr))
+        self.truth, self.seed = truth[self.users], seed
+
+    @classmethod
+    def of(cls, recipe, events, hold_out, seed):
+        """Return a pilot on a part of the users, or None if too few can be judged.
+
+        ``hold_out``: returns events before, and CSR (n_users, n_items) of those after.
+        """
+        users = _some_users(events.ordered, seed)
+        rows = events.users.rows[users], events.items.rows[:-1]
+        before, truth = hold_out(_part(events.ordered, users))
+        truth = None if truth is None else _to_find(before, truth)
+        if truth is None or (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
+            return None
+        return cls(recipe._replace(**SIZE), rows, before, truth, seed)
+
+    def __call__(self, kind, half_life=None):
+        """Return the NDCG (n,) of each user, for a history and a half-life."""
+        recipe = self.recipe._replace(history=kind, **BY_KIND[kind])
+        user_rows, item_rows = self.rows
+        data, past = self._data(recipe, aged(self.before, half_life))
+        with net.seeded(self.seed, recipe.device):
+            module = build_module(recipe, user_rows.shape[1], item_rows.shape[1])
+            trained = net.train(recipe, module, net.TrainingData(data), self.seed)
+        past, user_rows = past[self.users], user_rows[self.users]
+        items = embed_items(trained.module_, item_rows)
+        users = embed_users(trained.module_, user_rows, past, item_rows)
+        _, found = top_k(users, items, min(K, len(items)), past)
+        return ndcg_at_k(self.truth, found, K, per_user=True)
+
+    def _data(self, recipe, events):
+        """Return the training set of events, and the past that a user tower sees."""
+        if recipe.history == "recent":
+            data = SequenceSet(*self.rows, events.order, recipe.max_history)
+            return data, events.sequences.lags
+        chosen = events.weighted_pairs()
+        return TrainingSet(*self.rows, chosen, history=chosen), chosen
+
+
+def better_kind(recipe, events, seed):
+    """Return "pooled" if it finds more of each user's last basket, else "recent".
+
+    More means: beyond two standard errors of the difference.
+    """
+    pilot = Pilot.of(recipe, events, _last_basket, seed)
+    if pilot is None:
+        return "recent"
+    gain = pilot("pooled") - pilot("recent")
+    return "pooled" if gain.mean() > 2 * standard_error(gain) else "recent"
+
+
+def _last_basket(events):
+    """Return the events before each user's last basket, and these baskets."""
+    before, _, truth = hold_out_latest(events)
+    return before, truth
+
+
+def latest_tenth(events):
+    """Return the events before the latest tenth, and that tenth."""
+    owners, items, times = events.sequences.events()
+    kept = times < np.quantile(times, 1 - HELD_OUT)
+    lags = events.sequences.lags
+    shape = lags.shape[0] - 1, lags.shape[1]
+    parts = owners[kept], items[kept], times[kept], events.order.weights[kept]
+    late = ~kept
+    truth = pair_matrix(owners[late], items[late], np.ones(late.sum()), shape)
+    return ordered(*parts, shape), truth
+
+
+def _to_find(before, truth):
+    """Return ones for pairs that are new to a user, of items with events before."""
+    past, truth = before.sequences.pairs(), truth.sign()
+    truth = (truth - truth.multiply(past)).tocsr()
+    truth = truth.multiply(np.asarray(past.getnnz(axis=0)) > 0).tocsr()
+    truth.eliminate_zeros()
+    return truth
+
+
+def _some_users(events, seed):
+    """Return the sorted positions of random users with 250,000 events together."""
+    sizes = np.diff(events.sequences.lags.indptr)[:-1]
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    n_users = np.searchsorted(np.cumsum(sizes[order]), MAX_EVENTS, side="right")
+    return np.sort(order[: max(1, n_users)])
+
+
+def _part(events, users):
+    """Return the events of users at sorted positions (n,), as ``Ordered``."""
+    rows, items, times = events.sequences.events(users)
+    places = np.isin(events.sequences.events()[0], users)
+    weights = events.order.weights[places]
+    shape = len(users), events.sequences.lags.shape[1]
+    return ordered(rows, items, times, weights, shape)
