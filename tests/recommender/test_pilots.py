@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from sktwotower.datasets import make_interactions
+from sktwotower.recommender._ages import popularity_half_life
+from sktwotower.recommender._order import ordered
+from sktwotower.recommender._pilots import _some_users, _to_find, latest_tenth
+from tests.builders import chain
+from tests.builders import ordered as recommender
+
+
+def events_of(rows, shape):
+    """Return ``Ordered`` events of rows (user, item, time)."""
+    users, items, times = np.array(rows).T
+    return ordered(users, items, times, np.ones(len(rows)), shape)
+
+
+def test_a_planted_chain_is_seen_in_order():
+    model = recommender(max_epochs=1).fit(chain(n_users=150))
+    assert model.history_kind_ == "recent"
+
+
+def test_tastes_without_order_are_pooled():
+    X = make_interactions(400, 60, random_state=0).data
+    X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
+    model = recommender(max_epochs=1).fit(X)
+    assert model.history_kind_ == "pooled"
+    model.recommend(X["user"][:2], history={X["user"][0]: {X["item"][0]}})
+    assert recommender(history="recent", max_epochs=1).fit(X).history_kind_ == "recent"
+
+
+def test_few_users_are_not_judged():
+    X = make_interactions(60, 30, random_state=0).data
+    X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
+    assert recommender(max_epochs=1).fit(X).history_kind_ == "recent"
+
+
+def test_the_latest_tenth_by_hand():
+    rows = [(t % 2, t, t) for t in range(10)]
+    before, truth = latest_tenth(events_of(rows, (2, 10)))
+    assert before.sequences.times.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7]
+    assert list(zip(*truth.nonzero(), strict=True)) == [(1, 9)]
+
+
+def test_known_pairs_and_unknown_items_are_not_to_be_found():
+    before = events_of([(0, 0, 0), (1, 1, 0)], (2, 4))
+    truth = sparse.csr_matrix(np.array([[1, 1, 0, 1], [0, 2, 0, 0]], np.float32))
+    found = _to_find(before, truth)
+    assert found.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+def test_pilots_take_whole_users_up_to_a_number_of_events(monkeypatch):
+    events = events_of([(u, i, i) for u in range(5) for i in range(u + 1)], (5, 5))
+    assert _some_users(events, 0).tolist() == [0, 1, 2, 3, 4]
+    monkeypatch.setattr("sktwotower.recommender._pilots.MAX_EVENTS", 6)
+    for seed in range(5):
+        users = _some_users(events, seed)
+        assert len(users) and (users + 1).sum() <= 6
+
+
+@pytest.mark.parametrize("drifts", [False, True])
+def test_the_half_life_of_popularity(drifts):
+    rng = np.random.default_rng(0)
+    times = np.arange(4000)
+    items = rng.integers(40, size=4000)
+    if drifts:  # another ten items every 1,000 events
+        items = times // 1000 * 10 + rng.integers(10, size=4000)
+    users = rng.integers(50, size=4000)
+    rows = pd.DataFrame({"user": users, "item": items, "time": times})
+    half_life = popularity_half_life(events_of(rows.to_numpy(), (50, 40)))
+    if drifts:
+        assert half_life <= 4000  # four times a half-life of a quarter of the time
+    else:
+        assert half_life is None
