@@ -73,8 +73,8 @@ class TwoTowerParameters(BaseEstimator):
         training predicts each next item from those before. It needs ``time``.
         "pooled": as the mean of learnt vectors; training predicts each item from the
         others. None: not at all. "auto": "pooled" without ``time``; with it "recent",
-        unless "pooled" finds more of each user's last basket (by two standard errors,
-        in a short fit on at most 250,000 events); see ``history_kind_``.
+        unless short fits on at most 250,000 events show that it does not find more of
+        each user's last basket, beyond the standard error; see ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.

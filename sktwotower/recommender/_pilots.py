@@ -104,15 +104,16 @@ class Pilot:
 
 
 def better_kind(recipe, events, seed):
-    """Return "pooled" if it finds more of each user's last basket, else "recent".
+    """Return "recent" if it finds more of each user's last basket, else "pooled".
 
-    More means: beyond two standard errors of the difference.
+    More means: beyond the standard error of the difference. "recent" as well if too few
+    users can be judged.
     """
     pilot = Pilot.of(recipe, events, _last_basket, seed)
     if pilot is None:
         return "recent"
-    gain = pilot("pooled") - pilot("recent")
-    return "pooled" if gain.mean() > 2 * standard_error(gain) else "recent"
+    gain = pilot("recent") - pilot("pooled")
+    return "recent" if gain.mean() > standard_error(gain) else "pooled"
 
 
 def _last_basket(events):
