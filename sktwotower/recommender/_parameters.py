@@ -82,8 +82,8 @@ class TwoTowerParameters(BaseEstimator):
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
         do not age. "auto", for dates: four times the half-life at which popularity
-        predicts the latest tenth of the events best, if that finds more of them (beyond
-        the standard error, in a short fit), else None; see ``half_life_``.
+        predicts the latest tenth of the events best, if that finds more of them in a
+        short fit, else None; see ``half_life_``.
     fold_in : bool, default=True
         Improve the vector of a user without events in fit whose ``history`` comes with
         the request: three Newton steps from the user tower's output
