@@ -23,7 +23,7 @@ __all__ = ["Pilot", "better_kind", "latest_tenth"]
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
 # With fewer users to judge by, a difference is noise.
-MIN_USERS = 100
+MIN_USERS = 500
 # Share of the events, the latest ones, that a pilot may be judged on.
 HELD_OUT = 0.1
 K = 20

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
+from sktwotower.recommender import _pilots
 from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
@@ -235,7 +236,8 @@ def drifting(drift, n_users=200, n_events=8, n_items=40):
 
 
 @pytest.mark.slow
-def test_by_default_events_age_if_tastes_drift():
+def test_by_default_events_age_if_tastes_drift(monkeypatch):
+    monkeypatch.setattr(_pilots, "MIN_USERS", 100)
     events = drifting(True)
     model = ordered(embedding_dim=16).fit(events)
     assert pd.Timedelta("10D") < model.half_life_ < pd.Timedelta("180D")

@@ -4,6 +4,7 @@ import pytest
 from scipy import sparse
 
 from sktwotower.datasets import make_interactions
+from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
 from sktwotower.recommender._order import ordered
 from sktwotower.recommender._pilots import _some_users, _to_find, latest_tenth
@@ -17,12 +18,18 @@ def events_of(rows, shape):
     return ordered(users, items, times, np.ones(len(rows)), shape)
 
 
-def test_a_planted_chain_is_seen_in_order():
+@pytest.fixture
+def judged(monkeypatch):
+    """Let data with fewer users be judged than usually."""
+    monkeypatch.setattr(_pilots, "MIN_USERS", 100)
+
+
+def test_a_planted_chain_is_seen_in_order(judged):
     model = recommender(max_epochs=1).fit(chain(n_users=150))
     assert model.history_kind_ == "recent"
 
 
-def test_tastes_without_order_are_pooled():
+def test_tastes_without_order_are_pooled(judged):
     X = make_interactions(400, 60, random_state=0).data
     X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
     model = recommender(max_epochs=1).fit(X)
@@ -32,7 +39,7 @@ def test_tastes_without_order_are_pooled():
 
 
 def test_few_users_are_not_judged():
-    X = make_interactions(60, 30, random_state=0).data
+    X = make_interactions(400, 60, random_state=0).data
     X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
     assert recommender(max_epochs=1).fit(X).history_kind_ == "recent"
 
@@ -54,7 +61,7 @@ def test_known_pairs_and_unknown_items_are_not_to_be_found():
 def test_pilots_take_whole_users_up_to_a_number_of_events(monkeypatch):
     events = events_of([(u, i, i) for u in range(5) for i in range(u + 1)], (5, 5))
     assert _some_users(events, 0).tolist() == [0, 1, 2, 3, 4]
-    monkeypatch.setattr("sktwotower.recommender._pilots.MAX_EVENTS", 6)
+    monkeypatch.setattr(_pilots, "MAX_EVENTS", 6)
     for seed in range(5):
         users = _some_users(events, seed)
         assert len(users) and (users + 1).sum() <= 6
