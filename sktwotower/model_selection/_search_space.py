@@ -17,9 +17,9 @@ __all__ = ["search_space"]
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 512],
-    "max_epochs": [6, 10, 15, 30, 60],
+    "max_epochs": [10, 15, 30, 60],
     "id_dropout": [0.0, 0.25, 0.5, 0.75, 1.0],
-    "dropout": uniform(0.05, 0.75),
+    "dropout": uniform(0.2, 0.6),
     "lr": loguniform(0.002, 0.03),
     "hidden_layer_sizes": [(), (256,)],
     "weight_decay": loguniform(0.001, 1.0),
@@ -63,28 +63,22 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     temperature        .05 to .3, log-uniform      always; lower for sparser data, .3
                                                    only for a few thousand items
     embedding_dim      64, 128, 256, 512           small ones for little data or speed
-    max_epochs         6, 10, 15, 30, 60           more for large or sparse data,
-                                                   about 6 with ``time``
+    max_epochs         10, 15, 30, 60              more for large or sparse data
     id_dropout         0 to 1 by quarters          higher for many new users or items,
                                                    0 if all are known from fit
-    dropout            .05 to .8, uniform          higher for long histories, .1 or .2
-                                                   with ``time``
+    dropout            .2 to .8, uniform           higher for long histories
     lr                 .002 to .03, log-uniform    with another optimizer or batch_size
     hidden_layer_sizes (), (256,)                  with features that interact
     weight_decay       .001 to 1, log-uniform      rarely; small data
     ================== =========================== ====================================
 
-    The ranges include the defaults, those with ``time`` as well, and most of the values
-    that benchmarks/README.md compares (bench_ablations.py). With ``time`` an epoch
-    predicts every event, so that fewer are needed: narrow the space, as in
-    ``search_space(3) | {"max_epochs": [3, 6, 10]}``, and in a search with halving set
-    ``max_resources`` to about 9. Of the other parameters, ``feature_dropout`` matters
-    with side tables, and ``impression_weight`` with impressions.
+    The ranges include the defaults and the values that benchmarks/README.md compares
+    (bench_ablations.py). Of the other parameters, ``feature_dropout`` matters with side
+    tables, and ``impression_weight`` with impressions.
 
     With Optuna, the ranges are written into the objective. `SkorchPruningCallback` of
     ``optuna_integration`` (extra ``optuna``) stops a weak trial at the end of an epoch,
-    by the recall on a tenth of the events or, with ``time``, on each user's last
-    basket. `fit` then holds these out::
+    by the recall on a tenth of the events, which `fit` then holds out::
 
         def objective(trial):
             model = TwoTowerRecommender(
@@ -105,8 +99,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     >>> from sktwotower.model_selection import search_space
     >>> list(search_space())
     ['temperature', 'embedding_dim', 'max_epochs']
-    >>> search_space(1, prefix="model__", drop="temperature")
-    {'model__embedding_dim': [64, 128, 256, 512]}
+    >>> search_space(2, prefix="model__", drop="temperature")
+    {'model__embedding_dim': [64, 128, 256, 512], 'model__max_epochs': [10, 15, 30, 60]}
     """
     drop = [drop] if isinstance(drop, str) else drop
     if not isinstance(drop, Collection) or not isinstance(prefix, str):
