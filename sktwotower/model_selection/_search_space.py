@@ -74,7 +74,8 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
 
     The ranges include the defaults and the values that benchmarks/README.md compares
     (bench_ablations.py). Of the other parameters, ``feature_dropout`` matters with side
-    tables, and ``impression_weight`` with impressions.
+    tables, and ``impression_weight`` with impressions. For a recent history (``time``)
+    try fewer passes, ``max_epochs`` from 3 to 12, and ``dropout`` from 0 to 0.5.
 
     With Optuna, the ranges are written into the objective. `SkorchPruningCallback` of
     ``optuna_integration`` (extra ``optuna``) stops a weak trial at the end of an epoch,
