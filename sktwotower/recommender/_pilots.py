@@ -88,6 +88,8 @@ class Pilot:
         with net.seeded(self.seed, recipe.device):
             module = build_module(recipe, user_rows.shape[1], item_rows.shape[1])
             trained = net.train(recipe, module, net.TrainingData(data), self.seed)
+        if trained.interrupted_:  # nothing is learnt yet that could be kept
+            raise KeyboardInterrupt
         past, user_rows = past[self.users], user_rows[self.users]
         items = embed_items(trained.module_, item_rows)
         users = embed_users(trained.module_, user_rows, past, item_rows)

@@ -8,6 +8,7 @@ from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
 from sktwotower.recommender._order import ordered
 from sktwotower.recommender._pilots import _some_users, _to_find, latest_tenth
+from sktwotower.towers import RowwiseAdam
 from tests.builders import chain
 from tests.builders import ordered as recommender
 
@@ -81,3 +82,15 @@ def test_the_half_life_of_popularity(drifts):
         assert half_life <= 4000  # four times a half-life of a quarter of the time
     else:
         assert half_life is None
+
+
+def test_an_interruption_of_a_short_fit_ends_fit(judged, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RowwiseAdam, "step", interrupt)
+    model = recommender(max_epochs=1)
+    with pytest.warns(UserWarning, match="interrupted"):
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(chain(n_users=150))
+    assert not hasattr(model, "net_")
