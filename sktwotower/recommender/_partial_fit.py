@@ -114,7 +114,9 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 def _one_pass(recipe, fitted):
     """Return the recipe of one epoch at a constant rate, without validation."""
     params = dict(recipe.net_params or {})
-    recipe = values_of_kind(recipe._replace(history=fitted.history_kind))
+    if recipe.history in ("auto", "recent"):  # fit may have taken another
+        recipe = recipe._replace(history=fitted.history_kind)
+    recipe = values_of_kind(recipe)
     return recipe._replace(
         max_epochs=1,
         early_stopping=False,
