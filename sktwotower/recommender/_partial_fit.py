@@ -114,7 +114,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 def _one_pass(recipe, fitted):
     """Return the recipe of one epoch at a constant rate, without validation."""
     params = dict(recipe.net_params or {})
-    if recipe.history in ("auto", "recent"):  # fit may have taken another
+    if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
     recipe = values_of_kind(recipe)
     return recipe._replace(
