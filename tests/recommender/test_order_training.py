@@ -256,7 +256,7 @@ def test_by_default_events_age_if_tastes_drift(monkeypatch):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"time": "whe"}, "time names 'whe', .* not a column of X.*'when'"),
+        ({"time": "when_"}, "time names 'when_', .* not a column of X.*'when'"),
         ({"time": "date"}, "time names 'date', which is not a column of X"),
         ({"time": 3}, "time names 3, which is not a column of X"),
         ({"time": "user", "user_id": "user"}, "both the user and the time column"),

@@ -116,8 +116,8 @@ def test_a_time_column_that_is_an_id_or_missing_is_refused():
         columns(time="user", user_id="user")
     with pytest.raises(ValueError, match="'item' would be both the item and the time"):
         columns(time="item", item_id="item")
-    with pytest.raises(ValueError, match="time names 'whem', .*mean 'when'"):
-        columns(time="whem")
+    with pytest.raises(ValueError, match="time names 'when_', .*mean 'when'"):
+        columns(time="when_")
     both = SimpleNamespace(
         user_id=None, item_id=None, user_features=None, item_features=None, time="user"
     )
