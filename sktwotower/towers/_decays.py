@@ -89,9 +89,9 @@ class RecentHistory(nn.Module):
     sums, and learnt :math:`\tau_h`, initially 1, 3, 10 and 50; the last sum has no
     decay. With a hidden layer, :math:`B \, \mathrm{gelu}(A z + c)` is added, where z
     are all sums one after the other, and B is 0 at the start; sums are then divided by
-    their weight and not by its root. An item is predicted from
-    the rest of its basket at lag 0 and from earlier baskets at lag 1, 2, and so on.
-    Without a past item all sums are zero.
+    their weight and not by its root. An item is predicted from the rest of its basket
+    at lag 0 and from earlier baskets at lag 1, 2, and so on. Without a past item all
+    sums are zero.
 
     The sums of all positions of a sequence are one recurrence, :math:`s_t = e^{-g_t /
     \tau} s_{t-1} + e_t` with the steps :math:`g_t` between events, so that their cost
@@ -104,7 +104,8 @@ class RecentHistory(nn.Module):
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
         n_sums = len(DECAYS) + 1
-        self.mix = nn.Parameter(torch.eye(width).repeat(n_sums, 1) / n_sums)
+        identity = torch.eye(width, dtype=torch.float32)
+        self.mix = nn.Parameter(identity.repeat(n_sums, 1) / n_sums)
         self.hidden = self.out = None
         if n_hidden:
             self.hidden = nn.Linear(n_sums * width, n_hidden, dtype=torch.float32)

@@ -10,6 +10,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
+from sktwotower.recommender import _auto
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,16 @@ SETTINGS = {
     "adamw": {"optimizer": "adamw", "history": None},
     "early": {"early_stopping": True, "validation_fraction": 0.3},
     "graph": {"neighbors": "nndescent"},
+    "recent": {"time": "when"},
+    "recent, hidden layer": {"time": "when"},
 }
+
+
+@pytest.fixture(autouse=True)
+def hidden_layer(request, monkeypatch):
+    """Give a recent history its hidden layer, where the setting names one."""
+    if "hidden layer" in request.node.name:
+        monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
 
 
 def answers(events, **params):
@@ -48,6 +58,8 @@ def answers(events, **params):
     shown = np.r_[np.ones(len(events) - 5), np.zeros(5)]
     model.fit(events, shown)
     more = pd.DataFrame({"user": ["u00", "new"], "item": ["i10", "i00"]})
+    if "time" in params:
+        more["when"] = len(events)
     found = []
     for _ in range(2):
         found += [
@@ -68,6 +80,8 @@ def answers(events, **params):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_mode_of_torch_changes_no_answer(events, mode, setting):
+    if "time" in SETTINGS[setting]:
+        events = events.assign(when=np.arange(len(events)))
     expected = answers(events, **SETTINGS[setting])
     with MODES[mode]():
         found = answers(events, **SETTINGS[setting])
