@@ -150,9 +150,19 @@ class Run:
             figures, _ = judge(recommender, self.events.test[PAIR])
             by_seed.append(pd.DataFrame(figures))
             row = {"system": name, "params": _plain(params | seed), "fit_s": seconds}
-            self.rows.append(row | summary(by_seed[-1]))
+            self.rows.append(row | _choices(recommender) | summary(by_seed[-1]))
         self.figures[name] = sum(by_seed) / len(by_seed)
         print(f"{name}: {_plain(params)}, fitted in {seconds:.1f} s", flush=True)
+
+
+def _choices(recommender):
+    """Return what short fits chose, for ours with the order of events."""
+    if not (isinstance(recommender, TwoTowerRecommender) and recommender.time):
+        return {}
+    chosen = {"history_kind": recommender.history_kind_}
+    chosen["half_life"] = recommender.half_life_ and str(recommender.half_life_)
+    print(chosen, flush=True)
+    return chosen
 
 
 def _plain(params):
