@@ -46,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def hidden_layer(request, monkeypatch):
-    """Give a recent history its hidden layer, where the setting names one."""
+    """Let few events suffice for a hidden layer, where the setting names one."""
     if "hidden layer" in request.node.name:
         monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
 
