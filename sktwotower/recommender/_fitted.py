@@ -22,6 +22,7 @@ from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._warnings import warn_of_unknown_items
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
@@ -173,6 +174,11 @@ class FittedTowers(Fitted):
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
         query = Query(*self.items.describe(frame, "X", events=True))
+        warn_of_unknown_items(
+            query,
+            "They have no features either, and get the same score, that of an item of "
+            "which nothing is known: it says nothing about them.",
+        )
         return _each_once(query, query.codes, self.items, self.embed_items)
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):

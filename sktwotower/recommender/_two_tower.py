@@ -319,7 +319,9 @@ class TwoTowerRecommender(
         -------
         ndarray of shape (n_events,), float32
             Dot product of the user's and the item's vector: a cosine in [-1, 1] with
-            ``normalize``. Higher is a better match.
+            ``normalize``. Higher is a better match. An item that fit has not seen gets
+            the score of its features; without features all such items get one score
+            for a user, which says nothing about them.
 
         Raises
         ------
@@ -327,6 +329,12 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit, or ``history`` lacks the time column.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold items that fit has not seen and that have no features, with
+            their share.
 
         Examples
         --------
