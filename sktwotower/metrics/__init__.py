@@ -7,6 +7,7 @@ Output: a number per metric, a scorer for searches, or a report by groups.
 """
 
 from ._beyond_accuracy import coverage_at_k, novelty_at_k
+from ._list_scorers import make_list_scorer
 from ._per_list import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
 from ._per_user import (
     average_precision_at_k,
@@ -27,6 +28,7 @@ __all__ = [
     "coverage_at_k",
     "held_out_truth",
     "hit_rate_at_k",
+    "make_list_scorer",
     "make_retrieval_scorer",
     "ndcg_at_k",
     "ndcg_by_list",

@@ -176,8 +176,8 @@ class FittedTowers(Fitted):
         query = Query(*self.items.describe(frame, "X", events=True))
         warn_of_unknown_items(
             query,
-            "They have no features either, and get the same score, that of an item of "
-            "which nothing is known: it says nothing about them.",
+            "They have no features either: all of them get the same score for a user, "
+            "which says nothing about them.",
         )
         return _each_once(query, query.codes, self.items, self.embed_items)
 
