@@ -19,7 +19,7 @@ from ._lists import (
     mean_over_lists,
 )
 from ._scorers import unwrap
-from ._shown import pairs_of_rows, scores_of, split_lists
+from ._shown import need_outcomes, pairs_of_rows, scores_of, split_lists
 
 __all__ = ["make_list_scorer"]
 
@@ -136,11 +136,7 @@ class _ListScorer:
         self.standard_error = standard_error
 
     def __call__(self, estimator, X, y=None):
-        if y is None:
-            raise TypeError(
-                "The order of shown items is judged by what came of them: pass y, > 0 "
-                "where an item was chosen and 0 where it was not."
-            )
+        need_outcomes(y)
         given, groups = split_lists(estimator, X, self.lists)
         ranked = RankedLists(y, scores_of(estimator, given), groups)
         users = _users_of(estimator, given)

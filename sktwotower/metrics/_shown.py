@@ -7,6 +7,7 @@ Output: the table to score, and the list, user, item and score of each row, (n_r
 import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 
 from sktwotower._tables._columns import as_table, column_position, position_of
 from sktwotower._tables._frames import as_frame, is_frame
@@ -15,7 +16,16 @@ from sktwotower._tables._schema import read_table
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = ["pairs_of_rows", "scores_of", "split_lists"]
+__all__ = ["need_outcomes", "pairs_of_rows", "scores_of", "split_lists"]
+
+
+def need_outcomes(y):
+    """Raise ``TypeError`` if there are no outcomes."""
+    if y is None:
+        raise TypeError(
+            "The order of shown items is judged by what came of them: pass y, > 0 "
+            "where an item was chosen and 0 where it was not."
+        )
 
 
 def split_lists(estimator, X, lists):
@@ -39,8 +49,10 @@ def split_lists(estimator, X, lists):
 
 
 def _is_new_column(estimator, name, n_columns):
-    """Return whether X of fit did not have the column."""
+    """Return whether X of fit did not have the column; False if that is not known."""
     names = getattr(estimator, "feature_names_in_", None)
+    if names is None and isinstance(estimator, Pipeline):
+        return _is_new_column(estimator[-1], name, n_columns)
     if names is not None and name is not None:
         return name not in list(names)
     return n_columns > getattr(estimator, "n_features_in_", n_columns)
