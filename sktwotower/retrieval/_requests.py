@@ -25,6 +25,7 @@ from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower._tables._times import read_times
 
+from ._exclude import read_exclude
 from ._fitted import Past
 
 __all__ = [
@@ -89,22 +90,43 @@ class Request:
     allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
         Positions of the items that may be recommended, to all users or to each. None:
         all items.
+    left_out : CSR matrix of shape (n, len(items)), default=None
+        Ones where an item must not be recommended to a user. None: nowhere.
     """
 
     users: Query
     past: Past
     allowed: np.ndarray | sparse.csr_matrix | None = None
+    left_out: sparse.csr_matrix | None = None
 
     def __len__(self):
         return len(self.users)
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        allowed = rows_of(self.allowed, block)
-        return Request(self.users[block], self.past[block], allowed)
+        return Request(
+            self.users[block],
+            self.past[block],
+            rows_of(self.allowed, block),
+            rows_of(self.left_out, block),
+        )
+
+    def excluded(self, exclude_seen):
+        """Return what must not be recommended, CSR (n, len(items)), or None."""
+        if not exclude_seen or self.left_out is None:
+            return self.past.seen if exclude_seen else self.left_out
+        return (self.past.seen + self.left_out).sign()
 
 
-def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
+def read_request(
+    fitted,
+    X,
+    history=None,
+    candidates=None,
+    unknown="error",
+    exclude=None,
+    name="X",
+):
     """Return the ``Request`` that the arguments of a ranking method describe.
 
     ``fitted``: the recommender's ``Fitted``. The other parameters are those of
@@ -114,7 +136,8 @@ def read_request(fitted, X, history=None, candidates=None, unknown="error", name
         X = history_users(history, fitted.users)
     users = read_query(fitted.users, X, name, fitted.schema)
     allowed = candidate_positions(candidates, users, fitted, unknown)
-    return Request(users, past_of(fitted, users, history), allowed)
+    left_out = read_exclude(exclude, users, fitted)
+    return Request(users, past_of(fitted, users, history), allowed, left_out)
 
 
 def past_of(fitted, users, history=None):
