@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, shorten
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
@@ -119,7 +119,9 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
 def _one(fitted, side, given):
     """Return the ``Query`` for one user or item."""
     if given is None or isinstance(given, Mapping | set | frozenset):
-        raise TypeError(f"{side} must be an id, or a table of one row. Got {given!r}.")
+        raise TypeError(
+            f"{side} must be an id, or a table of one row. Got {shorten(given)}."
+        )
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     given = given if several else [given]
     entities = fitted.users if side == "user" else fitted.items

@@ -23,6 +23,7 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items
+from sktwotower.towers._forgetting import without_user_columns
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
@@ -118,6 +119,10 @@ class FittedTowers(Fitted):
     def sees_history(self):
         """Whether the user tower sees past items."""
         return self.net.module_.history is not None
+
+    def without_user_columns(self, left, rows):
+        """Return the net without weights of some feature columns of users, a dict."""
+        return {"net": without_user_columns(self.net, left, rows)}
 
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.

@@ -4,7 +4,7 @@ Input: an estimator.
 Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only attributes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower.features._entities import Entities
+from sktwotower.features._forgetting import without_entities
 
 __all__ = ["Fitted", "Past", "Serving", "fitted_attribute", "fitted_of"]
 
@@ -116,6 +117,28 @@ class Fitted:
         codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
         before = self.sequences.events(codes)
         return Past(seen, join_past(before, added, *seen.shape))
+
+    def without_users(self, gone):
+        """Return the same without the users where ``gone`` (n_users,)."""
+        users, left = without_entities(self.users, gone)
+        kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
+        in_order = self.sequences
+        return replace(
+            self,
+            users=users,
+            seen=self.seen[kept],
+            sequences=None if in_order is None else in_order.take(kept),
+            user_ids=users.ids.to_numpy(),
+            **self.without_user_columns(left, self.users.rows[kept]),
+        )
+
+    def without_user_columns(self, left, rows):
+        """Return fields without some feature columns of users, a dict.
+
+        ``left`` (p,): which columns stay. ``rows``: feature rows, CSR (n, p), of the
+        users who stay.
+        """
+        return {}
 
     def seen_by(self, codes):
         """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""

@@ -20,7 +20,7 @@ from sktwotower._tables._frames import (
     with_names,
 )
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._messages import format_ids, shorten, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower._tables._times import read_times
@@ -166,8 +166,8 @@ def read_query(entities, X, name, schema=None):
     values = _as_ids(X)
     if values is None:
         raise TypeError(
-            f"{name} must be a list or array of ids, or a table. Got {X!r}. For one "
-            f"{entities.side} write [{X!r}]."
+            f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
+            f"one {entities.side} write [{shorten(X)}]."
         )
     if values.ndim != 1:
         return _read_array(entities, values, name, schema)
@@ -340,7 +340,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     if values is None or values.ndim != 1:
         raise TypeError(
             "candidates must be a list of item ids or, for each user, a dict of lists "
-            f"or a table of pairs. Got {candidates!r}."
+            f"or a table of pairs. Got {shorten(candidates)}."
         )
     codes = np.zeros(0, dtype=np.int64)
     if len(values):

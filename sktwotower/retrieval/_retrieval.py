@@ -15,12 +15,13 @@ from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
+from ._known_users import KnownUsersMixin
 from ._requests import read_query, read_request, write_parquet
 
 __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
 
-class RetrievalMixin:
+class RetrievalMixin(KnownUsersMixin):
     """Ranking methods shared by all recommenders.
 
     The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`, which
