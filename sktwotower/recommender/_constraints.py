@@ -41,7 +41,10 @@ CONSTRAINTS = {
     ],
     "n_negatives": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "sampling_correction": [StrOptions({"negatives", "all"}), None],
-    "impression_weight": [Interval(Real, 0, None, closed="left")],
+    "impression_weight": [
+        Interval(Real, 0, None, closed="left"),
+        StrOptions({"auto"}),
+    ],
     "impression_start": [
         Interval(Real, 0, 1, closed="both"),
         StrOptions({"plateau"}),

@@ -25,6 +25,7 @@ from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
 from ._events import have_events, read_sides, seen_matrix
 from ._fitted import Learnt
+from ._impressions import ShownRows, impression_weight
 from ._pilots import better_kind
 from ._training_data import training_data
 
@@ -71,8 +72,13 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         recipe, events, half_life = _with_order(
             recipe, events, schema.dates, seed, auto
         )
+    if recipe.impression_weight == "auto":
+        rows = ShownRows.of(events, frame, rewards, weights, times)
+        seed = rng.randint(np.iinfo(np.int32).max)
+        weight = impression_weight(recipe, events, rows, _train, seed)
+        recipe = recipe._replace(impression_weight=weight)
     recipe = resolved(recipe, events)
-    trained = _train(recipe, events, before, rng)
+    trained = _train(recipe, events, rng, before)
     return Learnt(
         schema,
         events.users,
@@ -164,7 +170,7 @@ def _check_negatives(recipe, positives, n_active):
         )
 
 
-def _train(recipe, events, before, rng):
+def _train(recipe, events, rng, before=None):
     seed = rng.randint(np.iinfo(np.int32).max)
     recipe, data = training_data(recipe, events, rng)
     with net.seeded(seed, recipe.device):

@@ -117,6 +117,9 @@ def _one_pass(recipe, fitted):
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
     recipe = values_of_kind(recipe)
+    if recipe.impression_weight == "auto":
+        weight = fitted.net.criterion_.impression_weight
+        recipe = recipe._replace(impression_weight=weight)
     return recipe._replace(
         max_epochs=1,
         early_stopping=False,

@@ -78,7 +78,8 @@ class Pilot:
         truth = None if truth is None else _to_find(before, truth)
         if truth is None or (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
-        return cls(recipe._replace(**SIZE), rows, before, truth, seed)
+        recipe = recipe._replace(**SIZE, impression_weight=0.0)  # it may be "auto"
+        return cls(recipe, rows, before, truth, seed)
 
     def __call__(self, kind, half_life=None):
         """Return the NDCG (n,) of each user, for a history and a half-life."""

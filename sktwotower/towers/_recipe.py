@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
     candidate_sampling: str
     n_negatives: int | str
     sampling_correction: str | None
-    impression_weight: float
+    impression_weight: float | str
     impression_start: float | str
     max_epochs: int | str
     batch_size: int
