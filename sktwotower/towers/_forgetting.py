@@ -26,12 +26,13 @@ def without_user_columns(net, left, rows):
     """
     if left.all():
         return net
-    # together: the optimizer's parameters are those of the module
-    module, optimizer = copy.deepcopy((net.module_, net.optimizer_))
-    tower, columns = module.user_tower, np.flatnonzero(left)
-    layer = _first_layer(tower, len(left))
-    if layer is not None:
-        _take_columns(layer, columns)
+    with torch.inference_mode(False):  # parameters created in it cannot be trained
+        # together: the optimizer's parameters are those of the module
+        module, optimizer = copy.deepcopy((net.module_, net.optimizer_))
+        tower, columns = module.user_tower, np.flatnonzero(left)
+        layer = _first_layer(tower, len(left))
+        if layer is not None:
+            _take_columns(layer, columns)
     if layer is None or not _is_same(net.module_.user_tower, tower, rows, columns):
         raise ValueError(
             "The module given as user_tower has no torch.nn.Linear that its input "

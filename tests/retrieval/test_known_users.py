@@ -200,6 +200,19 @@ def test_weights_of_their_ids_are_gone():
     assert names == [f"user_{user}" for user in users[kept]]
 
 
+@pytest.mark.slow
+def test_a_warm_start_goes_on_without_them():
+    X = named_events()
+    others = X[~X["user"].isin(GONE)]
+    model = small(warm_start=True).fit(X)
+    with torch.inference_mode():
+        model.forget_users(GONE)
+    layer = model.net_.module_.user_tower.sparse.weight
+    assert layer.requires_grad and not layer.is_inference()
+    model.fit(others)
+    assert_gone(model)
+
+
 SIDE = pd.DataFrame(
     {
         "user": sorted(named_events()["user"].unique()),
