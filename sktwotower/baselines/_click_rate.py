@@ -12,7 +12,7 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 
 from ._matrix_recommender import MatrixRecommender, popular_first
-from ._popularity import SameForAll
+from ._popularity import _Popularity
 
 __all__ = ["ClickRateRecommender"]
 
@@ -77,7 +77,7 @@ class ClickRateRecommender(MatrixRecommender):
     1  zoe  tea  0.333333     2
     """
 
-    item_rates_ = fitted_attribute("model.values")
+    item_rates_ = fitted_attribute("model.shares")
 
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
         "smoothing": [Interval(Real, 0, None, closed="left")],
@@ -106,4 +106,5 @@ class ClickRateRecommender(MatrixRecommender):
         counts = chosen + np.bincount(events.shown, events.shown_weights, n_items)
         mean = chosen.sum() / counts.sum()
         rates = (chosen + self.smoothing * mean) / (counts + self.smoothing)
-        return SameForAll(rates.astype(np.float32), popular_first(seen))
+        rates, first = rates.astype(np.float32), popular_first(seen)
+        return _Popularity(rates, first[np.argsort(-rates[first], kind="stable")])

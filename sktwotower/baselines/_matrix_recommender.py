@@ -79,6 +79,10 @@ class FittedMatrix(Fitted):
     model: object
     popular_first: np.ndarray
 
+    def without_user_columns(self, left, rows):
+        """Return no field: the model knows items only."""
+        return {}
+
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
 

@@ -13,7 +13,7 @@ from sktwotower._tables._sparse import pair_matrix
 
 from ._matrix_recommender import MatrixRecommender, popular_first
 
-__all__ = ["PopularityRecommender", "SameForAll"]
+__all__ = ["PopularityRecommender"]
 
 
 class PopularityRecommender(MatrixRecommender):
@@ -113,24 +113,25 @@ class PopularityRecommender(MatrixRecommender):
             chosen = pair_matrix(*pairs, np.ones(recent.sum()), seen.shape).sign()
         n_users = np.count_nonzero(np.diff(chosen.indptr))
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
-        return SameForAll(shares, popular_first(seen))
+        first = popular_first(seen)
+        return _Popularity(shares, first[np.argsort(-shares[first], kind="stable")])
 
 
-class SameForAll:
-    """Scores (n_items,) that are the same for all users.
+class _Popularity:
+    """Scores, shares (n_items,) that are the same for all users.
 
-    ``first``: positions (n_items,) of the items, in the order of equal scores.
+    ``order``: positions (n_items,) of the items, best first.
     """
 
     reads_lags = False
 
-    def __init__(self, values, first):
-        self.values = values
-        self.order = first[np.argsort(-values[first], kind="stable")]
+    def __init__(self, shares, order):
+        self.shares = shares
+        self.order = order
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
-        return np.tile(self.values, (past.shape[0], 1))
+        return np.tile(self.shares, (past.shape[0], 1))
 
 
 def _ages(times):

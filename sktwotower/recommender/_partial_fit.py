@@ -118,7 +118,7 @@ def _one_pass(recipe, fitted):
         recipe = recipe._replace(history=fitted.history_kind)
     recipe = values_of_kind(recipe)
     if recipe.impression_weight == "auto":
-        weight = fitted.net.criterion_.impression_weight
+        weight = fitted.net.criterion__impression_weight
         recipe = recipe._replace(impression_weight=weight)
     return recipe._replace(
         max_epochs=1,

@@ -49,7 +49,7 @@ class TwoTowerRecommender(
     history_ = fitted_attribute("epochs")
     candidate_sampling_ = fitted_attribute("candidate_sampling")
     temperature_ = fitted_attribute("temperature")
-    impression_weight_ = fitted_attribute("net.criterion_.impression_weight")
+    impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     interrupted_ = fitted_attribute("interrupted")

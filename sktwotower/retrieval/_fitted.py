@@ -72,7 +72,8 @@ class Fitted:
     Notes
     -----
     Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
-    returns scores and positions (n, k) of the best items for a ``Query`` of users.
+    returns scores and positions (n, k) of the best items for a ``Query`` of users, and
+    ``without_user_columns``.
     """
 
     schema: TableSchema
@@ -133,12 +134,12 @@ class Fitted:
         )
 
     def without_user_columns(self, left, rows):
-        """Return fields without some feature columns of users, a dict.
+        """Return further fields without what they hold of single users, a dict.
 
-        ``left`` (p,): which columns stay. ``rows``: feature rows, CSR (n, p), of the
-        users who stay.
+        ``left`` (p,): which feature columns of users stay. ``rows``: feature rows, CSR
+        (n, p), of the users who stay.
         """
-        return {}
+        raise NotImplementedError(f"{type(self).__name__} cannot forget users.")
 
     def seen_by(self, codes):
         """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""
