@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
@@ -232,6 +233,7 @@ TABLES = {
     "polars levels": pl.DataFrame(SIDE.astype({"level": str}).to_dict("list")).cast(
         {"user": pl.Categorical, "level": pl.Categorical}
     ),
+    "pyarrow": pa.Table.from_pandas(SIDE, preserve_index=False),
 }
 
 
