@@ -79,7 +79,7 @@ class FittedMatrix(Fitted):
     model: object
     popular_first: np.ndarray
 
-    def without_user_columns(self, left, rows):
+    def fields_without(self, gone, left):
         """Return no field: the model knows items only."""
         return {}
 

@@ -120,8 +120,9 @@ class FittedTowers(Fitted):
         """Whether the user tower sees past items."""
         return self.net.module_.history is not None
 
-    def without_user_columns(self, left, rows):
+    def fields_without(self, gone, left):
         """Return the net without weights of some feature columns of users, a dict."""
+        rows = self.users.rows[np.flatnonzero(~gone)]
         return {"net": without_user_columns(self.net, left, rows)}
 
     def embed_users(self, query, past, serving):

@@ -73,7 +73,7 @@ class Fitted:
     -----
     Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
     returns scores and positions (n, k) of the best items for a ``Query`` of users, and
-    ``without_user_columns``.
+    ``fields_without``.
     """
 
     schema: TableSchema
@@ -130,14 +130,14 @@ class Fitted:
             seen=self.seen[kept],
             sequences=None if in_order is None else in_order.take(kept),
             user_ids=users.ids.to_numpy(),
-            **self.without_user_columns(left, self.users.rows[kept]),
+            **self.fields_without(gone, left),
         )
 
-    def without_user_columns(self, left, rows):
+    def fields_without(self, gone, left):
         """Return further fields without what they hold of single users, a dict.
 
-        ``left`` (p,): which feature columns of users stay. ``rows``: feature rows, CSR
-        (n, p), of the users who stay.
+        ``gone`` (n_users,): which users are to be forgotten. ``left`` (p,): which
+        feature columns of users stay.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot forget users.")
 
