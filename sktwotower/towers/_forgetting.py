@@ -14,6 +14,8 @@ from ._modules import SparseLinear, SparseRows, Tower, run_tower
 
 __all__ = ["without_user_columns"]
 
+# Attributes of a net that hold weights; one that was loaded may have no optimizer.
+PARTS = "module_", "optimizer_"
 # Number of rows for which a tower of the user's own must return the same vectors.
 N_PROBED = 20
 
@@ -28,7 +30,9 @@ def without_user_columns(net, left, rows):
         return net
     with torch.inference_mode(False):  # parameters created in it cannot be trained
         # together: the optimizer's parameters are those of the module
-        module, optimizer = copy.deepcopy((net.module_, net.optimizer_))
+        parts = {name: vars(net)[name] for name in PARTS if name in vars(net)}
+        parts = copy.deepcopy(parts)
+        module = parts["module_"]
         tower, columns = module.user_tower, np.flatnonzero(left)
         layer = _first_layer(tower, len(left))
         if layer is not None:
@@ -40,7 +44,8 @@ def without_user_columns(net, left, rows):
             "users: fit anew without them."
         )
     net = copy.copy(net)
-    net.module_, net.optimizer_ = module, optimizer
+    for name, part in parts.items():
+        setattr(net, name, part)
     return net
 
 

@@ -202,6 +202,15 @@ def test_weights_of_their_ids_are_gone():
 
 
 @pytest.mark.slow
+def test_a_net_without_an_optimizer():
+    model = small().fit(named_events())
+    del model.net_.optimizer_
+    model.forget_users(GONE)
+    assert len(model.net_.module_.user_tower.sparse.weight) == 10
+    assert not hasattr(model.net_, "optimizer_")
+
+
+@pytest.mark.slow
 def test_a_warm_start_goes_on_without_them():
     X = named_events()
     others = X[~X["user"].isin(GONE)]
