@@ -73,9 +73,9 @@ def measure(train, test, seed):
         row = {
             "system": name,
             "seed": seed,
-            "ndcg@10": ndcg.mean(),
+            "ndcg@10": float(ndcg.mean()),
             "recall@10": recall_at_k(list(wanted), found, K),
-            "disliked": np.mean(again),
+            "disliked": float(np.mean(again)),
             "fit_s": watch.seconds,
         }
         print(row, flush=True)
