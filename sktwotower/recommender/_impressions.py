@@ -15,12 +15,14 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._auto import resolved
 from ._events import Events, ordered_outcomes, outcome_matrices
-from ._pilots import BY_KIND, HELD_OUT, MAX_EVENTS, MIN_USERS, SIZE
+from ._pilots import HELD_OUT, MAX_EVENTS, MIN_USERS, SIZE
 
 __all__ = ["ShownRows", "impression_weight"]
 
 # The first one is used unless another one is better beyond its standard error.
 WEIGHTS = 0.0, 5.0, 20.0
+# What a short fit without a recent history takes longer to learn.
+POOLED = {"max_epochs": 20, "dropout": 0.5}
 
 
 class ShownRows(NamedTuple):
@@ -103,11 +105,12 @@ def _lists(shown, scores=None):
 def _values(recipe, events, before, shown, fit):
     """Return the area under the ROC curve (n_users,) of what each user was shown."""
     start = recipe.impression_start
-    recipe = recipe._replace(
-        **SIZE,
-        **BY_KIND["recent" if recipe.history == "recent" else "pooled"],
-        impression_start=0.5 if start == "plateau" else start,
-    )
+    own = {
+        "history": recipe.history,
+        "impression_start": 0.5 if start == "plateau" else start,
+    }
+    length = {} if recipe.history == "recent" else POOLED
+    recipe = recipe._replace(**SIZE | length | own)
     events = _events_of(events, before, recipe.history)
     net = fit(resolved(recipe, events), events, np.random.RandomState(0))
     if net.interrupted_:  # nothing is learnt yet that could be kept

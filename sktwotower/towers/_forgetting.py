@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._blend import Blend
 from ._modules import SparseLinear, SparseRows, Tower, run_tower
 
 __all__ = ["without_user_columns"]
@@ -32,21 +33,38 @@ def without_user_columns(net, left, rows):
         # together: the optimizer's parameters are those of the module
         parts = {name: vars(net)[name] for name in PARTS if name in vars(net)}
         parts = copy.deepcopy(parts)
-        module = parts["module_"]
-        tower, columns = module.user_tower, np.flatnonzero(left)
-        layer = _first_layer(tower, len(left))
-        if layer is not None:
-            _take_columns(layer, columns)
-    if layer is None or not _is_same(net.module_.user_tower, tower, rows, columns):
+        pairs = zip(
+            _user_towers(net.module_), _user_towers(parts["module_"]), strict=True
+        )
+        for before, tower in pairs:
+            _forget(before, tower, np.flatnonzero(left), rows)
+    net = copy.copy(net)
+    for name, part in parts.items():
+        setattr(net, name, part)
+    return net
+
+
+def _user_towers(module):
+    """Return the user towers of a module: one, or one for each pair of towers."""
+    if isinstance(module, Blend):
+        return [part.user_tower for part, _ in module.parts]
+    return [module.user_tower]
+
+
+def _forget(before, tower, columns, rows):
+    """Keep the weights of some columns of a tower, in place.
+
+    ``before``: the same tower, which is not changed.
+    """
+    layer = _first_layer(tower, rows.shape[1])
+    if layer is not None:
+        _take_columns(layer, columns)
+    if layer is None or not _is_same(before, tower, rows, columns):
         raise ValueError(
             "The module given as user_tower has no torch.nn.Linear that its input "
             "reaches first. So forget_users cannot remove what it has learnt of single "
             "users: fit anew without them."
         )
-    net = copy.copy(net)
-    for name, part in parts.items():
-        setattr(net, name, part)
-    return net
 
 
 def _first_layer(tower, n_features):

@@ -202,6 +202,21 @@ def test_weights_of_their_ids_are_gone():
 
 
 @pytest.mark.slow
+def test_both_pairs_of_towers_forget():
+    model = ordered(history="recent", pooled_share=0.3)
+    X = events_for(model)
+    model.fit(X)
+    kept = [user for user in model.user_ids_ if user not in GONE]
+    before = model.embed_users(kept)
+    model.forget_users(GONE)
+    module = model.net_.module_
+    for part in (module.recent, module.pooled):
+        assert len(part.user_tower.sparse.weight) == 10
+    assert_allclose(model.embed_users(kept), before, atol=1e-6)
+    model.partial_fit(X[X["user"].isin(kept)].tail(9))
+
+
+@pytest.mark.slow
 def test_a_net_without_an_optimizer():
     model = small().fit(named_events())
     del model.net_.optimizer_
