@@ -8,10 +8,10 @@ import numpy as np
 
 __all__ = [
     "auto_temperature",
-    "values_of_second_pair",
     "has_hidden_layer",
     "resolved",
     "values_of_kind",
+    "values_of_second_pair",
 ]
 
 # Up to this many items every item is a candidate for every user, unless they have so
