@@ -112,7 +112,7 @@ class TwoTowerParameters(BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.5 where baskets
+        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.7 where baskets
         hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
@@ -136,12 +136,11 @@ class TwoTowerParameters(BaseEstimator):
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
-        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
+        ("uniform"), or both ("mixed"). "auto": "full" up to 2,000 items that have
         250,000 feature values together, else "mixed", as always with a recent history;
         see ``candidate_sampling_``.
     n_negatives : int or "auto", default="auto"
-        Number of items in the uniform sample of a batch, >= 1. "auto": 2,048, or 512
-        with a recent history.
+        Number of items in the uniform sample of a batch, >= 1. "auto": 512.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
@@ -167,8 +166,8 @@ class TwoTowerParameters(BaseEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 6 with a
-        recent history.
+        ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
+        recent history 6, 8 where baskets are large, and 15 for its second pair.
     batch_size : int, default=256
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events.
