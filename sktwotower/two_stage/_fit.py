@@ -160,14 +160,13 @@ def _with_ranker(recipe, ranker, first, parts):
     found = _users_to_rank(recipe, found, n_positive, recall)
     describer = _describer(first, before, None, cut == "user")
     table = labelled(describer, found, recipe.features)
-    rng = np.random.default_rng(recipe.random_state)
-    by_others, held_out = judge_rankers(ranker, table, rng)
+    rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
+    by_others, held_out = judge_rankers(ranker, table, rng, named)
     weight, gains = choose_blend(
         table.indices, by_others, table.truth, recipe.n_neighbors
     )
-    stage = fit_ranker(
-        ranker, table.candidates.features, table.labels, table.candidates.pairs.rows
-    )
+    features, groups = table.candidates.features, table.candidates.pairs.rows
+    stage = fit_ranker(ranker, features, table.labels, groups, named)
     kept = table.as_frame() if recipe.keep_training_table else None
     training = Training(cut, weight, n_positive, recall, gains, kept, held_out)
     return training, table.describer, stage

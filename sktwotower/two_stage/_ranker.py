@@ -27,14 +27,17 @@ class FittedRanker(NamedTuple):
         The fitted ranker.
     fill : array of shape (n_features,) or None
         What replaces missing values. None: the ranker reads them.
+    named : bool
+        Whether the ranker gets a DataFrame, and not an array.
     """
 
     estimator: object
     fill: np.ndarray | None
+    named: bool
 
     def scores(self, table):
         """Return scores (n_pairs,) of a table of candidates; higher is better."""
-        table = _filled(table, self.fill)
+        table = _input(table, self.fill, self.named)
         method = next(name for name in METHODS if hasattr(self.estimator, name))
         scores = np.asarray(getattr(self.estimator, method)(table), dtype=float)
         return scores[:, -1] if scores.ndim == 2 else scores
@@ -66,7 +69,7 @@ def check_ranker(ranker):
         )
 
 
-def fit_ranker(ranker, table, labels, groups):
+def fit_ranker(ranker, table, labels, groups, named=True):
     """Return a ``FittedRanker``: a clone, fitted on candidates.
 
     Parameters
@@ -77,12 +80,20 @@ def fit_ranker(ranker, table, labels, groups):
         1 for candidates that were chosen later, 0 for others.
     groups : int array of shape (n_pairs,)
         The user of each candidate, ascending.
+    named : bool, default=True
+        Whether the ranker gets a DataFrame. An array saves time in small requests.
     """
     estimator, fill = clone(ranker), None
     if not _reads_missing(estimator):
-        fill = np.nan_to_num(np.nanmedian(table.to_numpy(), axis=0))
-    estimator.fit(_filled(table, fill), labels, **_group_argument(estimator, groups))
-    return FittedRanker(estimator, fill)
+        fill = _medians(table)
+    table = _input(table, fill, named)
+    estimator.fit(table, labels, **_group_argument(estimator, groups))
+    return FittedRanker(estimator, fill, named)
+
+
+def _medians(table):
+    """Return the median (n_features,) of each column, 0 without any value."""
+    return table.median().fillna(0).to_numpy()
 
 
 def _reads_missing(estimator):
@@ -104,8 +115,11 @@ def _group_argument(estimator, groups):
     return {name: groups for name in ("group_id", "qid") if name in taken}
 
 
-def _filled(table, fill):
-    """Return a table with its missing values replaced by ``fill`` (n_features,)."""
-    if fill is None:
-        return table
-    return table.fillna(dict(zip(table.columns, fill, strict=True)))
+def _input(table, fill, named):
+    """Return a table with its missing values replaced by ``fill`` (n_features,).
+
+    An array unless ``named``.
+    """
+    if fill is not None:
+        table = table.fillna(dict(zip(table.columns, fill, strict=True)))
+    return table if named else table.to_numpy()

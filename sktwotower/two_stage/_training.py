@@ -177,7 +177,8 @@ def retrieved(recipe, retriever, query, past, truth):
     )
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
-    hits[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel() > 0
+    if len(rows):  # scipy does not index by empty arrays as by others
+        hits[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel() > 0
     return Retrieved(query, past, scores, indices, truth, hits)
 
 
@@ -197,11 +198,11 @@ def labelled(describer, found, features):
     return Labelled(describer, query, candidates, indices, truth, labels)
 
 
-def judge_rankers(ranker, table, rng):
+def judge_rankers(ranker, table, rng, named):
     """Return scores (n, n_candidates) by rankers that were fitted on other users.
 
-    The second value are ``HeldOutUsers``. ``ranker``: estimator; ``table``: `Labelled`;
-    ``rng``: numpy Generator, which draws the folds.
+    The second value are ``HeldOutUsers``. ``rng``: numpy Generator, which draws the
+    folds. ``named``: as in ``fit_ranker``.
     """
     folds = rng.permutation(len(table)) % N_FOLDS
     scores = np.full(table.indices.shape, -np.inf)
@@ -213,6 +214,7 @@ def judge_rankers(ranker, table, rng):
             others.candidates.features,
             others.labels,
             others.candidates.pairs.rows,
+            named,
         )
         values = fitted.scores(own.candidates.features)
         scores[folds == fold] = own.candidates.spread(values)
