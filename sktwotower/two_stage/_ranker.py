@@ -25,14 +25,14 @@ class FittedRanker(NamedTuple):
     ----------
     estimator : object
         The fitted ranker.
-    fill : array of shape (n_features,) or None
-        What replaces missing values. None: the ranker reads them.
+    fill : dict
+        What replaces missing values, by feature; of others the ranker reads them.
     named : bool
         Whether the ranker gets a DataFrame, and not an array.
     """
 
     estimator: object
-    fill: np.ndarray | None
+    fill: dict
     named: bool
 
     def scores(self, table):
@@ -83,17 +83,15 @@ def fit_ranker(ranker, table, labels, groups, named=True):
     named : bool, default=True
         Whether the ranker gets a DataFrame. An array saves time in small requests.
     """
-    estimator, fill = clone(ranker), None
-    if not _reads_missing(estimator):
-        fill = _medians(table)
+    estimator, medians = clone(ranker), table.median()
+    fill = medians.fillna(0)
+    if _reads_missing(estimator):
+        # a column without any value says nothing, and some rankers refuse it
+        fill = fill[medians.isna()]
+    fill = fill.to_dict()
     table = _input(table, fill, named)
     estimator.fit(table, labels, **_group_argument(estimator, groups))
     return FittedRanker(estimator, fill, named)
-
-
-def _medians(table):
-    """Return the median (n_features,) of each column, 0 without any value."""
-    return table.median().fillna(0).to_numpy()
 
 
 def _reads_missing(estimator):
@@ -116,10 +114,6 @@ def _group_argument(estimator, groups):
 
 
 def _input(table, fill, named):
-    """Return a table with its missing values replaced by ``fill`` (n_features,).
-
-    An array unless ``named``.
-    """
-    if fill is not None:
-        table = table.fillna(dict(zip(table.columns, fill, strict=True)))
+    """Return a table with missing values replaced; an array unless ``named``."""
+    table = table.fillna(fill) if fill else table
     return table if named else table.to_numpy()

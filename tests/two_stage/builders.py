@@ -18,6 +18,8 @@ def stages(retriever=None, ranker=None, **params):
     """Build a recommender that is fitted within milliseconds."""
     retriever = PopularityRecommender() if retriever is None else retriever
     if ranker is None:
-        ranker = DecisionTreeClassifier(max_depth=3, min_samples_leaf=20)
+        ranker = DecisionTreeClassifier(
+            max_depth=3, min_samples_leaf=20, random_state=0
+        )
     params = {"time": "when", "n_candidates": 25, "random_state": 0} | params
     return TwoStageRecommender(retriever, ranker, **params)
