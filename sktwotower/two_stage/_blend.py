@@ -16,7 +16,7 @@ WEIGHTS = 0.25, 0.5, 0.75, 1.0
 
 
 def ranks_by(scores):
-    """Return ranks (n, c) from 1, best first; equal scores are ranked by their place."""
+    """Return ranks (n, c) from 1, best first; of equal scores the first is better."""
     order = np.argsort(-scores, axis=1, kind="stable")
     ranks = np.empty(scores.shape)
     places = np.arange(1.0, scores.shape[1] + 1)
@@ -25,11 +25,11 @@ def ranks_by(scores):
 
 
 def ranks_among(ordered, values):
-    """Return the ranks (n,) that values would have among others; they need not be whole.
+    """Return the ranks (n,) that values would have among others, fractions included.
 
     Between two others a rank is interpolated, before the first one it is in (0, 1),
-    after the last one c it is in (c, c + 1]. ``ordered`` (n, c): the others, descending,
-    -inf for padding. ``values`` (n,).
+    after the last one c it is in (c, c + 1]. ``ordered`` (n, c): the others, best
+    first, -inf for padding. ``values`` (n,).
     """
     n_others = np.count_nonzero(ordered > -np.inf, axis=1)
     n_above = np.count_nonzero(ordered > values[:, None], axis=1)

@@ -70,7 +70,7 @@ class Describer:
         Names of the id columns.
     item_ids : array of shape (n_items,)
         Known ids.
-    own : callable, fitted transformer or None
+    own : callable or fitted transformer, default=None
         Features of the caller, of a table of candidates.
     """
 
@@ -90,7 +90,7 @@ class Describer:
         """
         found = indices >= 0
         rows, places = np.nonzero(found)
-        gaps = (scores - scores[:, :1])[found] if scores.shape[1] else scores[found]
+        gaps = scores[found] - scores[rows, 0]
         pairs = Pairs(rows, indices[found], places + 1.0, gaps, past)
         return CandidateTable(self.features(query, pairs), pairs, found)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._items_together import unit_rows
+from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
 __all__ = ["Pairs", "features_of", "group_of"]
@@ -159,10 +159,9 @@ def _decayed(lags, decay):
 
 
 def _nearest(vectors, pairs):
-    """Return the mean similarity (n_pairs,) to the three nearest past items.
+    """Return the mean similarity (n_pairs,) to the three nearest past items, or nan.
 
-    Only the latest 30 items of a user count. With fewer than three, the missing ones
-    are 0, the similarity of items that have nothing in common.
+    Only the latest 30 items of a user count.
     """
     lags, n = pairs.past.lags, pairs.past.lags.shape[0]
     places = lags.indptr[1:, None] - 1 - np.arange(N_LATEST)
@@ -180,9 +179,12 @@ def _nearest(vectors, pairs):
         candidates = np.zeros((end - start, width), dtype=np.int64)
         candidates[rows - start, columns] = pairs.items[part]
         products = vectors[candidates] @ vectors[latest[start:end]].transpose(0, 2, 1)
-        products = np.where(known[start:end, None, :], products, 0)
+        products[np.broadcast_to(~known[start:end, None, :], products.shape)] = -np.inf
         best = np.partition(products, N_LATEST - N_NEAREST, axis=2)[:, :, -N_NEAREST:]
-        nearest[part] = best.mean(axis=2)[rows - start, columns]
+        n_best = np.minimum(known[start:end].sum(axis=1), N_NEAREST)[:, None]
+        sums = np.where(np.isneginf(best), 0, best).sum(axis=2)
+        means = np.where(n_best > 0, sums / np.maximum(n_best, 1), np.nan)
+        nearest[part] = means[rows - start, columns]
     return nearest
 
 
@@ -192,6 +194,6 @@ def _order(log, pairs):
     for part, decay in STEPS.items():
         weights = _decayed(pairs.past.lags, decay)
         weights.eliminate_zeros()
-        values = (weights @ log.after).tocsr()[pairs.rows, pairs.items]
-        found[f"after_{part}"] = np.asarray(values).ravel()
+        following = (weights @ log.after).tocsr()
+        found[f"after_{part}"] = entries(following, pairs.rows, pairs.items)
     return found

@@ -1,7 +1,7 @@
 """How `TwoStageRecommender.fit` trains a ranker on events that came later.
 
 Input: an interaction table X (n_events, n_columns) with outcomes y, and a ``Recipe``.
-Output: ``FittedStages``: a retriever fitted on all events, and a ranker with its weight.
+Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
 from typing import NamedTuple

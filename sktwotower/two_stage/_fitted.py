@@ -68,7 +68,9 @@ class FittedStages(Fitted):
         The parameters are those of ``FittedTowers.search``.
         """
         k = min(k, self.n_items)
-        n_found = k if self.weight == 0 else min(max(k, self.n_candidates), self.n_items)
+        n_found = (
+            k if self.weight == 0 else min(max(k, self.n_candidates), self.n_items)
+        )
         scores, indices = self.retriever._fitted.search(
             query, past.of_retriever(), n_found, serving, excluded, allowed
         )

@@ -65,7 +65,13 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
         random_state=rng,
     )
     found = retrieved(estimator, fitted.retriever, query, past, judged.truth)
-    found = found.of_rows(np.flatnonzero(found.truth.getnnz(axis=1)))
+    judged = np.flatnonzero(found.truth.getnnz(axis=1))
+    if len(judged) == 0:
+        raise ValueError(
+            "X holds no positive event with an item of the catalog that its user has "
+            "not chosen in fit. Pass held-out events, or X=None."
+        )
+    found = found.of_rows(judged)
     return HeldOutUsers(labelled(fitted.describer, found, None), fitted.ranker)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-__all__ = ["followed_by", "unit_rows", "vectors_of_pairs"]
+__all__ = ["entries", "followed_by", "unit_rows", "vectors_of_pairs"]
 
 # Entries of the vectors of items chosen together.
 N_ENTRIES = 64
@@ -56,3 +56,10 @@ def followed_by(sequences, counts):
         after = after + sparse.csr_matrix((weights, pairs), shape=after.shape)
     scaled = sparse.diags(1 / (counts + PRIOR)) @ after
     return scaled.tocsr().astype(np.float32)
+
+
+def entries(matrix, rows, columns):
+    """Return the entries (m,) of a CSR matrix at rows and columns (m,)."""
+    if len(rows) == 0:  # for which scipy returns a matrix
+        return np.zeros(0)
+    return np.asarray(matrix[rows, columns]).ravel()

@@ -52,9 +52,9 @@ class TwoStageParameters(BaseEstimator):
         each user's rows of X are read as ordered, oldest first.
     cut : {"auto", "time", "user"}, default="auto"
         Where fit cuts off the later events. "time": at one time for all users, as when
-        a model is fitted today and used tomorrow. "user": each user's last ones. "auto":
-        "time" if times are dates and at least half of the users with later events have
-        earlier ones, too; else "user". See ``cut_``.
+        a model is fitted today and used tomorrow. "user": each user's last ones.
+        "auto": "time" if times are dates and at least half of the users with later
+        events have earlier ones, too; else "user". See ``cut_``.
     later_size : float, default=0.2
         Share of the positive events that are cut off, in (0, 1); with "user" at least
         one of each user who has events at two times.
@@ -120,8 +120,8 @@ class TwoStageParameters(BaseEstimator):
     candidates keep retrieval's order. With w = 0 all answers are those of the
     retriever, scores included.
 
-    The weights 0.25, 0.5, 0.75 and 1 are tried. The one with the highest NDCG is kept if
-    its mean gain over users is greater than the standard error of that mean. Three
+    The weights 0.25, 0.5, 0.75 and 1 are tried. The one with the highest NDCG is kept
+    if its mean gain over users is greater than the standard error of that mean. Three
     rankers are trained, each on two thirds of the users, and judged on the others; the
     one that is used is trained on all of them.
 
@@ -143,7 +143,7 @@ class TwoStageParameters(BaseEstimator):
     --------
     >>> from sktwotower import EASERecommender, TwoStageRecommender
     >>> from sktwotower.datasets import make_interactions
-    >>> X = make_interactions(200, 60, interactions_per_user=20, random_state=0).data
+    >>> X = make_interactions(200, 60, random_state=0).data
     >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
     >>> model.recommend([0, 1], n_neighbors=3).columns.tolist()
     ['user', 'item', 'score', 'rank']

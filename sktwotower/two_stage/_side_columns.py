@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._events import latest_rows
 
-__all__ = ["SideColumns", "Encoder", "learn_encoders", "side_columns"]
+__all__ = ["Encoder", "SideColumns", "learn_encoders", "side_columns"]
 
 # Columns of text with more levels than this say little as a code.
 MAX_LEVELS = 255
@@ -65,7 +65,7 @@ def side_columns(entities, frame, encoders):
 
 
 def _table(entities, frame):
-    """Return the features of all entities, (n, n_columns), in the order of their ids."""
+    """Return the features of all entities, (n, n_columns), in the order of ids."""
     codes = entities.codes(frame[entities.id_column], "X")
     kept = codes >= 0
     own = frame.loc[kept, entities.features]

@@ -15,6 +15,7 @@ from sktwotower.retrieval._fitted import Past
 from sktwotower.retrieval._requests import Query
 
 from ._candidates import CandidateTable, Describer
+from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 
 __all__ = [
@@ -142,11 +143,11 @@ class Training(NamedTuple):
         Number of candidates that were chosen later.
     recall : float
         Mean share of the items chosen later that are candidates; nan if unknown.
-    gains : DataFrame or None
+    gains : DataFrame, default=None
         The gain of each weight, as returned by ``choose_blend``.
-    table : DataFrame or None
+    table : DataFrame, default=None
         The training table, if it is kept.
-    held_out : HeldOutUsers or None
+    held_out : HeldOutUsers, default=None
         Users for the importance of features.
     """
 
@@ -177,16 +178,15 @@ def retrieved(recipe, retriever, query, past, truth):
     )
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
-    if len(rows):  # scipy does not index by empty arrays as by others
-        hits[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel() > 0
+    hits[rows, places] = entries(truth, rows, indices[rows, places]) > 0
     return Retrieved(query, past, scores, indices, truth, hits)
 
 
 def labelled(describer, found, features):
     """Return the ``Labelled`` candidates of ``Retrieved`` ones.
 
-    ``describer``: of the events before the cut. ``features``: those of the caller, which
-    are fitted here, or None.
+    ``describer``: of the events before the cut. ``features``: those of the caller,
+    which are fitted here, or None.
     """
     query, past, scores, indices, truth, hits = found
     past = describer.log.past(query, past)

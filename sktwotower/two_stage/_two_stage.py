@@ -68,15 +68,15 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         Warns
         -----
         UserWarning
-            If no ranker can be trained, because there are too few events, or none of the
-            candidates was chosen later. Answers are then the retriever's.
+            If no ranker can be trained, because there are too few events, or none of
+            the candidates was chosen later. Answers are then the retriever's.
 
         Examples
         --------
         >>> from sklearn.linear_model import LogisticRegression
         >>> from sktwotower import ItemKNNRecommender, TwoStageRecommender
         >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, interactions_per_user=20, random_state=0).data
+        >>> X = make_interactions(200, 60, random_state=0).data
         >>> model = TwoStageRecommender(
         ...     ItemKNNRecommender(), LogisticRegression(max_iter=1000), random_state=0
         ... )
@@ -121,7 +121,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         --------
         >>> from sktwotower import EASERecommender, TwoStageRecommender
         >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, interactions_per_user=20, random_state=0).data
+        >>> X = make_interactions(200, 60, random_state=0).data
         >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
         >>> model.predict(X[:4]).shape
         (4,)
@@ -185,11 +185,16 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         --------
         >>> from sktwotower import EASERecommender, TwoStageRecommender
         >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, interactions_per_user=20, random_state=0).data
-        >>> model = TwoStageRecommender(EASERecommender(), n_candidates=5).fit(X)
-        >>> model.candidate_features([7, 9]).iloc[:, :3]
+        >>> X = make_interactions(200, 60, random_state=0).data
+        >>> model = TwoStageRecommender(EASERecommender(), n_candidates=3).fit(X)
+        >>> model.candidate_features([7, 9])[["user", "item", "rank"]]
            user  item  rank
-        0     7    26   1.0
+        0     7    58   1.0
+        1     7    20   2.0
+        2     7    23   3.0
+        3     9    48   1.0
+        4     9    38   2.0
+        5     9     0   3.0
         """
         fitted = fitted_of(self)
         request = read_request(fitted, X, history)
@@ -207,7 +212,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     def feature_importance(
         self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
     ) -> pd.DataFrame:
-        """Return how much NDCG the order of candidates loses without groups of features.
+        """Return how much NDCG is lost without each group of features.
 
         The features of a group are shuffled together among all candidates, and the
         candidates ranked again.
@@ -244,15 +249,15 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Notes
         -----
-        With ``blend_`` 0, the ranker's own order is judged, as if ``blend_`` were 1. The
-        figures show what this ranker uses: if two groups hold the same information,
-        either can replace the other.
+        With ``blend_`` 0, the ranker's own order is judged, as if ``blend_`` were 1.
+        The figures show what this ranker uses: if two groups hold the same
+        information, either can replace the other.
 
         Examples
         --------
         >>> from sktwotower import EASERecommender, TwoStageRecommender
         >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, interactions_per_user=20, random_state=0).data
+        >>> X = make_interactions(200, 60, random_state=0).data
         >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
         >>> table = model.feature_importance(random_state=0)
         >>> table.columns.tolist()
@@ -266,7 +271,13 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
                 "none was trained. Raise n_candidates, or fit on more events."
             )
         return importance(
-            self, fitted, X, y, n_repeats=n_repeats, max_users=max_users, rng=random_state
+            self,
+            fitted,
+            X,
+            y,
+            n_repeats=n_repeats,
+            max_users=max_users,
+            rng=random_state,
         )
 
     def __sklearn_tags__(self):
