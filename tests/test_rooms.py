@@ -45,7 +45,7 @@ MAY_IMPORT = {
         "towers",
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
-    "two_stage": {"_tables", "metrics", "recommender", "retrieval"},
+    "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "retrieval"},

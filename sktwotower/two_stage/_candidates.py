@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from ._context import ContextUsers
 from ._features import Pairs, features_of, group_of
 from ._log import Log
 from ._side_columns import SideColumns
@@ -62,6 +63,8 @@ class Describer:
     ----------
     log : Log
         The events up to now.
+    entities : ContextUsers
+        The users, with the columns of a request.
     users, items : SideColumns
         Columns of both sides, as numbers.
     encoders : pair of lists of Encoder
@@ -75,6 +78,7 @@ class Describer:
     """
 
     log: Log
+    entities: ContextUsers
     users: SideColumns
     items: SideColumns
     encoders: list
@@ -100,9 +104,10 @@ class Describer:
         columns = list(found.values())
         users = self.users.numbers[query.codes[pairs.rows]]
         numbers = [users, self.items.numbers[pairs.items]]
+        numbers.append(self.entities.numbers(query)[pairs.rows])
         matrix = np.hstack([np.stack(columns, axis=1), *numbers])
-        names = [*found, *self.users.names, *self.items.names]
-        table = pd.DataFrame(matrix, columns=names)
+        names = self.users.names, self.items.names, self.entities.context.names
+        table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
         return pd.concat([table, self._own_features(query, pairs, table)], axis=1)
@@ -136,6 +141,7 @@ class Describer:
         """Return the group of each feature column of a table, a dict by name."""
         given = dict.fromkeys(self.users.names, "columns of users")
         given |= dict.fromkeys(self.items.names, "columns of items")
+        given |= dict.fromkeys(self.entities.context.names, "columns of the request")
         own = dict.fromkeys(features.filter(regex="^own__"), "own features")
         return {c: given.get(c) or own.get(c) or group_of(c) for c in features}
 

@@ -49,8 +49,8 @@ class ReadEvents(NamedTuple):
         return self.rewards > 0
 
     def part(self, kept):
-        """Return the events that are ``kept``, bool (n_events,)."""
-        frame = self.frame[kept].reset_index(drop=True)
+        """Return the events that are ``kept``, bool (n_events,) or positions (m,)."""
+        frame = self.frame.iloc[kept].reset_index(drop=True)
         rest = (each[kept] for each in (self.rewards, self.weights, self.times))
         return ReadEvents(frame, *rest, self.dates, self.users[kept])
 

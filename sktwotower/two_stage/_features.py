@@ -16,7 +16,7 @@ __all__ = ["Pairs", "features_of", "group_of"]
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02
 # How many baskets back a past item counts 1/e, in the mean of a user's past items.
-DECAYS = {"last": 0.1, "recent": 5.0, "all": 1e6}
+DECAYS = {"last": 0.1, "recent": 5.0, "all": np.inf}
 STEPS = {"last": 0.5, "recent": 5.0}
 # Number of latest items among which the nearest ones to a candidate are searched.
 N_LATEST = 30
@@ -36,6 +36,7 @@ GROUPS = {
     "item": "age of the item",
     "click_rate": "click rate",
     "history": "length of the history",
+    "chosen": "chosen before",
     "vector": "similarity of vectors",
     "together": "chosen together",
     "nearest": "similarity of vectors",
@@ -88,16 +89,22 @@ def group_of(name):
 
 
 def _popularity(log, pairs):
-    """Return the share of users who chose an item, and the length of the history."""
+    """Return how often items were chosen, by all and by the user."""
     lags, items = pairs.past.lags, pairs.items
     n_events = np.diff(lags.indptr)
     level = np.log(log.counts + 1)
     usual = _mean_of_past(lags, level)
-    return {
+    found = {
         "popularity": log.counts[items] / log.n_users,
         "popularity_gap": level[items] - usual[pairs.rows],
         "history_length": n_events[pairs.rows],
     }
+    if log.repeats:
+        chosen = _decayed(lags, DECAYS["all"])
+        found["chosen_before"] = entries(chosen, pairs.rows, items)
+        lately = _decayed(lags, DECAYS["recent"])
+        found["chosen_lately"] = entries(lately, pairs.rows, items)
+    return found
 
 
 def _mean_of_past(lags, values):

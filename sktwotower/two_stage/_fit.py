@@ -4,6 +4,7 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and a ``Rec
 Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,12 @@ from sklearn.utils import check_random_state
 
 from sktwotower._tables._messages import warn
 from sktwotower.metrics._held_out import read_held_out
+from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import choose_blend
 from ._candidates import Describer, check_own_features
+from ._context import learn_context, with_context
 from ._events import read
 from ._fitted import FittedStages
 from ._log import build_log
@@ -42,6 +45,7 @@ class Recipe(NamedTuple):
     time: object
     cut: str
     later_size: float
+    context: object
     features: object
     n_neighbors: int
     exclude_seen: bool
@@ -79,14 +83,16 @@ def learn(owner, recipe, X, y, sample_weight):
     events = read(owner, retriever, X, y, sample_weight)
     # on all events first: errors are those of a fit without a second stage
     final = clone(retriever).fit(X, y, sample_weight)
+    context = learn_context(events.frame, recipe.context)
+    training, before, stage = _trained(recipe, retriever, ranker, events)
+    context = context if before is None else before.entities.context
+    users = with_context(final._fitted.users, context)
+    by_user = training.cut == "user"
+    describer = _describer(recipe, final, events, users, by_user, before)
     fitted = final._fitted
-    parts = fitted.schema, fitted.users, fitted.items, fitted.seen, fitted.sequences
-    ids = {"user_ids": fitted.user_ids, "item_ids": fitted.item_ids}
-    training, describer, stage = _trained(recipe, retriever, ranker, events)
-    describer = _describer(final, events, describer, training.cut == "user")
+    parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
     return FittedStages(
-        *parts,
-        **ids,
+        **parts | {"users": describer.entities},
         retriever=final,
         describer=describer,
         ranker=stage,
@@ -155,10 +161,12 @@ def _with_ranker(recipe, ranker, first, parts):
     after it, and how they were cut.
     """
     before, later, cut = parts
-    found = _candidates(recipe, first, later)
+    context = learn_context(before.frame, recipe.context)
+    users = with_context(first._fitted.users, context)
+    found = _candidates(recipe, first, users, later)
     n_positive, recall = int(found.hits.sum()), found.recall()
     found = _users_to_rank(recipe, found, n_positive, recall)
-    describer = _describer(first, before, None, cut == "user")
+    describer = _describer(recipe, first, before, users, cut == "user")
     table = labelled(describer, found, recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
@@ -172,13 +180,14 @@ def _with_ranker(recipe, ranker, first, parts):
     return training, table.describer, stage
 
 
-def _describer(retriever, events, before, by_user):
+def _describer(recipe, retriever, events, users, by_user, before=None):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
-    ``before``: the describer of earlier events, whose levels and own features stay.
+    ``users``: `ContextUsers`. ``before``: the describer of earlier events, whose levels
+    and own features stay.
     """
     fitted, frame = retriever._fitted, events.frame
-    log = build_log(retriever, events, by_user)
+    log = build_log(retriever, events, by_user, not recipe.exclude_seen)
     sides = fitted.users, fitted.items
     if before is None:
         encoders = [learn_encoders(side, frame) for side in sides]
@@ -187,14 +196,16 @@ def _describer(retriever, events, before, by_user):
     columns = map(side_columns, sides, (frame, frame), encoders)
     labels = fitted.users.label, fitted.items.label
     own = None if before is None else before.own
-    return Describer(log, *columns, encoders, labels, fitted.item_ids, own)
+    return Describer(log, users, *columns, encoders, labels, fitted.item_ids, own)
 
 
-def _candidates(recipe, retriever, later):
-    """Return the ``Retrieved`` candidates of users who have events before and later."""
-    fitted = retriever._fitted
-    ids = later.frame[fitted.users.id_column]
-    known = fitted.users.codes(ids, "X") >= 0
+def _candidates(recipe, retriever, users, later):
+    """Return the ``Retrieved`` candidates of users who have events before and later.
+
+    The columns of a request are those of the user's first later event.
+    """
+    ids = later.frame[users.id_column]
+    known = users.codes(ids, "X") >= 0
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
         raise Fallback(
@@ -202,8 +213,9 @@ def _candidates(recipe, retriever, later):
             "both sides of the cut."
         )
     later = later.part(known)
+    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
     query, past, judged = read_held_out(
-        fitted,
+        replace(retriever._fitted, users=users),
         later.frame,
         later.rewards,
         later.weights,
@@ -211,7 +223,7 @@ def _candidates(recipe, retriever, later):
         max_users=USERS_PER_RANKED * _max_users(recipe),
         random_state=recipe.random_state,
     )
-    return retrieved(recipe, retriever, query, past, judged.truth)
+    return retrieved(recipe, retriever, users, query, past, judged.truth)
 
 
 def _max_users(recipe):

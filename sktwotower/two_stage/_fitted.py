@@ -71,8 +71,8 @@ class FittedStages(Fitted):
         n_found = (
             k if self.weight == 0 else min(max(k, self.n_candidates), self.n_items)
         )
-        scores, indices = self.retriever._fitted.search(
-            query, past.of_retriever(), n_found, serving, excluded, allowed
+        scores, indices = self.retrieve(
+            query, past, n_found, serving, excluded, allowed
         )
         if self.weight == 0:
             return scores, indices
@@ -82,6 +82,12 @@ class FittedStages(Fitted):
                 query[block], past[block], scores[block], indices[block]
             )
         return scores[:, :k], indices[:, :k]
+
+    def retrieve(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return the retriever's scores and positions (n, k), as ``search`` does."""
+        query, past = self.users.of_retriever(query), past.of_retriever()
+        first = self.retriever._fitted
+        return first.search(query, past, k, serving, excluded, allowed)
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
@@ -106,8 +112,7 @@ class FittedStages(Fitted):
         ``scores`` (n_events,): those of the retriever. A pair is placed among the
         candidates of its user: by the retriever's score, then by the ranker's.
         """
-        ids = frame[self.users.id_column]
-        keys = pd.factorize(ids)[0]
+        keys = self._requests_of(frame)
         first = np.unique(keys, return_index=True)[1]
         query = Query(*self.users.describe(frame.iloc[first], "X", events=True))
         past = past_of(self, query, history)
@@ -124,13 +129,22 @@ class FittedStages(Fitted):
             placed[rows] = self._placed(*part, *pairs, exclude_seen, serving)
         return placed
 
+    def _requests_of(self, frame):
+        """Return which request each event of a table belongs to, int (n_events,).
+
+        Events of one user belong together, unless columns of the request differ.
+        """
+        users = pd.factorize(frame[self.users.id_column])[0]
+        context = pd.DataFrame(self.users.context.encode(frame)).assign(user=users)
+        return (
+            context.groupby(list(context), sort=False, dropna=False).ngroup().to_numpy()
+        )
+
     def _placed(self, query, past, rows, items, scores, exclude_seen, serving):
         """Return the blended scores (n_pairs,) of items of users, rows ascending."""
         excluded = past.seen if exclude_seen else None
         n_found = min(self.n_candidates, self.n_items)
-        first, indices = self.retriever._fitted.search(
-            query, past.of_retriever(), n_found, serving, excluded
-        )
+        first, indices = self.retrieve(query, past, n_found, serving, excluded)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
         own, place = same.any(axis=1), same.argmax(axis=1)

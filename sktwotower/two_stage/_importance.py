@@ -54,9 +54,8 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
 def _users_of(estimator, fitted, X, y, max_users, rng):
     """Return the users of held-out events as ``HeldOutUsers``."""
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
-    first = fitted.retriever._fitted
     query, past, judged = read_held_out(
-        first,
+        fitted,
         frame,
         y,
         None,
@@ -64,7 +63,9 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
         max_users=max_users,
         random_state=rng,
     )
-    found = retrieved(estimator, fitted.retriever, query, past, judged.truth)
+    past = past.of_retriever()
+    parts = fitted.users, query, past, judged.truth
+    found = retrieved(estimator, fitted.retriever, *parts)
     judged = np.flatnonzero(found.truth.getnnz(axis=1))
     if len(judged) == 0:
         raise ValueError(

@@ -76,6 +76,8 @@ class Log:
         Unit vectors of the items, by their name.
     after : CSR matrix of shape (n_items, n_items)
         How often one item follows another one, as returned by ``followed_by``.
+    repeats : bool
+        Whether candidates may be items that the user has chosen before.
     """
 
     sequences: Sequences
@@ -85,6 +87,7 @@ class Log:
     click_rates: np.ndarray | None
     vectors: dict
     after: sparse.csr_matrix
+    repeats: bool
 
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.
@@ -93,16 +96,21 @@ class Log:
         """
         n_users = self.sequences.lags.shape[0] - 1
         codes = np.where(query.codes < 0, n_users, query.codes)
-        rows, items, times = self.sequences.events(codes)
-        last = np.full(len(codes), -np.inf)
-        if self.clock is not None:
-            np.maximum.at(last, rows, times / NANOSECONDS_PER_DAY)
+        last = self._last(codes)
         if added is None:
-            lags = self.sequences.rows(codes)
-        else:
-            lags = join_past((rows, items, times), added, *past.seen.shape)
-            self._add_last(last, *added)
-        return StagedPast(*past, lags, np.where(np.isinf(last), np.nan, last))
+            return StagedPast(*past, self.sequences.rows(codes), last)
+        lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
+        self._add_last(last, *added)
+        return StagedPast(*past, lags, last)
+
+    def _last(self, codes):
+        """Return the time (n,) of the last event of users, nan without any."""
+        last = np.full(len(codes), np.nan)
+        if self.clock is not None:
+            starts, ends = (self.sequences.lags.indptr[codes + i] for i in (0, 1))
+            some = ends > starts
+            last[some] = self.sequences.times[ends[some] - 1] / NANOSECONDS_PER_DAY
+        return last
 
     def _add_last(self, last, rows, items, times):
         """Raise the time (n,) of the last event to those of added ones.
@@ -114,13 +122,13 @@ class Log:
         if times is None:
             last[rows] = self.clock.times[-1]
         else:
-            np.maximum.at(last, rows, times / NANOSECONDS_PER_DAY)
+            np.fmax.at(last, rows, times / NANOSECONDS_PER_DAY)
 
 
-def build_log(retriever, events, by_user):
+def build_log(retriever, events, by_user, repeats):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
-    ``events``: `ReadEvents`. ``by_user``: as in ``Clock``.
+    ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
     """
     fitted = retriever._fitted
     shape = len(fitted.user_ids), len(fitted.items)
@@ -145,6 +153,7 @@ def build_log(retriever, events, by_user):
         _click_rates(items, chosen, shape[1]),
         vectors,
         followed_by(in_order, counts),
+        repeats,
     )
 
 

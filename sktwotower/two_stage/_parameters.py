@@ -58,6 +58,12 @@ class TwoStageParameters(BaseEstimator):
     later_size : float, default=0.2
         Share of the positive events that are cut off, in (0, 1); with "user" at least
         one of each user who has events at two times.
+    context : str, list, slice, mask or callable, default=None
+        Columns of X that describe the request, such as the hour, the place or the
+        device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
+        levels, or dates, of which the hour and the day of the week count. The ranker is
+        trained with those of each user's first later event. Requests may lack them.
+        None: no columns.
     features : callable or transformer, default=None
         Further features of candidates. A function gets a DataFrame of candidates (the
         id columns, then the features of `candidate_features`) and returns one row of
@@ -158,6 +164,7 @@ class TwoStageParameters(BaseEstimator):
         "time": "no_validation",
         "cut": [StrOptions({"auto", "time", "user"})],
         "later_size": [Interval(Real, 0, 1, closed="neither")],
+        "context": "no_validation",
         "features": "no_validation",
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
@@ -174,6 +181,7 @@ class TwoStageParameters(BaseEstimator):
         time=None,
         cut="auto",
         later_size=0.2,
+        context=None,
         features=None,
         n_neighbors=10,
         exclude_seen=True,
@@ -186,6 +194,7 @@ class TwoStageParameters(BaseEstimator):
         self.time = time
         self.cut = cut
         self.later_size = later_size
+        self.context = context
         self.features = features
         self.n_neighbors = n_neighbors
         self.exclude_seen = exclude_seen

@@ -11,7 +11,13 @@ import pandas as pd
 
 from sktwotower._tables._events import latest_rows
 
-__all__ = ["Encoder", "SideColumns", "learn_encoders", "side_columns"]
+__all__ = [
+    "Encoder",
+    "SideColumns",
+    "encoder_of",
+    "learn_encoders",
+    "side_columns",
+]
 
 # Columns of text with more levels than this say little as a code.
 MAX_LEVELS = 255
@@ -50,7 +56,7 @@ def learn_encoders(entities, frame):
     ``entities``: `Entities` that were fitted on the events of ``frame``.
     """
     table = _table(entities, frame)
-    found = [_encoder(column, table[column]) for column in table]
+    found = [encoder_of(column, table[column]) for column in table]
     return [encoder for encoder in found if encoder is not None]
 
 
@@ -77,8 +83,8 @@ def _table(entities, frame):
     return pd.concat([own.reset_index(drop=True), side], axis=1)
 
 
-def _encoder(column, values):
-    """Return how to encode a column, or None for lists and for text of any kind."""
+def encoder_of(column, values):
+    """Return the ``Encoder`` of a column; None for lists and for text of any kind."""
     if _is_number(values):
         return Encoder(column, None)
     try:

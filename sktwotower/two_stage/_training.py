@@ -160,11 +160,12 @@ class Training(NamedTuple):
     held_out: HeldOutUsers | None = None
 
 
-def retrieved(recipe, retriever, query, past, truth):
+def retrieved(recipe, retriever, users, query, past, truth):
     """Return the ``Retrieved`` candidates of the users of a query.
 
-    ``retriever``: fitted on the events before the cut. ``past``: the `Past` of n users.
-    ``truth``: CSR (n, n_items), nonzero for the items that they chose later.
+    ``retriever``: fitted on the events before the cut. ``users``: `ContextUsers`.
+    ``past``: the `Past` of n users. ``truth``: CSR (n, n_items), nonzero for the items
+    that they chose later.
     """
     fitted, excluded = retriever._fitted, None
     truth = truth.sign()
@@ -174,7 +175,7 @@ def retrieved(recipe, retriever, query, past, truth):
         truth.eliminate_zeros()
     n_found = min(recipe.n_candidates, fitted.n_items)
     scores, indices = fitted.search(
-        query, past, n_found, retriever._serving(), excluded
+        users.of_retriever(query), past, n_found, retriever._serving(), excluded
     )
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)

@@ -143,8 +143,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         Parameters
         ----------
         X : list, array, Series, dataframe or None, default=None
-            Users, as in `kneighbors`; a user who occurs more than once has one block of
-            candidates. None: every user known from fit or, with ``history``, every user
+            Users, as in `kneighbors`; of a user who occurs more than once the first
+            row counts. None: every user known from fit or, with ``history``, every user
             who occurs in it.
         history : dataframe, dict, array, list or None, default=None
             Events of these users that fit has not seen, see `recommend`.
@@ -159,7 +159,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             - ``rank`` in retrieval, and ``score_gap``, the score less the best one;
             - ``popularity``: share of the users who chose the item; ``popularity_gap``:
               log of their number, less its mean over the user's past items;
-            - ``history_length``: number of the user's events;
+            - ``history_length``: number of the user's events; without ``exclude_seen``
+              ``chosen_before``, those of this item, and ``chosen_lately``, their sum
+              with weights that fall to 1/e five steps back;
             - with dates ``recent_popularity`` and ``latest_popularity`` (share of the
               latest 10 % and 2 % of events), ``trend`` (log of recent over overall
               popularity), ``popularity_so_far``, and in days ``item_age`` (since the
@@ -172,7 +174,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             - ``after_...``: how often the item follows the last, or recent, items;
             - ``user__...`` and ``item__...``: columns of the side tables and feature
               columns of X that are numbers, dates (in years) or levels (at most 255, by
-              their alphabetical position); ``own__...``: ``features``.
+              their alphabetical position);
+            - ``context__...``: columns of X that describe the request, and
+              ``own__...``: ``features``.
 
         Raises
         ------
@@ -203,8 +207,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         past = request.past.of_rows(distinct)
         excluded = past.seen if self.exclude_seen else None
         n_found = min(fitted.n_candidates, fitted.n_items)
-        scores, indices = fitted.retriever._fitted.search(
-            query, past.of_retriever(), n_found, self._serving(), excluded
+        scores, indices = fitted.retrieve(
+            query, past, n_found, self._serving(), excluded
         )
         table = fitted.describer.candidates(query, past, indices, scores)
         return fitted.describer.with_ids(query, table)
