@@ -91,8 +91,11 @@ def learn(owner, recipe, X, y, sample_weight):
     describer = _describer(recipe, final, events, users, by_user, before)
     fitted = final._fitted
     parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
+    parts["users"] = describer.entities
+    if fitted.schema.time is not None:  # the ranker reads the order in any case
+        parts["sequences"] = describer.log.sequences
     return FittedStages(
-        **parts | {"users": describer.entities},
+        **parts,
         retriever=final,
         describer=describer,
         ranker=stage,

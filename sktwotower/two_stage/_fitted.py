@@ -30,7 +30,8 @@ class FittedStages(Fitted):
     Parameters
     ----------
     schema, users, items, seen, sequences, user_ids, item_ids
-        As in `Fitted`; those of the retriever.
+        As in `Fitted`; those of the retriever, except that users know the columns of
+        a request, and that there are sequences if there is a time column.
     retriever : estimator
         The retriever, fitted on all events.
     describer : Describer

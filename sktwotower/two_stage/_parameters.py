@@ -209,4 +209,19 @@ class TwoStageParameters(BaseEstimator):
 
             retriever = TwoTowerRecommender()
         ranker = default_ranker(None) if ranker is None else ranker
-        return visual_block_of(Pipeline([("retriever", retriever), ("ranker", ranker)]))
+        steps = [("retriever", retriever), ("ranker", ranker)]
+        fitted = vars(self).get("_fitted")
+        if fitted is not None:
+            steps.append(("blend", Blend(fitted)))
+        return visual_block_of(Pipeline(steps))
+
+
+class Blend:
+    """Represents what fit chose, in the diagram, which also shows the class name."""
+
+    def __init__(self, fitted):
+        self.fitted = fitted
+
+    def __str__(self):
+        weight, recall = self.fitted.weight, self.fitted.training.recall
+        return f"weight of the ranker {weight:g}, recall of the candidates {recall:.3f}"

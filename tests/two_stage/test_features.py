@@ -230,6 +230,12 @@ def test_a_history_in_the_request_counts():
     own = events[events["user"] == "u03"]
     told = model.candidate_features(history=own.assign(user="new"))
     known = model.candidate_features(["u03"])
+    late = events[events["user"] != "u03"]
+    late = pd.concat([late, late.tail(1).assign(when=late["when"].max() + 9 * DAY)])
+    later = stages(EASERecommender()).fit(late).candidate_features(history=own)
+    assert (later["history_idle"] == 9).all()
+    with pytest.raises(ValueError, match="history has no column 'when', so its order"):
+        model.candidate_features(history=own[["user", "item"]])
     for name in ("history_length", "after_last", "together_recent", "history_idle"):
         both = known.set_index("item")[name], told.set_index("item")[name]
         common = both[0].index.intersection(both[1].index)

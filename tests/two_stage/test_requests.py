@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from sktwotower import EASERecommender
 from sktwotower.metrics import retrieval_report
+from sktwotower.plots import FeatureImportanceDisplay
 from sktwotower.two_stage import _fitted
 from tests.builders import ordered
 
@@ -217,3 +218,14 @@ def test_a_part_of_the_users_is_enough(events):
         ValueError, match="X holds no positive event with an item of th"
     ):
         model.feature_importance(events[~last])
+
+
+@pytest.mark.slow
+def test_the_importance_of_groups_is_drawn(model):
+    pytest.importorskip("matplotlib").use("Agg")
+    table = model.feature_importance(random_state=0)
+    display = FeatureImportanceDisplay(importance=table).plot()
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels == table["group"].tolist()
+    assert display.ax_.get_xlabel().startswith("NDCG@10 lost,")
+    assert f"{table.attrs['ndcg']:.3f} with all features" in display.ax_.get_title()

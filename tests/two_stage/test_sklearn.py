@@ -163,9 +163,12 @@ def test_tables_of_other_libraries_and_arrays(X, model):
 
 
 @pytest.mark.slow
-def test_the_diagram_shows_both_stages():
+def test_the_diagram_shows_both_stages(X, model):
+    text = re.sub("<[^>]+>", " ", model._repr_html_())
+    assert f"weight of the ranker {model.blend_:g}, recall of the cand" in text
     for model in (stages(), TwoStageRecommender()):
         text = re.sub("<[^>]+>", " ", model._repr_html_())
+        assert "weight of the ranker" not in text
         names = type(model.retriever).__name__, type(model.ranker).__name__
         if model.retriever is None:
             names = "TwoTowerRecommender", "HistGradientBoostingClassifier"
