@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._events import latest_rows
-
 __all__ = [
     "Encoder",
     "SideColumns",
@@ -74,13 +72,22 @@ def _table(entities, frame):
     """Return the features of all entities, (n, n_columns), in the order of ids."""
     codes = entities.codes(frame[entities.id_column], "X")
     kept = codes >= 0
-    own = frame.loc[kept, entities.features]
-    own = latest_rows(own, codes[kept], len(entities), f"column {entities.label!r}")
+    own = _latest(frame.loc[kept, entities.features], codes[kept], len(entities))
     side = entities.side_table()
     if side is None:
         return own
     side = side.reindex(entities.ids).reset_index(drop=True)
-    return pd.concat([own.reset_index(drop=True), side], axis=1)
+    return pd.concat([own, side], axis=1)
+
+
+def _latest(own, codes, n):
+    """Return the last row of each of n entities, as the retriever does.
+
+    ``codes`` (n_events,): the entity of each row of ``own`` (n_events, n_columns).
+    """
+    last = np.full(n, -1)
+    last[codes] = np.arange(len(codes))  # the last assignment wins
+    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def encoder_of(column, values):

@@ -4,6 +4,7 @@ Input: events (n_events, n_columns) in fit; users or pairs later.
 Output: a fitted estimator with its state in ``_fitted``; rankings, tables and figures.
 """
 
+import inspect
 from typing import Self
 
 import numpy as np
@@ -127,8 +128,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         (4,)
         """
         fitted = fitted_of(self)
-        further = {} if history is None else {"history": history}
-        scores = fitted.retriever.predict(X, **further)
+        scores = _retriever_scores(fitted.retriever, X, history)
         if fitted.weight == 0:
             return scores
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
@@ -288,3 +288,15 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
+
+
+def _retriever_scores(retriever, X, history):
+    """Return the retriever's scores (n_events,) of the pairs of a table of events."""
+    if history is None:
+        return retriever.predict(X)
+    if "history" not in inspect.signature(retriever.predict).parameters:
+        raise TypeError(
+            f"predict of the retriever, {type(retriever).__name__}, takes no history. "
+            "Use recommend(history=..., candidates=...)."
+        )
+    return retriever.predict(X, history=history)

@@ -1,5 +1,7 @@
 """Answers to requests: the blended order, scores of pairs, importance of features."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,6 +118,42 @@ def test_history_and_candidates_of_a_request(model, events):
     assert set(some["item"]) == set(allowed)
     with pytest.raises(ValueError, match="history has no column 'when'"):
         stages(ordered()).fit(events).recommend(history=own[["user", "item"]])
+
+
+def test_predict_with_a_history(events):
+    model = stages(ordered()).fit(events)
+    assert model.blend_ > 0
+    own = events[events["user"] == "u05"].assign(user="new")
+    top = model.recommend(history=own, n_neighbors=12)
+    pairs = top[["user", "item"]]
+    assert_allclose(model.predict(pairs, history=own), top["score"], rtol=1e-6)
+    assert (model.predict(pairs) != model.predict(pairs, history=own)).any()
+
+
+def test_a_retriever_whose_predict_takes_no_history(events, model):
+    message = "predict of the retriever, EASERecommender, takes no history. Use recomme"
+    if "history" in inspect.signature(EASERecommender.predict).parameters:
+        pytest.skip("this one does")
+    with pytest.raises(TypeError, match=message):
+        model.predict(events, history=events)
+
+
+def test_items_without_events_can_be_candidates():
+    events = follows(60)
+    known = events["item"].unique()
+    items = pd.DataFrame({"item": [*known, "cold"], "tag": "a"})
+    items["tag"] = np.where(items.index % 2, "a", "b")
+    for dates in (False, True):
+        events = follows(60, dates=dates)
+        model = stages(ordered(items=items), n_candidates=40).fit(events)
+        table = model.candidate_features(["u05"]).set_index("item")
+        assert table.loc["cold", "popularity"] == 0
+        assert table.loc["cold", "after_recent"] == 0
+        assert ("item_age" in table) == dates
+        if dates:
+            assert np.isnan(table.loc["cold", ["item_age", "item_end"]]).all()
+        pair = pd.DataFrame({"user": ["u05"], "item": ["cold"]})
+        assert model.predict(pair)[0] > 0
 
 
 def test_a_user_who_has_seen_everything():
