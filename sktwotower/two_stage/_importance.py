@@ -14,7 +14,7 @@ from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
 from ._blend import reordered
-from ._training import HeldOutUsers, labelled, retrieved
+from ._labelled import HeldOutUsers, labelled, retrieved
 
 __all__ = ["importance"]
 

@@ -19,8 +19,8 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._fit import Recipe, learn
 from ._importance import importance
+from ._labelled import of_rows
 from ._parameters import TwoStageParameters
-from ._training import of_rows
 
 __all__ = ["TwoStageRecommender"]
 
