@@ -51,6 +51,7 @@ def model():
     return stages(EASERecommender(), ranker(), **parts).fit(by_place())
 
 
+@pytest.mark.slow
 def test_the_place_of_a_request_decides(model):
     assert model.blend_ > 0
     users = pd.DataFrame({"user": ["u003", "u004"], "place": ["work", "home"]})
@@ -101,6 +102,7 @@ def test_each_event_has_the_context_of_its_own(model):
     assert (model.predict(both)[len(pairs) :] != scores).any()
 
 
+@pytest.mark.slow
 def test_dates_are_hours_and_days_of_the_week():
     events = by_place()
     monday = pd.Timestamp("2024-01-01 06:30")
@@ -131,6 +133,7 @@ def test_columns_that_cannot_describe_a_request():
 # Items that were chosen before
 
 
+@pytest.mark.slow
 def test_repeated_choices_are_learnt():
     events = tastes()
     again = events.groupby("user").head(3)

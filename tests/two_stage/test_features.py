@@ -111,6 +111,7 @@ def lags(events, user):
     return list(own["item"]), (own["when"].rank(ascending=False).to_numpy())
 
 
+@pytest.mark.slow
 def test_similarities_are_products_of_unit_vectors():
     events = follows(60)
     model = stages(ordered(history="recent")).fit(events)
@@ -148,6 +149,7 @@ def test_items_with_the_same_users_are_near_by_common_users():
     assert_allclose(table.loc[~own, "together_all"], 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_follows_is_counted():
     events = follows(50, noise=0.5)
     model = stages(EASERecommender()).fit(events)
@@ -167,6 +169,7 @@ def test_what_follows_is_counted():
         )
 
 
+@pytest.mark.slow
 def test_click_rates_are_smoothed():
     events = follows(60)
     y = (events["item"] != "i03").to_numpy().astype(float)
@@ -182,6 +185,7 @@ def test_click_rates_are_smoothed():
     assert "click_rate" not in stages().fit(events).candidate_features()
 
 
+@pytest.mark.slow
 def test_columns_of_the_side_tables():
     events = follows(60)
     items = pd.DataFrame({"item": sorted(events["item"].unique())})
@@ -207,6 +211,7 @@ def test_columns_of_the_side_tables():
     assert of_users["u03"] == 0 and np.isnan(of_users["new"])
 
 
+@pytest.mark.slow
 def test_feature_columns_of_x():
     events = follows(60).assign(kind=lambda t: "k" + t["item"].str[2])
     model = stages(ordered(item_features=["kind"])).fit(events)
@@ -224,6 +229,7 @@ def test_a_new_user_has_no_history():
         assert (table[name] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_history_in_the_request_counts():
     events = follows(40, dates=True)
     model = stages(EASERecommender()).fit(events)

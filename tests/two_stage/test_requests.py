@@ -75,6 +75,7 @@ def test_after_the_candidates_the_order_is_that_of_retrieval(model):
     assert rest == first[12:] and set(first[:12]).isdisjoint(rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 7])
 def test_blocks_of_users_do_not_change_answers(model, events, block, monkeypatch):
     whole, scores = model.recommend(), model.predict(events)
@@ -108,6 +109,7 @@ def test_predict_places_other_items_among_the_candidates(model, events):
     assert found[0] == 0 < found[1]
 
 
+@pytest.mark.slow
 def test_history_and_candidates_of_a_request(model, events):
     own = events[events["user"] == "u05"]
     told = model.recommend(history=own.assign(user="new"), n_neighbors=5)
@@ -120,6 +122,7 @@ def test_history_and_candidates_of_a_request(model, events):
         stages(ordered()).fit(events).recommend(history=own[["user", "item"]])
 
 
+@pytest.mark.slow
 def test_predict_with_a_history(events):
     model = stages(ordered()).fit(events)
     assert model.blend_ > 0
@@ -138,6 +141,7 @@ def test_a_retriever_whose_predict_takes_no_history(events, model):
         model.predict(events, history=events)
 
 
+@pytest.mark.slow
 def test_items_without_events_can_be_candidates():
     events = follows(60)
     known = events["item"].unique()
@@ -169,6 +173,7 @@ def test_a_user_who_has_seen_everything():
     assert whole["user"].value_counts().tolist() == [10, 10]
 
 
+@pytest.mark.slow
 def test_reports_and_held_out_rankings(model, events):
     last = events["when"] == 7
     fitted = stages(EASERecommender()).fit(events[~last])
@@ -189,6 +194,7 @@ def test_before_fit():
 # The importance of features
 
 
+@pytest.mark.slow
 def test_the_feature_that_finds_the_next_item_matters_most(events):
     last = events["when"] == 7
     model = stages(EASERecommender()).fit(events[~last])
@@ -211,6 +217,7 @@ def test_the_feature_that_finds_the_next_item_matters_most(events):
     assert sorted(sum(table["features"], [])) == sorted(names)
 
 
+@pytest.mark.slow
 def test_features_that_the_ranker_does_not_read_lose_nothing(events):
     model = stages(EASERecommender(), features=lambda t: t[["rank"]] * 0).fit(events)
     table = model.feature_importance(random_state=0).set_index("group")
@@ -218,6 +225,7 @@ def test_features_that_the_ranker_does_not_read_lose_nothing(events):
     assert_array_equal(lost, 0)
 
 
+@pytest.mark.slow
 def test_the_ndcg_is_that_of_the_blended_order(events):
     last = events["when"] == 7
     model = stages(EASERecommender(), n_neighbors=5).fit(events[~last])
@@ -244,6 +252,7 @@ def test_importance_needs_a_ranker():
         fitted.feature_importance(n_repeats=0)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_users_is_enough(events):
     last = events["when"] == 7
     model = stages().fit(events[~last])

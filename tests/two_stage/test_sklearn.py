@@ -74,6 +74,7 @@ def test_parameters_of_both_stages_have_nested_names(X):
         model.set_params(ranker__depth=1)
 
 
+@pytest.mark.slow
 def test_fit_changes_no_parameter(X):
     retriever, ranker = EASERecommender(), LogisticRegression(max_iter=2000)
     model = stages(retriever, ranker)
@@ -111,11 +112,13 @@ def test_pickles_give_the_same_answers(X, model):
     assert_frame_equal(again.recommend(), model.recommend())
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(X, model):
     assert_frame_equal(clone(model).fit(X).recommend(), model.recommend())
     assert_frame_equal(clone(model).fit(X).training_table_, model.training_table_)
 
 
+@pytest.mark.slow
 def test_a_search_over_both_stages(X):
     grid = {"ranker__max_depth": [1, 3], "n_candidates": [15, 25]}
     scoring = make_retrieval_scorer("ndcg@5")
@@ -127,6 +130,7 @@ def test_a_search_over_both_stages(X):
     assert 0 <= search.score(X) <= 1
 
 
+@pytest.mark.slow
 def test_the_last_step_of_a_pipeline(X, model):
     keep = FunctionTransformer(lambda table: table[table["user"] != "u07"])
     pipe = make_pipeline(keep, stages()).fit(X)
@@ -136,6 +140,7 @@ def test_the_last_step_of_a_pipeline(X, model):
     assert_array_equal(pipe.predict(X[:9]), expected.predict(X[:9]))
 
 
+@pytest.mark.slow
 def test_weights_are_routed_to_the_retriever(X):
     weights = np.where(X["item"] == "i03", 0.0, 1.0)
     with sklearn.config_context(enable_metadata_routing=True):
@@ -154,6 +159,7 @@ def test_weights_are_routed_to_the_retriever(X):
         assert "i03" not in each.item_ids_ and "i04" in each.item_ids_
 
 
+@pytest.mark.slow
 def test_tables_of_other_libraries_and_arrays(X, model):
     table = pl.DataFrame({name: X[name].to_list() for name in X})
     assert_frame_equal(stages().fit(table).recommend(), model.recommend())
