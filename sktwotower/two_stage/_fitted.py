@@ -69,11 +69,9 @@ class FittedStages(Fitted):
         The parameters are those of ``FittedTowers.search``.
         """
         k = min(k, self.n_items)
-        n_found = (
-            k if self.weight == 0 else min(max(k, self.n_candidates), self.n_items)
-        )
+        n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
         scores, indices = self.retrieve(
-            query, past, n_found, serving, excluded, allowed
+            query, past, max(k, n_ranked), serving, excluded, allowed
         )
         if self.weight == 0:
             return scores, indices
@@ -136,10 +134,9 @@ class FittedStages(Fitted):
         Events of one user belong together, unless columns of the request differ.
         """
         users = pd.factorize(frame[self.users.id_column])[0]
-        context = pd.DataFrame(self.users.context.encode(frame)).assign(user=users)
-        return (
-            context.groupby(list(context), sort=False, dropna=False).ngroup().to_numpy()
-        )
+        table = pd.DataFrame(self.users.context.encode(frame)).assign(user=users)
+        groups = table.groupby(list(table), sort=False, dropna=False)
+        return groups.ngroup().to_numpy()
 
     def _placed(self, query, past, rows, items, scores, exclude_seen, serving):
         """Return the blended scores (n_pairs,) of items of users, rows ascending."""

@@ -31,7 +31,7 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
     weight, k = fitted.weight or 1.0, estimator.n_neighbors
     features = held_out.table.candidates.features
     complete = _ndcg(held_out, features, weight, k)
-    groups = pd.Series(held_out.table.describer.groups(features))
+    groups = pd.Series(fitted.describer.groups(features))
     rows = []
     for group, names in groups.groupby(groups, sort=False).groups.items():
         lost = np.zeros(len(complete))

@@ -80,8 +80,8 @@ class Labelled:
 
     Parameters
     ----------
-    describer : Describer
-        What computed the features.
+    describer : Describer or None
+        What computed the features, if it is still needed.
     query : Query
         n users.
     candidates : CandidateTable
@@ -94,7 +94,7 @@ class Labelled:
         1 for candidates that were chosen later.
     """
 
-    describer: Describer
+    describer: Describer | None
     query: Query
     candidates: CandidateTable
     indices: np.ndarray
@@ -220,7 +220,9 @@ def judge_rankers(ranker, table, rng, named):
         values = fitted.scores(own.candidates.features)
         scores[folds == fold] = own.candidates.spread(values)
         if held_out is None:
-            held_out = HeldOutUsers(own.of_rows(np.arange(len(own)) < MAX_KEPT), fitted)
+            few = own.of_rows(np.arange(len(own)) < MAX_KEPT)
+            # without the log of all events before the cut
+            held_out = HeldOutUsers(replace(few, describer=None), fitted)
     return scores, held_out
 
 
