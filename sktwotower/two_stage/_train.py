@@ -23,7 +23,7 @@ __all__ = ["train_ranker"]
 # A ranker is trained on as many users as have this many candidates together.
 MAX_PAIRS = 200_000
 # How many times as many users are asked for candidates: not all have a positive one.
-USERS_PER_RANKED = 3
+USERS_PER_RANKED = 2
 # With fewer users who have a positive candidate, what a ranker learns is noise.
 MIN_USERS = 20
 
