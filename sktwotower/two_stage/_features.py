@@ -39,7 +39,7 @@ GROUPS = {
     "chosen": "chosen before",
     "vector": "similarity of vectors",
     "together": "chosen together",
-    "nearest": "similarity of vectors",
+    "nearest": "nearest past items",
     "after": "order of events",
 }
 
