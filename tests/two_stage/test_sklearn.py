@@ -5,6 +5,7 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 import sklearn
@@ -62,13 +63,15 @@ def model(X):
 
 
 def test_parameters_of_both_stages_have_nested_names(X):
-    model = stages(small(), HistGradientBoostingClassifier())
+    items = pd.DataFrame({"item": X["item"].unique(), "tag": "a"})
+    model = stages(small(items=items), HistGradientBoostingClassifier())
     model.set_params(retriever__temperature=0.3, ranker__max_depth=2)
     assert model.retriever.temperature == 0.3 and model.ranker.max_depth == 2
     params = model.get_params()
     assert params["retriever__max_epochs"] == 1 and params["ranker__max_iter"] == 100
     copied = clone(model)
     assert copied.retriever is not model.retriever
+    assert copied.retriever.items is items  # clones share side tables
     assert copied.get_params()["ranker__max_depth"] == 2
     with pytest.raises(ValueError, match="Invalid parameter 'depth'"):
         model.set_params(ranker__depth=1)
