@@ -27,8 +27,8 @@ class TwoStageParameters(BaseEstimator):
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
-    with retrieval's. If it does not pay, retrieval's order stays as it is. At last the
-    retriever is fitted on all events: two fits of it in all.
+    with retrieval's. If it does not pay, retrieval's order stays as it is. The retriever
+    that answers is fitted on all events: two fits of it in all.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class TwoStageParameters(BaseEstimator):
         ``decision_function`` and ``predict``. It is cloned. If its fit takes ``group``
         (`lightgbm.LGBMRanker`, `xgboost.XGBRanker`), ``group_id`` or ``qid``
         (`catboost.CatBoostRanker`), it gets the users of the candidates. Missing values
-        are replaced by medians unless its tags say that it reads them. None: a
-        `sklearn.ensemble.HistGradientBoostingClassifier` of 100 small trees.
+        are replaced by medians if scikit-learn's tags say that it does not read them.
+        None: a `sklearn.ensemble.HistGradientBoostingClassifier` of 100 small trees.
     n_candidates : int, default=100
         Number of items that the ranker orders for each user, >= 2.
     time : str or int, default=None
