@@ -27,8 +27,8 @@ class TwoStageParameters(BaseEstimator):
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
-    with retrieval's. If it does not pay, retrieval's order stays as it is. The retriever
-    that answers is fitted on all events: two fits of it in all.
+    with retrieval's. If it does not pay, retrieval's order stays as it is. The
+    retriever that answers is fitted on all events: two fits of it in all.
 
     Parameters
     ----------
