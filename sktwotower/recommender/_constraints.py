@@ -22,6 +22,7 @@ CONSTRAINTS = {
     "time": "no_validation",
     "history": [StrOptions({"auto", "pooled", "recent"}), None],
     "max_history": [Interval(Integral, 1, None, closed="left")],
+    "pooled_share": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "half_life": "no_validation",
     "fold_in": ["boolean"],
     "user_tower": "no_validation",

@@ -72,16 +72,21 @@ class TwoTowerParameters(BaseEstimator):
         decays, and from 100 events per item on with a hidden layer (see the notes);
         training predicts each next item from those before. It needs ``time``.
         "pooled": as the mean of learnt vectors; training predicts each item from the
-        others. None: not at all. "auto": "pooled" without ``time``; with it "recent",
-        unless short fits on at most 250,000 events show that it does not find more of
-        each user's last basket, beyond the standard error; see ``history_kind_``.
+        others. None: not at all. "auto": "recent" with ``time``, else "pooled"; see
+        ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
+    pooled_share : float or "auto", default="auto"
+        With "recent", share in [0, 1) in the score of a second pair of towers, which
+        has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
+        the second the rest; callbacks and ``history_`` belong to the first. 0, towers
+        of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
+        pair has a hidden layer.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
-        do not age. "auto", for dates: four times the half-life at which popularity
+        do not age. "auto", for dates: twice the half-life at which popularity
         predicts the latest tenth of the events best, if that finds more of them in a
         short fit, else None; see ``half_life_``.
     fold_in : bool, default=True
@@ -306,7 +311,10 @@ class TwoTowerParameters(BaseEstimator):
     of the items, the decays :math:`\tau_h` (1, 3, 10 and 50 at the start, and one sum
     without decay) and a matrix for each sum are learnt. The pairs (u, i) are then
     events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
-    at lags 1, 2, and so on, and N_u holds all candidates except i.
+    at lags 1, 2, and so on, and N_u holds all candidates except i. A second pair of
+    towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
+    with the score of each pair and the ``pooled_share`` r; the vectors of both, scaled
+    by the roots of these shares, stand one after the other.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one
@@ -352,6 +360,7 @@ class TwoTowerParameters(BaseEstimator):
         time=None,
         history="auto",
         max_history=200,
+        pooled_share="auto",
         half_life="auto",
         fold_in=True,
         user_tower=None,
@@ -400,6 +409,7 @@ class TwoTowerParameters(BaseEstimator):
         self.time = time
         self.history = history
         self.max_history = max_history
+        self.pooled_share = pooled_share
         self.half_life = half_life
         self.fold_in = fold_in
         self.user_tower = user_tower
