@@ -31,7 +31,7 @@ RETRIEVERS = {
     "popularity": PopularityRecommender(),
     "EASE": EASERecommender(l2=10),
     "item-kNN": ItemKNNRecommender(),
-    "two towers": ordered(),
+    "two towers": ordered(max_epochs=20, embedding_dim=16),
 }
 each = pytest.mark.parametrize("name", first_fast(RETRIEVERS))
 
