@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from ._context import ContextUsers
-from ._features import Pairs, features_of, group_of
+from ._features import Pairs, features_of, group_of, pairs_of
 from ._log import Log
 from ._side_columns import SideColumns
 
@@ -75,6 +75,9 @@ class Describer:
         Known ids.
     own : callable or fitted transformer, default=None
         Features of the caller, of a table of candidates.
+    scales : dict, default=None
+        Mean and standard deviation of features that depend on the retriever's vectors,
+        by name. They are standardized, as their scale moves with each fit. None: none.
     """
 
     log: Log
@@ -85,6 +88,7 @@ class Describer:
     labels: tuple
     item_ids: np.ndarray
     own: object = None
+    scales: dict | None = None
 
     def candidates(self, query, past, indices, scores):
         """Return the ``CandidateTable`` of candidates of the users of a query.
@@ -92,15 +96,14 @@ class Describer:
         ``past``: their ``StagedPast``. ``indices`` and ``scores`` (n, c): candidates in
         retrieval's order, padded with -1.
         """
-        found = indices >= 0
-        rows, places = np.nonzero(found)
-        gaps = scores[found] - scores[rows, 0]
-        pairs = Pairs(rows, indices[found], places + 1.0, gaps, past)
-        return CandidateTable(self.features(query, pairs), pairs, found)
+        pairs = pairs_of(past, indices, scores)
+        return CandidateTable(self.features(query, pairs), pairs, indices >= 0)
 
     def features(self, query, pairs):
         """Return the features (n_pairs, n_features) of ``Pairs``, a DataFrame."""
         found = features_of(self.log, pairs)
+        for name, (mean, deviation) in (self.scales or {}).items():
+            found[name] = (found[name] - mean) / deviation
         columns = list(found.values())
         users = self.users.numbers[query.codes[pairs.rows]]
         numbers = [users, self.items.numbers[pairs.items]]

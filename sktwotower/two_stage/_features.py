@@ -11,7 +11,7 @@ import numpy as np
 from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
-__all__ = ["Pairs", "features_of", "group_of"]
+__all__ = ["Pairs", "features_of", "group_of", "pairs_of", "scales_of"]
 
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02
@@ -68,6 +68,14 @@ class Pairs(NamedTuple):
     past: StagedPast
 
 
+def pairs_of(past, indices, scores):
+    """Return the ``Pairs`` of candidates (n, c) in retrieval's order."""
+    found = indices >= 0
+    rows, places = np.nonzero(found)
+    gaps = scores[found] - scores[rows, 0]
+    return Pairs(rows, indices[found], places + 1.0, gaps, past)
+
+
 def features_of(log, pairs):
     """Return the features of candidates by name, float32 arrays (n_pairs,)."""
     found = {"rank": pairs.ranks, "score_gap": pairs.gaps}
@@ -81,6 +89,22 @@ def features_of(log, pairs):
     found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
     found |= _order(log, pairs)
     return {name: np.asarray(each, np.float32) for name, each in found.items()}
+
+
+def scales_of(log, pairs):
+    """Return mean and standard deviation of features of a retriever's scale, by name.
+
+    These are the difference of scores, and products of the retriever's vectors.
+    """
+    names = ["score_gap"]
+    if "vector" in log.vectors:
+        names += [*(f"vector_{part}" for part in DECAYS), "nearest"]
+    scales = {}
+    for name, values in features_of(log, pairs).items():
+        values = values[np.isfinite(values)]
+        if name in names and len(values):
+            scales[name] = values.mean(), values.std() or 1.0
+    return scales
 
 
 def group_of(name):

@@ -69,7 +69,9 @@ def learn(owner, recipe, X, y, sample_weight):
     context = learn_context(events.frame, recipe.context)
     # on all events first: errors are those of a fit without a second stage
     final = clone(retriever).fit(X, y, sample_weight)
-    training, before, fitted_ranker = train_ranker(recipe, retriever, ranker, events)
+    training, before, fitted_ranker = train_ranker(
+        recipe, retriever, final, ranker, events
+    )
     context = context if before is None else before.entities.context
     users = with_context(final._fitted.users, context)
     by_user = training.cut == "user"

@@ -137,6 +137,10 @@ class TwoStageParameters(BaseEstimator):
     later. It needs 20 such users; with fewer there is a warning, and the retriever's
     order stays.
 
+    What a retriever chooses by short fits (``half_life="auto"``) is chosen on all
+    events, and used in both fits: candidates must be of one kind. Nothing else of the
+    later events reaches the features that the ranker is trained on.
+
     Items are compared by unit vectors: those of the retriever, if it has any, and the
     leading 64 singular vectors of the matrix of users and items. Features with dates
     are relative to the time of the request: the latest time of all events or, if each

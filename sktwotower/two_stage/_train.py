@@ -28,11 +28,15 @@ USERS_PER_RANKED = 2
 MIN_USERS = 20
 
 
+# Parameters that are chosen by short fits if they are "auto", and what was chosen.
+AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
+
+
 class Fallback(Exception):
     """The reason why no ranker can be trained."""
 
 
-def train_ranker(recipe, retriever, ranker, events):
+def train_ranker(recipe, retriever, final, ranker, events):
     """Return a ``Training``, the ``Describer`` before the cut, and a ``FittedRanker``.
 
     The last two are None, after a warning, if no ranker can be trained.
@@ -42,17 +46,32 @@ def train_ranker(recipe, retriever, ranker, events):
     recipe : Recipe
     retriever, ranker : estimators
         They are cloned.
+    final : estimator
+        The retriever, fitted on all events.
     events : ReadEvents
         All events.
     """
     before, later, cut = events.cut(recipe.cut, recipe.later_size)
     try:
-        first = _fitted_before(retriever, before, later)
+        first = _fitted_before(_chosen(retriever, final), before, later)
         return _with_ranker(recipe, ranker, first, (before, later, cut))
     except Fallback as reason:
         warn(f"{reason.args[0]} The order of items is the retriever's.")
         counts = reason.args[1:] or (0, np.nan)
         return Training(cut, 0.0, *counts), None, None
+
+
+def _chosen(retriever, final):
+    """Return a clone of the retriever with the values that "auto" took on all events.
+
+    A ranker can only order the candidates of a retriever like the one it learnt from.
+    """
+    chosen = {
+        name: getattr(final, fitted)
+        for name, fitted in AUTO.items()
+        if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
+    }
+    return clone(retriever).set_params(**chosen)
 
 
 def _fitted_before(retriever, before, later):
@@ -63,7 +82,7 @@ def _fitted_before(retriever, before, later):
             "of users who have earlier ones."
         )
     try:
-        return clone(retriever).fit(before.frame, before.rewards, before.weights)
+        return retriever.fit(before.frame, before.rewards, before.weights)
     except ValueError as error:
         raise Fallback(
             "No ranker was trained: there are too few events to fit the retriever on "

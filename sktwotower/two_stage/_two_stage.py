@@ -156,7 +156,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             then the features, float32, missing if they are not known. One block of rows
             for each user, in the order of X and of retrieval:
 
-            - ``rank`` in retrieval, and ``score_gap``, the score less the best one;
+            - ``rank`` in retrieval, and ``score_gap``, the score less the best one
+              (standardized over the candidates of some users, as ``vector_...`` and
+              ``nearest`` are: the scale of a retriever's vectors moves with each fit);
             - ``popularity``: share of the users who chose the item; ``popularity_gap``:
               log of their number, less its mean over the user's past items;
             - ``history_length``: number of the user's events; without ``exclude_seen``

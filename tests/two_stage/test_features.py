@@ -102,8 +102,15 @@ def test_rank_and_score_are_those_of_retrieval():
     assert_array_equal(table[["user", "item"]], top[["user", "item"]])
     assert_array_equal(table["rank"], top["rank"])
     best = top.groupby("user")["score"].transform("max")
-    assert_allclose(table["score_gap"], top["score"] - best, atol=1e-6)
-    assert table["score_gap"].max() == 0
+    gaps = unscaled(model, table, "score_gap")
+    assert_allclose(gaps, top["score"] - best, atol=1e-6)
+    everyone = model.candidate_features()["score_gap"]  # fewer than 300 users
+    assert_allclose([everyone.mean(), everyone.std(ddof=0)], [0, 1], atol=1e-4)
+
+
+def unscaled(model, table, name):
+    mean, deviation = model._fitted.describer.scales[name]
+    return table[name] * deviation + mean
 
 
 def lags(events, user):
@@ -126,10 +133,11 @@ def test_similarities_are_products_of_unit_vectors():
         profile = weights @ vectors.loc[items].to_numpy()
         expected = vectors.to_numpy() @ profile / np.linalg.norm(profile)
         expected = pd.Series(expected, index=vectors.index)[table.index]
-        assert_allclose(table[f"vector_{part}"], expected, atol=2e-3)
+        found = unscaled(model, table, f"vector_{part}")
+        assert_allclose(found, expected, atol=2e-3)
     near = vectors.loc[table.index].to_numpy() @ vectors.loc[items].to_numpy().T
     expected = np.sort(near, axis=1)[:, -3:].mean(axis=1)
-    assert_allclose(table["nearest"], expected, atol=1e-5)
+    assert_allclose(unscaled(model, table, "nearest"), expected, atol=1e-5)
     assert {"together_last", "together_recent", "together_all"} <= set(table)
 
 

@@ -1,6 +1,7 @@
 """What fit learns, and what it leaves to the retriever: honest by construction."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -233,6 +234,16 @@ def test_only_positive_events_are_labels():
     pairs = pd.MultiIndex.from_frame(table.loc[table["chosen"] == 1, ["user", "item"]])
     assert pairs.isin(chosen).all()
     assert table["click_rate"].between(0.3, 1).all()
+
+
+def test_both_fits_use_what_auto_chose_on_all_events():
+    retriever = ordered()
+    final = SimpleNamespace(half_life_=pd.Timedelta(days=3))
+    assert _train._chosen(retriever, final).half_life == pd.Timedelta(days=3)
+    assert retriever.half_life == "auto"
+    given = ordered(half_life=None)
+    assert _train._chosen(given, final).half_life is None
+    assert _train._chosen(EASERecommender(), final).get_params()["l2"] == 300
 
 
 # Own features
