@@ -70,7 +70,7 @@ def learn(owner, recipe, X, y, sample_weight):
     # on all events first: errors are those of a fit without a second stage
     final = clone(retriever).fit(X, y, sample_weight)
     training, before, fitted_ranker = train_ranker(
-        recipe, retriever, final, ranker, events
+        recipe, retriever, ranker, final, events
     )
     context = context if before is None else before.entities.context
     users = with_context(final._fitted.users, context)

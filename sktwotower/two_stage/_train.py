@@ -36,7 +36,7 @@ class Fallback(Exception):
     """The reason why no ranker can be trained."""
 
 
-def train_ranker(recipe, retriever, final, ranker, events):
+def train_ranker(recipe, retriever, ranker, final, events):
     """Return a ``Training``, the ``Describer`` before the cut, and a ``FittedRanker``.
 
     The last two are None, after a warning, if no ranker can be trained.
