@@ -32,6 +32,7 @@ PUBLIC = {
     "preprocessing",
     "recommender",
     "towers",
+    "two_stage",
 }
 
 

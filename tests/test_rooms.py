@@ -45,6 +45,7 @@ MAY_IMPORT = {
         "towers",
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "retrieval"},
@@ -62,6 +63,7 @@ MAY_IMPORT = {
         "features",
         "preprocessing",
         "recommender",
+        "two_stage",
     },
 }
 # The rooms in which a heavy library may be imported.
@@ -266,6 +268,7 @@ def shared_attributes(sources):
 
 def test_rooms_share_one_attribute_of_a_fitted_recommender():
     rooms = {"baselines", "inspection", "metrics", "plots", "recommender", "retrieval"}
+    rooms.add("two_stage")
     sources = [
         (room_of(name), path.read_text(encoding="utf-8"))
         for name, path in SOURCES.items()
@@ -320,6 +323,7 @@ def test_light_rooms_load_no_heavy_library():
         "plots",
         "preprocessing",
         "retrieval",
+        "two_stage",
     ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()
