@@ -4,6 +4,7 @@ Input: a path, and the members: names and bytes.
 Output: the members again, after their checks; arrays can be mapped into memory.
 """
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -75,7 +76,14 @@ class WrittenFile:
         self._add(name, data)
         return name
 
-    def close(self, meta):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        with contextlib.suppress(Exception):  # the file is removed anyway
+            self.zip.close()
+
+    def finish(self, meta):
         """Write the dict of what the members mean, and the end of the file."""
         text = json.dumps(meta | {"checksums": dict(self.checksums)}, allow_nan=False)
         self._add(META, text.encode())

@@ -212,10 +212,12 @@ class Estimator(Kind):
         if hasattr(estimator, "_parameter_constraints"):
             estimator._validate_params()
         _configure(estimator, parts, place)
+        outer, reader.owner = reader.owner, estimator
         for name, spec in self.state.items():
             if name in state:
                 made = _read_part(spec, state[name], reader, f"{place}.{name}")
                 vars(estimator)[name] = made
+        reader.owner = outer
         if self.check_state and state:
             self.check_state(estimator, place)
         return estimator

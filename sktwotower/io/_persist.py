@@ -18,11 +18,10 @@ FORMAT, FORMAT_VERSION = "sktwotower model", 1
 
 
 def dump(model, path, *, vector_dtype="float32"):
-    with replaced_file(path) as file:
-        written = WrittenFile(file)
+    with replaced_file(path) as file, WrittenFile(file) as written:
         spec = Writer(written, _registry, vector_dtype).write(model, "model")
         meta = {"format": FORMAT, "format_version": FORMAT_VERSION}
-        written.close(meta | {"versions": versions(), "model": spec})
+        written.finish(meta | {"versions": versions(), "model": spec})
 
 
 def load(path, *, trusted=(), towers=None, mmap=False, verify=True):

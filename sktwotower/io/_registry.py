@@ -75,12 +75,22 @@ def kind_of(value):
     cls = type(value)
     if (room := _room_of(cls)) is not None:
         return _kinds(room).get(cls.__name__)
+    if (cls.__module__, cls.__name__) == ("torch", "dtype"):
+        return _dtype_of_torch()
     return SKOPS if is_foreign(value) else None
+
+
+def _dtype_of_torch():
+    from ._kinds_towers import DTYPE
+
+    return DTYPE
 
 
 def kind_of_name(name):
     """Return the kind of a name in a file, or None."""
     if name == SKOPS.name:
         return SKOPS
+    if name == "torch.dtype":
+        return _dtype_of_torch()
     room, _, cls = name.partition(".")
     return _kinds(room).get(cls)

@@ -90,7 +90,7 @@ class Writer:
         return {"type": "array", "member": self._member(array, place)}
 
     def _member(self, array, place):
-        key = array.dtype.str, array.shape, array.strides, array.ctypes.data
+        key = _key(array)
         if key not in self.members:
             # the array is kept: another one must not get its address
             self.members[key] = self.file.add_array(array, place), array
@@ -105,9 +105,15 @@ class Writer:
                     f"{place} has numbers beyond 65,504, which float16 cannot hold: "
                     "write it with vector_dtype='float32'."
                 )
-            key = id(array)
-            array, _ = self.shared.setdefault(key, (half, array))
+            array, _ = self.shared.setdefault(id(array), (half, array))
         return self._array(array, place)
+
+    def alias(self, array, written):
+        """Let an array stand for an equal one that is written already."""
+        if _key(written) in self.members:
+            self.members[_key(array)] = self.members[_key(written)][0], array
+        if id(written) in self.shared:
+            self.shared[id(array)] = self.shared[id(written)]
 
     def once(self, value, place, write):
         """Return what JSON holds for an object that may occur more than once.
@@ -133,6 +139,11 @@ class Writer:
         if kind is None:
             raise cannot_write(value, place)
         return {"type": kind.name} | {"parts": kind.write(value, self, place)}
+
+
+def _key(array):
+    """Return what is the same for arrays of the same memory."""
+    return array.dtype.str, array.shape, array.strides, array.ctypes.data
 
 
 def _sorted(values):
@@ -167,6 +178,7 @@ class Reader:
         self.registry = registry
         self.trusted = trusted
         self.towers = towers or {}
+        self.owner = None  # the estimator whose state is being read
         self.shared = {}
 
     def read(self, spec, place):
