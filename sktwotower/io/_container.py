@@ -200,9 +200,13 @@ class ReadFile:
         members, end = {}, 0
         for info in sorted(infos, key=lambda info: info.header_offset):
             if info.compress_type != ZIP_STORED or info.flag_bits & 0x1:
-                raise self.damaged(f"member {info.filename!r} is compressed or encrypted")
+                raise self.damaged(
+                    f"member {info.filename!r} is compressed or encrypted"
+                )
             if info.compress_size != info.file_size or info.header_offset != end:
-                raise self.damaged(f"member {info.filename!r} is not where it should be")
+                raise self.damaged(
+                    f"member {info.filename!r} is not where it should be"
+                )
             members[info.filename] = self._member(info)
             end = sum(members[info.filename])
         return members

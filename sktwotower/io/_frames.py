@@ -40,8 +40,10 @@ def _write_column(values, writer, place):
         }
     if isinstance(dtype, pd.DatetimeTZDtype):
         zone = writer.write(pd.Timestamp(0, tz=dtype.tz), f"{place}.zone")["value"][2]
-        plain = values.tz_convert("UTC") if isinstance(values, pd.Index) else (
-            pd.DatetimeIndex(values).tz_convert("UTC")
+        plain = (
+            values.tz_convert("UTC")
+            if isinstance(values, pd.Index)
+            else (pd.DatetimeIndex(values).tz_convert("UTC"))
         )
         cells = plain.tz_localize(None).to_numpy()
         return {"moments": writer.write(cells, f"{place}.moments"), "zone": zone}

@@ -234,4 +234,3 @@ def _configure(estimator, parts, place):
             set_requests(estimator, parts["requests"])
         except (AttributeError, TypeError, ValueError) as error:
             refuse(f"{place}.requests", f"metadata requests ({error})")
-

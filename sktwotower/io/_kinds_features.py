@@ -258,17 +258,15 @@ KINDS = [
             "numbers": one_of("scaled", "quantiles"),
         },
     ),
-    check_level(
-        encoder_kind(LevelEncoder, n_levels, **VOCABULARY, other=integer(-1))
-    ),
+    check_level(encoder_kind(LevelEncoder, n_levels, **VOCABULARY, other=integer(-1))),
     check_bag(
-        encoder_kind(
-            TagEncoder, n_keys, **BAG, delimiter=optional(one_of(*DELIMITERS))
-        )
+        encoder_kind(TagEncoder, n_keys, **BAG, delimiter=optional(one_of(*DELIMITERS)))
     ),
     check_bag(encoder_kind(WordEncoder, n_keys, **BAG, idf=array("float64", 1))),
     encoder_kind(NumberEncoder, lambda parts: 1, scale=pair_of_numbers),
-    encoder_kind(BinEncoder, lambda parts: len(parts["edges"]) + 1, edges=edges_of_bins),
+    encoder_kind(
+        BinEncoder, lambda parts: len(parts["edges"]) + 1, edges=edges_of_bins
+    ),
     encoder_kind(BooleanEncoder, lambda parts: 1),
     encoder_kind(
         DatePartEncoder,

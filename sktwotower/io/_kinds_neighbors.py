@@ -24,15 +24,15 @@ def check_exact(index, place):
     _check_vectors(index, {"vectors_", "n_features_in_"}, place)
 
 
-def check_graph(index, place):
-    """Raise unless the graph of an index is one of its vectors."""
+def check_descent(index, place):
+    """Raise unless an index has all its parts."""
     _check_vectors(index, set(GRAPH_STATE), place)
-    if index.graph_ is not None:
-        GRAPH.complete(index, f"{place}.graph_")
 
 
 def _check_vectors(index, names, place):
-    require(set(names) <= set(vars(index)), place, "an index with all attributes of fit")
+    require(
+        set(names) <= set(vars(index)), place, "an index with all attributes of fit"
+    )
     width = index.vectors_.shape[1]
     require(index.n_features_in_ == width, place, f"an index of {width} numbers")
 
@@ -52,7 +52,7 @@ KINDS = [
         {"vectors_": VECTORS, "n_features_in_": integer()},
         check=check_exact,
     ),
-    Estimator(NNDescentNeighbors, GRAPH_STATE, check=check_graph),
+    Estimator(NNDescentNeighbors, GRAPH_STATE, check=check_descent),
 ]
 
 

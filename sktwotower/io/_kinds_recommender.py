@@ -84,7 +84,9 @@ class FOLD_IN:
         own = _vectors_of_catalog(fitted.seen, fitted.catalog)
         if own is not None and np.array_equal(own, fold_in.vectors):
             return written | {"vectors": None}
-        return written | {"vectors": writer.vectors(fold_in.vectors, f"{place}.vectors")}
+        return written | {
+            "vectors": writer.vectors(fold_in.vectors, f"{place}.vectors")
+        }
 
     @staticmethod
     def read(spec, seen, catalog, reader, place):
@@ -103,7 +105,9 @@ class FOLD_IN:
         n, d = vectors.shape
         shapes = [parts[x].shape for x in ("log_weights", "spread", "axes")]
         require(shapes == [(n,), (d,), (d, d)], place, f"a fold-in of {n} items")
-        require(d == catalog.vectors.shape[1], place, "vectors as long as the catalog's")
+        require(
+            d == catalog.vectors.shape[1], place, "vectors as long as the catalog's"
+        )
         fold_in = FoldIn.__new__(FoldIn)  # its constructor would compute the parts
         vars(fold_in).update(parts, vectors=vectors)
         return fold_in

@@ -4,16 +4,18 @@ Input: objects of the room ``towers``.
 Output: their kinds. Towers of the user are written as their state only.
 """
 
+import re
+
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from torch import nn
 
 from sktwotower.towers._batches import UserBatches
 from sktwotower.towers._build import given_tower, output_width
 from sktwotower.towers._decays import DECAYS, RecentHistory
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._modules import SparseLinear, Tower, TwoTower
-from sktwotower.towers._net import TwoTowerNet
+from sktwotower.towers._net import TwoTowerNet, seeded
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._sequences import SequenceBatches
 
@@ -35,12 +37,10 @@ from ._values import cannot_write
 
 __all__ = ["DTYPE", "KINDS", "NET", "OPTIMIZER", "TOWER_PARAMETER", "vector_lengths"]
 
-# Parameters of a net that are set from the estimator or from fixed classes.
-FIXED = frozenset(
-    """
-    module criterion optimizer iterator_train iterator_valid dataset train_split
-    callbacks device compile torch_load_kwargs _params_to_validate
-    """.split()
+# Parameters of a net that files hold; others are set from the estimator, or fixed.
+SETTINGS = re.compile(
+    "lr|max_epochs|batch_size|predict_nonlinearity|warm_start|verbose|use_caching|"
+    r"(criterion|optimizer|iterator_train|iterator_valid|callbacks)__\w+"
 )
 DEVICES = frozenset(["cpu", "cuda", "mps", "xpu"])
 DTYPES = {str(dtype): dtype for dtype in (torch.bfloat16, torch.float16, torch.float32)}
@@ -77,25 +77,28 @@ def _as_array(tensor, place):
     return tensor.detach().cpu().numpy()
 
 
-def with_state(module, arrays):
-    """Return a module, made on the device "meta", with arrays as its weights."""
-    expected = module.state_dict()
-    if set(expected) != set(arrays):
-        raise ValueError(f"weights {sorted(expected)}, got {sorted(arrays)}")
-    for name, values in arrays.items():
-        shape = tuple(expected[name].shape)
-        if values.shape != shape or values.dtype != np.float32:
-            raise ValueError(f"{name} of shape {shape}, got {values.shape}")
-    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
-    module.load_state_dict(tensors, assign=True)
+def with_weights(make, part, table, weights):
+    """Return a module with arrays as its weights, which are not copied.
+
+    ``make(n)`` returns a module for n features; without any, its initial table is
+    empty. ``part``: name of the ``SparseLinear`` in it that gets the ``table``.
+    """
+    with seeded(0):  # the initial weights are replaced at once
+        module = make(0)
+        table = nn.Parameter(torch.from_numpy(table))
+        module.get_submodule(part).weight = table
+        others = {name: torch.from_numpy(values) for name, values in weights.items()}
+        module.load_state_dict(others, strict=False, assign=True)
     return module.eval()
 
 
 def build_linear(weight, sparse_grad):
     """Return a ``SparseLinear``."""
-    with torch.device("meta"):
-        module = SparseLinear(*weight.shape, sparse_grad)
-    return with_state(module, {"weight": weight})
+
+    def make(n):
+        return SparseLinear(n, weight.shape[1], sparse_grad)
+
+    return with_weights(make, "", weight, {})
 
 
 def take_tower(tower):
@@ -111,10 +114,12 @@ def take_tower(tower):
 
 def build_tower(table, widths, dropout, sparse_grad, weights):
     """Return a ``Tower``."""
-    with torch.device("meta"):
-        *hidden, width = widths
-        tower = Tower(len(table), width, tuple(hidden), dropout, sparse_grad)
-    return with_state(tower, weights | {"sparse.weight": table})
+    *hidden, width = widths
+
+    def make(n):
+        return Tower(n, width, tuple(hidden), dropout, sparse_grad)
+
+    return with_weights(make, "sparse", table, weights)
 
 
 def take_history(history):
@@ -130,9 +135,11 @@ def take_history(history):
 
 def build_history(table, max_history, n_hidden, sparse_grad, weights):
     """Return a ``RecentHistory``."""
-    with torch.device("meta"):
-        history = RecentHistory(*table.shape, max_history, n_hidden, sparse_grad)
-    return with_state(history, weights | {"items.weight": table})
+
+    def make(n):
+        return RecentHistory(n, table.shape[1], max_history, n_hidden, sparse_grad)
+
+    return with_weights(make, "items", table, weights)
 
 
 def check_tower(parts, place):
@@ -358,7 +365,7 @@ class NET:
         settings = {
             name: value
             for name, value in net.get_params(deep=False).items()
-            if name not in FIXED and not isinstance(value, Callback)
+            if SETTINGS.fullmatch(name)
         }
         rows = [
             {key: _plain(value) for key, value in row.items()} for row in net.history
@@ -385,7 +392,7 @@ class NET:
         list_of(instance(dict))(rows, f"{place}.history")
         for name in settings:
             text(name, f"{place}.settings")
-            require(name not in FIXED, f"{place}.settings", f"without {name}")
+            require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
         check_device(device)
         net = _new_net(module, settings, spec["optimizer"], device, place)
         net.history.extend(rows)
@@ -424,10 +431,11 @@ def _optimizer_name(optimizer, place):
 
 
 def _new_net(module, settings, optimizer, device, place):
-    """Return a net as training leaves it: with its weights, without moments."""
+    """Return a net with trained towers."""
     if module.matmul_dtype is not None:
         settings = settings | {"criterion__matmul_dtype": module.matmul_dtype}
-    batches = SequenceBatches if isinstance(module.history, RecentHistory) else UserBatches
+    is_recent = isinstance(module.history, RecentHistory)
+    batches = SequenceBatches if is_recent else UserBatches
     try:
         net = TwoTowerNet(
             module,
@@ -439,11 +447,10 @@ def _new_net(module, settings, optimizer, device, place):
             callbacks=[],
             device=device,
             **settings,
-        ).initialize()
+        )
+        return net.initialize_trained()
     except Exception as error:  # of skorch and torch, of many types
-        refuse(place, f"a net with other settings ({error})")
-    net.module = type(module)
-    return net
+        return refuse(place, f"a net with other settings ({error})")
 
 
 KINDS = [

@@ -33,7 +33,11 @@ class Scalar(NamedTuple):
 
 
 def _write_datetime(value):
-    return [value.replace(tzinfo=None).isoformat(), _zone_name(value.tzinfo), value.fold]
+    return [
+        value.replace(tzinfo=None).isoformat(),
+        _zone_name(value.tzinfo),
+        value.fold,
+    ]
 
 
 def _read_datetime(text, zone, fold):
@@ -64,8 +68,11 @@ def _zone(name):
 
 def _write_timestamp(value):
     zone = _zone_name(value.tzinfo)
-    return [int(value.value if value.unit == "ns" else value.asm8.view(np.int64)),
-            value.unit, zone]
+    return [
+        int(value.value if value.unit == "ns" else value.asm8.view(np.int64)),
+        value.unit,
+        zone,
+    ]
 
 
 def _read_timestamp(number, unit, zone):
@@ -112,8 +119,18 @@ def _write_number(value):
     return [value.dtype.name, _write_float(plain) if type(plain) is float else plain]
 
 
-def _read_slice(*parts):
-    return slice(*parts)
+def _write_random_state(value):
+    _, key, place, has_gauss, gauss = value.get_state()
+    return [int(place), int(has_gauss), float(gauss), *key.tolist()]
+
+
+def _read_random_state(place, has_gauss, gauss, *key):
+    if len(key) != 624 or not 0 <= place <= 624 or has_gauss not in (0, 1):
+        raise ValueError("a state of MT19937 has 624 numbers and a place in them")
+    state = np.random.RandomState()
+    key = np.array(key, dtype=np.uint32)
+    state.set_state(("MT19937", key, place, has_gauss, gauss))
+    return state
 
 
 SCALARS = {
@@ -154,13 +171,18 @@ SCALARS = {
     ),
     "UUID": Scalar(uuid.UUID, lambda value: [value.hex], uuid.UUID),
     "number": Scalar(np.number, _write_number, _read_number),
-    "slice": Scalar(slice, lambda s: [s.start, s.stop, s.step], _read_slice),
+    "slice": Scalar(slice, lambda s: [s.start, s.stop, s.step], slice),
+    "RandomState": Scalar(
+        np.random.RandomState, _write_random_state, _read_random_state
+    ),
 }
 _NAMES = {scalar.cls: name for name, scalar in SCALARS.items()}
 
 
 def scalar_of(value):
     """Return the name in ``SCALARS`` of the type of a value, or None."""
-    if isinstance(value, np.bool_ | np.number) and not isinstance(value, np.timedelta64):
+    if isinstance(value, np.bool_ | np.number) and not isinstance(
+        value, np.timedelta64
+    ):
         return "number" if value.dtype.name in NUMPY_NUMBERS else None
     return _NAMES.get(type(value))

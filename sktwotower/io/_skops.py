@@ -20,9 +20,7 @@ __all__ = ["SKOPS", "is_foreign"]
 def is_foreign(value):
     """Return whether a value is an estimator of another package."""
     methods = all(hasattr(value, name) for name in ("fit", "get_params"))
-    return not isinstance(value, type) and (
-        isinstance(value, BaseEstimator) or methods
-    )
+    return not isinstance(value, type) and (isinstance(value, BaseEstimator) or methods)
 
 
 def _skops(place):
@@ -48,7 +46,9 @@ class SKOPS:
         try:
             data = skops.dumps(value)
         except Exception as error:  # of skops and of the estimator
-            raise cannot_write(value, place, f", which skops refuses: {error}") from None
+            raise cannot_write(
+                value, place, f", which skops refuses: {error}"
+            ) from None
         return {"member": writer.file.add_bytes(data)}
 
     @staticmethod

@@ -12,7 +12,10 @@ from sktwotower import __version__
 
 from ._errors import refuse
 
-__all__ = ["check_versions", "versions"]
+__all__ = ["FORMAT_VERSION", "check_versions", "versions"]
+
+# Raised when a file of the new version cannot be read by the code of the one before.
+FORMAT_VERSION = 1
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
@@ -28,14 +31,14 @@ def versions():
     return found
 
 
-def check_versions(meta, format_version):
+def check_versions(meta):
     """Raise ``ValueError`` for a file that this version cannot read."""
     found = meta.get("versions")
     name = found.get("sktwotower") if isinstance(found, dict) else None
     if type(name) is not str or type(meta.get("format_version")) is not int:
         refuse("the versions", "those of the package and of the format", found)
     is_later = _minor(name) > _minor(__version__)
-    if is_later or meta["format_version"] > format_version:
+    if is_later or meta["format_version"] > FORMAT_VERSION:
         raise ValueError(
             f"The file was written by sktwotower {name}, a later version than this one, "
             f"{__version__}: what it has learnt may have parts that are unknown here. "

@@ -41,6 +41,18 @@ class TwoTowerNet(NeuralNet):
 
     interrupted_ = False
 
+    def initialize_trained(self):
+        """Initialize a net whose module is trained, without an optimizer; return it.
+
+        The first optimizer of a process takes a second to import. skorch makes one if
+        the net is trained further.
+        """
+        self._initialize_virtual_params()
+        self._initialize_module()
+        self._initialize_criterion()
+        self._initialize_history()
+        return self
+
     def fit_loop(self, *args, **kwargs):
         """Run the epochs and record an interruption by the user, which skorch hides."""
         try:
