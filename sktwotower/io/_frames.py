@@ -6,7 +6,7 @@ Output: the other one of both.
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_string_dtype
+from pandas.api.types import is_object_dtype, is_string_dtype
 
 from sktwotower._tables._frames import as_frame, is_frame
 
@@ -51,7 +51,7 @@ def _write_column(values, writer, place):
         cells = pd.PeriodIndex(values).asi8
         return {
             "periods": writer.write(np.array(cells), f"{place}.periods"),
-            "unit": dtype.freq.freqstr if hasattr(dtype.freq, "freqstr") else None,
+            "unit": str(dtype).removeprefix("period[").removesuffix("]"),
         }
     if dtype.name in MASKED:
         gaps = np.asarray(pd.isna(values))
@@ -62,10 +62,9 @@ def _write_column(values, writer, place):
             "cells": writer.write(cells, f"{place}.cells"),
             "gaps": writer.write(gaps, f"{place}.gaps"),
         }
-    is_text = dtype != object and is_string_dtype(dtype)
-    if dtype != object and not is_text:
-        if not hasattr(dtype, "pyarrow_dtype"):
-            raise cannot_write(values, place, f" of dtype {dtype}")
+    is_text = not is_object_dtype(dtype) and is_string_dtype(dtype)
+    if not (is_text or is_object_dtype(dtype) or hasattr(dtype, "pyarrow_dtype")):
+        raise cannot_write(values, place, f" of dtype {dtype}")
     cells = np.asarray(values.astype(object))
     name = "text" if is_text else "objects"
     return {name: writer.write(list(cells), f"{place}.{name}")}

@@ -69,6 +69,17 @@ class Kind:
             self.check(parts, place)
         return (self.build or self.cls)(**parts)
 
+    def check_object(self, value, place):
+        """Raise ``ValueError`` for an object that others have made of unfit parts."""
+        try:
+            parts = self.take(value) if self.take else vars(value)
+            for name, spec in self.parts.items():
+                spec(parts[name], f"{place}.{name}")
+        except (AttributeError, KeyError, TypeError) as error:
+            refuse(place, f"a {self.name} with all its parts ({error})")
+        if self.check:
+            self.check(parts, place)
+
 
 def _write_part(spec, value, writer, place):
     if hasattr(spec, "write"):
@@ -221,6 +232,14 @@ class Estimator(Kind):
         if self.check_state and state:
             self.check_state(estimator, place)
         return estimator
+
+    def check_object(self, value, place):
+        """Raise ``ValueError`` for an estimator that others have made of unfit parts."""
+        state = {name: vars(value)[name] for name in self.state if name in vars(value)}
+        for name, each in state.items():
+            self.state[name](each, f"{place}.{name}")
+        if self.check_state and state:
+            self.check_state(value, place)
 
 
 def _configure(estimator, parts, place):

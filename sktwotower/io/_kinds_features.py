@@ -78,7 +78,10 @@ def take_encoder(names):
     def take(encoder):
         parts = {name: getattr(encoder, name) for name in names}
         if "columns" in parts:
-            parts["columns"] = list(encoder.columns)
+            columns = encoder.columns
+            in_order = [*columns.values()] == [*range(len(columns))]
+            require(in_order, "the columns of a vocabulary", "in order")
+            parts["columns"] = list(columns)
         return parts
 
     return take
@@ -257,6 +260,7 @@ KINDS = [
             "n_hashed": optional(integer(1)),
             "numbers": one_of("scaled", "quantiles"),
         },
+        take=Settings._asdict,
     ),
     check_level(encoder_kind(LevelEncoder, n_levels, **VOCABULARY, other=integer(-1))),
     check_bag(

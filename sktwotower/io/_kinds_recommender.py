@@ -26,7 +26,8 @@ from ._errors import (
 from ._kinds import Estimator
 from ._kinds_baselines import FITTED_PARTS, check_fitted
 from ._kinds_neighbors import INDEX_OF_CATALOG
-from ._kinds_towers import NET, OPTIMIZER, TOWER_PARAMETER, vector_lengths
+from ._kinds_net import NET, OPTIMIZER
+from ._kinds_towers import TOWER_PARAMETER, vector_lengths
 from ._values import cannot_write
 
 __all__ = ["KINDS"]
@@ -198,7 +199,7 @@ class NO_MEMORY:
     def write(value, writer, place):
         """Raise ``ValueError`` if there is a folder."""
         if value is not None:
-            raise cannot_write(value, place, " of pickles, which files may not name")
+            raise cannot_write(value, place, ", a folder of pickles")
 
     @staticmethod
     def read(spec, reader, place):

@@ -9,6 +9,7 @@ from ._atomic import replaced_file
 from ._container import ReadFile, WrittenFile
 from ._errors import refuse
 from ._kinds import Estimator
+from ._skops import check_trusted
 from ._values import Reader, Writer
 from ._versions import FORMAT_VERSION, check_versions, versions
 
@@ -162,4 +163,6 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
         kind = _registry.kind_of_name(name) if type(name) is str else None
         if not isinstance(kind, Estimator):
             refuse("the model", "an estimator of this package", name)
-        return Reader(file, _registry, trusted, towers).read(spec, "model")
+        reader = Reader(file, _registry, trusted, towers)
+        check_trusted(reader)
+        return reader.read(spec, "model")

@@ -8,7 +8,7 @@ from functools import cache
 
 from ._skops import SKOPS, is_foreign
 
-__all__ = ["kind_of", "kind_of_name"]
+__all__ = ["kind_of", "kind_of_name", "nested_types"]
 
 
 def _of_features():
@@ -68,6 +68,12 @@ def _kinds(room):
 def _room_of(cls):
     package, _, rest = cls.__module__.partition(".")
     return rest.partition(".")[0] if package == "sktwotower" else None
+
+
+def nested_types():
+    """Return the names of the types that estimators of other packages may hold."""
+    kinds = _kinds("features").values()
+    return [f"{kind.cls.__module__}.{kind.cls.__qualname__}" for kind in kinds]
 
 
 def kind_of(value):

@@ -12,9 +12,10 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from ._errors import refuse
+from ._kinds import Kind
 from ._values import cannot_write
 
-__all__ = ["SKOPS", "is_foreign"]
+__all__ = ["SKOPS", "check_trusted", "is_foreign"]
 
 
 def is_foreign(value):
@@ -59,24 +60,37 @@ class SKOPS:
         skops = _skops(place)
         data = reader.file.bytes_of(spec["member"])
         _check_archive(data, place)
-        trusted = [each for each in reader.trusted]
         try:
-            found = skops.get_untrusted_types(data=data)
-        except Exception as error:
-            refuse(place, f"an estimator that skops can read ({error})")
-        unknown = sorted(set(found) - {_name_of(each) for each in trusted})
-        if unknown:
-            raise ValueError(
-                f"{place} holds types that are not trusted: {', '.join(unknown)}. If "
-                "you know them and the origin of the file, name them: "
-                f"sktwotower.io.load(path, trusted={unknown})."
-            )
-        try:
-            made = skops.loads(data, trusted=trusted)
+            made = skops.loads(data, trusted=trusted_types(reader))
         except Exception as error:  # of skops and of the estimator
             refuse(place, f"an estimator that skops can read ({error})")
-        _check_made(made, place)
+        _check_made(made, reader.registry, place)
         return made
+
+
+def trusted_types(reader):
+    """Return the types that skops may make beyond those it trusts itself."""
+    return [*reader.trusted, *reader.registry.nested_types()]
+
+
+def check_trusted(reader):
+    """Raise ``ValueError`` that lists the types of a file that are not trusted."""
+    found = set()
+    for name in reader.file.members:
+        if name.startswith("objects/"):
+            skops, data = _skops("A part of the file"), reader.file.bytes_of(name)
+            _check_archive(data, name)
+            try:
+                found |= set(skops.get_untrusted_types(data=data))
+            except Exception as error:  # of skops: JSON that describes no object
+                refuse(name, f"an estimator that skops can read ({error})")
+    unknown = sorted(found - {_name_of(each) for each in trusted_types(reader)})
+    if unknown:
+        raise ValueError(
+            f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
+            "know them and the origin of the file, name them: "
+            f"sktwotower.io.load(path, trusted={unknown})."
+        )
 
 
 def _name_of(trusted):
@@ -99,8 +113,8 @@ def _check_archive(data, place):
         refuse(place, "a zip file without members that occur twice")
 
 
-def _check_made(made, place):
-    """Refuse sparse matrices, anywhere in an estimator, that read beyond their arrays.
+def _check_made(made, registry, place):
+    """Refuse sparse matrices and vocabularies, anywhere, that are not what they say.
 
     skops makes them of their parts as they are.
     """
@@ -120,6 +134,8 @@ def _check_made(made, place):
             waiting += each.ravel().tolist()
         elif hasattr(each, "__dict__") and not isinstance(each, type):
             waiting += vars(each).values()
+            if isinstance(kind := registry.kind_of(each), Kind):
+                kind.check_object(each, place)
 
 
 def _check_sparse(matrix, place):

@@ -50,8 +50,11 @@ class Writer:
         if kind is list:
             return self._list(value, place)
         if kind is dict:
-            parts = {"keys": list(value), "values": list(value.values())}
-            return {"type": "dict"} | self.write_parts(parts, place)
+            return {
+                "type": "dict",
+                "keys": self._list(list(value), f"a key of {place}"),
+                "values": [self.write(v, f"{place}[{k!r}]") for k, v in value.items()],
+            }
         for name, container in CONTAINERS.items():
             if kind is container:
                 items = value if kind is tuple else _sorted(value)
@@ -99,7 +102,8 @@ class Writer:
     def vectors(self, array, place):
         """Return what JSON holds for float32 vectors, perhaps in half precision."""
         if self.vector_dtype == "float16":
-            half = array.astype(np.float16)
+            with np.errstate(over="ignore"):
+                half = array.astype(np.float16)
             if not np.isfinite(half).all():
                 raise ValueError(
                     f"{place} has numbers beyond 65,504, which float16 cannot hold: "

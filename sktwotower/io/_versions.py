@@ -40,7 +40,7 @@ def check_versions(meta):
     is_later = _minor(name) > _minor(__version__)
     if is_later or meta["format_version"] > FORMAT_VERSION:
         raise ValueError(
-            f"The file was written by sktwotower {name}, a later version than this one, "
+            f"The file was written by sktwotower {name}, a later version than this, "
             f"{__version__}: what it has learnt may have parts that are unknown here. "
             f"Install that version: pip install 'sktwotower>={name}'."
         )
