@@ -130,8 +130,8 @@ def _read_masked(spec, reader, place):
 
 def _read_text(spec, reader, place):
     values = reader.read_list(spec["text"], f"{place}.text")
-    fits = all(type(v) is str or v is None or pd.isna(v) for v in set(values))
-    require(fits, place, "text")
+    kinds = set(map(type, values)) - {str, type(None)}
+    require(kinds <= {float}, place, "text and gaps")
     return pd.array(values, dtype=pd.Series(["a"]).dtype)
 
 

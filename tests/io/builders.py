@@ -23,7 +23,7 @@ def products():
             "item": [f"i{i}" for i in range(n)],
             "color": ["red", "blue", "red"] * 3,
             "tags": [["a"], ["b", "c"], ["a", "c"]] * 3,
-            "words": ["old blue chair", "new red table", "old green chair"] * 3,
+            "words": [f"{a} chair {b}" for a in ("old", "new", "red") for b in "xyz"],
             "price": [1.5, None, 2.5] * 3,
             "new": [True, False, True] * 3,
             "since": pd.to_datetime(["2020-01-01", "2021-05-03", None] * 3),

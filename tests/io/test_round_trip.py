@@ -374,7 +374,9 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
     before = path.read_bytes()
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+            patch.setattr(
+                os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+            )
             with pytest.raises(OSError, match="full"):
                 dump(MODELS["pooled"], path)
         assert path.read_bytes() == before
