@@ -234,7 +234,7 @@ class Estimator(Kind):
         return estimator
 
     def check_object(self, value, place):
-        """Raise ``ValueError`` for an estimator that others have made of unfit parts."""
+        """Raise ``ValueError`` for an estimator whose attributes are unfit."""
         state = {name: vars(value)[name] for name in self.state if name in vars(value)}
         for name, each in state.items():
             self.state[name](each, f"{place}.{name}")

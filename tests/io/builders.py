@@ -16,7 +16,7 @@ META = "meta.json"
 
 
 def products():
-    """Return a side table of the items of `random_events`, with columns of all kinds."""
+    """Return a side table of the items of `random_events`, all kinds of columns."""
     n = 9
     return pd.DataFrame(
         {
