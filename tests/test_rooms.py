@@ -45,6 +45,14 @@ MAY_IMPORT = {
         "towers",
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "io": {
+        "_tables",
+        "baselines",
+        "features",
+        "neighbors",
+        "recommender",
+        "towers",
+    },
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "retrieval"},
@@ -66,9 +74,9 @@ MAY_IMPORT = {
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {
-    "torch": {"inspection", "neighbors", "recommender", "towers"},
+    "torch": {"inspection", "io", "neighbors", "recommender", "towers"},
     "skorch": {"towers"},
-    "pynndescent": {"neighbors"},
+    "pynndescent": {"io", "neighbors"},
     "matplotlib": {"__main__", "plots"},
 }
 # What every room may import.
@@ -315,6 +323,7 @@ def test_light_rooms_load_no_heavy_library():
         "baselines",
         "datasets",
         "features",
+        "io",
         "metrics",
         "model_selection",
         "plots",

@@ -13,7 +13,6 @@ from scipy import sparse
 __all__ = [
     "any_value",
     "array",
-    "boolean",
     "csr",
     "finite",
     "instance",
@@ -25,7 +24,6 @@ __all__ = [
     "positions",
     "refuse",
     "require",
-    "text",
     "tuple_of",
 ]
 

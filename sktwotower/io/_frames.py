@@ -13,7 +13,7 @@ from sktwotower._tables._frames import as_frame, is_frame
 from ._errors import integer, refuse, require
 from ._values import cannot_write
 
-__all__ = ["FRAME", "INDEX", "is_table"]
+__all__ = ["FrameCodec", "IndexCodec", "is_table"]
 
 # Extension types whose cells are numbers or booleans with gaps.
 MASKED = frozenset(
@@ -105,10 +105,10 @@ def _read_categories(spec, reader, place):
 
 def _read_moments(spec, reader, place):
     cells = _vector(spec["moments"], reader, f"{place}.moments", "M")
-    zone = reader.read(
-        {"type": "Timestamp", "value": [0, "ns", spec["zone"]]}, f"{place}.zone"
-    ).tz
-    return pd.DatetimeIndex(cells).tz_localize("UTC").tz_convert(zone)
+    moment = {"type": "Timestamp", "value": [0, "ns", spec["zone"]]}
+    require(reader.read(moment, f"{place}.zone").tz is not None, place, "a time zone")
+    # by name: the object is that of pandas for it
+    return pd.DatetimeIndex(cells).tz_localize("UTC").tz_convert(spec["zone"])
 
 
 def _read_periods(spec, reader, place):
@@ -154,7 +154,7 @@ _COLUMNS = {
 }
 
 
-class FRAME:
+class FrameCodec:
     """How tables are written and read: once each, as pandas frames."""
 
     name = "table"
@@ -202,7 +202,7 @@ def _read_frame(spec, reader, place):
         return refuse(place, f"a table ({error})")
 
 
-class INDEX:
+class IndexCodec:
     """How an Index of ids is written and read."""
 
     name = "Index"

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ._errors import array, finite, integer, number, positions, refuse, require
 
-__all__ = ["GRAPH"]
+__all__ = ["GraphCodec"]
 
 # Arrays of a graph, by what files call them.
 ARRAYS = {
@@ -38,7 +38,7 @@ NUMBERS = {
 }
 
 
-class GRAPH:
+class GraphCodec:
     """How a graph is written and read; its vectors are those of the index."""
 
     @staticmethod

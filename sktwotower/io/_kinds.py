@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from sktwotower._sklearn_compat import requests_of, set_requests
 
 from ._errors import instance, optional, refuse, require
-from ._frames import FRAME, is_table
+from ._frames import FrameCodec, is_table
 
-__all__ = ["Estimator", "Kind", "Vectors", "maybe"]
+__all__ = ["Estimator", "Kind", "Maybe", "Vectors"]
 
 
 @dataclass
@@ -94,7 +94,7 @@ def _read_part(spec, written, reader, place):
 
 
 @dataclass
-class maybe:  # noqa: N801  reads as the checks do
+class Maybe:
     """A codec for what another one writes, or None."""
 
     codec: object
@@ -145,7 +145,7 @@ class Parameters:
         if name in self.codecs:
             return self.codecs[name].write(value, writer, place)
         if is_table(value):
-            return {"type": "table"} | FRAME.write(value, writer, place)
+            return {"type": "table"} | FrameCodec.write(value, writer, place)
         return writer.write(value, place)
 
     def read(self, specs, reader, place):
@@ -163,7 +163,7 @@ class Parameters:
             return self.codecs[name].read(spec, reader, place)
         if type(spec) is dict and spec.get("type") == "table":
             spec = {key: value for key, value in spec.items() if key != "type"}
-            return FRAME.read(spec, reader, place)
+            return FrameCodec.read(spec, reader, place)
         return reader.read(spec, place)
 
 
@@ -176,7 +176,7 @@ class Estimator(Kind):
     state : dict of str to check or codec
         Attributes of fit; an object that is not fitted, or was fitted without, lacks
         some of them.
-    codecs : dict, default={}
+    codecs : dict, default=None
         Codecs of parameters.
     check : callable, default=None
         Is called with the estimator and the place, and raises ``ValueError`` for

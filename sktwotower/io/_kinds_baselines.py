@@ -31,7 +31,7 @@ from ._errors import (
 )
 from ._kinds import Estimator, Kind
 
-__all__ = ["FITTED_PARTS", "KINDS", "check_fitted"]
+__all__ = ["check_fitted"]
 
 # The parts that the fitted states of all recommenders have.
 FITTED_PARTS = {

@@ -42,10 +42,8 @@ from ._errors import (
     text,
     tuple_of,
 )
-from ._frames import FRAME, INDEX
-from ._kinds import Estimator, Kind, maybe
-
-__all__ = ["KINDS"]
+from ._frames import FrameCodec, IndexCodec
+from ._kinds import Estimator, Kind, Maybe
 
 
 def check_schema(parts, place):
@@ -298,11 +296,11 @@ KINDS = [
             "id_column": text,
             "label": label,
             "features": list_of(text),
-            "table": maybe(FRAME),
+            "table": Maybe(FrameCodec),
             "transformer": any_value,
             "side_features": tuple_of(text),
             "dtypes": tuple_of(text),
-            "ids": INDEX,
+            "ids": IndexCodec,
             "width": integer(),
             "rows": any_value,
         },

@@ -10,11 +10,11 @@ from sklearn.base import clone
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 
 from ._errors import array, integer, number, refuse, require
-from ._graph import GRAPH
-from ._kinds import Estimator, Vectors, maybe
-from ._skops import SKOPS
+from ._graph import GraphCodec
+from ._kinds import Estimator, Maybe, Vectors
+from ._skops import SkopsCodec
 
-__all__ = ["INDEX_OF_CATALOG", "KINDS"]
+__all__ = ["CatalogIndexCodec"]
 
 VECTORS = Vectors(array("float32", 2))
 
@@ -43,7 +43,7 @@ GRAPH_STATE = {
     "squared_length_": number(0),
     "search_tree_leaf_budget_": integer(1),
     "epsilon_": number(0),
-    "graph_": maybe(GRAPH),
+    "graph_": Maybe(GraphCodec),
 }
 
 KINDS = [
@@ -56,7 +56,7 @@ KINDS = [
 ]
 
 
-class INDEX_OF_CATALOG:
+class CatalogIndexCodec:
     """How the index of a catalog is written and read.
 
     Indexes of other packages are written without what they have learnt, and fitted
@@ -70,7 +70,7 @@ class INDEX_OF_CATALOG:
             if np.array_equal(index.vectors_, vectors):
                 writer.alias(index.vectors_, vectors)
             return writer.write(index, place)
-        return {"type": "skops", "parts": SKOPS.write(clone(index), writer, place)}
+        return {"type": "skops", "parts": SkopsCodec.write(clone(index), writer, place)}
 
     @staticmethod
     def read(spec, vectors, reader, place):

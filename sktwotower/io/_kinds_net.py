@@ -17,10 +17,10 @@ from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._sequences import SequenceBatches
 
 from ._errors import boolean, instance, list_of, refuse, require, text
-from ._kinds_towers import TWO_TOWERS
+from ._kinds_towers import TwoTowersCodec
 from ._values import cannot_write
 
-__all__ = ["NET", "OPTIMIZER"]
+__all__ = ["NetCodec", "OptimizerCodec"]
 
 # Parameters of a net that files hold; others are set from the estimator, or fixed.
 SETTINGS = re.compile(
@@ -30,7 +30,7 @@ SETTINGS = re.compile(
 DEVICES = frozenset(["cpu", "cuda", "mps", "xpu"])
 
 
-class NET:
+class NetCodec:
     """How a trained net is written and read: its towers, settings and history."""
 
     @staticmethod
@@ -46,7 +46,7 @@ class NET:
         ]
         settings.pop("criterion__matmul_dtype", None)
         return {
-            "module": TWO_TOWERS.write(net.module_, writer, f"{place}.module"),
+            "module": TwoTowersCodec.write(net.module_, writer, f"{place}.module"),
             "settings": writer.write(settings, f"{place}.settings"),
             "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
             "history": writer.write(rows, f"{place}.history"),
@@ -59,7 +59,7 @@ class NET:
         names = {"module", "settings", "optimizer", "history", "interrupted"}
         if type(spec) is not dict or set(spec) != names:
             refuse(place, "a net", spec)
-        module = TWO_TOWERS.read(spec["module"], reader, f"{place}.module", widths)
+        module = TwoTowersCodec.read(spec["module"], reader, f"{place}.module", widths)
         settings = reader.read(spec["settings"], f"{place}.settings")
         rows = reader.read(spec["history"], f"{place}.history")
         instance(dict)(settings, f"{place}.settings")
@@ -127,7 +127,7 @@ def _new_net(module, settings, optimizer, device, place):
         return refuse(place, f"a net with other settings ({error})")
 
 
-class OPTIMIZER:
+class OptimizerCodec:
     """How the parameter ``optimizer`` is written and read: a name, or a class."""
 
     @staticmethod

@@ -25,15 +25,13 @@ from ._errors import (
 )
 from ._kinds import Estimator
 from ._kinds_baselines import FITTED_PARTS, check_fitted
-from ._kinds_neighbors import INDEX_OF_CATALOG
-from ._kinds_net import NET, OPTIMIZER
-from ._kinds_towers import TOWER_PARAMETER, vector_lengths
+from ._kinds_neighbors import CatalogIndexCodec
+from ._kinds_net import NetCodec, OptimizerCodec
+from ._kinds_towers import TowerParameter, vector_lengths
 from ._values import cannot_write
 
-__all__ = ["KINDS"]
 
-
-class CATALOG:
+class CatalogCodec:
     """How the vectors of the catalog and their index are written and read."""
 
     @staticmethod
@@ -41,7 +39,7 @@ class CATALOG:
         """Return what JSON holds for a ``Catalog``."""
         return {
             "vectors": writer.vectors(catalog.vectors, f"{place}.vectors"),
-            "index": INDEX_OF_CATALOG.write(
+            "index": CatalogIndexCodec.write(
                 catalog.index, catalog.vectors, writer, f"{place}.index"
             ),
             "index_recall": writer.write(catalog.index_recall, f"{place}.index_recall"),
@@ -56,12 +54,12 @@ class CATALOG:
         array("float32", 2)(vectors, f"{place}.vectors")
         if reader.file.verify:
             finite(vectors, f"{place}.vectors")
-        index = INDEX_OF_CATALOG.read(spec["index"], vectors, reader, f"{place}.index")
+        index = CatalogIndexCodec.read(spec["index"], vectors, reader, f"{place}.index")
         recall = reader.read(spec["index_recall"], f"{place}.index_recall")
         return Catalog(vectors, index, number(0)(recall, f"{place}.index_recall"))
 
 
-class FOLD_IN:
+class FoldInCodec:
     """How a ``FoldIn`` is written and read: its item vectors are those of the catalog.
 
     They are stored only where they differ, as after `set_catalog`.
@@ -80,7 +78,7 @@ class FOLD_IN:
         fold_in = fitted.fold_in
         written = {
             name: writer.write(getattr(fold_in, name), f"{place}.{name}")
-            for name in FOLD_IN.PARTS
+            for name in FoldInCodec.PARTS
         }
         own = _vectors_of_catalog(fitted.seen, fitted.catalog)
         if own is not None and np.array_equal(own, fold_in.vectors):
@@ -92,11 +90,11 @@ class FOLD_IN:
     @staticmethod
     def read(spec, seen, catalog, reader, place):
         """Return the ``FoldIn`` that JSON holds."""
-        if type(spec) is not dict or set(spec) != {"vectors", *FOLD_IN.PARTS}:
+        if type(spec) is not dict or set(spec) != {"vectors", *FoldInCodec.PARTS}:
             refuse(place, "a fold-in", spec)
         parts = {
             name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
-            for name, check in FOLD_IN.PARTS.items()
+            for name, check in FoldInCodec.PARTS.items()
         }
         vectors = reader.vectors(spec["vectors"], f"{place}.vectors")
         if vectors is None:
@@ -122,7 +120,7 @@ def _vectors_of_catalog(seen, catalog):
     return catalog.vectors[places]
 
 
-class FITTED:
+class FittedCodec:
     """How the fitted state of a `TwoTowerRecommender` is written and read."""
 
     PARTS = FITTED_PARTS | {
@@ -138,33 +136,37 @@ class FITTED:
         """Return what JSON holds for a ``FittedTowers``."""
         written = {
             name: writer.write(getattr(fitted, name), f"{place}.{name}")
-            for name in FITTED.PARTS
+            for name in FittedCodec.PARTS
         }
-        written["net"] = NET.write(fitted.net, writer, f"{place}.net")
-        written["catalog"] = CATALOG.write(fitted.catalog, writer, f"{place}.catalog")
+        written["net"] = NetCodec.write(fitted.net, writer, f"{place}.net")
+        written["catalog"] = CatalogCodec.write(
+            fitted.catalog, writer, f"{place}.catalog"
+        )
         written["fold_in"] = None
         if fitted.fold_in is not None:
-            written["fold_in"] = FOLD_IN.write(fitted, writer, f"{place}.fold_in")
+            written["fold_in"] = FoldInCodec.write(fitted, writer, f"{place}.fold_in")
         return written
 
     @staticmethod
     def read(spec, reader, place):
         """Return the ``FittedTowers`` that JSON holds."""
         others = {"net", "catalog", "fold_in"}
-        if type(spec) is not dict or set(spec) != others | set(FITTED.PARTS):
+        if type(spec) is not dict or set(spec) != others | set(FittedCodec.PARTS):
             refuse(place, "a fitted state", spec)
         parts = {
             name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
-            for name, check in FITTED.PARTS.items()
+            for name, check in FittedCodec.PARTS.items()
         }
         check_fitted(parts, place)
         users, items = parts["users"], parts["items"]
         widths = users.width, items.width
-        net = NET.read(spec["net"], reader, f"{place}.net", widths, reader.owner.device)
-        catalog = CATALOG.read(spec["catalog"], reader, f"{place}.catalog")
+        net = NetCodec.read(
+            spec["net"], reader, f"{place}.net", widths, reader.owner.device
+        )
+        catalog = CatalogCodec.read(spec["catalog"], reader, f"{place}.catalog")
         fold_in = None
         if spec["fold_in"] is not None:
-            fold_in = FOLD_IN.read(
+            fold_in = FoldInCodec.read(
                 spec["fold_in"], parts["seen"], catalog, reader, f"{place}.fold_in"
             )
         n_items = len(catalog.vectors)
@@ -192,7 +194,7 @@ def check_state(parts, module, catalog, fold_in, place):
     require(length == d, f"{place}.catalog", f"vectors of {length} numbers")
 
 
-class NO_MEMORY:
+class NoMemory:
     """The parameter ``memory``: a folder of pickles, which no file may name."""
 
     @staticmethod
@@ -210,12 +212,12 @@ class NO_MEMORY:
 KINDS = [
     Estimator(
         TwoTowerRecommender,
-        {"_fitted": FITTED},
+        {"_fitted": FittedCodec},
         {
-            "user_tower": TOWER_PARAMETER("user_tower"),
-            "item_tower": TOWER_PARAMETER("item_tower"),
-            "optimizer": OPTIMIZER,
-            "memory": NO_MEMORY,
+            "user_tower": TowerParameter("user_tower"),
+            "item_tower": TowerParameter("item_tower"),
+            "optimizer": OptimizerCodec,
+            "memory": NoMemory,
         },
     )
 ]

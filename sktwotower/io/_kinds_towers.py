@@ -29,13 +29,13 @@ from ._errors import (
 from ._kinds import Kind, Vectors
 from ._values import cannot_write
 
-__all__ = ["DTYPE", "KINDS", "TOWER_PARAMETER", "TWO_TOWERS", "vector_lengths"]
+__all__ = ["DtypeCodec", "TowerParameter", "TwoTowersCodec", "vector_lengths"]
 
 DTYPES = {str(dtype): dtype for dtype in (torch.bfloat16, torch.float16, torch.float32)}
 TABLE = Vectors(array("float32", 2))
 
 
-class WEIGHTS:
+class WeightsCodec:
     """How the state of a module is written and read: arrays by name."""
 
     @staticmethod
@@ -167,7 +167,7 @@ def _without(state, name):
     return {key: value for key, value in state.items() if key != name}
 
 
-class GIVEN_TOWER:
+class GivenTowerCodec:
     """How a tower of the user is written and read, as a parameter or trained.
 
     Its state is in the file; its class is given to `load`.
@@ -179,7 +179,7 @@ class GIVEN_TOWER:
         cls = type(tower)
         return {
             "class": f"{cls.__module__}.{cls.__qualname__}",
-            "state": WEIGHTS.write(tower.state_dict(), writer, f"{place}.state"),
+            "state": WeightsCodec.write(tower.state_dict(), writer, f"{place}.state"),
         }
 
     @staticmethod
@@ -188,7 +188,7 @@ class GIVEN_TOWER:
         if type(spec) is not dict or set(spec) != {"class", "state"}:
             refuse(place, "a tower", spec)
         text(spec["class"], place)
-        arrays = WEIGHTS.read(spec["state"], reader, f"{place}.state")
+        arrays = WeightsCodec.read(spec["state"], reader, f"{place}.state")
         tower = given_tower(given(reader, side, spec["class"]), side, n_features)
         try:
             tensors = {name: torch.tensor(values) for name, values in arrays.items()}
@@ -212,7 +212,7 @@ def given(reader, side, name):
     return reader.towers[side]
 
 
-class TWO_TOWERS:
+class TwoTowersCodec:
     """How a ``TwoTower`` is written and read."""
 
     @staticmethod
@@ -253,12 +253,12 @@ class TWO_TOWERS:
 
 
 def _write_given(writer):
-    return lambda tower, place: {"given": GIVEN_TOWER.write(tower, writer, place)}
+    return lambda tower, place: {"given": GivenTowerCodec.write(tower, writer, place)}
 
 
 def _read_tower(spec, reader, place, side, n_features):
     if type(spec) is dict and set(spec) == {"given"}:
-        return GIVEN_TOWER.read(spec["given"], reader, place, side, n_features)
+        return GivenTowerCodec.read(spec["given"], reader, place, side, n_features)
     return instance(Tower)(reader.read(spec, place), place)
 
 
@@ -288,7 +288,7 @@ def vector_lengths(module, widths):
     )
 
 
-class TOWER_PARAMETER:
+class TowerParameter:
     """How the parameter ``user_tower`` or ``item_tower`` is written and read."""
 
     def __init__(self, side):
@@ -310,7 +310,7 @@ class TOWER_PARAMETER:
         return given(reader, self.side, text(spec["class"], place))
 
 
-class DTYPE:
+class DtypeCodec:
     """How a dtype of torch is written and read."""
 
     name = "torch.dtype"
@@ -343,7 +343,7 @@ KINDS = [
             "widths": list_of(integer(1)),
             "dropout": number(0),
             "sparse_grad": boolean,
-            "weights": WEIGHTS,
+            "weights": WeightsCodec,
         },
         take=take_tower,
         build=build_tower,
@@ -356,7 +356,7 @@ KINDS = [
             "max_history": integer(1),
             "n_hidden": integer(),
             "sparse_grad": boolean,
-            "weights": WEIGHTS,
+            "weights": WeightsCodec,
         },
         take=take_history,
         build=build_history,

@@ -15,6 +15,8 @@ from ._versions import FORMAT_VERSION, check_versions, versions
 
 __all__ = ["dump", "load"]
 
+# What a part that does not fit may raise, if no check has found it before.
+UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 VECTOR_DTYPES = "float32", "float16"
 SIDES = "user_tower", "item_tower"
 
@@ -139,7 +141,7 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
 
     See Also
     --------
-    dump : Writes the file, with an example.
+    dump : Writes the file.
 
     Notes
     -----
@@ -150,6 +152,25 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
 
     A forged file can hold wrong answers: the checks keep the process safe, the
     checksums find accidents. Get files from where you would get a library from.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sktwotower import TwoTowerRecommender, io
+    >>> from sktwotower.datasets import make_interactions
+    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+    >>> io.dump(TwoTowerRecommender(max_epochs=1, random_state=0).fit(X), path)
+    >>> model = io.load(path, mmap=True, verify=False)
+    >>> model.item_embeddings_.shape
+    (50, 256)
+    >>> path.write_bytes(path.read_bytes()[:1000])
+    1000
+    >>> io.load(path)
+    Traceback (most recent call last):
+    ...
+    ValueError: ... it is not a valid zip file (File is not a zip file).
     """
     unknown = set(towers or {}) - set(SIDES)
     if unknown:
@@ -165,4 +186,7 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
             refuse("the model", "an estimator of this package", name)
         reader = Reader(file, _registry, trusted, towers)
         check_trusted(reader)
-        return reader.read(spec, "model")
+        try:
+            return reader.read(spec, "model")
+        except UNEXPECTED as error:
+            raise file.damaged(f"its parts do not fit together ({error})") from error

@@ -6,7 +6,7 @@ Output: its kind, or None. A type is added to the ``KINDS`` of its room's file.
 
 from functools import cache
 
-from ._skops import SKOPS, is_foreign
+from ._skops import SkopsCodec, is_foreign
 
 __all__ = ["kind_of", "kind_of_name", "nested_types"]
 
@@ -83,19 +83,19 @@ def kind_of(value):
         return _kinds(room).get(cls.__name__)
     if (cls.__module__, cls.__name__) == ("torch", "dtype"):
         return _dtype_of_torch()
-    return SKOPS if is_foreign(value) else None
+    return SkopsCodec if is_foreign(value) else None
 
 
 def _dtype_of_torch():
-    from ._kinds_towers import DTYPE
+    from ._kinds_towers import DtypeCodec
 
-    return DTYPE
+    return DtypeCodec
 
 
 def kind_of_name(name):
     """Return the kind of a name in a file, or None."""
-    if name == SKOPS.name:
-        return SKOPS
+    if name == SkopsCodec.name:
+        return SkopsCodec
     if name == "torch.dtype":
         return _dtype_of_torch()
     room, _, cls = name.partition(".")

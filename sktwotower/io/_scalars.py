@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-__all__ = ["PLAIN", "SCALARS", "Scalar", "scalar_of"]
+__all__ = ["Scalar", "scalar_of"]
 
 # JSON holds these as they are.
 PLAIN = frozenset([type(None), bool, int, str])

@@ -15,7 +15,11 @@ from ._errors import refuse
 from ._kinds import Kind
 from ._values import cannot_write
 
-__all__ = ["SKOPS", "check_trusted", "is_foreign"]
+__all__ = ["SkopsCodec", "check_trusted", "is_foreign"]
+
+
+# Parts of scikit-learn's estimators that some versions of skops do not know: lists.
+HARMLESS = ["sklearn.compose._column_transformer._RemainderColsList"]
 
 
 def is_foreign(value):
@@ -35,7 +39,7 @@ def _skops(place):
     return skops.io
 
 
-class SKOPS:
+class SkopsCodec:
     """How estimators of other packages are written and read."""
 
     name = "skops"
@@ -70,7 +74,7 @@ class SKOPS:
 
 def trusted_types(reader):
     """Return the types that skops may make beyond those it trusts itself."""
-    return [*reader.trusted, *reader.registry.nested_types()]
+    return [*reader.trusted, *HARMLESS, *reader.registry.nested_types()]
 
 
 def check_trusted(reader):

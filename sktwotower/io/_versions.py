@@ -12,7 +12,7 @@ from sktwotower import __version__
 
 from ._errors import refuse
 
-__all__ = ["FORMAT_VERSION", "check_versions", "versions"]
+__all__ = ["check_versions", "versions"]
 
 # Raised when a file of the new version cannot be read by the code of the one before.
 FORMAT_VERSION = 1

@@ -8,6 +8,7 @@ from .builders import META, array_bytes, array_of, assembled, find, forged, memb
 
 # What a forger may write in place of a number, a text or anything else.
 NUMBERS = [0, 1, -1, 2, 7, 2**31, -(2**31), 2**62, 2**63, 10**30, 0.5, 1e308]
+DTYPES = ["<i8", "<i4", "<f4", "<f8", "|b1", "<u2", ">i4"]
 OTHERS = [None, True, False, "", "x", "nan", "UTC", [], {}, [1], {"type": "dict"}]
 
 
@@ -73,9 +74,7 @@ def forged_array(data, rng):
         raw[rng.integers(len(raw))] = rng.integers(256)
         array = np.frombuffer(bytes(raw), array.dtype).reshape(array.shape)
     elif change == 2:
-        array = array.astype(
-            rng.choice(["<i8", "<i4", "<f4", "<f8", "|b1", "<u2", ">i4"])
-        )
+        array = array.astype(DTYPES[rng.integers(len(DTYPES))])
     elif change == 3:
         array = array[: rng.integers(len(array) + 1)] if array.ndim else array
     elif change == 4:

@@ -109,7 +109,7 @@ def test_members_that_the_json_does_not_list(files, refuses):
 
 def test_a_changed_byte_of_each_member(files, refuses):
     data = files["pooled"]
-    for name, member in members_of(data).items():
+    for member in members_of(data).values():
         changed = bytearray(data)
         changed[data.index(member) + len(member) // 2] ^= 1
         refuses(bytes(changed), "checksum of|header of|another size|shape")
@@ -314,7 +314,7 @@ def test_ids_that_occur_twice_or_are_missing(files, refuses):
     members = members_of(files["popularity"])
 
     def apply(meta):
-        for parent, key in find(meta["model"], lambda k, v: k == "text"):
+        for parent, key in find(meta["model"], lambda k, v: k in ("text", "objects")):
             parent[key] = [parent[key][0]] * len(parent[key])
 
     refuses(forged(members, apply), "distinct ids")

@@ -372,11 +372,13 @@ def test_dated_events_keep_their_half_life(path):
 def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
     dump(MODELS["popularity"], path)
     before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(28, "full")
+
     for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(
-                os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
-            )
+            patch.setattr(os, name, fail)
             with pytest.raises(OSError, match="full"):
                 dump(MODELS["pooled"], path)
         assert path.read_bytes() == before
