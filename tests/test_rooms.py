@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "features",
         "neighbors",
         "recommender",
+        "retrieval",
         "towers",
     },
     "preprocessing": {"_tables"},

@@ -33,7 +33,7 @@ class Kind:
     check : callable, default=None
         Is called with the dict of parts and the place, and raises ``ValueError`` for
         parts that do not fit together.
-    name : str
+    name : str, default=""
         Name in files; set by the registry.
     """
 

@@ -1,6 +1,7 @@
 """Thousands of damaged and forged files: refused, or as good as the original."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sktwotower.io import load
@@ -23,7 +24,7 @@ def answers(model, users):
     try:
         model.recommend(users, n_neighbors=3, exclude_seen=False)
         model.recommend(["new"], history={"new": model.item_ids_[:2].tolist()})
-        model.predict(np.array([[users[0], model.item_ids_[0]]], dtype=object))
+        model.predict(pd.DataFrame({"user": users[:1], "item": model.item_ids_[:1]}))
     except Exception as error:
         return error
     return None
@@ -74,6 +75,7 @@ def test_some_hundreds_of_files(files, tmp_path):
 
 
 @pytest.mark.fuzz
+@pytest.mark.slow  # also left out by -m "not slow"
 def test_thousands_of_files(files, tmp_path):
     n_refused = run(10_000, files, tmp_path / "model", first_seed=1000)
     assert n_refused > 7000
