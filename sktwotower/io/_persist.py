@@ -188,5 +188,7 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
         check_trusted(reader)
         try:
             return reader.read(spec, "model")
+        except ValueError:
+            raise
         except UNEXPECTED as error:
             raise file.damaged(f"its parts do not fit together ({error})") from error
