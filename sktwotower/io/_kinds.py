@@ -185,13 +185,14 @@ class Estimator(Kind):
 
     def __init__(self, cls, state, codecs=None, check=None):
         config = optional(instance(dict))
-        parts = {"params": Parameters(cls, codecs or {}), "output": config}
-        parts["requests"] = config
+        parameters = Parameters(cls, codecs or {})
+        parts = {"params": parameters, "output": config, "requests": config}
         super().__init__(cls, parts)
         self.state, self.check_state = state, check
 
     def write(self, value, writer, place):
-        """Return what JSON holds for an estimator."""
+        """Return what JSON holds for an estimator, if its parameters are valid."""
+        _validate(value)
         parts = {
             "params": value.get_params(deep=False),
             "output": vars(value).get("_sklearn_output_config"),
@@ -210,18 +211,17 @@ class Estimator(Kind):
 
     def read(self, specs, reader, place):
         """Return the estimator that JSON holds, after its checks."""
-        if type(specs) is not dict or type(specs.get("state")) is not dict:
+        if type(specs) is not dict or set(specs) != {"state", *self.parts}:
             refuse(place, f"a {self.name}", specs)
-        specs, state = dict(specs), dict(specs["state"])
-        del specs["state"]
+        state = specs["state"]
+        require(type(state) is dict, place, f"a {self.name} with its state")
         require(set(state) <= set(self.state), place, f"the state of a {self.name}")
         parts = {
-            part: _read_part(spec, specs.get(part), reader, f"{place}.{part}")
+            part: _read_part(spec, specs[part], reader, f"{place}.{part}")
             for part, spec in self.parts.items()
         }
         estimator = self.cls(**parts["params"])
-        if hasattr(estimator, "_parameter_constraints"):
-            estimator._validate_params()
+        _validate(estimator)
         _configure(estimator, parts, place)
         outer, reader.owner = reader.owner, estimator
         for name, spec in self.state.items():
@@ -240,6 +240,12 @@ class Estimator(Kind):
             self.state[name](each, f"{place}.{name}")
         if self.check_state and state:
             self.check_state(value, place)
+
+
+def _validate(estimator):
+    """Raise ``ValueError`` for parameters that fit would refuse."""
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
 
 
 def _configure(estimator, parts, place):

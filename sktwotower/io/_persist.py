@@ -44,9 +44,9 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     Raises
     ------
     ValueError
-        If the model is no estimator of this package, or a parameter cannot be written:
-        callbacks, functions, the folder ``memory``, estimators that skops refuses. The
-        message names it.
+        If the model is no estimator of this package, or a parameter is out of range or
+        cannot be written: callbacks, functions, the folder ``memory``, estimators that
+        skops refuses. The message names it.
     ImportError
         If a transformer or index is of another package, and skops is not installed:
         ``pip install 'sktwotower[io]'``.

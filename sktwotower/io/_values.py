@@ -37,7 +37,7 @@ class Writer:
         self.file = file
         self.registry = registry
         self.vector_dtype = vector_dtype
-        self.members = {}  # member of each array that is written, by its content
+        self.members = {}  # member of each array that is written, by its memory
         self.shared = {}  # number of each table that is written, by its identity
 
     def write(self, value, place):
@@ -142,7 +142,7 @@ class Writer:
         kind = self.registry.kind_of(value)
         if kind is None:
             raise cannot_write(value, place)
-        return {"type": kind.name} | {"parts": kind.write(value, self, place)}
+        return {"type": kind.name, "parts": kind.write(value, self, place)}
 
 
 def _key(array):

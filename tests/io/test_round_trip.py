@@ -128,6 +128,24 @@ def test_half_precision_refuses_what_it_cannot_hold(path):
         dump(index, path, vector_dtype="half")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_attribute_is_lost(name, path):
+    model = MODELS[name]
+    read = again(model, path)
+    assert vars(read).keys() == vars(model).keys()
+    pairs = [(read._fitted, model._fitted)]
+    for side in ("users", "items"):
+        pairs.append([getattr(each._fitted, side) for each in (read, model)])
+        pairs.append([each.transformer for each in pairs[-1]])
+    for part in ("model", "fold_in", "catalog"):
+        parts = [getattr(each._fitted, part, None) for each in (read, model)]
+        if hasattr(parts[1], "__dict__"):
+            pairs.append(parts)
+    for got, expected in pairs:
+        assert type(got) is type(expected)
+        assert vars(got).keys() == vars(expected).keys()
+
+
 def test_each_array_is_in_the_file_once(path):
     dump(MODELS["pooled"], path)
     members = members_of(path.read_bytes())
@@ -245,6 +263,14 @@ def test_what_cannot_be_written_is_refused_by_name(params, part, path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_parameters_out_of_range_are_refused_before_they_are_in_a_file(path):
+    model = copy.copy(MODELS["pooled"])
+    vars(model)["n_neighbors"] = -1
+    with pytest.raises(ValueError, match="n_neighbors"):
+        dump(model, path)
+    assert not path.exists()
+
+
 def test_other_objects_are_refused(path):
     from sklearn.pipeline import make_pipeline
 
@@ -356,6 +382,10 @@ def test_an_encoder_keeps_what_it_learnt(path):
             expected, got = encoder.transform(rows), read.transform(rows)
             assert (expected != got).nnz == 0
         pd.testing.assert_frame_equal(read.summary(), encoder.summary())
+        pairs = zip(read.encoders_, encoder.encoders_, strict=True)
+        for (_, got), (_, expected) in [*pairs, ((0, read), (0, encoder))]:
+            assert type(got) is type(expected)
+            assert vars(got).keys() >= vars(expected).keys()
 
 
 def test_dated_events_keep_their_half_life(path):
