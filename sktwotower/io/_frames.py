@@ -27,47 +27,41 @@ def is_table(value):
 
 
 def _write_column(values, writer, place):
-    """Return what JSON holds for a pandas array or Index (n,)."""
+    """Return what JSON holds for a pandas Series or Index (n,)."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        values = pd.Categorical(values)
+        levels = _write_column(values.categories, writer, f"{place}.levels")
+        codes = writer.write(np.array(values.codes), f"{place}.codes")
+        return {"codes": codes, "levels": levels, "is_ordered": bool(values.ordered)}
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        zone = writer.write(pd.Timestamp(0, tz=dtype.tz), f"{place}.zone")["value"][2]
+        moments = pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None)
+        moments = writer.write(moments.to_numpy(), f"{place}.moments")
+        return {"moments": moments, "zone": zone}
+    if isinstance(dtype, pd.PeriodDtype):
+        periods = np.array(pd.PeriodIndex(values).asi8)
+        unit = str(dtype).removeprefix("period[").removesuffix("]")
+        return {"periods": writer.write(periods, f"{place}.periods"), "unit": unit}
+    if dtype.name in MASKED:
+        kind = dtype.numpy_dtype
+        cells = values.to_numpy(dtype=kind, na_value=kind.type(0))
+        parts = {"cells": cells, "gaps": np.asarray(pd.isna(values))}
+        return {"masked": dtype.name} | writer.write_parts(parts, place)
+    return _write_cells(values, writer, place)
+
+
+def _write_cells(values, writer, place):
+    """Return what JSON holds for a column of numbers, dates, text or objects."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "biufmM":
         return {"cells": writer.write(values.to_numpy(), f"{place}.cells")}
-    if isinstance(dtype, pd.CategoricalDtype):
-        values = pd.Categorical(values)
-        return {
-            "codes": writer.write(np.array(values.codes), f"{place}.codes"),
-            "levels": _write_column(values.categories, writer, f"{place}.levels"),
-            "is_ordered": bool(values.ordered),
-        }
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        zone = writer.write(pd.Timestamp(0, tz=dtype.tz), f"{place}.zone")["value"][2]
-        plain = (
-            values.tz_convert("UTC")
-            if isinstance(values, pd.Index)
-            else (pd.DatetimeIndex(values).tz_convert("UTC"))
-        )
-        cells = plain.tz_localize(None).to_numpy()
-        return {"moments": writer.write(cells, f"{place}.moments"), "zone": zone}
-    if isinstance(dtype, pd.PeriodDtype):
-        cells = pd.PeriodIndex(values).asi8
-        return {
-            "periods": writer.write(np.array(cells), f"{place}.periods"),
-            "unit": str(dtype).removeprefix("period[").removesuffix("]"),
-        }
-    if dtype.name in MASKED:
-        gaps = np.asarray(pd.isna(values))
-        kind = dtype.numpy_dtype
-        cells = values.to_numpy(dtype=kind, na_value=kind.type(0))
-        return {
-            "masked": dtype.name,
-            "cells": writer.write(cells, f"{place}.cells"),
-            "gaps": writer.write(gaps, f"{place}.gaps"),
-        }
     is_text = not is_object_dtype(dtype) and is_string_dtype(dtype)
     if not (is_text or is_object_dtype(dtype) or hasattr(dtype, "pyarrow_dtype")):
         raise cannot_write(values, place, f" of dtype {dtype}")
-    cells = np.asarray(values.astype(object))
     name = "text" if is_text else "objects"
-    return {name: writer.write(list(cells), f"{place}.{name}")}
+    cells = list(np.asarray(values.astype(object)))
+    return {name: writer.write(cells, f"{place}.{name}")}
 
 
 def _read_column(spec, reader, place):

@@ -36,6 +36,22 @@ NUMBERS = {
     "leaf_size": integer(1),
     "min_distance": number(0),
 }
+# Parameters of pynndescent that a graph does not keep, and what is the same for all
+# graphs of `NNDescentNeighbors`.
+NO_ATTRIBUTES = "data", "init_graph", "init_dist", "tree_init"
+CONSTANTS = {
+    "metric": "euclidean",
+    "tree_init": True,
+    "_input_dtype": np.float32,
+    "_dist_args": (),
+    "_distance_correction": None,
+    "_normalized_data": False,
+    "_angular_trees": False,
+    "_bit_trees": False,
+    "_is_sparse": False,
+    "_compile_search": False,
+    "_original_num_threads": 1,
+}
 
 
 class GraphCodec:
@@ -122,20 +138,10 @@ def _graph(parts, index):
     from pynndescent import NNDescent
 
     known = inspect.signature(NNDescent).parameters
-    state = {name: p.default for name, p in known.items() if name != "data"}
-    for name in ("init_graph", "init_dist", "tree_init"):
-        state.pop(name, None)
+    state = {name: p.default for name, p in known.items() if name not in NO_ATTRIBUTES}
     state["prune_degree_multiplier"] = state.pop("pruning_degree_multiplier")
-    n, d = index.vectors_.shape
-    planes, offsets, children, items = (
-        np.array(parts[f"tree_{name}"])
-        for name in ("planes", "offsets", "children", "items")
-    )
-    edges = np.ones(len(parts["columns"]), dtype=np.uint8)
-    graph = sparse.csr_array((edges, parts["columns"], parts["offsets"]), (n, n))
-    graph.has_sorted_indices = True
+    state |= CONSTANTS | _arrays(parts, index.vectors_)
     state |= {
-        "metric": "euclidean",
         "n_neighbors": index.n_graph_neighbors,
         "search_tree_leaf_budget": index.search_tree_leaf_budget_,
         "search_tree_leaf_size": parts["leaf_size"],
@@ -145,27 +151,31 @@ def _graph(parts, index):
         "n_trees": parts["n_trees"],
         "n_trees_after_update": parts["n_trees_after_update"],
         "n_iters": parts["n_iters"],
-        "dim": d,
-        "tree_init": True,
+        "dim": index.vectors_.shape[1],
+        "_min_distance": np.float32(parts["min_distance"]),
+    }
+    graph = NNDescent.__new__(NNDescent)  # its constructor would build it
+    graph.__setstate__(state)
+    return graph
+
+
+def _arrays(parts, vectors):
+    """Return the arrays of a graph by the names of pynndescent."""
+    n = len(vectors)
+    tree = [
+        np.array(parts[f"tree_{name}"])
+        for name in ("planes", "offsets", "children", "items")
+    ]
+    edges = np.ones(len(parts["columns"]), dtype=np.uint8)
+    graph = sparse.csr_array((edges, parts["columns"], parts["offsets"]), (n, n))
+    graph.has_sorted_indices = True  # as pynndescent says: the order must stay
+    return {
         "rng_state": np.array(parts["states"][0]),
         "search_rng_state": np.array(parts["states"][1]),
-        "_input_dtype": np.float32,
-        "_raw_data": np.ascontiguousarray(index.vectors_[parts["order"]]),
-        "_dist_args": (),
-        "_distance_correction": None,
-        "_normalized_data": False,
-        "_angular_trees": False,
-        "_bit_trees": False,
-        "_is_sparse": False,
-        "_compile_search": False,
-        "_original_num_threads": 1,
+        "_raw_data": np.ascontiguousarray(vectors[parts["order"]]),
         "_neighbor_graph": (np.array(parts["neighbors"]), np.array(parts["distances"])),
-        "_search_forest": ((planes, offsets, children, items, parts["leaf_size"]),),
+        "_search_forest": ((*tree, parts["leaf_size"]),),
         "_search_graph": graph,
-        "_min_distance": np.float32(parts["min_distance"]),
         "_vertex_order": np.array(parts["order"]),
         "_visited": np.zeros(n // 8 + 1, dtype=np.uint8),
     }
-    made = NNDescent.__new__(NNDescent)
-    made.__setstate__(state)
-    return made
