@@ -13,10 +13,10 @@ over the whole catalog without the items that the user has in train:
 
 Models with a grid are fitted with each of its values on train, cut once more as test
 is; the best by NDCG@10 is fitted on all of train. Ours is fitted with its defaults,
-once per seed, without and with ``time``. With ``--models`` or ``--max-epochs`` nothing
-is written. Otherwise the rows of these data sets replace those of earlier runs.
+once per seed, without and with ``time``. The rows of these data sets and models replace
+those of earlier runs. With ``--max-epochs`` nothing is written.
 
-Failure: without ``--models``, ours with ``time`` is not better than ours without.
+Failure: if both are measured, ours with ``time`` is not better than ours without.
 """
 
 import argparse
@@ -159,8 +159,12 @@ def _choices(recommender):
     """Return what short fits chose, for ours with the order of events."""
     if not (isinstance(recommender, TwoTowerRecommender) and recommender.time):
         return {}
-    chosen = {"history_kind": recommender.history_kind_}
-    chosen["half_life"] = recommender.half_life_ and str(recommender.half_life_)
+    half_life = recommender.half_life_
+    chosen = {
+        "history_kind": recommender.history_kind_,
+        "half_life": half_life and str(half_life),
+        "pooled_share": getattr(recommender.net_.module_, "pooled_share", 0),
+    }
     print(chosen, flush=True)
     return chosen
 
@@ -210,11 +214,11 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(ORDERED), help="names, by comma")
-    parser.add_argument("--models", help="names, by comma; nothing is written then")
+    parser.add_argument("--models", help="names, by comma")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-epochs", type=int, help="of ours, to try")
     own = parser.parse_args()
-    own.written = own.models is None and own.max_epochs is None
+    own.written = own.max_epochs is None
     own.only = own.only.split(",")
     own.models = own.models.split(",") if own.models else list(MODELS)
     for option, known in (("only", ORDERED), ("models", MODELS)):
@@ -223,6 +227,12 @@ def parse():
     if own.data is None and own.only != ["online-retail"]:
         parser.error("--data is needed for all but --only online-retail")
     return own
+
+
+def _without(rows, others):
+    """Return rows of other data sets or systems than those of ``others``."""
+    measured = {(row["data"], row["system"]) for row in others}
+    return [row for row in rows if (row["data"], row["system"]) not in measured]
 
 
 def main():
@@ -234,9 +244,8 @@ def main():
         report(run)
         rows = [{"data": data} | row | where for row in run.rows]
         if arguments.written:
-            wrong += failures(run)
-            others = [row for row in read_results("next") if row["data"] != data]
-            write_results("next", others + rows)
+            wrong += failures(run) if {OURS, IN_TIME} <= set(run.figures) else []
+            write_results("next", _without(read_results("next"), rows) + rows)
     assert not wrong, "\n".join(wrong)
 
 

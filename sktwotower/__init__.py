@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 from . import _earlier_versions  # noqa: F401  refuses files of earlier versions
 
 if TYPE_CHECKING:  # for editors, which do not run __getattr__
-    from .baselines import EASERecommender, ItemKNNRecommender, PopularityRecommender
+    from .baselines import (
+        ClickRateRecommender,
+        EASERecommender,
+        ItemKNNRecommender,
+        PopularityRecommender,
+    )
     from .features import TowerVectorizer
     from .preprocessing import interactions_from_matrix
     from .recommender import TwoTowerRecommender
 
 __version__ = "0.1.0"
 __all__ = [
+    "ClickRateRecommender",
     "EASERecommender",
     "ItemKNNRecommender",
     "PopularityRecommender",
@@ -23,6 +29,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ClickRateRecommender": "sktwotower.baselines",
     "EASERecommender": "sktwotower.baselines",
     "ItemKNNRecommender": "sktwotower.baselines",
     "PopularityRecommender": "sktwotower.baselines",

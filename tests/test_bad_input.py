@@ -345,6 +345,8 @@ PUBLIC = {
     "similar_items": (["x"],),
     "explain": ("ann", "x"),
     "feature_importance": (readers(),),
+    "seen_items": (["ann"],),
+    "forget_users": (["ann"],),
     "embed_users": (["ann"],),
     "embed_items": (["x"],),
     "get_feature_names_out": (),

@@ -36,8 +36,8 @@ def test_readme_example_runs():
     assert len(names["new"]) == 10
     assert not set(names["new"]["product"]) & {"22423", "22699"}
     # The example of "What comes next" goes on from there.
-    # Large baskets: their order adds nothing, but fashion changes.
-    assert names["model"].history_kind_ == "pooled"
+    # Fashion changes.
+    assert names["model"].history_kind_ == "recent" and names["model"].half_life_
     assert names["model"].half_life_ is not None
     names["X_later"] = names["X"].iloc[names["test"]]
     exec(examples()[2], names)

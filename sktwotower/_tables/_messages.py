@@ -4,6 +4,7 @@ Input: names and ids.
 Output: parts of messages, and warnings that point at the user's line.
 """
 
+import reprlib
 import sys
 import warnings
 from difflib import get_close_matches
@@ -15,6 +16,16 @@ def format_ids(ids, n=5):
     """Return the first ``n`` of many ids as text."""
     shown = ", ".join(repr(i) for i in np.asarray(ids[:n]).tolist())
     return shown + (", ..." if len(ids) > n else "")
+
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxdict = 1, 5
+_short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = 5
+
+
+def shorten(value):
+    """Return a value as short text: of many entries the first five, not nested."""
+    return _short.repr(value)
 
 
 def closest(name, known, cutoff=0.6):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._frames import as_array, as_frame, is_frame, list_as_array, with_names
+from ._messages import shorten
 
 
 class Pairs(NamedTuple):
@@ -78,8 +79,7 @@ def _pairs_of_dict(given, name, order):
             wanted = f", {order}" if order else ""
             raise TypeError(
                 f"{name} must hold a list of items for each user{wanted}. Got "
-                f"{items!r} for "
-                f"{user!r}."
+                f"{shorten(items)} for {user!r}."
             )
     # an iterator would be empty when it is read again
     lists = [list(as_array(items)) for items in given.values()]

@@ -46,6 +46,11 @@ class Sequences(NamedTuple):
         places = first + np.arange(len(rows))
         return rows, self.lags.indices[places], self.times[places]
 
+    def take(self, users):
+        """Return the events of users at positions (n,), the last one the empty row."""
+        times = self.events(users)[2]
+        return Sequences(self.lags[users], times)
+
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
         rows, _, times = self.events()

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
@@ -23,7 +24,9 @@ from sktwotower._tables._versions import VersionedMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import Fitted, fitted_of
+from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
+from sktwotower.retrieval._warnings import warn_of_unknown_items
 
 __all__ = [
     "Events",
@@ -42,13 +45,18 @@ class Events(NamedTuple):
     """Positive events: positions of users and items, and times, (n_events,) each.
 
     ``times`` are int64 or float64, or None without a time column. If ``dates``, they
-    are nanoseconds since 1970.
+    are nanoseconds since 1970. ``weights`` (n_events,) are those of the events.
+    ``shown`` and ``shown_weights``: positions of the items and weights (n_shown,) of
+    the events that are not positive.
     """
 
     users: np.ndarray
     items: np.ndarray
     times: np.ndarray | None
     dates: bool
+    weights: np.ndarray
+    shown: np.ndarray
+    shown_weights: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +80,9 @@ class FittedMatrix(Fitted):
     model: object
     popular_first: np.ndarray
 
-    def input_of(self, codes):
-        """Return what scores of users at positions (n,) are computed from, CSR."""
-        if self.sequences is None:
-            return self.seen_by(codes)
-        return self.sequences.rows(codes)
+    def fields_without(self, gone, left):
+        """Return no field: the model knows items only."""
+        return {}
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -154,6 +160,8 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; repeated pairs of user and item count once.
 
+        `ClickRateRecommender` counts each event, as often as its weight says.
+
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
@@ -182,7 +190,7 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         """
         self._validate_params()
         self._check_time()
-        frame, rewards, _, schema = read_events(
+        frame, rewards, weights, schema = read_events(
             type(self).__name__, X, y, sample_weight
         )
         columns = Columns(frame, self, schema.names is not None)
@@ -200,6 +208,9 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
             item_codes[chosen],
             None if times is None else times[chosen],
             schema.dates,
+            weights[chosen],
+            item_codes[~chosen],
+            weights[~chosen],
         )
         self._fitted = self._fit_events(schema, users, items, events)
         return self
@@ -243,7 +254,7 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
             popular_first=popular_first(seen),
         )
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
 
         Parameters
@@ -251,6 +262,8 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         X : dataframe or array-like of shape (n_events, n_columns)
             Events with the columns of fit; the time column may be missing, and is not
             read.
+        history : dataframe, dict, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
 
         Returns
         -------
@@ -263,18 +276,28 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         NotFittedError
             If fit has not been called.
         ValueError
-            If X lacks columns of fit.
+            If X lacks columns of fit, or ``history`` a column that it needs.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold items that fit has not seen, with their share.
         """
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
-        users = fitted.users.codes(frame[fitted.users.id_column], "X")
-        items = fitted.items.codes(frame[fitted.items.id_column], "X")
-        distinct, place = np.unique(users, return_inverse=True)
+        items = Query(*fitted.items.describe(frame, "X", events=True))
+        warn_of_unknown_items(items, "Their score is 0.")
+        users = Query(*fitted.users.describe(frame, "X", events=True))
+        # a history tells users unknown to fit apart
+        keys = users.codes if history is None else pd.factorize(users.ids)[0]
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        distinct = Query(users.ids[first], users.codes[first], users.rows[first])
+        past = past_of(fitted, distinct, history).input
         scores = np.zeros(len(frame), dtype=np.float32)
         for block in blocks_of_rows(len(distinct), fitted.n_items):
-            own = (place >= block.start) & (place < block.stop) & (items >= 0)
-            found = fitted.model.scores(fitted.input_of(distinct[block]))
-            scores[own] = found[place[own] - block.start, items[own]]
+            own = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
+            found = fitted.model.scores(rows_of(past, block))
+            scores[own] = found[place[own] - block.start, items.codes[own]]
         return scores
 
     def __sklearn_tags__(self):

@@ -118,7 +118,7 @@ class PopularityRecommender(MatrixRecommender):
 
 
 class _Popularity:
-    """Scores that are the share of users (n_items,) who chose each item.
+    """Scores, shares (n_items,) that are the same for all users.
 
     ``order``: positions (n_items,) of the items, best first.
     """

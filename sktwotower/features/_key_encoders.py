@@ -77,6 +77,20 @@ class VocabularyEncoder(ColumnEncoder):
                     places[unknown] = len(self.columns) + self._hash(keys[unknown])
         return places
 
+    def restricted(self, kept):
+        """Return an encoder with only some of its keys.
+
+        ``kept`` (n_names,): which columns stay; those that are no keys always do.
+        """
+        encoder = copy.copy(self)
+        keys = [key for key, column in self.columns.items() if kept[column]]
+        encoder.columns = {key: column for column, key in enumerate(keys)}
+        names = zip(self.names, kept, strict=True)
+        encoder.names = [name for name, is_kept in names if is_kept]
+        if self.other >= 0:
+            encoder.other = len(keys)
+        return encoder
+
     def _hash(self, key):
         """Return the number of a key's hashed column, the same in every process."""
         return murmurhash3_32(_name_key(key), positive=True) % self.n_hashed
@@ -240,6 +254,15 @@ class BagEncoder(VocabularyEncoder):
         matrix = counts @ self._selector(keys)
         matrix.sort_indices()
         return scale_rows(self.weigh(matrix))[places]
+
+    def restricted(self, kept):
+        """Return an encoder with only some of its keys, as `VocabularyEncoder` does."""
+        encoder = super().restricted(kept)
+        n_weighed = len(self.columns) + self.n_hashed
+        for name in ("frequencies", "idf"):
+            if hasattr(self, name):
+                setattr(encoder, name, getattr(self, name)[kept[:n_weighed]])
+        return encoder
 
     def _selector(self, keys):
         """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""

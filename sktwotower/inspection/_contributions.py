@@ -11,7 +11,7 @@ import torch
 
 from sktwotower.towers._modules import SparseRows, Tower, run_tower
 
-__all__ = ["Contributions", "contributions", "is_linear"]
+__all__ = ["Contributions", "contributions", "contributions_of_blend", "is_linear"]
 
 
 class Contributions(NamedTuple):
@@ -96,6 +96,40 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None, lag
         score / 2 - of_item.sum(),
         (score - of_tower) / 2,
     )
+
+
+def contributions_of_blend(blend, user_rows, past_rows, item_rows, lags, last):
+    """Return the contributions of two pairs of towers, by their shares in the score.
+
+    Parameters
+    ----------
+    blend : Blend
+    user_rows, past_rows, item_rows, lags
+        As in `contributions`, oldest past item first.
+    last : bool array of shape (n_past,)
+        Whether the item does not occur again; the pooled history counts it there.
+
+    Returns
+    -------
+    Contributions
+    """
+    latest = np.arange(len(lags)) >= len(lags) - blend.history.max_history
+    counted = [latest, last]
+    parts = [
+        contributions(
+            blend.recent, user_rows, past_rows[latest], item_rows, lags=lags[latest]
+        ),
+        contributions(blend.pooled, user_rows, past_rows[last], item_rows),
+    ]
+    total = [0.0] * len(Contributions._fields)
+    for part, (_, share), places in zip(parts, blend.parts, counted, strict=True):
+        history = np.zeros(len(lags))
+        history[places] = part.history
+        values = part._replace(history=history)
+        total = [
+            sum_ + share * value for sum_, value in zip(total, values, strict=True)
+        ]
+    return Contributions(*total)
 
 
 def _past_vectors(history, past_items, lags, device):

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, shorten
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
+from sktwotower.towers._blend import Blend
 from sktwotower.towers._sequences import latest_events
 
-from ._contributions import contributions, is_linear
+from ._contributions import contributions, contributions_of_blend, is_linear
 
 __all__ = ["explain"]
 
@@ -119,7 +120,9 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
 def _one(fitted, side, given):
     """Return the ``Query`` for one user or item."""
     if given is None or isinstance(given, Mapping | set | frozenset):
-        raise TypeError(f"{side} must be an id, or a table of one row. Got {given!r}.")
+        raise TypeError(
+            f"{side} must be an id, or a table of one row. Got {shorten(given)}."
+        )
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     given = given if several else [given]
     entities = fitted.users if side == "user" else fitted.items
@@ -141,7 +144,11 @@ def _table(fitted, owner, past, chosen, serving):
             vector = fitted.embed_users(owner, past, serving)[0]
         seen, lags = _past_events(fitted, past)
         rows = owner.rows, items.rows[seen], chosen.rows
-        parts = contributions(module, *rows, vector, lags)
+        if isinstance(module, Blend):
+            last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
+            parts = contributions_of_blend(module, *rows, lags, last)
+        else:
+            parts = contributions(module, *rows, vector, lags)
     folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     user_rest = _name_of_rest(module.user_tower)
@@ -173,7 +180,9 @@ def _past_events(fitted, past):
     """Return items (n_past,) of the one user's past, and their lags or None."""
     kind, events = fitted.history_kind, past.input
     if kind == "recent":
-        events = latest_events(events, fitted.net.module_.history.max_history)
+        module = fitted.net.module_
+        if not isinstance(module, Blend):
+            events = latest_events(events, module.history.max_history)
         return events.indices, events.data
     return events.indices if kind == "pooled" else events.indices[:0], None
 

@@ -9,6 +9,7 @@ import numpy as np
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
 from sktwotower.baselines import (
+    ClickRateRecommender,
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
@@ -121,6 +122,11 @@ KINDS = [
     ),
     *(
         Estimator(cls, {"_fitted": instance(FittedMatrix)})
-        for cls in (EASERecommender, ItemKNNRecommender, PopularityRecommender)
+        for cls in (
+            ClickRateRecommender,
+            EASERecommender,
+            ItemKNNRecommender,
+            PopularityRecommender,
+        )
     ),
 ]

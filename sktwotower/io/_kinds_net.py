@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sktwotower.towers._batches import UserBatches
+from sktwotower.towers._blend import Blend
 from sktwotower.towers._decays import RecentHistory
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._net import TwoTowerNet
@@ -106,8 +107,9 @@ def _optimizer_name(optimizer, place):
 
 def _new_net(module, settings, optimizer, device, place):
     """Return a net with trained towers."""
-    if module.matmul_dtype is not None:
-        settings = settings | {"criterion__matmul_dtype": module.matmul_dtype}
+    first = module.recent if isinstance(module, Blend) else module
+    if first.matmul_dtype is not None:
+        settings = settings | {"criterion__matmul_dtype": first.matmul_dtype}
     is_recent = isinstance(module.history, RecentHistory)
     batches = SequenceBatches if is_recent else UserBatches
     try:

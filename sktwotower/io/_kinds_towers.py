@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import given_tower, output_width
 from sktwotower.towers._decays import DECAYS, RecentHistory
 from sktwotower.towers._modules import SparseLinear, Tower, TwoTower
@@ -212,8 +213,8 @@ def given(reader, side, name):
     return reader.towers[side]
 
 
-class TwoTowersCodec:
-    """How a ``TwoTower`` is written and read."""
+class PairCodec:
+    """How a ``TwoTower``, one pair of towers, is written and read."""
 
     @staticmethod
     def write(module, writer, place):
@@ -252,6 +253,44 @@ class TwoTowersCodec:
         return module
 
 
+class TwoTowersCodec:
+    """How a ``TwoTower`` is written and read, or a ``Blend`` of two."""
+
+    @staticmethod
+    def write(module, writer, place):
+        """Return what JSON holds: one or two pairs, and the share of the second."""
+        parts, share = [module], None
+        if isinstance(module, Blend):
+            parts, share = [module.recent, module.pooled], module.pooled_share
+        pairs = [PairCodec.write(part, writer, place) for part in parts]
+        return {"pairs": pairs, "share": writer.write(share, f"{place}.share")}
+
+    @staticmethod
+    def read(spec, reader, place, widths):
+        """Return the module for rows of these widths, (n_user, n_item)."""
+        if type(spec) is not dict or set(spec) != {"pairs", "share"}:
+            refuse(place, "pairs of towers", spec)
+        pairs, share = spec["pairs"], reader.read(spec["share"], f"{place}.share")
+        n_pairs = 1 if share is None else 2
+        require(
+            type(pairs) is list and len(pairs) == n_pairs, place, "one or two pairs"
+        )
+        parts = [PairCodec.read(pair, reader, place, widths) for pair in pairs]
+        if share is None:
+            return parts[0]
+        number(0)(share, f"{place}.share")
+        require(0 < share < 1, f"{place}.share", "a share in (0, 1)")
+        check_blend(*parts, place)
+        return Blend(*parts, share).eval()
+
+
+def check_blend(recent, pooled, place):
+    """Raise unless the first pair sees the order of past items, and the second not."""
+    require(isinstance(recent.history, RecentHistory), place, "a recent history")
+    require(isinstance(pooled.history, SparseLinear), place, "a pooled history")
+    require(recent.normalize == pooled.normalize, place, "vectors of one kind")
+
+
 def _write_given(writer):
     return lambda tower, place: {"given": GivenTowerCodec.write(tower, writer, place)}
 
@@ -282,6 +321,9 @@ def check_widths(module, widths, place):
 
 def vector_lengths(module, widths):
     """Return the length of the vectors of both towers, for rows of these widths."""
+    if isinstance(module, Blend):
+        pairs = [vector_lengths(part, widths) for part, _ in module.parts]
+        return tuple(map(sum, zip(*pairs, strict=True)))
     return tuple(
         output_width(getattr(module, side), side, n)
         for side, n in zip(("user_tower", "item_tower"), widths, strict=True)

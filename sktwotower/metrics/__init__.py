@@ -1,12 +1,14 @@
 """Metrics of ranked items.
 
-Input: relevant ids and ranked ids (n_users, >= k), or held-out events and a fitted
-recommender: any estimator with ``item_ids_`` and ``rank_held_out`` (see
-`HeldOutRanking`).
+Input: relevant ids and ranked ids (n_users, >= k), outcomes and scores of shown items
+(n_rows,), or held-out events and a fitted recommender: any estimator with ``item_ids_``
+and ``rank_held_out`` (see `HeldOutRanking`).
 Output: a number per metric, a scorer for searches, or a report by groups.
 """
 
 from ._beyond_accuracy import coverage_at_k, novelty_at_k
+from ._list_scorers import make_list_scorer
+from ._per_list import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
 from ._per_user import (
     average_precision_at_k,
     hit_rate_at_k,
@@ -26,11 +28,15 @@ __all__ = [
     "coverage_at_k",
     "held_out_truth",
     "hit_rate_at_k",
+    "make_list_scorer",
     "make_retrieval_scorer",
     "ndcg_at_k",
+    "ndcg_by_list",
     "novelty_at_k",
     "precision_at_k",
     "recall_at_k",
     "reciprocal_rank_at_k",
+    "reciprocal_rank_by_list",
     "retrieval_report",
+    "roc_auc_by_list",
 ]

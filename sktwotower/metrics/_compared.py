@@ -75,7 +75,7 @@ def _competitors(baselines, taken, recommender, ranking, rank_params):
     `rank_params`: X and y of the report and the keywords of `rank`.
     """
     models = {}
-    for name, baseline in _named(baselines, taken).items():
+    for name, baseline in named(baselines, taken).items():
         if is_frame(baseline) or isinstance(baseline, Mapping):
             k = rank_params["n_neighbors"]
             models[name] = _given(name, baseline, recommender, ranking, k)
@@ -84,7 +84,7 @@ def _competitors(baselines, taken, recommender, ranking, rank_params):
     return models
 
 
-def _named(baselines, taken):
+def named(baselines, taken):
     """Return the baselines by name; in a list, the class of each is its name."""
     if baselines is None:
         return {}

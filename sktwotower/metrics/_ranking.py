@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, shorten
 
 __all__ = ["HeldOutRanking"]
 
@@ -219,7 +219,9 @@ def _as_array(name, values):
             "lengths. Fill them up, ranked items with -1."
         ) from error
     if array.ndim == 0:
-        raise TypeError(f"{name} of a HeldOutRanking must be an array. Got {values!r}.")
+        raise TypeError(
+            f"{name} of a HeldOutRanking must be an array. Got {shorten(values)}."
+        )
     return array
 
 

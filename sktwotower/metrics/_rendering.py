@@ -5,15 +5,12 @@ Output: the same frame, which prints as a table and displays as HTML in a notebo
 """
 
 from html import escape
+from typing import NamedTuple
 
 import pandas as pd
 
 from ._hits import ERRORS_IN_INTERVAL
 
-# Columns that are shown, by name and with their titles. BEST: higher is better.
-WITH_INTERVAL = ["recall", "ndcg"]
-PLAIN = {"mrr": "mrr", "hit_rate": "hit", "coverage": "cov.", "novelty": "nov."}
-BEST = ["recall", "ndcg", "mrr", "hit_rate", "coverage"]
 # Only the page's own colours, so that it reads on white and on black.
 STYLE = (
     "<style>"
@@ -31,55 +28,98 @@ STYLE = (
 )
 
 
+class Layout(NamedTuple):
+    """What one table of a report shows.
+
+    Parameters
+    ----------
+    caption : str
+    with_interval : list of str
+        Columns that are shown with intervals, and with differences.
+    plain : dict of str to str
+        Further columns and their titles.
+    best : set of str
+        Columns in which higher is better.
+    sizes : list of str
+        Columns that say how large a group is.
+    """
+
+    caption: str
+    with_interval: list
+    plain: dict
+    best: set
+    sizes: list
+
+    def columns(self):
+        """Return all columns that are read."""
+        ends = ("", " se", " diff")
+        figures = [f"{name}{end}" for name in self.with_interval for end in ends]
+        return [*figures, *self.plain, *self.sizes]
+
+    def titles(self):
+        """Return the titles of the cells."""
+        first = [t for name in self.with_interval for t in (name, "difference")]
+        return [*first, *self.plain.values()]
+
+
+def _layouts(frame):
+    """Return a ``Layout`` for each k of a report."""
+    layout = _layout_of_lists if "lists" in frame.attrs else _layout
+    return [layout(k) for k in frame.attrs.get("k", ())]
+
+
+def _layout(k):
+    plain = {"mrr": "mrr", "hit_rate": "hit", "coverage": "cov.", "novelty": "nov."}
+    best = {f"{name}@{k}" for name in ("recall", "ndcg", "mrr", "hit_rate", "coverage")}
+    return Layout(
+        f"First {k} places",
+        [f"recall@{k}", f"ndcg@{k}"],
+        {f"{name}@{k}": title for name, title in plain.items()},
+        best,
+        ["users", "events"],
+    )
+
+
+def _layout_of_lists(k):
+    figures = ["roc_auc", f"ndcg@{k}", "mrr"]
+    caption = f"Within lists, first {k} places"
+    return Layout(caption, figures, {}, set(figures), ["users", "lists"])
+
+
 class Report(pd.DataFrame):
     """A DataFrame that shows one table per k; parts of it are plain DataFrames."""
 
     def __repr__(self):
         if not self._is_whole():
             return super().__repr__()
-        return "\n\n".join([*(_text(self, k) for k in self.attrs["k"]), _notes(self)])
+        tables = [_text(self, layout) for layout in _layouts(self)]
+        return "\n\n".join([*tables, _notes(self)])
 
     def _repr_html_(self):
         if not self._is_whole():
             return super()._repr_html_()
-        tables = "".join(_html(self, k) for k in self.attrs["k"])
+        tables = "".join(_html(self, layout) for layout in _layouts(self))
         return f"{STYLE}{tables}<p>{escape(_notes(self)).replace(chr(10), '<br>')}</p>"
 
     def _is_whole(self):
         """Return whether all shown columns exist: the frame may have changed."""
-        return bool(self.attrs.get("k")) and all(
-            column in self.columns
-            for k in self.attrs["k"]
-            for column in [*_columns(k), "users", "events"]
-        )
+        layouts = _layouts(self)
+        wanted = (column for layout in layouts for column in layout.columns())
+        return bool(layouts) and all(column in self.columns for column in wanted)
 
 
-def _columns(k):
-    """Return the columns that are shown, and the columns of their errors."""
-    errors = [f"{name}@{k}{end}" for name in WITH_INTERVAL for end in (" se", " diff")]
-    return [f"{name}@{k}" for name in [*WITH_INTERVAL, *PLAIN]] + errors
-
-
-def _titles(k):
-    with_interval = [
-        title for name in WITH_INTERVAL for title in (f"{name}@{k}", "difference")
-    ]
-    return [*with_interval, *PLAIN.values()]
-
-
-def _cells(row, k, first):
+def _cells(row, layout, first):
     """Return the shown cells of a row, in the order of the titles."""
     cells = []
-    for name in WITH_INTERVAL:
-        name = f"{name}@{k}"
+    for name in layout.with_interval:
         difference = row[f"{name} diff"], row[f"{name} diff se"]
         cells.append(_number(row[name]) + _margin(row[f"{name} se"]))
         cells.append(
             "" if first else _number(difference[0], "+") + _margin(difference[1])
         )
     cells += [
-        _number(row[f"{name}@{k}"], digits=2 if name == "novelty" else 3)
-        for name in PLAIN
+        _number(row[name], digits=2 if name.startswith("novelty") else 3)
+        for name in layout.plain
     ]
     return cells
 
@@ -94,70 +134,77 @@ def _margin(error):
     return "" if pd.isna(error) else f"±{_number(ERRORS_IN_INTERVAL * error)}"
 
 
-def _groups(frame):
+def _groups(frame, sizes):
     """Yield the name of each group, its size in words, and its rows by model."""
     for group in dict.fromkeys(frame.index.get_level_values("group")):
         rows = pd.DataFrame(frame).loc[group]
-        users, events = rows[["users", "events"]].iloc[0].astype(int)
-        yield group, f"{users:,} users, {events:,} events", rows
+        numbers = rows[sizes].iloc[0].astype(int)
+        size = ", ".join(f"{numbers[name]:,} {name}" for name in sizes)
+        yield group, size, rows
 
 
-def _text(frame, k):
-    """Return the table of one k, in at most 100 columns for names of usual length."""
+def _text(frame, layout):
+    """Return one table, in at most 100 columns for names of usual length."""
     width = max(map(len, frame.index.get_level_values("model"))) + 1
-    widths = [13, 13] * len(WITH_INTERVAL) + [6] * len(PLAIN)
+    widths = [13, 13] * len(layout.with_interval) + [6] * len(layout.plain)
 
     def line(name, cells):
         padded = (f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
         return f" {name:<{width - 1}}{''.join(padded)}".rstrip()
 
-    lines = [line("", _titles(k))]
-    for group, size, rows in _groups(frame):
+    lines = [line("", layout.titles())]
+    for group, size, rows in _groups(frame, layout.sizes):
         lines.append(f"{group}: {size}")
         for place, (name, row) in enumerate(rows.iterrows()):
-            lines.append(line(name, _cells(row, k, first=place == 0)))
+            lines.append(line(name, _cells(row, layout, first=place == 0)))
     return "\n".join(lines)
 
 
-def _html(frame, k):
-    """Return the table of one k, the best figure of each group and column in bold."""
-    titles = "".join(f"<th>{escape(title)}</th>" for title in _titles(k))
-    lines = [f"<thead><tr><th></th>{titles}</tr></thead>"]
-    for group, size, rows in _groups(frame):
+def _html(frame, layout):
+    """Return one table, the best figure of each group and column in bold."""
+    titles = layout.titles()
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
+    for group, size, rows in _groups(frame, layout.sizes):
         head = f"<b>{escape(group)}</b> <small>{size}</small>"
         lines.append(
-            f"<tr class='group'><th colspan='{len(_titles(k)) + 1}'>{head}</th></tr>"
+            f"<tr class='group'><th colspan='{len(titles) + 1}'>{head}</th></tr>"
         )
-        best = rows[[f"{name}@{k}" for name in BEST]].max()
+        best = rows[list(layout.best)].max()
         for place, (name, row) in enumerate(rows.iterrows()):
-            cells = _cells(row, k, first=place == 0)
+            cells = _cells(row, layout, first=place == 0)
             shown = "".join(
                 f"<td><b>{cell}</b></td>" if is_best else f"<td>{cell}</td>"
-                for cell, is_best in zip(cells, _is_best(row, best, k), strict=True)
+                for cell, is_best in zip(
+                    cells, _is_best(row, best, layout), strict=True
+                )
             )
             lines.append(f"<tr><th>{escape(str(name))}</th>{shown}</tr>")
-    caption = f"<caption>First {k} places</caption>"
+    caption = f"<caption>{layout.caption}</caption>"
     return f"<table class='sktwotower-report'>{caption}{''.join(lines)}</table>"
 
 
-def _is_best(row, best, k):
+def _is_best(row, best, layout):
     """Return which shown cells hold the best figure of their group."""
     marks = []
-    for name in [*WITH_INTERVAL, *PLAIN]:
-        column = f"{name}@{k}"
-        marks.append(name in BEST and row[column] == best[column])
-        if name in WITH_INTERVAL:
+    for name in [*layout.with_interval, *layout.plain]:
+        marks.append(name in layout.best and row[name] == best[name])
+        if name in layout.with_interval:
             marks.append(False)
     return marks
 
 
 def _notes(frame):
-    """Return notes on the intervals, and on the events that do not count."""
+    """Return notes on the intervals, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
-    lines = [
-        f"± 95 % interval over users; difference from {first}, user by user.",
-        "hit: share of users with a hit; cov.: coverage; nov.: novelty in bits.",
-    ]
+    lines = [f"± 95 % interval over users; difference from {first}, user by user."]
+    if "lists" in frame.attrs:
+        lines[0] = f"± 95 % interval; difference from {first}, list by list."
+        lines.append("The mean over lists; lists of one user count as one cluster.")
+    else:
+        lines.append(
+            "hit: share of users with a hit; cov.: coverage; nov.: novelty in bits."
+        )
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]
     lines.append(f"Left out: {', '.join(reasons) or 'nothing'}.")

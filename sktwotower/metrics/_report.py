@@ -1,7 +1,7 @@
 """The report of a recommender next to baselines, by groups of users and items.
 
 Input: a fitted recommender and held-out events X (n_events, n_columns).
-Output: a table (n_groups * n_models, 15 * n_k + 2), rows (group, model).
+Output: a table with rows (group, model) and a column per figure.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from sktwotower._tables._checks import check_count
 
 from ._compared import rank_models
 from ._groups import Table, groups_of
+from ._list_report import compare_within_lists
 from ._rendering import Report
 
 
@@ -24,11 +25,13 @@ def retrieval_report(
     random_state=None,
     baselines=None,
     history=None,
+    lists=None,
 ) -> pd.DataFrame:
     """Compare a recommender with popularity on held-out events, overall and by group.
 
     For each user with positives in X (y is None or y > 0) the whole catalog is
-    ranked, with the items seen in fit left out except the positives of X itself.
+    ranked, with the items seen in fit left out except the positives of X itself. With
+    `lists`, the items of each list that was shown are ranked instead.
 
     Parameters
     ----------
@@ -57,6 +60,13 @@ def retrieval_report(
         unseen in fit are then judged on what they chose after these events. Their items
         are left out of the ranking, and they count among the user's events. None: no
         such events.
+    lists : str or int, default=None
+        Column of X (or its position) that names the list of each row, such as an
+        impression or a query: what one user was shown at once. X must then hold what
+        was not chosen, too, with y = 0. If X of fit lacked the column, it is not passed
+        to the models. `baselines` may be any fitted estimators that score rows, and
+        arrays of shape (n_events,) by name; `ClickRateRecommender` is the one to
+        compare with. None: the whole catalog is ranked.
 
     Returns
     -------
@@ -70,15 +80,23 @@ def retrieval_report(
         'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
         number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
         errors).
+        With `lists` the shape is (n_groups * n_models, 4 * n_k + 11): 'roc_auc',
+        'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
+        cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
+        of 'users' and 'lists' that count, and of 'roc_auc lists', those with both
+        outcomes.
 
     Raises
     ------
     ValueError
         If X has no positive event, if k or `max_users` < 1, or if a baseline has the
-        name of another model, lacks users of X or ranks fewer than k items.
+        name of another model, lacks users of X or ranks fewer than k items. With
+        `lists`: if X lacks the column, a list has rows of several users, no list
+        counts, or a model does not return a finite score per row.
     TypeError
         If k or `max_users` is not an integer, an estimator cannot rank held-out events,
-        or a baseline's name is not a string.
+        or a baseline's name is not a string. With `lists`: if y is missing, or a
+        baseline is a ranking of the catalog.
 
     Warns
     -----
@@ -88,6 +106,7 @@ def retrieval_report(
     See Also
     --------
     make_retrieval_scorer : Single figures of the group 'all', for searches.
+    make_list_scorer : The same for `lists`.
     HeldOutRanking : How to report on a model of another library.
 
     Notes
@@ -118,6 +137,12 @@ def retrieval_report(
     Users left out: those without a relevant item in the group, and those not sampled.
     Repeats of one user and item count once.
 
+    With `lists`, the figures are those of `roc_auc_by_list`, `ndcg_by_list` and
+    `reciprocal_rank_by_list`, means over lists. 'known items' are lists without the
+    items that are not in the catalog, shown if there are such items; the groups of
+    users are the same, those of items do not exist. 'popularity' scores items by their
+    number of training events.
+
     Examples
     --------
     >>> from sktwotower import TwoTowerRecommender
@@ -143,20 +168,31 @@ def retrieval_report(
     >>> report = retrieval_report(model, held_out, k=10, baselines=named)
     >>> report.loc["all"].index.tolist()
     ['TwoTowerRecommender', 'popularity', 'EASE', 'the same, as a table']
+
+    The order of what was shown, next to the rate at which items were chosen:
+
+    >>> from sktwotower import ClickRateRecommender
+    >>> y, y_held_out = X["item"] % 2, held_out["item"] % 2
+    >>> model = EASERecommender().fit(X, y)
+    >>> rate = ClickRateRecommender().fit(X, y)
+    >>> report = retrieval_report(model, held_out, y_held_out, lists="user",
+    ...                           baselines=[rate])
+    >>> report.loc["all"].index.tolist()
+    ['EASERecommender', 'popularity', 'ClickRateRecommender']
     """
     ks = [check_count(each, "k") for each in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold at least one integer >= 1. Got {k!r}.")
-    ranking, models = rank_models(
-        estimator,
-        X,
-        y,
-        max(ks),
-        baselines=baselines,
-        max_users=max_users,
-        random_state=random_state,
-        history=history,
-    )
+    params = {
+        "baselines": baselines,
+        "max_users": max_users,
+        "random_state": random_state,
+        "history": history,
+    }
+    if lists is not None:
+        rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
+        return _as_frame(rows, {"k": tuple(ks), "lists": lists, "left_out": left_out})
+    ranking, models = rank_models(estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
         tables = {
@@ -165,16 +201,17 @@ def retrieval_report(
         first = next(iter(tables.values()))
         for model, table in tables.items():
             rows[group.name, model] = table.row(ks, first)
-    return _as_frame(rows, ks, ranking)
-
-
-def _as_frame(rows, ks, ranking):
-    """Return the report from a dict of (group, model) to its figures."""
-    index = pd.MultiIndex.from_tuples(rows, names=["group", "model"])
-    frame = Report(list(rows.values()), index=index)
-    frame.attrs = {
+    attrs = {
         "k": tuple(ks),
         "events_not_in_catalog": int(ranking.n_unreachable.sum()),
         "left_out": ranking.left_out,
     }
+    return _as_frame(rows, attrs)
+
+
+def _as_frame(rows, attrs):
+    """Return the report from a dict of (group, model) to its figures."""
+    index = pd.MultiIndex.from_tuples(rows, names=["group", "model"])
+    frame = Report(list(rows.values()), index=index)
+    frame.attrs = attrs
     return frame

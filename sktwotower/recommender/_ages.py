@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ._order import aged
-from ._pilots import HELD_OUT, Pilot, latest_tenth
+from ._pilots import HELD_OUT, Pilot
 
 __all__ = ["check_half_life", "popularity_half_life", "with_ages"]
 
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
 # The half-life of a model, relative to that of popularity: vectors need more events.
-MODEL_HALF_LIFE = 4.0
+MODEL_HALF_LIFE = 2.0
 
 
 def with_ages(recipe, events, dates, seed):
@@ -97,11 +97,10 @@ def _chosen(recipe, events, seed):
     half_life = popularity_half_life(events.ordered)
     pilot = None
     if half_life is not None:
-        pilot = Pilot.of(recipe, events, latest_tenth, seed)
+        pilot = Pilot.of(recipe, events, seed)
     if pilot is None:
         return None
-    kind = recipe.history
-    gain = pilot(kind, half_life) - pilot(kind, None)
+    gain = pilot(half_life) - pilot(None)
     return half_life if gain.mean() > 0 else None
 
 
@@ -118,7 +117,7 @@ def popularity_half_life(events):
     Item i has the probability :math:`(\sum 2^{-a / h} + 0.1 m) / z`, where the sum is
     over its events with age a before the latest tenth, h is the half-life, m the mean
     of these sums over items, and z makes probabilities add up to one. The half-life
-    with the highest likelihood of the latest tenth is multiplied by four.
+    with the highest likelihood of the latest tenth is multiplied by two.
     """
     order = np.argsort(events.sequences.times, kind="stable")
     times = events.sequences.times[order].astype(float)

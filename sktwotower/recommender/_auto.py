@@ -6,11 +6,18 @@ Output: a ``Recipe`` without "auto".
 
 import numpy as np
 
-__all__ = ["auto_temperature", "has_hidden_layer", "resolved", "values_of_kind"]
+__all__ = [
+    "auto_temperature",
+    "has_hidden_layer",
+    "resolved",
+    "values_of_kind",
+    "values_of_second_pair",
+]
 
 # Up to this many items every item is a candidate for every user, unless they have so
-# many feature values that embedding all items takes longer than the rest of a step.
-FULL_SOFTMAX_ITEMS = 50_000
+# many feature values that embedding all items takes longer than the rest of a step. In
+# larger catalogs a sample is as good, and its cost does not grow with the catalog.
+FULL_SOFTMAX_ITEMS = 2_000
 FULL_SOFTMAX_ENTRIES = 250_000
 # Highest "auto" temperature with a hidden layer.
 HIDDEN_LAYER_TEMPERATURE = 0.1
@@ -19,25 +26,34 @@ EVENTS_FOR_HIDDEN_LAYER = 100
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
 # Values of "auto", by the kind of history.
+RECENT = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0.3}
 AUTO = {
-    "pooled": {"dropout": 0.5, "n_negatives": 2048, "max_epochs": 30},
-    "recent": {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6},
-    "recent, large baskets": {"dropout": 0.5, "n_negatives": 512, "max_epochs": 6},
-    "recent, hidden layer": {"dropout": 0.1, "n_negatives": 512, "max_epochs": 6},
+    "pooled": {
+        "dropout": 0.5,
+        "n_negatives": 512,
+        "max_epochs": 30,
+        "pooled_share": 0.0,
+    },
+    "recent": RECENT,
+    "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
+    "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},
 }
+# The same for a pair of towers with a pooled history next to one with a recent history:
+# it need not be as good as one that stands alone.
+SECOND_PAIR = {"dropout": 0.5, "n_negatives": 512, "max_epochs": 15}
 
 
 def has_hidden_layer(recipe, events):
     """Return whether there are enough events for a hidden layer of a recent history."""
-    if events.ordered is None:
+    if recipe.history != "recent":
         return False
     n_items = len(np.unique(events.positives.indices))
     return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
 
 
-def has_large_baskets(events):
+def has_large_baskets(recipe, events):
     """Return whether events in order come in baskets of five or more on average."""
-    if events.ordered is None:
+    if recipe.history != "recent":
         return False
     baskets = events.ordered.sequences.n_baskets()
     return len(events.ordered.order.items) >= LARGE_BASKET * baskets
@@ -48,13 +64,18 @@ def values_of_kind(recipe, events=None):
     kind = "recent" if recipe.history == "recent" else "pooled"
     if events is not None and has_hidden_layer(recipe, events):
         kind = "recent, hidden layer"
-    elif events is not None and has_large_baskets(events):
+    elif events is not None and has_large_baskets(recipe, events):
         kind = "recent, large baskets"
-    chosen = {
-        name: value
-        for name, value in AUTO[kind].items()
-        if getattr(recipe, name) == "auto"
-    }
+    return _with_values(recipe, AUTO[kind])
+
+
+def values_of_second_pair(recipe):
+    """Return the recipe with the values of "auto" of the second pair of towers."""
+    return _with_values(recipe, SECOND_PAIR)
+
+
+def _with_values(recipe, values):
+    chosen = {n: value for n, value in values.items() if getattr(recipe, n) == "auto"}
     return recipe._replace(**chosen)
 
 

@@ -22,6 +22,7 @@ CONSTRAINTS = {
     "time": "no_validation",
     "history": [StrOptions({"auto", "pooled", "recent"}), None],
     "max_history": [Interval(Integral, 1, None, closed="left")],
+    "pooled_share": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
     "half_life": "no_validation",
     "fold_in": ["boolean"],
     "user_tower": "no_validation",
@@ -41,7 +42,10 @@ CONSTRAINTS = {
     ],
     "n_negatives": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "sampling_correction": [StrOptions({"negatives", "all"}), None],
-    "impression_weight": [Interval(Real, 0, None, closed="left")],
+    "impression_weight": [
+        Interval(Real, 0, None, closed="left"),
+        StrOptions({"auto"}),
+    ],
     "impression_start": [
         Interval(Real, 0, 1, closed="both"),
         StrOptions({"plateau"}),

@@ -17,6 +17,7 @@ from ._order import Ordered, history_kind, ordered, with_context
 __all__ = [
     "Events",
     "TableRecipe",
+    "everything_is_chosen",
     "have_events",
     "items_with_events",
     "ordered_outcomes",
@@ -138,6 +139,12 @@ def items_with_events(events):
     Other items are not negatives: nobody has been shown them.
     """
     return np.flatnonzero(have_events(events, axis=0))
+
+
+def everything_is_chosen(events):
+    """Return whether all users with positives chose all items with events."""
+    n_chosen = np.diff(events.positives.indptr)
+    return n_chosen[n_chosen > 0].min() == len(events.active_items())
 
 
 def have_events(matrix, axis):

@@ -23,9 +23,10 @@ from sktwotower.towers._optimizer import optimizer_class
 
 from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
-from ._events import have_events, read_sides, seen_matrix
+from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
-from ._pilots import better_kind
+from ._impressions import ShownRows, impression_weight
+from ._parts import joined, modules_of, parts_of
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
@@ -33,6 +34,10 @@ __all__ = ["check_values", "learn"]
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1
+OTHER_SIZES = (
+    "warm_start=True needs the same users, items, features and tower sizes as the fit "
+    "before. Fit with warm_start=False to start anew."
+)
 
 
 def learn(owner, tables, recipe, X, y, sample_weight, before=None):
@@ -61,18 +66,22 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
     events, kind = read_sides(
         tables, columns, frame, (rewards, weights, times), recipe.history
     )
-    auto, recipe = recipe.history == "auto", recipe._replace(history=kind)
+    recipe = recipe._replace(history=kind)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
-    _check_negatives(recipe, events.positives, n_active)
+    _check_negatives(recipe, events)
     rng, half_life = check_random_state(recipe.random_state), None
     if events.ordered is not None:
         seed = rng.randint(np.iinfo(np.int32).max)
-        recipe, events, half_life = _with_order(
-            recipe, events, schema.dates, seed, auto
-        )
-    recipe = resolved(recipe, events)
-    trained = _train(recipe, events, before, rng)
+        tried = resolved(recipe, events)
+        events, half_life = with_ages(tried, events, schema.dates, seed)
+    if recipe.impression_weight == "auto":
+        rows = ShownRows.of(events, frame, rewards, weights, times)
+        seed = rng.randint(np.iinfo(np.int32).max)
+        weight = impression_weight(recipe, events, rows, _train_one, seed)
+        recipe = recipe._replace(impression_weight=weight)
+    parts, share = parts_of(recipe, events)
+    trained = joined(_train(parts, before, rng), share)
     return Learnt(
         schema,
         events.users,
@@ -82,26 +91,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         half_life,
         trained,
         net.epochs(trained),
-        recipe.candidate_sampling,
+        parts[0][0].candidate_sampling,
         trained.criterion_.temperature,
     )
-
-
-def _with_order(recipe, events, dates, seed, auto):
-    """Return recipe and ``Events`` with the kind of history, and the half-life.
-
-    ``auto``: whether short fits may choose a pooled history.
-    """
-    tried = resolved(recipe, events)
-    if auto and better_kind(tried, events, seed) == "pooled":
-        recipe = recipe._replace(history="pooled")
-    events, half_life = with_ages(
-        tried._replace(history=recipe.history), events, dates, seed
-    )
-    if recipe.history == "pooled":
-        pairs = events.ordered.weighted_pairs()
-        events = events._replace(positives=pairs, ordered=None)
-    return recipe, events, half_life
 
 
 def check_values(recipe):
@@ -139,14 +131,14 @@ def _check_n_items(n_active, n_users, n_events):
         )
 
 
-def _check_negatives(recipe, positives, n_active):
+def _check_negatives(recipe, events):
     """Check that there are negatives: without them every loss is zero.
 
     With a recent history all other items are negatives, also those of the user.
     """
-    n_chosen = np.diff(positives.indptr)
-    n_users = (n_chosen > 0).sum()
-    if recipe.history != "recent" and n_chosen[n_chosen > 0].min() == n_active:
+    n_users = have_events(events.positives, 1).sum()
+    if recipe.history != "recent" and everything_is_chosen(events):
+        n_active = len(events.active_items())
         message = (
             f"Nothing can be learnt: all {n_active} items of X were chosen by all "
             f"users (n_users={n_users}), so there are no negatives. Add events of "
@@ -164,12 +156,28 @@ def _check_negatives(recipe, positives, n_active):
         )
 
 
-def _train(recipe, events, before, rng):
-    seed = rng.randint(np.iinfo(np.int32).max)
-    recipe, data = training_data(recipe, events, rng)
-    with net.seeded(seed, recipe.device):
-        module = _build(recipe, events, before)
-        return net.train(recipe, module, data, seed)
+def _train_one(recipe, events, rng):
+    """Return the trained net of one pair of towers, whose recipe is resolved."""
+    return _train([(recipe, events)], None, rng)[0]
+
+
+def _train(parts, before, rng):
+    """Return the trained net of each of ``parts``; see `parts_of`."""
+    given = [None] * len(parts)
+    if parts[0][0].warm_start and before is not None:
+        given = modules_of(before.net.module_)
+        if len(given) != len(parts):
+            raise ValueError(OTHER_SIZES)
+    trained = []
+    for (recipe, events), old in zip(parts, given, strict=True):
+        seed = rng.randint(np.iinfo(np.int32).max)
+        recipe, data = training_data(recipe, events, rng)
+        with net.seeded(seed, recipe.device):
+            module = _build(recipe, events)
+            if old is not None:
+                _take_weights_by_id(recipe, module, old, before, events)
+            trained.append(net.train(recipe, module, data, seed))
+    return trained
 
 
 def _scales(entities, active):
@@ -189,8 +197,8 @@ def _scales(entities, active):
     return scales
 
 
-def _build(recipe, events, before):
-    """Return a new ``TwoTower``, with the weights of ``before`` on ``warm_start``."""
+def _build(recipe, events):
+    """Return a new ``TwoTower``."""
     users, items, positives, impressions, _ = events
     n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
     widths = users.rows.shape[1], items.rows.shape[1]
@@ -203,24 +211,19 @@ def _build(recipe, events, before):
         item_tower=_scales(items, have_events(positives + impressions, 0)),
         history=_scales(items, have_events(positives, 0)),
     )
-    if recipe.warm_start and before is not None:
-        _take_weights_by_id(recipe, module, before, users, items)
     return module
 
 
-def _take_weights_by_id(recipe, module, before, users, items):
-    """Copy the weights of the fit before, matching ids in any order."""
-    sides = [(before.users, users), (before.items, items)]
-    places = [_places_by_name(old, new) for old, new in sides]
-    old, new = before.net.module_.state_dict(), module.state_dict()
-    shapes = [{name: value.shape for name, value in s.items()} for s in (old, new)]
+def _take_weights_by_id(recipe, module, old, before, events):
+    """Copy the weights of the module of the fit before, matching ids in any order."""
+    sides = [(before.users, events.users), (before.items, events.items)]
+    places = [_places_by_name(*pair) for pair in sides]
+    states = old.state_dict(), module.state_dict()
+    shapes = [{name: value.shape for name, value in s.items()} for s in states]
     if any(p is None for p in places) or shapes[0] != shapes[1]:
-        raise ValueError(
-            "warm_start=True needs the same users, items, features and tower sizes as "
-            "the fit before. Fit with warm_start=False to start anew."
-        )
+        raise ValueError(OTHER_SIZES)
     inputs = [(p, len(p)) for p in places]
-    take_weights(recipe, module, before.net.module_, *inputs)
+    take_weights(recipe, module, old, *inputs)
 
 
 def _places_by_name(old, new):

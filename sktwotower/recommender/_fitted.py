@@ -22,6 +22,8 @@ from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._warnings import warn_of_unknown_items
+from sktwotower.towers._forgetting import without_user_columns
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
@@ -118,6 +120,11 @@ class FittedTowers(Fitted):
         """Whether the user tower sees past items."""
         return self.net.module_.history is not None
 
+    def fields_without(self, gone, left):
+        """Return the net without weights of some feature columns of users, a dict."""
+        rows = self.users.rows[np.flatnonzero(~gone)]
+        return {"net": without_user_columns(self.net, left, rows)}
+
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.
 
@@ -173,6 +180,11 @@ class FittedTowers(Fitted):
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
         query = Query(*self.items.describe(frame, "X", events=True))
+        warn_of_unknown_items(
+            query,
+            "They have no features either: all of them get the same score for a user, "
+            "which says nothing about them.",
+        )
         return _each_once(query, query.codes, self.items, self.embed_items)
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):

@@ -24,9 +24,9 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
     items whose vectors are nearest to a user's.
 
     All that fit learns is one value, replaced as a whole: a request next to `fit`,
-    `partial_fit` or `set_catalog` in another thread gets the answer of the model before
-    or after the call, never a mixture. Calls that change the model must not overlap: of
-    two of them, the last to end would undo the other.
+    `partial_fit`, `set_catalog` or `forget_users` in another thread gets the answer of
+    the model before or after the call, never a mixture. Calls that change the model
+    must not overlap: of two of them, the last to end would undo the other.
 
     Parameters
     ----------
@@ -73,16 +73,21 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         decays, and from 100 events per item on with a hidden layer (see the notes);
         training predicts each next item from those before. It needs ``time``.
         "pooled": as the mean of learnt vectors; training predicts each item from the
-        others. None: not at all. "auto": "pooled" without ``time``; with it "recent",
-        unless short fits on at most 250,000 events show that it does not find more of
-        each user's last basket, beyond the standard error; see ``history_kind_``.
+        others. None: not at all. "auto": "recent" with ``time``, else "pooled"; see
+        ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
         in a request. Time and memory of training grow with it.
+    pooled_share : float or "auto", default="auto"
+        With "recent", share in [0, 1) in the score of a second pair of towers, which
+        has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
+        the second the rest; callbacks and ``history_`` belong to the first. 0, towers
+        of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
+        pair has a hidden layer.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
-        do not age. "auto", for dates: four times the half-life at which popularity
+        do not age. "auto", for dates: twice the half-life at which popularity
         predicts the latest tenth of the events best, if that finds more of them in a
         short fit, else None; see ``half_life_``.
     fold_in : bool, default=True
@@ -108,7 +113,7 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.5 where baskets
+        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.7 where baskets
         hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
@@ -132,23 +137,26 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
-        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
+        ("uniform"), or both ("mixed"). "auto": "full" up to 2,000 items that have
         250,000 feature values together, else "mixed", as always with a recent history;
         see ``candidate_sampling_``.
     n_negatives : int or "auto", default="auto"
-        Number of items in the uniform sample of a batch, >= 1. "auto": 2,048, or 512
-        with a recent history.
+        Number of items in the uniform sample of a batch, >= 1. "auto": 512.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
         popular items are recommended too rarely.
     Impressions
         What was shown and not chosen (``y == 0``).
-    impression_weight : float, default=5.0
+    impression_weight : float or "auto", default=5.0
         Weight, >= 0, of the loss term that contrasts a user's positives with what that
-        user was shown and did not choose. Higher: a better order of what is shown, and
-        a lower recall over the whole catalog. 0: rows with ``y == 0`` only put their
-        item into the catalog.
+        user was shown and did not choose. Higher: a better order of what is shown if
+        items live long enough, and a lower recall over the whole catalog. 0: rows with
+        ``y == 0`` only put their item into the catalog. "auto": 5 or 20 if a short fit
+        (on at most 250,000 rows) then orders what each user was shown in the latest
+        tenth of the rows better than with 0, beyond the standard error; else 0. Without
+        ``time`` the tenth is a random one, which flatters items that live for days
+        only; see ``impression_weight_``.
     impression_start : float or "plateau", default=0.5
         Share of training, in [0, 1], before impressions join: candidate sampling first
         raises the recall, then impressions improve the order of what is shown. 1:
@@ -159,8 +167,8 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 6 with a
-        recent history.
+        ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
+        recent history 6, 8 where baskets are large, and 15 for its second pair.
     batch_size : int, default=256
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events.
@@ -252,6 +260,8 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         The way of sampling that was used.
     temperature_ : float
         The temperature that was used.
+    impression_weight_ : float
+        The weight of impressions that was used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_ : Timedelta, float or None
@@ -307,7 +317,10 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
     of the items, the decays :math:`\tau_h` (1, 3, 10 and 50 at the start, and one sum
     without decay) and a matrix for each sum are learnt. The pairs (u, i) are then
     events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
-    at lags 1, 2, and so on, and N_u holds all candidates except i.
+    at lags 1, 2, and so on, and N_u holds all candidates except i. A second pair of
+    towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
+    with the score of each pair and the ``pooled_share`` r; the vectors of both, scaled
+    by the roots of these shares, stand one after the other.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one
@@ -353,6 +366,7 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         time=None,
         history="auto",
         max_history=200,
+        pooled_share="auto",
         half_life="auto",
         fold_in=True,
         user_tower=None,
@@ -401,6 +415,7 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         self.time = time
         self.history = history
         self.max_history = max_history
+        self.pooled_share = pooled_share
         self.half_life = half_life
         self.fold_in = fold_in
         self.user_tower = user_tower

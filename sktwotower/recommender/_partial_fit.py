@@ -19,12 +19,14 @@ from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
+from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import build_module, take_weights
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._sequences import SequenceSet
 
 from ._auto import values_of_kind
 from ._events import (
+    Events,
     items_with_events,
     ordered_outcomes,
     outcome_matrices,
@@ -32,6 +34,7 @@ from ._events import (
 )
 from ._fit import check_values
 from ._fitted import Learnt
+from ._parts import joined, modules_of, pooled_recipe, recent_recipe
 
 __all__ = ["learn_more"]
 
@@ -70,39 +73,24 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     items, item_codes, item_places = _updated(fitted.items, frame, tables.items)
     codes, shape = (user_codes, item_codes), (len(users), len(items))
     positives, shown = outcome_matrices(codes, rewards, weights, shape)
-    before = fitted.seen[:-1].copy()
-    before.resize(shape)
+    before = _seen_before(fitted, shape)
     seen = seen_matrix((before + positives).tocsr())
     seen.sort_indices()
-    recipe = _one_pass(recipe, fitted)
-    rows, in_order = (users.rows[:-1], items.rows[:-1]), None
-    if times is None:
-        training = TrainingSet(
-            *rows,
-            positives,
-            history=seen[:-1] if recipe.history is not None else None,
-            impressions=shown if shown.nnz and recipe.takes_impressions else None,
-            known=before,
-        )
-    else:
-        in_order, order = ordered_outcomes(
+    in_order = None
+    if times is not None:
+        in_order = ordered_outcomes(
             codes, (rewards, weights, times), shape, fitted.sequences
         )
-        if not recipe.takes_impressions:
-            order = order._replace(impressions=None)
-        training = SequenceSet(*rows, order, recipe.max_history)
-    active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
-    if len(active) < shape[1]:
-        training = training.with_items(active)
+    events = Events(users, items, positives, shown, in_order)
     inputs = (user_places, users.width), (item_places, items.width)
-    trained = _train(recipe, training, fitted.net.module_, inputs)
+    trained = _train(recipe, fitted, events, seen, inputs)
     epochs = fitted.epochs + net.epochs(trained)
     return Learnt(
         fitted.schema,
         users,
         items,
         seen,
-        in_order,
+        None if in_order is None else in_order.sequences,
         fitted.half_life,
         trained,
         epochs,
@@ -111,18 +99,40 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     )
 
 
-def _one_pass(recipe, fitted):
-    """Return the recipe of one epoch at a constant rate, without validation."""
-    params = dict(recipe.net_params or {})
+def _seen_before(fitted, shape):
+    """Return ones for the pairs of fit, in the ``shape`` with further events."""
+    before = fitted.seen[:-1].copy()
+    before.resize(shape)
+    return before
+
+
+def _recipes(recipe, fitted, events, seen):
+    """Return the recipe of each pair of towers, with the choices of fit."""
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
-    recipe = values_of_kind(recipe)
+    if recipe.impression_weight == "auto":
+        weight = fitted.net.criterion__impression_weight
+        recipe = recipe._replace(impression_weight=weight)
+    of_fit = {
+        "candidate_sampling": fitted.candidate_sampling,
+        "temperature": fitted.temperature,
+    }
+    if not isinstance(fitted.net.module_, Blend):
+        return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
+    all_events = events._replace(positives=seen[:-1], ordered=None)
+    return [
+        _one_pass(values_of_kind(recent_recipe(recipe))._replace(**of_fit)),
+        _one_pass(pooled_recipe(recipe, all_events)),
+    ]
+
+
+def _one_pass(recipe):
+    """Return the recipe of one epoch at a constant rate, without validation."""
+    params = dict(recipe.net_params or {})
     return recipe._replace(
         max_epochs=1,
         early_stopping=False,
         impression_start=0,
-        candidate_sampling=fitted.candidate_sampling,
-        temperature=fitted.temperature,
         lr=RATE_OF_FIT * params.pop("lr", recipe.lr),
         net_params=params | {"max_epochs": 1},
         callbacks=[
@@ -133,14 +143,45 @@ def _one_pass(recipe, fitted):
     )
 
 
-def _train(recipe, training, before, inputs):
-    seed = check_random_state(recipe.random_state).randint(np.iinfo(np.int32).max)
-    with net.seeded(seed, recipe.device):
-        n_hidden = getattr(before.history, "n_hidden", 0)
-        module = build_module(recipe, *(n_inputs for _, n_inputs in inputs), n_hidden)
-        take_weights(recipe, module, before, *inputs)
-        data = net.TrainingData(training)
-        return net.train(recipe, module, data, seed, schedule=False)
+def _train(recipe, fitted, events, seen, inputs):
+    """Return a net that is trained on further events, starting from the fitted one.
+
+    ``seen``: all events until now, ones (n_users + 1, n_items). ``inputs``: as the last
+    two parameters of `take_weights`.
+    """
+    trained, random = [], check_random_state(recipe.random_state)
+    before = modules_of(fitted.net.module_)
+    recipes = _recipes(recipe, fitted, events, seen)
+    for old, part in zip(before, recipes, strict=True):
+        seed = random.randint(np.iinfo(np.int32).max)
+        data = net.TrainingData(_training_set(part, fitted, events, seen))
+        with net.seeded(seed, part.device):
+            n_hidden = getattr(old.history, "n_hidden", 0)
+            module = build_module(part, *(n for _, n in inputs), n_hidden)
+            take_weights(part, module, old, *inputs)
+            trained.append(net.train(part, module, data, seed, schedule=False))
+    return joined(trained, getattr(fitted.net.module_, "pooled_share", 0))
+
+
+def _training_set(recipe, fitted, events, seen):
+    """Return the training set of further events, without items that have none."""
+    users, items, positives, shown, in_order = events
+    rows = users.rows[:-1], items.rows[:-1]
+    if recipe.history == "recent":
+        order = in_order.order
+        if not recipe.takes_impressions:
+            order = order._replace(impressions=None)
+        training = SequenceSet(*rows, order, recipe.max_history)
+    else:
+        training = TrainingSet(
+            *rows,
+            positives,
+            history=seen[:-1] if recipe.history is not None else None,
+            impressions=shown if shown.nnz and recipe.takes_impressions else None,
+            known=_seen_before(fitted, positives.shape),
+        )
+    active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
+    return training if len(active) == len(items) else training.with_items(active)
 
 
 def _updated(entities, frame, table):

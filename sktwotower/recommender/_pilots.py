@@ -1,24 +1,22 @@
-"""Short fits on a part of the users, which tell what the order of events supports.
+"""Short fits on a part of the users, which tell whether older events should age.
 
-Input: a ``Recipe``, ``Events`` in the order of time, and how to hold some of them out.
-Output: the NDCG of each judged user (n,), for a kind of history and a half-life.
+Input: a ``Recipe``, and ``Events`` in the order of time.
+Output: the NDCG of each judged user (n,), for a half-life.
 """
 
 import numpy as np
 
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.metrics import ndcg_at_k
-from sktwotower.metrics._hits import standard_error
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
-from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._build import build_module
 from sktwotower.towers._sequences import SequenceSet
 from sktwotower.towers._vectors import embed_items, embed_users
 
-from ._order import aged, hold_out_latest, ordered
+from ._order import aged, ordered
 
-__all__ = ["Pilot", "better_kind", "latest_tenth"]
+__all__ = ["Pilot", "latest_tenth"]
 
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
@@ -28,7 +26,10 @@ MIN_USERS = 500
 HELD_OUT = 0.1
 K = 20
 SIZE = {
+    "history": "recent",
     "embedding_dim": 64,
+    "max_epochs": 3,
+    "dropout": 0.2,
     "candidate_sampling": "mixed",
     "n_negatives": 512,
     "max_history": 100,
@@ -39,10 +40,6 @@ SIZE = {
     "net_params": None,
     "early_stopping": False,
     "verbose": 0,
-}
-BY_KIND = {
-    "recent": {"max_epochs": 3, "dropout": 0.2},
-    "pooled": {"max_epochs": 20, "dropout": 0.5},
 }
 
 
@@ -67,61 +64,36 @@ class Pilot:
         self.truth, self.seed = truth[self.users], seed
 
     @classmethod
-    def of(cls, recipe, events, hold_out, seed):
+    def of(cls, recipe, events, seed):
         """Return a pilot on a part of the users, or None if too few can be judged.
 
-        ``hold_out``: returns events before, and CSR (n_users, n_items) of those after.
+        It is judged on the latest tenth of the events.
         """
         users = _some_users(events.ordered, seed)
         rows = events.users.rows[users], events.items.rows[:-1]
-        before, truth = hold_out(_part(events.ordered, users))
-        truth = None if truth is None else _to_find(before, truth)
-        if truth is None or (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
+        before, truth = latest_tenth(_part(events.ordered, users))
+        truth = _to_find(before, truth)
+        if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
-        return cls(recipe._replace(**SIZE), rows, before, truth, seed)
+        recipe = recipe._replace(**SIZE, impression_weight=0.0)  # it may be "auto"
+        return cls(recipe, rows, before, truth, seed)
 
-    def __call__(self, kind, half_life=None):
-        """Return the NDCG (n,) of each user, for a history and a half-life."""
-        recipe = self.recipe._replace(history=kind, **BY_KIND[kind])
-        user_rows, item_rows = self.rows
-        data, past = self._data(recipe, aged(self.before, half_life))
+    def __call__(self, half_life=None):
+        """Return the NDCG (n,) of each user, for a half-life."""
+        recipe, (user_rows, item_rows) = self.recipe, self.rows
+        events = aged(self.before, half_life)
+        data = SequenceSet(*self.rows, events.order, recipe.max_history)
         with net.seeded(self.seed, recipe.device):
             module = build_module(recipe, user_rows.shape[1], item_rows.shape[1])
             trained = net.train(recipe, module, net.TrainingData(data), self.seed)
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
-        past, user_rows = past[self.users], user_rows[self.users]
+        past, user_rows = events.sequences.lags[self.users], user_rows[self.users]
         items = embed_items(trained.module_, item_rows)
         users = embed_users(trained.module_, user_rows, past, item_rows)
-        _, found = top_k(users, items, min(K, len(items)), past)
+        seen = self.before.sequences.pairs()[self.users]
+        _, found = top_k(users, items, min(K, len(items)), seen)
         return ndcg_at_k(self.truth, found, K, per_user=True)
-
-    def _data(self, recipe, events):
-        """Return the training set of events, and the past that a user tower sees."""
-        if recipe.history == "recent":
-            data = SequenceSet(*self.rows, events.order, recipe.max_history)
-            return data, events.sequences.lags
-        chosen = events.weighted_pairs()
-        return TrainingSet(*self.rows, chosen, history=chosen), chosen
-
-
-def better_kind(recipe, events, seed):
-    """Return "recent" if it finds more of each user's last basket, else "pooled".
-
-    More means: beyond the standard error of the difference. "recent" as well if too few
-    users can be judged.
-    """
-    pilot = Pilot.of(recipe, events, _last_basket, seed)
-    if pilot is None:
-        return "recent"
-    gain = pilot("recent") - pilot("pooled")
-    return "recent" if gain.mean() > standard_error(gain) else "pooled"
-
-
-def _last_basket(events):
-    """Return the events before each user's last basket, and these baskets."""
-    before, _, truth = hold_out_latest(events)
-    return before, truth
 
 
 def latest_tenth(events):

@@ -18,14 +18,18 @@ __all__ = ["training_data"]
 
 def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    if events.ordered is not None:
+    if recipe.history == "recent":
         return _ordered_training_data(recipe, events, rng)
-    users, items, positives, impressions, _ = events
+    users, items, positives, impressions, in_order = events
     used = impressions.nnz and recipe.takes_impressions
     monitored = monitors_validation(recipe.callbacks)
     fitted, held = positives, None
     if _validates(recipe, used):
-        fitted, held = hold_out(positives, recipe.validation_fraction, rng)
+        if in_order is None:
+            fitted, held = hold_out(positives, recipe.validation_fraction, rng)
+        else:
+            kept, _, held = hold_out_latest(in_order)
+            fitted = kept.weighted_pairs()
         if held is None:
             recipe = _without_validation(recipe, monitored)
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}

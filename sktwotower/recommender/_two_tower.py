@@ -49,6 +49,7 @@ class TwoTowerRecommender(
     history_ = fitted_attribute("epochs")
     candidate_sampling_ = fitted_attribute("candidate_sampling")
     temperature_ = fitted_attribute("temperature")
+    impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     half_life_ = fitted_attribute("half_life", may_be_none=True)
     interrupted_ = fitted_attribute("interrupted")
@@ -319,7 +320,9 @@ class TwoTowerRecommender(
         -------
         ndarray of shape (n_events,), float32
             Dot product of the user's and the item's vector: a cosine in [-1, 1] with
-            ``normalize``. Higher is a better match.
+            ``normalize``. Higher is a better match. An item that fit has not seen gets
+            the score of its features; without features all such items get one score
+            for a user, which says nothing about them.
 
         Raises
         ------
@@ -327,6 +330,12 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit, or ``history`` lacks the time column.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold items that fit has not seen and that have no features, with
+            their share.
 
         Examples
         --------

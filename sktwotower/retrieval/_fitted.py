@@ -4,7 +4,7 @@ Input: an estimator.
 Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only attributes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower.features._entities import Entities
+from sktwotower.features._forgetting import without_entities
 
 __all__ = ["Fitted", "Past", "Serving", "fitted_attribute", "fitted_of"]
 
@@ -71,7 +72,8 @@ class Fitted:
     Notes
     -----
     Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
-    returns scores and positions (n, k) of the best items for a ``Query`` of users.
+    returns scores and positions (n, k) of the best items for a ``Query`` of users, and
+    ``fields_without``.
     """
 
     schema: TableSchema
@@ -116,6 +118,28 @@ class Fitted:
         codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
         before = self.sequences.events(codes)
         return Past(seen, join_past(before, added, *seen.shape))
+
+    def without_users(self, gone):
+        """Return the same without the users where ``gone`` (n_users,)."""
+        users, left = without_entities(self.users, gone)
+        kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
+        in_order = self.sequences
+        return replace(
+            self,
+            users=users,
+            seen=self.seen[kept],
+            sequences=None if in_order is None else in_order.take(kept),
+            user_ids=users.ids.to_numpy(),
+            **self.fields_without(gone, left),
+        )
+
+    def fields_without(self, gone, left):
+        """Return further fields without what they hold of single users, a dict.
+
+        ``gone`` (n_users,): which users are to be forgotten. ``left`` (p,): which
+        feature columns of users stay.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot forget users.")
 
     def seen_by(self, codes):
         """Return the rows of ``seen`` at positions (n,), CSR (n, len(items))."""

@@ -20,11 +20,12 @@ from sktwotower._tables._frames import (
     with_names,
 )
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._messages import format_ids, shorten, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from sktwotower._tables._times import read_times
 
+from ._exclude import read_exclude
 from ._fitted import Past
 
 __all__ = [
@@ -89,22 +90,43 @@ class Request:
     allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
         Positions of the items that may be recommended, to all users or to each. None:
         all items.
+    left_out : CSR matrix of shape (n, len(items)), default=None
+        Ones where an item must not be recommended to a user. None: nowhere.
     """
 
     users: Query
     past: Past
     allowed: np.ndarray | sparse.csr_matrix | None = None
+    left_out: sparse.csr_matrix | None = None
 
     def __len__(self):
         return len(self.users)
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        allowed = rows_of(self.allowed, block)
-        return Request(self.users[block], self.past[block], allowed)
+        return Request(
+            self.users[block],
+            self.past[block],
+            rows_of(self.allowed, block),
+            rows_of(self.left_out, block),
+        )
+
+    def excluded(self, exclude_seen):
+        """Return what must not be recommended, CSR (n, len(items)), or None."""
+        if not exclude_seen or self.left_out is None:
+            return self.past.seen if exclude_seen else self.left_out
+        return (self.past.seen + self.left_out).sign()
 
 
-def read_request(fitted, X, history=None, candidates=None, unknown="error", name="X"):
+def read_request(
+    fitted,
+    X,
+    history=None,
+    candidates=None,
+    unknown="error",
+    exclude=None,
+    name="X",
+):
     """Return the ``Request`` that the arguments of a ranking method describe.
 
     ``fitted``: the recommender's ``Fitted``. The other parameters are those of
@@ -114,7 +136,8 @@ def read_request(fitted, X, history=None, candidates=None, unknown="error", name
         X = history_users(history, fitted.users)
     users = read_query(fitted.users, X, name, fitted.schema)
     allowed = candidate_positions(candidates, users, fitted, unknown)
-    return Request(users, past_of(fitted, users, history), allowed)
+    left_out = read_exclude(exclude, users, fitted)
+    return Request(users, past_of(fitted, users, history), allowed, left_out)
 
 
 def past_of(fitted, users, history=None):
@@ -143,8 +166,8 @@ def read_query(entities, X, name, schema=None):
     values = _as_ids(X)
     if values is None:
         raise TypeError(
-            f"{name} must be a list or array of ids, or a table. Got {X!r}. For one "
-            f"{entities.side} write [{X!r}]."
+            f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
+            f"one {entities.side} write [{shorten(X)}]."
         )
     if values.ndim != 1:
         return _read_array(entities, values, name, schema)
@@ -317,7 +340,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     if values is None or values.ndim != 1:
         raise TypeError(
             "candidates must be a list of item ids or, for each user, a dict of lists "
-            f"or a table of pairs. Got {candidates!r}."
+            f"or a table of pairs. Got {shorten(candidates)}."
         )
     codes = np.zeros(0, dtype=np.int64)
     if len(values):

@@ -15,12 +15,13 @@ from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
+from ._known_users import KnownUsersMixin
 from ._requests import read_query, read_request, write_parquet
 
 __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
 
-class RetrievalMixin:
+class RetrievalMixin(KnownUsersMixin):
     """Ranking methods shared by all recommenders.
 
     The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`, which
@@ -94,7 +95,7 @@ class RetrievalMixin:
 
     def _nearest(self, fitted, X, n_neighbors):
         request, k = read_request(fitted, X), self._k(n_neighbors, fitted)
-        excluded = request.past.seen if self.exclude_seen else None
+        excluded = request.excluded(self.exclude_seen)
         scores, indices = fitted.search(
             request.users, request.past, k, self._serving(), excluded
         )
@@ -165,6 +166,7 @@ class RetrievalMixin:
         candidates=None,
         unknown_candidates="error",
         history=None,
+        exclude=None,
         path=None,
     ) -> pd.DataFrame | None:
         """Recommend items to users.
@@ -195,6 +197,13 @@ class RetrievalMixin:
             fit are ignored. If order counts (``time``), a table needs the time column;
             lists and arrays are in order, oldest first, and later than all events of
             fit.
+        exclude : dataframe, dict, array, list or None, default=None
+            Pairs that are never recommended, such as what a user disliked or was shown
+            today: a table with the user and the item column, a dict of users to lists
+            of items, an array of (user, item) rows or, for a single user, a list of
+            items. Unlike ``history`` they do not count as taste. Pairs of users who are
+            not asked for, and of items that are not in the catalog, are ignored. None:
+            no pairs.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
             instead of returning it. Needs pyarrow.
@@ -214,10 +223,15 @@ class RetrievalMixin:
             If a table lacks columns, ``history`` or ``candidates`` do not name their
             users, candidates are not in the catalog, or ``n_neighbors`` < 1.
         TypeError
-            If X, ``history`` or ``candidates`` are of another type, or ids do not fit
-            into Parquet.
+            If X, ``history``, ``candidates`` or ``exclude`` are of another type, or ids
+            do not fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
+
+        Warns
+        -----
+        UserWarning
+            If none of the ids in an argument is known, and they have another type.
 
         Examples
         --------
@@ -234,17 +248,29 @@ class RetrievalMixin:
         >>> options = {"candidates": [3, 7, 9, 20], "history": {1000: [5, 9]}}
         >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
         [1, 2]
+
+        Without two items that this user does not like:
+
+        >>> left = model.recommend([1000], exclude={1000: [3, 20]}, **options)
+        >>> sorted(left["item"])
+        [7]
         """
         fitted = fitted_of(self)
-        request = read_request(fitted, X, history, candidates, unknown_candidates)
+        request = read_request(
+            fitted, X, history, candidates, unknown_candidates, exclude
+        )
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden = self.exclude_seen if exclude_seen is None else exclude_seen
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
-        excluded = request.past.seen if hidden else None
         scores, indices = fitted.search(
-            request.users, request.past, k, serving, excluded, request.allowed
+            request.users,
+            request.past,
+            k,
+            serving,
+            request.excluded(hidden),
+            request.allowed,
         )
         return _ranked_table(
             fitted, request.users.ids, indices, scores, fitted.users.label
@@ -325,9 +351,8 @@ def _tables(fitted, request, k, hidden, serving):
     """Yield a table of recommendations for each block of the users of a request."""
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        excluded = part.past.seen if hidden else None
         scores, indices = fitted.search(
-            part.users, part.past, k, serving, excluded, part.allowed
+            part.users, part.past, k, serving, part.excluded(hidden), part.allowed
         )
         yield _ranked_table(fitted, part.users.ids, indices, scores, fitted.users.label)
 

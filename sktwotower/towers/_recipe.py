@@ -14,6 +14,7 @@ class Recipe(NamedTuple):
 
     history: str | None
     max_history: int
+    pooled_share: float | str
     half_life: object
     user_tower: object
     item_tower: object
@@ -27,7 +28,7 @@ class Recipe(NamedTuple):
     candidate_sampling: str
     n_negatives: int | str
     sampling_correction: str | None
-    impression_weight: float
+    impression_weight: float | str
     impression_start: float | str
     max_epochs: int | str
     batch_size: int

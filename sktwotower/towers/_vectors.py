@@ -11,6 +11,7 @@ from scipy import sparse
 from sktwotower._tables._sparse import take_rows
 
 from ._batches import history_bag
+from ._blend import Blend
 from ._decays import RecentHistory
 from ._modules import SparseRows
 from ._sequences import latest_events
@@ -36,6 +37,8 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
     first, if the module sees their order. ``item_rows`` (at least n_items, q) are their
     feature rows.
     """
+    if isinstance(module, Blend):
+        return _joined(module, user_rows, history, item_rows, block)
     device = _device(module)
 
     def embed(part):
@@ -46,6 +49,24 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
         return module.embed_users(rows, items.to(device), bag.to(device))
 
     return _blocks(embed, module, [user_rows, history], block)
+
+
+def _joined(blend, user_rows, history, item_rows, block):
+    """Return what `embed_users` does, from both parts of a ``Blend``."""
+    pasts = history, _distinct(history)
+    vectors = [
+        torch.from_numpy(embed_users(part, user_rows, past, item_rows, block))
+        for (part, _), past in zip(blend.parts, pasts, strict=True)
+    ]
+    return blend.joined(vectors).numpy()
+
+
+def _distinct(past):
+    """Return ones for the distinct entries of each row of a CSR matrix."""
+    parts = np.ones(past.nnz, dtype=np.float32), past.indices.copy(), past.indptr.copy()
+    distinct = sparse.csr_matrix(parts, shape=past.shape)
+    distinct.sum_duplicates()
+    return distinct.sign()
 
 
 def _bag(module, past, item_rows):

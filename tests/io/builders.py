@@ -8,7 +8,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 
-from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower import (
+    ClickRateRecommender,
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+)
 from sktwotower.io import dump, load
 from tests.builders import chain, ordered, random_events, small
 
@@ -39,10 +44,12 @@ def models():
     side = {"items": products(), "hidden_layer_sizes": (6,)}
     return {
         "popularity": PopularityRecommender().fit(events),
+        "click rate": ClickRateRecommender().fit(events, np.arange(len(events)) % 2),
         "ease": EASERecommender(l2=1).fit(events),
         "item-knn": ItemKNNRecommender(decay=2.0, time="when").fit(in_order),
         "pooled": small().fit(events),
-        "recent": ordered(history="recent").fit(in_order),
+        "recent": ordered(history="recent").fit(in_order),  # two pairs of towers
+        "recent only": ordered(history="recent", embedding_dim=1).fit(in_order),
         "side table": small(**side).fit(events),
         "no history": small(history=None, normalize=False).fit(events),
     }

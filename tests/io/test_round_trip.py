@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import json
 import os
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from sktwotower import (
     EASERecommender,
@@ -24,6 +26,7 @@ from sktwotower import (
 )
 from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+from sktwotower.towers._batches import TrainingSet
 from tests.builders import chain, dated, ordered, random_events, small
 
 from .builders import again, array_of, assert_same_answers, members_of, models, products
@@ -89,6 +92,22 @@ def test_training_goes_on_with_the_same_result(name, path):
     assert_same_answers(read, again(read, path))  # a fold-in outside the catalog
 
 
+@pytest.mark.parametrize("name", ["pooled", "item-knn"])
+def test_a_forgotten_user_is_in_no_file(name, path):
+    read = again(MODELS[name], path, load_params=MAPPED)
+    user = read.user_ids_[2]
+    vector = getattr(read, "net_", None)
+    dump(read, path)
+    assert json.dumps(user).encode() in path.read_bytes()
+    if vector is not None:
+        vector = vector.module_.user_tower.sparse.weight[2].detach().numpy().tobytes()
+        assert vector in path.read_bytes()
+    dump(read.forget_users([user]), path)
+    assert json.dumps(user).encode() not in path.read_bytes()
+    assert vector is None or vector not in path.read_bytes()
+    assert_same_answers(read, load(path))
+
+
 def test_a_fit_from_the_weights_of_a_file_is_the_same(path):
     model = small(warm_start=True).fit(random_events())
     read = again(model, path)
@@ -96,13 +115,18 @@ def test_a_fit_from_the_weights_of_a_file_is_the_same(path):
 
 
 def test_the_net_of_a_file_can_be_trained_by_skorch(path):
-    net = again(MODELS["pooled"], path).net_
-    weights = net.module_.item_tower.sparse.weight
-    before = weights.detach().clone()
-    net.initialize()
-    assert net.module_.item_tower.sparse.weight is weights
-    assert (weights == before).all()
-    assert type(net.optimizer_) is type(MODELS["pooled"].net_.optimizer_)
+    fitted = MODELS["pooled"]._fitted
+    seen = fitted.seen[:-1]
+    rows = fitted.users.rows[:-1], fitted.items.rows[:-1]
+    weights = []
+    for net in (again(MODELS["pooled"], path).net_, copy.deepcopy(fitted.net)):
+        torch.manual_seed(0)
+        before = net.module_.item_tower.sparse.weight.detach().clone()
+        net.partial_fit(TrainingSet(*rows, seen, history=seen))
+        weights.append(net.module_.item_tower.sparse.weight.detach())
+        assert not torch.equal(weights[-1], before)
+        assert len(net.history) == 2
+    assert torch.equal(*weights)
 
 
 def test_a_model_in_half_precision_is_close(path):
@@ -235,8 +259,6 @@ def test_output_and_metadata_settings_are_kept(path):
 
 
 def test_optimizers_and_dtypes_of_torch_are_kept(path):
-    import torch
-
     params = {"criterion__matmul_dtype": torch.bfloat16}
     model = small(optimizer=torch.optim.AdamW, net_params=params).fit(random_events())
     read = again(model, path)

@@ -67,7 +67,7 @@ def test_a_hidden_layer_with_enough_events(monkeypatch):
     monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
     model = ordered(max_epochs=3).fit(X)
     history = model.net_.module_.history
-    assert history.n_hidden == 8 and history.out.abs().sum() > 0
+    assert history.n_hidden == 4 and history.out.abs().sum() > 0
     assert model.temperature_ <= 0.1
     users = model.user_ids_[:4].tolist()
     together = model.embed_users(users)
@@ -77,7 +77,7 @@ def test_a_hidden_layer_with_enough_events(monkeypatch):
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     assert "(rest)" in why["feature"][why["side"] == "user"].tolist()
     more = pd.DataFrame({"user": users, "item": X["item"].iloc[0], "when": 10**6})
-    assert model.partial_fit(more).net_.module_.history.n_hidden == 8
+    assert model.partial_fit(more).net_.module_.history.n_hidden == 4
 
 
 def test_arrays_after_a_fit_on_an_array():

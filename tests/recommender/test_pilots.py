@@ -3,13 +3,11 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
 from sktwotower.recommender._order import ordered
 from sktwotower.recommender._pilots import _some_users, _to_find, latest_tenth
 from sktwotower.towers import RowwiseAdam
-from tests.builders import chain
 from tests.builders import ordered as recommender
 
 
@@ -17,32 +15,6 @@ def events_of(rows, shape):
     """Return ``Ordered`` events of rows (user, item, time)."""
     users, items, times = np.array(rows).T
     return ordered(users, items, times, np.ones(len(rows)), shape)
-
-
-@pytest.fixture
-def judged(monkeypatch):
-    """Let data with fewer users be judged than usually."""
-    monkeypatch.setattr(_pilots, "MIN_USERS", 100)
-
-
-def test_a_planted_chain_is_seen_in_order(judged):
-    model = recommender(max_epochs=1).fit(chain(n_users=150))
-    assert model.history_kind_ == "recent"
-
-
-def test_tastes_without_order_are_pooled(judged):
-    X = make_interactions(400, 60, random_state=0).data
-    X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
-    model = recommender(max_epochs=1).fit(X)
-    assert model.history_kind_ == "pooled"
-    model.recommend(X["user"][:2], history={X["user"][0]: {X["item"][0]}})
-    assert recommender(history="recent", max_epochs=1).fit(X).history_kind_ == "recent"
-
-
-def test_few_users_are_not_judged():
-    X = make_interactions(400, 60, random_state=0).data
-    X = X.assign(when=np.random.default_rng(0).permutation(len(X)))
-    assert recommender(max_epochs=1).fit(X).history_kind_ == "recent"
 
 
 def test_the_latest_tenth_by_hand():
@@ -84,13 +56,36 @@ def test_the_half_life_of_popularity(drifts):
         assert half_life is None
 
 
-def test_an_interruption_of_a_short_fit_ends_fit(judged, monkeypatch):
+@pytest.fixture
+def drifting():
+    """Events of 300 users, whose items are other ones every fifth of the time."""
+    rng = np.random.default_rng(0)
+    day = np.arange(3000) // 30
+    return pd.DataFrame(
+        {
+            "user": rng.integers(300, size=3000),
+            "item": day // 20 * 8 + rng.integers(8, size=3000),
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(day, "D"),
+        }
+    )
+
+
+def test_auto_half_life_is_used_where_tastes_drift(drifting, monkeypatch):
+    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
+    model = recommender(max_epochs=1).fit(drifting)
+    assert pd.Timedelta(0) < model.half_life_ < pd.Timedelta("100D")
+    monkeypatch.setattr(_pilots, "MIN_USERS", 10_000)
+    assert recommender(max_epochs=1).fit(drifting).half_life_ is None
+
+
+def test_an_interruption_of_a_short_fit_ends_fit(drifting, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(_pilots, "MIN_USERS", 50)
     monkeypatch.setattr(RowwiseAdam, "step", interrupt)
     model = recommender(max_epochs=1)
     with pytest.warns(UserWarning, match="interrupted"):
         with pytest.raises(KeyboardInterrupt):
-            model.fit(chain(n_users=150))
+            model.fit(drifting)
     assert not hasattr(model, "net_")

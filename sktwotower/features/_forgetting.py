@@ -1,0 +1,107 @@
+"""Users or items that are removed from what fit has learnt of them.
+
+Input: ``Entities`` of n, and which of them to forget.
+Output: ``Entities`` of the others, and which feature columns are left.
+"""
+
+import copy
+from dataclasses import replace
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._frames import LEVELS, as_frame
+from sktwotower._tables._ids import check_ids, positions_of
+from sktwotower._tables._messages import warn
+
+from ._key_encoders import VocabularyEncoder
+from ._tower_vectorizer import TowerVectorizer
+
+__all__ = ["without_entities", "without_rows"]
+
+
+def without_entities(entities, gone):
+    """Return entities without those where ``gone`` (n,), and the columns (p,) left.
+
+    Their ids, feature rows and rows of the side table go, and so do the columns of ids,
+    levels, tags and words that none of the others has.
+    """
+    kept = np.flatnonzero(~gone)
+    rows = entities.rows[np.append(kept, len(gone))]  # the last row is empty
+    columns = np.ones(entities.rows.shape[1], dtype=bool)
+    transformer = entities.transformer
+    if isinstance(transformer, TowerVectorizer):
+        theirs = entities.rows[np.flatnonzero(gone)].getnnz(axis=0) > 0
+        transformer, columns = _without_keys(
+            transformer, theirs & (rows.getnnz(axis=0) == 0)
+        )
+    elif entities.width:
+        warn(
+            f"{entities.side}_transformer is a {type(transformer).__name__}, which may "
+            f"hold ids or features of the {entities.side}s that were forgotten: it is "
+            "not changed. Fit anew without them, or use a TowerVectorizer."
+        )
+    left = replace(
+        entities,
+        ids=entities.ids[kept],
+        rows=rows[:, np.flatnonzero(columns)],
+        width=int(columns.sum()),
+        table=without_rows(entities.table, entities.label, entities.ids[gone]),
+        transformer=transformer,
+    )
+    return left, columns
+
+
+def _without_keys(vectorizer, unused):
+    """Return a TowerVectorizer without the keys of unused columns, and what is left.
+
+    ``unused`` (p,): output columns that no row has any more. Columns that are no keys,
+    such as numbers, stay. Both results are for (p,) columns of before.
+    """
+    vectorizer = copy.copy(vectorizer)
+    encoders, left, start = [], np.ones(len(unused), dtype=bool), 0
+    for position, encoder in vectorizer.encoders_:
+        stop = start + len(encoder.names)
+        if isinstance(encoder, VocabularyEncoder):
+            n_keys = len(encoder.columns)
+            left[start : start + n_keys] = ~unused[start : start + n_keys]
+            encoder = encoder.restricted(left[start:stop])
+        encoders.append((position, encoder))
+        start = stop
+    vectorizer.encoders_ = encoders
+    return vectorizer, left
+
+
+def without_rows(table, label, ids):
+    """Return a table of any library without the rows of some ids; None stays None.
+
+    ``label``: the column of ids; a table without it has them in its first column. The
+    levels of other columns go, too, if no row has them any more.
+    """
+    if table is None:
+        return None
+    frame = as_frame(table, "table")
+    column = label if label in frame.columns else frame.columns[0]
+    kept = positions_of(check_ids(frame[column], column), ids) < 0
+    if isinstance(table, pd.DataFrame):
+        table = table[kept]
+        levels = table.select_dtypes("category").columns
+        return table.assign(
+            **{name: table[name].cat.remove_unused_categories() for name in levels}
+        )
+    return _copied(nw.from_native(table, eager_only=True).filter(kept.tolist()))
+
+
+def _copied(rows):
+    """Return a filtered table of narwhals as a native one that holds no other rows.
+
+    A frame of polars shares the text of the frame it was filtered from, and levels are
+    kept even if no row has them.
+    """
+    levels = [name for name in rows.columns if isinstance(rows[name].dtype, LEVELS)]
+    rows = rows.with_columns(rows[name].cast(nw.String) for name in levels)
+    if rows.implementation.is_polars():
+        cells = {name: rows[name].to_list() for name in rows.columns}
+        rows = nw.from_dict(cells, rows.schema, backend=rows.implementation)
+    return rows.to_native()

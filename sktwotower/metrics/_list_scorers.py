@@ -1,0 +1,167 @@
+"""Scorers of the order within lists that were shown, for ``scoring=`` of scikit-learn.
+
+Input: a fitted estimator and shown items X (n_rows, n_columns) with outcomes (n_rows,).
+Output: one number per metric.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import numpy as np
+
+from sktwotower._tables._checks import check_count
+
+from ._lists import (
+    METRICS,
+    RankedLists,
+    check_one_user,
+    clustered_error,
+    mean_over_lists,
+)
+from ._scorers import unwrap
+from ._shown import need_outcomes, pairs_of_rows, scores_of, split_lists
+
+__all__ = ["make_list_scorer"]
+
+OTHER_NAMES = {"auc": "roc_auc", "gauc": "roc_auc", "mrr": "reciprocal_rank"}
+
+
+def make_list_scorer(
+    metric="roc_auc", *, lists, k=10, standard_error=False
+) -> Callable:
+    """Make a scorer of the order within lists that were shown, for searches.
+
+    The scorer lets the estimator score each row, sorts each list by these scores, and
+    compares with the outcomes. It works on recommenders, on Pipelines and searches
+    around them, and on rankers: regressors, and classifiers by their decision function
+    or the probability of the last class.
+
+    Parameters
+    ----------
+    metric : str or list of str, default="roc_auc"
+        'roc_auc', 'ndcg' or 'reciprocal_rank', the last two also with their k:
+        'ndcg@5'. A list: several, from the same scores.
+    lists : str or int
+        Column of X (or its position) that names the list of each row, such as an
+        impression or a query. If X of fit lacked it, it is not passed to the estimator.
+    k : int, default=10
+        Number of places that count in 'ndcg', >= 1. 'reciprocal_rank' has a k only if
+        it is in `metric`.
+    standard_error : bool, default=False
+        Whether to return each figure's standard error as well. Lists of one user may
+        depend on each other, and count as one cluster.
+
+    Returns
+    -------
+    scorer : callable
+        `scorer(estimator, X, y)` returns a float, higher is better. For a list of
+        metrics, or with `standard_error`, a dict of floats by name, 'ndcg@5' and
+        'ndcg@5 se', as scikit-learn takes it: searches then need `refit='ndcg@5'`. Can
+        be pickled.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown or empty, or k < 1. When called: if X lacks the column, a
+        list has rows of several users, or no list counts.
+    TypeError
+        If k is not an integer. When called: if y is missing, or the estimator has no
+        predict.
+
+    See Also
+    --------
+    retrieval_report : The same, compared with popularity, with ``lists``.
+    make_retrieval_scorer : Metrics of the whole catalog, ranked.
+
+    Notes
+    -----
+    Denominator: as in `roc_auc_by_list`, `ndcg_by_list` and `reciprocal_rank_by_list`.
+
+    Lists left out: as in these functions. For recommenders, whose column of users is
+    known, a list must be of one user.
+
+    A split by rows puts parts of a list into train and test: split by time, or with
+    `sklearn.model_selection.GroupKFold` by list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sktwotower import ClickRateRecommender
+    >>> from sktwotower.metrics import make_list_scorer
+    >>> X = pd.DataFrame({"user": ["ann", "ann", "bob", "bob"],
+    ...                   "item": ["tea", "jam", "tea", "jam"],
+    ...                   "list": [1, 1, 2, 2]})
+    >>> model = ClickRateRecommender().fit(X, y=[1, 0, 1, 0])
+    >>> make_list_scorer(lists="list")(model, X, y=[1, 0, 0, 1])
+    0.5
+    """
+    metrics = [metric] if isinstance(metric, str) else metric
+    if not isinstance(metrics, (list, tuple)) or not metrics:
+        raise ValueError(
+            f"metric must be a name like 'ndcg@5', or a list of names. Got {metric!r}."
+        )
+    one = isinstance(metric, str) and not standard_error
+    figures = [_parse(each, k) for each in metrics]
+    return _ListScorer(figures, one, lists, standard_error)
+
+
+def _parse(metric, k):
+    """Return the name in results, the metric and its k of a text like 'ndcg@5'."""
+    name, at, own_k = str(metric).partition("@")
+    if name not in METRICS or (at and name == "roc_auc"):
+        known = [*METRICS, "ndcg@5"]
+        close = OTHER_NAMES.get(name.lower()) or next(
+            iter(get_close_matches(name.lower(), known, n=1, cutoff=0.5)), None
+        )
+        hint = f" Did you mean {close!r}?" if close else ""
+        raise ValueError(
+            f"metric must be one of {list(METRICS)}. Got {metric!r}.{hint}"
+        )
+    if at and not own_k.isdecimal():
+        raise ValueError(f"metric must read like '{name}@5'. Got {metric!r}.")
+    if name == "roc_auc" or (name == "reciprocal_rank" and not at):
+        return name, name, None
+    k = check_count(int(own_k) if at else k, "k")
+    return f"{name}@{k}", name, k
+
+
+class _ListScorer:
+    """One metric, or several, of the order of an estimator's scores within lists."""
+
+    def __init__(self, figures, one, lists, standard_error):
+        self.figures = figures
+        self.one = one
+        self.lists = lists
+        self.standard_error = standard_error
+
+    def __call__(self, estimator, X, y=None):
+        need_outcomes(y)
+        given, groups = split_lists(estimator, X, self.lists)
+        ranked = RankedLists(y, scores_of(estimator, given), groups)
+        users = _users_of(estimator, given)
+        owners = None if users is None else check_one_user(ranked, users)
+        if owners is None:
+            owners = np.arange(len(ranked.ids))
+        scores = {}
+        for name, metric, k in self.figures:
+            values = ranked.values(metric, k)
+            scores[name] = mean_over_lists(values)
+            if self.standard_error:
+                scores[f"{name} se"] = clustered_error(values, owners)
+        return next(iter(scores.values())) if self.one else scores
+
+    def __repr__(self):
+        names = [name for name, *_ in self.figures]
+        names = names[0] if len(names) == 1 else names
+        error = ", standard_error=True" if self.standard_error else ""
+        return f"make_list_scorer({names!r}, lists={self.lists!r}{error})"
+
+
+def _users_of(estimator, X):
+    """Return the user (n_rows,) of each row; None for estimators that know no users."""
+    try:
+        recommender, inner = unwrap(estimator, X)
+    except TypeError:
+        return None
+    return pairs_of_rows(recommender, inner)[0]

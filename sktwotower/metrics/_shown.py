@@ -1,0 +1,109 @@
+"""Lists that were shown, read from a table of events for a fitted estimator.
+
+Input: an estimator, events X (n_rows, n_columns) and the column that names the list.
+Output: the table to score, and the list, user, item and score of each row, (n_rows,).
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+
+from sktwotower._tables._columns import as_table, column_position, position_of
+from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._schema import read_table
+from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._retrieval import RetrievalMixin
+
+__all__ = ["need_outcomes", "pairs_of_rows", "scores_of", "split_lists"]
+
+
+def need_outcomes(y):
+    """Raise ``TypeError`` if there are no outcomes."""
+    if y is None:
+        raise TypeError(
+            "The order of shown items is judged by what came of them: pass y, > 0 "
+            "where an item was chosen and 0 where it was not."
+        )
+
+
+def split_lists(estimator, X, lists):
+    """Return X as the estimator takes it, and the list (n_rows,) of each row.
+
+    The column ``lists`` is left out of X unless it was in X of fit.
+    """
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise TypeError(f"Expected a fitted estimator. Got {estimator!r}.")
+    if is_frame(X):
+        frame = as_frame(X, "X")
+        at = position_of(frame.columns, lists, "lists")
+        if _is_new_column(estimator, frame.columns[at], frame.shape[1]):
+            return frame.drop(columns=frame.columns[at]), frame.iloc[:, at]
+        return frame, frame.iloc[:, at]
+    array = as_table(X)
+    at = position_of(range(array.shape[1]), lists, "lists")
+    if _is_new_column(estimator, None, array.shape[1]):
+        return np.delete(array, at, axis=1), array[:, at]
+    return array, array[:, at]
+
+
+def _is_new_column(estimator, name, n_columns):
+    """Return whether X of fit did not have the column; False if that is not known."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None and isinstance(estimator, Pipeline):
+        return _is_new_column(estimator[-1], name, n_columns)
+    if names is not None and name is not None:
+        return name not in list(names)
+    return n_columns > getattr(estimator, "n_features_in_", n_columns)
+
+
+def pairs_of_rows(recommender, X):
+    """Return the user and the item of each row of X, two Indexes (n_rows,).
+
+    A recommender of another library reads the columns that its parameters ``user_id``
+    and ``item_id`` name, or else the first two.
+    """
+    if isinstance(recommender, RetrievalMixin):
+        fitted = fitted_of(recommender)
+        frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
+        columns = fitted.users.id_column, fitted.items.id_column
+        users, items = (frame[column] for column in columns)
+    else:
+        frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
+        users, items = (
+            frame.iloc[
+                :, column_position(frame, getattr(recommender, key, None), at, key)
+            ]
+            for at, key in enumerate(["user_id", "item_id"])
+        )
+    return check_ids(users, "the users of X"), check_ids(items, "the items of X")
+
+
+def scores_of(estimator, X, history=None):
+    """Return the score (n_rows,) of each row of X, higher for better items.
+
+    ``history``: events that fit has not seen, passed on to ``predict``.
+    """
+    name, given = type(estimator).__name__, {}
+    if history is not None:
+        given["history"] = history
+    if is_classifier(estimator):
+        if hasattr(estimator, "decision_function"):
+            scores = estimator.decision_function(X)
+        else:
+            scores = np.asarray(estimator.predict_proba(X))[:, -1]
+    elif hasattr(estimator, "predict"):
+        scores = estimator.predict(X, **given)
+    else:
+        raise TypeError(
+            f"{name} cannot score the rows of lists: it has no predict. Expected a "
+            "fitted recommender, classifier or regressor."
+        )
+    scores = np.asarray(scores)
+    if scores.shape != (len(X),):
+        raise ValueError(
+            f"{name} must return one score per row of X, shape ({len(X)},). Got "
+            f"{scores.shape}."
+        )
+    return scores

@@ -1,0 +1,161 @@
+"""What a recommender has learnt of single users, shown and removed.
+
+Input: ids of users known from fit.
+Output: a table of the items they chose, or the estimator without them.
+"""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import format_ids, warn
+from sktwotower.features._forgetting import without_rows
+
+from ._fitted import fitted_of
+from ._requests import read_query
+
+__all__ = ["KnownUsersMixin"]
+
+
+class KnownUsersMixin:
+    """Methods ``seen_items`` and ``forget_users`` of all recommenders.
+
+    The estimator keeps its fitted state as ``_fitted``, a subclass of `Fitted`.
+    """
+
+    def seen_items(self, users=None) -> pd.DataFrame:
+        """Return the items that users chose in fit: what is left out for them.
+
+        Parameters
+        ----------
+        users : list, array, Series, dataframe or None, default=None
+            Users, as in `kneighbors`. None: every user known from fit.
+
+        Returns
+        -------
+        DataFrame
+            One row per user and item, users in the order given, items in that of
+            ``item_ids_``. Columns: the user and the item column, named as in X of fit.
+            Users unknown to fit have no rows. Items that `set_catalog` removed, which
+            are kept in the history, come last. Shown items that were not chosen do not
+            count.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns.
+        TypeError
+            If ``users`` is neither ids nor a table.
+
+        See Also
+        --------
+        forget_users : Remove users and their items.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> model.seen_items(["ann", "zoe"])
+          user item
+        0  ann  jam
+        1  ann  tea
+        """
+        fitted = fitted_of(self)
+        query = read_query(fitted.users, users, "users", fitted.schema)
+        seen = fitted.seen_by(query.codes).sorted_indices()
+        columns = {
+            fitted.users.label: np.repeat(query.ids, np.diff(seen.indptr)),
+            fitted.items.label: fitted.items.ids.to_numpy()[seen.indices],
+        }
+        return pd.DataFrame(columns)
+
+    def forget_users(self, users) -> Self:
+        """Remove users, as if fit had not known their ids, events and features.
+
+        From then on they are unknown users, and a file of the estimator holds no id of
+        theirs. Removed are their ids, feature rows, events, rows of the side table
+        ``users`` (the parameter becomes a copy without them) and the weights of
+        features that nobody else has, such as the id. The other users get the same
+        recommendations as before.
+
+        Parameters
+        ----------
+        users : list, array, Series or dataframe of n users
+            Ids, or a table with the user column. Users unknown to fit are ignored, with
+            a warning.
+
+        Returns
+        -------
+        self : object
+            The estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If no user would be left, a table lacks columns, or the user tower is a
+            module of your own whose first layer is not found.
+        TypeError
+            If ``users`` is neither ids nor a table.
+
+        Warns
+        -----
+        UserWarning
+            If users are not known from fit, or ``user_transformer`` is not a
+            `TowerVectorizer`: it may hold ids or features, and is not changed.
+
+        See Also
+        --------
+        seen_items : What is known of users.
+
+        Notes
+        -----
+        What was learnt of many users together stays until the next `fit`: item vectors,
+        weights of shared features, similarities and counts of items. So do other copies
+        of the data: files saved before, folders of ``memory``, the table of events.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> model.forget_users(["ann"]).user_ids_.tolist()
+        ['bob']
+        >>> len(model.seen_items(["ann"]))
+        0
+        """
+        fitted = fitted_of(self)
+        if users is None:
+            raise TypeError("users must be ids or a table of users. Got None.")
+        query = read_query(fitted.users, users, "users", fitted.schema)
+        gone = np.zeros(len(fitted.user_ids), dtype=bool)
+        gone[query.codes[query.codes >= 0]] = True
+        unknown = pd.unique(query.ids[query.codes < 0])
+        if len(unknown):
+            warn(
+                f"{len(unknown)} users are not known from fit, so there is nothing to "
+                f"forget: {format_ids(unknown)}."
+            )
+        if gone.all():
+            raise ValueError(
+                f"forget_users would leave none of {len(gone)} users. Fit anew."
+            )
+        if gone.any():
+            self._forget(fitted, gone)
+        return self
+
+    def _forget(self, fitted, gone):
+        """Replace the fitted state and the side table by ones without some users."""
+        left = fitted.without_users(gone)
+        side = self.get_params(deep=False).get("users")
+        if side is not None:
+            shared = side is fitted.users.table
+            ids, label = fitted.users.ids[gone], fitted.users.label
+            side = left.users.table if shared else without_rows(side, label, ids)
+            self.set_params(users=side)
+        self._fitted = left

@@ -1,0 +1,105 @@
+"""Weights of features that no user has any more, removed from a trained net.
+
+Input: a trained ``TwoTowerNet``, and which columns (p,) of the users' rows are left.
+Output: a ``TwoTowerNet`` whose user tower takes the columns that are left.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._blend import Blend
+from ._modules import SparseLinear, SparseRows, Tower, run_tower
+
+__all__ = ["without_user_columns"]
+
+# Attributes of a net that hold weights; one that was loaded may have no optimizer.
+PARTS = "module_", "optimizer_"
+# Number of rows for which a tower of the user's own must return the same vectors.
+N_PROBED = 20
+
+
+def without_user_columns(net, left, rows):
+    """Return a net without the first-layer weights of some columns of the users.
+
+    ``left`` (p,): which columns stay. ``rows``: feature rows, CSR (n, p), of users who
+    have no other column. Raise ``ValueError`` for a tower without such a layer.
+    """
+    if left.all():
+        return net
+    with torch.inference_mode(False):  # parameters created in it cannot be trained
+        # together: the optimizer's parameters are those of the module
+        parts = {name: vars(net)[name] for name in PARTS if name in vars(net)}
+        parts = copy.deepcopy(parts)
+        pairs = zip(
+            _user_towers(net.module_), _user_towers(parts["module_"]), strict=True
+        )
+        for before, tower in pairs:
+            _forget(before, tower, np.flatnonzero(left), rows)
+    net = copy.copy(net)
+    for name, part in parts.items():
+        setattr(net, name, part)
+    return net
+
+
+def _user_towers(module):
+    """Return the user towers of a module: one, or one for each pair of towers."""
+    if isinstance(module, Blend):
+        return [part.user_tower for part, _ in module.parts]
+    return [module.user_tower]
+
+
+def _forget(before, tower, columns, rows):
+    """Keep the weights of some columns of a tower, in place.
+
+    ``before``: the same tower, which is not changed.
+    """
+    layer = _first_layer(tower, rows.shape[1])
+    if layer is not None:
+        _take_columns(layer, columns)
+    if layer is None or not _is_same(before, tower, rows, columns):
+        raise ValueError(
+            "The module given as user_tower has no torch.nn.Linear that its input "
+            "reaches first. So forget_users cannot remove what it has learnt of single "
+            "users: fit anew without them."
+        )
+
+
+def _first_layer(tower, n_features):
+    """Return the first linear layer with ``n_features`` inputs, or None."""
+    for part in tower.modules():
+        if isinstance(part, SparseLinear) and len(part.weight) == n_features:
+            return part
+        if isinstance(part, nn.Linear) and part.in_features == n_features:
+            return part
+    return None
+
+
+def _take_columns(layer, columns):
+    """Keep the weights of some inputs of a layer, in place."""
+    weight = layer.weight.data
+    places = torch.as_tensor(columns, device=weight.device)
+    if isinstance(layer, SparseLinear):
+        layer.weight.data = weight[places].clone()
+    else:
+        layer.weight.data = weight[:, places].clone()
+        layer.in_features = len(columns)
+
+
+def _is_same(before, now, rows, columns):
+    """Return whether two user towers return the same vectors for rows (n, p)."""
+    if isinstance(now, Tower):
+        return True
+    rows = rows[:N_PROBED]
+    device = next(now.parameters()).device
+    vectors = []
+    with torch.inference_mode():
+        for tower, part in ((before, rows), (now, rows[:, columns])):
+            try:
+                part = SparseRows.from_csr(part).to(device)
+                vectors.append(run_tower(tower.eval(), part))
+            except (RuntimeError, TypeError, ValueError, IndexError):
+                return False
+    return torch.allclose(*vectors, rtol=1e-4, atol=1e-5)

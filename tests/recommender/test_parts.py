@@ -1,0 +1,126 @@
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from skorch.callbacks import Callback
+from torch import nn
+
+from sktwotower.recommender._parts import joined
+from sktwotower.towers._blend import Blend
+from sktwotower.towers._vectors import embed_items
+from tests.builders import chain, ordered
+
+X = chain(n_users=30)
+
+
+def module_of(model):
+    return model.net_.module_
+
+
+def vectors_of(model, part):
+    fitted = model._fitted
+    return embed_items(part, fitted.items.rows[: fitted.n_items])
+
+
+@pytest.mark.parametrize(("d", "first", "second"), [(8, 4, 4), (7, 4, 3), (2, 1, 1)])
+def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
+    model = ordered(embedding_dim=d, max_epochs=1).fit(X)
+    assert isinstance(module_of(model), Blend)
+    assert model.item_embeddings_.shape[1] == d == model.embed_users(["u00"]).shape[1]
+    parts = [vectors_of(model, part) for part, _ in module_of(model).parts]
+    assert [part.shape[1] for part in parts] == [first, second]
+    assert_allclose(model.item_embeddings_[:, :first], parts[0] * 0.7**0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"pooled_share": 0},
+        {"embedding_dim": 1},
+        {"item_tower": nn.LazyLinear(8)},
+        {"history": "pooled"},
+        {"history": None},
+    ],
+)
+def test_one_pair_where_two_make_no_sense(params):
+    model = ordered(max_epochs=1, **params).fit(X)
+    assert not isinstance(module_of(model), Blend)
+
+
+def test_one_pair_where_everything_was_chosen():
+    everything = chain(n_users=20, n_events=12)
+    assert len(everything.drop_duplicates(["user", "item"])) == 20 * 12
+    assert not isinstance(module_of(ordered().fit(everything)), Blend)
+
+
+def test_the_share_moves_the_score_from_one_pair_to_the_other():
+    few, many = (ordered(pooled_share=s).fit(X) for s in (0.2, 0.8))
+    for left, right in zip(module_of(few).parts, module_of(many).parts, strict=True):
+        assert_array_equal(vectors_of(few, left[0]), vectors_of(many, right[0]))
+    assert module_of(many).pooled_share == 0.8
+    assert np.abs(few.predict(X) - many.predict(X)).max() > 0.01
+
+
+def test_partial_fit_trains_both_pairs():
+    model = ordered().fit(X)
+    before = {n: v.clone() for n, v in module_of(model).state_dict().items()}
+    model.set_params(pooled_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
+    after = module_of(model)
+    assert isinstance(after, Blend) and after.pooled_share == 0.3
+    for part in ("recent", "pooled"):
+        name = f"{part}.item_tower.sparse.weight"
+        assert not torch.equal(before[name], after.state_dict()[name])
+
+
+def test_warm_start_goes_on_with_both_pairs():
+    model = ordered(warm_start=True, max_epochs=1).fit(X)
+    first = model.item_embeddings_
+    cold = ordered(max_epochs=1, random_state=1).fit(X).item_embeddings_
+    model.set_params(random_state=1, lr=1e-9).fit(X)
+    assert_allclose(model.item_embeddings_, first, atol=1e-3)
+    assert np.abs(cold - first).max() > 0.1
+    model.set_params(pooled_share=0)
+    with pytest.raises(ValueError, match="warm_start=True needs the same"):
+        model.fit(X)
+    assert_allclose(model.item_embeddings_, first, atol=1e-3)
+
+
+def test_callbacks_and_epochs_are_those_of_the_first_pair():
+    seen = []
+
+    class Count(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(type(net.module_.history).__name__)
+
+    model = ordered(callbacks=[Count()], max_epochs=2).fit(X)
+    assert seen == ["RecentHistory"] * 2 and len(model.history_) == 2
+
+
+def test_an_interruption_of_the_second_pair_is_told():
+    nets = [SimpleNamespace(module_=nn.Identity(), interrupted_=i) for i in (0, 1)]
+    assert joined(nets, 0.5).interrupted_
+
+
+def test_a_pickle_answers_alike():
+    model = ordered().fit(X)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_items_before_the_latest_count_in_the_second_pair_only():
+    model = ordered(max_history=2).fit(X)
+    why = model.explain("u00", "i01")
+    past = why[why["side"] == "history"]
+    assert len(past) == 8 and past["lag"].max() == 8
+    assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
+    alone = ordered(max_history=2, pooled_share=0).fit(X).explain("u00", "i01")
+    assert (alone["side"] == "history").sum() == 2
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, "half", None])
+def test_shares_out_of_range(share):
+    with pytest.raises(ValueError, match="pooled_share"):
+        ordered(pooled_share=share).fit(X)
