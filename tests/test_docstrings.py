@@ -25,6 +25,7 @@ PUBLIC = {
     "datasets",
     "features",
     "inspection",
+    "io",
     "metrics",
     "model_selection",
     "neighbors",

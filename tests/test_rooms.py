@@ -46,6 +46,15 @@ MAY_IMPORT = {
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
     "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
+    "io": {
+        "_tables",
+        "baselines",
+        "features",
+        "neighbors",
+        "recommender",
+        "retrieval",
+        "towers",
+    },
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "retrieval"},
@@ -68,9 +77,9 @@ MAY_IMPORT = {
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {
-    "torch": {"inspection", "neighbors", "recommender", "towers"},
+    "torch": {"inspection", "io", "neighbors", "recommender", "towers"},
     "skorch": {"towers"},
-    "pynndescent": {"neighbors"},
+    "pynndescent": {"io", "neighbors"},
     "matplotlib": {"__main__", "plots"},
 }
 # What every room may import.
@@ -318,6 +327,7 @@ def test_light_rooms_load_no_heavy_library():
         "baselines",
         "datasets",
         "features",
+        "io",
         "metrics",
         "model_selection",
         "plots",

@@ -7,6 +7,7 @@ Output: an estimator that keeps it untouched, and shows it.
 from sklearn.base import BaseEstimator
 
 from sktwotower._earlier_versions import refuse
+from sktwotower._tables._versions import VersionedMixin
 
 from ._constraints import CONSTRAINTS
 from ._display import cloned, parameters_html, shown, visual_block
@@ -14,7 +15,7 @@ from ._display import cloned, parameters_html, shown, visual_block
 __all__ = ["TwoTowerParameters"]
 
 
-class TwoTowerParameters(BaseEstimator):
+class TwoTowerParameters(VersionedMixin, BaseEstimator):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past
