@@ -259,7 +259,7 @@ def read_results(name):
 
 
 def replaced(rows, measured):
-    """Return rows without those of the data sets and systems of ``measured``, and it."""
+    """Return ``measured``, after the rows of other data sets and systems."""
     anew = {(row["data"], row["system"]) for row in measured}
     return [row for row in rows if (row["data"], row["system"]) not in anew] + measured
 
