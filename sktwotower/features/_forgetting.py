@@ -86,11 +86,21 @@ def without_rows(table, label, ids):
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
         table = table[kept]
+        table = table.set_axis(_without_unused(table.index), axis="index")
         levels = table.select_dtypes("category").columns
         return table.assign(
             **{name: table[name].cat.remove_unused_categories() for name in levels}
         )
     return _copied(nw.from_native(table, eager_only=True).filter(kept.tolist()))
+
+
+def _without_unused(index):
+    """Return an index of pandas without levels that none of its entries has."""
+    if isinstance(index, pd.CategoricalIndex):
+        return index.remove_unused_categories()
+    if isinstance(index, pd.MultiIndex):
+        return pd.MultiIndex.from_tuples(index, names=index.names)
+    return index
 
 
 def _copied(rows):

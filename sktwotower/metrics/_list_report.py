@@ -71,7 +71,7 @@ def compare_within_lists(
     sample = _sample(judged, max_users, random_state)
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
-        shown = shown.take(shown.users.isin(sample))
+    shown = shown.take(shown.users.isin(sample))
     rows = {}
     for group, part in _groups(shown):
         ranked = part.ranked() if len(part.y) else {}

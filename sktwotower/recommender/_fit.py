@@ -35,8 +35,9 @@ __all__ = ["check_values", "learn"]
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1
 OTHER_SIZES = (
-    "warm_start=True needs the same users, items, features and tower sizes as the fit "
-    "before. Fit with warm_start=False to start anew."
+    "warm_start=True needs the same users, items, features, tower sizes and number of "
+    "pairs of towers (pooled_share) as the fit before. Fit with warm_start=False to "
+    "start anew."
 )
 
 

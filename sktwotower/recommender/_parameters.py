@@ -82,7 +82,9 @@ class TwoTowerParameters(BaseEstimator):
         has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
         the second the rest; callbacks and ``history_`` belong to the first. 0, towers
         of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
-        pair has a hidden layer.
+        pair has a hidden layer. What is "auto" elsewhere is for the second pair: a
+        dropout of 0.5, 15 epochs, 512 negatives, and "full" sampling up to 5,000 items,
+        else "mixed".
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
@@ -112,8 +114,8 @@ class TwoTowerParameters(BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.5 where baskets
-        hold five items or more on average.
+        0.5; with a recent history 0.2, 0.1 with its hidden layer, or else 0.7 where
+        baskets hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -167,8 +169,9 @@ class TwoTowerParameters(BaseEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 30, or 6 with a
-        recent history.
+        ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
+        recent history 6, or 8 where baskets hold five items or more on average and it
+        has no hidden layer.
     batch_size : int, default=256
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events.

@@ -153,6 +153,22 @@ def test_what_is_left_out_is_counted(model):
     pd.testing.assert_frame_equal(pd.DataFrame(report), pd.DataFrame(without))
 
 
+def test_users_whose_lists_do_not_count_move_no_median(model):
+    # ann has two events of fit and bob one; cid, without any, has a list of one row
+    one = pd.DataFrame(
+        {"page": ["c", "d"], "user": ["cid", "dan"], "item": ["tea"] * 2}
+    )
+    X, y = pd.concat([SHOWN, one[SHOWN.columns]]), [*Y, 1, 1]
+    report = retrieval_report(model, X, y, lists="page")
+    few = report.loc[("few events", "popularity"), "users"]
+    assert (
+        few
+        == retrieval_report(model, SHOWN, Y, lists="page").loc[
+            ("few events", "popularity"), "users"
+        ]
+    )
+
+
 def test_lists_with_one_outcome_have_no_area(model):
     report = retrieval_report(model, SHOWN, np.ones(7), lists="page")
     row = report.loc[("all", "ClickRateRecommender")]

@@ -8,6 +8,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
+from sktwotower import TwoTowerRecommender
+from sktwotower.recommender._auto import (
+    AUTO,
+    FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR,
+    SECOND_PAIR,
+)
 from sktwotower.recommender._parts import joined
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._vectors import embed_items
@@ -83,7 +89,9 @@ def test_warm_start_goes_on_with_both_pairs():
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
     assert np.abs(cold - first).max() > 0.1
     model.set_params(pooled_share=0)
-    with pytest.raises(ValueError, match="warm_start=True needs the same"):
+    with pytest.raises(
+        ValueError, match="pairs of towers .pooled_share. as the fit before"
+    ):
         model.fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
 
@@ -118,6 +126,16 @@ def test_items_before_the_latest_count_in_the_second_pair_only():
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     alone = ordered(max_history=2, pooled_share=0).fit(X).explain("u00", "i01")
     assert (alone["side"] == "history").sum() == 2
+
+
+def test_the_docs_name_the_values_of_auto():
+    text = " ".join(TwoTowerRecommender.__doc__.split())
+    baskets, second = AUTO["recent, large baskets"], SECOND_PAIR
+    assert f"{baskets['dropout']} where baskets hold five" in text
+    assert f"or {baskets['max_epochs']} where baskets hold five" in text
+    assert f"dropout of {second['dropout']}, {second['max_epochs']} epochs" in text
+    assert f"{second['n_negatives']} negatives" in text
+    assert f"sampling up to {FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR:,} items" in text
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])
