@@ -181,8 +181,9 @@ def _warn_if_not_later(fitted, frame):
     ends = in_order.lags.indptr[codes + 1]
     items = fitted.items.codes(frame[fitted.items.id_column], "X")
     known = (codes >= 0) & (ends > in_order.lags.indptr[codes]) & (items >= 0)
-    # events of fit are judged only to compare train with test
-    known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
+    if known.any():  # for no position scipy returns a matrix
+        # events of fit are judged only to compare train with test
+        known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
     if dates != schema.dates or not known.any():
         return
     share = (times[known] < in_order.times[ends[known] - 1]).mean()

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from sktwotower import ClickRateRecommender, EASERecommender, PopularityRecommender
@@ -228,6 +229,22 @@ def test_other_models(model):
     ranker = ByPlace().fit(place, Y)
     report = retrieval_report(model, SHOWN, Y, lists="page", baselines={"own": ranker})
     assert_allclose(report.loc[("all", "own"), "roc_auc"], 2 / 3)
+
+
+def test_rankers_in_a_list_and_next_to_a_history(model):
+    place = make_column_transformer(("passthrough", ["place"]))
+    model.fit(FIT.assign(place=1), CHOSEN)
+    X = SHOWN.assign(place=[1, 2, 1, 2, 1, 2, 3])
+    rankers = [make_pipeline(place, each).fit(X, Y) for each in (Ridge(), Ridge())]
+    report = retrieval_report(
+        model, X, Y, lists="page", baselines=rankers, history={"ann": ["egg"]}
+    )
+    names = report.loc["all"].index.tolist()
+    assert names == ["ClickRateRecommender", "popularity", "Pipeline", "Pipeline 2"]
+    # the later places first, where two of the three chosen items are
+    assert_allclose(report.loc[("all", "Pipeline"), "roc_auc"], 2 / 3)
+    with pytest.raises(TypeError, match="An array among baselines needs a name"):
+        retrieval_report(model, X, Y, lists="page", baselines=[np.arange(7)])
 
 
 def test_bad_input(model):

@@ -49,6 +49,8 @@ def test_a_random_split_is_no_question_for_the_next_item(kind):
         model.score(test.drop(columns="when"))  # times unknown
         model.score(train)  # events of fit
         model.score(test.assign(when="soon"))  # later times are not read
+        assert 0 <= model.score(test.assign(user="new")) <= 1
+        assert model.score(test.assign(item="new")) == 0
     held = np.random.default_rng(0).random(len(X)) < 0.3
     model.fit(X[~held])
     with pytest.warns(UserWarning, match="earlier than the last event of their"):
