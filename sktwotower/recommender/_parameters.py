@@ -271,7 +271,8 @@ class TwoTowerParameters(BaseEstimator):
         The half-life that was used. None: events did not age.
     interrupted_ : bool
         Whether the last training was interrupted by Ctrl-C, in which case the model
-        is what was learnt until then. There is a warning, too.
+        is what was learnt until then (a second pair of towers that was not trained has
+        no share in the score). There is a warning, too.
     neighbors_ : estimator
         The fitted neighbor index.
     index_recall_ : float

@@ -109,7 +109,28 @@ def test_callbacks_and_epochs_are_those_of_the_first_pair():
 
 def test_an_interruption_of_the_second_pair_is_told():
     nets = [SimpleNamespace(module_=nn.Identity(), interrupted_=i) for i in (0, 1)]
-    assert joined(nets, 0.5).interrupted_
+    net = joined(nets, [nn.Identity(), nn.Identity()], 0.5)
+    assert net.interrupted_ and net.module_.pooled_share == 0.5
+
+
+def test_an_interruption_of_the_first_pair_ends_training():
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    model = ordered(callbacks=[Stop()], warm_start=True)
+    with pytest.warns(UserWarning, match="fit was interrupted in epoch 1") as caught:
+        model.fit(X)
+    assert sum("was interrupted" in str(each.message) for each in caught) == 1
+    module = module_of(model)
+    assert model.interrupted_ and module.pooled_share == 0
+    # the score is that of the first pair
+    first = vectors_of(model, module.recent)
+    assert_array_equal(model.item_embeddings_[:, : first.shape[1]], first)
+    assert not model.item_embeddings_[:, first.shape[1] :].any()
+    model.set_params(callbacks=None).partial_fit(X.iloc[:40].assign(when=1000))
+    model.fit(X)
+    assert not model.interrupted_ and module_of(model).pooled_share == 0.3
 
 
 def test_a_pickle_answers_alike():
