@@ -259,6 +259,10 @@ TABLES = {
     "index of levels": SIDE.set_index(pd.CategoricalIndex(SIDE["user"]), drop=False),
     "two indexes": SIDE.set_index(["user", "age"], drop=False).rename_axis(["a", "b"]),
     "levels": SIDE.astype({"user": "category"}),
+    "levels of pyarrow": SIDE.astype(
+        {"user": pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))}
+    ),
+    "numbers as names": SIDE.rename(columns={"level": 7}),
     "polars": pl.DataFrame(SIDE.astype({"level": str}).to_dict("list")),
     "polars levels": pl.DataFrame(SIDE.astype({"level": str}).to_dict("list")).cast(
         {"user": pl.Categorical, "level": pl.Categorical}
@@ -287,6 +291,7 @@ def test_features_of_theirs_are_gone_too(table):
     assert len(model.users) == 10
     # the others are encoded as before
     anew = SIDE[~SIDE["user"].isin(GONE)].astype({"level": str})
+    anew = anew.rename(columns={"level": model._fitted.users.side_features[-1]})
     assert_allclose(model.embed_users(anew), model.embed_users(kept), atol=1e-6)
     names = model.user_transformer_.get_feature_names_out()
     assert len(names) == model.net_.module_.user_tower.sparse.weight.shape[0]
