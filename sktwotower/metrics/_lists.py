@@ -209,6 +209,8 @@ def _as_numbers(values, name, expected, lowest):
             f"{values.shape}."
         )
     try:
+        if values.dtype.kind in "cmM":  # numpy would turn dates into numbers
+            raise TypeError
         numbers = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise ValueError(
