@@ -150,7 +150,6 @@ class EvaluationMixin:
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
-        _warn_if_not_later(fitted, frame)
         query, past, judged = read_held_out(
             fitted,
             frame,
@@ -161,6 +160,9 @@ class EvaluationMixin:
             random_state=random_state,
             history=history,
         )
+        if y is not None:  # what was shown and not chosen is not to be found
+            frame = frame[np.asarray(y, dtype=float).ravel() > 0]
+        _warn_if_not_later(fitted, frame)
         indices = np.empty((len(query), 0), dtype=np.int64)
         if k:
             serving = self._serving()
