@@ -81,7 +81,7 @@ def without_rows(table, label, ids):
     """
     if table is None:
         return None
-    frame = as_frame(table, "table")
+    frame = as_frame(table, "users")
     column = label if label in frame.columns else frame.columns[0]
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):

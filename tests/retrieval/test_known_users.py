@@ -306,6 +306,10 @@ def test_a_side_table_that_was_replaced_is_filtered_as_well():
     model.forget_users(GONE)
     assert model.users["user"].is_in(GONE).sum() == 0
     assert_gone(model)
+    model.set_params(users="people")
+    with pytest.raises(TypeError, match="users must be a dataframe.* Got str"):
+        model.forget_users(["u2"])
+    assert "u2" in model.user_ids_
 
 
 class Summed(torch.nn.Module):
