@@ -45,9 +45,14 @@ class _Shown(NamedTuple):
     def ranked(self):
         """Return the ``RankedLists`` of each model, a dict."""
         return {
-            model: RankedLists(self.y, values, self.groups)
+            model: RankedLists(self.y, values, self.groups, _names(model))
             for model, values in self.scores.items()
         }
+
+
+def _names(model):
+    """Return what errors call the outcomes, the scores and the lists of a model."""
+    return "y", f"the scores of {model!r}", "the column of lists"
 
 
 def compare_within_lists(
@@ -100,7 +105,7 @@ def _read(estimator, X, y, lists, baselines, history):
     }
     for name, baseline in named(baselines, scores, _class_of).items():
         scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
-    RankedLists(y, scores["popularity"], groups)  # checks the lengths
+    RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
     return _Shown(
         np.asarray(y), pd.Index(groups), users, positions >= 0, n_events, scores
     )

@@ -263,11 +263,15 @@ def test_bad_input(model):
         report(y=[0] * 7)
     with pytest.raises(ValueError, match="expected 7, got 6"):
         report(y=Y[:-1])
+    with pytest.raises(ValueError, match="the column of lists contains NaN: 1 of 7"):
+        report(SHOWN.assign(page=[None, *"pqqrrr"]))
     with pytest.raises(ValueError, match="max_users must be an integer >= 1"):
         report(max_users=0)
     with pytest.raises(TypeError, match="'own' ranks the catalog, but with lists"):
         report(baselines={"own": {"ann": ["tea"]}})
     with pytest.raises(ValueError, match=r"'own' must hold one score per row.* \(3,\)"):
         report(baselines={"own": np.ones(3)})
-    with pytest.raises(ValueError, match="y_score must hold finite scores. Got nan"):
+    with pytest.raises(
+        ValueError, match="scores of 'own' must hold finite scores. Got nan"
+    ):
         report(baselines={"own": np.full(7, np.nan)})
