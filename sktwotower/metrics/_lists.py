@@ -28,7 +28,7 @@ class RankedLists:
         Finite scores.
     groups : array-like of shape (n_rows,)
         Id of the list of each row.
-    names : tuple of three str
+    names : tuple of three str, default=("y_true", "y_score", "groups")
         What errors call the three.
 
     Attributes

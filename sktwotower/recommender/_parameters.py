@@ -76,7 +76,8 @@ class TwoTowerParameters(BaseEstimator):
         ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
-        in a request. Time and memory of training grow with it.
+        in a request. Time and memory of training grow with it. A pooled history, also
+        that of a second pair of towers, holds all events.
     pooled_share : float or "auto", default="auto"
         With "recent", share in [0, 1) in the score of a second pair of towers, which
         has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
