@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .features import TowerVectorizer
     from .preprocessing import interactions_from_matrix
     from .recommender import TwoTowerRecommender
+    from .two_stage import TwoStageRecommender
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ItemKNNRecommender",
     "PopularityRecommender",
     "TowerVectorizer",
+    "TwoStageRecommender",
     "TwoTowerRecommender",
     "__version__",
     "interactions_from_matrix",
@@ -34,6 +36,7 @@ _LAZY = {
     "ItemKNNRecommender": "sktwotower.baselines",
     "PopularityRecommender": "sktwotower.baselines",
     "TowerVectorizer": "sktwotower.features",
+    "TwoStageRecommender": "sktwotower.two_stage",
     "TwoTowerRecommender": "sktwotower.recommender",
     "interactions_from_matrix": "sktwotower.preprocessing",
 }

@@ -26,6 +26,8 @@ __all__ = [
     "copy_configuration",
     "fit_context",
     "inputs_of_transformers",
+    "requests_of",
+    "set_requests",
     "validate_parameter_constraints",
     "validate_params",
     "visual_block_of",
@@ -45,6 +47,24 @@ def copy_configuration(estimator, copied, memo):
 def inputs_of_transformers(column_transformer):
     """Return the positions of the columns that each transformer gets, by its name."""
     return column_transformer._transformer_to_input_indices
+
+
+def requests_of(estimator):
+    """Return what `set_fit_request` and its likes have set, or None if nothing."""
+    requests = vars(estimator).get("_metadata_request")
+    return None if requests is None else requests._serialize()
+
+
+def set_requests(estimator, requests):
+    """Set metadata requests as `requests_of` returns them.
+
+    Raise ``AttributeError``, ``TypeError`` or ``ValueError`` for anything else.
+    """
+    own = estimator._get_metadata_request()
+    for method, values in requests.items():
+        for param, alias in values.items():
+            getattr(own, method).add_request(param=param, alias=alias)
+    estimator._metadata_request = own
 
 
 def visual_block_of(estimator):

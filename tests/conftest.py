@@ -26,7 +26,14 @@ def events():
 
 
 # Rooms whose examples fit a model each.
-SLOW_EXAMPLES = {"inspection", "metrics", "plots", "recommender", "retrieval"}
+SLOW_EXAMPLES = {
+    "inspection",
+    "metrics",
+    "plots",
+    "recommender",
+    "retrieval",
+    "two_stage",
+}
 
 
 def pytest_collection_modifyitems(items):

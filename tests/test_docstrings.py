@@ -25,6 +25,7 @@ PUBLIC = {
     "datasets",
     "features",
     "inspection",
+    "io",
     "metrics",
     "model_selection",
     "neighbors",
@@ -32,6 +33,7 @@ PUBLIC = {
     "preprocessing",
     "recommender",
     "towers",
+    "two_stage",
 }
 
 

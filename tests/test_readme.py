@@ -43,6 +43,9 @@ def test_readme_example_runs():
     exec(examples()[2], names)
     known = names["X_later"].loc[names["X_later"]["customer"] == 12782, "product"]
     assert len(names["top"]) == 10 and not set(names["top"]["product"]) & set(known)
+    # "Retrieve, then rank"
+    exec(quick(examples()[3]), names)
+    assert len(names["top"]) == 20 and 0 <= names["model"].blend_ <= 1
 
 
 @pytest.mark.slow

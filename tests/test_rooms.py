@@ -45,6 +45,16 @@ MAY_IMPORT = {
         "towers",
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
+    "io": {
+        "_tables",
+        "baselines",
+        "features",
+        "neighbors",
+        "recommender",
+        "retrieval",
+        "towers",
+    },
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "retrieval"},
@@ -62,13 +72,14 @@ MAY_IMPORT = {
         "features",
         "preprocessing",
         "recommender",
+        "two_stage",
     },
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {
-    "torch": {"inspection", "neighbors", "recommender", "towers"},
+    "torch": {"inspection", "io", "neighbors", "recommender", "towers"},
     "skorch": {"towers"},
-    "pynndescent": {"neighbors"},
+    "pynndescent": {"io", "neighbors"},
     "matplotlib": {"__main__", "plots"},
 }
 # What every room may import.
@@ -266,6 +277,7 @@ def shared_attributes(sources):
 
 def test_rooms_share_one_attribute_of_a_fitted_recommender():
     rooms = {"baselines", "inspection", "metrics", "plots", "recommender", "retrieval"}
+    rooms.add("two_stage")
     sources = [
         (room_of(name), path.read_text(encoding="utf-8"))
         for name, path in SOURCES.items()
@@ -315,11 +327,13 @@ def test_light_rooms_load_no_heavy_library():
         "baselines",
         "datasets",
         "features",
+        "io",
         "metrics",
         "model_selection",
         "plots",
         "preprocessing",
         "retrieval",
+        "two_stage",
     ]
     lines = ["import sktwotower", *(f"import sktwotower.{name}" for name in names)]
     assert loaded_after("\n".join([*lines, "sktwotower.TowerVectorizer()"])) == set()

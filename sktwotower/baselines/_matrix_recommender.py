@@ -20,6 +20,7 @@ from sktwotower._tables._schema import read_table
 from sktwotower._tables._sequences import sequences
 from sktwotower._tables._sparse import pair_matrix, rows_of
 from sktwotower._tables._times import times_of_events
+from sktwotower._tables._versions import VersionedMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import Fitted, fitted_of
@@ -136,7 +137,7 @@ class FittedMatrix(Fitted):
         return np.where(lost, -np.inf, scores).astype(np.float32), indices
 
 
-class MatrixRecommender(RetrievalMixin, EvaluationMixin, BaseEstimator):
+class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEstimator):
     """Rank items by scores computed from a user's past items.
 
     Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past

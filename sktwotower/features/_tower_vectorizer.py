@@ -27,6 +27,7 @@ from sktwotower._sklearn_compat import (
     fit_context,
 )
 from sktwotower._tables._frames import is_missing
+from sktwotower._tables._versions import VersionedMixin
 
 from ._cells import read_cells
 from ._kinds import choose_kind, make_encoder
@@ -34,7 +35,7 @@ from ._table_checks import check_kinds, check_table
 from ._value_encoders import Settings
 
 
-class TowerVectorizer(TransformerMixin, BaseEstimator):
+class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     """Turn a table of users or items into one sparse row per entity.
 
     Each column of the table becomes a block of output columns whose rows have norm

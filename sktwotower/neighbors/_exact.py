@@ -9,12 +9,14 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktwotower._tables._versions import VersionedMixin
+
 from ._top_k import top_k
 
 __all__ = ["ExactNeighbors", "recall_of"]
 
 
-class ExactNeighbors(BaseEstimator):
+class ExactNeighbors(VersionedMixin, BaseEstimator):
     """Exact nearest neighbors: the score of every item is computed.
 
     An estimator passed as ``neighbors`` needs the same two methods: ``fit`` on

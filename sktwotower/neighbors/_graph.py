@@ -11,6 +11,8 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktwotower._tables._versions import VersionedMixin
+
 from ._exact import recall_of
 from ._threads import torch_threads_kept
 from ._top_k import top_k
@@ -34,7 +36,7 @@ MIN_GRAPH_RATIO = 10
 _QUERY_LOCK = threading.Lock()
 
 
-class NNDescentNeighbors(BaseEstimator):
+class NNDescentNeighbors(VersionedMixin, BaseEstimator):
     r"""Approximate nearest neighbors: a search walks a graph of items (pynndescent).
 
     Returned distances are exact, but some neighbors may be missed. The width of the

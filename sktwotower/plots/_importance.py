@@ -1,6 +1,6 @@
-"""The display of feature importance: the recall lost without each column.
+"""The display of feature importance: the recall, or NDCG, lost without features.
 
-Input: the table of ``feature_importance``, one row per column.
+Input: the table of ``feature_importance``, one row per column or group.
 Output: Matplotlib bars with intervals.
 """
 
@@ -20,19 +20,22 @@ from ._style import (
     ink,
 )
 
+# The columns of a table, the metric that is lost, the title, and what is complete.
+BY_COLUMN = "column", "side", "recall", "Recall lost without a column", "columns"
+BY_GROUP = "group", "group", "NDCG", "NDCG lost without a group of features", "features"
 COLORS = {"user": BLUE, "item": VERMILION, "history": GREEN}
 
 
 class FeatureImportanceDisplay(Display):
-    """Recall that is lost without each column, with 95 % intervals.
+    """Recall, or NDCG, that is lost without each feature, with 95 % intervals.
 
     Make it with `from_estimator`, or from such a table.
 
     Parameters
     ----------
     importance : dataframe
-        The table of `sktwotower.TwoTowerRecommender.feature_importance`, or some of its
-        rows.
+        The table of `sktwotower.TwoTowerRecommender.feature_importance`, or of
+        `sktwotower.TwoStageRecommender.feature_importance`, or some of its rows.
 
     Attributes
     ----------
@@ -162,10 +165,13 @@ class FeatureImportanceDisplay(Display):
             If Matplotlib is not installed.
         """
         table = self.importance
+        words = BY_GROUP if "group" in table else BY_COLUMN
+        name, side, metric, title, everything = words
         places = np.arange(len(table))
-        lost, lower, upper = table[["recall_lost", "lower", "upper"]].to_numpy().T
+        parts = table[[f"{metric.lower()}_lost", "lower", "upper"]]
+        lost, lower, upper = parts.to_numpy().T
         ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
-        colors = [COLORS.get(side, GRAY) for side in table["side"]]
+        colors = [COLORS.get(side, GRAY) for side in table[side]]
         self.bars_ = ax.barh(
             places,
             lost,
@@ -174,14 +180,14 @@ class FeatureImportanceDisplay(Display):
             **bar_style(kwargs, color=colors),
         )
         ax.axvline(0, color=ink(ax), linewidth=0.8)
-        labels = [_label(*row) for row in table[["column", "side"]].to_numpy()]
+        labels = [_label(*row) for row in zip(table[name], table[side], strict=True)]
         ax.set_yticks(places, labels)
         ax.invert_yaxis()
-        at, recall = (table.attrs.get(name) for name in ("n_neighbors", "recall"))
-        whole = "" if recall is None else f"\n{recall:.3f} with all columns"
+        at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
+        complete = "" if whole is None else f"\n{whole:.3f} with all {everything}"
         ax.set(
-            xlabel=f"recall{'' if at is None else f'@{at}'} lost, with 95 % interval",
-            title=f"Recall lost without a column{whole}",
+            xlabel=f"{metric}{'' if at is None else f'@{at}'} lost, with 95 % interval",
+            title=f"{title}{complete}",
         )
         return self
 

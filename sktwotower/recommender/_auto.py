@@ -15,8 +15,9 @@ __all__ = [
 ]
 
 # Up to this many items every item is a candidate for every user, unless they have so
-# many feature values that embedding all items takes longer than the rest of a step.
-FULL_SOFTMAX_ITEMS = 50_000
+# many feature values that embedding all items takes longer than the rest of a step. In
+# larger catalogs a sample is as good, and its cost does not grow with the catalog.
+FULL_SOFTMAX_ITEMS = 2_000
 FULL_SOFTMAX_ENTRIES = 250_000
 # Highest "auto" temperature with a hidden layer.
 HIDDEN_LAYER_TEMPERATURE = 0.1
@@ -29,7 +30,7 @@ RECENT = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0
 AUTO = {
     "pooled": {
         "dropout": 0.5,
-        "n_negatives": 2048,
+        "n_negatives": 512,
         "max_epochs": 30,
         "pooled_share": 0.0,
     },
@@ -40,7 +41,6 @@ AUTO = {
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
 SECOND_PAIR = {"dropout": 0.5, "n_negatives": 512, "max_epochs": 15}
-FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR = 5_000
 
 
 def has_hidden_layer(recipe, events):
@@ -69,11 +69,9 @@ def values_of_kind(recipe, events=None):
     return _with_values(recipe, AUTO[kind])
 
 
-def values_of_second_pair(recipe, n_items):
+def values_of_second_pair(recipe):
     """Return the recipe with the values of "auto" of the second pair of towers."""
-    few = n_items <= FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR
-    sampling = {"candidate_sampling": "full" if few else "mixed"}
-    return _with_values(recipe, SECOND_PAIR | sampling)
+    return _with_values(recipe, SECOND_PAIR)
 
 
 def _with_values(recipe, values):

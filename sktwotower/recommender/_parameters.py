@@ -7,6 +7,7 @@ Output: an estimator that keeps it untouched, and shows it.
 from sklearn.base import BaseEstimator
 
 from sktwotower._earlier_versions import refuse
+from sktwotower._tables._versions import VersionedMixin
 
 from ._constraints import CONSTRAINTS
 from ._display import cloned, parameters_html, shown, visual_block
@@ -14,7 +15,7 @@ from ._display import cloned, parameters_html, shown, visual_block
 __all__ = ["TwoTowerParameters"]
 
 
-class TwoTowerParameters(BaseEstimator):
+class TwoTowerParameters(VersionedMixin, BaseEstimator):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past
@@ -76,16 +77,14 @@ class TwoTowerParameters(BaseEstimator):
         ``history_kind_``.
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1, in training and
-        in a request. Time and memory of training grow with it. A pooled history, also
-        that of a second pair of towers, holds all events.
+        in a request; the second pair of towers sees older ones, too. Time and memory of
+        training grow with it.
     pooled_share : float or "auto", default="auto"
         With "recent", share in [0, 1) in the score of a second pair of towers, which
         has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
         the second the rest; callbacks and ``history_`` belong to the first. 0, towers
         of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
-        pair has a hidden layer. What is "auto" elsewhere is for the second pair: a
-        dropout of 0.5, 15 epochs, 512 negatives, and "full" sampling up to 5,000 items,
-        else "mixed".
+        pair has a hidden layer. The second pair has a ``dropout="auto"`` of 0.5.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
@@ -115,8 +114,8 @@ class TwoTowerParameters(BaseEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, 0.1 with its hidden layer, or else 0.7 where
-        baskets hold five items or more on average.
+        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.7 where baskets
+        hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -139,12 +138,11 @@ class TwoTowerParameters(BaseEstimator):
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
-        ("uniform"), or both ("mixed"). "auto": "full" up to 50,000 items that have
+        ("uniform"), or both ("mixed"). "auto": "full" up to 2,000 items that have
         250,000 feature values together, else "mixed", as always with a recent history;
         see ``candidate_sampling_``.
     n_negatives : int or "auto", default="auto"
-        Number of items in the uniform sample of a batch, >= 1. "auto": 2,048, or 512
-        with a recent history.
+        Number of items in the uniform sample of a batch, >= 1. "auto": 512.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
@@ -171,8 +169,7 @@ class TwoTowerParameters(BaseEstimator):
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
         ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
-        recent history 6, or 8 where baskets hold five items or more on average and it
-        has no hidden layer.
+        recent history 6, 8 where baskets are large, and 15 for its second pair.
     batch_size : int, default=256
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events.

@@ -53,7 +53,7 @@ def pooled_recipe(recipe, events):
         callbacks=None,
         early_stopping=recipe.early_stopping or monitors_validation(recipe.callbacks),
     )
-    return resolved(values_of_second_pair(recipe, len(events.items)), events)
+    return resolved(values_of_second_pair(recipe), events)
 
 
 def joined(trained, modules, pooled_share):

@@ -14,7 +14,13 @@ from ._decays import RecentHistory
 from ._modules import SparseLinear, SparseRows, Tower, TwoTower
 from ._optimizer import RowwiseAdam, optimizer_class
 
-__all__ = ["build_module", "scale_weights", "take_weights"]
+__all__ = [
+    "build_module",
+    "given_tower",
+    "output_width",
+    "scale_weights",
+    "take_weights",
+]
 
 
 def build_module(recipe, n_user_features, n_item_features, n_hidden=0):
@@ -28,7 +34,7 @@ def build_module(recipe, n_user_features, n_item_features, n_hidden=0):
     item_tower = _tower(recipe, "item_tower", n_item_features)
     user_tower = _tower(recipe, "user_tower", n_user_features)
     widths = [
-        _output_width(tower, name, n_features)
+        output_width(tower, name, n_features)
         for tower, name, n_features in [
             (user_tower, "user_tower", n_user_features),
             (item_tower, "item_tower", n_item_features),
@@ -144,6 +150,20 @@ def _tower(recipe, name, n_features):
             recipe.dropout,
             takes_sparse_gradients(recipe),
         )
+    return _made(given, name, n_features)
+
+
+def given_tower(given, name, n_features):
+    """Return a new tower of what the user has given for it, called ``name``.
+
+    Torch's lazy layers are initialized for rows (n, n_features).
+    """
+    tower = _made(given, name, n_features)
+    output_width(tower, name, n_features)
+    return tower
+
+
+def _made(given, name, n_features):
     if isinstance(given, nn.Module):
         return copy.deepcopy(given).float()
     tower = given(n_features) if callable(given) else given
@@ -155,7 +175,7 @@ def _tower(recipe, name, n_features):
     return tower.float()  # like the rows, regardless of torch's default dtype
 
 
-def _output_width(tower, name, n_features):
+def output_width(tower, name, n_features):
     """Return d of a tower; also initializes torch's lazy layers by a forward pass."""
     if isinstance(tower, Tower):
         return (tower.layers[-1].out_features) if tower.layers else tower.input_width

@@ -41,8 +41,24 @@ class TwoTowerNet(NeuralNet):
 
     interrupted_ = False
 
+    def initialize_trained(self):
+        """Initialize a net whose module is trained, without an optimizer; return it.
+
+        The first optimizer of a process takes a second to import: ``fit_loop`` makes
+        one if the net is trained further.
+        """
+        self._initialize_virtual_params()
+        self._initialize_callbacks()
+        self._initialize_module()
+        self._initialize_criterion()
+        self._initialize_history()
+        self.module, self.initialized_ = type(self.module_), True
+        return self
+
     def fit_loop(self, *args, **kwargs):
         """Run the epochs and record an interruption by the user, which skorch hides."""
+        if not hasattr(self, "optimizer_"):
+            self._initialize_optimizer()
         try:
             return super().fit_loop(*args, **kwargs)
         except KeyboardInterrupt as error:

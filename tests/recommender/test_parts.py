@@ -9,11 +9,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.recommender._auto import (
-    AUTO,
-    FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR,
-    SECOND_PAIR,
-)
+from sktwotower.recommender._auto import AUTO, SECOND_PAIR
 from sktwotower.recommender._parts import joined
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._vectors import embed_items
@@ -153,10 +149,9 @@ def test_the_docs_name_the_values_of_auto():
     text = " ".join(TwoTowerRecommender.__doc__.split())
     baskets, second = AUTO["recent, large baskets"], SECOND_PAIR
     assert f"{baskets['dropout']} where baskets hold five" in text
-    assert f"or {baskets['max_epochs']} where baskets hold five" in text
-    assert f"dropout of {second['dropout']}, {second['max_epochs']} epochs" in text
-    assert f"{second['n_negatives']} negatives" in text
-    assert f"sampling up to {FULL_SOFTMAX_ITEMS_OF_SECOND_PAIR:,} items" in text
+    assert f"{baskets['max_epochs']} where baskets are large" in text
+    assert f'second pair has a ``dropout="auto"`` of {second["dropout"]}' in text
+    assert f"and {second['max_epochs']} for its second pair" in text
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])

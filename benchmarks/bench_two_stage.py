@@ -1,0 +1,200 @@
+"""Does a ranker order the candidates of a retriever better, and is it never worse?
+
+Call ``OMP_NUM_THREADS=1 python benchmarks/bench_two_stage.py --data DIR [--only NAMES]
+[--retrievers NAMES] [--seeds 3]`` with DIR holding one folder of parquet files per data
+set; ``--only online-retail`` needs no DIR. Over the whole catalog, without the items
+that the user has in train:
+
+- ``*-last``: each user's last event is to be found, the others are train;
+- ``ml-latest-fifth``: the last fifth of each user's events, by time;
+- ``online-retail``: the last fifth of all events, for users and items known from train;
+- ``kuairand``: short videos that are watched for long, from May on (see `_common`).
+
+`TwoStageRecommender` has its defaults, and gets the times. Its own ``retriever_``,
+which is fitted on all of train, is the retrieval it is compared with, user by user;
+intervals are of the mean over seeds. Behind the retriever "shuffled", which is EASE,
+the ranker learns from shuffled labels. The rows of these data sets and retrievers
+replace those of earlier runs.
+
+Failure: NDCG@10 is lower than retrieval's, beyond the 95 % interval; or shuffled labels
+get a weight.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+from _common import (
+    EVENT,
+    ORDERED,
+    PAIR,
+    clock,
+    load_ordered,
+    machine,
+    read_results,
+    write_results,
+)
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from sktwotower import (
+    EASERecommender,
+    TwoStageRecommender,
+    TwoTowerRecommender,
+    metrics,
+)
+from sktwotower.model_selection import LastNSplit
+
+FIFTH = "ml-latest-fifth"
+DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
+KS = 1, 10, 20
+N_REQUESTS = 200
+
+
+class Shuffled(HistGradientBoostingClassifier):
+    """Learns from shuffled labels."""
+
+    def fit(self, X, y):
+        return super().fit(X, np.random.default_rng(0).permutation(y))
+
+
+RETRIEVERS = {
+    "TwoTowerRecommender": lambda seed: (TwoTowerRecommender(random_state=seed), None),
+    "EASE": lambda seed: (EASERecommender(), None),
+    "shuffled": lambda seed: (EASERecommender(), Shuffled(random_state=seed)),
+}
+
+
+def load(name, folder):
+    """Return the events to fit on, their outcomes or None, and those to find."""
+    if name != FIFTH:
+        events = load_ordered(name, folder)
+        return events.train[EVENT], events.train.get("y"), events.test
+    events = ORDERED["ml-latest-last"][0](folder)[EVENT]
+    split = LastNSplit(0.2, user_id="user", time="time", drop_unseen_items=True)
+    train, test = next(split.split(events))
+    return events.iloc[train], None, events.iloc[test]
+
+
+def timed(retriever):
+    """Return a retriever that notes the seconds of each fit, and the list of these."""
+    seconds, kind = [], type(retriever)
+
+    class Timed(kind):
+        def fit(self, X, y=None, sample_weight=None):
+            with clock() as watch:
+                super().fit(X, y, sample_weight)
+            seconds.append(watch.seconds)
+            return self
+
+    Timed.__name__ = kind.__name__
+    return Timed(**retriever.get_params(deep=False)), seconds
+
+
+def figures_of(model, test):
+    """Return each user's figures, a DataFrame, of a model on what is to be found."""
+    ranking = model.rank_held_out(test, n_neighbors=max(KS))
+    parts = ranking.truth, ranking.indices
+    figures = {f"ndcg@{k}": metrics.ndcg_at_k(*parts, k, per_user=True) for k in KS} | {
+        f"recall@{k}": metrics.recall_at_k(*parts, k, per_user=True) for k in KS[1:]
+    }
+    return pd.DataFrame(figures)
+
+
+def request_ms(model, users):
+    """Return the median time of a request of one user, in milliseconds."""
+    times = []
+    for user in users:
+        start = time.perf_counter()
+        model.recommend([user])
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times))
+
+
+def measure(name, seed, events):
+    """Return a row of results and each user's figures, of both stages and of one."""
+    X, y, test = events
+    retriever, ranker = RETRIEVERS[name](seed)
+    retriever, seconds = timed(retriever)
+    model = TwoStageRecommender(retriever, ranker, time="time", random_state=seed)
+    with clock() as watch:
+        model.fit(X, y)
+    alone, both = (figures_of(m, test[PAIR]) for m in (model.retriever_, model))
+    some = pd.unique(test["user"])[:N_REQUESTS]
+    row = {
+        "retriever": name,
+        "seed": seed,
+        "blend": model.blend_,
+        "cut": model.cut_,
+        "candidate_recall": model.candidate_recall_,
+        "positive_candidates": model.n_positive_candidates_,
+        "gain_in_validation": float(model.blend_gains_["gain"].max()),
+        "fit_s": watch.seconds,
+        "retriever_fit_s": seconds[0],  # on all of train; the second is before the cut
+        "request_ms": request_ms(model, some),
+        "retriever_request_ms": request_ms(model.retriever_, some),
+        "users": len(both),
+    }
+    row |= both.mean().to_dict()
+    row |= {f"retrieval {name}": value for name, value in alone.mean().items()}
+    print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+    return row, alone, both
+
+
+def report(name, results):
+    """Print the means over seeds, with intervals; return NDCG@10's upper end."""
+    rows, alone, both = zip(*results, strict=True)
+    alone, both = (sum(each) / len(each) for each in (alone, both))
+    table = pd.DataFrame({"retrieval": alone.mean(), "two stages": both.mean()})
+    difference = both - alone
+    half = 1.96 * difference.sem()
+    table["difference"] = difference.mean()
+    table["lower"], table["upper"] = difference.mean() - half, difference.mean() + half
+    table["in %"] = 100 * difference.mean() / alone.mean()
+    print(f"\n{name}: mean of {len(rows)} seeds, {len(both)} users\n{table.round(4)}")
+    return table
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder with one folder per data set")
+    parser.add_argument("--only", default=",".join(DATA), help="names, by comma")
+    parser.add_argument("--retrievers", default=",".join(RETRIEVERS))
+    parser.add_argument("--seeds", type=int, default=3)
+    own = parser.parse_args()
+    own.only, own.retrievers = own.only.split(","), own.retrievers.split(",")
+    for option, known in (("only", DATA), ("retrievers", RETRIEVERS)):
+        if unknown := set(getattr(own, option)) - set(known):
+            parser.error(f"--{option} knows {list(known)}, not {sorted(unknown)}")
+    if own.data is None and own.only != ["online-retail"]:
+        parser.error("--data is needed for all but --only online-retail")
+    return own
+
+
+def main():
+    arguments, wrong = parse(), []
+    for data in arguments.only:
+        events = load(data, arguments.data)
+        for name in arguments.retrievers:
+            print(f"\n{data}, {name}", flush=True)
+            where = machine()
+            seeds = range(arguments.seeds)
+            results = [measure(name, seed, events) for seed in seeds]
+            table = report(f"{data}, {name}", results)
+            rows = [{"data": data} | row | where for row, *_ in results]
+            new = {(row["data"], row["retriever"]) for row in rows}
+            others = [
+                row
+                for row in read_results("two_stage")
+                if (row["data"], row["retriever"]) not in new
+            ]
+            write_results("two_stage", others + rows)
+            if table.loc["ndcg@10", "upper"] < 0:
+                wrong.append(f"{data}, {name}: NDCG@10 is lower than retrieval's")
+            if name == "shuffled" and any(row["blend"] for row in rows):
+                wrong.append(f"{data}: shuffled labels got a weight")
+    assert not wrong, "\n".join(wrong)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""One zip file of uncompressed members: arrays as .npy, everything else as JSON.
+
+Input: a path, and the members: names and bytes.
+Output: the members again, after their checks; arrays can be mapped into memory.
+"""
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import re
+import struct
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+
+__all__ = ["ReadFile", "WrittenFile"]
+
+META = "meta.json"
+NAME = re.compile(r"meta\.json|arrays/\d+\.[\w.-]*npy|objects/\d+\.skops")
+# An extra field of this id fills the header of a member up, so that its data begins at
+# a multiple of ALIGNMENT bytes. Readers skip fields that they do not know.
+PADDING_ID, ALIGNMENT = 0xD935, 64
+HEADER = struct.Struct("<4s5H3L2H")
+# Arrays may hold numbers, booleans, dates, durations and text, but no objects.
+KINDS = "biufMmUS"
+CHECKSUM_LENGTH = 64
+# What Python's zipfile raises for files that are no zip files, or damaged ones.
+ZIP_ERRORS = (
+    BadZipFile,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+
+
+class WrittenFile:
+    """A file to which members are added one by one.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing, at its beginning.
+    """
+
+    def __init__(self, file):
+        self.file = file
+        self.zip = ZipFile(file, "w", ZIP_STORED)
+        self.checksums = {}
+
+    def add_array(self, array, label):
+        """Write an array as a .npy member; return the name of the member."""
+        name = f"arrays/{len(self.checksums)}.{re.sub(r'[^A-Za-z0-9_]+', '.', label)}"
+        name = name[:100].rstrip(".") + ".npy"
+        header = _Header()
+        fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+        array = array if fortran else np.ascontiguousarray(array)
+        np.lib.format.write_array_header_1_0(
+            header, np.lib.format.header_data_from_array_1_0(array)
+        )
+        data = array.T if fortran else array
+        self._add(name, header.data, data.reshape(-1).view(np.uint8))
+        return name
+
+    def add_bytes(self, data):
+        """Write the bytes of an object as a member; return the name of the member."""
+        name = f"objects/{len(self.checksums)}.skops"
+        self._add(name, data)
+        return name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        with contextlib.suppress(Exception):  # the file is removed anyway
+            self.zip.close()
+
+    def finish(self, meta):
+        """Write the dict of what the members mean, and the end of the file."""
+        text = json.dumps(meta | {"checksums": dict(self.checksums)}, allow_nan=False)
+        self._add(META, text.encode())
+        self.zip.comment = self.checksums[META].encode()
+        self.zip.close()
+
+    def _add(self, name, *chunks):
+        info = ZipInfo(name)  # a fixed date: the same model gives the same bytes
+        info.create_system, info.external_attr = 3, 0o600 << 16
+        info.file_size = sum(memoryview(chunk).nbytes for chunk in chunks)
+        is_zip64 = info.file_size * 1.05 > 2**31 - 1  # as zipfile decides
+        start = self.file.tell() + HEADER.size + len(name) + 4 + 20 * is_zip64
+        padding = -start % ALIGNMENT
+        info.extra = struct.pack("<2H", PADDING_ID, padding) + bytes(padding)
+        checksum = hashlib.sha256()
+        with self.zip.open(info, "w") as member:
+            for chunk in chunks:
+                member.write(chunk)
+                checksum.update(chunk)
+        self.checksums[name] = checksum.hexdigest()
+
+
+class _Header:
+    """Collects the header of a .npy file."""
+
+    data = b""
+
+    def write(self, data):
+        """Append bytes."""
+        self.data += data
+
+
+class Member(NamedTuple):
+    """Where the bytes of a member begin in the file, and their number."""
+
+    start: int
+    size: int
+
+
+class ReadFile:
+    """A file whose members are read after their checks.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    is_mapped : bool
+        Whether arrays of floats are mapped into memory instead of read.
+    verify : bool
+        Whether the checksums of arrays of floats are checked; those of everything else
+        always are.
+
+    Attributes
+    ----------
+    meta : dict
+        What the members mean.
+    """
+
+    def __init__(self, path, is_mapped, verify):
+        self.path, self.verify = Path(path), verify
+        self.file = open(self.path, "rb")
+        try:
+            self._open(is_mapped)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, is_mapped):
+        self.size = os.fstat(self.file.fileno()).st_size
+        infos, comment = self._central_directory()
+        self.members = self._located(infos)
+        end = self._read(self.size - CHECKSUM_LENGTH, CHECKSUM_LENGTH)
+        if len(comment) != CHECKSUM_LENGTH or end != comment:
+            raise self.damaged("it does not end where it should")
+        self.mapped = None
+        if is_mapped:
+            # private: what is written to the arrays does not reach the file
+            self.mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self.arrays = {}
+        self.meta = self._read_meta(comment)
+
+    def close(self):
+        """Close the file. Arrays that are mapped stay valid."""
+        self.file.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def damaged(self, why):
+        """Return the ``ValueError`` for a file that cannot be read."""
+        return ValueError(
+            f"{str(self.path)!r} is damaged, or was not written by "
+            f"sktwotower.io.dump: {why}."
+        )
+
+    def _central_directory(self):
+        try:
+            with ZipFile(self.file) as archive:
+                return archive.infolist(), archive.comment
+        except ZIP_ERRORS as error:
+            raise self.damaged(f"it is not a valid zip file ({error})") from None
+
+    def _located(self, infos):
+        """Return the ``Member`` of each name, after checks of the whole layout."""
+        names = [info.filename for info in infos]
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise self.damaged(f"it has a member {name!r}")
+        if len(set(names)) < len(names) or META not in names:
+            raise self.damaged("members are missing or occur twice")
+        members, end = {}, 0
+        for info in sorted(infos, key=lambda info: info.header_offset):
+            if info.compress_type != ZIP_STORED or info.flag_bits & 0x1:
+                raise self.damaged(
+                    f"member {info.filename!r} is compressed or encrypted"
+                )
+            if info.compress_size != info.file_size or info.header_offset != end:
+                raise self.damaged(
+                    f"member {info.filename!r} is not where it should be"
+                )
+            members[info.filename] = self._member(info)
+            end = sum(members[info.filename])
+        return members
+
+    def _member(self, info):
+        header = self._read(info.header_offset, HEADER.size)
+        if len(header) < HEADER.size:
+            raise self.damaged(f"it ends within {info.filename!r}")
+        signature, *_, name_length, extra_length = HEADER.unpack(header)
+        name = self._read(info.header_offset + HEADER.size, name_length)
+        if signature != b"PK\3\4" or name != info.filename.encode():
+            raise self.damaged(f"the header of {info.filename!r} is another one's")
+        start = info.header_offset + HEADER.size + name_length + extra_length
+        if start + info.file_size > self.size:
+            raise self.damaged(f"it ends within {info.filename!r}")
+        return Member(start, info.file_size)
+
+    def _read(self, start, size):
+        self.file.seek(max(start, 0))
+        return self.file.read(size)
+
+    def _read_meta(self, checksum):
+        data = self._read(*self.members[META])
+        if hashlib.sha256(data).hexdigest().encode() != checksum:
+            raise self.damaged(f"the checksum of {META} differs")
+        try:
+            meta = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(f"{META} is not valid JSON ({error})") from None
+        sums = meta.get("checksums") if isinstance(meta, dict) else None
+        if not isinstance(sums, dict) or set(sums) != set(self.members) - {META}:
+            raise self.damaged(f"its members are not those that {META} lists")
+        return meta
+
+    def bytes_of(self, name):
+        """Return the bytes of a member, after the check of their checksum."""
+        if not isinstance(name, str) or not name.startswith("objects/"):
+            raise self.damaged(f"{name!r} does not name an object")
+        data = self._read(*self._find(name))
+        self._check(name, data)
+        return data
+
+    def _find(self, name):
+        if name not in self.members:
+            raise self.damaged(f"the member {name!r} is missing")
+        return self.members[name]
+
+    def _check(self, name, data):
+        if hashlib.sha256(data).hexdigest() != self.meta["checksums"][name]:
+            raise self.damaged(f"the checksum of {name!r} differs")
+
+    def array(self, name):
+        """Return the array of a member; the same one if it is asked for again."""
+        if not isinstance(name, str) or not name.startswith("arrays/"):
+            raise self.damaged(f"{name!r} does not name an array")
+        if name not in self.arrays:
+            self.arrays[name] = self._read_array(name)
+        return self.arrays[name]
+
+    def _read_array(self, name):
+        start, size = self._find(name)
+        self.file.seek(start)
+        shape, fortran, dtype = self._array_header(name)
+        header = self.file.tell() - start
+        n_bytes = dtype.itemsize
+        for length in shape:
+            n_bytes *= length
+        if header + n_bytes != size:
+            raise self.damaged(f"{name!r} has another size than its header says")
+        data = self._array_bytes(start, header, n_bytes, name, dtype)
+        order = "F" if fortran else "C"
+        if not n_bytes:
+            return np.empty(shape, dtype, order)
+        return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+    def _array_header(self, name):
+        """Return shape, order and dtype, from the header at the file's position."""
+        read = np.lib.format
+        try:
+            if read.read_magic(self.file) != (1, 0):
+                raise ValueError("another version of the format")
+            shape, fortran, dtype = read.read_array_header_1_0(self.file)
+        except Exception as error:  # of many types: the header is a Python literal
+            raise self.damaged(f"the header of {name!r} is invalid ({error})") from None
+        fits = dtype.kind in KINDS and dtype.names is None and dtype.subdtype is None
+        if not fits or not dtype.isnative or dtype.itemsize == 0:
+            raise self.damaged(f"{name!r} holds {dtype}")
+        if any(type(length) is not int or length < 0 for length in shape):
+            raise self.damaged(f"{name!r} has the shape {shape}")
+        return shape, fortran, dtype
+
+    def _array_bytes(self, start, header, n_bytes, name, dtype):
+        """Return the bytes of an array: mapped if they are floats, otherwise read.
+
+        Positions are never mapped: another process could change them after the check.
+        """
+        is_float = dtype.kind == "f"
+        if self.mapped is not None and is_float and n_bytes:
+            view = memoryview(self.mapped)[start : start + header + n_bytes]
+        else:
+            view = bytearray(header + n_bytes)
+            self.file.seek(start)
+            if self.file.readinto(view) < len(view):
+                raise self.damaged(f"it ends within {name!r}")
+        if self.verify or not is_float:
+            self._check(name, view)
+        return memoryview(view)[header:]

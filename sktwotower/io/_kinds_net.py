@@ -1,0 +1,147 @@
+"""What a trained net consists of: its towers, settings and history.
+
+Input: a ``TwoTowerNet``, or what JSON holds for it.
+Output: the other one of both.
+"""
+
+import re
+
+import numpy as np
+import torch
+
+from sktwotower.towers._batches import UserBatches
+from sktwotower.towers._blend import Blend
+from sktwotower.towers._decays import RecentHistory
+from sktwotower.towers._losses import SampledSoftmaxLoss
+from sktwotower.towers._net import TwoTowerNet
+from sktwotower.towers._optimizer import optimizer_class
+from sktwotower.towers._sequences import SequenceBatches
+
+from ._errors import boolean, instance, list_of, refuse, require, text
+from ._kinds_towers import TwoTowersCodec
+from ._values import cannot_write
+
+__all__ = ["NetCodec", "OptimizerCodec"]
+
+# Parameters of a net that files hold; others are set from the estimator, or fixed.
+SETTINGS = re.compile(
+    "lr|max_epochs|batch_size|predict_nonlinearity|warm_start|verbose|use_caching|"
+    r"(criterion|optimizer|iterator_train|iterator_valid|callbacks)__\w+"
+)
+DEVICES = frozenset(["cpu", "cuda", "mps", "xpu"])
+
+
+class NetCodec:
+    """How a trained net is written and read: its towers, settings and history."""
+
+    @staticmethod
+    def write(net, writer, place):
+        """Return what JSON holds for a net."""
+        settings = {
+            name: value
+            for name, value in net.get_params(deep=False).items()
+            if SETTINGS.fullmatch(name)
+        }
+        rows = [
+            {key: _plain(value) for key, value in row.items()} for row in net.history
+        ]
+        settings.pop("criterion__matmul_dtype", None)
+        return {
+            "module": TwoTowersCodec.write(net.module_, writer, f"{place}.module"),
+            "settings": writer.write(settings, f"{place}.settings"),
+            "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
+            "history": writer.write(rows, f"{place}.history"),
+            "interrupted": bool(net.interrupted_),
+        }
+
+    @staticmethod
+    def read(spec, reader, place, widths, device):
+        """Return the net for rows of these widths, on a device."""
+        names = {"module", "settings", "optimizer", "history", "interrupted"}
+        if type(spec) is not dict or set(spec) != names:
+            refuse(place, "a net", spec)
+        module = TwoTowersCodec.read(spec["module"], reader, f"{place}.module", widths)
+        settings = reader.read(spec["settings"], f"{place}.settings")
+        rows = reader.read(spec["history"], f"{place}.history")
+        instance(dict)(settings, f"{place}.settings")
+        list_of(instance(dict))(rows, f"{place}.history")
+        for name in settings:
+            text(name, f"{place}.settings")
+            require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
+        check_device(device)
+        net = _new_net(module, settings, spec["optimizer"], device, place)
+        net.history.extend(rows)
+        net.interrupted_ = boolean(spec["interrupted"], f"{place}.interrupted")
+        return net
+
+
+def check_device(device):
+    """Raise ``ValueError`` for a device that this machine does not have."""
+    try:
+        torch.empty(0, device=device)
+        fits = torch.device(device).type in DEVICES
+    except (RuntimeError, AssertionError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"The model was written with device={device!r}, which cannot be used here. "
+            "Write it again after model.set_params(device='cpu')."
+        )
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _optimizer_name(optimizer, place):
+    """Return the name of a class of optimizers in lower case."""
+    name = optimizer.__name__.lower()
+    try:
+        known = optimizer_class(name) is optimizer
+    except ValueError:
+        known = False
+    if not known:
+        raise cannot_write(optimizer, place)
+    return name
+
+
+def _new_net(module, settings, optimizer, device, place):
+    """Return a net with trained towers."""
+    first = module.recent if isinstance(module, Blend) else module
+    if first.matmul_dtype is not None:
+        settings = settings | {"criterion__matmul_dtype": first.matmul_dtype}
+    is_recent = isinstance(module.history, RecentHistory)
+    batches = SequenceBatches if is_recent else UserBatches
+    try:
+        net = TwoTowerNet(
+            module,
+            criterion=SampledSoftmaxLoss,
+            optimizer=optimizer_class(text(optimizer, place)),
+            iterator_train=batches,
+            iterator_valid=batches,
+            train_split=None,
+            callbacks=[],
+            device=device,
+            **settings,
+        )
+        return net.initialize_trained()
+    except Exception as error:  # of skorch and torch, of many types
+        return refuse(place, f"a net with other settings ({error})")
+
+
+class OptimizerCodec:
+    """How the parameter ``optimizer`` is written and read: a name, or a class."""
+
+    @staticmethod
+    def write(value, writer, place):
+        """Return what JSON holds."""
+        if isinstance(value, str):
+            return str(value)
+        return {"class": _optimizer_name(value, place)}
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return the name, or the class of torch.optim."""
+        if type(spec) is dict and set(spec) == {"class"}:
+            return optimizer_class(text(spec["class"], place))
+        return text(spec, place)

@@ -1,0 +1,223 @@
+"""What `TwoTowerRecommender` consists of.
+
+Input: objects of the room ``recommender``.
+Output: their kinds.
+"""
+
+import numpy as np
+
+from sktwotower.recommender import FoldIn, TwoTowerRecommender
+from sktwotower.recommender._fitted import Catalog, FittedTowers
+from sktwotower.recommender._fold_in import softmax_sample
+from sktwotower.towers._decays import RecentHistory
+
+from ._errors import (
+    any_value,
+    array,
+    boolean,
+    finite,
+    instance,
+    list_of,
+    number,
+    one_of,
+    refuse,
+    require,
+)
+from ._kinds import Estimator
+from ._kinds_baselines import FITTED_PARTS, check_fitted
+from ._kinds_neighbors import CatalogIndexCodec
+from ._kinds_net import NetCodec, OptimizerCodec
+from ._kinds_towers import TowerParameter, vector_lengths
+from ._values import cannot_write
+
+
+class CatalogCodec:
+    """How the vectors of the catalog and their index are written and read."""
+
+    @staticmethod
+    def write(catalog, writer, place):
+        """Return what JSON holds for a ``Catalog``."""
+        return {
+            "vectors": writer.vectors(catalog.vectors, f"{place}.vectors"),
+            "index": CatalogIndexCodec.write(
+                catalog.index, catalog.vectors, writer, f"{place}.index"
+            ),
+            "index_recall": writer.write(catalog.index_recall, f"{place}.index_recall"),
+        }
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return the ``Catalog`` that JSON holds."""
+        if type(spec) is not dict or set(spec) != set(Catalog._fields):
+            refuse(place, "a catalog", spec)
+        vectors = reader.vectors(spec["vectors"], f"{place}.vectors")
+        array("float32", 2)(vectors, f"{place}.vectors")
+        if reader.file.verify:
+            finite(vectors, f"{place}.vectors")
+        index = CatalogIndexCodec.read(spec["index"], vectors, reader, f"{place}.index")
+        recall = reader.read(spec["index_recall"], f"{place}.index_recall")
+        return Catalog(vectors, index, number(0)(recall, f"{place}.index_recall"))
+
+
+class FoldInCodec:
+    """How a ``FoldIn`` is written and read: its item vectors are those of the catalog.
+
+    They are stored only where they differ, as after `set_catalog`.
+    """
+
+    PARTS = {
+        "log_weights": array("float64", 1),
+        "temperature": number(0),
+        "spread": array("float32 float64", 1),
+        "axes": array("float32", 2),
+    }
+
+    @staticmethod
+    def write(fitted, writer, place):
+        """Return what JSON holds for the ``FoldIn`` of a fitted state."""
+        fold_in = fitted.fold_in
+        written = {
+            name: writer.write(getattr(fold_in, name), f"{place}.{name}")
+            for name in FoldInCodec.PARTS
+        }
+        own = _vectors_of_catalog(fitted.seen, fitted.catalog)
+        if own is not None and np.array_equal(own, fold_in.vectors):
+            return written | {"vectors": None}
+        return written | {
+            "vectors": writer.vectors(fold_in.vectors, f"{place}.vectors")
+        }
+
+    @staticmethod
+    def read(spec, seen, catalog, reader, place):
+        """Return the ``FoldIn`` that JSON holds."""
+        if type(spec) is not dict or set(spec) != {"vectors", *FoldInCodec.PARTS}:
+            refuse(place, "a fold-in", spec)
+        parts = {
+            name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
+            for name, check in FoldInCodec.PARTS.items()
+        }
+        vectors = reader.vectors(spec["vectors"], f"{place}.vectors")
+        if vectors is None:
+            vectors = _vectors_of_catalog(seen, catalog)
+            require(vectors is not None, place, "a fold-in with vectors")
+        array("float32", 2)(vectors, f"{place}.vectors")
+        n, d = vectors.shape
+        shapes = [parts[x].shape for x in ("log_weights", "spread", "axes")]
+        require(shapes == [(n,), (d,), (d, d)], place, f"a fold-in of {n} items")
+        require(
+            d == catalog.vectors.shape[1], place, "vectors as long as the catalog's"
+        )
+        fold_in = FoldIn.__new__(FoldIn)  # its constructor would compute the parts
+        vars(fold_in).update(parts, vectors=vectors)
+        return fold_in
+
+
+def _vectors_of_catalog(seen, catalog):
+    """Return the vectors of a fold-in; None if an item is not in the catalog."""
+    places, _ = softmax_sample(np.asarray(seen.sum(axis=0)).ravel())
+    if len(places) and places.max() >= len(catalog.vectors):
+        return None
+    return catalog.vectors[places]
+
+
+class FittedCodec:
+    """How the fitted state of a `TwoTowerRecommender` is written and read."""
+
+    PARTS = FITTED_PARTS | {
+        "half_life": any_value,
+        "epochs": list_of(instance(dict)),
+        "candidate_sampling": one_of("full", "in_batch", "uniform", "mixed"),
+        "temperature": number(0),
+        "interrupted": boolean,
+    }
+
+    @staticmethod
+    def write(fitted, writer, place):
+        """Return what JSON holds for a ``FittedTowers``."""
+        written = {
+            name: writer.write(getattr(fitted, name), f"{place}.{name}")
+            for name in FittedCodec.PARTS
+        }
+        written["net"] = NetCodec.write(fitted.net, writer, f"{place}.net")
+        written["catalog"] = CatalogCodec.write(
+            fitted.catalog, writer, f"{place}.catalog"
+        )
+        written["fold_in"] = None
+        if fitted.fold_in is not None:
+            written["fold_in"] = FoldInCodec.write(fitted, writer, f"{place}.fold_in")
+        return written
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return the ``FittedTowers`` that JSON holds."""
+        others = {"net", "catalog", "fold_in"}
+        if type(spec) is not dict or set(spec) != others | set(FittedCodec.PARTS):
+            refuse(place, "a fitted state", spec)
+        parts = {
+            name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
+            for name, check in FittedCodec.PARTS.items()
+        }
+        check_fitted(parts, place)
+        users, items = parts["users"], parts["items"]
+        widths = users.width, items.width
+        net = NetCodec.read(
+            spec["net"], reader, f"{place}.net", widths, reader.owner.device
+        )
+        catalog = CatalogCodec.read(spec["catalog"], reader, f"{place}.catalog")
+        fold_in = None
+        if spec["fold_in"] is not None:
+            fold_in = FoldInCodec.read(
+                spec["fold_in"], parts["seen"], catalog, reader, f"{place}.fold_in"
+            )
+        n_items = len(catalog.vectors)
+        check_state(parts, net.module_, catalog, fold_in, place)
+        return FittedTowers(
+            user_ids=users.ids.to_numpy(),
+            item_ids=items.ids[:n_items].to_numpy(),
+            net=net,
+            catalog=catalog,
+            fold_in=fold_in,
+            **parts,
+        )
+
+
+def check_state(parts, module, catalog, fold_in, place):
+    """Raise unless towers, catalog and history fit together."""
+    n, d = catalog.vectors.shape
+    require(1 <= n <= len(parts["items"]), f"{place}.catalog", "the first items")
+    is_recent = isinstance(module.history, RecentHistory)
+    require(is_recent == (parts["sequences"] is not None), place, "sequences")
+    pooled = module.history is not None and not is_recent and module.normalize
+    require(pooled or fold_in is None, place, "no fold-in")
+    widths = parts["users"].width, parts["items"].width
+    length = vector_lengths(module, widths)[0]
+    require(length == d, f"{place}.catalog", f"vectors of {length} numbers")
+
+
+class NoMemory:
+    """The parameter ``memory``: a folder of pickles, which no file may name."""
+
+    @staticmethod
+    def write(value, writer, place):
+        """Raise ``ValueError`` if there is a folder."""
+        if value is not None:
+            raise cannot_write(value, place, ", a folder of pickles")
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return None."""
+        return one_of(None)(spec, place)
+
+
+KINDS = [
+    Estimator(
+        TwoTowerRecommender,
+        {"_fitted": FittedCodec},
+        {
+            "user_tower": TowerParameter("user_tower"),
+            "item_tower": TowerParameter("item_tower"),
+            "optimizer": OptimizerCodec,
+            "memory": NoMemory,
+        },
+    )
+]

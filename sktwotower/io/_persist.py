@@ -1,0 +1,194 @@
+"""How a model is written to a file, and read from it.
+
+Input: a fitted estimator, or a path.
+Output: a file, or an equal estimator.
+"""
+
+from . import _registry
+from ._atomic import replaced_file
+from ._container import ReadFile, WrittenFile
+from ._errors import refuse
+from ._kinds import Estimator
+from ._skops import check_trusted
+from ._values import Reader, Writer
+from ._versions import FORMAT_VERSION, check_versions, versions
+
+__all__ = ["dump", "load"]
+
+# What a part that does not fit may raise, if no check has found it before.
+UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
+VECTOR_DTYPES = "float32", "float16"
+SIDES = "user_tower", "item_tower"
+
+
+def dump(model, path, *, vector_dtype="float32") -> None:
+    """Write an estimator of this package to a file, without pickle.
+
+    The file is a zip archive: arrays as ``.npy`` members, not compressed, and all else
+    as JSON in ``meta.json``. It holds what fit has learnt, side tables and parameters.
+    Each array is in it once. It is written under another name in the same folder, and
+    renamed when it is on the disk: if the disk is full, an old file stays as it was.
+
+    Parameters
+    ----------
+    model : estimator
+        `TwoTowerRecommender`, a baseline, `TowerVectorizer`, `ExactNeighbors` or
+        `NNDescentNeighbors`; fitted or not.
+    path : str or path-like
+        The file; an old one is replaced.
+    vector_dtype : {"float32", "float16"}, default="float32"
+        How item vectors, and the tables of vectors in the towers, are stored. With
+        "float16" the file is half as large, and numbers are rounded to 11 bits: scores
+        change by about 1e-4.
+
+    Raises
+    ------
+    ValueError
+        If the model is no estimator of this package, or a parameter is out of range or
+        cannot be written: callbacks, functions, the folder ``memory``, estimators that
+        skops refuses. The message names it.
+    ImportError
+        If a transformer or index is of another package, and skops is not installed:
+        ``pip install 'sktwotower[io]'``.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Reads the file.
+
+    Notes
+    -----
+    Towers of the user are written as their weights; `load` needs their class. Side
+    tables come back as pandas frames, with rows numbered from 0. An index of another
+    package is written without what it has learnt, and fitted again by `load`. Moments
+    of the optimizer are not kept: `partial_fit` starts without them anyway. The past
+    items of all users of fit are in the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sktwotower import PopularityRecommender, io
+    >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"]]
+    >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+    >>> io.dump(PopularityRecommender().fit(X), path)
+    >>> io.load(path).recommend(["bob"], n_neighbors=1)
+      user item  score  rank
+    0  bob  jam    0.5     1
+    """
+    if vector_dtype not in VECTOR_DTYPES:
+        raise ValueError(
+            f"vector_dtype must be one of {VECTOR_DTYPES}. Got {vector_dtype!r}."
+        )
+    if not isinstance(_registry.kind_of(model), Estimator):
+        raise ValueError(
+            "Files hold estimators of sktwotower itself, no subclasses, searches or "
+            f"pipelines of them. Got {type(model).__qualname__}. Of a search, write "
+            "best_estimator_; of a pipeline, the step."
+        )
+    with replaced_file(path) as file, WrittenFile(file) as written:
+        spec = Writer(written, _registry, vector_dtype).write(model, "model")
+        written.finish(
+            {"format_version": FORMAT_VERSION, "versions": versions(), "model": spec}
+        )
+
+
+def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
+    """Read an estimator from a file that `dump` has written.
+
+    Loading runs no code of the file. Only types of a fixed list are made, and the
+    shape, dtype and range of every array of positions is checked.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    trusted : sequence of str or type, default=()
+        Types that skops does not trust by itself, such as
+        ``"mypackage.MyTransformer"``, but that may be made. Name only what you know:
+        code of these types runs.
+    towers : dict, default=None
+        ``{"user_tower": ..., "item_tower": ...}``: what was given to the estimator as
+        towers of your own, modules or functions that make them. They get the weights
+        of the file. None: no such towers.
+    mmap : bool, default=False
+        Map arrays of floats into memory instead of reading them: vectors are read when
+        they are needed, and processes share them. What is written to them stays in the
+        process. The file must not be changed in place meanwhile; `dump` replaces it.
+    verify : bool, default=True
+        Check the checksums of all arrays, and that item vectors are finite. False:
+        only those of arrays of integers and of all that is no array. With ``mmap``,
+        loading then takes the same time for vectors of any size.
+
+    Returns
+    -------
+    model : estimator
+        Returns the same answers as the one that was written, and can be trained
+        further.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or forged, of a later version of this package, or holds
+        types that are not trusted, or if a tower is missing or another one. The message
+        says which.
+    ImportError
+        If the file holds estimators of another package, and skops is not installed:
+        ``pip install 'sktwotower[io]'``.
+    OSError
+        If the file cannot be read.
+
+    See Also
+    --------
+    dump : Writes the file.
+
+    Notes
+    -----
+    Files of earlier minor versions of this package can be read, those of later ones
+    are refused. Estimators of other packages are as safe as skops and these packages
+    are: with ``trusted=()`` no code of the file runs, but a forged tree or neighbor
+    index of scikit-learn may end the process.
+
+    A forged file can hold wrong answers: the checks keep the process safe, the
+    checksums find accidents. Get files from where you would get a library from.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sktwotower import TwoTowerRecommender, io
+    >>> from sktwotower.datasets import make_interactions
+    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
+    >>> io.dump(TwoTowerRecommender(max_epochs=1, random_state=0).fit(X), path)
+    >>> model = io.load(path, mmap=True, verify=False)
+    >>> model.item_embeddings_.shape
+    (50, 256)
+    >>> path.write_bytes(path.read_bytes()[:1000])
+    1000
+    >>> io.load(path)
+    Traceback (most recent call last):
+    ...
+    ValueError: ... it is not a valid zip file (File is not a zip file).
+    """
+    unknown = set(towers or {}) - set(SIDES)
+    if unknown:
+        raise ValueError(f"towers must be a dict with the keys {SIDES}. Got {unknown}.")
+    if isinstance(trusted, str):
+        raise ValueError(f"trusted must be a list of types. Got {trusted!r}.")
+    with ReadFile(path, mmap, verify) as file:
+        check_versions(file.meta)
+        spec = file.meta.get("model")
+        name = spec.get("type") if type(spec) is dict else None
+        kind = _registry.kind_of_name(name) if type(name) is str else None
+        if not isinstance(kind, Estimator):
+            refuse("the model", "an estimator of this package", name)
+        reader = Reader(file, _registry, trusted, towers)
+        check_trusted(reader)
+        try:
+            return reader.read(spec, "model")
+        except ValueError:
+            raise
+        except UNEXPECTED as error:
+            raise file.damaged(f"its parts do not fit together ({error})") from error

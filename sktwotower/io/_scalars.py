@@ -1,0 +1,188 @@
+"""Single values that JSON does not have: dates, durations, decimals, UUIDs, bytes.
+
+Input: a value, or what JSON holds in its place: a dict with the name of the type.
+Output: the other one of both.
+"""
+
+import base64
+import datetime
+import math
+import uuid
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Scalar", "scalar_of"]
+
+# JSON holds these as they are.
+PLAIN = frozenset([type(None), bool, int, str])
+NUMPY_NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32"
+NUMPY_NUMBERS = frozenset([*NUMPY_NUMBERS.split(), "float64"])
+
+
+class Scalar(NamedTuple):
+    """A type of single values: how they become lists of JSON values, and back."""
+
+    cls: type
+    write: object
+    read: object
+
+
+def _write_datetime(value):
+    return [
+        value.replace(tzinfo=None).isoformat(),
+        _zone_name(value.tzinfo),
+        value.fold,
+    ]
+
+
+def _read_datetime(text, zone, fold):
+    value = datetime.datetime.fromisoformat(text)
+    return value.replace(tzinfo=_zone(zone), fold=fold)
+
+
+def _zone_name(zone):
+    """Return the name of a time zone; raise ``TypeError`` if it has none."""
+    if zone is None:
+        return None
+    name = getattr(zone, "key", None) or str(zone)
+    if _zone(name) != zone and str(_zone(name)) != str(zone):
+        raise TypeError(f"the time zone {zone!r} has no name")
+    return name
+
+
+def _zone(name):
+    if name is None:
+        return None
+    if name.startswith("UTC"):  # UTC, UTC+01:00
+        hours, _, minutes = (name[3:] or "+0").partition(":")
+        sign = -1 if hours.startswith("-") else 1
+        offset = datetime.timedelta(hours=int(hours), minutes=sign * int(minutes or 0))
+        return datetime.timezone(offset)
+    return ZoneInfo(name)
+
+
+def _write_timestamp(value):
+    zone = _zone_name(value.tzinfo)
+    return [
+        int(value.value if value.unit == "ns" else value.asm8.view(np.int64)),
+        value.unit,
+        zone,
+    ]
+
+
+def _read_timestamp(number, unit, zone):
+    moment = pd.Timestamp(np.datetime64(number, unit)).as_unit(unit)
+    return moment if zone is None else moment.tz_localize("UTC").tz_convert(_zone(zone))
+
+
+def _write_timedelta(value):
+    return [int(value.asm8.view(np.int64)), value.unit]
+
+
+def _read_timedelta(number, unit):
+    return pd.Timedelta(np.timedelta64(number, unit)).as_unit(unit)
+
+
+def _write_moment(value):
+    unit, count = np.datetime_data(value.dtype)
+    return [int(value.view(np.int64)), unit, int(count)]
+
+
+def _numpy_unit(kind):
+    def read(number, unit, count):
+        return np.array(number).astype(f"{kind}[{count}{unit}]")[()]
+
+    return read
+
+
+def _read_number(name, value):
+    if name not in NUMPY_NUMBERS:
+        raise ValueError(f"{name!r} is no type of numbers")
+    return np.dtype(name).type(_read_float(value) if isinstance(value, str) else value)
+
+
+def _write_float(value):
+    return value if math.isfinite(value) else repr(value)
+
+
+def _read_float(value):
+    return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[value]
+
+
+def _write_number(value):
+    plain = value.item()
+    return [value.dtype.name, _write_float(plain) if type(plain) is float else plain]
+
+
+def _write_random_state(value):
+    _, key, place, has_gauss, gauss = value.get_state()
+    return [int(place), int(has_gauss), float(gauss), *key.tolist()]
+
+
+def _read_random_state(place, has_gauss, gauss, *key):
+    if len(key) != 624 or not 0 <= place <= 624 or has_gauss not in (0, 1):
+        raise ValueError("a state of MT19937 has 624 numbers and a place in them")
+    state = np.random.RandomState()
+    key = np.array(key, dtype=np.uint32)
+    state.set_state(("MT19937", key, place, has_gauss, gauss))
+    return state
+
+
+SCALARS = {
+    "float": Scalar(float, lambda value: [_write_float(value)], _read_float),
+    "bytes": Scalar(
+        bytes,
+        lambda value: [base64.b64encode(value).decode()],
+        lambda text: base64.b64decode(text, validate=True),
+    ),
+    "date": Scalar(
+        datetime.date, lambda d: [d.isoformat()], datetime.date.fromisoformat
+    ),
+    "time": Scalar(
+        datetime.time,
+        lambda value: [value.replace(tzinfo=None).isoformat()],
+        datetime.time.fromisoformat,
+    ),
+    "datetime": Scalar(datetime.datetime, _write_datetime, _read_datetime),
+    "timedelta": Scalar(
+        datetime.timedelta,
+        lambda d: [d.days, d.seconds, d.microseconds],
+        datetime.timedelta,
+    ),
+    "Timestamp": Scalar(pd.Timestamp, _write_timestamp, _read_timestamp),
+    "Timedelta": Scalar(pd.Timedelta, _write_timedelta, _read_timedelta),
+    "NaT": Scalar(type(pd.NaT), lambda value: [], lambda: pd.NaT),
+    "NA": Scalar(type(pd.NA), lambda value: [], lambda: pd.NA),
+    "Period": Scalar(
+        pd.Period,
+        lambda value: [int(value.ordinal), value.freqstr],
+        lambda ordinal, unit: pd.Period(ordinal=ordinal, freq=unit),
+    ),
+    "datetime64": Scalar(np.datetime64, _write_moment, _numpy_unit("datetime64")),
+    "timedelta64": Scalar(np.timedelta64, _write_moment, _numpy_unit("timedelta64")),
+    "Decimal": Scalar(Decimal, lambda value: [str(value)], Decimal),
+    "Fraction": Scalar(
+        Fraction, lambda f: [f.numerator, f.denominator], lambda a, b: Fraction(a, b)
+    ),
+    "UUID": Scalar(uuid.UUID, lambda value: [value.hex], uuid.UUID),
+    "number": Scalar(np.number, _write_number, _read_number),
+    "slice": Scalar(slice, lambda s: [s.start, s.stop, s.step], slice),
+    "RandomState": Scalar(
+        np.random.RandomState, _write_random_state, _read_random_state
+    ),
+}
+_NAMES = {scalar.cls: name for name, scalar in SCALARS.items()}
+
+
+def scalar_of(value):
+    """Return the name in ``SCALARS`` of the type of a value, or None."""
+    if isinstance(value, np.bool_ | np.number) and not isinstance(
+        value, np.timedelta64
+    ):
+        return "number" if value.dtype.name in NUMPY_NUMBERS else None
+    return _NAMES.get(type(value))

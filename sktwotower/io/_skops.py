@@ -1,0 +1,152 @@
+"""Transformers and other estimators of scikit-learn, or of the user, through skops.
+
+Input: an estimator, or the bytes that skops wrote of it.
+Output: the other one of both; only listed types are made.
+"""
+
+import io
+from zipfile import ZIP_STORED, ZipFile
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from ._errors import refuse
+from ._kinds import Kind
+from ._values import cannot_write
+
+__all__ = ["SkopsCodec", "check_trusted", "is_foreign"]
+
+
+# Parts of scikit-learn's estimators that some versions of skops do not know: lists.
+HARMLESS = ["sklearn.compose._column_transformer._RemainderColsList"]
+
+
+def is_foreign(value):
+    """Return whether a value is an estimator of another package."""
+    methods = all(hasattr(value, name) for name in ("fit", "get_params"))
+    return not isinstance(value, type) and (isinstance(value, BaseEstimator) or methods)
+
+
+def _skops(place):
+    try:
+        import skops.io
+    except ImportError:
+        raise ImportError(
+            f"{place} is an estimator of another package. Files hold such ones in the "
+            "format of skops: pip install 'sktwotower[io]'."
+        ) from None
+    return skops.io
+
+
+class SkopsCodec:
+    """How estimators of other packages are written and read."""
+
+    name = "skops"
+
+    @staticmethod
+    def write(value, writer, place):
+        """Return what JSON holds for an estimator; its bytes are a member."""
+        skops = _skops(place)
+        try:
+            data = skops.dumps(value)
+        except Exception as error:  # of skops and of the estimator
+            raise cannot_write(
+                value, place, f", which skops refuses: {error}"
+            ) from None
+        return {"member": writer.file.add_bytes(data)}
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return the estimator of a member, if all its types are trusted."""
+        if type(spec) is not dict or set(spec) != {"member"}:
+            refuse(place, "a member of skops", spec)
+        skops = _skops(place)
+        data = reader.file.bytes_of(spec["member"])
+        _check_archive(data, place)
+        try:
+            made = skops.loads(data, trusted=trusted_types(reader))
+        except Exception as error:  # of skops and of the estimator
+            refuse(place, f"an estimator that skops can read ({error})")
+        _check_made(made, reader.registry, place)
+        return made
+
+
+def trusted_types(reader):
+    """Return the types that skops may make beyond those it trusts itself."""
+    return [*reader.trusted, *HARMLESS, *reader.registry.nested_types()]
+
+
+def check_trusted(reader):
+    """Raise ``ValueError`` that lists the types of a file that are not trusted."""
+    found = set()
+    for name in reader.file.members:
+        if name.startswith("objects/"):
+            skops, data = _skops("A part of the file"), reader.file.bytes_of(name)
+            _check_archive(data, name)
+            try:
+                found |= set(skops.get_untrusted_types(data=data))
+            except Exception as error:  # of skops: JSON that describes no object
+                refuse(name, f"an estimator that skops can read ({error})")
+    unknown = sorted(found - {_name_of(each) for each in trusted_types(reader)})
+    if unknown:
+        raise ValueError(
+            f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
+            "know them and the origin of the file, name them: "
+            f"sktwotower.io.load(path, trusted={unknown})."
+        )
+
+
+def _name_of(trusted):
+    if isinstance(trusted, str):
+        return trusted
+    return f"{trusted.__module__}.{trusted.__qualname__}"
+
+
+def _check_archive(data, place):
+    """Refuse members that are compressed or occur twice."""
+    try:
+        with ZipFile(io.BytesIO(data)) as archive:
+            infos = archive.infolist()
+    except Exception as error:  # of zipfile, of many types
+        refuse(place, f"a zip file ({error})")
+    for info in infos:
+        if info.compress_type != ZIP_STORED or info.file_size != info.compress_size:
+            refuse(place, "a zip file without compressed members", info.filename)
+    if len({info.filename for info in infos}) < len(infos):
+        refuse(place, "a zip file without members that occur twice")
+
+
+def _check_made(made, registry, place):
+    """Refuse sparse matrices and vocabularies, anywhere, that are not what they say.
+
+    skops makes them of their parts as they are.
+    """
+    waiting, known = [made], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in known:
+            continue
+        known.add(id(each))
+        if sparse.issparse(each):
+            _check_sparse(each, place)
+        elif isinstance(each, dict):
+            waiting += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple | set | frozenset):
+            waiting += each
+        elif isinstance(each, np.ndarray) and each.dtype == object:
+            waiting += each.ravel().tolist()
+        elif hasattr(each, "__dict__") and not isinstance(each, type):
+            waiting += vars(each).values()
+            if isinstance(kind := registry.kind_of(each), Kind):
+                kind.check_object(each, place)
+
+
+def _check_sparse(matrix, place):
+    try:
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)
+        else:  # one of few formats without: conversion checks it
+            matrix.tocsr().check_format(full_check=True)
+    except Exception as error:  # of scipy
+        refuse(place, f"an estimator with valid sparse matrices ({error})")

@@ -1,0 +1,138 @@
+"""Vectors with their ids, for vector databases and other indexes.
+
+Input: a fitted `TwoTowerRecommender`.
+Output: a Parquet or numpy file with ids (n,) and vectors (n, d).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import format_ids
+from sktwotower.retrieval._fitted import fitted_of
+
+from ._atomic import replaced_file
+
+__all__ = ["export_vectors"]
+
+
+def export_vectors(model, path, *, side="item") -> None:
+    """Write the vectors of all items or users with their ids to a file.
+
+    The score of a user and an item is the dot product of their vectors: what a search
+    by inner product finds in the item vectors is what `recommend` returns with
+    ``exclude_seen=False``.
+
+    Parameters
+    ----------
+    model : TwoTowerRecommender
+        A fitted model.
+    path : str or path-like
+        The file, whose name ends with ".parquet" or ".npz"; an old one is replaced.
+        Parquet (``pip install 'sktwotower[parquet]'``): a column of ids, named as in
+        fit, and the column ``vector``, lists of d float32. numpy: the arrays ``ids``
+        (n,) and ``vectors`` (n, d), which `numpy.load` reads.
+    side : {"item", "user"}, default="item"
+        The items of the catalog, in the order of ``item_ids_``, or the users of fit
+        with their histories, in the order of ``user_ids_``.
+
+    Raises
+    ------
+    NotFittedError
+        If fit has not been called.
+    TypeError
+        If the model has no vectors, as baselines.
+    ValueError
+        If the name ends with something else, ``side`` is another word, or the file has
+        no type for the ids.
+    ImportError
+        If pyarrow is not installed, for Parquet.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    dump : Writes the whole model.
+
+    Notes
+    -----
+    Vectors of users without a place in the file, such as new ones, come from
+    `TwoTowerRecommender.embed_users`. With ``normalize`` (the default) vectors have
+    length 1: cosine, inner product and Euclidean distance find the same items.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sktwotower import TwoTowerRecommender, io
+    >>> from sktwotower.datasets import make_interactions
+    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+    >>> path = Path(tempfile.mkdtemp()) / "items.npz"
+    >>> io.export_vectors(model, path)
+    >>> with np.load(path) as items:
+    ...     ids, vectors = items["ids"], items["vectors"]
+    >>> ids.shape, vectors.shape, vectors.dtype
+    ((50,), (50, 256), dtype('float32'))
+    >>> best = ids[(model.embed_users([7]) @ vectors.T).argmax()]
+    >>> top = model.recommend([7], n_neighbors=1, exclude_seen=False)
+    >>> bool(top["item"][0] == best)
+    True
+    """
+    if side not in ("item", "user"):
+        raise ValueError(f"side must be 'item' or 'user'. Got {side!r}.")
+    writers = {".parquet": _write_parquet, ".npz": _write_numpy}
+    ending = Path(path).suffix.lower()
+    if ending not in writers:
+        raise ValueError(
+            f"The name of the file must end with {' or '.join(writers)}. Got "
+            f"{str(path)!r}."
+        )
+    fitted = fitted_of(model)
+    if not hasattr(model, "embed_users"):
+        raise TypeError(f"{type(model).__name__} has no vectors of users and items.")
+    if side == "item":
+        ids, vectors = fitted.item_ids, fitted.catalog.vectors
+    else:
+        ids = fitted.user_ids
+        vectors = model.embed_users(ids)
+    name = getattr(fitted, f"{side}s").label
+    try:
+        writers[ending](path, str(name), ids, vectors)
+    except (TypeError, OverflowError, ValueError) as error:
+        raise ValueError(
+            f"{ending} has no type for these ids: {format_ids(ids, 3)} ({error}). Fit "
+            "on text or on integers of 64 bits."
+        ) from error
+
+
+def _write_numpy(path, name, ids, vectors):
+    ids = np.asarray(ids)
+    if ids.dtype == object:
+        text = pd.api.types.infer_dtype(ids, skipna=False) == "string"
+        if not text or any("\0" in each for each in ids):
+            raise TypeError("objects that are not text")
+        ids = ids.astype(str)
+    with replaced_file(path) as file:
+        np.savez(file, allow_pickle=False, ids=ids, vectors=vectors)
+
+
+def _write_parquet(path, name, ids, vectors):
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(
+            "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
+        ) from error
+    flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1))
+    lists = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    try:
+        column = pyarrow.array(pd.Series(ids))
+    except pyarrow.ArrowException as error:
+        raise TypeError(error) from error
+    table = pyarrow.table({name: column, "vector": lists})
+    with replaced_file(path) as file:
+        parquet.write_table(table, file)

@@ -1,0 +1,180 @@
+"""The table of candidates that a ranker reads: one row per user and candidate.
+
+Input: users with their past items, and candidates in retrieval's order, (n, c).
+Output: a ``CandidateTable``: features (n_pairs, n_features) and the pairs they are of.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from ._context import ContextUsers
+from ._features import Pairs, features_of, group_of, pairs_of
+from ._log import Log
+from ._side_columns import SideColumns
+
+__all__ = ["CandidateTable", "Describer", "check_own_features"]
+
+
+class CandidateTable(NamedTuple):
+    """Candidates of n users, in retrieval's order, and their features.
+
+    Parameters
+    ----------
+    features : DataFrame of shape (n_pairs, n_features)
+        What the ranker reads.
+    pairs : Pairs
+        The users and items of its rows.
+    found : bool array of shape (n, c)
+        Where there is a candidate, row by row that of the next pair.
+    """
+
+    features: pd.DataFrame
+    pairs: Pairs
+    found: np.ndarray
+
+    def spread(self, values, fill=-np.inf):
+        """Return values (n_pairs,) as an array (n, c), ``fill`` without a candidate."""
+        table = np.full(self.found.shape, fill)
+        table[self.found] = values
+        return table
+
+    def of_rows(self, kept):
+        """Return the table of the users that are ``kept``, bool (n,)."""
+        rows = np.cumsum(kept)[self.pairs.rows] - 1
+        pairs = kept[self.pairs.rows]
+        own = Pairs(
+            rows[pairs],
+            *(each[pairs] for each in self.pairs[1:4]),
+            self.pairs.past.of_rows(np.flatnonzero(kept)),
+        )
+        features = self.features[pairs].reset_index(drop=True)
+        return CandidateTable(features, own, self.found[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class Describer:
+    """Computes the features of candidates.
+
+    Parameters
+    ----------
+    log : Log
+        The events up to now.
+    entities : ContextUsers
+        The users, with the columns of a request.
+    users, items : SideColumns
+        Columns of both sides, as numbers.
+    encoders : pair of lists of Encoder
+        How the columns of both sides became numbers.
+    labels : (str, str)
+        Names of the id columns.
+    item_ids : array of shape (n_items,)
+        Known ids.
+    own : callable or fitted transformer, default=None
+        Features of the caller, of a table of candidates.
+    scales : dict, default=None
+        Mean and standard deviation of features that depend on the retriever's vectors,
+        by name. They are standardized, as their scale moves with each fit. None: none.
+    """
+
+    log: Log
+    entities: ContextUsers
+    users: SideColumns
+    items: SideColumns
+    encoders: list
+    labels: tuple
+    item_ids: np.ndarray
+    own: object = None
+    scales: dict | None = None
+
+    def candidates(self, query, past, indices, scores):
+        """Return the ``CandidateTable`` of candidates of the users of a query.
+
+        ``past``: their ``StagedPast``. ``indices`` and ``scores`` (n, c): candidates in
+        retrieval's order, padded with -1.
+        """
+        pairs = pairs_of(past, indices, scores)
+        return CandidateTable(self.features(query, pairs), pairs, indices >= 0)
+
+    def features(self, query, pairs):
+        """Return the features (n_pairs, n_features) of ``Pairs``, a DataFrame."""
+        found = features_of(self.log, pairs)
+        for name, (mean, deviation) in (self.scales or {}).items():
+            found[name] = (found[name] - mean) / deviation
+        columns = list(found.values())
+        users = self.users.numbers[query.codes[pairs.rows]]
+        numbers = [users, self.items.numbers[pairs.items]]
+        numbers.append(self.entities.numbers(query)[pairs.rows])
+        matrix = np.hstack([np.stack(columns, axis=1), *numbers])
+        names = self.users.names, self.items.names, self.entities.context.names
+        table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
+        if self.own is None:
+            return table
+        return pd.concat([table, self._own_features(query, pairs, table)], axis=1)
+
+    def with_ids(self, query, table):
+        """Return the features of a ``CandidateTable`` after the ids of its pairs."""
+        return self._identified(query, table.pairs, table.features)
+
+    def _identified(self, query, pairs, features):
+        ids = query.ids[pairs.rows], self.item_ids[pairs.items]
+        named = pd.DataFrame(dict(zip(self.labels, ids, strict=True)))
+        return pd.concat([named, features], axis=1)
+
+    def _own_features(self, query, pairs, features):
+        """Return what the caller's function makes of candidates, a DataFrame."""
+        table = self._identified(query, pairs, features)
+        own = self.own(table) if callable(self.own) else self.own.transform(table)
+        return _as_table(own, features)
+
+    def with_own(self, given, query, table):
+        """Return a describer with features of the caller.
+
+        ``given``: a function, or a transformer, of which a clone is fitted on the
+        ``CandidateTable`` of the users of a query.
+        """
+        if not callable(given):
+            given = clone(given).fit(self.with_ids(query, table))
+        return replace(self, own=given)
+
+    def groups(self, features):
+        """Return the group of each feature column of a table, a dict by name."""
+        given = dict.fromkeys(self.users.names, "columns of users")
+        given |= dict.fromkeys(self.items.names, "columns of items")
+        given |= dict.fromkeys(self.entities.context.names, "columns of the request")
+        own = dict.fromkeys(features.filter(regex="^own__"), "own features")
+        return {c: given.get(c) or own.get(c) or group_of(c) for c in features}
+
+
+def check_own_features(features):
+    """Raise ``TypeError`` unless features are None, callable or a transformer."""
+    is_transformer = hasattr(features, "fit") and hasattr(features, "transform")
+    unfit = isinstance(features, type) or not (callable(features) or is_transformer)
+    if features is not None and unfit:
+        raise TypeError(
+            "features must be a function of a table of candidates, or a transformer "
+            f"with fit and transform. Got {features!r}."
+        )
+
+
+def _as_table(own, features):
+    """Return the caller's features as a DataFrame of numbers, names after ``own__``."""
+    numbers = own.toarray() if hasattr(own, "toarray") else np.asarray(own)
+    numbers = numbers.reshape(-1, 1) if numbers.ndim == 1 else numbers
+    if numbers.ndim != 2 or len(numbers) != len(features):
+        raise ValueError(
+            "features must return one row of numbers per candidate: expected "
+            f"{len(features)} rows, got an array of shape {numbers.shape}."
+        )
+    try:
+        numbers = numbers.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"features must return numbers. Got {error}.") from None
+    names = getattr(own, "columns", None)
+    if names is None:
+        name = getattr(own, "name", None)
+        names = [name] if name is not None else range(numbers.shape[1])
+    return pd.DataFrame(numbers, columns=[f"own__{name}" for name in names])

@@ -1,0 +1,55 @@
+"""How a ``Describer`` of candidates is made of the events up to a cut.
+
+Input: a fitted retriever, and the events that it was fitted on.
+Output: a ``Describer``: the log of these events, and columns of both sides as numbers.
+"""
+
+import numpy as np
+
+from sktwotower.retrieval._requests import Query
+
+from ._candidates import Describer
+from ._features import pairs_of, scales_of
+from ._log import build_log
+from ._side_columns import learn_encoders, side_columns
+
+__all__ = ["build_describer"]
+
+# Users on whose candidates the scale of features is measured.
+MAX_SAMPLED_USERS = 300
+
+
+def build_describer(recipe, retriever, events, users, by_user, before=None):
+    """Return the ``Describer`` of the events that a retriever was fitted on.
+
+    ``users``: `ContextUsers`. ``before``: the describer of earlier events, whose levels
+    and own features stay.
+    """
+    fitted, frame = retriever._fitted, events.frame
+    log = build_log(retriever, events, by_user, not recipe.exclude_seen)
+    sides = fitted.users, fitted.items
+    if before is None:
+        encoders = [learn_encoders(side, frame) for side in sides]
+    else:
+        encoders = before.encoders
+    columns = map(side_columns, sides, (frame, frame), encoders)
+    labels = fitted.users.label, fitted.items.label
+    own = None if before is None else before.own
+    scales = _scales(recipe, retriever, log)
+    parts = encoders, labels, fitted.item_ids, own, scales
+    return Describer(log, users, *columns, *parts)
+
+
+def _scales(recipe, retriever, log):
+    """Return the scales of features, measured on the candidates of some users."""
+    fitted = retriever._fitted
+    rng = np.random.default_rng(recipe.random_state)
+    users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
+    query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
+    past = fitted.past(query)
+    excluded = past.seen if recipe.exclude_seen else None
+    n_found = min(recipe.n_candidates, fitted.n_items)
+    scores, indices = fitted.search(
+        query, past, n_found, retriever._serving(), excluded
+    )
+    return scales_of(log, pairs_of(log.past(query, past), indices, scores))

@@ -1,0 +1,230 @@
+"""The features of candidates that a ranker learns from.
+
+Input: a ``Log`` and ``Pairs`` of users and candidates, (n_pairs,).
+Output: numbers by name, float32 (n_pairs,) each, nan where they are not known.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._items_together import entries, unit_rows
+from ._log import StagedPast
+
+__all__ = ["Pairs", "features_of", "group_of", "pairs_of", "scales_of"]
+
+# Shares of all events, the latest ones, in which the popularity of items is counted.
+RECENT, LATEST = 0.1, 0.02
+# How many baskets back a past item counts 1/e, in the mean of a user's past items.
+DECAYS = {"last": 0.1, "recent": 5.0, "all": np.inf}
+STEPS = {"last": 0.5, "recent": 5.0}
+# Number of latest items among which the nearest ones to a candidate are searched.
+N_LATEST = 30
+N_NEAREST = 3
+# Pairs, or users, whose vectors are held at once.
+PAIR_BLOCK, USER_BLOCK = 1 << 15, 128
+TINY_WEIGHT = 1e-3
+
+# What a feature belongs to, by the first part of its name that fits.
+GROUPS = {
+    "rank": "retrieval",
+    "score_gap": "retrieval",
+    "popularity": "popularity",
+    "recent_popularity": "recent popularity",
+    "latest_popularity": "recent popularity",
+    "trend": "recent popularity",
+    "item": "age of the item",
+    "click_rate": "click rate",
+    "history": "length of the history",
+    "chosen": "chosen before",
+    "vector": "similarity of vectors",
+    "together": "chosen together",
+    "nearest": "nearest past items",
+    "after": "order of events",
+}
+
+
+class Pairs(NamedTuple):
+    """Candidates of n users, one after the other.
+
+    Parameters
+    ----------
+    rows : int array of shape (n_pairs,)
+        Row of the user, ascending.
+    items : int array of shape (n_pairs,)
+        Position of the item.
+    ranks : float array of shape (n_pairs,)
+        Rank of the item in the retriever's order, from 1.
+    gaps : float array of shape (n_pairs,)
+        The retriever's score less that of the user's best candidate, <= 0.
+    past : StagedPast
+        Past items of the n users.
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    ranks: np.ndarray
+    gaps: np.ndarray
+    past: StagedPast
+
+
+def pairs_of(past, indices, scores):
+    """Return the ``Pairs`` of candidates (n, c) in retrieval's order."""
+    found = indices >= 0
+    rows, places = np.nonzero(found)
+    gaps = scores[found] - scores[rows, 0]
+    return Pairs(rows, indices[found], places + 1.0, gaps, past)
+
+
+def features_of(log, pairs):
+    """Return the features of candidates by name, float32 arrays (n_pairs,)."""
+    found = {"rank": pairs.ranks, "score_gap": pairs.gaps}
+    found |= _popularity(log, pairs)
+    if log.clock is not None:
+        found |= _times(log, pairs)
+    if log.click_rates is not None:
+        found["click_rate"] = log.click_rates[pairs.items]
+    for name, vectors in log.vectors.items():
+        found |= _similarities(name, vectors, pairs)
+    found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
+    found |= _order(log, pairs)
+    return {name: np.asarray(each, np.float32) for name, each in found.items()}
+
+
+def scales_of(log, pairs):
+    """Return mean and standard deviation of features of a retriever's scale, by name.
+
+    These are the difference of scores, and products of the retriever's vectors.
+    """
+    names = ["score_gap"]
+    if "vector" in log.vectors:
+        names += [*(f"vector_{part}" for part in DECAYS), "nearest"]
+    scales = {}
+    for name, values in features_of(log, pairs).items():
+        values = values[np.isfinite(values)]
+        if name in names and len(values):
+            scales[name] = values.mean(), values.std() or 1.0
+    return scales
+
+
+def group_of(name):
+    """Return the group of a feature that ``features_of`` returns."""
+    return next(group for first, group in GROUPS.items() if name.startswith(first))
+
+
+def _popularity(log, pairs):
+    """Return how often items were chosen, by all and by the user."""
+    lags, items = pairs.past.lags, pairs.items
+    n_events = np.diff(lags.indptr)
+    level = np.log(log.counts + 1)
+    usual = _mean_of_past(lags, level)
+    found = {
+        "popularity": log.counts[items] / log.n_users,
+        "popularity_gap": level[items] - usual[pairs.rows],
+        "history_length": n_events[pairs.rows],
+    }
+    if log.repeats:
+        chosen = _decayed(lags, DECAYS["all"])
+        found["chosen_before"] = entries(chosen, pairs.rows, items)
+        lately = _decayed(lags, DECAYS["recent"])
+        found["chosen_lately"] = entries(lately, pairs.rows, items)
+    return found
+
+
+def _mean_of_past(lags, values):
+    """Return the mean of values (n_items,) over the past items of n users, or nan."""
+    n_events = np.diff(lags.indptr)
+    sums = np.bincount(
+        np.repeat(np.arange(len(n_events)), n_events),
+        values[lags.indices],
+        minlength=len(n_events),
+    )
+    return np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
+
+
+def _times(log, pairs):
+    """Return how popular items are of late, and how old, at the time of the request."""
+    clock, items, rows = log.clock, pairs.items, pairs.rows
+    now = clock.now(pairs.past.last)
+    places, n_events = clock.places(now), len(clock.times)
+    starts, ends = clock.offsets[items], clock.offsets[items + 1]
+    until = clock.ends(items, places[rows])
+    found = {}
+    for name, share in (("latest", LATEST), ("recent", RECENT)):
+        width = max(1, int(share * n_events))
+        before = clock.ends(items, np.maximum(places - width, 0)[rows])
+        found[f"{name}_popularity"] = (until - before) / width
+    expected = RECENT * (ends - starts)
+    found["trend"] = np.log((until - before + 1) / (expected + 1))
+    found["popularity_so_far"] = (until - starts) / (places[rows] + 1)
+    some, last = ends > starts, n_events - 1
+    first = np.where(some, clock.own_times[np.minimum(starts, last)], np.nan)
+    latest = np.where(some, clock.own_times[np.maximum(ends - 1, 0)], np.nan)
+    before_now = clock.own_times[np.maximum(until - 1, 0)]
+    found["item_age"] = now[rows] - first
+    found["item_idle"] = np.where(until > starts, now[rows] - before_now, np.nan)
+    found["item_end"] = latest - now[rows]
+    found["history_idle"] = (clock.times[-1] - pairs.past.last)[rows]
+    return found
+
+
+def _similarities(name, vectors, pairs):
+    """Return products of unit vectors (n_items, d) of candidates and of past items."""
+    lags, found = pairs.past.lags, {}
+    for part, decay in DECAYS.items():
+        profiles = unit_rows(_decayed(lags, decay) @ vectors)
+        values = found[f"{name}_{part}"] = np.empty(len(pairs.items), np.float32)
+        for start in range(0, len(values), PAIR_BLOCK):
+            block = slice(start, start + PAIR_BLOCK)
+            ours, theirs = profiles[pairs.rows[block]], vectors[pairs.items[block]]
+            values[block] = np.einsum("nd,nd->n", ours, theirs)
+    return found
+
+
+def _decayed(lags, decay):
+    """Return the weights of past items, CSR (n, n_items)."""
+    weights = lags.copy()
+    weights.data = np.exp((1 - lags.data) / np.float32(decay))
+    weights.data[weights.data < TINY_WEIGHT] = 0
+    return weights
+
+
+def _nearest(vectors, pairs):
+    """Return the mean similarity (n_pairs,) to the three nearest past items, or nan.
+
+    Only the latest 30 items of a user count.
+    """
+    lags, n = pairs.past.lags, pairs.past.lags.shape[0]
+    places = lags.indptr[1:, None] - 1 - np.arange(N_LATEST)
+    known = places >= lags.indptr[:-1, None]
+    latest = np.zeros(places.shape, dtype=np.int64)
+    latest[known] = lags.indices[places[known]]
+    nearest = np.empty(len(pairs.items), np.float32)
+    bounds = np.searchsorted(pairs.rows, np.arange(n + 1))
+    for start in range(0, n, USER_BLOCK):
+        end = min(start + USER_BLOCK, n)
+        part = slice(bounds[start], bounds[end])
+        rows = pairs.rows[part]
+        width = np.diff(bounds[start : end + 1]).max(initial=0)
+        columns = np.arange(part.start, part.stop) - bounds[rows]
+        candidates = np.zeros((end - start, width), dtype=np.int64)
+        candidates[rows - start, columns] = pairs.items[part]
+        products = vectors[candidates] @ vectors[latest[start:end]].transpose(0, 2, 1)
+        products[np.broadcast_to(~known[start:end, None, :], products.shape)] = -np.inf
+        best = np.partition(products, N_LATEST - N_NEAREST, axis=2)[:, :, -N_NEAREST:]
+        n_best = np.minimum(known[start:end].sum(axis=1), N_NEAREST)[:, None]
+        sums = np.where(np.isneginf(best), 0, best).sum(axis=2)
+        means = np.where(n_best > 0, sums / np.maximum(n_best, 1), np.nan)
+        nearest[part] = means[rows - start, columns]
+    return nearest
+
+
+def _order(log, pairs):
+    """Return how often candidates follow the latest items of a user."""
+    found = {}
+    for part, decay in STEPS.items():
+        weights = _decayed(pairs.past.lags, decay)
+        weights.eliminate_zeros()
+        following = (weights @ log.after).tocsr()
+        found[f"after_{part}"] = entries(following, pairs.rows, pairs.items)
+    return found

@@ -1,0 +1,121 @@
+"""How `TwoStageRecommender.fit` fits the retriever twice, and a ranker in between.
+
+Input: an interaction table X (n_events, n_columns) with outcomes y, and a ``Recipe``.
+Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
+"""
+
+from dataclasses import fields
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from sktwotower.retrieval._fitted import Fitted
+from sktwotower.retrieval._retrieval import RetrievalMixin
+
+from ._candidates import check_own_features
+from ._context import learn_context, with_context
+from ._describe import build_describer
+from ._events import read
+from ._fitted import FittedStages
+from ._ranker import check_ranker, default_ranker
+from ._train import train_ranker
+
+__all__ = ["Recipe", "learn"]
+
+
+class Recipe(NamedTuple):
+    """Parameters of `TwoStageRecommender`, by the same names."""
+
+    retriever: object
+    ranker: object
+    n_candidates: int
+    time: object
+    cut: str
+    later_size: float
+    context: object
+    features: object
+    n_neighbors: int
+    exclude_seen: bool
+    keep_training_table: bool
+    random_state: object
+
+    @classmethod
+    def of(cls, estimator):
+        """Return the recipe of an estimator."""
+        return cls._make(getattr(estimator, name) for name in cls._fields)
+
+
+def learn(owner, recipe, X, y, sample_weight):
+    """Return ``FittedStages`` of events.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the estimator in messages.
+    recipe : Recipe
+    X, y, sample_weight
+        As in `TwoStageRecommender.fit`.
+    """
+    rng = check_random_state(recipe.random_state)
+    seed = rng.randint(np.iinfo(np.int32).max)
+    recipe = recipe._replace(random_state=seed)
+    retriever = _prepared_retriever(recipe)
+    ranker = default_ranker(seed) if recipe.ranker is None else recipe.ranker
+    check_ranker(ranker)
+    check_own_features(recipe.features)
+    events = read(owner, retriever, X, y, sample_weight)
+    context = learn_context(events.frame, recipe.context)
+    # on all events first: errors are those of a fit without a second stage
+    final = clone(retriever).fit(X, y, sample_weight)
+    training, before, fitted_ranker = train_ranker(
+        recipe, retriever, ranker, final, events
+    )
+    context = context if before is None else before.entities.context
+    users = with_context(final._fitted.users, context)
+    by_user = training.cut == "user"
+    describer = build_describer(recipe, final, events, users, by_user, before)
+    return _fitted_stages(recipe, final, describer, fitted_ranker, training)
+
+
+def _prepared_retriever(recipe):
+    """Return a clone of the retriever with the time column, after checks."""
+    retriever = recipe.retriever
+    if retriever is None:
+        from sktwotower.recommender import TwoTowerRecommender
+
+        retriever = TwoTowerRecommender(random_state=recipe.random_state)
+    if isinstance(retriever, type) or not isinstance(retriever, RetrievalMixin):
+        raise TypeError(
+            "retriever must be a recommender of this package, such as "
+            f"TwoTowerRecommender() or EASERecommender(). Got {retriever!r}."
+        )
+    retriever = clone(retriever)
+    if recipe.time is not None:
+        if retriever.time is not None and retriever.time != recipe.time:
+            raise ValueError(
+                f"time={recipe.time!r} is another column than the retriever's "
+                f"time={retriever.time!r}. Name it once, as time of the "
+                "TwoStageRecommender."
+            )
+        retriever.set_params(time=recipe.time)
+    return retriever
+
+
+def _fitted_stages(recipe, retriever, describer, ranker, training):
+    """Return ``FittedStages`` with what the retriever knows of users and items."""
+    fitted = retriever._fitted
+    parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
+    parts["users"] = describer.entities
+    if fitted.schema.time is not None:  # the ranker reads the order in any case
+        parts["sequences"] = describer.log.sequences
+    return FittedStages(
+        **parts,
+        retriever=retriever,
+        describer=describer,
+        ranker=ranker,
+        weight=training.weight,
+        n_candidates=recipe.n_candidates,
+        training=training,
+    )

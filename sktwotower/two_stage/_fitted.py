@@ -1,0 +1,157 @@
+"""The fitted state of `TwoStageRecommender`, as one immutable value.
+
+Input: a fitted retriever, and a ranker with its weight.
+Output: scores and positions (n, k) of the best items, in the blended order.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sktwotower.retrieval._fitted import Fitted
+from sktwotower.retrieval._requests import Query, past_of
+
+from ._blend import blended, ranks_among, ranks_by, reordered
+from ._candidates import Describer
+from ._features import Pairs
+from ._ranker import FittedRanker
+
+__all__ = ["FittedStages"]
+
+# Users whose candidates are described and ranked together.
+USER_BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStages(Fitted):
+    """The fitted state of a `TwoStageRecommender`.
+
+    Parameters
+    ----------
+    schema, users, items, seen, sequences, user_ids, item_ids
+        As in `Fitted`; those of the retriever, except that users know the columns of
+        a request, and that there are sequences if there is a time column.
+    retriever : estimator
+        The retriever, fitted on all events.
+    describer : Describer
+        Computes the features of candidates.
+    ranker : FittedRanker or None
+        The ranker. None: there was nothing to train it on.
+    weight : float
+        Weight of the ranker's order in [0, 1]; 0 without a ranker.
+    n_candidates : int
+        Number of candidates that the ranker orders.
+    training : Training
+        What fit found on the way.
+    """
+
+    retriever: object
+    describer: Describer
+    ranker: FittedRanker | None
+    weight: float
+    n_candidates: int
+    training: object
+
+    @property
+    def estimator_of_ranker(self):
+        """The fitted ranker itself, or None."""
+        return None if self.ranker is None else self.ranker.estimator
+
+    def past(self, query, added=None):
+        """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""
+        past = self.retriever._fitted.past(query, added)
+        return self.describer.log.past(query, past, added)
+
+    def search(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return scores and positions (n, k) of the best items for users.
+
+        The parameters are those of ``FittedTowers.search``.
+        """
+        k = min(k, self.n_items)
+        n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
+        scores, indices = self.retrieve(
+            query, past, max(k, n_ranked), serving, excluded, allowed
+        )
+        if self.weight == 0:
+            return scores, indices
+        for start in range(0, len(query), USER_BLOCK):
+            block = slice(start, min(start + USER_BLOCK, len(query)))
+            scores[block], indices[block] = self._ranked(
+                query[block], past[block], scores[block], indices[block]
+            )
+        return scores[:, :k], indices[:, :k]
+
+    def retrieve(self, query, past, k, serving, excluded=None, allowed=None):
+        """Return the retriever's scores and positions (n, k), as ``search`` does."""
+        query, past = self.users.of_retriever(query), past.of_retriever()
+        first = self.retriever._fitted
+        return first.search(query, past, k, serving, excluded, allowed)
+
+    def _ranked(self, query, past, scores, indices):
+        """Return blended scores and positions (n, c) of candidates, best first."""
+        n = self.n_candidates
+        by_ranker = self._scores_of_ranker(query, past, scores[:, :n], indices[:, :n])
+        best, order = reordered(by_ranker, self.weight)
+        first = np.take_along_axis(indices[:, :n], order, axis=1)
+        # what follows keeps retrieval's order: both ranks are its own
+        rest = indices[:, n:]
+        places = np.arange(n + 1, n + 1 + rest.shape[1])
+        following = np.where(rest >= 0, 1 / places, -np.inf)
+        return np.hstack([best, following]), np.hstack([first, rest])
+
+    def _scores_of_ranker(self, query, past, scores, indices):
+        """Return the ranker's scores (n, c) of candidates, -inf for padding."""
+        table = self.describer.candidates(query, past, indices, scores)
+        return table.spread(self.ranker.scores(table.features))
+
+    def scores_of_pairs(self, frame, scores, history, exclude_seen, serving):
+        """Return the blended scores (n_events,) of the pairs of a table of events.
+
+        ``scores`` (n_events,): those of the retriever. A pair is placed among the
+        candidates of its user: by the retriever's score, then by the ranker's.
+        """
+        keys = self._requests_of(frame)
+        first = np.unique(keys, return_index=True)[1]
+        query = Query(*self.users.describe(frame.iloc[first], "X", events=True))
+        past = past_of(self, query, history)
+        items = self.items.codes(frame[self.items.id_column], "X")
+        placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
+        order = np.argsort(keys, kind="stable")
+        order = order[items[order] >= 0]
+        for start in range(0, len(query), USER_BLOCK):
+            block = slice(start, min(start + USER_BLOCK, len(query)))
+            ends = np.searchsorted(keys[order], [block.start, block.stop])
+            rows = order[slice(*ends)]
+            pairs = keys[rows] - start, items[rows], scores[rows].astype(float)
+            part = query[block], past[block]
+            placed[rows] = self._placed(*part, *pairs, exclude_seen, serving)
+        return placed
+
+    def _requests_of(self, frame):
+        """Return which request each event of a table belongs to, int (n_events,).
+
+        Events of one user belong together, unless columns of the request differ.
+        """
+        users = pd.factorize(frame[self.users.id_column])[0]
+        table = pd.DataFrame(self.users.context.encode(frame)).assign(user=users)
+        groups = table.groupby(list(table), sort=False, dropna=False)
+        return groups.ngroup().to_numpy()
+
+    def _placed(self, query, past, rows, items, scores, exclude_seen, serving):
+        """Return the blended scores (n_pairs,) of items of users, rows ascending."""
+        excluded = past.seen if exclude_seen else None
+        n_found = min(self.n_candidates, self.n_items)
+        first, indices = self.retrieve(query, past, n_found, serving, excluded)
+        by_ranker = self._scores_of_ranker(query, past, first, indices)
+        same = indices[rows] == items[:, None]
+        own, place = same.any(axis=1), same.argmax(axis=1)
+        ranks = np.where(own, place + 1, ranks_among(first[rows], scores))
+        best = np.where(np.isneginf(first[rows, 0]), scores, first[rows, 0])
+        gaps = np.where(own, first[rows, place], scores) - best
+        pairs = Pairs(rows, items, ranks, gaps, past)
+        values = self.ranker.scores(self.describer.features(query, pairs))
+        in_order = -np.sort(-by_ranker, axis=1)
+        second = ranks_among(in_order[rows], values)
+        second = np.where(own, ranks_by(by_ranker)[rows, place], second)
+        return blended(ranks, second, self.weight)

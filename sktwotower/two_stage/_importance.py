@@ -1,0 +1,85 @@
+"""The importance of groups of features: the NDCG that is lost if they are shuffled.
+
+Input: a fitted `TwoStageRecommender`, and held-out events or the users kept from fit.
+Output: a table (n_groups, 5), one row per group.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from sktwotower._tables._schema import read_table
+from sktwotower.metrics import ndcg_at_k
+from sktwotower.metrics._held_out import read_held_out
+from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
+
+from ._blend import reordered
+from ._labelled import HeldOutUsers, labelled, retrieved
+
+__all__ = ["importance"]
+
+
+def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
+    """Return a row for each group of features, a DataFrame.
+
+    The parameters are those of ``TwoStageRecommender.feature_importance``.
+    """
+    rng = check_random_state(rng)
+    held_out = fitted.training.held_out
+    if X is not None:
+        held_out = _users_of(estimator, fitted, X, y, max_users, rng)
+    weight, k = fitted.weight or 1.0, estimator.n_neighbors
+    features = held_out.table.candidates.features
+    complete = _ndcg(held_out, features, weight, k)
+    groups = pd.Series(fitted.describer.groups(features))
+    rows = []
+    for group, names in groups.groupby(groups, sort=False).groups.items():
+        lost = np.zeros(len(complete))
+        for _ in range(n_repeats):
+            shuffled = features.copy()
+            order = rng.permutation(len(features))
+            shuffled[names] = features[names].to_numpy()[order]
+            lost += complete - _ndcg(held_out, shuffled, weight, k)
+        lost /= n_repeats
+        mean, half = lost.mean(), ERRORS_IN_INTERVAL * standard_error(lost)
+        rows.append((group, list(names), mean, mean - half, mean + half))
+    columns = ["group", "features", "ndcg_lost", "lower", "upper"]
+    table = pd.DataFrame(rows, columns=columns)
+    table = table.sort_values("ndcg_lost", ascending=False, kind="stable")
+    table = table.reset_index(drop=True)
+    table.attrs = {"ndcg": float(complete.mean()), "n_neighbors": k}
+    return table
+
+
+def _users_of(estimator, fitted, X, y, max_users, rng):
+    """Return the users of held-out events as ``HeldOutUsers``."""
+    frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
+    query, past, judged = read_held_out(
+        fitted,
+        frame,
+        y,
+        None,
+        exclude_seen=False,
+        max_users=max_users,
+        random_state=rng,
+    )
+    past = past.of_retriever()
+    parts = fitted.users, query, past, judged.truth
+    found = retrieved(estimator, fitted.retriever, *parts)
+    judged = np.flatnonzero(found.truth.getnnz(axis=1))
+    if len(judged) == 0:
+        raise ValueError(
+            "X holds no positive event with an item of the catalog that its user has "
+            "not chosen in fit. Pass held-out events, or X=None."
+        )
+    found = found.of_rows(judged)
+    return HeldOutUsers(labelled(fitted.describer, found, None), fitted.ranker)
+
+
+def _ndcg(held_out, features, weight, k):
+    """Return the NDCG (n,) of users, with given features of their candidates."""
+    table, ranker = held_out
+    scores = table.candidates.spread(ranker.scores(features))
+    _, order = reordered(scores, weight)
+    ranked = np.take_along_axis(table.indices, order, axis=1)
+    return ndcg_at_k(table.truth, ranked, k, per_user=True)

@@ -1,0 +1,65 @@
+"""Which items are chosen together, and one after the other.
+
+Input: the seen matrix CSR (n_users, n_items), and each user's items in order.
+Output: item vectors (n_items, d), and how often items follow, CSR (n_items, n_items).
+"""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+
+__all__ = ["entries", "followed_by", "unit_rows", "vectors_of_pairs"]
+
+# Entries of the vectors of items chosen together.
+N_ENTRIES = 64
+# An event counts as following another one up to this many events before.
+MAX_STEPS = 5
+# Added to the number of events of an item: rare items have followers by chance.
+PRIOR = 2.0
+
+
+def unit_rows(vectors):
+    """Return rows (n, d) of unit length, float32; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def vectors_of_pairs(seen):
+    """Return unit vectors (n_items, d) whose products say how often items share users.
+
+    They are the leading singular vectors of the columns of unit length of ``seen``, CSR
+    (n_users, n_items), times the singular values.
+    """
+    counts = np.asarray(seen.sum(axis=0)).ravel()
+    columns = seen @ sparse.diags(1 / np.sqrt(np.maximum(counts, 1)))
+    n_entries = min(N_ENTRIES, *columns.shape)
+    _, values, right = randomized_svd(
+        columns.astype(np.float64), n_entries, n_iter=2, random_state=0
+    )
+    return unit_rows(right.T * values)
+
+
+def followed_by(sequences, counts):
+    """Return how often one item follows another one, CSR (n_items, n_items).
+
+    Row i, column j: the sum of 1 / s over the events of j that come s <= 5 events after
+    one of i, over the number of users of i plus 2. ``sequences``: `Sequences`;
+    ``counts`` (n_items,): number of users of each item.
+    """
+    rows, items, _ = sequences.events()
+    n_items = len(counts)
+    after = sparse.csr_matrix((n_items, n_items))
+    for step in range(1, MAX_STEPS + 1):
+        same = rows[step:] == rows[:-step]
+        pairs = items[:-step][same], items[step:][same]
+        weights = np.full(same.sum(), 1 / step)
+        after = after + sparse.csr_matrix((weights, pairs), shape=after.shape)
+    scaled = sparse.diags(1 / (counts + PRIOR)) @ after
+    return scaled.tocsr().astype(np.float32)
+
+
+def entries(matrix, rows, columns):
+    """Return the entries (m,) of a CSR matrix at rows and columns (m,)."""
+    if len(rows) == 0:  # for which scipy returns a matrix
+        return np.zeros(0)
+    return np.asarray(matrix[rows, columns]).ravel()

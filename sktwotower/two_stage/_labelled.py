@@ -1,0 +1,231 @@
+"""Candidates with labels, and rankers that are judged on users of others.
+
+Input: users with their candidates, and what they chose later, CSR (n_users, n_items).
+Output: ``Labelled`` candidates, and scores (n_users, n_candidates) for each user.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower.retrieval._fitted import Past
+from sktwotower.retrieval._requests import Query
+
+from ._candidates import CandidateTable, Describer
+from ._items_together import entries
+from ._ranker import FittedRanker, fit_ranker
+
+__all__ = [
+    "HeldOutUsers",
+    "Labelled",
+    "Retrieved",
+    "Training",
+    "judge_rankers",
+    "labelled",
+    "of_rows",
+    "retrieved",
+]
+
+# Rankers are fitted on all users except those of one fold, and judged on these.
+N_FOLDS = 3
+# Users of the first fold that are kept, for the importance of features.
+MAX_KEPT = 300
+
+
+class Retrieved(NamedTuple):
+    """Candidates of n users, and which of them were chosen later.
+
+    Parameters
+    ----------
+    query : Query
+        n users.
+    past : Past
+        Their past items.
+    scores, indices : arrays of shape (n, n_candidates)
+        The retriever's scores and the positions of the candidates, padded with -1.
+    truth : CSR matrix of shape (n, n_items)
+        Ones for the items that users chose later.
+    hits : bool array of shape (n, n_candidates)
+        Which candidates were chosen later.
+    """
+
+    query: Query
+    past: Past
+    scores: np.ndarray
+    indices: np.ndarray
+    truth: sparse.csr_matrix
+    hits: np.ndarray
+
+    def recall(self):
+        """Return the mean share of the items chosen later that are candidates."""
+        n_later = self.truth.getnnz(axis=1)
+        some = n_later > 0
+        if not some.any():
+            return 0.0
+        return float((self.hits.sum(axis=1)[some] / n_later[some]).mean())
+
+    def of_rows(self, places):
+        """Return the candidates of the users at positions (m,)."""
+        rest = (each[places] for each in self[2:])
+        past = Past(self.past.seen[places], self.past.input[places])
+        return Retrieved(of_rows(self.query, places), past, *rest)
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Candidates of users, and which of them were chosen later.
+
+    Parameters
+    ----------
+    describer : Describer or None
+        What computed the features, if it is still needed.
+    query : Query
+        n users.
+    candidates : CandidateTable
+        Their candidates.
+    indices : int array of shape (n, n_candidates)
+        Positions of the candidates, padded with -1.
+    truth : CSR matrix of shape (n, n_items)
+        Ones for the items that users chose later.
+    labels : int array of shape (n_pairs,)
+        1 for candidates that were chosen later.
+    """
+
+    describer: Describer | None
+    query: Query
+    candidates: CandidateTable
+    indices: np.ndarray
+    truth: sparse.csr_matrix
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.indices)
+
+    def of_rows(self, kept):
+        """Return the candidates of the users that are ``kept``, bool (n,)."""
+        places = np.flatnonzero(kept)
+        query = of_rows(self.query, places)
+        return replace(
+            self,
+            query=query,
+            candidates=self.candidates.of_rows(kept),
+            indices=self.indices[places],
+            truth=self.truth[places],
+            labels=self.labels[kept[self.candidates.pairs.rows]],
+        )
+
+    def as_frame(self):
+        """Return ids, features and labels, a DataFrame of n_pairs rows."""
+        table = self.describer.with_ids(self.query, self.candidates)
+        return table.assign(chosen=self.labels)
+
+
+class HeldOutUsers(NamedTuple):
+    """Users with their candidates, and a ranker that was not fitted on them."""
+
+    table: Labelled
+    ranker: FittedRanker
+
+
+class Training(NamedTuple):
+    """What fit found on the way to a ranker.
+
+    Parameters
+    ----------
+    cut : {"time", "user"}
+        How the later events were cut off.
+    weight : float
+        Weight of the ranker's order.
+    n_positive : int
+        Number of candidates that were chosen later.
+    recall : float
+        Mean share of the items chosen later that are candidates; nan if unknown.
+    gains : DataFrame, default=None
+        The gain of each weight, as returned by ``choose_blend``.
+    table : DataFrame, default=None
+        The training table, if it is kept.
+    held_out : HeldOutUsers, default=None
+        Users for the importance of features.
+    """
+
+    cut: str
+    weight: float
+    n_positive: int
+    recall: float
+    gains: pd.DataFrame | None = None
+    table: pd.DataFrame | None = None
+    held_out: HeldOutUsers | None = None
+
+
+def retrieved(recipe, retriever, users, query, past, truth):
+    """Return the ``Retrieved`` candidates of the users of a query.
+
+    ``retriever``: fitted on the events before the cut. ``users``: `ContextUsers`.
+    ``past``: the `Past` of n users. ``truth``: CSR (n, n_items), nonzero for the items
+    that they chose later.
+    """
+    fitted, excluded = retriever._fitted, None
+    truth = truth.sign()
+    if recipe.exclude_seen:
+        excluded = past.seen
+        truth = sparse.csr_matrix(truth - truth.multiply(excluded))
+        truth.eliminate_zeros()
+    n_found = min(recipe.n_candidates, fitted.n_items)
+    scores, indices = fitted.search(
+        users.of_retriever(query), past, n_found, retriever._serving(), excluded
+    )
+    rows, places = np.nonzero(indices >= 0)
+    hits = np.zeros(indices.shape, dtype=bool)
+    hits[rows, places] = entries(truth, rows, indices[rows, places]) > 0
+    return Retrieved(query, past, scores, indices, truth, hits)
+
+
+def labelled(describer, found, features):
+    """Return the ``Labelled`` candidates of ``Retrieved`` ones.
+
+    ``describer``: of the events before the cut. ``features``: those of the caller,
+    which are fitted here, or None.
+    """
+    query, past, scores, indices, truth, hits = found
+    past = describer.log.past(query, past)
+    candidates = describer.candidates(query, past, indices, scores)
+    if features is not None:
+        describer = describer.with_own(features, query, candidates)
+        candidates = describer.candidates(query, past, indices, scores)
+    labels = hits[candidates.found].astype(np.int64)
+    return Labelled(describer, query, candidates, indices, truth, labels)
+
+
+def judge_rankers(ranker, table, rng, named):
+    """Return scores (n, n_candidates) by rankers that were fitted on other users.
+
+    The second value are ``HeldOutUsers``. ``rng``: numpy Generator, which draws the
+    folds. ``named``: as in ``fit_ranker``.
+    """
+    folds = rng.permutation(len(table)) % N_FOLDS
+    scores = np.full(table.indices.shape, -np.inf)
+    held_out = None
+    for fold in range(N_FOLDS):
+        others, own = table.of_rows(folds != fold), table.of_rows(folds == fold)
+        fitted = fit_ranker(
+            ranker,
+            others.candidates.features,
+            others.labels,
+            others.candidates.pairs.rows,
+            named,
+        )
+        values = fitted.scores(own.candidates.features)
+        scores[folds == fold] = own.candidates.spread(values)
+        if held_out is None:
+            few = own.of_rows(np.arange(len(own)) < MAX_KEPT)
+            # without the log of all events before the cut
+            held_out = HeldOutUsers(replace(few, describer=None), fitted)
+    return scores, held_out
+
+
+def of_rows(query, places):
+    """Return the ``Query`` of the users at positions (m,)."""
+    return Query(query.ids[places], query.codes[places], query.rows[places])

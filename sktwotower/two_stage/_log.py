@@ -1,0 +1,167 @@
+"""What the features of candidates are computed from: the events up to a cut.
+
+Input: a fitted retriever, and the events that it was fitted on.
+Output: a ``Log``, and the ``StagedPast`` of the users of a request.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._tables._sequences import Sequences, join_past, sequences
+from sktwotower._tables._sparse import rows_of
+from sktwotower.retrieval._fitted import Past
+
+from ._clock import NANOSECONDS_PER_DAY, Clock
+from ._items_together import followed_by, unit_rows, vectors_of_pairs
+
+__all__ = ["Log", "StagedPast", "build_log"]
+
+# Added to the shown items of each item, at the mean rate of all.
+PRIOR_SHOWN = 20.0
+
+
+class StagedPast(NamedTuple):
+    """Past items of n users, for both stages.
+
+    Parameters
+    ----------
+    seen, input : CSR matrices of shape (n, n_items)
+        As in `Past`, for the retriever.
+    lags : CSR matrix of shape (n, n_items)
+        Past items in order, as in `Sequences`.
+    last : float array of shape (n,)
+        Time of each user's last event in days, nan without one or without dates.
+    """
+
+    seen: sparse.csr_matrix
+    input: sparse.csr_matrix
+    lags: sparse.csr_matrix
+    last: np.ndarray
+
+    def __getitem__(self, block):
+        """Return a slice of the users."""
+        parts = (rows_of(each, block) for each in (self.seen, self.input, self.lags))
+        return StagedPast(*parts, self.last[block])
+
+    def of_rows(self, places):
+        """Return the past of the users at positions (m,)."""
+        parts = (each[places] for each in (self.seen, self.input, self.lags))
+        return StagedPast(*parts, self.last[places])
+
+    def of_retriever(self):
+        """Return the part that the retriever reads."""
+        return Past(self.seen, self.input)
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """What the features of candidates are computed from.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        The positive events of each user in order, by row if there are no times.
+    clock : Clock or None
+        When items were chosen. None: times are not dates.
+    counts : float array of shape (n_items,)
+        Number of users who chose each item.
+    n_users : int
+        Number of users with an event.
+    click_rates : float32 array of shape (n_items,) or None
+        Smoothed share of positive events among all. None: all events are positive.
+    vectors : dict of str to float32 arrays of shape (n_items, d)
+        Unit vectors of the items, by their name.
+    after : CSR matrix of shape (n_items, n_items)
+        How often one item follows another one, as returned by ``followed_by``.
+    repeats : bool
+        Whether candidates may be items that the user has chosen before.
+    """
+
+    sequences: Sequences
+    clock: Clock | None
+    counts: np.ndarray
+    n_users: int
+    click_rates: np.ndarray | None
+    vectors: dict
+    after: sparse.csr_matrix
+    repeats: bool
+
+    def past(self, query, past, added=None):
+        """Return the ``StagedPast`` of the users of a query.
+
+        ``past``: their ``Past``. ``added``: further events, as in `Fitted.past`.
+        """
+        n_users = self.sequences.lags.shape[0] - 1
+        codes = np.where(query.codes < 0, n_users, query.codes)
+        last = self._last(codes)
+        if added is None:
+            return StagedPast(*past, self.sequences.rows(codes), last)
+        lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
+        self._add_last(last, *added)
+        return StagedPast(*past, lags, last)
+
+    def _last(self, codes):
+        """Return the time (n,) of the last event of users, nan without any."""
+        last = np.full(len(codes), np.nan)
+        if self.clock is not None:
+            starts, ends = (self.sequences.lags.indptr[codes + i] for i in (0, 1))
+            some = ends > starts
+            last[some] = self.sequences.times[ends[some] - 1] / NANOSECONDS_PER_DAY
+        return last
+
+    def _add_last(self, last, rows, items, times):
+        """Raise the time (n,) of the last event to those of added ones.
+
+        Without times they are as late as the latest event of all.
+        """
+        if self.clock is None:
+            return
+        if times is None:
+            last[rows] = self.clock.times[-1]
+        else:
+            np.fmax.at(last, rows, times / NANOSECONDS_PER_DAY)
+
+
+def build_log(retriever, events, by_user, repeats):
+    """Return the ``Log`` of the events that a retriever was fitted on.
+
+    ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
+    """
+    fitted = retriever._fitted
+    shape = len(fitted.user_ids), len(fitted.items)
+    users = fitted.users.codes(events.frame[fitted.users.id_column], "X")
+    items = fitted.items.codes(events.frame[fitted.items.id_column], "X")
+    chosen, weights = events.chosen, np.ones(events.chosen.sum())
+    times = events.times[chosen]
+    in_order, _ = sequences(users[chosen], items[chosen], times, weights, shape)
+    clock = None
+    if events.dates:
+        clock = Clock.of(items[chosen], times, shape[1], by_user)
+    counts = np.asarray(fitted.seen.sum(axis=0), dtype=float).ravel()
+    vectors = {"together": vectors_of_pairs(fitted.seen[:-1])}
+    if hasattr(retriever, "item_embeddings_"):
+        vectors = {"vector": unit_rows(retriever.item_embeddings_)} | vectors
+    n_users = np.count_nonzero(np.diff(fitted.seen.indptr))
+    return Log(
+        in_order,
+        clock,
+        counts,
+        n_users,
+        _click_rates(items, chosen, shape[1]),
+        vectors,
+        followed_by(in_order, counts),
+        repeats,
+    )
+
+
+def _click_rates(items, chosen, n_items):
+    """Return the smoothed share of positive events of each item, or None."""
+    if chosen.all():
+        return None
+    shown = np.bincount(items, minlength=n_items)
+    clicked = np.bincount(items[chosen], minlength=n_items)
+    rates = (clicked + PRIOR_SHOWN * chosen.mean()) / (shown + PRIOR_SHOWN)
+    return rates.astype(np.float32)

@@ -1,0 +1,233 @@
+"""The parameters of `TwoStageRecommender`: what they mean and may be.
+
+Input: what a caller chooses.
+Output: an estimator that keeps it untouched, and shows it as a diagram.
+"""
+
+from numbers import Integral, Real
+
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+
+from sktwotower._sklearn_compat import Interval, StrOptions, visual_block_of
+
+from ._ranker import default_ranker
+
+__all__ = ["TwoStageParameters"]
+
+
+class TwoStageParameters(BaseEstimator):
+    r"""Retrieve candidates with a recommender, then rank them with a classifier.
+
+    The retriever finds ``n_candidates`` items in the whole catalog. The ranker orders
+    them by features of each pair: rank and score, popularity, age of the item, the
+    user's history, similarity to past items, what follows them, columns of the side
+    tables.
+
+    Fit trains the ranker on what came later: it cuts off the latest events, fits the
+    retriever on those before, and labels its candidates by the later ones. Rankers that
+    were trained on other users then show how far the ranker's order should be blended
+    with retrieval's. If it does not pay, retrieval's order stays as it is. The
+    retriever that answers is fitted on all events: two fits of it in all.
+
+    Parameters
+    ----------
+    retriever : recommender, default=None
+        Any recommender of this package: `TwoTowerRecommender`, `EASERecommender`,
+        `ItemKNNRecommender`, `PopularityRecommender`. It is cloned. Its ``n_neighbors``
+        and ``exclude_seen`` are not used. None: ``TwoTowerRecommender()`` with the
+        ``random_state``.
+    ranker : classifier, regressor or ranker, default=None
+        Any estimator with fit and one of ``predict_proba`` (the last class counts),
+        ``decision_function`` and ``predict``. It is cloned. If its fit takes ``group``
+        (`lightgbm.LGBMRanker`, `xgboost.XGBRanker`), ``group_id`` or ``qid``
+        (`catboost.CatBoostRanker`), it gets the users of the candidates. Missing values
+        are replaced by medians if scikit-learn's tags say that it does not read them.
+        None: a `sklearn.ensemble.HistGradientBoostingClassifier` of 100 small trees.
+    n_candidates : int, default=100
+        Number of items that the ranker orders for each user, >= 2.
+    time : str or int, default=None
+        Column of X that says when (or its position), as in `TwoTowerRecommender`. It is
+        set on the clone of the retriever as well. Only dates show how old items are,
+        and how popular of late: convert numbers with `pandas.to_datetime`. None: the
+        retriever's; without one, each user's rows of X are read as ordered, oldest
+        first.
+    cut : {"auto", "time", "user"}, default="auto"
+        Where fit cuts off the later events. "time": at one time for all users, as when
+        a model is fitted today and used tomorrow. "user": each user's last ones.
+        "auto": "time" if times are dates and at least half of the users with later
+        events have earlier ones, too; else "user". See ``cut_``.
+    later_size : float, default=0.2
+        Share of the positive events that are cut off, in (0, 1); with "user" at least
+        one of each user who has events at two times.
+    context : str, list, slice, mask or callable, default=None
+        Columns of X that describe the request, such as the hour, the place or the
+        device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
+        levels, or dates, of which the hour and the day of the week count. The ranker is
+        trained with those of each user's first later event. Requests may lack them.
+        None: no columns.
+    features : callable or transformer, default=None
+        Further features of candidates. A function gets a DataFrame of candidates (the
+        id columns, then the features of `candidate_features`) and returns one row of
+        numbers for each. A clone of a transformer is fitted on the training table.
+        They must not look at events that come later. None: none.
+    n_neighbors : int, default=10
+        Number of items that are recommended, and that count in `score` and in the
+        choice of ``blend_``, >= 1.
+    exclude_seen : bool, default=True
+        Never recommend items that the user chose in fit.
+    keep_training_table : bool, default=False
+        Whether to keep the candidates that the ranker was trained on, as
+        ``training_table_``.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the default retriever and ranker, and of the parts of the users that
+        judge the ranker.
+
+    Attributes
+    ----------
+    retriever_ : recommender
+        The retriever, fitted on all events.
+    ranker_ : estimator or None
+        The fitted ranker. None: no ranker could be trained; there was a warning.
+    blend_ : float
+        Weight of the ranker's order, in [0, 1]; 0: retrieval's order.
+    blend_gains_ : DataFrame or None
+        For each weight tried, the ``ndcg`` at ``n_neighbors`` of users on whom the
+        ranker was not trained, the ``gain`` over retrieval and its ``standard_error``.
+    cut_ : {"time", "user"}
+        Where the later events were cut off.
+    candidate_recall_ : float
+        Mean share of the items chosen later that are among a user's candidates: what
+        the second stage can reach at best. nan if it is not known.
+    n_positive_candidates_ : int
+        Number of candidates that were chosen later.
+    training_table_ : DataFrame
+        Ids, features and, as ``chosen``, the label of each candidate; only with
+        ``keep_training_table``, if a ranker was trained.
+    user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
+        Known ids.
+    n_features_in_ : int
+        Number of columns of X in fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X, if they are all strings.
+
+    See Also
+    --------
+    sktwotower.TwoTowerRecommender : The default retriever.
+    sktwotower.metrics.retrieval_report : Compares both stages with the first one.
+
+    Notes
+    -----
+    Let an item have the rank a in the retriever's order and b in the ranker's. With
+    ``blend_`` w > 0 its score is
+
+    .. math::
+        \left( a^{1 - w} \, b^w \right)^{-1},
+
+    one over the weighted geometric mean of the ranks, in (0, 1]. Items after the
+    candidates keep retrieval's order. With w = 0 all answers are those of the
+    retriever, scores included.
+
+    The weights 0.25, 0.5, 0.75 and 1 are tried. The one with the highest NDCG is kept
+    if its mean gain over users is greater than the standard error of that mean. Three
+    rankers are trained, each on two thirds of the users, and judged on the others; the
+    one that is used is trained on all of them.
+
+    A ranker is trained on at most 200,000 candidates, of users who chose one of them
+    later. It needs 20 such users; with fewer there is a warning, and the retriever's
+    order stays.
+
+    What a retriever chooses by short fits (``half_life="auto"``) is chosen on all
+    events, and used in both fits: candidates must be of one kind. Nothing else of the
+    later events reaches the features that the ranker is trained on.
+
+    Items are compared by unit vectors: those of the retriever, if it has any, and the
+    leading 64 singular vectors of the matrix of users and items. Features with dates
+    are relative to the time of the request: the latest time of all events or, if each
+    user's last events are cut off, the user's latest.
+
+    References
+    ----------
+    Covington et al., Deep Neural Networks for YouTube Recommendations, RecSys 2016, for
+    the two stages.
+
+    Examples
+    --------
+    >>> from sktwotower import EASERecommender, TwoStageRecommender
+    >>> from sktwotower.datasets import make_interactions
+    >>> X = make_interactions(200, 60, random_state=0).data
+    >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
+    >>> model.recommend([0, 1], n_neighbors=3).columns.tolist()
+    ['user', 'item', 'score', 'rank']
+    >>> 0 <= model.blend_ <= 1
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "retriever": "no_validation",
+        "ranker": "no_validation",
+        "n_candidates": [Interval(Integral, 2, None, closed="left")],
+        "time": "no_validation",
+        "cut": [StrOptions({"auto", "time", "user"})],
+        "later_size": [Interval(Real, 0, 1, closed="neither")],
+        "context": "no_validation",
+        "features": "no_validation",
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "exclude_seen": ["boolean"],
+        "keep_training_table": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        retriever=None,
+        ranker=None,
+        *,
+        n_candidates=100,
+        time=None,
+        cut="auto",
+        later_size=0.2,
+        context=None,
+        features=None,
+        n_neighbors=10,
+        exclude_seen=True,
+        keep_training_table=False,
+        random_state=None,
+    ):
+        self.retriever = retriever
+        self.ranker = ranker
+        self.n_candidates = n_candidates
+        self.time = time
+        self.cut = cut
+        self.later_size = later_size
+        self.context = context
+        self.features = features
+        self.n_neighbors = n_neighbors
+        self.exclude_seen = exclude_seen
+        self.keep_training_table = keep_training_table
+        self.random_state = random_state
+
+    def _sk_visual_block_(self):
+        """Return both stages, one after the other, as scikit-learn draws them."""
+        retriever, ranker = self.retriever, self.ranker
+        if retriever is None:
+            from sktwotower.recommender import TwoTowerRecommender
+
+            retriever = TwoTowerRecommender()
+        ranker = default_ranker(None) if ranker is None else ranker
+        steps = [("retriever", retriever), ("ranker", ranker)]
+        fitted = vars(self).get("_fitted")
+        if fitted is not None:
+            steps.append(("blend", Blend(fitted)))
+        return visual_block_of(Pipeline(steps))
+
+
+class Blend:
+    """Represents what fit chose, in the diagram, which also shows the class name."""
+
+    def __init__(self, fitted):
+        self.fitted = fitted
+
+    def __str__(self):
+        weight, recall = self.fitted.weight, self.fitted.training.recall
+        return f"weight of the ranker {weight:g}, recall of the candidates {recall:.3f}"

@@ -1,0 +1,119 @@
+"""The second stage: any classifier, regressor or ranker that orders candidates.
+
+Input: a table of features (n_pairs, n_features), labels and groups (n_pairs,).
+Output: a ``FittedRanker``, whose scores (n_pairs,) are higher for better candidates.
+"""
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.utils import get_tags
+
+__all__ = ["FittedRanker", "check_ranker", "default_ranker", "fit_ranker"]
+
+# How a ranker is asked for scores: the first of these that it has.
+METHODS = "predict_proba", "decision_function", "predict"
+
+
+class FittedRanker(NamedTuple):
+    """A ranker that was fitted on candidates.
+
+    Parameters
+    ----------
+    estimator : object
+        The fitted ranker.
+    fill : dict
+        What replaces missing values, by feature; of others the ranker reads them.
+    named : bool
+        Whether the ranker gets a DataFrame, and not an array.
+    """
+
+    estimator: object
+    fill: dict
+    named: bool
+
+    def scores(self, table):
+        """Return scores (n_pairs,) of a table of candidates; higher is better."""
+        table = _input(table, self.fill, self.named)
+        method = next(name for name in METHODS if hasattr(self.estimator, name))
+        scores = np.asarray(getattr(self.estimator, method)(table), dtype=float)
+        return scores[:, -1] if scores.ndim == 2 else scores
+
+
+def default_ranker(random_state):
+    """Return the ranker that `TwoStageRecommender` uses by default.
+
+    Small trees and strong regularization, as a few hundred users may be all there are.
+    """
+    return HistGradientBoostingClassifier(
+        max_iter=100,
+        max_leaf_nodes=8,
+        min_samples_leaf=50,
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=random_state,
+    )
+
+
+def check_ranker(ranker):
+    """Raise ``TypeError`` if an object cannot be used as a ranker."""
+    has_scores = any(hasattr(ranker, name) for name in METHODS)
+    is_class = isinstance(ranker, type)
+    if is_class or not (has_scores and hasattr(ranker, "fit")):
+        raise TypeError(
+            "ranker must be a classifier, a regressor or a ranker: an estimator with "
+            f"fit and one of {', '.join(METHODS)}. Got {ranker!r}."
+        )
+
+
+def fit_ranker(ranker, table, labels, groups, named=True):
+    """Return a ``FittedRanker``: a clone, fitted on candidates.
+
+    Parameters
+    ----------
+    ranker : estimator
+    table : DataFrame of shape (n_pairs, n_features)
+    labels : int array of shape (n_pairs,)
+        1 for candidates that were chosen later, 0 for others.
+    groups : int array of shape (n_pairs,)
+        The user of each candidate, ascending.
+    named : bool, default=True
+        Whether the ranker gets a DataFrame. An array saves time in small requests.
+    """
+    estimator, medians = clone(ranker), table.median()
+    fill = medians.fillna(0)
+    if _reads_missing(estimator):
+        # a column without any value says nothing, and some rankers refuse it
+        fill = fill[medians.isna()]
+    fill = fill.to_dict()
+    table = _input(table, fill, named)
+    estimator.fit(table, labels, **_group_argument(estimator, groups))
+    return FittedRanker(estimator, fill, named)
+
+
+def _reads_missing(estimator):
+    """Return whether an estimator reads missing values; if it does not say, it does."""
+    try:
+        return get_tags(estimator).input_tags.allow_nan
+    except (AttributeError, TypeError):  # of a library without tags
+        return True
+
+
+def _group_argument(estimator, groups):
+    """Return the users of the candidates as the argument that ``fit`` has for them.
+
+    LightGBM and XGBoost take the sizes of groups, CatBoost the group of each row.
+    """
+    taken = inspect.signature(estimator.fit).parameters
+    if "group" in taken:
+        return {"group": np.unique(groups, return_counts=True)[1]}
+    return {name: groups for name in ("group_id", "qid") if name in taken}
+
+
+def _input(table, fill, named):
+    """Return a table with missing values replaced; an array unless ``named``."""
+    table = table.fillna(fill) if fill else table
+    return table if named else table.to_numpy()

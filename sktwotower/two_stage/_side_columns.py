@@ -1,0 +1,116 @@
+"""Columns of side tables, and feature columns of X, as numbers that a ranker can read.
+
+Input: the users or the items of a fitted recommender, and its table of events.
+Output: a ``SideColumns`` value: names, and numbers float32 (n + 1, n_columns).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+__all__ = [
+    "Encoder",
+    "SideColumns",
+    "encoder_of",
+    "learn_encoders",
+    "side_columns",
+]
+
+# Columns of text with more levels than this say little as a code.
+MAX_LEVELS = 255
+
+
+class Encoder(NamedTuple):
+    """How the cells of a column become numbers; ``levels`` None: they are numbers."""
+
+    column: str
+    levels: pd.Index | None
+
+    def encode(self, values):
+        """Return the cells of a Series (n,) as float32; missing and new ones are nan.
+
+        Levels become their position in alphabetical order.
+        """
+        if self.levels is None:
+            return _as_numbers(values)
+        codes = self.levels.get_indexer(values.astype(object))
+        return np.where(codes < 0, np.nan, codes).astype(np.float32)
+
+
+class SideColumns(NamedTuple):
+    """Columns of the users or the items: names, and numbers (n + 1, n_columns).
+
+    The last row, all nan, is for unknown ones.
+    """
+
+    names: list
+    numbers: np.ndarray
+
+
+def learn_encoders(entities, frame):
+    """Return an ``Encoder`` of each column that can be read as numbers or levels.
+
+    ``entities``: `Entities` that were fitted on the events of ``frame``.
+    """
+    table = _table(entities, frame)
+    found = [encoder_of(column, table[column]) for column in table]
+    return [encoder for encoder in found if encoder is not None]
+
+
+def side_columns(entities, frame, encoders):
+    """Return the ``SideColumns`` of users or items."""
+    table = _table(entities, frame)
+    numbers = np.full((len(entities) + 1, len(encoders)), np.nan, np.float32)
+    for place, encoder in enumerate(encoders):
+        numbers[:-1, place] = encoder.encode(table[encoder.column])
+    names = [f"{entities.side}__{encoder.column}" for encoder in encoders]
+    return SideColumns(names, numbers)
+
+
+def _table(entities, frame):
+    """Return the features of all entities, (n, n_columns), in the order of ids."""
+    codes = entities.codes(frame[entities.id_column], "X")
+    kept = codes >= 0
+    own = _latest(frame.loc[kept, entities.features], codes[kept], len(entities))
+    side = entities.side_table()
+    if side is None:
+        return own
+    side = side.reindex(entities.ids).reset_index(drop=True)
+    return pd.concat([own, side], axis=1)
+
+
+def _latest(own, codes, n):
+    """Return the last row of each of n entities, as the retriever does.
+
+    ``codes`` (n_events,): the entity of each row of ``own`` (n_events, n_columns).
+    """
+    last = np.full(n, -1)
+    last[codes] = np.arange(len(codes))  # the last assignment wins
+    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+
+
+def encoder_of(column, values):
+    """Return the ``Encoder`` of a column; None for lists and for text of any kind."""
+    if _is_number(values):
+        return Encoder(column, None)
+    try:
+        levels = values.dropna().astype(object).unique()
+        levels = pd.Index(sorted(levels), dtype=object)
+    except TypeError:  # lists have no hash, mixed types no order
+        return None
+    return Encoder(column, levels) if 0 < len(levels) <= MAX_LEVELS else None
+
+
+def _is_number(values):
+    is_date = pd.api.types.is_datetime64_any_dtype(values.dtype)
+    return is_date or pd.api.types.is_numeric_dtype(values.dtype)
+
+
+def _as_numbers(values):
+    """Return numbers as float32, and dates as years since 1970."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        if values.dt.tz is not None:
+            values = values.dt.tz_convert(None)
+        values = (values - pd.Timestamp(0)) / pd.Timedelta(days=365.25)
+    return values.astype("Float64").to_numpy(np.float32, na_value=np.nan)

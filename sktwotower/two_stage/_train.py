@@ -1,0 +1,170 @@
+"""How a ranker is trained on candidates that are labelled by what came later.
+
+Input: ``ReadEvents``, a retriever and a ranker.
+Output: a ``Training``, with the weight of the ranker, and a ``FittedRanker``.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import clone
+
+from sktwotower._tables._messages import warn
+from sktwotower.metrics._held_out import read_held_out
+
+from ._blend import choose_blend
+from ._context import learn_context, with_context
+from ._describe import build_describer
+from ._labelled import Training, judge_rankers, labelled, retrieved
+from ._ranker import fit_ranker
+
+__all__ = ["train_ranker"]
+
+# A ranker is trained on as many users as have this many candidates together.
+MAX_PAIRS = 200_000
+# How many times as many users are asked for candidates: not all have a positive one.
+USERS_PER_RANKED = 2
+# With fewer users who have a positive candidate, what a ranker learns is noise.
+MIN_USERS = 20
+
+
+# Parameters that are chosen by short fits if they are "auto", and what was chosen.
+AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
+
+
+class Fallback(Exception):
+    """The reason why no ranker can be trained."""
+
+
+def train_ranker(recipe, retriever, ranker, final, events):
+    """Return a ``Training``, the ``Describer`` before the cut, and a ``FittedRanker``.
+
+    The last two are None, after a warning, if no ranker can be trained.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    retriever, ranker : estimators
+        They are cloned.
+    final : estimator
+        The retriever, fitted on all events.
+    events : ReadEvents
+        All events.
+    """
+    before, later, cut = events.cut(recipe.cut, recipe.later_size)
+    try:
+        first = _fitted_before(_chosen(retriever, final), before, later)
+        return _with_ranker(recipe, ranker, first, (before, later, cut))
+    except Fallback as reason:
+        warn(f"{reason.args[0]} The order of items is the retriever's.")
+        counts = reason.args[1:] or (0, np.nan)
+        return Training(cut, 0.0, *counts), None, None
+
+
+def _chosen(retriever, final):
+    """Return a clone of the retriever with the values that "auto" took on all events.
+
+    A ranker can only order the candidates of a retriever like the one it learnt from.
+    """
+    chosen = {
+        name: getattr(final, fitted)
+        for name, fitted in AUTO.items()
+        if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
+    }
+    return clone(retriever).set_params(**chosen)
+
+
+def _fitted_before(retriever, before, later):
+    """Return the retriever, fitted on the events before the cut."""
+    if not (before.chosen.any() and later.chosen.any()):
+        raise Fallback(
+            "No ranker was trained: there are too few events to cut off the later ones "
+            "of users who have earlier ones."
+        )
+    try:
+        return retriever.fit(before.frame, before.rewards, before.weights)
+    except ValueError as error:
+        raise Fallback(
+            "No ranker was trained: there are too few events to fit the retriever on "
+            f"the {len(before.frame)} before the cut ({error})."
+        ) from error
+
+
+def _with_ranker(recipe, ranker, first, parts):
+    """Return a ``Training``, the ``Describer`` and the ranker.
+
+    ``first``: the retriever, fitted before the cut. ``parts``: the events before and
+    after it, and how they were cut.
+    """
+    before, later, cut = parts
+    context = learn_context(before.frame, recipe.context)
+    users = with_context(first._fitted.users, context)
+    found = _candidates(recipe, first, users, later)
+    n_positive, recall = int(found.hits.sum()), found.recall()
+    found = _users_to_rank(recipe, found, n_positive, recall)
+    describer = build_describer(recipe, first, before, users, cut == "user")
+    table = labelled(describer, found, recipe.features)
+    rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
+    by_others, held_out = judge_rankers(ranker, table, rng, named)
+    weight, gains = choose_blend(
+        table.indices, by_others, table.truth, recipe.n_neighbors
+    )
+    features, groups = table.candidates.features, table.candidates.pairs.rows
+    stage = fit_ranker(ranker, features, table.labels, groups, named)
+    kept = table.as_frame() if recipe.keep_training_table else None
+    training = Training(cut, weight, n_positive, recall, gains, kept, held_out)
+    return training, table.describer, stage
+
+
+def _candidates(recipe, retriever, users, later):
+    """Return the ``Retrieved`` candidates of users who have events before and later.
+
+    The columns of a request are those of the user's first later event.
+    """
+    ids = later.frame[users.id_column]
+    known = users.codes(ids, "X") >= 0
+    known &= np.isin(later.users, later.users[later.chosen & known])
+    if not known.any():
+        raise Fallback(
+            "No ranker was trained: there are too few events, as no user has some on "
+            "both sides of the cut."
+        )
+    later = later.part(known)
+    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
+    query, past, judged = read_held_out(
+        replace(retriever._fitted, users=users),
+        later.frame,
+        later.rewards,
+        later.weights,
+        exclude_seen=False,
+        max_users=USERS_PER_RANKED * _max_users(recipe),
+        random_state=recipe.random_state,
+    )
+    return retrieved(recipe, retriever, users, query, past, judged.truth)
+
+
+def _max_users(recipe):
+    return max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
+
+
+def _users_to_rank(recipe, found, n_positive, recall):
+    """Return the candidates of users with a positive one, at most ``MAX_PAIRS``."""
+    n = recipe.n_candidates
+    if n_positive == 0:
+        raise Fallback(
+            "No ranker was trained: none of the items that users chose later is among "
+            f"their {n} candidates (recall 0). Raise n_candidates.",
+            n_positive,
+            recall,
+        )
+    positive = np.flatnonzero(found.hits.any(axis=1))
+    if len(positive) < MIN_USERS:
+        raise Fallback(
+            f"No ranker was trained: there are too few events, as only {len(positive)} "
+            f"users chose one of their {n} candidates later (recall {recall:.3f}), and "
+            f"{MIN_USERS} are required. Raise n_candidates, or pass more events.",
+            n_positive,
+            recall,
+        )
+    rng = np.random.default_rng(recipe.random_state)
+    return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))

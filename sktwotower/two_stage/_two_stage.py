@@ -1,0 +1,304 @@
+"""The public methods of `TwoStageRecommender`.
+
+Input: events (n_events, n_columns) in fit; users or pairs later.
+Output: a fitted estimator with its state in ``_fitted``; rankings, tables and figures.
+"""
+
+import inspect
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._checks import check_count
+from sktwotower._tables._schema import read_table
+from sktwotower.metrics._held_out import EvaluationMixin
+from sktwotower.retrieval._fitted import fitted_attribute, fitted_of
+from sktwotower.retrieval._requests import read_request
+from sktwotower.retrieval._retrieval import RetrievalMixin
+
+from ._fit import Recipe, learn
+from ._importance import importance
+from ._labelled import of_rows
+from ._parameters import TwoStageParameters
+
+__all__ = ["TwoStageRecommender"]
+
+
+class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
+    __doc__ = TwoStageParameters.__doc__
+
+    retriever_ = fitted_attribute("retriever")
+    ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
+    blend_ = fitted_attribute("weight")
+    blend_gains_ = fitted_attribute("training.gains", may_be_none=True)
+    cut_ = fitted_attribute("training.cut")
+    candidate_recall_ = fitted_attribute("training.recall")
+    n_positive_candidates_ = fitted_attribute("training.n_positive")
+    training_table_ = fitted_attribute("training.table")
+
+    def fit(self, X, y=None, sample_weight=None) -> Self:
+        """Train both stages on events.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            One row per event, with the columns that the retriever reads.
+        y : array-like of shape (n_events,), default=None
+            Outcome of each event: > 0 is its reward, 0 means shown and not chosen. The
+            retriever gets it. Only events with y > 0 are positive for the ranker; those
+            with y = 0 count in the click rate of an item. None: all are positive.
+        sample_weight : array-like of shape (n_events,), default=None
+            Weight of each event for the retriever, >= 0; rows with weight 0 are left
+            out.
+
+        Returns
+        -------
+        self : TwoStageRecommender
+            The fitted estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        ValueError
+            If parameters are out of range, ``time`` is another column than the
+            retriever's, or the retriever cannot be fitted on the events.
+        TypeError
+            If the retriever is not a recommender of this package, the ranker has no
+            scores, or ``features`` are neither a function nor a transformer.
+
+        Warns
+        -----
+        UserWarning
+            If no ranker can be trained, because there are too few events, or none of
+            the candidates was chosen later. Answers are then the retriever's.
+
+        Examples
+        --------
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sktwotower import ItemKNNRecommender, TwoStageRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(200, 60, random_state=0).data
+        >>> model = TwoStageRecommender(
+        ...     ItemKNNRecommender(), LogisticRegression(max_iter=1000), random_state=0
+        ... )
+        >>> len(model.fit(X).item_ids_)
+        60
+        """
+        self._validate_params()
+        self._fitted = learn(type(self).__name__, Recipe.of(self), X, y, sample_weight)
+        return self
+
+    def _serving(self):
+        return self.retriever_._serving()
+
+    def predict(self, X, history=None) -> np.ndarray:
+        """Return the score of each event's own pair of user and item.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns)
+            Events with the columns of fit; the time column may be missing.
+        history : dataframe, dict, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        ndarray of shape (n_events,), float32
+            With ``blend_`` 0 the retriever's scores. Otherwise the blended score, in
+            the order of `recommend`: an item that is not among its user's candidates is
+            placed between them by the retriever's score and by the ranker's; 0 for
+            items unknown to fit. Higher is better.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X lacks columns of fit.
+        TypeError
+            If ``history`` is given, and the retriever's predict takes none.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender, TwoStageRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(200, 60, random_state=0).data
+        >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
+        >>> model.predict(X[:4]).shape
+        (4,)
+        """
+        fitted = fitted_of(self)
+        scores = _retriever_scores(fitted.retriever, X, history)
+        if fitted.weight == 0:
+            return scores
+        frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        serving = fitted.retriever._serving()
+        return fitted.scores_of_pairs(
+            frame, scores, history, self.exclude_seen, serving
+        )
+
+    def candidate_features(self, X=None, *, history=None) -> pd.DataFrame:
+        """Return the candidates of users, with the features that the ranker reads.
+
+        Parameters
+        ----------
+        X : list, array, Series, dataframe or None, default=None
+            Users, as in `kneighbors`; of a user who occurs more than once the first
+            row counts. None: every user known from fit or, with ``history``, every user
+            who occurs in it.
+        history : dataframe, dict, array, list or None, default=None
+            Events of these users that fit has not seen, see `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            One row per candidate: the user and the item column, named as in X of fit,
+            then the features, float32, missing if they are not known. One block of rows
+            for each user, in the order of X and of retrieval:
+
+            - ``rank`` in retrieval, and ``score_gap``, the score less the best one
+              (standardized over the candidates of some users, as ``vector_...`` and
+              ``nearest`` are: the scale of a retriever's vectors moves with each fit);
+            - ``popularity``: share of the users who chose the item; ``popularity_gap``:
+              log of their number, less its mean over the user's past items;
+            - ``history_length``: number of the user's events; without ``exclude_seen``
+              ``chosen_before``, those of this item, and ``chosen_lately``, their sum
+              with weights that fall to 1/e five steps back;
+            - with dates ``recent_popularity`` and ``latest_popularity`` (share of the
+              latest 10 % and 2 % of events), ``trend`` (log of recent over overall
+              popularity), ``popularity_so_far``, and in days ``item_age`` (since the
+              first event), ``item_idle`` (since the last one), ``item_end`` (from the
+              request to the last one of all), ``history_idle``;
+            - ``click_rate``, smoothed, if there are events with y = 0;
+            - ``vector_...`` and ``together_...``: cosine of the item and the last, the
+              recent and all past items, by vectors of the retriever and by common
+              users; ``nearest``: mean of the three nearest among the last 30;
+            - ``after_...``: how often the item follows the last, or recent, items;
+            - ``user__...`` and ``item__...``: columns of the side tables and feature
+              columns of X that are numbers, dates (in years) or levels (at most 255, by
+              their alphabetical position);
+            - ``context__...``: columns of X that describe the request, and
+              ``own__...``: ``features``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError, TypeError
+            As in `recommend`.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender, TwoStageRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(200, 60, random_state=0).data
+        >>> model = TwoStageRecommender(EASERecommender(), n_candidates=3).fit(X)
+        >>> model.candidate_features([7, 9])[["user", "item", "rank"]]
+           user  item  rank
+        0     7    58   1.0
+        1     7    20   2.0
+        2     7    23   3.0
+        3     9    48   1.0
+        4     9    38   2.0
+        5     9     0   3.0
+        """
+        fitted = fitted_of(self)
+        request = read_request(fitted, X, history)
+        distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
+        query = of_rows(request.users, distinct)
+        past = request.past.of_rows(distinct)
+        excluded = past.seen if self.exclude_seen else None
+        n_found = min(fitted.n_candidates, fitted.n_items)
+        scores, indices = fitted.retrieve(
+            query, past, n_found, self._serving(), excluded
+        )
+        table = fitted.describer.candidates(query, past, indices, scores)
+        return fitted.describer.with_ids(query, table)
+
+    def feature_importance(
+        self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
+    ) -> pd.DataFrame:
+        """Return how much NDCG is lost without each group of features.
+
+        The features of a group are shuffled together among all candidates, and the
+        candidates ranked again.
+
+        Parameters
+        ----------
+        X : dataframe or array-like of shape (n_events, n_columns), default=None
+            Held-out events with the columns of fit. None: up to 300 users of fit, with
+            a ranker that was trained on other users.
+        y : array-like of shape (n_events,), default=None
+            As in `fit`; only events with y > 0 are to be found. Ignored without X.
+        n_repeats : int, default=3
+            How often each group is shuffled, >= 1; figures are means.
+        max_users : int, default=None
+            Size of a random sample of the users of X. None: all users.
+        random_state : int, RandomState instance or None, default=None
+            Draws the sample and shuffles.
+
+        Returns
+        -------
+        DataFrame
+            One row per group, the largest loss first. Columns: ``group``, ``features``
+            (their names, a list), ``ndcg_lost`` (mean over users of the NDCG at
+            ``n_neighbors`` minus that with the group shuffled), ``lower`` and ``upper``
+            (its 95 % interval, from the standard error over users). ``attrs`` holds the
+            ``ndcg`` with all features and the ``n_neighbors``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If no ranker was trained, or X has no positive event.
+
+        Notes
+        -----
+        With ``blend_`` 0, the ranker's own order is judged, as if ``blend_`` were 1.
+        The figures show what this ranker uses: if two groups hold the same
+        information, either can replace the other.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender, TwoStageRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(200, 60, random_state=0).data
+        >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
+        >>> table = model.feature_importance(random_state=0)
+        >>> table.columns.tolist()
+        ['group', 'features', 'ndcg_lost', 'lower', 'upper']
+        """
+        fitted = fitted_of(self)
+        check_count(n_repeats, "n_repeats")
+        if fitted.ranker is None:
+            raise ValueError(
+                "There is no ranker whose features could be important: fit warned why "
+                "none was trained. Raise n_candidates, or fit on more events."
+            )
+        return importance(
+            self,
+            fitted,
+            X,
+            y,
+            n_repeats=n_repeats,
+            max_users=max_users,
+            rng=random_state,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
+
+def _retriever_scores(retriever, X, history):
+    """Return the retriever's scores (n_events,) of the pairs of a table of events."""
+    if history is None:
+        return retriever.predict(X)
+    if "history" not in inspect.signature(retriever.predict).parameters:
+        raise TypeError(
+            f"predict of the retriever, {type(retriever).__name__}, takes no history. "
+            "Use recommend(history=..., candidates=...)."
+        )
+    return retriever.predict(X, history=history)

@@ -1,0 +1,134 @@
+"""Small models, and files that are changed in many ways."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+
+from sktwotower import (
+    ClickRateRecommender,
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+)
+from sktwotower.io import dump, load
+from tests.builders import chain, ordered, random_events, small
+
+META = "meta.json"
+
+
+def products():
+    """Return a side table of the items of `random_events`, all kinds of columns."""
+    n = 9
+    return pd.DataFrame(
+        {
+            "item": [f"i{i}" for i in range(n)],
+            "color": ["red", "blue", "red"] * 3,
+            "tags": [["a"], ["b", "c"], ["a", "c"]] * 3,
+            "words": [f"{a} chair {b}" for a in ("old", "new", "red") for b in "xyz"],
+            "price": [1.5, None, 2.5] * 3,
+            "new": [True, False, True] * 3,
+            "since": pd.to_datetime(["2020-01-01", "2021-05-03", None] * 3),
+            "vector": [[0.5, 1.0], [1.0, 0.0], [0.0, 1.0]] * 3,
+            "level": pd.Categorical(["x", "y", None] * 3),
+        }
+    )
+
+
+def models():
+    """Return (name, fitted model) pairs, one for each way a file can be made up."""
+    events, in_order = random_events(), chain(n_users=8, n_events=5)
+    side = {"items": products(), "hidden_layer_sizes": (6,)}
+    return {
+        "popularity": PopularityRecommender().fit(events),
+        "click rate": ClickRateRecommender().fit(events, np.arange(len(events)) % 2),
+        "ease": EASERecommender(l2=1).fit(events),
+        "item-knn": ItemKNNRecommender(decay=2.0, time="when").fit(in_order),
+        "pooled": small().fit(events),
+        "recent": ordered(history="recent").fit(in_order),  # two pairs of towers
+        "recent only": ordered(history="recent", embedding_dim=1).fit(in_order),
+        "side table": small(**side).fit(events),
+        "no history": small(history=None, normalize=False).fit(events),
+    }
+
+
+def dumped(model, path, **how):
+    """Return the bytes of the file of a model."""
+    dump(model, path, **how)
+    return path.read_bytes()
+
+
+def again(model, path, *, load_params=None, **how):
+    """Return a model as it is after it was written and read."""
+    dump(model, path, **how)
+    return load(path, **(load_params or {}))
+
+
+def assert_same_answers(model, other):
+    """Check that two recommenders rank and score exactly alike."""
+    users = [*model.user_ids_[:4], "somebody"]
+    history = {"somebody": model.item_ids_[:3].tolist()}
+    for more in ({}, {"history": history}, {"exclude_seen": False}):
+        expected = model.recommend(users, n_neighbors=4, **more)
+        got = other.recommend(users, n_neighbors=4, **more)
+        pd.testing.assert_frame_equal(got, expected, check_exact=True)
+
+
+def members_of(data):
+    """Return the members of a file, name -> bytes, in their order."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist()}
+
+
+def assembled(members, comment=None, compression=zipfile.ZIP_STORED):
+    """Return the bytes of a file with these members, pairs of name and bytes.
+
+    ``comment`` None: the checksum of the last meta.json.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name), data, compression)
+        meta = [data for name, data in members if name == META]
+        checksum = hashlib.sha256(meta[-1]).hexdigest().encode() if meta else b""
+        archive.comment = checksum if comment is None else comment
+    return buffer.getvalue()
+
+
+def forged(members, change=None):
+    """Return a file of changed members whose checksums are right.
+
+    ``change(meta)``: changes the JSON, too.
+    """
+    members = dict(members)
+    meta = json.loads(members.pop(META))
+    meta["checksums"] = {n: hashlib.sha256(d).hexdigest() for n, d in members.items()}
+    if change is not None:
+        change(meta)
+    members[META] = json.dumps(meta).encode()
+    return assembled([*members.items()])
+
+
+def find(node, test, path=()):
+    """Yield (parent, key) of all nodes of JSON that pass a test."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(pairs):
+        if test(key, value):
+            yield node, key
+        if isinstance(value, dict | list):
+            yield from find(value, test)
+
+
+def array_bytes(array):
+    """Return an array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_of(data):
+    """Return the array of the bytes of a .npy file."""
+    return np.load(io.BytesIO(data), allow_pickle=False)

@@ -1,0 +1,81 @@
+"""Thousands of damaged and forged files: refused, or as good as the original."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower.io import load
+
+from .builders import assert_same_answers, dumped, models
+from .mutations import DAMAGES, FORGERIES
+
+MODELS = models()
+NAMES = sorted(MODELS)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / "model"
+    return {name: dumped(model, path) for name, model in MODELS.items()}
+
+
+def answers(model, users):
+    """Ask a model of a forged file; ordinary errors are allowed, a crash is not."""
+    try:
+        model.recommend(users, n_neighbors=3, exclude_seen=False)
+        model.recommend(["new"], history={"new": model.item_ids_[:2].tolist()})
+        model.predict(pd.DataFrame({"user": users[:1], "item": model.item_ids_[:1]}))
+    except Exception as error:
+        return error
+    return None
+
+
+def check_damaged(name, change, seed, files, path):
+    """Check that a damaged file is refused, or gives an equal model."""
+    path.write_bytes(change(files[name], np.random.default_rng(seed)))
+    try:
+        model = load(path, mmap=bool(seed % 2))
+    except ValueError as error:
+        assert len(str(error)) > 20
+        return True
+    assert_same_answers(MODELS[name], model)
+    return False
+
+
+def check_forged(name, change, seed, files, path):
+    """Check that a forged file is refused, or gives a model that does no harm."""
+    path.write_bytes(change(files[name], np.random.default_rng(seed)))
+    try:
+        model = load(path, mmap=bool(seed % 2), verify=bool(seed % 3))
+    except ValueError as error:
+        assert len(str(error)) > 20
+        return True
+    answers(model, MODELS[name].user_ids_[:3].tolist())
+    return False
+
+
+def run(n, files, path, first_seed):
+    """Check n files; return how many were refused."""
+    n_refused = 0
+    for seed in range(first_seed, first_seed + n):
+        name = NAMES[seed % len(NAMES)]
+        if seed // len(NAMES) % 2:
+            change = DAMAGES[seed // 14 % len(DAMAGES)]
+            n_refused += check_damaged(name, change, seed, files, path)
+        else:
+            change = FORGERIES[seed // 14 % len(FORGERIES)]
+            n_refused += check_forged(name, change, seed, files, path)
+    return n_refused
+
+
+@pytest.mark.slow
+def test_some_hundreds_of_files(files, tmp_path):
+    n_refused = run(500, files, tmp_path / "model", first_seed=0)
+    assert n_refused > 350
+
+
+@pytest.mark.fuzz
+@pytest.mark.slow  # also left out by -m "not slow"
+def test_thousands_of_files(files, tmp_path):
+    n_refused = run(10_000, files, tmp_path / "model", first_seed=1000)
+    assert n_refused > 7000

@@ -1,0 +1,499 @@
+"""What is written to a file and read again is the same model."""
+
+import copy
+import datetime
+import json
+import os
+import stat
+import subprocess
+import sys
+import uuid
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sktwotower import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+    TowerVectorizer,
+    TwoTowerRecommender,
+)
+from sktwotower.io import dump, load
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+from sktwotower.towers._batches import TrainingSet
+from tests.builders import chain, dated, ordered, random_events, small
+
+from .builders import again, array_of, assert_same_answers, members_of, models, products
+
+MODELS = models()
+MAPPED = {"mmap": True, "verify": False}
+NAMES = sorted(MODELS)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+@pytest.mark.parametrize("how", [{}, MAPPED], ids=["read", "mapped"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_was_read_returns_the_same_answers(name, how, path):
+    read = again(MODELS[name], path, load_params=how)
+    assert_same_answers(MODELS[name], read)
+
+
+@pytest.mark.parametrize("name", ["pooled", "recent", "side table", "no history"])
+def test_all_methods_return_the_same(name, path):
+    model = MODELS[name]
+    read = again(model, path)
+    events = chain(n_users=8, n_events=5) if name == "recent" else random_events()
+    user, items = model.user_ids_[0], model.item_ids_[:3]
+    for call in (
+        lambda m: m.predict(events),
+        lambda m: m.transform(events),
+        lambda m: m.embed_users([user, "new"], history={"new": items[:2].tolist()}),
+        lambda m: m.embed_items(items),
+        lambda m: m.kneighbors([user], 3)[0],
+        lambda m: m.score(events),
+        lambda m: m.explain(user, items[0]).drop(columns=["side", "feature"]),
+        lambda m: m.similar_items(items)["score"],
+        lambda m: m.item_embeddings_,
+    ):
+        np.testing.assert_array_equal(call(read), call(model))
+    for name in ("history_", "temperature_", "candidate_sampling_", "history_kind_"):
+        assert getattr(read, name) == getattr(model, name)
+    assert read.get_params().keys() == model.get_params().keys()
+    assert read.net_.history[:] == model.net_.history[:]
+
+
+@pytest.mark.parametrize("name", ["pooled", "recent", "side table"])
+def test_training_goes_on_with_the_same_result(name, path):
+    model = copy.copy(MODELS[name])
+    read = again(model, path, load_params=MAPPED)
+    before = path.read_bytes()
+    if name == "recent":
+        more = chain(n_users=9, n_events=6).iloc[-20:]
+    else:
+        more = random_events(n_users=14, seed=1)
+    for each in (model, read):
+        each.partial_fit(more)
+    assert_same_answers(model, read)
+    kept = model.item_ids_[[4, 2, 0]]
+    for each in (model, read):
+        each.set_catalog(kept)
+    assert_same_answers(model, read)
+    assert path.read_bytes() == before  # what is mapped stays in the process
+    assert_same_answers(read, again(read, path))  # a fold-in outside the catalog
+
+
+@pytest.mark.parametrize("name", ["pooled", "item-knn"])
+def test_a_forgotten_user_is_in_no_file(name, path):
+    read = again(MODELS[name], path, load_params=MAPPED)
+    user = read.user_ids_[2]
+    vector = getattr(read, "net_", None)
+    dump(read, path)
+    assert json.dumps(user).encode() in path.read_bytes()
+    if vector is not None:
+        vector = vector.module_.user_tower.sparse.weight[2].detach().numpy().tobytes()
+        assert vector in path.read_bytes()
+    dump(read.forget_users([user]), path)
+    assert json.dumps(user).encode() not in path.read_bytes()
+    assert vector is None or vector not in path.read_bytes()
+    assert_same_answers(read, load(path))
+
+
+def test_a_fit_from_the_weights_of_a_file_is_the_same(path):
+    model = small(warm_start=True).fit(random_events())
+    read = again(model, path)
+    assert_same_answers(model.fit(random_events()), read.fit(random_events()))
+
+
+def test_the_net_of_a_file_can_be_trained_by_skorch(path):
+    fitted = MODELS["pooled"]._fitted
+    seen = fitted.seen[:-1]
+    rows = fitted.users.rows[:-1], fitted.items.rows[:-1]
+    weights = []
+    for net in (again(MODELS["pooled"], path).net_, copy.deepcopy(fitted.net)):
+        torch.manual_seed(0)
+        before = net.module_.item_tower.sparse.weight.detach().clone()
+        net.partial_fit(TrainingSet(*rows, seen, history=seen))
+        weights.append(net.module_.item_tower.sparse.weight.detach())
+        assert not torch.equal(weights[-1], before)
+        assert len(net.history) == 2
+    assert torch.equal(*weights)
+
+
+def test_a_model_in_half_precision_is_close(path):
+    model = small(embedding_dim=64).fit(random_events())
+    dump(model, path)
+    size = path.stat().st_size
+    read = again(model, path, vector_dtype="float16")
+    assert path.stat().st_size < size
+    assert read.item_embeddings_.dtype == np.float32
+    assert not np.array_equal(read.item_embeddings_, model.item_embeddings_)
+    np.testing.assert_allclose(
+        read.item_embeddings_, model.item_embeddings_, atol=2**-11
+    )
+    events = random_events()
+    np.testing.assert_allclose(read.predict(events), model.predict(events), atol=2e-3)
+
+
+def test_half_precision_refuses_what_it_cannot_hold(path):
+    index = ExactNeighbors().fit(np.full((2, 2), 1e6))
+    with pytest.raises(ValueError, match="65,504.*vector_dtype='float32'"):
+        dump(index, path, vector_dtype="float16")
+    with pytest.raises(ValueError, match="one of.*'float16'.*Got 'half'"):
+        dump(index, path, vector_dtype="half")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_attribute_is_lost(name, path):
+    model = MODELS[name]
+    read = again(model, path)
+    assert vars(read).keys() == vars(model).keys()
+    pairs = [(read._fitted, model._fitted)]
+    for side in ("users", "items"):
+        pairs.append([getattr(each._fitted, side) for each in (read, model)])
+        pairs.append([each.transformer for each in pairs[-1]])
+    for part in ("model", "fold_in", "catalog"):
+        parts = [getattr(each._fitted, part, None) for each in (read, model)]
+        if hasattr(parts[1], "__dict__"):
+            pairs.append(parts)
+    for got, expected in pairs:
+        assert type(got) is type(expected)
+        assert vars(got).keys() == vars(expected).keys()
+
+
+def test_each_array_is_in_the_file_once(path):
+    dump(MODELS["pooled"], path)
+    members = members_of(path.read_bytes())
+    arrays = [array_of(data) for name, data in members.items() if name[-3:] == "npy"]
+    vectors = MODELS["pooled"].item_embeddings_
+    assert sum(np.array_equal(each, vectors) for each in arrays) == 1
+    read = load(path)
+    assert read.neighbors_.vectors_ is read.item_embeddings_
+
+
+def test_a_side_table_is_in_the_file_once_and_comes_back(path):
+    model = MODELS["side table"]
+    read = again(model, path)
+    pd.testing.assert_frame_equal(read.items, model.items)
+    assert read._fitted.items.table is read.items
+    assert "price" in read.item_transformer_.summary()["column"].tolist()
+
+
+def test_arrays_begin_at_multiples_of_64_bytes_and_are_not_compressed(path):
+    dump(MODELS["pooled"], path)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        for info in archive.infolist():
+            assert info.compress_type == zipfile.ZIP_STORED
+            start = data.index(archive.read(info), info.header_offset)
+            assert start % 64 == 0
+
+
+def test_the_same_model_gives_the_same_bytes(path, tmp_path):
+    dump(MODELS["recent"], path)
+    dump(MODELS["recent"], tmp_path / "other")
+    assert path.read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_what_is_mapped_is_not_read_into_memory(path):
+    model = small(embedding_dim=64).fit(random_events())
+    mapped = again(model, path, load_params=MAPPED).item_embeddings_
+    while isinstance(mapped.base, np.ndarray):
+        mapped = mapped.base
+    assert "mmap" in repr(getattr(mapped.base, "obj", mapped.base))
+
+
+# Models that are not fitted, and parameters
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        TwoTowerRecommender(hidden_layer_sizes=(4,), random_state=3),
+        TwoTowerRecommender(net_params={"optimizer__betas": (0.9, 0.98)}),
+        TwoTowerRecommender(user_features=slice(2, 4), half_life=pd.Timedelta("30D")),
+        TwoTowerRecommender(item_transformer=TowerVectorizer(n_hashed=4)),
+        TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.9)),
+        PopularityRecommender(window=datetime.timedelta(days=7), time=2),
+        EASERecommender(l2=30),
+        ItemKNNRecommender(similarity="jaccard"),
+        TowerVectorizer(kinds={"a": "id"}, min_frequency=0.1),
+        ExactNeighbors(3),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_model_that_is_not_fitted_keeps_its_parameters(model, path):
+    read = again(model, path)
+    assert type(read) is type(model)
+    assert repr(read) == repr(model)
+    assert str(read.get_params()) == str(model.get_params())
+
+
+def test_a_random_state_goes_on_where_it_was(path):
+    state = np.random.RandomState(5)
+    state.standard_normal(3)
+    read = again(TwoTowerRecommender(random_state=state), path).random_state
+    assert read.standard_normal(5).tolist() == state.standard_normal(5).tolist()
+
+
+def test_output_and_metadata_settings_are_kept(path):
+    from sklearn import config_context
+
+    model = TwoTowerRecommender().set_output(transform="pandas")
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(sample_weight="weight")
+        read = again(model, path)
+        requests = read.get_metadata_routing().fit.requests
+    assert requests["sample_weight"] == "weight"
+    assert read._sklearn_output_config == {"transform": "pandas"}
+
+
+def test_optimizers_and_dtypes_of_torch_are_kept(path):
+    params = {"criterion__matmul_dtype": torch.bfloat16}
+    model = small(optimizer=torch.optim.AdamW, net_params=params).fit(random_events())
+    read = again(model, path)
+    assert read.optimizer is torch.optim.AdamW
+    assert read.net_params == params
+    assert read.net_.criterion_.matmul_dtype is torch.bfloat16
+    assert_same_answers(model, read)
+
+
+@pytest.mark.parametrize(
+    "params, part",
+    [
+        ({"callbacks": [print]}, r"'callbacks' of TwoTowerRecommender\[0\]"),
+        ({"user_features": len}, "'user_features'"),
+        ({"memory": "folder"}, "'memory'"),
+        ({"net_params": {"iterator_train": dict}}, r"'net_params'.*'iterator_train'"),
+        ({"optimizer": dict}, "'optimizer'"),
+        ({"users": pd.DataFrame({"u": pd.interval_range(0, 2)})}, "'users'"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_by_name(params, part, path):
+    with pytest.raises(ValueError, match=f"{part}.*cannot be written to a file: "):
+        dump(TwoTowerRecommender(**params), path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_parameters_out_of_range_are_refused_before_they_are_in_a_file(path):
+    model = copy.copy(MODELS["pooled"])
+    vars(model)["n_neighbors"] = -1
+    with pytest.raises(ValueError, match="n_neighbors"):
+        dump(model, path)
+    assert not path.exists()
+
+
+def test_other_objects_are_refused(path):
+    from sklearn.pipeline import make_pipeline
+
+    class Own(PopularityRecommender):
+        pass
+
+    for model in (make_pipeline(TowerVectorizer()), Own(), {"a": 1}, None):
+        with pytest.raises(ValueError, match="estimators of sktwotower itself.*Got"):
+            dump(model, path)
+
+
+# Ids and tables
+
+IDS = {
+    "int": [3, 1, 2],
+    "uint8": np.array([3, 1, 2], dtype=np.uint8),
+    "float": [0.5, 2.0, -1.0],
+    "str": ["b", "ä", "a\n\0"],
+    "bool": [True, False],
+    "bytes": [b"a", b"\xc3\xa4"],
+    "date": [datetime.date(2020, 1, 2), datetime.date(1999, 1, 1)],
+    "datetime": pd.to_datetime(["2020-01-01 00:00:00.1", "1999-12-31 23:59:59.5"]),
+    "datetime in seconds": np.array(["2020-01-01", "9999-01-01"], "datetime64[s]"),
+    "aware": pd.to_datetime(["2020-06-01", "2020-01-01"]).tz_localize("Europe/Paris"),
+    "utc": pd.to_datetime(["2020-06-01", "2020-01-01"], utc=True),
+    "offset": pd.to_datetime(["2020-06-01 00:00+01:30", "2020-01-01 00:00+01:30"]),
+    "timedelta": pd.to_timedelta([3, 1], "h"),
+    "period": pd.period_range("2020-01", periods=2, freq="M"),
+    "uuid": [uuid.UUID(int=5), uuid.UUID(int=1)],
+    "decimal": [Decimal("1.10"), Decimal("0.3")],
+    "nullable": pd.array([5, 3], dtype="Int64"),
+    "category": pd.Categorical(["y", "x"]),
+}
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_ids_of_all_kinds_come_back(kind, path):
+    ids = pd.Series(IDS[kind])
+    items = [f"i{i}" for i in range(len(ids))]
+    events = pd.DataFrame({"user": ids, "item": items})
+    events = pd.concat([events, events.assign(item="common")], ignore_index=True)
+    model = PopularityRecommender().fit(events)
+    read = again(model, path)
+    assert read._fitted.users.ids.equals(model._fitted.users.ids)
+    assert read._fitted.users.ids.dtype == model._fitted.users.ids.dtype
+    pd.testing.assert_frame_equal(read.recommend(), model.recommend())
+    turned = PopularityRecommender().fit(events[["item", "user"]])
+    pd.testing.assert_frame_equal(again(turned, path).recommend(), turned.recommend())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", IDS)
+def test_ids_of_all_kinds_are_features_of_towers(kind, path):
+    ids = pd.Series(IDS[kind])
+    events = pd.DataFrame({"user": ids, "item": [f"i{i}" for i in range(len(ids))]})
+    model = small().fit(events)
+    pd.testing.assert_frame_equal(again(model, path).recommend(), model.recommend())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([1, None], dtype="Int8"),
+        pd.array([True, None], dtype="boolean"),
+        pd.array([1.5, None], dtype="Float32"),
+        pd.Categorical(["a", None], categories=["b", "a"], ordered=True),
+        pd.to_datetime(["2020-01-01", None]).tz_localize("Asia/Tokyo"),
+        pd.to_timedelta(["1h", None]),
+        pd.PeriodIndex(["2020Q1", None], freq="Q"),
+        ["text", None],
+        [{"tag": 2.0}, {"x", "y"}],
+        [(1, "a"), np.array([1.0, np.nan])],
+        [float("inf"), -0.0],
+        [datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.time(3, 4)],
+    ],
+)
+def test_columns_of_all_kinds_come_back(values, path):
+    table = pd.DataFrame({"user": [1, 2]})
+    table[7] = pd.Series(values)
+    read = again(TwoTowerRecommender(users=table), path).users
+    pd.testing.assert_frame_equal(read, table)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_tables_of_other_libraries_come_back_as_pandas(library, path):
+    module = pytest.importorskip(library)
+    table = products()[["item", "color", "price", "tags"]]
+    other = (
+        module.from_pandas(table)
+        if library == "polars"
+        else module.Table.from_pandas(table)
+    )
+    model = small(items=other).fit(random_events())
+    read = again(model, path)
+    assert type(read.items) is pd.DataFrame
+    assert_same_answers(model, read)
+    for each in (model, read):
+        each.partial_fit(random_events(seed=3))
+    assert_same_answers(model, read)
+
+
+def test_an_encoder_keeps_what_it_learnt(path):
+    table = products().rename(columns={"item": "key"})
+    for params in ({}, {"n_hashed": 3}, {"numbers": "quantiles", "min_frequency": 4}):
+        encoder = TowerVectorizer(**params).fit(table)
+        read = again(encoder, path)
+        other = table.assign(color="green", price=[7.0, None, -1.0] * 3)
+        for rows in (table, other):
+            expected, got = encoder.transform(rows), read.transform(rows)
+            assert (expected != got).nnz == 0
+        pd.testing.assert_frame_equal(read.summary(), encoder.summary())
+        pairs = zip(read.encoders_, encoder.encoders_, strict=True)
+        for (_, got), (_, expected) in [*pairs, ((0, read), (0, encoder))]:
+            assert type(got) is type(expected)
+            assert vars(got).keys() >= vars(expected).keys()
+
+
+def test_dated_events_keep_their_half_life(path):
+    events = dated(chain(n_users=12, n_events=6))
+    model = ordered(half_life=pd.Timedelta("20D"), history="recent").fit(events)
+    read = again(model, path)
+    assert read.half_life_ == pd.Timedelta("20D")
+    assert_same_answers(model, read)
+
+
+# The file
+
+
+def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
+    dump(MODELS["popularity"], path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(28, "full")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(OSError, match="full"):
+                dump(MODELS["pooled"], path)
+        assert path.read_bytes() == before
+        assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+def test_a_full_disk_leaves_the_old_file(path):
+    dump(MODELS["popularity"], path)
+    before = path.read_bytes()
+    code = (
+        "import resource, signal, sys\n"
+        "from sktwotower import io\n"
+        "model = io.load(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "try:\n    io.dump(model, sys.argv[1])\n"
+        "except OSError as error:\n    print('refused', error.errno)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("refused"), done.stderr
+    assert done.stderr == ""
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs permissions of POSIX")
+def test_a_file_has_the_permissions_of_the_umask(path):
+    before = os.umask(0o027)
+    try:
+        dump(MODELS["popularity"], path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symlinks")
+def test_a_symlink_is_replaced_and_not_followed(path, tmp_path):
+    target = tmp_path / "target"
+    target.write_text("untouched")
+    path.symlink_to(target)
+    dump(MODELS["popularity"], path)
+    assert target.read_text() == "untouched" and not path.is_symlink()
+
+
+def test_a_missing_file_is_an_error_of_the_system(path):
+    with pytest.raises(FileNotFoundError):
+        load(path)
+    with pytest.raises(FileNotFoundError):
+        dump(MODELS["popularity"], Path(path) / "no" / "folder")
+
+
+@pytest.mark.slow
+def test_a_fresh_process_reads_a_baseline_without_torch(path):
+    dump(MODELS["item-knn"], path)
+    code = (
+        "import sys\nfrom sktwotower import io\n"
+        "print(len(io.load(sys.argv[1]).recommend(['u0'])), 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["10", "False"], done.stderr

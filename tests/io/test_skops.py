@@ -1,0 +1,202 @@
+"""Transformers and indexes of other packages, through skops."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sktwotower import TowerVectorizer
+from sktwotower.io import dump, load
+from tests.builders import random_events, small
+
+from .builders import (
+    again,
+    assembled,
+    assert_same_answers,
+    forged,
+    members_of,
+    products,
+)
+
+skops_io = pytest.importorskip("skops.io")
+
+
+class Lengths(TransformerMixin, BaseEstimator):
+    """A transformer of the user: the length of each text."""
+
+    def fit(self, X, y=None):
+        self.longest_ = int(X["words"].str.len().max())
+        return self
+
+    def transform(self, X):
+        lengths = X["words"].str.len() / self.longest_
+        ids = X["item"].str[1:].astype(int)
+        return np.column_stack([lengths, np.eye(9)[ids]])
+
+
+def of_sklearn():
+    return make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["item", "color"]),
+        (make_pipeline(TfidfVectorizer(), TruncatedSVD(2)), "words"),
+        (make_pipeline(StandardScaler()), ["new"]),
+    )
+
+
+def with_ours():
+    return make_column_transformer(
+        (TowerVectorizer(kinds={"item": "id"}), ["item", "color", "tags"]),
+        (TfidfVectorizer(), "words"),
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+def fitted(transformer, **params):
+    return small(items=products(), item_transformer=transformer, **params).fit(
+        random_events()
+    )
+
+
+@pytest.mark.parametrize("make", [of_sklearn, with_ours])
+def test_transformers_of_scikit_learn_need_no_trust(make, path):
+    model = fitted(make())
+    read = again(model, path)
+    assert_same_answers(model, read)
+    for each in (model, read):
+        each.partial_fit(random_events(seed=4))
+    assert_same_answers(model, read)
+    new = products().assign(color="green")
+    np.testing.assert_array_equal(read.embed_items(new), model.embed_items(new))
+
+
+def test_transformers_of_the_user_must_be_named(path):
+    model = fitted(Lengths())
+    dump(model, path)
+    name = f"{Lengths.__module__}.Lengths"
+    with pytest.raises(
+        ValueError, match=rf"not trusted: {name}\..*trusted=\['{name}'\]"
+    ):
+        load(path)
+    with pytest.raises(ValueError, match="trusted must be a list"):
+        load(path, trusted=name)
+    assert_same_answers(model, load(path, trusted=[name]))
+    assert_same_answers(model, load(path, trusted=[Lengths]))
+
+
+def test_no_code_of_an_untrusted_type_runs(path, monkeypatch):
+    model = fitted(Lengths())
+    dump(model, path)
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("code of the file runs")
+
+    monkeypatch.setattr(Lengths, "__new__", refuse)
+    monkeypatch.setattr(Lengths, "__setstate__", refuse, raising=False)
+    with pytest.raises(ValueError, match="not trusted"):
+        load(path)
+
+
+def test_an_index_of_another_package_is_fitted_again(path):
+    model = small(neighbors=NearestNeighbors(), embedding_dim=4).fit(random_events())
+    read = again(model, path, load_params={"mmap": True})
+    assert type(read.neighbors_) is NearestNeighbors
+    assert_same_answers(model, read)
+    read.partial_fit(random_events(seed=4))
+
+
+def test_an_estimator_that_skops_refuses_is_named(path):
+    class Local(Lengths):
+        pass
+
+    model = fitted(Lengths()).set_params(user_transformer=StandardScaler())
+    model.set_params(item_transformer=Local().set_params())
+    model.item_transformer.broken = (each for each in "ab")
+    with pytest.raises(ValueError, match="'item_transformer'.*skops refuses"):
+        dump(model, path)
+
+
+@pytest.mark.parametrize("call", [dump, load])
+def test_without_skops_the_error_says_what_to_install(call, path, monkeypatch):
+    model = fitted(of_sklearn())
+    dump(model, path)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    monkeypatch.setitem(sys.modules, "skops", None)
+    arguments = (model, path) if call is dump else (path,)
+    with pytest.raises(ImportError, match=r"pip install 'sktwotower\[io\]'"):
+        call(*arguments)
+
+
+def test_models_without_such_estimators_need_no_skops(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    model = fitted(None)
+    assert_same_answers(model, again(model, path))
+
+
+# Forged bytes of skops
+
+
+def with_object(path, change):
+    """Write a file in which the bytes of an object are changed."""
+    members = members_of(path.read_bytes())
+    names = [name for name in members if name.startswith("objects/")]
+    for name in names:
+        members[name] = change(members[name])
+    path.write_bytes(forged(members))
+
+
+def test_objects_that_are_compressed_or_no_zip_files(path):
+    dump(fitted(of_sklearn()), path)
+    data = path.read_bytes()
+    for change, message in [
+        (lambda object_: b"", "a zip file"),
+        (lambda object_: object_[:-30], "a zip file"),
+        (lambda object_: assembled([*members_of(object_).items()], b"", 8), "compress"),
+        (lambda object_: assembled([("schema.json", b"[]")]), "skops can read"),
+        (lambda object_: assembled([("schema.json", b"{}")]), "skops can read"),
+    ]:
+        path.write_bytes(data)
+        with_object(path, change)
+        with pytest.raises(ValueError, match=message):
+            load(path)
+
+
+def test_sparse_matrices_in_objects_are_checked(path):
+    from scipy import sparse
+
+    made = TfidfVectorizer().fit(products()["words"])
+    made._tfidf.extra = sparse.csr_matrix(np.eye(3))
+    made._tfidf.extra.indices[1] = 1000
+    model = fitted(of_sklearn())
+    dump(model, path)
+    with_object(path, lambda object_: skops_io.dumps(made))
+    trusted = ["scipy.sparse._csr.csr_matrix"]
+    with pytest.raises(ValueError, match="valid sparse matrices"):
+        load(path, trusted=trusted)
+
+
+def test_vocabularies_of_ours_in_objects_are_checked(path):
+    made = with_ours().fit(products())
+    encoder = made.transformers_[0][1].encoders_[0][1]
+    encoder.columns["i0"] = 10**6
+    dump(fitted(with_ours()), path)
+    with_object(path, lambda object_: skops_io.dumps(made))
+    with pytest.raises(ValueError, match="columns of a vocabulary"):
+        load(path)
+
+
+def test_an_object_in_the_place_of_a_transformer_must_be_one(path):
+    dump(fitted(of_sklearn()), path)
+    with_object(path, lambda object_: skops_io.dumps({"a": pd.__version__}))
+    with pytest.raises(ValueError, match="a transformer"):
+        load(path)

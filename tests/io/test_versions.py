@@ -1,0 +1,129 @@
+"""Files and pickles of other versions."""
+
+import json
+import pickle
+import re
+import warnings
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import pytest
+
+import sktwotower
+from sktwotower import PopularityRecommender, TowerVectorizer
+from sktwotower._tables import _versions
+from sktwotower.io import load
+from sktwotower.neighbors import ExactNeighbors
+
+from .builders import META, dumped, forged, members_of, models
+
+DATA = Path(__file__).parents[1] / "data"
+# Written by version 0.1.0: a TwoTowerRecommender with a side table of all kinds of
+# columns, a hidden layer and dates as ids of users.
+PATH = DATA / "two_tower_0.1.0.sktt"
+MODELS = models()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+def with_version(path, **versions):
+    """Write a file that says that it is of other versions."""
+    members = members_of(dumped(MODELS["popularity"], path))
+    data = forged(members, lambda meta: meta["versions"].update(versions))
+    path.write_bytes(data)
+    return path
+
+
+def test_the_versions_are_in_the_file(path):
+    meta = json.loads(members_of(dumped(MODELS["popularity"], path))[META])
+    versions = meta["versions"]
+    assert versions["sktwotower"] == sktwotower.__version__
+    for library in ("numpy", "pandas", "scikit-learn", "scipy", "torch", "python"):
+        assert re.match(r"\d+\.\d+", versions[library])
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "0.1.0.dev3", "0.1.99"])
+def test_files_of_earlier_versions_and_of_other_patches_are_read(version, path):
+    read = load(with_version(path, sktwotower=version, numpy="1.0"))
+    pd.testing.assert_frame_equal(
+        read.recommend(), MODELS["popularity"].recommend(), check_exact=True
+    )
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "1.0", "10.3rc1"])
+def test_files_of_later_versions_are_refused_with_the_reason(version, path):
+    message = f"written by sktwotower {version}, a later version.*pip install"
+    with pytest.raises(ValueError, match=message):
+        load(with_version(path, sktwotower=version))
+
+
+def test_files_of_a_later_format_are_refused(path):
+    members = members_of(dumped(MODELS["popularity"], path))
+    path.write_bytes(forged(members, lambda meta: meta.update(format_version=2)))
+    with pytest.raises(ValueError, match="a later version"):
+        load(path)
+
+
+@pytest.mark.parametrize("version", [None, 1, "", "one", "1", "9" * 5000])
+def test_versions_that_are_none(version, path):
+    with pytest.raises(ValueError, match="version"):
+        load(with_version(path, sktwotower=version))
+
+
+def test_a_parameter_that_an_earlier_version_did_not_have_gets_its_default(path):
+    members = members_of(dumped(MODELS["popularity"], path))
+    data = forged(members, lambda m: m["model"]["parts"]["params"].pop("exclude_seen"))
+    path.write_bytes(data)
+    assert load(path).exclude_seen is True
+
+
+@pytest.mark.parametrize("how", [{}, {"mmap": True, "verify": False}])
+def test_a_file_of_version_0_1_0_is_read(how):
+    model = load(PATH, **how)
+    assert model.items.shape == (9, 9)
+    top = model.recommend([pd.Timestamp("2020-01-03")], n_neighbors=3)
+    assert top["item"].tolist() == ["i5", "i4", "i1"]
+    new = pd.Timestamp("2021-01-01")
+    assert len(model.recommend([new], history={new: ["i1"]}, n_neighbors=2)) == 2
+
+
+# Pickles
+
+
+ESTIMATORS = [
+    MODELS["popularity"],
+    MODELS["pooled"],
+    TowerVectorizer(),
+    ExactNeighbors(),
+]
+
+
+@pytest.mark.parametrize("model", ESTIMATORS, ids=lambda m: type(m).__name__)
+def test_a_pickle_of_the_same_versions_is_read_without_a_warning(model, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        joblib.dump(model, tmp_path / "model")
+        for read in joblib.load(tmp_path / "model"), pickle.loads(pickle.dumps(model)):
+            assert vars(read).keys() == vars(model).keys()
+
+
+@pytest.mark.parametrize("model", ESTIMATORS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("library", ["sktwotower", "scikit-learn"])
+def test_a_pickle_of_other_versions_warns(model, library, monkeypatch):
+    with monkeypatch.context() as patch:
+        now = _versions.versions()
+        patch.setattr(_versions, "versions", lambda: now | {library: "0.0.1"})
+        data = pickle.dumps(model)
+    with pytest.warns(UserWarning, match=f"written by.*{library} 0.0.1.*is read by"):
+        read = pickle.loads(data)
+    assert read.get_params().keys() == model.get_params().keys()
+
+
+def test_a_pickle_without_versions_is_read_with_a_warning():
+    model = PopularityRecommender(n_neighbors=3)
+    with pytest.warns(UserWarning, match="written by an unknown version"):
+        PopularityRecommender().__setstate__(vars(model))

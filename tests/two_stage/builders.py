@@ -1,0 +1,40 @@
+"""Events in which the ranker finds what the retriever does not see."""
+
+import numpy as np
+import pandas as pd
+from sklearn.tree import DecisionTreeClassifier
+
+from sktwotower import PopularityRecommender, TwoStageRecommender
+from tests.builders import chain, dated
+
+__all__ = ["follows", "stages", "tastes"]
+
+
+def follows(n_users=60, dates=False, **params):
+    """Draw events in which the item that follows is known from the one before."""
+    events = chain(n_users, n_items=30, **({"noise": 0.3} | params))
+    return dated(events) if dates else events
+
+
+def tastes(n_users=80, seed=0):
+    """Draw events of the popular items of the user's own group."""
+    rng = np.random.default_rng(seed)
+    items = np.array([f"i{item:02}" for item in range(40)])
+    odds = 0.85 ** np.arange(20)
+    rows = []
+    for user in range(n_users):
+        own = items[20 * (user % 2) :][:20]
+        order = rng.choice(20, 10, replace=False, p=odds / odds.sum())
+        rows += [(f"u{user:02}", own[item], t) for t, item in enumerate(order)]
+    return pd.DataFrame(rows, columns=["user", "item", "when"])
+
+
+def stages(retriever=None, ranker=None, **params):
+    """Build a recommender that is fitted within milliseconds."""
+    retriever = PopularityRecommender() if retriever is None else retriever
+    if ranker is None:
+        ranker = DecisionTreeClassifier(
+            max_depth=3, min_samples_leaf=20, random_state=0
+        )
+    params = {"time": "when", "n_candidates": 25, "random_state": 0} | params
+    return TwoStageRecommender(retriever, ranker, **params)

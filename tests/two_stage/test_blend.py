@@ -1,0 +1,88 @@
+"""How two orders are blended, and which weight is kept: answers by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from sktwotower.two_stage._blend import (
+    blended,
+    choose_blend,
+    ranks_among,
+    ranks_by,
+    reordered,
+)
+
+NONE = -np.inf
+
+
+def test_ranks_keep_the_order_of_equal_scores():
+    scores = np.array([[0.1, 0.9, 0.1, NONE], [2.0, 2.0, 2.0, 2.0]])
+    assert_array_equal(ranks_by(scores), [[2, 1, 3, 4], [1, 2, 3, 4]])
+
+
+def test_the_score_is_one_over_the_geometric_mean_of_the_ranks():
+    first, second = np.array([1.0, 2.0, 4.0]), np.array([4.0, 2.0, 1.0])
+    assert_allclose(blended(first, second, 0.5), [0.5, 0.5, 0.5])
+    assert_allclose(blended(first, second, 0.0), 1 / first)
+    assert_allclose(blended(first, second, 1.0), 1 / second)
+    assert_allclose(blended(first, second, 0.25), [4**-0.25, 0.5, 4**-0.75])
+
+
+def test_candidates_are_reordered_and_padding_stays_at_the_end():
+    scores = np.array([[0.1, 0.2, 0.9, NONE]])
+    best, order = reordered(scores, 1.0)
+    assert_array_equal(order, [[2, 1, 0, 3]])
+    assert_allclose(best, [[1, 1 / 2, 1 / 3, NONE]])
+    _, order = reordered(scores, 0.25)  # ranks 1 and 3, 2 and 2, 3 and 1
+    assert_array_equal(order, [[0, 1, 2, 3]])
+    assert_array_equal(reordered(np.zeros((1, 3)), 1.0)[1], [[0, 1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("value", "rank"),
+    [(9, 1), (8, 1.25), (5, 2), (1, 3), (11, 1 / 3), (0, 3.5), (-2, 3.75), (NONE, 4)],
+)
+def test_a_rank_among_others(value, rank):
+    others = np.array([[9.0, 5.0, 1.0, NONE]])
+    assert ranks_among(others, np.array([float(value)]))[0] == rank
+
+
+def test_a_rank_among_none():
+    assert ranks_among(np.full((1, 2), NONE), np.array([3.0]))[0] == 1
+
+
+def users_who_chose(place, n=30, c=6):
+    """Return candidates 0 .. 5 of n users, who all chose the one at a place."""
+    truth = sparse.csr_matrix(np.tile(np.arange(c) == place, (n, 1)).astype(float))
+    return np.tile(np.arange(c), (n, 1)), truth
+
+
+def test_the_least_weight_with_the_highest_gain_is_kept():
+    indices, truth = users_who_chose(4, c=5)
+    scores = np.tile([0.0, 0, 0, 0, 9], (30, 1))  # the last one is the best
+    weight, gains = choose_blend(indices, scores, truth, 3)
+    assert gains["weight"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    # geometric means: of the last item (ranks 5, 1) 3.3, 2.2, 1.5 and 1; of the first
+    # (1, 2) 1.2, 1.4, 1.7 and 2; of the others (2, 3) 2.2, 2.4 ... and (3, 4) 3.2 ...
+    assert_allclose(gains["ndcg"], [0, 0, 1 / np.log2(3), 1, 1])
+    assert weight == 0.75
+    assert_allclose(gains["gain"], gains["ndcg"])
+    assert_allclose(gains["standard_error"], 0, atol=1e-12)
+
+
+def test_a_ranker_that_changes_nothing_or_harms_gets_none():
+    indices, truth = users_who_chose(0)
+    for scores in (np.zeros((30, 6)), np.tile(np.arange(6.0), (30, 1))):
+        weight, gains = choose_blend(indices, scores, truth, 3)
+        assert weight == 0 and gains["gain"].max() == 0
+
+
+def test_a_gain_within_its_standard_error_is_not_kept():
+    # two users: one gains by the ranker, the other loses almost as much
+    indices = np.tile(np.arange(4), (2, 1))
+    truth = sparse.csr_matrix([[0, 1.0, 0, 0], [1.0, 0, 0, 0]])
+    scores = np.array([[0.0, 1, 0, 0], [0.0, 1, 0, 0]])
+    weight, gains = choose_blend(indices, scores, truth, 4)
+    assert weight == 0
+    assert (gains["gain"] <= gains["standard_error"]).all()
