@@ -25,15 +25,14 @@ HIDDEN_LAYER_TEMPERATURE = 0.1
 EVENTS_FOR_HIDDEN_LAYER = 100
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
+# Number of items from which on a larger sample of them pays, with a pooled history.
+LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
+POOLED = {"dropout": 0.5, "n_negatives": 512, "max_epochs": 30, "pooled_share": 0.0}
 RECENT = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0.3}
 AUTO = {
-    "pooled": {
-        "dropout": 0.5,
-        "n_negatives": 512,
-        "max_epochs": 30,
-        "pooled_share": 0.0,
-    },
+    "pooled": POOLED,
+    "pooled, large catalog": POOLED | {"n_negatives": 2048},
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
     "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},
@@ -61,12 +60,20 @@ def has_large_baskets(recipe, events):
 
 def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
+    return _with_values(recipe, AUTO[_kind(recipe, events)])
+
+
+def _kind(recipe, events):
+    """Return the key of ``AUTO`` for a recipe, and ``Events`` if they are known."""
     kind = "recent" if recipe.history == "recent" else "pooled"
-    if events is not None and has_hidden_layer(recipe, events):
-        kind = "recent, hidden layer"
-    elif events is not None and has_large_baskets(recipe, events):
-        kind = "recent, large baskets"
-    return _with_values(recipe, AUTO[kind])
+    if events is None:
+        return kind
+    if kind == "pooled":
+        large = events.positives.shape[1] > LARGE_CATALOG
+        return "pooled, large catalog" if large else kind
+    if has_hidden_layer(recipe, events):
+        return "recent, hidden layer"
+    return "recent, large baskets" if has_large_baskets(recipe, events) else kind
 
 
 def values_of_second_pair(recipe):

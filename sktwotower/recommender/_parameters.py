@@ -142,7 +142,8 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         250,000 feature values together, else "mixed", as always with a recent history;
         see ``candidate_sampling_``.
     n_negatives : int or "auto", default="auto"
-        Number of items in the uniform sample of a batch, >= 1. "auto": 512.
+        Number of items in the uniform sample of a batch, >= 1. "auto": 512; with a
+        pooled history 2,048 if there are more than 10,000 items.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
