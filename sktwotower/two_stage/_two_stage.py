@@ -9,9 +9,11 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._schema import read_table
+from sktwotower.features._forgetting import without_rows
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
@@ -87,6 +89,17 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         self._validate_params()
         self._fitted = learn(type(self).__name__, Recipe.of(self), X, y, sample_weight)
         return self
+
+    def _forget(self, fitted, gone):
+        """Replace the fitted state and the retriever by ones without some users."""
+        left, retriever = fitted.without_users(gone), self.retriever
+        if retriever is not None:
+            retriever = clone(retriever)  # a fitted one would hold them, too
+            side = retriever.get_params(deep=False).get("users")
+            if side is not None:
+                ids, label = fitted.users.ids[gone], fitted.users.label
+                retriever.set_params(users=without_rows(side, label, ids))
+        self.retriever, self._fitted = retriever, left
 
     def _serving(self):
         return self.retriever_._serving()
