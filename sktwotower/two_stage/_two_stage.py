@@ -4,7 +4,6 @@ Input: events (n_events, n_columns) in fit; users or pairs later.
 Output: a fitted estimator with its state in ``_fitted``; rankings, tables and figures.
 """
 
-import inspect
 from typing import Self
 
 import numpy as np
@@ -128,8 +127,6 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
-        TypeError
-            If ``history`` is given, and the retriever's predict takes none.
 
         Examples
         --------
@@ -141,7 +138,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         (4,)
         """
         fitted = fitted_of(self)
-        scores = _retriever_scores(fitted.retriever, X, history)
+        scores = fitted.retriever.predict(X, history=history)
         if fitted.weight == 0:
             return scores
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
@@ -303,15 +300,3 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
-
-
-def _retriever_scores(retriever, X, history):
-    """Return the retriever's scores (n_events,) of the pairs of a table of events."""
-    if history is None:
-        return retriever.predict(X)
-    if "history" not in inspect.signature(retriever.predict).parameters:
-        raise TypeError(
-            f"predict of the retriever, {type(retriever).__name__}, takes no history. "
-            "Use recommend(history=..., candidates=...)."
-        )
-    return retriever.predict(X, history=history)
