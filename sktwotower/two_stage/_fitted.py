@@ -84,7 +84,7 @@ class FittedStages(Fitted):
         retriever = copy.copy(self.retriever)
         retriever._forget(retriever._fitted, gone)
         describer = self.describer.without_users(gone, retriever._fitted.users)
-        training = self.training.without(self.user_ids[gone], self.users.label)
+        training = self.training.without(self.users.ids[gone], self.users.label)
         return FittedStages.of(
             retriever, describer, self.ranker, self.n_candidates, training
         )

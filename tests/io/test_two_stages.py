@@ -3,11 +3,11 @@
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -57,7 +57,7 @@ def test_ease_and_the_default_ranker_without_skops(params, path, monkeypatch):
     for how in ({}, {"mmap": True, "verify": False}):
         read = again(model, path, load_params=how)
         assert_same_stages(model, read)
-    if model.training_table_ is not None:
+    if model.keep_training_table:
         assert_frame_equal(read.training_table_, model.training_table_)
 
 
@@ -84,7 +84,7 @@ def test_an_unfitted_one_and_one_without_a_ranker(path):
 
 def test_other_rankers_and_features_need_skops(path, monkeypatch):
     pytest.importorskip("skops.io")
-    ranker = DecisionTreeClassifier(max_depth=3, random_state=0)
+    ranker = make_pipeline(StandardScaler(), LogisticRegression())
     model = stages(ranker=ranker, features=Latest())
     read = again(model, path, load_params={"trusted": [Latest]})
     assert_same_stages(model, read)
@@ -93,6 +93,16 @@ def test_other_rankers_and_features_need_skops(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops.io", None)
     with pytest.raises(ImportError, match=r"'ranker'.*pip install 'sktwotower\[io\]'"):
         dump(stages(ranker=ranker), path)
+
+
+def test_trees_of_the_caller_must_be_trusted(path):
+    pytest.importorskip("skops.io")
+    model = stages(ranker=DecisionTreeClassifier(max_depth=3, random_state=0))
+    trees = "sklearn.tree._tree.Tree"
+    dump(model, path)
+    with pytest.raises(ValueError, match=rf"not trusted: {trees}\."):
+        load(path)
+    assert_same_stages(model, load(path, trusted=[trees]))
 
 
 class Latest(StandardScaler):
