@@ -176,7 +176,9 @@ def check_held_out(parts, place):
     require(truth.shape[0] == n, f"{place}.truth", f"{n} rows")
     positions(indices.ravel(), f"{place}.indices", truth.shape[1], -1)
     n_pairs = np.count_nonzero(indices >= 0)
-    require(len(parts["features"]) == n_pairs, f"{place}.features", f"{n_pairs} rows")
+    features = parts["features"]
+    require(len(features) == n_pairs, f"{place}.features", f"{n_pairs} rows")
+    list_of(text)(list(features), f"a name of {place}.features")
 
 
 def retriever(value, place):
