@@ -32,6 +32,7 @@ from _common import (
     load_ordered,
     machine,
     read_results,
+    replaced,
     write_results,
 )
 from _next_baselines import MarkovChain, NextItemRidge
@@ -229,12 +230,6 @@ def parse():
     return own
 
 
-def _without(rows, others):
-    """Return rows of other data sets or systems than those of ``others``."""
-    measured = {(row["data"], row["system"]) for row in others}
-    return [row for row in rows if (row["data"], row["system"]) not in measured]
-
-
 def main():
     arguments, wrong = parse(), []
     for data in arguments.only:
@@ -245,7 +240,7 @@ def main():
         rows = [{"data": data} | row | where for row in run.rows]
         if arguments.written:
             wrong += failures(run) if {OURS, IN_TIME} <= set(run.figures) else []
-            write_results("next", _without(read_results("next"), rows) + rows)
+            write_results("next", replaced(read_results("next"), rows))
     assert not wrong, "\n".join(wrong)
 
 

@@ -25,7 +25,7 @@ import sys
 
 import numpy as np
 import pandas as pd
-from _common import PROTOCOLS, machine, write_results
+from _common import PROTOCOLS, machine, read_results, replaced, write_results
 from _processes import call, interpreter_with
 from _systems import OURS, SYSTEMS, TUNED
 
@@ -214,7 +214,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
     parser.add_argument("--only", default=",".join(PROTOCOLS), help="names, by comma")
-    parser.add_argument("--systems", help="names, by comma; nothing is written then")
+    parser.add_argument("--systems", help="names, by comma; others stay as written")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--tuning-seconds", type=float, default=600)
@@ -223,7 +223,7 @@ def parse():
     parser.add_argument("--quick", action="store_true")
     own = parser.parse_args()
     own.python = (sys.executable, *own.python)
-    own.written = own.systems is None and not own.quick
+    own.written, own.some = not own.quick, own.systems is not None
     own.systems = systems(own)
     own.only = ["online-retail"] if own.quick else own.only.split(",")
     own.seeds = 1 if own.quick else own.seeds
@@ -253,6 +253,8 @@ def main():
         wrong += failures(run)
         if arguments.written:
             rows = [{"data": data} | row | where for row in run.rows]
+            if arguments.some:  # the others stay as they are
+                rows = replaced(read_results(f"quality_{data}"), rows)
             write_results(f"quality_{data}", rows)
     assert not wrong, "\n".join(wrong)
 

@@ -81,16 +81,32 @@ def without_rows(table, label, ids):
     """
     if table is None:
         return None
-    frame = as_frame(table, "table")
+    frame = as_frame(table, "users")
     column = label if label in frame.columns else frame.columns[0]
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
-        table = table[kept]
-        levels = table.select_dtypes("category").columns
-        return table.assign(
-            **{name: table[name].cat.remove_unused_categories() for name in levels}
-        )
+        return _without_levels(table[kept])
     return _copied(nw.from_native(table, eager_only=True).filter(kept.tolist()))
+
+
+def _without_levels(table):
+    """Return a table of pandas without levels that no row has, also of the index."""
+    types = {}
+    for name, dtype in table.dtypes.items():
+        if isinstance(dtype, pd.CategoricalDtype):
+            types[name] = table[name].cat.remove_unused_categories().dtype
+        elif str(dtype).startswith("dictionary"):  # of pyarrow, which keeps all levels
+            types[name] = pd.ArrowDtype(dtype.pyarrow_dtype.value_type)
+    return table.astype(types).set_axis(_without_unused(table.index), axis="index")
+
+
+def _without_unused(index):
+    """Return an index of pandas without levels that none of its entries has."""
+    if isinstance(index, pd.CategoricalIndex):
+        return index.remove_unused_categories()
+    if isinstance(index, pd.MultiIndex):
+        return pd.MultiIndex.from_tuples(index, names=index.names)
+    return index
 
 
 def _copied(rows):

@@ -84,8 +84,12 @@ def _competitors(baselines, taken, recommender, ranking, rank_params):
     return models
 
 
-def named(baselines, taken):
-    """Return the baselines by name; in a list, the class of each is its name."""
+def named(baselines, taken, class_of=None):
+    """Return the baselines by name; in a list, the class of each is its name.
+
+    ``class_of(baseline)`` returns it; None: that of the recommender inside.
+    """
+    class_of = _class_of if class_of is None else class_of
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
@@ -106,12 +110,17 @@ def named(baselines, taken):
             raise TypeError(
                 "A ranking among baselines needs a name: baselines={'name': ranking}."
             )
-        inner = unwrap(baseline, None, hint=REMEDY)[0]
-        name, number = type(inner).__name__, 2
+        name = own = class_of(baseline).__name__
+        number = 2
         while name in taken or name in named:
-            name, number = f"{type(inner).__name__} {number}", number + 1
+            name, number = f"{own} {number}", number + 1
         named[name] = baseline
     return named
+
+
+def _class_of(baseline):
+    """Return the class of the recommender inside a Pipeline or search."""
+    return type(unwrap(baseline, None, hint=REMEDY)[0])
 
 
 def _ranked(name, baseline, recommender, ranking, rank_params):

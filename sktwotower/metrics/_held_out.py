@@ -150,7 +150,6 @@ class EvaluationMixin:
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
-        _warn_if_not_later(fitted, frame)
         query, past, judged = read_held_out(
             fitted,
             frame,
@@ -161,6 +160,9 @@ class EvaluationMixin:
             random_state=random_state,
             history=history,
         )
+        if y is not None:  # what was shown and not chosen is not to be found
+            frame = frame[np.asarray(y, dtype=float).ravel() > 0]
+        _warn_if_not_later(fitted, frame)
         indices = np.empty((len(query), 0), dtype=np.int64)
         if k:
             serving = self._serving()
@@ -181,8 +183,9 @@ def _warn_if_not_later(fitted, frame):
     ends = in_order.lags.indptr[codes + 1]
     items = fitted.items.codes(frame[fitted.items.id_column], "X")
     known = (codes >= 0) & (ends > in_order.lags.indptr[codes]) & (items >= 0)
-    # events of fit are judged only to compare train with test
-    known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
+    if known.any():  # for no position scipy returns a matrix
+        # events of fit are judged only to compare train with test
+        known[known] = np.asarray(fitted.seen[codes[known], items[known]]).ravel() == 0
     if dates != schema.dates or not known.any():
         return
     share = (times[known] < in_order.times[ends[known] - 1]).mean()

@@ -45,9 +45,14 @@ class _Shown(NamedTuple):
     def ranked(self):
         """Return the ``RankedLists`` of each model, a dict."""
         return {
-            model: RankedLists(self.y, values, self.groups)
+            model: RankedLists(self.y, values, self.groups, _names(model))
             for model, values in self.scores.items()
         }
+
+
+def _names(model):
+    """Return what errors call the outcomes, the scores and the lists of a model."""
+    return "y", f"the scores of {model!r}", "the column of lists"
 
 
 def compare_within_lists(
@@ -71,7 +76,7 @@ def compare_within_lists(
     sample = _sample(judged, max_users, random_state)
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
-        shown = shown.take(shown.users.isin(sample))
+    shown = shown.take(shown.users.isin(sample))
     rows = {}
     for group, part in _groups(shown):
         ranked = part.ranked() if len(part.y) else {}
@@ -98,9 +103,9 @@ def _read(estimator, X, y, lists, baselines, history):
         type(recommender).__name__: scores_of(estimator, given, history),
         "popularity": counts[positions],
     }
-    for name, baseline in named(baselines, scores).items():
+    for name, baseline in named(baselines, scores, _class_of).items():
         scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
-    RankedLists(y, scores["popularity"], groups)  # checks the lengths
+    RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
     return _Shown(
         np.asarray(y), pd.Index(groups), users, positions >= 0, n_events, scores
     )
@@ -114,7 +119,8 @@ def _scores_of_baseline(name, baseline, X, lists, history):
             "of X. Pass a fitted estimator, or an array of one score per row."
         )
     if hasattr(baseline, "fit") or isinstance(baseline, type):
-        return scores_of(baseline, split_lists(baseline, X, lists)[0], history)
+        past = None if _recommender_in(baseline) is None else history
+        return scores_of(baseline, split_lists(baseline, X, lists)[0], past)
     scores = np.asarray(baseline)
     if scores.shape != (len(X),) or scores.dtype.kind not in "iufb":
         raise ValueError(
@@ -122,6 +128,25 @@ def _scores_of_baseline(name, baseline, X, lists, history):
             f"{scores.shape} and dtype {scores.dtype}."
         )
     return scores
+
+
+def _class_of(baseline):
+    """Return the class of a baseline in a list: of the recommender, or its own."""
+    if not hasattr(baseline, "fit"):
+        raise TypeError(
+            "An array among baselines needs a name: baselines={'name': scores}. Got "
+            f"{type(baseline).__name__} in a list, where estimators are expected."
+        )
+    recommender = _recommender_in(baseline)
+    return type(baseline if recommender is None else recommender)
+
+
+def _recommender_in(estimator):
+    """Return the recommender inside an estimator; None if it only scores rows."""
+    try:
+        return unwrap(estimator, None)[0]
+    except TypeError:
+        return None
 
 
 def _sample(users, max_users, random_state):

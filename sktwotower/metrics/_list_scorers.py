@@ -138,7 +138,8 @@ class _ListScorer:
     def __call__(self, estimator, X, y=None):
         need_outcomes(y)
         given, groups = split_lists(estimator, X, self.lists)
-        ranked = RankedLists(y, scores_of(estimator, given), groups)
+        names = "y", "the scores", f"the column {self.lists!r} of lists"
+        ranked = RankedLists(y, scores_of(estimator, given), groups, names)
         users = _users_of(estimator, given)
         owners = None if users is None else check_one_user(ranked, users)
         if owners is None:

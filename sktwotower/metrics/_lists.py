@@ -28,6 +28,8 @@ class RankedLists:
         Finite scores.
     groups : array-like of shape (n_rows,)
         Id of the list of each row.
+    names : tuple of three str, default=("y_true", "y_score", "groups")
+        What errors call the three.
 
     Attributes
     ----------
@@ -39,14 +41,15 @@ class RankedLists:
         Number of items, and of positive ones, of each list.
     """
 
-    def __init__(self, y_true, y_score, groups):
-        positive = _as_numbers(y_true, "y_true", "finite outcomes >= 0", 0) > 0
-        scores = _as_numbers(y_score, "y_score", "finite scores", -np.inf)
-        ids = check_ids(_as_column(groups, "groups"), "groups")
+    def __init__(self, y_true, y_score, groups, names=("y_true", "y_score", "groups")):
+        outcome, score, group = names
+        positive = _as_numbers(y_true, outcome, "finite outcomes >= 0", 0) > 0
+        scores = _as_numbers(y_score, score, "finite scores", -np.inf)
+        ids = check_ids(_as_column(groups, group), group)
         if not len(positive) == len(scores) == len(ids) > 0:
             raise ValueError(
-                "y_true, y_score and groups must have one entry per row each, and at "
-                f"least one. Got {len(positive)}, {len(scores)} and {len(ids)}."
+                f"{outcome}, {score} and {group} must have one entry per row each, and "
+                f"at least one. Got {len(positive)}, {len(scores)} and {len(ids)}."
             )
         self.codes, self.ids = pd.factorize(ids)
         self.sizes = np.bincount(self.codes, minlength=len(self.ids))
@@ -209,6 +212,8 @@ def _as_numbers(values, name, expected, lowest):
             f"{values.shape}."
         )
     try:
+        if values.dtype.kind in "cmM":  # numpy would turn dates into numbers
+            raise TypeError
         numbers = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise ValueError(

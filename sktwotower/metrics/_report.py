@@ -56,7 +56,7 @@ def retrieval_report(
         items, best first or with a column 'rank'. The ranking should leave out items
         seen in fit, as all other models do.
     history : dataframe, dict or None, default=None
-        Events that fit has not seen, passed to all models as in `recommend`. Users
+        Events that fit has not seen, passed to recommenders as in `recommend`. Users
         unseen in fit are then judged on what they chose after these events. Their items
         are left out of the ranking, and they count among the user's events. None: no
         such events.

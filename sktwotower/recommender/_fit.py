@@ -35,8 +35,9 @@ __all__ = ["check_values", "learn"]
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1
 OTHER_SIZES = (
-    "warm_start=True needs the same users, items, features and tower sizes as the fit "
-    "before. Fit with warm_start=False to start anew."
+    "warm_start=True needs the same users, items, features, tower sizes and number of "
+    "pairs of towers (pooled_share) as the fit before. Fit with warm_start=False to "
+    "start anew."
 )
 
 
@@ -81,7 +82,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         weight = impression_weight(recipe, events, rows, _train_one, seed)
         recipe = recipe._replace(impression_weight=weight)
     parts, share = parts_of(recipe, events)
-    trained = joined(_train(parts, before, rng), share)
+    trained = joined(*_train(parts, before, rng), share)
     return Learnt(
         schema,
         events.users,
@@ -158,17 +159,20 @@ def _check_negatives(recipe, events):
 
 def _train_one(recipe, events, rng):
     """Return the trained net of one pair of towers, whose recipe is resolved."""
-    return _train([(recipe, events)], None, rng)[0]
+    return _train([(recipe, events)], None, rng)[0][0]
 
 
 def _train(parts, before, rng):
-    """Return the trained net of each of ``parts``; see `parts_of`."""
+    """Return the trained nets and the modules of ``parts``; see `parts_of`.
+
+    After an interruption the other parts are not trained.
+    """
     given = [None] * len(parts)
     if parts[0][0].warm_start and before is not None:
         given = modules_of(before.net.module_)
         if len(given) != len(parts):
             raise ValueError(OTHER_SIZES)
-    trained = []
+    trained, modules = [], []
     for (recipe, events), old in zip(parts, given, strict=True):
         seed = rng.randint(np.iinfo(np.int32).max)
         recipe, data = training_data(recipe, events, rng)
@@ -176,8 +180,11 @@ def _train(parts, before, rng):
             module = _build(recipe, events)
             if old is not None:
                 _take_weights_by_id(recipe, module, old, before, events)
-            trained.append(net.train(recipe, module, data, seed))
-    return trained
+            if not any(each.interrupted_ for each in trained):
+                trained.append(net.train(recipe, module, data, seed))
+                module = trained[-1].module_
+        modules.append(module)
+    return trained, modules
 
 
 def _scales(entities, active):

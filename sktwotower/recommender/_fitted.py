@@ -122,8 +122,9 @@ class FittedTowers(Fitted):
 
     def fields_without(self, gone, left):
         """Return the net without weights of some feature columns of users, a dict."""
-        rows = self.users.rows[np.flatnonzero(~gone)]
-        return {"net": without_user_columns(self.net, left, rows)}
+        theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
+        unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+        return {"net": without_user_columns(self.net, left, unused, rows)}
 
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.

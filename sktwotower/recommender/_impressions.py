@@ -91,8 +91,11 @@ def _of_some_users(users, rng):
 
 def _latest_tenth(rows, rng):
     """Return which rows are the latest tenth, or a random one without an order."""
-    if rows.times is not None and (rows.times != rows.times[0]).any():
-        return rows.times > np.quantile(rows.times, 1 - HELD_OUT)
+    times = rows.times
+    if times is not None and (times != times[0]).any():
+        start = np.quantile(times, 1 - HELD_OUT)
+        # more than a tenth may have the last time, and almost all the first one
+        return times >= start if start > times.min() else times > start
     return rng.uniform(size=len(rows.users)) < HELD_OUT
 
 

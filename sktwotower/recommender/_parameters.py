@@ -84,7 +84,7 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
         the second the rest; callbacks and ``history_`` belong to the first. 0, towers
         of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
-        pair has a hidden layer.
+        pair has a hidden layer. The second pair has a ``dropout="auto"`` of 0.5.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, with ``time`` and a
         history that is "recent" or "auto"; a number if times are numbers. None: events
@@ -269,7 +269,8 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         The half-life that was used. None: events did not age.
     interrupted_ : bool
         Whether the last training was interrupted by Ctrl-C, in which case the model
-        is what was learnt until then. There is a warning, too.
+        is what was learnt until then (a second pair of towers that was not trained has
+        no share in the score). There is a warning, too.
     neighbors_ : estimator
         The fitted neighbor index.
     index_recall_ : float

@@ -160,7 +160,8 @@ def _train(recipe, fitted, events, seen, inputs):
             module = build_module(part, *(n for _, n in inputs), n_hidden)
             take_weights(part, module, old, *inputs)
             trained.append(net.train(part, module, data, seed, schedule=False))
-    return joined(trained, getattr(fitted.net.module_, "pooled_share", 0))
+    modules = [each.module_ for each in trained]
+    return joined(trained, modules, getattr(fitted.net.module_, "pooled_share", 0))
 
 
 def _training_set(recipe, fitted, events, seen):

@@ -56,12 +56,15 @@ def pooled_recipe(recipe, events):
     return resolved(values_of_second_pair(recipe), events)
 
 
-def joined(trained, pooled_share):
-    """Return the first of one or two trained nets, with a ``Blend`` of both modules."""
+def joined(trained, modules, pooled_share):
+    """Return the first of one or two trained nets, with a ``Blend`` of both modules.
+
+    ``modules``: those of the nets, and perhaps one that is not trained: its share is 0.
+    """
     net = trained[0]
-    if len(trained) > 1:
-        modules = (each.module_ for each in trained)
-        net.module_ = Blend(*modules, pooled_share).eval()
+    if len(modules) > 1:
+        share = pooled_share if len(trained) > 1 else 0.0
+        net.module_ = Blend(*modules, share).eval()
         net.interrupted_ = any(each.interrupted_ for each in trained)
     return net
 

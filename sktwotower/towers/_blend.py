@@ -22,7 +22,7 @@ class Blend(nn.Module):
     pooled : TwoTower
         Sees the mean of past items; predicts each from the others.
     pooled_share : float
-        Share s of the second pair in the score, in (0, 1).
+        Share s of the second pair in the score, in [0, 1).
 
     Notes
     -----

@@ -21,13 +21,14 @@ PARTS = "module_", "optimizer_"
 N_PROBED = 20
 
 
-def without_user_columns(net, left, rows):
+def without_user_columns(net, left, unused, rows):
     """Return a net without the first-layer weights of some columns of the users.
 
-    ``left`` (p,): which columns stay. ``rows``: feature rows, CSR (n, p), of users who
-    have no other column. Raise ``ValueError`` for a tower without such a layer.
+    ``left`` (p,): which columns stay. ``unused`` (p,): which columns nobody has any
+    more; weights of those that stay become 0. ``rows``: feature rows, CSR (n, p), of
+    users who have neither. Raise ``ValueError`` for a tower without such a layer.
     """
-    if left.all():
+    if left.all() and not unused.any():
         return net
     with torch.inference_mode(False):  # parameters created in it cannot be trained
         # together: the optimizer's parameters are those of the module
@@ -37,7 +38,7 @@ def without_user_columns(net, left, rows):
             _user_towers(net.module_), _user_towers(parts["module_"]), strict=True
         )
         for before, tower in pairs:
-            _forget(before, tower, np.flatnonzero(left), rows)
+            _forget(before, tower, left, unused, rows)
     net = copy.copy(net)
     for name, part in parts.items():
         setattr(net, name, part)
@@ -51,13 +52,15 @@ def _user_towers(module):
     return [module.user_tower]
 
 
-def _forget(before, tower, columns, rows):
+def _forget(before, tower, left, unused, rows):
     """Keep the weights of some columns of a tower, in place.
 
-    ``before``: the same tower, which is not changed.
+    ``before``: the same tower, which is not changed. The other parameters are those of
+    `without_user_columns`.
     """
-    layer = _first_layer(tower, rows.shape[1])
+    layer, columns = _first_layer(tower, rows.shape[1]), np.flatnonzero(left)
     if layer is not None:
+        _clear_columns(layer, np.flatnonzero(unused))
         _take_columns(layer, columns)
     if layer is None or not _is_same(before, tower, rows, columns):
         raise ValueError(
@@ -75,6 +78,12 @@ def _first_layer(tower, n_features):
         if isinstance(part, nn.Linear) and part.in_features == n_features:
             return part
     return None
+
+
+def _clear_columns(layer, columns):
+    """Set the weights of some inputs of a layer to 0, in place."""
+    places = torch.as_tensor(columns, device=layer.weight.device)
+    layer.weight.data.index_fill_(int(isinstance(layer, nn.Linear)), places, 0)
 
 
 def _take_columns(layer, columns):

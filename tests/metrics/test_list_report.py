@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from sktwotower import ClickRateRecommender, EASERecommender, PopularityRecommender
@@ -153,6 +154,22 @@ def test_what_is_left_out_is_counted(model):
     pd.testing.assert_frame_equal(pd.DataFrame(report), pd.DataFrame(without))
 
 
+def test_users_whose_lists_do_not_count_move_no_median(model):
+    # ann has two events of fit and bob one; cid, without any, has a list of one row
+    one = pd.DataFrame(
+        {"page": ["c", "d"], "user": ["cid", "dan"], "item": ["tea"] * 2}
+    )
+    X, y = pd.concat([SHOWN, one[SHOWN.columns]]), [*Y, 1, 1]
+    report = retrieval_report(model, X, y, lists="page")
+    few = report.loc[("few events", "popularity"), "users"]
+    assert (
+        few
+        == retrieval_report(model, SHOWN, Y, lists="page").loc[
+            ("few events", "popularity"), "users"
+        ]
+    )
+
+
 def test_lists_with_one_outcome_have_no_area(model):
     report = retrieval_report(model, SHOWN, np.ones(7), lists="page")
     row = report.loc[("all", "ClickRateRecommender")]
@@ -214,6 +231,22 @@ def test_other_models(model):
     assert_allclose(report.loc[("all", "own"), "roc_auc"], 2 / 3)
 
 
+def test_rankers_in_a_list_and_next_to_a_history(model):
+    place = make_column_transformer(("passthrough", ["place"]))
+    model.fit(FIT.assign(place=1), CHOSEN)
+    X = SHOWN.assign(place=[1, 2, 1, 2, 1, 2, 3])
+    rankers = [make_pipeline(place, each).fit(X, Y) for each in (Ridge(), Ridge())]
+    report = retrieval_report(
+        model, X, Y, lists="page", baselines=rankers, history={"ann": ["egg"]}
+    )
+    names = report.loc["all"].index.tolist()
+    assert names == ["ClickRateRecommender", "popularity", "Pipeline", "Pipeline 2"]
+    # the later places first, where two of the three chosen items are
+    assert_allclose(report.loc[("all", "Pipeline"), "roc_auc"], 2 / 3)
+    with pytest.raises(TypeError, match="An array among baselines needs a name"):
+        retrieval_report(model, X, Y, lists="page", baselines=[np.arange(7)])
+
+
 def test_bad_input(model):
     def report(X=SHOWN, y=Y, lists="page", **params):
         return retrieval_report(model, X, y, lists=lists, **params)
@@ -230,11 +263,15 @@ def test_bad_input(model):
         report(y=[0] * 7)
     with pytest.raises(ValueError, match="expected 7, got 6"):
         report(y=Y[:-1])
+    with pytest.raises(ValueError, match="the column of lists contains NaN: 1 of 7"):
+        report(SHOWN.assign(page=[None, *"pqqrrr"]))
     with pytest.raises(ValueError, match="max_users must be an integer >= 1"):
         report(max_users=0)
     with pytest.raises(TypeError, match="'own' ranks the catalog, but with lists"):
         report(baselines={"own": {"ann": ["tea"]}})
     with pytest.raises(ValueError, match=r"'own' must hold one score per row.* \(3,\)"):
         report(baselines={"own": np.ones(3)})
-    with pytest.raises(ValueError, match="y_score must hold finite scores. Got nan"):
+    with pytest.raises(
+        ValueError, match="scores of 'own' must hold finite scores. Got nan"
+    ):
         report(baselines={"own": np.full(7, np.nan)})

@@ -206,7 +206,7 @@ def test_bad_calls(model):
         make_list_scorer(lists="pages")(model, SHOWN, Y)
     with pytest.raises(ValueError, match="1 of 2 lists hold rows of several users"):
         scorer(model, SHOWN.assign(page=list("ppppqqq"), user=list("aabbccc")), Y)
-    with pytest.raises(ValueError, match="must have one entry per row each"):
+    with pytest.raises(ValueError, match="y, the scores and the column 'page' of lis"):
         scorer(model, SHOWN, Y[:-1])
     with pytest.raises(ValueError, match="None of the 3 lists counts"):
         scorer(model, SHOWN, [0] * 7)

@@ -185,6 +185,11 @@ def test_bad_input(metric):
         ({"y_true": [0, -1]}, r"y_true must hold finite outcomes >= 0. Got -1.0 in"),
         ({"y_true": [0, np.nan]}, "Got nan in row 1"),
         ({"y_true": ["no", "yes"]}, "y_true must hold numbers"),
+        (
+            {"y_score": np.array([1, 2], "M8[s]")},
+            "y_score must hold numbers.*datetime64",
+        ),
+        ({"y_score": [1j, 2]}, "y_score must hold numbers.*complex128"),
         ({"y_true": [[0], [1]]}, r"y_true must be one-dimensional.* \(2, 1\)"),
         ({"y_score": [0, np.inf]}, "y_score must hold finite scores. Got inf"),
         ({"groups": ["a", None]}, "groups contains NaN: 1 of 2"),

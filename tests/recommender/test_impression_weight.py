@@ -166,6 +166,17 @@ def test_rows_that_are_held_out():
         assert 0.05 < drawn.mean() < 0.15
 
 
+@pytest.mark.parametrize(
+    ("times", "held_out"),
+    [([1, 2, 3, 3], [0, 0, 1, 1]), ([1] * 30 + [2], [0] * 30 + [1])],
+)
+def test_rows_at_few_times_are_held_out(times, held_out):
+    # a month of the latest rows, or almost all rows at the first time
+    rows = ShownRows(None, None, None, None, np.array(times))
+    late = _impressions._latest_tenth(rows, np.random.RandomState(0))
+    assert late.astype(int).tolist() == held_out
+
+
 def test_a_part_of_the_users(monkeypatch):
     monkeypatch.setattr(_impressions, "MAX_EVENTS", 200)
     users = np.repeat(np.arange(N_USERS), 40)

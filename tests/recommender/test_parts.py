@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
+from sktwotower import TwoTowerRecommender
+from sktwotower.recommender._auto import AUTO, SECOND_PAIR
 from sktwotower.recommender._parts import joined
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._vectors import embed_items
@@ -83,7 +85,9 @@ def test_warm_start_goes_on_with_both_pairs():
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
     assert np.abs(cold - first).max() > 0.1
     model.set_params(pooled_share=0)
-    with pytest.raises(ValueError, match="warm_start=True needs the same"):
+    with pytest.raises(
+        ValueError, match="pairs of towers .pooled_share. as the fit before"
+    ):
         model.fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
 
@@ -101,7 +105,28 @@ def test_callbacks_and_epochs_are_those_of_the_first_pair():
 
 def test_an_interruption_of_the_second_pair_is_told():
     nets = [SimpleNamespace(module_=nn.Identity(), interrupted_=i) for i in (0, 1)]
-    assert joined(nets, 0.5).interrupted_
+    net = joined(nets, [nn.Identity(), nn.Identity()], 0.5)
+    assert net.interrupted_ and net.module_.pooled_share == 0.5
+
+
+def test_an_interruption_of_the_first_pair_ends_training():
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    model = ordered(callbacks=[Stop()], warm_start=True)
+    with pytest.warns(UserWarning, match="fit was interrupted in epoch 1") as caught:
+        model.fit(X)
+    assert sum("was interrupted" in str(each.message) for each in caught) == 1
+    module = module_of(model)
+    assert model.interrupted_ and module.pooled_share == 0
+    # the score is that of the first pair
+    first = vectors_of(model, module.recent)
+    assert_array_equal(model.item_embeddings_[:, : first.shape[1]], first)
+    assert not model.item_embeddings_[:, first.shape[1] :].any()
+    model.set_params(callbacks=None).partial_fit(X.iloc[:40].assign(when=1000))
+    model.fit(X)
+    assert not model.interrupted_ and module_of(model).pooled_share == 0.3
 
 
 def test_a_pickle_answers_alike():
@@ -118,6 +143,15 @@ def test_items_before_the_latest_count_in_the_second_pair_only():
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     alone = ordered(max_history=2, pooled_share=0).fit(X).explain("u00", "i01")
     assert (alone["side"] == "history").sum() == 2
+
+
+def test_the_docs_name_the_values_of_auto():
+    text = " ".join(TwoTowerRecommender.__doc__.split())
+    baskets, second = AUTO["recent, large baskets"], SECOND_PAIR
+    assert f"{baskets['dropout']} where baskets hold five" in text
+    assert f"{baskets['max_epochs']} where baskets are large" in text
+    assert f'second pair has a ``dropout="auto"`` of {second["dropout"]}' in text
+    assert f"and {second['max_epochs']} for its second pair" in text
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])

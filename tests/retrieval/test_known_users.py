@@ -24,7 +24,11 @@ from sktwotower import (
     PopularityRecommender,
     TowerVectorizer,
 )
-from sktwotower.towers._forgetting import _first_layer, _take_columns
+from sktwotower.towers._forgetting import (
+    _clear_columns,
+    _first_layer,
+    _take_columns,
+)
 from sktwotower.towers._modules import SparseLinear
 from tests.builders import dated, ordered, random_events, small
 
@@ -252,7 +256,13 @@ SIDE["level"] = SIDE["user"].where(SIDE["user"].isin(GONE), "plain").astype("cat
 TABLES = {
     "pandas": SIDE,
     "ids as index": SIDE.set_index("user", drop=False),
+    "index of levels": SIDE.set_index(pd.CategoricalIndex(SIDE["user"]), drop=False),
+    "two indexes": SIDE.set_index(["user", "age"], drop=False).rename_axis(["a", "b"]),
     "levels": SIDE.astype({"user": "category"}),
+    "levels of pyarrow": SIDE.astype(
+        {"user": pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))}
+    ),
+    "numbers as names": SIDE.rename(columns={"level": 7}),
     "polars": pl.DataFrame(SIDE.astype({"level": str}).to_dict("list")),
     "polars levels": pl.DataFrame(SIDE.astype({"level": str}).to_dict("list")).cast(
         {"user": pl.Categorical, "level": pl.Categorical}
@@ -281,6 +291,7 @@ def test_features_of_theirs_are_gone_too(table):
     assert len(model.users) == 10
     # the others are encoded as before
     anew = SIDE[~SIDE["user"].isin(GONE)].astype({"level": str})
+    anew = anew.rename(columns={"level": model._fitted.users.side_features[-1]})
     assert_allclose(model.embed_users(anew), model.embed_users(kept), atol=1e-6)
     names = model.user_transformer_.get_feature_names_out()
     assert len(names) == model.net_.module_.user_tower.sparse.weight.shape[0]
@@ -295,6 +306,10 @@ def test_a_side_table_that_was_replaced_is_filtered_as_well():
     model.forget_users(GONE)
     assert model.users["user"].is_in(GONE).sum() == 0
     assert_gone(model)
+    model.set_params(users="people")
+    with pytest.raises(TypeError, match="users must be a dataframe.* Got str"):
+        model.forget_users(["u2"])
+    assert "u2" in model.user_ids_
 
 
 class Summed(torch.nn.Module):
@@ -348,6 +363,42 @@ def test_sparse_linear_takes_fewer_inputs():
     assert _first_layer(torch.nn.Sequential(layer), 4) is None
     _take_columns(layer, np.array([0, 3]))
     assert torch.equal(layer.weight, weight[[0, 3]])
+    _clear_columns(layer, np.array([1]))
+    assert torch.equal(layer.weight[0], weight[0]) and not layer.weight[1].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0, 0.3])
+def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
+    # only zelda-31 has a rare level, no age and a value of the other number
+    users = sorted(named_events()["user"].unique())
+    theirs = np.array(users) == GONE[0]
+    table = pd.DataFrame(
+        {
+            "user": users,
+            "level": np.where(theirs, "rare", "plain"),
+            "age": np.where(theirs, np.nan, np.arange(12.0)),
+            "debt": np.where(theirs, 5.0, np.nan),
+        }
+    )
+    kinds = {"level": "category", "debt": "number"}
+    encoder = TowerVectorizer(kinds=kinds, max_features=1, n_hashed=1)
+    params = {"users": table, "user_transformer": encoder, "feature_dropout": 0}
+    model = ordered(history="recent", pooled_share=share, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two levels one is hashed
+        model.fit(events_for(model))
+    kept = [user for user in users if user != GONE[0]]
+    before = model.embed_users(kept)
+    model.forget_users(GONE[:1])
+    assert_array_equal(model.embed_users(kept), before)
+    names = model.user_transformer_.get_feature_names_out()
+    rare = [name in ("level_hash0", "age_missing", "debt") for name in names]
+    assert sum(rare) == 3
+    module = model.net_.module_
+    for part in (module.recent, module.pooled) if share else (module,):
+        cleared = (part.user_tower.sparse.weight == 0).all(1).numpy()
+        assert_array_equal(cleared, rare)
 
 
 @pytest.mark.slow
@@ -356,9 +407,12 @@ def test_another_transformer_is_warned_about():
         [("id", OneHotEncoder(handle_unknown="ignore"), ["user"])]
     )
     model = small(user_transformer=encoder).fit(named_events())
+    theirs = np.isin(model.user_ids_, GONE)
     with pytest.warns(UserWarning, match="user_transformer is a ColumnTransformer, wh"):
         model.forget_users(GONE)
     assert "zelda-31" not in model.user_ids_
+    cleared = (model.net_.module_.user_tower.sparse.weight == 0).all(1).numpy()
+    assert_array_equal(cleared, theirs)
 
 
 def test_ids_in_any_form(fitted):
