@@ -6,6 +6,7 @@ Output: the names below; when scikit-learn moves one, only this file changes.
 
 import copy
 
+import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import (
     Interval,
@@ -21,6 +22,7 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "boosted_trees_of",
     "check_feature_names_in",
     "check_sample_weight",
     "copy_configuration",
@@ -31,7 +33,39 @@ __all__ = [
     "validate_parameter_constraints",
     "validate_params",
     "visual_block_of",
+    "with_boosted_trees",
 ]
+
+
+def boosted_trees_of(classifier):
+    """Return the nodes of each tree, structured arrays, and the score without trees.
+
+    ``classifier``: a fitted `HistGradientBoostingClassifier` of two classes.
+    """
+    trees = [tree.nodes for (tree,) in classifier._predictors]
+    return trees, float(classifier._baseline_prediction[0, 0])
+
+
+def with_boosted_trees(classifier, n_features, trees, baseline):
+    """Fit a classifier on nothing, and return it with other trees.
+
+    ``trees``: the nodes of each, a dict of arrays by the name of the field. Fields that
+    are missing stay 0, and none splits by categories.
+    """
+    n_trees = classifier.max_iter
+    classifier.set_params(max_iter=1).fit(np.zeros((2, n_features)), [0, 1])
+    classifier.set_params(max_iter=n_trees)
+    ((like,),) = classifier._predictors
+    made = []
+    for fields in trees:
+        nodes = np.zeros(len(fields["value"]), dtype=like.nodes.dtype)
+        for name, values in fields.items():
+            nodes[name] = values
+        no_categories = like.binned_left_cat_bitsets, like.raw_left_cat_bitsets
+        made.append([type(like)(nodes, *no_categories)])
+    classifier._predictors = made
+    classifier._baseline_prediction = np.full((1, 1), baseline)
+    return classifier
 
 
 def copy_configuration(estimator, copied, memo):

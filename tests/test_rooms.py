@@ -54,6 +54,7 @@ MAY_IMPORT = {
         "recommender",
         "retrieval",
         "towers",
+        "two_stage",
     },
     "preprocessing": {"_tables"},
     "datasets": set(),

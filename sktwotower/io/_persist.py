@@ -32,8 +32,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     Parameters
     ----------
     model : estimator
-        `TwoTowerRecommender`, a baseline, `TowerVectorizer`, `ExactNeighbors` or
-        `NNDescentNeighbors`; fitted or not.
+        `TwoTowerRecommender`, `TwoStageRecommender`, a baseline, `TowerVectorizer`,
+        `ExactNeighbors` or `NNDescentNeighbors`; fitted or not.
     path : str or path-like
         The file; an old one is replaced.
     vector_dtype : {"float32", "float16"}, default="float32"
@@ -48,8 +48,9 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         cannot be written: callbacks, functions, the folder ``memory``, estimators that
         skops refuses. The message names it.
     ImportError
-        If a transformer or index is of another package, and skops is not installed:
-        ``pip install 'sktwotower[io]'``.
+        If a transformer, index or ranker is of another package, and skops is not
+        installed: ``pip install 'sktwotower[io]'``. The default ranker of
+        `TwoStageRecommender` needs no skops.
     OSError
         If the file cannot be written.
 
@@ -62,8 +63,10 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     Towers of the user are written as their weights; `load` needs their class. Side
     tables come back as pandas frames, with rows numbered from 0. An index of another
     package is written without what it has learnt, and fitted again by `load`. Moments
-    of the optimizer are not kept: `partial_fit` starts without them anyway. The past
-    items of all users of fit are in the file.
+    of the optimizer are not kept: `partial_fit` starts without them anyway. The default
+    ranker is written as the arrays of its trees; `load` trusts other trees of
+    scikit-learn only if they are named. The past items of all users of fit are in the
+    file.
 
     Examples
     --------

@@ -41,6 +41,12 @@ def _of_recommender():
     return KINDS
 
 
+def _of_two_stage():
+    from ._kinds_two_stage import KINDS
+
+    return KINDS
+
+
 # They are imported when a file needs them: baselines do without torch.
 GROUPS = {
     "_tables": _of_features,
@@ -49,6 +55,7 @@ GROUPS = {
     "towers": _of_towers,
     "neighbors": _of_neighbors,
     "recommender": _of_recommender,
+    "two_stage": _of_two_stage,
 }
 
 

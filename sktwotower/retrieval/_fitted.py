@@ -73,7 +73,7 @@ class Fitted:
     -----
     Subclasses define ``search(query, past, k, serving, excluded, allowed)``, which
     returns scores and positions (n, k) of the best items for a ``Query`` of users, and
-    ``fields_without``.
+    ``fields_without`` (or ``without_users``).
     """
 
     schema: TableSchema

@@ -107,7 +107,8 @@ class KnownUsersMixin:
         -----
         UserWarning
             If users are not known from fit, or ``user_transformer`` is not a
-            `TowerVectorizer`: it may hold ids or features, and is not changed.
+            `TowerVectorizer`: it may hold ids or features, and is not changed. Nor is a
+            transformer that a `TwoStageRecommender` got as ``features``.
 
         See Also
         --------
@@ -116,8 +117,9 @@ class KnownUsersMixin:
         Notes
         -----
         What was learnt of many users together stays until the next `fit`: item vectors,
-        weights of shared features, similarities and counts of items. So do other copies
-        of the data: files saved before, folders of ``memory``, the table of events.
+        weights of shared features, similarities and counts of items, times of events, a
+        ranker and the levels of its ``context``. So do other copies of the data: files
+        saved before, folders of ``memory``, the table of events.
 
         Examples
         --------

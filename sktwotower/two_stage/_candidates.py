@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from ._context import ContextUsers
+from sktwotower._tables._messages import warn
+
+from ._context import ContextUsers, with_context
 from ._features import Pairs, features_of, group_of, pairs_of
 from ._log import Log
 from ._side_columns import SideColumns
@@ -67,14 +69,14 @@ class Describer:
         The users, with the columns of a request.
     users, items : SideColumns
         Columns of both sides, as numbers.
-    encoders : pair of lists of Encoder
-        How the columns of both sides became numbers.
     labels : (str, str)
         Names of the id columns.
     item_ids : array of shape (n_items,)
         Known ids.
     own : callable or fitted transformer, default=None
         Features of the caller, of a table of candidates.
+    encoders : pair of lists of Encoder, default=None
+        How the columns of both sides became numbers. None: they are not needed again.
     scales : dict, default=None
         Mean and standard deviation of features that depend on the retriever's vectors,
         by name. They are standardized, as their scale moves with each fit. None: none.
@@ -84,10 +86,10 @@ class Describer:
     entities: ContextUsers
     users: SideColumns
     items: SideColumns
-    encoders: list
     labels: tuple
     item_ids: np.ndarray
     own: object = None
+    encoders: list | None = None
     scales: dict | None = None
 
     def candidates(self, query, past, indices, scores):
@@ -139,6 +141,26 @@ class Describer:
         if not callable(given):
             given = clone(given).fit(self.with_ids(query, table))
         return replace(self, own=given)
+
+    def without_users(self, gone, users):
+        """Return the same without the users where ``gone`` (n_users,).
+
+        ``users``: `Entities` of the others. Counts of items and times stay.
+        """
+        if self.own is not None and not callable(self.own):
+            warn(
+                f"features is a {type(self.own).__name__}, which may hold ids or "
+                "features of the users that were forgotten: it is not changed. Fit "
+                "anew without them, or pass a function."
+            )
+        kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
+        names, numbers = self.users
+        return replace(
+            self,
+            log=replace(self.log, sequences=self.log.sequences.take(kept)),
+            entities=with_context(users, self.entities.context),
+            users=SideColumns(names, numbers[kept]),
+        )
 
     def groups(self, features):
         """Return the group of each feature column of a table, a dict by name."""

@@ -36,7 +36,7 @@ def build_describer(recipe, retriever, events, users, by_user, before=None):
     labels = fitted.users.label, fitted.items.label
     own = None if before is None else before.own
     scales = _scales(recipe, retriever, log)
-    parts = encoders, labels, fitted.item_ids, own, scales
+    parts = labels, fitted.item_ids, own, encoders, scales
     return Describer(log, users, *columns, *parts)
 
 

@@ -4,14 +4,13 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and a ``Rec
 Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
-from dataclasses import fields
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._candidates import check_own_features
@@ -76,7 +75,10 @@ def learn(owner, recipe, X, y, sample_weight):
     users = with_context(final._fitted.users, context)
     by_user = training.cut == "user"
     describer = build_describer(recipe, final, events, users, by_user, before)
-    return _fitted_stages(recipe, final, describer, fitted_ranker, training)
+    describer = replace(describer, encoders=None)
+    return FittedStages.of(
+        final, describer, fitted_ranker, recipe.n_candidates, training
+    )
 
 
 def _prepared_retriever(recipe):
@@ -101,21 +103,3 @@ def _prepared_retriever(recipe):
             )
         retriever.set_params(time=recipe.time)
     return retriever
-
-
-def _fitted_stages(recipe, retriever, describer, ranker, training):
-    """Return ``FittedStages`` with what the retriever knows of users and items."""
-    fitted = retriever._fitted
-    parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
-    parts["users"] = describer.entities
-    if fitted.schema.time is not None:  # the ranker reads the order in any case
-        parts["sequences"] = describer.log.sequences
-    return FittedStages(
-        **parts,
-        retriever=retriever,
-        describer=describer,
-        ranker=ranker,
-        weight=training.weight,
-        n_candidates=recipe.n_candidates,
-        training=training,
-    )

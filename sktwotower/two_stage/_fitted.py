@@ -4,7 +4,8 @@ Input: a fitted retriever, and a ranker with its weight.
 Output: scores and positions (n, k) of the best items, in the blended order.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sktwotower.retrieval._requests import Query, past_of
 from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidates import Describer
 from ._features import Pairs
+from ._labelled import Training
 from ._ranker import FittedRanker
 
 __all__ = ["FittedStages"]
@@ -38,8 +40,6 @@ class FittedStages(Fitted):
         Computes the features of candidates.
     ranker : FittedRanker or None
         The ranker. None: there was nothing to train it on.
-    weight : float
-        Weight of the ranker's order in [0, 1]; 0 without a ranker.
     n_candidates : int
         Number of candidates that the ranker orders.
     training : Training
@@ -49,14 +49,45 @@ class FittedStages(Fitted):
     retriever: object
     describer: Describer
     ranker: FittedRanker | None
-    weight: float
     n_candidates: int
-    training: object
+    training: Training
+
+    @classmethod
+    def of(cls, retriever, describer, ranker, n_candidates, training):
+        """Return the state with what the retriever knows of users and items."""
+        fitted = retriever._fitted
+        parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
+        parts["users"] = describer.entities
+        if fitted.schema.time is not None:  # the ranker reads the order in any case
+            parts["sequences"] = describer.log.sequences
+        return cls(
+            **parts,
+            retriever=retriever,
+            describer=describer,
+            ranker=ranker,
+            n_candidates=n_candidates,
+            training=training,
+        )
+
+    @property
+    def weight(self):
+        """Weight of the ranker's order in [0, 1]; 0 without a ranker."""
+        return self.training.weight
 
     @property
     def estimator_of_ranker(self):
         """The fitted ranker itself, or None."""
         return None if self.ranker is None else self.ranker.estimator
+
+    def without_users(self, gone):
+        """Return the same without the users where ``gone`` (n_users,)."""
+        retriever = copy.copy(self.retriever)
+        retriever._forget(retriever._fitted, gone)
+        describer = self.describer.without_users(gone, retriever._fitted.users)
+        training = self.training.without(self.users.ids[gone], self.users.label)
+        return FittedStages.of(
+            retriever, describer, self.ranker, self.n_candidates, training
+        )
 
     def past(self, query, added=None):
         """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""

@@ -28,8 +28,13 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
     held_out = fitted.training.held_out
     if X is not None:
         held_out = _users_of(estimator, fitted, X, y, max_users, rng)
+    elif held_out is None:
+        raise ValueError(
+            "All users that fit had kept for feature_importance were forgotten. Pass "
+            "held-out events as X."
+        )
     weight, k = fitted.weight or 1.0, estimator.n_neighbors
-    features = held_out.table.candidates.features
+    features = held_out.features
     complete = _ndcg(held_out, features, weight, k)
     groups = pd.Series(fitted.describer.groups(features))
     rows = []
@@ -73,13 +78,13 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
             "not chosen in fit. Pass held-out events, or X=None."
         )
     found = found.of_rows(judged)
-    return HeldOutUsers(labelled(fitted.describer, found, None), fitted.ranker)
+    table = labelled(fitted.describer, found, None)
+    return HeldOutUsers.of(table, fitted.ranker)
 
 
 def _ndcg(held_out, features, weight, k):
     """Return the NDCG (n,) of users, with given features of their candidates."""
-    table, ranker = held_out
-    scores = table.candidates.spread(ranker.scores(features))
+    scores = held_out.spread(held_out.ranker.scores(features))
     _, order = reordered(scores, weight)
-    ranked = np.take_along_axis(table.indices, order, axis=1)
-    return ndcg_at_k(table.truth, ranked, k, per_user=True)
+    ranked = np.take_along_axis(held_out.indices, order, axis=1)
+    return ndcg_at_k(held_out.truth, ranked, k, per_user=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted import Past
 from sktwotower.retrieval._requests import Query
 
@@ -80,8 +81,8 @@ class Labelled:
 
     Parameters
     ----------
-    describer : Describer or None
-        What computed the features, if it is still needed.
+    describer : Describer
+        What computed the features.
     query : Query
         n users.
     candidates : CandidateTable
@@ -94,7 +95,7 @@ class Labelled:
         1 for candidates that were chosen later.
     """
 
-    describer: Describer | None
+    describer: Describer
     query: Query
     candidates: CandidateTable
     indices: np.ndarray
@@ -124,10 +125,50 @@ class Labelled:
 
 
 class HeldOutUsers(NamedTuple):
-    """Users with their candidates, and a ranker that was not fitted on them."""
+    """Users with their candidates, and a ranker that was not fitted on them.
 
-    table: Labelled
+    Parameters
+    ----------
+    ids : array of shape (n,)
+        Ids of the users.
+    features : DataFrame of shape (n_pairs, n_features)
+        Features of the candidates, user by user.
+    indices, truth
+        As in ``Labelled``.
+    ranker : FittedRanker
+        The ranker.
+    """
+
+    ids: np.ndarray
+    features: pd.DataFrame
+    indices: np.ndarray
+    truth: sparse.csr_matrix
     ranker: FittedRanker
+
+    @classmethod
+    def of(cls, table, ranker):
+        """Return the users of ``Labelled`` candidates."""
+        features, truth = table.candidates.features, table.truth.astype(np.float32)
+        return cls(table.query.ids, features, table.indices, truth, ranker)
+
+    def spread(self, values):
+        """Return values (n_pairs,) as an array (n, n_candidates), padded with -inf."""
+        table = np.full(self.indices.shape, -np.inf)
+        table[self.indices >= 0] = values
+        return table
+
+    def without(self, ids):
+        """Return the same without the users of some ids; None if there are no others.
+
+        Positions of items are those of before.
+        """
+        kept = np.flatnonzero(~pd.Index(self.ids).isin(ids))
+        if len(kept) == 0:
+            return None
+        rows = np.nonzero(self.indices >= 0)[0]
+        features = self.features[np.isin(rows, kept)].reset_index(drop=True)
+        parts = self.indices[kept], self.truth[kept]
+        return HeldOutUsers(self.ids[kept], features, *parts, self.ranker)
 
 
 class Training(NamedTuple):
@@ -158,6 +199,15 @@ class Training(NamedTuple):
     gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
     held_out: HeldOutUsers | None = None
+
+    def without(self, ids, label):
+        """Return the same without users of some ids; ``label``: the column of ids."""
+        table, held_out = self.table, self.held_out
+        if table is not None:
+            table = without_rows(table, label, ids).reset_index(drop=True)
+        if held_out is not None:
+            held_out = held_out.without(ids)
+        return self._replace(table=table, held_out=held_out)
 
 
 def retrieved(recipe, retriever, users, query, past, truth):
@@ -221,8 +271,7 @@ def judge_rankers(ranker, table, rng, named):
         scores[folds == fold] = own.candidates.spread(values)
         if held_out is None:
             few = own.of_rows(np.arange(len(own)) < MAX_KEPT)
-            # without the log of all events before the cut
-            held_out = HeldOutUsers(replace(few, describer=None), fitted)
+            held_out = HeldOutUsers.of(few, fitted)
     return scores, held_out
 
 

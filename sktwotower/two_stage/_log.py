@@ -144,7 +144,7 @@ def build_log(retriever, events, by_user, repeats):
     vectors = {"together": vectors_of_pairs(fitted.seen[:-1])}
     if hasattr(retriever, "item_embeddings_"):
         vectors = {"vector": unit_rows(retriever.item_embeddings_)} | vectors
-    n_users = np.count_nonzero(np.diff(fitted.seen.indptr))
+    n_users = int(np.count_nonzero(np.diff(fitted.seen.indptr)))
     return Log(
         in_order,
         clock,

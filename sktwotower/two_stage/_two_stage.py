@@ -4,14 +4,15 @@ Input: events (n_events, n_columns) in fit; users or pairs later.
 Output: a fitted estimator with its state in ``_fitted``; rankings, tables and figures.
 """
 
-import inspect
 from typing import Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._schema import read_table
+from sktwotower.features._forgetting import without_rows
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
@@ -88,6 +89,17 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         self._fitted = learn(type(self).__name__, Recipe.of(self), X, y, sample_weight)
         return self
 
+    def _forget(self, fitted, gone):
+        """Replace the fitted state and the retriever by ones without some users."""
+        left, retriever = fitted.without_users(gone), self.retriever
+        if retriever is not None:
+            retriever = clone(retriever)  # a fitted one would hold them, too
+            side = retriever.get_params(deep=False).get("users")
+            if side is not None:
+                ids, label = fitted.users.ids[gone], fitted.users.label
+                retriever.set_params(users=without_rows(side, label, ids))
+        self.retriever, self._fitted = retriever, left
+
     def _serving(self):
         return self.retriever_._serving()
 
@@ -115,8 +127,6 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
-        TypeError
-            If ``history`` is given, and the retriever's predict takes none.
 
         Examples
         --------
@@ -128,7 +138,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         (4,)
         """
         fitted = fitted_of(self)
-        scores = _retriever_scores(fitted.retriever, X, history)
+        scores = fitted.retriever.predict(X, history=history)
         if fitted.weight == 0:
             return scores
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
@@ -290,15 +300,3 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         return tags
-
-
-def _retriever_scores(retriever, X, history):
-    """Return the retriever's scores (n_events,) of the pairs of a table of events."""
-    if history is None:
-        return retriever.predict(X)
-    if "history" not in inspect.signature(retriever.predict).parameters:
-        raise TypeError(
-            f"predict of the retriever, {type(retriever).__name__}, takes no history. "
-            "Use recommend(history=..., candidates=...)."
-        )
-    return retriever.predict(X, history=history)

@@ -13,9 +13,10 @@ from sktwotower import (
     EASERecommender,
     ItemKNNRecommender,
     PopularityRecommender,
+    TwoStageRecommender,
 )
 from sktwotower.io import dump, load
-from tests.builders import chain, ordered, random_events, small
+from tests.builders import chain, dated, ordered, random_events, small
 
 META = "meta.json"
 
@@ -38,6 +39,17 @@ def products():
     )
 
 
+def stages(retriever=None, **params):
+    """Return a fitted `TwoStageRecommender` with the default ranker, which has weight.
+
+    ``retriever`` None: EASE.
+    """
+    retriever = EASERecommender() if retriever is None else retriever
+    params = {"n_candidates": 8, "time": "when", "random_state": 0} | params
+    model = TwoStageRecommender(retriever, **params)
+    return model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
+
+
 def models():
     """Return (name, fitted model) pairs, one for each way a file can be made up."""
     events, in_order = random_events(), chain(n_users=8, n_events=5)
@@ -51,6 +63,7 @@ def models():
         "recent": ordered(history="recent").fit(in_order),  # two pairs of towers
         "recent only": ordered(history="recent", embedding_dim=1).fit(in_order),
         "side table": small(**side).fit(events),
+        "two stages": stages(),
         "no history": small(history=None, normalize=False).fit(events),
     }
 

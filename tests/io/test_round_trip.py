@@ -92,7 +92,7 @@ def test_training_goes_on_with_the_same_result(name, path):
     assert_same_answers(read, again(read, path))  # a fold-in outside the catalog
 
 
-@pytest.mark.parametrize("name", ["pooled", "item-knn"])
+@pytest.mark.parametrize("name", ["pooled", "item-knn", "two stages"])
 def test_a_forgotten_user_is_in_no_file(name, path):
     read = again(MODELS[name], path, load_params=MAPPED)
     user = read.user_ids_[2]

@@ -1,16 +1,15 @@
 """Answers to requests: the blended order, scores of pairs, importance of features."""
 
-import inspect
-
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 
 from sktwotower import EASERecommender
-from sktwotower.metrics import retrieval_report
+from sktwotower.metrics import make_list_scorer, retrieval_report
 from sktwotower.plots import FeatureImportanceDisplay
 from sktwotower.two_stage import _fitted
 from tests.builders import ordered
@@ -133,12 +132,30 @@ def test_predict_with_a_history(events):
     assert (model.predict(pairs) != model.predict(pairs, history=own)).any()
 
 
-def test_a_retriever_whose_predict_takes_no_history(events, model):
-    message = "predict of the retriever, EASERecommender, takes no history. Use recomme"
-    if "history" in inspect.signature(EASERecommender.predict).parameters:
-        pytest.skip("this one does")
-    with pytest.raises(TypeError, match=message):
-        model.predict(events, history=events)
+def test_excluded_pairs_are_not_among_the_candidates(model):
+    users, items = ["u01", "u02"], model.item_ids_
+    first = model.recommend(users, 3)["item"].unique()
+    left = model.recommend(users, exclude=dict.fromkeys(users, first))
+    allowed = np.setdiff1d(items, first)
+    assert_frame_equal(left, model.recommend(users, candidates=allowed))
+    assert not np.isin(left["item"], first).any()
+    own = model.recommend(users, exclude={"u01": first})
+    other = model.recommend(["u02"])
+    assert_frame_equal(own[own["user"] == "u02"].reset_index(drop=True), other)
+
+
+def test_lists_that_were_shown_are_scored(events, model):
+    rng = np.random.default_rng(0)
+    shown = events.iloc[:64].assign(page=np.arange(64) // 4)  # two of each user
+    y = np.tile([1, 0, 0, 1], 16)[rng.permutation(64)]
+    scores = pd.Series(model.predict(shown.drop(columns="page")))
+    by_hand = [
+        roc_auc_score(y[rows], scores[rows])
+        for rows in np.split(np.arange(64), 16)
+        if 0 < y[rows].sum() < 4
+    ]
+    scorer = make_list_scorer("roc_auc", lists="page")
+    assert scorer(model, shown, y) == pytest.approx(np.mean(by_hand))
 
 
 @pytest.mark.slow

@@ -1,0 +1,206 @@
+"""Files of both stages: the same answers, and trees that cannot lead astray."""
+
+import sys
+
+import numpy as np
+import pytest
+from pandas.testing import assert_frame_equal
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from sktwotower import EASERecommender, TwoStageRecommender
+from sktwotower.io import dump, load
+from sktwotower.io._container import ReadFile, WrittenFile
+from sktwotower.io._trees import TreesCodec
+from sktwotower.io._values import Reader, Writer
+from sktwotower.two_stage._ranker import default_ranker
+from tests.builders import chain, dated
+
+from .builders import again, assert_same_answers, stages
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+def assert_same_stages(model, read):
+    """Check that all methods return the same."""
+    assert_same_answers(model, read)
+    events = dated(chain(n_users=42, n_items=12, n_events=6, seed=1))
+    np.testing.assert_array_equal(read.predict(events), model.predict(events))
+    assert_frame_equal(read.candidate_features(), model.candidate_features())
+    for name in ("blend_", "cut_", "candidate_recall_", "n_positive_candidates_"):
+        assert getattr(read, name) == getattr(model, name)
+    assert_frame_equal(read.blend_gains_, model.blend_gains_)
+    tables = [each.feature_importance(random_state=0) for each in (read, model)]
+    assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_candidates": 6, "keep_training_table": True, "context": ["when"]},
+        {"retriever": EASERecommender(time="when"), "cut": "user"},
+        {"exclude_seen": False, "time": None},
+    ],
+    ids=["dates", "request", "users", "rows"],
+)
+def test_ease_and_the_default_ranker_without_skops(params, path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    model = stages(**params)
+    assert model.blend_ > 0
+    for how in ({}, {"mmap": True, "verify": False}):
+        read = again(model, path, load_params=how)
+        assert_same_stages(model, read)
+    if model.keep_training_table:
+        assert_frame_equal(read.training_table_, model.training_table_)
+
+
+@pytest.mark.slow
+def test_the_default_retriever(path):
+    model = TwoStageRecommender(n_candidates=8, time="when", random_state=0)
+    model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
+    assert "vector" in model._fitted.describer.log.vectors
+    assert_same_stages(model, again(model, path))
+    half = again(model, path, vector_dtype="float16")
+    vectors = [each._fitted.describer.log.vectors["vector"] for each in (half, model)]
+    np.testing.assert_allclose(*vectors, atol=1e-3)
+
+
+def test_an_unfitted_one_and_one_without_a_ranker(path):
+    read = again(TwoStageRecommender(EASERecommender(l2=7), cut="user"), path)
+    assert read.retriever.l2 == 7 and read.cut == "user"
+    with pytest.warns(UserWarning, match="No ranker was trained"):
+        model = stages().fit(dated(chain(n_users=5, n_items=12, n_events=6)))
+    read = again(model, path)
+    assert read.ranker_ is None and read.blend_ == 0
+    assert_same_answers(model, read)
+
+
+def test_other_rankers_and_features_need_skops(path, monkeypatch):
+    pytest.importorskip("skops.io")
+    ranker = make_pipeline(StandardScaler(), LogisticRegression())
+    model = stages(ranker=ranker, features=Latest())
+    read = again(model, path, load_params={"trusted": [Latest]})
+    assert_same_stages(model, read)
+    assert read.candidate_features().filter(like="own__").shape[1] == 1
+    monkeypatch.setitem(sys.modules, "skops", None)
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    with pytest.raises(ImportError, match=r"'ranker'.*pip install 'sktwotower\[io\]'"):
+        dump(stages(ranker=ranker), path)
+
+
+def test_trees_of_the_caller_must_be_trusted(path):
+    pytest.importorskip("skops.io")
+    model = stages(ranker=DecisionTreeClassifier(max_depth=3, random_state=0))
+    trees = "sklearn.tree._tree.Tree"
+    dump(model, path)
+    with pytest.raises(ValueError, match=rf"not trusted: {trees}\."):
+        load(path)
+    assert_same_stages(model, load(path, trusted=[trees]))
+
+
+class Latest(StandardScaler):
+    """A transformer of a table of candidates: the rank of each."""
+
+    def fit(self, X):
+        return super().fit(X[["rank"]])
+
+    def transform(self, X):
+        return super().transform(X[["rank"]])
+
+
+def test_functions_are_refused_by_name(path):
+    model = stages(features=lambda table: table["rank"])
+    with pytest.raises(ValueError, match="'features' of TwoStage.*no functions"):
+        dump(model, path)
+    assert not path.exists()
+
+
+# Trees
+
+
+def trees_again(classifier, path, change=None):
+    """Return a classifier as it is after it was written and read."""
+    with open(path, "wb") as file, WrittenFile(file) as written:
+        spec = TreesCodec.write(classifier, Writer(written, None, "float32"), "x")
+        written.finish({})
+    with ReadFile(path, False, True) as file:
+        reader = Reader(file, None)
+        found = {name: reader.read(each, name) for name, each in spec.items()}
+        if change is not None:
+            change(found)
+        return TreesCodec.read(found, AsItIs, "x")
+
+
+class AsItIs:
+    """A reader of parts that are read already."""
+
+    @staticmethod
+    def read(part, place):
+        return part
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 4)).astype(np.float32)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    return X, (np.nan_to_num(X[:, 0] * X[:, 1]) + X[:, 2] > 0).astype(int)
+
+
+def test_trees_return_the_same_scores_with_missing_values(table, path):
+    X, y = table
+    model = default_ranker(3).fit(X, y)
+    read = trees_again(model, path)
+    assert type(read) is HistGradientBoostingClassifier
+    assert read.get_params() == model.get_params()
+    assert read.n_iter_ == 100 and read.n_features_in_ == 4
+    edges = np.full((3, 4), [[np.nan], [np.inf], [-np.inf]], dtype=np.float32)
+    for rows in (X, edges, X[::-1] * 5):
+        expected = model.predict_proba(rows)
+        np.testing.assert_array_equal(read.predict_proba(rows), expected)
+    with pytest.raises(ValueError, match="features"):
+        read.predict_proba(X[:, :3])
+
+
+WHOLE = {"feature": 1, "left": 3, "right": 4, "leaf": 6}
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("feature", 4, "positions from 0 to 3"),
+        ("feature", -1, "positions from 0"),
+        ("left", 0, "nodes that follow"),
+        ("right", 0, "nodes that follow"),
+        ("right", 10**6, "positions from 0"),
+        ("left", 2**33, "positions from 0"),
+        ("leaf", 2, "positions from 0 to 1"),
+    ],
+)
+def test_trees_that_lead_astray(field, value, message, table, path):
+    model = default_ranker(3).fit(*table)
+
+    def change(parts):
+        parts["whole"] = parts["whole"].copy()
+        parts["whole"][0, WHOLE[field]] = value
+
+    with pytest.raises(ValueError, match=message):
+        trees_again(model, path, change)
+
+
+def test_the_last_node_must_be_a_leaf(table, path):
+    model = default_ranker(3).fit(*table)
+
+    def change(parts):
+        parts["whole"] = parts["whole"].copy()
+        parts["whole"][-1, WHOLE["leaf"]] = 0
+
+    with pytest.raises(ValueError, match="nodes that follow"):
+        trees_again(model, path, change)
