@@ -1,4 +1,4 @@
-"""The README: its code runs, with fewer epochs."""
+"""The README: its code runs, with fewer epochs and events."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SHORTER = {
     "TwoTowerRecommender(": "TwoTowerRecommender(max_epochs=1, embedding_dim=8, ",
+    'shop.data[["customer", "product", "time"]]': (
+        'shop.data[["customer", "product", "time"]].iloc[::4]'
+    ),
     "n_iter=8": "n_iter=2",
     "load_online_retail().data": "load_online_retail().data.head(20_000)",
 }
@@ -36,9 +39,7 @@ def test_readme_example_runs():
     assert len(names["new"]) == 10
     assert not set(names["new"]["product"]) & {"22423", "22699"}
     # The example of "What comes next" goes on from there.
-    # Fashion changes.
-    assert names["model"].history_kind_ == "recent" and names["model"].half_life_
-    assert names["model"].half_life_ is not None
+    assert names["model"].history_kind_ == "recent"
     names["X_later"] = names["X"].iloc[names["test"]]
     exec(examples()[2], names)
     known = names["X_later"].loc[names["X_later"]["customer"] == 12782, "product"]
