@@ -1,3 +1,4 @@
+import copy
 import pickle
 import threading
 import warnings
@@ -12,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.io import dump, load
 from sktwotower.neighbors import (
     ExactNeighbors,
     NNDescentNeighbors,
@@ -22,6 +24,8 @@ from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._indexes import build_index, check_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
+from tests.builders import random_events, small
+from tests.io.builders import again, array_bytes, array_of, forged, members_of
 from tests.reference import brute_force, exclusions, unit_vectors
 
 
@@ -351,3 +355,107 @@ def test_recommend_in_many_threads_as_in_one(events, n_jobs):
 def test_no_more_is_looked_for_than_there_is():
     vectors = np.eye(4, dtype=np.float32)
     assert NNDescentNeighbors().fit(vectors).tune_search_width(vectors, 10) == 1.0
+
+
+# Graphs in files: here, as each process compiles graphs for half a minute.
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.sktt"
+
+
+@pytest.fixture(scope="module")
+def stored():
+    vectors = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return NNDescentNeighbors(n_graph_neighbors=10, n_neighbors=5).fit(vectors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{}, {"mmap": True, "verify": False}])
+def test_a_graph_returns_the_same_neighbors(stored, how, path):
+    dump(stored, path)
+    for width in (None, 1):
+        read = load(path, **how)
+        if width is not None:
+            stored._set_width((width, 0.3))
+            read._set_width((width, 0.3))
+        copied = copy.deepcopy(stored)  # a search moves its random state
+        expected, got = (
+            copied.kneighbors(stored.vectors_),
+            read.kneighbors(stored.vectors_),
+        )
+        np.testing.assert_array_equal(got[0], expected[0])
+        np.testing.assert_array_equal(got[1], expected[1])
+
+
+# What a search or an environment leaves behind, and no update reads.
+SCRATCH = "_original_num_threads", "_visited", "search_tree_leaf_budget"
+
+
+@pytest.mark.slow
+def test_a_graph_has_all_that_an_update_needs(stored, path):
+    dump(stored, path)
+    got, expected = (each.graph_.__getstate__() for each in (load(path), stored))
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray) and name not in SCRATCH:
+            np.testing.assert_array_equal(got[name], value)
+        elif name == "_neighbor_graph":
+            np.testing.assert_array_equal(got[name], value)
+        elif name not in SCRATCH:
+            assert type(got[name]) is type(value), name
+            if isinstance(value, bool | int | float | str):
+                assert got[name] == value, name
+
+
+@pytest.mark.slow
+def test_a_model_with_a_graph_has_its_vectors_once(path):
+    events = random_events(n_users=30, n_items=120, density=0.1)
+    index = NNDescentNeighbors(n_graph_neighbors=10)
+    model = small(neighbors=index).fit(events)
+    assert model.neighbors_.graph_ is not None
+    read = again(model, path)
+    assert read.neighbors_.vectors_ is read.item_embeddings_
+    assert read.index_recall_ == model.index_recall_
+    users = model.user_ids_[:5]
+    assert read.recommend(users).equals(model.recommend(users))
+    half = again(model, path, vector_dtype="float16")
+    assert half.neighbors_.vectors_ is half.item_embeddings_
+
+
+FORGED = [
+    ("columns", lambda a: a + 1000, "positions from 0 to 399"),
+    ("columns", lambda a: -a - 1, "positions from 0 to 399"),
+    ("graph_.offsets", lambda a: a[::-1].copy(), "ascending"),
+    ("graph_.offsets", lambda a: a * 2, "ascending"),
+    ("order", lambda a: a * 0, "all positions"),
+    ("neighbors", lambda a: a + 1000, "positions from -1"),
+    ("neighbors", lambda a: a[:, 1:], "of shape"),
+    ("tree_items", lambda a: a + 1000, "positions from 0"),
+    ("tree_items", lambda a: a[1:], "all items"),
+    ("tree_planes", lambda a: a[1:], "all nodes"),
+    ("tree_planes", lambda a: a * np.nan, "finite"),
+    ("tree_children", lambda a: np.where(a > 0, 0, a), "."),  # one leaf without items
+    ("tree_children", lambda a: np.where(a > 0, 1, a), "a tree"),  # a loop
+    ("tree_children", lambda a: np.where(a > 0, 10**6, a), "a tree"),
+    ("tree_children", lambda a: np.where(a < 0, -(10**6), a), "leaves of items"),
+    ("states", lambda a: a[:, :2].copy(), "of shape"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part, change, message", FORGED)
+def test_a_forged_graph_is_refused(part, change, message, stored, path):
+    dump(stored, path)
+    members = members_of(path.read_bytes())
+    (name,) = [name for name in members if name.endswith(f"{part}.npy")]
+    members[name] = array_bytes(change(array_of(members[name])))
+    path.write_bytes(forged(members))
+    if message == ".":
+        read = load(path)
+        assert read.kneighbors(stored.vectors_[:3])[1].max() < 400
+        return
+    with pytest.raises(ValueError, match=message):
+        load(path)
