@@ -4,18 +4,13 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
-from sklearn.base import BaseEstimator
-
-from sktwotower._earlier_versions import refuse
-from sktwotower._tables._versions import VersionedMixin
-
 from ._constraints import CONSTRAINTS
-from ._display import cloned, parameters_html, shown, visual_block
+from ._shown import ShownEstimator
 
 __all__ = ["TwoTowerParameters"]
 
 
-class TwoTowerParameters(VersionedMixin, BaseEstimator):
+class TwoTowerParameters(ShownEstimator):
     r"""Recommend items by the dot product of a user vector and an item vector.
 
     One network, the user tower, turns what is known of a user (id, attributes, past
@@ -76,9 +71,8 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         others. None: not at all. "auto": "recent" with ``time``, else "pooled"; see
         ``history_kind_``.
     max_history : int, default=200
-        Number of a user's latest events that count with "recent", >= 1, in training and
-        in a request; the second pair of towers sees older ones, too. Time and memory of
-        training grow with it.
+        Number of a user's latest events that count with "recent", >= 1; the second pair
+        of towers sees older ones, too. Time and memory of training grow with it.
     pooled_share : float or "auto", default="auto"
         With "recent", share in [0, 1) in the score of a second pair of towers, which
         has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
@@ -454,24 +448,3 @@ class TwoTowerParameters(VersionedMixin, BaseEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
-
-    def __sklearn_clone__(self):
-        return cloned(self)
-
-    def __setstate__(self, state):
-        """Refuse the state of a version with other parameters."""
-        if set(self._get_param_names()) - set(state):
-            refuse(f"The saved {type(self).__name__}")
-        super().__setstate__(state)
-
-    def __repr__(self, N_CHAR_MAX=700):
-        """Show the parameters that are not defaults; of side tables only the shape."""
-        return BaseEstimator.__repr__(shown(self), N_CHAR_MAX)
-
-    def _get_params_html(self, *args, **kwargs):
-        """Show the parameters in a notebook; of side tables only the shape."""
-        return parameters_html(super()._get_params_html(*args, **kwargs))
-
-    def _sk_visual_block_(self):
-        """Return both towers as scikit-learn draws them."""
-        return visual_block(self)

@@ -1,0 +1,100 @@
+"""The vectors of users and items, as methods of `TwoTowerRecommender`.
+
+Input: n users or items, as ids or tables.
+Output: vectors (n, d).
+"""
+
+import numpy as np
+
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._requests import read_query, read_request
+
+__all__ = ["EmbeddingMixin"]
+
+
+class EmbeddingMixin:
+    """Methods ``embed_users`` and ``embed_items``.
+
+    The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
+    """
+
+    def embed_users(self, users, history=None) -> np.ndarray:
+        """Return user vectors.
+
+        Parameters
+        ----------
+        users : list, array, Series or dataframe of n users
+            Ids, or a table with the id column and, optionally, all feature columns.
+            Unknown users are allowed: their features and ``history`` describe them.
+        history : dataframe, dict, list or None, default=None
+            Events that fit has not seen, see `recommend`. With ``fold_in`` they improve
+            the vector of a user without events in fit.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            User vectors, of unit length with ``normalize``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns, or ``history`` does not name its users.
+        TypeError
+            If ``users`` is neither ids nor a table.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.embed_users([0, 1]).shape
+        (2, 256)
+        >>> model.embed_users(["new"], history={"new": [3, 4]}).shape
+        (1, 256)
+        """
+        fitted = fitted_of(self)
+        request = read_request(fitted, users, history, name="users")
+        with threads(self.n_jobs):
+            return fitted.embed_users(request.users, request.past, self._serving())
+
+    def embed_items(self, items) -> np.ndarray:
+        """Return item vectors.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids, or a table with the id column and, optionally, all feature columns.
+            Items unknown to fit are described by their features.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            Item vectors, of unit length with ``normalize``.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If a table lacks columns.
+        TypeError
+            If ``items`` is neither ids nor a table.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> vectors = model.embed_items([0, 1])
+        >>> bool((vectors == model.item_embeddings_[:2]).all())
+        True
+        """
+        fitted = fitted_of(self)
+        query = read_query(fitted.items, items, "items", fitted.schema)
+        with threads(self.n_jobs):
+            return fitted.embed_items(query)
