@@ -50,10 +50,11 @@ def latest_rows(own, codes, n_entities, name):
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
-def outcomes(y, sample_weight, n_events):
+def outcomes(y, sample_weight, n_events, may_be_empty=False):
     """Return rewards and weights, float64 (n_events,), after all checks.
 
     ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
+    ``may_be_empty``: whether there may be no positive event.
     """
     if y is None:
         y = np.ones(n_events)
@@ -79,9 +80,12 @@ def outcomes(y, sample_weight, n_events):
             f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
             "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
-    y, weights = _rescaled(y), _rescaled(_event_weights(sample_weight, n_events))
+    weights = _event_weights(sample_weight, n_events)
+    if not weights.any() and not may_be_empty:
+        raise ValueError("All entries of sample_weight are zero.")
+    y, weights = _rescaled(y), _rescaled(weights)
     positive = (y > 0) & (weights > 0)
-    if not positive.any():
+    if not positive.any() and not may_be_empty:
         raise ValueError(
             "X holds no positive event: at least one row needs y > 0 (or y=None) and "
             "a sample_weight > 0."
@@ -118,21 +122,22 @@ def _rescaled(values):
     return np.ldexp(values, -np.frexp(largest)[1])
 
 
-def read_events(owner, X, y, sample_weight, schema=None):
+def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
     """Return events that count as a table, their rewards and weights, and the schema.
 
     ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
-    rewards (n_events,) and weights (n_events,) have entries.
+    rewards (n_events,) and weights (n_events,) have entries. ``may_be_empty``: whether
+    there may be no positive event, and no row.
     """
-    frame, schema = read_table(owner, X, schema)
-    rewards, weights = outcomes(y, sample_weight, len(frame))
+    frame, schema = read_table(owner, X, schema, may_be_empty)
+    rewards, weights = outcomes(y, sample_weight, len(frame), may_be_empty)
     kept = weights > 0
     return frame[kept], rewards[kept], weights[kept], schema
 
 
 def _event_weights(sample_weight, n_events):
     """Return weights, float64 (n_events,), after all checks."""
-    if sample_weight is None:
+    if sample_weight is None or n_events == len(sample_weight) == 0:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
     if np.asarray(sample_weight).dtype.kind in "OUS":
@@ -144,6 +149,4 @@ def _event_weights(sample_weight, n_events):
     )
     if (weights < 0).any():
         raise ValueError(f"sample_weight must be >= 0. Got {weights.min()}.")
-    if not weights.any():
-        raise ValueError("All entries of sample_weight are zero.")
     return weights

@@ -67,12 +67,13 @@ class TableSchema(NamedTuple):
         return frame
 
 
-def read_table(owner, X, schema=None):
+def read_table(owner, X, schema=None, may_be_empty=False):
     """Return X as a pandas frame, and its schema, after scikit-learn's checks.
 
     Nameless columns are called x0, x1, ... ``owner`` is the name of the estimator in
     error messages. With the ``schema`` of fit, X must agree with it, except that it may
-    lack the time column, which is then filled with missing values.
+    lack the time column, which is then filled with missing values. ``may_be_empty``:
+    whether X may have no rows.
     """
     checker, first = _checker_class(owner)(), schema is None
     if not first and schema.time is not None:
@@ -84,7 +85,7 @@ def read_table(owner, X, schema=None):
     if is_frame(X):
         frame = as_frame(X, "X")
         validate_data(checker, frame, skip_check_array=True, reset=first)
-        _check_size(frame, first)
+        _check_size(frame, first, may_be_empty)
     else:
         if isinstance(X, list | tuple):
             X = _rows(X)
@@ -94,6 +95,7 @@ def read_table(owner, X, schema=None):
             dtype=None,
             ensure_all_finite=False,
             ensure_min_features=2 if first else 1,
+            ensure_min_samples=0 if may_be_empty else 1,
             reset=first,
         )
         try:
@@ -127,8 +129,8 @@ def _checker_class(owner):
     return type(owner, (BaseEstimator,), {})
 
 
-def _check_size(frame, first):
-    if len(frame) == 0:
+def _check_size(frame, first, may_be_empty):
+    if len(frame) == 0 and not may_be_empty:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 "
             "is required: X holds no events."

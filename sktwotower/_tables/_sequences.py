@@ -51,6 +51,32 @@ class Sequences(NamedTuple):
         times = self.events(users)[2]
         return Sequences(self.lags[users], times)
 
+    def replaced(self, users, others, shape):
+        """Return sequences of ``shape`` with other events of some users, or of new ones.
+
+        ``users``: ascending positions (m,). ``others``: their ``Sequences``, of m users
+        and n_items. ``shape``: (n_users, n_items).
+        """
+        n_before = self.lags.shape[0] - 1
+        sizes = np.zeros(shape[0] + 1, dtype=np.int64)
+        sizes[:n_before] = np.diff(self.lags.indptr)[:-1]
+        is_kept = np.ones(len(sizes), dtype=bool)
+        is_kept[users] = False
+        stays = np.repeat(is_kept, sizes)
+        sizes[users] = np.diff(others.lags.indptr)[:-1]
+        offsets = np.append(0, np.cumsum(sizes))
+        new = ~np.repeat(is_kept, sizes)
+
+        def joined(old, theirs):
+            values = np.empty(len(new), dtype=old.dtype)
+            values[~new], values[new] = old[stays], theirs
+            return values
+
+        pairs = (self.lags.data, others.lags.data), (self.lags.indices, others.lags.indices)
+        lags, items = (joined(*pair) for pair in pairs)
+        times = joined(self.times, others.times)
+        return Sequences(_csr(lags, items, offsets, shape[1]), times)
+
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
         rows, _, times = self.events()

@@ -34,6 +34,12 @@ def take_rows(matrix, rows):
     return sparse.csr_matrix((data, indices, offsets), shape=(1, matrix.shape[1]))
 
 
+def without_last_row(matrix):
+    """Return ``matrix[:-1]`` of a CSR matrix whose last row is empty, uncopied."""
+    parts = matrix.data, matrix.indices, matrix.indptr[:-1]
+    return sparse.csr_matrix(parts, shape=(matrix.shape[0] - 1, matrix.shape[1]))
+
+
 def rows_of(matrix, block):
     """Return a slice of the rows of a sparse matrix; other objects as they are."""
     whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])

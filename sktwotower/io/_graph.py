@@ -92,13 +92,42 @@ class GraphCodec:
         }
         index = reader.owner
         require(hasattr(index, "epsilon_"), place, "a graph of an index")
+        check_changes(index, place)
         check_graph(parts, index, place)
-        return _graph(parts, index)
+        vectors = _known_vectors(index, len(parts["order"]), place)
+        return _graph(parts, index, vectors)
+
+
+def check_changes(index, place):
+    """Raise unless changed items are items; files of version 0.1.0 have none."""
+    names = "vectors_", "changed_", "stale_vectors_"
+    if not vars(index).keys() & {*names[1:]} and hasattr(index, names[0]):
+        index.changed_ = np.zeros(0, dtype=np.int64)
+        index.stale_vectors_ = index.vectors_[:0]
+    require(all(map(vars(index).__contains__, names)), place, "an index with all parts")
+    n, d = index.vectors_.shape
+    changed, stale = index.changed_, index.stale_vectors_
+    positions(changed, f"{place}.changed_", n)
+    fits = (np.diff(changed) > 0).all() and stale.shape[1:] == (d,)
+    require(fits and len(stale) <= len(changed), place, "an index of changed items")
+
+
+def _known_vectors(index, n, place):
+    """Return the vectors (n, d) that the graph of an index holds."""
+    changed, n_stale = index.changed_, len(index.stale_vectors_)
+    fits = 0 < n <= len(index.vectors_)
+    fits = fits and np.array_equal(changed[n_stale:], np.arange(n, len(index.vectors_)))
+    require(fits, place, "a graph of all items that have not changed")
+    vectors = index.vectors_[:n]
+    if n_stale:
+        vectors = vectors.copy()
+        vectors[changed[:n_stale]] = index.stale_vectors_
+    return vectors
 
 
 def check_graph(parts, index, place):
     """Raise unless a search stays within the arrays, and ends."""
-    n, d = index.vectors_.shape
+    n, d = len(parts["order"]), index.vectors_.shape[1]
     integer(1, max(64, n))(index.search_tree_leaf_budget_, place)
     shape = n, index.n_graph_neighbors
     for name in ("neighbors", "distances"):
@@ -133,14 +162,14 @@ def _check_tree(parts, n, d, place):
     require((last <= n).all(), place, "leaves of items")
 
 
-def _graph(parts, index):
+def _graph(parts, index, vectors):
     """Return an ``NNDescent`` of checked arrays."""
     from pynndescent import NNDescent
 
     known = inspect.signature(NNDescent).parameters
     state = {name: p.default for name, p in known.items() if name not in NO_ATTRIBUTES}
     state["prune_degree_multiplier"] = state.pop("pruning_degree_multiplier")
-    state |= CONSTANTS | _arrays(parts, index.vectors_)
+    state |= CONSTANTS | _arrays(parts, vectors)
     state |= {
         "n_neighbors": index.n_graph_neighbors,
         "search_tree_leaf_budget": index.search_tree_leaf_budget_,

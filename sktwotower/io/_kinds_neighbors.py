@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 
 from ._errors import array, integer, number, refuse, require
-from ._graph import GraphCodec
+from ._graph import GraphCodec, check_changes
 from ._kinds import Estimator, Maybe, Vectors
 from ._skops import SkopsCodec
 
@@ -26,6 +26,7 @@ def check_exact(index, place):
 
 def check_descent(index, place):
     """Raise unless an index has all its parts."""
+    check_changes(index, place)
     _check_vectors(index, set(GRAPH_STATE), place)
 
 
@@ -43,6 +44,8 @@ GRAPH_STATE = {
     "squared_length_": number(0),
     "search_tree_leaf_budget_": integer(1),
     "epsilon_": number(0),
+    "changed_": array("int64", 1),
+    "stale_vectors_": VECTORS,
     "graph_": Maybe(GraphCodec),
 }
 

@@ -27,6 +27,7 @@ from ._kinds import Estimator
 from ._kinds_baselines import FITTED_PARTS, check_fitted
 from ._kinds_neighbors import CatalogIndexCodec
 from ._kinds_net import NetCodec, OptimizerCodec
+from ._kinds_stream import StreamCodec
 from ._kinds_towers import TowerParameter, vector_lengths
 from ._values import cannot_write
 
@@ -142,6 +143,7 @@ class FittedCodec:
         written["catalog"] = CatalogCodec.write(
             fitted.catalog, writer, f"{place}.catalog"
         )
+        written["stream"] = StreamCodec.write(fitted.stream, writer, f"{place}.stream")
         written["fold_in"] = None
         if fitted.fold_in is not None:
             written["fold_in"] = FoldInCodec.write(fitted, writer, f"{place}.fold_in")
@@ -150,8 +152,11 @@ class FittedCodec:
     @staticmethod
     def read(spec, reader, place):
         """Return the ``FittedTowers`` that JSON holds."""
-        others = {"net", "catalog", "fold_in"}
-        if type(spec) is not dict or set(spec) != others | set(FittedCodec.PARTS):
+        others = {"net", "catalog", "fold_in", "stream"}
+        if type(spec) is not dict:
+            refuse(place, "a fitted state", spec)
+        spec = {"stream": None} | spec
+        if set(spec) != others | set(FittedCodec.PARTS):
             refuse(place, "a fitted state", spec)
         parts = {
             name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
@@ -162,6 +167,9 @@ class FittedCodec:
         widths = users.width, items.width
         net = NetCodec.read(
             spec["net"], reader, f"{place}.net", widths, reader.owner.device
+        )
+        stream = StreamCodec.read(
+            spec["stream"], parts["seen"], net.module_, reader, f"{place}.stream"
         )
         catalog = CatalogCodec.read(spec["catalog"], reader, f"{place}.catalog")
         fold_in = None
@@ -175,6 +183,7 @@ class FittedCodec:
             user_ids=users.ids.to_numpy(),
             item_ids=items.ids[:n_items].to_numpy(),
             net=net,
+            stream=stream,
             catalog=catalog,
             fold_in=fold_in,
             **parts,

@@ -6,6 +6,7 @@ Output: an estimator with ``kneighbors``, which can be tuned to a recall and upd
 
 import copy
 import threading
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sktwotower._tables._versions import VersionedMixin
 
 from ._exact import recall_of
 from ._threads import torch_threads_kept
-from ._top_k import top_k
+from ._top_k import by_score, rescore, top_k
 
 __all__ = ["NNDescentNeighbors"]
 
@@ -29,6 +30,10 @@ EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
 LEAF_COST = 2
 # Larger than pynndescent's default: a search misses fewer items.
 LEAF_SIZE = 60
+# Changed items are searched exactly up to this share of all; then a rebuild pays.
+MAX_CHANGED_SHARE = 1 / 8
+# Request at most this many extra neighbors in place of those that have changed.
+MAX_EXTRA = 64
 # Rebuild a smaller graph: compiling pynndescent's update would take longer.
 MIN_ITEMS_TO_UPDATE = 200_000
 # Build a graph only above this many times n_graph_neighbors items.
@@ -77,6 +82,11 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         searched exactly.
     vectors_ : float32 ndarray of shape (n_items, d)
         The item vectors.
+    changed_ : int64 ndarray of shape (m,)
+        Positions of items that have come, or have changed their vector, since the graph
+        was built, ascending. They are searched exactly, next to the graph.
+    stale_vectors_ : float32 ndarray of shape (n_stale, d)
+        The vectors that the graph still holds of the first ``changed_``.
     squared_length_ : float
         Squared length that all vectors have.
     n_features_in_ : int
@@ -154,6 +164,8 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         """
         vectors = np.array(X, dtype=np.float32)  # X may change
         self.squared_length_ = _squared_length(vectors)
+        self.changed_, self.stale_vectors_ = np.zeros(0, dtype=np.int64), vectors[:0]
+        vars(self).pop("_changed_vectors", None)
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
         budget, epsilon = self.search_tree_leaf_budget, self.epsilon
@@ -182,36 +194,69 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         graph.query(self.vectors_[:1], k=1)  # compiles the rest
         return graph
 
-    def updated(self, vectors):
-        """Return a new index of more vectors, built by an update of this graph.
+    @cached_property
+    def _changed_vectors(self):
+        return self.vectors_[self.changed_]
 
-        This index is not changed and answers queries meanwhile.
+    def updated(self, vectors, changed=None):
+        """Return a new index of other or more vectors that keeps this graph.
+
+        Items that have changed are searched exactly, next to the graph. This index is
+        not changed and answers queries meanwhile.
 
         Parameters
         ----------
         vectors : float32 array of shape (n_items, d)
-            Item vectors. Those of this index come first.
+            Item vectors, first those of the items of this index, in the same order. It
+            is kept, not copied.
+        changed : int array of shape (m,), default=None
+            Positions of all items that are new or have another vector than in this
+            index. None: they are found by comparison.
 
         Returns
         -------
         NNDescentNeighbors or None
-            None if a new build is needed (the vectors do not begin with those of this
-            index) or cheaper (there are fewer than 200,000).
+            None if a new build pays: more than an eighth of the items have changed
+            since the last one, or there is no graph. If all of these are new, a graph
+            of 200,000 items or more is not rebuilt but updated.
 
         Raises
         ------
         ValueError
             If vectors are not finite or differ in length.
         """
-        n_known = len(self.vectors_)
-        if self.graph_ is None or not MIN_ITEMS_TO_UPDATE <= n_known < len(vectors):
+        if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
-        if not np.array_equal(vectors[:n_known], self.vectors_):
-            return None
-        squared_length = _squared_length(vectors)
+        if changed is None:
+            changed = _changed(self.vectors_, vectors)
+        _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
+        changed = np.union1d(self.changed_, changed)
+        if len(changed) > MAX_CHANGED_SHARE * len(vectors):
+            return self._grown(vectors, changed)
+        index = self._with_vectors(vectors, changed)
+        stale = changed[changed < len(self.graph_._vertex_order)]
+        index.stale_vectors_ = self.vectors_[stale]
+        places = np.searchsorted(stale, self.changed_[: len(self.stale_vectors_)])
+        index.stale_vectors_[places] = self.stale_vectors_
+        return index
+
+    def _with_vectors(self, vectors, changed):
+        """Return a copy with other vectors, of which the graph lacks the changed."""
         index = copy.copy(self)
-        index.squared_length_ = squared_length
-        index.vectors_ = np.array(vectors, dtype=np.float32)
+        vars(index).pop("_changed_vectors", None)
+        index.vectors_, index.changed_ = vectors, changed
+        return index
+
+    def _grown(self, vectors, changed):
+        """Return an index whose graph has the new items, too; None if others changed.
+
+        ``vectors`` and ``changed``: as in `updated`.
+        """
+        n_known = len(self.graph_._vertex_order)
+        if n_known < MIN_ITEMS_TO_UPDATE or changed[0] < n_known:
+            return None
+        index = self._with_vectors(vectors, changed[:0])
+        index.squared_length_ = _squared_length(vectors)
         # Copying runs a query. The update replaces the arrays that queries write to.
         with _QUERY_LOCK:
             index.graph_ = copy.copy(self.graph_)
@@ -246,14 +291,38 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         if self.graph_ is None:
             scores, indices = top_k(queries, self.vectors_, k)
             return (1 - scores, indices) if return_distance else indices
-        # The graph keeps its results and the items visited in arrays of its own.
-        with _QUERY_LOCK, torch_threads_kept():
-            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
-            indices, lengths = found.astype(np.int64), lengths.astype(np.float64)
+        if len(self.changed_):
+            scores, indices = self._search_both(queries, k)
+            return (1 - scores, indices) if return_distance else indices
+        indices, lengths = self._query_graph(queries, k)
         if not return_distance:
             return indices
         own = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
         return 1 + (lengths**2 - (own + self.squared_length_)) / 2, indices
+
+    def _query_graph(self, queries, k):
+        """Return positions and Euclidean distances (n, k) that the graph finds."""
+        # The graph keeps its results and the items visited in arrays of its own.
+        with _QUERY_LOCK, torch_threads_kept():
+            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
+            return found.astype(np.int64), lengths.astype(np.float64)
+
+    def _search_both(self, queries, k):
+        """Return scores and positions (n, k) from the graph and the changed items."""
+        scores, indices = top_k(queries, self._changed_vectors, k)
+        indices = np.where(indices < 0, -1, self.changed_[indices])
+        n_known = len(self.graph_._vertex_order)
+        n_stale = int(np.searchsorted(self.changed_, n_known))
+        # with fewer changed items than k, enough of the others are among these
+        width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
+        found, _ = self._query_graph(queries, width)
+        others = rescore(queries, self.vectors_, np.maximum(found, 0))
+        is_changed = np.zeros(len(self.vectors_), dtype=bool)
+        is_changed[self.changed_] = True
+        others[is_changed[found] | (found < 0)] = -np.inf
+        scores = np.concatenate([scores, others], axis=1)
+        scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
+        return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
 
     def tune_search_width(self, queries, k):
         """Choose the cheapest search that reaches ``target_recall``.
@@ -316,6 +385,16 @@ def cost_of_width(width):
     budget, epsilon = width
     costs = [cost for step, cost in EPSILONS.items() if step >= epsilon]
     return LEAF_COST * budget + (costs[0] if costs else max(EPSILONS.values()))
+
+
+def _changed(before, now):
+    """Return the positions of the vectors (m, d) that differ from those (n, d) before.
+
+    Vectors beyond the first n are new.
+    """
+    differ = np.ones(len(now), dtype=bool)
+    differ[: len(before)] = (now[: len(before)] != before).any(axis=1)
+    return np.flatnonzero(differ)
 
 
 def _squared_length(vectors):

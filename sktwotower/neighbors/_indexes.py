@@ -46,22 +46,33 @@ def check_index(neighbors, normalize=True, params=None):
 
 
 def build_index(
-    neighbors, params, vectors, normalize=True, sample=None, k=10, before=None
+    neighbors,
+    params,
+    vectors,
+    normalize=True,
+    sample=None,
+    k=10,
+    before=None,
+    changed=None,
 ):
     """Return an index fitted on vectors (n_items, d), and its recall.
 
     ``sample()`` returns queries (n, d) on which the recall of k items is measured. It
-    is not called for exact search, whose recall is 1. ``before`` is the index in use.
-    It is not changed; a copy is updated instead of a new build if that is possible and
-    cheaper.
+    is not called for exact search, whose recall is 1. ``before``: the index in use and
+    its recall. The index is not changed; a copy is updated instead of a new build if
+    that is possible and cheaper. ``changed``: positions (m,) of the items that are new
+    or have another vector than in that index; None: to be found.
     """
     new = _new_index(neighbors, len(vectors), normalize, params)
-    index = None
-    if isinstance(before, NNDescentNeighbors) and isinstance(new, type(before)):
-        if before.get_params() == new.get_params():
-            index = before.updated(vectors)
+    index, recall_before = None, None
+    if before is not None and isinstance(before[0], NNDescentNeighbors):
+        old, recall_before = before
+        if isinstance(new, type(old)) and old.get_params() == new.get_params():
+            index = old.updated(vectors, changed)
     if index is None:
         index = new.fit(vectors)
+    elif index.graph_ is old.graph_:  # what it does not hold is searched exactly
+        return index, recall_before
     if isinstance(index, ExactNeighbors) or sample is None:
         return index, 1.0
     queries, k = sample(), min(k, len(vectors))

@@ -15,7 +15,7 @@ from sktwotower.retrieval._requests import read_query
 
 from ._fitted import Learnt
 
-__all__ = ["with_catalog", "with_items_first"]
+__all__ = ["with_catalog", "with_new_items"]
 
 
 def with_catalog(fitted, items):
@@ -37,8 +37,25 @@ def with_catalog(fitted, items):
         fitted.epochs,
         fitted.candidate_sampling,
         fitted.temperature,
+        fitted.stream,
     )
     return with_items_first(learnt, ids, query.codes, query.rows), len(ids)
+
+
+def with_new_items(learnt, fitted):
+    """Return a ``Learnt`` whose new items follow those of the catalog of ``fitted``.
+
+    Also return where each item (n,) is now.
+    """
+    n_before, n_now = len(fitted.items), len(learnt.items)
+    places = np.arange(n_now)
+    if n_now == n_before or n_before == fitted.n_items:
+        return learnt, places
+    codes = np.append(places[: fitted.n_items], places[n_before:])
+    ids, rows = learnt.items.ids[codes], learnt.items.rows[codes]
+    places[codes] = np.arange(len(codes))
+    places[fitted.n_items : n_before] += n_now - n_before
+    return with_items_first(learnt, ids, codes, rows), places
 
 
 def with_items_first(learnt, ids, codes, rows):
@@ -62,7 +79,10 @@ def with_items_first(learnt, ids, codes, rows):
     sequences = learnt.sequences
     if sequences is not None:
         sequences = sequences.with_columns(places, len(together))
-    return learnt._replace(items=together, seen=seen, sequences=sequences)
+    stream = learnt.stream.with_items(places, len(together))
+    return learnt._replace(
+        items=together, seen=seen, sequences=sequences, stream=stream
+    )
 
 
 def _with_columns(matrix, places, n_columns):

@@ -53,6 +53,8 @@ CONSTRAINTS = {
     "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "lr": [Interval(Real, 0, None, closed="neither")],
+    "partial_rate": [Interval(Real, 0, None, closed="neither")],
+    "replay": [Interval(Real, 0, 1, closed="left")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "optimizer": [str, type],
     "early_stopping": ["boolean"],

@@ -12,7 +12,7 @@ from scipy import sparse
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._entities import Entities, fit_entities
 
-from ._order import Ordered, history_kind, ordered, with_context
+from ._order import Ordered, history_kind, ordered, ordered_after
 
 __all__ = [
     "Events",
@@ -121,7 +121,7 @@ def ordered_outcomes(codes, outcomes, shape, before=None):
     """Return the positives as ``Ordered``, with impressions at the next event.
 
     ``codes``: as in `outcome_matrices`. ``outcomes``: rewards, weights and times.
-    ``before``: ``Sequences`` of earlier events, which are context.
+    ``before``: ``Sequences`` of earlier events, which are context; see `ordered_after`.
     """
     rewards, weights, times = outcomes
     chosen, shown = rewards > 0, rewards == 0
@@ -129,7 +129,7 @@ def ordered_outcomes(codes, outcomes, shape, before=None):
     impressions = (*(side[shown] for side in codes), times[shown], weights[shown])
     events = (*(side[chosen] for side in codes), times[chosen], gains)
     if before is not None:
-        events = with_context(before, *events)
+        return ordered_after(before, *events, shape, impressions)
     return ordered(*events, shape, impressions)
 
 

@@ -27,6 +27,7 @@ from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
 from ._impressions import ShownRows, impression_weight
 from ._parts import joined, modules_of, parts_of
+from ._stream import first_stream
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
@@ -82,7 +83,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         weight = impression_weight(recipe, events, rows, _train_one, seed)
         recipe = recipe._replace(impression_weight=weight)
     parts, share = parts_of(recipe, events)
-    trained = joined(*_train(parts, before, rng), share)
+    nets, modules = _train(parts, before, rng)
+    stream = first_stream(parts[0][1], [each.moments_ for each in nets])
+    trained = joined(nets, modules, share)
     return Learnt(
         schema,
         events.users,
@@ -94,6 +97,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         net.epochs(trained),
         parts[0][0].candidate_sampling,
         trained.criterion_.temperature,
+        stream,
     )
 
 

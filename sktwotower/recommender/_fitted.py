@@ -28,6 +28,7 @@ from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
+from ._stream import Stream
 
 __all__ = [
     "Catalog",
@@ -62,6 +63,7 @@ class Learnt(NamedTuple):
     epochs: list
     candidate_sampling: str
     temperature: float
+    stream: Stream
 
 
 class Catalog(NamedTuple):
@@ -90,6 +92,8 @@ class FittedTowers(Fitted):
         How candidates were sampled in training.
     temperature : float
         The temperature of training.
+    stream : Stream
+        What `partial_fit` goes on with.
     interrupted : bool
         Whether the last training was interrupted.
     catalog : Catalog
@@ -104,6 +108,7 @@ class FittedTowers(Fitted):
     epochs: list
     candidate_sampling: str
     temperature: float
+    stream: Stream
     interrupted: bool
     catalog: Catalog
     fold_in: FoldIn | None
@@ -121,10 +126,13 @@ class FittedTowers(Fitted):
         return self.net.module_.history is not None
 
     def fields_without(self, gone, left):
-        """Return the net without weights of some feature columns of users, a dict."""
+        """Return the net and the stream without some users, a dict."""
         theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
         unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
-        return {"net": without_user_columns(self.net, left, unused, rows)}
+        return {
+            "net": without_user_columns(self.net, left, unused, rows),
+            "stream": self.stream.without_users(self.seen[np.flatnonzero(gone)], left),
+        }
 
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.
@@ -255,13 +263,15 @@ def _each_once(query, keys, entities, embed):
     return embed(distinct)[place]
 
 
-def fitted_towers(learnt, n_items, index, before=None):
+def fitted_towers(learnt, n_items, index, before=None, changed=None):
     """Build ``FittedTowers`` from a ``Learnt`` value: item vectors, index, fold-in.
 
     The first ``n_items`` items are the catalog. ``index``: an ``IndexRecipe``;
-    ``before``: the previous index, which may be updated.
+    ``before``: the previous ``Catalog``, whose index may be updated. ``changed``:
+    positions (m,) of the items that are not in it, or may have another vector there;
+    the others are at the same positions. None: all are computed.
     """
-    vectors = _item_vectors(learnt, n_items)
+    vectors = _item_vectors(learnt, n_items, before, changed)
     return FittedTowers(
         learnt.schema,
         learnt.users,
@@ -275,25 +285,32 @@ def fitted_towers(learnt, n_items, index, before=None):
         epochs=learnt.epochs,
         candidate_sampling=learnt.candidate_sampling,
         temperature=learnt.temperature,
+        stream=learnt.stream,
         interrupted=learnt.net.interrupted_,
-        catalog=_catalog(learnt, vectors, index, before),
-        fold_in=_fold_in(learnt),
+        catalog=_catalog(learnt, vectors, index, before, changed),
+        fold_in=_fold_in(learnt, vectors),
     )
 
 
-def _item_vectors(learnt, n_items):
-    vectors = embed_items(learnt.net.module_, learnt.items.rows[:n_items])
+def _item_vectors(learnt, n_items, before, changed):
+    computed = np.arange(n_items) if changed is None else changed
+    vectors = embed_items(learnt.net.module_, learnt.items.rows[computed])
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
-        ids = learnt.items.ids[:n_items][~finite]
+        ids = learnt.items.ids[computed[~finite]]
         raise ValueError(
             f"The vectors of {len(ids)} items are not finite: {format_ids(ids)}. Lower "
             "lr, or scale or clip the features."
         )
-    return vectors
+    if changed is None:
+        return vectors
+    together = np.empty((n_items, vectors.shape[1]), dtype=np.float32)
+    together[: len(before.vectors)] = before.vectors
+    together[changed] = vectors
+    return together
 
 
-def _catalog(learnt, vectors, index, before):
+def _catalog(learnt, vectors, index, before, changed):
     def sample():
         users, rng = learnt.users, np.random.default_rng(0)
         n = min(len(users), MAX_SAMPLED_USERS)
@@ -316,18 +333,25 @@ def _catalog(learnt, vectors, index, before):
             learnt.net.module_.normalize,
             sample,
             index.n_neighbors,
-            before,
+            None if before is None else (before.index, before.index_recall),
+            changed,
         ),
     )
 
 
-def _fold_in(learnt):
-    """Return a ``FoldIn``; None without a pooled history of unit vectors."""
+def _fold_in(learnt, vectors):
+    """Return a ``FoldIn``; None without a pooled history of unit vectors.
+
+    ``vectors`` (n_items, d): those of the catalog.
+    """
     module = learnt.net.module_
     pooled = module.history is not None and learnt.sequences is None
     if not pooled or not module.normalize:
         return None
     counts = np.asarray(learnt.seen.sum(axis=0)).ravel()
     places, weights = softmax_sample(counts)
-    vectors = embed_items(module, learnt.items.rows[places])
+    if places.max(initial=0) < len(vectors):
+        vectors = vectors[places]
+    else:
+        vectors = embed_items(module, learnt.items.rows[places])
     return FoldIn(vectors, counts[places], weights, learnt.temperature)

@@ -20,7 +20,7 @@ __all__ = [
     "hold_out_latest",
     "order_of",
     "ordered",
-    "with_context",
+    "ordered_after",
 ]
 
 
@@ -97,14 +97,26 @@ def ordered(users, items, times, weights, shape, impressions=None):
     return Ordered(in_order, order_of(in_order, weights, shown))
 
 
-def with_context(before, users, items, times, weights):
-    """Return users, items, times and weights of events after those of ``Sequences``.
+def ordered_after(before, users, items, times, weights, shape, impressions=None):
+    """Return ``Ordered`` events that follow those of ``Sequences``.
 
-    Earlier events have the weight 0.
+    Its ``order`` holds users with new events only; their earlier events have the weight
+    0. The other parameters are those of `ordered`.
     """
-    events = *before.events(), np.zeros(len(before.times))
-    added = users, items, times, weights
-    return tuple(np.concatenate(pair) for pair in zip(events, added, strict=True))
+    touched, own = np.unique(users, return_inverse=True)
+    n_before = before.lags.shape[0] - 1
+    known = before.events(np.where(touched < n_before, touched, n_before))
+    events = (*known, np.zeros(len(known[0]))), (own, items, times, weights)
+    events = (np.concatenate(pair) for pair in zip(*events, strict=True))
+    if impressions is not None:
+        theirs = np.isin(impressions[0], touched)
+        owners, *rest = (each[theirs] for each in impressions)
+        impressions = (np.searchsorted(touched, owners), *rest)
+    part = ordered(*events, (len(touched), shape[1]), impressions)
+    sizes = np.zeros(shape[0], dtype=np.int64)
+    sizes[touched] = np.diff(part.order.offsets)
+    order = part.order._replace(offsets=np.append(0, np.cumsum(sizes)))
+    return Ordered(before.replaced(touched, part.sequences, shape), order)
 
 
 def aged(events, half_life):

@@ -383,6 +383,8 @@ class TwoTowerParameters(ShownEstimator):
         max_epochs="auto",
         batch_size=256,
         lr=0.01,
+        partial_rate=0.3,
+        replay=0.0,
         weight_decay=0.01,
         optimizer="rowwiseadam",
         early_stopping=False,
@@ -432,6 +434,8 @@ class TwoTowerParameters(ShownEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.partial_rate = partial_rate
+        self.replay = replay
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.early_stopping = early_stopping

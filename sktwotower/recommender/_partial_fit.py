@@ -1,46 +1,39 @@
 """How `TwoTowerRecommender.partial_fit` updates fitted towers with further events.
 
 Input: ``FittedTowers``, and events (n_events, n_columns), also of new users and items.
-Output: a new ``Learnt`` value, with new users and items last.
+Output: a new ``Learnt`` value, with new users and items last, and the changed items.
 """
 
 import copy
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._events import latest_rows, read_events
-from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._events import read_events
+from sktwotower._tables._sparse import without_last_row
 from sktwotower._tables._times import times_of_events
-from sktwotower.features import TowerVectorizer
-from sktwotower.features._cells import read_cells
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._blend import Blend
-from sktwotower.towers._build import build_module, take_weights
+from sktwotower.towers._build import grown_module
 from sktwotower.towers._callbacks import monitors_validation, schedules
+from sktwotower.towers._fixed import item_layers_fixed, moved_items
+from sktwotower.towers._frequency import ItemStream
+from sktwotower.towers._moments import grown_moments, touched_rows
 from sktwotower.towers._sequences import SequenceSet
 
 from ._auto import values_of_kind
-from ._events import (
-    Events,
-    items_with_events,
-    ordered_outcomes,
-    outcome_matrices,
-    seen_matrix,
-)
+from ._events import Events, ordered_outcomes, outcome_matrices, seen_matrix
 from ._fit import check_values
 from ._fitted import Learnt
+from ._grown_entities import grown
 from ._parts import joined, modules_of, pooled_recipe, recent_recipe
+from ._replay import with_replayed
+from ._stream import fingerprint, warn_of_replay
 
 __all__ = ["learn_more"]
-
-# Learning rate relative to fit. It is constant: a few hundred events make one or two
-# steps, too few for a schedule.
-RATE_OF_FIT = 0.3
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
@@ -60,32 +53,46 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 
     Returns
     -------
-    Learnt
-        New users and new items come last.
+    learnt : Learnt or None
+        New users and new items come last. None: X has no rows that count.
+    changed : int array of shape (m,)
+        Positions of the items whose vectors may be others than before.
     """
     check_values(recipe)
-    frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
+    frame, rewards, weights, _ = read_events(
+        owner, X, y, sample_weight, fitted.schema, may_be_empty=True
+    )
+    if len(frame) == 0:
+        return None, np.zeros(0, dtype=np.int64)
     times = None
     if fitted.sequences is not None:
         schema = fitted.schema
         times, _ = times_of_events(frame, schema.time, schema, schema)
-    users, user_codes, user_places = _updated(fitted.users, frame, tables.users)
-    items, item_codes, item_places = _updated(fitted.items, frame, tables.items)
+    users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
+    items, item_codes, item_inputs, described = grown(
+        fitted.items, frame, tables.items
+    )
     codes, shape = (user_codes, item_codes), (len(users), len(items))
     positives, shown = outcome_matrices(codes, rewards, weights, shape)
-    before = _seen_before(fitted, shape)
-    seen = seen_matrix((before + positives).tocsr())
-    seen.sort_indices()
+    before = _resized(fitted.seen, shape)
     in_order = None
     if times is not None:
-        in_order = ordered_outcomes(
-            codes, (rewards, weights, times), shape, fitted.sequences
-        )
+        outcomes = rewards, weights, times
+        in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
+    seen = seen_matrix(positives + without_last_row(before))
     events = Events(users, items, positives, shown, in_order)
-    inputs = (user_places, users.width), (item_places, items.width)
-    trained = _train(recipe, fitted, events, seen, inputs)
-    epochs = fitted.epochs + net.epochs(trained)
-    return Learnt(
+    stream = _stream(fitted, frame, (rewards, weights), len(items))
+    order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
+    call = _Call(events, before, seen, order, (user_inputs, item_inputs))
+    trained, stream, touched = _train(recipe, fitted, call, stream)
+    moved = moved_items(
+        fitted.net.module_,
+        trained.module_,
+        without_last_row(items.rows),
+        item_inputs[0],
+        touched,
+    )
+    learnt = Learnt(
         fitted.schema,
         users,
         items,
@@ -93,20 +100,49 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         None if in_order is None else in_order.sequences,
         fitted.half_life,
         trained,
-        epochs,
+        fitted.epochs + net.epochs(trained),
         fitted.candidate_sampling,
         fitted.temperature,
+        stream,
     )
+    return learnt, np.union1d(moved, described)
 
 
-def _seen_before(fitted, shape):
-    """Return ones for the pairs of fit, in the ``shape`` with further events."""
-    before = fitted.seen[:-1].copy()
-    before.resize(shape)
-    return before
+class _Call(NamedTuple):
+    """The events of one call, and what was known before.
+
+    ``before`` and ``seen``: ones (n_users + 1, n_items) for the pairs before the call
+    and after it. ``order``: positions of users in the order of their first rows.
+    ``inputs``: of both sides, as the last two parameters of `grown_module`.
+    """
+
+    events: Events
+    before: sparse.csr_matrix
+    seen: sparse.csr_matrix
+    order: np.ndarray
+    inputs: tuple
 
 
-def _recipes(recipe, fitted, events, seen):
+def _stream(fitted, frame, outcomes, n_items):
+    """Return the ``Stream`` with places for new items; warn if the table is known."""
+    schema, stream = fitted.schema, fitted.stream
+    columns = [fitted.users.id_column, fitted.items.id_column]
+    if fitted.sequences is not None:
+        columns.append(schema.time)
+    mark = fingerprint(frame[columns], outcomes)
+    stream = warn_of_replay(stream, mark, len(frame))
+    return stream.with_items(np.arange(len(fitted.items)), n_items)
+
+
+def _resized(seen, shape):
+    """Return ones (n_users + 1, n_items) for the pairs of before; nothing is copied."""
+    offsets = np.full(shape[0] + 2, seen.indptr[-1], dtype=seen.indptr.dtype)
+    offsets[: len(seen.indptr)] = seen.indptr
+    parts = seen.data, seen.indices, offsets
+    return sparse.csr_matrix(parts, shape=(shape[0] + 1, shape[1]))
+
+
+def _recipes(recipe, fitted, call):
     """Return the recipe of each pair of towers, with the choices of fit."""
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
@@ -119,7 +155,7 @@ def _recipes(recipe, fitted, events, seen):
     }
     if not isinstance(fitted.net.module_, Blend):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
-    all_events = events._replace(positives=seen[:-1], ordered=None)
+    all_events = call.events._replace(positives=without_last_row(call.seen), ordered=None)
     return [
         _one_pass(values_of_kind(recent_recipe(recipe))._replace(**of_fit)),
         _one_pass(pooled_recipe(recipe, all_events)),
@@ -127,14 +163,16 @@ def _recipes(recipe, fitted, events, seen):
 
 
 def _one_pass(recipe):
-    """Return the recipe of one epoch at a constant rate, without validation."""
+    """Return the recipe of one epoch in order, at a constant rate, not validated."""
     params = dict(recipe.net_params or {})
+    lr = recipe.partial_rate * params.pop("lr", recipe.lr)
+    fixed = {"max_epochs": 1, "iterator_train__shuffle": False}
     return recipe._replace(
         max_epochs=1,
         early_stopping=False,
         impression_start=0,
-        lr=RATE_OF_FIT * params.pop("lr", recipe.lr),
-        net_params=params | {"max_epochs": 1},
+        lr=lr,
+        net_params=params | fixed,
         callbacks=[
             each
             for each in recipe.callbacks or []
@@ -143,33 +181,75 @@ def _one_pass(recipe):
     )
 
 
-def _train(recipe, fitted, events, seen, inputs):
-    """Return a net that is trained on further events, starting from the fitted one.
+def _train(recipe, fitted, call, stream):
+    """Return a net that is trained on further events, and the ``Stream`` after them.
 
-    ``seen``: all events until now, ones (n_users + 1, n_items). ``inputs``: as the last
-    two parameters of `take_weights`.
+    Also return which rows (p,) of each table of the items have been trained.
     """
-    trained, random = [], check_random_state(recipe.random_state)
-    before = modules_of(fitted.net.module_)
-    recipes = _recipes(recipe, fitted, events, seen)
-    for old, part in zip(before, recipes, strict=True):
+    old = modules_of(fitted.net.module_)
+    recipes = _recipes(recipe, fitted, call)
+    random = _random(recipe.random_state, len(fitted.epochs))
+    items = ItemStream(stream.gaps, stream.n_events)
+    learns = call.events.positives.nnz > 0
+    modules, trained, moments, touched = [], [], [], []
+    for place, (part, before) in enumerate(zip(recipes, old, strict=True)):
         seed = random.randint(np.iinfo(np.int32).max)
-        data = net.TrainingData(_training_set(part, fitted, events, seen))
         with net.seeded(seed, part.device):
-            n_hidden = getattr(old.history, "n_hidden", 0)
-            module = build_module(part, *(n for _, n in inputs), n_hidden)
-            take_weights(part, module, old, *inputs)
-            trained.append(net.train(part, module, data, seed, schedule=False))
-    modules = [each.module_ for each in trained]
-    return joined(trained, modules, getattr(fitted.net.module_, "pooled_share", 0))
+            n_hidden = getattr(before.history, "n_hidden", 0)
+            module = grown_module(part, before, *call.inputs, n_hidden)
+            state = stream.moments[place] if place < len(stream.moments) else {}
+            state = first = grown_moments(state, module, *call.inputs)
+            if learns:
+                # each pair of towers sees the stream once
+                own = ItemStream(stream.gaps, stream.n_events) if place else items
+                data = _training_set(part, fitted, call, own, random)
+                with item_layers_fixed(module):
+                    each = net.train(
+                        part, module, net.TrainingData(data), seed, False, state
+                    )
+                trained.append(each)
+                module, state = each.module_, each.moments_
+        modules.append(module)
+        moments.append(state)
+        touched.append(touched_rows(first, state, "item_tower.sparse.weight"))
+    stream = stream._replace(
+        gaps=items.gaps, n_events=items.n_steps, moments=tuple(moments)
+    )
+    share = getattr(fitted.net.module_, "pooled_share", 0)
+    if learns:
+        return joined(trained, modules, share), stream, touched
+    return _with_modules(fitted.net, modules, share), stream, touched
 
 
-def _training_set(recipe, fitted, events, seen):
-    """Return the training set of further events, without items that have none."""
-    users, items, positives, shown, in_order = events
-    rows = users.rows[:-1], items.rows[:-1]
+def _random(random_state, n_calls):
+    """Return a generator; the same seed has other numbers in each call."""
+    if isinstance(random_state, (int, np.integer)):
+        numbers = np.random.SeedSequence([int(random_state), n_calls])
+        random_state = numbers.generate_state(1)[0]
+    return check_random_state(random_state)
+
+
+def _with_modules(before, modules, share):
+    """Return a net with other modules, that is not trained further."""
+    trained = copy.copy(before)
+    trained.history = type(before.history)()
+    trained.module_ = modules[0]
+    if len(modules) > 1:
+        trained.module_ = Blend(*modules, share)
+    trained.module_.eval()
+    return trained
+
+
+def _training_set(recipe, fitted, call, stream, random):
+    """Return the training set of further events, in which users come in order.
+
+    ``stream``: the ``ItemStream`` that goes on with each batch.
+    """
+    users, items, _, shown, _ = call.events
+    rows = without_last_row(users.rows), without_last_row(items.rows)
+    positives, in_order, extra = with_replayed(recipe, fitted, call, random)
     if recipe.history == "recent":
-        order = in_order.order
+        order = in_order
         if not recipe.takes_impressions:
             order = order._replace(impressions=None)
         training = SequenceSet(*rows, order, recipe.max_history)
@@ -177,80 +257,27 @@ def _training_set(recipe, fitted, events, seen):
         training = TrainingSet(
             *rows,
             positives,
-            history=seen[:-1] if recipe.history is not None else None,
+            history=call.seen if recipe.history is not None else None,
             impressions=shown if shown.nnz and recipe.takes_impressions else None,
-            known=_seen_before(fitted, positives.shape),
+            known=without_last_row(call.before),
         )
-    active = items_with_events(seen + sparse.vstack([shown, seen[-1:]]))
-    return training if len(active) == len(items) else training.with_items(active)
+    training.users = _in_order(training, np.append(call.order, extra), recipe)
+    training.stream, training.pool = stream, _pool(call)
+    return training
 
 
-def _updated(entities, frame, table):
-    """Return entities that include the ids and features of further events.
-
-    Also return each event's position (n_events,), and the new positions (p,) of the
-    feature columns so far.
-    """
-    label = f"{entities.side} column {entities.label!r}"
-    ids = check_ids(frame[entities.id_column], label)
-    unknown = positions_of(ids, entities.ids) < 0
-    new = ids[unknown].unique().sort_values()
-    known = entities.ids.append(as_type_of(new, entities.ids, label))
-    codes = known.get_indexer(ids)
-    transformer, places, fresh = _with_ids(entities, ids.unique())
-    updated = replace(
-        entities,
-        table=table,
-        ids=known,
-        transformer=transformer,
-        width=entities.width + len(fresh),
-    )
-    changed = np.zeros(len(known), dtype=bool)
-    changed[known.get_indexer(fresh)] = True
-    changed[len(entities.ids) :] = True
-    if entities.features:
-        changed[codes] = True
-    rows = _with_changed(updated, np.flatnonzero(changed), places, frame, codes)
-    return replace(updated, rows=rows), codes, places
+def _in_order(training, order, recipe):
+    """Return the users of a training set in an order, in blocks for sequences."""
+    order = order[np.isin(order, training.users)]
+    if recipe.history != "recent":
+        return order
+    blocks = np.arange(len(order)) // recipe.batch_size
+    return order[np.lexsort((-training.lengths[order], blocks))]
 
 
-def _with_ids(entities, ids):
-    """Return the transformer with a column for each id, if it is a TowerVectorizer.
-
-    Also return the new positions of the columns so far, and the ids that got a column.
-    """
-    transformer, places = entities.transformer, np.arange(entities.rows.shape[1])
-    if not isinstance(transformer, TowerVectorizer):
-        return transformer, places, ids[:0]
-    transformer = copy.copy(transformer)
-    transformer.encoders_, start = [], 0
-    cells, _ = read_cells(ids.to_series(), entities.id_column)
-    fresh = np.zeros(len(ids), dtype=bool)
-    for position, encoder in entities.transformer.encoders_:
-        start += len(encoder.names)
-        if encoder.kind == "id" and encoder.name == entities.id_column:
-            encoder, fresh = encoder.extended(cells)
-            places[start:] += fresh.sum()
-        transformer.encoders_.append((position, encoder))
-    return transformer, places, ids[fresh]
-
-
-def _with_changed(updated, changed, places, frame, codes):
-    """Return feature rows (n + 1, p), with those that changed computed again."""
-    own = frame[updated.features]
-    if updated.features:  # then exactly the entities of X have changed
-        places_of_codes = np.searchsorted(changed, codes)
-        own = latest_rows(
-            own, places_of_codes, len(changed), f"column {updated.label!r}"
-        )
-    else:
-        own = pd.DataFrame(index=range(len(changed)))
-    rows = updated.describe_anew(changed, own)
-    n, old = len(updated.ids), updated.rows[:-1].tocoo()
-    width = rows.shape[1] if len(changed) else old.shape[1]
-    before = sparse.csr_matrix(
-        (old.data, (old.row, places[old.col])), shape=(n + 1, width), dtype=np.float32
-    )
-    source = np.arange(n + 1)
-    source[changed] = n + 1 + np.arange(len(changed))
-    return sparse.vstack([before, rows], format="csr")[source]
+def _pool(call):
+    """Return the items (m,) that may be negatives, those with an event; None: all."""
+    active = np.zeros(call.seen.shape[1], dtype=bool)
+    active[call.seen.indices] = True
+    active[call.events.impressions.indices] = True
+    return None if active.all() else np.flatnonzero(active)

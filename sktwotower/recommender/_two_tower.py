@@ -19,7 +19,7 @@ from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 
-from ._catalog import with_catalog, with_items_first
+from ._catalog import with_catalog, with_new_items
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
@@ -154,14 +154,15 @@ class TwoTowerRecommender(
         self._validate_params()
         fitted = fitted_of(self)
         with threads(self.n_jobs):
-            more = learn_more(*self._recipes(), fitted, X, y, sample_weight)
-            new = np.arange(len(fitted.items), len(more.items))
-            codes = np.concatenate([np.arange(fitted.n_items), new])
-            ids, rows = more.items.ids[codes], more.items.rows[codes]
-            more = with_items_first(more, ids, codes, rows)
-            self._fitted = fitted_towers(
-                more, len(codes), self._index_recipe(), fitted.catalog.index
-            )
+            more, changed = learn_more(*self._recipes(), fitted, X, y, sample_weight)
+            if more is not None:
+                more, places = with_new_items(more, fitted)
+                changed = np.sort(places[changed])
+                n_items = fitted.n_items + len(more.items) - len(fitted.items)
+                changed = changed[changed < n_items]
+                self._fitted = fitted_towers(
+                    more, n_items, self._index_recipe(), fitted.catalog, changed
+                )
         return self
 
     def _recipes(self):
@@ -217,7 +218,7 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             learnt, n_items = with_catalog(fitted, items)
             self._fitted = fitted_towers(
-                learnt, n_items, self._index_recipe(), fitted.catalog.index
+                learnt, n_items, self._index_recipe(), fitted.catalog
             )
         return self
 

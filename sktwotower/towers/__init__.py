@@ -2,15 +2,17 @@
 
 Input: sparse feature rows (n, p) of users and items, and the pairs of both that were
 chosen.
-Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss` and `id_shares`.
+Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss`, `StreamingFrequency` and
+`id_shares`.
 """
 
 from .._earlier_versions import TOWERS, refuse
 from ._dropout import id_shares
+from ._frequency import StreamingFrequency
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam
 
-__all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "id_shares"]
+__all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "StreamingFrequency", "id_shares"]
 
 
 def __getattr__(name):

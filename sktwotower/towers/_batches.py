@@ -58,6 +58,9 @@ class TrainingSet(Dataset):
         self.history = history
         self.impressions = impressions
         self.known = known
+        # In partial_fit: positions of the items that may be sampled as candidates, and
+        # the `ItemStream` that knows how often each item comes.
+        self.pool = self.stream = None
         self.users = np.flatnonzero(np.diff(positives.indptr))
 
     def __len__(self):
@@ -183,6 +186,8 @@ class UserBatches:
             candidate_sampling,
             n_negatives,
             correction,
+            dataset.pool,
+            dataset.stream,
         )
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.

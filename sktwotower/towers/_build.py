@@ -4,8 +4,10 @@ Input: a ``Recipe`` and the numbers of features of both sides.
 Output: a ``TwoTower``.
 """
 
+import contextlib
 import copy
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,8 +18,11 @@ from ._optimizer import RowwiseAdam, optimizer_class
 
 __all__ = [
     "build_module",
+    "first_layers",
     "given_tower",
+    "grown_module",
     "output_width",
+    "placed_rows",
     "scale_weights",
     "take_weights",
 ]
@@ -90,11 +95,35 @@ def take_weights(recipe, module, before, users, items):
     and ``items`` are pairs: the new positions (p,) of the old inputs, and the number of
     inputs now.
     """
-    inputs = {
+    module.load_state_dict(_weights(recipe, module, before, users, items))
+
+
+def grown_module(recipe, before, users, items, n_hidden):
+    """Return a copy of a module with more inputs, as `take_weights` makes it.
+
+    The default towers are made without initial weights, which would take longer than a
+    step of training. The parameters are those of `build_module` and `take_weights`.
+    """
+    own = recipe.user_tower is not None or recipe.item_tower is not None
+    with contextlib.nullcontext() if own else torch.device("meta"):
+        module = build_module(recipe, users[1], items[1], n_hidden)
+    weights = _weights(recipe, module, before, users, items)
+    module.load_state_dict(weights, assign=True)
+    return module
+
+
+def first_layers(module, users, items):
+    """Return ``users`` or ``items`` for each table, by the name of its weights."""
+    return {
         f"{name}.weight": users if name.startswith("user_tower") else items
         for name, part in module.named_modules()
         if isinstance(part, SparseLinear)
     }
+
+
+def _weights(recipe, module, before, users, items):
+    """Return the weights of ``before`` for ``module`` by name; see `take_weights`."""
+    inputs = first_layers(module, users, items)
     state, old = module.state_dict(), before.state_dict()
     if state.keys() != old.keys():
         raise ValueError(
@@ -102,17 +131,29 @@ def take_weights(recipe, module, before, users, items):
             f"{sorted(state.keys() ^ old.keys())}. Restore the parameters of fit, or "
             "fit anew."
         )
+    weights = {}
     for name, value in old.items():
         places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
         target = state[name]
         if target.ndim and target.shape != (n_inputs, *value.shape[1:]):
             raise ValueError(_of_another_size(recipe, name, value, target, n_inputs))
         if places is None:
-            target.copy_(value)
+            weights[name] = value.clone()
         else:
-            target.zero_()
-            places = torch.as_tensor(places, device=target.device)
-            target[places] = value.to(target)
+            weights[name] = placed_rows(value, places, n_inputs)
+    return weights
+
+
+def placed_rows(rows, places, n):
+    """Return a tensor (n, ...) with rows (p, ...) at ``places``, and zeros elsewhere."""
+    placed = rows.new_empty(n, *rows.shape[1:])
+    if np.array_equal(places, np.arange(len(places))):
+        placed[: len(places)] = rows
+        placed[len(places) :] = 0
+    else:
+        placed.zero_()
+        placed[torch.as_tensor(places, device=rows.device)] = rows
+    return placed
 
 
 def _of_another_size(recipe, name, before, now, n_inputs):

@@ -25,14 +25,30 @@ class CandidateSampler:
         Number of items in the uniform sample.
     correction : {"negatives", "all"} or None
         As in `UserBatches`.
+    pool : sorted int array of shape (n_pool,), default=None
+        Positions of the items that may be sampled. None: all.
+    stream : ItemStream, default=None
+        Estimates how often items come in batches, and goes on with each batch. None:
+        the probabilities follow from ``counts``.
     """
 
-    def __init__(self, counts, n_users, sampling, n_negatives, correction):
+    def __init__(
+        self,
+        counts,
+        n_users,
+        sampling,
+        n_negatives,
+        correction,
+        pool=None,
+        stream=None,
+    ):
         self.counts = counts
         self.n_users = n_users
         self.sampling = sampling
-        self.n_negatives = min(n_negatives, len(counts))
+        self.pool = np.arange(len(counts)) if pool is None else pool
+        self.n_negatives = min(n_negatives, len(self.pool))
         self.correction = correction
+        self.stream = stream
         self._log_probs = {}
 
     def draw(self, positives, impressions, rng):
@@ -55,21 +71,26 @@ class CandidateSampler:
             Log-probability of being a candidate, 0 without correction. ``inf`` for an
             item that is needed only as a positive or an impression. None for all items.
         """
-        if self.sampling == "full":
+        if self.stream is not None:
+            self.stream.add(positives.indices, positives.shape[0])
+        n_items, is_full = len(self.counts), self.sampling == "full"
+        if is_full and len(self.pool) == n_items:
             return None, None
-        n_items = len(self.counts)
         sampled = np.zeros(n_items, dtype=bool)
-        if self.sampling != "uniform":
+        if self.sampling in ("in_batch", "mixed"):
             sampled[positives.indices] = True
-        if self.sampling != "in_batch":
-            sampled[rng.choice(n_items, self.n_negatives, replace=False)] = True
+        if self.sampling in ("uniform", "mixed"):
+            drawn = rng.choice(len(self.pool), self.n_negatives, replace=False)
+            sampled[self.pool[drawn]] = True
+        if is_full:
+            sampled[self.pool] = True
         needed = sampled.copy()
         needed[positives.indices] = True
         if impressions is not None:
             needed[impressions.indices] = True
         candidates = np.flatnonzero(needed)
         log_q = np.zeros(len(candidates))
-        if self.correction is not None:
+        if self.correction is not None and not is_full:
             log_q = self.log_prob(positives.shape[0])[candidates]
         return candidates, np.where(sampled[candidates], log_q, np.inf)
 
@@ -80,21 +101,29 @@ class CandidateSampler:
         are not corrected, the probability is that of the *other* users in the batch to
         bring an item along.
         """
+        if self.stream is not None:  # other probabilities after each batch
+            return self._log_prob(self.stream.missing(self._n_others(batch_size)))
         if batch_size not in self._log_probs:
-            n_others = int(self.correction == "negatives")
-            missing = np.ones(len(self.counts))
-            if self.sampling != "uniform":
-                population = self.n_users - n_others
-                counts = np.minimum(self.counts, population)
-                log_included = inclusion_log_prob(
-                    counts, population, batch_size - n_others
-                )
-                missing *= -np.expm1(log_included)
-            if self.sampling != "in_batch":
-                missing *= 1 - self.n_negatives / len(self.counts)
-            with np.errstate(divide="ignore"):
-                self._log_probs[batch_size] = np.log1p(-missing)
+            n_others = self._n_others(batch_size)
+            population = self.n_users - (batch_size - n_others)
+            counts = np.minimum(self.counts, population)
+            log_included = inclusion_log_prob(counts, population, n_others)
+            self._log_probs[batch_size] = self._log_prob(-np.expm1(log_included))
         return self._log_probs[batch_size]
+
+    def _n_others(self, batch_size):
+        """Return the number of users of a batch that may bring a negative along."""
+        return batch_size - int(self.correction == "negatives")
+
+    def _log_prob(self, not_in_batch):
+        """Return log-probabilities (n_items,), given those of not being in a batch."""
+        missing = np.ones(len(self.counts))
+        if self.sampling in ("in_batch", "mixed"):
+            missing *= not_in_batch
+        if self.sampling in ("uniform", "mixed"):
+            missing *= 1 - self.n_negatives / len(self.pool)
+        with np.errstate(divide="ignore"):
+            return np.log1p(-missing)
 
 
 def inclusion_log_prob(counts, n_users, batch_size):

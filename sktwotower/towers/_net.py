@@ -21,6 +21,7 @@ from sktwotower._tables._messages import warn
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import own_callbacks
 from ._losses import SampledSoftmaxLoss
+from ._moments import moments_of, set_moments
 from ._modules import SparseLinear
 from ._optimizer import RowwiseAdam, optimizer_class
 from ._sequences import SequenceBatches
@@ -111,17 +112,21 @@ class TrainingData(NamedTuple):
     evaluate: Callable | None = None
 
 
-def train(recipe, module, data, seed, schedule=True):
+def train(recipe, module, data, seed, schedule=True, moments=None):
     """Train ``module`` on ``TrainingData`` and return the fitted ``TwoTowerNet``.
 
     ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
-    ``schedule``: whether the learning rate rises and falls.
+    ``schedule``: whether the learning rate rises and falls. ``moments``: as of
+    `moments_of`, with which the optimizer starts. Those at the end are ``moments_``.
     """
     net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
     own = own_callbacks(recipe, data, net, schedule)
     # Ours come first, so that the user's callbacks can read what ours record.
     net.set_params(callbacks=own + list(recipe.callbacks or []))
-    net.fit(data.training, y=None)
+    net.initialize()
+    set_moments(net, moments or {})
+    net.partial_fit(data.training, y=None)
+    net.moments_ = moments_of(net)
     _warn_if_interrupted(net)
     _trim(net, {name for name, _ in own})
     return net
@@ -190,7 +195,7 @@ def _trim(net, own):
     The optimizer's moments are twice as large as the weights. The validation set, and
     the callbacks named in ``own`` that read it, hold data.
     """
-    net.optimizer_.state.clear()
+    net.optimizer_.state.clear()  # small ones are kept as ``moments_``
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None
     net.module = type(net.module_)

@@ -33,6 +33,8 @@ class Recipe(NamedTuple):
     max_epochs: int | str
     batch_size: int
     lr: float
+    partial_rate: float
+    replay: float
     weight_decay: float
     optimizer: str | type
     early_stopping: bool

@@ -224,15 +224,17 @@ class SequenceBatches(UserBatches):
 
 
 def _groups(lengths, n_events):
-    """Return slices of users, by descending length, of at most n_events with padding.
+    """Return slices of users of at most n_events with padding.
 
-    A slice holds at least one user, even with more events.
+    A slice holds at least one user, even with more events, and only users by descending
+    length.
     """
     groups, start = [], 0
-    while start < len(lengths):
-        stop = start + max(1, n_events // max(1, int(lengths[start])))
-        groups.append(slice(start, min(stop, len(lengths))))
-        start = stop
+    for end in [*np.flatnonzero(np.diff(lengths) > 0) + 1, len(lengths)]:
+        while start < end:
+            stop = start + max(1, n_events // max(1, int(lengths[start])))
+            groups.append(slice(start, min(stop, end)))
+            start = groups[-1].stop
     return groups
 
 

@@ -1,0 +1,104 @@
+"""What training knows of the stream of events, from `fit` through every `partial_fit`.
+
+Input: ``Events`` of fit, and the moments of the optimizer.
+Output: a ``Stream`` value.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import warn
+from sktwotower.towers._frequency import Gaps
+from sktwotower.towers._moments import without_rows
+
+__all__ = ["Stream", "fingerprint", "first_stream", "stream_of_pairs", "warn_of_replay"]
+
+# Number of calls of partial_fit whose tables are recognized.
+MAX_PASSES = 64
+
+
+class Stream(NamedTuple):
+    """How often each item comes, the state of the optimizer, and the latest tables.
+
+    Parameters
+    ----------
+    gaps : Gaps
+        Mean number of events from one of an item to the next, (n_items,).
+    n_events : int
+        Number of positive events so far.
+    moments : tuple of dict
+        Moments of the optimizer, by the name of the parameter, for each pair of towers.
+    passes : tuple of int
+        Fingerprints of the tables of the latest calls of `partial_fit`.
+    """
+
+    gaps: Gaps
+    n_events: int
+    moments: tuple
+    passes: tuple
+
+    def with_items(self, places, n_items):
+        """Return the same with item j at position ``places[j]`` of n_items."""
+        order = np.full(n_items, -1)
+        order[places] = np.arange(len(places))
+        return self._replace(gaps=self.gaps.take(order))
+
+    def without_users(self, seen, left):
+        """Return the same without users who chose items, CSR (n, n_items).
+
+        ``left`` (p,): which feature columns of users stay.
+        """
+        counts = np.bincount(seen.indices, minlength=seen.shape[1])
+        return self._replace(
+            gaps=self.gaps.without(counts),
+            n_events=max(0, self.n_events - seen.nnz),
+            moments=tuple(without_rows(each, left) for each in self.moments),
+        )
+
+
+def first_stream(events, moments):
+    """Return the ``Stream`` after fit.
+
+    An item's share is that of the weights of its events, which may fall with age.
+    """
+    n_items = events.positives.shape[1]
+    items, weights = events.positives.indices, None
+    if events.ordered is not None:
+        items, weights = events.ordered.order.items, events.ordered.order.weights
+    counts = np.bincount(items, minlength=n_items)
+    sums = np.bincount(items, weights, minlength=n_items)
+    gaps = Gaps.of_shares(sums / sums.sum(), counts)
+    return Stream(gaps, len(items), tuple(moments), ())
+
+
+def stream_of_pairs(seen):
+    """Return the ``Stream`` of a model of which only the pairs (n, n_items) are known."""
+    counts = np.bincount(seen.indices, minlength=seen.shape[1])
+    gaps = Gaps.of_shares(counts / max(1, counts.sum()), counts)
+    return Stream(gaps, int(counts.sum()), (), ())
+
+
+def fingerprint(frame, outcomes):
+    """Return an int that is the same for the same rows in any order.
+
+    ``frame``: the columns that tell events apart. ``outcomes``: numbers (n,) each.
+    """
+    table = frame.assign(**{f"outcome {i}": each for i, each in enumerate(outcomes)})
+    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy(dtype=np.uint64)
+    return int(hashes.sum(dtype=np.uint64) >> np.uint64(1))
+
+
+def warn_of_replay(stream, mark, n_events):
+    """Warn if a table was given to one of the latest calls; return the new ``Stream``.
+
+    ``mark``: its fingerprint.
+    """
+    if mark in stream.passes:
+        warn(
+            f"These {n_events} events were given to an earlier partial_fit already, so "
+            "they count twice. To repeat a pass that failed, start from a copy of the "
+            "model before it."
+        )
+    return stream._replace(passes=(*stream.passes, mark)[-MAX_PASSES:])

@@ -1,0 +1,376 @@
+"""How often each item comes in a stream of events, estimated as the stream goes on.
+
+Input: the items of one batch after the other, (n,) each.
+Output: the probability (n_items,) of each item.
+"""
+
+from numbers import Integral, Real
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sktwotower._sklearn_compat import Interval, StrOptions
+from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._versions import VersionedMixin
+
+__all__ = ["Gaps", "ItemStream", "StreamingFrequency"]
+
+# Weight of a new gap in the stream of a recommender.
+RATE = 0.01
+
+
+class Gaps(NamedTuple):
+    """Mean numbers of steps between the hits of n places.
+
+    Parameters
+    ----------
+    gap : float64 array of shape (n,)
+        Mean number of steps from one hit to the next; inf before the first hit.
+    last : float64 array of shape (n,)
+        Step of the last hit.
+    n_gaps : float64 array of shape (n,)
+        Number of gaps that the mean is of.
+    """
+
+    gap: np.ndarray
+    last: np.ndarray
+    n_gaps: np.ndarray
+
+    @classmethod
+    def empty(cls, n):
+        """Return n places without hits."""
+        return cls(np.full(n, np.inf), np.zeros(n), np.zeros(n))
+
+    @classmethod
+    def of_shares(cls, shares, counts):
+        """Return places of known shares (n,) of all events, with counts (n,) so far."""
+        with np.errstate(divide="ignore"):
+            gap = 1 / np.asarray(shares, dtype=float)
+        last = np.full(len(gap), float(np.sum(counts)))
+        return cls(gap, last, np.asarray(counts, dtype=float))
+
+    def take(self, places):
+        """Return the places at positions (m,); -1: one without hits."""
+        known = places >= 0
+        taken = Gaps.empty(len(places))
+        for before, now in zip(self, taken, strict=True):
+            now[known] = before[places[known]]
+        return taken
+
+    def without(self, counts):
+        """Return the places as if counts (n,) of the hits had not been."""
+        left = np.maximum(self.n_gaps - counts, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.where(counts > 0, self.gap * self.n_gaps / left, self.gap)
+        return Gaps(np.where(np.isnan(gap), np.inf, gap), self.last, left)
+
+    def add(self, hit, counts, steps, rate, first, n_first=0):
+        """Add hits, in place.
+
+        Parameters
+        ----------
+        hit : int array of shape (m,)
+            Distinct places.
+        counts : int array of shape (m,)
+            Number of hits of each, >= 1, evenly spread over the steps since the last.
+        steps : pair of int
+            Number of the last step before, and of the last one now.
+        rate : float
+            Weight of a new gap, in (0, 1]; the first 1 / rate gaps are averaged.
+        first : float
+            Gap to assume of a place that is hit for the first time.
+        n_first : int, default=0
+            For how many gaps that one counts.
+        """
+        is_new = np.isinf(self.gap[hit])
+        known = np.where(is_new, n_first, self.n_gaps[hit])
+        gap = np.where(is_new, first, self.gap[hit])
+        found = (steps[1] - np.where(is_new, steps[0], self.last[hit])) / counts
+        new = np.where(is_new, counts - 1, counts)  # one hit alone ends no gap
+        averaged = np.clip(np.floor(1 / rate) - known, 0, new)
+        share = averaged / np.maximum(known + averaged, 1)
+        gap += share * (found - gap)
+        gap += (1 - (1 - rate) ** (new - averaged)) * (found - gap)
+        self.gap[hit], self.last[hit], self.n_gaps[hit] = gap, steps[1], known + new
+
+
+class ItemStream:
+    """The items of batches of users, each event a step.
+
+    Parameters
+    ----------
+    gaps : Gaps
+        State so far, of n_items places. It is copied.
+    n_steps : int
+        Number of events so far.
+    """
+
+    def __init__(self, gaps, n_steps):
+        self.gaps = Gaps(*(part.copy() for part in gaps))
+        self.n_steps = n_steps
+        self.n_known = np.isfinite(gaps.gap).sum()
+        self.n_per_user = 0.0
+
+    def add(self, items, n_users):
+        """Go on with a batch: items (n_events,) that ``n_users`` chose together."""
+        hit, counts = np.unique(items, return_counts=True)
+        self.n_known += np.isinf(self.gaps.gap[hit]).sum()
+        steps = self.n_steps, self.n_steps + len(items)
+        self.n_per_user = len(items) / n_users
+        # A new item is taken to be as frequent as the average one.
+        self.gaps.add(hit, counts, steps, RATE, self.n_known, n_first=1)
+        self.n_steps = steps[1]
+
+    def missing(self, n_users):
+        """Return the probability (n_items,) that none of the users chose an item.
+
+        Their number of events is that of as many users of the last batch.
+        """
+        shares = 1 / np.maximum(self.gaps.gap, 1 + 1e-9)
+        log_missing = n_users * self.n_per_user * np.log1p(-shares)
+        return np.exp(np.minimum(log_missing, -1e-12))
+
+
+class StreamingFrequency(VersionedMixin, BaseEstimator):
+    r"""Estimate the probability of items in a stream from the gaps between their hits.
+
+    No count over a window is kept, and no window has to be chosen: an item that comes
+    every 50th step has the probability 1 / 50. The estimate follows a popularity that
+    changes. `TwoTowerRecommender` keeps such a state from `fit` through all calls of
+    `partial_fit`, and corrects sampled candidates by it.
+
+    Parameters
+    ----------
+    rate : float, default=0.01
+        Weight of a new gap in the running mean, in (0, 1]. Higher: the estimate follows
+        changes faster, and varies more. The first ``1 / rate`` gaps of an item are
+        averaged, unless there is an ``initial_gap``.
+    unit : {"batch", "event"}, default="batch"
+        What a step is. "batch": a call of `partial_fit`, in which repeated items count
+        once; the probability is that a batch holds the item. "event": each entry of X;
+        the probability is the share of the item in all events. Hits of one call are
+        taken as evenly spread.
+    n_buckets : int, default=None
+        Number of places that ids are hashed to, >= 1, so that memory does not grow with
+        the number of ids. None: each id has a place of its own.
+    n_hashes : int, default=1
+        Number of tables with ``n_buckets`` places each, >= 1, in each of which an id
+        has one place. Ids that share a place seem more frequent, so the lowest
+        probability counts. Only with ``n_buckets``.
+    initial_gap : float, default=None
+        Gap of all places at the start, > 0, counted from step 0, as in the paper. None:
+        an item is unknown until its first hit, from which no gap is learnt.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the hash functions.
+
+    Attributes
+    ----------
+    n_steps_ : int
+        Number of steps so far.
+    ids_ : Index of shape (n_items,)
+        Items so far, in the order of their first hits; None with ``n_buckets``.
+    gaps_ : list of Gaps
+        State of each table: mean gap, step of the last hit and number of gaps of each
+        place.
+
+    See Also
+    --------
+    SampledSoftmaxLoss : The loss that is corrected by such probabilities.
+
+    Notes
+    -----
+    Let :math:`A(y)` be the step of the last hit of item y, and :math:`B(y)` its mean
+    gap. At step t each item of the batch has
+
+    .. math:: B(y) \leftarrow (1 - \alpha) B(y) + \alpha (t - A(y)), \quad A(y)
+        \leftarrow t
+
+    with the ``rate`` :math:`\alpha`, or the reciprocal of the number of gaps so far if
+    that is larger. The probability is :math:`1 / B(y)`, with m hashes :math:`1 / \max_i
+    B_i(h_i(y))`. From a start :math:`B_0` without averaging, the expected error after
+    n gaps of mean b is :math:`(1 - \alpha)^n (B_0 - b)`; in the long run the standard
+    deviation of B is :math:`\sqrt{\alpha / (2 - \alpha)}` times that of the gaps.
+
+    An item that no longer comes keeps its last estimate: without hits nothing changes.
+
+    References
+    ----------
+    Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item
+    Recommendations, RecSys 2019, algorithms 2 and 3.
+
+    Examples
+    --------
+    >>> from sktwotower.towers import StreamingFrequency
+    >>> frequency = StreamingFrequency()
+    >>> for batch in (["tea", "jam"], ["tea"], ["tea", "egg"], ["tea", "jam"]):
+    ...     frequency = frequency.partial_fit(batch)
+    >>> frequency.predict(["tea", "jam", "ham"]).round(3)
+    array([1.   , 0.333, 0.   ])
+    """
+
+    _parameter_constraints: dict = {
+        "rate": [Interval(Real, 0, 1, closed="right")],
+        "unit": [StrOptions({"batch", "event"})],
+        "n_buckets": [Interval(Integral, 1, None, closed="left"), None],
+        "n_hashes": [Interval(Integral, 1, None, closed="left")],
+        "initial_gap": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        rate=0.01,
+        *,
+        unit="batch",
+        n_buckets=None,
+        n_hashes=1,
+        initial_gap=None,
+        random_state=0,
+    ):
+        self.rate = rate
+        self.unit = unit
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
+        self.initial_gap = initial_gap
+        self.random_state = random_state
+
+    def fit(self, X, y=None) -> Self:
+        """Forget the stream so far, and begin with a first batch.
+
+        Parameters
+        ----------
+        X : list, array or Series of shape (n_events,)
+            Ids of items.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : StreamingFrequency
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If ids are missing or infinite, or a parameter is out of range.
+        TypeError
+            If ids are of several types.
+        """
+        vars(self).pop("gaps_", None)
+        return self.partial_fit(X)
+
+    def partial_fit(self, X, y=None) -> Self:
+        """Go on with a batch of the stream.
+
+        Parameters
+        ----------
+        X : list, array or Series of shape (n_events,)
+            Ids of items. None of them is a step, too, with ``unit="batch"``.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : StreamingFrequency
+            The estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`.
+        """
+        self._validate_params()
+        ids = check_ids(X, "X")
+        if not hasattr(self, "gaps_"):
+            self._start()
+        self._add(ids)
+        n_new = 1 if self.unit == "batch" else len(ids)
+        steps = self.n_steps_, self.n_steps_ + n_new
+        self.n_steps_ = steps[1]
+        self.gaps_ = [
+            self._after(gaps, places, steps)
+            for gaps, places in zip(self.gaps_, self._places(ids), strict=True)
+        ]
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Return the probability of items.
+
+        Parameters
+        ----------
+        X : list, array or Series of shape (n,)
+            Ids of items.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Probabilities in [0, 1]; 0 for an item without a hit, and ``1 / n_steps_``
+            for one with a single hit, unless there is an ``initial_gap``.
+
+        Raises
+        ------
+        NotFittedError
+            If neither `fit` nor `partial_fit` has been called.
+        ValueError, TypeError
+            As in `fit`.
+        """
+        check_is_fitted(self, "gaps_")
+        ids = check_ids(X, "X")
+        longest = np.zeros(len(ids))
+        for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
+            unknown = np.inf if self.initial_gap is None else self.initial_gap
+            gap = np.append(gaps.gap, unknown)[places]  # -1: unknown
+            longest = np.maximum(longest, gap)
+        return 1 / np.maximum(longest, 1)
+
+    def _start(self):
+        self.n_steps_, self.ids_ = 0, None
+        n_tables = 1 if self.n_buckets is None else self.n_hashes
+        self.gaps_ = [self._empty(self.n_buckets or 0) for _ in range(n_tables)]
+        rng = check_random_state(self.random_state)
+        self._keys = rng.randint(1, 2**62, size=(n_tables, 2), dtype=np.int64)
+
+    def _empty(self, n):
+        """Return n places without hits."""
+        gaps = Gaps.empty(n)
+        if self.initial_gap is None:
+            return gaps
+        enough = np.full(n, 1 / self.rate)  # gaps for a rate that is constant
+        return Gaps(np.full(n, float(self.initial_gap)), gaps.last, enough)
+
+    def _after(self, gaps, places, steps):
+        """Return the state of a table after hits at places (n_events,)."""
+        hit, counts = np.unique(places, return_counts=True)
+        if self.unit == "batch":
+            counts = np.ones_like(counts)
+        gaps = Gaps(*(part.copy() for part in gaps))
+        gaps.add(hit, counts, steps, self.rate, first=steps[1])
+        return gaps
+
+    def _places(self, ids):
+        """Return the place (n,) of each id in each table; -1 for unknown ids."""
+        if self.n_buckets is None:
+            return [positions_of(ids, self.ids_)]
+        hashes = pd.util.hash_array(ids.to_numpy()).astype(np.uint64)
+        return [
+            ((hashes * np.uint64(2 * factor + 1) + np.uint64(term)) >> np.uint64(33))
+            % np.uint64(self.n_buckets)
+            for factor, term in self._keys.tolist()
+        ]
+
+    def _add(self, ids):
+        """Give new ids a place of their own, unless they are hashed."""
+        if self.n_buckets is not None:
+            return
+        known = ids[:0] if self.ids_ is None else self.ids_
+        new = ids[positions_of(ids, known) < 0].unique()
+        self.ids_ = known.append(as_type_of(new, known, "X") if len(known) else new)
+        n_new = len(self.ids_) - len(known)
+        if n_new:
+            (gaps,) = self.gaps_
+            pairs = zip(gaps, self._empty(n_new), strict=True)
+            self.gaps_ = [Gaps(*map(np.concatenate, pairs))]

@@ -1,0 +1,126 @@
+"""What the default optimizer has learnt of the gradients, kept from call to call.
+
+Input: a trained ``TwoTowerNet``.
+Output: its *moments*: a dict of arrays for each parameter, by its name.
+"""
+
+import numpy as np
+import torch
+
+from ._build import first_layers, placed_rows
+from ._optimizer import RowwiseAdam
+
+__all__ = [
+    "grown_moments",
+    "moments_fit",
+    "moments_of",
+    "set_moments",
+    "touched_rows",
+    "without_rows",
+]
+
+
+def moments_of(net):
+    """Return the moments of a net, a dict; empty unless trained by ``RowwiseAdam``.
+
+    Its moments are small: a number for each row of a table, and two arrays for each
+    other parameter. Those of other optimizers are twice as large as the weights.
+    """
+    if not isinstance(net.optimizer_, RowwiseAdam):
+        return {}
+    found = {}
+    for name, parameter in net.module_.named_parameters():
+        state = net.optimizer_.state.get(parameter)
+        if state:
+            found[name] = {key: _as_array(value) for key, value in state.items()}
+    return found
+
+
+def set_moments(net, moments):
+    """Let the optimizer of a net start with moments, where they fit its parameters."""
+    if not isinstance(net.optimizer_, RowwiseAdam):
+        return
+    tables = first_layers(net.module_, True, True)
+    for name, parameter in net.module_.named_parameters():
+        state = moments.get(name)
+        if state and _fits(state, parameter, name in tables):
+            net.optimizer_.state[parameter] = {
+                key: _as_tensor(value, parameter) for key, value in state.items()
+            }
+
+
+def moments_fit(moments, module):
+    """Return whether all moments are dicts of those of parameters of a module."""
+    parameters = dict(module.named_parameters())
+    tables = first_layers(module, True, True)
+    return all(
+        name in parameters
+        and isinstance(state, dict)
+        and _fits(state, parameters[name], name in tables)
+        and all(np.isfinite(value).all() for value in state.values())
+        for name, state in moments.items()
+    )
+
+
+def grown_moments(moments, module, users, items):
+    """Return moments for a module with more inputs, as `grown_module` makes it."""
+    inputs, grown = first_layers(module, users, items), {}
+    for name, state in moments.items():
+        grown[name] = state
+        if name in inputs:
+            grown[name] = {
+                key: placed_rows(torch.from_numpy(rows), *inputs[name]).numpy()
+                for key, rows in state.items()
+            }
+    return grown
+
+
+def touched_rows(before, now, name):
+    """Return which rows (p,) of a table have been trained between two moments.
+
+    ``name``: that of its weights. None if the optimizer does not keep it.
+    """
+    steps = now.get(name, {}).get("steps")
+    if steps is None:
+        return None
+    return steps != before.get(name, {}).get("steps", np.zeros_like(steps))
+
+
+def without_rows(moments, left):
+    """Return moments without those of some columns (p,) of the users.
+
+    Of parameters that are no tables of rows, those of the user tower start anew.
+    """
+    kept = {}
+    for name, state in moments.items():
+        if not name.startswith("user_tower") or left.all():
+            kept[name] = state
+        elif "steps" in state and len(state["steps"]) == len(left):
+            kept[name] = {key: rows[left] for key, rows in state.items()}
+    return kept
+
+
+def _as_array(value):
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    return int(value)
+
+
+def _as_tensor(value, parameter):
+    if isinstance(value, np.ndarray):  # a copy, as the optimizer changes it in place
+        return torch.tensor(value, device=parameter.device)
+    return value
+
+
+def _fits(state, parameter, is_table):
+    """Return whether a state is that of a table (p, width), or of another parameter."""
+    arrays, shape = {"first", "second"}, parameter.shape
+    if is_table:
+        arrays, shape = {"steps", "second"}, shape[:1]
+    names = arrays if is_table else arrays | {"step"}
+    return {*state} == names and all(
+        isinstance(state[name], np.ndarray)
+        and state[name].dtype == np.float32
+        and state[name].shape == shape
+        for name in arrays
+    )
