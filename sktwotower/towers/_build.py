@@ -4,7 +4,6 @@ Input: a ``Recipe`` and the numbers of features of both sides.
 Output: a ``TwoTower``.
 """
 
-import contextlib
 import copy
 
 import numpy as np
@@ -101,13 +100,17 @@ def take_weights(recipe, module, before, users, items):
 def grown_module(recipe, before, users, items, n_hidden):
     """Return a copy of a module with more inputs, as `take_weights` makes it.
 
-    The default towers are made without initial weights, which would take longer than a
-    step of training. The parameters are those of `build_module` and `take_weights`.
+    Tables of default towers are made without initial weights, which would take longer
+    than a step of training. The parameters are those of `build_module` and
+    `take_weights`.
     """
-    own = recipe.user_tower is not None or recipe.item_tower is not None
-    with contextlib.nullcontext() if own else torch.device("meta"):
-        module = build_module(recipe, users[1], items[1], n_hidden)
+    n_users = 0 if recipe.user_tower is None else users[1]
+    n_items = 0 if recipe.item_tower is None else items[1]
+    module = build_module(recipe, n_users, n_items, n_hidden)
     weights = _weights(recipe, module, before, users, items)
+    for name, part in module.named_modules():
+        if isinstance(part, SparseLinear):
+            part.weight = nn.Parameter(weights[f"{name}.weight"])
     module.load_state_dict(weights, assign=True)
     return module
 
@@ -134,9 +137,11 @@ def _weights(recipe, module, before, users, items):
     weights = {}
     for name, value in old.items():
         places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
-        target = state[name]
-        if target.ndim and target.shape != (n_inputs, *value.shape[1:]):
-            raise ValueError(_of_another_size(recipe, name, value, target, n_inputs))
+        shape = state[name].shape
+        if places is not None and shape[:1] == (0,):  # a table to be made
+            shape = n_inputs, *shape[1:]
+        if shape and shape != (n_inputs, *value.shape[1:]):
+            raise ValueError(_of_another_size(recipe, name, value, shape, n_inputs))
         if places is None:
             weights[name] = value.clone()
         else:
@@ -156,10 +161,10 @@ def placed_rows(rows, places, n):
     return placed
 
 
-def _of_another_size(recipe, name, before, now, n_inputs):
+def _of_another_size(recipe, name, before, shape, n_inputs):
     """Return the message for weights with another shape than in fit."""
     part, _, weights = name.partition(".")
-    shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(now.shape)}"
+    shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(shape)}"
     if getattr(recipe, part, None) is None:
         return (
             f"The default {part} has another size than in fit: its {shapes}. Restore "
