@@ -51,6 +51,17 @@ class Sequences(NamedTuple):
         times = self.events(users)[2]
         return Sequences(self.lags[users], times)
 
+    def with_items(self, items):
+        """Return the events of items at sorted positions (m,) only."""
+        rows, columns, times = self.events()
+        places = np.full(self.lags.shape[1], -1)
+        places[items] = np.arange(len(items))
+        kept = places[columns] >= 0
+        rows, times = rows[kept], times[kept]
+        offsets = np.searchsorted(rows, np.arange(self.lags.shape[0] + 1))
+        lags = _csr(lags_of(rows, times), places[columns][kept], offsets, len(items))
+        return Sequences(lags, times)
+
     def replaced(self, users, others, shape):
         """Return sequences of ``shape`` with other events of some users, or of new ones.
 

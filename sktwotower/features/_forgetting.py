@@ -47,7 +47,9 @@ def without_entities(entities, gone):
         ids=entities.ids[kept],
         rows=rows[:, np.flatnonzero(columns)],
         width=int(columns.sum()),
-        table=without_rows(entities.table, entities.label, entities.ids[gone]),
+        table=without_rows(
+            entities.table, entities.label, entities.ids[gone], f"{entities.side}s"
+        ),
         transformer=transformer,
     )
     return left, columns
@@ -73,15 +75,16 @@ def _without_keys(vectorizer, unused):
     return vectorizer, left
 
 
-def without_rows(table, label, ids):
+def without_rows(table, label, ids, name="users"):
     """Return a table of any library without the rows of some ids; None stays None.
 
     ``label``: the column of ids; a table without it has them in its first column. The
-    levels of other columns go, too, if no row has them any more.
+    levels of other columns go, too, if no row has them any more. ``name``: what errors
+    call the table.
     """
     if table is None:
         return None
-    frame = as_frame(table, "users")
+    frame = as_frame(table, name)
     column = label if label in frame.columns else frame.columns[0]
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):

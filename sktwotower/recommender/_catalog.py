@@ -11,11 +11,13 @@ from scipy import sparse
 
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, warn
+from sktwotower.features._forgetting import without_entities
 from sktwotower.retrieval._requests import read_query
+from sktwotower.towers._forgetting import without_columns
 
 from ._fitted import Learnt
 
-__all__ = ["with_catalog", "with_new_items"]
+__all__ = ["with_catalog", "with_new_items", "without_items"]
 
 
 def with_catalog(fitted, items):
@@ -26,20 +28,31 @@ def with_catalog(fitted, items):
     query = read_query(fitted.items, items, "items", fitted.schema)
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
-    learnt = Learnt(
-        fitted.schema,
-        fitted.users,
-        fitted.items,
-        fitted.seen,
-        fitted.sequences,
-        fitted.half_life,
-        fitted.net,
-        fitted.epochs,
-        fitted.candidate_sampling,
-        fitted.temperature,
-        fitted.stream,
-    )
+    learnt = _learnt_of(fitted)
     return with_items_first(learnt, ids, query.codes, query.rows), len(ids)
+
+
+def _learnt_of(fitted):
+    """Return the ``Learnt`` of a ``FittedTowers``."""
+    return Learnt._make(getattr(fitted, name) for name in Learnt._fields)
+
+
+def without_items(fitted, gone):
+    """Return a ``Learnt`` without the items where ``gone`` (n,), and their events."""
+    items, left = without_entities(fitted.items, gone)
+    kept = np.flatnonzero(~gone)
+    theirs, rows = (fitted.items.rows[np.flatnonzero(of)] for of in (gone, ~gone))
+    unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+    sequences = fitted.sequences
+    if sequences is not None:
+        sequences = sequences.with_items(kept)
+    return _learnt_of(fitted)._replace(
+        items=items,
+        seen=fitted.seen[:, kept].tocsr(),
+        sequences=sequences,
+        net=without_columns(fitted.net, "item", left, unused, rows),
+        stream=fitted.stream.without_items(kept, left),
+    )
 
 
 def with_new_items(learnt, fitted):

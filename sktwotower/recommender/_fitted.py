@@ -23,7 +23,7 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items
-from sktwotower.towers._forgetting import without_user_columns
+from sktwotower.towers._forgetting import without_columns
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
@@ -130,7 +130,7 @@ class FittedTowers(Fitted):
         theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
         unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
         return {
-            "net": without_user_columns(self.net, left, unused, rows),
+            "net": without_columns(self.net, "user", left, unused, rows),
             "stream": self.stream.without_users(self.seen[np.flatnonzero(gone)], left),
         }
 

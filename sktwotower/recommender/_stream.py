@@ -54,8 +54,19 @@ class Stream(NamedTuple):
         return self._replace(
             gaps=self.gaps.without(counts),
             n_events=max(0, self.n_events - seen.nnz),
-            moments=tuple(without_rows(each, left) for each in self.moments),
+            moments=self._moments_without("user", left),
         )
+
+    def without_items(self, kept, left):
+        """Return the same with the items at positions ``kept`` (m,) only.
+
+        ``left`` (p,): which feature columns of items stay.
+        """
+        moments = self._moments_without("item", left)
+        return self._replace(gaps=self.gaps.take(kept), moments=moments)
+
+    def _moments_without(self, side, left):
+        return tuple(without_rows(each, side, left) for each in self.moments)
 
 
 def first_stream(events, moments):

@@ -19,7 +19,8 @@ from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 
-from ._catalog import with_catalog, with_new_items
+from ._catalog import with_new_items
+from ._catalog_methods import CatalogMixin
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
@@ -35,6 +36,7 @@ class TwoTowerRecommender(
     SimilarItemsMixin,
     EvaluationMixin,
     EmbeddingMixin,
+    CatalogMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     TwoTowerParameters,
@@ -175,52 +177,6 @@ class TwoTowerRecommender(
 
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)
-
-    def set_catalog(self, items) -> Self:
-        """Replace the catalog: recommend exactly these items from now on.
-
-        The item tower computes vectors of new items from their features; nothing is
-        learnt. Removed items are no longer recommended, but stay in the histories of
-        the users who chose them, and can be added again. The index is rebuilt, except
-        for a graph of 200,000 items or more: it is updated in a fraction of the time if
-        all old items come first, in the same order, and new ones follow.
-
-        Parameters
-        ----------
-        items : list, array, Series or dataframe of n items
-            Ids known from fit, or a table with the id column and all feature columns,
-            whose features replace those of fit.
-
-        Returns
-        -------
-        self : TwoTowerRecommender
-            The estimator. A call that fails leaves the catalog as it was.
-
-        Raises
-        ------
-        ValueError
-            If there are no items, ids are repeated, ids unknown to fit come without
-            features, or features or the resulting vectors are not finite.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.set_catalog([7, 3, 9]).item_ids_.tolist()
-        [7, 3, 9]
-        >>> set(model.recommend([0], exclude_seen=False)["item"]) == {3, 7, 9}
-        True
-        """
-        fitted = fitted_of(self)
-        check_index(self.neighbors, self.normalize, self.neighbors_params)
-        with threads(self.n_jobs):
-            learnt, n_items = with_catalog(fitted, items)
-            self._fitted = fitted_towers(
-                learnt, n_items, self._index_recipe(), fitted.catalog
-            )
-        return self
 
     def transform(self, X) -> np.ndarray:
         """Return the user vector of each event.

@@ -1,7 +1,7 @@
-"""Weights of features that no user has any more, removed from a trained net.
+"""Weights of features that no user or item has any more, removed from a trained net.
 
-Input: a trained ``TwoTowerNet``, and which columns (p,) of the users' rows are left.
-Output: a ``TwoTowerNet`` whose user tower takes the columns that are left.
+Input: a trained ``TwoTowerNet``, and which columns (p,) of the rows of a side are left.
+Output: a ``TwoTowerNet`` whose towers take the columns that are left.
 """
 
 import copy
@@ -13,7 +13,7 @@ from torch import nn
 from ._blend import Blend
 from ._modules import SparseLinear, SparseRows, Tower, run_tower
 
-__all__ = ["without_user_columns"]
+__all__ = ["without_columns"]
 
 # Attributes of a net that hold weights; one that was loaded may have no optimizer.
 PARTS = "module_", "optimizer_"
@@ -21,12 +21,13 @@ PARTS = "module_", "optimizer_"
 N_PROBED = 20
 
 
-def without_user_columns(net, left, unused, rows):
-    """Return a net without the first-layer weights of some columns of the users.
+def without_columns(net, side, left, unused, rows):
+    """Return a net without the first-layer weights of some columns of a side.
 
-    ``left`` (p,): which columns stay. ``unused`` (p,): which columns nobody has any
-    more; weights of those that stay become 0. ``rows``: feature rows, CSR (n, p), of
-    users who have neither. Raise ``ValueError`` for a tower without such a layer.
+    ``side``: "user" or "item". ``left`` (p,): which columns stay. ``unused`` (p,):
+    which columns no row has any more; weights of those that stay become 0. ``rows``:
+    feature rows, CSR (n, p), that have neither. Raise ``ValueError`` for a tower
+    without such a layer.
     """
     if left.all() and not unused.any():
         return net
@@ -34,29 +35,40 @@ def without_user_columns(net, left, unused, rows):
         # together: the optimizer's parameters are those of the module
         parts = {name: vars(net)[name] for name in PARTS if name in vars(net)}
         parts = copy.deepcopy(parts)
-        pairs = zip(
-            _user_towers(net.module_), _user_towers(parts["module_"]), strict=True
-        )
-        for before, tower in pairs:
-            _forget(before, tower, left, unused, rows)
+        towers = (_towers(each, side) for each in (net.module_, parts["module_"]))
+        for before, tower in zip(*towers, strict=True):
+            _forget(before, tower, side, left, unused, rows)
+        for table in _history_tables(parts["module_"]) if side == "item" else []:
+            _clear_columns(table, np.flatnonzero(unused))
+            _take_columns(table, np.flatnonzero(left))
     net = copy.copy(net)
     for name, part in parts.items():
         setattr(net, name, part)
     return net
 
 
-def _user_towers(module):
-    """Return the user towers of a module: one, or one for each pair of towers."""
+def _pairs_of_towers(module):
+    """Return the pairs of towers of a module, one or two."""
     if isinstance(module, Blend):
-        return [part.user_tower for part, _ in module.parts]
-    return [module.user_tower]
+        return [part for part, _ in module.parts]
+    return [module]
 
 
-def _forget(before, tower, left, unused, rows):
+def _towers(module, side):
+    """Return the towers of a side: one for each pair of towers."""
+    return [getattr(part, f"{side}_tower") for part in _pairs_of_towers(module)]
+
+
+def _history_tables(module):
+    tables = [part.history_table for part in _pairs_of_towers(module)]
+    return [table for table in tables if table is not None]
+
+
+def _forget(before, tower, side, left, unused, rows):
     """Keep the weights of some columns of a tower, in place.
 
     ``before``: the same tower, which is not changed. The other parameters are those of
-    `without_user_columns`.
+    `without_columns`.
     """
     layer, columns = _first_layer(tower, rows.shape[1]), np.flatnonzero(left)
     if layer is not None:
@@ -64,9 +76,9 @@ def _forget(before, tower, left, unused, rows):
         _take_columns(layer, columns)
     if layer is None or not _is_same(before, tower, rows, columns):
         raise ValueError(
-            "The module given as user_tower has no torch.nn.Linear that its input "
-            "reaches first. So forget_users cannot remove what it has learnt of single "
-            "users: fit anew without them."
+            f"The module given as {side}_tower has no torch.nn.Linear that its input "
+            f"reaches first. So forget_{side}s cannot remove what it has learnt of "
+            f"single {side}s: fit anew without them."
         )
 
 
@@ -98,7 +110,7 @@ def _take_columns(layer, columns):
 
 
 def _is_same(before, now, rows, columns):
-    """Return whether two user towers return the same vectors for rows (n, p)."""
+    """Return whether two towers return the same vectors for rows (n, p)."""
     if isinstance(now, Tower):
         return True
     rows = rows[:N_PROBED]

@@ -86,17 +86,20 @@ def touched_rows(before, now, name):
     return steps != before.get(name, {}).get("steps", np.zeros_like(steps))
 
 
-def without_rows(moments, left):
-    """Return moments without those of some columns (p,) of the users.
+def without_rows(moments, side, left):
+    """Return moments without those of some columns (p,) of a side, "user" or "item".
 
-    Of parameters that are no tables of rows, those of the user tower start anew.
+    Of parameters that are no tables of rows, those of the tower start anew.
     """
+    if left.all():
+        return moments
     kept = {}
+    tables = f"{side}_tower", "history" if side == "item" else f"{side}_tower"
     for name, state in moments.items():
-        if not name.startswith("user_tower") or left.all():
-            kept[name] = state
-        elif "steps" in state and len(state["steps"]) == len(left):
+        if "steps" in state and name.startswith(tables):
             kept[name] = {key: rows[left] for key, rows in state.items()}
+        elif not name.startswith(f"{side}_tower"):
+            kept[name] = state
     return kept
 
 

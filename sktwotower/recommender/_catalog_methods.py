@@ -1,0 +1,163 @@
+"""The items that can be recommended, as methods of `TwoTowerRecommender`.
+
+Input: n items, as ids or a table.
+Output: the estimator with another catalog.
+"""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import format_ids, warn
+from sktwotower.features._forgetting import without_rows
+from sktwotower.neighbors._indexes import check_index
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._requests import read_query
+
+from ._catalog import with_catalog, without_items
+from ._fitted import fitted_towers
+
+__all__ = ["CatalogMixin"]
+
+
+class CatalogMixin:
+    """Methods ``set_catalog`` and ``forget_items``.
+
+    The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
+    """
+
+    def set_catalog(self, items) -> Self:
+        """Replace the catalog: recommend exactly these items from now on.
+
+        The item tower computes vectors of new items from their features; nothing is
+        learnt. Removed items are no longer recommended, but stay in the histories of
+        the users who chose them, and can be added again; `forget_items` gives back
+        their memory. A graph is kept if all old items come first, in the same order,
+        and at most an eighth of all are new: these are searched exactly. Otherwise the
+        index is rebuilt, or updated if it holds 200,000 items or more.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids known from fit, or a table with the id column and all feature columns,
+            whose features replace those of fit.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            The estimator. A call that fails leaves the catalog as it was.
+
+        Raises
+        ------
+        ValueError
+            If there are no items, ids are repeated, ids unknown to fit come without
+            features, or features or the resulting vectors are not finite.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.datasets import make_interactions
+        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+        >>> model.set_catalog([7, 3, 9]).item_ids_.tolist()
+        [7, 3, 9]
+        >>> set(model.recommend([0], exclude_seen=False)["item"]) == {3, 7, 9}
+        True
+        """
+        fitted = fitted_of(self)
+        check_index(self.neighbors, self.normalize, self.neighbors_params)
+        with threads(self.n_jobs):
+            learnt, n_items = with_catalog(fitted, items)
+            self._fitted = fitted_towers(
+                learnt, n_items, self._index_recipe(), fitted.catalog
+            )
+        return self
+
+    def forget_items(self, items) -> Self:
+        """Remove items that have left for good, and give back their memory.
+
+        From then on they are unknown items. Removed are their ids, vectors, feature
+        rows, rows of the side table ``items`` (the parameter becomes a copy without
+        them), the events of all users with them, also in histories, and the weights of
+        features that no other item has, such as the id. The index is rebuilt.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids, or a table with the item column. Items unknown to fit are ignored, with
+            a warning.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            The estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If no item of the catalog would be left, a table lacks columns, or the item
+            tower is a module of your own whose first layer is not found.
+        TypeError
+            If ``items`` is neither ids nor a table.
+
+        Warns
+        -----
+        UserWarning
+            If items are not known from fit, or ``item_transformer`` is not a
+            `TowerVectorizer`: it may hold ids or features, and is not changed.
+
+        See Also
+        --------
+        set_catalog : Stop recommending items that stay in histories and may come back.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> model.forget_items(["egg"]).item_ids_.tolist()
+        ['jam', 'tea']
+        >>> model.seen_items(["bob"])["item"].tolist()
+        ['tea']
+        """
+        fitted = fitted_of(self)
+        if items is None:
+            raise TypeError("items must be ids or a table of items. Got None.")
+        check_index(self.neighbors, self.normalize, self.neighbors_params)
+        query = read_query(fitted.items, items, "items", fitted.schema)
+        gone = np.zeros(len(fitted.items), dtype=bool)
+        gone[query.codes[query.codes >= 0]] = True
+        unknown = pd.unique(query.ids[query.codes < 0])
+        if len(unknown):
+            warn(
+                f"{len(unknown)} items are not known from fit, so there is nothing to "
+                f"forget: {format_ids(unknown)}."
+            )
+        if gone[: fitted.n_items].all():
+            raise ValueError(
+                f"forget_items would leave none of {fitted.n_items} items of the "
+                "catalog. Fit anew."
+            )
+        if gone.any():
+            self._forget_items(fitted, gone)
+        return self
+
+    def _forget_items(self, fitted, gone):
+        """Replace the fitted state and the side table by ones without some items."""
+        with threads(self.n_jobs):
+            learnt = without_items(fitted, gone)
+            n_items = int((~gone[: fitted.n_items]).sum())
+            left = fitted_towers(learnt, n_items, self._index_recipe())
+        if self.items is not None:
+            shared = self.items is fitted.items.table
+            ids, label = fitted.items.ids[gone], fitted.items.label
+            self.items = (
+                learnt.items.table
+                if shared
+                else without_rows(self.items, label, ids, "items")
+            )
+        self._fitted = left
