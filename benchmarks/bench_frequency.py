@@ -61,7 +61,8 @@ def errors(frequencies, seed):
             estimate = frequency.partial_fit(batch).predict(batch)
             found[name].append(np.abs(estimate - chances[batch]).mean() / 2)
     return {
-        name: np.reshape(each, (-1, WINDOW)).mean(axis=1) for name, each in found.items()
+        name: np.reshape(each, (-1, WINDOW)).mean(axis=1)
+        for name, each in found.items()
     }
 
 

@@ -80,7 +80,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
             f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
             "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
-    weights = _event_weights(sample_weight, n_events)
+    weights = _event_weights(sample_weight, n_events, may_be_empty)
     if not weights.any() and not may_be_empty:
         raise ValueError("All entries of sample_weight are zero.")
     y, weights = _rescaled(y), _rescaled(weights)
@@ -135,8 +135,11 @@ def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
     return frame[kept], rewards[kept], weights[kept], schema
 
 
-def _event_weights(sample_weight, n_events):
-    """Return weights, float64 (n_events,), after all checks."""
+def _event_weights(sample_weight, n_events, may_be_empty=False):
+    """Return weights, float64 (n_events,), after all checks.
+
+    ``may_be_empty``: whether all of them may be 0.
+    """
     if sample_weight is None or n_events == len(sample_weight) == 0:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
@@ -144,6 +147,8 @@ def _event_weights(sample_weight, n_events):
         sample_weight = _as_numbers(
             np.asarray(sample_weight), "sample_weight", "weights >= 0", "Convert them."
         )
+    if may_be_empty and not np.any(sample_weight):
+        return np.zeros(n_events)
     weights = check_sample_weight(
         sample_weight, np.empty((n_events, 1)), dtype=np.float64
     )

@@ -63,7 +63,7 @@ class Sequences(NamedTuple):
         return Sequences(lags, times)
 
     def replaced(self, users, others, shape):
-        """Return sequences of ``shape`` with other events of some users, or of new ones.
+        """Return sequences of ``shape`` with other events of some, or new, users.
 
         ``users``: ascending positions (m,). ``others``: their ``Sequences``, of m users
         and n_items. ``shape``: (n_users, n_items).
@@ -83,7 +83,10 @@ class Sequences(NamedTuple):
             values[~new], values[new] = old[stays], theirs
             return values
 
-        pairs = (self.lags.data, others.lags.data), (self.lags.indices, others.lags.indices)
+        pairs = (
+            (self.lags.data, others.lags.data),
+            (self.lags.indices, others.lags.indices),
+        )
         lags, items = (joined(*pair) for pair in pairs)
         times = joined(self.times, others.times)
         return Sequences(_csr(lags, items, offsets, shape[1]), times)

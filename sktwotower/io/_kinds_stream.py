@@ -58,7 +58,9 @@ def _gaps(parts, n_items, place):
         refuse(place, "gaps", parts)
     for values in parts.values():
         array("float64", 1)(values, place)
-        require(len(values) == n_items and not (values < 0).any(), place, "of all items")
+        require(
+            len(values) == n_items and not (values < 0).any(), place, "of all items"
+        )
     finite = np.isfinite(parts["last"]) & np.isfinite(parts["n_gaps"])
     fits = finite.all() and not np.isnan(parts["gap"]).any()
     require(fits and not (parts["gap"] == 0).any(), place, "positive gaps")

@@ -62,11 +62,11 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     -----
     Towers of the user are written as their weights; `load` needs their class. Side
     tables come back as pandas frames, with rows numbered from 0. An index of another
-    package is written without what it has learnt, and fitted again by `load`. Moments
-    of the optimizer are not kept: `partial_fit` starts without them anyway. The default
-    ranker is written as the arrays of its trees; `load` trusts other trees of
-    scikit-learn only if they are named. The past items of all users of fit are in the
-    file.
+    package is written without what it has learnt, and fitted again by `load`. Of the
+    optimizer only moments of the default one are kept, with which `partial_fit` goes
+    on; it also starts without those of others. The default ranker is written as the
+    arrays of its trees; `load` trusts other trees of scikit-learn only if they are
+    named. The past items of all users of fit are in the file.
 
     Examples
     --------

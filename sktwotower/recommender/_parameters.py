@@ -171,6 +171,14 @@ class TwoTowerParameters(ShownEstimator):
     lr : float, default=0.01
         Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
         replaces the one cycle.
+    partial_rate : float, default=0.5
+        Learning rate of `partial_fit`, relative to ``lr``, > 0. Higher: the model
+        follows new events faster. Purchases of a shop in weekly slices were predicted
+        best with 0.5 to 0.7.
+    replay : float, default=0.0
+        Share in [0, 1) of old events, drawn at random, among those that `partial_fit`
+        learns from: against forgetting, where tastes do not change. In the same shop,
+        whose seasons do change, the recall of the next week fell with it.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
@@ -383,7 +391,7 @@ class TwoTowerParameters(ShownEstimator):
         max_epochs="auto",
         batch_size=256,
         lr=0.01,
-        partial_rate=0.3,
+        partial_rate=0.5,
         replay=0.0,
         weight_decay=0.01,
         optimizer="rowwiseadam",

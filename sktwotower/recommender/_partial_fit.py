@@ -69,9 +69,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         schema = fitted.schema
         times, _ = times_of_events(frame, schema.time, schema, schema)
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
-    items, item_codes, item_inputs, described = grown(
-        fitted.items, frame, tables.items
-    )
+    items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     codes, shape = (user_codes, item_codes), (len(users), len(items))
     positives, shown = outcome_matrices(codes, rewards, weights, shape)
     before = _resized(fitted.seen, shape)
@@ -155,7 +153,9 @@ def _recipes(recipe, fitted, call):
     }
     if not isinstance(fitted.net.module_, Blend):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
-    all_events = call.events._replace(positives=without_last_row(call.seen), ordered=None)
+    all_events = call.events._replace(
+        positives=without_last_row(call.seen), ordered=None
+    )
     return [
         _one_pass(values_of_kind(recent_recipe(recipe))._replace(**of_fit)),
         _one_pass(pooled_recipe(recipe, all_events)),

@@ -85,7 +85,7 @@ def first_stream(events, moments):
 
 
 def stream_of_pairs(seen):
-    """Return the ``Stream`` of a model of which only the pairs (n, n_items) are known."""
+    """Return the ``Stream`` of a model, if only its pairs (n, n_items) are known."""
     counts = np.bincount(seen.indices, minlength=seen.shape[1])
     gaps = Gaps.of_shares(counts / max(1, counts.sum()), counts)
     return Stream(gaps, int(counts.sum()), (), ())

@@ -110,20 +110,27 @@ class TwoTowerRecommender(
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
-        """Learn from further events, in one pass over them.
+        """Learn from further events, in one pass over them in the given order.
 
         Events may be of new users and items; new items join the catalog. If ``users``
         or ``items`` is a side table, it must contain them as well: call
-        ``set_params(items=products)`` first. Levels and words that fit has not seen
-        stay unknown. New ids get weights of their own if the transformer is a
-        `TowerVectorizer` (the default). With a recent history, events take their place
-        in time among those of before, also if they are late.
+        ``set_params(items=products)`` first. New ids get weights of their own if the
+        transformer is a `TowerVectorizer` (the default). Levels, tags and words that
+        fit has not seen stay unknown, unless they are hashed (``n_hashed`` of
+        `TowerVectorizer`). With a recent history, events take their place in time among
+        those of before, also if they are late.
+
+        The cost follows the new events: only items with weights that have changed get
+        new vectors, and a graph searches these exactly until an eighth of all items has
+        changed; then that call rebuilds it. Arrays are copied, so that a request in
+        another thread and a copy of the model keep theirs.
 
         Parameters
         ----------
         X, y, sample_weight
             As in `fit`, with the same columns; only the new events. Users of X keep
-            their past items, which are never negatives.
+            their past items, which are never negatives. X may have no rows, and no
+            positive event: items that were only shown join the catalog.
 
         Returns
         -------
@@ -137,11 +144,28 @@ class TwoTowerRecommender(
             As in `fit`, and ValueError if a side table lacks a new id, or a tower
             cannot take new ids.
 
+        Warns
+        -----
+        UserWarning
+            If X holds the same rows as one of the latest 64 calls, in any order: they
+            count twice.
+
         Notes
         -----
-        The learning rate is constant, 0.3 times ``lr``, and there is no validation. The
-        model moves towards the new events, which helps when tastes change. Check with
-        `score` on later events, and refit from time to time.
+        Users come in the order of their first rows in X; all events of a user are
+        learnt together. The learning rate is constant, ``partial_rate`` times ``lr``,
+        there is no validation, and a share ``replay`` of old events can be mixed in.
+        The model moves towards the new events, which helps when tastes change. Check
+        with `score` on later events, and refit from time to time.
+
+        From fit on, through all calls and also in files, go on: the moments of the
+        default optimizer (others start anew, as theirs are twice as large as the
+        weights), and how often each item comes, by the gaps between its events
+        (`sktwotower.towers.StreamingFrequency`), by which sampled candidates are
+        corrected. Of a default item tower only the weights of features are trained: its
+        bias and hidden layers stay, since they would move all items. The weights of a
+        level or word move all items that have it. All items get new vectors if their
+        tower is a module of your own, or if the optimizer decays all weights.
 
         Examples
         --------

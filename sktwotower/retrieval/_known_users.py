@@ -78,8 +78,9 @@ class KnownUsersMixin:
 
         From then on they are unknown users, and a file of the estimator holds no id of
         theirs. Removed are their ids, feature rows, events, rows of the side table
-        ``users`` (the parameter becomes a copy without them) and the weights of
-        features that nobody else has, such as the id. The other users get the same
+        ``users`` (the parameter becomes a copy without them), the weights of features
+        that nobody else has, such as the id, with the optimizer's state, and what their
+        events add to the frequencies of items. The other users get the same
         recommendations as before.
 
         Parameters

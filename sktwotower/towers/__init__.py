@@ -2,8 +2,8 @@
 
 Input: sparse feature rows (n, p) of users and items, and the pairs of both that were
 chosen.
-Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss`, `StreamingFrequency` and
-`id_shares`.
+Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss`,
+`StreamingFrequency` and `id_shares`.
 """
 
 from .._earlier_versions import TOWERS, refuse

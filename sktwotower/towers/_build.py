@@ -150,7 +150,7 @@ def _weights(recipe, module, before, users, items):
 
 
 def placed_rows(rows, places, n):
-    """Return a tensor (n, ...) with rows (p, ...) at ``places``, and zeros elsewhere."""
+    """Return a tensor (n, ...) with rows (p, ...) at ``places``, elsewhere zeros."""
     placed = rows.new_empty(n, *rows.shape[1:])
     if np.array_equal(places, np.arange(len(places))):
         placed[: len(places)] = rows

@@ -363,7 +363,7 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         ]
 
     def _add(self, ids):
-        """Give new ids a place of their own, unless they are hashed."""
+        """Add a place for each new id, unless ids are hashed."""
         if self.n_buckets is not None:
             return
         known = ids[:0] if self.ids_ is None else self.ids_

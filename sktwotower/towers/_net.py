@@ -21,8 +21,8 @@ from sktwotower._tables._messages import warn
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import own_callbacks
 from ._losses import SampledSoftmaxLoss
-from ._moments import moments_of, set_moments
 from ._modules import SparseLinear
+from ._moments import moments_of, set_moments
 from ._optimizer import RowwiseAdam, optimizer_class
 from ._sequences import SequenceBatches
 

@@ -24,6 +24,7 @@ from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._indexes import build_index, check_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
+from sktwotower.neighbors._top_k import top_k
 from tests.builders import random_events, small
 from tests.io.builders import again, array_bytes, array_of, forged, members_of
 from tests.reference import brute_force, exclusions, unit_vectors
@@ -167,13 +168,18 @@ def test_building_leaves_threads_as_they_are(graph):
 def test_a_graph_grows(graph, monkeypatch):
     more, queries = clustered(200, seed=6), clustered(50, seed=7)
     vectors = np.concatenate([graph.vectors_, more])
+    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
     assert graph.updated(vectors) is None  # a new build is cheaper
     monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
     assert graph.updated(vectors[1:]) is None
-    assert graph.updated(graph.vectors_) is None
+    assert graph.updated(graph.vectors_[1:]) is None
     before = graph.kneighbors(queries, 10)
     index, recall = build_index(
-        "nndescent", graph.get_params(), vectors, sample=lambda: queries, before=graph
+        "nndescent",
+        graph.get_params(),
+        vectors,
+        sample=lambda: queries,
+        before=(graph, 1.0),
     )
     assert recall == index.tune_search_width(queries, 10) > 0.95
     assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
@@ -186,12 +192,51 @@ def test_a_graph_grows(graph, monkeypatch):
     with pytest.raises(ValueError, match="must have the same length"):
         graph.updated(np.concatenate([vectors, 2 * more]))
     with patch.object(NNDescentNeighbors, "updated") as updated:
-        build_index("nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=graph)
+        build_index(
+            "nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=(graph, 1.0)
+        )
     updated.assert_not_called()
 
 
 @pytest.mark.slow
+def test_changed_items_are_searched_next_to_the_graph(graph):
+    rng, queries = np.random.default_rng(3), clustered(50, seed=7)
+    vectors = np.concatenate([graph.vectors_, clustered(60, seed=6)])
+    moved = np.sort(rng.choice(2000, 90, replace=False))
+    vectors[moved] = clustered(90, seed=8)
+    before = graph.kneighbors(queries, 10)
+    index = graph.updated(vectors, np.append(moved, np.arange(2000, 2060)))
+    np.testing.assert_array_equal(index.changed_, [*moved, *range(2000, 2060)])
+    np.testing.assert_array_equal(index.stale_vectors_, graph.vectors_[moved])
+    same = graph.updated(vectors)
+    np.testing.assert_array_equal(same.changed_, index.changed_)
+    for k in (1, 10, 200):
+        scores, truth = top_k(queries, vectors, k)
+        distances, found = index.kneighbors(queries, k)
+        assert (np.isin(found, truth) | (found == truth)).mean() > 0.95
+        assert (distances[:, 0] <= 1 - scores[:, 0] + 1e-5).mean() > 0.95
+        assert all(len(set(row)) == k for row in found.tolist())
+    # a changed item is its own neighbor, not at the place of its old vector
+    own = index.kneighbors(vectors[index.changed_], 1, return_distance=False)[:, 0]
+    np.testing.assert_array_equal(own, index.changed_)
+    # in a second step some of them change again
+    again = vectors.copy()
+    again[moved[:5]] = clustered(5, seed=9)
+    later = index.updated(again, moved[:5])
+    np.testing.assert_array_equal(later.stale_vectors_, index.stale_vectors_)
+    own = later.kneighbors(again[moved], 1, return_distance=False)[:, 0]
+    np.testing.assert_array_equal(own, moved)
+    for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ValueError, match="must have the same length"):
+        graph.updated(np.concatenate([graph.vectors_, 2 * clustered(9, seed=1)]))
+    vectors[:400] = vectors[400:800]
+    assert index.updated(vectors) is None  # a rebuild pays
+
+
+@pytest.mark.slow
 def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
+    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
     monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
     queries, done = clustered(50, seed=7), threading.Event()
     expected, state = graph.kneighbors(queries, 10), dict(vars(graph))
@@ -217,7 +262,7 @@ def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch
                     graph.get_params(),
                     vectors,
                     sample=lambda: queries,
-                    before=graph,
+                    before=(graph, 1.0),
                 )
                 assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
         finally:

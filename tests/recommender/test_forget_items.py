@@ -2,11 +2,10 @@
 
 import pickle
 
-
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sktwotower import TowerVectorizer
@@ -16,7 +15,10 @@ from tests.builders import chain, ordered, past_of, random_events, small
 GONE = ["i2", "i5"]
 X = random_events()
 SIDE = pd.DataFrame(
-    {"item": [f"i{i}" for i in range(9)], "words": ["red tea", "red jam", "xylo tea"] * 3}
+    {
+        "item": [f"i{i}" for i in range(9)],
+        "words": ["red tea", "red jam", "xylo tea"] * 3,
+    }
 )
 SIDE["words"] = SIDE["words"].where(~SIDE["item"].isin(GONE), "xylophone")
 

@@ -36,7 +36,9 @@ def squares(n):
 
 
 def test_by_hand():
-    frequency = after(StreamingFrequency(0.5, initial_gap=10), [["a", "b"], ["b"], ["a", "c"]])
+    frequency = after(
+        StreamingFrequency(0.5, initial_gap=10), [["a", "b"], ["b"], ["a", "c"]]
+    )
     # a: (10 + 1) / 2 = 5.5 at step 1, (5.5 + 2) / 2 = 3.75 at step 3
     # b: 5.5 and (5.5 + 1) / 2 = 3.25; c: (10 + 3) / 2 = 6.5
     expected = [1 / 3.75, 1 / 3.25, 1 / 6.5, 1 / 10]

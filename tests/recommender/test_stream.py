@@ -1,0 +1,303 @@
+"""What goes on from fit through every partial_fit, and what a call costs."""
+
+import copy
+import dataclasses
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sktwotower import io
+from sktwotower.neighbors import NNDescentNeighbors
+from sktwotower.neighbors._top_k import top_k
+from sktwotower.recommender import _fitted
+from sktwotower.recommender._replay import with_replayed
+from tests.builders import chain, ordered, random_events, small
+
+X = random_events()
+MORE = pd.DataFrame({"user": ["u1", "u2", "new"], "item": ["i3", "j1", "i3"]})
+
+
+def many(n_items=400, seed=0, **params):
+    """Return a model of many items, and its events."""
+    rng = np.random.default_rng(seed)
+    events = pd.DataFrame({"user": rng.integers(60, size=900)})
+    events["item"] = np.append(np.arange(n_items), rng.integers(n_items, size=500))
+    params = {"candidate_sampling": "mixed", "n_negatives": 20} | params
+    return small(**params).fit(events), events
+
+
+# Nothing to learn.
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_a_day_without_rows_changes_nothing(time):
+    events = chain(n_users=5).assign(when=lambda t: t["when"] + 0.5)
+    model = ordered(time=time, history="auto").fit(events)
+    fitted, empty = model._fitted, events.iloc[:0]
+    assert model.partial_fit(empty) is model
+    assert model.partial_fit(empty, y=[], sample_weight=[]) is model
+    model.partial_fit(events.iloc[:2], sample_weight=[0, 0])
+    assert model._fitted is fitted
+
+
+def test_an_array_without_rows():
+    model = small().fit(X.to_numpy())
+    fitted = model._fitted
+    assert model.partial_fit(np.empty((0, 2), dtype=object))._fitted is fitted
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.partial_fit(np.empty((0, 3)))
+    with pytest.raises(ValueError, match="feature names"):
+        small().fit(X).partial_fit(pd.DataFrame({"user": [], "thing": []}))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        small().partial_fit(X.iloc[:0])
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_items_that_are_only_shown_join_the_catalog(time):
+    events = chain(n_users=5)
+    model = ordered(time=time).fit(events)
+    vectors, n_epochs = model.item_embeddings_, len(model.history_)
+    shown = pd.DataFrame({"user": ["u00", "z"], "item": ["j1", "i01"], "when": 99})
+    model.partial_fit(shown, y=[0, 0])
+    assert_array_equal(model.item_embeddings_[:-1], vectors)
+    assert model.item_ids_[-1] == "j1" and model.user_ids_[-1] == "z"
+    assert len(model.history_) == n_epochs
+    assert "j1" in model.recommend(["z"], 99)["item"].tolist()
+    model.partial_fit(shown.assign(when=100))
+    assert len(model.history_) == n_epochs + 1
+
+
+def test_a_replay_is_reported(tmp_path):
+    model = small().fit(X).partial_fit(MORE)
+    io.dump(model, tmp_path / "model.sktt")
+    for each in (model, io.load(tmp_path / "model.sktt")):
+        with pytest.warns(UserWarning, match="3 events were given to an earlier"):
+            each.partial_fit(MORE.sample(frac=1, random_state=0))
+        each.partial_fit(MORE, y=[1, 2, 1])
+        each.partial_fit(MORE.iloc[:2])
+
+
+# What goes on.
+
+
+def test_the_optimizer_goes_on():
+    model = small().fit(X)
+    name = "item_tower.sparse.weight"
+    before = model._fitted.stream.moments[0]
+    assert before["history.weight"]["steps"].sum() > 0
+    model.partial_fit(MORE)
+    after = model._fitted.stream.moments[0]
+    assert len(after[name]["steps"]) == 10 == len(after[name]["second"])
+    grown = after[name]["steps"][:9] - before[name]["steps"]
+    assert set(grown) <= {0, 1} and grown.sum() > 0
+    # a step of a new optimizer is as large for a small gradient as for a large one
+    other = small().fit(X)
+    fitted = other._fitted
+    stream = fitted.stream._replace(moments=())
+    other._fitted = dataclasses.replace(fitted, stream=stream)
+    other.partial_fit(MORE)
+    assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
+
+
+@pytest.mark.parametrize("params", [{}, {"time": "when", "pooled_share": 0.3}])
+def test_a_file_goes_on_as_the_model_does(params, tmp_path):
+    events = chain(n_users=12, noise=0.3)
+    model = small(max_epochs=2, candidate_sampling="mixed", **params).fit(events)
+    model.partial_fit(events.iloc[:9].assign(when=50))
+    io.dump(model, tmp_path / "model.sktt")
+    read, more = io.load(tmp_path / "model.sktt"), events.iloc[20:40].assign(when=60)
+    stream, same = model._fitted.stream, read._fitted.stream
+    assert len(same.moments) == len(stream.moments) == (2 if params else 1)
+    for mine, theirs in zip(stream.gaps, same.gaps, strict=True):
+        assert_array_equal(mine, theirs)
+    vectors = model.partial_fit(more).item_embeddings_
+    assert_array_equal(read.partial_fit(more).item_embeddings_, vectors)
+
+
+def test_frequencies_go_on_and_follow_the_items():
+    model = small().fit(X)
+    stream = model._fitted.stream
+    counts = X["item"].value_counts().reindex(model.item_ids_).to_numpy()
+    assert stream.n_events == len(X)
+    assert_allclose(1 / stream.gaps.gap, counts / len(X))
+    model.partial_fit(MORE)
+    gaps = dict(zip(model.item_ids_, model._fitted.stream.gaps.gap, strict=True))
+    place = model.item_ids_.tolist().index("i3")
+    assert gaps["i3"] < stream.gaps.gap[place] and gaps["j1"] == 10
+    model.set_catalog(["j1", "i3"])
+    assert_array_equal(model._fitted.stream.gaps.gap[:2], [10, gaps["i3"]])
+    ids = model._fitted.items.ids
+    now = dict(zip(ids, model._fitted.stream.gaps.gap, strict=True))
+    assert now == gaps
+
+
+def test_forgotten_users_leave_neither_moments_nor_hits():
+    only = pd.DataFrame({"user": ["u4"], "item": ["rare"]})
+    model = small().fit(pd.concat([X, only]))
+    name = "user_tower.sparse.weight"
+    before = model._fitted.stream
+    model.forget_users(["u4"])
+    after = model._fitted.stream
+    kept = np.array([user != "u4" for user in sorted(set(X["user"]))])
+    for key in ("steps", "second"):
+        assert_array_equal(
+            after.moments[0][name][key], before.moments[0][name][key][kept]
+        )
+    place = model.item_ids_.tolist().index("rare")
+    assert np.isinf(after.gaps.gap[place]) and after.gaps.n_gaps[place] == 0
+    assert after.n_events == before.n_events - (X["user"] == "u4").sum() - 1
+
+
+def test_one_pass_in_the_given_order():
+    def vectors(events):
+        model = small(batch_size=1, dropout=0.0, id_dropout=0.0).fit(X)
+        return model.partial_fit(events).item_embeddings_
+
+    same = vectors(X.iloc[:20])
+    assert_array_equal(vectors(X.iloc[:20]), same)
+    assert abs(vectors(X.iloc[19::-1]) - same).max() > 1e-5
+
+
+def test_each_call_draws_other_numbers():
+    found = []
+    for _ in range(2):
+        model, events = many()
+        model.partial_fit(events[:5])
+        found.append(model.item_embeddings_)
+    assert_array_equal(*found)
+    touched = [(found[0] != many()[0].item_embeddings_).any(axis=1)]
+    before = model.item_embeddings_
+    model.partial_fit(events[5:10])
+    touched.append((model.item_embeddings_ != before).any(axis=1))
+    assert (touched[0] != touched[1]).sum() > 20
+
+
+# Old events.
+
+
+@pytest.mark.parametrize("replay", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("time", [None, "when"])
+def test_the_share_of_old_events(replay, time):
+    events = chain(n_users=30)
+    model = ordered(time=time, replay=replay, pooled_share=0.0).fit(events)
+    more = events.iloc[:12].assign(when=99.0)
+    more["item"] = "j" + more["item"].str[1:]
+    seen = []
+
+    def watched(*args):
+        seen.append(with_replayed(*args))
+        return seen[-1]
+
+    with patch("sktwotower.recommender._partial_fit.with_replayed", watched):
+        model.partial_fit(more)
+    ((positives, order, users),) = seen
+    n = positives.nnz if time is None else np.count_nonzero(order.weights)
+    n_old = round(12 * replay / (1 - replay))
+    assert n == 12 + n_old
+    if n_old:
+        assert len(users) and not set(model.user_ids_[users]) & set(more["user"])
+    if time is not None:
+        assert len(order.items) == order.offsets[-1]
+
+
+def test_replay_and_impressions():
+    events = chain(n_users=10)
+    model = ordered(replay=0.6).fit(events)
+    more = events.iloc[:6].assign(when=99)
+    model.partial_fit(more, y=[1, 0, 1, 0, 1, 1])
+    assert np.isfinite(model.item_embeddings_).all()
+    with pytest.raises(ValueError, match="'replay' parameter"):
+        model.set_params(replay=1.0).partial_fit(more)
+
+
+def test_the_rate():
+    model = small(partial_rate=0.2, lr=0.02).fit(X).partial_fit(MORE)
+    assert model.net_.lr == pytest.approx(0.004)
+    with pytest.raises(ValueError, match="'partial_rate' parameter"):
+        model.set_params(partial_rate=0.0).partial_fit(MORE)
+
+
+# The cost follows the new events.
+
+
+@pytest.mark.parametrize("layers", [(), (4,)])
+def test_only_touched_items_are_computed(layers):
+    model, events = many(hidden_layer_sizes=layers)
+    before = model.item_embeddings_
+    with patch.object(_fitted, "embed_items", wraps=_fitted.embed_items) as embedded:
+        model.partial_fit(events[:5])
+    n_computed = embedded.call_args_list[0].args[1].shape[0]
+    moved = (model.item_embeddings_ != before).any(axis=1)
+    assert 0 < moved.sum() <= n_computed <= 5 + 20
+    module = model.net_.module_
+    everything = _fitted.embed_items(module, model._fitted.items.rows[:-1])
+    assert_allclose(model.item_embeddings_, everything, atol=1e-6)
+    assert all(p.requires_grad for p in module.parameters())
+
+
+@pytest.mark.parametrize("params", [{"optimizer": "adamw"}, {"batch_size": 2}])
+def test_vectors_are_those_of_the_tower(params):
+    side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})
+    model, events = many(items=side, **params)
+    new = pd.DataFrame({"item": [400], "kind": [3]})
+    model.set_params(items=pd.concat([side, new]))
+    model.partial_fit(events[:5]).set_catalog(np.arange(50, 300))
+    model.partial_fit(pd.DataFrame({"user": [1, 2, 2], "item": [400, 1, 60]}))
+    assert model.item_ids_.tolist() == [*range(50, 300), 400]
+    fitted = model._fitted
+    everything = _fitted.embed_items(fitted.net.module_, fitted.items.rows[:251])
+    assert_allclose(model.item_embeddings_, everything, atol=1e-6)
+    assert set(model.seen_items([2])["item"]) >= {1, 60}
+
+
+def test_a_copy_does_not_change_the_original():
+    model, events = many()
+    before, fitted = model.recommend(n_neighbors=5), model._fitted
+    gaps = fitted.stream.gaps.gap.copy()
+    moments = copy.deepcopy(fitted.stream.moments)
+    copy.copy(model).partial_fit(events[:50])
+    assert model._fitted is fitted
+    pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before)
+    assert_array_equal(fitted.stream.gaps.gap, gaps)
+    for mine, kept in zip(fitted.stream.moments, moments, strict=True):
+        for name, state in mine.items():
+            for key, value in state.items():
+                assert_array_equal(value, kept[name][key])
+
+
+@pytest.mark.slow
+def test_a_graph_takes_changed_items_without_a_rebuild(tmp_path):
+    model, events = many(neighbors="nndescent")
+    graph, index = model.neighbors_.graph_, model.neighbors_
+    new = pd.DataFrame({"user": [1, 2], "item": [1000, 1001]})
+    with patch.object(NNDescentNeighbors, "fit") as fit:
+        model.partial_fit(pd.concat([events[:3], new]))
+        model.partial_fit(events[3:6])
+    fit.assert_not_called()
+    assert model.neighbors_.graph_ is graph and len(index.changed_) == 0
+    assert {400, 401} < set(model.neighbors_.changed_.tolist())
+    queries, vectors = model.embed_users(np.arange(60)), model.item_embeddings_
+    scores, expected = top_k(queries, vectors, 10)
+    distances, found = model.neighbors_.kneighbors(queries, 10)
+    assert (found == expected).mean() > 0.95
+    right = np.take_along_axis(queries @ vectors.T, found, 1)
+    assert_allclose(1 - distances, right, atol=1e-5)
+    io.dump(model, tmp_path / "model.sktt")
+    read = io.load(tmp_path / "model.sktt")
+    assert_array_equal(read.neighbors_.changed_, model.neighbors_.changed_)
+    for each in (model, read):
+        each.partial_fit(events[6:9])
+    for mine, theirs in zip(
+        model.neighbors_.kneighbors(queries, 10),
+        read.neighbors_.kneighbors(queries, 10),
+        strict=True,
+    ):
+        assert_allclose(mine, theirs, atol=1e-6)
+    # in the end a rebuild pays
+    for start in range(10, 60, 3):
+        model.partial_fit(events[start : start + 3])
+    assert model.neighbors_.graph_ is not graph
+    assert len(model.neighbors_.changed_) < 402 / 8
