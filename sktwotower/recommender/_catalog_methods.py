@@ -152,12 +152,13 @@ class CatalogMixin:
             learnt = without_items(fitted, gone)
             n_items = int((~gone[: fitted.n_items]).sum())
             left = fitted_towers(learnt, n_items, self._index_recipe())
-        if self.items is not None:
-            shared = self.items is fitted.items.table
+        side = self.get_params(deep=False)["items"]
+        if side is not None:
+            shared = side is fitted.items.table
             ids, label = fitted.items.ids[gone], fitted.items.label
-            self.items = (
-                learnt.items.table
-                if shared
-                else without_rows(self.items, label, ids, "items")
-            )
+            if shared:
+                side = learnt.items.table
+            else:
+                side = without_rows(side, label, ids, "items")
+            self.set_params(items=side)
         self._fitted = left
