@@ -53,12 +53,14 @@ def export_vectors(model, path, *, side="item") -> None:
     See Also
     --------
     dump : Writes the whole model.
+    export_onnx : Writes a tower, which computes vectors of new users and items.
 
     Notes
     -----
     Vectors of users without a place in the file, such as new ones, come from
     `TwoTowerRecommender.embed_users`. With ``normalize`` (the default) vectors have
-    length 1: cosine, inner product and Euclidean distance find the same items.
+    length 1: cosine, inner product and Euclidean distance find the same items. The
+    reference has recipes for faiss, hnswlib, Qdrant and pgvector.
 
     Examples
     --------
