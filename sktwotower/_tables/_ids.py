@@ -26,6 +26,8 @@ def check_ids(values, name):
         )
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
+    if isinstance(values, np.ndarray) and values.dtype.names:
+        raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:
         return _checked(_plain(pd.Series(values)), name)
     except UnicodeEncodeError as error:

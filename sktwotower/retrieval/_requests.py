@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._frames import (
+    array_as_frame,
     as_array,
     as_frame,
     is_frame,
@@ -197,7 +198,7 @@ def _read_array(entities, values, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    return Query(*entities.describe(with_names(pd.DataFrame(values)), name))
+    return Query(*entities.describe(with_names(array_as_frame(values, name)), name))
 
 
 def read_history(history, query, fitted):
@@ -256,7 +257,7 @@ def _array_as_table(history, schema):
     if not isinstance(history, np.ndarray) or history.ndim != 2:
         return history
     if history.shape[1] == schema.n_columns:
-        frame = pd.DataFrame(history).infer_objects()
+        frame = array_as_frame(history, "history")
         return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
     if history.shape[1] > 2:
         raise ValueError(
