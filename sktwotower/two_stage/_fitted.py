@@ -70,6 +70,11 @@ class FittedStages(Fitted):
         )
 
     @property
+    def copied_retriever(self):
+        """A copy of the retriever: changing its catalog would disorder the features."""
+        return copy.copy(self.retriever)
+
+    @property
     def weight(self):
         """Weight of the ranker's order in [0, 1]; 0 without a ranker."""
         return self.training.weight

@@ -86,7 +86,8 @@ class TwoStageParameters(BaseEstimator):
     Attributes
     ----------
     retriever_ : recommender
-        The retriever, fitted on all events.
+        The retriever, fitted on all events; a copy, so that calls such as its
+        ``set_catalog`` leave this estimator as it is.
     ranker_ : estimator or None
         The fitted ranker. None: no ranker could be trained; there was a warning.
     blend_ : float

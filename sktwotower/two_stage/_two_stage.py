@@ -29,7 +29,7 @@ __all__ = ["TwoStageRecommender"]
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 
-    retriever_ = fitted_attribute("retriever")
+    retriever_ = fitted_attribute("copied_retriever")
     ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
     blend_ = fitted_attribute("weight")
     blend_gains_ = fitted_attribute("training.gains", may_be_none=True)
@@ -101,7 +101,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         self.retriever, self._fitted = retriever, left
 
     def _serving(self):
-        return self.retriever_._serving()
+        return fitted_of(self).retriever._serving()
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.

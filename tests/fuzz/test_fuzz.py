@@ -97,7 +97,7 @@ def test_an_error_with_many_ids_is_found():
 
 
 def test_answers_are_compared():
-    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, np.nan]})
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [0.5, np.nan]})
     assert same(frame, frame + 1e-9)
     assert not same(frame, frame + 1) and not same(frame, frame[:1])
     assert same((1, np.ones(2)), (1, [1.0, 1.0])) and not same((1, 2), (1, 3))
