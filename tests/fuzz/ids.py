@@ -76,6 +76,8 @@ def as_objects(cells):
 
 def series(cells):
     """Return a column of polars, which panics where it should raise."""
+    if any(isinstance(c, decimal.Decimal) and c.is_snan() for c in cells):
+        raise TypeError("not for polars")
     try:
         return pl.Series(cells)
     except pl.exceptions.PanicException as panic:
