@@ -58,7 +58,7 @@ MAY_IMPORT = {
     },
     "preprocessing": {"_tables"},
     "datasets": set(),
-    "plots": {"_tables", "metrics", "retrieval"},
+    "plots": {"_tables", "metrics", "model_selection", "retrieval"},
     "__main__": {
         "baselines",
         "datasets",
