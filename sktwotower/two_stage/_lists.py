@@ -66,16 +66,8 @@ class ListStage(NamedTuple):
 def train_on_lists(recipe, columns, ranker, retriever, describer, later):
     """Return a ``ListStage``; None, after a warning, if there is too little to learn.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    columns : ShownColumns
-    ranker : estimator
-        It is cloned.
-    retriever, describer
-        Fitted on the events before the cut.
-    later : ReadEvents
-        The events after it.
+    The ``retriever`` and the ``describer`` are of the events before the cut, ``later``,
+    `ReadEvents`, are those after it. ``columns``: ``ShownColumns``.
     """
     later = later.part(columns.rows(later.frame))
     n_users = _count_users(later, columns)
