@@ -36,7 +36,6 @@ import pandas as pd
 from _common import (
     EVENT,
     ORDERED,
-    PAIR,
     clock,
     load_ordered,
     machine,

@@ -88,6 +88,11 @@ class Fitted:
         """Number of items in the catalog."""
         return len(self.item_ids)
 
+    @property
+    def click_rates(self):
+        """Share of showings (n_items,) that ended in a choice; None if not known."""
+        return None
+
     def catalog_codes(self, values, name):
         """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
         codes = self.items.codes(values, name)

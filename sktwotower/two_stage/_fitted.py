@@ -91,6 +91,11 @@ class FittedStages(Fitted):
         """The fitted ranker itself, or None."""
         return None if self.ranker is None else self.ranker.estimator
 
+    @property
+    def click_rates(self):
+        """As in `Fitted`."""
+        return self.describer.log.click_rates
+
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)

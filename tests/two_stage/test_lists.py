@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import ClickRateRecommender
-from sktwotower.metrics import make_list_scorer, roc_auc_by_list
+from sktwotower.metrics import make_list_scorer, retrieval_report, roc_auc_by_list
 from sktwotower.two_stage._click_rates import click_rates, rates_of_users
 
 from .builders import shown, stages
@@ -291,6 +291,30 @@ def test_scorers_of_lists_score_the_order():
     expected = roc_auc_by_list(events["y"], model.predict(X), events["list"])
     score = make_list_scorer("roc_auc", lists="list")(model, X, events["y"])
     assert_allclose(score, expected)
+
+
+def test_reports_on_lists_have_the_click_rate():
+    events = shown(n_lists=6)
+    fit, held = events[:1800], events[1800:]
+    X, y = fit[["user", "item", "when", "list"]], fit["y"]
+    model = stages().fit(X, y)  # no list is required in fit
+    rate = ClickRateRecommender(20).fit(X.drop(columns="when"), y)
+    held, y_held = held[X.columns], held["y"]
+    report = retrieval_report(
+        model,
+        held,
+        y_held,
+        lists="list",
+        baselines={"rate": (rate.predict(held[[*rate.feature_names_in_]]))},
+    )
+    assert report.loc["all"].index.tolist() == [
+        "TwoStageRecommender",
+        "popularity",
+        "click rate",
+        "rate",
+    ]
+    rows = report.loc[("all", "click rate")], report.loc[("all", "rate")]
+    pd.testing.assert_series_equal(*rows, check_names=False)
 
 
 def test_rankers_with_groups_get_the_lists():
