@@ -5,7 +5,6 @@ Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only att
 """
 
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +88,11 @@ class Fitted:
         """Number of items in the catalog."""
         return len(self.item_ids)
 
+    @property
+    def click_rates(self):
+        """Share of showings (n_items,) that ended in a choice; None if not known."""
+        return None
+
     def catalog_codes(self, values, name):
         """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
         codes = self.items.codes(values, name)
@@ -164,11 +168,11 @@ def fitted_attribute(path, may_be_none=False):
     the part is None, the estimator does not have the attribute. ``may_be_none``: None
     is a value like others.
     """
-    get = attrgetter(path)
 
     def read(self):
-        fitted = vars(self).get("_fitted")
-        value = None if fitted is None else get(fitted)
+        value = fitted = vars(self).get("_fitted")
+        for name in path.split("."):
+            value = None if value is None else getattr(value, name)
         if value is None and (fitted is None or not may_be_none):
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute of fit for "
