@@ -4,8 +4,9 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
+from sktwotower._tables._atomic import replaced_file
+
 from . import _registry
-from ._atomic import replaced_file
 from ._container import ReadFile, WrittenFile
 from ._errors import refuse
 from ._kinds import Estimator

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._messages import format_ids
 from sktwotower.retrieval._fitted import fitted_of
-
-from ._atomic import replaced_file
 
 __all__ = ["export_vectors"]
 

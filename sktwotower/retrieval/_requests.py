@@ -6,12 +6,12 @@ Output: a ``Query`` or ``Request``: positions (n,), feature rows and past items 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._frames import (
     as_array,
     as_frame,
@@ -374,7 +374,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
 def write_parquet(tables, path):
     """Write an iterable of tables with the same columns to one Parquet file.
 
-    Until the last one is written, the name of the file ends with ``.part``.
+    The file gets its name when the last one is written (`replaced_file`).
     """
     try:
         from pyarrow import parquet
@@ -383,22 +383,19 @@ def write_parquet(tables, path):
             "path= writes Parquet, which needs pyarrow: "
             "pip install 'sktwotower[parquet]'."
         ) from error
-    unfinished, writer = Path(f"{path}.part"), None
-    try:
-        for table in tables:
-            table = _arrow_table(table)
-            if writer is None:
-                writer = parquet.ParquetWriter(unfinished, table.schema)
-            writer.write_table(table.cast(writer.schema))
-    except BaseException:
-        if writer is not None:
-            writer.close()
-            unfinished.unlink(missing_ok=True)
-        raise
-    if writer is None:
-        raise ValueError(f"X holds no users: there is nothing to write to {path}.")
-    writer.close()
-    unfinished.replace(path)
+    writer = None
+    with replaced_file(path) as file:
+        try:
+            for table in tables:
+                table = _arrow_table(table)
+                if writer is None:
+                    writer = parquet.ParquetWriter(file, table.schema)
+                writer.write_table(table.cast(writer.schema))
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise ValueError(f"X holds no users: there is nothing to write to {path}.")
 
 
 def _arrow_table(table):
