@@ -4,6 +4,7 @@ Input: ``ReadEvents``, a retriever and a ranker.
 Output: a ``Training``, with the weight of the ranker, and a ``FittedRanker``.
 """
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,9 @@ def _chosen(retriever, final):
         for name, fitted in AUTO.items()
         if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
     }
+    if getattr(retriever, "checkpoint", None) is not None:
+        # the fit on all events has removed its own
+        chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")
     return clone(retriever).set_params(**chosen)
 
 

@@ -15,7 +15,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.recommender import _checkpoint, _fit
 from sktwotower.recommender._checkpoint import Checkpoint
-from tests.builders import batched, first_fast, random_events
+from tests.builders import batched, first_fast, ordered, random_events
+from tests.two_stage.builders import follows, stages
 
 X = random_events(n_users=30)
 X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
@@ -133,6 +134,21 @@ def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
     model = batched(checkpoint=tmp_path, impression_weight="auto")
     fitted_in_steps(monkeypatch, model)
     assert len(chosen) == 1 and model.impression_weight_ == 20.0
+
+
+def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
+    folder, table = tmp_path / "folder", follows()
+    expected = stages(ordered(pooled_share=0)).fit(table)
+    model = stages(ordered(pooled_share=0, checkpoint=folder))
+    # the start, one epoch; the other one, the end, and as far in the second fit
+    for n_writes in (2, 4):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_after_writes(patch, n_writes)
+            model.fit(table)
+    assert [path.name for path in folder.iterdir()] == ["before_the_cut"]
+    assert model.fit(table).blend_ == expected.blend_
+    assert_equal(model.retriever_, expected.retriever_)
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
