@@ -14,9 +14,9 @@ from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._container import ReadFile, WrittenFile
 from sktwotower.towers._packing import packed, unpacked
 
-from ._fingerprint import differences, fingerprint
+from ._fingerprint import differences
 
-__all__ = ["Checkpoint", "NoCheckpoint", "checkpoint_of", "remove_checkpoint"]
+__all__ = ["Checkpoint", "NoCheckpoint", "remove_checkpoint"]
 
 FORMAT_VERSION = 1
 START = "start"
@@ -25,18 +25,10 @@ SUFFIX = ".checkpoint"
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, TypeError, RuntimeError
 
 
-def checkpoint_of(folder, recipe, events, before=None):
-    """Return the ``Checkpoint`` of a fit, or what stands for none.
-
-    ``folder``: the parameter ``checkpoint``. The others are those of `fingerprint`.
-    """
-    if folder is None:
-        return NoCheckpoint()
-    return Checkpoint(folder, fingerprint(recipe, events, before))
-
-
 class NoCheckpoint:
     """Stands for a checkpoint where none is kept."""
+
+    choices = {}
 
     def random_state(self, given):
         """Return the generator that ``random_state`` stands for."""
@@ -62,7 +54,7 @@ class Checkpoint:
     folder : str or path-like
         It is made if it is missing.
     depends_on : dict
-        The `fingerprint` of the training.
+        The ``fingerprint`` of the training.
 
     Raises
     ------

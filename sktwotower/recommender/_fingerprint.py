@@ -19,6 +19,8 @@ __all__ = ["differences", "fingerprint"]
 LIBRARIES = "torch", "numpy", "skorch"
 # Parameters without an effect on what is learnt.
 IGNORED = {"verbose"}
+# Number of entries that are hashed at a time.
+CHUNK = 1 << 22
 # Parts of the data, whose digests mean nothing to a reader.
 DATA = {
     "users": "the ids of users",
@@ -39,6 +41,7 @@ def fingerprint(recipe, events, before=None):
     """
     parts = {name: _described(value) for name, value in recipe._asdict().items()}
     parts = {name: value for name, value in parts.items() if name not in IGNORED}
+    parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
     parts["sktwotower"] = __version__
     parts |= {name: version(name) for name in LIBRARIES}
     ordered = events.ordered
@@ -54,11 +57,17 @@ def fingerprint(recipe, events, before=None):
     }
 
 
-def differences(before, now):
-    """Return where two fingerprints differ, as text; "" if they are equal."""
+def differences(before, now, where=("there", "here")):
+    """Return where two fingerprints differ, as text; "" if they are equal.
+
+    ``where``: how the text says which of them a value is of.
+    """
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(
-        DATA.get(name, f"{name} ({before.get(name)} there, {now.get(name)} here)")
+        DATA.get(
+            name,
+            f"{name} ({before.get(name)} {where[0]}, {now.get(name)} {where[1]})",
+        )
         for name in names
     )
 
@@ -82,9 +91,12 @@ def _update(digest, value):
         value = value.detach().cpu().double().numpy()
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype.kind}{value.shape}".encode())
-        # the width of integers depends on the size of other arrays
-        wide = value.astype(np.int64) if value.dtype.kind in "iu" else value
-        digest.update(np.ascontiguousarray(wide).view(np.uint8).data)
+        flat = value.reshape(-1)
+        for start in range(0, len(flat), CHUNK):  # it may be larger than memory
+            part = flat[start : start + CHUNK]
+            # the width of integers depends on the size of other arrays
+            part = part.astype(np.int64) if part.dtype.kind in "iu" else part
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
     elif isinstance(value, list | tuple):
         for part in value:
             _update(digest, part)

@@ -23,11 +23,12 @@ from sktwotower.towers._optimizer import optimizer_class
 
 from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
-from ._checkpoint import NoCheckpoint, checkpoint_of
+from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
 from ._impressions import ShownRows, impression_weight
 from ._parts import joined, modules_of, parts_of
+from ._together import saved_state
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
@@ -75,7 +76,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events)
     start = before.net.module_ if recipe.warm_start and before is not None else None
-    saved = checkpoint_of(checkpoint, recipe, events, start)
+    saved = saved_state(checkpoint, recipe, events, start)
     rng, half_life = saved.random_state(recipe.random_state), None
     if events.ordered is not None:
         seed = rng.randint(np.iinfo(np.int32).max)

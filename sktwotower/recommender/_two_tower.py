@@ -27,6 +27,7 @@ from ._fit import learn
 from ._fitted import IndexRecipe, fitted_towers
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
+from ._together import is_first
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -108,7 +109,7 @@ class TwoTowerRecommender(
             self._fitted = fitted_towers(
                 learnt, len(learnt.items), self._index_recipe()
             )
-        if not self.interrupted_:
+        if not self.interrupted_ and is_first():
             remove_checkpoint(self.checkpoint)
         return self
 

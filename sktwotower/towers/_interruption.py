@@ -31,11 +31,14 @@ class Interruption(Callback):
     ----------
     received : int or None
         The signal that has come.
+    exchange : Exchange or None
+        Several processes end training after the same batch, of which it knows.
     """
 
     def __init__(self, terminable):
         self.terminable = terminable
         self.received = None
+        self.exchange = None
         self.is_raised = False
         self.before = {}
 
@@ -66,7 +69,10 @@ class Interruption(Callback):
 
     def on_batch_end(self, net, **kwargs):
         """Raise KeyboardInterrupt if a signal has come."""
-        if self.received is not None:
+        stops = self.received is not None
+        if self.exchange is not None:
+            stops = self.exchange.stops
+        if stops:
             self.is_raised = True
             raise KeyboardInterrupt
 
