@@ -393,7 +393,7 @@ def main(arguments=None) -> int:
     try:
         with joined() as is_first, output_of(is_first):
             run(args, is_first)
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -431,11 +431,14 @@ def joined():
         yield is_first
 
 
+@contextlib.contextmanager
 def output_of(is_first):
-    """Return a context in which only the first process prints."""
+    """Let only the first process print."""
     if is_first:
-        return contextlib.nullcontext()
-    return contextlib.redirect_stdout(open(os.devnull, "w"))
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 if __name__ == "__main__":

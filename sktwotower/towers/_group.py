@@ -76,9 +76,10 @@ class Group:
         try:
             return call(*args, **kwargs)
         except RuntimeError as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0]
             raise GroupError(
                 f"Training by {self.size} processes has ended: another process has "
-                f"died or cannot be reached, as seen by process {self.rank} "
-                f"({str(error).splitlines()[0]}). Start all of them again; with "
-                "checkpoint=, fit goes on from the end of the last epoch."
+                f"died or cannot be reached, as seen by process {self.rank} ({reason})."
+                " Start all of them again; with checkpoint=, fit goes on from the end "
+                "of the last epoch."
             ) from error
