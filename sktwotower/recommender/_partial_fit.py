@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import latest_rows, read_events
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
@@ -35,6 +34,7 @@ from ._events import (
 from ._fit import check_values
 from ._fitted import Learnt
 from ._parts import joined, modules_of, pooled_recipe, recent_recipe
+from ._together import check_same, random_state_of
 
 __all__ = ["learn_more"]
 
@@ -82,6 +82,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
             codes, (rewards, weights, times), shape, fitted.sequences
         )
     events = Events(users, items, positives, shown, in_order)
+    check_same(recipe, events, fitted.net.module_)
     inputs = (user_places, users.width), (item_places, items.width)
     trained = _train(recipe, fitted, events, seen, inputs)
     epochs = fitted.epochs + net.epochs(trained)
@@ -149,7 +150,7 @@ def _train(recipe, fitted, events, seen, inputs):
     ``seen``: all events until now, ones (n_users + 1, n_items). ``inputs``: as the last
     two parameters of `take_weights`.
     """
-    trained, random = [], check_random_state(recipe.random_state)
+    trained, random = [], random_state_of(recipe.random_state)
     before = modules_of(fitted.net.module_)
     recipes = _recipes(recipe, fitted, events, seen)
     for old, part in zip(before, recipes, strict=True):

@@ -20,12 +20,14 @@ from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
 from sktwotower.towers._recipe import Recipe
 
 from ._catalog import with_catalog, with_items_first
+from ._checkpoint import remove_checkpoint
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import IndexRecipe, fitted_towers
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
+from ._together import is_first
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -83,6 +85,8 @@ class TwoTowerRecommender(
             nan or infinite.
         TypeError
             If ids are of mixed types, or a tower is not a torch module.
+        OSError
+            If ``checkpoint`` cannot be read or written.
 
         Examples
         --------
@@ -101,10 +105,12 @@ class TwoTowerRecommender(
         with threads(self.n_jobs):
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
-            learnt = learn(*self._recipes(), *events, before)
+            learnt = learn(*self._recipes(), *events, before, self.checkpoint)
             self._fitted = fitted_towers(
                 learnt, len(learnt.items), self._index_recipe()
             )
+        if not self.interrupted_ and is_first():
+            remove_checkpoint(self.checkpoint)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:

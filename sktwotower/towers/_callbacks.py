@@ -129,7 +129,8 @@ class _ProgressBar(Callback):
     """One bar for the whole training, with the figures of the last epoch next to it."""
 
     def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=net.max_epochs, desc="training", unit="epoch")
+        total, done = net.max_epochs, net.epochs_before_
+        self.bar_ = tqdm(total=total, initial=done, desc="training", unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
@@ -168,12 +169,13 @@ class _ImpressionStart(Callback):
         self.impressions, training.impressions = training.impressions, None
         self.latest = latest
         self.patience = patience
+        self.joined = False
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
-        if dataset_train.impressions is None:
-            done = net.history[:-1]
-            if len(done) >= self.latest or self._plateau(done):
-                dataset_train.impressions = self.impressions
+        done = net.history[:-1]
+        if self.joined or len(done) >= self.latest or self._plateau(done):
+            self.joined = True
+            dataset_train.impressions = self.impressions
 
     def _plateau(self, done):
         if self.patience is None or not done:

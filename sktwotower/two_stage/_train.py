@@ -4,6 +4,7 @@ Input: ``ReadEvents``, a retriever and a ranker.
 Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and rankers.
 """
 
+import os
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -104,6 +105,9 @@ def with_choices(retriever, first):
         for name, fitted in AUTO.items()
         if getattr(retriever, name, None) == "auto" and hasattr(first, fitted)
     }
+    if getattr(retriever, "checkpoint", None) is not None:
+        # the fit on all events has removed its own
+        chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")
     return clone(retriever).set_params(**chosen)
 
 

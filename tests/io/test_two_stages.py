@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import EASERecommender, TwoStageRecommender
+from sktwotower._tables._container import ReadFile, WrittenFile
 from sktwotower.io import dump, load
-from sktwotower.io._container import ReadFile, WrittenFile
 from sktwotower.io._trees import TreesCodec
 from sktwotower.io._values import Reader, Writer
 from sktwotower.two_stage._ranker import default_ranker
