@@ -29,9 +29,13 @@ def take_rows(matrix, rows):
         return matrix[rows]
     row = int(rows[0]) % matrix.shape[0]
     part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    data, indices = matrix.data[part], matrix.indices[part]
-    offsets = np.array([0, len(data)], dtype=matrix.indptr.dtype)
-    return sparse.csr_matrix((data, indices, offsets), shape=(1, matrix.shape[1]))
+    return one_row(matrix.indices[part], matrix.data[part], matrix.shape[1])
+
+
+def one_row(indices, data, n_columns):
+    """Return a CSR matrix (1, n_columns) of values at positions, (m,) each."""
+    offsets = np.array([0, len(data)], dtype=indices.dtype)
+    return sparse.csr_matrix((data, indices, offsets), shape=(1, n_columns))
 
 
 def rows_of(matrix, block):
