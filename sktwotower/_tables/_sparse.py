@@ -6,7 +6,8 @@ Output: CSR matrices (n_users, n_items).
 
 import numpy as np
 from scipy import sparse
-from tqdm import tqdm
+
+from ._progress import progress_bar
 
 TINY = np.finfo(np.float32).tiny
 QUERY_BLOCK = 8192  # queries that are answered together
@@ -51,6 +52,6 @@ def blocks(n_queries, bar=False):
     """
     starts = range(0, n_queries, QUERY_BLOCK)
     if bar and len(starts) > 1:
-        starts = tqdm(starts, desc="retrieval")
+        starts = progress_bar(starts, desc="retrieval")
     for start in starts:
         yield slice(start, min(start + QUERY_BLOCK, n_queries))

@@ -235,8 +235,10 @@ class TwoTowerParameters(ShownEstimator):
         any order. `clone` does not copy weights, so that each candidate of a search
         starts anew.
     verbose : int, default=0
-        1: progress bars for training and for long retrieval. 2: a line per epoch
-        instead of the bar of training.
+        1: progress bars for training and for long retrieval, in a terminal or a
+        notebook; elsewhere nothing. 2: a line per epoch instead of the bar of training.
+        Regardless of it, the logger ``sktwotower`` gets what fit has read and chosen,
+        and each epoch, at level INFO.
 
     Attributes
     ----------
