@@ -78,6 +78,8 @@ setup(
             "optuna-integration>=4.0",
             "pyarrow>=15",
         ],
+        # examples/service.py
+        "serve": ["fastapi>=0.115", "uvicorn>=0.37"],
         "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6"],
         "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
