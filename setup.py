@@ -81,6 +81,8 @@ setup(
             "optuna-integration>=4.0",
             "pyarrow>=15",
         ],
+        # examples/service.py
+        "serve": ["fastapi>=0.115", "uvicorn>=0.37"],
         "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6"],
         # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
         "recipes": [

@@ -27,6 +27,7 @@ from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
 from ._impressions import ShownRows, impression_weight
+from ._logs import log_events
 from ._parts import joined, modules_of, parts_of
 from ._together import saved_state
 from ._training_data import training_data
@@ -72,6 +73,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         tables, columns, frame, (rewards, weights, times), recipe.history
     )
     recipe = recipe._replace(history=kind)
+    log_events("fit", len(frame), events)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events)

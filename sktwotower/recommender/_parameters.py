@@ -246,8 +246,10 @@ class TwoTowerParameters(ShownEstimator):
         "auto" are, too. Files hold no pickle. `partial_fit` keeps none. None: nothing
         is kept.
     verbose : int, default=0
-        1: progress bars for training and for long retrieval. 2: a line per epoch
-        instead of the bar of training.
+        1: progress bars for training and for long retrieval, in a terminal or a
+        notebook; elsewhere nothing. 2: a line per epoch instead of the bar of training.
+        Regardless of it, the logger ``sktwotower`` gets what fit has read and chosen,
+        and each epoch, at level INFO.
 
     Attributes
     ----------

@@ -25,6 +25,7 @@ from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import IndexRecipe, fitted_towers
+from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._together import is_first
@@ -102,13 +103,14 @@ class TwoTowerRecommender(
         ['dune', 'emma', 'ubik']
         """
         self._validate_params()
-        with threads(self.n_jobs):
+        with threads(self.n_jobs), stopwatch() as seconds:
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
             self._fitted = fitted_towers(
                 learnt, len(learnt.items), self._index_recipe()
             )
+            log_result("fit", self._fitted, seconds())
         if not self.interrupted_ and is_first():
             remove_checkpoint(self.checkpoint)
         return self
@@ -159,7 +161,7 @@ class TwoTowerRecommender(
             return self.fit(X, y, sample_weight)
         self._validate_params()
         fitted = fitted_of(self)
-        with threads(self.n_jobs):
+        with threads(self.n_jobs), stopwatch() as seconds:
             more = learn_more(*self._recipes(), fitted, X, y, sample_weight)
             new = np.arange(len(fitted.items), len(more.items))
             codes = np.concatenate([np.arange(fitted.n_items), new])
@@ -168,6 +170,7 @@ class TwoTowerRecommender(
             self._fitted = fitted_towers(
                 more, len(codes), self._index_recipe(), fitted.catalog.index
             )
+            log_result("partial_fit", self._fitted, seconds())
         return self
 
     def _recipes(self):
