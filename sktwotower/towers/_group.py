@@ -7,7 +7,7 @@ Output: values that all processes have, and errors when one of them fails.
 import torch
 from torch import distributed
 
-__all__ = ["Group", "GroupError", "current_group"]
+__all__ = ["Group", "current_group"]
 
 
 class GroupError(RuntimeError):
