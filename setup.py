@@ -58,6 +58,8 @@ setup(
             "hypothesis>=6.100",
             "ir-measures>=0.3.6",
             "matplotlib>=3.8",
+            "onnx>=1.16",
+            "onnxruntime>=1.17",
             "polars>=1.3",
             "pyarrow>=15",
             "pytest>=8",
@@ -67,6 +69,7 @@ setup(
         ],
         # estimators of other packages in files: transformers and indexes of users
         "io": ["skops>=0.13"],
+        "onnx": ["onnx>=1.16"],
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
@@ -78,7 +81,19 @@ setup(
             "optuna-integration>=4.0",
             "pyarrow>=15",
         ],
+        # examples/service.py
+        "serve": ["fastapi>=0.115", "uvicorn>=0.37"],
         "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6"],
+        # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
+        "recipes": [
+            "faiss-cpu>=1.8",
+            "onnxruntime>=1.17",
+            "pgserver>=0.1.4",
+            "pgvector>=0.3",
+            "psycopg[binary]>=3.2",
+            "pyarrow>=15",
+            "qdrant-client>=1.12",
+        ],
         "docs": ["numpydoc>=1.8", "sphinx>=8"],
         "benchmark": [
             "faiss-cpu>=1.8",

@@ -1,6 +1,11 @@
-"""Two-tower retrieval models as scikit-learn estimators."""
+"""Two-tower retrieval models as scikit-learn estimators.
+
+The logger ``sktwotower`` gets, at level INFO, what fit has read and chosen, and each
+epoch. ``logging.basicConfig(level="INFO")`` shows it.
+"""
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 from . import _earlier_versions  # noqa: F401  refuses files of earlier versions
@@ -16,6 +21,9 @@ if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .preprocessing import interactions_from_matrix
     from .recommender import TwoTowerRecommender
     from .two_stage import TwoStageRecommender
+
+# Applications decide what is shown.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 __all__ = [

@@ -5,6 +5,8 @@ Output: a printed report, recommendations, a saved model and a picture.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -39,6 +41,9 @@ Without options it uses the shipped purchases of a UK gift shop and takes about 
 on two cores. With --data it uses your own table: one row per event, several per user.
 With times the model also learns from the order of each user's events, and is compared
 with popularity in the last tenth of the time as well.
+
+Several processes can train it together, here or on several machines:
+torchrun --nproc-per-node 2 -m sktwotower
 """
 EXAMPLES = """\
 examples:
@@ -386,24 +391,54 @@ def main(arguments=None) -> int:
     """Run the command line and return the exit status."""
     args = parse(arguments)
     try:
-        task = shipped_task() if args.data is None else own_task(args)
-        train, test, how = task.split()
-        left_out = len(task.events) - len(train) - len(test)
-        print(
-            f"Learning from {len(train):,} events of {train[task.user].nunique():,} "
-            f"users and {train[task.item].nunique():,} items. Held out: {how}, "
-            f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
-            "user or item and are left out."
-        )
-        model = fit(task, train, args.epochs)
-        baselines = fit_baselines(task, train)
-        show_quality(model, test, baselines)
-        show_recommendations(model, task, train)
-        save(model, task, test, baselines, args.output)
+        with joined() as is_first, output_of(is_first):
+            run(args, is_first)
     except (ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def run(args, is_first) -> None:
+    """Fit, and in the first of several processes print and save the result."""
+    task = shipped_task() if args.data is None else own_task(args)
+    train, test, how = task.split()
+    left_out = len(task.events) - len(train) - len(test)
+    print(
+        f"Learning from {len(train):,} events of {train[task.user].nunique():,} "
+        f"users and {train[task.item].nunique():,} items. Held out: {how}, "
+        f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
+        "user or item and are left out."
+    )
+    model = fit(task, train, args.epochs)
+    if not is_first:
+        return
+    baselines = fit_baselines(task, train)
+    show_quality(model, test, baselines)
+    show_recommendations(model, task, train)
+    save(model, task, test, baselines, args.output)
+
+
+@contextlib.contextmanager
+def joined():
+    """Join the processes that torchrun has started; yield whether this is the first."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield True
+        return
+    from sktwotower.recommender import _together  # torch takes seconds to import
+
+    with _together.joined() as is_first:
+        yield is_first
+
+
+@contextlib.contextmanager
+def output_of(is_first):
+    """Let only the first process print."""
+    if is_first:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 if __name__ == "__main__":

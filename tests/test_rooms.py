@@ -25,7 +25,6 @@ MAY_IMPORT = {
     "neighbors": {"_tables"},
     "retrieval": {"_tables", "features"},
     "metrics": {"_tables", "retrieval"},
-    "model_selection": {"_tables"},
     "inspection": {
         "_tables",
         "features",
@@ -45,6 +44,7 @@ MAY_IMPORT = {
         "towers",
     },
     "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "model_selection": {"_tables", "baselines", "metrics"},
     "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
     "io": {
         "_tables",
@@ -58,7 +58,7 @@ MAY_IMPORT = {
     },
     "preprocessing": {"_tables"},
     "datasets": set(),
-    "plots": {"_tables", "metrics", "retrieval"},
+    "plots": {"_tables", "metrics", "model_selection", "retrieval"},
     "__main__": {
         "baselines",
         "datasets",

@@ -39,7 +39,7 @@ def pattern(word):
 def sources():
     """Return the text of each file that people write, by its path."""
     paths = [ROOT / "README.md", ROOT / "setup.py", *ROOT.glob("notebooks/*.md")]
-    for folder in ("sktwotower", "tests", "docs", "benchmarks"):
+    for folder in ("sktwotower", "tests", "docs", "benchmarks", "examples"):
         paths += [
             p for end in ("py", "md", "rst") for p in ROOT.glob(f"{folder}/**/*.{end}")
         ]

@@ -33,7 +33,7 @@ def latest_rows(own, codes, n_entities, name):
     disagree = np.zeros(n_entities, dtype=bool)
     for column in own.columns:
         values = own[column]
-        if values.dtype == object:  # lists cannot be compared as arrays
+        if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
             values = values.map(repr)
         first = pd.factorize(values, use_na_sentinel=True)[0]
         disagree[codes[first != first[last[codes]]]] = True
@@ -48,6 +48,11 @@ def latest_rows(own, codes, n_entities, name):
         return own.take(last).reset_index(drop=True)
     # entities of the side table that have no event
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+
+
+def _may_hold_lists(dtype):
+    arrow = isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O"
+    return arrow or isinstance(dtype, np.dtypes.ObjectDType)
 
 
 def outcomes(y, sample_weight, n_events, may_be_empty=False):

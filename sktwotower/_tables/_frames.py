@@ -10,8 +10,11 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from ._messages import not_unicode
+
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
+WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
 
 
 def as_frame(table, name):
@@ -76,7 +79,7 @@ def _cells(column):
     if isinstance(column.dtype, LEVELS):
         return pd.Categorical(column.to_list())
     # unknown: a type of another library, such as pandas' intervals within polars
-    if not isinstance(column.dtype, (*NESTED, nw.Unknown)):
+    if not isinstance(column.dtype, (*NESTED, *WIDE, nw.Unknown)):
         return column.to_numpy()
     # numpy would make lists of one length a table, and the fields of a struct as well
     cells = np.empty(len(column), dtype=object)
@@ -87,7 +90,20 @@ def _cells(column):
 def as_array(values):
     """Return a column of any library as an array (n,); other values as they are."""
     known = isinstance(values, np.ndarray | pd.Series | pd.Index)
-    return np.asarray(values) if hasattr(values, "__array__") and not known else values
+    if known or not hasattr(values, "__array__"):
+        return values
+    column = nw.from_native(values, series_only=True, pass_through=True)
+    if isinstance(column, nw.Series) and isinstance(column.dtype, WIDE):
+        return _cells(column)
+    return np.asarray(values)
+
+
+def array_as_frame(array, name):
+    """Return an array (n_rows, n_columns) as a pandas frame of the best dtypes."""
+    try:
+        return pd.DataFrame(array).infer_objects()
+    except UnicodeEncodeError as error:
+        raise not_unicode(name, error) from error
 
 
 def list_as_array(values):

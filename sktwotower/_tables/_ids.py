@@ -11,6 +11,8 @@ from ._frames import is_missing
 from ._messages import not_unicode, warn
 
 NUMBERS = {"number", "Decimal", "Fraction"}  # kinds of ids that may be equal
+# Types of ids that need no checks, by the ``inferred_type`` of known ones.
+PLAIN = {"integer": (int, np.int64), "string": (str,)}
 N_INSPECTED = 200  # ids whose types are checked if their dtype is object
 
 
@@ -26,6 +28,8 @@ def check_ids(values, name):
         )
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
+    if isinstance(values, np.ndarray) and values.dtype.names:
+        raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:
         return _checked(_plain(pd.Series(values)), name)
     except UnicodeEncodeError as error:
@@ -121,6 +125,29 @@ def known_positions(ids, known, name, source):
             f"are {type_name(ids)}, those of {source} {type_name(known)}. Convert "
             "them."
         )
+    return positions
+
+
+def plain_positions(values, known):
+    """Return positions as `known_positions` of a list of plain ids, or None.
+
+    A list of positions, -1 for unknown ids. None: some ids are no plain integers or
+    text as the known ones are, and need the checks of `check_ids`, which take longer
+    than a search.
+    """
+    plain = PLAIN.get(known.inferred_type, ())
+    positions = []
+    for value in values:
+        if type(value) not in plain:
+            return None
+        try:
+            positions.append(known.get_loc(value))
+        except KeyError:
+            if isinstance(value, str) and not value.isascii():
+                return None  # perhaps no Unicode
+            positions.append(-1)
+        except (OverflowError, UnicodeEncodeError):
+            return None
     return positions
 
 

@@ -8,14 +8,12 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from ._frames import as_frame, is_frame
-from ._messages import not_unicode
+from ._frames import array_as_frame, as_frame, is_frame
 
-__all__ = ["TableSchema", "read_table"]
+__all__ = ["TableSchema", "checked_array", "read_table"]
 
 
 class TableSchema(NamedTuple):
@@ -89,7 +87,7 @@ def read_table(owner, X, schema=None, may_be_empty=False):
     else:
         if isinstance(X, list | tuple):
             X = _rows(X)
-        array = validate_data(
+        array = checked_array(
             checker,
             X,
             dtype=None,
@@ -98,16 +96,28 @@ def read_table(owner, X, schema=None, may_be_empty=False):
             ensure_min_samples=0 if may_be_empty else 1,
             reset=first,
         )
-        try:
-            frame = pd.DataFrame(array).infer_objects()
-        except UnicodeEncodeError as error:
-            raise not_unicode("X", error) from error
+        frame = array_as_frame(array, "X")
     names = getattr(checker, "feature_names_in_", None)
     if first:
         schema = TableSchema(frame.shape[1], names)
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+
+
+def checked_array(checker, X, **params):
+    """Return X as ``validate_data`` does, whose errors would print a column of ids."""
+    try:
+        return validate_data(checker, X, **params)
+    except ValueError as error:
+        message, found, _ = str(error).partition("\narray=")
+        if not found:
+            raise
+        raise ValueError(
+            f"{message.rstrip(':')}. Pass a dataframe, or an array with one row for "
+            "each event or entity. Reshape your data with X.reshape(1, -1) if it is "
+            "a single row."
+        ) from None
 
 
 def _rows(X):

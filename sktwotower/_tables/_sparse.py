@@ -6,7 +6,8 @@ Output: CSR matrices (n_users, n_items).
 
 import numpy as np
 from scipy import sparse
-from tqdm import tqdm
+
+from ._progress import progress_bar
 
 TINY = np.finfo(np.float32).tiny
 QUERY_BLOCK = 8192  # queries that are answered together
@@ -29,9 +30,13 @@ def take_rows(matrix, rows):
         return matrix[rows]
     row = int(rows[0]) % matrix.shape[0]
     part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-    data, indices = matrix.data[part], matrix.indices[part]
-    offsets = np.array([0, len(data)], dtype=matrix.indptr.dtype)
-    return sparse.csr_matrix((data, indices, offsets), shape=(1, matrix.shape[1]))
+    return one_row(matrix.indices[part], matrix.data[part], matrix.shape[1])
+
+
+def one_row(indices, data, n_columns):
+    """Return a CSR matrix (1, n_columns) of values at positions, (m,) each."""
+    offsets = np.array([0, len(data)], dtype=indices.dtype)
+    return sparse.csr_matrix((data, indices, offsets), shape=(1, n_columns))
 
 
 def without_last_row(matrix):
@@ -53,6 +58,6 @@ def blocks(n_queries, bar=False):
     """
     starts = range(0, n_queries, QUERY_BLOCK)
     if bar and len(starts) > 1:
-        starts = tqdm(starts, desc="retrieval")
+        starts = progress_bar(starts, desc="retrieval")
     for start in starts:
         yield slice(start, min(start + QUERY_BLOCK, n_queries))

@@ -77,7 +77,7 @@ def _simplify(cells, name):
         return pd.to_timedelta(cells).to_numpy()
     if inferred == "complex":
         return cells.astype(complex)
-    if inferred in ("bytes", "mixed"):
+    if inferred in ("bytes", "mixed", "mixed-integer"):
         return _decode_cells(cells, name)
     return cells
 

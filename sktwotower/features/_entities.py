@@ -20,6 +20,7 @@ from sktwotower._tables._ids import (
     check_ids,
     known_as_text,
     known_positions,
+    plain_positions,
     positions_of,
 )
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
@@ -29,6 +30,9 @@ from ._caching import fit_transform
 from ._tower_vectorizer import TowerVectorizer
 
 __all__ = ["Entities", "fit_entities"]
+
+# So many ids are looked up one by one in less time than their checks take.
+MAX_PLAIN = 64
 
 # Number of rows that are encoded twice in fit, and the relative difference allowed:
 # a decomposition returns nearly the same from fit_transform and from transform.
@@ -304,6 +308,10 @@ class Entities:
 
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
+        if len(values) <= MAX_PLAIN and type(values) is np.ndarray:
+            codes = plain_positions(values.tolist(), self.ids)
+            if codes is not None:
+                return np.array(codes, dtype=np.int64)
         ids = check_ids(values, name)
         return known_positions(ids, self.ids, name, "fit")
 

@@ -93,14 +93,19 @@ def without_rows(table, label, ids, name="users"):
 
 
 def _without_levels(table):
-    """Return a table of pandas without levels that no row has, also of the index."""
+    """Return a table of pandas without ``attrs``, and without levels that no row has.
+
+    The index keeps none either.
+    """
     types = {}
     for name, dtype in table.dtypes.items():
         if isinstance(dtype, pd.CategoricalDtype):
             types[name] = table[name].cat.remove_unused_categories().dtype
         elif str(dtype).startswith("dictionary"):  # of pyarrow, which keeps all levels
             types[name] = pd.ArrowDtype(dtype.pyarrow_dtype.value_type)
-    return table.astype(types).set_axis(_without_unused(table.index), axis="index")
+    table = table.astype(types).set_axis(_without_unused(table.index), axis="index")
+    table.attrs = {}  # they may hold anything
+    return table
 
 
 def _without_unused(index):

@@ -5,11 +5,11 @@ Output: a pandas DataFrame (n_rows, n_columns), and ``kinds``.
 """
 
 import numpy as np
-import pandas as pd
 from sklearn.utils.validation import validate_data
 
-from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._frames import array_as_frame, as_frame, is_frame
 from sktwotower._tables._messages import closest, did_you_mean
+from sktwotower._tables._schema import checked_array
 
 from ._kinds import ENCODERS
 
@@ -18,7 +18,7 @@ def check_table(vectorizer, X, reset):
     """Return X as a DataFrame; set its column names (``reset``), or compare them."""
     min_rows = 1 if reset else 0
     if not is_frame(X):
-        X = validate_data(
+        X = checked_array(
             vectorizer,
             X,
             reset=reset,
@@ -26,7 +26,7 @@ def check_table(vectorizer, X, reset):
             ensure_all_finite=False,
             ensure_min_samples=min_rows,
         )
-        return pd.DataFrame(X)
+        return array_as_frame(X, "X")
     X = as_frame(X, "X")
     _check_names(vectorizer, X, reset)
     bounds = ((len(X), min_rows, "sample"), (X.shape[1], 1, "feature"))

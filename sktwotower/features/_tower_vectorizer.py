@@ -10,6 +10,7 @@ their own (`partial_fit`); and levels, tags and words that fit has not seen can 
 hashed columns.
 """
 
+import copy
 from numbers import Integral
 from typing import Self
 
@@ -199,7 +200,7 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : TowerVectorizer
-            The fitted vectorizer.
+            The fitted vectorizer. A call that fails leaves it as it was before.
 
         Raises
         ------
@@ -216,6 +217,13 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             If a category has more than `max_features` levels that are seen in
             `min_frequency` rows.
         """
+        new = copy.copy(self)  # a call that fails leaves self as it was
+        new._learn(X)
+        self.__dict__ = vars(new)
+        return self
+
+    def _learn(self, X):
+        """Set all fitted attributes."""
         table = check_table(self, X, reset=True)
         names = check_feature_names_in(self).tolist()
         forced = check_kinds(self.kinds or {}, names)
@@ -239,7 +247,6 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             if kind != "drop":
                 encoder = make_encoder(name, kind, settings).fit(cells, missing)
                 self.encoders_.append((position, encoder))
-        return self
 
     def transform(self, X) -> sparse.csr_matrix:
         """Encode each row of a table with the columns of `fit`.

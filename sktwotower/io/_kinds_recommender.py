@@ -4,6 +4,8 @@ Input: objects of the room ``recommender``.
 Output: their kinds.
 """
 
+import os
+
 import numpy as np
 
 from sktwotower.recommender import FoldIn, TwoTowerRecommender
@@ -20,8 +22,10 @@ from ._errors import (
     list_of,
     number,
     one_of,
+    optional,
     refuse,
     require,
+    text,
 )
 from ._kinds import Estimator
 from ._kinds_baselines import FITTED_PARTS, check_fitted
@@ -218,6 +222,20 @@ class NoMemory:
         return one_of(None)(spec, place)
 
 
+class Folder:
+    """The parameter ``checkpoint``: the name of a folder."""
+
+    @staticmethod
+    def write(value, writer, place):
+        """Return the name as text, or None."""
+        return None if value is None else os.fspath(value)
+
+    @staticmethod
+    def read(spec, reader, place):
+        """Return the name, or None."""
+        return optional(text)(spec, place)
+
+
 KINDS = [
     Estimator(
         TwoTowerRecommender,
@@ -227,6 +245,7 @@ KINDS = [
             "item_tower": TowerParameter("item_tower"),
             "optimizer": OptimizerCodec,
             "memory": NoMemory,
+            "checkpoint": Folder,
         },
     )
 ]

@@ -12,12 +12,15 @@ from sktwotower._tables._sequences import Sequences
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.two_stage import TwoStageRecommender
 from sktwotower.two_stage._candidates import Describer
+from sktwotower.two_stage._click_rates import Places
 from sktwotower.two_stage._clock import Clock
 from sktwotower.two_stage._context import Context, with_context
 from sktwotower.two_stage._fitted import FittedStages
 from sktwotower.two_stage._labelled import HeldOutUsers, Training
+from sktwotower.two_stage._lists import ORDERS, ListStage
 from sktwotower.two_stage._log import Log
 from sktwotower.two_stage._ranker import METHODS, FittedRanker
+from sktwotower.two_stage._shown import ShownColumns
 from sktwotower.two_stage._side_columns import Encoder, SideColumns
 
 from ._errors import (
@@ -147,6 +150,14 @@ def check_clock(parts, place):
     require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
 
 
+def check_places(parts, place):
+    """Raise unless there is a factor for each of some ascending positions."""
+    positions, factors = (finite(each, place) for each in parts.values())
+    require(len(positions) == len(factors), place, "a factor for each position")
+    require((np.diff(positions) > 0).all(), f"{place}.positions", "ascending")
+    require((factors >= 0).all(), f"{place}.factors", "factors >= 0")
+
+
 def check_log(parts, place):
     """Raise unless all parts are about the same items."""
     n = len(finite(parts["counts"], f"{place}.counts"))
@@ -206,6 +217,8 @@ def take_stages(fitted):
         "ranker": fitted.ranker,
         "n_candidates": fitted.n_candidates,
         "training": fitted.training,
+        "columns": fitted.columns,
+        "lists": fitted.lists,
     }
 
 
@@ -237,6 +250,8 @@ def check_stages(parts, place):
     for name, n in (("user_columns", n_users), ("item_columns", n_items)):
         rows = len(parts[name].numbers)
         require(rows == n + 1, f"{place}.{name}", f"{n + 1} rows")
+    unknown = parts["lists"] is not None and log.click_rates is None
+    require(not unknown, f"{place}.log.click_rates", "click rates, for lists")
     unranked = parts["ranker"] is None
     require(not unranked or parts["training"].weight == 0, place, "a ranker")
 
@@ -272,6 +287,11 @@ KINDS = [
         check=check_clock,
     ),
     Kind(
+        Places,
+        {"positions": array("float64", 1), "factors": array("float64", 1)},
+        check=check_places,
+    ),
+    Kind(
         Log,
         {
             "sequences": instance(Sequences),
@@ -279,6 +299,7 @@ KINDS = [
             "counts": array("float64", 1),
             "n_users": integer(1),
             "click_rates": optional(array("float32", 1)),
+            "places": optional(instance(Places)),
             "vectors": ItemVectors,
             "after": any_value,
             "repeats": boolean,
@@ -308,6 +329,17 @@ KINDS = [
             "held_out": optional(instance(HeldOutUsers)),
         },
     ),
+    Kind(ShownColumns, {"lists": optional(label), "position": optional(label)}),
+    Kind(
+        ListStage,
+        {
+            "order": one_of(*ORDERS),
+            "ranker": RankerCodec,
+            "first": optional(number()),
+            "rate": share,
+            "gains": FrameCodec,
+        },
+    ),
     Kind(
         FittedStages,
         {
@@ -321,6 +353,8 @@ KINDS = [
             "ranker": Maybe(RankerCodec),
             "n_candidates": integer(2),
             "training": instance(Training),
+            "columns": instance(ShownColumns),
+            "lists": optional(instance(ListStage)),
         },
         take=take_stages,
         build=build_stages,

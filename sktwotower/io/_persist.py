@@ -4,9 +4,10 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
+from sktwotower._tables._atomic import replaced_file
+from sktwotower._tables._container import ReadFile, WrittenFile
+
 from . import _registry
-from ._atomic import replaced_file
-from ._container import ReadFile, WrittenFile
 from ._errors import refuse
 from ._kinds import Estimator
 from ._skops import check_trusted

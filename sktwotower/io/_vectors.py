@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._messages import format_ids
 from sktwotower.retrieval._fitted import fitted_of
-
-from ._atomic import replaced_file
 
 __all__ = ["export_vectors"]
 
@@ -54,12 +53,14 @@ def export_vectors(model, path, *, side="item") -> None:
     See Also
     --------
     dump : Writes the whole model.
+    export_onnx : Writes a tower, which computes vectors of new users and items.
 
     Notes
     -----
     Vectors of users without a place in the file, such as new ones, come from
     `TwoTowerRecommender.embed_users`. With ``normalize`` (the default) vectors have
-    length 1: cosine, inner product and Euclidean distance find the same items.
+    length 1: cosine, inner product and Euclidean distance find the same items. The
+    reference has recipes for faiss, hnswlib, Qdrant and pgvector.
 
     Examples
     --------

@@ -103,6 +103,9 @@ def _read(estimator, X, y, lists, baselines, history):
         type(recommender).__name__: scores_of(estimator, given, history),
         "popularity": counts[positions],
     }
+    rates = getattr(vars(recommender).get("_fitted"), "click_rates", None)
+    if rates is not None:
+        scores["click rate"] = np.append(rates, rates.mean())[positions]
     for name, baseline in named(baselines, scores, _class_of).items():
         scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
     RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths

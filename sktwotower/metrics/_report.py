@@ -65,8 +65,10 @@ def retrieval_report(
         impression or a query: what one user was shown at once. X must then hold what
         was not chosen, too, with y = 0. If X of fit lacked the column, it is not passed
         to the models. `baselines` may be any fitted estimators that score rows, and
-        arrays of shape (n_events,) by name; `ClickRateRecommender` is the one to
-        compare with. None: the whole catalog is ranked.
+        arrays of shape (n_events,) by name. The model 'click rate', the smoothed share
+        of showings in fit that ended in a choice, is added for a `TwoStageRecommender`
+        that was fitted on rows with y = 0. Others do not keep it: pass a
+        `ClickRateRecommender` as a baseline. None: the whole catalog is ranked.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from ._exact import ExactNeighbors, recall_of
 from ._graph import NNDescentNeighbors
 from ._top_k import top_k
 
-__all__ = ["build_index", "check_index"]
+__all__ = ["build_index", "check_index", "check_width"]
 
 # "auto" searches exactly up to this many items.
 MAX_EXACT_ITEMS = 200_000
@@ -43,6 +43,16 @@ def check_index(neighbors, normalize=True, params=None):
             f"same length. Got neighbors={neighbors!r}."
         )
     _new_index(neighbors, 0, normalize, params)
+
+
+def check_width(index, items):
+    """Raise ``ValueError`` if an index was fitted on vectors of another length."""
+    width = getattr(index, "n_features_in_", items.shape[1])
+    if width != items.shape[1]:
+        raise ValueError(
+            f"The neighbor index was fitted on vectors of {width} numbers, but the "
+            f"item vectors have {items.shape[1]}. Rebuild it with fit or set_catalog."
+        )
 
 
 def build_index(

@@ -6,15 +6,14 @@ Output: scores and positions of the best items, both (n, min(k, n_items)).
 
 import numpy as np
 
-from ._indexes import ExactNeighbors
+from ._indexes import ExactNeighbors, check_width
+from ._one_query import MAX_EXTRA, nearest_to_one
 from ._top_k import by_score, rank_listed, rescore, top_k
 
 __all__ = ["retrieve"]
 
 # Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
-# Request at most this many extra neighbors from an index without filtering.
-MAX_EXTRA = 512
 # If a smaller share of the items is allowed, exact search among them is cheaper.
 MIN_ALLOWED_SHARE = 1 / 4
 
@@ -47,12 +46,11 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     k = min(k, len(items))
     if allowed is not None and not isinstance(allowed, np.ndarray):
         return rank_listed(queries, items, k, allowed, excluded)
-    width = getattr(index, "n_features_in_", items.shape[1])
-    if width != items.shape[1]:
-        raise ValueError(
-            f"The neighbor index was fitted on vectors of {width} numbers, but the "
-            f"item vectors have {items.shape[1]}. Rebuild it with fit or set_catalog."
-        )
+    check_width(index, items)
+    if len(queries) == 1 and allowed is None:
+        hidden = () if excluded is None else excluded.indices
+        scores, indices = nearest_to_one(index, queries[0], items, k, hidden)
+        return scores[None], indices[None]
     few = allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
     if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)

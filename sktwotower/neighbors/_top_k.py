@@ -7,7 +7,9 @@ Output: scores and positions of the k best items, both (n, min(k, n_items)).
 import numpy as np
 import torch
 
-__all__ = ["by_score", "rank_listed", "rescore", "top_k"]
+from sktwotower._tables._sparse import rows_of
+
+__all__ = ["best_of_one", "by_score", "rank_listed", "rescore", "top_k"]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -20,6 +22,10 @@ GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
 # Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
 MAX_GATHERED = 1 << 22
+# A single query: vectors of fewer bytes stay in the cache, where BLAS is fastest; with
+# so many threads torch's product is faster than one with each row on one thread.
+CACHED_BYTES = 1 << 22
+MANY_THREADS = 4
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -50,7 +56,7 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     A block of queries is multiplied by one tile of items after another, so that the
     scores stay in the cache. Of each tile only scores above a bound are kept. The bound
     is the k-th best score of the tiles before. In the first tile it is the k-th best of
-    the maxima of groups of items.
+    the maxima of groups of items. A single query is multiplied by all items at once.
     """
     n = len(queries)
     scores, indices = _empty_lists(n, min(k, len(items)))
@@ -63,9 +69,14 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     table = torch.from_numpy(np.ascontiguousarray(items))
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
-        hidden = None if excluded is None else _by_column(excluded[block])
+        hidden = None if excluded is None else rows_of(excluded, block)
         vectors = np.ascontiguousarray(queries[block])
-        found = _best_of_block(torch.from_numpy(vectors), table, k, hidden)
+        if len(vectors) == 1:
+            columns = () if hidden is None else hidden.indices
+            found = best_of_one(vectors[0], items, k, columns)[None]
+        else:
+            hidden = None if hidden is None else _by_column(hidden)
+            found = _best_of_block(torch.from_numpy(vectors), table, k, hidden)
         exact = rescore(queries[block], items, np.maximum(found, 0))
         exact[found < 0] = -np.inf
         if allowed is not None:
@@ -130,11 +141,38 @@ def _empty_lists(n, width):
     return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
 
 
-def _best_of_block(queries, table, k, excluded):
-    """Return positions (b, m) of a block's best items, in any order; -1 for missing.
+def best_of_one(query, items, k, hidden=()):
+    """Return positions (m,), in any order, that include the k best items of one query.
 
-    m is k. For a single query m can be larger, and the k best are among the m.
+    ``query``: float32 (d,); ``hidden``: positions of items to leave out. m is less than
+    k only if fewer items are left.
     """
+    scores = _products(np.asarray(items), query)  # asarray: a memmap is slower
+    if len(hidden):
+        scores[hidden] = -np.inf
+    found = np.flatnonzero(scores > _lower_bound(torch.from_numpy(scores[None]), k)[0])
+    if len(found) > 2 * k:  # only if many scores are equal
+        found = found[np.argpartition(scores[found], -k)[-k:]]
+    return found
+
+
+def _products(items, query):
+    """Return the dot products (n_items,) of item vectors with one query, float32.
+
+    For vectors outside the cache BLAS and torch reach a third of the speed of memory
+    with one thread, a product for each row all of it.
+    """
+    if items.nbytes <= CACHED_BYTES:
+        return items @ query
+    if torch.get_num_threads() >= MANY_THREADS:
+        return torch.mv(torch.from_numpy(items), torch.from_numpy(query)).numpy()
+    if hasattr(np, "vecdot"):  # numpy 2
+        return np.vecdot(items, query)
+    return np.einsum("nd,d->n", items, query)
+
+
+def _best_of_block(queries, table, k, excluded):
+    """Return positions (b, k) of a block's best items, in any order; -1 for missing."""
     n_queries, n_items = len(queries), len(table)
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
@@ -145,8 +183,6 @@ def _best_of_block(queries, table, k, excluded):
         torch.mm(queries, table[start:stop].T, out=scores)
         if excluded is not None:
             _hide(scores.numpy(), excluded, start, stop)
-        if n_queries == 1 and step >= n_items:
-            return _best_of_one_row(scores, k)
         best.add(scores, start)
         # The bound rises fast in the first tiles and slowly after them.
         if stop >= next_merge or stop == n_items:
@@ -157,8 +193,6 @@ def _best_of_block(queries, table, k, excluded):
 
 def _by_column(matrix):
     """Return rows and columns of the entries of a CSR matrix, by ascending column."""
-    if matrix.shape[0] == 1:
-        return np.zeros(matrix.nnz, dtype=np.intp), np.sort(matrix.indices)
     matrix = matrix.tocsc()
     return matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
 
@@ -170,18 +204,8 @@ def _hide(scores, excluded, start, stop):
     scores[rows[low:high], columns[low:high] - start] = -np.inf
 
 
-def _best_of_one_row(scores, k):
-    """Return positions (1, m), which include the k best of one row of scores (1, c)."""
-    values = scores.numpy()[0]
-    found = np.flatnonzero(values > _lower_bound(scores, k)[0, 0])
-    if len(found) > 2 * k:  # only if many scores are equal
-        found = found[np.argpartition(values[found], -k)[-k:]]
-    return found[None]
-
-
-# torch.topk of each tile would be simpler. It takes 1.2 times as long for one query and
-# 2 to 3 times as long for batches (100,000 items and more, k = 10 and 100, one thread);
-# benchmarks/bench_neighbors.py compares both.
+# torch.topk of each tile would be simpler. It takes 2 to 3 times as long (100,000 items
+# and more, k = 10 and 100, one thread); benchmarks/bench_neighbors.py compares both.
 class _BestSoFar:
     """The k best items of each of b queries in the tiles searched so far.
 
@@ -206,10 +230,7 @@ class _BestSoFar:
         """Keep the k best of the pending items and those kept before."""
         rows, scores, indices = map(np.concatenate, zip(*self.pending, strict=True))
         self.pending = []
-        if len(self.scores) == 1:
-            scores, indices = scores[None], indices[None]
-        else:
-            scores, indices = _as_table(rows, scores, indices, len(self.scores))
+        scores, indices = _as_table(rows, scores, indices, len(self.scores))
         scores = np.concatenate([self.scores, scores], axis=1)
         indices = np.concatenate([self.indices, indices], axis=1)
         k = self.scores.shape[1]

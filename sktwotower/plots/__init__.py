@@ -7,6 +7,7 @@ Output: Matplotlib axes. A display keeps its data, and its ``plot`` draws them a
 from ._embedding import EmbeddingMapDisplay
 from ._importance import FeatureImportanceDisplay
 from ._lorenz import LorenzCurveDisplay
+from ._prequential import PrequentialDisplay
 from ._recall_by_popularity import RecallByPopularityDisplay
 from ._recall_curve import RecallCurveDisplay
 from ._scores import ScoreDistributionDisplay
@@ -16,6 +17,7 @@ __all__ = [
     "EmbeddingMapDisplay",
     "FeatureImportanceDisplay",
     "LorenzCurveDisplay",
+    "PrequentialDisplay",
     "RecallByPopularityDisplay",
     "RecallCurveDisplay",
     "ScoreDistributionDisplay",

@@ -5,6 +5,7 @@ Output: the same events with weights by age, and the half-life.
 """
 
 import datetime
+import functools
 from numbers import Real
 
 import numpy as np
@@ -21,15 +22,19 @@ SHARES = 2.0 ** -np.arange(1, 9)
 MODEL_HALF_LIFE = 2.0
 
 
-def with_ages(recipe, events, dates, seed):
+def with_ages(recipe, events, dates, seed, choice):
     """Return ``Events`` with weights by age, and the half-life that was used.
 
     ``recipe.half_life`` may be "auto": see `TwoTowerRecommender`. ``dates``: whether
-    times are dates; numbers give only the order of a user's events.
+    times are dates; numbers give only the order of a user's events. ``choice(name,
+    make)`` returns what was chosen before under a name, or the result of ``make()``.
     """
     half_life = _in_units(recipe.half_life, dates)
     if half_life == "auto":
-        half_life = _chosen(recipe, events, seed) if dates else None
+        half_life = None
+        if dates:
+            make = functools.partial(_chosen, recipe, events, seed)
+            half_life = choice("half_life", make)
     events = events._replace(ordered=aged(events.ordered, half_life))
     if dates and half_life is not None:
         half_life = pd.Timedelta(half_life, "ns")

@@ -4,6 +4,7 @@ Input: nothing.
 Output: ``CONSTRAINTS``, a dict in the format of scikit-learn's parameter validation.
 """
 
+import os
 from numbers import Integral, Real
 
 from sktwotower._sklearn_compat import Interval, StrOptions
@@ -74,5 +75,6 @@ CONSTRAINTS = {
     ],
     "random_state": ["random_state"],
     "warm_start": ["boolean"],
+    "checkpoint": [str, os.PathLike, None],
     "verbose": ["verbose"],
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._one_user import one_known
 from sktwotower.retrieval._requests import read_query, read_request
 
 __all__ = ["EmbeddingMixin"]
@@ -57,6 +58,10 @@ class EmbeddingMixin:
         (1, 256)
         """
         fitted = fitted_of(self)
+        code = None if history is not None else one_known(fitted.users, users)
+        if code is not None:
+            with threads(self.n_jobs):
+                return fitted.vector_of(code)[None].copy()
         request = read_request(fitted, users, history, name="users")
         with threads(self.n_jobs):
             return fitted.embed_users(request.users, request.past, self._serving())

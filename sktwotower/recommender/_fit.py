@@ -4,12 +4,12 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes
 Output: a ``Learnt`` value: users, items, seen (n_users + 1, n_items), trained net.
 """
 
+import functools
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils import check_random_state
 
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
@@ -23,11 +23,14 @@ from sktwotower.towers._optimizer import optimizer_class
 
 from ._ages import check_half_life, with_ages
 from ._auto import has_hidden_layer, resolved
+from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
 from ._impressions import ShownRows, impression_weight
+from ._logs import log_events
 from ._parts import joined, modules_of, parts_of
 from ._stream import first_stream
+from ._together import saved_state
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
@@ -42,7 +45,7 @@ OTHER_SIZES = (
 )
 
 
-def learn(owner, tables, recipe, X, y, sample_weight, before=None):
+def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=None):
     """Learn users, items and towers from events.
 
     Parameters
@@ -55,6 +58,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         As in `TwoTowerRecommender.fit`.
     before : FittedTowers, default=None
         Training starts from its weights if ``warm_start``.
+    checkpoint : str or path-like, default=None
+        Folder that keeps the state of training.
 
     Returns
     -------
@@ -69,21 +74,29 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None):
         tables, columns, frame, (rewards, weights, times), recipe.history
     )
     recipe = recipe._replace(history=kind)
+    log_events("fit", len(frame), events)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, len(frame))
     _check_negatives(recipe, events)
-    rng, half_life = check_random_state(recipe.random_state), None
+    start = before.net.module_ if recipe.warm_start and before is not None else None
+    saved = saved_state(checkpoint, recipe, events, start)
+    rng, half_life = saved.random_state(recipe.random_state), None
     if events.ordered is not None:
         seed = rng.randint(np.iinfo(np.int32).max)
         tried = resolved(recipe, events)
-        events, half_life = with_ages(tried, events, schema.dates, seed)
+        events, half_life = with_ages(tried, events, schema.dates, seed, saved.choice)
     if recipe.impression_weight == "auto":
         rows = ShownRows.of(events, frame, rewards, weights, times)
         seed = rng.randint(np.iinfo(np.int32).max)
-        weight = impression_weight(recipe, events, rows, _train_one, seed)
+        weight = saved.choice(
+            "impression_weight",
+            functools.partial(
+                impression_weight, recipe, events, rows, _train_one, seed
+            ),
+        )
         recipe = recipe._replace(impression_weight=weight)
     parts, share = parts_of(recipe, events)
-    nets, modules = _train(parts, before, rng)
+    nets, modules = _train(parts, before, rng, saved)
     stream = first_stream(parts[0][1], [each.moments_ for each in nets])
     trained = joined(nets, modules, share)
     return Learnt(
@@ -163,13 +176,13 @@ def _check_negatives(recipe, events):
 
 def _train_one(recipe, events, rng):
     """Return the trained net of one pair of towers, whose recipe is resolved."""
-    return _train([(recipe, events)], None, rng)[0][0]
+    return _train([(recipe, events)], None, rng, NoCheckpoint())[0][0]
 
 
-def _train(parts, before, rng):
+def _train(parts, before, rng, saved):
     """Return the trained nets and the modules of ``parts``; see `parts_of`.
 
-    After an interruption the other parts are not trained.
+    ``saved``: a ``Checkpoint``. After an interruption the other parts are not trained.
     """
     given = [None] * len(parts)
     if parts[0][0].warm_start and before is not None:
@@ -177,7 +190,7 @@ def _train(parts, before, rng):
         if len(given) != len(parts):
             raise ValueError(OTHER_SIZES)
     trained, modules = [], []
-    for (recipe, events), old in zip(parts, given, strict=True):
+    for number, ((recipe, events), old) in enumerate(zip(parts, given, strict=True)):
         seed = rng.randint(np.iinfo(np.int32).max)
         recipe, data = training_data(recipe, events, rng)
         with net.seeded(seed, recipe.device):
@@ -185,7 +198,8 @@ def _train(parts, before, rng):
             if old is not None:
                 _take_weights_by_id(recipe, module, old, before, events)
             if not any(each.interrupted_ for each in trained):
-                trained.append(net.train(recipe, module, data, seed))
+                part = saved.part(number)
+                trained.append(net.train(recipe, module, data, seed, saved=part))
                 module = trained[-1].module_
         modules.append(module)
     return trained, modules

@@ -242,9 +242,22 @@ class TwoTowerParameters(ShownEstimator):
         than one fit of as many epochs. Users, items and features must be the same, in
         any order. `clone` does not copy weights, so that each candidate of a search
         starts anew.
+    checkpoint : str or path-like, default=None
+        Folder that keeps the state of `fit` after each epoch. If the process is killed,
+        or the disk is full, the same call goes on from there, in a new process too, and
+        ends with the result of a fit without a break. A fit with other data, parameters
+        or versions is refused; one fit at a time may use a folder. The state is removed
+        when fit ends: then write the model with `sktwotower.io.dump`. SIGTERM ends
+        training after a batch, as Ctrl-C does: then the process exits with the status
+        143, unless the caller handles SIGTERM. Of ``callbacks``, attributes that are
+        numbers, text or arrays and schedules of the learning rate are kept; choices of
+        "auto" are, too. Files hold no pickle. `partial_fit` keeps none. None: nothing
+        is kept.
     verbose : int, default=0
-        1: progress bars for training and for long retrieval. 2: a line per epoch
-        instead of the bar of training.
+        1: progress bars for training and for long retrieval, in a terminal or a
+        notebook; elsewhere nothing. 2: a line per epoch instead of the bar of training.
+        Regardless of it, the logger ``sktwotower`` gets what fit has read and chosen,
+        and each epoch, at level INFO.
 
     Attributes
     ----------
@@ -271,9 +284,9 @@ class TwoTowerParameters(ShownEstimator):
     half_life_ : Timedelta, float or None
         The half-life that was used. None: events did not age.
     interrupted_ : bool
-        Whether the last training was interrupted by Ctrl-C, in which case the model
-        is what was learnt until then (a second pair of towers that was not trained has
-        no share in the score). There is a warning, too.
+        Whether the last training was interrupted by Ctrl-C, which ends it after a
+        batch. The model is what was learnt until then (a second pair of towers that was
+        not trained has no share in the score). There is a warning, too.
     neighbors_ : estimator
         The fitted neighbor index.
     index_recall_ : float
@@ -408,6 +421,7 @@ class TwoTowerParameters(ShownEstimator):
         n_jobs=None,
         random_state=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
     ):
         self.user_id = user_id
@@ -459,4 +473,5 @@ class TwoTowerParameters(ShownEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose

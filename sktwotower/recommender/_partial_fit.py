@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_random_state
 
 from sktwotower._tables._events import read_events
 from sktwotower._tables._sparse import without_last_row
@@ -31,7 +30,8 @@ from ._fitted import Learnt
 from ._grown_entities import grown
 from ._parts import joined, modules_of, pooled_recipe, recent_recipe
 from ._replay import with_replayed
-from ._stream import fingerprint, warn_of_replay
+from ._stream import mark_of_table, warn_of_replay
+from ._together import check_same, random_state_of
 
 __all__ = ["learn_more"]
 
@@ -79,6 +79,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
     seen = seen_matrix(positives + without_last_row(before))
     events = Events(users, items, positives, shown, in_order)
+    check_same(recipe, events, fitted.net.module_)
     stream = _stream(fitted, frame, (rewards, weights), len(items))
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
     call = _Call(events, before, seen, order, (user_inputs, item_inputs))
@@ -127,7 +128,7 @@ def _stream(fitted, frame, outcomes, n_items):
     columns = [fitted.users.id_column, fitted.items.id_column]
     if fitted.sequences is not None:
         columns.append(schema.time)
-    mark = fingerprint(frame[columns], outcomes)
+    mark = mark_of_table(frame[columns], outcomes)
     stream = warn_of_replay(stream, mark, len(frame))
     return stream.with_items(np.arange(len(fitted.items)), n_items)
 
@@ -205,7 +206,7 @@ def _train(recipe, fitted, call, stream):
                 data = _training_set(part, fitted, call, own, random)
                 with item_layers_fixed(module):
                     each = net.train(
-                        part, module, net.TrainingData(data), seed, False, state
+                        part, module, net.TrainingData(data), seed, False, moments=state
                     )
                 trained.append(each)
                 module, state = each.module_, each.moments_
@@ -226,7 +227,7 @@ def _random(random_state, n_calls):
     if isinstance(random_state, (int, np.integer)):
         numbers = np.random.SeedSequence([int(random_state), n_calls])
         random_state = numbers.generate_state(1)[0]
-    return check_random_state(random_state)
+    return random_state_of(random_state)
 
 
 def _with_modules(before, modules, share):

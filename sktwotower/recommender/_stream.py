@@ -13,7 +13,13 @@ from sktwotower._tables._messages import warn
 from sktwotower.towers._frequency import Gaps
 from sktwotower.towers._moments import without_rows
 
-__all__ = ["Stream", "fingerprint", "first_stream", "stream_of_pairs", "warn_of_replay"]
+__all__ = [
+    "Stream",
+    "first_stream",
+    "mark_of_table",
+    "stream_of_pairs",
+    "warn_of_replay",
+]
 
 # Number of calls of partial_fit whose tables are recognized.
 MAX_PASSES = 64
@@ -91,7 +97,7 @@ def stream_of_pairs(seen):
     return Stream(gaps, int(counts.sum()), (), ())
 
 
-def fingerprint(frame, outcomes):
+def mark_of_table(frame, outcomes):
     """Return an int that is the same for the same rows in any order.
 
     ``frame``: the columns that tell events apart. ``outcomes``: numbers (n,) each.

@@ -21,12 +21,15 @@ from sktwotower.towers._recipe import Recipe
 
 from ._catalog import with_new_items
 from ._catalog_methods import CatalogMixin
+from ._checkpoint import remove_checkpoint
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import IndexRecipe, fitted_towers
+from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
+from ._together import is_first
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -85,6 +88,8 @@ class TwoTowerRecommender(
             nan or infinite.
         TypeError
             If ids are of mixed types, or a tower is not a torch module.
+        OSError
+            If ``checkpoint`` cannot be read or written.
 
         Examples
         --------
@@ -100,13 +105,16 @@ class TwoTowerRecommender(
         ['dune', 'emma', 'ubik']
         """
         self._validate_params()
-        with threads(self.n_jobs):
+        with threads(self.n_jobs), stopwatch() as seconds:
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
-            learnt = learn(*self._recipes(), *events, before)
+            learnt = learn(*self._recipes(), *events, before, self.checkpoint)
             self._fitted = fitted_towers(
                 learnt, len(learnt.items), self._index_recipe()
             )
+            log_result("fit", self._fitted, seconds())
+        if not self.interrupted_ and is_first():
+            remove_checkpoint(self.checkpoint)
         return self
 
     def partial_fit(self, X, y=None, sample_weight=None) -> Self:
@@ -179,7 +187,7 @@ class TwoTowerRecommender(
             return self.fit(X, y, sample_weight)
         self._validate_params()
         fitted = fitted_of(self)
-        with threads(self.n_jobs):
+        with threads(self.n_jobs), stopwatch() as seconds:
             more, changed = learn_more(*self._recipes(), fitted, X, y, sample_weight)
             if more is not None:
                 more, places = with_new_items(more, fitted)
@@ -189,6 +197,7 @@ class TwoTowerRecommender(
                 self._fitted = fitted_towers(
                     more, n_items, self._index_recipe(), fitted.catalog, changed
                 )
+                log_result("partial_fit", self._fitted, seconds())
         return self
 
     def _recipes(self):

@@ -5,7 +5,6 @@ Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only att
 """
 
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
-from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
+from sktwotower._tables._sparse import one_row, pair_matrix, rows_of, take_rows
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
 
@@ -89,6 +88,11 @@ class Fitted:
         """Number of items in the catalog."""
         return len(self.item_ids)
 
+    @property
+    def click_rates(self):
+        """Share of showings (n_items,) that ended in a choice; None if not known."""
+        return None
+
     def catalog_codes(self, values, name):
         """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
         codes = self.items.codes(values, name)
@@ -108,9 +112,7 @@ class Fitted:
         """
         seen = self.seen_by(query.codes)
         if added is not None:
-            rows, items, _ = added
-            new = pair_matrix(rows, items, np.ones(len(rows)), seen.shape)
-            seen = (seen + new).sign()
+            seen = _with_pairs(seen, added[0], added[1])
         if self.sequences is None:
             return Past(seen, seen)
         if added is None:
@@ -118,6 +120,13 @@ class Fitted:
         codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
         before = self.sequences.events(codes)
         return Past(seen, join_past(before, added, *seen.shape))
+
+    def search_known(self, code, k, serving, exclude_seen):
+        """Return what ``search`` does for the user of fit at position ``code``, faster.
+
+        None: there is no faster way.
+        """
+        return None
 
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""
@@ -146,6 +155,15 @@ class Fitted:
         return take_rows(self.seen, codes)
 
 
+def _with_pairs(seen, rows, items):
+    """Return a CSR matrix of ones (n, n_items) with further ones, (m,) each."""
+    if seen.shape[0] == 1:
+        items = np.union1d(seen.indices, items).astype(seen.indices.dtype)
+        return one_row(items, np.ones(len(items), np.float32), seen.shape[1])
+    new = pair_matrix(rows, items, np.ones(len(rows)), seen.shape)
+    return (seen + new).sign()
+
+
 def fitted_of(estimator):
     """Return the ``Fitted`` of an estimator; raise ``NotFittedError`` before fit."""
     fitted = vars(estimator).get("_fitted")
@@ -164,11 +182,11 @@ def fitted_attribute(path, may_be_none=False):
     the part is None, the estimator does not have the attribute. ``may_be_none``: None
     is a value like others.
     """
-    get = attrgetter(path)
 
     def read(self):
-        fitted = vars(self).get("_fitted")
-        value = None if fitted is None else get(fitted)
+        value = fitted = vars(self).get("_fitted")
+        for name in path.split("."):
+            value = None if value is None else getattr(value, name)
         if value is None and (fitted is None or not may_be_none):
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute of fit for "

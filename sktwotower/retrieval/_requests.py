@@ -6,13 +6,14 @@ Output: a ``Query`` or ``Request``: positions (n,), feature rows and past items 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._frames import (
+    array_as_frame,
     as_array,
     as_frame,
     is_frame,
@@ -31,6 +32,7 @@ from ._fitted import Past
 __all__ = [
     "Query",
     "Request",
+    "as_ids",
     "candidate_positions",
     "history_users",
     "past_of",
@@ -163,7 +165,7 @@ def read_query(entities, X, name, schema=None):
         return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     if is_frame(X):
         return Query(*entities.describe(with_names(as_frame(X, name)), name))
-    values = _as_ids(X)
+    values = as_ids(X)
     if values is None:
         raise TypeError(
             f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
@@ -175,7 +177,7 @@ def read_query(entities, X, name, schema=None):
     return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
 
 
-def _as_ids(values):
+def as_ids(values):
     """Return values as an array, Series or Index; None if they hold no list of ids."""
     values = as_array(values)
     if isinstance(values, np.ndarray | pd.Series | pd.Index):
@@ -197,7 +199,7 @@ def _read_array(entities, values, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    return Query(*entities.describe(with_names(pd.DataFrame(values)), name))
+    return Query(*entities.describe(with_names(array_as_frame(values, name)), name))
 
 
 def read_history(history, query, fitted):
@@ -210,6 +212,9 @@ def read_history(history, query, fitted):
     """
     users, items, schema = fitted.users, fitted.items, fitted.schema
     ordered = fitted.sequences is not None
+    own = _items_of_one_user(history, query)
+    if own is not None:
+        return _history_of_one_user(list_as_array(own), items)
     if ordered:
         history = _array_as_table(history, schema)
     owners, chosen = _pairs(
@@ -225,12 +230,41 @@ def read_history(history, query, fitted):
         times = times[kept]
     asked = known.get_indexer(check_ids(query.ids, "X"))
     added = _rows_of_users(asked, len(known), places, codes[kept], times)
-    if len(chosen) and len(query) and len(added[0]) == 0:
+    if len(query) and len(added[0]) == 0:
+        _warn_of_no_effect(kept)
+    return added
+
+
+def _warn_of_no_effect(kept):
+    """Warn of a history without effect; ``kept`` (m,): which items fit knows."""
+    if len(kept):
         warn(
             f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
             f"from fit, and none of these belongs to a requested user."
         )
-    return added
+
+
+def _items_of_one_user(history, query):
+    """Return the list of items that a history holds for a query of one user, or None.
+
+    None also for forms other than a list, or a dict of the user to a list.
+    """
+    if len(query) != 1:
+        return None
+    if isinstance(history, dict) and len(history) == 1:
+        ((user, history),) = history.items()
+        if type(user) not in (int, str) or user != query.ids[0]:
+            return None
+    return history if isinstance(history, list | tuple) else None
+
+
+def _history_of_one_user(chosen, items):
+    """Return what `read_history` does for an array (m,) of items in order."""
+    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    kept = codes >= 0
+    if not kept.any():
+        _warn_of_no_effect(kept)
+    return np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
 
 
 def _rows_of_users(asked, n_known, places, codes, times):
@@ -256,7 +290,7 @@ def _array_as_table(history, schema):
     if not isinstance(history, np.ndarray) or history.ndim != 2:
         return history
     if history.shape[1] == schema.n_columns:
-        frame = pd.DataFrame(history).infer_objects()
+        frame = array_as_frame(history, "history")
         return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
     if history.shape[1] > 2:
         raise ValueError(
@@ -336,7 +370,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
             candidates, query, fitted.users, fitted.items, "candidates"
         )
         owners = check_ids(owners, "the users of candidates")
-    values = _as_ids(values)
+    values = as_ids(values)
     if values is None or values.ndim != 1:
         raise TypeError(
             "candidates must be a list of item ids or, for each user, a dict of lists "
@@ -374,7 +408,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
 def write_parquet(tables, path):
     """Write an iterable of tables with the same columns to one Parquet file.
 
-    Until the last one is written, the name of the file ends with ``.part``.
+    The file gets its name when the last one is written (`replaced_file`).
     """
     try:
         from pyarrow import parquet
@@ -383,22 +417,19 @@ def write_parquet(tables, path):
             "path= writes Parquet, which needs pyarrow: "
             "pip install 'sktwotower[parquet]'."
         ) from error
-    unfinished, writer = Path(f"{path}.part"), None
-    try:
-        for table in tables:
-            table = _arrow_table(table)
-            if writer is None:
-                writer = parquet.ParquetWriter(unfinished, table.schema)
-            writer.write_table(table.cast(writer.schema))
-    except BaseException:
-        if writer is not None:
-            writer.close()
-            unfinished.unlink(missing_ok=True)
-        raise
-    if writer is None:
-        raise ValueError(f"X holds no users: there is nothing to write to {path}.")
-    writer.close()
-    unfinished.replace(path)
+    writer = None
+    with replaced_file(path) as file:
+        try:
+            for table in tables:
+                table = _arrow_table(table)
+                if writer is None:
+                    writer = parquet.ParquetWriter(file, table.schema)
+                writer.write_table(table.cast(writer.schema))
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise ValueError(f"X holds no users: there is nothing to write to {path}.")
 
 
 def _arrow_table(table):

@@ -16,7 +16,8 @@ from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
-from ._requests import read_query, read_request, write_parquet
+from ._one_user import one_known
+from ._requests import as_ids, read_query, read_request, write_parquet
 
 __all__ = ["RetrievalMixin", "SimilarItemsMixin"]
 
@@ -94,12 +95,26 @@ class RetrievalMixin(KnownUsersMixin):
         return (distances, indices) if return_distance else indices
 
     def _nearest(self, fitted, X, n_neighbors):
-        request, k = read_request(fitted, X), self._k(n_neighbors, fitted)
-        excluded = request.excluded(self.exclude_seen)
-        scores, indices = fitted.search(
-            request.users, request.past, k, self._serving(), excluded
-        )
+        k, hidden = self._k(n_neighbors, fitted), self.exclude_seen
+        found = self._search_known(fitted, X, k, hidden)
+        if found is None:
+            request = read_request(fitted, X)
+            excluded = request.excluded(hidden)
+            found = fitted.search(
+                request.users, request.past, k, self._serving(), excluded
+            )
+        scores, indices = found
         return 1 - scores, indices
+
+    def _search_known(self, fitted, X, k, hidden):
+        """Return scores and positions (1, k) if X is one known user, otherwise None.
+
+        None as well if there is no faster way than the usual one.
+        """
+        code = one_known(fitted.users, X)
+        if code is None:
+            return None
+        return fitted.search_known(code, k, self._serving(), hidden)
 
     def kneighbors_graph(
         self, X=None, n_neighbors=None, mode="connectivity"
@@ -256,11 +271,15 @@ class RetrievalMixin(KnownUsersMixin):
         [7]
         """
         fitted = fitted_of(self)
-        request = read_request(
-            fitted, X, history, candidates, unknown_candidates, exclude
-        )
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden = self.exclude_seen if exclude_seen is None else exclude_seen
+        given = history, candidates, unknown_candidates, exclude
+        if all(x is None for x in (history, candidates, exclude, path)):
+            found = self._search_known(fitted, X, k, hidden)
+            if found is not None:
+                ids, label = as_ids(X), fitted.users.label
+                return _ranked_table(fitted, ids, *found, label)
+        request = read_request(fitted, X, *given)
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
@@ -273,7 +292,7 @@ class RetrievalMixin(KnownUsersMixin):
             request.allowed,
         )
         return _ranked_table(
-            fitted, request.users.ids, indices, scores, fitted.users.label
+            fitted, request.users.ids, scores, indices, fitted.users.label
         )
 
 
@@ -343,7 +362,7 @@ class SimilarItemsMixin:
         scores, indices = fitted.search_similar(query, k, itself, self._serving())
         label = fitted.items.label
         return _ranked_table(
-            fitted, query.ids, indices, scores, label, f"similar_{label}"
+            fitted, query.ids, scores, indices, label, f"similar_{label}"
         )
 
 
@@ -354,10 +373,10 @@ def _tables(fitted, request, k, hidden, serving):
         scores, indices = fitted.search(
             part.users, part.past, k, serving, part.excluded(hidden), part.allowed
         )
-        yield _ranked_table(fitted, part.users.ids, indices, scores, fitted.users.label)
+        yield _ranked_table(fitted, part.users.ids, scores, indices, fitted.users.label)
 
 
-def _ranked_table(fitted, ids, indices, scores, label, item_label=None):
+def _ranked_table(fitted, ids, scores, indices, label, item_label=None):
     """Return ranked positions (n, k) as a table: id, item, score and rank."""
     found = indices >= 0
     ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
@@ -367,7 +386,7 @@ def _ranked_table(fitted, ids, indices, scores, label, item_label=None):
         scores[found],
         ranks[found],
     )
-    table = pd.DataFrame(dict(enumerate(columns)))
+    table = pd.DataFrame(dict(enumerate(columns)), copy=False)
     table.columns = _names(label, item_label or fitted.items.label, "score", "rank")
     return table
 

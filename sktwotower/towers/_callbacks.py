@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
-from tqdm import tqdm
+
+from sktwotower._tables._progress import logger, progress_bar
 
 __all__ = [
     "looks_at_gradients",
@@ -59,6 +60,7 @@ def own_callbacks(recipe, data, net, schedule=True):
     own = [("loss_check", _LossCheck())]
     if data.evaluate is not None:
         own.append(("valid_recall", _ValidationRecall(data.evaluate)))
+    own.append(("log", _EpochLog()))
     waits = data.training.impressions is not None
     if waits:
         own.append(("impressions", _impression_start(recipe, net, data.training)))
@@ -129,17 +131,45 @@ class _ProgressBar(Callback):
     """One bar for the whole training, with the figures of the last epoch next to it."""
 
     def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=net.max_epochs, desc="training", unit="epoch")
+        total, done = net.max_epochs, net.epochs_before_
+        options = {"total": total, "initial": done, "desc": "training"}
+        self.bar_ = progress_bar(**options, unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
-        row = net.history[-1]
-        names = ("train_loss", "valid_loss", "valid_recall")
-        self.bar_.set_postfix({k: f"{row[k]:.4f}" for k in names if k in row})
+        self.bar_.set_postfix(_figures(net.history[-1]))
         self.bar_.update()
 
     def on_train_end(self, net, **kwargs):
         self.bar_.close()
         del self.bar_
+
+
+class _EpochLog(Callback):
+    """A log record for each training and for each epoch."""
+
+    def on_train_begin(self, net, X, **kwargs):
+        logger.info(
+            "training: %d epochs of %d batches",
+            net.max_epochs,
+            X.n_batches(net.batch_size),
+        )
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        figures = "".join(f", {k} {v}" for k, v in _figures(row).items())
+        logger.info(
+            "epoch %d of %d%s, %.1f s",
+            len(net.history),
+            net.max_epochs,
+            figures,
+            row["dur"],
+        )
+
+
+def _figures(row):
+    """Return the figures of an epoch as text, by name."""
+    names = ("train_loss", "valid_loss", "valid_recall")
+    return {name: f"{row[name]:.4f}" for name in names if name in row}
 
 
 class _ValidationRecall(Callback):
@@ -168,12 +198,13 @@ class _ImpressionStart(Callback):
         self.impressions, training.impressions = training.impressions, None
         self.latest = latest
         self.patience = patience
+        self.joined = False
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
-        if dataset_train.impressions is None:
-            done = net.history[:-1]
-            if len(done) >= self.latest or self._plateau(done):
-                dataset_train.impressions = self.impressions
+        done = net.history[:-1]
+        if self.joined or len(done) >= self.latest or self._plateau(done):
+            self.joined = True
+            dataset_train.impressions = self.impressions
 
     def _plateau(self, done):
         if self.patience is None or not done:

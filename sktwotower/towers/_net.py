@@ -7,7 +7,7 @@ Output: a trained ``TwoTowerNet``.
 import inspect
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,16 @@ from sktwotower._tables._messages import warn
 
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import own_callbacks
+from ._exchange import Exchange
+from ._group import current_group
+from ._interruption import Interruption
 from ._losses import SampledSoftmaxLoss
 from ._modules import SparseLinear
 from ._moments import moments_of, set_moments
 from ._optimizer import RowwiseAdam, optimizer_class
+from ._resuming import Saver, finished_state, take_finished
 from ._sequences import SequenceBatches
+from ._shares import shared_batches
 
 __all__ = ["TrainingData", "TwoTowerNet", "epochs", "seeded", "train"]
 
@@ -35,12 +40,16 @@ _GENERATOR_LOCK = threading.RLock()
 class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
 
-    It differs from ``NeuralNet`` in three places: a batch holds the inputs of both
-    towers, the loss gets the vectors of both, and an interruption is recorded.
-    Everything else (callbacks, history, optimizers, ``save_params``) is skorch's.
+    It differs from ``NeuralNet`` in five places: a batch holds the inputs of both
+    towers, the loss gets the vectors of both, an interruption is recorded, training can
+    go on after ``epochs_before_`` epochs of a checkpoint, and several processes add
+    their gradients by an ``exchange_``. Everything else (callbacks, history,
+    optimizers, ``save_params``) is skorch's.
     """
 
     interrupted_ = False
+    epochs_before_ = 0
+    exchange_ = None
 
     def initialize_trained(self):
         """Initialize a net whose module is trained, without an optimizer; return it.
@@ -60,11 +69,27 @@ class TwoTowerNet(NeuralNet):
         """Run the epochs and record an interruption by the user, which skorch hides."""
         if not hasattr(self, "optimizer_"):
             self._initialize_optimizer()
+        if self.epochs_before_:
+            kwargs["epochs"] = self.max_epochs - self.epochs_before_
         try:
             return super().fit_loop(*args, **kwargs)
         except KeyboardInterrupt as error:
             self.interrupted_ = not _is_early_stop(error)
             raise
+
+    def get_iterator(self, dataset, training=False):
+        """Return the batches; those of training are kept until it has ended."""
+        iterator = super().get_iterator(dataset, training)
+        if training:
+            self.batches_ = iterator
+        return iterator
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the loss of a batch and its gradients."""
+        compute = super().train_step_single
+        if self.exchange_ is None:
+            return compute(batch, **fit_params)
+        return self.exchange_.step(lambda *own: compute(own, **fit_params), *batch)
 
     def infer(self, x, **fit_params):
         """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
@@ -112,32 +137,66 @@ class TrainingData(NamedTuple):
     evaluate: Callable | None = None
 
 
-def train(recipe, module, data, seed, schedule=True, moments=None):
+def train(recipe, module, data, seed, schedule=True, saved=None, moments=None):
     """Train ``module`` on ``TrainingData`` and return the fitted ``TwoTowerNet``.
 
     ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
-    ``schedule``: whether the learning rate rises and falls. ``moments``: as of
-    `moments_of`, with which the optimizer starts. Those at the end are ``moments_``.
+    ``schedule``: whether the learning rate rises and falls. ``saved``: keeps the state
+    after each epoch, by ``write(state)``; training begins with the result of its
+    ``read()``, unless that is None. ``moments``: as of `moments_of`, with which the
+    optimizer starts. Those at the end are ``moments_``.
     """
-    net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
+    group = current_group()
+    params = _net_params(recipe, module, data.validation, seed)
+    if group is not None:
+        params["iterator_train"] = shared_batches(params["iterator_train"])
+        recipe = recipe._replace(verbose=recipe.verbose if group.rank == 0 else 0)
+    net = TwoTowerNet(**params)
     own = own_callbacks(recipe, data, net, schedule)
+    state = None if saved is None else saved.read()
+    # They come last: a state is complete when the callbacks of the user have ended.
+    saver = None if saved is None else Saver(saved.write, state)
+    interruption = Interruption(terminable=saved is not None)
+    last = [("checkpoint", saver)] if saver else []
+    last.append(("interruption", interruption))
     # Ours come first, so that the user's callbacks can read what ours record.
-    net.set_params(callbacks=own + list(recipe.callbacks or []))
+    net.set_params(callbacks=own + list(recipe.callbacks or []) + last)
     net.initialize()
     set_moments(net, moments or {})
-    net.partial_fit(data.training, y=None)
-    net.moments_ = moments_of(net)
-    _warn_if_interrupted(net)
-    _trim(net, {name for name, _ in own})
+    net.epochs_before_ = 0 if saver is None else saver.n_epochs
+    with interruption, _exchange(net, interruption):
+        if state is not None and state["finished"]:
+            take_finished(net, state)
+            net.moments_ = state.get("moments", {})
+        else:
+            net.partial_fit(data.training, y=None)
+            net.moments_ = moments_of(net)
+            if saved is not None and not net.interrupted_:
+                saved.write(finished_state(net) | {"moments": net.moments_})
+    if net.interrupted_:
+        _warn_of_interruption(net, saver)
+        interruption.end_process()
+    _trim(net, {name for name, _ in own + last})
     return net
 
 
-def _warn_if_interrupted(net):
-    if net.interrupted_:
-        warn(
-            f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
-            "model is kept as it was trained until then."
-        )
+def _exchange(net, interruption):
+    """Return the context in which several processes train, or an empty one."""
+    group = current_group()
+    if group is None:
+        return nullcontext()
+    net.exchange_ = interruption.exchange = Exchange(group, net, interruption)
+    return net.exchange_
+
+
+def _warn_of_interruption(net, saver):
+    message = (
+        f"fit was interrupted in epoch {len(net.history)} of {net.max_epochs}; the "
+        "model is kept as it was trained until then."
+    )
+    if saver is not None:
+        message += f" The same call goes on after epoch {saver.n_epochs}."
+    warn(message)
 
 
 def _net_params(recipe, module, validation, seed):
@@ -195,6 +254,8 @@ def _trim(net, own):
     The optimizer's moments are twice as large as the weights. The validation set, and
     the callbacks named in ``own`` that read it, hold data.
     """
+    for name in ("batches_", "epochs_before_", "exchange_"):
+        vars(net).pop(name, None)
     net.optimizer_.state.clear()  # small ones are kept as ``moments_``
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None

@@ -6,7 +6,7 @@ Output: the parameters after a step, changed in place.
 
 import torch
 
-__all__ = ["RowwiseAdam", "optimizer_class"]
+__all__ = ["RowwiseAdam", "optimizer_class", "rows_of"]
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.
@@ -121,7 +121,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         """Update a table (p, width) by row, in place."""
         grad, rows = table.grad, None
         if grad.is_sparse:
-            rows, grad = _rows_of(grad)
+            rows, grad = rows_of(grad)
         state = self.state[table]
         if not state:
             state["steps"] = table.new_zeros(len(table))
@@ -164,7 +164,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         parameter.addcdiv_(first, second.sqrt_() + group["eps"], value=-group["lr"])
 
 
-def _rows_of(grad):
+def rows_of(grad):
     """Return the distinct rows (m,) of a sparse gradient and their gradients."""
     rows = grad._indices()[0]
     # Autograd marks gradients as not coalesced even if their rows ascend. Sorting them

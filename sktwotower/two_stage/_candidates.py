@@ -101,15 +101,20 @@ class Describer:
         pairs = pairs_of(past, indices, scores)
         return CandidateTable(self.features(query, pairs), pairs, indices >= 0)
 
-    def features(self, query, pairs):
-        """Return the features (n_pairs, n_features) of ``Pairs``, a DataFrame."""
+    def features(self, query, pairs, context=None):
+        """Return the features (n_pairs, n_features) of ``Pairs``, a DataFrame.
+
+        ``context`` (n_pairs, n_numbers): columns of the request. None: the query's.
+        """
         found = features_of(self.log, pairs)
         for name, (mean, deviation) in (self.scales or {}).items():
             found[name] = (found[name] - mean) / deviation
         columns = list(found.values())
         users = self.users.numbers[query.codes[pairs.rows]]
         numbers = [users, self.items.numbers[pairs.items]]
-        numbers.append(self.entities.numbers(query)[pairs.rows])
+        if context is None:
+            context = self.entities.numbers(query)[pairs.rows]
+        numbers.append(context)
         matrix = np.hstack([np.stack(columns, axis=1), *numbers])
         names = self.users.names, self.items.names, self.entities.context.names
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
@@ -164,7 +169,8 @@ class Describer:
 
     def groups(self, features):
         """Return the group of each feature column of a table, a dict by name."""
-        given = dict.fromkeys(self.users.names, "columns of users")
+        named = [name for name in self.users.names if name.startswith("user__")]
+        given = dict.fromkeys(named, "columns of users")
         given |= dict.fromkeys(self.items.names, "columns of items")
         given |= dict.fromkeys(self.entities.context.names, "columns of the request")
         own = dict.fromkeys(features.filter(regex="^own__"), "own features")

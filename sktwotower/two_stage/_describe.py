@@ -9,9 +9,10 @@ import numpy as np
 from sktwotower.retrieval._requests import Query
 
 from ._candidates import Describer
+from ._click_rates import rates_of_users
 from ._features import pairs_of, scales_of
 from ._log import build_log
-from ._side_columns import learn_encoders, side_columns
+from ._side_columns import SideColumns, learn_encoders, side_columns
 
 __all__ = ["build_describer"]
 
@@ -19,25 +20,41 @@ __all__ = ["build_describer"]
 MAX_SAMPLED_USERS = 300
 
 
-def build_describer(recipe, retriever, events, users, by_user, before=None):
+def build_describer(
+    recipe, retriever, events, users, by_user, positions=None, before=None
+):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
-    ``users``: `ContextUsers`. ``before``: the describer of earlier events, whose levels
-    and own features stay.
+    ``users``: `ContextUsers`. ``positions``: as in ``click_rates``. ``before``: the
+    describer of earlier events, whose levels and own features stay.
     """
     fitted, frame = retriever._fitted, events.frame
-    log = build_log(retriever, events, by_user, not recipe.exclude_seen)
+    repeats = not recipe.exclude_seen
+    log = build_log(retriever, events, by_user, repeats, positions)
     sides = fitted.users, fitted.items
     if before is None:
         encoders = [learn_encoders(side, frame) for side in sides]
     else:
         encoders = before.encoders
-    columns = map(side_columns, sides, (frame, frame), encoders)
+    columns = [
+        side_columns(side, frame, own)
+        for side, own in zip(sides, encoders, strict=True)
+    ]
+    if log.click_rates is not None:
+        columns[0] = _with_rates(columns[0], fitted.users, events)
     labels = fitted.users.label, fitted.items.label
     own = None if before is None else before.own
     scales = _scales(recipe, retriever, log)
     parts = labels, fitted.item_ids, own, encoders, scales
     return Describer(log, users, *columns, *parts)
+
+
+def _with_rates(columns, users, events):
+    """Return the columns of users, and the share of each one's events with y > 0."""
+    codes = users.codes(events.frame[users.id_column], "X")
+    rates = rates_of_users(codes, events.chosen, len(users))
+    numbers = np.column_stack([columns.numbers, np.append(rates, np.float32(np.nan))])
+    return SideColumns([*columns.names, "history_click_rate"], numbers)
 
 
 def _scales(recipe, retriever, log):

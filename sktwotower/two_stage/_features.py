@@ -35,6 +35,7 @@ GROUPS = {
     "trend": "recent popularity",
     "item": "age of the item",
     "click_rate": "click rate",
+    "history_click_rate": "click rate",
     "history": "length of the history",
     "chosen": "chosen before",
     "vector": "similarity of vectors",

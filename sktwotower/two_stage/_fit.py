@@ -19,7 +19,8 @@ from ._describe import build_describer
 from ._events import read
 from ._fitted import FittedStages
 from ._ranker import check_ranker, default_ranker
-from ._train import train_ranker
+from ._shown import ShownColumns
+from ._train import cut_events, train_rankers, with_choices
 
 __all__ = ["Recipe", "learn"]
 
@@ -35,6 +36,8 @@ class Recipe(NamedTuple):
     later_size: float
     context: object
     features: object
+    lists: object
+    position: object
     n_neighbors: int
     exclude_seen: bool
     keep_training_table: bool
@@ -66,19 +69,21 @@ def learn(owner, recipe, X, y, sample_weight):
     check_own_features(recipe.features)
     events = read(owner, retriever, X, y, sample_weight)
     context = learn_context(events.frame, recipe.context)
-    # on all events first: errors are those of a fit without a second stage
-    final = clone(retriever).fit(X, y, sample_weight)
-    training, before, fitted_ranker = train_ranker(
-        recipe, retriever, ranker, final, events
-    )
+    columns = ShownColumns.of(events, recipe)
+    cut = cut_events(recipe, retriever, events)
+    # before any warning: errors are those of a fit without a second stage
+    final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
+    training, before, stage, lists = train_rankers(recipe, ranker, cut, columns)
     context = context if before is None else before.entities.context
     users = with_context(final._fitted.users, context)
     by_user = training.cut == "user"
-    describer = build_describer(recipe, final, events, users, by_user, before)
-    describer = replace(describer, encoders=None)
-    return FittedStages.of(
-        final, describer, fitted_ranker, recipe.n_candidates, training
+    positions = columns.positions(events.frame)
+    describer = build_describer(
+        recipe, final, events, users, by_user, positions, before
     )
+    describer = replace(describer, encoders=None)
+    parts = stage, recipe.n_candidates, training, columns, lists
+    return FittedStages.of(final, describer, *parts)
 
 
 def _prepared_retriever(recipe):

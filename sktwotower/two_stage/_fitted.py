@@ -17,7 +17,9 @@ from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidates import Describer
 from ._features import Pairs
 from ._labelled import Training
+from ._lists import ListStage
 from ._ranker import FittedRanker
+from ._shown import ShownColumns, ShownRows, describe_rows
 
 __all__ = ["FittedStages"]
 
@@ -44,6 +46,10 @@ class FittedStages(Fitted):
         Number of candidates that the ranker orders.
     training : Training
         What fit found on the way.
+    columns : ShownColumns
+        The columns of X about lists that were shown.
+    lists : ListStage, default=None
+        Orders lists that were shown. None: as candidates are ordered.
     """
 
     retriever: object
@@ -51,9 +57,13 @@ class FittedStages(Fitted):
     ranker: FittedRanker | None
     n_candidates: int
     training: Training
+    columns: ShownColumns
+    lists: ListStage | None = None
 
     @classmethod
-    def of(cls, retriever, describer, ranker, n_candidates, training):
+    def of(
+        cls, retriever, describer, ranker, n_candidates, training, columns, lists=None
+    ):
         """Return the state with what the retriever knows of users and items."""
         fitted = retriever._fitted
         parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
@@ -67,7 +77,14 @@ class FittedStages(Fitted):
             ranker=ranker,
             n_candidates=n_candidates,
             training=training,
+            columns=columns,
+            lists=lists,
         )
+
+    @property
+    def copied_retriever(self):
+        """A copy of the retriever: changing its catalog would disorder the features."""
+        return copy.copy(self.retriever)
 
     @property
     def weight(self):
@@ -79,6 +96,11 @@ class FittedStages(Fitted):
         """The fitted ranker itself, or None."""
         return None if self.ranker is None else self.ranker.estimator
 
+    @property
+    def click_rates(self):
+        """As in `Fitted`."""
+        return self.describer.log.click_rates
+
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)
@@ -86,7 +108,13 @@ class FittedStages(Fitted):
         describer = self.describer.without_users(gone, retriever._fitted.users)
         training = self.training.without(self.users.ids[gone], self.users.label)
         return FittedStages.of(
-            retriever, describer, self.ranker, self.n_candidates, training
+            retriever,
+            describer,
+            self.ranker,
+            self.n_candidates,
+            training,
+            self.columns,
+            self.lists,
         )
 
     def past(self, query, added=None):
@@ -135,6 +163,25 @@ class FittedStages(Fitted):
         """Return the ranker's scores (n, c) of candidates, -inf for padding."""
         table = self.describer.candidates(query, past, indices, scores)
         return table.spread(self.ranker.scores(table.features))
+
+    def scores_of_lists(self, frame, scores, history):
+        """Return the scores (n_events,) of items within lists that were shown.
+
+        ``scores`` (n_events,): those of the retriever.
+        """
+        if self.lists.order == "retriever":
+            return scores
+        shown = ShownRows.of(
+            self.users,
+            self.items,
+            frame,
+            scores,
+            lambda query: past_of(self, query, history),
+        )
+        parts = self.describer, self.retriever, self.n_candidates, shown
+        ordered = np.empty(len(frame), dtype=np.float32)
+        ordered[shown.order] = self.lists.scores(describe_rows(*parts))
+        return ordered
 
     def scores_of_pairs(self, frame, scores, history, exclude_seen, serving):
         """Return the blended scores (n_events,) of the pairs of a table of events.

@@ -14,13 +14,11 @@ from sktwotower._tables._sequences import Sequences, join_past, sequences
 from sktwotower._tables._sparse import rows_of
 from sktwotower.retrieval._fitted import Past
 
+from ._click_rates import Places, click_rates
 from ._clock import NANOSECONDS_PER_DAY, Clock
 from ._items_together import followed_by, unit_rows, vectors_of_pairs
 
 __all__ = ["Log", "StagedPast", "build_log"]
-
-# Added to the shown items of each item, at the mean rate of all.
-PRIOR_SHOWN = 20.0
 
 
 class StagedPast(NamedTuple):
@@ -72,6 +70,8 @@ class Log:
         Number of users with an event.
     click_rates : float32 array of shape (n_items,) or None
         Smoothed share of positive events among all. None: all events are positive.
+    places : Places or None
+        How much the position in a list counts. None: all events are positive.
     vectors : dict of str to float32 arrays of shape (n_items, d)
         Unit vectors of the items, by their name.
     after : CSR matrix of shape (n_items, n_items)
@@ -85,6 +85,7 @@ class Log:
     counts: np.ndarray
     n_users: int
     click_rates: np.ndarray | None
+    places: Places | None
     vectors: dict
     after: sparse.csr_matrix
     repeats: bool
@@ -125,10 +126,11 @@ class Log:
             np.fmax.at(last, rows, times / NANOSECONDS_PER_DAY)
 
 
-def build_log(retriever, events, by_user, repeats):
+def build_log(retriever, events, by_user, repeats, positions=None):
     """Return the ``Log`` of the events that a retriever was fitted on.
 
     ``events``: `ReadEvents`. ``by_user``: as in ``Clock``. ``repeats``: as in ``Log``.
+    ``positions``: as in ``click_rates``.
     """
     fitted = retriever._fitted
     shape = len(fitted.user_ids), len(fitted.items)
@@ -145,23 +147,17 @@ def build_log(retriever, events, by_user, repeats):
     if hasattr(retriever, "item_embeddings_"):
         vectors = {"vector": unit_rows(retriever.item_embeddings_)} | vectors
     n_users = int(np.count_nonzero(np.diff(fitted.seen.indptr)))
+    rates = places = None
+    if not chosen.all():
+        rates, places = click_rates(items, chosen, shape[1], positions)
     return Log(
         in_order,
         clock,
         counts,
         n_users,
-        _click_rates(items, chosen, shape[1]),
+        rates,
+        places,
         vectors,
         followed_by(in_order, counts),
         repeats,
     )
-
-
-def _click_rates(items, chosen, n_items):
-    """Return the smoothed share of positive events of each item, or None."""
-    if chosen.all():
-        return None
-    shown = np.bincount(items, minlength=n_items)
-    clicked = np.bincount(items[chosen], minlength=n_items)
-    rates = (clicked + PRIOR_SHOWN * chosen.mean()) / (shown + PRIOR_SHOWN)
-    return rates.astype(np.float32)

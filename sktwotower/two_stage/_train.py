@@ -1,10 +1,12 @@
 """How a ranker is trained on candidates that are labelled by what came later.
 
 Input: ``ReadEvents``, a retriever and a ranker.
-Output: a ``Training``, with the weight of the ranker, and a ``FittedRanker``.
+Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and rankers.
 """
 
+import os
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -13,12 +15,15 @@ from sktwotower._tables._messages import warn
 from sktwotower.metrics._held_out import read_held_out
 
 from ._blend import choose_blend
+from ._candidates import Describer
 from ._context import learn_context, with_context
 from ._describe import build_describer
+from ._events import ReadEvents
 from ._labelled import Training, judge_rankers, labelled, retrieved
-from ._ranker import fit_ranker
+from ._lists import ListStage, train_on_lists
+from ._ranker import FittedRanker, fit_ranker
 
-__all__ = ["train_ranker"]
+__all__ = ["cut_events", "train_rankers", "with_choices"]
 
 # A ranker is trained on as many users as have this many candidates together.
 MAX_PAIRS = 200_000
@@ -36,73 +41,116 @@ class Fallback(Exception):
     """The reason why no ranker can be trained."""
 
 
-def train_ranker(recipe, retriever, ranker, final, events):
-    """Return a ``Training``, the ``Describer`` before the cut, and a ``FittedRanker``.
+class Cut(NamedTuple):
+    """Events before and after a cut, ``ReadEvents``, and how they were cut.
 
-    The last two are None, after a warning, if no ranker can be trained.
+    Parameters
+    ----------
+    before, later : ReadEvents
+    kind : {"time", "user"}
+    first : estimator or None
+        The retriever, fitted on those before.
+    reason : str or None
+        Why it could not be fitted.
+    """
+
+    before: ReadEvents
+    later: ReadEvents
+    kind: str
+    first: object
+    reason: str | None
+
+
+class Ranked(NamedTuple):
+    """What fit learns from later events: as in ``FittedStages``.
+
+    Parameters
+    ----------
+    training : Training
+    describer : Describer, default=None
+        That of the events before the cut.
+    ranker : FittedRanker, default=None
+    lists : ListStage, default=None
+    """
+
+    training: Training
+    describer: Describer | None = None
+    ranker: FittedRanker | None = None
+    lists: ListStage | None = None
+
+
+def cut_events(recipe, retriever, events):
+    """Return the ``Cut`` of all events, with a clone of the retriever fitted before."""
+    before, later, kind = events.cut(recipe.cut, recipe.later_size)
+    first, reason = None, "to cut off the later ones of users who have earlier ones."
+    if before.chosen.any() and later.chosen.any():
+        try:
+            first, reason = clone(retriever), None
+            first.fit(before.frame, before.rewards, before.weights)
+        except ValueError as error:
+            n_before = len(before.frame)
+            first = None
+            reason = f"to fit the retriever on the {n_before} before the cut ({error})."
+    return Cut(before, later, kind, first, reason)
+
+
+def with_choices(retriever, first):
+    """Return a clone of the retriever with the values that "auto" took before the cut.
+
+    A ranker can only order the candidates of a retriever like the one it learnt from.
+    ``first``: the retriever, fitted before the cut, or None.
+    """
+    chosen = {
+        name: getattr(first, fitted)
+        for name, fitted in AUTO.items()
+        if getattr(retriever, name, None) == "auto" and hasattr(first, fitted)
+    }
+    if getattr(retriever, "checkpoint", None) is not None:
+        # the fit on all events has removed its own
+        chosen["checkpoint"] = os.path.join(retriever.checkpoint, "before_the_cut")
+    return clone(retriever).set_params(**chosen)
+
+
+def train_rankers(recipe, ranker, cut, columns):
+    """Return what is ``Ranked``; parts are None, after a warning, if they cannot be.
 
     Parameters
     ----------
     recipe : Recipe
-    retriever, ranker : estimators
-        They are cloned.
-    final : estimator
-        The retriever, fitted on all events.
-    events : ReadEvents
-        All events.
+    ranker : estimator
+        It is cloned.
+    cut : Cut
+    columns : ShownColumns
     """
-    before, later, cut = events.cut(recipe.cut, recipe.later_size)
+    if cut.reason is not None:
+        warn(
+            f"No ranker was trained: there are too few events {cut.reason} The order "
+            "of items is the retriever's."
+        )
+        return Ranked(Training(cut.kind, 0.0, 0, np.nan))
+    first, before, later = cut.first, cut.before, cut.later
+    context = learn_context(before.frame, recipe.context)
+    users = with_context(first._fitted.users, context)
+    positions = columns.positions(before.frame)
+    by_user = cut.kind == "user"
+    describer = build_describer(recipe, first, before, users, by_user, positions)
     try:
-        first = _fitted_before(_chosen(retriever, final), before, later)
-        return _with_ranker(recipe, ranker, first, (before, later, cut))
+        ranked = _with_ranker(recipe, ranker, describer, cut)
     except Fallback as reason:
         warn(f"{reason.args[0]} The order of items is the retriever's.")
         counts = reason.args[1:] or (0, np.nan)
-        return Training(cut, 0.0, *counts), None, None
+        ranked = Ranked(Training(cut.kind, 0.0, *counts), describer)
+    if columns.lists is None:
+        return ranked
+    lists = train_on_lists(recipe, columns, ranker, first, ranked.describer, later)
+    return ranked._replace(lists=lists)
 
 
-def _chosen(retriever, final):
-    """Return a clone of the retriever with the values that "auto" took on all events.
-
-    A ranker can only order the candidates of a retriever like the one it learnt from.
-    """
-    chosen = {
-        name: getattr(final, fitted)
-        for name, fitted in AUTO.items()
-        if getattr(retriever, name, None) == "auto" and hasattr(final, fitted)
-    }
-    return clone(retriever).set_params(**chosen)
-
-
-def _fitted_before(retriever, before, later):
-    """Return the retriever, fitted on the events before the cut."""
-    if not (before.chosen.any() and later.chosen.any()):
-        raise Fallback(
-            "No ranker was trained: there are too few events to cut off the later ones "
-            "of users who have earlier ones."
-        )
-    try:
-        return retriever.fit(before.frame, before.rewards, before.weights)
-    except ValueError as error:
-        raise Fallback(
-            "No ranker was trained: there are too few events to fit the retriever on "
-            f"the {len(before.frame)} before the cut ({error})."
-        ) from error
-
-
-def _with_ranker(recipe, ranker, first, parts):
-    """Return a ``Training``, the ``Describer`` and the ranker.
-
-    ``first``: the retriever, fitted before the cut. ``parts``: the events before and
-    after it, and how they were cut.
-    """
-    before, later, cut = parts
-    context = learn_context(before.frame, recipe.context)
-    users = with_context(first._fitted.users, context)
-    found = _candidates(recipe, first, users, later)
+def _with_ranker(recipe, ranker, describer, cut):
+    """Return what is ``Ranked`` of the candidates of users with later events."""
+    found = _candidates(recipe, cut.first, describer.entities, cut.later)
     n_positive, recall = int(found.hits.sum()), found.recall()
     found = _users_to_rank(recipe, found, n_positive, recall)
-    describer = build_describer(recipe, first, before, users, cut == "user")
     table = labelled(describer, found, recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
@@ -112,8 +160,8 @@ def _with_ranker(recipe, ranker, first, parts):
     features, groups = table.candidates.features, table.candidates.pairs.rows
     stage = fit_ranker(ranker, features, table.labels, groups, named)
     kept = table.as_frame() if recipe.keep_training_table else None
-    training = Training(cut, weight, n_positive, recall, gains, kept, held_out)
-    return training, table.describer, stage
+    training = Training(cut.kind, weight, n_positive, recall, gains, kept, held_out)
+    return Ranked(training, table.describer, stage)
 
 
 def _candidates(recipe, retriever, users, later):

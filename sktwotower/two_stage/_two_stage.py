@@ -29,7 +29,7 @@ __all__ = ["TwoStageRecommender"]
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 
-    retriever_ = fitted_attribute("retriever")
+    retriever_ = fitted_attribute("copied_retriever")
     ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
     blend_ = fitted_attribute("weight")
     blend_gains_ = fitted_attribute("training.gains", may_be_none=True)
@@ -37,6 +37,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
     training_table_ = fitted_attribute("training.table")
+    list_order_ = fitted_attribute("lists.order")
+    list_ranker_ = fitted_attribute("lists.estimator")
+    list_gains_ = fitted_attribute("lists.gains")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Train both stages on events.
@@ -48,7 +51,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         y : array-like of shape (n_events,), default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen. The
             retriever gets it. Only events with y > 0 are positive for the ranker; those
-            with y = 0 count in the click rate of an item. None: all are positive.
+            with y = 0 count in click rates, and in ``lists``. None: all are positive.
         sample_weight : array-like of shape (n_events,), default=None
             Weight of each event for the retriever, >= 0; rows with weight 0 are left
             out.
@@ -101,7 +104,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         self.retriever, self._fitted = retriever, left
 
     def _serving(self):
-        return self.retriever_._serving()
+        return fitted_of(self).retriever._serving()
 
     def predict(self, X, history=None) -> np.ndarray:
         """Return the score of each event's own pair of user and item.
@@ -109,17 +112,23 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         Parameters
         ----------
         X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit; the time column may be missing.
+            Events with the columns of fit; the columns ``time``, ``lists`` and
+            ``position`` may be missing.
         history : dataframe, dict, list or None, default=None
             Events of these users that fit has not seen, see `recommend`.
 
         Returns
         -------
         ndarray of shape (n_events,), float32
-            With ``blend_`` 0 the retriever's scores. Otherwise the blended score, in
-            the order of `recommend`: an item that is not among its user's candidates is
-            placed between them by the retriever's score and by the ranker's; 0 for
-            items unknown to fit. Higher is better.
+            With ``lists``, scores for the order within lists: by ``list_order_`` those
+            of the ranker (with `predict_proba` the probability that the item is chosen
+            at the first place), click rates or the retriever's scores. Items unknown to
+            fit are ordered by what is known of the user and the request.
+
+            Without: with ``blend_`` 0 the retriever's scores. Otherwise the blended
+            score, in the order of `recommend`: an item that is not among its user's
+            candidates is placed between them by the retriever's score and by the
+            ranker's; 0 for items unknown to fit. Higher is better.
 
         Raises
         ------
@@ -138,10 +147,13 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         (4,)
         """
         fitted = fitted_of(self)
+        X = fitted.columns.complete(X, fitted.schema)
         scores = fitted.retriever.predict(X, history=history)
-        if fitted.weight == 0:
+        if fitted.weight == 0 and fitted.lists is None:
             return scores
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        if fitted.lists is not None:
+            return fitted.scores_of_lists(frame, scores, history)
         serving = fitted.retriever._serving()
         return fitted.scores_of_pairs(
             frame, scores, history, self.exclude_seen, serving
@@ -179,7 +191,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
               popularity), ``popularity_so_far``, and in days ``item_age`` (since the
               first event), ``item_idle`` (since the last one), ``item_end`` (from the
               request to the last one of all), ``history_idle``;
-            - ``click_rate``, smoothed, if there are events with y = 0;
+            - if there are events with y = 0, the smoothed shares of positive ones:
+              ``click_rate`` of the item, ``history_click_rate`` of the user;
             - ``vector_...`` and ``together_...``: cosine of the item and the last, the
               recent and all past items, by vectors of the retriever and by common
               users; ``nearest``: mean of the three nearest among the last 30;

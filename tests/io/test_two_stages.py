@@ -12,12 +12,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import EASERecommender, TwoStageRecommender
+from sktwotower._tables._container import ReadFile, WrittenFile
 from sktwotower.io import dump, load
-from sktwotower.io._container import ReadFile, WrittenFile
 from sktwotower.io._trees import TreesCodec
 from sktwotower.io._values import Reader, Writer
 from sktwotower.two_stage._ranker import default_ranker
 from tests.builders import chain, dated
+from tests.two_stage.builders import shown
 
 from .builders import again, assert_same_answers, stages
 
@@ -70,6 +71,23 @@ def test_the_default_retriever(path):
     half = again(model, path, vector_dtype="float16")
     vectors = [each._fitted.describer.log.vectors["vector"] for each in (half, model)]
     np.testing.assert_allclose(*vectors, atol=1e-3)
+
+
+@pytest.mark.parametrize("position", [None, "place"])
+def test_lists_that_were_shown(position, path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skops", None)
+    events = shown()
+    model = TwoStageRecommender(
+        EASERecommender(), lists="list", position=position, time="when", random_state=0
+    )
+    columns = ["user", "item", "when", "list", *([] if position is None else ["place"])]
+    model.fit(events[columns], events["y"])
+    read = again(model, path)
+    np.testing.assert_array_equal(
+        read.predict(events[["user", "item"]]), model.predict(events[["user", "item"]])
+    )
+    assert read.list_order_ == model.list_order_
+    assert_frame_equal(read.list_gains_, model.list_gains_)
 
 
 def test_an_unfitted_one_and_one_without_a_ranker(path):

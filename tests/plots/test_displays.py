@@ -32,6 +32,7 @@ from sktwotower.plots import (  # noqa: E402
     EmbeddingMapDisplay,
     FeatureImportanceDisplay,
     LorenzCurveDisplay,
+    PrequentialDisplay,
     RecallByPopularityDisplay,
     RecallCurveDisplay,
     ScoreDistributionDisplay,
@@ -48,6 +49,10 @@ OF_EVENTS = [
     ScoreDistributionDisplay,
 ]
 RANKED = OF_EVENTS[1:4]
+# Those that are made of a fitted estimator.
+OF_FITTED = [
+    getattr(plots, name) for name in plots.__all__ if name != "PrequentialDisplay"
+]
 
 
 @pytest.fixture(autouse=True)
@@ -526,6 +531,8 @@ def all_displays(model, made):
     yield TrainingCurveDisplay(
         history=[{"epoch": 1, "train_loss": 3.0, "valid_recall": 0.1}]
     ).plot()
+    results = {"start": [1, 2], "strategy": "popularity", "test_score": [0.1, 0.2]}
+    yield PrequentialDisplay.from_frame(pd.DataFrame(results))
     for color in ("category", "price"):
         yield EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
 
@@ -595,7 +602,7 @@ def test_recommenders_are_found_in_pipelines_and_searches(made, model, display):
     assert len(maps.positions) == 30
 
 
-@pytest.mark.parametrize("display", [getattr(plots, name) for name in plots.__all__])
+@pytest.mark.parametrize("display", OF_FITTED)
 def test_without_matplotlib_it_says_what_to_install(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = rf"{display.__name__}.from_estimator draws .* 'sktwotower\[plot\]'"
@@ -611,7 +618,7 @@ def test_plot_without_matplotlib_says_what_to_install(monkeypatch):
         TrainingCurveDisplay(history=[{"epoch": 1, "train_loss": 1.0}]).plot()
 
 
-@pytest.mark.parametrize("display", [getattr(plots, name) for name in plots.__all__])
+@pytest.mark.parametrize("display", OF_FITTED)
 def test_estimators_that_cannot_be_drawn_are_refused(display, made):
     events = [made.held_out] if display in OF_EVENTS else []
     with pytest.raises(TypeError, match="^LogisticRegression .* Expected a "):

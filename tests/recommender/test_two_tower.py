@@ -601,9 +601,12 @@ def test_warm_start_refuses_other_users_and_items(other):
 
 
 @pytest.mark.slow
-def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys):
+def test_a_progress_bar_goes_to_stderr_only_if_asked_for(capsys, monkeypatch):
     small(verbose=0).fit(checkerboard())
     assert capsys.readouterr() == ("", "")
+    small(verbose=1).fit(checkerboard())  # stderr is no terminal
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     small(verbose=1).fit(checkerboard())
     output = capsys.readouterr()
     assert output.out == ""

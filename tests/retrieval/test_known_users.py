@@ -251,10 +251,13 @@ SIDE = pd.DataFrame(
     }
 )
 SIDE.loc[SIDE["user"].isin(GONE), "name"] = "xanthippe lee"
-SIDE["tags"] = SIDE["tags"].where(~SIDE["user"].isin(GONE), [["yacht"]] * 12)
+SIDE["tags"] = SIDE["tags"].where(~SIDE["user"].isin(GONE), pd.Series([["yacht"]] * 12))
 SIDE["level"] = SIDE["user"].where(SIDE["user"].isin(GONE), "plain").astype("category")
+WITH_ATTRS = SIDE.copy()
+WITH_ATTRS.attrs["first"] = GONE[0]
 TABLES = {
     "pandas": SIDE,
+    "attrs": WITH_ATTRS,
     "ids as index": SIDE.set_index("user", drop=False),
     "index of levels": SIDE.set_index(pd.CategoricalIndex(SIDE["user"]), drop=False),
     "two indexes": SIDE.set_index(["user", "age"], drop=False).rename_axis(["a", "b"]),

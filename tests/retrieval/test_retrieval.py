@@ -2,6 +2,7 @@
 
 import copy
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -375,6 +376,29 @@ def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch)
     assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
     with pytest.raises(ValueError, match="holds no users: there is nothing to write"):
         plain.recommend([], path=file)
+    assert [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
+
+
+def test_writing_a_parquet_file_follows_no_link(plain, tmp_path, monkeypatch):
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", 5)
+    other, file = tmp_path / "other.txt", tmp_path / "all.parquet"
+    other.write_text("of somebody else")
+    file.symlink_to(other)
+    Path(f"{file}.part").symlink_to(other)  # a name that can be guessed
+    names, ranked_table = set(), _retrieval._ranked_table
+
+    def looks_into_the_folder(*args):
+        names.update(path.name for path in tmp_path.iterdir())
+        return ranked_table(*args)
+
+    monkeypatch.setattr(_retrieval, "_ranked_table", looks_into_the_folder)
+    for _ in range(2):
+        plain.recommend(n_neighbors=1, path=file)
+    assert other.read_text() == "of somebody else"
+    assert not file.is_symlink() and len(pd.read_parquet(file)) > 0
+    known = {"other.txt", "all.parquet", "all.parquet.part"}
+    assert len(names - known) == 2  # each call has a name of its own
+    assert {path.name for path in tmp_path.iterdir()} == known
 
 
 HISTORIES = {

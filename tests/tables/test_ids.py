@@ -11,7 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sktwotower._tables._ids import as_type_of, check_ids, positions_of, same_kind
+from sktwotower._tables._ids import (
+    as_type_of,
+    check_ids,
+    plain_positions,
+    positions_of,
+    same_kind,
+)
 
 
 @pytest.mark.parametrize(
@@ -181,3 +187,25 @@ def test_no_new_ids_are_of_any_type():
     for none in (known[:0], pd.Index([], dtype=object), pd.Index([], dtype=float)):
         assert same_kind(none, known) and same_kind(known, none)
         assert as_type_of(none, known, "x").dtype == known.dtype
+
+
+@pytest.mark.parametrize(
+    "known, values, expected",
+    [
+        ([3, 7], [7, 5, np.int64(3)], [1, -1, 0]),
+        (["a", "b"], ["b", "no", "a"], [1, -1, 0]),
+        (["a", "b"], [], []),
+        (["a", "ü"], ["ü"], [1]),
+        (["a", "b"], ["ü"], None),
+        (["a", "b"], ["\ud800"], None),
+        ([3, 7], [True], None),
+        ([3, 7], [7.0], None),
+        ([3, 7], ["7"], None),
+        ([3.0, 7.0], [7], None),
+        (["a", "b"], [1], None),
+        ([Decimal(3), Decimal(7)], [7], None),
+        ([b"a"], [b"a"], None),
+    ],
+)
+def test_plain_ids_are_looked_up_one_by_one(known, values, expected):
+    assert plain_positions(values, pd.Index(known)) == expected

@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sktwotower import PopularityRecommender, TwoStageRecommender
 from tests.builders import chain, dated
 
-__all__ = ["follows", "stages", "tastes"]
+__all__ = ["follows", "shown", "stages", "tastes"]
 
 
 def follows(n_users=60, dates=False, **params):
@@ -38,3 +38,37 @@ def stages(retriever=None, ranker=None, **params):
         )
     params = {"time": "when", "n_candidates": 25, "random_state": 0} | params
     return TwoStageRecommender(retriever, ranker, **params)
+
+
+def shown(n_users=60, n_lists=5, *, slope=0.0, swapped=0.0, often=1.0, seed=0):
+    """Draw lists that were shown, and ``y``: whether each item was chosen.
+
+    The item ``i07`` is chosen with probability 0.1 + 0.03 * 7, times 1 / p ** ``slope``
+    at place p. A share ``swapped`` of the lists has its worst items first, the rest is
+    in random order. An item is shown ``often`` times as often as the next better one.
+    """
+    rng = np.random.default_rng(seed)
+    n_items, size = 24, 6
+    shares = often ** -np.arange(n_items)
+    shares /= shares.sum()
+    rows = []
+    for turn in range(n_users * n_lists):
+        items = rng.choice(n_items, size, replace=False, p=shares)
+        if rng.random() < swapped:
+            items = np.sort(items)
+        places = np.arange(1, size + 1)
+        odds = (0.1 + 0.03 * items) / places**slope
+        user, when = f"u{turn % n_users:02}", turn // n_users
+        rows.append(
+            pd.DataFrame(
+                {
+                    "user": user,
+                    "item": [f"i{item:02}" for item in items],
+                    "when": pd.Timestamp("2024-01-01") + pd.Timedelta(days=when),
+                    "list": f"{user}-{when}",
+                    "place": places,
+                    "y": (rng.random(size) < odds).astype(float),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)

@@ -236,14 +236,16 @@ def test_only_positive_events_are_labels():
     assert table["click_rate"].between(0.3, 1).all()
 
 
-def test_both_fits_use_what_auto_chose_on_all_events():
+def test_both_fits_use_what_auto_chose_before_the_cut():
     retriever = ordered()
-    final = SimpleNamespace(half_life_=pd.Timedelta(days=3))
-    assert _train._chosen(retriever, final).half_life == pd.Timedelta(days=3)
+    first = SimpleNamespace(half_life_=pd.Timedelta(days=3))
+    chosen = _train.with_choices(retriever, first)
+    assert chosen.half_life == pd.Timedelta(days=3)
     assert retriever.half_life == "auto"
+    assert _train.with_choices(retriever, None).half_life == "auto"
     given = ordered(half_life=None)
-    assert _train._chosen(given, final).half_life is None
-    assert _train._chosen(EASERecommender(), final).get_params()["l2"] == 300
+    assert _train.with_choices(given, first).half_life is None
+    assert _train.with_choices(EASERecommender(), first).get_params()["l2"] == 300
 
 
 # Own features

@@ -12,7 +12,7 @@ from sktwotower import EASERecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report
 from sktwotower.plots import FeatureImportanceDisplay
 from sktwotower.two_stage import _fitted
-from tests.builders import ordered
+from tests.builders import ordered, small
 
 from .builders import follows, stages, tastes
 
@@ -293,3 +293,12 @@ def test_the_importance_of_groups_is_drawn(model):
     assert labels == table["group"].tolist()
     assert display.ax_.get_xlabel().startswith("NDCG@10 lost,")
     assert f"{table.attrs['ndcg']:.3f} with all features" in display.ax_.get_title()
+
+
+def test_changing_the_retriever_changes_no_answer(events):
+    model = stages(small()).fit(events)
+    before = model.recommend(["u01", "u02"])
+    kind = type(model.retriever_)
+    model.retriever_.set_catalog(model.item_ids_[::-1][:9])
+    assert isinstance(model.retriever_, kind)
+    assert_frame_equal(model.recommend(["u01", "u02"]), before)

@@ -178,8 +178,7 @@ class ReadFile:
     def damaged(self, why):
         """Return the ``ValueError`` for a file that cannot be read."""
         return ValueError(
-            f"{str(self.path)!r} is damaged, or was not written by "
-            f"sktwotower.io.dump: {why}."
+            f"{str(self.path)!r} is damaged, or was not written by sktwotower: {why}."
         )
 
     def _central_directory(self):

@@ -1,0 +1,120 @@
+"""Towers in the format of ONNX, for programs without Python or torch.
+
+Input: a fitted `TwoTowerRecommender`.
+Output: an ONNX file that maps feature rows, as CSR, to vectors (n, d).
+"""
+
+from sktwotower import __version__
+from sktwotower._tables._atomic import replaced_file
+from sktwotower.retrieval._fitted import fitted_of
+
+from ._onnx_graph import Graph
+
+__all__ = ["export_onnx"]
+
+
+def export_onnx(model, path, *, side="item") -> None:
+    """Write the tower of items or users to an ONNX file.
+
+    The file computes the vectors of `TwoTowerRecommender.embed_items` or
+    ``embed_users`` from feature rows, to 1e-6. Making feature rows of a table is left
+    to the transformers of the model.
+
+    Parameters
+    ----------
+    model : TwoTowerRecommender
+        A fitted model with the towers of this package.
+    path : str or path-like
+        The file; an old one is replaced.
+    side : {"item", "user"}, default="item"
+        Which tower. With ``time`` a model may have two pairs of towers: the vectors of
+        both stand one after the other, as in the model.
+
+    Raises
+    ------
+    NotFittedError
+        If fit has not been called.
+    TypeError
+        If the model has no towers, as baselines, or a tower is a module of your own.
+    ValueError
+        If ``side`` is another word, or the towers do not fit into 2 GiB.
+    ImportError
+        If onnx is not installed: ``pip install 'sktwotower[onnx]'``.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    export_vectors : The vectors of known users and items, with their ids.
+
+    Notes
+    -----
+    The output is ``vectors`` (n, d), float32. All sizes may change from call to call.
+    The inputs are the three arrays of a CSR matrix of n feature rows, the output of
+    ``item_transformer_`` or ``user_transformer_``:
+
+    ========================= ======= ================================================
+    ``indices`` (n_values,)   int64   column of each value
+    ``offsets`` (n + 1,)      int64   start of each row, and the number of values
+    ``values`` (n_values,)    float32 the values
+    ========================= ======= ================================================
+
+    A user tower that sees past items (``history_kind_`` is not None) has two more, and
+    a third if it sees their order ("recent"):
+
+    =============================== ======= ==========================================
+    ``history`` (n_past,)           int64   positions of past items in ``item_ids_``,
+                                            user by user, oldest first
+    ``history_offsets`` (n + 1,)    int64   start of each user's past items
+    ``lags`` (n_past,)              float32 1 for a user's latest basket, 2 for the
+                                            one before, and so on
+    =============================== ======= ==========================================
+
+    The features of past items are part of the file: after `partial_fit` or
+    ``set_catalog`` export again. ``fold_in``, which improves the vectors of users
+    without events in fit, is not part of it. Indices out of range are an error of the
+    runtime.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import onnxruntime
+    >>> import pandas as pd
+    >>> from sktwotower import TwoTowerRecommender, io
+    >>> from sktwotower.datasets import make_interactions
+    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+    >>> path = Path(tempfile.mkdtemp()) / "items.onnx"
+    >>> io.export_onnx(model, path)
+    >>> rows = model.item_transformer_.transform(pd.DataFrame({"item": [3, 7]}))
+    >>> session = onnxruntime.InferenceSession(path)
+    >>> (vectors,) = session.run(None, {
+    ...     "indices": rows.indices.astype(np.int64),
+    ...     "offsets": rows.indptr.astype(np.int64),
+    ...     "values": rows.data.astype(np.float32),
+    ... })
+    >>> bool(np.allclose(vectors, model.embed_items([3, 7]), atol=1e-6))
+    True
+    """
+    if side not in ("item", "user"):
+        raise ValueError(f"side must be 'item' or 'user'. Got {side!r}.")
+    fitted = fitted_of(model)
+    if not hasattr(model, "embed_users"):
+        raise TypeError(f"{type(model).__name__} has no towers.")
+    graph = Graph()
+    # only now: it loads torch
+    from ._onnx_towers import add_items, add_users, check_towers
+
+    module = fitted.net.module_
+    check_towers(module, side)
+    if side == "item":
+        vectors = add_items(graph, module)
+    else:
+        vectors = add_users(graph, module, fitted.items.rows[:-1])
+    about = {"sktwotower": __version__, "side": side}
+    n_columns = fitted.catalog.vectors.shape[1]
+    content = graph.finish(vectors, n_columns, f"{side}_tower", about)
+    with replaced_file(path) as file:
+        file.write(content)

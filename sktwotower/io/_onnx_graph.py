@@ -1,0 +1,104 @@
+"""A model in the format of ONNX, built one operator after the other.
+
+Input: names of values so far, and constants as arrays.
+Output: names of values; at the end the whole model as bytes.
+"""
+
+import numpy as np
+
+__all__ = ["Graph", "import_onnx"]
+
+# Adding at repeated positions is part of ONNX since version 18 of its operators.
+OPERATORS, FORMAT = 18, 9
+# Protocol buffers, in which ONNX is written, hold less than 2 GiB.
+MAX_BYTES = 2**31 - 2**20
+
+
+def import_onnx():
+    """Return the package onnx; raise ``ImportError`` that says how to install it."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise ImportError(
+            "export_onnx needs onnx: pip install 'sktwotower[onnx]'."
+        ) from error
+    return onnx
+
+
+class Graph:
+    """Operators of a model, each of which is called by its name in ONNX."""
+
+    def __init__(self):
+        self.onnx = import_onnx()
+        self.inputs, self.nodes, self.constants, self.n_bytes = [], [], [], 0
+
+    def input(self, name, dtype, size):
+        """Add an input of shape (size,), a name or a number; return its name."""
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        value = self.onnx.helper.make_tensor_value_info(name, kind, [size])
+        self.inputs.append(value)
+        return name
+
+    def __call__(self, operator, *inputs, **attributes):
+        """Add an operator; return the name of its first output.
+
+        ``inputs``: names of values, or arrays.
+        """
+        return self.outputs(1, operator, *inputs, **attributes)[0]
+
+    def outputs(self, n, operator, *inputs, **attributes):
+        """Add an operator; return the names of its n outputs."""
+        names = [f"{operator}_{len(self.nodes)}_{i}" for i in range(n)]
+        inputs = [each if isinstance(each, str) else self._put(each) for each in inputs]
+        node = self.onnx.helper.make_node(operator, inputs, names, **attributes)
+        self.nodes.append(node)
+        return names
+
+    def cast(self, value, dtype):
+        """Convert to a numpy dtype."""
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self("Cast", value, to=int(kind))
+
+    def filled(self, value, size, *others):
+        """Return an array filled with a number.
+
+        ``size``: its first axis, the name of a value of shape (1,). ``others``: the
+        other axes, numbers.
+        """
+        shape = self("Concat", size, np.array(others, dtype=np.int64), axis=0)
+        value = self.onnx.numpy_helper.from_array(np.asarray(value).reshape(1))
+        return self("ConstantOfShape", shape, value=value)
+
+    def _put(self, array):
+        array = np.ascontiguousarray(array)
+        self.n_bytes += array.nbytes
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def finish(self, vectors, n_columns, name, about):
+        """Return the checked model as bytes.
+
+        ``vectors``: the output (n, n_columns). ``about``: a dict of text, its metadata.
+        """
+        if self.n_bytes > MAX_BYTES:
+            raise ValueError(
+                f"An ONNX file holds at most 2 GiB, but these towers have "
+                f"{self.n_bytes / 2**30:.1f} GiB. Export their vectors instead: "
+                "export_vectors."
+            )
+        helper = self.onnx.helper
+        self.nodes.append(helper.make_node("Identity", [vectors], ["vectors"]))
+        kind = self.onnx.TensorProto.FLOAT
+        output = helper.make_tensor_value_info("vectors", kind, ["n", n_columns])
+        graph = helper.make_graph(
+            self.nodes, name, self.inputs, [output], self.constants
+        )
+        operators = [helper.make_opsetid("", OPERATORS)]
+        model = helper.make_model(graph, opset_imports=operators, ir_version=FORMAT)
+        helper.set_model_props(model, about)
+        self.onnx.checker.check_model(model, full_check=True)
+        return model.SerializeToString()

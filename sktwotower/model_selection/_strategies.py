@@ -1,0 +1,183 @@
+"""How a recommender is kept up to date while events go on.
+
+Input: an estimator and a ``Stream`` of events.
+Output: for each slice the model that answers, and the seconds it took to learn.
+"""
+
+import inspect
+import time as clock
+import warnings
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from sktwotower._tables._messages import warn
+from sktwotower.baselines import PopularityRecommender
+from sktwotower.metrics import make_retrieval_scorer
+
+__all__ = ["Models", "chosen_strategies", "in_order_of_work"]
+
+STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
+
+
+def chosen_strategies(strategies, estimator):
+    """Return those that an estimator can follow, after a warning or an error."""
+    lacks = {}
+    if "history" not in _parameters_of(estimator, "rank_held_out"):
+        lacks["history"] = "rank_held_out with the parameter history"
+    if not hasattr(estimator, "partial_fit"):
+        lacks["partial_fit"] = "partial_fit"
+    name = type(estimator).__name__
+    if isinstance(strategies, str) and strategies == "auto":
+        for strategy, method in lacks.items():
+            warn(f"The strategy {strategy!r} is left out: {name} has no {method}.")
+        return [strategy for strategy in STRATEGIES if strategy not in lacks]
+    known = [s for s in strategies if s in STRATEGIES]
+    if isinstance(strategies, str) or not known or len(known) < len(strategies):
+        raise ValueError(
+            f'strategies must be "auto" or a list of some of {STRATEGIES}. Got '
+            f"{strategies!r}."
+        )
+    for strategy in known:
+        if strategy in lacks:
+            raise ValueError(
+                f"The strategy {strategy!r} needs {lacks[strategy]}, which {name} "
+                'lacks. Leave it out, or set strategies="auto".'
+            )
+    return list(dict.fromkeys(known))
+
+
+def in_order_of_work(strategies):
+    """Return partial_fit last: it changes the model that others need."""
+    return sorted(strategies, key=lambda strategy: strategy == "partial_fit")
+
+
+def _parameters_of(estimator, method):
+    """Return the names of the parameters of a method, none if there is no such one."""
+    if not hasattr(estimator, method):
+        return []
+    return list(inspect.signature(getattr(estimator, method)).parameters)
+
+
+class Models:
+    """The models of each strategy, slice by slice, and the seconds to learn.
+
+    A method of the name of a strategy yields a model and seconds for each slice. The
+    model of "partial_fit" is that of "frozen": it must be the last one that uses it.
+    """
+
+    def __init__(self, estimator, stream, time, window):
+        self.estimator, self.stream = estimator, stream
+        self.time, self.window = time, window
+        self._fitted = None
+
+    def frozen(self):
+        """Yield the model fitted on the train events."""
+        model, seconds = self._first()
+        for number in range(self.stream.n_slices):
+            yield model, 0.0 if number else seconds
+
+    def history(self):
+        """Yield the same model, with the events since then as history."""
+        starts = self.stream.slices.starts
+        for number, (model, seconds) in enumerate(self.frozen()):
+            more = self.stream.is_positive(starts[0], starts[number]).any()
+            if more:
+                history = self.stream.history(starts[0], starts[number])
+                model = WithHistory(model, history)
+            yield model, seconds
+
+    def partial_fit(self):
+        """Yield the same model, which learns slice by slice."""
+        starts = self.stream.slices.starts
+        learnt = starts[0]
+        for number, (model, seconds) in enumerate(self.frozen()):
+            if self.stream.is_positive(learnt, starts[number]).any():
+                events = self.stream.events(learnt, starts[number])
+                seconds = _learn(model.partial_fit, *events)
+                learnt = starts[number]
+            yield model, seconds
+
+    def refit(self):
+        """Yield a new model of all events until the slice."""
+        yield self._first()
+        for start in self.stream.slices.starts[1:-1]:
+            yield self._fit(self.estimator, start)
+
+    def popularity(self):
+        """Yield the most popular items of the last window before the slice."""
+        slices = self.stream.slices
+        for start, before in zip(slices.starts, slices.before, strict=False):
+            window = self.window
+            if window is None:
+                window = _window_from(self.stream.times[[before, start - 1]])
+            yield self._fit(_popularity(self.estimator, self.time, window), start)
+
+    def _first(self):
+        if self._fitted is None:
+            self._fitted = self._fit(self.estimator, self.stream.slices.starts[0])
+        return self._fitted
+
+    def _fit(self, estimator, stop):
+        """Return a clone, fitted on the events before a position, and the seconds."""
+        model = clone(estimator)
+        return model, _learn(model.fit, *self.stream.events(0, stop))
+
+
+def _learn(method, X, y, weights):
+    """Call fit or partial_fit, and return the seconds."""
+    params = {} if weights is None else {"sample_weight": weights}
+    start = clock.perf_counter()
+    method(X, y, **params)
+    return clock.perf_counter() - start
+
+
+def _popularity(estimator, time, window):
+    """Return the baseline, with the columns and the number of items of an estimator."""
+    shared = ["user_id", "item_id", "n_neighbors", "exclude_seen"]
+    params = {
+        name: getattr(estimator, name) for name in shared if hasattr(estimator, name)
+    }
+    return PopularityRecommender(time=time, window=window, **params)
+
+
+def _window_from(times):
+    """Return the window that begins with the first and ends with the last of two times.
+
+    `PopularityRecommender` counts what is younger than the window.
+    """
+    length = times[1] - times[0]
+    if times.dtype.kind == "M":
+        return pd.Timedelta(length).as_unit("ns") + pd.Timedelta(1, "ns")
+    return length + 1 if times.dtype.kind == "i" else np.nextafter(length, np.inf)
+
+
+class WithHistory:
+    """A fitted recommender whose users have chosen more since.
+
+    All other attributes are those of the recommender.
+    """
+
+    def __init__(self, estimator, history):
+        self.estimator, self.history = estimator, history
+
+    def __getattr__(self, name):
+        return getattr(self.estimator, name)
+
+    def rank_held_out(self, X, y=None, sample_weight=None, **params):
+        """Rank the catalog with this history."""
+        with warnings.catch_warnings():
+            # users of a slice are often new
+            warnings.filterwarnings("ignore", "history changes nothing")
+            return self.estimator.rank_held_out(
+                X, y, sample_weight, history=self.history, **params
+            )
+
+    def predict(self, X):
+        """Return the score of each pair with this history."""
+        return self.estimator.predict(X, history=self.history)
+
+    def score(self, X, y=None):
+        """Return the mean recall with this history."""
+        return make_retrieval_scorer("recall", self.n_neighbors)(self, X, y)

@@ -1,0 +1,101 @@
+"""Events in the order of time, in slices.
+
+Input: an interaction table X (n_events, n_columns), outcomes and weights (n_events,).
+Output: a ``Stream``, which returns the events of a slice, or before it.
+"""
+
+from typing import NamedTuple
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._columns import as_table
+from sktwotower._tables._times import times_of
+
+from ._slices import Slices, cut_into_slices
+
+__all__ = ["Stream", "read_stream"]
+
+
+class Stream(NamedTuple):
+    """Events in the order of time, in slices; y and weights are None if not given."""
+
+    X: object
+    y: np.ndarray | None
+    weights: np.ndarray | None
+    times: np.ndarray
+    slices: Slices
+
+    @property
+    def n_slices(self):
+        """Return the number of slices."""
+        return len(self.slices.before)
+
+    def events(self, start, stop):
+        """Return X, y and the weights of some events."""
+        rows = np.arange(start, stop)
+        y, weights = (None if v is None else v[rows] for v in (self.y, self.weights))
+        return _take(self.X, rows), y, weights
+
+    def test(self, number):
+        """Return X and y of a slice."""
+        return self.events(*self.slices.starts[number : number + 2])[:2]
+
+    def describe(self, number):
+        """Return the number, the times and the sizes of a slice, a dict."""
+        start, stop = self.slices.starts[number : number + 2]
+        return {
+            "slice": number,
+            "start": self.times[start],
+            "end": self.times[stop - 1],
+            "n_train": int(start),
+            "n_test": int(stop - start),
+        }
+
+    def is_positive(self, start, stop):
+        """Return which of some events are positive, bool (n,)."""
+        positive = np.ones(stop - start, dtype=bool)
+        for values in (self.y, self.weights):
+            if values is not None:
+                positive &= values[start:stop].astype(float) > 0
+        return positive
+
+    def history(self, start, stop):
+        """Return the positive ones of some events as a dataframe."""
+        rows = start + np.flatnonzero(self.is_positive(start, stop))
+        events = _take(self.X, rows)
+        if isinstance(events, np.ndarray):
+            return pd.DataFrame(events).infer_objects()
+        return events
+
+
+def read_stream(X, y, sample_weight, time, cut):
+    """Return events in the order of time; ``cut``: train_size, freq and n_slices."""
+    X = as_table(X)
+    if time is None:
+        raise ValueError(
+            "time must name the column of X that says when. Got None: a stream needs "
+            "an order."
+        )
+    times = times_of(X, time)
+    values = {"y": y, "sample_weight": sample_weight}
+    for name, given in values.items():
+        if given is not None and len(given) != len(times):
+            raise ValueError(
+                f"{name} must have one value per row of X: expected {len(times)}, got "
+                f"{len(given)}."
+            )
+    order = np.argsort(times, kind="stable")
+    slices = cut_into_slices(times[order], *cut)
+    y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())
+    return Stream(_take(X, order), y, weights, times[order], slices)
+
+
+def _take(X, rows):
+    """Return rows of a table, of the same library."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[rows]
+    return nw.from_native(X, eager_only=True)[rows].to_native()

@@ -1,0 +1,141 @@
+"""What a training depends on, in a form that can be compared with that of another one.
+
+Input: a ``Recipe`` and ``Events``.
+Output: a dict of texts; where two trainings may differ, theirs do.
+"""
+
+import hashlib
+import inspect
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower import __version__
+
+__all__ = ["differences", "fingerprint"]
+
+LIBRARIES = "torch", "numpy", "skorch"
+# Parameters without an effect on what is learnt.
+IGNORED = {"verbose"}
+# Number of entries that are hashed at a time.
+CHUNK = 1 << 22
+# Parts of the data, whose digests mean nothing to a reader.
+DATA = {
+    "users": "the ids of users",
+    "items": "the ids of items",
+    "user_rows": "the features of users",
+    "item_rows": "the features of items",
+    "positives": "the chosen pairs (X, y, sample_weight)",
+    "impressions": "the pairs that were shown and not chosen",
+    "order": "the order of events",
+    "start": "the weights to start from (warm_start)",
+}
+
+
+def fingerprint(recipe, events, before=None):
+    """Return what a training depends on, a dict of texts.
+
+    ``before``: the module whose weights it starts from, or None.
+    """
+    parts = {name: _described(value) for name, value in recipe._asdict().items()}
+    parts = {name: value for name, value in parts.items() if name not in IGNORED}
+    parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
+    parts["sktwotower"] = __version__
+    parts |= {name: version(name) for name in LIBRARIES}
+    ordered = events.ordered
+    return parts | {
+        "users": _digest(events.users.ids),
+        "items": _digest(events.items.ids),
+        "user_rows": _digest(events.users.rows),
+        "item_rows": _digest(events.items.rows),
+        "positives": _digest(events.positives),
+        "impressions": _digest(events.impressions),
+        "order": "" if ordered is None else _digest(ordered.sequences, ordered.order),
+        "start": "" if before is None else _digest(before.state_dict()),
+    }
+
+
+def differences(before, now, where=("there", "here")):
+    """Return where two fingerprints differ, as text; "" if they are equal.
+
+    ``where``: how the text says which of them a value is of.
+    """
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(
+        DATA.get(
+            name,
+            f"{name} ({before.get(name)} {where[0]}, {now.get(name)} {where[1]})",
+        )
+        for name in names
+    )
+
+
+def _digest(*values):
+    """Return a hash of nested tuples and dicts of arrays, matrices, ids and tensors."""
+    digest = hashlib.blake2b(digest_size=16)
+    for value in values:
+        _update(digest, value)
+    return digest.hexdigest()
+
+
+def _update(digest, value):
+    if isinstance(value, pd.Index):
+        value = pd.util.hash_pandas_object(value, index=False).to_numpy()
+    if sparse.issparse(value):
+        value = (*value.shape, value.data, value.indices, value.indptr)
+    if isinstance(value, dict):
+        value = [part for pair in value.items() for part in pair]
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype.kind}{value.shape}".encode())
+        flat = value.reshape(-1)
+        for start in range(0, len(flat), CHUNK):  # it may be larger than memory
+            part = flat[start : start + CHUNK]
+            # the width of integers depends on the size of other arrays
+            part = part.astype(np.int64) if part.dtype.kind in "iu" else part
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _update(digest, part)
+    else:
+        digest.update(repr(value).encode())
+
+
+def _described(value):
+    """Return the text of a parameter: the same in each process."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_described, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k!r}: {_described(v)}' for k, v in value.items())}}}"
+    if isinstance(value, type) or inspect.isroutine(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    name = type(value).__qualname__
+    if hasattr(value, "state_dict"):
+        return name + _weights(value)
+    if hasattr(value, "on_train_begin"):  # a callback
+        return name + _described(_parameters(value))
+    text = repr(value)
+    return name if " at 0x" in text else text
+
+
+def _parameters(callback):
+    """Return the parameters of a callback's constructor that it has kept, a dict."""
+    accepted = inspect.signature(type(callback)).parameters
+    kept = {n: v for n, v in vars(callback).items() if not n.endswith("_")}
+    if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        return kept  # of LRScheduler: those of its policy
+    return {name: kept[name] for name in accepted if name in kept}
+
+
+def _weights(module):
+    """Return a digest of a module's weights, except those that are not made yet."""
+    state = {k: v for k, v in module.state_dict().items() if hasattr(v, "numpy")}
+    try:
+        return f"({_digest(state)})"
+    except (RuntimeError, ValueError):
+        return f"({sorted(state)})"

@@ -1,0 +1,141 @@
+"""The state of a training after each epoch, from which it goes on.
+
+Input: a ``TwoTowerNet`` in training, and something that keeps its state.
+Output: the state, a dict of numbers, text, arrays and tensors; or the net in it.
+"""
+
+import torch
+from skorch.callbacks import Callback
+
+from ._interruption import Interruption
+from ._packing import packed
+
+__all__ = ["Saver", "finished_state", "take_finished"]
+
+
+class Saver(Callback):
+    """Keep the state of training after each epoch, and begin with one that was kept.
+
+    It must be the last callback: others change the state at the end of an epoch.
+
+    Parameters
+    ----------
+    write : callable
+        Keeps a state: a dict.
+    state : dict or None
+        The state after an epoch, to go on from; None: begin anew.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Number of epochs in the state that was kept last.
+    """
+
+    def __init__(self, write, state):
+        self.write = write
+        self.state = state
+        self.n_epochs = 0 if state is None else len(state["history"])
+
+    def on_train_begin(self, net, **kwargs):
+        """Bring the net to the kept state, after the other callbacks have begun."""
+        if self.state is not None:
+            _take(net, self.state)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Bring the generators of random numbers to the kept state, once."""
+        if self.state is not None:
+            _take_generators(net, self.state["generators"])
+            self.state = None
+
+    def on_epoch_end(self, net, **kwargs):
+        """Keep the state."""
+        self.write(_state(net))
+        self.n_epochs = len(net.history)
+
+
+def _state(net):
+    """Return the state of a net after an epoch."""
+    return finished_state(net) | {
+        "finished": False,
+        "optimizer": net.optimizer_.state_dict(),
+        "callbacks": {name: _callback_state(each) for name, each in net.callbacks_},
+        "generators": _generators(net),
+    }
+
+
+def finished_state(net):
+    """Return what is left of a net when its training has ended."""
+    return {
+        "finished": True,
+        "module": dict(net.module_.state_dict()),
+        "criterion": dict(net.criterion_.state_dict()),
+        "history": [
+            {name: value for name, value in row.items() if name != "batches"}
+            for row in net.history
+        ],
+    }
+
+
+def take_finished(net, state):
+    """Bring an initialized net to a state after its training, or after an epoch."""
+    net.module_.load_state_dict(state["module"])
+    net.criterion_.load_state_dict(state["criterion"])
+    net.history.extend(state["history"])
+
+
+def _take(net, state):
+    take_finished(net, state)
+    net.optimizer_.load_state_dict(state["optimizer"])
+    for name, callback in net.callbacks_:
+        _take_callback(callback, state["callbacks"].get(name, {}))
+
+
+def _callback_state(callback):
+    """Return the attributes of a callback that can be kept.
+
+    Schedules of the learning rate are kept as their own state. Functions and data of
+    the fit are made anew by it, and so is this callback.
+    """
+    if isinstance(callback, Interruption | Saver):
+        return {}
+    state = {}
+    for name, value in vars(callback).items():
+        if hasattr(type(value), "load_state_dict"):
+            state[name] = {"state": value.state_dict()}
+        elif _can_be_kept(value):
+            state[name] = {"value": value}
+    return state
+
+
+def _can_be_kept(value):
+    try:
+        packed(value, lambda array, place: "", "")
+    except TypeError:
+        return False
+    return True
+
+
+def _take_callback(callback, state):
+    for name, kept in state.items():
+        if "value" in kept:
+            setattr(callback, name, kept["value"])
+        elif hasattr(getattr(callback, name, None), "load_state_dict"):
+            getattr(callback, name).load_state_dict(kept["state"])
+
+
+def _generators(net):
+    """Return the states of the generators that training draws from."""
+    states = {
+        "batches": net.batches_.rng.bit_generator.state,
+        "torch": torch.get_rng_state(),
+    }
+    if torch.device(net.device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(net.device)
+    return states
+
+
+def _take_generators(net, states):
+    net.batches_.rng.bit_generator.state = states["batches"]
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], net.device)

@@ -1,0 +1,77 @@
+"""How often items are chosen when they are shown, wherever in a list that was.
+
+Input: the item of each showing, whether it was chosen and its position, (n_events,).
+Output: a smoothed rate of each item, (n_items,), or of each user, (n_users,).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Places", "click_rates", "rates_of_users"]
+
+# Added to the showings of each item, and of each position, at the mean rate of all.
+PRIOR_SHOWN = 20.0
+# Rates of items and of positions are computed in turn, this many times.
+N_ROUNDS = 20
+
+
+class Places(NamedTuple):
+    """How much more often items are chosen at some positions than on average.
+
+    Parameters
+    ----------
+    positions : float array of shape (n_positions,)
+        Ascending.
+    factors : float array of shape (n_positions,)
+        Their mean over the showings is 1.
+    """
+
+    positions: np.ndarray
+    factors: np.ndarray
+
+    def at(self, positions):
+        """Return the factors (n,) at positions (n,): between others, interpolated."""
+        if len(self.positions) == 0:
+            return np.ones(len(positions))
+        factors = np.interp(positions, self.positions, self.factors)
+        return np.where(np.isnan(positions), 1.0, factors)
+
+
+def click_rates(items, chosen, n_items, positions=None):
+    """Return the smoothed share of showings that end in a choice, and ``Places``.
+
+    The first is float32 (n_items,). With ``positions`` (n_events,), nan where they are
+    not known, an item is chosen with the probability r(i) f(p): r(i) is its rate at an
+    average position, f(p) the factor of position p. Both are fitted in turn, so that
+    good items at the first positions do not pass for an effect of the position.
+    """
+    clicked = np.bincount(items[chosen], minlength=n_items)
+    looks, mean = np.ones(len(items)), chosen.mean()
+    rates = _rates(items, clicked, looks, mean)
+    known = np.zeros(len(items), bool) if positions is None else ~np.isnan(positions)
+    if not known.any():
+        return rates, Places(np.zeros(0), np.zeros(0))
+    places, codes = np.unique(positions[known], return_inverse=True)
+    clicked_at = np.bincount(codes[chosen[known]], minlength=len(places))
+    prior = PRIOR_SHOWN * mean
+    for _ in range(N_ROUNDS):
+        expected = np.bincount(codes, rates[items[known]], len(places))
+        factors = (clicked_at + prior) / (expected + prior)
+        factors /= factors[codes].mean()
+        looks[known] = factors[codes]
+        rates = _rates(items, clicked, looks, mean)
+    return rates, Places(places, factors)
+
+
+def rates_of_users(users, chosen, n_users):
+    """Return the smoothed share of positive events of each user, float32 (n_users,)."""
+    clicked = np.bincount(users[chosen], minlength=n_users)
+    return _rates(users, clicked, np.ones(len(users)), chosen.mean())
+
+
+def _rates(codes, clicked, looks, mean):
+    """Return rates (n,); ``looks`` (n_events,): how much each showing counts."""
+    shown = np.bincount(codes, looks, len(clicked))
+    rates = (clicked + PRIOR_SHOWN * mean) / (shown + PRIOR_SHOWN)
+    return rates.astype(np.float32)

@@ -1,0 +1,223 @@
+"""How lists that were shown are ordered: by the retriever, click rates or a ranker.
+
+Input: events after the cut, of which some were shown and not chosen.
+Output: a ``ListStage``, whose scores (n_rows,) are higher for better items.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import warn
+
+from ._ranker import FittedRanker, fit_ranker
+from ._shown import ShownRows, describe_rows
+
+__all__ = ["ListStage", "train_on_lists"]
+
+# From the simplest on: the next one must pay by more than its standard error.
+ORDERS = "retriever", "click_rate", "ranker"
+# A ranker is trained on at most this many rows.
+MAX_ROWS = 200_000
+# Rankers are fitted on all users except those of one fold, and judged on these.
+N_FOLDS = 3
+# A choice at a position of this factor, or of a lower one, counts ten times.
+MIN_FACTOR = 0.1
+# With fewer users who chose something and not all, what a ranker learns is noise.
+MIN_USERS = 20
+
+
+class ListStage(NamedTuple):
+    """How lists that were shown are ordered.
+
+    Parameters
+    ----------
+    order : {"retriever", "click_rate", "ranker"}
+        What orders them.
+    ranker : FittedRanker
+        The ranker.
+    first : float or None
+        The position that all items are given. None: positions are not known.
+    rate : float
+        Click rate of items that fit has not seen.
+    gains : DataFrame
+        For each order the ``roc_auc``, the ``gain`` and its ``standard_error``.
+    """
+
+    order: str
+    ranker: FittedRanker
+    first: float | None
+    rate: float
+    gains: pd.DataFrame
+
+    @property
+    def estimator(self):
+        """The fitted ranker itself."""
+        return self.ranker.estimator
+
+    def scores(self, features):
+        """Return the scores (n_rows,) by click rate or ranker of described rows."""
+        if self.order == "click_rate":
+            return _click_rates(features, self.rate)
+        return self.ranker.scores(_with_position(features, self.first))
+
+
+def train_on_lists(recipe, columns, ranker, retriever, describer, later):
+    """Return a ``ListStage``; None, after a warning, if there is too little to learn.
+
+    The ``retriever`` and the ``describer`` are of the events before the cut, ``later``,
+    `ReadEvents`, are those after it. ``columns``: ``ShownColumns``.
+    """
+    later = later.part(columns.rows(later.frame))
+    n_users = _count_users(later, columns)
+    if n_users < MIN_USERS or describer.log.click_rates is None:
+        warn(
+            "No ranker of lists was trained: there are too few events. Both sides of "
+            "the cut need rows with y = 0, and the later one lists with y > 0 and "
+            f"y = 0 of {MIN_USERS} users; it has those of {n_users}. predict scores in "
+            "the order of recommend."
+        )
+        return None
+    rng = np.random.default_rng(recipe.random_state)
+    later = later.part(_sample(later.users, rng))
+    shown = _rows(retriever, describer, later.frame)
+    later = later.part(shown.order)
+    features = describe_rows(describer, retriever, recipe.n_candidates, shown)
+    positions, first = columns.positions(later.frame), None
+    weights = np.ones(len(features))
+    if positions is not None:
+        weights /= np.maximum(describer.log.places.at(positions), MIN_FACTOR)
+        first = float(np.nanmin(positions))
+        features = features.assign(position=positions)
+    groups, rate = pd.factorize(later.frame[columns.lists])[0], later.chosen.mean()
+    table = _Table(features, later.chosen.astype(np.int64), groups, shown.rows)
+    named = recipe.ranker is not None
+    scores = {
+        "retriever": np.nan_to_num(shown.scores, nan=np.nanmin(shown.scores) - 1),
+        "click_rate": _click_rates(features, rate),
+        "ranker": _scores_by_others(ranker, table, first, rng, named),
+    }
+    order, gains = _choose(table, scores, weights)
+    return ListStage(order, table.fit(ranker, named), first, float(rate), gains)
+
+
+class _Table(NamedTuple):
+    """Rows of lists: features, label, list and user of each, (n_rows,)."""
+
+    features: pd.DataFrame
+    labels: np.ndarray
+    groups: np.ndarray
+    users: np.ndarray
+
+    def part(self, kept):
+        features = self.features.loc[kept].reset_index(drop=True)
+        return _Table(features, *(each[kept] for each in self[1:]))
+
+    def fit(self, ranker, named):
+        """Return a ``FittedRanker``, list by list if the ranker takes groups."""
+        order = np.argsort(self.groups, kind="stable")
+        table = self.part(order)
+        return fit_ranker(ranker, table.features, table.labels, table.groups, named)
+
+
+def _rows(retriever, describer, frame):
+    """Return the ``ShownRows`` of a table of events that came after the cut."""
+    fitted, users = retriever._fitted, describer.entities
+    known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
+    scores = np.full(len(frame), np.nan)
+    if known.any():
+        scores[known] = retriever.predict(frame[known])
+    return ShownRows.of(
+        users,
+        fitted.items,
+        frame,
+        scores,
+        lambda query: describer.log.past(query, fitted.past(query)),
+    )
+
+
+def _count_users(later, columns):
+    """Return the number of users with a list of which they chose a part."""
+    chosen = pd.Series(later.chosen).groupby(later.frame[columns.lists].to_numpy())
+    both = chosen.transform("any") & ~chosen.transform("all")
+    return len(np.unique(later.users[both]))
+
+
+def _sample(users, rng):
+    """Return which rows belong to users who have ``MAX_ROWS`` together, bool (n,)."""
+    sizes = np.bincount(users)
+    order = rng.permutation(len(sizes))
+    kept = np.zeros(len(sizes), dtype=bool)
+    kept[order] = np.cumsum(sizes[order]) <= max(MAX_ROWS, sizes.max())
+    return kept[users]
+
+
+def _scores_by_others(ranker, table, first, rng, named):
+    """Return scores (n_rows,) by rankers that were fitted on other users."""
+    folds = (rng.permutation(table.users.max() + 1) % N_FOLDS)[table.users]
+    scores = np.empty(len(folds))
+    for fold in range(N_FOLDS):
+        own = folds == fold
+        fitted = table.part(~own).fit(ranker, named)
+        scores[own] = fitted.scores(_with_position(table.part(own).features, first))
+    return scores
+
+
+def _with_position(features, first):
+    """Return features with all items at the first position, if positions are known."""
+    return features if first is None else features.assign(position=first)
+
+
+def _click_rates(features, rate):
+    """Return the click rate (n_rows,); ``rate`` for items that fit has not seen."""
+    return features["click_rate"].fillna(rate).to_numpy(float)
+
+
+def _choose(table, scores, weights):
+    """Return one of ``ORDERS``, and the gain of each over the retriever.
+
+    ``scores``: those of each order, (n_rows,), a dict. ``weights`` (n_rows,): how much
+    a row counts if it was chosen. The mean area under the ROC curve of lists decides.
+    """
+    areas = pd.DataFrame(
+        {name: _areas(table, scores[name], weights) for name in ORDERS}
+    )
+    totals = _areas(table, None, weights)
+    owners = pd.Series(table.users).groupby(table.groups).first()[areas.index]
+    best, rows = "retriever", []
+    for name in ORDERS:
+        gain, error = _mean(areas[name] - areas[best], totals, owners)
+        best = name if gain > error else best
+        figures = _mean(areas[name] - areas["retriever"], totals, owners)
+        rows.append((name, areas[name].sum() / totals.sum(), *figures))
+    columns = ["order", "roc_auc", "gain", "standard_error"]
+    return best, pd.DataFrame(rows, columns=columns)
+
+
+def _areas(table, scores, weights):
+    """Return the area under the ROC curve of each list, a Series (n_lists,).
+
+    It is the mean over the chosen items of the share of the others that are below, each
+    times its weight; without ``scores`` the mean weight. Lists without chosen items, or
+    without others, are left out.
+    """
+    rows = pd.DataFrame({"list": table.groups, "y": table.labels, "weight": weights})
+    others = (rows["y"] == 0).groupby(rows["list"]).sum()
+    rows["others"] = others[rows["list"]].to_numpy()
+    chosen = rows[(rows["y"] > 0) & (rows["others"] > 0)]
+    if scores is None:
+        return chosen["weight"].groupby(chosen["list"]).mean()
+    scores = pd.Series(scores)
+    among_all = scores.groupby(rows["list"]).rank()[chosen.index]
+    among_chosen = scores[chosen.index].groupby(chosen["list"]).rank()
+    below = (among_all - among_chosen) / chosen["others"]
+    return (below * chosen["weight"]).groupby(chosen["list"]).mean()
+
+
+def _mean(values, totals, owners):
+    """Return the weighted mean of lists, and its standard error over users."""
+    mean = values.sum() / totals.sum()
+    sums = (values - mean * totals).groupby(owners.to_numpy()).sum()
+    n_users = len(sums)
+    return mean, np.sqrt((sums**2).sum() * n_users / (n_users - 1)) / totals.sum()

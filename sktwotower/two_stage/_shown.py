@@ -1,0 +1,189 @@
+"""Lists that were shown: which rows belong to one, and the features of their items.
+
+Input: events or requests (n_rows, n_columns), and a fitted retriever.
+Output: ``ShownColumns``, and ``ShownRows`` with features (n_rows, n_features).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._columns import position_of
+from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower.metrics._lists import RankedLists, check_one_user
+from sktwotower.retrieval._requests import Query
+
+from ._blend import ranks_among
+from ._features import Pairs
+from ._log import StagedPast
+
+__all__ = ["ShownColumns", "ShownRows", "describe_rows"]
+
+# Users whose rows are described together.
+USER_BLOCK = 1024
+# Features that are known for items that fit has not seen, by how their names begin.
+KNOWN_OF_NEW_ITEMS = "history_", "user__", "context__"
+
+
+class ShownColumns(NamedTuple):
+    """The columns of X with the list, and the place in it, of items shown, or None."""
+
+    lists: str | None
+    position: str | None
+
+    @classmethod
+    def of(cls, events, recipe):
+        """Return the columns that a recipe names, after checks of the events."""
+        frame = events.frame
+        if recipe.lists is None:
+            if recipe.position is not None:
+                raise ValueError(
+                    f"position={recipe.position!r} is the place of an item in its "
+                    "list: name the column of lists as well, lists=..."
+                )
+            return cls(None, None)
+        names = [
+            None if key is None else frame.columns[position_of(frame, key, parameter)]
+            for key, parameter in (
+                (recipe.lists, "lists"),
+                (recipe.position, "position"),
+            )
+        ]
+        columns = cls(*names)
+        rows = columns.rows(frame)
+        if rows.any():
+            ids = frame.loc[rows, columns.lists]
+            parts = events.rewards[rows], np.zeros(rows.sum()), ids
+            lists = RankedLists(*parts, ("y", "scores", "the column of lists"))
+            check_one_user(lists, events.users[rows])
+        columns.positions(frame)
+        return columns
+
+    def rows(self, frame):
+        """Return which rows of a table belong to a list, bool (n_rows,)."""
+        return frame[self.lists].notna().to_numpy()
+
+    def positions(self, frame):
+        """Return the position of each row, float (n_rows,), nan where it is missing."""
+        if self.position is None:
+            return None
+        values = frame[self.position]
+        try:
+            if pd.api.types.is_datetime64_any_dtype(values.dtype):
+                raise TypeError
+            return (
+                pd.to_numeric(values).astype("Float64").to_numpy(float, na_value=np.nan)
+            )
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"The position column {self.position!r} must hold numbers, the first "
+                f"place the smallest one. Got dtype {values.dtype}."
+            ) from None
+
+    def complete(self, X, schema):
+        """Return a table with these columns, empty if it lacks them.
+
+        ``schema``: that of X in fit. Arrays, and tables without names, must have them.
+        """
+        if schema.names is None or self.lists is None or not is_frame(X):
+            return X
+        frame = as_frame(X, "X")
+        lacking = {c for c in self if c is not None} - set(frame.columns)
+        has_time = schema.time in frame.columns
+        names = [c for c in schema.names if has_time or c != schema.time]
+        for place, name in enumerate(names):
+            if name in lacking and place <= frame.shape[1]:
+                frame = frame.copy(deep=False)
+                frame.insert(place, name, np.nan)
+        return frame
+
+
+class ShownRows(NamedTuple):
+    """Rows of n users, one user after the other.
+
+    Parameters
+    ----------
+    query : Query
+        n users.
+    past : StagedPast
+        Their past items.
+    order : int array of shape (n_rows,)
+        Position of each row in the table.
+    rows : int array of shape (n_rows,)
+        Position of its user, ascending.
+    items : int array of shape (n_rows,)
+        Position of its item, -1 for items that fit has not seen.
+    scores : float array of shape (n_rows,)
+        The retriever's score.
+    context : float32 array of shape (n_rows, n_numbers)
+        Columns of the request.
+    """
+
+    query: Query
+    past: StagedPast
+    order: np.ndarray
+    rows: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+    context: np.ndarray
+
+    @classmethod
+    def of(cls, users, items, frame, scores, past_of_query):
+        """Return the rows of a table.
+
+        ``users``: `ContextUsers`, ``items``: `Entities`. ``past_of_query``: a function
+        that returns the ``StagedPast`` of a query.
+        """
+        keys = pd.factorize(frame[users.id_column])[0]
+        first = np.unique(keys, return_index=True)[1]
+        query = Query(*users.describe(frame.iloc[first], "X", events=True))
+        order = np.argsort(keys, kind="stable")
+        codes = items.codes(frame[items.id_column], "X")
+        context = users.context.encode(frame)
+        parts = (each[order] for each in (keys, codes, scores.astype(float), context))
+        return cls(query, past_of_query(query), order, *parts)
+
+    def blocks(self):
+        """Yield the rows of some users after the others."""
+        for start in range(0, len(self.query), USER_BLOCK):
+            users = slice(start, min(start + USER_BLOCK, len(self.query)))
+            ends = np.searchsorted(self.rows, [users.start, users.stop])
+            _, *rest = (each[slice(*ends)] for each in self[2:])
+            order = self.order[slice(*ends)]
+            rest[0] = rest[0] - start
+            yield ShownRows(self.query[users], self.past[users], order, *rest)
+
+
+def describe_rows(describer, retriever, n_candidates, shown):
+    """Return the features (n_rows, n_features) of ``ShownRows``, a DataFrame.
+
+    The retriever's rank and score are relative to its best candidates for the user, of
+    which there are ``n_candidates``.
+    """
+    return pd.concat(
+        [
+            _describe(describer, retriever, n_candidates, block)
+            for block in shown.blocks()
+        ],
+        ignore_index=True,
+    )
+
+
+def _describe(describer, retriever, n_candidates, shown):
+    query, past = shown.query, shown.past
+    best, _ = retriever._fitted.search(
+        describer.entities.of_retriever(query),
+        past.of_retriever(),
+        min(n_candidates, retriever._fitted.n_items),
+        retriever._serving(),
+    )
+    ranks = ranks_among(best[shown.rows], shown.scores)
+    gaps = shown.scores - best[shown.rows, 0]
+    new = shown.items < 0
+    pairs = Pairs(shown.rows, np.where(new, 0, shown.items), ranks, gaps, past)
+    table = describer.features(query, pairs, shown.context)
+    if new.any():
+        unknown = [c for c in table if not c.startswith(KNOWN_OF_NEW_ITEMS)]
+        table.loc[new, unknown] = np.nan
+    return table

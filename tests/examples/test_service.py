@@ -1,0 +1,173 @@
+"""The service of the examples: limits, messages, and a swap of models under load."""
+
+import os
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from sktwotower import TwoTowerRecommender, io
+from sktwotower.datasets import make_interactions
+
+from .serving import Client, Crowd, private_memory, running
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Return the files of two models that answer differently, by name."""
+    X = make_interactions(300, 500, random_state=0).data
+    X["user"] = "u" + X["user"].astype(str)
+    X["item"] = "i" + X["item"].astype(str)
+    folder, paths = tmp_path_factory.mktemp("models"), {}
+    for name, seed in (("first", 0), ("second", 1)):
+        model = TwoTowerRecommender(
+            embedding_dim=64, max_epochs=1, random_state=seed
+        ).fit(X)
+        paths[name] = folder / f"{name}.sktt"
+        io.dump(model, paths[name])
+    return paths
+
+
+def wishes_of(model):
+    """Return requests of all kinds."""
+    rng, wishes = np.random.default_rng(0), []
+    for user in rng.choice(model.user_ids_, 40, replace=False).tolist():
+        history = rng.choice(model.item_ids_, 5, replace=False).tolist()
+        wishes += [
+            ("/recommend", {"user": user}),
+            ("/recommend", {"user": user, "k": 30, "history": history}),
+            ("/recommend", {"user": "new", "history": history}),
+            ("/similar", {"item": history[0], "k": 3}),
+        ]
+    return wishes
+
+
+def right_answer(model, path, body):
+    k = body.get("k", 10)
+    if path == "/similar":
+        table = model.similar_items([body["item"]], k)
+    else:
+        table = model.recommend([body["user"]], k, history=body.get("history"))
+    return table.iloc[:, 1].tolist(), table["score"].tolist()
+
+
+@pytest.fixture(scope="module")
+def client(models, tmp_path_factory):
+    with running(tmp_path_factory.mktemp("one"), models["first"]) as service:
+        service.wait()
+        client = Client(service.port)
+        yield client
+        client.close()
+
+
+def test_answers_are_those_of_the_model(client, models):
+    model = io.load(models["first"])
+    for path, body in wishes_of(model)[:8]:
+        status, answer = client.ask(path, body)
+        items, scores = right_answer(model, path, body)
+        assert status == 200
+        assert answer["items"] == items
+        np.testing.assert_allclose(answer["scores"], scores, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/recommend", {"user": "u1", "k": 101}, 422, "k: .*less than or equal to 100"),
+        ("/recommend", {"user": "u1", "k": 0}, 422, "k: .*greater than or equal to 1"),
+        ("/recommend", {"user": "u1", "k": 2.5}, 422, "k: .*valid integer"),
+        ("/recommend", {"user": "u1", "history": ["i1"] * 1001}, 422, "at most 1000"),
+        ("/recommend", {"user": "u1", "history": ["i" * 201]}, 422, "at most 200"),
+        ("/recommend", {"user": "u1", "history": [None]}, 422, "history.0"),
+        ("/recommend", {"user": True}, 422, "user"),
+        ("/recommend", {}, 422, "body.user: Field required"),
+        ("/recommend", [], 422, "body"),
+        ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
+        ("/recommend", {"user": "u1", "history": ["i1", 1]}, 400, "mixes ids"),
+        ("/similar", {"item": "no"}, 400, "1 items are not known from fit: 'no'"),
+        ("/nothing", {}, 404, "Not Found"),
+    ],
+)
+def test_bad_requests_are_refused_with_a_reason(client, path, body, status, message):
+    got, answer = client.ask(path, body)
+    assert got == status, answer
+    assert re.search(message, answer["detail"])
+    assert len(answer["detail"]) < 500
+
+
+def test_metrics_count_what_was_asked(client):
+    def requests():
+        _, text = client.ask("/metrics")
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines())
+        label = 'sktwotower_requests_total{path="/similar",status="400"}'
+        return int(lines.get(label, 0))
+
+    before = requests()
+    client.ask("/similar", {"item": "no"})
+    assert requests() == before + 1
+
+
+def test_without_a_model_the_service_is_unavailable(models, tmp_path):
+    with running(tmp_path, models["first"]) as service:
+        service.path.write_bytes(b"no model")
+        client = Client(service.port)
+        for _ in range(300):
+            try:
+                status, answer = client.ask("/recommend", {"user": "u1"})
+                break
+            except OSError:
+                time.sleep(0.2)
+        assert (status, answer["detail"]) == (503, "No model could be loaded yet.")
+        assert client.ask("/health")[0] == 503
+        service.publish(models["second"], "second")
+        service.wait()
+        # a damaged file does not replace the one that is served
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(models["first"].read_bytes()[:5000])
+        service.publish(damaged, "damaged")
+        time.sleep(2)
+        client.close()
+        assert client.ask("/recommend", {"user": "u1"})[0] == 200
+        assert "refused_files_total" in client.ask("/metrics")[1]
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "seconds", [8, pytest.param(120, marks=pytest.mark.soak)], ids=["short", "long"]
+)
+def test_models_are_swapped_and_a_worker_killed_under_load(models, tmp_path, seconds):
+    loaded = {name: io.load(path) for name, path in models.items()}
+    wishes = wishes_of(loaded["first"])
+    expected = {
+        name: [right_answer(model, *wish) for wish in wishes]
+        for name, model in loaded.items()
+    }
+    for items, _ in zip(*expected.values(), strict=True):
+        assert items
+    with running(tmp_path, models["first"], n_workers=2) as service:
+        workers = service.wait()
+        crowd = Crowd(service, wishes, expected)
+        memory = []
+        for second in range(seconds):
+            service.publish(*[(models[n], n) for n in ("second", "first")][second % 2])
+            time.sleep(1)
+            if second == seconds // 2:
+                os.kill(min(workers), signal.SIGKILL)
+            if second > 2:
+                memory.append(private_memory([max(workers)]))
+        survivors = service.wait()
+        crowd.stop()
+        counts = crowd.counts
+        print(dict(counts), memory[0], memory[-1])
+        assert crowd.wrong == []
+        assert len(survivors) == 2 and min(workers) not in survivors
+        assert counts["first"] > 10 and counts["second"] > 10
+        # only requests that the killed worker had, or had accepted, get no answer
+        assert counts["broken"] <= 20
+        assert memory[-1] < memory[0] + 15

@@ -1,0 +1,197 @@
+"""Towers as ONNX files: the vectors of the model, in another runtime."""
+
+import sys
+from itertools import accumulate
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import FunctionTransformer
+from torch import nn
+
+from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__
+from sktwotower.io import _onnx_graph, export_onnx
+from tests.builders import chain, first_fast, ordered, random_events, small
+
+EVENTS = random_events()
+WITH_FEATURES = chain().assign(
+    age=lambda X: X["user"].str[1:].astype(float),
+    color=lambda X: np.where(X["item"] < "i05", "red", "blue"),
+)
+
+
+def hidden_history():
+    """Fit a recent history with a hidden layer that does something."""
+    model = ordered(hidden_layer_sizes=(6,)).fit(chain(n_users=3, n_events=2000))
+    history = model.net_.module_.history
+    assert history.n_hidden
+    with torch.no_grad():
+        history.out.normal_(generator=torch.Generator().manual_seed(0))
+    return model
+
+
+MODELS = {
+    "pooled": lambda: small().fit(EVENTS),
+    "two pairs": lambda: ordered(pooled_share=0.4, max_history=3).fit(chain()),
+    "no history": lambda: small(history=None).fit(EVENTS),
+    "any length": lambda: small(normalize=False).fit(EVENTS),
+    "hidden layers": lambda: small(hidden_layer_sizes=(8, 8, 5)).fit(EVENTS),
+    "recent": lambda: ordered(pooled_share=0).fit(chain()),
+    "hidden history": hidden_history,
+    "features": lambda: ordered(
+        user_features=["age"], item_features=["color"], fold_in=False
+    ).fit(WITH_FEATURES),
+    "other catalog": lambda: small().fit(EVENTS).set_catalog(["i3", "i1"]),
+    "grown": lambda: (
+        small()
+        .fit(EVENTS)
+        .partial_fit(pd.DataFrame({"user": ["v1", "v2"], "item": ["j1", "i2"]}))
+    ),
+}
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """Return a function that exports a tower and returns how to call it."""
+    runtime = pytest.importorskip("onnxruntime")
+
+    def export(model, side):
+        export_onnx(model, tmp_path / "tower.onnx", side=side)
+        assert [each.name for each in tmp_path.iterdir()] == ["tower.onnx"]
+        session = runtime.InferenceSession(tmp_path / "tower.onnx")
+        return lambda **inputs: session.run(None, inputs)[0]
+
+    return export
+
+
+def csr(matrix):
+    return {
+        "indices": matrix.indices.astype(np.int64),
+        "offsets": matrix.indptr.astype(np.int64),
+        "values": matrix.data.astype(np.float32),
+    }
+
+
+def past(model, items):
+    """Return the inputs for lists of past items of users, one basket per item."""
+    codes = [model.item_ids_.tolist().index(item) for own in items for item in own]
+    sizes = [len(own) for own in items]
+    inputs = {
+        "history": np.array(codes, dtype=np.int64),
+        "history_offsets": np.array([0, *accumulate(sizes)], dtype=np.int64),
+    }
+    if model.history_kind_ == "recent":
+        lags = [lag for n in sizes for lag in range(n, 0, -1)]
+        inputs["lags"] = np.array(lags, dtype=np.float32)
+    return inputs if model.history_kind_ else {}
+
+
+def rows_of(model, side, ids, features):
+    table = pd.DataFrame({side: ids, **features})
+    return csr(getattr(model, f"{side}_transformer_").transform(table))
+
+
+@pytest.mark.parametrize("name", first_fast(MODELS))
+def test_items_have_the_vectors_of_the_model(name, exported):
+    model = MODELS[name]()
+    embed = exported(model, "item")
+    items = model.item_ids_[[1, 0, 1]]
+    for ids in (items, items[:1], [*items, "never seen"]):
+        features = {} if name != "features" else {"color": ["red", "blue"] * 2}
+        features = {column: cells[: len(ids)] for column, cells in features.items()}
+        vectors = embed(**rows_of(model, "item", ids, features))
+        table = pd.DataFrame({"item": ids, **features})
+        np.testing.assert_allclose(vectors, model.embed_items(table), atol=1e-6)
+        assert vectors.dtype == np.float32
+
+
+# Positions of past items, for each user.
+HISTORIES = [[[1, 3, 1, 0], [], [3]], [[0]], [[]]]
+
+
+@pytest.mark.parametrize("name", first_fast(MODELS))
+def test_users_have_the_vectors_of_the_model(name, exported):
+    model = MODELS[name]().set_params(fold_in=False)
+    embed = exported(model, "user")
+    catalog = model.item_ids_
+    for history in HISTORIES:
+        items = [[catalog[i % len(catalog)] for i in own] for own in history]
+        users = [f"new{i}" for i in range(len(items))]
+        features = {} if name != "features" else {"age": np.arange(len(items)) * 9.0}
+        table = pd.DataFrame({"user": users, **features})
+        rows = rows_of(model, "user", users, features)
+        vectors = embed(**rows, **past(model, items))
+        own = dict(zip(users, items, strict=True)) if any(items) else None
+        wanted = model.embed_users(table, None if name == "no history" else own)
+        np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", first_fast(["pooled", "two pairs"]))
+def test_known_users_and_none_at_all(name, exported):
+    model = MODELS[name]()
+    embed = exported(model, "user")
+    seen = model.seen_items(model.user_ids_) if name == "pooled" else chain()
+    items = [seen["item"][seen["user"] == user].tolist() for user in model.user_ids_]
+    rows = rows_of(model, "user", model.user_ids_, {})
+    vectors = embed(**rows, **past(model, items))
+    np.testing.assert_allclose(vectors, model.embed_users(model.user_ids_), atol=1e-6)
+    nothing = csr(model.user_transformer_.transform(pd.DataFrame({"user": ["u1"]}))[:0])
+    assert embed(**nothing, **past(model, [])).shape == (0, 8)
+
+
+def test_towers_without_a_feature(exported):
+    nothing = FunctionTransformer(lambda X: sparse.csr_matrix((len(X), 0)))
+    model = small(item_transformer=nothing).fit(EVENTS)
+    embed = exported(model, "item")
+    empty = rows_of(model, "item", ["i1", "i2"], {})
+    assert len(empty["indices"]) == 0
+    np.testing.assert_allclose(
+        embed(**empty), model.embed_items(["i1", "i2"]), atol=1e-6
+    )
+
+
+def test_indices_out_of_range_are_refused_by_the_runtime(exported):
+    model = MODELS["pooled"]()
+    embed = exported(model, "item")
+    inputs = rows_of(model, "item", ["i1"], {})
+    with pytest.raises(Exception, match="out of|bounds|range"):
+        embed(**inputs | {"indices": inputs["indices"] + 1000})
+
+
+def test_the_file_says_where_it_is_from(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    export_onnx(MODELS["pooled"](), tmp_path / "a", side="user")
+    found = {p.key: p.value for p in onnx.load(tmp_path / "a").metadata_props}
+    assert found == {"sktwotower": __version__, "side": "user"}
+
+
+def test_own_towers_other_models_and_sides_are_refused(tmp_path):
+    pytest.importorskip("onnx")
+    path = tmp_path / "tower.onnx"
+    model = small(item_tower=nn.LazyLinear(8)).fit(EVENTS)
+    with pytest.raises(TypeError, match="item_tower is a Linear. Export it with torch"):
+        export_onnx(model, path)
+    export_onnx(model, path, side="user")
+    with pytest.raises(ValueError, match="'item' or 'user'. Got 'items'"):
+        export_onnx(model, path, side="items")
+    with pytest.raises(TypeError, match="PopularityRecommender has no towers"):
+        export_onnx(PopularityRecommender().fit(EVENTS), path)
+    with pytest.raises(NotFittedError):
+        export_onnx(TwoTowerRecommender(), path)
+
+
+def test_towers_that_are_too_large_are_refused(tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    monkeypatch.setattr(_onnx_graph, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match="at most 2 GiB.*export_vectors"):
+        export_onnx(MODELS["pooled"](), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_onnx_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'sktwotower\[onnx\]'"):
+        export_onnx(MODELS["pooled"](), tmp_path / "a")

@@ -1,0 +1,253 @@
+"""Scenes with several processes: run as ``python -m tests.recommender.processes``.
+
+Everything is imported once; then each scene forks its processes. What a process returns
+is in ``scene-rank.npz`` of the folder that is given.
+"""
+
+import errno
+import functools
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch.callbacks import Callback
+from torch import distributed, nn
+
+from sktwotower.towers._exchange import Exchange
+from sktwotower.towers._group import current_group
+from sktwotower.towers._modules import SparseLinear
+from tests.builders import small
+
+N_ITEMS = 300
+# Sums differ by rounding only: bfloat16 would round to 1e-3.
+EXACT = {"criterion__matmul_dtype": torch.float32}
+PLAIN = {"dropout": 0, "id_dropout": 0, "feature_dropout": 0, "net_params": EXACT}
+CURVES = {
+    "all items": {"candidate_sampling": "full"},
+    "few rows of tables": {"candidate_sampling": "mixed", "n_negatives": 10},
+    "positives corrected": {
+        "candidate_sampling": "in_batch",
+        "sampling_correction": "all",
+    },
+    "order": {"time": "when", "history": "recent", "pooled_share": 0},
+    "adamw": {"optimizer": "adamw", "hidden_layer_sizes": (8,)},
+    "one user in a batch": {"batch_size": 1, "max_epochs": 1},
+}
+
+
+def events():
+    """Return events of 41 users: six batches of eight, the last one of one user."""
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(rng.choice(41 * N_ITEMS, 500, replace=False), N_ITEMS)
+    users[:41] = np.arange(41)
+    table = pd.DataFrame({"user": users, "item": items})
+    table["when"] = rng.integers(0, 100, len(table))
+    return table, (np.arange(len(table)) % 6 > 0).astype(float)
+
+
+def model(**params):
+    """Return a recommender that trains in several steps of an epoch."""
+    return small(**{"batch_size": 8, "max_epochs": 4, "callbacks": [Curve()]} | params)
+
+
+class Curve(Callback):
+    """Keep the loss of each batch."""
+
+    def initialize(self):
+        self.losses = []
+        return self
+
+    def on_batch_end(self, net, training, loss=None, **kwargs):
+        if training:
+            self.losses.append(loss.item())
+
+
+class Acts(Callback):
+    """Do what ``act`` says in the second batch of the second epoch, in process 1."""
+
+    act = int  # nothing
+
+    def on_batch_begin(self, net, **kwargs):
+        second = len(net.history) == 2 and len(net.history[-1, "batches"]) == 2
+        if second and current_group().rank == 1:
+            Acts.act()
+
+
+def learnt(fitted):
+    """Return what a recommender has learnt, and the losses of its batches."""
+    return {
+        "items": fitted.item_embeddings_,
+        "users": fitted.embed_users(fitted.user_ids_),
+        "losses": next(c for c in fitted.callbacks if isinstance(c, Curve)).losses,
+        "epochs": [row["train_loss"] for row in fitted.history_],
+        "interrupted": fitted.interrupted_,
+    }
+
+
+def error_of(fit):
+    """Return the type and the message of the error that a function raises."""
+    try:
+        fit()
+    except Exception as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    return {"error": "", "message": ""}
+
+
+def curves():
+    found = {}
+    for name, params in CURVES.items():
+        fitted = model(**PLAIN | params).fit(*events())
+        found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
+    return found
+
+
+def defaults():
+    """Fit with dropout, a pilot's choice, validation and a new seed in each process."""
+    params = {"random_state": None, "early_stopping": True, "hidden_layer_sizes": (8,)}
+    fitted = model(**params).fit(*events())
+    X, y = events()
+    fitted.partial_fit(X[:50], y[:50])
+    return learnt(fitted)
+
+
+def sums():
+    """Sum known gradients of two tables and a vector."""
+    rank = distributed.get_rank()
+    net = SimpleNamespace(device="cpu", criterion_=nn.Module(), module_=nn.Module())
+    net.module_.first, net.module_.second = SparseLinear(40, 2), SparseLinear(4, 1)
+    net.module_.bias = nn.Parameter(torch.ones(2) * rank)
+    net.module_.unused = nn.Parameter(torch.ones(1))
+    interruption = SimpleNamespace(received=None)
+    ids, values = ([1, 3], [[1.0, 2.0], [3.0, 4.0]]) if rank else ([3], [[8.0, 8.0]])
+
+    def compute(batch, targets):
+        first, second = net.module_.first.weight, net.module_.second.weight
+        first.grad = torch.sparse_coo_tensor(
+            [ids], torch.tensor(values), (40, 2), check_invariants=True
+        )
+        second.grad = torch.full((4, 1), 1.0 + rank)
+        net.module_.bias.grad = torch.tensor([1.0, rank])
+        return {"loss": torch.tensor(2.0 + rank), "y_pred": None}
+
+    targets = SimpleNamespace(total_weight=1.0 + 2 * rank)  # 1 and 3 of 4
+    found = {}
+    with Exchange(current_group(), net, interruption) as exchange:
+        found["bias"] = net.module_.bias.detach().numpy().copy()
+        for name, batch in {"both": True, "one": rank or None}.items():
+            net.module_.zero_grad()
+            share = SimpleNamespace(batch=batch)
+            step = exchange.step(compute, share, targets)
+            found |= {
+                f"{name}/loss": step["loss"].item(),
+                f"{name}/is_sparse": net.module_.first.weight.grad.is_sparse,
+                f"{name}/first": net.module_.first.weight.grad.to_dense().numpy(),
+                f"{name}/second": net.module_.second.weight.grad.numpy(),
+                f"{name}/bias": net.module_.bias.grad.numpy(),
+                f"{name}/unused": net.module_.unused.grad.numpy(),
+            }
+    return found
+
+
+def other_data():
+    X, y = events()
+    y[distributed.get_rank()] = 2
+    return error_of(lambda: model().fit(X, y))
+
+
+def other_parameters():
+    return error_of(lambda: model(lr=0.01 + distributed.get_rank()).fit(*events()))
+
+
+def interruptible(folder):
+    """Return a recommender with random numbers of torch, and an ``Acts``."""
+    params = {"callbacks": [Curve(), Acts()], "hidden_layer_sizes": (8,)}
+    return model(checkpoint=folder, **params)
+
+
+def fails(folder):
+    def fail():
+        raise KeyError("in a callback")
+
+    Acts.act = fail
+    return error_of(lambda: interruptible(folder).fit(*events()))
+
+
+def disk_full(folder):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    class Fills(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2:
+                os.fsync = full
+
+    callbacks = [Curve(), Fills()]
+    fitted = model(callbacks=callbacks, checkpoint=folder)
+    return error_of(lambda: fitted.fit(*events()))
+
+
+def dies(folder):
+    Acts.act = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+    return error_of(lambda: interruptible(folder).fit(*events()))
+
+
+def stops(folder):
+    signal.signal(signal.SIGTERM, lambda *args: None)
+    Acts.act = functools.partial(signal.raise_signal, signal.SIGTERM)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = interruptible(folder).fit(*events())
+    return learnt(fitted) | {"messages": [str(each.message) for each in caught]}
+
+
+def goes_on(folder):
+    return learnt(interruptible(folder).fit(*events()))
+
+
+def without_a_break():
+    return goes_on(None)
+
+
+def run(scene, folder, *args, size=2):
+    """Run a scene in forked processes, and return their exit codes."""
+    children = []
+    for rank in range(size):
+        child = os.fork()
+        if not child:
+            store = f"file://{folder}/{scene.__name__}-{size}.store"
+            distributed.init_process_group(
+                "gloo", init_method=store, rank=rank, world_size=size
+            )
+            found = scene(*args)
+            name = f"{scene.__name__}-{size}-{rank}.npz"
+            np.savez(Path(folder) / name, **found)
+            os._exit(0)
+        children.append(child)
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    return [os.waitstatus_to_exitcode(code) for code in codes]
+
+
+def main(folder):
+    """Run all scenes."""
+    for scene in (curves, defaults, sums, other_data, other_parameters):
+        assert run(scene, folder) == [0, 0]
+    assert run(curves, folder, size=1) == [0]
+    assert run(fails, folder, f"{folder}/fails") == [0, 0]
+    assert run(disk_full, folder, f"{folder}/full") == [0, 0]
+    checkpoint = f"{folder}/checkpoint"
+    assert run(dies, folder, checkpoint) == [0, -signal.SIGKILL]
+    assert run(stops, folder, checkpoint) == [0, 0]
+    assert sorted(os.listdir(checkpoint)) == ["start.checkpoint", "towers-0.checkpoint"]
+    assert run(goes_on, folder, checkpoint) == [0, 0]
+    assert not os.path.exists(checkpoint)
+    assert run(without_a_break, folder) == [0, 0]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,303 @@
+"""A fit that was ended goes on, and ends as if nothing had happened."""
+
+import errno
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from sktwotower import TwoTowerRecommender, io
+from sktwotower.recommender import _checkpoint, _fit
+from sktwotower.recommender._checkpoint import Checkpoint
+from tests.builders import batched, first_fast, ordered, random_events
+from tests.two_stage.builders import follows, stages
+
+X = random_events(n_users=30)
+X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
+    np.random.default_rng(0).integers(0, 10**6, len(X)), "s"
+)
+Y = (np.arange(len(X)) % 5 > 0).astype(float)
+
+
+class Killed(BaseException):
+    """Ends a fit, as the end of the process would, except that the test goes on."""
+
+
+def killed_after_writes(monkeypatch, n_writes):
+    """End each later fit when it has written n times."""
+    written, write = [], Checkpoint.write
+
+    def write_and_die(self, name, state):
+        write(self, name, state)
+        written.append(name)
+        if len(written) == n_writes:
+            raise Killed
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_die)
+    return written
+
+
+def fitted_in_steps(monkeypatch, model, n_writes=2):
+    """Fit again and again, each time killed after some writes, until a fit ends."""
+    for n_fits in range(1, 100):
+        with monkeypatch.context() as patch:
+            killed_after_writes(patch, n_writes)
+            try:
+                return model.fit(X, Y), n_fits
+            except Killed:
+                pass
+    raise AssertionError("no fit ended")
+
+
+def figures(model):
+    """Return what is recorded of each epoch, except how long it took."""
+    return [{k: v for k, v in row.items() if k != "dur"} for row in model.history_]
+
+
+def assert_equal(a, b):
+    np.testing.assert_array_equal(a.item_embeddings_, b.item_embeddings_)
+    np.testing.assert_array_equal(*(m.embed_users(m.user_ids_) for m in (a, b)))
+    assert figures(a) == figures(b)
+    assert a.half_life_ == b.half_life_ and a.interrupted_ == b.interrupted_
+
+
+RECIPES = {
+    "pooled": {},
+    "two pairs": {"time": "when", "hidden_layer_sizes": (6,)},
+    "plateau": {"impression_start": "plateau", "n_iter_no_change": 1, "max_epochs": 6},
+    "stops early": {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 9},
+    "adamw": {"optimizer": "adamw", "history": None},
+    "callbacks": {
+        "optimizer": torch.optim.SGD,
+        "callbacks": [
+            LRScheduler(CosineAnnealingLR, T_max=3),
+            EarlyStopping("train_loss", patience=2, load_best=True),
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("name", first_fast(RECIPES))
+def test_fit_in_steps_equals_fit_without_a_break(name, monkeypatch, tmp_path):
+    folder = tmp_path / "made" / "here"
+    params = RECIPES[name]
+    expected = batched(**params).fit(X, Y)
+    model, n_fits = fitted_in_steps(monkeypatch, batched(checkpoint=folder, **params))
+    assert n_fits >= 3
+    assert_equal(model, expected)
+    assert not folder.exists()
+
+
+def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
+    seen = []
+
+    class Counts(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            seen.append(len(net.history))
+
+    model = batched(checkpoint=tmp_path, callbacks=[Counts()], max_epochs=5)
+    fitted_in_steps(monkeypatch, model, n_writes=1)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_attributes_of_callbacks_go_on(monkeypatch, tmp_path):
+    class Sums(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.losses, self.weights = [], None
+
+        def on_epoch_end(self, net, **kwargs):
+            self.losses.append(net.history[-1, "train_loss"])
+            self.weights = net.module_.item_tower.bias.detach().clone()
+            self.unkept = iter(())
+
+    sums = Sums()
+    model = batched(checkpoint=tmp_path, callbacks=[sums])
+    fitted_in_steps(monkeypatch, model)
+    assert sums.losses == [row["train_loss"] for row in model.history_]
+    assert len(sums.losses) == 3
+
+
+def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
+    chosen = []
+
+    def choose(*args):
+        chosen.append(args)
+        return 20.0
+
+    monkeypatch.setattr(_fit, "impression_weight", choose)
+    model = batched(checkpoint=tmp_path, impression_weight="auto")
+    fitted_in_steps(monkeypatch, model)
+    assert len(chosen) == 1 and model.impression_weight_ == 20.0
+
+
+def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
+    folder, table = tmp_path / "folder", follows()
+    expected = stages(ordered(pooled_share=0)).fit(table)
+    model = stages(ordered(pooled_share=0, checkpoint=folder))
+    # the start, one epoch; the other one, the end, and as far in the second fit
+    for n_writes in (2, 4):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_after_writes(patch, n_writes)
+            model.fit(table)
+    assert [path.name for path in folder.iterdir()] == ["before_the_cut"]
+    assert model.fit(table).blend_ == expected.blend_
+    assert_equal(model.retriever_, expected.retriever_)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_random_state_goes_on(random_state, monkeypatch, tmp_path):
+    model = batched(checkpoint=tmp_path / "a", random_state=random_state)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after_writes(patch, 2)
+        model.fit(X)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    other = batched(checkpoint=tmp_path / "b", random_state=random_state)
+    assert_equal(model.fit(X), other.fit(X))
+    if random_state is not None:
+        expected = np.random.RandomState(0)
+        assert_equal(model, batched(random_state=expected).fit(X))
+        assert random_state.randint(10**9) == expected.randint(10**9)
+
+
+# What is refused
+
+
+@pytest.fixture
+def unfinished(monkeypatch, tmp_path):
+    """Return a folder with the checkpoint of a fit after one epoch."""
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after_writes(patch, 2)
+        batched(checkpoint=tmp_path).fit(X, Y)
+    assert len(list(tmp_path.iterdir())) == 2
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "params, changed, message",
+    [
+        ({"lr": 0.02}, {}, r"differ in: lr \(0.01 there, 0.02 here\)\. Repeat"),
+        ({"max_epochs": 4, "random_state": 1}, {}, "max_epochs .3.* random_state .0"),
+        ({"user_tower": torch.nn.LazyLinear(8)}, {}, r"user_tower \(None there, Lazy"),
+        ({}, {"y": 1 - Y}, "differ in: the chosen pairs .*; the pairs that were shown"),
+        ({}, {"X": X.replace("i3", "i10")}, "differ in: the ids of items"),
+        ({"time": "when"}, {}, "history .'pooled' there, 'recent' here.; the order of"),
+    ],
+)
+def test_another_fit_is_refused(params, changed, message, unfinished):
+    with pytest.raises(ValueError, match=message) as caught:
+        batched(checkpoint=unfinished, **params).fit(**{"X": X, "y": Y} | changed)
+    assert "delete this one to start from the beginning" in str(caught.value)
+
+
+def test_another_version_is_refused(unfinished, monkeypatch):
+    from sktwotower.recommender import _fingerprint
+
+    monkeypatch.setattr(_fingerprint, "version", lambda name: "9.9.9")
+    with pytest.raises(ValueError, match=r"torch \(\d.* there, 9\.9\.9 here\); numpy"):
+        batched(checkpoint=unfinished).fit(X, Y)
+
+
+def test_another_format_is_refused(unfinished, monkeypatch):
+    monkeypatch.setattr(_checkpoint, "FORMAT_VERSION", 2)
+    with pytest.raises(ValueError, match=r"format of the checkpoint \(1 there, 2 her"):
+        batched(checkpoint=unfinished).fit(X, Y)
+
+
+def test_other_weights_to_start_from_are_refused(monkeypatch, tmp_path):
+    model = batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after_writes(patch, 2)
+        model.fit(X, Y)
+    with pytest.raises(ValueError, match="differ in: the weights to start from"):
+        batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)
+    model.fit(X, Y)
+
+
+def test_order_of_rows_and_verbosity_do_not_matter(unfinished):
+    rows = np.random.default_rng(1).permutation(len(X))
+    model = batched(checkpoint=unfinished, verbose=1).fit(X.iloc[rows], Y[rows])
+    assert_equal(model, batched().fit(X, Y))
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("cut", [False, True])
+def test_damaged_file_is_refused(place, cut, unfinished):
+    path = unfinished / "towers-0.checkpoint"
+    data = bytearray(path.read_bytes())
+    at = int(place * len(data))
+    if cut:
+        del data[at:]
+    else:
+        data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="checkpoint cannot be read.*Delete the fold"):
+        batched(checkpoint=unfinished).fit(X, Y)
+
+
+def test_file_of_another_kind_is_refused(unfinished, tmp_path):
+    path = unfinished / "start.checkpoint"
+    io.dump(batched().fit(X), path)
+    with pytest.raises(ValueError, match="checkpoint cannot be read.*Delete the fold"):
+        batched(checkpoint=unfinished).fit(X, Y)
+
+
+def test_files_hold_arrays_and_json_only(unfinished):
+    for path in unfinished.iterdir():
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            assert "meta.json" in names and len(names) > 1
+            for name in set(names) - {"meta.json"}:
+                assert name.endswith(".npy")
+                with archive.open(name) as member:
+                    np.lib.format.read_array(member, allow_pickle=False)
+
+
+# Folders
+
+
+def test_other_files_in_the_folder_stay(tmp_path):
+    (tmp_path / "notes.txt").write_text("keep")
+    left = tmp_path / ".towers-0.checkpoint.0123.part"
+    left.write_text("of a process that was killed")
+    batched(checkpoint=str(tmp_path)).fit(X)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_full_disk_is_reported_and_fit_goes_on(unfinished, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="cannot be written: No space.*fit again"):
+            batched(checkpoint=unfinished).fit(X, Y)
+    model = batched(checkpoint=unfinished)
+    assert_equal(fitted_in_steps(monkeypatch, model)[0], batched().fit(X, Y))
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    model = batched(checkpoint=file / "folder")
+    with pytest.raises(OSError, match="must be a folder that can be written: Not a di"):
+        model.fit(X)
+    with pytest.raises(OSError, match="must be a folder that can be written: File ex"):
+        model.set_params(checkpoint=file).fit(X)
+
+
+@pytest.mark.parametrize("checkpoint", [None, "folder"])
+def test_parameter_is_kept_in_files(checkpoint, tmp_path):
+    io.dump(TwoTowerRecommender(checkpoint=checkpoint), tmp_path / "model")
+    assert io.load(tmp_path / "model").checkpoint == checkpoint
+
+
+def test_path_is_kept_as_text_in_files(tmp_path):
+    io.dump(TwoTowerRecommender(checkpoint=tmp_path), tmp_path / "model")
+    assert io.load(tmp_path / "model").checkpoint == str(tmp_path)

@@ -1,0 +1,58 @@
+"""What the logger of the package is told."""
+
+import logging
+import re
+
+import pytest
+
+from tests.builders import chain, ordered, random_events, small
+
+EVENTS = random_events()
+
+
+@pytest.fixture
+def records(caplog):
+    caplog.set_level(logging.INFO, logger="sktwotower")
+    return caplog
+
+
+def test_fit_logs_sizes_epochs_and_choices(records):
+    small(max_epochs=2).fit(EVENTS)
+    lines = [record.getMessage() for record in records.records]
+    assert {record.name for record in records.records} == {"sktwotower"}
+    assert {record.levelno for record in records.records} == {logging.INFO}
+    patterns = [
+        r"fit: (\d+) events of 12 users and 9 items, \1 pairs chosen, 0 shown",
+        r"training: 2 epochs of 1 batches",
+        r"epoch 1 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
+        r"epoch 2 of 2, train_loss \d+\.\d{4}, \d+\.\d s",
+        r"fit took \d+\.\d s: 12 users, 9 items, history pooled, candidates \w+, "
+        r"temperature [\d.]+, half-life None, impression weight [\d.]+, 2 epochs, "
+        r"train_loss \d+\.\d{4}, index ExactNeighbors with recall 1\.000",
+    ]
+    assert len(lines) == len(patterns)
+    for line, pattern in zip(lines, patterns, strict=True):
+        assert re.fullmatch(pattern, line), line
+
+
+def test_partial_fit_logs_its_result_and_validation_its_recall(records):
+    model = small(early_stopping=True, max_epochs=2).fit(EVENTS)
+    assert re.search(r"epoch 1 of 2, .*valid_recall \d\.\d{4}", records.text)
+    records.clear()
+    model.partial_fit(EVENTS[:10])
+    assert re.search(r"partial_fit took \d+\.\d s: 12 users", records.text)
+
+
+def test_no_id_is_logged(records):
+    model = ordered(max_epochs=1).fit(chain())
+    model.partial_fit(chain()[:5])
+    ids = set(chain()["user"]) | set(chain()["item"])
+    words = set(re.findall(r"\w+", records.text))
+    assert len(words) > 30 and not words & ids
+
+
+def test_an_application_that_asks_for_nothing_sees_nothing(capfd):
+    handlers = logging.getLogger("sktwotower").handlers
+    assert [type(handler) for handler in handlers] == [logging.NullHandler]
+    small().fit(EVENTS)
+    assert capfd.readouterr() == ("", "")
