@@ -121,7 +121,8 @@ def summary(results, data, model, seed):
     later = results[results["slice"] > 0]
     rows = []
     for strategy, own in later.groupby("strategy", sort=False):
-        row = {"data": data, "system": f"{model}, {strategy}", "seed": seed}
+        system = strategy if strategy == "popularity" else f"{model}, {strategy}"
+        row = {"data": data, "system": system, "seed": seed}
         row |= {name[5:]: own[name].mean() for name in own if name[:5] == "test_"}
         row["by slice"] = own["test_recall@20"].round(4).tolist()
         rows.append(row | {"fit_s": own["fit_time"].mean(), "slices": len(own)})
@@ -149,6 +150,8 @@ def rows_of_seed(data, name, model, X, y, strategies, half_life, **slices):
 def stream_rows(data, name, params, X, y, arguments, **slices):
     """Return the rows of a model in slices, for each seed."""
     rows, half_life, strategies = [], None, arguments.strategies
+    if name != arguments.models[0]:
+        strategies = [s for s in strategies if s != "popularity"]  # it is the same
     if BY_AGE in strategies and y is None:
         model = TwoTowerRecommender(**params, random_state=0)
         half_life = chosen_half_life(model, X[: int(0.8 * len(X))])
