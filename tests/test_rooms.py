@@ -59,7 +59,9 @@ MAY_IMPORT = {
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "model_selection", "retrieval"},
+    "_disk_task": {"_tables", "model_selection"},
     "__main__": {
+        "_disk_task",
         "baselines",
         "datasets",
         "metrics",

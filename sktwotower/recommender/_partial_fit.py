@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sktwotower._tables._events import latest_rows, read_events
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._times import times_of_events
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._cells import read_cells
@@ -64,6 +65,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         New users and new items come last.
     """
     check_values(recipe)
+    X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(owner, X, y, sample_weight, fitted.schema)
     times = None
     if fitted.sequences is not None:
