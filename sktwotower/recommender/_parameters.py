@@ -333,7 +333,7 @@ class TwoTowerParameters(ShownEstimator):
     by the roots of these shares, stand one after the other.
 
     Several processes train one model together if a process group of torch.distributed
-    is initialized when `fit` is called, as in a script that torchrun starts. Each has
+    (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has
     all of the same data and computes its part of the users of each batch, of which all
     together have ``batch_size``: the losses are those of one process, up to rounding
     and to what is hidden at random. Gradients are summed, so that all processes end

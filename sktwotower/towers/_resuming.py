@@ -68,7 +68,6 @@ def _state(net):
     """Return the state of a net after an epoch."""
     return _finished_state(net) | {
         "finished": False,
-        "optimizer": net.optimizer_.state_dict(),
         "callbacks": {name: _callback_state(each) for name, each in net.callbacks_},
         "generators": _generators(net),
     }
@@ -80,6 +79,7 @@ def _finished_state(net):
         "finished": True,
         "module": dict(net.module_.state_dict()),
         "criterion": dict(net.criterion_.state_dict()),
+        "optimizer": net.optimizer_.state_dict(),
         "history": [
             {name: value for name, value in row.items() if name != "batches"}
             for row in net.history
@@ -91,12 +91,12 @@ def _take_finished(net, state):
     """Bring an initialized net to a state after its training, or after an epoch."""
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
+    net.optimizer_.load_state_dict(state["optimizer"])
     net.history.extend(state["history"])
 
 
 def _take(net, state):
     _take_finished(net, state)
-    net.optimizer_.load_state_dict(state["optimizer"])
     for name, callback in net.callbacks_:
         _take_callback(callback, state["callbacks"].get(name, {}))
 
