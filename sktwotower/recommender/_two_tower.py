@@ -17,6 +17,7 @@ from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
+from sktwotower.towers._group import is_first
 from sktwotower.towers._recipe import Recipe
 
 from ._catalog import with_catalog, with_items_first
@@ -28,7 +29,6 @@ from ._fitted import IndexRecipe, fitted_towers
 from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
-from ._together import is_first
 
 __all__ = ["TwoTowerRecommender"]
 
