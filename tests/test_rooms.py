@@ -84,6 +84,7 @@ MAY_LOAD = {
     "skorch": {"towers"},
     "pynndescent": {"io", "neighbors"},
     "matplotlib": {"__main__", "plots"},
+    "onnx": {"io"},
 }
 # What every room may import.
 SHARED = {"_sklearn_compat"}
