@@ -42,18 +42,21 @@ setup(
     },
     python_requires=">=3.11",
     install_requires=[
-        "numpy>=1.26",
-        "narwhals>=2.0.1",
-        "pandas>=2.2",
-        "pynndescent>=0.7",
-        "scikit-learn>=1.6",
-        "scipy>=1.11",
-        "skorch>=1.4",
-        "torch>=2.5",
-        "tqdm>=4.60",
+        # below the next version that may break what is used; scikit-learn's minor
+        # versions may, since private parts of it are imported
+        "numpy>=1.26,<3",
+        "narwhals>=2.0.1,<3",
+        "pandas>=2.2,<4",
+        "pynndescent>=0.7,<0.8",
+        "scikit-learn>=1.6,<1.10",
+        "scipy>=1.11,<2",
+        "skorch>=1.4,<2",
+        "torch>=2.5,<3",
+        "tqdm>=4.60,<5",
     ],
     extras_require={
         "test": [
+            "duckdb>=1.5",
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
             "ir-measures>=0.3.6",
@@ -73,6 +76,9 @@ setup(
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],
         "plot": ["matplotlib>=3.8"],
+        # fits of events on disk: DuckDB groups them by user, within a memory limit, as
+        # fast as pyarrow and twice as fast as polars
+        "scale": ["duckdb>=1.5", "pyarrow>=15"],
         "notebook": [
             "ipykernel>=6.29",
             "matplotlib>=3.8",

@@ -9,9 +9,15 @@ and events, is its own. Then a curve: the same number of users and events over e
 items. What training costs are skorch's seconds of an epoch; what comes before and after
 it in fit is ``prepare_s``. ``--quick`` is everything at a hundredth.
 
+``--disk`` is another question: is what does not fit into memory read and batched as
+fast as what does? It takes numbers of events, which are written to ``--folder`` and
+fitted from there, `_from_disk.py`; up to ten million events are also fitted in memory.
+Training stops after ``--batches`` batches.
+
 Failure, at full size: an epoch takes more than 30 s, the process more than 6 GiB;
 recall@100 is below five times that of popularity; on the curve the seconds per event
-differ by a factor of two or more.
+differ by a factor of two or more. From disk: more than 8 GiB that the process has
+allocated, or less than half the events per CPU second of memory, read or batched.
 """
 
 import argparse
@@ -158,6 +164,51 @@ def failures(row, curve):
     return [message for missed, message in checks if missed]
 
 
+MAX_GIB_FROM_DISK = 8
+MAX_EVENTS_IN_MEMORY = 10_000_000
+
+
+def from_disk(own, where):
+    """Fit from disk, and up to ten million events in memory, too; write the results."""
+    rows = []
+    for n_events in own.disk:
+        for in_memory in [False] + [True] * (n_events <= MAX_EVENTS_IN_MEMORY):
+            row = call(
+                "_from_disk:measure",
+                folder=own.folder,
+                n_events=n_events,
+                history=own.history,
+                in_memory=in_memory,
+                n_batches=own.batches,
+                width=own.width,
+            )
+            print(pd.Series(row).to_string(float_format="{:,.3f}".format), flush=True)
+            rows.append(row | where)
+    write_results(f"scale_from_disk_{own.history}", rows)
+    wrong = failures_from_disk(pd.DataFrame(rows))
+    assert not wrong, "\n".join(wrong)
+
+
+def failures_from_disk(rows):
+    """Name what misses its mark."""
+    disk, memory = (rows[rows["from"] == side] for side in ("disk", "memory"))
+    peak, wrong = disk["anonymous_gib"].max(), []
+    if peak > MAX_GIB_FROM_DISK:
+        wrong.append(f"fit from disk allocates {peak:.1f} GiB")
+    if memory.empty:
+        return wrong
+    largest = memory["events"].max()
+    pair = [side[side["events"] == largest].iloc[0] for side in (disk, memory)]
+    for speed in (
+        lambda row: row["events"] / row["read_cpu_s"],
+        lambda row: row["batched_events_per_cpu_s"],
+    ):
+        ours, theirs = map(speed, pair)
+        if ours < theirs / 2:
+            wrong.append(f"{ours:,.0f} events per second from disk, {theirs:,.0f} not")
+    return wrong
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, size in zip(("users", "items", "events"), FULL_SIZE, strict=True):
@@ -168,9 +219,16 @@ def parse():
     parser.add_argument(
         "--curve", default="100000,200000,500000,1000000", help="items, by comma; ''"
     )
+    parser.add_argument("--disk", default="", help="numbers of events, by comma")
+    parser.add_argument("--folder", default="/tmp", help="of the events on disk")
+    parser.add_argument("--batches", type=int, default=100, help="timed, from disk")
+    parser.add_argument(
+        "--history", default="pooled", choices=["pooled", "recent"], help="from disk"
+    )
     parser.add_argument("--quick", action="store_true", help="not written")
     own = parser.parse_args()
     own.curve = [int(n) for n in own.curve.split(",") if n]
+    own.disk = [int(n) for n in own.disk.split(",") if n]
     if own.quick:
         for name in ("users", "items", "events"):
             setattr(own, name, getattr(own, name) // 100)
@@ -181,6 +239,9 @@ def parse():
 
 def main():
     own, where = parse(), machine()
+    if own.disk:
+        from_disk(own, where)
+        return
     # The same way of sampling at all sizes; "auto" takes it from 20,001 items on.
     params = {"embedding_dim": own.width, "candidate_sampling": "mixed"}
     case = {"n_users": own.users, "n_events": own.events}

@@ -14,8 +14,8 @@ DIR. Models answer for the next slice of events, and then learn it
   ten, by a model that knows all events before it. Weights are updated after each 500
   events; until then the events reach the model as history.
 
-"refit by age" is a refit whose events weigh half after each half-life. The half-life,
-and the epochs on ML-100K, are chosen on slices before those that count.
+"refit by age" is a refit whose events weigh half after each half-life, which is chosen
+on slices before those that count. All else is default.
 
 Rows of the same data and system replace those of earlier runs.
 
@@ -48,7 +48,6 @@ SCORING = {
 HALF_LIVES = [10, 20, 40, 80]  # days
 TRAINED, CHECKED = 0.2, 0.3  # shares of the events, as published
 EVENTS_PER_UPDATE = 500
-EPOCHS = ["auto", 30]
 
 
 def online_retail():
@@ -67,6 +66,16 @@ def kuairand(folder):
     shown = shown.assign(time=utc + pd.Timedelta(hours=8))
     shown = shown.rename(columns={"user_id": "user", "item_id": "item"})
     return shown[EVENT], shown["long_view"].astype(float)
+
+
+def events_of(data, folder):
+    """Return X, y, parameters of side tables, and the slices of a data set."""
+    if data == "online-retail":
+        X, items = online_retail()
+        return X, None, {"items": items}, {"freq": "7D", "train_size": 0.8}
+    X, y = kuairand(folder)
+    early = int((X["time"] < pd.Timestamp("2022-05-02")).sum())
+    return X, y, {}, {"freq": "D", "train_size": early}
 
 
 def five_stars(folder):
@@ -112,35 +121,45 @@ def summary(results, data, model, seed):
     later = results[results["slice"] > 0]
     rows = []
     for strategy, own in later.groupby("strategy", sort=False):
-        row = {"data": data, "system": f"{model}, {strategy}", "seed": seed}
+        system = strategy if strategy == "popularity" else f"{model}, {strategy}"
+        row = {"data": data, "system": system, "seed": seed}
         row |= {name[5:]: own[name].mean() for name in own if name[:5] == "test_"}
         row["by slice"] = own["test_recall@20"].round(4).tolist()
         rows.append(row | {"fit_s": own["fit_time"].mean(), "slices": len(own)})
     return rows
 
 
+def rows_of_seed(data, name, model, X, y, strategies, half_life, **slices):
+    """Return the rows of one seed; ``half_life``: that of "refit by age", or None."""
+    validate = {"time": "time", "scoring": SCORING} | slices
+    rows = []
+    if strategies := [s for s in strategies if s != BY_AGE]:
+        results = prequential_validate(model, X, y, strategies=strategies, **validate)
+        rows += summary(results, data, name, model.random_state)
+    if half_life is not None:
+        weights = weights_by_age(X["time"], half_life)
+        results = prequential_validate(
+            model, X, y, strategies=["refit"], sample_weight=weights, **validate
+        )
+        results = results.replace("refit", BY_AGE)
+        aged = summary(results, data, name, model.random_state)
+        rows += [row | {"half_life": half_life} for row in aged]
+    return rows
+
+
 def stream_rows(data, name, params, X, y, arguments, **slices):
-    """Return rows of a model in slices, for each seed."""
-    rows, half_life = [], None
+    """Return the rows of a model in slices, for each seed."""
+    rows, half_life, strategies = [], None, arguments.strategies
+    if name != arguments.models[0]:
+        strategies = [s for s in strategies if s != "popularity"]  # it is the same
+    if BY_AGE in strategies and y is None:
+        model = TwoTowerRecommender(**params, random_state=0)
+        half_life = chosen_half_life(model, X[: int(0.8 * len(X))])
     for seed in range(arguments.seeds):
         model = TwoTowerRecommender(**params, random_state=seed)
-        common = slices | {"time": "time", "scoring": SCORING}
-        strategies = [s for s in STRATEGIES if s in arguments.strategies]
-        if seed > 0 and "popularity" in strategies:
-            strategies.remove("popularity")
-        if strategies:
-            results = prequential_validate(model, X, y, strategies=strategies, **common)
-            rows += summary(results, data, name, seed)
-        if BY_AGE in arguments.strategies and y is None:
-            if half_life is None:
-                half_life = chosen_half_life(model, X[: int(0.8 * len(X))])
-            weights = weights_by_age(X["time"], half_life)
-            results = prequential_validate(
-                model, X, strategies=["refit"], sample_weight=weights, **common
-            )
-            aged = summary(results.replace("refit", BY_AGE), data, name, seed)
-            rows += [row | {"half_life": half_life} for row in aged]
+        rows += rows_of_seed(data, name, model, X, y, strategies, half_life, **slices)
         print(pd.DataFrame(rows).drop(columns="by slice").to_string(), flush=True)
+        strategies = [s for s in strategies if s != "popularity"]  # it has no seed
     return rows
 
 
@@ -196,46 +215,33 @@ def event_by_event(model, X, learns=True):
     return float(np.concatenate(hits).mean()), float(np.mean(seconds or [0]))
 
 
-def chosen_epochs(params, X):
-    """Return the epochs that are best on the tenth after the events of fit."""
-    trained, checked = (int(share * len(X)) for share in (TRAINED, CHECKED))
-    found = {}
-    for epochs in EPOCHS:
-        model = TwoTowerRecommender(**params, max_epochs=epochs, random_state=0)
-        model.fit(X[:trained])
-        found[epochs], _ = event_by_event(model, X[trained:checked])
-    print(f"found in the tenth that is not counted, by epochs: {found}", flush=True)
-    return max(found, key=found.get)
-
-
 def five_star_rows(arguments):
-    """Return rows of ML-100K, event by event."""
+    """Return the rows of ML-100K, event by event."""
     X = five_stars(arguments.data)
-    trained, checked = (int(share * len(X)) for share in (TRAINED, CHECKED))
-    found = popularity_as_it_grows(X, checked)
-    rows = [{"system": "popularity as it grows", "recall@10": found}]
-    print(rows, flush=True)
+    found = popularity_as_it_grows(X, int(CHECKED * len(X)))
+    rows = [{"data": "ml-100k", "system": "popularity as it grows", "recall@10": found}]
     for name in arguments.models:
-        epochs = chosen_epochs(MODELS[name], X)
-        for chosen in dict.fromkeys(["auto", epochs]):
-            for seed in range(arguments.seeds):
-                params = MODELS[name] | {"max_epochs": chosen, "random_state": seed}
-                system = name if chosen == "auto" else f"{name}, {chosen} epochs"
-                rows += _two_ways(system, params, X, trained, checked)
-    return [{"data": "ml-100k"} | row for row in rows]
-
-
-def _two_ways(system, params, X, trained, checked):
-    """Return a row of the model that learns, and one of that which gets histories."""
-    rows = []
-    for learns, way in ((True, "partial_fit"), (False, "history")):
-        model = TwoTowerRecommender(**params).fit(X[:trained])
-        model.partial_fit(X[trained:checked])
-        recall, seconds = event_by_event(model, X[checked:], learns)
-        row = {"system": f"{system}, {way}", "seed": params["random_state"]}
-        rows.append(row | {"recall@10": recall, "fit_s": seconds})
-        print(rows[-1], flush=True)
+        for seed in range(arguments.seeds):
+            params = MODELS[name] | {"random_state": seed}
+            for way in ("partial_fit", "history"):
+                rows.append(five_star_row(name, params, X, way))
+                print(rows[-1], flush=True)
     return rows
+
+
+def five_star_row(name, params, X, way):
+    """Return the row of a model that learns, or of one that only gets histories."""
+    trained, checked = (int(share * len(X)) for share in (TRAINED, CHECKED))
+    model = TwoTowerRecommender(**params).fit(X[:trained])
+    model.partial_fit(X[trained:checked])
+    recall, seconds = event_by_event(model, X[checked:], way == "partial_fit")
+    return {
+        "data": "ml-100k",
+        "system": f"{name}, {way}",
+        "seed": params["random_state"],
+        "recall@10": recall,
+        "fit_s": seconds,
+    }
 
 
 def failures(rows):
@@ -284,15 +290,8 @@ def measure(data, arguments):
         return five_star_rows(arguments)
     rows = []
     for name in arguments.models:
-        if data == "online-retail":
-            X, items = online_retail()
-            params, y = MODELS[name] | {"items": items}, None
-            slices = {"freq": "7D", "train_size": 0.8}
-        else:
-            X, y = kuairand(arguments.data)
-            params = MODELS[name]
-            early = int((X["time"] < pd.Timestamp("2022-05-02")).sum())
-            slices = {"freq": "D", "train_size": early}
+        X, y, items, slices = events_of(data, arguments.data)
+        params = MODELS[name] | items
         rows += stream_rows(data, name, params, X, y, arguments, **slices)
     return rows
 

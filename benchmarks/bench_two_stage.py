@@ -47,6 +47,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sktwotower import (
     ClickRateRecommender,
     EASERecommender,
+    PopularityRecommender,
     TwoStageRecommender,
     TwoTowerRecommender,
     metrics,
@@ -73,6 +74,7 @@ RETRIEVERS = {
         None,
     ),
     "EASE": lambda seed, tables: (EASERecommender(**PAIR_COLUMNS), None),
+    "popularity": lambda seed, tables: (PopularityRecommender(**PAIR_COLUMNS), None),
     "shuffled": lambda seed, tables: (
         EASERecommender(**PAIR_COLUMNS),
         Shuffled(random_state=seed),

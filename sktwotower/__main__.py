@@ -16,6 +16,7 @@ import joblib
 import pandas as pd
 from pandas.api.types import is_datetime64_any_dtype
 
+from sktwotower._disk_task import DiskTask, is_on_disk
 from sktwotower.baselines import (
     EASERecommender,
     ItemKNNRecommender,
@@ -51,9 +52,14 @@ examples:
   python -m sktwotower --data plays.csv --user listener --item track
   python -m sktwotower --data plays.parquet --user listener --item track \\
       --time played_at --time-format '%d/%m/%Y %H:%M' --item-name title
+  python -m sktwotower --data 'plays/*.parquet' --user listener --item track \\
+      --time played_at
+
+A folder or a pattern of Parquet files is learnt from on disk, so that it may be larger
+than memory (pip install 'sktwotower[scale]'); it needs --time.
 """
 OWN_OPTIONS = [
-    ("--data", "FILE", "CSV, TSV or Parquet file"),
+    ("--data", "FILE", "CSV, TSV or Parquet file; several Parquet files: see below"),
     ("--user", "COL", "column of the user id"),
     ("--item", "COL", "column of the item id"),
     ("--time", "COL", "column of the time; without it rows are in order of time"),
@@ -73,6 +79,7 @@ class Task:
     time: str | None = None  # column of the times; None: rows are in order of time
     users: pd.DataFrame | None = None  # side table of the users
     names: pd.Series | None = None  # name of each item, by its id
+    which = "the last "  # of a user's items, which are shown
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
@@ -96,6 +103,20 @@ class Task:
                 f"must occur in other events. Are there enough events? {error}"
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
+
+    def summary(self, train, test, how) -> str:
+        """Return what there is to learn from, and what is held out."""
+        left_out = len(self.events) - len(train) - len(test)
+        return (
+            f"Learning from {len(train):,} events of {train[self.user].nunique():,} "
+            f"users and {train[self.item].nunique():,} items. Held out: {how}, "
+            f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
+            "user or item and are left out."
+        )
+
+    def examples(self, model, train) -> pd.DataFrame:
+        """Return the events of the users to recommend to, the latest last."""
+        return train
 
     def name(self, item) -> str:
         """Return an item's id with its name."""
@@ -125,8 +146,11 @@ def shipped_task() -> Task:
     )
 
 
-def own_task(args) -> Task:
-    """Return the events of the person's own file."""
+def own_task(args) -> Task | DiskTask:
+    """Return the events of the person's own file or files."""
+    if is_on_disk(args.data):
+        named = (args.user, args.item, args.time, args.item_name)
+        return DiskTask(args.data, *named)
     path = Path(args.data)
     columns = [args.user, args.item]
     events = read_table(path)
@@ -291,7 +315,7 @@ def show_recommendations(model, task, train, n_users=3) -> None:
     top = model.recommend(chosen, n_neighbors=10)
     for user in chosen:
         last = train.loc[train[task.user] == user, task.item].tail(5)
-        print(f"\n{task.user} {user}, the last {len(last)} of {sizes[user]} items:")
+        print(f"\n{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:")
         for item in last:
             print(f"            {task.name(item)}")
         print_ranked("recommended", task, top[top[task.user] == user])
@@ -393,7 +417,7 @@ def main(arguments=None) -> int:
     try:
         with joined() as is_first, output_of(is_first):
             run(args, is_first)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -403,19 +427,15 @@ def run(args, is_first) -> None:
     """Fit, and in the first of several processes print and save the result."""
     task = shipped_task() if args.data is None else own_task(args)
     train, test, how = task.split()
-    left_out = len(task.events) - len(train) - len(test)
-    print(
-        f"Learning from {len(train):,} events of {train[task.user].nunique():,} "
-        f"users and {train[task.item].nunique():,} items. Held out: {how}, "
-        f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
-        "user or item and are left out."
-    )
+    print(task.summary(train, test, how))
     model = fit(task, train, args.epochs)
     if not is_first:
         return
-    baselines = fit_baselines(task, train)
+    # baselines need all events in memory
+    on_disk = isinstance(task, DiskTask)
+    baselines = {} if on_disk else fit_baselines(task, train)
     show_quality(model, test, baselines)
-    show_recommendations(model, task, train)
+    show_recommendations(model, task, task.examples(model, train))
     save(model, task, test, baselines, args.output)
 
 

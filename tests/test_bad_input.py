@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 import sklearn
 from hypothesis import HealthCheck, given, settings
@@ -87,7 +86,6 @@ def test_a_column_name_that_occurs_twice():
         (["ann", "bob"], "Expected 2D array"),
         ("ann", "Expected 2D array|dataframe"),
         (None, "Expected 2D array"),
-        (pl.DataFrame({"user": ["a"], "item": ["x"]}).lazy(), "LazyFrame"),
     ],
 )
 def test_tables_that_hold_no_events(X, message):

@@ -64,6 +64,46 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     assert model.history_kind_ == "recent"
 
 
+@pytest.fixture
+def files(plays):
+    """The same in two Parquet files."""
+    folder = plays.parent / "plays"
+    folder.mkdir()
+    frame = pd.read_csv(plays, parse_dates=["played_at"])
+    frame[:300].to_parquet(folder / "a.parquet")
+    frame[300:].to_parquet(folder / "b.parquet")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
+def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys, pattern):
+    pytest.importorskip("duckdb")
+    options = ["--time", "played_at", "--item-name", "title"]
+    assert run_own(f"{files}{pattern}", tmp_path, *options) == 0
+    printed = capsys.readouterr().out
+    assert "Learning from 640 events on disk. Held out: the last 20.00% by" in printed
+    assert "160 events; 160 of these have a known user and item" in printed
+    assert re.search(r"model +TwoTowerRecommender +popularity\n", printed)
+    assert len(re.findall(r"^listener \d+, 5 of \d+ items:$", printed, re.M)) == 3
+    assert "song 1" in printed
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert model.seen_items().shape[0] <= 640 and model.history_kind_ == "recent"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "several files.* Name the column of the time: --time"),
+        (["--time", "played"], "--time names 'played', .* Did you mean 'played_at'"),
+    ],
+)
+def test_several_files_need_a_time(files, tmp_path, capsys, options, message):
+    pytest.importorskip("duckdb")
+    assert run_own(files, tmp_path, *options) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 @pytest.mark.slow
 def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, capsys):
     assert run_own(plays, tmp_path) == 0

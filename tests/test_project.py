@@ -25,11 +25,23 @@ def metadata():
 
 def bounds(requirements):
     """Return the lowest version of each package."""
-    return dict(requirement.split(">=") for requirement in requirements)
+    return {name: low for name, low, _ in map(parsed, requirements)}
 
 
-def pins():
-    return dict(re.findall(r"^([\w-]+)==(\S+)$", read(".ci/lowest.txt"), re.MULTILINE))
+def parsed(requirement):
+    """Return the name, the lowest version and the first one that is not allowed."""
+    name, _, versions = requirement.partition(">=")
+    lowest, _, end = versions.partition(",<")
+    return name, lowest, end or None
+
+
+def number(version):
+    return tuple(map(int, re.match(r"[\d.]+", version)[0].strip(".").split(".")))
+
+
+def pins(file="lowest"):
+    text = read(f".ci/{file}.txt")
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", text, re.MULTILINE))
 
 
 def test_the_lowest_versions_are_those_that_setup_allows():
@@ -40,11 +52,23 @@ def test_the_lowest_versions_are_those_that_setup_allows():
         assert f"{version}.".startswith(f"{lowest[package]}."), package
 
 
+def test_the_newest_versions_are_allowed_and_the_end_is_near():
+    newest = pins("newest")
+    assert set(newest) == set(pins())
+    for requirement in metadata()["install_requires"]:
+        name, lowest, end = parsed(requirement)
+        assert number(lowest) <= number(newest[name]) < number(end), requirement
+        # the end is one step above what was run
+        digits = number(end)
+        below = (*digits[:-1], digits[-1] - 1)
+        assert number(newest[name])[: len(digits)] == below, requirement
+
+
 def test_extras_agree_on_the_lowest_versions():
     extras = metadata()["extras_require"]
     found = {}
     for requirement in {r for name in extras if name != "dev" for r in extras[name]}:
-        package, version = requirement.split(">=")
+        package, version, _ = parsed(requirement)
         found.setdefault(package, []).append(version)
     assert {p: versions for p, versions in found.items() if len(versions) > 1} == {}
 

@@ -59,7 +59,9 @@ MAY_IMPORT = {
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "model_selection", "retrieval"},
+    "_disk_task": {"_tables", "model_selection"},
     "__main__": {
+        "_disk_task",
         "baselines",
         "datasets",
         "metrics",
@@ -82,6 +84,7 @@ MAY_LOAD = {
     "skorch": {"towers"},
     "pynndescent": {"io", "neighbors"},
     "matplotlib": {"__main__", "plots"},
+    "onnx": {"io"},
 }
 # What every room may import.
 SHARED = {"_sklearn_compat"}

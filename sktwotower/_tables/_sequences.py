@@ -40,11 +40,15 @@ class Sequences(NamedTuple):
         if codes is None:
             rows = np.repeat(np.arange(self.lags.shape[0]), np.diff(self.lags.indptr))
             return rows, self.lags.indices, self.times
+        rows, places = self.places(codes)
+        return rows, self.lags.indices[places], self.times[places]
+
+    def places(self, codes):
+        """Return row and place, (m,) each, of the events of users at positions (n,)."""
         sizes = np.diff(self.lags.indptr)[codes]
         rows = np.repeat(np.arange(len(codes)), sizes)
         first = np.repeat(self.lags.indptr[codes] - (np.cumsum(sizes) - sizes), sizes)
-        places = first + np.arange(len(rows))
-        return rows, self.lags.indices[places], self.times[places]
+        return rows, first + np.arange(len(rows))
 
     def take(self, users):
         """Return the events of users at positions (n,), the last one the empty row."""
@@ -93,8 +97,18 @@ class Sequences(NamedTuple):
 
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
-        rows, _, times = self.events()
-        return int(_starts(rows, times).sum())
+        starts = self.lags.indptr[:-1][np.diff(self.lags.indptr) > 0]
+        return int(self.lags.data[starts].sum(dtype=float))  # of the oldest events
+
+    def of_users(self, users):
+        """Return the events of a slice of the users, and the empty row."""
+        events = slice(
+            int(self.lags.indptr[users.start]), int(self.lags.indptr[users.stop])
+        )
+        offsets = self.lags.indptr[users.start : users.stop + 1] - events.start
+        offsets = np.append(offsets, offsets[-1:])
+        parts = self.lags.data[events], self.lags.indices[events]
+        return Sequences(_csr(*parts, offsets, self.lags.shape[1]), self.times[events])
 
     def pairs(self):
         """Return ones (n_users, n_items) where a user has chosen an item, CSR."""

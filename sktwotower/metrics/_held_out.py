@@ -10,6 +10,7 @@ from sktwotower._tables._checks import check_count
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._times import read_times
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import Query, past_of
@@ -37,11 +38,12 @@ class EvaluationMixin:
 
         Parameters
         ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Events with the columns of fit.
-        y : array-like of shape (n_events,), default=None
+        X : dataframe or array-like of shape (n_events, n_columns), or events on disk
+            Events with the columns of fit. Events on disk, as in
+            `TwoTowerRecommender.fit`, are read into memory.
+        y : array-like of shape (n_events,) or str, default=None
             As in `fit`; only events with y > 0 are to be found.
-        sample_weight : array-like of shape (n_events,), default=None
+        sample_weight : array-like of shape (n_events,) or str, default=None
             Weight of each event within its user's recall. None: each item counts
             once, however often it occurs.
 
@@ -102,11 +104,11 @@ class EvaluationMixin:
 
         Parameters
         ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            Held-out events with the columns of fit.
-        y : array-like of shape (n_events,), default=None
+        X : dataframe or array-like of shape (n_events, n_columns), or events on disk
+            Held-out events with the columns of fit, as in `score`.
+        y : array-like of shape (n_events,) or str, default=None
             As in `fit`; only events with y > 0 are to be found.
-        sample_weight : array-like of shape (n_events,), default=None
+        sample_weight : array-like of shape (n_events,) or str, default=None
             Weight of each event within its user's recall. None: each item counts
             once, however often it occurs.
         n_neighbors : int
@@ -149,6 +151,7 @@ class EvaluationMixin:
         """
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
+        X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         query, past, judged = read_held_out(
             fitted,

@@ -15,6 +15,7 @@ from sktwotower._tables._events import outcomes
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._on_disk import column_counts
 
 __all__ = ["held_out_truth"]
 
@@ -185,7 +186,7 @@ def fields_of_past(seen, past, truth, exclude_seen):
     return {
         "seen": own > truth.astype(bool) if exclude_seen else nothing,
         "past": own,
-        "item_counts": seen.getnnz(axis=0)[:n_items],
+        "item_counts": column_counts(seen)[:n_items],
         # removed items count as well
         "user_counts": past.getnnz(axis=1),
     }

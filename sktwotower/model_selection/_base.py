@@ -12,6 +12,9 @@ from sklearn.model_selection import BaseCrossValidator
 
 from sktwotower._sklearn_compat import validate_parameter_constraints
 from sktwotower._tables._columns import as_table, codes
+from sktwotower._tables._sources import is_source
+
+from ._on_disk import count_rows
 
 __all__ = ["InteractionSplit"]
 
@@ -28,7 +31,9 @@ class InteractionSplit(BaseCrossValidator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_events, n_columns)
-            Interaction table, one row per event.
+            Interaction table, one row per event. `TimeSplit` also takes events on disk:
+            a path of Parquet files (a file, a folder or a pattern), a pyarrow Dataset
+            or a polars LazyFrame.
         y : object, default=None
             Ignored.
         groups : object, default=None
@@ -37,9 +42,10 @@ class InteractionSplit(BaseCrossValidator):
         Yields
         ------
         train : array of int, shape (n_train,)
-            Positions of rows, ascending.
+            Positions of rows, ascending. For events on disk the events themselves, not
+            yet read: a filtered Dataset, or a LazyFrame if X is one.
         test : array of int, shape (n_test,)
-            Positions of rows, ascending.
+            The same.
 
         Raises
         ------
@@ -51,6 +57,9 @@ class InteractionSplit(BaseCrossValidator):
         """
         name = type(self).__name__
         validate_parameter_constraints(self._parameter_constraints, vars(self), name)
+        if is_source(X):
+            yield from self._split_on_disk(X)
+            return
         X = as_table(X)
         for fold, (train, test) in enumerate(self._sides(X)):
             if self.drop_unseen_users:
@@ -60,12 +69,30 @@ class InteractionSplit(BaseCrossValidator):
                 items = codes(X, self.item_id, 1, "item_id")
                 test &= np.isin(items, items[train])
             for side, rows in {"train": train, "test": test}.items():
-                if not rows.any():
-                    raise ValueError(
-                        f"Fold {fold} of {self!r} leaves the {side} side without rows; "
-                        f"X has {len(rows)} rows. {self._remedy}"
-                    )
+                self._check_side(fold, side, rows.any(), len(rows))
             yield np.flatnonzero(train), np.flatnonzero(test)
+
+    def _split_on_disk(self, X):
+        """Yield train and test side, not yet read, fold by fold."""
+        for fold, sides in enumerate(self._sides_on_disk(X)):
+            for side, events in zip(("train", "test"), sides, strict=True):
+                self._check_side(fold, side, count_rows(events), None)
+            yield sides
+
+    def _sides_on_disk(self, X):
+        raise TypeError(
+            f"{type(self).__name__} splits events in memory, but X is read from disk "
+            f"({type(X).__name__}). Load it first, as with pandas.read_parquet, or use "
+            "TimeSplit."
+        )
+
+    def _check_side(self, fold, side, has_rows, n_rows):
+        if not has_rows:
+            size = "" if n_rows is None else f"; X has {n_rows} rows"
+            raise ValueError(
+                f"Fold {fold} of {self!r} leaves the {side} side without rows{size}. "
+                f"{self._remedy}"
+            )
 
     def get_n_splits(self, X=None, y=None, groups=None) -> int:
         """Return the number of folds.

@@ -15,6 +15,7 @@ from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 
 from ._base import InteractionSplit
+from ._on_disk import sides_on_disk
 
 __all__ = ["ColdItemSplit", "ColdUserSplit", "LastNSplit", "TimeSplit"]
 
@@ -216,8 +217,47 @@ class TimeSplit(InteractionSplit):
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
         times = times_of(X, self.time)
-        gap = duration(self.gap, times)
-        ordered, n_rows = np.sort(times), len(times)
+        ordered = np.sort(times)
+        bounds = self._bounds(
+            len(times),
+            ordered.__getitem__,
+            lambda moment: np.searchsorted(ordered, moment),
+            duration(self.gap, times),
+        )
+        for after, before, start, end in bounds:
+            test, train = times >= start, times < before
+            if end is not None:
+                test &= times < end
+            if after is not None:
+                train &= times > after
+            yield train, test
+
+    def _sides_on_disk(self, X):
+        return sides_on_disk(self, X)
+
+    def _bounds(self, n_rows, time_at, n_before, gap):
+        """Yield the times between which the sides of each fold lie.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of rows.
+        time_at : callable
+            Returns the time of the row at a place, rows sorted by time.
+        n_before : callable
+            Returns the number of rows before a time.
+        gap : number or duration
+            In the type of the times.
+
+        Yields
+        ------
+        after, before : times
+            Train rows are later than the first, if it is not None, and earlier than
+            the second.
+        start, end : times
+            Test rows have the first or are later, and are earlier than the second, if
+            it is not None.
+        """
         n_test = count(self.test_size, n_rows)
         if self.n_splits * n_test >= n_rows:
             raise ValueError(
@@ -226,20 +266,11 @@ class TimeSplit(InteractionSplit):
             )
         starts = n_rows - n_test * np.arange(self.n_splits, 0, -1)
         for start, end in zip(starts, [*starts[1:], None], strict=True):
-            test = times >= ordered[start]
-            if end is not None:
-                test &= times < ordered[end]
-            train = times < ordered[start] - gap
+            cut, after = time_at(start), None
             if self.max_train_size is not None:
-                train &= self._late_enough(times, ordered, train.sum())
-            yield train, test
-
-    def _late_enough(self, times, ordered, n_train):
-        """Return which rows are in the window that ends with train row n_train."""
-        first = n_train - count(self.max_train_size, len(times))
-        if first <= 0:
-            return np.ones(len(times), dtype=bool)
-        return times > ordered[first - 1]
+                first = n_before(cut - gap) - count(self.max_train_size, n_rows)
+                after = time_at(first - 1) if first > 0 else None
+            yield after, cut - gap, cut, None if end is None else time_at(end)
 
 
 class _ColdSplit(InteractionSplit):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ._order import aged
-from ._pilots import HELD_OUT, Pilot
+from ._pilots import HELD_OUT, Pilot, some_users
 
 __all__ = ["check_half_life", "popularity_half_life", "with_ages"]
 
@@ -20,6 +20,8 @@ __all__ = ["check_half_life", "popularity_half_life", "with_ages"]
 SHARES = 2.0 ** -np.arange(1, 9)
 # The half-life of a model, relative to that of popularity: vectors need more events.
 MODEL_HALF_LIFE = 2.0
+# With more events the half-life of popularity is that of a sample of the users.
+MAX_EVENTS = 10_000_000
 
 
 def with_ages(recipe, events, dates, seed, choice):
@@ -122,11 +124,16 @@ def popularity_half_life(events):
     Item i has the probability :math:`(\sum 2^{-a / h} + 0.1 m) / z`, where the sum is
     over its events with age a before the latest tenth, h is the half-life, m the mean
     of these sums over items, and z makes probabilities add up to one. The half-life
-    with the highest likelihood of the latest tenth is multiplied by two.
+    with the highest likelihood of the latest tenth is multiplied by two. Of more than
+    10,000,000 events, those of random users with that many are used.
     """
-    order = np.argsort(events.sequences.times, kind="stable")
-    times = events.sequences.times[order].astype(float)
-    items = events.order.items[order]
+    sizes = np.diff(events.order.offsets)
+    items, times = events.order.items, events.sequences.times
+    if len(items) > MAX_EVENTS:
+        _, places = events.sequences.places(some_users(sizes, 0, MAX_EVENTS))
+        items, times = items[places], times[places]
+    order = np.argsort(times, kind="stable")
+    times, items = times[order].astype(float), items[order]
     cut = int((1 - HELD_OUT) * len(items))
     span, n_items = times[-1] - times[0], events.sequences.lags.shape[1]
     if cut < 1 or not span > 0:

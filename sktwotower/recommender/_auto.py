@@ -6,6 +6,8 @@ Output: a ``Recipe`` without "auto".
 
 import numpy as np
 
+from sktwotower._tables._on_disk import column_counts
+
 __all__ = [
     "auto_temperature",
     "has_hidden_layer",
@@ -46,7 +48,7 @@ def has_hidden_layer(recipe, events):
     """Return whether there are enough events for a hidden layer of a recent history."""
     if recipe.history != "recent":
         return False
-    n_items = len(np.unique(events.positives.indices))
+    n_items = np.count_nonzero(column_counts(events.positives))
     return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
 
 
@@ -96,7 +98,8 @@ def resolved(recipe, events):
         small = small and recipe.history != "recent"
         sampling = "full" if small else "mixed"
     if temperature == "auto":
-        temperature = auto_temperature(len(np.unique(events.positives.indices)))
+        n_items = np.count_nonzero(column_counts(events.positives))
+        temperature = auto_temperature(n_items)
         if has_hidden_layer(recipe, events):
             temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)

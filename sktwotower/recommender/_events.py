@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._on_disk import by_chunks, column_counts
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._entities import Entities, fit_entities
 
@@ -63,7 +64,8 @@ class Events(NamedTuple):
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
-        return items_with_events(self.positives + self.impressions)
+        some = (have_events(m, axis=0) for m in (self.positives, self.impressions))
+        return np.flatnonzero(np.logical_or(*some))
 
 
 def read_sides(tables, columns, frame, outcomes, history):
@@ -149,12 +151,13 @@ def everything_is_chosen(events):
 
 def have_events(matrix, axis):
     """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
-    return np.asarray(matrix.getnnz(axis=axis)) > 0
+    counts = column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)
+    return counts > 0
 
 
 def seen_matrix(positives):
     """Return ones (n_users + 1, n_items) for positives; the last row is empty."""
-    seen = positives.copy()
-    seen.data[:] = 1
-    empty = sparse.csr_matrix((1, seen.shape[1]), dtype=np.float32)
-    return sparse.vstack([seen, empty], format="csr")
+    ones = by_chunks(np.ones_like, positives.data)
+    offsets = np.append(positives.indptr, positives.indptr[-1:])
+    shape = len(offsets) - 1, positives.shape[1]
+    return sparse.csr_matrix((ones, positives.indices, offsets), shape=shape)

@@ -14,6 +14,7 @@ import torch
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sources import is_source
 from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.towers import _net as net
@@ -26,7 +27,8 @@ from ._auto import has_hidden_layer, resolved
 from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
-from ._impressions import ShownRows, impression_weight
+from ._from_disk import read_from_disk
+from ._impressions import TableRows, impression_weight
 from ._logs import log_events
 from ._parts import joined, modules_of, parts_of
 from ._stream import first_stream
@@ -67,16 +69,13 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     """
     check_values(recipe)
     in_cache(tables.memory)
-    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
-    columns = Columns(frame, tables, schema.names is not None)
-    times, schema = times_of_events(frame, columns.time, schema)
-    events, kind = read_sides(
-        tables, columns, frame, (rewards, weights, times), recipe.history
+    schema, events, kind, rows = _read(
+        owner, tables, X, y, sample_weight, recipe.history
     )
     recipe = recipe._replace(history=kind)
-    log_events("fit", len(frame), events)
+    log_events("fit", rows.n_rows, events)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
-    _check_n_items(n_active, n_users, len(frame))
+    _check_n_items(n_active, n_users, rows.n_rows)
     _check_negatives(recipe, events)
     start = before.net.module_ if recipe.warm_start and before is not None else None
     saved = saved_state(checkpoint, recipe, events, start)
@@ -86,15 +85,16 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         tried = resolved(recipe, events)
         events, half_life = with_ages(tried, events, schema.dates, seed, saved.choice)
     if recipe.impression_weight == "auto":
-        rows = ShownRows.of(events, frame, rewards, weights, times)
         seed = rng.randint(np.iinfo(np.int32).max)
+        shown = rows.of_some_users(seed)
         weight = saved.choice(
             "impression_weight",
             functools.partial(
-                impression_weight, recipe, events, rows, _train_one, seed
+                impression_weight, recipe, events, shown, _train_one, seed
             ),
         )
         recipe = recipe._replace(impression_weight=weight)
+    del rows  # they may fill memory or disk, and training does not need them
     parts, share = parts_of(recipe, events)
     nets, modules = _train(parts, before, rng, saved)
     stream = first_stream(parts[0][1], [each.moments_ for each in nets])
@@ -112,6 +112,21 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         trained.criterion_.temperature,
         stream,
     )
+
+
+def _read(owner, tables, X, y, sample_weight, history):
+    """Return the schema, ``Events``, what ``history`` stands for, and the rows of X.
+
+    The rows have ``n_rows``, and ``of_some_users(seed)`` with ``ShownRows``.
+    """
+    if is_source(X):
+        return read_from_disk(tables, X, y, sample_weight, history)
+    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
+    columns = Columns(frame, tables, schema.names is not None)
+    times, schema = times_of_events(frame, columns.time, schema)
+    outcomes = rewards, weights, times
+    events, kind = read_sides(tables, columns, frame, outcomes, history)
+    return schema, events, kind, TableRows(events, frame, outcomes)
 
 
 def check_values(recipe):
@@ -233,7 +248,9 @@ def _build(recipe, events):
         recipe,
         module,
         user_tower=_scales(users, have_events(positives, 1)),
-        item_tower=_scales(items, have_events(positives + impressions, 0)),
+        item_tower=_scales(
+            items, have_events(positives, 0) | have_events(impressions, 0)
+        ),
         history=_scales(items, have_events(positives, 0)),
     )
     return module

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._on_disk import column_counts
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
@@ -387,7 +388,7 @@ def _fold_in(learnt, vectors):
     pooled = module.history is not None and learnt.sequences is None
     if not pooled or not module.normalize:
         return None
-    counts = np.asarray(learnt.seen.sum(axis=0)).ravel()
+    counts = column_counts(learnt.seen)
     places, weights = softmax_sample(counts)
     if places.max(initial=0) < len(vectors):
         vectors = vectors[places]

@@ -8,6 +8,7 @@ Output: one of the weights 0, 5 and 20.
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from sktwotower.metrics._hits import standard_error
 from sktwotower.metrics._lists import RankedLists
@@ -15,9 +16,9 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._auto import resolved
 from ._events import Events, ordered_outcomes, outcome_matrices
-from ._pilots import HELD_OUT, MAX_EVENTS, MIN_USERS, SIZE
+from ._pilots import HELD_OUT, MIN_USERS, SIZE, some_users
 
-__all__ = ["ShownRows", "impression_weight"]
+__all__ = ["ShownRows", "TableRows", "impression_weight"]
 
 # The first one is used unless another one is better beyond its standard error.
 WEIGHTS = 0.0, 5.0, 20.0
@@ -37,18 +38,32 @@ class ShownRows(NamedTuple):
     weights: np.ndarray
     times: np.ndarray | None
 
-    @classmethod
-    def of(cls, events, frame, rewards, weights, times):
-        """Return the rows of a table that ``events`` were read from."""
-        codes = (
-            side.codes(frame[side.id_column], "X")
-            for side in (events.users, events.items)
-        )
-        return cls(*codes, rewards, weights, times)
-
     def take(self, kept):
         """Return some of the rows."""
         return ShownRows(*(None if each is None else each[kept] for each in self))
+
+
+class TableRows(NamedTuple):
+    """The rows of a table in memory that ``events`` were read from."""
+
+    events: Events
+    frame: pd.DataFrame
+    outcomes: tuple  # rewards, weights and times
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return len(self.frame)
+
+    def of_some_users(self, seed):
+        """Return ``ShownRows`` of random users who have 250,000 rows together."""
+        users, items = (
+            side.codes(self.frame[side.id_column], "X")
+            for side in (self.events.users, self.events.items)
+        )
+        rows = ShownRows(users, items, *self.outcomes)
+        some = some_users(np.bincount(users, minlength=len(self.events.users)), seed)
+        return rows.take(np.isin(users, some))
 
 
 def impression_weight(recipe, events, rows, fit, seed):
@@ -61,9 +76,7 @@ def impression_weight(recipe, events, rows, fit, seed):
     """
     if not (rows.rewards == 0).any():
         return 0.0
-    rng = np.random.RandomState(seed)
-    rows = rows.take(_of_some_users(rows.users, rng))
-    late = _latest_tenth(rows, rng)
+    late = _latest_tenth(rows, np.random.RandomState(seed))
     before, shown = rows.take(~late), rows.take(late)
     shown = shown.take(
         np.isin(shown.items, before.items)
@@ -79,14 +92,6 @@ def impression_weight(recipe, events, rows, fit, seed):
     best = int(np.argmax([np.nanmean(gain) for gain in gains]))
     pays = np.nanmean(gains[best]) > standard_error(gains[best])
     return WEIGHTS[best] if pays else WEIGHTS[0]
-
-
-def _of_some_users(users, rng):
-    """Return which rows belong to random users who have 250,000 rows together."""
-    sizes = np.bincount(users)
-    order = rng.permutation(len(sizes))
-    n_users = np.searchsorted(np.cumsum(sizes[order]), MAX_EVENTS, side="right")
-    return np.isin(users, order[: max(1, n_users)])
 
 
 def _latest_tenth(rows, rng):

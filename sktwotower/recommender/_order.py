@@ -7,17 +7,21 @@ Output: ``Sequences``, and ``Order`` values for training and for validation.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from sktwotower._tables._messages import warn
+from sktwotower._tables._on_disk import Column, Rows, by_chunks, is_mapped, row_blocks
 from sktwotower._tables._sequences import Sequences, sequences
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._sparse import pair_matrix, rows_of
 from sktwotower.towers._sequences import Order
 
 __all__ = [
     "Ordered",
+    "OrderedRows",
     "aged",
     "history_kind",
     "hold_out_latest",
+    "kind_of_order",
     "order_of",
     "ordered",
     "ordered_after",
@@ -40,10 +44,37 @@ class Ordered(NamedTuple):
 
     def weighted_pairs(self):
         """Return the summed weights (n_users, n_items) of the events, CSR."""
-        rows, items, _ = self.sequences.events()
-        lags = self.sequences.lags
-        shape = lags.shape[0] - 1, lags.shape[1]
-        return pair_matrix(rows, items, self.order.weights, shape)
+        n_items = self.sequences.lags.shape[1]
+        pairs = Rows(self.on_disk, n_items)
+        for _, part in self.blocks():
+            rows, items, _ = part.sequences.events()
+            shape = len(part.order.offsets) - 1, n_items
+            pairs.append(pair_matrix(rows, items, part.order.weights, shape))
+        return pairs.finish()
+
+    @property
+    def on_disk(self):
+        """Whether the events are memory maps."""
+        return is_mapped(self.order.items)
+
+    def blocks(self):
+        """Yield slices of users, with the ``Ordered`` events of these users.
+
+        In memory all users are one slice.
+        """
+        for block in row_blocks(self.order.offsets, self.on_disk):
+            yield block, self._of(block)
+
+    def _of(self, block):
+        """Return the events of a slice of the users."""
+        if not self.on_disk:
+            return self
+        offsets = self.order.offsets[block.start : block.stop + 1]
+        events = slice(int(offsets[0]), int(offsets[-1]))
+        in_order = self.sequences.of_users(block)
+        impressions = rows_of(self.order.impressions, events)
+        weights = self.order.weights[events]
+        return Ordered(in_order, order_of(in_order, weights, impressions))
 
 
 def history_kind(history, times, users):
@@ -61,13 +92,24 @@ def history_kind(history, times, users):
                 "says when, as in time='timestamp'. Without one, use 'pooled'."
             )
         return "pooled"
-    if len(times) and (times == times[0]).all():
+    same_time = bool(len(times) and (times == times[0]).all())
+    repeated = np.bincount(users).max(initial=0) > 1
+    return kind_of_order(history, len(times), same_time, repeated)
+
+
+def kind_of_order(history, n_events, same_time, repeated):
+    """Return what ``history`` ("auto" or "recent") stands for, with a time column.
+
+    ``n_events``: number of positive events. ``same_time``: whether all have one time.
+    ``repeated``: whether a user has two.
+    """
+    if same_time:
         warn(
-            f"All {len(times)} positive events have the same time, so their order is "
+            f"All {n_events} positive events have the same time, so their order is "
             "unknown: history='pooled' was used. Check the time column."
         )
         return "pooled"
-    if np.bincount(users).max(initial=0) < 2:
+    if not repeated:
         warn(
             "No user has two positive events, so there is no next item to predict: "
             "history='pooled' was used."
@@ -123,18 +165,24 @@ def aged(events, half_life):
     """Return ``Ordered`` events whose weights halve with each half-life of age."""
     if half_life is None:
         return events
-    times = events.sequences.times.astype(float)
-    weights = events.order.weights * 0.5 ** ((times.max() - times) / half_life)
-    # Only proportions count; none may vanish.
-    weights = np.maximum(weights, np.finfo(np.float32).tiny).astype(np.float32)
-    weights[events.order.weights == 0] = 0
+    latest = float(events.sequences.times.max())
+
+    def weighed(weights, times):
+        ages = latest - times.astype(float)
+        by_age = weights * 0.5 ** (ages / half_life)
+        # Only proportions count; none may vanish.
+        by_age = np.maximum(by_age, np.finfo(np.float32).tiny).astype(np.float32)
+        by_age[weights == 0] = 0
+        return by_age
+
+    weights = by_chunks(weighed, events.order.weights, events.sequences.times)
     return events._replace(order=events.order._replace(weights=weights))
 
 
 def order_of(in_order, weights, impressions=None):
     """Return the ``Order`` of ``Sequences``; the parameters are those of `Order`."""
     lags = in_order.lags
-    baskets = -lags.data.astype(np.int64)
+    baskets = by_chunks(lambda lag: -lag.astype(np.int32), lags.data)
     return Order(lags.indptr[:-1], lags.indices, baskets, weights, impressions)
 
 
@@ -162,6 +210,50 @@ def _at_next_event(in_order, users, items, times, weights):
     return pair_matrix(place[kept], items[kept], weights[kept], shape)
 
 
+class OrderedRows:
+    """``Ordered`` events that grow by users, in memory or as memory maps.
+
+    Parameters
+    ----------
+    on_disk : bool
+    n_items : int
+    """
+
+    def __init__(self, on_disk, n_items):
+        self.on_disk, self.part = on_disk, None
+        self.lags = Rows(on_disk, n_items)
+        self.times, self.weights = Column(on_disk), Column(on_disk)
+        self.impressions = Rows(on_disk, n_items)
+        self.any_shown = False
+
+    def append(self, events):
+        """Add the events of further users."""
+        self.part = events
+        if not self.on_disk:
+            return
+        in_order, order = events
+        self.lags.append(in_order.lags[:-1])
+        self.times.append(in_order.times)
+        self.weights.append(order.weights)
+        shown, n_items = order.impressions, in_order.lags.shape[1]
+        if shown is None:
+            shown = sparse.csr_matrix((len(order.items), n_items), dtype=np.float32)
+        self.any_shown |= order.impressions is not None
+        self.impressions.append(shown)
+
+    def finish(self):
+        """Return all ``Ordered`` events."""
+        if not self.on_disk:
+            return self.part
+        lags = self.lags.finish()
+        offsets = np.append(lags.indptr, lags.indptr[-1:])
+        parts = lags.data, lags.indices, offsets
+        lags = sparse.csr_matrix(parts, shape=(len(offsets) - 1, lags.shape[1]))
+        in_order = Sequences(lags, self.times.finish())
+        shown = self.impressions.finish() if self.any_shown else None
+        return Ordered(in_order, order_of(in_order, self.weights.finish(), shown))
+
+
 def hold_out_latest(events):
     """Hold out the last basket of each user who has two.
 
@@ -178,6 +270,27 @@ def hold_out_latest(events):
     held_out : CSR matrix of shape (n_users, n_items)
         Ones for the items held out.
     """
+    order, on_disk = events.order, events.on_disk
+    n_items = events.sequences.lags.shape[1]
+    kept, weights = OrderedRows(on_disk, n_items), Column(on_disk)
+    held_out = Rows(on_disk, n_items)
+    for _, part in events.blocks():
+        before, of_held, held = _hold_out_latest(part)
+        kept.append(before)
+        weights.append(of_held)
+        held_out.append(held)
+    held_out = held_out.finish()
+    if held_out.nnz == 0:
+        return events, None, None
+    validation = order._replace(weights=weights.finish(), impressions=None)
+    return kept.finish(), validation, held_out
+
+
+def _hold_out_latest(events):
+    """Return the ``Ordered`` events before, weights (n_events,), and held-out items.
+
+    Weights are 0 except for the events that are held out.
+    """
     in_order, order = events
     lags = in_order.lags
     owners, items, times = in_order.events()
@@ -185,18 +298,13 @@ def hold_out_latest(events):
     n_baskets = np.zeros(n_users + 1, dtype=np.int64)
     np.maximum.at(n_baskets, owners, lags.data.astype(np.int64))
     held = (lags.data == 1) & (n_baskets[owners] > 1) & (order.weights > 0)
-    if not held.any():
-        return events, None, None
     kept = ~held
     shape = n_users, lags.shape[1]
     before = ordered(owners[kept], items[kept], times[kept], order.weights[kept], shape)
     if order.impressions is not None:
         before = _with_impressions(before, order, kept)
-    validation = order._replace(
-        weights=np.where(held, order.weights, 0), impressions=None
-    )
     held_out = pair_matrix(owners[held], items[held], np.ones(held.sum()), shape)
-    return before, validation, held_out
+    return before, np.where(held, order.weights, 0), held_out
 
 
 def _with_impressions(before, order, kept):

@@ -147,7 +147,9 @@ class TwoTowerParameters(ShownEstimator):
     impression_weight : float or "auto", default=5.0
         Weight, >= 0, of the loss term that contrasts a user's positives with what that
         user was shown and did not choose. Higher: a better order of what is shown if
-        items live long enough, and a lower recall over the whole catalog. 0: rows with
+        items live long enough, and a lower recall over the whole catalog (measured: see
+        Notes). For an order within lists use `TwoStageRecommender(lists=...)`; as its
+        ``retriever``, or for the whole catalog, 0 finds most. 0: rows with
         ``y == 0`` only put their item into the catalog. "auto": 5 or 20 if a short fit
         (on at most 250,000 rows) then orders what each user was shown in the latest
         tenth of the rows better than with 0, beyond the standard error; else 0. Without
@@ -155,10 +157,10 @@ class TwoTowerParameters(ShownEstimator):
         only; see ``impression_weight_``.
     impression_start : float or "plateau", default=0.5
         Share of training, in [0, 1], before impressions join: candidate sampling first
-        raises the recall, then impressions improve the order of what is shown. 1:
-        never. "plateau": hold ``validation_fraction`` of the positive pairs out, and
-        start when the recall on them has not risen for ``n_iter_no_change`` epochs, no
-        later than after half of ``max_epochs``.
+        raises the recall, then impressions improve the order of what is shown, see
+        Notes. 1: never. "plateau": hold ``validation_fraction`` of the positive pairs
+        out, and start when the recall on them has not risen for ``n_iter_no_change``
+        epochs, no later than after half of ``max_epochs``.
     Optimization
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
@@ -327,7 +329,11 @@ class TwoTowerParameters(ShownEstimator):
     with the ``impression_weight`` :math:`\lambda`. It moves only item vectors; u is
     held fixed (why: `sktwotower.towers.SampledSoftmaxLoss`). Whole-catalog recall
     asks what will be shown *and* chosen, the order of shown items what is chosen of
-    it: one score serves both, so that a gain in one can cost the other.
+    it: one score serves both, so that a gain in one can cost the other. On
+    KuaiRand-Pure, 0.9 million impressions of short videos, the weights 0, 5 and 20 had
+    an area under the ROC curve within users of .589, .616 and .635, and a recall@20 of
+    .140, .132 and .111; the click rate of items, without any model, has .635. With
+    weight 5, ``impression_start`` 0 had .618 and .126.
 
     With a recent history, the user tower sees the sums :math:`\sum_j a_{hj} e_j /
     (\sum_j a_{hj})^{1/2}` over the past items j with lag :math:`l_j`, where
@@ -339,6 +345,14 @@ class TwoTowerParameters(ShownEstimator):
     towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
     with the score of each pair and the ``pooled_share`` r; the vectors of both, scaled
     by the roots of these shares, stand one after the other.
+
+    Several processes train one model together if a process group of torch.distributed
+    (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the
+    same data and computes its part of the users of each batch, of which all together
+    have ``batch_size``: the losses are those of one process, up to rounding and to what
+    is hidden at random. Gradients are summed, so that all processes end with the same
+    model. Validation, callbacks and the rest of `fit` run in each of them; the first
+    one writes ``checkpoint`` and shows progress. If one fails, all do.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one

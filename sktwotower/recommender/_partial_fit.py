@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._events import read_events
+from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
 from sktwotower._tables._times import times_of_events
 from sktwotower.towers import _net as net
@@ -59,6 +60,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         Positions of the items whose vectors may be others than before.
     """
     check_values(recipe)
+    X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
     frame, rewards, weights, _ = read_events(
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
     )
@@ -77,7 +79,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     if times is not None:
         outcomes = rewards, weights, times
         in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
-    seen = seen_matrix(positives + without_last_row(before))
+    seen = seen_matrix((positives + without_last_row(before)).tocsr())
+    seen.sort_indices()
     events = Events(users, items, positives, shown, in_order)
     check_same(recipe, events, fitted.net.module_)
     stream = _stream(fitted, frame, (rewards, weights), len(items))

@@ -16,7 +16,7 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._order import aged, ordered
 
-__all__ = ["Pilot", "latest_tenth"]
+__all__ = ["Pilot", "latest_tenth", "some_users"]
 
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
@@ -69,7 +69,7 @@ class Pilot:
 
         It is judged on the latest tenth of the events.
         """
-        users = _some_users(events.ordered, seed)
+        users = some_users(np.diff(events.ordered.order.offsets), seed)
         rows = events.users.rows[users], events.items.rows[:-1]
         before, truth = latest_tenth(_part(events.ordered, users))
         truth = _to_find(before, truth)
@@ -117,18 +117,20 @@ def _to_find(before, truth):
     return truth
 
 
-def _some_users(events, seed):
-    """Return the sorted positions of random users with 250,000 events together."""
-    sizes = np.diff(events.sequences.lags.indptr)[:-1]
+def some_users(sizes, seed, n_events=None):
+    """Return the sorted positions of random users with ``n_events`` together.
+
+    ``sizes`` (n_users,): number of events of each. ``n_events`` None: 250,000.
+    """
+    n_events = MAX_EVENTS if n_events is None else n_events
     order = np.random.default_rng(seed).permutation(len(sizes))
-    n_users = np.searchsorted(np.cumsum(sizes[order]), MAX_EVENTS, side="right")
+    n_users = np.searchsorted(np.cumsum(sizes[order]), n_events, side="right")
     return np.sort(order[: max(1, n_users)])
 
 
 def _part(events, users):
     """Return the events of users at sorted positions (n,), as ``Ordered``."""
     rows, items, times = events.sequences.events(users)
-    places = np.isin(events.sequences.events()[0], users)
-    weights = events.order.weights[places]
+    weights = events.order.weights[events.sequences.places(users)[1]]
     shape = len(users), events.sequences.lags.shape[1]
     return ordered(rows, items, times, weights, shape)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import warn
+from sktwotower._tables._on_disk import BLOCK
 from sktwotower.towers._frequency import Gaps
 from sktwotower.towers._moments import without_rows
 
@@ -80,12 +81,17 @@ def first_stream(events, moments):
 
     An item's share is that of the weights of its events, which may fall with age.
     """
-    n_items = events.positives.shape[1]
-    items, weights = events.positives.indices, None
-    if events.ordered is not None:
+    n_items, weights = events.positives.shape[1], None
+    if events.ordered is None:
+        items = events.positives.indices
+    else:
         items, weights = events.ordered.order.items, events.ordered.order.weights
-    counts = np.bincount(items, minlength=n_items)
-    sums = np.bincount(items, weights, minlength=n_items)
+    counts, sums = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
+    for start in range(0, len(items), BLOCK):  # they may be larger than memory
+        part = slice(start, start + BLOCK)
+        counts += np.bincount(items[part], minlength=n_items)
+        own = None if weights is None else weights[part]
+        sums += np.bincount(items[part], own, minlength=n_items)
     gaps = Gaps.of_shares(sums / sums.sum(), counts)
     return Stream(gaps, len(items), tuple(moments), ())
 

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.utils import check_random_state
 from torch import distributed
 
-from sktwotower.towers._group import current_group
+from sktwotower.towers._group import current_group, is_first
 
 from ._checkpoint import Checkpoint, NoCheckpoint
 from ._fingerprint import differences, fingerprint
 
-__all__ = ["check_same", "is_first", "joined", "random_state_of", "saved_state"]
+__all__ = ["check_same", "joined", "random_state_of", "saved_state"]
 
 
 @contextlib.contextmanager
@@ -32,12 +32,6 @@ def joined():
         yield is_first()
     finally:
         distributed.destroy_process_group()
-
-
-def is_first():
-    """Return whether this is the process that writes files and shows progress."""
-    group = current_group()
-    return group is None or group.rank == 0
 
 
 def saved_state(folder, recipe, events, before=None):

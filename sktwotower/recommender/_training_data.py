@@ -71,8 +71,7 @@ def _ordered_training_data(recipe, events, rng):
             recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
         else:
             past = in_order.sequences.lags[:-1]
-            seen = in_order.sequences.pairs()
-            evaluate = ValidationRecall(recipe, users, items, (seen, past), held, rng)
+            evaluate = ValidationRecall(recipe, users, items, (None, past), held, rng)
             validation = _sequence_set(recipe, events, latest)
     training = _sequence_set(recipe, events, in_order.order)
     return recipe, net.TrainingData(training, validation, evaluate)

@@ -17,6 +17,7 @@ from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
+from sktwotower.towers._group import is_first
 from sktwotower.towers._recipe import Recipe
 
 from ._catalog import with_new_items
@@ -29,7 +30,6 @@ from ._fitted import IndexRecipe, fitted_towers
 from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
-from ._together import is_first
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -65,14 +65,19 @@ class TwoTowerRecommender(
 
         Parameters
         ----------
-        X : dataframe or array-like of shape (n_events, n_columns)
-            One row per event: a user, an item, perhaps features of both.
-        y : array-like of shape (n_events,), default=None
+        X : dataframe or array-like of shape (n_events, n_columns), or events on disk
+            One row per event: a user, an item, perhaps features of both. Events on disk
+            may be larger than memory: a path of Parquet files (a file, a folder or a
+            pattern such as "events/*.parquet"), a pyarrow Dataset or a polars
+            LazyFrame; see the notes.
+        y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
-            None: all events are positive, with reward 1.
-        sample_weight : array-like of shape (n_events,), default=None
+            None: all events are positive, with reward 1. With events on disk, the name
+            of a column, which then does not belong to X.
+        sample_weight : array-like of shape (n_events,) or str, default=None
             Multiplies the reward, or the weight of an impression; >= 0. A weight of 2
             has the same effect as repeating the row, a weight of 0 as leaving it out.
+            With events on disk, the name of a column, as y.
 
         Returns
         -------
@@ -85,11 +90,24 @@ class TwoTowerRecommender(
             If columns or ids are missing, a side table lacks or repeats ids, ``y`` is
             negative or not finite, there is no positive event or only one item,
             features are not finite, parameters are out of range, or the loss becomes
-            nan or infinite.
+            nan or infinite. If events on disk are a URL, or no file is found, a file is
+            damaged or cut off, files have different types, or a LazyFrame fails.
         TypeError
             If ids are of mixed types, or a tower is not a torch module.
         OSError
             If ``checkpoint`` cannot be read or written.
+        ImportError
+            If there are events on disk, but DuckDB or pyarrow is not installed.
+
+        Notes
+        -----
+        Events on disk need ``pip install 'sktwotower[scale]'``. DuckDB finds the
+        distinct ids and sorts the events by user, within 3 GB of memory. The encoded
+        events become memory maps of files without a name, in the folder of `tempfile`,
+        which the environment variable TMPDIR chooses; they end with the model. What
+        stays in memory grows with users and items, not with events. The model is the
+        one that the same events in memory give. A pickle of it, and a file of
+        `sktwotower.io.dump`, hold the events that it has seen.
 
         Examples
         --------
@@ -138,7 +156,8 @@ class TwoTowerRecommender(
         X, y, sample_weight
             As in `fit`, with the same columns; only the new events. Users of X keep
             their past items, which are never negatives. X may have no rows, and no
-            positive event: items that were only shown join the catalog.
+            positive event: items that were only shown join the catalog. Events on disk,
+            and what a model that was fitted from disk has seen, are read into memory.
 
         Returns
         -------

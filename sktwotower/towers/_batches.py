@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
+from sktwotower._tables._on_disk import column_counts, take_columns
 from sktwotower._tables._sparse import take_rows
 
 from ._candidates import CandidateSampler
@@ -72,14 +73,15 @@ class TrainingSet(Dataset):
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
-        n_pairs = np.asarray(self.positives.getnnz(axis))
-        return n_pairs if self.known is None else n_pairs + self.known.getnnz(axis)
+        known = [] if self.known is None else [self.known]
+        count = column_counts if axis == 0 else _row_counts
+        return sum(count(matrix) for matrix in (self.positives, *known))
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
 
         def part(matrix):
-            return None if matrix is None else matrix[:, items].tocsr()
+            return None if matrix is None else take_columns(matrix, items)
 
         positives, same = part(self.positives), self.history is self.positives
         return TrainingSet(
@@ -181,7 +183,7 @@ class UserBatches:
         self.rng = np.random.default_rng(seed)
         chosen = dataset.positives
         self.sampler = CandidateSampler(
-            np.bincount(chosen.indices, minlength=chosen.shape[1]),
+            column_counts(chosen),
             len(dataset),
             candidate_sampling,
             n_negatives,
@@ -281,6 +283,10 @@ class UserBatches:
             shown,
             self.weight_per_user * len(users),
         )
+
+
+def _row_counts(matrix):
+    return np.diff(matrix.indptr)
 
 
 def _dropouts(dataset, id_dropout, feature_dropout):

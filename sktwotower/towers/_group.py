@@ -7,7 +7,7 @@ Output: values that all processes have, and errors when one of them fails.
 import torch
 from torch import distributed
 
-__all__ = ["Group", "current_group"]
+__all__ = ["Group", "current_group", "is_first"]
 
 
 class GroupError(RuntimeError):
@@ -19,6 +19,12 @@ def current_group():
     if distributed.is_available() and distributed.is_initialized():
         return Group(distributed.get_rank(), distributed.get_world_size())
     return None
+
+
+def is_first():
+    """Return whether this is the process that writes files and shows progress."""
+    group = current_group()
+    return group is None or group.rank == 0
 
 
 class Group:

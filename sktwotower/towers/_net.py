@@ -21,13 +21,13 @@ from sktwotower._tables._messages import warn
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import own_callbacks
 from ._exchange import Exchange
-from ._group import current_group
+from ._group import current_group, is_first
 from ._interruption import Interruption
 from ._losses import SampledSoftmaxLoss
 from ._modules import SparseLinear
 from ._moments import moments_of, set_moments
 from ._optimizer import RowwiseAdam, optimizer_class
-from ._resuming import Saver, finished_state, take_finished
+from ._resuming import Saver
 from ._sequences import SequenceBatches
 from ._shares import shared_batches
 
@@ -142,37 +142,29 @@ def train(recipe, module, data, seed, schedule=True, saved=None, moments=None):
 
     ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
     ``schedule``: whether the learning rate rises and falls. ``saved``: keeps the state
-    after each epoch, by ``write(state)``; training begins with the result of its
-    ``read()``, unless that is None. ``moments``: as of `moments_of`, with which the
-    optimizer starts. Those at the end are ``moments_``.
+    of training, see `Saver`; None: nothing is kept. ``moments``: as of `moments_of`,
+    with which the optimizer starts. Those at the end are ``moments_``.
     """
-    group = current_group()
-    params = _net_params(recipe, module, data.validation, seed)
-    if group is not None:
-        params["iterator_train"] = shared_batches(params["iterator_train"])
-        recipe = recipe._replace(verbose=recipe.verbose if group.rank == 0 else 0)
-    net = TwoTowerNet(**params)
+    if not is_first():
+        recipe = recipe._replace(verbose=0)
+    net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
     own = own_callbacks(recipe, data, net, schedule)
-    state = None if saved is None else saved.read()
-    # They come last: a state is complete when the callbacks of the user have ended.
-    saver = None if saved is None else Saver(saved.write, state)
-    interruption = Interruption(terminable=saved is not None)
-    last = [("checkpoint", saver)] if saver else []
-    last.append(("interruption", interruption))
+    saver = None if saved is None else Saver(saved)
+    interruption = Interruption(terminable=saver is not None)
+    last = [("interruption", interruption)]
+    if saver is not None:
+        # after the others: then the state of an epoch is complete
+        last.insert(0, ("checkpoint", saver))
     # Ours come first, so that the user's callbacks can read what ours record.
     net.set_params(callbacks=own + list(recipe.callbacks or []) + last)
     net.initialize()
     set_moments(net, moments or {})
-    net.epochs_before_ = 0 if saver is None else saver.n_epochs
     with interruption, _exchange(net, interruption):
-        if state is not None and state["finished"]:
-            take_finished(net, state)
-            net.moments_ = state.get("moments", {})
-        else:
+        if saver is None:
             net.partial_fit(data.training, y=None)
-            net.moments_ = moments_of(net)
-            if saved is not None and not net.interrupted_:
-                saved.write(finished_state(net) | {"moments": net.moments_})
+        else:
+            saver.train(net, data.training)
+    net.moments_ = moments_of(net)
     if net.interrupted_:
         _warn_of_interruption(net, saver)
         interruption.end_process()
@@ -245,7 +237,10 @@ def _net_params(recipe, module, validation, seed):
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if recipe.verbose < 2:
         params["callbacks__print_log"] = None
-    return params | given
+    params |= given
+    if current_group() is not None:
+        params["iterator_train"] = shared_batches(params["iterator_train"])
+    return params
 
 
 def _trim(net, own):
@@ -256,6 +251,7 @@ def _trim(net, own):
     """
     for name in ("batches_", "epochs_before_", "exchange_"):
         vars(net).pop(name, None)
+    net.iterator_train = getattr(net.iterator_train, "alone", net.iterator_train)
     net.optimizer_.state.clear()  # small ones are kept as ``moments_``
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None

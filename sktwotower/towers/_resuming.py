@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from ._interruption import Interruption
 from ._packing import packed
 
-__all__ = ["Saver", "finished_state", "take_finished"]
+__all__ = ["Saver"]
 
 
 class Saver(Callback):
@@ -20,21 +20,32 @@ class Saver(Callback):
 
     Parameters
     ----------
-    write : callable
-        Keeps a state: a dict.
-    state : dict or None
-        The state after an epoch, to go on from; None: begin anew.
+    saved : object
+        ``write(state)`` keeps a state, a dict; ``read()`` returns the last one, or
+        None.
 
     Attributes
     ----------
+    state : dict or None
+        The state to begin with; None: begin anew.
     n_epochs : int
         Number of epochs in the state that was kept last.
     """
 
-    def __init__(self, write, state):
-        self.write = write
-        self.state = state
-        self.n_epochs = 0 if state is None else len(state["history"])
+    def __init__(self, saved):
+        self.saved = saved
+        self.state = saved.read()
+        self.n_epochs = 0 if self.state is None else len(self.state["history"])
+
+    def train(self, net, training):
+        """Train an initialized net on a ``TrainingSet``, unless that was finished."""
+        if self.state is not None and self.state["finished"]:
+            _take_finished(net, self.state)
+            return
+        net.epochs_before_ = self.n_epochs
+        net.partial_fit(training, y=None)
+        if not net.interrupted_:
+            self.saved.write(_finished_state(net))
 
     def on_train_begin(self, net, **kwargs):
         """Bring the net to the kept state, after the other callbacks have begun."""
@@ -49,26 +60,26 @@ class Saver(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Keep the state."""
-        self.write(_state(net))
+        self.saved.write(_state(net))
         self.n_epochs = len(net.history)
 
 
 def _state(net):
     """Return the state of a net after an epoch."""
-    return finished_state(net) | {
+    return _finished_state(net) | {
         "finished": False,
-        "optimizer": net.optimizer_.state_dict(),
         "callbacks": {name: _callback_state(each) for name, each in net.callbacks_},
         "generators": _generators(net),
     }
 
 
-def finished_state(net):
+def _finished_state(net):
     """Return what is left of a net when its training has ended."""
     return {
         "finished": True,
         "module": dict(net.module_.state_dict()),
         "criterion": dict(net.criterion_.state_dict()),
+        "optimizer": net.optimizer_.state_dict(),
         "history": [
             {name: value for name, value in row.items() if name != "batches"}
             for row in net.history
@@ -76,16 +87,16 @@ def finished_state(net):
     }
 
 
-def take_finished(net, state):
+def _take_finished(net, state):
     """Bring an initialized net to a state after its training, or after an epoch."""
     net.module_.load_state_dict(state["module"])
     net.criterion_.load_state_dict(state["criterion"])
+    net.optimizer_.load_state_dict(state["optimizer"])
     net.history.extend(state["history"])
 
 
 def _take(net, state):
-    take_finished(net, state)
-    net.optimizer_.load_state_dict(state["optimizer"])
+    _take_finished(net, state)
     for name, callback in net.callbacks_:
         _take_callback(callback, state["callbacks"].get(name, {}))
 

@@ -10,6 +10,14 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sktwotower._tables._on_disk import (
+    Rows,
+    by_chunks,
+    is_mapped,
+    row_blocks,
+    take_columns,
+)
+
 from ._batches import Batch, TrainingSet, UserBatches, as_pairs
 from ._decays import Windows
 from ._losses import Targets
@@ -44,6 +52,13 @@ class Order(NamedTuple):
     weights: np.ndarray
     impressions: sparse.csr_matrix | None = None
 
+    def of_users(self, users):
+        """Return the events of a slice of the users, without impressions."""
+        offsets = self.offsets[users.start : users.stop + 1]
+        events = slice(int(offsets[0]), int(offsets[-1]))
+        parts = self.items[events], self.baskets[events], self.weights[events]
+        return Order(offsets - offsets[0], *parts)
+
 
 class SequenceSet(TrainingSet):
     """What users chose in the order of time, and the features of users and items.
@@ -62,13 +77,19 @@ class SequenceSet(TrainingSet):
         shape = len(order.offsets) - 1, item_rows.shape[0]
         self.order = order
         self.max_history = max_history
-        self.starts, self.stops = _windows(order, max_history)
-        used = _within(self.starts, self.stops, len(order.items))
-        used &= order.weights > 0
-        owners = np.repeat(np.arange(shape[0]), np.diff(order.offsets))
-        chosen = sparse.csr_matrix(
-            (order.weights[used], (owners[used], order.items[used])), shape
-        )
+        on_disk, windows = is_mapped(order.items), []
+        chosen, weights = Rows(on_disk, shape[1]), []
+        for block in row_blocks(order.offsets, on_disk):
+            part = order.of_users(block)
+            windows.append(_windows(part, max_history))
+            matrix, used = _targets_within(part, *windows[-1], shape[1])
+            chosen.append(matrix)
+            weights.append((used.sum(dtype=float), np.count_nonzero(used)))
+            windows[-1] = windows[-1] + order.offsets[block.start]
+        self.starts, self.stops = np.concatenate(windows, axis=1)
+        total, n_targets = np.sum(weights, axis=0)
+        self.mean_weight = total / max(1, n_targets)
+        chosen = chosen.finish()
         super().__init__(
             user_rows,
             item_rows,
@@ -91,17 +112,18 @@ class SequenceSet(TrainingSet):
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
         order, impressions = self.order, self.order.impressions
-        places = np.searchsorted(items, order.items)
-        order = order._replace(
-            items=places,
-            impressions=None if impressions is None else impressions[:, items].tocsr(),
+        places = by_chunks(
+            lambda part: np.searchsorted(items, part).astype(part.dtype), order.items
         )
+        if impressions is not None:
+            impressions = take_columns(impressions, items)
+        order = order._replace(items=places, impressions=impressions)
         rows = self.user_rows, self.item_rows[items]
         return SequenceSet(*rows, order, self.max_history)
 
 
 def _windows(order, max_history):
-    """Return start and end of the events of each user that are used, both (n_users,).
+    """Return start and end of the events of each user that are used, (2, n_users).
 
     They end with the last event to predict; users without one have none.
     """
@@ -109,7 +131,20 @@ def _windows(order, max_history):
     stops = order.offsets[:-1].copy()
     targets = np.flatnonzero(order.weights > 0)
     stops[owners[targets]] = targets + 1  # the last assignment wins
-    return np.maximum(order.offsets[:-1], stops - max_history), stops
+    return np.stack([np.maximum(order.offsets[:-1], stops - max_history), stops])
+
+
+def _targets_within(order, starts, stops, n_items):
+    """Return the targets within windows as CSR (n_users, n_items), and their weights.
+
+    ``starts``, ``stops``: as of `_windows`.
+    """
+    used = _within(starts, stops, len(order.items))
+    used &= order.weights > 0
+    owners = np.repeat(np.arange(len(starts)), np.diff(order.offsets))
+    entries = order.weights[used], (owners[used], order.items[used])
+    matrix = sparse.csr_matrix(entries, shape=(len(starts), n_items))
+    return matrix, order.weights[used]
 
 
 def _within(starts, stops, n):
@@ -133,9 +168,7 @@ class SequenceBatches(UserBatches):
     def __init__(self, dataset, *args, **kwargs):
         super().__init__(dataset, *args, **kwargs)
         self.order = dataset.order
-        used = _within(dataset.starts, dataset.stops, len(self.order.items))
-        weights = self.order.weights[used]
-        self.mean_weight = weights.sum(dtype=float) / max(1, np.count_nonzero(weights))
+        self.mean_weight = dataset.mean_weight
 
     def __iter__(self):
         users = self.dataset.users

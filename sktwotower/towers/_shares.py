@@ -92,6 +92,8 @@ class _Shares:
 class SharedUserBatches(_Shares, UserBatches):
     """``UserBatches`` of which each process gets the part of its own users."""
 
+    alone = UserBatches
+
     def _shown(self, users):
         """Return the impressions of users (b, n_items), or None."""
         impressions = self.dataset.impressions
@@ -100,6 +102,8 @@ class SharedUserBatches(_Shares, UserBatches):
 
 class SharedSequenceBatches(_Shares, SequenceBatches):
     """``SequenceBatches`` of which each process gets the part of its own users."""
+
+    alone = SequenceBatches
 
     def _shown(self, users):
         """Return the impressions at the predicted events of users, or None."""
@@ -112,7 +116,9 @@ class SharedSequenceBatches(_Shares, SequenceBatches):
 
 def shared_batches(batches):
     """Return the class whose batches are shared, for a class of batches."""
-    known = {UserBatches: SharedUserBatches, SequenceBatches: SharedSequenceBatches}
+    known = {
+        shared.alone: shared for shared in (SharedUserBatches, SharedSequenceBatches)
+    }
     if batches not in known:
         raise ValueError(
             "Several processes can share the batches of this package only. Got "

@@ -16,7 +16,7 @@ from ._decays import RecentHistory
 from ._modules import SparseRows
 from ._sequences import latest_events
 
-__all__ = ["embed_items", "embed_users"]
+__all__ = ["distinct_ones", "embed_items", "embed_users"]
 
 
 def embed_items(module, item_rows, block=65536):
@@ -53,7 +53,7 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
 
 def _joined(blend, user_rows, history, item_rows, block):
     """Return what `embed_users` does, from both parts of a ``Blend``."""
-    pasts = history, _distinct(history)
+    pasts = history, distinct_ones(history)
     vectors = [
         torch.from_numpy(embed_users(part, user_rows, past, item_rows, block))
         for (part, _), past in zip(blend.parts, pasts, strict=True)
@@ -61,7 +61,7 @@ def _joined(blend, user_rows, history, item_rows, block):
     return blend.joined(vectors).numpy()
 
 
-def _distinct(past):
+def distinct_ones(past):
     """Return ones for the distinct entries of each row of a CSR matrix."""
     parts = np.ones(past.nnz, dtype=np.float32), past.indices.copy(), past.indptr.copy()
     distinct = sparse.csr_matrix(parts, shape=past.shape)

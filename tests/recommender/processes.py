@@ -31,12 +31,7 @@ PLAIN = {"dropout": 0, "id_dropout": 0, "feature_dropout": 0, "net_params": EXAC
 CURVES = {
     "all items": {"candidate_sampling": "full"},
     "few rows of tables": {"candidate_sampling": "mixed", "n_negatives": 10},
-    "positives corrected": {
-        "candidate_sampling": "in_batch",
-        "sampling_correction": "all",
-    },
     "order": {"time": "when", "history": "recent", "pooled_share": 0},
-    "adamw": {"optimizer": "adamw", "hidden_layer_sizes": (8,)},
     "one user in a batch": {"batch_size": 1, "max_epochs": 1},
 }
 
@@ -108,9 +103,9 @@ def curves():
 
 
 def defaults():
-    """Fit with dropout, a pilot's choice, validation and a new seed in each process."""
-    params = {"random_state": None, "early_stopping": True, "hidden_layer_sizes": (8,)}
-    fitted = model(**params).fit(*events())
+    """Fit with dropout, validation and a new seed in each process, then learn more."""
+    params = {"random_state": None, "optimizer": "adamw", "hidden_layer_sizes": (8,)}
+    fitted = model(max_epochs=2, early_stopping=True, **params).fit(*events())
     X, y = events()
     fitted.partial_fit(X[:50], y[:50])
     return learnt(fitted)

@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import roc_auc_by_list
-from sktwotower.recommender import _impressions
-from sktwotower.recommender._impressions import ShownRows, impression_weight
+from sktwotower.recommender import _impressions, _pilots
+from sktwotower.recommender._impressions import (
+    ShownRows,
+    TableRows,
+    impression_weight,
+)
 from tests.builders import small
 
 N_USERS, N_ITEMS = 80, 20
@@ -178,10 +183,15 @@ def test_rows_at_few_times_are_held_out(times, held_out):
 
 
 def test_a_part_of_the_users(monkeypatch):
-    monkeypatch.setattr(_impressions, "MAX_EVENTS", 200)
-    users = np.repeat(np.arange(N_USERS), 40)
-    kept = _impressions._of_some_users(users, np.random.RandomState(0))
-    assert kept.sum() == 200 and len(np.unique(users[kept])) == 5
+    monkeypatch.setattr(_pilots, "MAX_EVENTS", 200)
+    X, y = shown()
+    model = TwoTowerRecommender(max_epochs=1, embedding_dim=4).fit(X, y)
+    outcomes = np.asarray(y, dtype=float), np.ones(len(X)), None
+    rows = TableRows(model._fitted, X, outcomes).of_some_users(0)
+    assert 0 < len(rows.users) <= 200
+    counts = X["user"].map(model._fitted.users.ids.get_loc).value_counts()
+    for user, n in zip(*np.unique(rows.users, return_counts=True), strict=True):
+        assert n == counts[user]  # all rows of a user, or none
 
 
 def test_values_are_those_of_the_functions():

@@ -6,7 +6,7 @@ from scipy import sparse
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
 from sktwotower.recommender._order import ordered
-from sktwotower.recommender._pilots import _some_users, _to_find, latest_tenth
+from sktwotower.recommender._pilots import _to_find, latest_tenth, some_users
 from sktwotower.towers import RowwiseAdam
 from tests.builders import ordered as recommender
 
@@ -33,10 +33,10 @@ def test_known_pairs_and_unknown_items_are_not_to_be_found():
 
 def test_pilots_take_whole_users_up_to_a_number_of_events(monkeypatch):
     events = events_of([(u, i, i) for u in range(5) for i in range(u + 1)], (5, 5))
-    assert _some_users(events, 0).tolist() == [0, 1, 2, 3, 4]
+    assert some_users(np.diff(events.order.offsets), 0).tolist() == [0, 1, 2, 3, 4]
     monkeypatch.setattr(_pilots, "MAX_EVENTS", 6)
     for seed in range(5):
-        users = _some_users(events, seed)
+        users = some_users(np.diff(events.order.offsets), seed)
         assert len(users) and (users + 1).sum() <= 6
 
 

@@ -123,11 +123,8 @@ def test_a_signal_to_one_process_stops_all_after_the_same_batch(scenes):
 
 
 def test_what_was_killed_and_stopped_goes_on_to_the_same_model(scenes):
-    for found, expected in zip(
-        both(scenes, "goes_on"), both(scenes, "without_a_break"), strict=True
-    ):
-        assert len(found.pop("losses")) == 3 * 6
-        assert len(expected.pop("losses")) == 4 * 6
+    pairs = zip(both(scenes, "goes_on"), both(scenes, "without_a_break"), strict=True)
+    for found, expected in pairs:
         assert_equal(found, expected)
 
 
@@ -144,4 +141,3 @@ def test_torchrun_on_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Learning from") == done.stdout.count("Fitted in") == 1
     assert (tmp_path / "output" / "model.joblib").exists()
-    assert done.stderr.count("training: 100%") <= 1

@@ -208,12 +208,10 @@ def test_lazy_frames_are_to_be_collected(model):
     lazy, items = pl.LazyFrame(X), pl.LazyFrame(NEW)
     questions = {
         "X": [
-            lambda: small().fit(lazy),
             lambda: model.predict(lazy),
             lambda: TowerVectorizer().fit(lazy),
             lambda: k_core(lazy),
             lambda: session_ids(lazy, 1, time="item"),
-            lambda: next(LastNSplit().split(lazy)),
         ],
         "items": [
             lambda: small(items=items).fit(X),

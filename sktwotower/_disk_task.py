@@ -1,0 +1,104 @@
+"""The command line's task with several Parquet files, which are not read into memory.
+
+Input: a folder or a pattern of Parquet files, and the names of columns.
+Output: a train side on disk, a test side as a table, and what is printed of them.
+"""
+
+import glob
+import os
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._frames import as_frame
+from sktwotower._tables._sources import opened, quoted
+from sktwotower.model_selection import TimeSplit
+
+__all__ = ["DiskTask", "is_on_disk"]
+
+# The held-out events are read into memory: a fifth of all, but no more than these.
+MAX_TEST_ROWS = 1_000_000
+# Number of users, drawn at random, from which examples are chosen.
+N_EXAMPLES = 1_000
+
+
+def is_on_disk(path):
+    """Return whether a path is a folder or a pattern."""
+    return os.path.isdir(path) or (not os.path.isfile(path) and glob.has_magic(path))
+
+
+class DiskTask:
+    """Events on disk, what they are called, and how to hold some of them out.
+
+    Parameters
+    ----------
+    path : str
+        A folder or a pattern of Parquet files.
+    user, item, time : str
+        Names of columns.
+    item_name : str, default=None
+        Column with the names of items.
+    """
+
+    users = None  # there is no side table
+    which = ""  # the order of a user's items is not shown
+
+    def __init__(self, path, user, item, time, item_name=None):
+        if time is None:
+            raise ValueError(
+                f"--data: {path} is several files, of which the latest events are held "
+                "out. Name the column of the time: --time."
+            )
+        self.title, self.path = path, path
+        self.user, self.item, self.time = user, item, time
+        with opened(path) as source:
+            given = {"--user": user, "--item": item, "--time": time}
+            given |= {} if item_name is None else {"--item-name": item_name}
+            for option, column in given.items():
+                source.position(column, option)
+            source.select(i=item, t=time, n=given.get("--item-name", item))
+            counted = source.query("select count(*) as n from events")
+            self.n_events = counted["n"][0].as_py()
+            self.names = None if item_name is None else _names(source, item)
+
+    def split(self):
+        """Return events to learn from, events held out, and how they were chosen."""
+        share = min(0.2, MAX_TEST_ROWS / max(1, self.n_events))
+        splitter = TimeSplit(
+            test_size=share,
+            time=self.time,
+            user_id=self.user,
+            item_id=self.item,
+            drop_unseen_users=True,
+            drop_unseen_items=True,
+        )
+        train, test = next(splitter.split(self.path))
+        test = as_frame(test.to_table(), "test")
+        return train, test, f"the last {share:.2%} by {self.time}"
+
+    def summary(self, train, test, how):
+        """Return what there is to learn from, and what is held out."""
+        n_train = train.count_rows()
+        return (
+            f"Learning from {n_train:,} events on disk. Held out: {how}, "
+            f"{self.n_events - n_train:,} events; {len(test):,} of these have a known "
+            "user and item and are used."
+        )
+
+    def examples(self, model, train):
+        """Return the events of some users as a table."""
+        rng = np.random.default_rng(0)
+        n_users = min(N_EXAMPLES, len(model.user_ids_))
+        return model.seen_items(rng.choice(model.user_ids_, n_users, replace=False))
+
+    def name(self, item):
+        """Return an item's id with its name."""
+        text = "" if self.names is None else str(self.names.get(item, ""))
+        return f"{item!s:<12} {text.strip()}".rstrip()
+
+
+def _names(source, item):
+    """Return a name of each item, by its id."""
+    sql = f"select i as {quoted(item)}, max(n) as name from events group by i"
+    frame = as_frame(source.query(sql), "X")
+    return pd.Series(frame["name"].to_numpy(), index=frame[item])

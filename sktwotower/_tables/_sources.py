@@ -1,0 +1,368 @@
+"""Events that lie on disk: Parquet files, a pyarrow Dataset or a polars LazyFrame.
+
+Input: a path, a pattern, a Dataset or a LazyFrame X (n_events, n_columns).
+Output: a ``Source``: names of columns, and answers to SQL queries, as Arrow tables.
+"""
+
+import glob
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import joblib
+
+from ._columns import position_of
+from ._frames import as_frame
+from ._messages import did_you_mean
+
+__all__ = ["Source", "held_in_memory", "is_lazy", "is_source", "opened", "quoted"]
+
+# DuckDB sorts and groups within this much memory, and beyond it on disk.
+MEMORY_LIMIT = "3GB"
+# Number of rows of a batch that is read from a query.
+BATCH = 1_000_000
+ENDINGS = ".parquet", ".pq"
+
+
+def is_source(X):
+    """Return whether X is a path, a pyarrow Dataset or a polars LazyFrame."""
+    return isinstance(X, str | os.PathLike) or _is_dataset(X) or is_lazy(X)
+
+
+def _is_dataset(X):
+    module = sys.modules.get("pyarrow.dataset")
+    return module is not None and isinstance(X, module.Dataset)
+
+
+def is_lazy(X):
+    """Return whether X is a polars LazyFrame."""
+    module = sys.modules.get("polars")
+    return module is not None and isinstance(X, module.LazyFrame)
+
+
+@contextmanager
+def opened(X):
+    """Yield the ``Source`` of X; files that it needs are deleted at the end."""
+    duckdb, _ = (_imported(name) for name in ("duckdb", "pyarrow"))
+    with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
+        config = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": folder,
+            "threads": joblib.cpu_count(),
+        }
+        with duckdb.connect(config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            kind = Frame if is_lazy(X) else DatasetSource if _is_dataset(X) else Files
+            yield kind(X, connection, folder)
+
+
+def _imported(name):
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(
+            f"Events on disk are read by DuckDB and pyarrow, and {name} is not "
+            "installed. Install both: pip install 'sktwotower[scale]'."
+        ) from None
+
+
+def quoted(text, mark='"'):
+    """Return a name, or with ``mark="'"`` a text, as SQL writes it."""
+    return mark + str(text).replace(mark, 2 * mark) + mark
+
+
+class Source:
+    """Events on disk. Subclasses define how they are read.
+
+    Parameters
+    ----------
+    X : object
+        Where they are.
+    connection : DuckDB connection
+    folder : str
+        For temporary files.
+
+    Attributes
+    ----------
+    empty : DataFrame of shape (0, n_columns)
+        The columns of the events and their types.
+    """
+
+    # What messages call it.
+    called = "X"
+
+    def __init__(self, X, connection, folder):
+        self.X, self.connection, self.folder = X, connection, folder
+        self.columns = {}
+        with self.explained():
+            self.empty = as_frame(self.empty_table(), "X")
+
+    def select(self, **columns):
+        """Choose the columns (name in queries: name in X) that queries may read."""
+        self.columns = columns
+        self.prepare()
+
+    def prepare(self):
+        """Do once what all queries need."""
+
+    def query(self, sql, batches=False, **tables):
+        """Return the answer to a query of the table ``events`` as an Arrow table.
+
+        ``tables``: further Arrow tables of the query. ``batches``: yield parts of the
+        answer instead.
+        """
+        names = ", ".join(f"{quoted(c)} as {name}" for name, c in self.columns.items())
+        with self.explained():
+            for name, table in tables.items():
+                self.connection.register(name, table)
+            text = f"with events as (select {names} from {self.relation()}) {sql}"
+            answer = self.connection.sql(text)
+            return self._parts(answer) if batches else answer.to_arrow_table()
+
+    def _parts(self, answer):
+        with self.explained():
+            yield from answer.to_arrow_reader(BATCH)
+
+    @contextmanager
+    def explained(self):
+        """Turn errors of the libraries that read X into ``ValueError``."""
+        duckdb, pyarrow = import_module("duckdb"), import_module("pyarrow")
+        try:
+            yield
+        except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
+            raise ValueError(
+                f"{self.called} cannot be read: {first_line(error)}"
+            ) from None
+
+    def file_where(self, condition):
+        """Return the first file with an event that meets a condition, or None.
+
+        The condition is SQL, on the columns by the names of `select`.
+        """
+        return None
+
+    def position(self, key, parameter):
+        """Return the position of a column, by its name or position."""
+        return position_of(self.empty.columns, key, parameter)
+
+
+def first_line(error):
+    """Return the type of an error and the first line of its message."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+class Files(Source):
+    """Parquet files: a file, the files in a folder, or those that match a pattern."""
+
+    def __init__(self, X, connection, folder):
+        self.called = f"X={os.fspath(X)!r}"
+        self.paths = _paths(os.fspath(X))
+        super().__init__(X, connection, folder)
+
+    def empty_table(self):
+        """Return the columns, an empty Arrow table, after a check of all files."""
+        parquet = import_module("pyarrow.parquet")
+        self.schemas = [_schema(parquet, path) for path in self.paths]
+        return self.schemas[0].empty_table()
+
+    def prepare(self):
+        """Check that the chosen columns are of the same type in all files."""
+        first = self.schemas[0]
+        for path, schema in zip(self.paths, self.schemas, strict=True):
+            for name in self.columns.values():
+                if name not in schema.names:
+                    raise ValueError(
+                        f"The files of {self.called} have different columns: {path} "
+                        f"has no column {name!r}, unlike {self.paths[0]}."
+                        f"{did_you_mean(name, schema.names)}"
+                    )
+                types = first.field(name).type, schema.field(name).type
+                if types[0] != types[1]:
+                    raise ValueError(
+                        f"The files of {self.called} have different types: column "
+                        f"{name!r} is {types[1]} in {path}, but {types[0]} in "
+                        f"{self.paths[0]}. Write all files with one schema."
+                    )
+
+    def dataset(self):
+        """Return the events as a pyarrow Dataset."""
+        return import_module("pyarrow.dataset").dataset(self.paths, format="parquet")
+
+    def relation(self, paths=None):
+        """Return what SQL reads from, all files or those at ``paths``."""
+        paths = self.paths if paths is None else paths
+        texts = ", ".join(quoted(path, "'") for path in paths)
+        return f"read_parquet([{texts}], hive_partitioning = false)"
+
+    def file_where(self, condition):
+        """Return the first file with an event that meets a condition, or None."""
+        names = ", ".join(f"{quoted(c)} as {name}" for name, c in self.columns.items())
+        for path in self.paths:
+            inner = f"select {names} from {self.relation([path])}"
+            sql = f"select 1 from ({inner}) where {condition} limit 1"
+            if self.connection.sql(sql).fetchall():
+                return path
+        return None
+
+
+def _schema(parquet, path):
+    pyarrow = import_module("pyarrow")
+    try:
+        return parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{path} is not a Parquet file, or was cut off before its end "
+            f"({first_line(error)}). Write it again, or leave it out."
+        ) from None
+
+
+def _paths(path):
+    """Return the sorted Parquet files of a path or a pattern."""
+    if "://" in path:
+        raise ValueError(
+            f"X={path!r} is a URL. Download the files and pass their path, or open "
+            "them yourself: pyarrow.dataset.dataset(files, filesystem=...)."
+        )
+    if os.path.isdir(path):
+        return _files_in(Path(path))
+    if os.path.isfile(path):
+        return [path]
+    if not glob.has_magic(path):
+        raise ValueError(
+            f"X={path!r} is not a table, and there is no file or folder of that name. "
+            "Pass events as a dataframe or an array, or a path of Parquet files."
+        )
+    paths = sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
+    if not paths:
+        raise ValueError(f"No file matches the pattern X={path!r}.")
+    return paths
+
+
+def _files_in(folder):
+    """Return the sorted Parquet files in a folder and the folders in it."""
+    files = sorted(p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
+    if not files:
+        raise ValueError(
+            f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."
+        )
+    parts = files[0].relative_to(folder).parts[:-1]
+    if any("=" in part for part in parts):
+        raise ValueError(
+            f"The folder {str(folder)!r} is partitioned: the folder {parts[0]!r} in it "
+            "stands for a column. Open it as pyarrow.dataset.dataset(folder, "
+            "partitioning='hive'), and pass that."
+        )
+    return [str(path) for path in files]
+
+
+class DatasetSource(Source):
+    """A pyarrow Dataset, which may be filtered."""
+
+    called = "X, a pyarrow Dataset,"
+
+    def dataset(self):
+        """Return the events as a pyarrow Dataset."""
+        return self.X
+
+    def empty_table(self):
+        """Return the columns, an empty Arrow table."""
+        return self.X.schema.empty_table()
+
+    def relation(self):
+        """Return what SQL reads from: once, so it is prepared for each query."""
+        columns = list(dict.fromkeys(self.columns.values()))
+        reader = self.X.scanner(columns=columns).to_reader()
+        self.connection.register("raw_events", reader)
+        return "raw_events"
+
+
+class Frame(Source):
+    """A polars LazyFrame, which is computed once, into a temporary file."""
+
+    called = "X, a polars LazyFrame,"
+
+    def empty_table(self):
+        """Return the columns, an empty frame of polars."""
+        return sys.modules["polars"].DataFrame(schema=self.X.collect_schema())
+
+    def prepare(self):
+        """Compute the chosen columns, in the streaming engine of polars."""
+        polars = sys.modules["polars"]
+        columns = list(dict.fromkeys(self.columns.values()))
+        with self.explained():
+            self.X.select(polars.col(columns)).sink_parquet(self.path)
+
+    @property
+    def path(self):
+        """The file with the chosen columns."""
+        return os.path.join(self.folder, "events.parquet")
+
+    def relation(self):
+        """Return what SQL reads from."""
+        return f"read_parquet({quoted(self.path, chr(39))})"
+
+    @contextmanager
+    def explained(self):
+        """Turn errors of the plan behind the frame into ``ValueError``."""
+        try:
+            with super().explained():
+                yield
+        except ValueError:
+            raise
+        except Exception as error:  # of polars, or of a function of the user
+            raise ValueError(
+                f"{self.called} failed when it was computed: {first_line(error)}. "
+                "X.collect() shows the whole error."
+            ) from None
+
+
+def held_in_memory(X, y=None, sample_weight=None, schema=None):
+    """Return a table, rewards and weights in memory of events that lie on disk.
+
+    ``y`` and ``sample_weight`` are then names of columns. ``schema``: that of fit;
+    only its columns are read. Other X are returned as they are.
+    """
+    if not is_source(X):
+        return X, y, sample_weight
+    with opened(X) as source:
+        outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
+        named = None if schema is None else schema.names
+        names = [
+            name
+            for name in source.empty.columns
+            if name not in outcomes.values() and (named is None or name in named)
+        ]
+        source.select(
+            **{f"c{i}": n for i, n in enumerate([*names, *outcomes.values()])}
+        )
+        frame = as_frame(source.query("select * from events"), "X")
+    frame.columns = [*names, *outcomes]
+    taken = (frame[o].to_numpy() if o in outcomes else None for o in OUTCOMES)
+    return frame[names], *taken
+
+
+OUTCOMES = "y", "sample_weight"
+
+
+def outcome_columns(source, **parameters):
+    """Return the columns that ``y`` and ``sample_weight`` name, if any, a dict."""
+    found = {}
+    for parameter, name in parameters.items():
+        if name is None:
+            continue
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{parameter} must be the name of a column of X, as X is read from "
+                f"disk. Got {type(name).__name__}."
+            )
+        if name not in source.empty.columns:
+            raise ValueError(
+                f"{parameter} names {name!r}, which is not a column of X."
+                f"{did_you_mean(name, source.empty.columns)}"
+            )
+        found[parameter] = name
+    return found

@@ -1,0 +1,164 @@
+"""Splits by time of events that lie on disk.
+
+Input: a path of Parquet files, a pyarrow Dataset or a polars LazyFrame X.
+Output: train and test side as filtered Datasets or LazyFrames, fold by fold.
+"""
+
+import sys
+from importlib import import_module
+
+import numpy as np
+
+from sktwotower._tables._frames import as_frame
+from sktwotower._tables._sources import is_lazy, opened, quoted
+from sktwotower._tables._times import duration, times_of
+
+__all__ = ["count_rows", "sides_on_disk"]
+
+
+def sides_on_disk(splitter, X):
+    """Yield train and test side of each fold of a `TimeSplit`, not yet read.
+
+    Parameters
+    ----------
+    splitter : TimeSplit
+    X : path, pyarrow Dataset or polars LazyFrame
+
+    Yields
+    ------
+    train, test : pyarrow Dataset, or polars LazyFrame if X is one
+    """
+    if splitter.time is None:
+        raise ValueError(
+            "time=None stands for the number of the row, which events on disk do not "
+            "have. Name the time column."
+        )
+    with opened(X) as source:
+        keys = {"time": splitter.time}
+        keys["user_id"] = 0 if splitter.user_id is None else splitter.user_id
+        keys["item_id"] = 1 if splitter.item_id is None else splitter.item_id
+        places = [source.position(key, name) for name, key in keys.items()]
+        time, user, item = source.empty.columns[places]
+        source.select(t=time)
+        bounds = list(_bounds(splitter, source, time))
+        whole = _Lazy(X) if is_lazy(X) else _Dataset(source.dataset())
+    for after, before, start, end in bounds:
+        train = whole.between(time, before=before, after=after)
+        test = whole.between(time, before=end, start=start)
+        if splitter.drop_unseen_users:
+            test = test.known(user, train)
+        if splitter.drop_unseen_items:
+            test = test.known(item, train)
+        yield train.events, test.events
+
+
+def count_rows(X):
+    """Return the number of events on disk."""
+    with opened(X) as source:
+        source.select(c=source.empty.columns[0])
+        return source.query("select count(*) as n from events")["n"][0].as_py()
+
+
+def _bounds(splitter, source, time):
+    """Yield the times between which the sides of each fold lie; see `TimeSplit`."""
+    arrow = import_module("pyarrow")
+    found = source.query("select count(*) as n, count(t) as known from events")
+    n_rows, n_known = (found[name][0].as_py() for name in ("n", "known"))
+    if n_known < n_rows:
+        raise ValueError(
+            f"The time column {time!r} of X has {n_rows - n_known} missing values in "
+            f"{n_rows} rows. Drop or fill these rows first."
+        )
+    name = quoted(time)
+
+    def times(sql):
+        return times_of(as_frame(source.query(sql), "X"), time)
+
+    def time_at(place):
+        return times(
+            f"select t as {name} from events order by t limit 1 offset {place}"
+        )[0]
+
+    def n_before(moment):
+        bound = arrow.table({"b": arrow.array([moment])})
+        sql = "select count(*) as n from events where t < (select b from bound)"
+        return source.query(sql, bound=bound)["n"][0].as_py()
+
+    ends = times(
+        f"select min(t) as {name} from events union all select max(t) from events"
+    )
+    yield from splitter._bounds(n_rows, time_at, n_before, duration(splitter.gap, ends))
+
+
+class _Dataset:
+    """A pyarrow Dataset that can be filtered."""
+
+    def __init__(self, events):
+        self.events = events
+
+    def between(self, time, **bounds):
+        """Return the events between moments; None is no bound."""
+        field = import_module("pyarrow.dataset").field(time)
+        kind, kept = self.events.schema.field(time).type, self
+        for name, moment in bounds.items():
+            if moment is not None:
+                moment = self._moment(moment, kind)
+                kept = _Dataset(kept.events.filter(COMPARE[name](field, moment)))
+        return kept
+
+    @staticmethod
+    def _moment(moment, kind):
+        arrow = import_module("pyarrow")
+        scalar = arrow.scalar(moment)
+        return scalar.cast(kind) if isinstance(moment, np.datetime64) else scalar
+
+    def known(self, column, train):
+        """Return the events whose id in a column is in the train side."""
+        field = import_module("pyarrow.dataset").field(column)
+        return _Dataset(self.events.filter(field.isin(_distinct(train.events, column))))
+
+
+class _Lazy(_Dataset):
+    """A polars LazyFrame that can be filtered."""
+
+    def between(self, time, **bounds):
+        """Return the events between moments; None is no bound."""
+        column = sys.modules["polars"].col(time)
+        kind, kept = self.events.collect_schema()[time], self.events
+        for name, moment in bounds.items():
+            if moment is not None:
+                moment = self._moment(moment, kind)
+                kept = kept.filter(COMPARE[name](column, moment))
+        return _Lazy(kept)
+
+    @staticmethod
+    def _moment(moment, kind):
+        polars = sys.modules["polars"]
+        if not isinstance(moment, np.datetime64):
+            return polars.lit(moment.item())
+        unit = getattr(kind, "time_unit", "D")  # a Date has no unit
+        number = moment.astype(f"datetime64[{unit}]").astype(np.int64)
+        return polars.lit(int(number), dtype=polars.Int64).cast(kind)
+
+    def known(self, column, train):
+        """Return the events whose id in a column is in the train side."""
+        polars = sys.modules["polars"]
+        ids = polars.from_arrow(_distinct(train.events, column))
+        ids = ids.cast(self.events.collect_schema()[column]).alias(column)
+        known = polars.LazyFrame({column: ids})
+        return _Lazy(self.events.join(known, on=column, how="semi"))
+
+
+COMPARE = {
+    "after": lambda time, moment: time > moment,
+    "start": lambda time, moment: time >= moment,
+    "before": lambda time, moment: time < moment,
+}
+
+
+def _distinct(X, column):
+    """Return the distinct ids in a column of events on disk, an Arrow array."""
+    with opened(X) as source:
+        source.select(c=column)
+        ids = source.query("select distinct c from events where c is not null")["c"]
+    return ids.combine_chunks()

@@ -1,0 +1,132 @@
+"""Splits by time of events on disk hold the same events as those in memory."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.dataset
+import pytest
+
+from sktwotower.model_selection import LastNSplit, TimeSplit
+from tests.builders import small
+
+pytest.importorskip("duckdb")
+
+
+def make_events(times):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "user": [f"u{user}" for user in rng.integers(30, size=200)],
+            "item": rng.integers(20, size=200),
+            "when": times(rng.integers(40, size=200)),
+        }
+    )
+
+
+def dates(numbers, **params):
+    return pd.Timestamp("2026-11-26", **params) + pd.to_timedelta(numbers, "D")
+
+
+TIMES = {
+    "numbers": lambda n: n - 20,
+    "bytes": lambda n: n.astype(np.uint8),
+    "floats": lambda n: n / 4,
+    "dates": dates,
+    "nanoseconds": lambda n: dates(n).as_unit("ns"),
+    "zone": lambda n: dates(n, tz="CET"),
+    "days": lambda n: dates(n).date,
+}
+
+
+def sources_of(events, folder):
+    events[:90].to_parquet(folder / "a.parquet")
+    events[90:].to_parquet(folder / "b.parquet")
+    path = f"{folder}/*.parquet"
+    return [path, pyarrow.dataset.dataset(folder), pl.scan_parquet(path)]
+
+
+def rows_of(events):
+    """Return the rows of a Dataset or a LazyFrame, sorted."""
+    lazy = isinstance(events, pl.LazyFrame)
+    table = events.collect().to_arrow() if lazy else events.to_table()
+    return sorted(map(repr, zip(*(c.to_pylist() for c in table.columns), strict=True)))
+
+
+def assert_same_splits(splitter, events, folder):
+    """Assert that all folds of all sources have the rows of the table."""
+    table = pl.from_pandas(events)
+    expected = [
+        [rows_of(table[side].lazy()) for side in sides]
+        for sides in splitter.split(table)
+    ]
+    assert len(expected) == splitter.n_splits
+    for source in sources_of(events, folder):
+        found = [[rows_of(side) for side in sides] for sides in splitter.split(source)]
+        assert found == expected
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_types_of_times(kind, tmp_path):
+    events = make_events(TIMES[kind])
+    assert_same_splits(TimeSplit(0.3, time="when"), events, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"n_splits": 3, "test_size": 40},
+        {"gap": 3},
+        {"max_train_size": 50},
+        {"max_train_size": 0.2, "gap": 5, "n_splits": 2, "test_size": 0.1},
+        {"drop_unseen_users": True, "test_size": 0.9},
+        {"drop_unseen_items": True, "test_size": 0.95, "item_id": "user", "user_id": 1},
+    ],
+    ids=str,
+)
+def test_parameters(params, tmp_path):
+    splitter = TimeSplit(**{"time": "when"} | params)
+    assert_same_splits(splitter, make_events(TIMES["numbers"]), tmp_path)
+
+
+def test_a_gap_between_dates(tmp_path):
+    splitter = TimeSplit(time=2, gap=datetime.timedelta(hours=30))
+    assert_same_splits(splitter, make_events(dates), tmp_path)
+
+
+def test_the_sides_can_be_fitted_on_and_scored(tmp_path):
+    events = make_events(TIMES["numbers"])
+    splitter = TimeSplit(time="when")
+    train, test = next(splitter.split(events))
+    model = small(time="when").fit(events.iloc[train])
+    for source in sources_of(events, tmp_path):
+        train_side, test_side = next(splitter.split(source))
+        other = small(time="when").fit(train_side)
+        assert np.array_equal(other.item_embeddings_, model.item_embeddings_)
+        assert other.score(test_side) == model.score(events.iloc[test])
+
+
+@pytest.mark.parametrize(
+    ("splitter", "error", "message"),
+    [
+        (TimeSplit(), ValueError, "Name the time column"),
+        (TimeSplit(time="wen"), ValueError, "time names 'wen'.* Did you mean 'when'"),
+        (TimeSplit(time="user"), TypeError, "time column 'user' of X must hold dates"),
+        (TimeSplit(300, time="when"), ValueError, "none of the 200 rows of X to train"),
+        (TimeSplit(time="when", gap=60), ValueError, "leaves the train side without"),
+        (LastNSplit(), TypeError, "LastNSplit splits events in memory.* use TimeSplit"),
+    ],
+)
+def test_bad_input(splitter, error, message, tmp_path):
+    for source in sources_of(make_events(TIMES["numbers"]), tmp_path):
+        with pytest.raises(error, match=message):
+            next(splitter.split(source))
+
+
+def test_missing_times(tmp_path):
+    events = make_events(TIMES["floats"])
+    events.loc[[3, 5], "when"] = None
+    for source in sources_of(events, tmp_path):
+        with pytest.raises(ValueError, match="'when' of X has 2 missing values in 200"):
+            next(TimeSplit(time="when").split(source))

@@ -1,0 +1,445 @@
+"""Events on disk: the same fit as in memory, memory maps, and bad input."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_array_equal
+
+from sktwotower import io
+from sktwotower._tables import _on_disk
+from sktwotower._tables._on_disk import is_mapped
+from tests.builders import small
+
+duckdb = pytest.importorskip("duckdb")
+
+N_FILES = 3
+IDS = ["user", "item"]
+
+
+def make_events(n_users=40, n_items=25, n_events=600, seed=0):
+    """Return events with repeated pairs, times, stars from 0 to 3 and weights."""
+    rng = np.random.default_rng(seed)
+    users = rng.integers(n_users, size=n_events)
+    return pd.DataFrame(
+        {
+            "user": [f"u{user}" for user in users],
+            "item": rng.integers(n_items, size=n_events) ** 2 // n_items,
+            "time": rng.integers(50, size=n_events),
+            "stars": rng.integers(4, size=n_events),
+            "weight": rng.integers(3, size=n_events),
+            "age": users % 7,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def events():
+    return make_events()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, events):
+    """Return a folder with the events in three files."""
+    folder = tmp_path_factory.mktemp("events")
+    write(events, folder)
+    return folder
+
+
+def write(events, folder):
+    for i, rows in enumerate(np.array_split(np.arange(len(events)), N_FILES)):
+        events.iloc[rows].to_parquet(folder / f"part{i}.parquet", index=False)
+
+
+@pytest.fixture(autouse=True)
+def few_rows_at_a_time(monkeypatch):
+    """Process events by blocks of 100, and in batches of 70 rows."""
+    monkeypatch.setattr(_on_disk, "BLOCK", 100)
+    monkeypatch.setattr("sktwotower._tables._sources.BATCH", 70)
+
+
+def assert_same(model, other):
+    """Assert that two models know the same events and have learnt the same."""
+    one, two = model._fitted, other._fitted
+    assert_array_equal(one.user_ids, two.user_ids)
+    assert_array_equal(one.item_ids, two.item_ids)
+    assert_array_equal(one.seen.toarray(), two.seen.toarray())
+    if one.sequences is not None:
+        for name in ("data", "indices", "indptr"):
+            ours, theirs = (getattr(f.sequences.lags, name) for f in (one, two))
+            assert_array_equal(ours, theirs)
+        assert_array_equal(one.sequences.times, two.sequences.times)
+    assert_array_equal(model.item_embeddings_, other.item_embeddings_)
+    figures = [
+        [{n: v for n, v in epoch.items() if n != "dur"} for epoch in m.history_]
+        for m in (model, other)
+    ]
+    assert figures[0] == figures[1]
+
+
+# The same fit from disk and in memory
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"time": "time"},
+        {"early_stopping": True, "max_epochs": 2},
+        {"time": "time", "early_stopping": True, "max_epochs": 2},
+        {"time": "time", "half_life": 20.0},
+        {"time": "time", "pooled_share": 0, "history": "recent"},
+        {"history": None},
+        {"user_features": ["age"]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("outcomes", [(), ("stars", "weight")], ids=["", "rewards"])
+def test_a_fit_from_disk_equals_one_in_memory(events, folder, params, outcomes):
+    params = {"batch_size": 8} | params
+    table = events.drop(columns=list(outcomes))
+    columns = [events[name] for name in outcomes]
+    model = small(**params).fit(table, *columns)
+    assert_same(small(**params).fit(folder, *outcomes), model)
+
+
+@pytest.mark.slow
+def test_the_weight_of_impressions_is_chosen_from_disk_as_in_memory(
+    events, folder, monkeypatch
+):
+    monkeypatch.setattr("sktwotower.recommender._impressions.MIN_USERS", 5)
+    params = {"impression_weight": "auto", "time": "time"}
+    model = small(**params).fit(events.drop(columns="stars"), events["stars"])
+    other = small(**params).fit(folder, "stars")
+    assert_same(other, model)
+    assert other.impression_weight_ == model.impression_weight_
+
+
+def kinds_of_sources(folder):
+    """Return the same events as each kind of source."""
+    return {
+        "folder": folder,
+        "text": str(folder),
+        "pattern": f"{folder}/part*.parquet",
+        "dataset": pa.dataset.dataset(folder),
+        "lazy frame": pl.scan_parquet(folder / "*.parquet"),
+    }
+
+
+def test_every_kind_of_source_gives_the_same_model(events, folder):
+    model = small().fit(events)
+    for source in kinds_of_sources(folder).values():
+        assert_same(small().fit(source), model)
+
+
+def test_one_file_and_a_nested_folder(events, tmp_path):
+    (tmp_path / "2026" / "11").mkdir(parents=True)
+    path = tmp_path / "2026" / "11" / "events.pq"
+    events[IDS].to_parquet(path)
+    model = small().fit(events[IDS])
+    assert_same(small().fit(path), model)
+    assert_same(small().fit(tmp_path), model)
+
+
+def test_filters_of_datasets_and_lazy_frames_count(events, folder):
+    model = small().fit(events[events["time"] < 25])
+    early = pa.dataset.field("time") < 25
+    assert_same(small().fit(pa.dataset.dataset(folder).filter(early)), model)
+    lazy = pl.scan_parquet(folder / "*.parquet").filter(pl.col("time") < 25)
+    assert_same(small().fit(lazy), model)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        lambda n: n - 20,
+        lambda n: n.astype(np.uint8),
+        lambda n: n / 4,
+        lambda n: n.astype(str),
+        lambda n: pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "h"),
+        lambda n: pd.Categorical([f"'\"{i}" for i in n]),
+    ],
+    ids=["negative", "uint8", "float", "text", "date", "category"],
+)
+def test_types_of_ids(ids, tmp_path):
+    users = np.arange(60) % 20
+    X = pd.DataFrame({'us"er': ids(users), "item": np.arange(60) % 7})
+    X.to_parquet(tmp_path / "it's.parquet")
+    assert_same(small().fit(tmp_path / "it's.parquet"), small().fit(X))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        lambda n: pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "h"),
+        lambda n: pd.Timestamp("2026-11-26", tz="CET") + pd.to_timedelta(n, "h"),
+        lambda n: (pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "D")).date,
+        lambda n: n / 7,
+    ],
+    ids=["dates", "zone", "days", "numbers"],
+)
+def test_types_of_times(events, times, tmp_path):
+    X = events.assign(time=times(events["time"].to_numpy()))
+    write(X, tmp_path)
+    model = small(time="time", half_life=None)
+    assert_same(model.fit(tmp_path), small(time="time", half_life=None).fit(X))
+
+
+def test_side_tables(events, folder):
+    items = pd.DataFrame({"item": range(40), "color": ["red", "blue"] * 20})
+    model = small(items=items).fit(events)
+    other = small(items=items).fit(folder)
+    assert_same(other, model)
+    assert len(other.item_ids_) == 40
+
+
+def test_features_that_disagree_are_those_of_the_last_event(events, tmp_path):
+    X = events.assign(age=np.arange(len(events)) % 5)
+    write(X, tmp_path)
+    message = "disagree on the features of 40 of 40 ids in column 'user'"
+    with pytest.warns(UserWarning, match=message):
+        model = small(user_features=["age"]).fit(X)
+    with pytest.warns(UserWarning, match=message):
+        other = small(user_features=["age"]).fit(tmp_path)
+    assert_same(other, model)
+
+
+def test_tiny_weights_keep_their_proportions(events, tmp_path):
+    X = events.assign(weight=(1 + events["weight"]) * 1e-60)
+    write(X, tmp_path)
+    model = small().fit(X.drop(columns="weight"), None, X["weight"])
+    assert_same(small().fit(tmp_path, None, "weight"), model)
+
+
+def test_half_lives_come_from_a_sample_of_many_events(events, folder, monkeypatch):
+    monkeypatch.setattr("sktwotower.recommender._ages.MAX_EVENTS", 100)
+    params = {"time": "when"}
+    when = pd.Timestamp("2026-11-26") + pd.to_timedelta(events["time"], "D")
+    X = events[IDS].assign(when=when)
+    lazy = pl.from_pandas(X).lazy()
+    assert_same(small(**params).fit(lazy), small(**params).fit(X))
+
+
+# What comes after fit
+
+
+def test_score_and_partial_fit_read_from_disk(events, folder):
+    table = events.drop(columns=["stars", "weight"])
+    outcomes = events["stars"], events["weight"]
+    model = small().fit(table, *outcomes)
+    for source in kinds_of_sources(folder).values():
+        assert model.score(source, "stars", "weight") == model.score(table, *outcomes)
+        assert model.score(source) == model.score(table)
+    other = pickle.loads(pickle.dumps(model))
+    model.partial_fit(table[:50], outcomes[0][:50])
+    first = pl.scan_parquet(folder / "*.parquet").head(50)
+    assert_same(other.partial_fit(first, "stars"), model)
+
+
+def test_a_model_from_disk_learns_more(events, folder):
+    model, other = small(time="time").fit(events), small(time="time").fit(folder)
+    more = make_events(60, 30, 100, seed=1)
+    assert_same(other.partial_fit(more), model.partial_fit(more))
+
+
+def test_events_are_memory_maps(folder):
+    fitted = small(time="time").fit(folder)._fitted
+    lags = fitted.sequences.lags
+    maps = [fitted.seen.data, fitted.seen.indices, fitted.sequences.times]
+    assert all(map(is_mapped, [*maps, lags.data, lags.indices]))
+    assert not any(is_mapped(a) for a in (fitted.seen.indptr, fitted.user_ids))
+
+
+def test_no_file_is_left(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model = small(time="time").fit(pl.scan_parquet(folder / "*.parquet"))
+    assert list(tmp_path.iterdir()) == []
+    assert len(model.recommend(["u3"], n_neighbors=3)) == 3
+
+
+def test_files_hold_the_events(events, folder, tmp_path):
+    for params in ({}, {"time": "time"}):
+        model = small(**params).fit(folder)
+        assert_same(pickle.loads(pickle.dumps(model)), model)
+        io.dump(model, tmp_path / "model.sktt")
+        assert_same(io.load(tmp_path / "model.sktt"), model)
+
+
+def test_requests_are_answered_as_in_memory(events, folder):
+    model, other = small(time="time").fit(events), small(time="time").fit(folder)
+    users = ["u3", "u5", "new"]
+    pd.testing.assert_frame_equal(other.recommend(users), model.recommend(users))
+    pd.testing.assert_frame_equal(other.recommend(), model.recommend())
+    pd.testing.assert_frame_equal(other.seen_items(), model.seen_items())
+    pd.testing.assert_frame_equal(
+        other.forget_users(["u3"]).recommend(), model.forget_users(["u3"]).recommend()
+    )
+
+
+# Bad input: a clear message, and the model stays as it was
+
+
+@pytest.fixture
+def fitted(events):
+    return small().fit(events)
+
+
+def refused(fitted, error, message, X, *args, **params):
+    """Assert that fit refuses X with a message, and that the model is as before."""
+    before = fitted._fitted
+    fitted.set_params(**params)
+    with pytest.raises(error, match=message) as caught:
+        fitted.fit(X, *args)
+    shown = caught.value
+    assert shown.__context__ is None or shown.__suppress_context__
+    assert shown.__cause__ is None
+    assert fitted._fitted is before
+    assert len(fitted.recommend(["u1"], n_neighbors=3)) == 3
+
+
+def test_no_files(fitted, tmp_path):
+    refused(fitted, ValueError, "holds no Parquet files", tmp_path)
+    pattern = f"{tmp_path}/*.parquet"
+    refused(fitted, ValueError, "No file matches the pattern", pattern)
+    refused(fitted, ValueError, "no file or folder of that name", tmp_path / "none")
+    refused(fitted, ValueError, "is a URL. Download", "s3://bucket/events.parquet")
+
+
+def test_a_file_that_is_cut_off_is_named(fitted, folder, events, tmp_path):
+    write(events, tmp_path)
+    whole = (tmp_path / "part1.parquet").read_bytes()
+    (tmp_path / "part1.parquet").write_bytes(whole[: len(whole) // 2])
+    refused(fitted, ValueError, r"part1.parquet is not a Parquet file, or", tmp_path)
+    (tmp_path / "part1.parquet").write_text("user,item\n1,2\n")
+    refused(fitted, ValueError, r"part1.parquet is not a Parquet file, or", tmp_path)
+
+
+def test_a_damaged_file(fitted, events, tmp_path):
+    path = tmp_path / "part0.parquet"
+    events[IDS].to_parquet(path, compression="zstd")
+    whole = bytearray(path.read_bytes())
+    whole[4:600] = bytes(596)
+    path.write_bytes(whole)
+    refused(fitted, ValueError, "part0.parquet' cannot be read", path)
+
+
+def test_files_with_other_schemas_are_named(fitted, events, tmp_path):
+    write(events, tmp_path)
+    path = tmp_path / "part2.parquet"
+    events.astype({"item": str}).to_parquet(path)
+    message = "column 'item' is .*string in .*part2.parquet, but int64 in .*part0"
+    refused(fitted, ValueError, message, tmp_path)
+    events.rename(columns={"user": "users"}).to_parquet(path)
+    message = "part2.parquet has no column 'user'.* Did you mean 'users'"
+    refused(fitted, ValueError, message, tmp_path)
+    # columns that are not read may differ
+    events.drop(columns="age").to_parquet(path)
+    assert len(small().fit(tmp_path).user_ids_) == 40
+
+
+def test_a_partitioned_folder(fitted, events, tmp_path):
+    dataset = pa.Table.from_pandas(events[events["item"] < 3])
+    pq.write_to_dataset(dataset, tmp_path, partition_cols=["item"])
+    refused(fitted, ValueError, "partitioned: the folder 'item=0'", tmp_path)
+    opened = pa.dataset.dataset(tmp_path, partitioning="hive")
+    model = small(user_id="user", item_id="item").fit(opened)
+    assert model.item_ids_.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("side", ["user", "item", "time"])
+def test_missing_ids_and_times(fitted, events, side, tmp_path):
+    X = events.astype({"item": float, "time": float})
+    X.loc[[300, 500], side] = None
+    write(X, tmp_path)
+    message = f"{side} column '{side}' contains NaN: 2 of 600 events lack it."
+    params = {"time": "time"} if side == "time" else {}
+    dataset = pa.dataset.dataset(tmp_path)
+    refused(fitted, ValueError, f"{message} Drop those", dataset, **params)
+    message += r" The first is in .*part1.parquet\. Drop"
+    refused(fitted, ValueError, message, tmp_path, **params)
+
+
+def test_missing_ids_of_events_without_weight_do_not_count(events, tmp_path):
+    X = events.copy()
+    X.loc[X["weight"] == 0, "user"] = None
+    write(X, tmp_path)
+    kept = X[X["weight"] > 0]
+    model = small().fit(kept.drop(columns="weight"), None, kept["weight"])
+    assert_same(small().fit(tmp_path, None, "weight"), model)
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        ("star", ValueError, "y names 'star', which is not a column.*mean 'stars'"),
+        ([1, 0], TypeError, "y must be the name of a column of X.* Got list"),
+        ("note", ValueError, "y, the column 'note' of X, has 600 cells that are not"),
+        ("minus", ValueError, "y, the column 'minus' of X, must be >= 0. Got -3"),
+        ("zero", ValueError, "X holds no positive event"),
+        ("gaps", ValueError, "y, the column 'gaps' of X, has 1 cells that are not"),
+    ],
+)
+def test_rewards(fitted, events, tmp_path, y, error, message):
+    X = events.assign(minus=-events["stars"], zero=0, note="good")
+    X["gaps"] = events["stars"].astype(float)
+    X.loc[5, "gaps"] = np.nan
+    write(X, tmp_path)
+    refused(fitted, error, message, tmp_path, y, user_id="user", item_id="item")
+
+
+def test_a_lazy_frame_that_fails(fitted, events):
+    frame = pl.from_pandas(events)
+
+    def fail(_):
+        raise RuntimeError("the lights went out")
+
+    lazy = frame.lazy().with_columns(pl.col("item").map_batches(fail, pl.Int64))
+    message = "X, a polars LazyFrame, failed when it was computed: .*"
+    refused(fitted, ValueError, message, lazy)
+    missing = frame.lazy().select("user", "nothing")
+    refused(fitted, ValueError, message, missing)
+
+
+def test_no_events_and_one_column(fitted, events, tmp_path):
+    events[:0].to_parquet(tmp_path / "empty.parquet")
+    refused(fitted, ValueError, "X holds no events", tmp_path / "empty.parquet")
+    events[["user"]].to_parquet(tmp_path / "one.parquet")
+    refused(fitted, ValueError, "an item column are required", tmp_path / "one.parquet")
+
+
+def test_all_times_are_equal(events, folder):
+    lazy = pl.scan_parquet(folder / "*.parquet").with_columns(time=7)
+    with pytest.warns(UserWarning, match="All 600 positive events have the same time"):
+        assert small(time="time").fit(lazy).history_kind_ == "pooled"
+
+
+@pytest.mark.parametrize("library", ["duckdb", "pyarrow"])
+def test_what_to_install(folder, library):
+    code = (
+        "import sys\n"
+        f"sys.modules[{library!r}] = None\n"
+        "from sktwotower import TwoTowerRecommender\n"
+        f"TwoTowerRecommender().fit({str(folder)!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: Events on disk") and "[scale]" in last
+    assert f"{library} is not installed" in last
+
+
+def test_the_package_does_not_need_the_libraries():
+    code = (
+        "import sys\n"
+        "for name in ('duckdb', 'pyarrow', 'polars'):\n"
+        "    sys.modules[name] = None\n"
+        "from sktwotower import TwoTowerRecommender\n"
+        "TwoTowerRecommender(max_epochs=1).fit([[1, 1], [1, 2], [2, 2], [3, 1]])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
