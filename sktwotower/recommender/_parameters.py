@@ -341,12 +341,12 @@ class TwoTowerParameters(ShownEstimator):
     by the roots of these shares, stand one after the other.
 
     Several processes train one model together if a process group of torch.distributed
-    (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has
-    all of the same data and computes its part of the users of each batch, of which all
-    together have ``batch_size``: the losses are those of one process, up to rounding
-    and to what is hidden at random. Gradients are summed, so that all processes end
-    with the same model. Validation, callbacks and the rest of `fit` run in each of
-    them; the first one writes ``checkpoint`` and shows progress. If one fails, all do.
+    (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the
+    same data and computes its part of the users of each batch, of which all together
+    have ``batch_size``: the losses are those of one process, up to rounding and to what
+    is hidden at random. Gradients are summed, so that all processes end with the same
+    model. Validation, callbacks and the rest of `fit` run in each of them; the first
+    one writes ``checkpoint`` and shows progress. If one fails, all do.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one

@@ -1,0 +1,200 @@
+"""What does a request of one user cost, compared with the same work by hand?
+
+Call ``OMP_NUM_THREADS=1 python benchmarks/bench_serving.py [--only retail times exact
+graph service] [--quick]``; parts that are left out keep their results.
+*By hand* is what a person writes with the vectors of users and items as numpy arrays:
+the product, minus infinity for what the user has chosen, argpartition, sort. Three
+models: Online Retail without and with times (3,665 items), and made events on 100,000
+items, searched exactly and over a graph. All requests take turns, one after the other,
+so that other jobs on the machine slow down all of them alike; CPU time of the thread,
+median and 99th percentile. A *first* request computes the user's vector, later ones
+find it kept. ``--quick``: 10,000 items instead of 100,000.
+
+*service*: answers per second, and CPU time of the processes per answer, of a FastAPI
+service in one and in two processes around ours, implicit and faiss. Its users come in
+turns, so that nearly every request is the first of its user.
+
+Failure: with 3,665 items `kneighbors` takes more than twice what it takes by hand and
+0.4 ms, `recommend` 1.2 ms, or 2.5 ms with a history of ten; with 100,000 items exact
+search takes more than 1.1 times the product only, or 1 ms over the graph.
+"""
+
+import argparse
+import time
+
+import faiss
+import numpy as np
+import pandas as pd
+from _common import load, machine, read_results, replaced, write_results
+from _services import requests_per_second
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.datasets import load_online_retail
+
+K, N_USERS, N_HISTORY = 10, 300, 10
+
+
+def retail(time=None):
+    """Return a model of the shipped purchases, after few epochs."""
+    if time is None:
+        events = load("online-retail").train
+    else:
+        events = load_online_retail().data.rename(
+            columns={"customer": "user", "product": "item"}
+        )[["user", "item", "time"]]
+        events = events.drop_duplicates(["user", "item"])
+    return TwoTowerRecommender(max_epochs=1, time=time, random_state=0).fit(events)
+
+
+def made(n_items):
+    """Return a model of made events, each item at least once, searched exactly."""
+    rng = np.random.default_rng(0)
+    items = np.concatenate([np.arange(n_items), rng.integers(n_items, size=n_items)])
+    users = rng.integers(n_items // 5, size=len(items))
+    model = TwoTowerRecommender(
+        embedding_dim=64, max_epochs=1, neighbors="exact", random_state=0
+    )
+    return model.fit(pd.DataFrame({"user": users, "item": items}))
+
+
+class ByHand:
+    """The same answers from arrays, as a person would write it."""
+
+    def __init__(self, model):
+        self.items, self.item_ids = model.item_embeddings_, model.item_ids_
+        self.users = model.embed_users(model.user_ids_)
+        self.places = {user: i for i, user in enumerate(model.user_ids_.tolist())}
+        table = model.seen_items()
+        codes = pd.Index(self.item_ids).get_indexer(table.iloc[:, 1])
+        self.seen = {
+            user: codes[rows] for user, rows in table.groupby("user").indices.items()
+        }
+        self.flat = faiss.IndexFlatIP(self.items.shape[1])
+        self.flat.add(self.items)
+
+    def answer(self, user):
+        scores = self.items @ self.users[self.places[user]]
+        scores[self.seen[user]] = -np.inf
+        best = np.argpartition(scores, -K)[-K:]
+        best = best[np.argsort(-scores[best])]
+        return self.item_ids[best], scores[best]
+
+    def product(self, user):
+        return self.items @ self.users[self.places[user]]
+
+    def faiss(self, user):
+        place = self.places[user]
+        return self.flat.search(self.users[place : place + 1], K)
+
+
+def graph(n_items):
+    """Return the same model as ``made``, with a graph."""
+    model = made(n_items).set_params(neighbors="nndescent")
+    return model.set_catalog(model.item_ids_)
+
+
+def requests_of(model, hand):
+    """Return functions of a user, by name; all do the job of one request."""
+    rng = np.random.default_rng(0)
+    n = min(N_HISTORY, len(model.item_ids_))
+    history = rng.choice(model.item_ids_, n, replace=False).tolist()
+    return {
+        "by hand": hand.answer,
+        "product only": hand.product,
+        "faiss flat": hand.faiss,
+        "kneighbors": lambda user: model.kneighbors([user], K),
+        "recommend": lambda user: model.recommend([user], K),
+        "recommend, history of 10": lambda u: model.recommend([u], K, history=history),
+        "new user, history of 10": lambda u: model.recommend([-1], K, history=history),
+        "similar_items": lambda user: model.similar_items(history[:1], K),
+    }
+
+
+def measure(model, hand):
+    """Return seconds of CPU of each request by name, arrays (n,)."""
+    users = np.random.default_rng(1).choice(model.user_ids_, N_USERS).tolist()
+    asked, seconds = requests_of(model, hand), {}
+
+    def timed(name, user):
+        start = time.thread_time()
+        asked[name](user)
+        seconds.setdefault(name, []).append(time.thread_time() - start)
+
+    for user in dict.fromkeys(users):
+        timed("kneighbors", user)
+    seconds["kneighbors, first"] = seconds.pop("kneighbors")
+    for user in users:
+        for name in asked:
+            timed(name, user)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def rows_of(data, model, hand):
+    """Return a row of results for each kind of request, after a check of answers."""
+    same = 0
+    for user in model.user_ids_[:50].tolist():
+        own = set(model.item_ids_[model.kneighbors([user], K)[1][0]])
+        same += len(own & set(hand.answer(user)[0]))
+    return [
+        {
+            "data": data,
+            "system": name,
+            "p50_ms": np.median(seconds) * 1e3,
+            "p99_ms": np.percentile(seconds, 99) * 1e3,
+            "same_items": same / (50 * K),
+        }
+        for name, seconds in measure(model, hand).items()
+    ]
+
+
+def failures(rows):
+    """Return what takes longer than promised."""
+    ms = {(row["data"], row["system"]): row.get("p50_ms") for row in rows}
+    limits = {
+        ("retail", "kneighbors"): max(0.4, 2 * ms.get(("retail", "by hand"), 0)),
+        ("retail", "recommend"): 1.2,
+        ("retail", "recommend, history of 10"): 2.5,
+        ("exact", "kneighbors"): 1.1 * ms.get(("exact", "product only"), 0),
+        ("graph", "kneighbors"): 1.0,
+    }
+    return [
+        f"{' '.join(key)} takes {ms[key]:.2f} ms, more than {limit:.2f}"
+        for key, limit in limits.items()
+        if key in ms and ms[key] > limit
+    ]
+
+
+def parts(only, n_items):
+    """Yield the rows of results of one part after the other."""
+    models = {
+        "retail": retail,
+        "times": lambda: retail("time"),
+        "exact": lambda: made(n_items),
+        "graph": lambda: graph(n_items),
+    }
+    for name, build in models.items():
+        if name in only:
+            model = build()
+            yield rows_of(name, model, ByHand(model))
+    if "service" in only:
+        yield requests_per_second()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = ["retail", "times", "exact", "graph", "service"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    for measured in parts(options.only, 10_000 if options.quick else 100_000):
+        table = pd.DataFrame(measured)
+        print(table.to_string(index=False, float_format="{:,.3f}".format), flush=True)
+        rows = [row | machine() for row in measured]
+        write_results("serving", replaced(read_results("serving"), rows))
+    wrong = failures(read_results("serving"))
+    assert not wrong, "\n".join(wrong)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Reading of the history of a request: events that fit has not seen.
+
+Input: events as a table, rows of an array, a dict or a list; a ``Query`` of n users.
+Output: row, item and time of each event, (m,) each.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sktwotower._tables._frames import (
+    array_as_frame,
+    as_frame,
+    is_frame,
+    list_as_array,
+    with_names,
+)
+from sktwotower._tables._ids import check_ids
+from sktwotower._tables._messages import warn
+from sktwotower._tables._pairs import read_pairs
+from sktwotower._tables._times import read_times
+
+__all__ = ["history_users", "pairs_of", "read_history"]
+
+
+def read_history(history, query, fitted):
+    """Return row, item and time, (m,) each, of a ``history`` of the users of a query.
+
+    ``history``: a table of events with the user and the item column, an array of
+    (user, item) rows, a mapping of users to items, or, for a query of one user, a list
+    of items. Items unknown to fit, and users who are not asked for, are left out. The
+    times are None unless the table has the time column of fit.
+    """
+    users, items, schema = fitted.users, fitted.items, fitted.schema
+    ordered = fitted.sequences is not None
+    own = _items_of_one_user(history, query)
+    if own is not None:
+        return _history_of_one_user(list_as_array(own), items)
+    if ordered:
+        history = _array_as_table(history, schema)
+    owners, chosen = pairs_of(
+        history, query, users, items, "history", "oldest first" if ordered else None
+    )
+    times = _times_of_history(history, schema) if ordered else None
+    owners = check_ids(owners, "the users of history")
+    known = owners.unique()
+    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    kept = codes >= 0
+    places = known.get_indexer(owners)[kept]
+    if times is not None:
+        times = times[kept]
+    asked = known.get_indexer(check_ids(query.ids, "X"))
+    added = _rows_of_users(asked, len(known), places, codes[kept], times)
+    if len(query) and len(added[0]) == 0:
+        _warn_of_no_effect(kept)
+    return added
+
+
+def _warn_of_no_effect(kept):
+    """Warn of a history without effect; ``kept`` (m,): which items fit knows."""
+    if len(kept):
+        warn(
+            f"history changes nothing: {kept.sum()} of its {len(kept)} items are known "
+            f"from fit, and none of these belongs to a requested user."
+        )
+
+
+def _items_of_one_user(history, query):
+    """Return the list of items that a history holds for a query of one user, or None.
+
+    None also for forms other than a list, or a dict of the user to a list.
+    """
+    if len(query) != 1:
+        return None
+    if isinstance(history, dict) and len(history) == 1:
+        ((user, history),) = history.items()
+        if type(user) not in (int, str) or user != query.ids[0]:
+            return None
+    return history if isinstance(history, list | tuple) else None
+
+
+def _history_of_one_user(chosen, items):
+    """Return what `read_history` does for an array (m,) of items in order."""
+    codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
+    kept = codes >= 0
+    if not kept.any():
+        _warn_of_no_effect(kept)
+    return np.zeros(kept.sum(), dtype=np.int64), codes[kept], None
+
+
+def _rows_of_users(asked, n_known, places, codes, times):
+    """Return row, item and time of the events of each user asked for.
+
+    ``asked``: position (n,) of each user among the ``n_known`` of the history, or -1.
+    ``places``, ``codes`` and ``times``: user, item and time, (m,) each, of the events.
+    """
+    order = np.argsort(places, kind="stable")
+    starts = np.searchsorted(places[order], np.arange(n_known + 1))
+    sizes = np.append(np.diff(starts), 0)[asked]  # the last one is for -1
+    rows = np.repeat(np.arange(len(asked)), sizes)
+    first = np.repeat(starts[asked] - (np.cumsum(sizes) - sizes), sizes)
+    events = order[first + np.arange(len(rows))]
+    return rows, codes[events], None if times is None else times[events]
+
+
+def _array_as_table(history, schema):
+    """Return an array with the columns of fit as a table, other histories as they are.
+
+    An array of two columns holds (user, item) rows in order.
+    """
+    if not isinstance(history, np.ndarray) or history.ndim != 2:
+        return history
+    if history.shape[1] == schema.n_columns:
+        frame = array_as_frame(history, "history")
+        return frame if schema.names is None else frame.set_axis(schema.names, axis=1)
+    if history.shape[1] > 2:
+        raise ValueError(
+            "history must be an array of (user, item) rows, oldest first, or of rows "
+            f"with the {schema.n_columns} columns of fit. Got shape {history.shape}."
+        )
+    return history
+
+
+def _times_of_history(history, schema):
+    """Return the times (m,) of a table of events, or None for lists in order."""
+    if not is_frame(history):
+        return None
+    frame = with_names(as_frame(history, "history"))
+    if schema.time not in frame.columns:
+        raise ValueError(
+            f"history has no column {schema.time!r}, so its order is unknown. Pass the "
+            "column, or a dict of users to lists of items, oldest first."
+        )
+    times, dates = read_times(
+        frame[schema.time], f"The time column {schema.time!r} of history"
+    )
+    if len(times) and dates != schema.dates:
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"The time column {schema.time!r} of history holds {kinds[dates]}, but in "
+            f"fit it held {kinds[schema.dates]}."
+        )
+    return times
+
+
+def history_users(history, users):
+    """Return the distinct users who occur in a ``history``."""
+    if isinstance(history, Mapping):
+        return list_as_array(history)
+    if is_frame(history):
+        frame = with_names(as_frame(history, "history"))
+        if users.id_column in frame.columns:
+            return check_ids(frame[users.id_column], "history").unique()
+    elif isinstance(history, np.ndarray) and history.ndim == 2:
+        return check_ids(history[:, 0], "history").unique()
+    raise ValueError(
+        "history does not name its users: pass the users as X, or a table with the "
+        f"column {users.label!r}, or a dict of users to lists of items."
+    )
+
+
+def pairs_of(given, query, users, items, name, order=None):
+    """Return users and items, both (n_pairs,), of a history or of candidates."""
+    return read_pairs(
+        given,
+        name,
+        columns=(users.id_column, items.id_column),
+        labels=(users.label, items.label),
+        owners=query.ids,
+        order=order,
+    )[:2]
