@@ -370,7 +370,7 @@ def test_too_little_was_shown(why):
         (
             {"place": "top"},
             {"position": "place"},
-            "'place' must hold numbers, the firs",
+            "'place' must hold numbers, the first",
         ),
         (
             {"place": pd.Timestamp("2024-01-01")},
