@@ -126,7 +126,7 @@ def resolved(recipe, events):
         sampling = "full" if small else "mixed"
     if temperature == "auto":
         n_items = np.count_nonzero(column_counts(events.positives))
-        temperature = auto_temperature(n_items)
+        temperature = auto_temperature(n_items, has_large_catalog(recipe, events))
         if has_hidden_layer(recipe, events):
             temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
