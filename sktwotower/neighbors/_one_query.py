@@ -7,7 +7,7 @@ Output: scores and positions of the best items, both (min(k, n_items),).
 import numpy as np
 
 from ._indexes import ExactNeighbors, check_width
-from ._top_k import best_of_one, by_score, rescore
+from ._top_k import best_of_one, rescore
 
 __all__ = ["nearest_to_one"]
 
@@ -44,11 +44,10 @@ def nearest_to_one(index, query, items, k, hidden):
         found = _from_index(index, query, len(items), k, hidden)
     if found is None:
         found = best_of_one(query, items, k, hidden)
-    exact = rescore(query[None], items, found[None])
-    exact, found = by_score(exact, found[None])
+    exact = rescore(query[None], items, found[None])[0]
+    best = np.lexsort((found, -exact))[:k]
     scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
-    width = min(k, found.shape[1])
-    scores[:width], indices[:width] = exact[0, :width], found[0, :width]
+    scores[: len(best)], indices[: len(best)] = exact[best], found[best]
     return scores, indices
 
 

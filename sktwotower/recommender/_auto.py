@@ -11,6 +11,7 @@ from sktwotower._tables._on_disk import column_counts
 __all__ = [
     "auto_temperature",
     "has_hidden_layer",
+    "has_large_catalog",
     "resolved",
     "values_of_kind",
     "values_of_second_pair",
@@ -21,27 +22,48 @@ __all__ = [
 # larger catalogs a sample is as good, and its cost does not grow with the catalog.
 FULL_SOFTMAX_ITEMS = 2_000
 FULL_SOFTMAX_ENTRIES = 250_000
+# Factor and power of the number of items in the "auto" temperature.
+TEMPERATURE = 1.05, 0.25
+LARGE_TEMPERATURE = 6.5, 0.4
 # Highest "auto" temperature with a hidden layer.
 HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
-# Number of items from which on a larger sample of them pays, with a pooled history.
+# In larger catalogs most items have few events. A pooled history then needs a
+# higher temperature, less dropout, fewer epochs and small initial weights.
 LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
-POOLED = {"dropout": 0.5, "n_negatives": 512, "max_epochs": 30, "pooled_share": 0.0}
-RECENT = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0.3}
+POOLED = {
+    "dropout": 0.5,
+    "n_negatives": 512,
+    "max_epochs": 30,
+    "batch_size": 512,
+    "pooled_share": 0.0,
+}
+RECENT = {
+    "dropout": 0.2,
+    "n_negatives": 512,
+    "max_epochs": 6,
+    "batch_size": 256,
+    "pooled_share": 0.3,
+}
 AUTO = {
     "pooled": POOLED,
-    "pooled, large catalog": POOLED | {"n_negatives": 2048},
+    "pooled, large catalog": POOLED | {"dropout": 0.2, "max_epochs": 20},
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
     "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
-SECOND_PAIR = {"dropout": 0.5, "n_negatives": 512, "max_epochs": 15}
+SECOND_PAIR = {
+    "dropout": 0.5,
+    "n_negatives": 512,
+    "max_epochs": 15,
+    "batch_size": 256,
+}
 
 
 def has_hidden_layer(recipe, events):
@@ -50,6 +72,11 @@ def has_hidden_layer(recipe, events):
         return False
     n_items = np.count_nonzero(column_counts(events.positives))
     return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
+
+
+def has_large_catalog(recipe, events):
+    """Return whether a pooled history is for a catalog of more than 10,000 items."""
+    return recipe.history != "recent" and events.positives.shape[1] > LARGE_CATALOG
 
 
 def has_large_baskets(recipe, events):
@@ -71,7 +98,7 @@ def _kind(recipe, events):
     if events is None:
         return kind
     if kind == "pooled":
-        large = events.positives.shape[1] > LARGE_CATALOG
+        large = has_large_catalog(recipe, events)
         return "pooled, large catalog" if large else kind
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
@@ -99,16 +126,17 @@ def resolved(recipe, events):
         sampling = "full" if small else "mixed"
     if temperature == "auto":
         n_items = np.count_nonzero(column_counts(events.positives))
-        temperature = auto_temperature(n_items)
+        temperature = auto_temperature(n_items, has_large_catalog(recipe, events))
         if has_hidden_layer(recipe, events):
             temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)
     return recipe._replace(candidate_sampling=sampling, temperature=temperature)
 
 
-def auto_temperature(n_items):
+def auto_temperature(n_items, large_catalog=False):
     """Return the temperature for a catalog with that many chosen items.
 
-    The formula was fitted to the best validated values of six data sets. Learning the
+    The formulas were fitted to the best validated values of six data sets. Learning the
     temperature with the training loss leads to values that are far too low.
     """
-    return float(np.clip(1.05 * n_items**-0.25, 0.05, 0.2))
+    factor, power = LARGE_TEMPERATURE if large_catalog else TEMPERATURE
+    return float(np.clip(factor * n_items**-power, 0.05, 0.2))

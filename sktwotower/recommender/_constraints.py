@@ -52,7 +52,7 @@ CONSTRAINTS = {
         StrOptions({"plateau"}),
     ],
     "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "lr": [Interval(Real, 0, None, closed="neither")],
     "partial_rate": [Interval(Real, 0, None, closed="neither")],
     "replay": [Interval(Real, 0, 1, closed="left")],

@@ -23,7 +23,7 @@ from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._optimizer import optimizer_class
 
 from ._ages import check_half_life, with_ages
-from ._auto import has_hidden_layer, resolved
+from ._auto import has_hidden_layer, has_large_catalog, resolved, values_of_kind
 from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
@@ -40,6 +40,9 @@ __all__ = ["check_values", "learn"]
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1
+# Multiplies all initial weights if the catalog is large: the vectors of its many rare
+# items hardly move, so long random ones would be recommended at random.
+LARGE_CATALOG_SCALE = 0.1
 OTHER_SIZES = (
     "warm_start=True needs the same users, items, features, tower sizes and number of "
     "pairs of towers (pooled_share) as the fit before. Fit with warm_start=False to "
@@ -180,7 +183,7 @@ def _check_negatives(recipe, events):
         if n_users == 1:
             raise ValueError(message)
         warn(message)
-    n_together = min(recipe.batch_size, n_users)
+    n_together = min(values_of_kind(recipe, events).batch_size, n_users)
     if recipe.candidate_sampling == "in_batch" and n_together < 2:
         raise ValueError(
             "candidate_sampling='in_batch' takes the negatives of a user from the "
@@ -243,15 +246,15 @@ def _build(recipe, events):
     n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
     widths = users.rows.shape[1], items.rows.shape[1]
     module = build_module(recipe, *widths, n_hidden)
+    start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
     # Users without positives are in no batch, items without positives in no history.
     scale_weights(
         recipe,
         module,
-        user_tower=_scales(users, have_events(positives, 1)),
-        item_tower=_scales(
-            items, have_events(positives, 0) | have_events(impressions, 0)
-        ),
-        history=_scales(items, have_events(positives, 0)),
+        user_tower=start * _scales(users, have_events(positives, 1)),
+        item_tower=start
+        * _scales(items, have_events(positives, 0) | have_events(impressions, 0)),
+        history=start * _scales(items, have_events(positives, 0)),
     )
     return module
 

@@ -108,8 +108,8 @@ class TwoTowerParameters(ShownEstimator):
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
         differs between users, and a target can not be copied from the history. "auto":
-        0.5; with a recent history 0.2, 0.1 with its hidden layer, or 0.7 where baskets
-        hold five items or more on average.
+        0.5, and 0.2 if there are more than 10,000 items; with a recent history 0.2, 0.1
+        with its hidden layer, or 0.7 where baskets hold five items or more on average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -127,8 +127,9 @@ class TwoTowerParameters(ShownEstimator):
     temperature : float or "auto", default="auto"
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
-        items, 0.14 for 3,300, 0.074 for 40,000; at most 0.1 with the hidden layer of a
-        recent history; see ``temperature_``.
+        items, 0.14 for 3,300; with a pooled history and more than 10,000 items 6.5
+        n_items ** -0.4: 0.15 for 12,000, 0.093 for 41,000; at most 0.1 with the hidden
+        layer of a recent history; see ``temperature_``.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
@@ -136,8 +137,7 @@ class TwoTowerParameters(ShownEstimator):
         250,000 feature values together, else "mixed", as always with a recent history;
         see ``candidate_sampling_``.
     n_negatives : int or "auto", default="auto"
-        Number of items in the uniform sample of a batch, >= 1. "auto": 512; with a
-        pooled history 2,048 if there are more than 10,000 items.
+        Number of items in the uniform sample of a batch, >= 1. "auto": 512.
     sampling_correction : {"negatives", "all"} or None, default="negatives"
         Which logits are corrected for the probability of being sampled: those of the
         negatives, those of the positives as well (Yi et al.), or none. Without it
@@ -166,10 +166,12 @@ class TwoTowerParameters(ShownEstimator):
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
         ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
-        recent history 6, 8 where baskets are large, and 15 for its second pair.
-    batch_size : int, default=256
+        recent history 6, 8 where baskets are large, and 15 for its second pair; with a
+        pooled history 20 if there are more than 10,000 items.
+    batch_size : int or "auto", default="auto"
         Number of users in a batch, >= 1, each with all positives. With a recent history
-        a batch holds at most 8 times as many events.
+        a batch holds at most 8 times as many events. "auto": 512; with a recent history
+        256 for both pairs of towers.
     lr : float, default=0.01
         Peak of the one-cycle learning rate, > 0. An `LRScheduler` among ``callbacks``
         replaces the one cycle.
@@ -416,7 +418,7 @@ class TwoTowerParameters(ShownEstimator):
         impression_weight=5.0,
         impression_start=0.5,
         max_epochs="auto",
-        batch_size=256,
+        batch_size="auto",
         lr=0.01,
         partial_rate=0.5,
         replay=0.0,

@@ -31,7 +31,7 @@ class Recipe(NamedTuple):
     impression_weight: float | str
     impression_start: float | str
     max_epochs: int | str
-    batch_size: int
+    batch_size: int | str
     lr: float
     partial_rate: float
     replay: float

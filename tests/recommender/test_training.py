@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -15,8 +16,9 @@ from skorch.callbacks import (
     LRScheduler,
 )
 
+from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _auto
+from sktwotower.recommender import _auto, _fit
 from sktwotower.recommender._auto import auto_temperature
 from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast
@@ -216,8 +218,49 @@ def test_temperature_follows_the_number_of_items(n_items, expected):
     assert auto_temperature(n_items) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "n_items, expected", [(12_101, 0.1512), (40_981, 0.0929), (10**6, 0.05)]
+)
+def test_temperature_of_large_catalogs(n_items, expected):
+    # 6.5 * 12_101 ** -0.4 = 0.1512
+    found = auto_temperature(n_items, large_catalog=True)
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_large_catalogs_have_values_of_their_own(monkeypatch):
+    """More items than the limit: short weights at first, and other values of auto."""
+    X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
+    params = {
+        "random_state": 0,
+        "lr": 1e-9,
+        "id_dropout": 0,
+        "candidate_sampling": "full",
+    }
+
+    def fit():
+        seen = {}
+        monkeypatch.setattr(
+            _fit.net,
+            "train",
+            lambda recipe, *rest, **given: (
+                seen.update(recipe._asdict()) or train(recipe, *rest, **given)
+            ),
+        )
+        model = TwoTowerRecommender(**params).fit(X)
+        return seen, model.net_.module_.item_tower.sparse.weight.detach().numpy()
+
+    train = _fit.net.train
+    small, long = fit()
+    monkeypatch.setattr(_auto, "LARGE_CATALOG", 2)
+    large, short = fit()
+    names = ["dropout", "max_epochs", "batch_size"]
+    assert [small[n] for n in names] == [0.5, 30, 512]
+    assert [large[n] for n in names] == [0.2, 20, 512]
+    assert_allclose(short, 0.1 * long, atol=1e-5)
+
+
 def test_items_that_nobody_chose_do_not_change_the_temperature(monkeypatch):
-    monkeypatch.setattr(_auto, "auto_temperature", lambda n_items: 1 / n_items)
+    monkeypatch.setattr(_auto, "auto_temperature", lambda n_items, _: 1 / n_items)
     X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})
     many = pd.DataFrame({"item": range(50)})
     assert batched(items=many).fit(X).temperature_ == 1 / 3
