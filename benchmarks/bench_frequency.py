@@ -115,7 +115,7 @@ def main():
     settings = ["part", "rate", "n_hashes", "n_places"]
     wide = rows.pivot(index=settings, columns="step", values="error")
     print(wide.to_string(float_format="{:.4f}".format))
-    kept = table[(table["step"] % 500 == 0) | table["step"].isin(shown)]
+    kept = table[(table["step"] % 1000 == 0) | table["step"].isin(shown)]
     seeds = {"seeds": len(seeds)}
     write_results(
         "frequency", [row | seeds | machine() for row in kept.to_dict("records")]
