@@ -136,6 +136,18 @@ def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
     assert len(chosen) == 1 and model.impression_weight_ == 20.0
 
 
+def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
+    pytest.importorskip("duckdb")
+    path, folder = tmp_path / "events.parquet", tmp_path / "folder"
+    X.assign(y=Y).to_parquet(path)
+    expected = batched(time="when").fit(path, y="y")
+    for n_writes in (3, 7):  # in the first pair of towers, and in the second
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_after_writes(patch, n_writes)
+            batched(time="when", checkpoint=folder).fit(path, y="y")
+    assert_equal(batched(time="when", checkpoint=folder).fit(path, y="y"), expected)
+
+
 def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
     folder, table = tmp_path / "folder", follows()
     expected = stages(ordered(pooled_share=0)).fit(table)
