@@ -147,8 +147,9 @@ class Exchange:
         self._reduce(together, rows, ids, [*self.dense, *dense], factor)
 
     def _is_sparse(self, t, counts):
-        """Return whether fewer rows of a table were touched than it has."""
-        return (counts != DENSE).all() and counts.sum() < len(self.tables[t])
+        """Return whether the ids of touched rows are shorter than the whole table."""
+        n_numbers = 2 * counts.sum()  # an id takes as many bytes as two numbers
+        return (counts != DENSE).all() and n_numbers < self.tables[t].numel()
 
     def _gather_ids(self, rows, counts, sparse):
         """Return the touched rows of each process, by table: a dict of lists."""
