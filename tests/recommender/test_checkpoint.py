@@ -94,6 +94,15 @@ def test_fit_in_steps_equals_fit_without_a_break(name, monkeypatch, tmp_path):
     assert not folder.exists()
 
 
+def test_both_learn_the_same_from_further_events(monkeypatch, tmp_path):
+    params = {"time": "when", "max_epochs": 2}
+    model, _ = fitted_in_steps(monkeypatch, batched(checkpoint=tmp_path, **params))
+    expected = batched(**params).fit(X, Y)
+    assert_equal(
+        model.partial_fit(X[:40], Y[:40]), expected.partial_fit(X[:40], Y[:40])
+    )
+
+
 def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
     seen = []
 
