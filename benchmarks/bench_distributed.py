@@ -38,7 +38,7 @@ from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
 
-N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 50_000, 20, 64
+N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
 USERS_PER_BATCH, N_NEGATIVES = 1024, 2048
 # Bytes per second of each direction, and seconds of one exchange.
 NETWORKS = {"10 Gbit/s": (1.25e9, 1e-4), "100 Gbit/s": (1.25e10, 2e-5)}
@@ -77,13 +77,13 @@ class Threads:
         self.size, self.barrier = size, threading.Barrier(size)
         self.values = [None] * size
 
-    def all(self, rank, value):
-        """Return the values of all threads."""
+    def all(self, rank, value, merge=list):
+        """Return ``merge(values)`` of the values of all threads."""
         self.values[rank] = value
+        if self.barrier.wait() == 0:
+            self.merged = merge(self.values)
         self.barrier.wait()
-        values = list(self.values)
-        self.barrier.wait()
-        return values
+        return self.merged
 
 
 class ThreadGroup(Group):
@@ -91,7 +91,12 @@ class ThreadGroup(Group):
 
     def __init__(self, rank, threads):
         super().__init__(rank, threads.size)
-        self.threads, self.n_bytes, self.n_exchanges = threads, 0.0, 0
+        self.threads = threads
+        self.reset()
+
+    def reset(self):
+        """Count from now on."""
+        self.n_bytes, self.n_exchanges, self.seconds = 0.0, 0, 0.0
 
     def device(self, module_device):
         """Return where tensors must be to be exchanged."""
@@ -99,18 +104,28 @@ class ThreadGroup(Group):
 
     def run(self, call, first, *others):
         """Do what a function of torch.distributed does."""
-        own = others[0] if call is distributed.all_gather else first
-        values = self.threads.all(self.rank, own.clone())
+        start = time.thread_time()
         self.n_exchanges += 1
         if call is distributed.all_gather:
+            own = others[0]
+            values = self.threads.all(self.rank, own)
             for part, value in zip(first, values, strict=True):
                 part.copy_(value)
             self.n_bytes += (self.size - 1) * own.nbytes
         elif call is distributed.all_reduce:
-            first.copy_(torch.stack(values).sum(0))
-            self.n_bytes += 2 * (self.size - 1) / self.size * own.nbytes
+            first.copy_(self.threads.all(self.rank, first.clone(), _total))
+            self.n_bytes += 2 * (self.size - 1) / self.size * first.nbytes
         else:
-            first.copy_(values[0])
+            first.copy_(self.threads.all(self.rank, first)[0])
+        self.threads.barrier.wait()
+        self.seconds += time.thread_time() - start
+
+
+def _total(values):
+    total = values[0].clone()
+    for value in values[1:]:
+        total += value
+    return total
 
 
 class Trainer:
@@ -156,7 +171,7 @@ class Trainer:
         for _ in range(2):
             self.step(batches)
         if isinstance(self.group, ThreadGroup):
-            self.group.n_bytes = self.group.n_exchanges = 0
+            self.group.reset()
         start = seconds()
         for _ in range(n_steps):
             self.step(batches)
@@ -169,7 +184,9 @@ def simulated(data, size, batch_size, n_steps):
     trainers = [Trainer(ThreadGroup(r, threads), data, batch_size) for r in range(size)]
 
     def work(rank):
-        times[rank] = trainers[rank].run(n_steps)
+        trainer = trainers[rank]
+        # what threads copy in memory goes over the network
+        times[rank] = trainer.run(n_steps) - trainer.group.seconds / n_steps
 
     workers = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
     for worker in workers:

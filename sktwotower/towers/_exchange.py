@@ -137,42 +137,29 @@ class Exchange:
         (size, n_tables): their numbers in each process. ``factor``: multiplies what
         this process has computed.
         """
-        sparse = self._sparse_tables(counts)
+        touched = [t for t in range(len(self.tables)) if counts[:, t].any()]
+        sparse = [t for t in touched if self._is_sparse(t, counts[:, t])]
         ids = self._gather_ids(rows, counts, sparse)
-        apart = [t for t in sparse if self._is_apart(ids[t])]
+        apart = [t for t in sparse if _is_apart(ids[t])]
         self._gather_rows(apart, rows, ids, factor)
+        dense = [self.tables[t] for t in touched if t not in ids]
         together = [t for t in sparse if t not in apart]
-        self._reduce(together, rows, ids, counts, factor)
+        self._reduce(together, rows, ids, [*self.dense, *dense], factor)
 
-    def _sparse_tables(self, counts):
-        """Return the tables of which fewer rows were touched than they have."""
-        return [
-            t
-            for t, table in enumerate(self.tables)
-            if (counts[:, t] != DENSE).all() and counts[:, t].sum() < len(table)
-        ]
+    def _is_sparse(self, t, counts):
+        """Return whether the ids of touched rows are shorter than the whole table."""
+        n_numbers = 2 * counts.sum()  # an id takes as many bytes as two numbers
+        return (counts != DENSE).all() and n_numbers < self.tables[t].numel()
 
     def _gather_ids(self, rows, counts, sparse):
         """Return the touched rows of each process, by table: a dict of lists."""
         if not sparse:
             return {}
         own = torch.cat([rows[t][0] for t in sparse]).to(self.device)
-        counts = counts[:, sparse]
-        parts = self._gather_padded(own, counts.sum(axis=1).tolist())
-        parts = [
-            part.split(sizes)
-            for part, sizes in zip(parts, counts.tolist(), strict=True)
-        ]
+        sizes = counts[:, sparse].tolist()
+        parts = self._gather_padded(own, list(map(sum, sizes)))
+        parts = [part.split(each) for part, each in zip(parts, sizes, strict=True)]
         return {t: [part[i] for part in parts] for i, t in enumerate(sparse)}
-
-    def _is_apart(self, ids):
-        """Return whether the touched rows of a table are better gathered than summed.
-
-        Each process receives all rows if they are gathered, and twice the distinct ones
-        if they are summed.
-        """
-        n_rows = len(ids) * max(map(len, ids))
-        return n_rows < 2 * len(torch.unique(torch.cat(ids)))
 
     def _gather_rows(self, tables, rows, ids, factor):
         """Gather the gradients of touched rows, and add those of the same row."""
@@ -191,38 +178,56 @@ class Exchange:
             values = torch.cat([part[i] for part in parts]).view(-1, widths[i])
             self._set_rows(self.tables[t], torch.cat(ids[t]), values)
 
-    def _reduce(self, tables, rows, ids, counts, factor):
-        """Sum all other gradients: dense ones, and touched rows of some tables."""
-        summed, places = [], []
-        for t in tables:
-            distinct = torch.unique(torch.cat(ids[t]))
-            own, values = rows[t]
-            part = values.new_zeros(len(distinct), values.shape[1])
-            part[torch.searchsorted(distinct, own.to(self.device)).to(own.device)] = (
-                values
-            )
-            summed.append(part)
-            places.append((self.tables[t], distinct))
-        sparse = {id(self.tables[t]) for t in range(len(self.tables)) if t in ids}
-        dense = [p for p in (*self.dense, *self.tables) if id(p) not in sparse]
+    def _reduce(self, tables, rows, ids, dense, factor):
+        """Sum the gradients of touched rows of some tables, and dense ones."""
+        distinct = [torch.unique(torch.cat(ids[t])) for t in tables]
+        summed = [
+            _placed(*rows[t], of_all)
+            for t, of_all in zip(tables, distinct, strict=True)
+        ]
+        others = [table for t, table in enumerate(self.tables) if t not in ids]
+        dense = [*self.dense, *others]
         summed += [_dense_gradient(parameter) for parameter in dense]
-        if not summed:
-            return
         flat = torch.cat([each.reshape(-1) for each in summed]).mul_(factor)
         flat = flat.to(self.device)
         self.group.run(distributed.all_reduce, flat)
-        parts = flat.split([each.numel() for each in summed])
-        for (table, distinct), part in zip(places, parts, strict=False):
-            self._set_rows(table, distinct, part.view(-1, table.shape[1]))
-        for parameter, part in zip(dense, parts[len(places) :], strict=True):
-            parameter.grad = part.view(parameter.shape).to(parameter.device)
+        parts = iter(flat.split([each.numel() for each in summed]))
+        for t, of_all in zip(tables, distinct, strict=True):
+            values = next(parts).view(-1, self.tables[t].shape[1])
+            self._set_rows(self.tables[t], of_all, values)
+        for parameter in dense:
+            part = next(parts).view(parameter.shape)
+            parameter.grad = part.to(parameter.device)
 
     @staticmethod
     def _set_rows(table, ids, values):
-        """Set a sparse gradient; the same row may occur several times."""
+        """Set a sparse gradient, in which a row may occur several times."""
         table.grad = torch.sparse_coo_tensor(
-            ids[None], values, table.shape, device=table.device, check_invariants=False
+            ids[None].to(table.device),
+            values.to(table.device),
+            table.shape,
+            check_invariants=False,
         ).coalesce()
+
+
+def _is_apart(ids):
+    """Return whether the touched rows of a table are better gathered than summed.
+
+    Each process receives all rows if they are gathered, and twice the distinct ones if
+    they are summed.
+    """
+    n_rows = len(ids) * max(map(len, ids))
+    return n_rows < 2 * len(torch.unique(torch.cat(ids)))
+
+
+def _placed(own, values, ids):
+    """Return the gradients (n, width) of the rows ``ids`` (n,), some of which are own.
+
+    The result is where ``values`` are, the gradients of the rows ``own``.
+    """
+    placed = values.new_zeros(len(ids), values.shape[1])
+    placed[torch.searchsorted(ids.to(own.device), own)] = values
+    return placed
 
 
 def _touched(table):

@@ -94,6 +94,15 @@ def test_fit_in_steps_equals_fit_without_a_break(name, monkeypatch, tmp_path):
     assert not folder.exists()
 
 
+def test_both_learn_the_same_from_further_events(monkeypatch, tmp_path):
+    params = {"time": "when", "max_epochs": 2}
+    model, _ = fitted_in_steps(monkeypatch, batched(checkpoint=tmp_path, **params))
+    expected = batched(**params).fit(X, Y)
+    assert_equal(
+        model.partial_fit(X[:40], Y[:40]), expected.partial_fit(X[:40], Y[:40])
+    )
+
+
 def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
     seen = []
 
@@ -134,6 +143,18 @@ def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
     model = batched(checkpoint=tmp_path, impression_weight="auto")
     fitted_in_steps(monkeypatch, model)
     assert len(chosen) == 1 and model.impression_weight_ == 20.0
+
+
+def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
+    pytest.importorskip("duckdb")
+    path, folder = tmp_path / "events.parquet", tmp_path / "folder"
+    X.assign(y=Y).to_parquet(path)
+    expected = batched(time="when").fit(path, y="y")
+    for n_writes in (3, 7):  # in the first pair of towers, and in the second
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            killed_after_writes(patch, n_writes)
+            batched(time="when", checkpoint=folder).fit(path, y="y")
+    assert_equal(batched(time="when", checkpoint=folder).fit(path, y="y"), expected)
 
 
 def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
