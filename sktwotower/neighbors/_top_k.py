@@ -150,7 +150,7 @@ def best_of_one(query, items, k, hidden=()):
     scores = _products(np.asarray(items), query)  # asarray: a memmap is slower
     if len(hidden):
         scores[hidden] = -np.inf
-    found = np.flatnonzero(scores > _lower_bound(scores[None], k)[0])
+    found = np.flatnonzero(scores > _lower_bound(scores[None], k)[0, 0])
     if len(found) > 2 * k:  # only if many scores are equal
         found = found[np.argpartition(scores[found], -k)[-k:]]
     return found

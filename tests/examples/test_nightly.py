@@ -1,6 +1,7 @@
 """The nightly job of the examples, run as a scheduler would run it."""
 
 import fcntl
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,15 +16,24 @@ from tests.builders import chain, ordered, random_events, small
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "nightly.py"
 
 
 def run(model, day, *options):
     """Return the exit code and the log lines of one night."""
-    command = [sys.executable, ROOT / "examples" / "nightly.py", model, day, *options]
+    command = [sys.executable, SCRIPT, model, day, *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout == ""
     return done.returncode, done.stderr
+
+
+def nightly():
+    """Return the script as a module, which saves the start of a process."""
+    spec = importlib.util.spec_from_file_location("nightly", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def new_day():
@@ -95,13 +105,13 @@ def test_times_are_read_and_ordered(tmp_path):
     ],
     ids=["empty day", "column", "gap", "one event", "empty file", "no file"],
 )
-def test_days_that_cannot_be_learnt(path, tmp_path, text, code, message):
+def test_days_that_cannot_be_learnt(path, tmp_path, caplog, text, code, message):
     old, day = path.read_bytes(), tmp_path / "day.csv"
     if text is not None:
         day.write_text(text)
-    got, log = run(path, day)
-    assert (got, message in log) == (code, True), log
-    assert "Traceback" not in log
+    caplog.set_level("INFO", logger="nightly")
+    assert nightly().night(path, day, k=20, max_loss=0.01) == code
+    assert message in caplog.text
     assert path.read_bytes() == old
 
 
