@@ -15,8 +15,9 @@ __all__ = ["features_worth", "profile_auc"]
 MIN_EVENTS = 1_000
 N_SAMPLED = 2_000
 # AUC up to which features are of little worth, from which on they are worth all.
-# Measured: films and products by categories .56 to .67, tags of music .81, words of
-# articles .88.
+# Measured: users' attributes .55 to .67, categories of videos, titles and genres of
+# films .62 to .70, attributes of products .72, tags of artists .83, words of articles
+# .87. Chosen on validation parts of Last.FM, MovieLens 100K and latest.
 LOW, HIGH = 0.7, 0.85
 # New users and items have nothing else, so that ids are always hidden now and then.
 MIN_WORTH = 0.02
