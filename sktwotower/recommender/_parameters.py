@@ -114,9 +114,14 @@ class TwoTowerParameters(ShownEstimator):
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
         items from features and history; the odds fall as 1 / n for n events
-        (`sktwotower.towers.id_shares`). An id is a feature that only one user or item
-        has. It is never hidden from a row with no other feature, except for users with
-        a history: their whole row is hidden with probability 0.8 * ``id_dropout``.
+        (`sktwotower.towers.id_shares`). Hiding costs known users and items the more,
+        the less features say about who chooses what. This is measured on 2,000 events:
+        how often a user's other items are, by their features, more like the item chosen
+        than like another one (AUC). The odds are multiplied by 1 for 0.85 and above, by
+        0.02 for 0.7 and below. They stay as they are with 0 or 1, or with fewer than
+        1,000 pairs. An id is a feature that only one user or item has. It is never
+        hidden from a row with no other feature, except for users with a history: their
+        whole row is hidden with probability 0.8 * ``id_dropout``.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that is
         hidden in training, each independently.

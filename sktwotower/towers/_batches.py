@@ -14,6 +14,7 @@ from sktwotower._tables._sparse import take_rows
 
 from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, id_shares
+from ._features_worth import features_worth
 from ._losses import Targets
 from ._modules import SparseRows
 
@@ -291,8 +292,13 @@ def _row_counts(matrix):
 
 def _dropouts(dataset, id_dropout, feature_dropout):
     """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
+    chosen = dataset.positives
     of_users, of_items = (
-        id_shares(id_dropout, dataset.n_events(axis)) for axis in (1, 0)
+        _shares(id_dropout, dataset.n_events(axis), *sides)
+        for axis, sides in (
+            (1, (chosen.T, dataset.user_rows)),
+            (0, (chosen, dataset.item_rows)),
+        )
     )
     # A user without a row still has the history, if there is one.
     row_dropout = 0.0 if dataset.history is None else ROW_DROPOUT * id_dropout
@@ -300,6 +306,12 @@ def _dropouts(dataset, id_dropout, feature_dropout):
         FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
         FeatureDropout(dataset.item_rows, of_items, feature_dropout),
     )
+
+
+def _shares(id_dropout, n_events, chosen, rows):
+    """Return how often ids are hidden, (n,), given who chose whom and their rows."""
+    worth = features_worth(chosen.tocsr(), rows) if 0 < id_dropout < 1 else 1.0
+    return id_shares(id_dropout, n_events, worth)
 
 
 def _pairs(matrix, candidates):

@@ -13,7 +13,7 @@ __all__ = ["FeatureDropout", "id_columns", "id_shares"]
 EVENTS_OF_ID_DROPOUT = 10
 
 
-def id_shares(id_dropout, n_events):
+def id_shares(id_dropout, n_events, worth=1.0):
     r"""Compute how often the id of each user or item is hidden in training.
 
     Ids with many events are hidden rarely. For ids with few events the towers learn to
@@ -25,6 +25,8 @@ def id_shares(id_dropout, n_events):
         Probability for a user or item with ten events, in [0, 1].
     n_events : int array of shape (n,)
         Number of events of each user or item. 0 counts as 1.
+    worth : float, default=1.0
+        Factor of the odds, in (0, 1]: how much the other features say.
 
     Returns
     -------
@@ -35,19 +37,22 @@ def id_shares(id_dropout, n_events):
     -----
     The probability is
 
-    .. math:: p = \frac{10 d}{10 d + n (1 - d)}
+    .. math:: p = \frac{10 w d}{10 w d + n (1 - d)}
 
-    for ``id_dropout`` :math:`d` and :math:`n` events. So :math:`p = d` for ten events,
-    and the odds :math:`p / (1 - p)` are proportional to :math:`1 / n`.
+    for ``id_dropout`` :math:`d`, :math:`n` events and the ``worth`` :math:`w`. With
+    :math:`w = 1`, :math:`p = d` for ten events; the odds :math:`p / (1 - p)` are
+    proportional to :math:`w / n`.
 
     Examples
     --------
     >>> from sktwotower.towers import id_shares
     >>> id_shares(0.5, [1, 10, 90]).round(2)
     array([0.91, 0.5 , 0.1 ])
+    >>> id_shares(0.5, [1, 10, 90], worth=0.1).round(2)
+    array([0.5 , 0.09, 0.01])
     """
     n_events = np.maximum(n_events, 1)
-    weight = EVENTS_OF_ID_DROPOUT * id_dropout
+    weight = EVENTS_OF_ID_DROPOUT * worth * id_dropout
     return weight / (weight + n_events * (1 - id_dropout))
 
 
