@@ -8,8 +8,10 @@ order of time, ``time``: events to fit on and to find.
 import json
 import os
 import platform
+import subprocess
 import time
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +22,11 @@ from sktwotower import __version__
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit
 
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+PACKAGES = ["numpy", "scipy", "pandas", "scikit-learn", "torch", "skorch", "implicit"]
+PACKAGES += ["rectools-lightfm", "rectools", "tensorflow-recommenders", "irspack"]
+PACKAGES += ["faiss-cpu", "hnswlib", "pynndescent"]
 PAIR = ["user", "item"]
 EVENT = [*PAIR, "time"]
 
@@ -248,7 +254,35 @@ def machine():
         "load_before": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "version": __version__,
+        "commit": commit(),
+        "versions": versions(),
     }
+
+
+def commit():
+    """Return the commit, with a "+" if the package differs; without git None."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "sktwotower")
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def versions():
+    """Return the versions of what may influence the figures, as far as installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def read_results(name):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
-from _common import clock, load
+from _common import clock, load, versions
 from _processes import peak_memory
 from scipy.stats import loguniform
 from sklearn.model_selection import ParameterSampler
@@ -212,5 +212,6 @@ def measure(name, data, folder, params, truncated):
         "fit_s": watch.seconds,
         "fit_mb": memory.more_mb,
         "process_mb": memory.peak_mb,
+        "versions of the system": versions(),  # it may have an interpreter of its own
     }
     return row, {metric: list(values) for metric, values in figures.items()}

@@ -1,14 +1,11 @@
-"""How do the shipped Online Retail files come from the source table?
+"""The Online Retail files that the package ships, from the source table.
 
-Call: ``python benchmarks/prepare_online_retail.py --data DIR [--out DIR]``, where
-``DIR/online-retail/purchases.parquet`` holds the purchase lines (pyarrow is needed
-to read it). The same source makes the same files, byte for byte up to the zlib build.
-
-Failure: a line that does not come back from the written files as it was in the
-source, or files of 3 MB and more; both are asserted at the end.
+Input: ``online-retail/purchases.parquet`` below a folder: the purchase lines.
+Output: three files, the same ones, byte for byte up to the zlib build, from the same
+source. A line that does not come back from them as it was in the source, or files of
+3 MB and more, fail.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +72,9 @@ def check(lines, out):
     print(f"{len(lines)} lines in {size} bytes, as in the source")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=PACKAGE_DATA)
-    arguments = parser.parse_args()
-    lines = pd.read_parquet(arguments.data / "online-retail" / "purchases.parquet")
+def pack_files(data, out=PACKAGE_DATA):
+    """Write the shipped files, and check them against the source."""
+    lines = pd.read_parquet(data / "online-retail" / "purchases.parquet")
     lines = lines.sort_values("InvoiceDate", kind="stable")
     lines["Description"] = lines["Description"].str.split().str.join(" ")
 
@@ -88,13 +82,9 @@ def main():
     customers = most_frequent(lines, "CustomerID", "Country")
     products.columns = ["product", "description"]
     customers.columns = ["customer", "country"]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(arguments.out / "online_retail.npz", **pack(lines))
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out / "online_retail.npz", **pack(lines))
     for name, table in [("products", products), ("customers", customers)]:
-        path = arguments.out / f"online_retail_{name}.csv"
+        path = out / f"online_retail_{name}.csv"
         table.to_csv(path, index=False, lineterminator="\n")
-    check(lines, arguments.out)
-
-
-if __name__ == "__main__":
-    main()
+    check(lines, out)

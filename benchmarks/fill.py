@@ -1,0 +1,207 @@
+"""Are the figures of the texts those of the result files?
+
+Call: ``python benchmarks/fill.py`` writes the figures of ``results/*.jsonl`` into the
+texts; ``--check`` only names the places that differ, and fails if there are any;
+``--stale`` names rows of ours that were not measured at today's defaults.
+
+A figure in a sentence stands between two comments, which no reader of the page sees::
+
+    <!-- figure file=recency; model=by age; show=recall@20 -->.096<!-- end -->
+
+A table follows a comment with one line for each of its rows and one for its columns. A
+``-`` leaves a cell as it is; ``best=row`` (or ``best=column``) prints the highest in
+bold, after rounding::
+
+    <!-- figures best=row
+    columns: - | system=EASE | system=TwoTowerRecommender
+    row: file=quality_lastfm; show=recall@20 / ndcg@20
+    -->
+
+Of a file, the rows count whose values are those named (``system=EASE``); several rows,
+such as seeds, are averaged (``stat=min`` and ``stat=max``: the lowest, the highest).
+There must be one at least; ``gap=yes`` in a row of a table leaves the cell empty
+instead. ``show`` names one or several figures of the row. Each is rounded
+once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
+seconds or, from two minutes on, whole minutes.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+TEXTS = ["README.md", "benchmarks/README.md"]
+INLINE = re.compile(r"<!-- figure (.*?) -->(.*?)<!-- end -->", re.DOTALL)
+TABLE = re.compile(r"<!-- figures(.*?)-->\n\n?((?:\|[^\n]*\n)+)", re.DOTALL)
+NOT_KEYS = {"file", "show", "unit", "stat", "gap"}
+STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
+
+
+def read(name, results=RESULTS):
+    """Return the rows of a result file."""
+    path = Path(results) / f"{name}.jsonl"
+    if not path.exists():
+        raise ValueError(f"no file {path.name} in {path.parent}: run its benchmark")
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def parsed(text):
+    """Return the pairs of ``key=value; key=value``."""
+    pairs = [part.split("=", 1) for part in text.split(";") if part.strip()]
+    if bad := [pair[0] for pair in pairs if len(pair) == 1]:
+        raise ValueError(f"expected key=value, got {bad[0]!r}")
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def rounded(value, unit=None):
+    """Return a figure as it is printed: .365, -.004, 1.6 s, 25 s or 3 min."""
+    if unit == "s":
+        if value >= 120:
+            return f"{value / 60:.0f} min"
+        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    if unit is not None:
+        raise ValueError(f"unit must be 's' or left out, got {unit!r}")
+    text = f"{value:.3f}"
+    return re.sub(r"^(-?)0\.", r"\1.", text)
+
+
+def figures(spec, results=RESULTS):
+    """Return the figures that ``spec`` (a dict) asks for, as text; none for a gap."""
+    if missing := {"file", "show"} - set(spec):
+        raise ValueError(f"{sorted(missing)[0]}= is missing in {spec}")
+    wanted = {key: value for key, value in spec.items() if key not in NOT_KEYS}
+    rows = [
+        row
+        for row in read(spec["file"], results)
+        if all(str(row.get(key)) == value for key, value in wanted.items())
+    ]
+    if not rows and spec.get("gap") == "yes":
+        return []
+    if not rows:
+        raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
+    stat = STATS[spec.get("stat", "mean")]
+    shown = [key.strip() for key in spec["show"].split(" / ")]
+    for key in shown:
+        if any(key not in row for row in rows):
+            raise ValueError(f"a row of {spec['file']}.jsonl has no {key!r}: {wanted}")
+    return [
+        rounded(stat([row[key] for row in rows]), spec.get("unit")) for key in shown
+    ]
+
+
+def in_bold(group):
+    """Mark the highest of each position of a group of lists of figures."""
+    marked = [list(cell) for cell in group]
+    for position in range(max(map(len, group), default=0)):
+        best = max(float(cell[position]) for cell in group if cell)
+        for cell in marked:
+            if cell and float(cell[position]) == best:
+                cell[position] = f"**{cell[position]}**"
+    return [" / ".join(cell).replace("** / **", " / ") for cell in marked]
+
+
+def filled_table(head, table, results):
+    """Return the lines of a table with its figures."""
+    lines = [line.strip() for line in head.strip().splitlines()]
+    best = parsed(lines.pop(0)).get("best") if lines[0].startswith("best=") else None
+    columns = [c.strip() for c in lines[0].removeprefix("columns:").split("|")]
+    specs = [line.removeprefix("row:").strip() for line in lines[1:]]
+    cells = [
+        [c.strip() for c in line.strip().strip("|").split("|")] for line in table[2:]
+    ]
+    if len(specs) != len(cells) or any(len(row) != len(columns) for row in cells):
+        raise ValueError(
+            f"{len(specs)} rows of {len(columns)} cells are described, the table has "
+            f"{len(cells)} of {[len(row) for row in cells]}"
+        )
+    found = {}
+    for i, row in enumerate(specs):
+        for j, column in enumerate(columns):
+            if "-" not in (row, column):
+                found[i, j] = figures(parsed(row) | parsed(column), results)
+    compared = {at: v for at, v in found.items() if "unit=" not in columns[at[1]]}
+    for (i, j), cell in found.items():
+        cells[i][j] = " / ".join(cell)
+    for line in {at[best == "column"] for at in compared} if best else ():
+        places = [at for at in compared if at[best == "column"] == line]
+        texts = in_bold([compared[at] for at in places])
+        for (i, j), text in zip(places, texts, strict=True):
+            cells[i][j] = text
+    return table[:2] + [
+        "|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in cells
+    ]
+
+
+def filled(text, results=RESULTS, name="text"):
+    """Return ``text`` with its figures, and a line for each place that differed."""
+    differences = []
+
+    def note(match, old, new, below=0):
+        if old != new:
+            line = match.string[: match.start(2)].count("\n") + 1 + below
+            differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
+
+    def inline(match):
+        new = " / ".join(figures(parsed(match[1]), results))
+        note(match, match[2], new)
+        return f"<!-- figure {match[1]} -->{new}<!-- end -->"
+
+    def table(match):
+        old = match[2].splitlines()
+        new = filled_table(match[1], old, results)
+        for below, (before, after) in enumerate(zip(old, new, strict=True)):
+            note(match, before, after, below)
+        return match[0].removesuffix(match[2]) + "\n".join(new) + "\n"
+
+    try:
+        new = INLINE.sub(inline, TABLE.sub(table, text))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return new, differences
+
+
+def stale(results=RESULTS):
+    """Return a line for each row of ours that differs from today's defaults."""
+    from sktwotower import TwoTowerRecommender
+
+    defaults, lines = TwoTowerRecommender().get_params(), []
+    for path in sorted(Path(results).glob("*.jsonl")):
+        for row in read(path.stem, results):
+            if row.get("system") != "TwoTowerRecommender" or not row.get("params"):
+                continue
+            then = row["params"]
+            changed = [
+                f"{key}={then.get(key, 'unknown')!r} (today {value!r})"
+                for key, value in defaults.items()
+                if isinstance(value, (int, float, str))
+                and key not in ("random_state", "device", "verbose")
+                and then.get(key) != value
+            ]
+            if changed:
+                seed = then.get("random_state")
+                lines.append(f"{path.name}, seed {seed}: {', '.join(changed)}")
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--stale", action="store_true")
+    own = parser.parse_args()
+    if own.stale:
+        print(*stale(), sep="\n")
+        return
+    differences = []
+    for name in TEXTS:
+        text, found = filled((ROOT / name).read_text("utf-8"), name=name)
+        differences += found
+        if not own.check:
+            (ROOT / name).write_text(text, "utf-8")
+    print(*differences, f"{len(differences)} figures differ", sep="\n")
+    assert not (own.check and differences)
+
+
+if __name__ == "__main__":
+    main()

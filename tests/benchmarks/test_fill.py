@@ -1,0 +1,151 @@
+"""Figures of README and of the benchmarks come from the result files."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(
+        name, ROOT / "benchmarks" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fill = script("fill")
+
+ROWS = [
+    {"system": "EASE", "seed": 0, "recall": 0.27545, "ndcg": 0.42, "fit_s": 2.94},
+    {"system": "ours", "seed": 0, "recall": 0.2750, "ndcg": 0.4, "fit_s": 100.0},
+    {"system": "ours", "seed": 1, "recall": 0.2772, "ndcg": 0.41, "fit_s": 260.0},
+]
+TABLE = """<!-- figures best=row
+columns: - | system=EASE | system=iALS | system=ours | system=ours; show=fit_s; unit=s
+row: file=made; show=recall / ndcg; gap=yes
+-->
+
+| data | EASE | iALS | ours | fit |
+|---|---|---|---|---|
+| made | ? | ? | ? | |
+
+After it.
+"""
+
+
+@pytest.fixture
+def results(tmp_path):
+    lines = "\n".join(map(json.dumps, ROWS))
+    (tmp_path / "made.jsonl").write_text(lines + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", fill.TEXTS)
+def test_the_texts_have_the_figures_of_the_files(name):
+    _, differences = fill.filled((ROOT / name).read_text("utf-8"), name=name)
+    remedy = "call python benchmarks/fill.py"
+    assert not differences, "\n".join([*differences, remedy])
+
+
+def test_the_texts_have_marked_figures():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert len(fill.TABLE.findall(text)) >= 3 and len(fill.INLINE.findall(text)) >= 5
+    assert text.count("<!-- figures") == len(fill.TABLE.findall(text))
+    assert text.count("<!-- figure ") == len(fill.INLINE.findall(text))
+    assert "\n<!-- figure " not in text, "at the start of a line it ends a paragraph"
+
+
+def test_a_table_is_filled_from_means_and_rounded_once(results):
+    text, differences = fill.filled(TABLE, results, name="page")
+    # .27545 is .275; in two steps, by way of .2755, it would be .276.
+    assert "| made | .275 / **.420** | | **.276** / .405 | 3 min |" in text
+    assert text.endswith("After it.\n")
+    (difference,) = differences
+    assert difference.startswith("page, line 8: '| made | ? |")
+    assert fill.filled(text, results) == (text, [])
+
+
+def test_both_figures_of_the_best_are_one_bold_text(results):
+    spec = TABLE.replace("recall / ndcg", "ndcg / ndcg")
+    assert "| **.420 / .420** | |" in fill.filled(spec, results)[0]
+
+
+def test_a_figure_in_a_sentence(results):
+    mark = "<!-- figure file=made; system=ours; show=recall; stat={} -->"
+    text = f"Two lines,\nfinds {mark}.999<!-- end --> of all."
+    new, differences = fill.filled(text.replace("{}", "max"), results, name="page")
+    assert "-->.277<!-- end --> of all." in new
+    assert differences == ["page, line 2: '.999', measured '.277'"]
+    assert "-->.275<!--" in fill.filled(text.replace("{}", "min"), results)[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.3649, None, ".365"),
+        (-0.0042, None, "-.004"),
+        (1.0, None, "1.000"),
+        (1.62, "s", "1.6 s"),
+        (9.96, "s", "10 s"),
+        (119.0, "s", "119 s"),
+        (1224.0, "s", "20 min"),
+    ],
+)
+def test_rounding(value, unit, text):
+    assert fill.rounded(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("file=none; show=recall", "no file none.jsonl"),
+        ("file=made; system=mine; show=recall", "no row of made.jsonl has .*mine"),
+        ("file=made; show=auc", "a row of made.jsonl has no 'auc'"),
+        ("file=made", "show= is missing"),
+        ("file=made; recall", "expected key=value, got ' recall'"),
+    ],
+)
+def test_a_wrong_mark_is_refused_with_its_page(results, spec, message):
+    text = f"<!-- figure {spec} -->.1<!-- end -->"
+    with pytest.raises(ValueError, match=f"page: .*{message}"):
+        fill.filled(text, results, name="page")
+
+
+def test_a_table_of_another_size_is_refused(results):
+    text = TABLE.replace("\n\nAfter", "\n| more | | | | |\n\nAfter")
+    with pytest.raises(ValueError, match="1 rows of 5 cells are described"):
+        fill.filled(text, results)
+
+
+def test_rows_of_other_defaults_are_named(tmp_path):
+    from sktwotower import TwoTowerRecommender
+
+    now = TwoTowerRecommender(random_state=3).get_params()
+    rows = [now, now | {"embedding_dim": 7}]
+    rows = [{"system": "TwoTowerRecommender", "params": params} for params in rows]
+    (tmp_path / "made.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (line,) = fill.stale(tmp_path)
+    assert line.startswith("made.jsonl, seed 3: embedding_dim=7 (today ")
+
+
+@pytest.mark.slow
+def test_a_row_says_what_was_measured():
+    code = "import json, _common; print(json.dumps(_common.machine()))"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "benchmarks",
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    row = json.loads(said)
+    assert {"cpu", "threads", "python", "commit", "versions"} <= set(row)
+    assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])
