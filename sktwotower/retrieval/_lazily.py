@@ -35,8 +35,8 @@ def recommend_lazily(model, X, options):
             "model.recommend(X).to_parquet(path)."
         )
     model = copy.copy(model)
-    if hasattr(model, "n_jobs"):
-        model.n_jobs = 1  # the tasks of a worker share its processors already
+    if "n_jobs" in model.get_params(deep=False):
+        model.set_params(n_jobs=1)  # the tasks of a worker share its processors already
     model.recommend(X._meta, **options)  # errors of arguments come at once
     # a table without rows would not show the types of ids
     meta = model.recommend(fitted.user_ids[:1], 1, exclude_seen=False).iloc[:0]
