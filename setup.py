@@ -56,6 +56,8 @@ setup(
     ],
     extras_require={
         "test": [
+            "dask>=2025.7",
+            "distributed>=2025.7",
             "duckdb>=1.5",
             "faiss-cpu>=1.8",
             "hypothesis>=6.100",
@@ -79,6 +81,8 @@ setup(
         # fits of events on disk: DuckDB groups them by user, within a memory limit, as
         # fast as pyarrow and twice as fast as polars
         "scale": ["duckdb>=1.5", "pyarrow>=15"],
+        # frames of a cluster: fit reads them as it reads events on disk
+        "dask": ["dask>=2025.7", "distributed>=2025.7", "duckdb>=1.5", "pyarrow>=15"],
         "notebook": [
             "ipykernel>=6.29",
             "matplotlib>=3.8",

@@ -1,6 +1,7 @@
-"""Events that lie on disk: Parquet files, a pyarrow Dataset or a polars LazyFrame.
+"""Events that lie on disk or on a cluster, and are read bit by bit.
 
-Input: a path, a pattern, a Dataset or a LazyFrame X (n_events, n_columns).
+Input: X (n_events, n_columns): a path or a pattern of Parquet files, a pyarrow Dataset,
+    a polars LazyFrame or a Dask dataframe.
 Output: a ``Source``: names of columns, and answers to SQL queries, as Arrow tables.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 import joblib
 
 from ._columns import position_of
+from ._dask import is_dask_frame, write_partitions
 from ._frames import as_frame
 from ._messages import did_you_mean
 
@@ -28,8 +30,9 @@ ENDINGS = ".parquet", ".pq"
 
 
 def is_source(X):
-    """Return whether X is a path, a pyarrow Dataset or a polars LazyFrame."""
-    return isinstance(X, str | os.PathLike) or _is_dataset(X) or is_lazy(X)
+    """Return whether X is a path, a pyarrow Dataset, a LazyFrame or of Dask."""
+    checks = _is_dataset, is_lazy, is_dask_frame
+    return isinstance(X, str | os.PathLike) or any(check(X) for check in checks)
 
 
 def _is_dataset(X):
@@ -46,7 +49,8 @@ def is_lazy(X):
 @contextmanager
 def opened(X):
     """Yield the ``Source`` of X; files that it needs are deleted at the end."""
-    duckdb, _ = (_imported(name) for name in ("duckdb", "pyarrow"))
+    extra = "dask" if is_dask_frame(X) else "scale"
+    duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
     with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
         config = {
             "memory_limit": MEMORY_LIMIT,
@@ -55,17 +59,22 @@ def opened(X):
         }
         with duckdb.connect(config=config) as connection:
             connection.execute("set TimeZone = 'UTC'")
-            kind = Frame if is_lazy(X) else DatasetSource if _is_dataset(X) else Files
-            yield kind(X, connection, folder)
+            yield _kind_of(X)(X, connection, folder)
 
 
-def _imported(name):
+def _kind_of(X):
+    if is_dask_frame(X):
+        return DaskFrame
+    return Frame if is_lazy(X) else DatasetSource if _is_dataset(X) else Files
+
+
+def _imported(name, extra):
     try:
         return import_module(name)
     except ImportError:
         raise ImportError(
-            f"Events on disk are read by DuckDB and pyarrow, and {name} is not "
-            "installed. Install both: pip install 'sktwotower[scale]'."
+            "Events on disk, and those of Dask, are read by DuckDB and pyarrow, and "
+            f"{name} is not installed. Install both: pip install 'sktwotower[{extra}]'."
         ) from None
 
 
@@ -284,6 +293,8 @@ class Frame(Source):
     """A polars LazyFrame, which is computed once, into a temporary file."""
 
     called = "X, a polars LazyFrame,"
+    # Shows the whole error of X.
+    computed = "X.collect()"
 
     def empty_table(self):
         """Return the columns, an empty frame of polars."""
@@ -316,8 +327,25 @@ class Frame(Source):
         except Exception as error:  # of polars, or of a function of the user
             raise ValueError(
                 f"{self.called} failed when it was computed: {first_line(error)}. "
-                "X.collect() shows the whole error."
+                f"{self.computed} shows the whole error."
             ) from None
+
+
+class DaskFrame(Frame):
+    """A Dask dataframe, which is computed once, into a temporary file."""
+
+    called = "X, a Dask dataframe,"
+    computed = "X.compute()"
+
+    def empty_table(self):
+        """Return the columns as Dask declares them, an empty frame of pandas."""
+        return self.X._meta
+
+    def prepare(self):
+        """Compute the chosen columns, some partitions at a time."""
+        columns = list(dict.fromkeys(self.columns.values()))
+        with self.explained():
+            write_partitions(self.X[columns], self.path)
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):

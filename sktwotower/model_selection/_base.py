@@ -12,6 +12,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from sktwotower._sklearn_compat import validate_parameter_constraints
 from sktwotower._tables._columns import as_table, codes
+from sktwotower._tables._dask import is_dask_frame
 from sktwotower._tables._sources import is_source
 
 from ._on_disk import count_rows
@@ -74,6 +75,12 @@ class InteractionSplit(BaseCrossValidator):
 
     def _split_on_disk(self, X):
         """Yield train and test side, not yet read, fold by fold."""
+        if is_dask_frame(X):
+            raise TypeError(
+                "Splitters take no Dask dataframe. Divide it yourself, as by "
+                "X[X['time'] < start] and X[X['time'] >= start], or write it with "
+                "X.to_parquet(folder), and pass TimeSplit the folder."
+            )
         for fold, sides in enumerate(self._sides_on_disk(X)):
             for side, events in zip(("train", "test"), sides, strict=True):
                 self._check_side(fold, side, count_rows(events), None)

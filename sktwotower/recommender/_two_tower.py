@@ -68,8 +68,8 @@ class TwoTowerRecommender(
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
             One row per event: a user, an item, perhaps features of both. Events on disk
             may be larger than memory: a path of Parquet files (a file, a folder or a
-            pattern such as "events/*.parquet"), a pyarrow Dataset or a polars
-            LazyFrame; see the notes.
+            pattern such as "events/*.parquet"), a pyarrow Dataset, a polars LazyFrame
+            or a Dask dataframe; see the notes.
         y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
             None: all events are positive, with reward 1. With events on disk, the name
@@ -91,7 +91,7 @@ class TwoTowerRecommender(
             negative or not finite, there is no positive event or only one item,
             features are not finite, parameters are out of range, or the loss becomes
             nan or infinite. If events on disk are a URL, or no file is found, a file is
-            damaged or cut off, files have different types, or a LazyFrame fails.
+            damaged or cut off, files have different types, or a lazy frame fails.
         TypeError
             If ids are of mixed types, or a tower is not a torch module.
         OSError
@@ -101,7 +101,9 @@ class TwoTowerRecommender(
 
         Notes
         -----
-        Events on disk need ``pip install 'sktwotower[scale]'``. DuckDB finds the
+        Events on disk need ``pip install 'sktwotower[scale]'``, a Dask dataframe
+        ``'sktwotower[dask]'``: its partitions are copied to a temporary file, a few at
+        a time, and the towers are trained in this process. DuckDB finds the
         distinct ids and sorts the events by user, within 3 GB of memory. The encoded
         events become memory maps of files without a name, in the folder of `tempfile`,
         which the environment variable TMPDIR chooses; they end with the model. What

@@ -11,11 +11,13 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._dask import is_dask
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
+from ._lazily import recommend_lazily
 from ._one_user import one_known
 from ._requests import as_ids, read_query, read_request, write_parquet
 
@@ -189,8 +191,8 @@ class RetrievalMixin(KnownUsersMixin):
         Parameters
         ----------
         X : list, array, Series, dataframe or None, default=None
-            Users, as in `kneighbors`. None: every user known from fit or, with
-            ``history``, every user who occurs in it.
+            Users, as in `kneighbors`, or a Dask dataframe or Series of them. None:
+            every user known from fit or, with ``history``, every user who occurs in it.
         n_neighbors : int, default=None
             Number of items per user, >= 1. None: the constructor's.
         exclude_seen : bool, default=None
@@ -226,9 +228,11 @@ class RetrievalMixin(KnownUsersMixin):
         Returns
         -------
         DataFrame, or None with ``path``
-            One row per recommendation, users in the order given, best first. Columns:
-            the user and the item column, named as in X of fit, ``score`` and ``rank``
-            (from 1). A user for whom fewer items are left has fewer rows.
+            A Dask dataframe, not yet computed, if X is of Dask: each partition is
+            ranked on one thread by the model as it is now. One row per
+            recommendation, users in the order given, best first. Columns: the user and
+            the item column, named as in X of fit, ``score`` and ``rank`` (from 1). A
+            user for whom fewer items are left has fewer rows.
 
         Raises
         ------
@@ -236,7 +240,8 @@ class RetrievalMixin(KnownUsersMixin):
             If fit has not been called.
         ValueError
             If a table lacks columns, ``history`` or ``candidates`` do not name their
-            users, candidates are not in the catalog, or ``n_neighbors`` < 1.
+            users, candidates are not in the catalog, ``n_neighbors`` < 1, or ``path``
+            is set and X is of Dask.
         TypeError
             If X, ``history``, ``candidates`` or ``exclude`` are of another type, or ids
             do not fit into Parquet.
@@ -270,6 +275,17 @@ class RetrievalMixin(KnownUsersMixin):
         >>> sorted(left["item"])
         [7]
         """
+        if is_dask(X):
+            options = {
+                "n_neighbors": n_neighbors,
+                "exclude_seen": exclude_seen,
+                "candidates": candidates,
+                "unknown_candidates": unknown_candidates,
+                "history": history,
+                "exclude": exclude,
+                "path": path,
+            }
+            return recommend_lazily(self, X, options)
         fitted = fitted_of(self)
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden = self.exclude_seen if exclude_seen is None else exclude_seen

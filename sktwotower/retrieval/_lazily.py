@@ -1,0 +1,52 @@
+"""Recommendations to the users of a Dask dataframe, partition by partition.
+
+Input: a fitted recommender, and a Dask dataframe or Series of users.
+Output: a Dask dataframe of recommendations that is not yet computed.
+"""
+
+import copy
+from importlib import import_module
+
+from ._fitted import fitted_of
+
+__all__ = ["recommend_lazily"]
+
+
+def recommend_lazily(model, X, options):
+    """Return ``model.recommend(X, **options)`` as a Dask dataframe.
+
+    The model and the options are one node of the graph: the scheduler sends them once
+    to each worker that needs them, and again to a worker that takes the place of one
+    that was lost.
+
+    Parameters
+    ----------
+    model : recommender
+        Fitted. What it learns after this call does not change the result.
+    X : Dask DataFrame or Series
+    options : dict
+        Further arguments of `recommend`.
+    """
+    fitted = fitted_of(model)
+    if options.pop("path") is not None:
+        raise ValueError(
+            "path must be None where X is of Dask, as nothing is computed yet. Got "
+            f"{type(X).__name__}. Write the result: "
+            "model.recommend(X).to_parquet(path)."
+        )
+    model = copy.copy(model)
+    if "n_jobs" in model.get_params(deep=False):
+        model.set_params(n_jobs=1)  # the tasks of a worker share its processors already
+    model.recommend(X._meta, **options)  # errors of arguments come at once
+    # a table without rows would not show the types of ids
+    meta = model.recommend(fitted.user_ids[:1], 1, exclude_seen=False).iloc[:0]
+    shared = import_module("dask").delayed((model, options), traverse=False)
+    return X.map_partitions(
+        _recommend_to, shared, meta.dtypes, meta=meta, clear_divisions=True
+    )
+
+
+def _recommend_to(users, shared, dtypes):
+    """Return the recommendations to the users of one partition, a pandas frame."""
+    model, options = shared
+    return model.recommend(users, **options).astype(dtypes)
