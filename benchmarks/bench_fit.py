@@ -1,12 +1,17 @@
 """What does fit cost compared with a torch loop and with the matrix products only?
 
-Call ``python benchmarks/bench_fit.py [--data DIR] [--quick]``: events are made, about
-as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an epoch of ML-1M
-follows. The plain loop goes over the same batches with the same towers, loss, optimizer
+Call ``python benchmarks/bench_fit.py [--data DIR] [--quick] [--curves NAMES]``: events
+are made, about as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an
+epoch of ML-1M follows. The plain loop goes over the same batches with the same towers, loss, optimizer
 and schedule, but without skorch and callbacks; the matrix products are the three of a
 step (scores, and both gradients), in the type that training multiplies in. All
 are measured by turns on the same threads, and the best turn counts, since load only
 ever adds. Imports are timed in fresh processes.
+
+With ``--curves NAMES`` (data sets of bench_quality.py, by comma) only curves are made:
+quality on validation data against seconds, for fits of 2 to 60 epochs, for the defaults
+and shorter vectors, next to item-kNN, EASE and iALS with the settings that the search
+of bench_quality.py found. Wall and CPU seconds are both written.
 
 Failure: a step takes more than 1.25 times that of the plain loop, or 8 times its matrix
 products; `import sktwotower` takes over 0.3 s more than `import sklearn`; the metrics
@@ -20,6 +25,7 @@ import sys
 import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
+from _curves import curve, printed
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
@@ -57,8 +63,9 @@ class PlainLoop:
         data = TrainingSet(users, items, positives=chosen, history=chosen)
         self.batches = UserBatches(
             data,
-            estimator.batch_size,
+            recipe.batch_size,
             estimator.candidate_sampling_,
+            recipe.n_negatives,
             history_dropout=recipe.dropout,
             shuffle=True,
         )
@@ -75,7 +82,7 @@ class PlainLoop:
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
         )
-        self.epochs = recipe.max_epochs
+        self.epochs, self.batch_size = recipe.max_epochs, recipe.batch_size
 
     def run(self):
         """Train for all epochs; return the seconds of each part."""
@@ -110,9 +117,9 @@ class PlainLoop:
         seconds["optimizer"] += watch.seconds
 
 
-def matrix_products(estimator):
+def matrix_products(estimator, size):
     """Return the seconds that the products of a whole training take on their own."""
-    n_users, size = len(estimator.user_ids_), estimator.batch_size
+    n_users = len(estimator.user_ids_)
     vectors = torch.from_numpy(estimator.item_embeddings_)
     dtype = product_dtype(vectors)
     items = padded(vectors, dtype)
@@ -139,7 +146,7 @@ def bench_steps(data, X, max_epochs, rounds):
         fits.append(watch.seconds)
         ours.append(sum(epoch["dur"] for epoch in estimator.history_))
         plain.append(loop.run())
-        products.append(matrix_products(estimator))
+        products.append(matrix_products(estimator, loop.batch_size))
     parts = min(plain, key=lambda each: sum(each.values()))
     loop_seconds = sum(parts.values())
     row = {
@@ -191,12 +198,23 @@ def failures(rows, imports):
     return found
 
 
+def write_curves(names, folder, where):
+    """Print the curve of each data set, and write all of them."""
+    for name in names:
+        rows = curve(name, folder)
+        print(f"{name}, on {where['threads']} threads\n{printed(rows)}", flush=True)
+        write_results(f"curve_{name}", [row | where for row in rows])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder that holds ml-1m")
     parser.add_argument("--quick", action="store_true", help="one round, not written")
+    parser.add_argument("--curves", help="names of data sets, by comma")
     arguments = parser.parse_args()
     where, rounds = machine(), 1 if arguments.quick else 5
+    if arguments.curves:
+        return write_curves(arguments.curves.split(","), arguments.data, where)
     made = make_interactions(943, 1682, interactions_per_user=106, random_state=0)
     rows = [bench_steps("made, as ML-100K", made.data[PAIR], 5, rounds)]
     if arguments.data:
