@@ -2,11 +2,11 @@
 
 Call ``python benchmarks/bench_fit.py [--data DIR] [--quick] [--curves NAMES]``: events
 are made, about as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an
-epoch of ML-1M follows. The plain loop goes over the same batches with the same towers, loss, optimizer
-and schedule, but without skorch and callbacks; the matrix products are the three of a
-step (scores, and both gradients), in the type that training multiplies in. All
-are measured by turns on the same threads, and the best turn counts, since load only
-ever adds. Imports are timed in fresh processes.
+epoch of ML-1M follows. The plain loop goes over the same batches with the same towers,
+loss, optimizer and schedule, but without skorch and callbacks; the matrix products are
+the three of a step (scores, and both gradients), in the type that training multiplies
+in. All are measured by turns on the same threads, and the best turn counts, since load
+only ever adds. Imports are timed in fresh processes.
 
 With ``--curves NAMES`` (data sets of bench_quality.py, by comma) only curves are made:
 quality on validation data against seconds, for fits of 2 to 60 epochs, for the defaults
