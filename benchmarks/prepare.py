@@ -75,7 +75,7 @@ def prepare(name, data, folder=None):
     folder = data / "downloads" / name if folder is None else Path(folder)
     data.mkdir(parents=True, exist_ok=True)
     for url in source.urls:
-        path = folder / url.rpartition("/")[2].replace("+", "_")
+        path = folder / url.rpartition("/")[2]
         fetch(url, path)
         check(path, name, source.sha256, data / "checksums.json")
         files |= unpacked(path)
