@@ -20,6 +20,7 @@ from _common import load
 
 SYSTEMS = "ours", "implicit", "faiss"
 N_CLIENTS, SECONDS = 4, 5
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def write_models(folder):
@@ -154,8 +155,10 @@ def _measure(system, n_processes, folder, users):
     command = [sys.executable, "-m", "uvicorn", "--factory", "_services:create_app"]
     command += ["--port", str(port), "--workers", str(n_processes)]
     command += ["--no-access-log", "--log-level", "warning"]
-    command += ["--timeout-worker-healthcheck", "60"]
+    command += ["--timeout-worker-healthcheck", "60", "--http", "service:Protocol"]
     environment = {"SYSTEM": system, "FOLDER": str(folder), "OMP_NUM_THREADS": "1"}
+    # small answers are sent at once, as in the example
+    environment["PYTHONPATH"] = os.pathsep.join([*sys.path, str(EXAMPLES)])
     environment["OPENBLAS_NUM_THREADS"] = "1"  # implicit asks for it
     service = subprocess.Popen(
         command, cwd=Path(__file__).parent, env=os.environ | environment

@@ -14,19 +14,23 @@ find it kept. ``--quick``: 10,000 items instead of 100,000.
 service in one and in two processes around ours, implicit and faiss. Its users come in
 turns, so that nearly every request is the first of its user.
 
-Failure: with 3,665 items `kneighbors` takes more than twice what it takes by hand and
-0.4 ms, `recommend` 1.2 ms, or 2.5 ms with a history of ten; with 100,000 items exact
-search takes more than 1.1 times the product only, or 1 ms over the graph.
+Failure: with 3,665 items `kneighbors` takes more than 0.4 ms, `recommend` more than
+1.2 ms, or 2.5 ms with a history of ten, on a machine where the work by hand takes 0.2
+ms, or in proportion where it takes longer; with 100,000 items exact search takes more
+than 1.1 times the product only, or over the graph more than 1 ms in the same sense.
 """
 
 import argparse
+import copy
 import time
+from functools import cache
 
 import faiss
 import numpy as np
 import pandas as pd
 from _common import load, machine, read_results, replaced, write_results
 from _services import requests_per_second
+from bench_scale import make_events
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import load_online_retail
@@ -46,15 +50,13 @@ def retail(time=None):
     return TwoTowerRecommender(max_epochs=1, time=time, random_state=0).fit(events)
 
 
+@cache
 def made(n_items):
-    """Return a model of made events, each item at least once, searched exactly."""
-    rng = np.random.default_rng(0)
-    items = np.concatenate([np.arange(n_items), rng.integers(n_items, size=n_items)])
-    users = rng.integers(n_items // 5, size=len(items))
+    """Return a model of made events, as `bench_neighbors` does, searched exactly."""
     model = TwoTowerRecommender(
         embedding_dim=64, max_epochs=1, neighbors="exact", random_state=0
     )
-    return model.fit(pd.DataFrame({"user": users, "item": items}))
+    return model.fit(make_events(n_items, n_items, 10 * n_items)[0])
 
 
 class ByHand:
@@ -88,8 +90,8 @@ class ByHand:
 
 
 def graph(n_items):
-    """Return the same model as ``made``, with a graph."""
-    model = made(n_items).set_params(neighbors="nndescent")
+    """Return the same model with a graph."""
+    model = copy.copy(made(n_items)).set_params(neighbors="nndescent")
     return model.set_catalog(model.item_ids_)
 
 
@@ -150,12 +152,13 @@ def rows_of(data, model, hand):
 def failures(rows):
     """Return what takes longer than promised."""
     ms = {(row["data"], row["system"]): row.get("p50_ms") for row in rows}
+    slower = max(1, ms.get(("retail", "by hand"), 0) / 0.2)
     limits = {
-        ("retail", "kneighbors"): max(0.4, 2 * ms.get(("retail", "by hand"), 0)),
-        ("retail", "recommend"): 1.2,
-        ("retail", "recommend, history of 10"): 2.5,
+        ("retail", "kneighbors"): 0.4 * slower,
+        ("retail", "recommend"): 1.2 * slower,
+        ("retail", "recommend, history of 10"): 2.5 * slower,
         ("exact", "kneighbors"): 1.1 * ms.get(("exact", "product only"), 0),
-        ("graph", "kneighbors"): 1.0,
+        ("graph", "kneighbors"): 1.0 * slower,
     }
     return [
         f"{' '.join(key)} takes {ms[key]:.2f} ms, more than {limit:.2f}"
