@@ -5,6 +5,7 @@ Output: a map, coloured by the feature.
 """
 
 import importlib.util
+from itertools import cycle
 from typing import Self
 
 import numpy as np
@@ -27,7 +28,7 @@ from ._color import (
     readable,
 )
 from ._models import two_towers
-from ._style import COLORS, GRAY, Display, check_matplotlib, ink
+from ._style import COLORS, GRAY, Display, check_matplotlib
 
 MARKERS = ["o", "^"]
 # Share of the items that count as neighbors when a group's purest spot is searched.
@@ -235,9 +236,8 @@ class EmbeddingMapDisplay(Display):
         ax.set(
             xticks=[],
             yticks=[],
-            xlabel=f"first of two dimensions{self._by()} (no unit)",
-            ylabel="second dimension",
-            title=f"Map of {len(positions):,} items",
+            xlabel=f"near items are similar{self._by()}; the axes have no unit",
+            title=f"Map of {len(positions):,} items{self._colored_by()}",
         )
         color = None if self.color is None else readable(self.color)
         if color is None:
@@ -249,7 +249,10 @@ class EmbeddingMapDisplay(Display):
         return self
 
     def _by(self):
-        return "" if self.method is None else f" of {self.method}"
+        return "" if self.method is None else f" ({self.method})"
+
+    def _colored_by(self):
+        return "" if self.color_name is None else f", by {self.color_name}"
 
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]
@@ -307,14 +310,14 @@ class EmbeddingMapDisplay(Display):
         around = NearestNeighbors(n_neighbors=n_around).fit(positions)
         around = around.kneighbors(positions, return_distance=False)
         halo = [withStroke(linewidth=3, foreground=self.ax_.get_facecolor())]
-        for name in shown:
+        for name, color in zip(shown, cycle(COLORS), strict=False):
             own = np.flatnonzero(groups == name)
             purity = (groups[around[own]] == name).mean(axis=1)
             place = positions[own[purity.argmax()]]
             text = self.ax_.text(
                 *place,
                 name,
-                color=ink(self.ax_),
+                color=color,
                 path_effects=halo,
                 ha=_alignment(place[0], positions[:, 0]),
                 va="center",

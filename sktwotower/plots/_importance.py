@@ -20,9 +20,9 @@ from ._style import (
     ink,
 )
 
-# The columns of a table, the metric that is lost, the title, and what is complete.
-BY_COLUMN = "column", "side", "recall", "Recall lost without a column", "columns"
-BY_GROUP = "group", "group", "NDCG", "NDCG lost without a group of features", "features"
+# The columns of a table, the metric that is lost, and what is removed.
+BY_COLUMN = "column", "side", "recall", "column"
+BY_GROUP = "group", "group", "NDCG", "group of features"
 COLORS = {"user": BLUE, "item": VERMILION, "history": GREEN}
 
 
@@ -166,7 +166,7 @@ class FeatureImportanceDisplay(Display):
         """
         table = self.importance
         words = BY_GROUP if "group" in table else BY_COLUMN
-        name, side, metric, title, everything = words
+        name, side, metric, removed = words
         places = np.arange(len(table))
         parts = table[[f"{metric.lower()}_lost", "lower", "upper"]]
         lost, lower, upper = parts.to_numpy().T
@@ -184,12 +184,23 @@ class FeatureImportanceDisplay(Display):
         ax.set_yticks(places, labels)
         ax.invert_yaxis()
         at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())
-        complete = "" if whole is None else f"\n{whole:.3f} with all {everything}"
+        lost = f"{metric}{'' if at is None else f'@{at}'} lost"
+        complete = "" if whole is None else f"\n(full model: {whole:.3f})"
         ax.set(
-            xlabel=f"{metric}{'' if at is None else f'@{at}'} lost, with 95 % interval",
-            title=f"{title}{complete}",
+            xlabel=f"{lost}, with 95 % interval",
+            title=f"{lost[0].upper()}{lost[1:]} when a {removed} is removed{complete}",
         )
+        self._name_colors(table[side])
         return self
+
+    def _name_colors(self, sides):
+        """Say in a legend which colour is which side, if there are several."""
+        from matplotlib.patches import Patch
+
+        shown = [side for side in COLORS if side in set(sides)]
+        if len(shown) > 1:
+            patches = [Patch(color=COLORS[side], label=side) for side in shown]
+            self.ax_.legend(handles=patches, frameon=False, alignment="left")
 
 
 def _label(column, side):

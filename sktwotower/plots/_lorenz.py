@@ -11,9 +11,9 @@ import pandas as pd
 
 from sktwotower._tables._checks import check_count
 
-from ._style import GRAY, Display, ink, line_style
+from ._style import GRAY, Display, ink, legend, line_style
 
-EVENTS = "events of fit"
+EVENTS = "events in the training data"
 # Number of points of a curve: more cannot be seen.
 N_POINTS = 1000
 
@@ -179,7 +179,8 @@ class LorenzCurveDisplay(Display):
             own = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
             own["label"] = f"{label} (Gini {gini:.2f})"
             self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **own))
-        ax.plot([0, 1], [0, 1], color=ink(ax), linewidth=0.8, linestyle=":")
+        even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
+        ax.plot([0, 1], [0, 1], label="all items equally often", **even)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter("{x:.0%}")
         ax.set(
@@ -189,7 +190,7 @@ class LorenzCurveDisplay(Display):
             xlim=(0, 1),
             ylim=(0, 1),
         )
-        ax.legend(frameon=False, loc="upper left")
+        legend(ax, loc="upper left")
         return self
 
 

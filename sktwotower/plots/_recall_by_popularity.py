@@ -12,7 +12,10 @@ import pandas as pd
 from sktwotower._tables._checks import check_count
 from sktwotower.metrics._hits import find_hits
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink
+from ._style import COLORS, HATCHES, Display, bar_style, ink, legend
+
+# On a linear scale the popular items would leave the rare ones bars of no height.
+SCALE = (lambda share: np.sqrt(np.maximum(share, 0)), np.square)
 
 
 class RecallByPopularityDisplay(Display):
@@ -20,7 +23,9 @@ class RecallByPopularityDisplay(Display):
 
     A model that recommends only popular items finds nothing on the left. The items are
     sorted by their number of users in fit and cut into groups with about the same
-    number of held-out events. Make it with `from_estimator`.
+    number of held-out events. The heights are square roots of the shares, so that bars
+    of rare items can be seen; a bar of height zero is marked "0". Make it with
+    `from_estimator`.
 
     Parameters
     ----------
@@ -63,7 +68,7 @@ class RecallByPopularityDisplay(Display):
     >>> recall = pd.DataFrame({"mine": [0.1, 0.2]}, index=["1-9", "10-50"])
     >>> display = RecallByPopularityDisplay(recall=recall, k=20).plot()
     >>> display.ax_.get_ylabel()
-    'share found in the first 20'
+    'share found in the first 20 (square-root scale)'
     """
 
     def __init__(self, *, recall, standard_error=None, k=None):
@@ -175,6 +180,8 @@ class RecallByPopularityDisplay(Display):
             If Matplotlib is not installed.
         """
         ax = self._start(ax)
+        from matplotlib.ticker import FixedLocator
+
         n_groups, n_models = self.recall.shape
         width = 0.8 / n_models
         self.bars_ = []
@@ -186,7 +193,11 @@ class RecallByPopularityDisplay(Display):
                 "edgecolor": ax.get_facecolor(),
                 "label": label,
             }
-            error = None if self.standard_error is None else self.standard_error[label]
+            error = None
+            if self.standard_error is not None:
+                error = self.standard_error[label].to_numpy()
+                # no share is below zero
+                error = np.array([np.minimum(error, recall), error])
             bars = ax.bar(
                 np.arange(n_groups) + (place - (n_models - 1) / 2) * width,
                 recall,
@@ -195,19 +206,31 @@ class RecallByPopularityDisplay(Display):
                 **bar_style(kwargs, **style),
             )
             self.bars_.append(bars)
+            zeros = ["0" if share == 0 else "" for share in recall]
+            # a line of no height would hide in the axis
+            ax.bar_label(bars, zeros, fontsize="x-small", color=bars[0].get_facecolor())
+        ax.set_yscale("function", functions=SCALE)
+        ax.yaxis.set_major_locator(FixedLocator(_ticks(self.recall.max(axis=None))))
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         ax.set_xticks(np.arange(n_groups), self.recall.index)
+        first = f" in the first {self.k}" if self.k else ""
         ax.set(
             xlabel="popularity of the item: number of its users in fit",
-            ylabel="share found" + (f" in the first {self.k}" if self.k else ""),
-            title="Recall by popularity of the item",
+            ylabel=f"share found{first} (square-root scale)",
+            title="Held-out items found, from rare to popular items",
+            ylim=(0, None),
         )
         line = "lines: ± 1 standard error"
         title = None if self.standard_error is None else line
-        legend = {"frameon": False, "title": title, "alignment": "left"}
-        if n_models > 4:  # a long legend would hide the bars
-            legend |= {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-        ax.legend(**legend)
+        legend(ax, title)
         return self
+
+
+def _ticks(top):
+    """Return zero and round shares up to one, not crowded below the highest bar."""
+    digits = (1, 2, 5)
+    shares = [digit / 10**power for power in range(5, 0, -1) for digit in digits]
+    return [0, *(share for share in [*shares, 1] if share >= top / 100)]
 
 
 def _popularity_groups(ranking, n_groups):

@@ -13,7 +13,7 @@ from sktwotower._tables._checks import check_count
 from sktwotower.metrics._groups import everyone
 from sktwotower.metrics._hits import find_hits, standard_error
 
-from ._style import Display, line_style, round_numbers
+from ._style import Display, legend, line_style, round_numbers
 
 
 class RecallCurveDisplay(Display):
@@ -208,11 +208,11 @@ class RecallCurveDisplay(Display):
         ax.set(
             xlabel="number of recommendations k",
             ylabel="recall at k, mean over users",
-            title="Recall by number of recommendations",
+            title="Held-out items found, by length of the list",
             ylim=(0, None),
         )
         band = "shaded: ± 1 standard error" if self.bands_ else None
-        ax.legend(frameon=False, title=band, alignment="left")
+        legend(ax, band)
         return self
 
 

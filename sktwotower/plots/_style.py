@@ -15,6 +15,8 @@ GRAY = "#858585"
 LINE_STYLES = ["-", "--", "-.", ":", (0, (1, 3))]
 # Bars whose colour has been used before are hatched.
 HATCHES = ["", "//", "..", "xx"]
+# A legend with more entries is drawn next to the axes, where it hides nothing.
+MAX_INSIDE = 4
 
 
 class Display:
@@ -76,6 +78,17 @@ def line_style(place, kwargs, **own):
         "linewidth": 1.8 if place == 0 else 1.4,
     }
     return style | own | normalize_kwargs(kwargs, Line2D)
+
+
+def legend(ax, title=None, **inside):
+    """Draw the legend: inside the axes if it is short, to the right of them if not.
+
+    ``inside``: arguments of `matplotlib.axes.Axes.legend` for a short one.
+    """
+    _, labels = ax.get_legend_handles_labels()
+    outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    place = outside if len(labels) > MAX_INSIDE else inside
+    ax.legend(frameon=False, title=title, alignment="left", **place)
 
 
 def bar_style(kwargs, **own):

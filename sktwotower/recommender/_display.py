@@ -58,27 +58,52 @@ class _TableShape:
 
 
 def visual_block(estimator):
-    """Return a diagram of two columns, each a transformer above its tower.
+    """Return a diagram: a transformer above its tower for each side, then the score.
 
     They are drawn as passed by the user, not as fitted: the diagram of a fitted
     transformer lists all of its output columns, one per word and id.
     """
     columns = [
-        Pipeline(
-            [
-                (
-                    f"{side}_transformer",
-                    TowerVectorizer() if given is None else given,
-                ),
-                (f"{side}_tower", tower(estimator)),
-            ]
+        (
+            f"{side} side",
+            Pipeline(
+                [
+                    ("features", TowerVectorizer() if given is None else given),
+                    ("tower", tower(estimator)),
+                ]
+            ),
         )
         for side, given, tower in (
             ("user", estimator.user_transformer, UserTower),
             ("item", estimator.item_transformer, ItemTower),
         )
     ]
-    return visual_block_of(FeatureUnion([(None, each) for each in columns]))
+    steps = [("vectors", TwoTowers(columns)), ("score", Score(estimator))]
+    return visual_block_of(Pipeline(steps))
+
+
+class TwoTowers:
+    """Represents both sides in the diagram, which also shows the class name."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def __str__(self):
+        return "a vector of the user and a vector of the item"
+
+    def _sk_visual_block_(self):
+        return visual_block_of(FeatureUnion(self.columns))
+
+
+class Score:
+    """Represents the score in the diagram, which also shows the class name."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def __str__(self):
+        is_cosine = " (their cosine)" if self.estimator.normalize else ""
+        return f"dot product of the user vector and the item vector{is_cosine}"
 
 
 class _DrawnTower:

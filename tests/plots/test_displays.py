@@ -173,7 +173,7 @@ def test_recall_by_popularity_by_hand():
     assert labels == ["1-4", "5-9"]
     # Both users wanted one of each group: f - r w is 1/2 and -1/2.
     assert display.standard_error["Ranked"].tolist() == pytest.approx([0.5, 0.5])
-    assert display.ax_.get_ylabel() == "share found in the first 2"
+    assert display.ax_.get_ylabel() == "share found in the first 2 (square-root scale)"
 
 
 def test_recall_by_popularity_of_a_narrow_ranking_names_the_k_asked_for():
@@ -181,7 +181,34 @@ def test_recall_by_popularity_of_a_narrow_ranking_names_the_k_asked_for():
     # The model ranks two places; popularity ranks all four items.
     assert display.recall["Ranked"].tolist() == [0.5, 0.5]
     assert display.recall["popularity"].tolist() == [1.0, 1.0]
-    assert display.ax_.get_ylabel() == "share found in the first 4"
+    assert display.ax_.get_ylabel() == "share found in the first 4 (square-root scale)"
+
+
+def test_bars_of_zero_say_so_and_small_ones_can_be_seen():
+    recall = pd.DataFrame({"mine": [0.01, 0.36], "other": [0.0, 0.4]}, ["1-9", "10-50"])
+    error = pd.DataFrame(0.02, recall.index, recall.columns)
+    display = RecallByPopularityDisplay(recall=recall, standard_error=error).plot()
+    ax = display.ax_
+    assert [text.get_text() for text in ax.texts] == ["", "", "0", ""]
+    # the heights in the picture are as square roots: 0.1 to 0.6
+    pixels = ax.transData.transform([(0, 0), (0, 0.01), (0, 0.36)])[:, 1]
+    assert pixels[2] - pixels[0] == pytest.approx(6 * (pixels[1] - pixels[0]))
+    ticks = [tick for tick in ax.get_yticks() if tick <= 0.4]
+    assert ticks == [0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
+    label = ax.yaxis.get_major_formatter()(0.005, None)
+    assert label == "0.5 %"
+    # an error that is larger than its share ends at zero
+    ends = display.bars_[0].errorbar.lines[2][0].get_segments()[0][:, 1]
+    assert ends.tolist() == pytest.approx([0, 0.03])
+
+
+@pytest.mark.parametrize(("n_models", "inside"), [(4, True), (5, False)])
+def test_a_long_legend_is_next_to_the_curves(n_models, inside):
+    recall = pd.DataFrame(np.ones((2, n_models)), index=[1, 2])
+    ax = RecallCurveDisplay(recall=recall).plot().ax_
+    ax.figure.draw_without_rendering()
+    legend = ax.get_legend().get_window_extent()
+    assert (legend.x0 < ax.get_window_extent().x1) == inside
 
 
 def test_groups_by_popularity_hold_events():
@@ -346,7 +373,15 @@ def test_feature_importance_draws_each_row():
     assert low > high  # the first row is on top
     ends = display.bars_.errorbar.lines[2][0].get_segments()[0]
     assert ends[:, 0].tolist() == pytest.approx([0.15, 0.25])
-    assert ax.get_xlabel().startswith("recall@20 lost,") and "0.500" in ax.get_title()
+    assert ax.get_xlabel().startswith("recall@20 lost,")
+    title = "Recall@20 lost when a column is removed\n(full model: 0.500)"
+    assert ax.get_title() == title
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == ["item", "history"]  # the third one, gray, is of both sides
+    patches = ax.get_legend().get_patches()
+    assert patches[0].get_facecolor() == display.bars_[0].get_facecolor()
+    one = FeatureImportanceDisplay(importance=importance[:1]).plot()
+    assert one.ax_.get_legend() is None
 
 
 @pytest.mark.slow
@@ -438,7 +473,7 @@ def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
     with pytest.raises(ImportError, match="pip install umap-learn"):
         EmbeddingMapDisplay.from_estimator(model, method="umap")
     tsne = EmbeddingMapDisplay.from_estimator(model, method="tsne", max_items=4)
-    assert tsne.ax_.get_xlabel() == "first of two dimensions of t-SNE (no unit)"
+    assert tsne.ax_.get_xlabel().startswith("near items are similar (t-SNE)")
 
 
 @pytest.mark.slow
@@ -656,9 +691,10 @@ def test_names_that_are_taken_are_refused(display):
         display.from_estimator(Ranked(), None, name=3)
     if display is LorenzCurveDisplay:
         with pytest.raises(
-            ValueError, match="name 'events of fit', which another curve has"
+            ValueError,
+            match="name 'events in the training data', which another curve has",
         ):
-            display.from_estimator(Ranked(), None, name="events of fit")
+            display.from_estimator(Ranked(), None, name="events in the training data")
 
 
 def test_several_axes_are_no_axes(model):

@@ -276,11 +276,14 @@ def test_the_diagram_shows_both_towers_and_their_transformers(X, items):
     for thing in (model, in_pipeline):
         text = re.sub("<[^>]+>", " ", thing._repr_html_())
         assert text.count("TowerVectorizer") >= 2
+        assert "user side" in text and "item side" in text
+        assert "dot product of the user vector and the item vector (their" in text
         assert "feature row + mean of past items → 16 → 8 → unit length" in text
         assert "feature row → 16 → 8 → unit length" in text
     text = small(items=items, normalize=False).fit(X)._repr_html_()
     n_users = X["user"].nunique()
     assert f"{n_users} features + mean of past items → 8<" in text
+    assert "user vector and the item vector<" in text
     assert "15 features → 8<" in text  # ten ids and five tags
     assert "item_3" not in text
 
