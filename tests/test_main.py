@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower.__main__ import (
-    Task,
-    fit_baselines,
-    main,
-    parse,
-    read_times,
-    shipped_task,
-)
+from sktwotower import __version__
+from sktwotower.__main__ import main
+from sktwotower._command_line import fit_baselines, parse, shipped_task
+from sktwotower._command_line._files import read_feature, read_times
+from sktwotower._command_line._printed import meaning
+from sktwotower._command_line._tasks import Task
 
 
 @pytest.fixture
@@ -88,7 +86,11 @@ def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys, pattern)
     assert len(re.findall(r"^listener \d+, 5 of \d+ items:$", printed, re.M)) == 3
     assert "song 1" in printed
     model = joblib.load(tmp_path / "out" / "model.joblib")
-    assert model.seen_items().shape[0] <= 640 and model.history_kind_ == "recent"
+    # the two files hold 800 events, and the saved model has learnt from all of them
+    plays = pd.concat(map(pd.read_parquet, sorted(files.glob("*"))))
+    pairs = plays[["listener", "track"]].drop_duplicates()
+    assert len(model.seen_items()) == len(pairs)
+    assert model.history_kind_ == "recent"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, caps
 def test_a_catalog_that_is_too_large_for_ease_goes_without(
     plays, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("sktwotower.__main__.MAX_EASE_MEMORY", 100)
+    monkeypatch.setattr("sktwotower._command_line._models.MAX_EASE_MEMORY", 100)
     assert run_own(plays, tmp_path) == 0
     printed = capsys.readouterr().out
     assert "No comparison with EASE: " in printed and "more than max_memory" in printed
@@ -192,6 +194,7 @@ def test_without_matplotlib_it_says_what_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     assert run_own(plays, tmp_path) == 0
     assert "sktwotower[plot]" in capsys.readouterr().out
+    assert "<img" not in (tmp_path / "out" / "report.html").read_text()
     assert (tmp_path / "out" / "model.joblib").exists()
 
 
@@ -270,6 +273,10 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--data", "x.csv"], "--data needs --user and --item"),
         (["--user", "u"], "describe a --data file"),
         (["--epochs", "0"], "--epochs must be at least 1"),
+        (["--k", "0"], "--k must be at least 1"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--recommendations", "top.txt"], "top.txt must be a .csv or .parquet file"),
+        (["--items", "x.csv"], "describe a --data file"),
         (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),
         (["--time-format", "%Y"], "describe a --data file"),
         (
@@ -361,3 +368,87 @@ def test_the_format_of_the_command_line_is_used(plays, tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert run_own(plays, tmp_path, *time, "--time-format", "%M:%H %d/%m/%Y") == 0
     assert "the last 20 % by played_at" in capsys.readouterr().out
+
+
+def test_the_meaning_is_a_sentence_of_whole_numbers():
+    def report(**recall):
+        index = pd.MultiIndex.from_product([["all"], recall])
+        return pd.DataFrame({"recall@20": list(recall.values())}, index)
+
+    said = meaning(report(mine=0.091, popularity=0.038, EASE=0.104))
+    assert said == (
+        "Of 100 later events, on average over users, 9 are among the first 20 "
+        "recommendations; popularity finds 4, EASE finds 10."
+    )
+    assert "Of 1,000 later events, on average over users, 12 are" in meaning(
+        report(mine=0.0121, popularity=0.002)
+    )
+
+
+@pytest.mark.slow
+def test_features_names_and_recommendations_for_everyone(plays, tmp_path, capsys):
+    songs = pd.DataFrame(
+        {
+            "track": [*range(20), 99, 3],
+            "genre": ["rock", "jazz"] * 11,
+            "minutes": np.arange(22) / 2,
+            "called": [f"air {n}" for n in range(22)],
+        }
+    )
+    songs.to_csv(tmp_path / "songs.csv", index=False)
+    people = pd.DataFrame({"listener": range(40), "age": range(20, 60)})
+    people.to_csv(tmp_path / "people.csv", index=False)
+    files = ["--items", str(tmp_path / "songs.csv"), "--item-name", "called"]
+    files += ["--users", str(tmp_path / "people.csv"), "--seed", "7"]
+    top = tmp_path / "new" / "top.csv"
+    files += ["--recommendations", str(top), "--k", "3"]
+    assert run_own(plays, tmp_path, *files) == 0
+    assert "of 1 repeated ids the last row counts" in capsys.readouterr().out
+    rows = pd.read_csv(top)
+    assert rows.columns.tolist() == "listener track score rank item_name".split()
+    assert set(rows["listener"]) == set(range(40))
+    names = dict(zip(songs["track"], songs["called"], strict=True))
+    assert rows["item_name"].tolist() == rows["track"].map(names).tolist()
+    assert rows.groupby("listener").size().max() == 3
+    model = joblib.load(tmp_path / "out" / "model.joblib")
+    assert 99 in model.item_ids_  # nobody has played it
+    assert model.random_state == 7
+    assert model.items["minutes"].dtype.kind == "f"
+    assert model.users["age"].tolist() == list(range(20, 60))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and "</html>" in page
+    assert "on average over users" in page and "<table" in page
+    assert "air 1" in page and "http" not in page
+    assert 'src="data:image/png;base64,' in page
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        (["1.5", None, "-2"], "f"),
+        (["007", "008"], "O"),
+        (["2024-01-05", "2024-02-01T10:00"], "M"),
+        (["red", "1"], "O"),
+    ],
+)
+def test_features_of_text_files_are_numbers_or_dates_if_all_are(written, kind):
+    values = pd.Series(written, dtype=object)
+    read = read_feature(values)
+    assert read.dtype.kind == kind
+    if kind == "O":
+        assert read is values
+
+
+def test_side_tables_need_the_id_column(plays, tmp_path, capsys):
+    (tmp_path / "songs.csv").write_text("tracks,genre\n1,rock\n")
+    assert run_own(plays, tmp_path, "--items", str(tmp_path / "songs.csv")) == 2
+    printed = capsys.readouterr().err
+    assert re.search("--items: .* has no column 'track', but tracks, genre", printed)
+    assert "Did you mean 'tracks'?" in printed
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"sktwotower {__version__}\n"

@@ -59,16 +59,15 @@ MAY_IMPORT = {
     "preprocessing": {"_tables"},
     "datasets": set(),
     "plots": {"_tables", "metrics", "model_selection", "retrieval"},
-    "_disk_task": {"_tables", "model_selection"},
-    "__main__": {
-        "_disk_task",
+    "_command_line": {
+        "_tables",
         "baselines",
         "datasets",
-        "metrics",
         "model_selection",
         "plots",
         "recommender",
     },
+    "__main__": {"_command_line", "metrics", "recommender"},
     "__init__": {
         "_earlier_versions",
         "baselines",
@@ -83,7 +82,7 @@ MAY_LOAD = {
     "torch": {"inspection", "io", "neighbors", "recommender", "towers"},
     "skorch": {"towers"},
     "pynndescent": {"io", "neighbors"},
-    "matplotlib": {"__main__", "plots"},
+    "matplotlib": {"_command_line", "plots"},
     "onnx": {"io"},
 }
 # What every room may import.

@@ -38,18 +38,20 @@ class DiskTask:
         Names of columns.
     item_name : str, default=None
         Column with the names of items.
+    users, items : DataFrame, default=None
+        Side tables.
     """
 
-    users = None  # there is no side table
     which = ""  # the order of a user's items is not shown
 
-    def __init__(self, path, user, item, time, item_name=None):
+    def __init__(self, path, user, item, time, item_name=None, users=None, items=None):
         if time is None:
             raise ValueError(
                 f"--data: {path} is several files, of which the latest events are held "
                 "out. Name the column of the time: --time."
             )
         self.title, self.path = path, path
+        self.users, self.items = users, items
         self.user, self.item, self.time = user, item, time
         with opened(path) as source:
             given = {"--user": user, "--item": item, "--time": time}
@@ -85,7 +87,11 @@ class DiskTask:
             "user and item and are used."
         )
 
-    def examples(self, model, train):
+    def everything(self):
+        """Return all events: where they are."""
+        return self.path
+
+    def examples(self, model):
         """Return the events of some users as a table."""
         rng = np.random.default_rng(0)
         n_users = min(N_EXAMPLES, len(model.user_ids_))

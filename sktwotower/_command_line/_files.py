@@ -1,0 +1,124 @@
+"""Tables that a person passes to the command line.
+
+Input: a CSV, TSV or Parquet file.
+Output: a table, with ids, times and features read from text.
+"""
+
+import pandas as pd
+from pandas.api.types import is_datetime64_any_dtype
+
+from sktwotower._tables._messages import did_you_mean
+
+__all__ = [
+    "check_column",
+    "read_ids",
+    "read_names",
+    "read_side_table",
+    "read_table",
+    "read_times",
+]
+
+# Whole numbers without leading zeros, which would be a code such as 00141.
+NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
+DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
+
+
+def read_table(path, option="--data") -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet file."""
+    if not path.is_file():
+        raise ValueError(f"{option}: the file {path} does not exist.")
+    if path.suffix not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
+        raise ValueError(f"{option}: {path} must be a .csv, .tsv or .parquet file.")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        with path.open(encoding="utf-8", newline="") as file:
+            header = file.readline()
+        separator = max(",;\t|", key=header.count)
+        # as text, so that ids such as 00141 keep their zeros
+        return pd.read_csv(path, sep=separator, dtype=str)
+    except ImportError:
+        raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
+    except ValueError as error:  # of pandas, or not UTF-8
+        raise ValueError(
+            f"{option}: {path} does not read as a table: {error}"
+        ) from None
+
+
+def read_names(table, item, name) -> pd.Series:
+    """Return the last name of each item in a table, by its id."""
+    names = table.dropna(subset=[item, name]).drop_duplicates(item, keep="last")
+    names = names.set_index(item)[name]
+    return names.set_axis(read_ids(names.index.to_series()))
+
+
+def read_ids(ids) -> pd.Series:
+    """Return ids that are whole numbers, written without leading zeros, as integers.
+
+    A column with gaps is often written as 7.0, which is 7 as well.
+    """
+    text = ids.astype(str)
+    if not text.str.fullmatch(r"(0|-?[1-9]\d{0,17})(\.0)?").all():
+        return text
+    return text.str.removesuffix(".0").astype("int64")
+
+
+def read_times(times, column, form=None) -> pd.Series:
+    """Return times as numbers or as dates, which are read as UTC.
+
+    ``form`` is a format of `pandas.to_datetime`. None: numbers if all are numbers, and
+    otherwise the one format that pandas infers from the first date.
+    """
+    if form is None and not is_datetime64_any_dtype(times):
+        numbers = pd.to_numeric(times, errors="coerce")
+        if numbers.notna().sum() == times.notna().sum():
+            return numbers
+    try:
+        return pd.to_datetime(times, utc=True, format=form)
+    except ValueError as error:
+        expected = "numbers or dates in one format" if form is None else repr(form)
+        hint = "" if form else " Give the format: --time-format '%d/%m/%Y %H:%M'."
+        # pandas goes on with advice for its callers
+        reason = str(error).partition("You might want to try")[0].strip(" .")
+        raise ValueError(
+            f"--time: the values of {column!r} must be {expected}. {reason}.{hint}"
+        ) from None
+
+
+def check_column(table, column, option, path):
+    """Raise ``ValueError`` if a table lacks a column."""
+    if column not in table.columns:
+        known = ", ".join(map(str, table.columns[:10]))
+        hint = did_you_mean(column, table.columns)
+        hint = hint if "Did you mean" in hint else ""
+        raise ValueError(
+            f"{option}: {path} has no column {column!r}, but {known}.{hint}"
+        )
+
+
+def read_side_table(path, column, option) -> pd.DataFrame:
+    """Return one row of features for each id; of several rows the last counts."""
+    table = read_table(path, option)
+    check_column(table, column, option, path)
+    table = table.dropna(subset=[column])
+    table[column] = read_ids(table[column])
+    repeated = table[column].duplicated(keep="last")
+    if repeated.any():
+        print(f"{path}: of {repeated.sum():,} repeated ids the last row counts.")
+    table = table[~repeated].reset_index(drop=True)
+    for name in table.columns.drop(column):
+        table[name] = read_feature(table[name])
+    return table
+
+
+def read_feature(values) -> pd.Series:
+    """Return text as numbers or dates if all of it is, and anything else as it is."""
+    if not all(isinstance(value, str) for value in values.dropna()):
+        return values
+    text = values.dropna().astype(str)
+    if len(text) and text.str.fullmatch(NUMBER).all():
+        return pd.to_numeric(values)
+    if len(text) and text.str.fullmatch(DATE).all():
+        dates = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
+        return dates if dates.notna().sum() == len(text) else values
+    return values

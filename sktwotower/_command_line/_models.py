@@ -1,0 +1,56 @@
+"""The models that the command line fits.
+
+Input: a task and its events.
+Output: a fitted `TwoTowerRecommender`, and the baselines it is compared with.
+"""
+
+import time
+
+from sktwotower.baselines import (
+    EASERecommender,
+    ItemKNNRecommender,
+    PopularityRecommender,
+)
+
+__all__ = ["fit", "fit_baselines"]
+
+# EASE takes minutes on a catalog that needs more bytes than this.
+MAX_EASE_MEMORY = 1e9
+
+
+def fit(task, train, epochs, seed=0):
+    """Fit a recommender with default settings and print how long it took."""
+    from sktwotower import TwoTowerRecommender  # torch takes seconds to import
+
+    model = TwoTowerRecommender(
+        user_id=task.user,
+        item_id=task.item,
+        users=task.users,
+        items=task.items,
+        time=task.time,
+        random_state=seed,
+        verbose=1,
+    )
+    if epochs is not None:
+        model.set_params(max_epochs=epochs)
+    started = time.perf_counter()
+    model.fit(train)
+    print(f"Fitted in {time.perf_counter() - started:.0f} s.")
+    return model
+
+
+def fit_baselines(task, train) -> dict:
+    """Fit what the recommender is compared with, except popularity of all events."""
+    columns = {"user_id": task.user, "item_id": task.item}
+    baselines = {}
+    times = [] if task.time is None else train[task.time]
+    if len(times) and (span := times.max() - times.min()):
+        popularity = PopularityRecommender(window=span / 10, time=task.time, **columns)
+        baselines["popularity, last tenth"] = popularity.fit(train)
+    baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
+    try:
+        ease = EASERecommender(max_memory=MAX_EASE_MEMORY, **columns)
+        baselines["EASE"] = ease.fit(train)
+    except ValueError as error:
+        print(f"No comparison with EASE: {error}")
+    return baselines

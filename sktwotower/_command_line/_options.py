@@ -1,0 +1,128 @@
+"""The options of the command line.
+
+Input: arguments.
+Output: checked options.
+"""
+
+import argparse
+from pathlib import Path
+
+from sktwotower import __version__
+
+from ._tasks import own_columns
+
+__all__ = ["parse"]
+
+DESCRIPTION = """\
+Train a two-tower recommender, compare it on held-out events with popularity, EASE and
+item-kNN, and recommend.
+
+Without options it uses the shipped purchases of a UK gift shop and takes about two
+minutes on two cores: it fits without the held-out events, and then with them. With
+--data it uses your own table: one row per event, several per user.
+With times the model also learns from the order of each user's events, and is compared
+with popularity in the last tenth of the time as well.
+
+Several processes can train it together, here or on several machines:
+torchrun --nproc-per-node 2 -m sktwotower
+"""
+EXAMPLES = """\
+examples:
+  python -m sktwotower
+  python -m sktwotower --data plays.csv --user listener --item track
+  python -m sktwotower --data plays.parquet --user listener --item track \\
+      --time played_at --time-format '%d/%m/%Y %H:%M' --item-name title
+  python -m sktwotower --data 'plays/*.parquet' --user listener --item track \\
+      --time played_at
+  python -m sktwotower --data plays.csv --user listener --item track \\
+      --items tracks.csv --users listeners.csv --recommendations top.csv
+
+A folder or a pattern of Parquet files is learnt from on disk, so that it may be larger
+than memory (pip install 'sktwotower[scale]'); it needs --time.
+"""
+OWN_OPTIONS = [
+    ("--data", "FILE", "CSV, TSV or Parquet file; several Parquet files: see below"),
+    ("--user", "COL", "column of the user id"),
+    ("--item", "COL", "column of the item id"),
+    ("--time", "COL", "column of the time; without it rows are in order of time"),
+    ("--time-format", "FORMAT", "format of its dates, as in pandas.to_datetime"),
+    ("--item-name", "COL", "column with item names to show, of --data or --items"),
+    ("--users", "FILE", "table of features of the users, with the column --user"),
+    ("--items", "FILE", "table of features of the items, with the column --item"),
+]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sktwotower",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+    )
+    own = parser.add_argument_group(
+        "your own data", "Without --time-format, 05/01/2024 is read month first."
+    )
+    for option, metavar, text in OWN_OPTIONS:
+        own.add_argument(option, metavar=metavar, help=text)
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the users (default: auto)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("sktwotower_output"),
+        metavar="DIR",
+        help="folder for model, picture and page (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--recommendations",
+        type=Path,
+        metavar="FILE",
+        help=".csv or .parquet file of recommendations for every user",
+    )
+    parser.add_argument(
+        "--k", type=int, default=10, help="number of them (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the random numbers (default: %(default)s)",
+    )
+    version = f"sktwotower {__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    return parser
+
+
+def parse(arguments) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    named = list(own_columns(args).values())
+    if args.output.exists() and not args.output.is_dir():
+        parser.error(f"--output: {args.output} is not a folder")
+    if args.epochs is not None and args.epochs < 1:
+        parser.error("--epochs must be at least 1")
+    if args.k < 1:
+        parser.error("--k must be at least 1")
+    if not 0 <= args.seed < 2**32:
+        parser.error("--seed must be at least 0 and less than 2**32")
+    top = args.recommendations
+    if top is not None and top.suffix not in (".csv", ".parquet"):
+        parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
+    if args.data is not None and (args.user is None or args.item is None):
+        parser.error("--data needs --user and --item, the names of its id columns")
+    own = [*named, args.time_format, args.users, args.items]
+    if args.data is None and any(own):
+        parser.error(
+            "--user, --item, --time..., --item-name, --users and --items describe a "
+            "--data file, which is missing"
+        )
+    if args.time is None and args.time_format is not None:
+        parser.error("--time-format is the format of --time, which is missing")
+    ids = [column for column in (args.user, args.item, args.time) if column is not None]
+    if len(set(ids)) < len(ids):
+        parser.error("--user, --item and --time must be three different columns")
+    return args

@@ -1,0 +1,76 @@
+"""What the command line prints, and what it means in a sentence.
+
+Input: a fitted recommender, its report, and events.
+Output: text.
+"""
+
+__all__ = ["meaning", "show_quality", "show_recommendations"]
+
+# With fewer users, a recall of .1 has a standard error of more than .03.
+FEW_USERS = 100
+COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]
+# Below this recall, a sentence on 100 items would be about fewer than five.
+SMALL = 0.05
+
+
+def meaning(report) -> str:
+    """Return the first 20 places of all models of a report in one sentence."""
+    found = report.loc["all", "recall@20"]
+    of = 100 if found.iloc[0] >= SMALL else 1000
+    first, *others = (f"{of * share:.0f}" for share in found)
+    others = [
+        f"{name} finds {n}" for name, n in zip(found.index[1:], others, strict=True)
+    ]
+    return (
+        f"Of {of:,} later events, on average over users, {first} are among the first "
+        f"20 recommendations; {', '.join(others)}."
+    )
+
+
+def show_quality(model, report) -> None:
+    """Print the figures of the model and of the baselines, and what they mean."""
+    sentence, report = meaning(report), report.loc["all"]
+    n_users = int(report["users"].iloc[0])
+    print(
+        f"\nHeld-out events of {n_users:,} users. For each of them all "
+        f"{len(model.item_ids_):,} items were ranked, except those that the user has:\n"
+    )
+    print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
+    found, error = report[["recall@20", "recall@20 se"]].iloc[0]
+    best_sellers = report.loc["popularity", "recall@20"]
+    ratio = f", {found / best_sellers:.1f} times popularity's" if best_sellers else ""
+    print(
+        f"\nrecall@20: {found:.1%} of a user's held-out items are among the first 20 "
+        f"recommendations{ratio} (standard error {error:.1%}).\n"
+        f"{sentence}\n"
+        "coverage@10: the share of the catalog that is among the first 10 of some user."
+    )
+    if n_users < FEW_USERS:
+        print("With so few users the figures are not reliable.")
+
+
+def show_recommendations(model, task, n_users=3) -> None:
+    """Print recommendations for a few users, and items like the most popular one."""
+    train = task.examples(model)
+    sizes = train[task.user].value_counts()
+    # Users with a middling number of events show what is typical.
+    order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
+    places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
+    chosen = list(dict.fromkeys(order[place] for place in places))
+    top = model.recommend(chosen, n_neighbors=10)
+    for user in chosen:
+        last = train.loc[train[task.user] == user, task.item].tail(5)
+        print(f"\n{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:")
+        for item in last:
+            print(f"            {task.name(item)}")
+        print_ranked("recommended", task, top[top[task.user] == user])
+    item = train[task.item].value_counts().index[0]
+    print(f"\n{task.item} {task.name(item)}:")
+    print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
+
+
+def print_ranked(title, task, top) -> None:
+    """Print rank, score and name of ranked items."""
+    print(f"rank  score {title}")
+    for row in top.itertuples(index=False):
+        print(f"{row.rank:4d}  {row.score:5.2f} {task.name(row[1])}")

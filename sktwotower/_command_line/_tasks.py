@@ -1,0 +1,164 @@
+"""What the command line learns from: the shipped purchases, or a table in memory.
+
+Input: the command line.
+Output: events, their side tables, and how to hold some of them out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sktwotower.datasets import load_online_retail
+from sktwotower.model_selection import LastNSplit, TimeSplit
+
+from ._disk_task import DiskTask, is_on_disk
+from ._files import (
+    check_column,
+    read_ids,
+    read_names,
+    read_side_table,
+    read_table,
+    read_times,
+)
+
+__all__ = ["Task", "own_columns", "own_task", "shipped_task"]
+
+# Codes among the shipped purchases that are not goods.
+NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
+
+
+@dataclass
+class Task:
+    """Events, what they are called, and how to hold some of them out."""
+
+    title: str
+    events: pd.DataFrame  # one row per event: user, item and, if known, time
+    user: str  # column of the user ids
+    item: str  # column of the item ids
+    time: str | None = None  # column of the times; None: rows are in order of time
+    users: pd.DataFrame | None = None  # side table of the users
+    items: pd.DataFrame | None = None  # side table of the items
+    names: pd.Series | None = None  # name of each item, by its id
+    which = "the last "  # of a user's items, which are shown
+
+    def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+        """Return events to learn from, events held out, and how they were chosen."""
+        known = {
+            "user_id": self.user,
+            "item_id": self.item,
+            "drop_unseen_users": True,
+            "drop_unseen_items": True,
+        }
+        if self.time is not None:
+            splitter = TimeSplit(test_size=0.2, time=self.time, **known)
+            how = f"the last 20 % by {self.time}"
+        else:
+            splitter = LastNSplit(n=0.2, **known)
+            how = f"the last 20 % of each {self.user}'s rows"
+        try:
+            train, test = next(splitter.split(self.events))
+        except ValueError as error:
+            raise ValueError(
+                f"No events can be held out ({how}): their {self.user} and {self.item} "
+                f"must occur in other events. Are there enough events? {error}"
+            ) from error
+        return self.events.iloc[train], self.events.iloc[test], how
+
+    def summary(self, train, test, how) -> str:
+        """Return what there is to learn from, and what is held out."""
+        left_out = len(self.events) - len(train) - len(test)
+        return (
+            f"Learning from {len(train):,} events of {train[self.user].nunique():,} "
+            f"users and {train[self.item].nunique():,} items. Held out: {how}, "
+            f"{len(test) + left_out:,} events; {left_out:,} of these have an unknown "
+            "user or item and are left out."
+        )
+
+    def everything(self) -> pd.DataFrame:
+        """Return all events."""
+        return self.events
+
+    def examples(self, model) -> pd.DataFrame:
+        """Return the events of the users to recommend to, the latest last."""
+        return self.events
+
+    def name(self, item) -> str:
+        """Return an item's id with its name."""
+        text = "" if self.names is None else str(self.names.get(item, ""))
+        return f"{item!s:<12} {text.strip()}".rstrip()
+
+
+def shipped_task() -> Task:
+    """Return the shipped purchases: a customer's first purchase of each product."""
+    data = load_online_retail()
+    events = data.data[["customer", "product", "time"]]
+    events = events.drop_duplicates(["customer", "product"])
+    goods = ~events["product"].isin(NOT_GOODS)
+    print(
+        f"Online Retail (Chen et al. 2012, CC0): {len(data.data):,} purchase lines. "
+        f"First purchases of a product: {len(events):,}; {(~goods).sum():,} of these, "
+        "for carriage, manual entries and bank charges, are left out."
+    )
+    return Task(
+        "Online Retail",
+        events[goods].reset_index(drop=True),
+        "customer",
+        "product",
+        "time",
+        users=data.customers,
+        names=data.products.set_index("product")["description"],
+    )
+
+
+def own_task(args) -> Task | DiskTask:
+    """Return the events of the person's own file or files."""
+    if is_on_disk(args.data):
+        named = (args.user, args.item, args.time, args.item_name)
+        return DiskTask(args.data, *named, *side_tables(args))
+    path = Path(args.data)
+    columns = [args.user, args.item]
+    events = read_table(path)
+    users, items = side_tables(args)
+    names, named = None, {} if items is None else items
+    for option, column in own_columns(args).items():
+        if column != args.item_name or column not in named:
+            check_column(events, column, option, path)
+    if args.item_name is not None:
+        of = items if args.item_name in named else events
+        names = read_names(of, args.item, args.item_name)
+    if args.time is not None:
+        columns.append(args.time)
+        events[args.time] = read_times(events[args.time], args.time, args.time_format)
+        events = events.sort_values(args.time, kind="stable")
+    missing = events[columns].isna().any(axis=1)
+    if missing.any():
+        print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
+    events = events.loc[~missing, columns].drop_duplicates([args.user, args.item])
+    for column in (args.user, args.item):
+        events[column] = read_ids(events[column])
+    print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
+    events = events.reset_index(drop=True)
+    return Task(path.stem, events, args.user, args.item, args.time, users, items, names)
+
+
+def own_columns(args) -> dict:
+    """Return the columns of the person's file, by the option that names them."""
+    named = {
+        "--user": args.user,
+        "--item": args.item,
+        "--time": args.time,
+        "--item-name": args.item_name,
+    }
+    return {option: column for option, column in named.items() if column is not None}
+
+
+def side_tables(args) -> tuple:
+    """Return the tables of users and of items, None where there is none."""
+    return tuple(
+        None if path is None else read_side_table(Path(path), column, option)
+        for path, column, option in (
+            (args.users, args.user, "--users"),
+            (args.items, args.item, "--items"),
+        )
+    )

@@ -1,0 +1,109 @@
+"""The files that the command line writes.
+
+Input: a fitted recommender, its report, and held-out events.
+Output: recommendations, the model, a picture, and a page with all of it.
+"""
+
+import base64
+from html import escape
+from io import BytesIO
+
+import joblib
+
+from ._printed import meaning
+
+__all__ = ["draw", "page", "save", "write_recommendations"]
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif }}
+img {{ max-width: 100% }}
+pre {{ overflow-x: auto }}
+</style>
+<h1>{title}</h1>
+<p><strong>{meaning}</strong></p>
+<p>{summary}</p>
+{picture}
+{report}
+<h2>Recommendations of the model that has learnt from all events</h2>
+<pre>{examples}</pre>
+</html>
+"""
+
+
+def write_recommendations(model, task, path, k) -> None:
+    """Write k recommendations for every user known, with names of the items if any."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_parquet = path.suffix != ".csv"
+    if is_parquet and task.names is None:
+        model.recommend(n_neighbors=k, path=path)
+    else:
+        top = model.recommend(n_neighbors=k)
+        if task.names is not None:
+            top["item_name"] = top[task.item].map(task.names)
+        if is_parquet:
+            top.to_parquet(path, index=False)
+        else:
+            top.to_csv(path, index=False)
+    print(f"Saved {path}: at most {k} recommendations for each user.")
+
+
+def save(model, task, picture, page, folder) -> None:
+    """Write the model, the picture (bytes or None) and the page, and say where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model, folder / "model.joblib")
+    print(
+        f"\nSaved {folder / 'model.joblib'} (load it with joblib.load). "
+        "It has learnt from all events."
+    )
+    if picture is not None:
+        (folder / "report.png").write_bytes(picture)
+        print(f"Saved {folder / 'report.png'}")
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    print(f"Saved {folder / 'report.html'}, a page with the result and the picture.")
+
+
+def page(task, report, summary, picture, examples) -> str:
+    """Return one HTML page that needs no other file."""
+    image = ""
+    if picture is not None:
+        data = base64.b64encode(picture).decode()
+        image = f'<img alt="recall of all models" src="data:image/png;base64,{data}">'
+    return PAGE.format(
+        title=escape(f"Recommendations for {task.title}"),
+        meaning=escape(meaning(report)),
+        summary=escape(summary),
+        picture=image,
+        report=report._repr_html_(),
+        examples=escape(examples.strip()),
+    )
+
+
+def draw(model, task, test, baselines) -> bytes | None:
+    """Return a picture of the recall by number of recommendations and popularity.
+
+    None without Matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        print("No picture: Matplotlib is missing. pip install 'sktwotower[plot]'")
+        return None
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from sktwotower.plots import RecallByPopularityDisplay, RecallCurveDisplay
+
+    figure, axes = plt.subplots(1, 2, figsize=(14, 4.5), layout="constrained")
+    figure.suptitle(f"{task.title}: {len(test):,} held-out events")
+    displays = RecallCurveDisplay, RecallByPopularityDisplay
+    for display, ax in zip(displays, axes, strict=True):
+        display.from_estimator(model, test, baselines=baselines, ax=ax)
+    file = BytesIO()
+    figure.savefig(file, dpi=120)
+    return file.getvalue()
