@@ -345,6 +345,7 @@ PUBLIC = {
     "feature_importance": (readers(),),
     "seen_items": (["ann"],),
     "forget_users": (["ann"],),
+    "forget_items": (["x"],),
     "embed_users": (["ann"],),
     "embed_items": (["x"],),
     "get_feature_names_out": (),

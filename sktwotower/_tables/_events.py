@@ -145,7 +145,7 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
 
     ``may_be_empty``: whether all of them may be 0.
     """
-    if sample_weight is None or n_events == len(sample_weight) == 0:
+    if sample_weight is None or n_events == np.asarray(sample_weight).size == 0:
         return np.ones(n_events)
     check_consistent_length(np.empty(n_events), sample_weight)
     if np.asarray(sample_weight).dtype.kind in "OUS":

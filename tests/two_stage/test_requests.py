@@ -292,7 +292,7 @@ def test_the_importance_of_groups_is_drawn(model):
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     assert labels == table["group"].tolist()
     assert display.ax_.get_xlabel().startswith("NDCG@10 lost,")
-    assert f"{table.attrs['ndcg']:.3f} with all features" in display.ax_.get_title()
+    assert f"(full model: {table.attrs['ndcg']:.3f})" in display.ax_.get_title()
 
 
 def test_changing_the_retriever_changes_no_answer(events):
