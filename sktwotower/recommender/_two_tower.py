@@ -68,7 +68,7 @@ class TwoTowerRecommender(
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
             One row per event: a user, an item, perhaps features of both. Events on disk
             may be larger than memory: a path of Parquet files (a file, a folder or a
-            pattern such as "events/*.parquet"), a pyarrow Dataset, a polars LazyFrame
+            pattern: ``"events/*.parquet"``), a pyarrow Dataset, a polars LazyFrame
             or a Dask dataframe; see the notes.
         y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
