@@ -50,7 +50,7 @@ SYSTEMS = {
         "sktwotower:ItemKNNRecommender",
         {
             "n_similar": [10, 20, 50, 100, 200, 400, 800, 1600],
-            "shrinkage": [0, 3, 10, 30, 100, 300],
+            "shrinkage": [0, 1, 3, 10, 30, 100, 300],
         },
     ),
     "EASE": System(
@@ -61,10 +61,10 @@ SYSTEMS = {
     "iALS": System(
         "_peers:IALS",
         {
-            "factors": [32, 64, 128, 256],
+            "factors": [16, 32, 64, 128, 256, 512],
             "regularization": loguniform(3, 300),
-            "alpha": loguniform(1, 30),
-            "iterations": [7, 15, 30],
+            "alpha": loguniform(1, 60),
+            "iterations": [3, 7, 15, 30, 60],
         },
         needs=("implicit",),
     ),
@@ -83,9 +83,9 @@ SYSTEMS = {
         {
             "no_components": [16, 32, 64, 128, 256],
             "learning_rate": loguniform(0.005, 0.2),
-            "regularization": loguniform(1e-7, 1e-3),
-            "max_sampled": [5, 10, 30, 100],
-            "epochs": [10, 20, 40, 80],
+            "regularization": loguniform(1e-7, 3e-3),
+            "max_sampled": [2, 5, 10, 30, 100],
+            "epochs": [10, 20, 40, 80, 160],
         },
         needs=("lightfm",),
     ),
@@ -153,11 +153,14 @@ def _plain(params):
 
 
 def at_the_edge(space, params):
-    """Name the parameters at the end of their list, or in the last 5 % of a range."""
+    """Name the parameters at the end of their list, or in the last 5 % of a range.
+
+    Zero is the end of what a parameter can be, not of the list.
+    """
 
     def outer(values, value):
         if isinstance(values, list):
-            return value in (values[0], values[-1])
+            return value in (values[0], values[-1]) and value != 0
         return not 0.05 <= values.cdf(value) <= 0.95
 
     return [name for name, values in space.items() if outer(values, params[name])]
