@@ -38,7 +38,7 @@ LARGE_CATALOG = 10_000
 POOLED = {
     "dropout": 0.5,
     "n_negatives": 512,
-    "max_epochs": 30,
+    "max_epochs": 20,
     "batch_size": 512,
     "pooled_share": 0.0,
 }
@@ -51,7 +51,7 @@ RECENT = {
 }
 AUTO = {
     "pooled": POOLED,
-    "pooled, large catalog": POOLED | {"dropout": 0.2, "max_epochs": 20},
+    "pooled, large catalog": POOLED | {"dropout": 0.2, "max_epochs": 15},
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
     "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},

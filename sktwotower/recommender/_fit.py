@@ -18,12 +18,11 @@ from sktwotower._tables._sources import is_source
 from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.towers import _net as net
-from sktwotower.towers._build import build_module, scale_weights, take_weights
-from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._build import take_weights
 from sktwotower.towers._optimizer import optimizer_class
 
 from ._ages import check_half_life, with_ages
-from ._auto import has_hidden_layer, has_large_catalog, resolved, values_of_kind
+from ._auto import resolved, values_of_kind
 from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
 from ._fitted import Learnt
@@ -31,18 +30,13 @@ from ._from_disk import read_from_disk
 from ._impressions import TableRows, impression_weight
 from ._logs import log_events
 from ._parts import joined, modules_of, parts_of
+from ._start import new_module
 from ._stream import first_stream
 from ._together import saved_state
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]
 
-# Multiplies the initial weights of columns that several rows share, where there are id
-# columns as well: training starts from a model of ids only.
-SHARED_COLUMN_SCALE = 0.1
-# Multiplies all initial weights if the catalog is large: the vectors of its many rare
-# items hardly move, so long random ones would be recommended at random.
-LARGE_CATALOG_SCALE = 0.1
 OTHER_SIZES = (
     "warm_start=True needs the same users, items, features, tower sizes and number of "
     "pairs of towers (pooled_share) as the fit before. Fit with warm_start=False to "
@@ -212,7 +206,7 @@ def _train(parts, before, rng, saved):
         seed = rng.randint(np.iinfo(np.int32).max)
         recipe, data = training_data(recipe, events, rng)
         with net.seeded(seed, recipe.device):
-            module = _build(recipe, events)
+            module = new_module(recipe, events, data.training, seed)
             if old is not None:
                 _take_weights_by_id(recipe, module, old, before, events)
             if not any(each.interrupted_ for each in trained):
@@ -221,42 +215,6 @@ def _train(parts, before, rng, saved):
                 module = trained[-1].module_
         modules.append(module)
     return trained, modules
-
-
-def _scales(entities, active):
-    """Return the factors (p,) of the initial first-layer weights of each input.
-
-    0 for inputs that none of the ``active`` (n,) rows has: they are not trained, and
-    random weights would add noise to the vectors of new users and items. 0.1 for shared
-    columns when there are id columns as well, so that training starts from a model of
-    ids only.
-    """
-    rows = entities.rows[:-1]
-    scales = np.ones(rows.shape[1])
-    ids = id_columns(rows)
-    if ids.any():
-        scales[~ids] = SHARED_COLUMN_SCALE
-    scales[~have_events(rows[active], axis=0)] = 0
-    return scales
-
-
-def _build(recipe, events):
-    """Return a new ``TwoTower``."""
-    users, items, positives, impressions, _ = events
-    n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
-    widths = users.rows.shape[1], items.rows.shape[1]
-    module = build_module(recipe, *widths, n_hidden)
-    start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
-    # Users without positives are in no batch, items without positives in no history.
-    scale_weights(
-        recipe,
-        module,
-        user_tower=start * _scales(users, have_events(positives, 1)),
-        item_tower=start
-        * _scales(items, have_events(positives, 0) | have_events(impressions, 0)),
-        history=start * _scales(items, have_events(positives, 0)),
-    )
-    return module
 
 
 def _take_weights_by_id(recipe, module, old, before, events):

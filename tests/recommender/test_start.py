@@ -1,0 +1,92 @@
+"""The weights from which training starts."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from sktwotower import TwoTowerRecommender
+from sktwotower.recommender import _start
+from sktwotower.towers._modules import SparseLinear, SparseRows
+
+
+@pytest.fixture
+def chosen():
+    """Weights of random events, 60 users x 40 items; the last item has none."""
+    rng = np.random.default_rng(0)
+    dense = rng.random((60, 40)) * (rng.random((60, 40)) < 0.3)
+    dense[:, -1] = 0
+    return sparse.csr_matrix(dense)
+
+
+def test_vectors_are_those_of_a_dense_svd(chosen):
+    vectors = _start.svd_vectors(chosen, 39, seed=0)
+    dense = chosen.toarray()
+    users, items = dense.sum(axis=1), dense.sum(axis=0)
+    normalized = dense / np.sqrt(np.outer(users, np.where(items > 0, items, 1)))
+    _, values, rows = np.linalg.svd(normalized, full_matrices=False)
+    wanted = rows[:39].T * np.sqrt(values[:39])
+    wanted /= np.linalg.norm(wanted[:-1], axis=1).mean()
+    # the sign of each column is free, products are not
+    np.testing.assert_allclose(vectors @ vectors.T, wanted @ wanted.T, atol=1e-4)
+    assert not vectors[-1].any()
+
+
+def test_vectors_do_not_depend_on_the_unit_of_weights(chosen):
+    ones = _start.svd_vectors(chosen, 8, seed=1)
+    hundreds = _start.svd_vectors(100 * chosen, 8, seed=1)
+    np.testing.assert_allclose(ones, hundreds, rtol=1e-3, atol=1e-4)
+
+
+def test_vectors_are_added_to_ids_only():
+    # item 0 has the two id columns 0 and 3, item 1 the column 1; column 2 is shared
+    rows = sparse.csr_matrix([[1.0, 0, 1, 2], [0, 3, 1, 0], [0, 0, 1, 0]])
+    layer = SparseLinear(4, 2)
+    before = layer(SparseRows.from_csr(rows)).detach()
+    shared = layer.weight[2].detach().clone()
+    vectors = np.array([[1.0, -1], [2, 5], [7, 7]], dtype=np.float32)
+    _start._add_to_ids(layer, rows, vectors)
+    gained = (layer(SparseRows.from_csr(rows)) - before).detach().numpy()
+    np.testing.assert_allclose(gained, [[1, -1], [2, 5], [0, 0]], atol=1e-6)
+    assert torch.equal(layer.weight[2], shared)
+
+
+def started(monkeypatch, **params):
+    """Return the matrices that a fit of 20 users x 15 items starts from."""
+    given = []
+
+    def spy(chosen, width, seed):
+        given.append(chosen.toarray())
+        return np.ones((chosen.shape[1], width), dtype=np.float32)
+
+    monkeypatch.setattr(_start, "MIN_SVD_EVENTS", 50)
+    monkeypatch.setattr(_start, "svd_vectors", spy)
+    X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
+    settings = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
+    TwoTowerRecommender(**settings | params).fit(X)
+    return given
+
+
+def test_a_pooled_history_starts_from_the_svd(monkeypatch):
+    (matrix,) = started(monkeypatch)
+    assert matrix.shape == (20, 15)
+    assert matrix.sum() == 80
+
+
+def test_events_held_out_for_validation_are_not_seen(monkeypatch):
+    (matrix,) = started(monkeypatch, early_stopping=True, validation_fraction=0.25)
+    assert 0 < matrix.sum() < 80
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"history": None},
+        {"embedding_dim": 8},  # of 15 items there are too few
+        {"hidden_layer_sizes": (6,)},
+        {"item_tower": torch.nn.LazyLinear(4), "user_tower": torch.nn.LazyLinear(4)},
+    ],
+    ids=["no history", "wide", "hidden layer", "own towers"],
+)
+def test_other_towers_start_at_random(monkeypatch, params):
+    assert started(monkeypatch, **params) == []
