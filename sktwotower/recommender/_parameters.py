@@ -170,9 +170,9 @@ class TwoTowerParameters(ShownEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 30; with a
+        ``resource`` to use in scikit-learn's halving searches. "auto": 20; with a
         recent history 6, 8 where baskets are large, and 15 for its second pair; with a
-        pooled history 20 if there are more than 10,000 items.
+        pooled history 15 if there are more than 10,000 items.
     batch_size : int or "auto", default="auto"
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events. "auto": 512; with a recent history
@@ -360,6 +360,11 @@ class TwoTowerParameters(ShownEstimator):
     is hidden at random. Gradients are summed, so that all processes end with the same
     model. Validation, callbacks and the rest of `fit` run in each of them; the first
     one writes ``checkpoint`` and shows progress. If one fails, all do.
+
+    From 10,000 events on, default towers with a pooled history and without ``time``
+    start from a truncated SVD: the vectors of items, scaled to a mean length of 1, are
+    :math:`V S^{1/2}` for :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`, with the
+    rewards R and the sums D of its rows and columns, plus random vectors.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one
