@@ -7,6 +7,7 @@ Output: a ``Recipe`` without "auto".
 import numpy as np
 
 from sktwotower._tables._on_disk import column_counts
+from sktwotower.towers._dropout import id_columns
 
 __all__ = [
     "auto_temperature",
@@ -49,9 +50,14 @@ RECENT = {
     "batch_size": 256,
     "pooled_share": 0.3,
 }
+LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
+# Columns that several rows share start almost at zero, so they take more epochs.
+WITH_FEATURES = {"max_epochs": 30}
 AUTO = {
     "pooled": POOLED,
-    "pooled, large catalog": POOLED | {"dropout": 0.2, "max_epochs": 15},
+    "pooled, features": POOLED | WITH_FEATURES,
+    "pooled, large catalog": LARGE,
+    "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
     "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},
@@ -98,11 +104,17 @@ def _kind(recipe, events):
     if events is None:
         return kind
     if kind == "pooled":
-        large = has_large_catalog(recipe, events)
-        return "pooled, large catalog" if large else kind
+        kind += ", large catalog" if has_large_catalog(recipe, events) else ""
+        return kind + (", features" if _has_features(events) else "")
     if has_hidden_layer(recipe, events):
         return "recent, hidden layer"
     return "recent, large baskets" if has_large_baskets(recipe, events) else kind
+
+
+def _has_features(events):
+    """Return whether rows of users or items have columns in common, beyond ids."""
+    rows = (side.rows for side in (events.users, events.items))
+    return any(each.nnz > id_columns(each).sum() for each in rows)
 
 
 def values_of_second_pair(recipe):

@@ -170,9 +170,9 @@ class TwoTowerParameters(ShownEstimator):
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
         Number of passes over the users, >= 1; with ``warm_start``, further ones. The
-        ``resource`` to use in scikit-learn's halving searches. "auto": 20; with a
-        recent history 6, 8 where baskets are large, and 15 for its second pair; with a
-        pooled history 15 if there are more than 10,000 items.
+        ``resource`` to use in scikit-learn's halving searches. "auto": 20, 15 if
+        there are more than 10,000 items, 30 if there are features; with a recent
+        history 6, 8 where baskets are large, and 15 for its second pair.
     batch_size : int or "auto", default="auto"
         Number of users in a batch, >= 1, each with all positives. With a recent history
         a batch holds at most 8 times as many events. "auto": 512; with a recent history

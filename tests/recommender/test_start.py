@@ -1,6 +1,7 @@
 """The weights from which training starts."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -90,3 +91,12 @@ def test_events_held_out_for_validation_are_not_seen(monkeypatch):
 )
 def test_other_towers_start_at_random(monkeypatch, params):
     assert started(monkeypatch, **params) == []
+
+
+def test_epochs_are_more_with_features():
+    X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
+    items = pd.DataFrame({1: np.arange(15), "kind": np.arange(15) % 3})
+    X = pd.DataFrame(X)
+    plain = TwoTowerRecommender(embedding_dim=2, random_state=0).fit(X)
+    described = TwoTowerRecommender(embedding_dim=2, random_state=0, items=items).fit(X)
+    assert [len(m.history_) for m in (plain, described)] == [20, 30]
