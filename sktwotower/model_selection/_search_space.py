@@ -17,7 +17,7 @@ __all__ = ["search_space"]
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
     "embedding_dim": [64, 128, 256, 512],
-    "max_epochs": [10, 15, 30, 60],
+    "max_epochs": [10, 20, 30, 60],
     "id_dropout": [0.0, 0.25, 0.5, 0.75, 1.0],
     "dropout": uniform(0.2, 0.6),
     "lr": loguniform(0.002, 0.03),
@@ -101,7 +101,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     >>> list(search_space())
     ['temperature', 'embedding_dim', 'max_epochs']
     >>> search_space(2, prefix="model__", drop="temperature")
-    {'model__embedding_dim': [64, 128, 256, 512], 'model__max_epochs': [10, 15, 30, 60]}
+    {'model__embedding_dim': [64, 128, 256, 512], 'model__max_epochs': [10, 20, 30, 60]}
     """
     drop = [drop] if isinstance(drop, str) else drop
     if not isinstance(drop, Collection) or not isinstance(prefix, str):
