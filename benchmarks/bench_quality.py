@@ -6,8 +6,10 @@ DIR holding one folder of parquet files per data set; ``--only online-retail`` a
 need no DIR. Every system but popularity and ours is tuned by a random search of
 ``--trials`` trials, the first its defaults, on a part of train that is cut off as test
 is; a search begins no trial after ``--tuning-seconds``. What ranks best there, by the
-figure in TUNED_BY, is fitted on all of train. Ours is fitted with its defaults, once
-per seed, and with ``--tune-ours`` a second time with the result of a search of its own.
+figure in TUNED_BY, is fitted on all of train. ``--trials 0``: with the settings that an
+earlier search has written. Ours is fitted with its defaults, once per seed, and with
+``--tune-ours`` a second time with the result of a search of its own. The figure by
+which systems are tuned is written for each user (``results/per_user``).
 
 Each search and each fit has a process of its own. ``fit_s`` is the wall time of fit
 and ``fit_mb`` the peak of resident memory in fit above what the process, with its
@@ -23,9 +25,9 @@ import argparse
 import subprocess
 import sys
 
-import numpy as np
 import pandas as pd
 from _common import PROTOCOLS, machine, read_results, replaced, write_results
+from _per_user import against_the_best, keep, read
 from _processes import call, interpreter_with
 from _systems import OURS, SYSTEMS, TUNED
 
@@ -45,6 +47,8 @@ TUNED_BY = {
     "ml-1m": "ndcg@20",
     "gowalla": "ndcg@20",
 }
+SEARCHED = ["params", "validation", "validation of defaults", "trials", "tuning_s"]
+SEARCHED += ["at_the_edge"]
 # Popularity has no settings, so its figures show whether split and metrics are right.
 POPULARITY = {
     "ml-100k": {"recall@10": 0.216, "recall@20": 0.169, "ndcg@10": 0.220},
@@ -109,9 +113,16 @@ class Run:
         self.figures[name] = sum(by_seed) / len(by_seed)
 
     def _tune(self, name, python):
-        """Return the result of the search; empty if there is none."""
+        """Return the result of the search; empty if there is none.
+
+        Without trials it is that of the search whose result was written.
+        """
         if self.arguments.quick or not SYSTEMS[name].space:
             return {}
+        if self.arguments.trials == 0:
+            written = read_results(f"quality_{self.data}")
+            row = next(row for row in written if row["system"] == name)
+            return {key: row[key] for key in SEARCHED}
         searched = self._call("tune", name, python)
         print(
             f"{name}: {searched['trials']} trials in {searched['tuning_s']:.0f} s, "
@@ -163,27 +174,20 @@ def report(run):
     if run.data in TRUNCATED:
         print("recall@10: hits / min(10, relevant items)")
     print(f"± standard error over {int(rows['users'].iloc[0])} users")
-    for ours in (name for name in run.figures if name.startswith(OURS)):
+    if OURS in run.figures:
         for metric in shown:
-            print(against_the_best(run.figures, ours, metric))
+            print(line(run.figures, OURS, metric))
 
 
-def against_the_best(figures, ours, metric, repeats=2000):
-    """Return how far ours is from best baseline, with a paired bootstrap over users.
-
-    The best is chosen by the very figure shown, which favours the baselines.
-    """
-    others = [name for name in figures if not name.startswith(OURS)]
-    if not others:
+def line(figures, ours, metric):
+    """Return how far ours is from the best of the others, in one line."""
+    by_user = {name: each[metric].to_numpy() for name, each in figures.items()}
+    if all(name.startswith(OURS) for name in by_user):
         return f"{metric}: nothing to compare with"
-    name = max(others, key=lambda other: figures[other][metric].mean())
-    difference = (figures[ours][metric] - figures[name][metric]).to_numpy()
-    rng = np.random.default_rng(0)
-    means = [rng.choice(difference, len(difference)).mean() for _ in range(repeats)]
-    low, high = np.quantile(means, [0.025, 0.975])
+    found = against_the_best({k: v for k, v in by_user.items() if k != TUNED}, ours)
     return (
-        f"{metric}: {ours} - {name} = {difference.mean():+.4f}, "
-        f"95 % interval [{low:+.4f}, {high:+.4f}]"
+        f"{metric}: {ours} - {found['best']} = {found['gained']:+.4f}, "
+        f"95 % interval [{found['low']:+.4f}, {found['high']:+.4f}]"
     )
 
 
@@ -243,6 +247,17 @@ def systems(own):
     return [name for name in names if name != TUNED or own.tune_ours]
 
 
+def with_difference(data, rows):
+    """Return the rows and one that says how far ours is from the best of others."""
+    by_user = read(f"quality_{data}")
+    rows = [row for row in rows if row["system"] != "difference"]
+    if OURS not in by_user or len(by_user) == 1:
+        return rows
+    found = against_the_best({k: v for k, v in by_user.items() if k != TUNED}, OURS)
+    figure = {"data": data, "system": "difference", "figure": TUNED_BY[data]}
+    return [*rows, figure | found | {"users": len(by_user[OURS])}]
+
+
 def main():
     arguments, wrong = parse(), []
     for data in arguments.only:
@@ -255,7 +270,9 @@ def main():
             rows = [{"data": data} | row | where for row in run.rows]
             if arguments.some:  # the others stay as they are
                 rows = replaced(read_results(f"quality_{data}"), rows)
-            write_results(f"quality_{data}", rows)
+            figure = TUNED_BY[data]
+            keep(f"quality_{data}", {k: v[figure] for k, v in run.figures.items()})
+            write_results(f"quality_{data}", with_difference(data, rows))
     assert not wrong, "\n".join(wrong)
 
 
