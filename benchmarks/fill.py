@@ -23,6 +23,25 @@ There must be one at least; ``gap=yes`` in a row of a table leaves the cell empt
 instead. ``show`` names one or several figures of the row. Each is rounded
 once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
 seconds or, from two minutes on, whole minutes.
+
+In a page of the documentation (reStructuredText) the marks are comments too. A figure
+in a sentence is a substitution, which the sentence names: ``|by age|``::
+
+    .. figure file=recency; model=by age; show=recall@20
+    .. |by age| replace:: .096
+
+A table is a ``csv-table`` whose cells are divided by ``|``, below such a comment::
+
+    .. figures best=row
+       columns: - | system=EASE | system=TwoTowerRecommender
+       row: file=quality_lastfm; show=recall@20 / ndcg@20
+
+    .. csv-table::
+       :header-rows: 1
+       :delim: |
+
+       data | EASE | sktwotower
+       Last.FM | .265 / .209 | .291 / .230
 """
 
 import argparse
@@ -33,8 +52,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ["README.md", "benchmarks/README.md"]
-INLINE = re.compile(r"<!-- figure (.*?) -->(.*?)<!-- end -->", re.DOTALL)
-TABLE = re.compile(r"<!-- figures(.*?)-->\n\n?((?:\|[^\n]*\n)+)", re.DOTALL)
+TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.rst"))
+INLINE = re.compile(r"(<!-- figure (.*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL)
+TABLE = re.compile(
+    r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL
+)
+RST_INLINE = re.compile(
+    r"^(\.\. figure (\S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)", re.MULTILINE
+)
+RST_TABLE = re.compile(
+    r"^(\.\. figures(.*?)\n\n\.\. csv-table::[^\n]*\n(?:   :[^\n]*\n)+\n   [^\n]*\n)"
+    r"((?:   [^\n]*\n)+)",
+    re.MULTILINE | re.DOTALL,
+)
 NOT_KEYS = {"file", "show", "unit", "stat", "gap"}
 STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
 
@@ -102,21 +132,18 @@ def in_bold(group):
     return [" / ".join(cell).replace("** / **", " / ") for cell in marked]
 
 
-def filled_table(head, table, results):
-    """Return the lines of a table with its figures."""
+def filled_table(head, cells, results):
+    """Return the cells of a table's rows, a list for each, with their figures."""
     lines = [line.strip() for line in head.strip().splitlines()]
     best = parsed(lines.pop(0)).get("best") if lines[0].startswith("best=") else None
     columns = [c.strip() for c in lines[0].removeprefix("columns:").split("|")]
     specs = [line.removeprefix("row:").strip() for line in lines[1:]]
-    cells = [
-        [c.strip() for c in line.strip().strip("|").split("|")] for line in table[2:]
-    ]
     if len(specs) != len(cells) or any(len(row) != len(columns) for row in cells):
         raise ValueError(
             f"{len(specs)} rows of {len(columns)} cells are described, the table has "
             f"{len(cells)} of {[len(row) for row in cells]}"
         )
-    found = {}
+    cells, found = [list(row) for row in cells], {}
     for i, row in enumerate(specs):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
@@ -129,9 +156,15 @@ def filled_table(head, table, results):
         texts = in_bold([compared[at] for at in places])
         for (i, j), text in zip(places, texts, strict=True):
             cells[i][j] = text
-    return table[:2] + [
-        "|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in cells
-    ]
+    return cells
+
+
+def row_of_markdown(cells):
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def row_of_rst(cells):
+    return "   " + " | ".join(cells).rstrip()
 
 
 def filled(text, results=RESULTS, name="text"):
@@ -140,26 +173,32 @@ def filled(text, results=RESULTS, name="text"):
 
     def note(match, old, new, below=0):
         if old != new:
-            line = match.string[: match.start(2)].count("\n") + 1 + below
+            line = match.string[: match.start(3)].count("\n") + 1 + below
             differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
 
     def inline(match):
-        new = " / ".join(figures(parsed(match[1]), results))
-        note(match, match[2], new)
-        return f"<!-- figure {match[1]} -->{new}<!-- end -->"
+        new = " / ".join(figures(parsed(match[2]), results))
+        note(match, match[3], new)
+        return match[1] + new
 
     def table(match):
-        old = match[2].splitlines()
-        new = filled_table(match[1], old, results)
+        old = match[3].splitlines()
+        in_row = row_of_rst if match.re is RST_TABLE else row_of_markdown
+        inner = [line if in_row is row_of_rst else line.strip()[1:-1] for line in old]
+        cells = [[cell.strip() for cell in line.split("|")] for line in inner]
+        new = [in_row(row) for row in filled_table(match[2], cells, results)]
         for below, (before, after) in enumerate(zip(old, new, strict=True)):
             note(match, before, after, below)
-        return match[0].removesuffix(match[2]) + "\n".join(new) + "\n"
+        return match[1] + "\n".join(new) + "\n"
 
     try:
-        new = INLINE.sub(inline, TABLE.sub(table, text))
+        for pattern in (TABLE, RST_TABLE):
+            text = pattern.sub(table, text)
+        for pattern in (INLINE, RST_INLINE):
+            text = pattern.sub(inline, text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    return new, differences
+    return text, differences
 
 
 def stale(results=RESULTS):

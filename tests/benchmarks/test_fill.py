@@ -86,6 +86,46 @@ def test_a_figure_in_a_sentence(results):
     assert "-->.275<!--" in fill.filled(text.replace("{}", "min"), results)[0]
 
 
+PAGE = """.. figure file=made; system=EASE; show=recall
+.. |of EASE| replace:: .9
+
+EASE finds |of EASE| of all.
+
+.. figures best=row
+   columns: - | system=EASE | system=iALS | system=ours
+   row: file=made; show=recall / ndcg; gap=yes
+
+.. csv-table:: A title
+   :header-rows: 1
+   :delim: |
+
+   data | EASE | iALS | ours
+   made | ? | ? | ?
+
+After it.
+"""
+
+
+def test_figures_of_a_page_of_the_documentation(results):
+    text, differences = fill.filled(PAGE, results, name="page")
+    assert ".. |of EASE| replace:: .275\n\nEASE finds |of EASE| of all." in text
+    assert "\n   made | .275 / **.420** |  | **.276** / .405\n\nAfter it." in text
+    assert sorted(differences) == [
+        "page, line 15: '   made | ? | ? | ?', "
+        "measured '   made | .275 / **.420** |  | **.276** / .405'",
+        "page, line 2: '.9', measured '.275'",
+    ]
+    assert fill.filled(text, results) == (text, [])
+
+
+@pytest.mark.parametrize("name", [n for n in fill.TEXTS if n.endswith(".rst")])
+def test_no_mark_of_a_page_is_passed_over(name):
+    text = (ROOT / name).read_text("utf-8")
+    assert text.count(".. figures") == len(fill.RST_TABLE.findall(text))
+    marks = [line for line in text.splitlines() if line.startswith(".. figure ")]
+    assert len(marks) == len(fill.RST_INLINE.findall(text))
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [

@@ -1,0 +1,152 @@
+"""Pages of the guide: their code runs, on fewer purchases, and prints as they say."""
+
+import importlib.util
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sklearn.utils import Bunch
+
+from sktwotower import TwoTowerRecommender, datasets
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.glob("guide/*.rst"))
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(e-?\d+)?|\bnan\b")
+
+CUSTOMERS = [12347, 12782, 13904]  # the pages name them
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("outputs", DOCS / "outputs.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["outputs"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+outputs = script()
+
+
+def layout(text):
+    """Return the first line, numbers as #, and how many lines there are."""
+    lines = text.splitlines()
+    return " ".join(NUMBER.sub("#", lines[0]).split()), len(lines)
+
+
+def fewer(shop):
+    """Return the shop with fewer products and customers, CUSTOMERS among them."""
+    data = shop.data
+    data = data[data["product"].isin(data["product"].value_counts().index[:400])]
+    customers = data["customer"].value_counts().index[100:250]
+    data = data[data["customer"].isin(customers.union(CUSTOMERS))]
+    shop.data = shop.frame = data.reset_index(drop=True)
+    shop.target = shop.data["quantity"].copy()
+    return shop
+
+
+@pytest.fixture(scope="module")
+def small_shop():
+    return fewer(datasets.load_online_retail())
+
+
+@pytest.fixture
+def quick(monkeypatch, small_shop, tmp_path):
+    """Fewer purchases, epochs and dimensions for what asks for the defaults."""
+
+    def load(return_X_y=False, **options):
+        shop = Bunch(**small_shop)
+        return (shop.data, shop.target) if return_X_y else shop
+
+    monkeypatch.setattr(datasets, "load_online_retail", load)
+    defaults = TwoTowerRecommender.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "max_epochs", 1)
+    monkeypatch.setitem(defaults, "embedding_dim", 8)
+    monkeypatch.setitem(defaults, "neighbors", "exact")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page, quick):
+    names = {"__name__": "__main__"}
+    for block in outputs.blocks(page.read_text("utf-8")):
+        if block.not_run:
+            continue
+        code = block.code
+        for long, short in block.replaced:
+            assert long in code, f"{page.name}, line {block.line}: no {long!r}"
+            code = code.replace(long, short)
+        text = outputs.printed(replace(block, code=code), names, page.name)
+        where = f"{page.name}, line {block.line}"
+        assert bool(text) == (block.output is not None), f"{where} printed {text!r}"
+        if text:
+            assert layout(text) == layout(block.output), f"{where} printed\n{text}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_all_python_of_a_page_is_seen(page):
+    text = page.read_text("utf-8")
+    found = outputs.blocks(text)
+    assert len(found) == text.count(".. code-block:: python\n")
+    assert sum(b.output is not None for b in found) == text.count(":class: output\n")
+
+
+PAGE = """Title
+
+.. in tests: 20 -> 2
+
+.. code-block:: python
+
+   n = 20
+
+   print("value", n)
+   print(n * 1.5)
+
+.. code-block:: text
+   :class: output
+
+   value 3
+   old
+
+- An item:
+
+  .. not run: needs a GPU
+
+  .. code-block:: python
+
+     model.to("cuda")
+
+.. code-block:: python
+
+   n += 1
+"""
+
+
+def test_blocks_of_a_page():
+    first, second, third = outputs.blocks(PAGE)
+    assert first.code == 'n = 20\n\nprint("value", n)\nprint(n * 1.5)\n'
+    assert (first.line, first.output) == (7, "value 3\nold")
+    assert first.replaced == (("20", "2"),)
+    assert second.not_run == "needs a GPU" and second.code == 'model.to("cuda")\n'
+    assert third.code == "n += 1\n" and third.output is None
+    assert layout(first.output) == ("value #", 2)
+
+
+def test_outputs_are_written_into_the_page():
+    text = outputs.written(PAGE)
+    assert text == PAGE.replace("value 3\n   old", "value 20\n   30.0")
+    silent = PAGE.replace('print("value", n)', "").replace("print(n * 1.5)", "")
+    with pytest.raises(ValueError, match="line 7: the block prints nothing"):
+        outputs.written(silent)
+    with pytest.raises(ValueError, match="line 28: the block prints, without"):
+        outputs.written(PAGE.replace("n += 1", "print(n)"))
+
+
+def test_errors_name_the_line_of_the_page():
+    (block,) = outputs.blocks("\n\n.. code-block:: python\n\n   a = 1\n   b = 1 / 0\n")
+    with pytest.raises(ZeroDivisionError) as caught:
+        outputs.printed(block, {}, "start.rst")
+    assert caught.traceback[-1].lineno == 5  # counted from 0
