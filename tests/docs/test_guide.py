@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sklearn.utils import Bunch
 
 from sktwotower import TwoTowerRecommender, datasets
 
@@ -55,7 +56,7 @@ def quick(monkeypatch, small_shop, tmp_path):
     """Fewer purchases, epochs and dimensions for what asks for the defaults."""
 
     def load(return_X_y=False, **options):
-        shop = small_shop.copy()
+        shop = Bunch(**small_shop)
         return (shop.data, shop.target) if return_X_y else shop
 
     monkeypatch.setattr(datasets, "load_online_retail", load)
