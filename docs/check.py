@@ -14,7 +14,7 @@ FETCHED = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "precon
 # Text of these is code, or read by MathJax.
 VERBATIM = {"pre", "code", "script", "style", "title"}
 UNREAD = re.compile(
-    r":\w[\w:+-]*:`|``|\\\(|\\\[|\*\*\w|\]\(\w|^\.\. \w+::", re.MULTILINE
+    r":\w[\w:+-]*:`|``|\\\(|\\\[|\*\*\w[^*]*\*\*|\]\(\S+\.\w+\)|^\.\. \w+::", re.MULTILINE
 )
 IN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])([^"')\s]+)""")
 VOID = {"img", "br", "hr", "input", "meta", "link", "source", "col", "wbr", "path"}
@@ -93,9 +93,8 @@ def faults_of_style(path):
 def faults(folder):
     """Return one line for each fault of the pages in a folder."""
     folder = Path(folder).resolve()
-    pages = {
-        path: Page(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")
-    }
+    paths = [p for p in folder.rglob("*.html") if p.parent.name != "_static"]
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in paths}
     if not pages:
         return [f"{folder} has no pages"]
     found = {path: faults_of_page(path, pages) for path in sorted(pages)}

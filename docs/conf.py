@@ -40,6 +40,7 @@ python_maximum_signature_line_length = 88
 
 # Notebooks are shown with the outputs that they were committed with.
 nb_execution_mode = "off"
+myst_enable_extensions = []  # no formulas between dollars
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]  # autosummary_context is not pickled
 

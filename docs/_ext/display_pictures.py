@@ -26,7 +26,8 @@ PICTURES = {
     "ScoreDistributionDisplay": "from_estimator(model, test, random_state=0)",
     "TrainingCurveDisplay": "from_estimator(model)",
     "PrequentialDisplay": (
-        'from_estimator(\n    ItemKNNRecommender(), X, time="time", n_slices=6\n)'
+        'from_estimator(\n    ItemKNNRecommender(), X, time="time", n_slices=6,\n'
+        '    strategies=["frozen", "history", "refit", "popularity"],\n)'
     ),
 }
 THEMES = {"light": "default", "dark": "dark_background"}
@@ -65,17 +66,18 @@ def call(name):
     return f"{name}.{PICTURES[name]}"
 
 
-def draw(name, theme):
-    """Draw a display on a background, and write it to a file."""
+def draw(name):
+    """Draw a display on both backgrounds, and write the pictures."""
     import matplotlib.pyplot as plt
 
-    example = importlib.import_module("display_example")
-    plots = importlib.import_module("sktwotower.plots")
-    with plt.style.context(THEMES[theme]):
-        display = eval(call(name), {**vars(example), name: getattr(plots, name)})
-        figure = display.figure_
-        figure.savefig(FOLDER / f"{name}_{theme}.png", dpi=150, transparent=True)
-        plt.close(figure)
+    example = vars(importlib.import_module("display_example"))
+    display_class = getattr(importlib.import_module("sktwotower.plots"), name)
+    display = eval(call(name), {**example, name: display_class})
+    for theme, style in THEMES.items():
+        with plt.style.context(style):
+            figure = display.plot().figure_
+            figure.savefig(FOLDER / f"{name}_{theme}.png", dpi=150, transparent=True)
+        plt.close("all")
 
 
 def is_up_to_date():
@@ -108,8 +110,7 @@ def generate(app):
     write_pages()
     if not is_up_to_date():
         for name in PICTURES:
-            for theme in THEMES:
-                draw(name, theme)
+            draw(name)
 
 
 def setup(app):

@@ -20,7 +20,7 @@ CARD = """
       :img-top: /_generated/{stem}.png
       :img-alt: The first picture of the notebook
 
-      **{question}**
+      *{question}*
 
       {answer}
 """

@@ -35,7 +35,7 @@ def add_anchor(term, anchor):
     term["ids"].append(anchor)
     link = nodes.reference("", "#", refid=anchor, internal=True)
     link["classes"] += ["headerlink", "parameter-link"]
-    term += link
+    term.insert(0, link)
 
 
 def line_of(groups):

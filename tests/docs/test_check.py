@@ -18,7 +18,7 @@ GOOD = """
 <a href="https://example.org">elsewhere</a> <a href="#top">up</a>
 <a href="sub/other.html#place">other</a> <a href="sub/">folder</a> <img src="a%20b.png">
 <code>:func:`x`</code> <pre>``x`` <b>\\(</b> **kwargs</pre>
-<span class="math notranslate">\\(x\\)</span> after (it) ends: a * b ** 2
+<span class="math notranslate">\\(x\\)</span> after (it) ends: a * b ** 2, f(**kwargs), [object](3,)
 </body></html>
 """
 
@@ -57,9 +57,10 @@ def test_good_pages_have_no_faults(folder):
         ("<p>:func:`x`</p>", "is not understood: :func:`"),
         ("<p>:py:class:`x`</p>", "is not understood: :py:class:`"),
         ("<p>``x</p>", "is not understood: ``"),
+        ("<p>a **word** x</p>", "is not understood: **word**"),
         ("<pre>x</pre><p>the loss \\(x\\)</p>", "is not understood: \\("),
         ("<p>.. note:: x</p>", "is not understood: .. note::"),
-        ("<p>[here](there.md)</p>", "is not understood: ](t"),
+        ("<p>[here](there.md)</p>", "is not understood: ](there.md)"),
     ],
 )
 def test_faults_are_found(folder, html, fault):
@@ -69,6 +70,12 @@ def test_faults_are_found(folder, html, fault):
         (folder / "index.html").write_text(html)
     (line,) = check.faults(folder)
     assert line.partition(": ")[2] == fault
+
+
+def test_parts_of_the_theme_are_no_pages(folder):
+    (folder / "_static").mkdir()
+    (folder / "_static" / "macros.html").write_text('<a href="{{ no }}">x</a>')
+    assert check.faults(folder) == []
 
 
 def test_styles_may_not_fetch(folder):
