@@ -26,7 +26,7 @@ extensions = [
     "offline_math",
     "parameter_lists",
 ]
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
 # Text in single backticks is a name, which links to its entry if it has one.
@@ -42,7 +42,6 @@ python_maximum_signature_line_length = 88
 nb_execution_mode = "off"
 myst_enable_extensions = []  # no formulas between dollars
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache"]  # autosummary_context is not pickled
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -52,8 +51,7 @@ html_title = f"sktwotower {version}"
 html_static_path = ["_static"]
 html_favicon = html_logo = "_static/icon.svg"
 html_css_files = ["site.css"]
-# Before search: pages opened from a disk cannot be read by scripts.
-html_js_files = [("from_disk.js", {"priority": 100})]
+html_js_files = ["from_disk.js"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

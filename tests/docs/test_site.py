@@ -85,7 +85,7 @@ def address(request):
     return SITE.as_uri()
 
 
-def wait(browser, script, seconds=20):
+def wait(browser, script, seconds=60):
     """Return what a script returns, as soon as it is true."""
     from selenium.webdriver.support.ui import WebDriverWait
 
