@@ -14,7 +14,8 @@ FETCHED = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "precon
 # Text of these is code, or read by MathJax.
 VERBATIM = {"pre", "code", "script", "style", "title"}
 UNREAD = re.compile(
-    r":\w[\w:+-]*:`|``|\\\(|\\\[|\*\*\w[^*]*\*\*|\]\(\S+\.\w+\)|^\.\. \w+::", re.MULTILINE
+    r":\w[\w:+-]*:`|``|\\\(|\\\[|\*\*\w[^*]*\*\*|\]\(\S+\.\w+\)|^\.\. \w+::",
+    re.MULTILINE,
 )
 IN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])([^"')\s]+)""")
 VOID = {"img", "br", "hr", "input", "meta", "link", "source", "col", "wbr", "path"}

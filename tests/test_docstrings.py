@@ -176,9 +176,8 @@ def test_sections_are_known_and_in_order(module):
 def listed():
     """Return the full names of what the reference has a page for."""
     page = Path(sktwotower.__file__).parents[1] / "docs" / "reference" / "index.rst"
-    parts = re.split(
-        r"^\.\. currentmodule:: (\S+)$", page.read_text("utf-8"), flags=re.M
-    )
+    text = page.read_text(encoding="utf-8")
+    parts = re.split(r"^\.\. (?:current)?module:: (\S+)$", text, flags=re.M)
     tables = r"^\.\. autosummary::\n(?:   :.+\n)+\n((?:   \w+\n)+)"
     return {
         f"{module}.{name}"

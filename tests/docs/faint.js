@@ -1,4 +1,5 @@
-// Returns visible texts whose contrast to their background is below 3 : 1.
+// Returns visible texts whose contrast to their background is below 3 : 1, except in
+// scikit-learn's diagrams of estimators.
 const parse = (text) => {
   const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
   const unit = text.startsWith("color(") ? 1 : 255;
@@ -21,7 +22,8 @@ const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let node; (node = walker.nextNode()); ) {
   const element = node.parentElement;
   const text = node.textContent.trim();
-  if (!text || element.closest("svg, script, style, noscript, .headerlink")) continue;
+  const others = "svg, script, style, noscript, .headerlink, .sk-top-container";
+  if (!text || element.closest(others)) continue;
   const visible = { visibilityProperty: true, opacityProperty: true };
   if (!element.checkVisibility(visible)) continue;
   const below = background(element);

@@ -18,7 +18,8 @@ GOOD = """
 <a href="https://example.org">elsewhere</a> <a href="#top">up</a>
 <a href="sub/other.html#place">other</a> <a href="sub/">folder</a> <img src="a%20b.png">
 <code>:func:`x`</code> <pre>``x`` <b>\\(</b> **kwargs</pre>
-<span class="math notranslate">\\(x\\)</span> after (it) ends: a * b ** 2, f(**kwargs), [object](3,)
+<span class="math notranslate">\\(x\\)</span> after (it)
+ends: a * b ** 2, f(**kwargs), [object](3,)
 </body></html>
 """
 

@@ -108,8 +108,9 @@ def troubles(browser, address):
         if name == "Network.responseReceived" and values["response"]["status"] >= 400:
             found.append(values["response"]["url"])
         if name == "Network.requestWillBeSent":
-            url = values["request"]["url"]
-            if not url.startswith((address, "data:", "blob:", "chrome:")):
+            url, asked_by = values["request"]["url"], values["documentURL"]
+            ours = url.startswith((address, "data:", "blob:"))
+            if asked_by.startswith(address) and not ours:
                 found.append(url)
     return found
 
