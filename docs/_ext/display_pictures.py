@@ -22,7 +22,7 @@ PICTURES = {
         '    model, color=kind, color_name="word", max_items=600, random_state=0\n'
         ")"
     ),
-    "LorenzCurveDisplay": "from_estimator(model, test, baselines=baselines)",
+    "LorenzCurveDisplay": "from_estimator(model, test)",
     "ScoreDistributionDisplay": "from_estimator(model, test, random_state=0)",
     "TrainingCurveDisplay": "from_estimator(model)",
     "PrequentialDisplay": (
@@ -57,6 +57,7 @@ CARD = """
    .. grid-item-card:: {name}
       :link: sktwotower.plots.{name}
       :link-type: doc
+      :class-title: display-name
 {image}
 """
 
@@ -91,7 +92,7 @@ def is_up_to_date():
 
 def write_pages():
     """Write the text that is included in pages of displays and in the index."""
-    cards = ".. grid:: 1 2 2 3\n   :gutter: 2\n"
+    cards = ".. grid:: 1 1 2 2\n   :gutter: 2\n"
     for name in PICTURES:
         image = IMAGE.format(name=name, width="600px")
         page = PAGE.format(image=image, code=indent(call(name), "   "))
