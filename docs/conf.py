@@ -43,6 +43,8 @@ nb_execution_mode = "off"
 myst_enable_extensions = []  # no formulas between dollars
 myst_heading_anchors = 3
 
+# Outputs are not to be copied.
+copybutton_selector = "div:not(.output) > div.highlight > pre"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
