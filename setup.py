@@ -93,7 +93,8 @@ setup(
         ],
         # examples/service.py
         "serve": ["fastapi>=0.115", "uvicorn>=0.37"],
-        "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6"],
+        # selenium drives Chromium in tests/docs/test_site.py
+        "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6", "selenium>=4.20"],
         # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
         "recipes": [
             "faiss-cpu>=1.8",
@@ -104,7 +105,16 @@ setup(
             "pyarrow>=15",
             "qdrant-client>=1.12",
         ],
-        "docs": ["numpydoc>=1.8", "sphinx>=8"],
+        "docs": [
+            "matplotlib>=3.8",
+            "myst-nb>=1.3",
+            "numpydoc>=1.8",
+            "pydata-sphinx-theme>=0.16",
+            "sphinx>=8.1",
+            "sphinx-copybutton>=0.5.2",
+            "sphinx-design>=0.6.1",
+            "sphinx-mathjax-offline>=0.0.2",
+        ],
         "benchmark": [
             "faiss-cpu>=1.8",
             "hnswlib>=0.8",

@@ -1,23 +1,74 @@
-"""Settings of the reference: sphinx-build -W docs docs/_build."""
+"""Settings of the documentation: sphinx-build -W docs docs/_build."""
 
-from sktwotower import __version__
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from display_pictures import PICTURES  # noqa: E402
+
+from sktwotower import __version__  # noqa: E402
 
 project = "sktwotower"
+copyright = "the sktwotower developers, BSD 3-Clause"
 version = release = __version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "numpydoc"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "display_pictures",
+    "notebook_gallery",
+    "offline_math",
+    "parameter_lists",
+]
+exclude_patterns = ["_build", "_ext", "_templates", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
 
 # Text in single backticks is a name, which links to its entry if it has one.
 default_role = "py:obj"
-# Methods have their own entries below the class; a table of them would repeat them.
+# The templates list the methods of a class.
 numpydoc_show_class_members = False
-autodoc_default_options = {"members": True, "inherited-members": True}
 autodoc_member_order = "bysource"
-exclude_patterns = ["_build"]
+autosummary_context = {"pictures": PICTURES}
+toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 88
 
-html_theme = "alabaster"
-html_theme_options = {"page_width": "1100px", "sidebar_width": "300px"}
-html_sidebars = {"**": ["localtoc.html", "searchbox.html"]}
+# Notebooks are shown with the outputs that they were committed with.
+nb_execution_mode = "off"
+myst_enable_extensions = []  # no formulas between dollars
+myst_heading_anchors = 3
+
+# Outputs are not to be copied.
+copybutton_selector = "div:not(.output) > div.highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"sktwotower {version}"
+html_static_path = ["_static"]
+html_favicon = html_logo = "_static/icon.svg"
+html_css_files = ["site.css"]
+html_js_files = ["search.js"]
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "sktwotower"},
+    "github_url": "https://github.com/sktwotower/sktwotower",
+    "header_links_before_dropdown": 5,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "default",
+    "pygments_dark_style": "github-dark",
+}
+html_sidebars = {"index": [], "changelog": [], "benchmarks": []}
 
 
 def is_foreign(app, what, name, thing, skip, options):
