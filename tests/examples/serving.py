@@ -34,7 +34,7 @@ class Client:
     def ask(self, path, body=None):
         """Return status and decoded answer; raise OSError if the connection breaks."""
         if self.connection is None:
-            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, 60)
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, 300)
         try:
             data = None if body is None else json.dumps(body)
             method = "GET" if body is None else "POST"
@@ -83,7 +83,7 @@ class Service:
                 stderr=log,
             )
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=600):
         """Return the ids of all workers, once each of them serves a model."""
         deadline, ready = time.monotonic() + seconds, set()
         while len(ready) < self.n_workers:
@@ -109,14 +109,29 @@ class Service:
 
 @contextmanager
 def running(folder, path, n_workers=1):
-    """Return a service that serves a copy of a file, and stop it in the end."""
+    """Return a service that serves a copy of a file, and stop it in the end.
+
+    ``path`` None: its file holds no model.
+    """
     service = Service(folder, n_workers)
-    service.publish(path, "first")
+    if path is None:
+        service.path.write_bytes(b"no model")
+    else:
+        service.publish(path, "first")
     service.start()
     try:
         yield service
     finally:
         service.stop()
+
+
+def wait_until(is_so, seconds=600):
+    """Wait until a function returns something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
 
 
 def private_memory(pids):
@@ -167,7 +182,13 @@ class Crowd:
                     self.wrong.append((name, self.wishes[which], answer))
             elif status != 503:
                 self.wrong.append((status, self.wishes[which], answer))
+            time.sleep(0.005)
         client.close()
+
+    def wait_for(self, name, n):
+        """Wait until n more answers are those of a model."""
+        goal = self.counts[name] + n
+        wait_until(lambda: self.counts[name] >= goal)
 
     def is_right(self, name, which, answer):
         items, scores = self.expected[name][which]
