@@ -677,7 +677,7 @@ def assert_told(error):
 @pytest.mark.slow
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -718,7 +718,7 @@ FORMS = {
 @pytest.mark.slow
 @settings(
     deadline=None,
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
@@ -750,7 +750,7 @@ def test_odd_questions_are_answered_or_refused_with_words(
 @pytest.mark.slow
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

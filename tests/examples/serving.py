@@ -26,10 +26,13 @@ def free_port():
 
 
 class Client:
-    """One connection at a time, opened anew when it breaks."""
+    """One connection at a time, opened anew when it breaks.
 
-    def __init__(self, port):
-        self.port, self.connection = port, None
+    ``keep`` False: for each request another one. The service closes those that wait.
+    """
+
+    def __init__(self, port, keep=True):
+        self.port, self.keep, self.connection = port, keep, None
 
     def ask(self, path, body=None):
         """Return status and decoded answer; raise OSError if the connection breaks."""
@@ -42,6 +45,8 @@ class Client:
             self.connection.request(method, path, data, kind)
             answer = self.connection.getresponse()
             text = answer.read()
+            if not self.keep:
+                self.close()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise OSError(str(error)) from error

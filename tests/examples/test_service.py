@@ -69,12 +69,11 @@ def answer_without_a_model(client):
 def served(models, tmp_path_factory):
     """Return a service of the first model, and what it answered when it had none."""
     with running(tmp_path_factory.mktemp("one"), None) as service:
-        client = Client(service.port)
+        client = Client(service.port, keep=False)
         before = wait_until(lambda: answer_without_a_model(client))
         service.publish(models["first"], "first")
         service.wait()
         yield SimpleNamespace(service=service, client=client, before=before)
-        client.close()
 
 
 @pytest.fixture
