@@ -69,9 +69,13 @@ def model():
 
 @pytest.fixture(scope="module")
 def client():
+    import dask
     import distributed
 
+    # a busy machine starts processes slowly
+    timeouts = ("distributed.comm.timeouts.connect", "distributed.comm.timeouts.tcp")
     with (
+        dask.config.set(dict.fromkeys(timeouts, "600s")),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -254,7 +258,7 @@ def search(marker=None):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 def test_a_worker_dies_in_a_search(client, tmp_path):
-    expected = search().fit(EVENTS).cv_results_
+    expected = search().set_params(n_jobs=None).fit(EVENTS).cv_results_
     marker = str(tmp_path / "killed")
     with joblib.parallel_backend("dask"):
         found = search(marker).fit(EVENTS).cv_results_
