@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,7 @@ class Service:
                 env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def wait(self, seconds=600):
@@ -105,11 +106,13 @@ class Service:
         return ready
 
     def stop(self):
+        """End the service; none of its processes is left."""
         self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(120)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @contextmanager
