@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_random_state
 
 from sktwotower import TwoTowerRecommender
@@ -180,3 +181,18 @@ def past_of(model, user, history=None):
     own = why[why["side"] == "history"]
     events = zip(own["feature"], own["lag"].astype(int), strict=True)
     return sorted(events, key=lambda event: (-event[1], event[0]))
+
+
+def readers():
+    """Return events of three readers, with their age."""
+    return pd.DataFrame(
+        {
+            "user": ["ann", "ann", "bob", "bob", "cid", "cid"],
+            "item": ["x", "y", "y", "z", "x", "z"],
+            "age": [30.0, 30, 40, 40, 50, 50],
+        }
+    )
+
+
+class Rows(FunctionTransformer):
+    """Return what ``func`` gives, whatever its shape."""

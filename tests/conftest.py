@@ -12,7 +12,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def events():
     """Two groups of ten users; each user chose four of the six items of the group."""
     rng = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 import builtins
 import re
-import subprocess
+import runpy
 import sys
 
 import joblib
@@ -74,11 +74,10 @@ def files(plays):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
-def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys, pattern):
+def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys):
     pytest.importorskip("duckdb")
     options = ["--time", "played_at", "--item-name", "title"]
-    assert run_own(f"{files}{pattern}", tmp_path, *options) == 0
+    assert run_own(files, tmp_path, *options) == 0
     printed = capsys.readouterr().out
     assert "Learning from 640 events on disk. Held out: the last 20.00% by" in printed
     assert "160 events; 160 of these have a known user and item" in printed
@@ -93,6 +92,7 @@ def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys, pattern)
     assert model.history_kind_ == "recent"
 
 
+@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -100,16 +100,18 @@ def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys, pattern)
         (["--time", "played"], "--time names 'played', .* Did you mean 'played_at'"),
     ],
 )
-def test_several_files_need_a_time(files, tmp_path, capsys, options, message):
+def test_several_files_need_a_time(files, pattern, tmp_path, capsys, options, message):
     pytest.importorskip("duckdb")
-    assert run_own(files, tmp_path, *options) == 2
+    assert run_own(f"{files}{pattern}", tmp_path, *options) == 2
     assert re.search(message, capsys.readouterr().err)
 
 
 @pytest.mark.slow
-def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, capsys):
+def test_own_file_without_time_is_compared_explained_and_drawn(plays, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     assert run_own(plays, tmp_path) == 0
     printed = capsys.readouterr().out
+    assert "the last 20 % of each listener's rows" in printed
     models = r"model +TwoTowerRecommender +popularity +item-kNN +EASE\n"
     recall = r"recall@20 +(?P<ours>[\d.]+) +(?P<popularity>[\d.]+)"
     table = re.search(models + r"(?:.*\n)*?" + recall, printed)
@@ -118,19 +120,8 @@ def test_figures_are_compared_with_baselines_and_explained(plays, tmp_path, caps
     assert float(said[1]) == pytest.approx(100 * float(table["ours"]), abs=0.06)
     assert float(said[2]) == pytest.approx(ratio, abs=0.06)
     assert "coverage@10: the share of the catalog" in printed
-
-
-@pytest.mark.slow
-def test_a_catalog_that_is_too_large_for_ease_goes_without(
-    plays, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr("sktwotower._command_line._models.MAX_EASE_MEMORY", 100)
-    assert run_own(plays, tmp_path) == 0
-    printed = capsys.readouterr().out
-    assert "No comparison with EASE: " in printed and "more than max_memory" in printed
-    assert re.search(
-        r"^model +TwoTowerRecommender +popularity +item-kNN$", printed, re.M
-    )
+    assert joblib.load(tmp_path / "out" / "model.joblib").history_kind_ == "pooled"
+    assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
@@ -144,14 +135,6 @@ def test_shipped_purchases_are_without_carriage_and_charges(capsys):
     assert not codes & {"POST", "DOT", "C2", "M", "BANK CHARGES"}
     assert "PADS" in codes  # a product: pads to match all cushions
     assert not task.events.duplicated(["customer", "product"]).any()
-
-
-@pytest.mark.slow
-def test_own_file_without_time_is_split_by_user(plays, tmp_path, capsys):
-    assert run_own(plays, tmp_path) == 0
-    assert "the last 20 % of each listener's rows" in capsys.readouterr().out
-    model = joblib.load(tmp_path / "out" / "model.joblib")
-    assert model.history_kind_ == "pooled"
 
 
 @pytest.mark.parametrize("as_date", [True, False])
@@ -174,16 +157,10 @@ def test_without_a_span_of_time_nothing_is_recent():
 
 
 @pytest.mark.slow
-def test_picture_is_drawn_with_matplotlib(plays, tmp_path):
-    pytest.importorskip("matplotlib")
-    run_own(plays, tmp_path)
-    assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
-
-
-@pytest.mark.slow
-def test_without_matplotlib_it_says_what_to_install(
+def test_without_matplotlib_and_memory_for_ease_it_says_what_is_missing(
     plays, tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.setattr("sktwotower._command_line._models.MAX_EASE_MEMORY", 100)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -193,31 +170,29 @@ def test_without_matplotlib_it_says_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert run_own(plays, tmp_path) == 0
-    assert "sktwotower[plot]" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "sktwotower[plot]" in printed
+    assert "No comparison with EASE: " in printed and "more than max_memory" in printed
+    assert re.search(
+        r"^model +TwoTowerRecommender +popularity +item-kNN$", printed, re.M
+    )
     assert "<img" not in (tmp_path / "out" / "report.html").read_text()
     assert (tmp_path / "out" / "model.joblib").exists()
 
 
 @pytest.mark.slow
-def test_rows_without_ids_are_left_out_and_counted(plays, tmp_path, capsys):
+def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
+    plays, tmp_path, capsys
+):
     frame = pd.read_csv(plays)
-    frame.loc[[3, 5], "track"] = np.nan
-    frame.to_csv(plays, index=False)
+    frame.loc[[3, 5], "track"] = np.nan  # the others are written as 7.0
+    frame["listener"] = frame["listener"].map("{:04d}".format).replace("0003", "3B")
+    frame.to_csv(plays, index=False, sep=";")
     assert run_own(plays, tmp_path) == 0
     assert "2 rows without listener or track are left out" in capsys.readouterr().out
     model = joblib.load(tmp_path / "out" / "model.joblib")
     assert model.item_ids_.dtype.kind == "i"
-
-
-@pytest.mark.slow
-def test_ids_stay_what_they_are_in_the_file(plays, tmp_path):
-    frame = pd.read_csv(plays)
-    frame["track"] = frame["track"].map("{:04d}".format)
-    frame["listener"] = frame["listener"].astype(str).replace("3", "3B")
-    frame.to_csv(plays, index=False, sep=";")
-    assert run_own(plays, tmp_path) == 0
-    model = joblib.load(tmp_path / "out" / "model.joblib")
-    assert model.item_ids_[0] == "0000" and "3B" in model.user_ids_
+    assert model.user_ids_[0] == "0000" and "3B" in model.user_ids_
 
 
 @pytest.mark.parametrize(
@@ -291,11 +266,13 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_module_runs_as_a_program():
-    program = [sys.executable, "-m", "sktwotower", "--help"]
-    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
-    assert "Without options it uses the shipped purchases" in printed
+def test_module_runs_as_a_program(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["sktwotower", "--help"])
+    monkeypatch.delitem(sys.modules, "sktwotower.__main__")  # as in a new process
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("sktwotower", run_name="__main__")
+    assert ended.value.code == 0
+    assert "Without options it uses the shipped purchases" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

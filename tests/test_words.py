@@ -1,6 +1,7 @@
 """The words that CONTRIBUTING.md asks to avoid are not used."""
 
 import ast
+import functools
 import json
 import re
 from pathlib import Path
@@ -25,6 +26,7 @@ def words_of(where):
     return [word for word, place in table() if place == where]
 
 
+@functools.cache
 def pattern(word):
     """Return what finds a word, alone or in a name with underscores.
 
@@ -36,6 +38,7 @@ def pattern(word):
     return re.compile(f"(?<![a-zA-Z]){text}{last}", flags)
 
 
+@functools.cache
 def sources():
     """Return the text of each file that people write, by its path."""
     paths = [ROOT / "README.md", ROOT / "setup.py", *ROOT.glob("notebooks/*.md")]
@@ -49,9 +52,6 @@ def sources():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         texts[path] = "\n".join("".join(cell["source"]) for cell in cells)
     return {str(path.relative_to(ROOT)): text for path, text in texts.items()}
-
-
-SOURCES = sources()
 
 
 def docstrings(text):
@@ -88,14 +88,21 @@ def test_words_are_found(word, text, found):
     assert bool(pattern(word).search(text)) == found
 
 
-@pytest.mark.parametrize("path", SOURCES)
-def test_words_to_avoid_are_not_used(path):
-    found = [use for word in words_of(EVERYWHERE) for use in uses(word, SOURCES[path])]
-    assert found == []
+def test_words_to_avoid_are_not_used():
+    words = words_of(EVERYWHERE)
+    found = {
+        path: [use for word in words for use in uses(word, text)]
+        for path, text in sources().items()
+    }
+    assert {path: some for path, some in found.items() if some} == {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.endswith(".py")])
-def test_docstrings_begin_with_other_words(path):
-    first = {text.split()[0] for text in docstrings(SOURCES[path]) if text}
-    assert first & set(words_of(FIRST_WORD)) == set()
+def test_docstrings_begin_with_other_words():
+    avoided = set(words_of(FIRST_WORD))
+    found = {}
+    for path, text in sources().items():
+        if path.endswith(".py"):
+            first = {doc.split()[0] for doc in docstrings(text) if doc}
+            found[path] = first & avoided
+    assert {path: some for path, some in found.items() if some} == {}

@@ -61,8 +61,28 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     ``may_be_empty``: whether there may be no positive event.
     """
-    if y is None:
-        y = np.ones(n_events)
+    y = np.ones(n_events) if y is None else _rewards(y, n_events)
+    weights = _event_weights(sample_weight, n_events, may_be_empty)
+    if not weights.any() and not may_be_empty:
+        raise ValueError("All entries of sample_weight are zero.")
+    y, weights = _rescaled(y), _rescaled(weights)
+    positive = (y > 0) & (weights > 0)
+    if not positive.any() and not may_be_empty:
+        raise ValueError(
+            "X holds no positive event: at least one row needs y > 0 (or y=None) and "
+            "a sample_weight > 0."
+        )
+    lost = int((y[positive] * weights[positive] == 0).sum())
+    if lost:
+        raise ValueError(
+            f"y * sample_weight is too small to differ from 0 in {lost} rows. Leave "
+            "these rows out, or set their sample_weight to 0."
+        )
+    return y, weights
+
+
+def _rewards(y, n_events):
+    """Return rewards, finite float64 (n_events,) >= 0."""
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
         y = _as_numbers(
@@ -85,23 +105,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
             f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
             "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
-    weights = _event_weights(sample_weight, n_events, may_be_empty)
-    if not weights.any() and not may_be_empty:
-        raise ValueError("All entries of sample_weight are zero.")
-    y, weights = _rescaled(y), _rescaled(weights)
-    positive = (y > 0) & (weights > 0)
-    if not positive.any() and not may_be_empty:
-        raise ValueError(
-            "X holds no positive event: at least one row needs y > 0 (or y=None) and "
-            "a sample_weight > 0."
-        )
-    lost = int((y[positive] * weights[positive] == 0).sum())
-    if lost:
-        raise ValueError(
-            f"y * sample_weight is too small to differ from 0 in {lost} rows. Leave "
-            "these rows out, or set their sample_weight to 0."
-        )
-    return y, weights
+    return y
 
 
 def _as_numbers(values, name, expected, remedy):

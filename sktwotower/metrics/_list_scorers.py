@@ -5,11 +5,11 @@ Output: one number per metric.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import numpy as np
 
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import closest
 
 from ._lists import (
     METRICS,
@@ -111,9 +111,7 @@ def _parse(metric, k):
     name, at, own_k = str(metric).partition("@")
     if name not in METRICS or (at and name == "roc_auc"):
         known = [*METRICS, "ndcg@5"]
-        close = OTHER_NAMES.get(name.lower()) or next(
-            iter(get_close_matches(name.lower(), known, n=1, cutoff=0.5)), None
-        )
+        close = OTHER_NAMES.get(name.lower()) or closest(name.lower(), known, 0.5)
         hint = f" Did you mean {close!r}?" if close else ""
         raise ValueError(
             f"metric must be one of {list(METRICS)}. Got {metric!r}.{hint}"

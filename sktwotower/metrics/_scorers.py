@@ -5,7 +5,6 @@ Output: one number per metric.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
@@ -13,6 +12,7 @@ from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_obje
 from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import closest
 
 from ._groups import Table, everyone
 from ._hits import PER_USER, standard_error
@@ -141,8 +141,8 @@ def _parse(metric, k):
     name, at, own_k = str(metric).partition("@")
     if name not in METRICS:
         name = OTHER_NAMES.get(name.lower(), name.lower())
-        close = get_close_matches(name, METRICS, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = closest(name, METRICS, cutoff=0.5)
+        hint = f" Did you mean {close!r}?" if close else ""
         raise ValueError(f"metric must be one of {METRICS}. Got {metric!r}.{hint}")
     if at and not own_k.isdecimal():
         raise ValueError(f"metric must read like '{name}@20'. Got {metric!r}.")

@@ -6,15 +6,11 @@ Output: the estimator with another catalog.
 
 from typing import Self
 
-import numpy as np
-import pandas as pd
-
-from sktwotower._tables._messages import format_ids, warn
 from sktwotower.features._forgetting import without_rows
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
-from sktwotower.retrieval._requests import read_query
+from sktwotower.retrieval._requests import to_forget
 
 from ._catalog import with_catalog, without_items
 from ._fitted import fitted_towers
@@ -125,18 +121,8 @@ class CatalogMixin:
         ['tea']
         """
         fitted = fitted_of(self)
-        if items is None:
-            raise TypeError("items must be ids or a table of items. Got None.")
         check_index(self.neighbors, self.normalize, self.neighbors_params)
-        query = read_query(fitted.items, items, "items", fitted.schema)
-        gone = np.zeros(len(fitted.items), dtype=bool)
-        gone[query.codes[query.codes >= 0]] = True
-        unknown = pd.unique(query.ids[query.codes < 0])
-        if len(unknown):
-            warn(
-                f"{len(unknown)} items are not known from fit, so there is nothing to "
-                f"forget: {format_ids(unknown)}."
-            )
+        gone = to_forget(fitted.items, items, "items", fitted.schema)
         if gone[: fitted.n_items].all():
             raise ValueError(
                 f"forget_items would leave none of {fitted.n_items} items of the "

@@ -66,40 +66,24 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     )
     if len(frame) == 0:
         return None, np.zeros(0, dtype=np.int64)
-    times = None
-    if fitted.sequences is not None:
-        schema = fitted.schema
-        times, _ = times_of_events(frame, schema.time, schema, schema)
-    users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
-    items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
-    codes, shape = (user_codes, item_codes), (len(users), len(items))
-    positives, shown = outcome_matrices(codes, rewards, weights, shape)
-    before = _resized(fitted.seen, shape)
-    in_order = None
-    if times is not None:
-        outcomes = rewards, weights, times
-        in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
-    seen = seen_matrix((positives + without_last_row(before)).tocsr())
-    seen.sort_indices()
-    events = Events(users, items, positives, shown, in_order)
+    call, described = _read_call(tables, fitted, frame, rewards, weights)
+    events = call.events
     check_same(recipe, events, fitted.net.module_)
-    stream = _stream(fitted, frame, (rewards, weights), len(items))
-    order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
-    call = _Call(events, before, seen, order, (user_inputs, item_inputs))
+    stream = _stream(fitted, frame, (rewards, weights), len(events.items))
     trained, stream, touched = _train(recipe, fitted, call, stream)
     moved = moved_items(
         fitted.net.module_,
         trained.module_,
-        without_last_row(items.rows),
-        item_inputs[0],
+        without_last_row(events.items.rows),
+        call.inputs[1][0],
         touched,
     )
     learnt = Learnt(
         fitted.schema,
-        users,
-        items,
-        seen,
-        None if in_order is None else in_order.sequences,
+        events.users,
+        events.items,
+        call.seen,
+        None if events.ordered is None else events.ordered.sequences,
         fitted.half_life,
         trained,
         fitted.epochs + net.epochs(trained),
@@ -123,6 +107,29 @@ class _Call(NamedTuple):
     seen: sparse.csr_matrix
     order: np.ndarray
     inputs: tuple
+
+
+def _read_call(tables, fitted, frame, rewards, weights):
+    """Return a ``_Call``, and the positions of items with other features than before.
+
+    ``rewards`` and ``weights``: those of the rows of ``frame``, (n_events,).
+    """
+    times, schema = None, fitted.schema
+    if fitted.sequences is not None:
+        times, _ = times_of_events(frame, schema.time, schema, schema)
+    users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
+    items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
+    codes, shape = (user_codes, item_codes), (len(users), len(items))
+    positives, shown = outcome_matrices(codes, rewards, weights, shape)
+    before, in_order = _resized(fitted.seen, shape), None
+    if times is not None:
+        outcomes = rewards, weights, times
+        in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
+    seen = seen_matrix((positives + without_last_row(before)).tocsr())
+    seen.sort_indices()
+    events = Events(users, items, positives, shown, in_order)
+    order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
+    return _Call(events, before, seen, order, (user_inputs, item_inputs)), described
 
 
 def _stream(fitted, frame, outcomes, n_items):

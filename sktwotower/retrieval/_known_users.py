@@ -9,11 +9,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import format_ids, warn
 from sktwotower.features._forgetting import without_rows
 
 from ._fitted import fitted_of
-from ._requests import read_query
+from ._requests import read_query, to_forget
 
 __all__ = ["KnownUsersMixin"]
 
@@ -133,17 +132,7 @@ class KnownUsersMixin:
         0
         """
         fitted = fitted_of(self)
-        if users is None:
-            raise TypeError("users must be ids or a table of users. Got None.")
-        query = read_query(fitted.users, users, "users", fitted.schema)
-        gone = np.zeros(len(fitted.user_ids), dtype=bool)
-        gone[query.codes[query.codes >= 0]] = True
-        unknown = pd.unique(query.ids[query.codes < 0])
-        if len(unknown):
-            warn(
-                f"{len(unknown)} users are not known from fit, so there is nothing to "
-                f"forget: {format_ids(unknown)}."
-            )
+        gone = to_forget(fitted.users, users, "users", fitted.schema)
         if gone.all():
             raise ValueError(
                 f"forget_users would leave none of {len(gone)} users. Fit anew."

@@ -36,6 +36,7 @@ __all__ = [
     "past_of",
     "read_query",
     "read_request",
+    "to_forget",
     "write_parquet",
 ]
 
@@ -172,6 +173,25 @@ def read_query(entities, X, name, schema=None):
         return _read_array(entities, values, name, schema)
     codes = entities.codes(values, name)
     return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
+
+
+def to_forget(entities, X, name, schema):
+    """Return which of the known users or items X names, bool (n_known,).
+
+    ``X`` and ``schema`` as in `read_query`; unknown ones are warned about.
+    """
+    if X is None:
+        raise TypeError(f"{name} must be ids or a table of {name}. Got None.")
+    query = read_query(entities, X, name, schema)
+    gone = np.zeros(len(entities.ids), dtype=bool)
+    gone[query.codes[query.codes >= 0]] = True
+    unknown = pd.unique(query.ids[query.codes < 0])
+    if len(unknown):
+        warn(
+            f"{len(unknown)} {name} are not known from fit, so there is nothing to "
+            f"forget: {format_ids(unknown)}."
+        )
+    return gone
 
 
 def as_ids(values):

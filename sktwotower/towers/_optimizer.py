@@ -13,6 +13,14 @@ __all__ = ["RowwiseAdam", "optimizer_class", "rows_of"]
 TABLE_RATE = 4.0
 
 
+def _unwrapped(method):
+    """Return a method of torch without its decorator, which imports torch._dynamo.
+
+    That takes longer than a first small fit.
+    """
+    return getattr(method, "__wrapped__", method)
+
+
 class RowwiseAdam(torch.optim.Optimizer):
     r"""Adam with one second moment per row for tables, AdamW for everything else.
 
@@ -68,6 +76,11 @@ class RowwiseAdam(torch.optim.Optimizer):
     >>> table.detach()[:, 0].round(decimals=4)  # 1 - 4 * 0.1, and not touched
     tensor([0.6000, 1.0000])
     """
+
+    add_param_group = _unwrapped(torch.optim.Optimizer.add_param_group)
+    zero_grad = _unwrapped(torch.optim.Optimizer.zero_grad)
+    state_dict = _unwrapped(torch.optim.Optimizer.state_dict)
+    load_state_dict = _unwrapped(torch.optim.Optimizer.load_state_dict)
 
     def __init__(
         self,

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -175,17 +173,7 @@ def test_rows_of_other_defaults_are_named(tmp_path):
     assert line.startswith("made.jsonl, seed 3: embedding_dim=7 (today ")
 
 
-@pytest.mark.slow
 def test_a_row_says_what_was_measured():
-    code = "import json, _common; print(json.dumps(_common.machine()))"
-    said = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT / "benchmarks",
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    row = json.loads(said)
+    row = json.loads(json.dumps(script("_common").machine()))
     assert {"cpu", "threads", "python", "commit", "versions"} <= set(row)
     assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,18 @@ def free_port():
 
 
 class Client:
-    """One connection at a time, opened anew when it breaks."""
+    """One connection at a time, opened anew when it breaks.
 
-    def __init__(self, port):
-        self.port, self.connection = port, None
+    ``keep`` False: for each request another one. The service closes those that wait.
+    """
+
+    def __init__(self, port, keep=True):
+        self.port, self.keep, self.connection = port, keep, None
 
     def ask(self, path, body=None):
         """Return status and decoded answer; raise OSError if the connection breaks."""
         if self.connection is None:
-            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, 60)
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, 300)
         try:
             data = None if body is None else json.dumps(body)
             method = "GET" if body is None else "POST"
@@ -42,6 +45,8 @@ class Client:
             self.connection.request(method, path, data, kind)
             answer = self.connection.getresponse()
             text = answer.read()
+            if not self.keep:
+                self.close()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise OSError(str(error)) from error
@@ -81,9 +86,10 @@ class Service:
                 env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=600):
         """Return the ids of all workers, once each of them serves a model."""
         deadline, ready = time.monotonic() + seconds, set()
         while len(ready) < self.n_workers:
@@ -100,23 +106,40 @@ class Service:
         return ready
 
     def stop(self):
+        """End the service; none of its processes is left."""
         self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(120)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @contextmanager
 def running(folder, path, n_workers=1):
-    """Return a service that serves a copy of a file, and stop it in the end."""
+    """Return a service that serves a copy of a file, and stop it in the end.
+
+    ``path`` None: its file holds no model.
+    """
     service = Service(folder, n_workers)
-    service.publish(path, "first")
+    if path is None:
+        service.path.write_bytes(b"no model")
+    else:
+        service.publish(path, "first")
     service.start()
     try:
         yield service
     finally:
         service.stop()
+
+
+def wait_until(is_so, seconds=600):
+    """Wait until a function returns something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
 
 
 def private_memory(pids):
@@ -167,7 +190,13 @@ class Crowd:
                     self.wrong.append((name, self.wishes[which], answer))
             elif status != 503:
                 self.wrong.append((status, self.wishes[which], answer))
+            time.sleep(0.005)
         client.close()
+
+    def wait_for(self, name, n):
+        """Wait until n more answers are those of a model."""
+        goal = self.counts[name] + n
+        wait_until(lambda: self.counts[name] >= goal)
 
     def is_right(self, name, which, answer):
         items, scores = self.expected[name][which]

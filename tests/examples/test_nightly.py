@@ -1,4 +1,4 @@
-"""The nightly job of the examples, run as a scheduler would run it."""
+"""The nightly job of the examples: what it learns, publishes, logs and returns."""
 
 import fcntl
 import importlib.util
@@ -19,21 +19,26 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "nightly.py"
 
 
-def run(model, day, *options):
-    """Return the exit code and the log lines of one night."""
-    command = [sys.executable, SCRIPT, model, day, *options]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.stdout == ""
-    return done.returncode, done.stderr
-
-
+@pytest.fixture(scope="module")
 def nightly():
-    """Return the script as a module, which saves the start of a process."""
+    """Return the script as a module, which saves the starts of processes."""
     spec = importlib.util.spec_from_file_location("nightly", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def run(nightly, caplog, monkeypatch):
+    """Return a function that returns the exit code and the log lines of one night."""
+
+    def run(*arguments):
+        caplog.clear()
+        caplog.set_level("INFO")  # of all, as the script does
+        monkeypatch.setattr(sys, "argv", ["nightly.py", *map(str, arguments)])
+        return nightly.main(), caplog.text
+
+    return run
 
 
 def new_day():
@@ -49,7 +54,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_day_is_learnt_and_published(path, tmp_path, form):
+def test_a_day_is_learnt_and_published(path, run, tmp_path, form):
     day, old = tmp_path / f"day.{form}", path.read_bytes()
     if form == "csv":
         new_day().to_csv(day, index=False)
@@ -71,7 +76,7 @@ def test_a_day_is_learnt_and_published(path, tmp_path, form):
     assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.part"))
 
 
-def test_a_model_that_is_worse_is_not_published(path, tmp_path):
+def test_a_model_that_is_worse_is_not_published(path, run, tmp_path):
     old = path.read_bytes()
     new_day().to_csv(tmp_path / "day.csv", index=False)
     code, log = run(path, tmp_path / "day.csv", "--max-loss", "-2")
@@ -79,7 +84,7 @@ def test_a_model_that_is_worse_is_not_published(path, tmp_path):
     assert path.read_bytes() == old
 
 
-def test_times_are_read_and_ordered(tmp_path):
+def test_times_are_read_and_ordered(run, tmp_path):
     events = chain()
     events["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(events["when"], "h")
     path, day = tmp_path / "model.sktt", tmp_path / "day.csv"
@@ -105,26 +110,27 @@ def test_times_are_read_and_ordered(tmp_path):
     ],
     ids=["empty day", "column", "gap", "one event", "empty file", "no file"],
 )
-def test_days_that_cannot_be_learnt(path, tmp_path, caplog, text, code, message):
+def test_days_that_cannot_be_learnt(path, run, tmp_path, text, code, message):
     old, day = path.read_bytes(), tmp_path / "day.csv"
     if text is not None:
         day.write_text(text)
-    caplog.set_level("INFO", logger="nightly")
-    assert nightly().night(path, day, k=20, max_loss=0.01) == code
-    assert message in caplog.text
+    returned, log = run(path, day)
+    assert returned == code and message in log
     assert path.read_bytes() == old
 
 
-def test_two_runs_at_once_are_one_too_many(path, tmp_path):
-    new_day().to_csv(tmp_path / "day.csv", index=False)
-    with open(f"{path}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        code, log = run(path, tmp_path / "day.csv")
-    assert code == 75 and "another run" in log
-
-
-def test_a_damaged_model_is_no_success(path, tmp_path):
+def test_a_damaged_model_is_an_error(path, run, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     new_day().to_csv(tmp_path / "day.csv", index=False)
-    code, log = run(path, tmp_path / "day.csv")
-    assert code == 1 and "not a valid zip file" in log
+    with pytest.raises(ValueError, match="not a valid zip file"):
+        run(path, tmp_path / "day.csv")
+
+
+def test_a_scheduler_that_starts_it_twice_gets_an_exit_code_and_a_line(path, tmp_path):
+    command = [sys.executable, SCRIPT, path, tmp_path / "day.csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "another run" in done.stderr and len(done.stderr.splitlines()) == 1

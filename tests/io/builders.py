@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from sktwotower.io import dump, load
 from tests.builders import chain, dated, ordered, random_events, small
 
 META = "meta.json"
+EVENTS = random_events()
+IN_ORDER = chain(n_users=8, n_events=5)
 
 
 def products():
@@ -50,22 +53,47 @@ def stages(retriever=None, **params):
     return model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
 
 
-def models():
-    """Return (name, fitted model) pairs, one for each way a file can be made up."""
-    events, in_order = random_events(), chain(n_users=8, n_events=5)
-    side = {"items": products(), "hidden_layer_sizes": (6,)}
-    return {
-        "popularity": PopularityRecommender().fit(events),
-        "click rate": ClickRateRecommender().fit(events, np.arange(len(events)) % 2),
-        "ease": EASERecommender(l2=1).fit(events),
-        "item-knn": ItemKNNRecommender(decay=2.0, time="when").fit(in_order),
-        "pooled": small().fit(events),
-        "recent": ordered(history="recent").fit(in_order),  # two pairs of towers
-        "recent only": ordered(history="recent", embedding_dim=1).fit(in_order),
-        "side table": small(**side).fit(events),
-        "two stages": stages(),
-        "no history": small(history=None, normalize=False).fit(events),
-    }
+FITS = {
+    "popularity": lambda: PopularityRecommender().fit(EVENTS),
+    "click rate": lambda: ClickRateRecommender().fit(
+        EVENTS, np.arange(len(EVENTS)) % 2
+    ),
+    "ease": lambda: EASERecommender(l2=1).fit(EVENTS),
+    "item-knn": lambda: ItemKNNRecommender(decay=2.0, time="when").fit(IN_ORDER),
+    "pooled": lambda: small().fit(EVENTS),
+    # two pairs of towers
+    "recent": lambda: ordered(history="recent").fit(IN_ORDER),
+    "recent only": lambda: ordered(history="recent", embedding_dim=1).fit(IN_ORDER),
+    "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),
+    "two stages": lambda: stages(),
+    "no history": lambda: small(history=None, normalize=False).fit(EVENTS),
+}
+NAMES = sorted(FITS)
+
+
+class Models(Mapping):
+    """Fitted models by name, one for each way a file can be made up.
+
+    A model is fitted when it is first asked for. All tests share it: copy what you
+    change.
+    """
+
+    def __init__(self):
+        self.fitted = {}
+
+    def __getitem__(self, name):
+        if name not in self.fitted:
+            self.fitted[name] = FITS[name]()
+        return self.fitted[name]
+
+    def __iter__(self):
+        return iter(FITS)
+
+    def __len__(self):
+        return len(FITS)
+
+
+MODELS = Models()
 
 
 def dumped(model, path, **how):

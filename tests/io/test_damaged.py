@@ -10,6 +10,7 @@ from sktwotower.io import load
 
 from .builders import (
     META,
+    MODELS,
     array_bytes,
     array_of,
     assembled,
@@ -18,10 +19,7 @@ from .builders import (
     find,
     forged,
     members_of,
-    models,
 )
-
-MODELS = models()
 
 
 @pytest.fixture(scope="module")

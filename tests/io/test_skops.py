@@ -26,7 +26,11 @@ from .builders import (
     products,
 )
 
-skops_io = pytest.importorskip("skops.io")
+
+@pytest.fixture(scope="module", autouse=True)
+def skops_io():
+    # not at the top: each worker of a run collects all files
+    return pytest.importorskip("skops.io")
 
 
 class Lengths(TransformerMixin, BaseEstimator):
@@ -171,7 +175,7 @@ def test_objects_that_are_compressed_or_no_zip_files(path):
             load(path)
 
 
-def test_sparse_matrices_in_objects_are_checked(path):
+def test_sparse_matrices_in_objects_are_checked(path, skops_io):
     from scipy import sparse
 
     made = TfidfVectorizer().fit(products()["words"])
@@ -185,7 +189,7 @@ def test_sparse_matrices_in_objects_are_checked(path):
         load(path, trusted=trusted)
 
 
-def test_vocabularies_of_ours_in_objects_are_checked(path):
+def test_vocabularies_of_ours_in_objects_are_checked(path, skops_io):
     made = with_ours().fit(products())
     encoder = made.transformers_[0][1].encoders_[0][1]
     encoder.columns["i0"] = 10**6
@@ -195,7 +199,7 @@ def test_vocabularies_of_ours_in_objects_are_checked(path):
         load(path)
 
 
-def test_an_object_in_the_place_of_a_transformer_must_be_one(path):
+def test_an_object_in_the_place_of_a_transformer_must_be_one(path, skops_io):
     dump(fitted(of_sklearn()), path)
     with_object(path, lambda object_: skops_io.dumps({"a": pd.__version__}))
     with pytest.raises(ValueError, match="a transformer"):

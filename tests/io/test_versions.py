@@ -16,13 +16,12 @@ from sktwotower._tables import _versions
 from sktwotower.io import load
 from sktwotower.neighbors import ExactNeighbors
 
-from .builders import META, dumped, forged, members_of, models
+from .builders import META, MODELS, dumped, forged, members_of
 
 DATA = Path(__file__).parents[1] / "data"
 # Written by version 0.1.0: a TwoTowerRecommender with a side table of all kinds of
 # columns, a hidden layer and dates as ids of users.
 PATH = DATA / "two_tower_0.1.0.sktt"
-MODELS = models()
 
 
 @pytest.fixture
@@ -94,15 +93,19 @@ def test_a_file_of_version_0_1_0_is_read(how):
 # Pickles
 
 
-ESTIMATORS = [
-    MODELS["popularity"],
-    MODELS["pooled"],
-    TowerVectorizer(),
-    ExactNeighbors(),
-]
+ESTIMATORS = {
+    "popularity": lambda: MODELS["popularity"],
+    "two towers": lambda: MODELS["pooled"],
+    "vectorizer": TowerVectorizer,
+    "neighbors": ExactNeighbors,
+}
 
 
-@pytest.mark.parametrize("model", ESTIMATORS, ids=lambda m: type(m).__name__)
+@pytest.fixture(params=ESTIMATORS)
+def model(request):
+    return ESTIMATORS[request.param]()
+
+
 def test_a_pickle_of_the_same_versions_is_read_without_a_warning(model, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -111,7 +114,6 @@ def test_a_pickle_of_the_same_versions_is_read_without_a_warning(model, tmp_path
             assert vars(read).keys() == vars(model).keys()
 
 
-@pytest.mark.parametrize("model", ESTIMATORS, ids=lambda m: type(m).__name__)
 @pytest.mark.parametrize("library", ["sktwotower", "scikit-learn"])
 def test_a_pickle_of_other_versions_warns(model, library, monkeypatch):
     with monkeypatch.context() as patch:

@@ -1,8 +1,6 @@
 import math
 import pickle
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -321,15 +319,6 @@ def test_novelty_of_an_id_without_count_is_that_of_a_zero_count():
 def test_bad_counts_are_named(y_pred, counts, message):
     with pytest.raises(ValueError, match=message):
         novelty_at_k(y_pred, counts)
-
-
-@pytest.mark.slow
-def test_metrics_import_without_torch():
-    code = (
-        "import sys, sktwotower.metrics, sktwotower.model_selection\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'skorch')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 FIGURES = set(metrics.__all__) - {"HeldOutRanking", "held_out_truth"}

@@ -591,10 +591,14 @@ def test_colours_stand_out_from_either_ground(ground):
     assert min(contrast(color, ground) for color in [*COLORS, GRAY]) >= 3
 
 
+@pytest.fixture(scope="module")
+def shown(made, model):
+    return list(all_displays(model, made))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["default", "dark_background"])
-def test_displays_are_saved_and_readable_in_both_themes(made, model, style, tmp_path):
-    shown = list(all_displays(model, made))
+def test_displays_are_saved_and_readable_in_both_themes(shown, style, tmp_path):
     assert {type(display).__name__ for display in shown} == set(plots.__all__)
     with plt.style.context(style):
         for display in shown:

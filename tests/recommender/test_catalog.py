@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -22,11 +23,17 @@ def products():
     )
 
 
-@pytest.fixture
-def model(events, products):
+@pytest.fixture(scope="module")
+def fitted(events, products):
     return TwoTowerRecommender(
-        items=products, embedding_dim=16, max_epochs=20, random_state=0
+        items=products, embedding_dim=16, max_epochs=5, random_state=0
     ).fit(events)
+
+
+@pytest.fixture
+def model(fitted):
+    # a copy may get another catalog: what is fitted is replaced as a whole
+    return copy.copy(fitted)
 
 
 def test_gone_items_are_never_recommended_and_stay_in_the_past(model, events):
@@ -171,18 +178,10 @@ class FaissNeighbors(BaseEstimator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("neighbors", [NearestNeighbors(), FaissNeighbors()])
-def test_the_index_follows(events, products, neighbors):
-    model = TwoTowerRecommender(
-        items=products,
-        embedding_dim=16,
-        max_epochs=5,
-        random_state=0,
-        neighbors=neighbors,
-    ).fit(events)
+def test_the_index_follows(events, products, neighbors, model):
+    exact, params = model, model.get_params() | {"neighbors": neighbors}
+    model = TwoTowerRecommender(**params).fit(events)
     assert isinstance(model.neighbors_, type(neighbors))
-    exact = TwoTowerRecommender(
-        items=products, embedding_dim=16, max_epochs=5, random_state=0
-    ).fit(events)
     kept = ["i05", "i11", "i00", "i02"]
     pd.testing.assert_frame_equal(
         model.set_catalog(kept).recommend(), exact.set_catalog(kept).recommend()

@@ -190,14 +190,20 @@ def test_random_state_goes_on(random_state, monkeypatch, tmp_path):
 # What is refused
 
 
-@pytest.fixture
-def unfinished(monkeypatch, tmp_path):
-    """Return a folder with the checkpoint of a fit after one epoch."""
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+@pytest.fixture(scope="module")
+def after_one_epoch(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("after_one_epoch")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         killed_after_writes(patch, 2)
-        batched(checkpoint=tmp_path).fit(X, Y)
-    assert len(list(tmp_path.iterdir())) == 2
-    return tmp_path
+        batched(checkpoint=folder).fit(X, Y)
+    assert len(list(folder.iterdir())) == 2
+    return folder
+
+
+@pytest.fixture
+def unfinished(after_one_epoch, tmp_path):
+    """Return a folder with the checkpoint of a fit after one epoch."""
+    return shutil.copytree(after_one_epoch, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(

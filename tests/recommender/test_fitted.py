@@ -1,6 +1,7 @@
 """One fitted value, replaced as a whole: during requests, failures and interrupts."""
 
 import dataclasses
+import functools
 import pickle
 import signal
 import threading
@@ -29,6 +30,7 @@ def short(**params):
     return small(**{"max_epochs": 2, "n_neighbors": 3} | params)
 
 
+@functools.cache
 def made():
     return make_interactions(60, 40, interactions_per_user=8, random_state=0)
 
@@ -108,7 +110,7 @@ def requests(n):
 @pytest.mark.parametrize("change", ["set_catalog", "partial_fit"])
 def test_requests_next_to_changes_get_the_answer_of_one_state(change):
     X = made().data
-    model, asked = short().fit(X), list(requests(150))
+    model, asked = short().fit(X), list(requests(60))
     base = model._fitted
     if change == "set_catalog":
         calls = [("set_catalog", range(0, 40, 2)), ("set_catalog", range(39, -1, -1))]

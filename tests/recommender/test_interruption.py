@@ -182,7 +182,7 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 
 n_places, folder = int(sys.argv[1]), sys.argv[2]
-X = make_interactions(700, 60, random_state=0).data
+X = make_interactions(300, 60, random_state=0).data
 rng = np.random.default_rng(0)
 X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
     np.sort(rng.integers(0, 10**7, len(X))), "s"

@@ -38,12 +38,26 @@ from tests.builders import small
         TwoTowerRecommender(**{"max_epochs": 1, "embedding_dim": 8} | params)
         for params in (
             {"embedding_dim": 64},
-            {"early_stopping": True},
-            {"impression_start": "plateau", "max_epochs": 2},
-            {"history": None, "normalize": False, "exclude_seen": False},
-            {"candidate_sampling": "mixed", "sampling_correction": "all"},
-            {"neighbors": NearestNeighbors(), "n_neighbors": 1, "id_dropout": 1.0},
-            {"hidden_layer_sizes": (6,), "optimizer": "sgd", "fold_in": False},
+            {
+                "early_stopping": True,
+                "neighbors": NearestNeighbors(),
+                "n_neighbors": 1,
+                "id_dropout": 1.0,
+            },
+            {
+                "history": None,
+                "normalize": False,
+                "exclude_seen": False,
+                "candidate_sampling": "mixed",
+                "sampling_correction": "all",
+            },
+            {
+                "impression_start": "plateau",
+                "max_epochs": 2,
+                "hidden_layer_sizes": (6,),
+                "optimizer": "sgd",
+                "fold_in": False,
+            },
         )
     ]
 )

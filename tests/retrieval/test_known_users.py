@@ -473,7 +473,7 @@ def test_a_request_next_to_it_sees_all_or_nothing(fitted):
 
     thread = threading.Thread(target=ask)
     thread.start()
-    for _ in range(20):
+    for _ in range(8):
         model._fitted = states[0]
         model.forget_users(GONE)
     stop.set()

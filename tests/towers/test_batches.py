@@ -279,7 +279,7 @@ def summed_denominator_slope(batches, users, items, epochs, corrected=True):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_corrected_in_batch_gradient_points_where_the_full_softmax_does(seed):
     rng = np.random.default_rng(seed)
     popularity = np.linspace(0.05, 0.7, 12)
@@ -347,14 +347,14 @@ def test_mean_gradient_approaches_that_of_the_full_softmax(sampling, sizes, corr
 
     full = gradient(0.5, 1)
     errors = []
-    for size in sizes:
-        mean = gradient(0.5, 80, candidate_sampling=sampling, **size)
+    for size, epochs in zip(sizes, (40, 40, 1), strict=True):
+        mean = gradient(0.5, epochs, candidate_sampling=sampling, **size)
         errors.append(((mean - full).norm() / full.norm()).item())
     assert errors[0] < 0.45 and errors[1] < errors[0] / 2
     assert errors[2] < 1e-6  # all items are candidates
     # A correction before the temperature would be another one for each temperature.
     for temperature in (0.2, 2.0):
-        mean = gradient(temperature, 40, candidate_sampling=sampling, **sizes[1])
+        mean = gradient(temperature, 20, candidate_sampling=sampling, **sizes[1])
         exact = gradient(temperature, 1)
         cosine = nn.functional.cosine_similarity(mean.ravel(), exact.ravel(), dim=0)
         assert cosine > 0.98

@@ -98,15 +98,15 @@ def test_repeats_in_a_batch_count_once():
 def test_shares_of_events():
     frequency = StreamingFrequency(unit="event")
     chances = squares(20)
-    after(frequency, batches(chances, 2000, 16))
-    assert frequency.n_steps_ == 32_000
+    after(frequency, batches(chances, 1000, 16))
+    assert frequency.n_steps_ == 16_000
     ratio = frequency.predict(np.arange(20)) / chances
     assert abs(ratio[5:].mean() - 1) < 0.05 and abs(ratio[5:] - 1).max() < 0.4
 
 
 def test_a_stationary_stream():
     chances = squares(50)
-    frequency = after(StreamingFrequency(), batches(chances, 4000, 16))
+    frequency = after(StreamingFrequency(), batches(chances, 2000, 16))
     exact = inclusion(chances, 16)
     ratio = frequency.predict(np.arange(50)) / exact
     # the standard deviation is that of geometric gaps times sqrt(a / (2 - a))
@@ -120,10 +120,10 @@ def test_a_stream_whose_popularity_jumps():
     chances = squares(50)
     errors = {}
     for rate in (0.01, 0.1):
-        frequency = after(StreamingFrequency(rate), batches(chances, 2000, 16))
+        frequency = after(StreamingFrequency(rate), batches(chances, 800, 16))
         after(frequency, batches(chances[::-1], 60, 16, seed=1))
         soon = frequency.predict(np.arange(50))
-        after(frequency, batches(chances[::-1], 4000, 16, seed=2))
+        after(frequency, batches(chances[::-1], 1600, 16, seed=2))
         late = frequency.predict(np.arange(50))
         exact = inclusion(chances[::-1], 16)
         errors[rate] = [abs(x - exact)[:40].mean() for x in (soon, late)]
@@ -134,7 +134,7 @@ def test_a_stream_whose_popularity_jumps():
 
 def test_hashed_ids():
     chances, ids = squares(60), np.array([f"item {i}" for i in range(60)])
-    stream = ids[batches(chances, 1500, 8)]
+    stream = ids[batches(chances, 300, 8)]
     exact = after(StreamingFrequency(), stream).predict(ids)
 
     def error(**params):
@@ -142,7 +142,7 @@ def test_hashed_ids():
         assert frequency.ids_ is None
         return abs(frequency.predict(ids) - exact).mean()
 
-    assert error(n_buckets=10**6) == 0
+    assert error(n_buckets=10**5) == 0
     one, several = error(n_buckets=120), error(n_buckets=30, n_hashes=4)
     assert 0 < several < one
     crowded = after(StreamingFrequency(n_buckets=5), stream).predict(ids)

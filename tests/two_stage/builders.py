@@ -51,24 +51,18 @@ def shown(n_users=60, n_lists=5, *, slope=0.0, swapped=0.0, often=1.0, seed=0):
     n_items, size = 24, 6
     shares = often ** -np.arange(n_items)
     shares /= shares.sum()
-    rows = []
+    rows, places = [], np.arange(1, size + 1)
     for turn in range(n_users * n_lists):
         items = rng.choice(n_items, size, replace=False, p=shares)
         if rng.random() < swapped:
             items = np.sort(items)
-        places = np.arange(1, size + 1)
         odds = (0.1 + 0.03 * items) / places**slope
-        user, when = f"u{turn % n_users:02}", turn // n_users
-        rows.append(
-            pd.DataFrame(
-                {
-                    "user": user,
-                    "item": [f"i{item:02}" for item in items],
-                    "when": pd.Timestamp("2024-01-01") + pd.Timedelta(days=when),
-                    "list": f"{user}-{when}",
-                    "place": places,
-                    "y": (rng.random(size) < odds).astype(float),
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+        chosen = (rng.random(size) < odds).astype(float)
+        user, day = f"u{turn % n_users:02}", turn // n_users
+        rows += [
+            (user, f"i{item:02}", day, f"{user}-{day}", place, y)
+            for item, place, y in zip(items, places.tolist(), chosen, strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=["user", "item", "when", "list", "place", "y"])
+    days = pd.to_timedelta(table["when"], "D")
+    return table.assign(when=pd.Timestamp("2024-01-01") + days)

@@ -1,5 +1,6 @@
 """Lists that were shown: what orders them, and what is known of them."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -48,6 +49,16 @@ def ranked(events, ranker=None, columns=(), **params):
     return model.fit(events[names], events["y"])
 
 
+@pytest.fixture(scope="module")
+def events():
+    return shown()
+
+
+@pytest.fixture(scope="module")
+def model(events):
+    return ranked(events)
+
+
 # Click rates
 
 
@@ -94,9 +105,7 @@ def test_rates_are_those_at_an_average_place():
 # What orders the lists
 
 
-def test_the_ranker_learns_what_was_shown_after_the_cut():
-    events = shown()
-    model = ranked(events)
+def test_the_ranker_learns_what_was_shown_after_the_cut(model, events):
     table, labels, _ = model.list_ranker_.seen_
     later = events[events["when"] >= events["when"].unique()[3]]
     assert len(table) == len(later) and labels.sum() == later["y"].sum()
@@ -157,9 +166,8 @@ def test_the_retriever_orders_lists_where_nothing_pays():
 
 
 @pytest.mark.slow
-def test_lists_change_neither_candidates_nor_recommendations():
-    events = shown()
-    model, without = ranked(events), ranked(events, lists=None)
+def test_lists_change_neither_candidates_nor_recommendations(model, events):
+    without = ranked(events, lists=None)
     assert model.blend_ == without.blend_
     users = ["u00", "u31"]
     pd.testing.assert_frame_equal(model.recommend(users), without.recommend(users))
@@ -223,9 +231,12 @@ def test_with_places_the_order_is_that_of_the_items():
 # Requests
 
 
-def test_rows_do_not_depend_on_each_other():
-    events = shown()
-    model = ranked(events)
+@pytest.fixture(scope="module")
+def with_places(events):
+    return ranked(events, columns=["place"], position="place")
+
+
+def test_rows_do_not_depend_on_each_other(model, events):
     X = events[["user", "item", "when", "list"]]
     whole = model.predict(X)
     some = np.random.default_rng(0).permutation(len(X))[:100]
@@ -242,22 +253,18 @@ def test_rows_do_not_depend_on_each_other():
         ["user", "item", "place"],
     ],
 )
-def test_requests_may_lack_time_list_and_place(kept):
-    events = shown()
-    model = ranked(events, columns=["place"], position="place")
-    whole = model.predict(events[["user", "item", "when", "list", "place"]])
-    assert_array_equal(model.predict(events[kept]), whole)
+def test_requests_may_lack_time_list_and_place(kept, with_places, events):
+    whole = with_places.predict(events[["user", "item", "when", "list", "place"]])
+    assert_array_equal(with_places.predict(events[kept]), whole)
 
 
-def test_other_columns_may_not_be_missing():
-    model = ranked(shown().assign(hour=1.0), columns=["hour"], context=["hour"])
+def test_other_columns_may_not_be_missing(events):
+    model = ranked(events.assign(hour=1.0), columns=["hour"], context=["hour"])
     with pytest.raises(ValueError, match="hour"):
-        model.predict(shown()[["user", "item", "when", "list"]])
+        model.predict(events[["user", "item", "when", "list"]])
 
 
-def test_new_users_and_new_items_get_scores():
-    events = shown()
-    model = ranked(events)
+def test_new_users_and_new_items_get_scores(model):
     X = pd.DataFrame({"user": ["u00", "new", "new"], "item": ["i03", "i03", "zzz"]})
     with pytest.warns(UserWarning, match="that fit has not seen"):
         scores = model.predict(X)
@@ -268,8 +275,7 @@ def test_new_users_and_new_items_get_scores():
     assert np.isfinite(model.predict(X[:2], history=past)).all()
 
 
-def test_arrays_and_pickles():
-    events = shown()
+def test_arrays_and_pickles(events):
     X = events[["user", "item", "when", "list"]].to_numpy(object)
     model = stages(time=2, lists=3, cut="time", later_size=0.35).fit(X, events["y"])
     scores = model.predict(X)
@@ -284,9 +290,7 @@ def params_of(model):
     return model.ranker.get_params()
 
 
-def test_scorers_of_lists_score_the_order():
-    events = shown()
-    model = ranked(events)
+def test_scorers_of_lists_score_the_order(model, events):
     X = events[["user", "item", "when", "list"]]
     expected = roc_auc_by_list(events["y"], model.predict(X), events["list"])
     score = make_list_scorer("roc_auc", lists="list")(model, X, events["y"])
@@ -317,17 +321,15 @@ def test_reports_on_lists_have_the_click_rate():
     pd.testing.assert_series_equal(*rows, check_names=False)
 
 
-def test_rankers_with_groups_get_the_lists():
-    events = shown()
+def test_rankers_with_groups_get_the_lists(events):
     model = ranked(events, Grouped(max_depth=3))
     _, labels, arguments = model.list_ranker_.seen_
     assert (arguments["group"] == 6).all()
     assert arguments["group"].sum() == len(labels)
 
 
-def test_users_can_be_forgotten():
-    events = shown()
-    model = ranked(events)
+def test_users_can_be_forgotten(model, events):
+    model = copy.deepcopy(model)
     X = events.loc[events["user"] == "u01", ["user", "item", "when", "list"]]
     before = model.predict(X)
     model.forget_users(["u00"])
@@ -380,13 +382,12 @@ def test_too_little_was_shown(why):
         ({"list": "all"}, {}, "1 of 1 lists hold rows of several users"),
     ],
 )
-def test_columns_that_do_not_fit(changes, params, message):
+def test_columns_that_do_not_fit(changes, params, message, events):
     with pytest.raises(ValueError, match=message):
-        ranked(shown().assign(**changes), columns=["place"], **params)
+        ranked(events.assign(**changes), columns=["place"], **params)
 
 
-def test_one_list_per_user_by_the_column_of_users():
-    events = shown()
+def test_one_list_per_user_by_the_column_of_users(events):
     model = ranked(events, lists="user")
     X = events[["user", "item", "when", "list"]]
     assert len(model.list_ranker_.seen_[0]) == 60 * 2 * 6

@@ -1,0 +1,291 @@
+"""What fit of a TwoTowerRecommender says to wrong tables and parameters."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import generate_invalid_param_val, make_constraint
+from torch import nn
+
+from sktwotower import TwoTowerRecommender
+from tests.builders import Rows, readers, small
+
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"user_id": "usr"}, "user_id names 'usr', .* Did you mean 'user'"),
+        ({"item_id": "zzz"}, "item_id names 'zzz', .* Columns: 'user', 'item', 'age'"),
+        ({"item_id": 7}, "item_id names 7, which is not a column of X"),
+        ({"user_features": ["agee"]}, "user_features names 'agee', .* mean 'age'"),
+        ({"item_features": "agee"}, "item_features names 'agee', .* mean 'age'"),
+        ({"user_features": slice("agee", None)}, "names 'agee', .* mean 'age'"),
+        ({"user_features": [True, False]}, "user_features .* 2 .* 3 columns"),
+        ({"user_features": 1.5}, "user_features must be .* Got 1.5"),
+        (
+            {"user_id": "item", "item_id": "item"},
+            "'item' would be both the user and the item column",
+        ),
+    ],
+)
+def test_columns_that_are_not_there(params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small(**params).fit(readers())
+
+
+def test_a_column_name_that_occurs_twice():
+    X = readers().set_axis(["user", "item", "item"], axis="columns")
+    with pytest.raises(ValueError, match="X has more than one column named 'item'"):
+        small().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (readers()[["user"]], "1 feature"),
+        (readers().iloc[:0], r"0 sample\(s\)"),
+        (np.empty((0, 2)), r"0 sample\(s\)"),
+        (["ann", "bob"], "Expected 2D array"),
+        ("ann", "Expected 2D array|dataframe"),
+        (None, "Expected 2D array"),
+    ],
+)
+def test_tables_that_hold_no_events(X, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small().fit(X)
+
+
+# Ids
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_missing_ids(side, missing):
+    X = readers().astype({side: object})
+    X.loc[1, side] = missing
+    message = f"{side} column '{side}' contains NaN: 1 of 6 ids are missing"
+    with pytest.raises(ValueError, match=message):
+        small().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([1, "a", 2, "b", 3, 4], r"mixes ids of different types \(int, str\)"),
+        ([b"a", "a", "b", "c", "d", "e"], r"different types \(bytes, str\)"),
+        ([[1], [2], [1], [2], [1], [2]], "holds list objects"),
+        ([{}, {}, {}, {}, {}, {}], "holds dict objects"),
+        ([(1, 2)] * 3 + [(2, 3)] * 3, "holds tuple objects"),
+        ([frozenset("a"), frozenset("b")] * 3, "holds frozenset objects"),
+        (pd.array([1j, 2j] * 3, dtype=object), "holds complex objects"),
+        ([object(), object()] * 3, "holds object objects"),
+        ([1.0, np.inf, 2, 3, 4, 5], "contains infinity"),
+        ([1j, 2j, 1, 2, 3, 4], "Complex data not supported"),
+    ],
+)
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_ids_that_cannot_be_ids(ids, message, side):
+    X = readers()
+    X[side] = pd.Series(ids)
+    with pytest.raises((ValueError, TypeError), match=message):
+        small().fit(X)
+
+
+def test_one_item_leaves_nothing_to_choose():
+    with pytest.raises(ValueError, match="only one item.*at least 2 items"):
+        small().fit(readers().assign(item="x"))
+
+
+@pytest.mark.slow
+def test_items_without_events_are_nothing_to_choose_between():
+    table = pd.DataFrame({"item": range(5)})
+    X = pd.DataFrame({"user": range(6), "item": 0})
+    model = TwoTowerRecommender(items=table, embedding_dim=2, max_epochs=1)
+    with pytest.raises(ValueError, match="only one item.*y = 0"):
+        model.fit(X)
+    model.fit(pd.concat([X, X.assign(item=1)]), y=[1] * 6 + [0] * 6)
+    with pytest.warns(UserWarning, match="all 2 items of X were chosen by all"):
+        model.fit(pd.concat([X, X.assign(item=1)]))
+
+
+# Side tables
+
+
+SIDE = pd.DataFrame({"item": ["x", "y", "z"], "tag": ["a", "b", "a"]})
+
+
+@pytest.mark.parametrize(
+    ("items", "params", "message"),
+    [
+        (SIDE.iloc[[0, 1, 2, 0]], {}, "one row per id, but 1 ids are duplicated: 'x'"),
+        (SIDE.iloc[:2], {}, "1 ids in column 'item' of X are missing from items: 'z'"),
+        (SIDE[["tag"]], {}, "items has no column 'item'"),
+        (SIDE.rename(columns={"item": "itme"}), {}, "Did you mean 'itme'"),
+        (SIDE.assign(item=["x", None, "z"]), {}, "'item' of items contains NaN"),
+        (SIDE.assign(item=[1, 2, 3]), {}, "missing from items: 'x', 'y', 'z'"),
+        (SIDE.assign(age=1), {"item_features": ["age"]}, "'age' is a column of items"),
+        (SIDE.to_numpy(), {}, "items must be a dataframe"),
+        ({"item": ["x"]}, {}, "items must be a dataframe.*Got dict"),
+        ("items.csv", {}, "items must be a dataframe"),
+        (SIDE.iloc[:0], {}, "3 ids in column 'item' of X are missing from items"),
+        (pd.DataFrame(), {}, "items has no column"),
+        (SIDE.set_axis(["item", "item"], axis=1), {}, "more than one column named"),
+    ],
+)
+def test_side_tables(items, params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small(items=items, **params).fit(readers())
+
+
+# Outcomes and weights
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.ones(5), "expected 6, got 5"),
+        ([1, 1, 1, 1, 1, -1], "y must be >= 0"),
+        ([1, 1, 1, 1, 1, np.nan], "y contains NaN"),
+        ([1, 1, 1, 1, 1, np.inf], "y contains NaN or infinity"),
+        (["a", "b", "a", "b", "a", "b"], "y must be numeric"),
+        ([1, None, 1, 1, 1, 1], "y .*numeric|y contains NaN"),
+        (np.zeros(6), "no positive event"),
+        (np.ones((6, 2)), "y should be a 1d array"),
+        (np.ones(6) * 1j, "Complex data not supported"),
+        ([[1], [2, 3], [1], [1], [1], [1]], "inhomogeneous|1d array"),
+        (pd.date_range("2024", periods=6), "y must be numeric"),
+        (2.0, "1d array"),
+    ],
+)
+def test_outcomes(y, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small().fit(readers(), y)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (np.zeros(6), "sample_weight are zero|at least one non-zero"),
+        ([1, 1, 1, 1, 1, -1], "sample_weight must be >= 0. Got -1"),
+        (np.ones(5), "inconsistent numbers of samples"),
+        ([1, 1, 1, 1, 1, np.nan], "contains NaN"),
+        (["a"] * 6, "sample_weight must be numeric weights >= 0. Got <U1 values"),
+        (np.ones((6, 2)), "must be 1D"),
+    ],
+)
+def test_weights(weight, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small().fit(readers(), sample_weight=weight)
+
+
+def test_no_positive_event_is_left_by_weights():
+    with pytest.raises(ValueError, match="no positive event"):
+        small().fit(readers(), [1, 0, 0, 0, 0, 0], sample_weight=[0, 1, 1, 1, 1, 1])
+
+
+# Features and transformers
+
+
+@pytest.mark.parametrize(
+    ("transformer", "message"),
+    [
+        (Rows(lambda t: np.ones((len(t) + 1, 2))), "expected 3 rows, got 4"),
+        (Rows(lambda t: np.full((len(t), 2), np.nan)), "user_transformer returned NaN"),
+        (Rows(lambda t: np.full((len(t), 2), np.inf)), "returned NaN or infinity"),
+        (Rows(lambda t: t), "user_transformer must return numbers"),
+        (Rows(lambda t: None), "expected 3 rows, got 1"),
+        (Rows(lambda t: np.ones(len(t))), "expected 3 rows, got 1"),
+        (StandardScaler(), "could not convert string"),
+        ("onehot", "user_transformer must be .*fit.*transform.* Got 'onehot'"),
+        (StandardScaler, "user_transformer must be .*Got <class"),
+        (nn.Linear(2, 2), "user_transformer must be"),
+    ],
+)
+def test_transformers(transformer, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small(user_transformer=transformer).fit(readers())
+
+
+def test_infinite_features():
+    X = readers()
+    X.loc[0, "age"] = np.inf
+    X.loc[1, "age"] = np.inf
+    with pytest.raises(ValueError, match="infinit"):
+        small(user_features="age").fit(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"user_tower": nn.Linear(99, 8)}, "user_tower failed on a sparse tensor"),
+        ({"user_tower": lambda n: nn.Linear(n, 5)}, "of the same length. Got 5 and 8"),
+        ({"item_tower": lambda n: 3}, "item_tower must be a torch.nn.Module"),
+        ({"item_tower": "linear"}, "item_tower must be a torch.nn.Module"),
+    ],
+)
+def test_towers(params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small(**params).fit(readers())
+
+
+# Parameters
+
+
+CONSTRAINTS = {
+    name: constraints
+    for name, constraints in TwoTowerRecommender._parameter_constraints.items()
+    if constraints != "no_validation"
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_parameters_out_of_range(name):
+    bad = [type("BadType", (), {})()]
+    for constraint in CONSTRAINTS[name]:
+        try:
+            bad.append(generate_invalid_param_val(make_constraint(constraint)))
+        except NotImplementedError:
+            continue
+    for value in bad:
+        if any(make_constraint(c).is_satisfied_by(value) for c in CONSTRAINTS[name]):
+            continue
+        with pytest.raises(ValueError, match=f"The '{name}' parameter of TwoTower"):
+            small(**{name: value}).fit(readers())
+
+
+def test_every_parameter_has_a_constraint():
+    signature = inspect.signature(TwoTowerRecommender)
+    assert list(TwoTowerRecommender._parameter_constraints) == list(
+        signature.parameters
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"optimizer": "adamm"}, "optimizer must be a class of torch.optim"),
+        ({"optimizer": nn.Linear}, "optimizer must be a class of torch.optim"),
+        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes must be .* ints >= 1"),
+        ({"hidden_layer_sizes": [2.5]}, r"hidden_layer_sizes .* Got \[2.5\]"),
+        ({"neighbors": "faiss"}, "'neighbors' parameter .* Got 'faiss'"),
+        ({"neighbors": StandardScaler()}, "'neighbors' parameter"),
+        ({"neighbors_params": {"leaf": 3}}, "Invalid parameter 'leaf'"),
+        ({"device": "abacus"}, "device"),
+        ({"device": "cuda:99"}, "device"),
+        ({"net_params": {"learning_rate": 3}}, "learning_rate"),
+        ({"callbacks": ["stop"]}, "callback"),
+        ({"n_jobs": 0}, "n_jobs"),
+    ],
+)
+def test_values_that_no_range_describes(params, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        small(**params).fit(readers())
+
+
+def test_a_loss_that_is_no_number_any_more():
+    with pytest.raises(ValueError, match="loss became (nan|inf) in epoch .* Lower lr"):
+        small(lr=1e38, normalize=False, optimizer="sgd", max_epochs=5).fit(readers())
