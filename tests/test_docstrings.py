@@ -1,8 +1,10 @@
 import ast
+import doctest
 import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -182,15 +184,71 @@ def test_reference_shows_every_public_module():
     assert shown <= PUBLIC <= shown | exported
 
 
-def needs_example(name):
-    """Return whether users look for an example; of methods where there are many."""
-    public, is_method = DOCUMENTED[name][1], name.split(".")[-2][0].isupper()
-    return public and (not is_method or "TwoTowerRecommender" in name)
+PUBLIC_NAMES = [name for name, (_, public) in DOCUMENTED.items() if public]
+METHODS = [name for name in PUBLIC_NAMES if name.split(".")[-2][0].isupper()]
 
 
-@pytest.mark.parametrize("name", list(filter(needs_example, DOCUMENTED)))
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
 def test_public_names_have_an_example_that_runs(name):
-    assert ">>> " in sections(DOCUMENTED[name][0]).get("Examples", "")
+    examples = sections(DOCUMENTED[name][0]).get("Examples", "")
+    assert ">>> " in examples
+    # what readers see: no shapes in place of values, and nothing of our tests
+    assert ".shape" not in examples and "pytest" not in examples
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_examples_of_methods_use_their_own_class(name):
+    _, owner, _ = name.split(".")
+    assert owner in sections(DOCUMENTED[name][0])["Examples"]
+
+
+def is_copied(name):
+    """Return whether a method was copied by ``own_examples``: pytest skips those."""
+    function = inspect.unwrap(DOCUMENTED[name][0])
+    return function.__globals__["__name__"] != function.__module__
+
+
+@pytest.mark.parametrize("name", list(filter(is_copied, METHODS)))
+def test_examples_of_inherited_methods_run(name):
+    method, lines = DOCUMENTED[name][0], []
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    test = doctest.DocTestParser().get_doctest(method.__doc__, {}, name, None, None)
+    result = doctest.DocTestRunner(optionflags=flags).run(test, out=lines.append)
+    assert result.attempted and not result.failed, "".join(lines)
+
+
+# Calls of these may raise errors of ours.
+CHECKS = {
+    "check_count",
+    "check_ids",
+    "check_is_fitted",
+    "check_matplotlib",
+    "fitted_of",
+    "read_request",
+    "_validate_params",
+    "validate_parameter_constraints",
+}
+
+
+def raises(thing):
+    """Return whether a function, or the constructor of a class, may raise."""
+    if inspect.isclass(thing):
+        thing = vars(thing).get("__post_init__", vars(thing).get("__init__"))
+    if not inspect.isfunction(inspect.unwrap(thing)):
+        return False
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
+    calls = {
+        getattr(node.func, "id", getattr(node.func, "attr", None))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    return bool(calls & CHECKS) or any(isinstance(n, ast.Raise) for n in ast.walk(tree))
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_errors_are_documented(name):
+    thing = DOCUMENTED[name][0]
+    assert not raises(thing) or "Raises" in sections(thing)
 
 
 @pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])

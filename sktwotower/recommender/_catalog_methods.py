@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._messages import not_known, warn
 from sktwotower.features._forgetting import without_rows
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
@@ -58,13 +58,15 @@ class CatalogMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.set_catalog([7, 3, 9]).item_ids_.tolist()
-        [7, 3, 9]
-        >>> set(model.recommend([0], exclude_seen=False)["item"]) == {3, 7, 9}
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model = model.set_catalog(["glue", "tea", "bread"])  # the others are sold out
+        >>> model.recommend(["ann"]).round(2)
+          user   item  score  rank
+        0  ann  bread   0.06     1
+        1  ann   glue  -0.79     2
         """
         fitted = fitted_of(self)
         check_index(self.neighbors, self.normalize, self.neighbors_params)
@@ -119,10 +121,12 @@ class CatalogMixin:
         >>> from sktwotower import TwoTowerRecommender
         >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
         >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
-        >>> model.forget_items(["egg"]).item_ids_.tolist()
-        ['jam', 'tea']
-        >>> model.seen_items(["bob"])["item"].tolist()
-        ['tea']
+        >>> model = model.forget_items(["egg"])
+        >>> model.item_ids_
+        array(['jam', 'tea'], dtype=object)
+        >>> model.seen_items(["bob"])
+          user item
+        0  bob  tea
         """
         fitted = fitted_of(self)
         if items is None:
@@ -134,8 +138,8 @@ class CatalogMixin:
         unknown = pd.unique(query.ids[query.codes < 0])
         if len(unknown):
             warn(
-                f"{len(unknown)} items are not known from fit, so there is nothing to "
-                f"forget: {format_ids(unknown)}."
+                f"{not_known(unknown, 'item')}. There is nothing to forget of what is "
+                "not known."
             )
         if gone[: fitted.n_items].all():
             raise ValueError(

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._messages import not_known, warn
 from sktwotower.features._forgetting import without_rows
 
 from ._fitted import fitted_of
@@ -57,8 +57,10 @@ class KnownUsersMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
-        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
         >>> model.seen_items(["ann", "zoe"])
           user item
         0  ann  jam
@@ -125,12 +127,18 @@ class KnownUsersMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
-        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
-        >>> model.forget_users(["ann"]).user_ids_.tolist()
-        ['bob']
-        >>> len(model.seen_items(["ann"]))
-        0
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model = model.forget_users(["ann"])
+        >>> model.user_ids_
+        array(['bob', 'cid', 'dan'], dtype=object)
+        >>> model.seen_items(["ann", "bob"])
+          user   item
+        0  bob  bread
+        1  bob    jam
+        2  bob    tea
         """
         fitted = fitted_of(self)
         if users is None:
@@ -141,8 +149,8 @@ class KnownUsersMixin:
         unknown = pd.unique(query.ids[query.codes < 0])
         if len(unknown):
             warn(
-                f"{len(unknown)} users are not known from fit, so there is nothing to "
-                f"forget: {format_ids(unknown)}."
+                f"{not_known(unknown, 'user')}. There is nothing to forget of what is "
+                "not known."
             )
         if gone.all():
             raise ValueError(
