@@ -79,6 +79,11 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
     (data, target) : tuple if `return_X_y` is True
         The two entries described above.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is not a bool.
+
     Notes
     -----
     Five stock codes are not goods: POST, DOT and C2 (carriage), M (manual entry) and

@@ -251,7 +251,7 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         >>> newer is None
         True
         >>> index = index.fit(more) if newer is None else newer
-        >>> index.kneighbors([[0.6, 0.8]], return_distance=False)  # the new one, and tea
+        >>> index.kneighbors([[0.6, 0.8]], return_distance=False)  # it, then tea
         array([[3, 0]])
         """
         if self.graph_ is None or len(vectors) < len(self.vectors_):

@@ -169,7 +169,9 @@ class EmbeddingMapDisplay(Display):
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import EmbeddingMapDisplay
         >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
-        >>> model = TwoTowerRecommender(items=made.item_table, max_epochs=3, random_state=0)
+        >>> model = TwoTowerRecommender(
+        ...     items=made.item_table, max_epochs=3, random_state=0
+        ... )
         >>> display = EmbeddingMapDisplay.from_estimator(
         ...     model.fit(made.data), color="category", method="pca"
         ... )

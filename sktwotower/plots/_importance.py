@@ -57,7 +57,8 @@ class FeatureImportanceDisplay(Display):
     >>> from sktwotower.plots import FeatureImportanceDisplay
     >>> importance = pd.DataFrame({
     ...     "side": ["item", "user"], "column": ["genres", "age"],
-    ...     "recall_lost": [0.1, 0.0], "lower": [0.08, -0.01], "upper": [0.12, 0.01],
+    ...     "recall_lost": [0.1, 0.0],
+    ...     "lower": [0.08, -0.01], "upper": [0.12, 0.01],
     ... })
     >>> display = FeatureImportanceDisplay(importance=importance)
     >>> [label.get_text() for label in display.plot().ax_.get_yticklabels()]
@@ -174,7 +175,8 @@ class FeatureImportanceDisplay(Display):
         >>> from sktwotower.plots import FeatureImportanceDisplay
         >>> importance = pd.DataFrame({
         ...     "side": ["item", "user"], "column": ["genres", "age"],
-        ...     "recall_lost": [0.1, 0.0], "lower": [0.08, -0.01], "upper": [0.12, 0.01],
+        ...     "recall_lost": [0.1, 0.0],
+        ...     "lower": [0.08, -0.01], "upper": [0.12, 0.01],
         ... })
         >>> display = FeatureImportanceDisplay(importance=importance)
         >>> figure, ax = plt.subplots()

@@ -129,7 +129,8 @@ class PrequentialDisplay(Display):
         >>> X = make_interactions(100, 50, n_clusters=3, random_state=0).data
         >>> X["day"] = range(len(X))
         >>> display = PrequentialDisplay.from_estimator(
-        ...     EASERecommender(), X, time="day", n_slices=3, strategies=["frozen", "refit"]
+        ...     EASERecommender(), X, time="day", n_slices=3,
+        ...     strategies=["frozen", "refit"],
         ... )
         >>> [line.get_label() for line in display.lines_]
         ['frozen (0.607)', 'refit (0.676)']

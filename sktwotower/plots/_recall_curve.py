@@ -55,7 +55,8 @@ class RecallCurveDisplay(Display):
     >>> import matplotlib.pyplot as plt
     >>> import pandas as pd
     >>> from sktwotower.plots import RecallCurveDisplay
-    >>> recall = pd.DataFrame({"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}, [1, 2])
+    >>> recall = {"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}
+    >>> recall = pd.DataFrame(recall, index=[1, 2])
     >>> display = RecallCurveDisplay(recall=recall)
     >>> [line.get_label() for line in display.plot().lines_]
     ['mine', 'popularity']
@@ -192,7 +193,8 @@ class RecallCurveDisplay(Display):
         >>> import matplotlib.pyplot as plt
         >>> import pandas as pd
         >>> from sktwotower.plots import RecallCurveDisplay
-        >>> recall = pd.DataFrame({"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}, [1, 2])
+        >>> recall = {"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}
+        >>> recall = pd.DataFrame(recall, index=[1, 2])
         >>> display = RecallCurveDisplay(recall=recall)
         >>> figure, ax = plt.subplots()
         >>> display.plot(ax, linewidth=3).ax_.get_title()

@@ -67,7 +67,7 @@ class ScoreDistributionDisplay(Display):
     >>> import matplotlib.pyplot as plt
     >>> from sktwotower.plots import ScoreDistributionDisplay
     >>> display = ScoreDistributionDisplay(positive=[0.5, 0.7], random=[0.1, 0.6])
-    >>> display.plot().auc_  # 3 of 4 held-out pairs above a random one
+    >>> display.plot().auc_  # 3 of 4 comparisons
     0.75
     >>> plt.show()
     """

@@ -95,7 +95,9 @@ class TrainingCurveDisplay(Display):
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import TrainingCurveDisplay
         >>> X = make_interactions(100, 50, n_clusters=3, random_state=0).data
-        >>> model = TwoTowerRecommender(early_stopping=True, max_epochs=3, random_state=0)
+        >>> model = TwoTowerRecommender(
+        ...     early_stopping=True, max_epochs=3, random_state=0
+        ... )
         >>> display = TrainingCurveDisplay.from_estimator(model.fit(X))
         >>> print(display.ax_.get_title())
         Training loss and validation recall@10

@@ -62,7 +62,7 @@ class CatalogMixin:
         ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
         ...      ["dan", "glue"], ["dan", "paint"]]
         >>> model = TwoTowerRecommender(random_state=1).fit(X)
-        >>> model = model.set_catalog(["glue", "tea", "bread"])  # the others are sold out
+        >>> model = model.set_catalog(["glue", "tea", "bread"])  # all others are gone
         >>> model.recommend(["ann"]).round(2)
           user   item  score  rank
         0  ann  bread   0.06     1

@@ -120,7 +120,8 @@ class TwoTowerRecommender(
         ...     "book": ["emma", "dune", "emma", "ubik", "ubik"],
         ... })
         >>> stars = pd.Series([5, 1, 4, 5, 4])
-        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X, y=stars >= 4)
+        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0)
+        >>> model = model.fit(X, y=stars >= 4)
         >>> model.seen_items(["ann"])  # dune did not please
           reader  book
         0    ann  emma

@@ -191,12 +191,13 @@ class SampledSoftmaxLoss(nn.Module):
 
         Examples
         --------
-        Two users, each of whom chose one of two items; the first pair has the higher score:
+        Two users, each of whom chose one of two items:
 
         >>> import torch
         >>> from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
         >>> users, items = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-        >>> targets = Targets(torch.tensor([0, 1, 2]), torch.tensor([0, 1]), torch.ones(2))
+        >>> offsets, chosen = torch.tensor([0, 1, 2]), torch.tensor([0, 1])
+        >>> targets = Targets(offsets, chosen, torch.ones(2))
         >>> loss = SampledSoftmaxLoss(temperature=1.0)
         >>> round(loss(users, items, targets).item(), 3)
         0.442

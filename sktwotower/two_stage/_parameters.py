@@ -209,13 +209,6 @@ class TwoStageParameters(BaseEstimator):
        user  item     score  rank
     0     0  soil  0.416667     1
     1     0   jam  0.366667     2
-    >>> model.blend_gains_.round(2)  # NDCG by the weight of the ranker
-       weight  ndcg  gain  standard_error
-    0    0.00  0.45  0.00            0.00
-    1    0.25  0.49  0.04            0.01
-    2    0.50  0.57  0.12            0.02
-    3    0.75  0.68  0.23            0.03
-    4    1.00  0.69  0.23            0.04
     """
 
     _parameter_constraints: dict = {
