@@ -184,22 +184,19 @@ def test_reference_shows_every_public_module():
     assert shown <= PUBLIC <= shown | exported
 
 
-PUBLIC_NAMES = [name for name, (_, public) in DOCUMENTED.items() if public]
-METHODS = [name for name in PUBLIC_NAMES if name.split(".")[-2][0].isupper()]
+def is_method(name):
+    return name.split(".")[-2][0].isupper()
 
 
-@pytest.mark.parametrize("name", PUBLIC_NAMES)
-def test_public_names_have_an_example_that_runs(name):
-    examples = sections(DOCUMENTED[name][0]).get("Examples", "")
-    assert ">>> " in examples
-    # what readers see: no shapes in place of values, and nothing of our tests
-    assert ".shape" not in examples and "pytest" not in examples
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_examples_of_methods_use_their_own_class(name):
-    _, owner, _ = name.split(".")
-    assert owner in sections(DOCUMENTED[name][0])["Examples"]
+@each_module
+def test_public_names_show_what_their_users_see(module):
+    for name in names_of(module) if module in PUBLIC else []:
+        examples = sections(DOCUMENTED[name][0]).get("Examples", "")
+        assert ">>> " in examples, name
+        # no shapes in place of values, and nothing of our tests
+        assert ".shape" not in examples and "pytest" not in examples, name
+        if is_method(name):
+            assert name.split(".")[-2] in examples, f"{name} shows another class"
 
 
 def is_copied(name):
@@ -208,7 +205,20 @@ def is_copied(name):
     return function.__globals__["__name__"] != function.__module__
 
 
-@pytest.mark.parametrize("name", list(filter(is_copied, METHODS)))
+COPIED = [
+    name
+    for name, (_, public) in DOCUMENTED.items()
+    if public and is_method(name) and is_copied(name)
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * name.startswith("two_stage"))
+        for name in COPIED
+    ],
+)
 def test_examples_of_inherited_methods_run(name):
     method, lines = DOCUMENTED[name][0], []
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -245,10 +255,11 @@ def raises(thing):
     return bool(calls & CHECKS) or any(isinstance(n, ast.Raise) for n in ast.walk(tree))
 
 
-@pytest.mark.parametrize("name", PUBLIC_NAMES)
-def test_errors_are_documented(name):
-    thing = DOCUMENTED[name][0]
-    assert not raises(thing) or "Raises" in sections(thing)
+@each_module
+def test_errors_are_documented(module):
+    for name in names_of(module) if module in PUBLIC else []:
+        thing = DOCUMENTED[name][0]
+        assert not raises(thing) or "Raises" in sections(thing), name
 
 
 @pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])
