@@ -23,8 +23,8 @@ def own_examples(made, outputs=None):
     """Return a decorator that shows a class in the examples of its inherited methods.
 
     A method inherited from another class is copied, with a docstring in which the
-    examples are those of this class; scikit-learn, pickle and ``inspect`` see a method
-    that the class defines. `tests/test_docstrings.py` runs them.
+    examples are those of this class. scikit-learn, pickle and ``inspect`` see a method
+    that the class defines, and pytest runs the examples in the class's own module.
 
     Parameters
     ----------

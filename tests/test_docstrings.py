@@ -1,5 +1,4 @@
 import ast
-import doctest
 import importlib
 import inspect
 import pkgutil
@@ -68,7 +67,8 @@ def documented():
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
             thing, public = getattr(namespace, name), module in PUBLIC
-            if module == "_sklearn_compat" and not is_ours(thing):
+            foreign = module == "_sklearn_compat" and not is_ours(thing)
+            if foreign or not callable(thing):
                 continue
             yield module, f"{module}.{name}", thing, public
             if inspect.isclass(thing):
@@ -197,34 +197,6 @@ def test_public_names_show_what_their_users_see(module):
         assert ".shape" not in examples and "pytest" not in examples, name
         if is_method(name):
             assert name.split(".")[-2] in examples, f"{name} shows another class"
-
-
-def is_copied(name):
-    """Return whether a method was copied by ``own_examples``: pytest skips those."""
-    function = inspect.unwrap(DOCUMENTED[name][0])
-    return function.__globals__["__name__"] != function.__module__
-
-
-COPIED = [
-    name
-    for name, (_, public) in DOCUMENTED.items()
-    if public and is_method(name) and is_copied(name)
-]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * name.startswith("two_stage"))
-        for name in COPIED
-    ],
-)
-def test_examples_of_inherited_methods_run(name):
-    method, lines = DOCUMENTED[name][0], []
-    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    test = doctest.DocTestParser().get_doctest(method.__doc__, {}, name, None, None)
-    result = doctest.DocTestRunner(optionflags=flags).run(test, out=lines.append)
-    assert result.attempted and not result.failed, "".join(lines)
 
 
 # Calls of these may raise errors of ours.

@@ -10,47 +10,52 @@ from sktwotower._own_examples import own_examples
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 
-class BaseCake:
-    def bake(self, minutes=30, *, hot=True):
-        """Return a cake.
+@pytest.fixture(scope="module")
+def cakes():
+    """Return a class and two that inherit: doctest does not find them in here."""
 
-        Examples
-        --------
-        >>> from bakery import BaseCake
-        >>> cake = BaseCake(eggs=2)
-        >>> cake.bake()
-        BaseCake(30)
-        >>> for minutes in (1, 2):
-        ...     print(minutes)
-        1
-        2
+    class BaseCake:
+        def bake(self, minutes=30, *, hot=True):
+            """Return a cake.
 
-        More of it:
+            Examples
+            --------
+            >>> from bakery import BaseCake
+            >>> cake = BaseCake(eggs=2)
+            >>> cake.bake()
+            BaseCake(30)
+            >>> for minutes in (1, 2):
+            ...     print(minutes)
+            1
+            2
 
-        >>> cake.bake(40)
-        BaseCake(40)
-        """
-        return type(self), minutes, hot
+            More of it:
 
-    def eat(self):
-        """Return nothing."""
+            >>> cake.bake(40)
+            burnt
+            """
+            return type(self), minutes, hot
 
+        def eat(self):
+            """Return nothing."""
 
-@own_examples("ApfelCake(BerryCake())", {"bake": "\nfirst\n  indented\n\n1\n2\n"})
-class ApfelCake(BaseCake):
-    pass
+    @own_examples("ApfelCake(BerryCake())", {"bake": "\nfirst\n  indented\n\n1\n3\n"})
+    class ApfelCake(BaseCake):
+        pass
 
+    @own_examples("ButterCake()", {"bake": "\n>>> ButterCake().bake(1)\n1\n"})
+    class ButterCake(BaseCake):
+        pass
 
-@own_examples("ButterCake()", {"bake": "\n>>> ButterCake().bake(1)\n1\n"})
-class ButterCake(BaseCake):
-    pass
+    return BaseCake, ApfelCake, ButterCake
 
 
 def examples_of(method):
     return inspect.getdoc(method).partition("--------\n")[2].splitlines()
 
 
-def test_the_class_and_its_outputs_replace_those_of_the_base():
+def test_the_class_and_its_outputs_replace_those_of_the_base(cakes):
+    BaseCake, ApfelCake, ButterCake = cakes
     assert examples_of(ApfelCake.bake) == [
         ">>> from bakery import ApfelCake, BerryCake",
         ">>> cake = ApfelCake(BerryCake())",
@@ -60,22 +65,24 @@ def test_the_class_and_its_outputs_replace_those_of_the_base():
         ">>> for minutes in (1, 2):",
         "...     print(minutes)",
         "1",
-        "2",
+        "3",
         "",
         "More of it:",
         "",
         ">>> cake.bake(40)",
-        "ApfelCake(BerryCake())",
+        "burnt",
     ]
     assert examples_of(ButterCake.bake) == [">>> ButterCake().bake(1)", "1"]
     assert examples_of(BaseCake.bake)[1] == ">>> cake = BaseCake(eggs=2)"
 
 
-def test_methods_without_an_example_stay_those_of_the_base():
+def test_methods_without_an_example_stay_those_of_the_base(cakes):
+    BaseCake, ApfelCake, _ = cakes
     assert ApfelCake.eat is BaseCake.eat
 
 
-def test_a_copy_is_called_like_the_method():
+def test_a_copy_is_called_like_the_method(cakes):
+    BaseCake, ApfelCake, _ = cakes
     assert ApfelCake().bake(5, hot=False) == (ApfelCake, 5, False)
     assert ApfelCake().bake() == (ApfelCake, 30, True)
     assert inspect.signature(ApfelCake.bake) == inspect.signature(BaseCake.bake)
