@@ -264,10 +264,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         --------
         >>> from sktwotower.towers import StreamingFrequency
         >>> frequency = StreamingFrequency().fit(["tea", "jam"])
-        >>> frequency.ids_.tolist()
-        ['tea', 'jam']
-        >>> frequency.fit(["egg"]).ids_.tolist()  # begins anew
-        ['egg']
+        >>> frequency.fit(["egg"]).predict(["tea", "egg"])  # tea is forgotten
+        array([0., 1.])
         """
         vars(self).pop("gaps_", None)
         return self.partial_fit(X)
@@ -295,9 +293,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         Examples
         --------
         >>> from sktwotower.towers import StreamingFrequency
-        >>> frequency = StreamingFrequency()
-        >>> for day in (["tea", "jam"], ["tea"], ["tea", "jam"]):
-        ...     frequency = frequency.partial_fit(day)
+        >>> frequency = StreamingFrequency().partial_fit(["tea", "jam"])
+        >>> frequency = frequency.partial_fit(["tea"]).partial_fit(["tea", "jam"])
         >>> frequency.predict(["tea", "jam"])  # every day, every second day
         array([1. , 0.5])
         """
@@ -338,10 +335,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
 
         Examples
         --------
-        Shares of all events, not of batches:
-
         >>> from sktwotower.towers import StreamingFrequency
-        >>> frequency = StreamingFrequency(unit="event")
+        >>> frequency = StreamingFrequency(unit="event")  # shares of all events
         >>> for day in range(20):
         ...     frequency = frequency.partial_fit(["tea", "tea", "tea", "jam"])
         >>> frequency.predict(["tea", "jam", "ham"]).round(2)
