@@ -1,7 +1,8 @@
-"""Steps before fit: filters of events, sessions, and events of a user x item matrix.
+"""Steps before fit: filters of events, sessions, and events from a matrix.
 
-Input: an interaction table X (n_events, n_columns), or a matrix (n_users, n_items).
-Output: which events are kept, their sessions (n_events,), or events and their rewards.
+`k_core` drops users and items with few events, `session_ids` divides the events of each
+user into sessions, and `interactions_from_matrix` makes a table of events from a matrix
+with one row per user.
 """
 
 from numbers import Integral, Real
@@ -92,9 +93,9 @@ def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
             left = left[left.groupby(side)[side].transform("size") >= least]
     if left.empty:
         raise ValueError(
-            f"No event is left by k={k!r}: in no part of X, which has {len(pairs)} "
-            "rows, does every user have that many items and every item that many "
-            "users. Lower k."
+            f"k={k!r} leaves none of the {len(pairs)} events: no part of X is so dense "
+            "that all its users have that many items and all its items that many "
+            "users. Use a smaller k."
         )
     kept = pairs["user"].isin(left["user"]) & pairs["item"].isin(left["item"])
     return kept.to_numpy()

@@ -25,23 +25,7 @@ def events():
     return pd.DataFrame(rows, columns=["user", "item"])
 
 
-# Rooms whose examples fit a model each.
-SLOW_EXAMPLES = {
-    "inspection",
-    "metrics",
-    "plots",
-    "recommender",
-    "retrieval",
-    "two_stage",
-}
-
-
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.path.parent.name in (
-            SLOW_EXAMPLES
-        ):
-            item.add_marker(pytest.mark.slow)
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_indexes.py")

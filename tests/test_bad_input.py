@@ -187,7 +187,7 @@ def test_a_history_of_nobody(model):
 
 
 def test_unknown_items_have_no_neighbors(model):
-    with pytest.raises(ValueError, match="1 items are not known from fit: 'q'"):
+    with pytest.raises(ValueError, match="The item 'q' is not known from fit"):
         model.similar_items(["x", "q"])
 
 

@@ -3,6 +3,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def documented():
         namespace = importlib.import_module(f"sktwotower.{module}")
         for name in public_names(namespace):
             thing, public = getattr(namespace, name), module in PUBLIC
-            if module == "_sklearn_compat" and not is_ours(thing):
+            foreign = module == "_sklearn_compat" and not is_ours(thing)
+            if foreign or not callable(thing):
                 continue
             yield module, f"{module}.{name}", thing, public
             if inspect.isclass(thing):
@@ -196,15 +198,54 @@ def test_reference_has_a_page_for_every_public_name(module):
         assert len(ways & pages) == 1, f"{name} is not in docs/reference/index.rst"
 
 
-def needs_example(name):
-    """Return whether users look for an example; of methods where there are many."""
-    public, is_method = DOCUMENTED[name][1], name.split(".")[-2][0].isupper()
-    return public and (not is_method or "TwoTowerRecommender" in name)
+def is_method(name):
+    return name.split(".")[-2][0].isupper()
 
 
-@pytest.mark.parametrize("name", list(filter(needs_example, DOCUMENTED)))
-def test_public_names_have_an_example_that_runs(name):
-    assert ">>> " in sections(DOCUMENTED[name][0]).get("Examples", "")
+@each_module
+def test_public_names_show_what_their_users_see(module):
+    for name in names_of(module) if module in PUBLIC else []:
+        examples = sections(DOCUMENTED[name][0]).get("Examples", "")
+        assert ">>> " in examples, name
+        # no shapes in place of values, and nothing of our tests
+        assert ".shape" not in examples and "pytest" not in examples, name
+        if is_method(name):
+            assert name.split(".")[-2] in examples, f"{name} shows another class"
+
+
+# Calls of these may raise errors of ours.
+CHECKS = {
+    "check_count",
+    "check_ids",
+    "check_is_fitted",
+    "check_matplotlib",
+    "fitted_of",
+    "read_request",
+    "_validate_params",
+    "validate_parameter_constraints",
+}
+
+
+def raises(thing):
+    """Return whether a function, or the constructor of a class, may raise."""
+    if inspect.isclass(thing):
+        thing = vars(thing).get("__post_init__", vars(thing).get("__init__"))
+    if not inspect.isfunction(inspect.unwrap(thing)):
+        return False
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
+    calls = {
+        getattr(node.func, "id", getattr(node.func, "attr", None))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    return bool(calls & CHECKS) or any(isinstance(n, ast.Raise) for n in ast.walk(tree))
+
+
+@each_module
+def test_errors_are_documented(module):
+    for name in names_of(module) if module in PUBLIC else []:
+        thing = DOCUMENTED[name][0]
+        assert not raises(thing) or "Raises" in sections(thing), name
 
 
 @pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])

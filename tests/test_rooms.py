@@ -18,6 +18,7 @@ ROOT = Path(sktwotower.__file__).parent
 # draws the same map.
 MAY_IMPORT = {
     "_earlier_versions": set(),
+    "_own_examples": set(),
     "_sklearn_compat": set(),
     "_tables": set(),
     "features": {"_tables"},
@@ -43,9 +44,16 @@ MAY_IMPORT = {
         "retrieval",
         "towers",
     },
-    "baselines": {"_tables", "features", "metrics", "retrieval"},
-    "model_selection": {"_tables", "baselines", "metrics"},
-    "two_stage": {"_tables", "features", "metrics", "recommender", "retrieval"},
+    "baselines": {"_own_examples", "_tables", "features", "metrics", "retrieval"},
+    "model_selection": {"_own_examples", "_tables", "baselines", "metrics"},
+    "two_stage": {
+        "_own_examples",
+        "_tables",
+        "features",
+        "metrics",
+        "recommender",
+        "retrieval",
+    },
     "io": {
         "_tables",
         "baselines",

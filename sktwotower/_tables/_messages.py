@@ -18,6 +18,13 @@ def format_ids(ids, n=5):
     return shown + (", ..." if len(ids) > n else "")
 
 
+def not_known(ids, side):
+    """Return that ids of users or items are not known from fit, as text."""
+    if len(ids) == 1:
+        return f"The {side} {format_ids(ids)} is not known from fit"
+    return f"{len(ids)} {side}s are not known from fit: {format_ids(ids)}"
+
+
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxdict = 1, 5
 _short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = 5

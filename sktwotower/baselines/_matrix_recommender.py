@@ -187,6 +187,19 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
             of them needs ``time``.
         TypeError
             If ids are of mixed types, or times are neither dates nor numbers.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = EASERecommender(l2=1).fit(X)
+        >>> model.item_ids_
+        array(['bread', 'glue', 'jam', 'nails', 'paint', 'tea'], dtype=object)
+        >>> model.recommend(["ann"], n_neighbors=1)
+          user   item  score  rank
+        0  ann  bread    0.4     1
         """
         self._validate_params()
         self._check_time()
@@ -282,6 +295,16 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         -----
         UserWarning
             If rows hold items that fit has not seen, with their share.
+
+        Examples
+        --------
+        >>> from sktwotower import EASERecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = EASERecommender(l2=1).fit(X)
+        >>> model.predict([["ann", "bread"], ["ann", "paint"]]).round(2)
+        array([0.4, 0. ], dtype=float32)
         """
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)

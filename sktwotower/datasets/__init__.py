@@ -1,7 +1,7 @@
 """Data sets to learn and test with: shipped, downloaded once, or generated.
 
-Input: the name of an edition, or sizes.
-Output: a `Bunch` whose `data` has one row per event, with tables of users and items.
+Each comes as a `Bunch` whose ``data`` has one row per event, with the tables of users
+and items that belong to it.
 """
 
 from ._movielens import fetch_movielens

@@ -170,8 +170,12 @@ def fetch_movielens(
     --------
     >>> from sktwotower.datasets import fetch_movielens
     >>> films = fetch_movielens("100k")  # doctest: +SKIP
-    >>> films.data.shape  # doctest: +SKIP
-    (100000, 4)
+    >>> first = films.data.head(3).merge(films.item_table)  # doctest: +SKIP
+    >>> first[["user", "title", "rating"]]  # doctest: +SKIP
+       user                       title  rating
+    0   196                Kolya (1996)       3
+    1   186    L.A. Confidential (1997)       3
+    2    22         Heavyweights (1994)       1
     """
     folder = Path(get_data_home(data_home)) / "sktwotower_movielens"
     path = folder / f"ml-{name}.zip"

@@ -79,6 +79,11 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
     (data, target) : tuple if `return_X_y` is True
         The two entries described above.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is not a bool.
+
     Notes
     -----
     Five stock codes are not goods: POST, DOT and C2 (carriage), M (manual entry) and
@@ -95,14 +100,14 @@ def load_online_retail(*, return_X_y=False, as_frame=True):
     --------
     >>> from sktwotower.datasets import load_online_retail
     >>> shop = load_online_retail()
-    >>> shop.data.shape
-    (397884, 6)
-    >>> print(shop.data[["customer", "product", "time", "quantity"]].head(2))
-       customer product                time  quantity
-    0     17850  85123A 2010-12-01 08:26:00         6
-    1     17850   71053 2010-12-01 08:26:00         6
-    >>> print(shop.products.description[1])
-    GROOVY CACTUS INFLATABLE
+    >>> f"{len(shop.data):,} purchases of {len(shop.customers):,} customers"
+    '397,884 purchases of 4,338 customers'
+    >>> first = shop.data.head(3).merge(shop.products)
+    >>> first[["customer", "time", "quantity", "description"]]
+       customer                time  quantity                         description
+    0     17850 2010-12-01 08:26:00         6  WHITE HANGING HEART T-LIGHT HOLDER
+    1     17850 2010-12-01 08:26:00         6                 WHITE METAL LANTERN
+    2     17850 2010-12-01 08:26:00         8      CREAM CUPID HEARTS COAT HANGER
     """
     products = _read_table("products", {"product": str, "description": str})
     frame = _read_lines(products["product"])

@@ -216,6 +216,15 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         UserWarning
             If a category has more than `max_features` levels that are seen in
             `min_frequency` rows.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower import TowerVectorizer
+        >>> films = pd.DataFrame({"genres": ["Action|Comedy", "Drama", "Action|Drama"],
+        ...                       "price": [1.5, 2.5, 4.0]})
+        >>> TowerVectorizer().fit(films).kinds_
+        {'genres': 'list', 'price': 'number'}
         """
         new = copy.copy(self)  # a call that fails leaves self as it was
         new._learn(X)
@@ -268,6 +277,20 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             UTF-8, or a vector has another length than in `fit`.
         TypeError
             If the cells of a column do not suit its kind.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower import TowerVectorizer
+        >>> films = pd.DataFrame({"genres": ["Action|Comedy", "Drama", "Action|Drama"],
+        ...                       "price": [1.5, 2.5, 4.0]})
+        >>> vectorizer = TowerVectorizer(min_frequency=1).fit(films)
+        >>> new = pd.DataFrame({"genres": ["Comedy", "Western"], "price": [4.0, None]})
+        >>> encoded = vectorizer.transform(new).toarray().round(2)
+        >>> pd.DataFrame(encoded, columns=vectorizer.get_feature_names_out())
+           genres_Action  genres_Comedy  genres_Drama  price
+        0            0.0            1.0           0.0    1.2
+        1            0.0            0.0           0.0    0.0
         """
         check_is_fitted(self)
         table = check_table(self, X, reset=False)
@@ -295,6 +318,15 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If `input_features` does not fit the columns of X in `fit`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower import TowerVectorizer
+        >>> films = pd.DataFrame({"genres": ["Action|Comedy", "Drama", "Action|Drama"],
+        ...                       "price": [1.5, 2.5, 4.0]})
+        >>> TowerVectorizer().fit(films).get_feature_names_out().tolist()  # one comedy
+        ['genres_Action', 'genres_Drama', 'price']
         """
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
@@ -316,6 +348,11 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             One row per column of X: 'column', its name; 'kind'; 'n_features_out', the
             number of its output columns; 'examples', the names of the first three of
             them; 'missing', the share of its cells that were missing in `fit`.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
 
         Examples
         --------

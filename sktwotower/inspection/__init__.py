@@ -1,7 +1,6 @@
-"""Explanations of a fitted model: contributions to a score, importance of columns.
+"""Explanations of a fitted model: the parts of a score, and which columns matter.
 
-Input: a fitted model with a pair of user and item, or with held-out events.
-Output: tables of contributions to a score, and of the recall lost without each column.
+Both functions are methods of `sktwotower.TwoTowerRecommender` as well.
 """
 
 from ._explanation import explain

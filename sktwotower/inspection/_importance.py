@@ -107,12 +107,15 @@ def feature_importance(
     --------
     >>> from sktwotower import TwoTowerRecommender
     >>> from sktwotower.datasets import make_interactions
-    >>> made = make_interactions(100, 50, random_state=0)
+    >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
     >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-    >>> model = TwoTowerRecommender(items=made.item_table, random_state=0).fit(X)
-    >>> importance = model.feature_importance(held_out)
-    >>> importance.columns.tolist()
-    ['side', 'column', 'recall_lost', 'lower', 'upper']
+    >>> model = TwoTowerRecommender(
+    ...     items=made.item_table, max_epochs=15, random_state=0
+    ... )
+    >>> model.fit(X).feature_importance(held_out).round(2).head(2)
+          side    column  recall_lost  lower  upper
+    0  history   history         0.10   0.05   0.15
+    1     item  category         0.01  -0.01   0.03
     """
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors

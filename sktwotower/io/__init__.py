@@ -1,8 +1,8 @@
-"""Files of models without pickle, of their vectors and of their towers.
+"""Files of fitted models without pickle, of their vectors and of their towers.
 
-Input: a fitted estimator, or a path.
-Output: a file, or an equal estimator. Public: `dump`, `load`, `export_onnx` and
-`export_vectors`.
+`dump` writes any fitted recommender of this package. `load` reads it, and runs no code
+from the file. `export_vectors` writes ids and vectors for other programs,
+`export_onnx` a tower for other languages.
 """
 
 from ._onnx import export_onnx

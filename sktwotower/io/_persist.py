@@ -161,14 +161,17 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from sktwotower import TwoTowerRecommender, io
-    >>> from sktwotower.datasets import make_interactions
-    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> from sktwotower import EASERecommender, io
+    >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"]]
     >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
-    >>> io.dump(TwoTowerRecommender(max_epochs=1, random_state=0).fit(X), path)
+    >>> io.dump(EASERecommender(l2=1).fit(X), path)
     >>> model = io.load(path, mmap=True, verify=False)
-    >>> model.item_embeddings_.shape
-    (50, 256)
+    >>> model.recommend(["bob"])
+      user item     score  rank
+    0  bob  jam  0.333333     1
+
+    A file that was cut off on its way:
+
     >>> path.write_bytes(path.read_bytes()[:1000])
     1000
     >>> io.load(path)

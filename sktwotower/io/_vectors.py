@@ -68,19 +68,26 @@ def export_vectors(model, path, *, side="item") -> None:
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from sktwotower import TwoTowerRecommender, io
-    >>> from sktwotower.datasets import make_interactions
-    >>> X = make_interactions(100, 50, random_state=0).data
-    >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
+    >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+    ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+    ...      ["dan", "glue"], ["dan", "paint"]]
+    >>> model = TwoTowerRecommender(random_state=1).fit(X)
     >>> path = Path(tempfile.mkdtemp()) / "items.npz"
     >>> io.export_vectors(model, path)
+
+    Another program reads the file, and searches by products of vectors:
+
     >>> with np.load(path) as items:
     ...     ids, vectors = items["ids"], items["vectors"]
-    >>> ids.shape, vectors.shape, vectors.dtype
-    ((50,), (50, 256), dtype('float32'))
-    >>> best = ids[(model.embed_users([7]) @ vectors.T).argmax()]
-    >>> top = model.recommend([7], n_neighbors=1, exclude_seen=False)
-    >>> bool(top["item"][0] == best)
-    True
+    >>> scores = model.embed_users(["ann"]) @ vectors.T
+    >>> for product, score in zip(ids, scores[0]):
+    ...     print(f"{product:6}{score:5.2f}")
+    bread  0.06
+    glue  -0.79
+    jam    0.85
+    nails -0.85
+    paint -0.53
+    tea    0.83
     """
     if side not in ("item", "user"):
         raise ValueError(f"side must be 'item' or 'user'. Got {side!r}.")

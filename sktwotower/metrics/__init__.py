@@ -1,9 +1,10 @@
-"""Metrics of ranked items.
+"""Metrics of ranked items, scorers for searches, and a report with intervals.
 
-Input: relevant ids and ranked ids (n_users, >= k), outcomes and scores of shown items
-(n_rows,), or held-out events and a fitted recommender: any estimator with ``item_ids_``
-and ``rank_held_out`` (see `HeldOutRanking`).
-Output: a number per metric, a scorer for searches, or a report by groups.
+Functions such as `ndcg_at_k` take the relevant and the ranked ids of each user, from
+any recommender. `make_retrieval_scorer` and `make_list_scorer` make scorers for
+``cross_validate`` and the searches of scikit-learn. `retrieval_report` compares fitted
+models on held-out events, by groups of users and items. Models of other libraries take
+part with a small wrapper, see `HeldOutRanking`.
 """
 
 from ._beyond_accuracy import coverage_at_k, novelty_at_k

@@ -76,12 +76,13 @@ class EvaluationMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(100, 50, random_state=0)
-        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(n_neighbors=20, random_state=0).fit(X)
-        >>> model.score(held_out) > 20 / 50  # more than by chance
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> later = [["ann", "bread"], ["cid", "paint"], ["cid", "tea"]]
+        >>> model.set_params(n_neighbors=1).score(later)  # mean over users
+        0.75
         """
         k = self.n_neighbors
         ranking = self.rank_held_out(X, y, sample_weight, n_neighbors=k)
@@ -129,6 +130,8 @@ class EvaluationMixin:
 
         Raises
         ------
+        NotFittedError
+            If fit has not been called.
         ValueError
             If X has no positive event, or `n_neighbors` or `max_users` is too small.
         TypeError
@@ -140,14 +143,21 @@ class EvaluationMixin:
 
         Examples
         --------
+        >>> import pandas as pd
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(100, 50, random_state=0)
-        >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> ranking = model.rank_held_out(held_out, n_neighbors=3)
-        >>> ranking.indices.shape == (len(ranking.users), 3)
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> later = [["ann", "bread"], ["cid", "paint"]]
+        >>> ranking = model.rank_held_out(later, n_neighbors=2)
+        >>> pd.DataFrame(model.item_ids_[ranking.indices], index=ranking.users)
+                 0      1
+        ann  bread  paint
+        cid  paint  bread
+        >>> ranking.truth.toarray().astype(int)  # what they chose, by ``item_ids_``
+        array([[1, 0, 0, 0, 0, 0],
+               [0, 0, 0, 0, 1, 0]])
         """
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)

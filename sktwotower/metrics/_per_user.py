@@ -352,7 +352,7 @@ def hit_rate_at_k(
     hit(u) = 1 if R_u and T_u share an item, else 0, where R_u are the relevant items of
     user u and T_u the first k of u's ranking.
 
-    Denominator: 1 for each user.
+    Denominator: the number of users, each of whom counts once.
 
     Users left out: those without relevant items (nan with `per_user=True`); users
     with an empty ranking stay in, with 0.

@@ -105,16 +105,19 @@ def make_retrieval_scorer(
 
     Several figures of each fold, from one ranking:
 
+    >>> import pandas as pd
     >>> from sklearn.model_selection import cross_validate
     >>> from sktwotower import PopularityRecommender
     >>> from sktwotower.datasets import make_interactions
     >>> from sktwotower.model_selection import LastNSplit
-    >>> X = make_interactions(100, 50, random_state=0).data
+    >>> X = make_interactions(100, 50, n_clusters=3, random_state=0).data
     >>> scoring = make_retrieval_scorer(["recall@5", "ndcg@5"], standard_error=True)
     >>> folds = cross_validate(PopularityRecommender(), X, scoring=scoring,
-    ...                        cv=LastNSplit(2))
-    >>> [name for name in folds if name.startswith("test")]
-    ['test_recall@5', 'test_recall@5 se', 'test_ndcg@5', 'test_ndcg@5 se']
+    ...                        cv=LastNSplit(2, n_splits=2))
+    >>> pd.DataFrame(folds).filter(like="test_").round(2)
+       test_recall@5  test_recall@5 se  test_ndcg@5  test_ndcg@5 se
+    0           0.11              0.02         0.07            0.01
+    1           0.06              0.02         0.04            0.01
     """
     metrics = [metric] if isinstance(metric, str) else metric
     if not isinstance(metrics, (list, tuple)) or not metrics:

@@ -1,8 +1,10 @@
-"""Splitters of interaction tables, validation on a stream, parameters to search over.
+"""Splits of events into train and test, validation over time, and search spaces.
 
-Input: an interaction table X (n_events, n_columns).
-Output: row positions of train and test for ``cv=`` of scikit-learn, scores over time,
-and distributions of parameters for its searches.
+Split by time (`TimeSplit`) to judge a model as it will be used, by each user's last
+events (`LastNSplit`) for the next item, and by whole items or users (`ColdItemSplit`,
+`ColdUserSplit`) for a cold start. All of them work as ``cv=`` of scikit-learn.
+`prequential_validate` follows a model over time, and `search_space` returns the
+parameters that are worth a search.
 """
 
 from ._prequential import prequential_validate

@@ -55,6 +55,24 @@ class InteractionSplit(BaseCrossValidator):
             missing, or a fold would leave one side without rows.
         TypeError
             If X is not a table, or its times are neither dates nor numbers.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktwotower.model_selection import TimeSplit
+        >>> X = pd.DataFrame({"user": ["ann", "bob", "ann", "bob", "bob", "ann"],
+        ...                   "item": ["tea", "tea", "jam", "jam", "egg", "ham"],
+        ...                   "day": [1, 2, 3, 4, 5, 6]})
+        >>> split = TimeSplit(2, n_splits=2, time="day")
+        >>> train, test = next(split.split(X))  # the first of two folds
+        >>> X.iloc[train]
+          user item  day
+        0  ann  tea    1
+        1  bob  tea    2
+        >>> X.iloc[test]
+          user item  day
+        2  ann  jam    3
+        3  bob  jam    4
         """
         name = type(self).__name__
         validate_parameter_constraints(self._parameter_constraints, vars(self), name)
@@ -116,6 +134,13 @@ class InteractionSplit(BaseCrossValidator):
         Returns
         -------
         n_splits : int
+
+        Examples
+        --------
+        >>> from sktwotower.model_selection import TimeSplit
+        >>> split = TimeSplit(2, n_splits=2, time="day")
+        >>> split.get_n_splits()
+        2
         """
         return self.n_splits
 

@@ -10,12 +10,14 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
+from sktwotower._own_examples import own_examples
 from sktwotower._sklearn_compat import Interval, RealNotInt
 from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 
 from ._base import InteractionSplit
 from ._on_disk import sides_on_disk
+from ._printed import COLD_ITEM, COLD_USER, LAST_N
 
 __all__ = ["ColdItemSplit", "ColdUserSplit", "LastNSplit", "TimeSplit"]
 
@@ -23,6 +25,7 @@ COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 
 
+@own_examples("LastNSplit(n_splits=2, time='day')", LAST_N)
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
 
@@ -119,6 +122,7 @@ class LastNSplit(InteractionSplit):
             yield train, ~train & (from_end >= (end - n_rows)[users])
 
 
+@own_examples("TimeSplit(2, n_splits=2, time='day')")
 class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 
@@ -306,6 +310,7 @@ class _ColdSplit(InteractionSplit):
             yield ~test, test
 
 
+@own_examples("ColdItemSplit(1, n_splits=2, random_state=0)", COLD_ITEM)
 class ColdItemSplit(_ColdSplit):
     """Hold out all events of a random share of the items.
 
@@ -363,6 +368,7 @@ class ColdItemSplit(_ColdSplit):
         return self.item_id, 1, "item_id"
 
 
+@own_examples("ColdUserSplit(1, n_splits=2, random_state=0)", COLD_USER)
 class ColdUserSplit(_ColdSplit):
     """Hold out all events of a random share of the users.
 

@@ -1,8 +1,7 @@
-"""Search for the items whose vectors are nearest to a query.
+"""Search for the items whose vectors are nearest to a query, exactly or by a graph.
 
-Input: query vectors (n, d) and item vectors (n_items, d).
-Output: positions and scores of the best items, both (n, min(k, n_items)). Public:
-`ExactNeighbors` and `NNDescentNeighbors`.
+The parameter ``neighbors`` of `sktwotower.TwoTowerRecommender` chooses between them.
+Both can be used without it, on vectors from anywhere.
 """
 
 from ._exact import ExactNeighbors

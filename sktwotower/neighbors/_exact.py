@@ -65,6 +65,18 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import ExactNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = ExactNeighbors(n_neighbors=2).fit(vectors)
+        >>> index
+        ExactNeighbors(n_neighbors=2)
+        >>> products[index.kneighbors([[0.6, 0.8]], return_distance=False)]
+        array([['tea', 'glue']], dtype='<U6')
         """
         self.vectors_ = np.asarray(X, dtype=np.float32)
         self.n_features_in_ = self.vectors_.shape[1]
@@ -89,6 +101,19 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
             the cosine distance of unit vectors. Only with ``return_distance``.
         indices : int64 ndarray of shape (n, min(k, n_items))
             Positions of the items in X of fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import ExactNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = ExactNeighbors(n_neighbors=2).fit(vectors)
+        >>> distances, positions = index.kneighbors([[0.6, 0.8]])
+        >>> products[positions]
+        array([['tea', 'glue']], dtype='<U6')
+        >>> distances.round(2)
+        array([[0.04, 0.2 ]])
         """
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)

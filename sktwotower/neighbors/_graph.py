@@ -161,6 +161,18 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         ------
         ValueError
             If vectors are not finite or differ in length.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
+        >>> index
+        NNDescentNeighbors(n_neighbors=2)
+        >>> products[index.kneighbors([[0.6, 0.8]], return_distance=False)]
+        array([['tea', 'glue']], dtype='<U6')
         """
         vectors = np.array(X, dtype=np.float32)  # X may change
         self.squared_length_ = _squared_length(vectors)
@@ -224,6 +236,23 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         ------
         ValueError
             If vectors are not finite or differ in length.
+
+        Examples
+        --------
+        So few items that there is no graph to keep: build a new index.
+
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
+        >>> more = np.array([*vectors, [0.6, 0.8]], dtype=np.float32)
+        >>> newer = index.updated(more)
+        >>> newer is None
+        True
+        >>> index = index.fit(more) if newer is None else newer
+        >>> index.kneighbors([[0.6, 0.8]], return_distance=False)  # it, then tea
+        array([[3, 0]])
         """
         if self.graph_ is None or len(vectors) < len(self.vectors_):
             return None
@@ -284,6 +313,19 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
             the cosine distance of unit vectors. Only with ``return_distance``.
         indices : int64 ndarray of shape (n, min(k, n_items))
             Positions of the items in X of fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
+        >>> distances, positions = index.kneighbors([[0.6, 0.8]])
+        >>> products[positions]
+        array([['tea', 'glue']], dtype='<U6')
+        >>> distances.round(2)
+        array([[0.04, 0.2 ]])
         """
         k = self.n_neighbors if n_neighbors is None else n_neighbors
         queries = np.asarray(X, dtype=np.float32)
@@ -341,6 +383,18 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         -------
         float
             Recall of the chosen search on the sample, in [0, 1].
+
+        Examples
+        --------
+        Few items are searched exactly, without a graph, so that none is missed:
+
+        >>> import numpy as np
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> products = np.array(["tea", "coffee", "glue"])
+        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
+        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
+        >>> index.tune_search_width(np.array([[0.6, 0.8]], dtype=np.float32), k=2)
+        1.0
         """
         _, truth = top_k(queries, self.vectors_, k)
         if self.graph_ is None:

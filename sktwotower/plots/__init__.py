@@ -1,7 +1,8 @@
-"""Displays that are used like scikit-learn's (extra ``plot``).
+"""Pictures of models and data, used like the displays of scikit-learn.
 
-Input: a fitted estimator and, for most displays, held-out events.
-Output: Matplotlib axes. A display keeps its data, and its ``plot`` draws them again.
+``from_estimator`` computes what is shown, and draws it. The display keeps the figures:
+its ``plot`` draws them again, on axes of your choice. Needs Matplotlib:
+``pip install 'sktwotower[plot]'``.
 """
 
 from ._embedding import EmbeddingMapDisplay

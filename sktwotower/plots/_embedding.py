@@ -80,13 +80,15 @@ class EmbeddingMapDisplay(Display):
 
     Examples
     --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> import matplotlib.pyplot as plt
     >>> from sktwotower.plots import EmbeddingMapDisplay
-    >>> positions = [[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]]
-    >>> display = EmbeddingMapDisplay(positions=positions, color=["a", "a", "b"])
-    >>> [text.get_text() for text in display.plot().texts_]
-    ['a', 'b']
+    >>> display = EmbeddingMapDisplay(
+    ...     positions=[[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]],
+    ...     color=["drinks", "drinks", "tools"],
+    ... )
+    >>> [text.get_text() for text in display.plot().texts_]  # names on the map
+    ['drinks', 'tools']
+    >>> plt.show()
     """
 
     def __init__(
@@ -162,18 +164,20 @@ class EmbeddingMapDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import EmbeddingMapDisplay
-        >>> made = make_interactions(100, 50, random_state=0)
-        >>> model = TwoTowerRecommender(items=made.item_table, random_state=0)
+        >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
+        >>> model = TwoTowerRecommender(
+        ...     items=made.item_table, max_epochs=3, random_state=0
+        ... )
         >>> display = EmbeddingMapDisplay.from_estimator(
         ...     model.fit(made.data), color="category", method="pca"
         ... )
-        >>> len(display.positions)
-        50
+        >>> display.ax_.get_title()
+        'Map of 50 items, by category'
+        >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if max_items is not None:
@@ -223,6 +227,19 @@ class EmbeddingMapDisplay(Display):
             If Matplotlib is not installed.
         ValueError
             If `n_groups` is not from 1 to 10, or `positions` are not on a plane.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> from sktwotower.plots import EmbeddingMapDisplay
+        >>> display = EmbeddingMapDisplay(
+        ...     positions=[[0.0, 0.0], [0.0, 1.0], [9.0, 9.0]],
+        ...     color=["drinks", "drinks", "tools"],
+        ... )
+        >>> figure, ax = plt.subplots()
+        >>> display.plot(ax, s=80).ax_.get_title()  # larger dots
+        'Map of 3 items'
+        >>> plt.show()
         """
         check_count(n_groups, "n_groups", 1, len(COLORS) * len(MARKERS))
         positions, self.texts_ = np.asarray(self.positions), []

@@ -54,17 +54,17 @@ class PrequentialDisplay(Display):
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> import pandas as pd
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
     >>> from sktwotower.plots import PrequentialDisplay
     >>> results = pd.DataFrame({
     ...     "start": [1, 1, 2, 2], "strategy": ["frozen", "refit"] * 2,
     ...     "test_score": [0.10, 0.10, 0.08, 0.11],
     ... })
     >>> display = PrequentialDisplay.from_frame(results)
-    >>> [line.get_label() for line in display.lines_]
+    >>> [line.get_label() for line in display.lines_]  # with the mean of each
     ['frozen (0.090)', 'refit (0.105)']
+    >>> plt.show()
     """
 
     def __init__(self, *, results, score_name):
@@ -122,18 +122,19 @@ class PrequentialDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import EASERecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import PrequentialDisplay
-        >>> X = make_interactions(100, 50, random_state=0).data
+        >>> X = make_interactions(100, 50, n_clusters=3, random_state=0).data
         >>> X["day"] = range(len(X))
         >>> display = PrequentialDisplay.from_estimator(
-        ...     EASERecommender(), X, time="day", strategies=["frozen", "refit"]
+        ...     EASERecommender(), X, time="day", n_slices=3,
+        ...     strategies=["frozen", "refit"],
         ... )
-        >>> len(display.lines_[0].get_xdata())
-        5
+        >>> [line.get_label() for line in display.lines_]
+        ['frozen (0.607)', 'refit (0.676)']
+        >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         results = prequential_validate(
@@ -177,6 +178,20 @@ class PrequentialDisplay(Display):
             If Matplotlib is not installed.
         ValueError
             If the table has no row, or lacks a column.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> import pandas as pd
+        >>> from sktwotower.plots import PrequentialDisplay
+        >>> results = pd.DataFrame({
+        ...     "start": [1, 1, 2, 2], "strategy": ["frozen", "refit"] * 2,
+        ...     "test_score": [0.10, 0.10, 0.08, 0.11],
+        ... })
+        >>> display = PrequentialDisplay.from_frame(results)
+        >>> display.score_name
+        'test_score'
+        >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_frame")
         columns = list(results.columns)
@@ -211,6 +226,21 @@ class PrequentialDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> import pandas as pd
+        >>> from sktwotower.plots import PrequentialDisplay
+        >>> results = pd.DataFrame({
+        ...     "start": [1, 1, 2, 2], "strategy": ["frozen", "refit"] * 2,
+        ...     "test_score": [0.10, 0.10, 0.08, 0.11],
+        ... })
+        >>> display = PrequentialDisplay(results=results, score_name="test_score")
+        >>> figure, ax = plt.subplots()
+        >>> display.plot(ax, marker="o").ax_.get_title()
+        'Test on the next slice, then learn it'
+        >>> plt.show()
         """
         ax = self._start(ax, width=7)
         self.lines_ = []

@@ -61,14 +61,14 @@ class RecallByPopularityDisplay(Display):
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> import pandas as pd
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
     >>> from sktwotower.plots import RecallByPopularityDisplay
     >>> recall = pd.DataFrame({"mine": [0.1, 0.2]}, index=["1-9", "10-50"])
-    >>> display = RecallByPopularityDisplay(recall=recall, k=20).plot()
-    >>> display.ax_.get_ylabel()
+    >>> display = RecallByPopularityDisplay(recall=recall, k=20)
+    >>> display.plot().ax_.get_ylabel()
     'share found in the first 20 (square-root scale)'
+    >>> plt.show()
     """
 
     def __init__(self, *, recall, standard_error=None, k=None):
@@ -123,17 +123,22 @@ class RecallByPopularityDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import RecallByPopularityDisplay
-        >>> made = make_interactions(100, 50, random_state=0)
+        >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
         >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
         >>> display = RecallByPopularityDisplay.from_estimator(model, held_out, k=10)
-        >>> display.recall.shape
-        (5, 2)
+        >>> display.recall.round(2)
+               TwoTowerRecommender  popularity
+        22-24                 0.75        0.00
+        25-27                 0.73        0.00
+        28-30                 0.68        0.00
+        31-34                 0.59        0.02
+        35-44                 0.48        0.91
+        >>> plt.show()
         """
         check_count(k, "k")
         check_count(n_groups, "n_groups")
@@ -178,6 +183,18 @@ class RecallByPopularityDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> import pandas as pd
+        >>> from sktwotower.plots import RecallByPopularityDisplay
+        >>> recall = pd.DataFrame({"mine": [0.1, 0.2]}, index=["1-9", "10-50"])
+        >>> display = RecallByPopularityDisplay(recall=recall, k=20)
+        >>> figure, ax = plt.subplots()
+        >>> display.plot(ax, alpha=0.8).ax_.get_title()
+        'Held-out items found, from rare to popular items'
+        >>> plt.show()
         """
         ax = self._start(ax)
         from matplotlib.ticker import FixedLocator

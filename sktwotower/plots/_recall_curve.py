@@ -52,14 +52,15 @@ class RecallCurveDisplay(Display):
 
     Examples
     --------
+    >>> import matplotlib.pyplot as plt
     >>> import pandas as pd
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
     >>> from sktwotower.plots import RecallCurveDisplay
-    >>> recall = pd.DataFrame({"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}, [1, 2])
-    >>> display = RecallCurveDisplay(recall=recall).plot()
-    >>> display.lines_[0].get_ydata()
-    array([0.1, 0.2])
+    >>> recall = {"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}
+    >>> recall = pd.DataFrame(recall, index=[1, 2])
+    >>> display = RecallCurveDisplay(recall=recall)
+    >>> [line.get_label() for line in display.plot().lines_]
+    ['mine', 'popularity']
+    >>> plt.show()
     """
 
     def __init__(self, *, recall, standard_error=None):
@@ -127,19 +128,23 @@ class RecallCurveDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import EASERecommender, TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import RecallCurveDisplay
-        >>> made = make_interactions(100, 50, random_state=0)
+        >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
         >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
         >>> display = RecallCurveDisplay.from_estimator(
-        ...     model, held_out, baselines=[EASERecommender().fit(X)]
+        ...     model, held_out, baselines={"EASE": EASERecommender().fit(X)}
         ... )
-        >>> display.recall.columns.tolist()
-        ['TwoTowerRecommender', 'popularity', 'EASERecommender']
+        >>> display.recall.loc[[1, 10, 50]].round(2)
+            TwoTowerRecommender  popularity  EASE
+        k
+        1                  0.14        0.01  0.14
+        10                 0.64        0.21  0.60
+        50                 1.00        1.00  1.00
+        >>> plt.show()
         """
         check_count(max_k, "max_k")
         ranking, models = cls._rank(
@@ -182,6 +187,19 @@ class RecallCurveDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> import pandas as pd
+        >>> from sktwotower.plots import RecallCurveDisplay
+        >>> recall = {"mine": [0.1, 0.2], "popularity": [0.1, 0.1]}
+        >>> recall = pd.DataFrame(recall, index=[1, 2])
+        >>> display = RecallCurveDisplay(recall=recall)
+        >>> figure, ax = plt.subplots()
+        >>> display.plot(ax, linewidth=3).ax_.get_title()
+        'Held-out items found, by length of the list'
+        >>> plt.show()
         """
         ax = self._start(ax)
         self.lines_, self.bands_ = [], []

@@ -64,12 +64,12 @@ class ScoreDistributionDisplay(Display):
 
     Examples
     --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> import matplotlib.pyplot as plt
     >>> from sktwotower.plots import ScoreDistributionDisplay
     >>> display = ScoreDistributionDisplay(positive=[0.5, 0.7], random=[0.1, 0.6])
-    >>> display.plot().auc_
+    >>> display.plot().auc_  # 3 of 4 comparisons
     0.75
+    >>> plt.show()
     """
 
     def __init__(self, *, positive, random, temperature=None, score_name="score"):
@@ -129,19 +129,19 @@ class ScoreDistributionDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import ScoreDistributionDisplay
-        >>> made = make_interactions(200, 90, n_clusters=3, random_state=0)
+        >>> made = make_interactions(100, 50, n_clusters=3, random_state=0)
         >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
-        >>> model = TwoTowerRecommender(random_state=0).fit(X)
+        >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
         >>> display = ScoreDistributionDisplay.from_estimator(
         ...     model, held_out, random_state=0
         ... )
-        >>> display.auc_ > 0.6
-        True
+        >>> round(display.auc_, 2)
+        0.74
+        >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if max_pairs is not None:
@@ -184,6 +184,17 @@ class ScoreDistributionDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> from sktwotower.plots import ScoreDistributionDisplay
+        >>> display = ScoreDistributionDisplay(positive=[0.5, 0.7], random=[0.1, 0.6])
+        >>> figure, ax = plt.subplots()
+        >>> print(display.plot(ax, alpha=0.5).ax_.get_title())
+        Scores of held-out and random pairs
+        AUC 0.750
+        >>> plt.show()
         """
         ax = self._start(ax)
         scores = np.concatenate([self.positive, self.random])

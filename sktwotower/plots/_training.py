@@ -47,13 +47,15 @@ class TrainingCurveDisplay(Display):
 
     Examples
     --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("matplotlib").use("Agg")
+    >>> import matplotlib.pyplot as plt
     >>> from sktwotower.plots import TrainingCurveDisplay
-    >>> history = [{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.5}]
-    >>> display = TrainingCurveDisplay(history=history).plot()
-    >>> display.ax_.get_ylabel()
-    'training loss (lower is better)'
+    >>> history = [{"epoch": 1, "train_loss": 2.0, "valid_recall": 0.1},
+    ...            {"epoch": 2, "train_loss": 1.5, "valid_recall": 0.3}]
+    >>> display = TrainingCurveDisplay(history=history, n_neighbors=10)
+    >>> print(display.plot().ax_.get_title())
+    Training loss and validation recall@10
+    best recall 0.300 in epoch 2
+    >>> plt.show()
     """
 
     def __init__(self, *, history, n_neighbors=None):
@@ -88,16 +90,19 @@ class TrainingCurveDisplay(Display):
 
         Examples
         --------
-        >>> import pytest
-        >>> _ = pytest.importorskip("matplotlib").use("Agg")
+        >>> import matplotlib.pyplot as plt
         >>> from sktwotower import TwoTowerRecommender
         >>> from sktwotower.datasets import make_interactions
         >>> from sktwotower.plots import TrainingCurveDisplay
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(early_stopping=True, max_epochs=3).fit(X)
-        >>> display = TrainingCurveDisplay.from_estimator(model)
-        >>> len(display.recall_line_.get_xdata())
-        3
+        >>> X = make_interactions(100, 50, n_clusters=3, random_state=0).data
+        >>> model = TwoTowerRecommender(
+        ...     early_stopping=True, max_epochs=3, random_state=0
+        ... )
+        >>> display = TrainingCurveDisplay.from_estimator(model.fit(X))
+        >>> print(display.ax_.get_title())
+        Training loss and validation recall@10
+        best recall 0.785 in epoch 3
+        >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         recommender, _ = two_towers(estimator)
@@ -125,6 +130,18 @@ class TrainingCurveDisplay(Display):
             If Matplotlib is not installed.
         ValueError
             If the history holds no epoch, or an epoch without a loss.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt
+        >>> from sktwotower.plots import TrainingCurveDisplay
+        >>> history = [{"epoch": 1, "train_loss": 2.0, "valid_recall": 0.1},
+        ...            {"epoch": 2, "train_loss": 1.5, "valid_recall": 0.3}]
+        >>> display = TrainingCurveDisplay(history=history, n_neighbors=10)
+        >>> figure, ax = plt.subplots()
+        >>> display.plot(ax, linewidth=3).recall_ax_.get_ylabel()
+        'validation recall@10 (higher is better)'
+        >>> plt.show()
         """
         if not self.history:
             raise ValueError("history must hold at least one epoch. Got none.")

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import format_ids, warn
+from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower.features._forgetting import without_entities
 from sktwotower.retrieval._requests import read_query
 from sktwotower.towers._forgetting import without_columns
@@ -125,6 +125,6 @@ def _check_items(ids, query):
         )
     elif len(unknown):
         raise ValueError(
-            f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. Pass "
-            "a table with their features."
+            f"{not_known(unknown, 'item')}. Pass a table with the features of new "
+            "items."
         )

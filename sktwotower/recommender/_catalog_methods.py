@@ -54,13 +54,15 @@ class CatalogMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.set_catalog([7, 3, 9]).item_ids_.tolist()
-        [7, 3, 9]
-        >>> set(model.recommend([0], exclude_seen=False)["item"]) == {3, 7, 9}
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model = model.set_catalog(["glue", "tea", "bread"])  # all others are gone
+        >>> model.recommend(["ann"]).round(2)
+          user   item  score  rank
+        0  ann  bread   0.06     1
+        1  ann   glue  -0.79     2
         """
         fitted = fitted_of(self)
         check_index(self.neighbors, self.normalize, self.neighbors_params)
@@ -115,10 +117,12 @@ class CatalogMixin:
         >>> from sktwotower import TwoTowerRecommender
         >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
         >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
-        >>> model.forget_items(["egg"]).item_ids_.tolist()
-        ['jam', 'tea']
-        >>> model.seen_items(["bob"])["item"].tolist()
-        ['tea']
+        >>> model = model.forget_items(["egg"])
+        >>> model.item_ids_
+        array(['jam', 'tea'], dtype=object)
+        >>> model.seen_items(["bob"])
+          user item
+        0  bob  tea
         """
         fitted = fitted_of(self)
         check_index(self.neighbors, self.normalize, self.neighbors_params)

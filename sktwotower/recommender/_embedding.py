@@ -49,13 +49,18 @@ class EmbeddingMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.embed_users([0, 1]).shape
-        (2, 256)
-        >>> model.embed_users(["new"], history={"new": [3, 4]}).shape
-        (1, 256)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
+        >>> model.embed_users(["ann", "cid"]).round(2)
+        array([[ 0.22,  0.89,  0.4 ],
+               [ 0.25, -0.75,  0.61]], dtype=float32)
+
+        A new user is described by a history:
+
+        >>> model.embed_users(["zoe"], history={"zoe": ["tea", "jam"]}).round(2)
+        array([[0.07, 0.79, 0.61]], dtype=float32)
         """
         fitted = fitted_of(self)
         code = None if history is not None else one_known(fitted.users, users)
@@ -92,12 +97,18 @@ class EmbeddingMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> vectors = model.embed_items([0, 1])
-        >>> bool((vectors == model.item_embeddings_[:2]).all())
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
+        >>> model.embed_items(["tea", "glue"]).round(2)
+        array([[-0.81,  0.57,  0.13],
+               [ 0.3 ,  0.34, -0.89]], dtype=float32)
+
+        The score of a pair is the product of both vectors:
+
+        >>> (model.embed_users(["ann"]) @ model.embed_items(["tea", "glue"]).T).round(2)
+        array([[0.38, 0.  ]], dtype=float32)
         """
         fitted = fitted_of(self)
         query = read_query(fitted.items, items, "items", fitted.schema)

@@ -93,9 +93,8 @@ class FoldIn:
     >>> items = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
     >>> fold_in = FoldIn(items, np.ones(3), np.ones(3), temperature=0.2)
     >>> tower = np.array([[0.6, 0.8]], dtype=np.float32)
-    >>> vector = fold_in(tower, items[[0]], np.ones(1))  # chose the first item
-    >>> bool(vector[0, 0] > 0.6)
-    True
+    >>> fold_in(tower, items[[0]], np.ones(1)).round(2)  # chose the first item
+    array([[0.64, 0.77]], dtype=float32)
     """
 
     def __init__(self, vectors, counts, weights, temperature):

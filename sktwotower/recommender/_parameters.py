@@ -58,8 +58,8 @@ class TwoTowerParameters(ShownEstimator):
         How a user's past items are used, and their order.
     time : str or int, default=None
         Column of X (or its position) that says when: dates of any kind and time zone,
-        or finite numbers. It is no feature, and tables after fit may lack it. Events of
-        a user at equal times are one basket, without order inside. Numbers give the
+        or finite numbers. It is not a feature, and tables after fit may lack it. Events
+        of a user at equal times are one basket, without order inside. Numbers give the
         order of each user's events only, dates also their age. A pair of user and item
         at several times counts several times. None: no order.
     history : {"auto", "recent", "pooled"} or None, default="auto"
@@ -114,8 +114,9 @@ class TwoTowerParameters(ShownEstimator):
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
         items from features and history; the odds fall as 1 / n for n events
-        (`sktwotower.towers.id_shares`). Hiding costs known users and items the more,
-        the less features say about who chooses what. This is measured on 2,000 events:
+        (`sktwotower.towers.id_shares`). Where features say little about who chooses
+        what, hiding ids makes known users and items worse. This is measured on 2,000
+        events:
         how often a user's other items are, by their features, more like the item chosen
         than like another one (AUC). The odds are multiplied by 1 for 0.85 and above, by
         0.02 for 0.7 and below. They stay as they are with 0 or 1, or with fewer than
@@ -387,10 +388,14 @@ class TwoTowerParameters(ShownEstimator):
     ...     "book": ["emma", "persuasion", "emma", "persuasion",
     ...              "dune", "solaris", "dune", "ubik"],
     ... })
-    >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0).fit(X)
-    >>> model.recommend(["cid"], n_neighbors=1)[["reader", "book", "rank"]]
-      reader  book  rank
-    0    cid  ubik     1
+    >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
+    >>> model.recommend(["cid"], n_neighbors=2).round(2)
+      reader  book  score  rank
+    0    cid  ubik   0.03     1
+    1    cid  emma  -0.43     2
+    >>> model.similar_items(["emma"], n_neighbors=1).round(2)
+       book similar_book  score  rank
+    0  emma   persuasion   0.39     1
     """
 
     _parameter_constraints: dict = CONSTRAINTS

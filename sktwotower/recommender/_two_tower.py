@@ -115,14 +115,15 @@ class TwoTowerRecommender(
         --------
         >>> import pandas as pd
         >>> from sktwotower import TwoTowerRecommender
-        >>> X = pd.DataFrame({
-        ...     "reader": ["ann", "ann", "bob", "bob"],
-        ...     "book": ["emma", "dune", "emma", "ubik"],
-        ... })
-        >>> stars = pd.Series([5, 1, 4, 5])
+        >>> X = pd.DataFrame({"reader": ["ann", "ann", "bob", "bob", "cid"],
+        ...                   "book": ["emma", "dune", "emma", "ubik", "ubik"]})
+        >>> stars = pd.Series([5, 1, 4, 5, 4])
         >>> model = TwoTowerRecommender(max_epochs=1).fit(X, y=stars >= 4)
-        >>> model.item_ids_.tolist()  # the catalog includes items only shown
-        ['dune', 'emma', 'ubik']
+        >>> model.seen_items(["ann"])  # dune did not please
+          reader  book
+        0    ann  emma
+        >>> model.item_ids_  # but it is in the catalog
+        array(['dune', 'emma', 'ubik'], dtype=object)
         """
         self._validate_params()
         with threads(self.n_jobs), stopwatch() as seconds:
@@ -199,10 +200,15 @@ class TwoTowerRecommender(
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X[:-50])
-        >>> n_users = len(model.partial_fit(X[-50:]).user_ids_)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> new = [["ann", "rusks"], ["eve", "tea"], ["eve", "jam"]]
+        >>> model = model.partial_fit(new)
+        >>> model.recommend(["eve"], n_neighbors=1).round(2)  # ann chose rusks, too
+          user   item  score  rank
+        0  eve  rusks   0.46     1
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
@@ -266,14 +272,20 @@ class TwoTowerRecommender(
         >>> from sklearn.linear_model import LogisticRegression
         >>> from sklearn.pipeline import make_pipeline
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(100, 50, random_state=0)
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(made.data)
-        >>> model.transform(made.data[:3]).shape
-        (3, 256)
-        >>> pipe = make_pipeline(FrozenEstimator(model), LogisticRegression())
-        >>> pipe.fit(made.data[:300], made.user_cluster[made.data["user"][:300]])
-        Pipeline(...)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
+        >>> model.transform([["ann", "tea"], ["cid", "glue"]]).round(2)
+        array([[ 0.22,  0.89,  0.4 ],
+               [ 0.25, -0.75,  0.61]], dtype=float32)
+
+        As features of a classifier that predicts what kind of customer it is:
+
+        >>> kinds = ["cook"] * 5 + ["builder"] * 5
+        >>> pipe = make_pipeline(FrozenEstimator(model), LogisticRegression(C=10))
+        >>> pipe.fit(X, kinds).predict([["ann", "bread"], ["dan", "nails"]])
+        array(['cook', 'builder'], dtype='<U7')
         """
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)
@@ -304,11 +316,12 @@ class TwoTowerRecommender(
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0)
-        >>> model.fit_transform(X).shape
-        (2000, 256)
+        >>> X = [["ann", "tea"], ["bob", "tea"], ["cid", "glue"]]
+        >>> model = TwoTowerRecommender(embedding_dim=3, max_epochs=3, random_state=0)
+        >>> model.fit_transform(X).round(2)
+        array([[ 0.53, -0.73,  0.44],
+               [ 0.1 , -0.66,  0.75],
+               [ 0.53,  0.3 , -0.79]], dtype=float32)
         """
         if y is not None:
             warn(
@@ -352,12 +365,14 @@ class TwoTowerRecommender(
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> scores = model.predict(X[:3])
-        >>> bool((abs(scores) <= 1).all())
-        True
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model.predict([["ann", "bread"], ["ann", "paint"]]).round(2)
+        array([ 0.06, -0.53], dtype=float32)
+        >>> model.predict([["zoe", "bread"]], history={"zoe": ["tea", "jam"]}).round(2)
+        array([0.19], dtype=float32)
         """
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)

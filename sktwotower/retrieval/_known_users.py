@@ -56,8 +56,10 @@ class KnownUsersMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
-        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
         >>> model.seen_items(["ann", "zoe"])
           user item
         0  ann  jam
@@ -124,12 +126,18 @@ class KnownUsersMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
-        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
-        >>> model.forget_users(["ann"]).user_ids_.tolist()
-        ['bob']
-        >>> len(model.seen_items(["ann"]))
-        0
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model = model.forget_users(["ann"])
+        >>> model.user_ids_
+        array(['bob', 'cid', 'dan'], dtype=object)
+        >>> model.seen_items(["ann", "bob"])
+          user   item
+        0  bob  bread
+        1  bob    jam
+        2  bob    tea
         """
         fitted = fitted_of(self)
         gone = to_forget(fitted.users, users, "users", fitted.schema)

@@ -188,8 +188,8 @@ def to_forget(entities, X, name, schema):
     unknown = pd.unique(query.ids[query.codes < 0])
     if len(unknown):
         warn(
-            f"{len(unknown)} {name} are not known from fit, so there is nothing to "
-            f"forget: {format_ids(unknown)}."
+            f"{not_known(unknown, name.rstrip('s'))}. There is nothing to forget of "
+            "what is not known."
         )
     return gone
 

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._dask import is_dask
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import not_known
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
@@ -86,12 +86,17 @@ class RetrievalMixin(KnownUsersMixin):
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> distances, indices = model.kneighbors([0, 1], n_neighbors=3)
-        >>> model.item_ids_[indices].shape
-        (2, 3)
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> distances, indices = model.kneighbors(["ann", "cid"], n_neighbors=2)
+        >>> model.item_ids_[indices]
+        array([['bread', 'paint'],
+               ['paint', 'bread']], dtype=object)
+        >>> distances.round(2)
+        array([[0.94, 1.53],
+               [0.95, 1.45]], dtype=float32)
         """
         distances, indices = self._nearest(fitted_of(self), X, n_neighbors)
         return (distances, indices) if return_distance else indices
@@ -144,21 +149,22 @@ class RetrievalMixin(KnownUsersMixin):
 
         Examples
         --------
-        Items are similar if they are recommended to the same users, so that graph
-        clustering finds groups of items.
+        Items are similar if they are recommended to the same users: graph clustering of
+        ``graph.T @ graph`` finds groups of items.
 
-        >>> from sklearn.cluster import SpectralClustering
+        >>> import pandas as pd
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> made = make_interactions(400, 90, n_clusters=3, interactions_per_user=12,
-        ...                          random_state=0)
-        >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0)
-        >>> graph = model.fit(made.data).kneighbors_graph(n_neighbors=10)
-        >>> clusters = SpectralClustering(3, affinity="precomputed", random_state=0)
-        >>> found = clusters.fit_predict(graph.T @ graph)
-        >>> planted = made.item_table["category"]
-        >>> len(set(zip(planted, found)))  # each planted cluster is one that was found
-        3
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> graph = model.kneighbors_graph(n_neighbors=1)
+        >>> pd.DataFrame(graph.toarray().astype(int), model.user_ids_, model.item_ids_)
+             bread  glue  jam  nails  paint  tea
+        ann      1     0    0      0      0    0
+        bob      0     0    0      0      1    0
+        cid      0     0    0      0      1    0
+        dan      1     0    0      0      0    0
         """
         if mode not in ("connectivity", "distance"):
             raise ValueError(
@@ -256,24 +262,31 @@ class RetrievalMixin(KnownUsersMixin):
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> top = model.recommend([0, 1], n_neighbors=5)
-        >>> top.columns.tolist()
-        ['user', 'item', 'score', 'rank']
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model.recommend(["ann", "cid"], n_neighbors=2).round(2)
+          user   item  score  rank
+        0  ann  bread   0.06     1
+        1  ann  paint  -0.53     2
+        2  cid  paint   0.05     1
+        3  cid  bread  -0.45     2
 
-        For a new user, choosing from four candidates:
+        A new user, who has put nails into the basket, choosing from three items:
 
-        >>> options = {"candidates": [3, 7, 9, 20], "history": {1000: [5, 9]}}
-        >>> model.recommend([1000], n_neighbors=2, **options)["rank"].tolist()
-        [1, 2]
+        >>> basket, offers = {"zoe": ["nails"]}, ["tea", "glue", "paint"]
+        >>> model.recommend(["zoe"], 2, history=basket, candidates=offers).round(2)
+          user   item  score  rank
+        0  zoe   glue   0.42     1
+        1  zoe  paint   0.11     2
 
-        Without two items that this user does not like:
+        The same without glue, which this user has turned down:
 
-        >>> left = model.recommend([1000], exclude={1000: [3, 20]}, **options)
-        >>> sorted(left["item"])
-        [7]
+        >>> refused = {"zoe": ["glue"]}
+        >>> model.recommend(["zoe"], 1, history=basket, exclude=refused).round(2)
+          user   item  score  rank
+        0  zoe  paint   0.11     1
         """
         if is_dask(X):
             options = {
@@ -353,11 +366,16 @@ class SimilarItemsMixin:
         Examples
         --------
         >>> from sktwotower import TwoTowerRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(100, 50, random_state=0).data
-        >>> model = TwoTowerRecommender(max_epochs=1, random_state=0).fit(X)
-        >>> model.similar_items([3], n_neighbors=2).columns.tolist()
-        ['item', 'similar_item', 'score', 'rank']
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model.similar_items(["tea", "paint"], n_neighbors=2).round(2)
+            item similar_item  score  rank
+        0    tea          jam   0.80     1
+        1    tea        bread   0.39     2
+        2  paint         glue   0.49     1
+        3  paint        nails   0.45     2
         """
         fitted = fitted_of(self)
         k = self._k(n_neighbors, fitted)
@@ -365,8 +383,8 @@ class SimilarItemsMixin:
         unknown = query.ids[query.lacks_information() & (not query.described)]
         if len(unknown):
             raise ValueError(
-                f"{len(unknown)} items are not known from fit: {format_ids(unknown)}. "
-                "Pass a table with their features instead."
+                f"{not_known(unknown, 'item')}. Check the ids and their type, or pass "
+                "a table with the features of new items."
             )
         own = (query.codes >= 0) & (query.codes < fitted.n_items)
         itself = pair_matrix(

@@ -1,9 +1,8 @@
-"""The two towers and how they are trained.
+"""Parts of the training of `sktwotower.TwoTowerRecommender`, for use on their own.
 
-Input: sparse feature rows (n, p) of users and items, and the pairs of both that were
-chosen.
-Output: vectors (n, d). Public: `RowwiseAdam`, `SampledSoftmaxLoss`,
-`StreamingFrequency` and `id_shares`.
+The optimizer of large embedding tables, the loss of sampled candidates, the estimate of
+how often an item comes in a stream, and how often the id of a user or an item is hidden
+in training.
 """
 
 from .._earlier_versions import TOWERS, refuse

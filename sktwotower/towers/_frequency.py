@@ -259,6 +259,13 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
             If ids are missing or infinite, or a parameter is out of range.
         TypeError
             If ids are of several types.
+
+        Examples
+        --------
+        >>> from sktwotower.towers import StreamingFrequency
+        >>> frequency = StreamingFrequency().fit(["tea", "jam"])
+        >>> frequency.fit(["egg"]).predict(["tea", "egg"])  # tea is forgotten
+        array([0., 1.])
         """
         vars(self).pop("gaps_", None)
         return self.partial_fit(X)
@@ -282,6 +289,14 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         ------
         ValueError, TypeError
             As in `fit`.
+
+        Examples
+        --------
+        >>> from sktwotower.towers import StreamingFrequency
+        >>> frequency = StreamingFrequency().partial_fit(["tea", "jam"])
+        >>> frequency = frequency.partial_fit(["tea"]).partial_fit(["tea", "jam"])
+        >>> frequency.predict(["tea", "jam"])  # every day, every second day
+        array([1. , 0.5])
         """
         self._validate_params()
         ids = check_ids(X, "X")
@@ -317,6 +332,15 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
             If neither `fit` nor `partial_fit` has been called.
         ValueError, TypeError
             As in `fit`.
+
+        Examples
+        --------
+        >>> from sktwotower.towers import StreamingFrequency
+        >>> frequency = StreamingFrequency(unit="event")  # shares of all events
+        >>> for day in range(20):
+        ...     frequency = frequency.partial_fit(["tea", "tea", "tea", "jam"])
+        >>> frequency.predict(["tea", "jam", "ham"]).round(2)
+        array([0.75, 0.25, 0.  ])
         """
         check_is_fitted(self, "gaps_")
         ids = check_ids(X, "X")

@@ -188,6 +188,21 @@ class SampledSoftmaxLoss(nn.Module):
         -------
         Tensor of shape ()
             The loss.
+
+        Examples
+        --------
+        Two users, each of whom chose one of two items:
+
+        >>> import torch
+        >>> from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
+        >>> users, items = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+        >>> offsets, chosen = torch.tensor([0, 1, 2]), torch.tensor([0, 1])
+        >>> targets = Targets(offsets, chosen, torch.ones(2))
+        >>> loss = SampledSoftmaxLoss(temperature=1.0)
+        >>> round(loss(users, items, targets).item(), 3)
+        0.442
+        >>> round(loss(users, items.flip(0), targets).item(), 3)  # items exchanged
+        1.042
         """
         return _TiledSoftmax.apply(users, items, targets, self)
 

@@ -115,6 +115,19 @@ class RowwiseAdam(torch.optim.Optimizer):
         -------
         Tensor or None
             The return value of ``closure``; None without it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sktwotower.towers import RowwiseAdam
+        >>> price = torch.nn.Parameter(torch.tensor([[5.0]]))
+        >>> optimizer = RowwiseAdam([price], lr=1.0)
+        >>> for _ in range(3):
+        ...     optimizer.zero_grad()
+        ...     ((price - 2) ** 2).sum().backward()
+        ...     optimizer.step()
+        >>> price.detach().round(decimals=1)  # on its way from 5 to 2
+        tensor([[2.]])
         """
         loss = None
         if closure is not None:

@@ -188,14 +188,27 @@ class TwoStageParameters(BaseEstimator):
 
     Examples
     --------
-    >>> from sktwotower import EASERecommender, TwoStageRecommender
-    >>> from sktwotower.datasets import make_interactions
-    >>> X = make_interactions(200, 60, random_state=0).data
-    >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
-    >>> model.recommend([0, 1], n_neighbors=3).columns.tolist()
-    ['user', 'item', 'score', 'rank']
-    >>> 0 <= model.blend_ <= 1
-    True
+    Half of the customers buy for the kitchen, half for the garden. Popularity mixes
+    both; the ranker learns to put the items first that suit past purchases.
+
+    >>> import numpy as np
+    >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+    >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+    ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+    >>> rng = np.random.default_rng(0)
+    >>> X = [[user, item] for user in range(60)
+    ...      for item in rng.permutation(shelves[user % 2])[:4]]
+    >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+    >>> model.recommend([0, 1], n_neighbors=2)
+       user   item  score  rank
+    0     0    tea    1.0     1
+    1     0    jam    0.5     2
+    2     1   rake    1.0     1
+    3     1  spade    0.5     2
+    >>> model.retriever_.recommend([0], n_neighbors=2)  # the first stage only
+       user  item     score  rank
+    0     0  soil  0.416667     1
+    1     0   jam  0.366667     2
     """
 
     _parameter_constraints: dict = {

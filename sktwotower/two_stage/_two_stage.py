@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from sktwotower._own_examples import own_examples
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._schema import read_table
 from sktwotower.features._forgetting import without_rows
@@ -22,10 +23,12 @@ from ._fit import Recipe, learn
 from ._importance import importance
 from ._labelled import of_rows
 from ._parameters import TwoStageParameters
+from ._printed import PRINTED
 
 __all__ = ["TwoStageRecommender"]
 
 
+@own_examples("TwoStageRecommender(PopularityRecommender(), random_state=0)", PRINTED)
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 
@@ -78,15 +81,22 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Examples
         --------
-        >>> from sklearn.linear_model import LogisticRegression
-        >>> from sktwotower import ItemKNNRecommender, TwoStageRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, random_state=0).data
-        >>> model = TwoStageRecommender(
-        ...     ItemKNNRecommender(), LogisticRegression(max_iter=1000), random_state=0
-        ... )
-        >>> len(model.fit(X).item_ids_)
-        60
+        >>> import numpy as np
+        >>> from sklearn.tree import DecisionTreeClassifier
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> ranker = DecisionTreeClassifier(max_depth=3)
+        >>> model = TwoStageRecommender(PopularityRecommender(), ranker, random_state=0)
+        >>> model.fit(X).recommend([0], n_neighbors=2).round(2)
+           user item  score  rank
+        0     0  jam    1.0     1
+        1     0  tea    0.5     2
+        >>> model.blend_  # weight of the ranker's order
+        1.0
         """
         self._validate_params()
         self._fitted = learn(type(self).__name__, Recipe.of(self), X, y, sample_weight)
@@ -139,12 +149,16 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Examples
         --------
-        >>> from sktwotower import EASERecommender, TwoStageRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, random_state=0).data
-        >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
-        >>> model.predict(X[:4]).shape
-        (4,)
+        >>> import numpy as np
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+        >>> model.predict([[0, "tea"], [0, "rake"]]).round(2)  # a kitchen customer
+        array([1.  , 0.33], dtype=float32)
         """
         fitted = fitted_of(self)
         X = fitted.columns.complete(X, fitted.schema)
@@ -212,18 +226,22 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Examples
         --------
-        >>> from sktwotower import EASERecommender, TwoStageRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, random_state=0).data
-        >>> model = TwoStageRecommender(EASERecommender(), n_candidates=3).fit(X)
-        >>> model.candidate_features([7, 9])[["user", "item", "rank"]]
-           user  item  rank
-        0     7    58   1.0
-        1     7    20   2.0
-        2     7    23   3.0
-        3     9    48   1.0
-        4     9    38   2.0
-        5     9     0   3.0
+        >>> import numpy as np
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+        >>> table = model.candidate_features([0])
+        >>> shown = ["user", "item", "rank", "popularity", "history_length"]
+        >>> table[shown].head(4).round(2)
+           user   item  rank  popularity  history_length
+        0     0   soil   1.0        0.42             4.0
+        1     0    jam   2.0        0.37             4.0
+        2     0  spade   3.0        0.35             4.0
+        3     0   pots   4.0        0.33             4.0
         """
         fitted = fitted_of(self)
         request = read_request(fitted, X, history)
@@ -284,13 +302,19 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
 
         Examples
         --------
-        >>> from sktwotower import EASERecommender, TwoStageRecommender
-        >>> from sktwotower.datasets import make_interactions
-        >>> X = make_interactions(200, 60, random_state=0).data
-        >>> model = TwoStageRecommender(EASERecommender(), random_state=0).fit(X)
-        >>> table = model.feature_importance(random_state=0)
-        >>> table.columns.tolist()
-        ['group', 'features', 'ndcg_lost', 'lower', 'upper']
+        >>> import numpy as np
+        >>> from sktwotower import PopularityRecommender, TwoStageRecommender
+        >>> shelves = [["tea", "jam", "bread", "honey", "rusks", "cocoa"],
+        ...            ["rake", "hose", "seeds", "spade", "pots", "soil"]]
+        >>> rng = np.random.default_rng(0)
+        >>> X = [[user, item] for user in range(60)
+        ...      for item in rng.permutation(shelves[user % 2])[:4]]
+        >>> model = TwoStageRecommender(PopularityRecommender(), random_state=0).fit(X)
+        >>> table = model.feature_importance(n_repeats=1, random_state=0)
+        >>> table[["group", "ndcg_lost"]].head(2).round(1)
+                     group  ndcg_lost
+        0  chosen together        0.2
+        1        retrieval        0.1
         """
         fitted = fitted_of(self)
         check_count(n_repeats, "n_repeats")

@@ -209,8 +209,10 @@ def test_similar_items_by_hand(kind):
     others = ["egg", "rye"] if kind is ItemKNNRecommender else ["rye", "egg"]
     assert found["similar_item"].tolist() == ["jam", *others]
     assert (found["score"] > 0).all() and found["rank"].tolist() == [1, 2, 3]
-    with pytest.raises(ValueError, match="1 items are not known from fit: 'oil'"):
+    with pytest.raises(ValueError, match="The item 'oil' is not known from fit"):
         model.similar_items(["oil"])
+    with pytest.raises(ValueError, match="2 items are not known .*: 'oil', 'fig'"):
+        model.similar_items(["oil", "tea", "fig"])
     if kind is ItemKNNRecommender:
         assert_allclose(found["score"], [2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5])
 

@@ -112,7 +112,7 @@ def test_answers_are_those_of_the_model(client, models):
         ("/recommend", [], 422, "body"),
         ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
         ("/recommend", {"user": "u1", "history": ["i1", 1]}, 400, "mixes ids"),
-        ("/similar", {"item": "no"}, 400, "1 items are not known from fit: 'no'"),
+        ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
         ("/nothing", {}, 404, "Not Found"),
     ],
 )

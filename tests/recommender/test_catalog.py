@@ -119,7 +119,7 @@ def test_a_catalog_of_one(model):
     [
         ([], "items is empty: a catalog needs at least one item"),
         (["i00", "i00"], "1 are duplicated: 'i00'"),
-        (["i00", "new"], "1 items are not known from fit: 'new'. Pass a table"),
+        (["i00", "new"], "The item 'new' is not known from fit. Pass a table"),
         (["i00", None], "contains NaN"),
         (pd.DataFrame({"item": ["new"], "kind": ["red"]}), "lacks .* 'price'"),
         ("i00", "must be a list"),

@@ -61,7 +61,7 @@ def test_they_are_unknown_and_may_come_back(tmp_path):
     dump(model, tmp_path / "model.sktt")
     read = load(tmp_path / "model.sktt")
     pd.testing.assert_frame_equal(read.recommend(), model.recommend())
-    with pytest.warns(UserWarning, match="1 items are not known from fit.*: 'i5'"):
+    with pytest.warns(UserWarning, match="The item 'i5' is not known from fit"):
         model.forget_items(["i5"])
 
 

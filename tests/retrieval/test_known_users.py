@@ -429,7 +429,7 @@ def test_ids_in_any_form(fitted):
 
 
 def test_unknown_users_are_warned_about(model):
-    with pytest.warns(UserWarning, match="1 users are not known .* 'nobody'"):
+    with pytest.warns(UserWarning, match="The user 'nobody' is not known"):
         model.forget_users(["nobody", GONE[0], GONE[0]])
     assert len(model.user_ids_) == 11
     with warnings.catch_warnings():
