@@ -1,0 +1,112 @@
+"""The library of a table that comes back."""
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from pyarrow import dataset
+
+from sktwotower._tables import _output
+from sktwotower._tables._output import in_library, library_of, table_of
+
+COLUMN = {"user": [1, 2]}
+GIVEN = {
+    "pandas": [pd.DataFrame(COLUMN), pd.Series([1]), pd.Index([1])],
+    "polars": [
+        pl.DataFrame(COLUMN),
+        pl.LazyFrame(COLUMN),
+        pl.Series([1]),
+        nw.from_native(pl.DataFrame(COLUMN)),
+    ],
+    "pyarrow": [
+        pa.table(COLUMN),
+        pa.array([1]),
+        pa.chunked_array([[1]]),
+        dataset.dataset(pa.table(COLUMN)),
+    ],
+}
+PLAIN = [None, [1], (1,), np.ones(2), {"a": pl.Series([1])}, "a", 1, object()]
+
+
+@pytest.mark.parametrize("library", GIVEN)
+def test_a_table_or_a_column_says_its_library(library):
+    assert {library_of(given) for given in GIVEN[library]} == {library}
+
+
+def test_the_first_table_counts_and_without_one_the_default():
+    assert {library_of(each) for each in PLAIN} == {"pandas"}
+    assert library_of(*PLAIN, default="pyarrow") == "pyarrow"
+    assert library_of([1], pl.Series([1]), pd.Series([1])) == "polars"
+
+
+MOMENTS = pd.to_datetime(["2020-01-01 12:00", None])
+TABLE = pd.DataFrame(
+    {
+        "int32": np.array([1, 2], np.int32),
+        "float32": np.array([0.5, np.nan], np.float32),
+        "bool": [True, False],
+        "text": ["a", None],
+        "level": pd.Categorical(["a", "b"]),
+        "nullable": pd.array([1, None], "Int64"),
+        "date": MOMENTS,
+        "seconds": MOMENTS.as_unit("s"),
+        "zone": MOMENTS.tz_localize("Europe/Berlin"),
+        "list": [["a"], ["b", "c"]],
+    },
+    index=[7, 9],
+)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_cells_are_the_same_in_other_libraries(library):
+    made = in_library(TABLE, library)
+    assert library_of(made) == library
+    table = nw.from_native(made)
+    cells = {name: table[name].to_list() for name in table.columns}
+    noon = MOMENTS[0].to_pydatetime()
+    assert cells.pop("zone")[0].isoformat() == "2020-01-01T12:00:00+01:00"
+    assert cells == {
+        "int32": [1, 2],
+        "float32": [0.5, None],
+        "bool": [True, False],
+        "text": ["a", None],
+        "level": ["a", "b"],
+        "nullable": [1, None],
+        "date": [noon, None],
+        "seconds": [noon, None],
+        "list": [["a"], ["b", "c"]],
+    }
+    types = {"int32": nw.Int32, "float32": nw.Float32, "bool": nw.Boolean}
+    assert {name: table.schema[name] for name in types} == types
+    assert table.schema["zone"].time_zone == "Europe/Berlin"
+
+
+def test_a_table_of_pandas_is_itself():
+    assert in_library(TABLE, "pandas") is TABLE
+
+
+def test_an_empty_table_has_its_columns():
+    assert in_library(TABLE[["int32", "text"]][:0], "polars").columns == [
+        "int32",
+        "text",
+    ]
+
+
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="two columns named 'rank', which polars"):
+        table_of(["rank", "rank"], [np.ones(1), np.ones(1)], "polars")
+
+
+def test_ids_that_a_library_has_no_type_for_are_refused():
+    months = pd.DataFrame({"item": pd.period_range("2020-01", periods=2, freq="M")})
+    with pytest.raises(TypeError, match="'item' holds Period.*polars has no type"):
+        in_library(months, "polars")
+
+
+def test_without_the_library_tables_are_of_pandas(monkeypatch):
+    monkeypatch.setattr(_output, "find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match="pandas, since polars.*is not installed"):
+        made = in_library(TABLE, "polars")
+    pd.testing.assert_frame_equal(made, TABLE.reset_index(drop=True))
