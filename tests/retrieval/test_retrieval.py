@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sktwotower._tables import _sparse
+from sktwotower._tables._frames import as_frame
 from sktwotower.retrieval import _retrieval
 from tests.builders import first_fast, random_events, small
 
@@ -303,6 +304,7 @@ def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
         brute_force(model, [user], 2, exclude, OWN_CANDIDATES.get(user, []))
         for user in users
     ]
+    answer = as_frame(answer, "answer")
     assert_ranking(answer, pd.concat(expected, ignore_index=True))
     assert "u2" not in set(answer["user"])
 

@@ -109,4 +109,4 @@ def test_without_the_library_tables_are_of_pandas(monkeypatch):
     monkeypatch.setattr(_output, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match="pandas, since polars.*is not installed"):
         made = in_library(TABLE, "polars")
-    pd.testing.assert_frame_equal(made, TABLE.reset_index(drop=True))
+    pd.testing.assert_frame_equal(made, TABLE)
