@@ -4,6 +4,7 @@ Input: what a caller passes, and a table of pandas.
 Output: the name of a library, such as "polars", and the same table in it.
 """
 
+import functools
 from datetime import date, timedelta
 from importlib.util import find_spec
 from numbers import Number
@@ -72,7 +73,7 @@ def table_of(names, columns, library):
 
     NaN is a missing value in libraries other than pandas.
     """
-    if library != PANDAS and find_spec(library) is None:
+    if library != PANDAS and not is_installed(library):
         warn(
             f"Tables come back as those of pandas, since {library}, which fit or "
             f"set_output chose, is not installed. Install {library}, or pass ids as a "
@@ -91,32 +92,58 @@ def table_of(names, columns, library):
             "allow. Rename that column of X, and fit again."
         )
     made = {
-        name: _series(name, pd.Series(column), library)
+        name: _column(name, column, library)
         for name, column in zip(names, columns, strict=True)
     }
     return nw.from_dict(made, backend=library).to_native()
 
 
-def _series(name, column, library):
-    """Return a pandas Series as a narwhals one of a library."""
-    dtype, zone = column.dtype, getattr(column.dtype, "tz", None)
-    if zone is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    values, kind = column.to_numpy(), None
-    is_plain = isinstance(column.dtype, np.dtype) and values.dtype.kind in "biufmM"
-    if not is_plain or (values.dtype.kind == "f" and np.isnan(values).any()):
-        kind = {"float32": nw.Float32(), "float64": nw.Float64()}.get(str(dtype))
-        values = column.astype(object).where(column.notna(), None).tolist()
-        odd = [value for value in values if not isinstance(value, OBJECTS)]
-        if odd:
-            raise TypeError(
-                f"Column {name!r} holds {shorten(odd[0])}, for which {library} has no "
-                "type. Pass X as a table of pandas."
-            )
-    elif values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] == "s":
-        # polars has no seconds
-        values = values.astype(f"{values.dtype.kind}8[ms]")
+@functools.cache
+def is_installed(library):
+    """Return whether a library can be imported."""
+    return find_spec(library) is not None
+
+
+def _column(name, values, library):
+    """Return an array or a pandas Series (n,) as what a library makes a column of."""
+    if isinstance(values, np.ndarray) and len(values):  # ids and ranks: no time to lose
+        if values.dtype.kind in "biu":
+            return values
+        if values.dtype.kind == "f" and not np.isnan(values).any():
+            return values
+        if values.dtype == object:
+            cells = values.tolist()
+            if all(type(cell) is str for cell in cells):
+                return cells
+    values, kind, zone = _cells(name, pd.Series(values), library)
     made = nw.new_series(name, values, kind, backend=library)
-    if zone is None:
-        return made
-    return made.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone))
+    if zone is not None:
+        made = made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    return made.to_native()
+
+
+def _cells(name, column, library):
+    """Return the cells of a pandas Series, their narwhals type, and their time zone.
+
+    Type and zone are None if the cells show the type, and if there is no zone.
+    """
+    zone = getattr(column.dtype, "tz", None)
+    if zone is not None:
+        column, zone = column.dt.tz_convert("UTC").dt.tz_localize(None), str(zone)
+    values = column.to_numpy()
+    is_plain = isinstance(column.dtype, np.dtype) and values.dtype.kind in "biufmM"
+    if is_plain and not (values.dtype.kind == "f" and np.isnan(values).any()):
+        if values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] == "s":
+            values = values.astype(f"{values.dtype.kind}8[ms]")  # polars has no seconds
+        return values, None, zone
+    kind = {"float32": nw.Float32(), "float64": nw.Float64()}.get(str(column.dtype))
+    if len(column) == 0 and kind is None:
+        kind = nw.String()
+    values = column.astype(object).where(column.notna(), None).tolist()
+    odd = [value for value in values if not isinstance(value, OBJECTS)]
+    if odd:
+        raise TypeError(
+            f"Column {name!r} holds {shorten(odd[0])}, for which {library} has no "
+            "type. Pass X as a table of pandas."
+        )
+    return values, kind, zone

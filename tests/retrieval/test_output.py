@@ -18,6 +18,7 @@ from sktwotower import (
     io,
 )
 from sktwotower._tables import _output
+from sktwotower._tables._frames import as_frame
 from sktwotower._tables._output import library_of
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import prequential_validate
@@ -53,10 +54,8 @@ def fitted(request):
 
 
 def check_same(found, expected):
-    """Raise unless tables of two libraries hold the same; columns of numbers about."""
-    if not isinstance(found, pd.DataFrame):
-        columns = getattr(found, "column_names", None) or found.columns
-        found = pd.DataFrame({c: np.asarray(found[c]) for c in columns})
+    """Raise unless tables of two libraries hold the same."""
+    found = as_frame(found, "found")
     pd.testing.assert_frame_equal(
         found, expected.reset_index(drop=True), check_dtype=False
     )
@@ -141,14 +140,20 @@ def test_items_and_pairs_are_answered_in_the_library_of_fit(library):
     check_same(lost, expected.feature_importance(X[["user", "item"]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", TABLES)
 def test_tables_of_two_stages(library):
+    events = random_events(60, 30, 0.2)
+    events = events.assign(day=np.arange(len(events)) % 7)
     two = MODELS["two stages"]
-    expected, model = (clone(two).fit(f(X)) for f in (pd.DataFrame, CONVERT[library]))
+    expected, model = (
+        clone(two).fit(f(events)) for f in (pd.DataFrame, CONVERT[library])
+    )
     calls = {
         "candidates": lambda m: m.candidate_features(["u3", "u1"]),
         "training": lambda m: m.training_table_,
         "gains": lambda m: m.blend_gains_,
+        "importance": lambda m: m.feature_importance(n_repeats=1, random_state=0),
     }
     for name, call in calls.items():
         assert library_of(call(model)) == library, name
@@ -205,7 +210,7 @@ def test_where_the_library_is_missing_a_loaded_model_answers_in_pandas(
     fitted, monkeypatch
 ):
     model = pickle.loads(pickle.dumps(fitted["polars"]))
-    monkeypatch.setattr(_output, "find_spec", lambda name: None)
+    monkeypatch.setattr(_output, "is_installed", lambda name: False)
     with pytest.warns(UserWarning, match="since polars.*not installed"):
         found = model.recommend(["u3"])
     pd.testing.assert_frame_equal(found, fitted["pandas"].recommend(["u3"]))
