@@ -101,19 +101,32 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
     >>> from sktwotower import TwoTowerRecommender
     >>> X = pd.DataFrame({
     ...     "reader": ["ann", "ann", "bob", "bob", "cid", "cid", "dan", "dan"],
-    ...     "book": ["emma", "persuasion", "emma", "persuasion",
-    ...              "dune", "solaris", "dune", "ubik"],
+    ...     "book": [1, 2, 1, 2, 3, 4, 3, 5],
     ... })
-    >>> model = TwoTowerRecommender(embedding_dim=16, random_state=0).fit(X)
-    >>> why = model.explain("cid", "ubik")
-    >>> why[["side", "feature", "value"]].sort_values(["side", "feature"])
-          side     feature  value
-    4  history        dune    0.5
-    2  history     solaris    0.5
-    3     item      (bias)    1.0
-    0     item   book_ubik    1.0
-    5     user      (bias)    1.0
-    1     user  reader_cid    1.0
+    >>> books = pd.DataFrame({"book": [1, 2, 3, 4, 5]})
+    >>> books["genre"] = ["romance", "romance", "space", "space", "space"]
+    >>> titles = {1: "Emma", 2: "Persuasion", 3: "Dune", 4: "Solaris", 5: "Ubik"}
+    >>> model = TwoTowerRecommender(items=books, embedding_dim=16, random_state=0)
+    >>> why = model.fit(X).explain("cid", 5, names=titles)
+
+    Why Ubik, for a person, here side by side (the table begins with the largest
+    contribution, and has it as a number):
+
+    >>> in_words = why.sort_values(["side", "reason"])[["side", "reason"]]
+    >>> print(in_words.to_string(index=False))
+       side                          reason
+    history                      chose Dune
+    history                   chose Solaris
+       item                     Ubik itself
+       item                    genre: space
+       item   what all items have in common
+       user taste not explained by the past
+       user   what all users have in common
+
+    And for a program:
+
+    >>> sorted(why.loc[why["side"] == "item", "feature"])
+    ['(bias)', 'book_5', 'genre_space']
     >>> bool(abs(why["contribution"].sum() - why.attrs["score"]) < 1e-6)
     True
     """

@@ -1,7 +1,7 @@
 """Tables come back in the library of the tables that came in."""
 
-import copy
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from sktwotower import (
 from sktwotower._tables import _output
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._output import library_of
+from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import prequential_validate
 from tests.builders import random_events, small
@@ -40,9 +41,7 @@ CONVERT = {"pandas": lambda t: t, "polars": to_polars, "pyarrow": to_pyarrow}
 MODELS = {
     "EASE": EASERecommender(time="day"),
     "towers": small(time="day", history="pooled"),
-    "two stages": TwoStageRecommender(
-        ItemKNNRecommender(), time="day", n_candidates=5, keep_training_table=True
-    ),
+    "two stages": TwoStageRecommender(ItemKNNRecommender(), time="day"),
 }
 TABLES = ["polars", "pyarrow"]
 
@@ -50,7 +49,10 @@ TABLES = ["polars", "pyarrow"]
 @pytest.fixture(scope="module", params=MODELS)
 def fitted(request):
     """The same model of a table of each library."""
-    return {name: clone(MODELS[request.param]).fit(f(X)) for name, f in CONVERT.items()}
+    model = MODELS[request.param]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # too few events for a ranker
+        return {name: clone(model).fit(f(X)) for name, f in CONVERT.items()}
 
 
 def check_same(found, expected):
@@ -143,14 +145,14 @@ def test_items_and_pairs_are_answered_in_the_library_of_fit(library):
 @pytest.mark.slow
 @pytest.mark.parametrize("library", TABLES)
 def test_tables_of_two_stages(library):
-    events = random_events(60, 30, 0.2)
-    events = events.assign(day=np.arange(len(events)) % 7)
-    two = MODELS["two stages"]
+    events = make_interactions(200, 60, random_state=0).data
+    params = {"n_candidates": 10, "keep_training_table": True, "random_state": 0}
+    two = TwoStageRecommender(EASERecommender(), **params)
     expected, model = (
         clone(two).fit(f(events)) for f in (pd.DataFrame, CONVERT[library])
     )
     calls = {
-        "candidates": lambda m: m.candidate_features(["u3", "u1"]),
+        "candidates": lambda m: m.candidate_features([3, 1]),
         "training": lambda m: m.training_table_,
         "gains": lambda m: m.blend_gains_,
         "importance": lambda m: m.feature_importance(n_repeats=1, random_state=0),
@@ -168,8 +170,8 @@ def test_reports_and_streams_are_of_the_library_of_the_events(library):
     pandas = retrieval_report(model, X, k=3)
     check_same(report.to_frame(), pandas.to_frame())
     assert pandas.to_frame().columns[:3].tolist() == ["group", "model", "recall@3"]
-    for copied in copy.copy(report), pickle.loads(pickle.dumps(report)):
-        assert library_of(copied.to_frame()) == library
+    copied = pickle.loads(pickle.dumps(report))
+    assert library_of(copied.to_frame()) == library
     validate = {"time": "day", "n_slices": 2, "strategies": ["frozen", "popularity"]}
     found = prequential_validate(model, events, **validate)
     assert library_of(found) == library
