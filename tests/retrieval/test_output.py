@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 
 from sktwotower import (
     EASERecommender,
@@ -143,23 +144,21 @@ def test_items_and_pairs_are_answered_in_the_library_of_fit(library):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", TABLES)
-def test_tables_of_two_stages(library):
+def test_tables_of_two_stages():
     events = make_interactions(200, 60, random_state=0).data
     params = {"n_candidates": 10, "keep_training_table": True, "random_state": 0}
-    two = TwoStageRecommender(EASERecommender(), **params)
-    expected, model = (
-        clone(two).fit(f(events)) for f in (pd.DataFrame, CONVERT[library])
-    )
+    two = TwoStageRecommender(EASERecommender(), LogisticRegression(), **params)
+    expected, *models = (clone(two).fit(f(events)) for f in CONVERT.values())
     calls = {
         "candidates": lambda m: m.candidate_features([3, 1]),
         "training": lambda m: m.training_table_,
         "gains": lambda m: m.blend_gains_,
         "importance": lambda m: m.feature_importance(n_repeats=1, random_state=0),
     }
-    for name, call in calls.items():
-        assert library_of(call(model)) == library, name
-        check_same(call(model), call(expected))
+    for library, model in zip(TABLES, models, strict=True):
+        for name, call in calls.items():
+            assert library_of(call(model)) == library, name
+            check_same(call(model), call(expected))
 
 
 @pytest.mark.parametrize("library", TABLES)
