@@ -41,9 +41,9 @@ class TwoTowerParameters(ShownEstimator):
     users, items : dataframe, default=None
         Side tables with one row per user or item: the id column, then features. Ids
         without events belong to the catalog, too. The tables are kept by reference:
-        `clone` and a search share them. A column of past items is not a feature, as
-        tags have nothing to do with ids of items: make events of it, and put them
-        before those of X, ``pd.concat([users.explode("items"), X])``.
+        `clone` and a search share them. A column of past items would be read as
+        tags, which have nothing to do with ids of items: make events of it,
+        ``users[["user", "item"]].explode("item")``, and put them before X.
     user_transformer, item_transformer : transformer, default=None
         Scikit-learn transformers that encode a table of users or items as numbers.
         They get a pandas DataFrame, whichever library the tables are of: the id
