@@ -17,7 +17,7 @@ from sktwotower._sklearn_compat import output_of
 
 from ._messages import shorten, warn
 
-__all__ = ["LIBRARIES", "PANDAS", "in_library", "library_for", "library_of", "table_of"]
+__all__ = ["in_library", "library_for", "library_of", "table_of"]
 
 PANDAS = "pandas"
 # Libraries other than pandas that tables come back in.
