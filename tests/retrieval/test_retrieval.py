@@ -73,6 +73,7 @@ def brute_force(model, users, k, exclude_seen=True, candidates=None, X=None):
 
 
 def assert_ranking(answer, expected):
+    answer = as_frame(answer, "answer")
     assert list(answer) == ["user", "item", "score", "rank"]
     pd.testing.assert_frame_equal(answer, expected, check_dtype=False, atol=1e-5)
 
@@ -190,7 +191,7 @@ def test_none_means_all_users_in_their_order(plain):
     ids=lambda users: f"{type(users).__module__}.{type(users).__name__}",
 )
 def test_users_come_in_any_container(plain, users):
-    answer = plain.recommend(users, n_neighbors=2)
+    answer = as_frame(plain.recommend(users, n_neighbors=2), "answer")
     pd.testing.assert_frame_equal(answer, plain.recommend(["u2", "u1"], n_neighbors=2))
 
 
@@ -304,7 +305,6 @@ def test_each_user_may_have_candidates_of_their_own(model, candidates, exclude):
         brute_force(model, [user], 2, exclude, OWN_CANDIDATES.get(user, []))
         for user in users
     ]
-    answer = as_frame(answer, "answer")
     assert_ranking(answer, pd.concat(expected, ignore_index=True))
     assert "u2" not in set(answer["user"])
 
