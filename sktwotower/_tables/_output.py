@@ -6,8 +6,9 @@ Output: the name of a library, such as "polars", and the same table in it.
 
 import functools
 from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
 from importlib.util import find_spec
-from numbers import Number
 
 import narwhals as nw
 import numpy as np
@@ -25,11 +26,12 @@ OTHERS = "polars", "pyarrow", "modin", "cudf"
 LIBRARIES = PANDAS, *OTHERS
 # What belongs to no library; a list of ids is the most frequent request.
 PLAIN = list, tuple, np.ndarray, dict, str, int, float, type(None)
-# What the columns of all libraries can hold, apart from numbers of numpy.
+# What the columns of all libraries can hold, and integers up to 64 bits.
 OBJECTS = (
-    *(str, bytes, Number, date, timedelta, np.generic),
+    *(str, bytes, float, Decimal, date, timedelta, np.generic),
     *(list, tuple, np.ndarray, dict, type(None)),
 )
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 
 
 def library_of(*given, default=PANDAS):
@@ -71,29 +73,36 @@ def in_library(table, library):
 def table_of(names, columns, library):
     """Return columns, arrays or Series (n,) each, as a table of a library.
 
-    NaN is a missing value in libraries other than pandas.
+    NaN is a missing value in libraries other than pandas. If the library is not
+    installed, or cannot hold the columns, there is a warning and a table of pandas.
     """
-    if library != PANDAS and not is_installed(library):
-        warn(
-            f"Tables come back as those of pandas, since {library}, which fit or "
-            f"set_output chose, is not installed. Install {library}, or pass ids as a "
-            "pandas Series, which chooses pandas."
-        )
-        library = PANDAS
-    if library == PANDAS:
-        return pd.DataFrame(dict(enumerate(columns)), copy=False).set_axis(
-            list(names), axis="columns"
-        )
-    names = [str(name) for name in names]
-    twice = pd.Index(names)[pd.Index(names).duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"The result has two columns named {twice[0]!r}, which {library} does not "
-            "allow. Rename that column of X, and fit again."
-        )
+    if library != PANDAS:
+        try:
+            return _made(list(map(str, names)), columns, library)
+        except Exception as error:
+            reason = str(error) if isinstance(error, _Unfit) else type(error).__name__
+            warn(
+                f"The table comes back as one of pandas, as {library} cannot hold it: "
+                f"{reason}. A table or Series of pandas in the request chooses pandas."
+            )
+    table = pd.DataFrame(dict(enumerate(columns)), copy=False)
+    return table.set_axis(list(names), axis="columns")
+
+
+class _Unfit(ValueError):
+    """A library cannot hold a table, for a reason that is known."""
+
+
+def _made(names, columns, library):
+    """Return columns as a table of a library that is not pandas."""
+    if not is_installed(library):
+        raise _Unfit(f"it is not installed ({library} was chosen by fit or set_output)")
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise _Unfit(f"two columns have the name {twice[0]!r}")
     made = {
-        name: _column(name, column, library)
-        for name, column in zip(names, columns, strict=True)
+        name: _column(values, library)
+        for name, values in zip(names, columns, strict=True)
     }
     return nw.from_dict(made, backend=library).to_native()
 
@@ -104,7 +113,7 @@ def is_installed(library):
     return find_spec(library) is not None
 
 
-def _column(name, values, library):
+def _column(values, library):
     """Return an array or a pandas Series (n,) as what a library makes a column of."""
     if isinstance(values, np.ndarray) and len(values):  # ids and ranks: no time to lose
         if values.dtype.kind in "biu":
@@ -115,14 +124,14 @@ def _column(name, values, library):
             cells = values.tolist()
             if all(type(cell) is str for cell in cells):
                 return cells
-    values, kind, zone = _cells(name, pd.Series(values), library)
-    made = nw.new_series(name, values, kind, backend=library)
+    values, kind, zone = _cells(pd.Series(values))
+    made = nw.new_series("", values, kind, backend=library)
     if zone is not None:
         made = made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     return made.to_native()
 
 
-def _cells(name, column, library):
+def _cells(column):
     """Return the cells of a pandas Series, their narwhals type, and their time zone.
 
     Type and zone are None if the cells show the type, and if there is no zone.
@@ -140,10 +149,14 @@ def _cells(name, column, library):
     if len(column) == 0 and kind is None:
         kind = nw.String()
     values = column.astype(object).where(column.notna(), None).tolist()
-    odd = [value for value in values if not isinstance(value, OBJECTS)]
+    odd = [value for value in values if not _is_of_all(value)]
     if odd:
-        raise TypeError(
-            f"Column {name!r} holds {shorten(odd[0])}, for which {library} has no "
-            "type. Pass X as a table of pandas."
-        )
+        raise _Unfit(f"it has no type for {shorten(odd[0])}")
     return values, kind, zone
+
+
+def _is_of_all(cell):
+    """Return whether columns of all libraries can hold a cell."""
+    if isinstance(cell, int):
+        return not isinstance(cell, Enum) and MIN_INT <= cell <= MAX_INT
+    return isinstance(cell, OBJECTS)

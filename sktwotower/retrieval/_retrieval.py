@@ -234,10 +234,10 @@ class RetrievalMixin(KnownUsersMixin):
             (from 1). A user for whom fewer items are left has fewer rows. The table is
             of the library (pandas, polars, pyarrow) that ``set_output`` chose or, by
             default, of X, ``history``, ``candidates`` or ``exclude``: the first that is
-            a table or a Series. If only ids are passed, it is of X in fit; with a
-            warning of pandas if that library is not installed. If X is of Dask, so is
-            the table, not yet computed: each partition is ranked on one thread by the
-            model as it is now.
+            a table or a Series. If only ids are passed, it is of X in fit. It is of
+            pandas, with a warning, if that library is not installed or has no type for
+            the ids. If X is of Dask, so is the table, not yet computed: each partition
+            is ranked on one thread by the model as it is now.
 
         Raises
         ------

@@ -212,7 +212,7 @@ def test_where_the_library_is_missing_a_loaded_model_answers_in_pandas(
 ):
     model = pickle.loads(pickle.dumps(fitted["polars"]))
     monkeypatch.setattr(_output, "is_installed", lambda name: False)
-    with pytest.warns(UserWarning, match="since polars.*not installed"):
+    with pytest.warns(UserWarning, match="polars cannot hold it: it is not installed"):
         found = model.recommend(["u3"])
     pd.testing.assert_frame_equal(found, fitted["pandas"].recommend(["u3"]))
 

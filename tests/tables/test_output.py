@@ -1,5 +1,8 @@
 """The library of a table that comes back."""
 
+from fractions import Fraction
+from pathlib import PurePosixPath
+
 import narwhals as nw
 import numpy as np
 import pandas as pd
@@ -93,19 +96,37 @@ def test_an_empty_table_has_its_columns():
     assert dict(empty.schema) == types
 
 
-def test_two_columns_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="two columns named 'rank', which polars"):
-        table_of(["rank", "rank"], [np.ones(1), np.ones(1)], "polars")
+def test_of_two_columns_of_one_name_a_table_of_pandas_is_made():
+    with pytest.warns(UserWarning, match="polars cannot hold it: two columns.*'rank'"):
+        made = table_of(["rank", "rank"], [np.ones(1), np.ones(1)], "polars")
+    assert list(made.columns) == ["rank", "rank"]
 
 
-def test_ids_that_a_library_has_no_type_for_are_refused():
-    months = pd.DataFrame({"item": pd.period_range("2020-01", periods=2, freq="M")})
-    with pytest.raises(TypeError, match="'item' holds Period.*polars has no type"):
-        in_library(months, "polars")
+ODD = {
+    "period": pd.Period("2020-01", "M"),
+    "fraction": Fraction(1, 3),
+    "path": PurePosixPath("/a"),
+    "large integer": 2**70,
+    "set": frozenset("a"),
+}
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+@pytest.mark.parametrize("cell", ODD.values(), ids=ODD)
+def test_of_ids_that_a_library_has_no_type_for_too(cell, library):
+    table = pd.DataFrame({"item": pd.Series([cell], dtype=object)})
+    with pytest.warns(UserWarning, match=f"{library} cannot hold it: it has no type"):
+        pd.testing.assert_frame_equal(in_library(table, library), table)
+
+
+def test_what_a_library_refuses_for_reasons_of_its_own_too():
+    table = pd.DataFrame({"item": pd.Series([1, "a"], dtype=object)})
+    with pytest.warns(UserWarning, match="pyarrow cannot hold it: Arrow"):
+        pd.testing.assert_frame_equal(in_library(table, "pyarrow"), table)
 
 
 def test_without_the_library_tables_are_of_pandas(monkeypatch):
     monkeypatch.setattr(_output, "is_installed", lambda name: False)
-    with pytest.warns(UserWarning, match="pandas, since polars.*is not installed"):
+    with pytest.warns(UserWarning, match="polars cannot hold it: it is not installed"):
         made = in_library(TABLE, "polars")
     pd.testing.assert_frame_equal(made, TABLE)
