@@ -20,6 +20,7 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import Annotated, NamedTuple
 
+import narwhals as nw
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -136,8 +137,8 @@ def ranked(ask):
         table = ask(served.model)
     except (TypeError, ValueError) as error:
         raise HTTPException(400, str(error)) from error
-    items = table.iloc[:, 1].tolist()
-    scores = table["score"].tolist()
+    table = nw.from_native(table)  # of the library of fit: pandas, polars, pyarrow
+    items, scores = table[:, 1].to_list(), table["score"].to_list()
     return JSONResponse({"version": served.version, "items": items, "scores": scores})
 
 

@@ -28,12 +28,14 @@ __all__ = [
     "copy_configuration",
     "fit_context",
     "inputs_of_transformers",
+    "output_of",
     "requests_of",
     "set_requests",
     "validate_parameter_constraints",
     "validate_params",
     "visual_block_of",
     "with_boosted_trees",
+    "without_output",
 ]
 
 
@@ -81,6 +83,20 @@ def copy_configuration(estimator, copied, memo):
 def inputs_of_transformers(column_transformer):
     """Return the positions of the columns that each transformer gets, by its name."""
     return column_transformer._transformer_to_input_indices
+
+
+def output_of(estimator):
+    """Return the library that `set_output` has set, "pandas" or "polars", or None."""
+    configuration = vars(estimator).get("_sklearn_output_config")
+    chosen = None if configuration is None else configuration.get("transform")
+    return chosen if chosen in ("pandas", "polars") else None
+
+
+def without_output(estimator):
+    """Return a shallow copy of an estimator on which `set_output` was not called."""
+    copied = copy.copy(estimator)
+    vars(copied).pop("_sklearn_output_config", None)
+    return copied
 
 
 def requests_of(estimator):

@@ -16,6 +16,7 @@ from sktwotower._tables._columns import as_table, codes, column_position
 from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
+from sktwotower._tables._output import in_library, library_of
 from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
@@ -187,7 +188,8 @@ def interactions_from_matrix(
     Returns
     -------
     X : DataFrame of shape (n_events, 2)
-        The user and the item of each event, row by row of the matrix.
+        The user and the item of each event, row by row of the matrix; a table of the
+        library of the matrix (pandas, polars, pyarrow), of pandas for others.
     y : ndarray of shape (n_events,), float64
         The entries.
 
@@ -224,6 +226,7 @@ def interactions_from_matrix(
         raise ValueError(
             f"user and item must be different names of columns. Got {user!r} for both."
         )
+    library = library_of(matrix)
     if is_frame(matrix):
         matrix = as_frame(matrix, "matrix")
         user_ids = matrix.index if user_ids is None else user_ids
@@ -232,7 +235,9 @@ def interactions_from_matrix(
     rows, columns, values = _entries(matrix)
     users = _ids(user_ids, matrix.shape[0], "user_ids", "rows")
     items = _ids(item_ids, matrix.shape[1], "item_ids", "columns")
-    return pd.DataFrame({user: users[rows], item: items[columns]}), values
+    return in_library(
+        pd.DataFrame({user: users[rows], item: items[columns]}), library
+    ), values
 
 
 def _is_sparse(frame):

@@ -143,6 +143,15 @@ def test_recommend_with_options(model):
     assert_same_rows(lazy, model, users, **options)
 
 
+def test_parts_are_of_pandas_whatever_chose_the_library_of_tables(model):
+    pl = pytest.importorskip("polars")
+    other = small().fit(pl.DataFrame(EVENTS.to_dict("list")))
+    assert_same_rows(other.recommend(in_parts(USERS)), model)
+    other.set_output(transform="polars")
+    assert_same_rows(other.recommend(in_parts(USERS)), model)
+    assert isinstance(other.recommend(["u1"]), pl.DataFrame)
+
+
 def test_recommend_of_a_baseline():
     model = PopularityRecommender().fit(EVENTS)
     assert_same_rows(model.recommend(in_parts(USERS)), model)

@@ -19,6 +19,7 @@ from sktwotower import (
     TwoTowerRecommender,
     interactions_from_matrix,
 )
+from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 
@@ -202,7 +203,7 @@ FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
 
 
 def assert_events(given, users=USERS, items=ITEMS, y=REWARDS):
-    X, rewards = given
+    X, rewards = as_frame(given[0], "X"), given[1]
     assert list(X.columns) == ["user", "item"]
     assert X["user"].tolist() == users
     assert X["item"].tolist() == items

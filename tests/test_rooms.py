@@ -66,7 +66,7 @@ MAY_IMPORT = {
     },
     "preprocessing": {"_tables"},
     "datasets": set(),
-    "plots": {"_tables", "metrics", "model_selection", "retrieval"},
+    "plots": {"_tables", "inspection", "metrics", "model_selection", "retrieval"},
     "_command_line": {
         "_tables",
         "baselines",

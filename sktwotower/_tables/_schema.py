@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ._frames import array_as_frame, as_frame, is_frame
+from ._output import PANDAS, library_of
 
 __all__ = ["TableSchema", "checked_array", "read_table"]
 
@@ -31,6 +32,8 @@ class TableSchema(NamedTuple):
         Its position.
     dates : bool, default=False
         Whether times are dates.
+    library : str, default="pandas"
+        The dataframe library of X, in which tables come back to whoever passes ids.
     """
 
     n_columns: int
@@ -38,6 +41,7 @@ class TableSchema(NamedTuple):
     time: str | None = None
     time_place: int | None = None
     dates: bool = False
+    library: str = PANDAS
 
     def with_time(self, frame, name, dates):
         """Return the schema of a table whose column ``name`` holds the times."""
@@ -73,7 +77,7 @@ def read_table(owner, X, schema=None, may_be_empty=False):
     lack the time column, which is then filled with missing values. ``may_be_empty``:
     whether X may have no rows.
     """
-    checker, first = _checker_class(owner)(), schema is None
+    checker, first, library = _checker_class(owner)(), schema is None, library_of(X)
     if not first and schema.time is not None:
         X = schema.with_empty_time(X)
     if not first:
@@ -99,7 +103,7 @@ def read_table(owner, X, schema=None, may_be_empty=False):
         frame = array_as_frame(array, "X")
     names = getattr(checker, "feature_names_in_", None)
     if first:
-        schema = TableSchema(frame.shape[1], names)
+        schema = TableSchema(frame.shape[1], names, library=library)
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema

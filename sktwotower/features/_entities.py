@@ -24,6 +24,7 @@ from sktwotower._tables._ids import (
     positions_of,
 )
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
+from sktwotower._tables._output import library_of
 from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
@@ -241,6 +242,8 @@ class Entities:
         new = replace(self, dtypes=tuple(map(str, table.dtypes)))
         with new._explained(table):
             transformer, output = fit_transform(self.transformer, table, memory)
+        if isinstance(transformer, TowerVectorizer):  # it was fitted on pandas
+            transformer._library = library_of(self.table)
         rows = new._check_rows(output, len(table))
         new = replace(new, transformer=transformer, width=rows.shape[1])
         new._check_repeatable(table, rows)

@@ -28,6 +28,7 @@ from sktwotower._sklearn_compat import (
     fit_context,
 )
 from sktwotower._tables._frames import is_missing
+from sktwotower._tables._output import PANDAS, in_library, library_of
 from sktwotower._tables._versions import VersionedMixin
 
 from ._cells import read_cells
@@ -160,6 +161,8 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
 
+    _library = PANDAS  # of X in fit; files of before do not have it
+
     _parameter_constraints = {
         "kinds": [dict, None],
         "min_frequency": [
@@ -234,6 +237,7 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     def _learn(self, X):
         """Set all fitted attributes."""
         table = check_table(self, X, reset=True)
+        self._library = library_of(X)
         names = check_feature_names_in(self).tolist()
         forced = check_kinds(self.kinds or {}, names)
         min_count = self.min_frequency
@@ -347,7 +351,9 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         table : DataFrame of shape (`n_features_in_`, 5)
             One row per column of X: 'column', its name; 'kind'; 'n_features_out', the
             number of its output columns; 'examples', the names of the first three of
-            them; 'missing', the share of its cells that were missing in `fit`.
+            them; 'missing', the share of its cells that were missing in `fit`. It is a
+            table of the library of X in `fit` (pandas, polars, pyarrow); in a
+            recommender, of the library of the side table or else of pandas.
 
         Raises
         ------
@@ -374,7 +380,7 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             share = float(self._shares_missing[position])
             rows.append((name, kind, len(own), examples, share))
         columns = ["column", "kind", "n_features_out", "examples", "missing"]
-        return pd.DataFrame(rows, columns=columns)
+        return in_library(pd.DataFrame(rows, columns=columns), self._library)
 
     def __sklearn_tags__(self):
         """Return the tags of scikit-learn: strings and missing cells are allowed."""

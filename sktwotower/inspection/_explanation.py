@@ -1,7 +1,7 @@
 """The explanation of one score by features and past items.
 
 Input: a fitted model, a user and an item.
-Output: a table (n_features + n_past, 4), one row per feature and past item.
+Output: a table (n_features + n_past, 5), one row per feature and past item.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import format_ids, shorten
+from sktwotower._tables._output import in_library, library_for
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
@@ -17,6 +18,7 @@ from sktwotower.towers._blend import Blend
 from sktwotower.towers._sequences import latest_events
 
 from ._contributions import contributions, contributions_of_blend, is_linear
+from ._reasons import WORDS, names_of_items, reasons_of_past, reasons_of_side
 
 __all__ = ["explain"]
 
@@ -24,7 +26,7 @@ __all__ = ["explain"]
 REST = "(rest)"
 
 
-def explain(estimator, user, item, history=None) -> pd.DataFrame:
+def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
     r"""Return how much each past item and each feature adds to the score of a pair.
 
     Parameters
@@ -38,6 +40,10 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
         The item, likewise. For an item unknown to fit, features are required.
     history : dataframe, dict, list or None, default=None
         Events of this user that fit has not seen, as in `recommend`.
+    names : str, dict or Series, default=None
+        What people call the items, for the column ``reason``: the name of a column of
+        the side table ``items``, or a dict or a pandas Series of item id to name. None,
+        and for items without a name: their ids.
 
     Returns
     -------
@@ -46,19 +52,24 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
         first. Columns: ``side`` ("user", "history" or "item"), ``feature`` (its
         name, such as "genres_Action"; the id of a past item), ``value`` (of the
         feature; the weight of a past item: 1 / n, or 1 if their order counts), ``lag``
-        (only if their order counts: 1 for the user's latest time, 2 for the one before)
-        and ``contribution``. The contributions add up to the score, which is in
-        ``attrs["score"]``.
+        (only if their order counts: 1 for the user's latest time, 2 for the one
+        before), ``contribution`` and ``reason``, the feature in words: "taste not
+        explained by the past" for the user's id, "chose Dune", "genres: Action". The
+        contributions add up to the score, which tables of pandas also hold in
+        ``attrs["score"]``. It is a table of the library of ``user``, ``item`` or
+        ``history``, see `recommend`.
 
     Raises
     ------
     NotFittedError
         If fit has not been called.
     ValueError
-        If there are several users or items, an item unknown to fit has no features, or
-        a tower of your own has no gradient with respect to its input.
+        If there are several users or items, an item unknown to fit has no features,
+        ``names`` is not a column of ``items``, or a tower of your own has no gradient
+        with respect to its input.
     TypeError
-        If the user or the item is neither an id nor a table.
+        If the user or the item is neither an id nor a table, or ``names`` is of another
+        type.
 
     See Also
     --------
@@ -90,21 +101,34 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
     >>> from sktwotower import TwoTowerRecommender
     >>> X = pd.DataFrame({
     ...     "reader": ["ann", "ann", "bob", "bob", "cid", "cid", "dan", "dan"],
-    ...     "book": ["emma", "persuasion", "emma", "persuasion",
-    ...              "dune", "solaris", "dune", "ubik"],
+    ...     "book": [1, 2, 1, 2, 3, 4, 3, 5],
     ... })
-    >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
-    >>> why = model.explain("cid", "ubik")
-    >>> why.round(2)
-          side     feature  value  contribution
-    0  history        dune    0.5          0.09
-    1     user      (bias)    1.0         -0.04
-    2  history     solaris    0.5         -0.03
-    3     item      (bias)    1.0          0.01
-    4     user  reader_cid    1.0         -0.01
-    5     item   book_ubik    1.0          0.00
-    >>> round(why.attrs["score"], 2)  # the sum of the contributions
-    0.03
+    >>> books = pd.DataFrame({"book": [1, 2, 3, 4, 5]})
+    >>> books["genre"] = ["romance", "romance", "space", "space", "space"]
+    >>> titles = {1: "Emma", 2: "Persuasion", 3: "Dune", 4: "Solaris", 5: "Ubik"}
+    >>> model = TwoTowerRecommender(items=books, embedding_dim=16, random_state=0)
+    >>> why = model.fit(X).explain("cid", 5, names=titles)
+
+    Why Ubik, for a person, here side by side (the table begins with the largest
+    contribution, and has it as a number):
+
+    >>> in_words = why.sort_values(["side", "reason"])[["side", "reason"]]
+    >>> print(in_words.to_string(index=False))
+       side                          reason
+    history                      chose Dune
+    history                   chose Solaris
+       item                     Ubik itself
+       item                    genre: space
+       item   what all items have in common
+       user taste not explained by the past
+       user   what all users have in common
+
+    And for a program:
+
+    >>> sorted(why.loc[why["side"] == "item", "feature"])
+    ['(bias)', 'book_5', 'genre_space']
+    >>> bool(abs(why["contribution"].sum() - why.attrs["score"]) < 1e-6)
+    True
     """
     fitted, serving = fitted_of(estimator), estimator._serving()
     owner, chosen = _one(fitted, "user", user), _one(fitted, "item", item)
@@ -113,8 +137,10 @@ def explain(estimator, user, item, history=None) -> pd.DataFrame:
             f"The item {format_ids(chosen.ids)} is not known from fit. Pass a table of "
             "one row with its features instead."
         )
+    names = names_of_items(fitted.items, names)
     past = past_of(fitted, owner, history)
-    return _table(fitted, owner, past, chosen, serving)
+    table = _table(fitted, owner, past, chosen, serving, names)
+    return in_library(table, library_for(estimator, fitted, user, item, history))
 
 
 def _one(fitted, side, given):
@@ -135,9 +161,9 @@ def _one(fitted, side, given):
     return query
 
 
-def _table(fitted, owner, past, chosen, serving):
+def _table(fitted, owner, past, chosen, serving, names):
     """Return the table of contributions; ``past``: past items, CSR (1, n_items)."""
-    module, users, items = fitted.net.module_, fitted.users, fitted.items
+    module, items = fitted.net.module_, fitted.items
     with threads(serving.n_jobs):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
@@ -149,31 +175,40 @@ def _table(fitted, owner, past, chosen, serving):
             parts = contributions_of_blend(module, *rows, lags, last)
         else:
             parts = contributions(module, *rows, vector, lags)
-    folded = ([], []) if vector is None else (["(fold-in)"], [1.0])
+    rows = _rows_of_sides(fitted, owner, chosen, parts, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
-    user_rest = _name_of_rest(module.user_tower)
-    if getattr(module.history, "n_hidden", 0):
-        user_rest = REST
-    item_rest = _name_of_rest(module.item_tower)
-    table = pd.concat(
-        [
-            _part("user", *_named(users, owner.rows), parts.user),
-            _part("history", items.ids[seen], weights, parts.history),
-            _part("user", [user_rest], [1.0], [parts.user_rest]),
-            _part("history", *folded, [parts.fold_in] * len(folded[0])),
-            _part("item", *_named(items, chosen.rows), parts.item),
-            _part("item", [item_rest], [1.0], [parts.item_rest]),
-        ],
-        ignore_index=True,
-    )
+    past_ids = items.ids[seen]
+    chose = reasons_of_past(past_ids, names)
+    rows.append(_part("history", past_ids, weights, parts.history, chose))
+    if vector is not None:
+        rows.append(_part("history", ["(fold-in)"], [1.0], [parts.fold_in]))
+    table = pd.concat(rows, ignore_index=True)
     if lags is not None:
-        past_rows = (table["side"] == "history").to_numpy()
         table.insert(3, "lag", np.nan)
-        table.loc[past_rows, "lag"] = lags
+        table.loc[(table["side"] == "history").to_numpy(), "lag"] = lags
     order = np.argsort(-table["contribution"].abs().to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     table.attrs["score"] = parts.score
     return table
+
+
+def _rows_of_sides(fitted, owner, chosen, parts, names):
+    """Return the rows of the user's and the item's features, a list of tables."""
+    module, tables = fitted.net.module_, []
+    rest = {
+        "user": _name_of_rest(module.user_tower),
+        "item": _name_of_rest(module.item_tower),
+    }
+    if getattr(module.history, "n_hidden", 0):
+        rest["user"] = REST
+    for entities, query in (fitted.users, owner), (fitted.items, chosen):
+        side = entities.side
+        features, values = _named(entities, query.rows)
+        reasons = reasons_of_side(entities, query, features, names, fitted.sees_history)
+        tables.append(_part(side, features, values, getattr(parts, side), reasons))
+        remainder = getattr(parts, f"{side}_rest")
+        tables.append(_part(side, [rest[side]], [1.0], [remainder]))
+    return tables
 
 
 def _past_events(fitted, past):
@@ -200,12 +235,16 @@ def _named(entities, rows):
     return np.asarray(names, dtype=object)[rows.indices], rows.data
 
 
-def _part(side, features, values, added):
+def _part(side, features, values, added, reasons=None):
+    """Return rows of the table; ``reasons`` None: the features are none of the data."""
+    if reasons is None:
+        reasons = [WORDS[side, feature] for feature in features]
     return pd.DataFrame(
         {
             "side": side,
             "feature": pd.Series(list(features), dtype=object),
             "value": np.asarray(values, dtype=float),
             "contribution": np.asarray(added, dtype=float),
+            "reason": pd.Series(reasons, dtype=object),
         }
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import did_you_mean
+from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.metrics import HeldOutRanking
@@ -25,7 +26,7 @@ from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._ablation import columns_of, rows_without
 
-__all__ = ["feature_importance"]
+__all__ = ["feature_importance", "lost_recalls"]
 
 HISTORY = "history"
 
@@ -72,8 +73,9 @@ def feature_importance(
         "history"; joined by "+" for a group of several), ``column`` (or the name of
         a group), ``recall_lost`` (mean over users of the recall with all columns
         minus the recall without this one), ``lower`` and ``upper`` (its 95 %
-        interval, from the standard error of the users' differences). ``attrs`` holds
-        the ``recall`` with all columns and ``n_neighbors``.
+        interval, from the standard error of the users' differences). It is a table of
+        the library of X, see `recommend`. ``attrs``, which only tables of pandas have,
+        holds the ``recall`` with all columns and ``n_neighbors``.
 
     Raises
     ------
@@ -117,6 +119,13 @@ def feature_importance(
     0  history   history         0.10   0.05   0.15
     1     item  category         0.01  -0.01   0.03
     """
+    params = groups, n_neighbors, max_users, random_state
+    table = lost_recalls(estimator, X, y, *params)
+    return in_library(table, library_for(estimator, fitted_of(estimator), X))
+
+
+def lost_recalls(estimator, X, y, groups, n_neighbors, max_users, random_state):
+    """Return the table of `feature_importance`, which has its parameters, of pandas."""
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
     k, n_jobs = check_count(k, "n_neighbors"), estimator.n_jobs

@@ -6,6 +6,7 @@ Output: their kinds.
 
 import numpy as np
 
+from sktwotower._tables._output import LIBRARIES, PANDAS
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
 from sktwotower.features import TowerVectorizer
@@ -239,8 +240,10 @@ KINDS = [
             "time": optional(text),
             "time_place": optional(integer()),
             "dates": boolean,
+            "library": one_of(*LIBRARIES),
         },
         check=check_schema,
+        defaults={"library": PANDAS},
     ),
     Kind(
         Sequences,
@@ -284,6 +287,7 @@ KINDS = [
             "kinds_": kinds_by_column,
             "encoders_": instance(list),
             "_shares_missing": list_of(number(0)),
+            "_library": one_of(*LIBRARIES),
             "n_features_in_": integer(1),
             "feature_names_in_": array("object", 1),
         },

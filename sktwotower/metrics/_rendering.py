@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sktwotower._tables._output import PANDAS, in_library
+
 from ._hits import ERRORS_IN_INTERVAL
 
 # Only the page's own colours, so that it reads on white and on black.
@@ -88,6 +90,19 @@ def _layout_of_lists(k):
 
 class Report(pd.DataFrame):
     """A DataFrame that shows one table per k; parts of it are plain DataFrames."""
+
+    _metadata = ["_library"]  # pandas copies and pickles it
+    _library = PANDAS
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the figures with the columns 'group' and 'model' in place of an index.
+
+        Returns
+        -------
+        DataFrame
+            A table of the library of X (pandas, polars, pyarrow), of pandas for arrays.
+        """
+        return in_library(pd.DataFrame(self).reset_index(), self._library)
 
     def __repr__(self):
         if not self._is_whole():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._output import library_of
 
 from ._compared import rank_models
 from ._groups import Table, groups_of
@@ -81,7 +82,8 @@ def retrieval_report(
         the numbers of 'users' and 'events' that count. Its `attrs` hold the number of
         'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
         number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
-        errors).
+        errors). It is of pandas; its method ``to_frame()`` returns a table with the
+        columns 'group' and 'model' in the library of X, such as polars.
         With `lists` the shape is (n_groups * n_models, 4 * n_k + 11): 'roc_auc',
         'ndcg@k' per k and 'mrr', each with 'roc_auc se' (lists of one user count as one
         cluster), 'roc_auc diff' (list by list) and 'roc_auc diff se'; then the numbers
@@ -205,7 +207,8 @@ def retrieval_report(
     }
     if lists is not None:
         rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
-        return _as_frame(rows, {"k": tuple(ks), "lists": lists, "left_out": left_out})
+        attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
+        return _as_frame(rows, attrs, library_of(X))
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
@@ -220,12 +223,12 @@ def retrieval_report(
         "events_not_in_catalog": int(ranking.n_unreachable.sum()),
         "left_out": ranking.left_out,
     }
-    return _as_frame(rows, attrs)
+    return _as_frame(rows, attrs, library_of(X))
 
 
-def _as_frame(rows, attrs):
+def _as_frame(rows, attrs, library):
     """Return the report from a dict of (group, model) to its figures."""
     index = pd.MultiIndex.from_tuples(rows, names=["group", "model"])
     frame = Report(list(rows.values()), index=index)
-    frame.attrs = attrs
+    frame.attrs, frame._library = attrs, library
     return frame

@@ -8,6 +8,7 @@ import time as clock
 
 import pandas as pd
 
+from sktwotower._tables._output import in_library, library_of
 from sktwotower.metrics import make_retrieval_scorer
 
 from ._strategies import STRATEGIES, Models, chosen_strategies, in_order_of_work
@@ -85,7 +86,8 @@ def prequential_validate(
     Returns
     -------
     results : DataFrame
-        One row per slice and strategy:
+        A table of the library of X (pandas, polars, pyarrow), of pandas for arrays. One
+        row per slice and strategy:
 
         - ``slice``: number of the slice, from 0;
         - ``start``, ``end``: times of its first and its last event;
@@ -189,7 +191,8 @@ def prequential_validate(
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
     first = ["slice", "start", "end", "strategy", "n_train", "n_test"]
-    return results[[*first, *results.columns.drop(first)]]
+    results = results[[*first, *results.columns.drop(first)]]
+    return in_library(results, library_of(X))
 
 
 def _scorer(scoring):

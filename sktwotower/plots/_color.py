@@ -4,6 +4,7 @@ Input: a feature of each item (n_items,).
 Output: numbers or names of groups, (n_items,), and the limits and ticks of a scale.
 """
 
+from collections.abc import Iterable
 from itertools import chain
 from textwrap import shorten
 
@@ -33,7 +34,13 @@ def color_of_items(fitted, color):
         return pd.Series(np.maximum(users, 1)), "number of users in fit"
     if isinstance(color, str):
         table = fitted.items.side_table()
-        columns = [] if table is None else table.columns
+        if table is None:
+            raise ValueError(
+                f"color names {color!r}, a column of the side table items, but the "
+                "model was fitted without one. Fit with items=..., or pass a value for "
+                "each of item_ids_."
+            )
+        columns = table.columns
         if color not in columns:
             raise ValueError(
                 f"color names {color!r}, which is not a column of the side table "
@@ -41,7 +48,7 @@ def color_of_items(fitted, color):
                 f"{did_you_mean(color, columns)}"
             )
         return table[color].reindex(fitted.item_ids), color
-    if np.ndim(color) == 0:
+    if not isinstance(color, Iterable):
         raise TypeError(
             "color must name a column of the side table items, or hold a value for "
             f"each item. Got {color!r}."
@@ -79,7 +86,9 @@ def group_names(color, n_groups):
 
 
 def _entries(value):
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return value
     return [] if pd.isna(value) else [value]
 

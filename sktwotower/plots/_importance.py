@@ -8,6 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from sktwotower._tables._frames import as_frame
+
 from ._models import two_towers
 from ._style import (
     BLUE,
@@ -138,14 +140,10 @@ class FeatureImportanceDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         recommender, X = two_towers(estimator, X)
-        importance = recommender.feature_importance(
-            X,
-            y,
-            groups=groups,
-            n_neighbors=n_neighbors,
-            max_users=max_users,
-            random_state=random_state,
-        )
+        from sktwotower.inspection._importance import lost_recalls  # it loads torch
+
+        params = groups, n_neighbors, max_users, random_state
+        importance = lost_recalls(recommender, X, y, *params)
         return cls(importance=importance).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -184,7 +182,7 @@ class FeatureImportanceDisplay(Display):
         'Recall lost when a column is removed'
         >>> plt.show()
         """
-        table = self.importance
+        table = as_frame(self.importance, "importance")
         words = BY_GROUP if "group" in table else BY_COLUMN
         name, side, metric, removed = words
         places = np.arange(len(table))

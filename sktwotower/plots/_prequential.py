@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import prequential_validate
 
 from ._style import GRAY, Display, check_matplotlib, line_style
@@ -158,7 +159,7 @@ class PrequentialDisplay(Display):
 
         Parameters
         ----------
-        results : DataFrame
+        results : dataframe
             The table, or some of its rows.
         score_name : str, default=None
             Column of the score, such as "test_recall@20". None: the first one whose
@@ -194,6 +195,7 @@ class PrequentialDisplay(Display):
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_frame")
+        results = as_frame(results, "results")
         columns = list(results.columns)
         if score_name is None:
             names = [name for name in columns if str(name).startswith("test_")]

@@ -16,9 +16,12 @@ class TrainingCurveDisplay(Display):
     """Training loss and validation recall by epoch.
 
     It shows whether the loss still falls, and whether more epochs would raise the
-    recall or lower it. Make it with `from_estimator`. (The
-    `sklearn.model_selection.LearningCurveDisplay` shows scores by the size of the
-    training set instead.)
+    recall or lower it. Make it with `from_estimator`.
+
+    Scores by the size of the training set are another curve, which
+    `sklearn.model_selection.LearningCurveDisplay` draws. It takes the first rows of X
+    unless it is asked to shuffle, and needs a y:
+    ``LearningCurveDisplay.from_estimator(model, X, y=None, shuffle=True)``.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from sktwotower._tables._events import MAX_SCALE, MIN_SCALE
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import Column, Rows, row_blocks
+from sktwotower._tables._output import library_of
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._times import read_times
@@ -162,7 +163,8 @@ def read_from_disk(tables, X, y, sample_weight, history):
         by_user, dates = _by_user(source, columns, (of_users, of_items), exponents)
     offsets = np.append(0, np.cumsum(sizes))
     by_user = EventsByUser(offsets, *by_user)
-    schema = TableSchema(frame.shape[1], frame.columns.to_numpy(dtype=object))
+    names = frame.columns.to_numpy(dtype=object)
+    schema = TableSchema(frame.shape[1], names, library=library_of(X))
     if columns.time is not None:
         schema = schema.with_time(frame, columns.time, dates)
     kind = by_user.history_kind(history)

@@ -33,14 +33,17 @@ class TwoTowerParameters(ShownEstimator):
     user_features, item_features : str, list, slice, mask or callable, default=None
         Further columns of X that describe the user or the item, selected as in
         `sklearn.compose.ColumnTransformer`. If rows of X disagree, the last one is
-        used, with a warning. Columns that are not selected are ignored. None: no
-        columns.
+        used, with a warning. Columns of X that nothing selects are not read, but belong
+        to X: `predict`, `transform` and `score` expect the columns of fit, and raise if
+        one is missing (except ``time``) or added. None: no columns.
     Tables
         What is known of users and items in advance, and how it is encoded.
     users, items : dataframe, default=None
         Side tables with one row per user or item: the id column, then features. Ids
         without events belong to the catalog, too. The tables are kept by reference:
-        `clone` and a search share them.
+        `clone` and a search share them. A column of past items would be read as
+        tags, which have nothing to do with ids of items: make events of it,
+        ``users[["user", "item"]].explode("item")``, and put them before X.
     user_transformer, item_transformer : transformer, default=None
         Scikit-learn transformers that encode a table of users or items as numbers.
         They get a pandas DataFrame, whichever library the tables are of: the id

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
+from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import one_row, pair_matrix, rows_of, take_rows
@@ -175,12 +176,13 @@ def fitted_of(estimator):
     return fitted
 
 
-def fitted_attribute(path, may_be_none=False):
+def fitted_attribute(path, may_be_none=False, is_table=False):
     """Return a read-only property of an estimator for a part of its ``Fitted``.
 
     ``path``: attribute of the ``Fitted``, such as "catalog.vectors". Before fit, and if
     the part is None, the estimator does not have the attribute. ``may_be_none``: None
-    is a value like others.
+    is a value like others. ``is_table``: the part is a pandas table, which comes back
+    in the library of X in fit.
     """
 
     def read(self):
@@ -192,6 +194,8 @@ def fitted_attribute(path, may_be_none=False):
                 f"{type(self).__name__!r} object has no attribute of fit for "
                 f"{path!r}: it is not fitted, or was fitted without."
             )
+        if is_table and value is not None:
+            return in_library(value, library_for(self, fitted))
         return value
 
     return property(read)

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._output import in_library, library_for
 from sktwotower.features._forgetting import without_rows
 
 from ._fitted import fitted_of
@@ -38,7 +39,8 @@ class KnownUsersMixin:
             ``item_ids_``. Columns: the user and the item column, named as in X of fit.
             Users unknown to fit have no rows. Items that `set_catalog` removed, which
             are kept in the history, come last. Shown items that were not chosen do not
-            count.
+            count. The table is of the library of ``users`` or, for ids, of X in fit,
+            see `recommend`.
 
         Raises
         ------
@@ -72,7 +74,8 @@ class KnownUsersMixin:
             fitted.users.label: np.repeat(query.ids, np.diff(seen.indptr)),
             fitted.items.label: fitted.items.ids.to_numpy()[seen.indices],
         }
-        return pd.DataFrame(columns)
+        library = library_for(self, fitted, users)
+        return in_library(pd.DataFrame(columns), library)
 
     def forget_users(self, users) -> Self:
         """Remove users, as if fit had not known their ids, events and features.

@@ -4,8 +4,11 @@ Input: a fitted recommender, and a Dask dataframe or Series of users.
 Output: a Dask dataframe of recommendations that is not yet computed.
 """
 
-import copy
 from importlib import import_module
+
+import pandas as pd
+
+from sktwotower._sklearn_compat import without_output
 
 from ._fitted import fitted_of
 
@@ -34,12 +37,13 @@ def recommend_lazily(model, X, options):
             f"{type(X).__name__}. Write the result: "
             "model.recommend(X).to_parquet(path)."
         )
-    model = copy.copy(model)
+    model = without_output(model)
     if "n_jobs" in model.get_params(deep=False):
         model.set_params(n_jobs=1)  # the tasks of a worker share its processors already
     model.recommend(X._meta, **options)  # errors of arguments come at once
-    # a table without rows would not show the types of ids
-    meta = model.recommend(fitted.user_ids[:1], 1, exclude_seen=False).iloc[:0]
+    # a table without rows would not show the types of ids; a Series chooses pandas
+    first = pd.Series(fitted.user_ids[:1])
+    meta = model.recommend(first, 1, exclude_seen=False).iloc[:0]
     shared = import_module("dask").delayed((model, options), traverse=False)
     return X.map_partitions(
         _recommend_to, shared, meta.dtypes, meta=meta, clear_divisions=True

@@ -21,7 +21,7 @@ from sktwotower._tables._frames import (
     with_names,
 )
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import format_ids, shorten, warn
+from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 from ._exclude import read_exclude

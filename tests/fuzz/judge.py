@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 import sktwotower
+from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower.metrics import HeldOutRanking
 
 OURS = str(Path(sktwotower.__file__).parent)
@@ -76,6 +77,12 @@ def same(answer, other):
         answer, other = vars(answer), vars(other)
     if isinstance(answer, dict):
         return all(same(answer[key], other[key]) for key in answer)
+    frames = [each for each in (answer, other) if is_frame(each)]
+    if not all(isinstance(frame, pd.DataFrame) for frame in frames):
+        # of another library, where ids may be of another type
+        one, two = (as_frame(frame, "an answer") for frame in frames)
+        names = [c for c in one if c in ("score", "rank", "contribution")]
+        return one.shape == two.shape and same(one[names], two[names])
     if isinstance(answer, pd.DataFrame):
         return list(answer.columns) == list(other.columns) and all(
             same(answer[c].to_numpy(), other[c].to_numpy()) for c in answer

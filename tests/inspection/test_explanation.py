@@ -74,7 +74,8 @@ def check_sum(why, score):
     assert why.attrs["score"] == pytest.approx(score, abs=1e-6)
     assert why["contribution"].sum() == pytest.approx(score, abs=1e-6)
     assert why["contribution"].abs().is_monotonic_decreasing
-    assert why.columns.tolist() == ["side", "feature", "value", "contribution"]
+    columns = ["side", "feature", "value", "contribution", "reason"]
+    assert why.columns.tolist() == columns
     halves = why["contribution"].groupby(why["side"] == "item").sum()
     assert halves.to_numpy() == pytest.approx(score / 2, abs=1e-6)
 
@@ -225,6 +226,74 @@ def test_a_tower_without_a_gradient_says_so(events):
     model = small(item_tower=Opaque).fit(events)
     with pytest.raises(ValueError, match="item_tower has no gradient .* not differ"):
         model.explain("u00", "i00")
+
+
+# In words
+
+
+def test_the_reasons_of_a_person(events):
+    names = {"i00": "Emma", "i01": "Dune", "i02": None}
+    model = small(**tables()).fit(events)
+    by_hand = {
+        "user_u00": "taste not explained by the past",
+        "item_i01": "Dune itself",
+        "genres_Drama": "genres: Drama",
+    }
+    why = model.explain("u00", "i01", names=names)
+    plain = model.explain("u00", "i01")
+    pd.testing.assert_frame_equal(
+        why.drop(columns="reason"), plain.drop(columns="reason")
+    )
+    check_sum(
+        why, model.predict(pd.DataFrame([["u00", "i01"]], columns=["user", "item"]))[0]
+    )
+    reasons = dict(zip(why["feature"], why["reason"], strict=True))
+    assert {name: reasons[name] for name in by_hand} == by_hand
+    past = why[why["side"] == "history"]
+    chosen = [f"chose {names.get(item) or item}" for item in past["feature"]]
+    assert past["reason"].tolist() == chosen and len(past) == 4
+    bias = why.loc[why["feature"] == "(bias)"].set_index("side")["reason"]
+    assert bias.to_dict() == {
+        "user": "what all users have in common",
+        "item": "what all items have in common",
+    }
+    ages = why.loc[why["feature"] == "age", "reason"].tolist()
+    assert ages == ["age: 20"]
+    assert (
+        dict(zip(plain["feature"], plain["reason"], strict=True))["item_i01"]
+        == "i01 itself"
+    )
+
+
+def test_names_are_a_column_a_dict_or_a_series(events):
+    given = tables()
+    given["items"]["title"] = [f"Book {i}" for i in range(12)]
+    model = small(**given).fit(events)
+    named = given["items"].set_index("item")["title"]
+    found = [
+        model.explain("u00", "i01", names=n) for n in ("title", named, dict(named))
+    ]
+    assert "Book 1 itself" in set(found[0]["reason"])
+    for other in found[1:]:
+        pd.testing.assert_frame_equal(other, found[0])
+
+
+def test_without_a_history_and_with_other_transformers(events):
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    model = small(history=None, item_transformer=encoder).fit(events)
+    why = model.explain("u00", "i00").set_index("feature")["reason"]
+    assert why["user_u00"] == "this user's taste"
+    assert why["item_i00"] == "item_i00"
+
+
+def test_names_that_are_none_are_refused(events):
+    model = small(**tables()).fit(events)
+    with pytest.raises(ValueError, match="'genre' is not a column.*mean 'genres'"):
+        model.explain("u00", "i00", names="genre")
+    with pytest.raises(ValueError, match="'title' names a column.*without one"):
+        small().fit(events).explain("u00", "i00", names="title")
+    with pytest.raises(TypeError, match="names must be a column.* Got 7"):
+        model.explain("u00", "i00", names=7)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
@@ -393,6 +394,30 @@ def test_feature_importance_is_that_of_the_estimator(made, model):
         made.held_out, max_users=20, random_state=0, n_neighbors=5
     )
     pd.testing.assert_frame_equal(display.importance, table)
+    events = pl.DataFrame(made.held_out.to_dict("list"))
+    params = {"max_users": 20, "random_state": 0, "n_neighbors": 5}
+    other = FeatureImportanceDisplay.from_estimator(model, events, **params)
+    assert other.ax_.get_title() == display.ax_.get_title()
+    polars = FeatureImportanceDisplay(importance=pl.DataFrame(table.to_dict("list")))
+    widths = [[bar.get_width() for bar in d.bars_] for d in (polars.plot(), display)]
+    assert widths[0] == widths[1]
+
+
+@pytest.mark.parametrize("convert", [list, pl.Series], ids=["lists", "polars"])
+def test_a_map_of_lists_of_tags(model, convert):
+    tags = [["a", "b"]] * 12 + [["b"]] * 10 + [[]] * 8
+    display = EmbeddingMapDisplay.from_estimator(
+        model, color=convert(tags), method="pca"
+    )
+    labels = [dots.get_label() for dots in display.scatters_]
+    assert labels == ["other (8)", "a (12)", "b (10)"]
+
+
+def test_a_map_by_a_column_needs_a_side_table():
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1)
+    model.fit([["ann", "tea"], ["bob", "jam"], ["bob", "egg"]])
+    with pytest.raises(ValueError, match="'genres'.*without one. Fit with items="):
+        EmbeddingMapDisplay.from_estimator(model, color="genres", method="pca")
 
 
 @pytest.mark.slow

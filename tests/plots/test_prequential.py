@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -44,6 +45,16 @@ def test_a_line_for_each_strategy():
     assert display.ax_.get_ylabel().startswith("recall@5")
     assert isinstance(display.ax_.xaxis.get_major_formatter(), ConciseDateFormatter)
     assert display.figure_ is display.ax_.figure
+
+
+def test_a_table_of_polars_is_drawn_alike():
+    rows = RESULTS.to_dict("list")
+    display = PrequentialDisplay.from_frame(pl.DataFrame(rows))
+    for one, other in zip(
+        display.lines_, PrequentialDisplay.from_frame(RESULTS).lines_, strict=True
+    ):
+        np.testing.assert_array_equal(one.get_ydata(), other.get_ydata())
+        assert one.get_label() == other.get_label()
 
 
 def test_a_score_axes_and_style_of_choice():

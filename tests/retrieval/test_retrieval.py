@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from sktwotower._tables import _sparse
+from sktwotower._tables._frames import as_frame
 from sktwotower.retrieval import _retrieval
 from tests.builders import first_fast, random_events, small
 
@@ -72,6 +73,7 @@ def brute_force(model, users, k, exclude_seen=True, candidates=None, X=None):
 
 
 def assert_ranking(answer, expected):
+    answer = as_frame(answer, "answer")
     assert list(answer) == ["user", "item", "score", "rank"]
     pd.testing.assert_frame_equal(answer, expected, check_dtype=False, atol=1e-5)
 
@@ -189,7 +191,7 @@ def test_none_means_all_users_in_their_order(plain):
     ids=lambda users: f"{type(users).__module__}.{type(users).__name__}",
 )
 def test_users_come_in_any_container(plain, users):
-    answer = plain.recommend(users, n_neighbors=2)
+    answer = as_frame(plain.recommend(users, n_neighbors=2), "answer")
     pd.testing.assert_frame_equal(answer, plain.recommend(["u2", "u1"], n_neighbors=2))
 
 

@@ -15,6 +15,7 @@ from sktwotower import (
     TowerVectorizer,
     interactions_from_matrix,
 )
+from sktwotower._tables._frames import as_frame
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
@@ -59,6 +60,7 @@ def plain(request):
 
 
 def assert_same_answer(found, expected):
+    found = as_frame(found, "the answer")
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 

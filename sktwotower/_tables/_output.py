@@ -1,0 +1,162 @@
+"""The dataframe library in which tables come back: the one that was given.
+
+Input: what a caller passes, and a table of pandas.
+Output: the name of a library, such as "polars", and the same table in it.
+"""
+
+import functools
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from importlib.util import find_spec
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from sktwotower._sklearn_compat import output_of
+
+from ._messages import shorten, warn
+
+__all__ = ["in_library", "library_for", "library_of", "table_of"]
+
+PANDAS = "pandas"
+# Libraries other than pandas that tables come back in.
+OTHERS = "polars", "pyarrow", "modin", "cudf"
+LIBRARIES = PANDAS, *OTHERS
+# What belongs to no library; a list of ids is the most frequent request.
+PLAIN = list, tuple, np.ndarray, dict, str, int, float, type(None)
+# What the columns of all libraries can hold, and integers up to 64 bits.
+OBJECTS = (
+    *(str, bytes, float, Decimal, date, timedelta, np.generic),
+    *(list, tuple, np.ndarray, dict, type(None)),
+)
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+
+
+def library_of(*given, default=PANDAS):
+    """Return the name of the library of the first table or column among some values.
+
+    ``default``: the name if there is neither.
+    """
+    for value in given:
+        if isinstance(value, PLAIN):
+            continue
+        if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+            return PANDAS
+        value = nw.to_native(value, pass_through=True)
+        packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+        found = next((name for name in OTHERS if name in packages), None)
+        if found:
+            return found
+    return default
+
+
+def library_for(estimator, fitted, *given):
+    """Return the name of the library in which a method's table comes back.
+
+    It is the one of ``set_output``; or else of the first table or column that the
+    method got; or else, if it got ids only, of X in fit.
+    """
+    chosen = output_of(estimator)
+    return chosen or library_of(*given, default=fitted.schema.library)
+
+
+def in_library(table, library):
+    """Return a pandas table in a library; those other than pandas have no index."""
+    if library == PANDAS:
+        return table
+    columns = [table.iloc[:, i] for i in range(table.shape[1])]
+    return table_of(table.columns, columns, library)
+
+
+def table_of(names, columns, library):
+    """Return columns, arrays or Series (n,) each, as a table of a library.
+
+    NaN is a missing value in libraries other than pandas. If the library is not
+    installed, or cannot hold the columns, there is a warning and a table of pandas.
+    """
+    if library != PANDAS:
+        try:
+            return _made(list(map(str, names)), columns, library)
+        except Exception as error:
+            reason = str(error) if isinstance(error, _Unfit) else type(error).__name__
+            warn(
+                f"The table comes back as one of pandas, as {library} cannot hold it: "
+                f"{reason}. A table or Series of pandas in the request chooses pandas."
+            )
+    table = pd.DataFrame(dict(enumerate(columns)), copy=False)
+    return table.set_axis(list(names), axis="columns")
+
+
+class _Unfit(ValueError):
+    """A library cannot hold a table, for a reason that is known."""
+
+
+def _made(names, columns, library):
+    """Return columns as a table of a library that is not pandas."""
+    if not is_installed(library):
+        raise _Unfit(f"it is not installed ({library} was chosen by fit or set_output)")
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise _Unfit(f"two columns have the name {twice[0]!r}")
+    made = {
+        name: _column(values, library)
+        for name, values in zip(names, columns, strict=True)
+    }
+    return nw.from_dict(made, backend=library).to_native()
+
+
+@functools.cache
+def is_installed(library):
+    """Return whether a library can be imported."""
+    return find_spec(library) is not None
+
+
+def _column(values, library):
+    """Return an array or a pandas Series (n,) as what a library makes a column of."""
+    if isinstance(values, np.ndarray) and len(values):  # ids and ranks: no time to lose
+        if values.dtype.kind in "biu":
+            return values
+        if values.dtype.kind == "f" and not np.isnan(values).any():
+            return values
+        if values.dtype == object:
+            cells = values.tolist()
+            if all(type(cell) is str for cell in cells):
+                return cells
+    values, kind, zone = _cells(pd.Series(values))
+    made = nw.new_series("", values, kind, backend=library)
+    if zone is not None:
+        made = made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    return made.to_native()
+
+
+def _cells(column):
+    """Return the cells of a pandas Series, their narwhals type, and their time zone.
+
+    Type and zone are None if the cells show the type, and if there is no zone.
+    """
+    zone = getattr(column.dtype, "tz", None)
+    if zone is not None:
+        column, zone = column.dt.tz_convert("UTC").dt.tz_localize(None), str(zone)
+    values = column.to_numpy()
+    is_plain = isinstance(column.dtype, np.dtype) and values.dtype.kind in "biufmM"
+    if is_plain and not (values.dtype.kind == "f" and np.isnan(values).any()):
+        if values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] == "s":
+            values = values.astype(f"{values.dtype.kind}8[ms]")  # polars has no seconds
+        return values, None, zone
+    kind = {"float32": nw.Float32(), "float64": nw.Float64()}.get(str(column.dtype))
+    if len(column) == 0 and kind is None:
+        kind = nw.String()
+    values = column.astype(object).where(column.notna(), None).tolist()
+    odd = [value for value in values if not _is_of_all(value)]
+    if odd:
+        raise _Unfit(f"it has no type for {shorten(odd[0])}")
+    return values, kind, zone
+
+
+def _is_of_all(cell):
+    """Return whether columns of all libraries can hold a cell."""
+    if isinstance(cell, int):
+        return not isinstance(cell, Enum) and MIN_INT <= cell <= MAX_INT
+    return isinstance(cell, OBJECTS)

@@ -1,0 +1,81 @@
+"""The reasons of a recommendation, in words.
+
+Input: features of a user or an item, and past items.
+Output: one text per feature (nnz,) and per past item (n_past,).
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sktwotower._tables._messages import did_you_mean, shorten
+from sktwotower.features import TowerVectorizer
+from sktwotower.features._words import features_in_words
+
+__all__ = ["names_of_items", "reasons_of_past", "reasons_of_side"]
+
+# The user's id, by what it adds to the past items.
+TASTE = "taste not explained by the past"
+# The rows that are no features and no past items.
+WORDS = {
+    ("user", "(bias)"): "what all users have in common",
+    ("item", "(bias)"): "what all items have in common",
+    ("user", "(rest)"): "what no single reason explains",
+    ("item", "(rest)"): "what no single reason explains",
+    ("history", "(fold-in)"): "the past of a new user as a whole",
+}
+
+
+def names_of_items(items, names):
+    """Return a dict of item id to its name; ``names`` as in `explain`."""
+    if names is None:
+        return {}
+    if isinstance(names, Mapping):
+        return names
+    if isinstance(names, pd.Series):
+        return names.to_dict()
+    if not isinstance(names, str):
+        raise TypeError(
+            "names must be a column of the side table items, or a dict or a pandas "
+            f"Series of item id to name. Got {shorten(names)}."
+        )
+    table = items.side_table()
+    if table is None:
+        raise ValueError(
+            f"names={names!r} names a column of the side table items, but the model "
+            "was fitted without one. Pass a dict of item id to name."
+        )
+    if names not in table.columns:
+        raise ValueError(
+            f"names={names!r} is not a column of the side table items: it has "
+            f"{list(table.columns)}.{did_you_mean(names, table.columns)}"
+        )
+    return table[names].to_dict()
+
+
+def reasons_of_side(entities, query, features, names, sees_history):
+    """Return the reasons (nnz,) of one user or item, the ``Query``, a list.
+
+    ``features`` (nnz,): their names, which are the reasons if the transformer is not a
+    `TowerVectorizer`.
+    """
+    if not isinstance(entities.transformer, TowerVectorizer):
+        return list(features)
+    rows = query.rows
+    found = features_in_words(entities.transformer, rows.indices, rows.data)
+    if entities.side == "item":
+        own = f"{_name(query.ids[0], names)} itself"
+    else:
+        own = TASTE if sees_history else "this user's taste"
+    return [own if column == entities.id_column else text for column, text in found]
+
+
+def reasons_of_past(ids, names):
+    """Return the reasons (n_past,) that are past items, a list."""
+    return [f"chose {_name(each, names)}" for each in ids]
+
+
+def _name(item, names):
+    """Return the name of an item, or its id if it has none."""
+    name = names.get(item)
+    return str(item if name is None or name is pd.NA or name != name else name)

@@ -1,0 +1,94 @@
+"""Features in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower import TowerVectorizer
+from sktwotower.features._words import features_in_words
+
+TABLE = pd.DataFrame(
+    {
+        "item": ["a", "b", "c", "d", "e", "f"],
+        "color": ["red", "red", "blue", "blue", "gray", None],
+        "genres": ["Action|Drama", "Drama", "Action", "Drama", "Action", "Western"],
+        "price": [1.0, 2.0, 3.0, 4.0, 5.0, 1000.0],
+        "new": [True, False, True, False, True, True],
+        "text": ["big red box", "red hat", "blue box", "a hat", "the box", "a big hat"],
+        "since": pd.to_datetime(["2020-01-01", "2021-03-04"] * 3),
+        "photo": [[0.5, 1.5]] * 6,
+    }
+)
+KINDS = {"item": "id", "text": "text", "photo": "vector", "genres": "list"}
+
+
+def words_of(vectorizer, row, column):
+    """Return the words of one column in a row of the table."""
+    encoded = vectorizer.transform(TABLE.iloc[[row]])
+    found = features_in_words(vectorizer, encoded.indices, encoded.data)
+    return [text for name, text in found if name == column]
+
+
+@pytest.fixture(scope="module")
+def vectorizer():
+    return TowerVectorizer(kinds=KINDS).fit(TABLE)
+
+
+WORDS = [
+    (1, "item", ["item: b"]),
+    (0, "color", ["color: red"]),
+    (4, "color", ["color: a rare or a new one"]),
+    (5, "color", ["color: missing"]),
+    (0, "genres", ["genres: Action", "genres: Drama"]),
+    (1, "price", ["price: 2"]),
+    # the median is 3.5, and the quarters are 2.25 and 4.75: 11 is the largest score
+    (5, "price", ["price: 11 or more"]),
+    (0, "new", ["new: yes"]),
+    (1, "new", ["new: no"]),
+    (1, "text", ['text: "hat"', 'text: "red"']),
+    (0, "photo", ["photo: entry 0 of the vector", "photo: entry 1 of the vector"]),
+]
+
+
+@pytest.mark.parametrize(("row", "column", "expected"), WORDS)
+def test_a_feature_in_words(vectorizer, row, column, expected):
+    assert words_of(vectorizer, row, column) == expected
+
+
+def test_a_date_in_words(vectorizer):
+    found = words_of(vectorizer, 1, "since")
+    assert found[0] == "since: 2021-03-04" and "since: time of the year" in found
+    later = TABLE.assign(since=pd.Timestamp("2099-01-01"))
+    encoded = vectorizer.transform(later)[:1]
+    found = features_in_words(vectorizer, encoded.indices, encoded.data)
+    assert [text for _, text in found if text.endswith(" or later")]
+
+
+def test_bins_in_words():
+    prices = pd.DataFrame({"price": np.arange(20.0)})
+    vectorizer = TowerVectorizer(numbers="quantiles", kinds={"price": "number"})
+    vectorizer.fit(prices)
+    encoded = vectorizer.transform(prices)
+    found = features_in_words(vectorizer, encoded.indices, encoded.data)
+    texts = [text for _, text in found]
+    assert texts[0] == "price: less than 2" and texts[2] == "price: 2 to 4"
+    assert texts[-1] == "price: 18 or more"
+
+
+def test_hashed_levels_in_words():
+    vectorizer = TowerVectorizer(n_hashed=2, kinds={"color": "category"})
+    vectorizer.fit(TABLE[["color"]])
+    encoded = vectorizer.transform(TABLE[["color"]])
+    found = features_in_words(vectorizer, encoded.indices, encoded.data)
+    assert ("color", "color: a rare or a new one") in found
+
+
+def test_each_feature_has_words(vectorizer):
+    n = len(vectorizer.get_feature_names_out())
+    found = features_in_words(vectorizer, np.arange(n), np.ones(n))
+    assert [name for name, _ in found] == [
+        name
+        for _, encoder in vectorizer.encoders_
+        for name in [encoder.name] * len(encoder.names)
+    ]
+    assert all(text.startswith(f"{name}: ") for name, text in found)
