@@ -27,6 +27,7 @@ from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
+from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
 
 __all__ = ["Entities", "fit_entities"]
@@ -200,6 +201,9 @@ class Entities:
     def describe_anew(self, changed, own):
         """Return feature rows (n, p) at positions ``changed``, by the side table now.
 
+        Also return, before them, the entities with columns for new levels, tags and
+        words, and where the columns so far are among these, positions.
+
         ``own``: their features of X, (n, n_features).
         """
         ids, side = self.ids[changed], self.side_table()
@@ -212,7 +216,11 @@ class Entities:
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
             side = side[list(self.side_features)].reindex(ids)
-        return self._transform(self._assemble(ids, own, side))
+        table = self._assemble(ids, own, side)
+        with self._explained(table):
+            transformer, places, width = with_keys(self.transformer, self.width, table)
+        grown = replace(self, transformer=transformer, width=width)
+        return grown, places, grown._transform(table)
 
     def describe_without(self, ids, own, columns):
         """Return feature rows (n, p) with all cells of some columns missing.
