@@ -220,6 +220,13 @@ def test_the_rate():
         model.set_params(partial_rate=0.0).partial_fit(MORE)
 
 
+@pytest.mark.parametrize(("given", "expected"), [("auto", 128), (7, 7)])
+def test_batches_are_smaller_than_those_of_fit(given, expected):
+    model = small(batch_size=given).fit(X)
+    assert model.net_.batch_size == (512 if given == "auto" else 7)
+    assert model.partial_fit(MORE).net_.batch_size == expected
+
+
 # The cost follows the new events.
 
 
