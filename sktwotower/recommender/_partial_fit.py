@@ -161,6 +161,8 @@ def _recipes(recipe, fitted, call):
         "candidate_sampling": fitted.candidate_sampling,
         "temperature": fitted.temperature,
     }
+    if recipe.dropout == "auto":  # it depends on all events of fit
+        of_fit["dropout"] = fitted.net.iterator_train__history_dropout
     if not isinstance(fitted.net.module_, Blend):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
     all_events = call.events._replace(
