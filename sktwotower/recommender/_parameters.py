@@ -186,8 +186,8 @@ class TwoTowerParameters(ShownEstimator):
         a shop and the next ratings of films were found best with 0.2 to 0.3.
     replay : float, default=0.0
         Share in [0, 1) of old events, drawn at random, among those that `partial_fit`
-        learns from: against forgetting, where tastes do not change. In the same shop,
-        whose seasons do change, the recall of the next week fell with it.
+        learns from: against forgetting, where tastes do not change. In the same shop
+        and for the same films, less of what came next was found with a quarter.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"

@@ -197,9 +197,10 @@ class TwoTowerRecommender(
 
         Features are read of new users and items, and again of those in X if X has
         columns of features. A level, tag or word that fit does not know gets weights of
-        its own if ``min_frequency`` of these rows have it, as in fit: with
-        ``TowerVectorizer(min_frequency=1)`` at its first sight, up to ``max_features``.
-        With ``n_hashed`` it shares a hashed column instead, and nothing grows. Rows
+        its own if ``min_frequency`` of these rows have it (a share is that of the rows
+        of fit): with ``TowerVectorizer(min_frequency=1)`` at its first sight, up to
+        ``max_features``. With ``n_hashed`` it shares a hashed column instead, and
+        nothing grows. Rows
         that are not read again stay as they are.
 
         Examples
