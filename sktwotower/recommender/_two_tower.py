@@ -200,8 +200,7 @@ class TwoTowerRecommender(
         its own if ``min_frequency`` of these rows have it (a share is that of the rows
         of fit): with ``TowerVectorizer(min_frequency=1)`` at its first sight, up to
         ``max_features``. With ``n_hashed`` it shares a hashed column instead, and
-        nothing grows. Rows
-        that are not read again stay as they are.
+        nothing grows. Rows that are not read again stay as they are.
 
         Examples
         --------
