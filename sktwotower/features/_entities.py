@@ -28,6 +28,7 @@ from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
 from ._growing import with_keys
+from ._table_checks import as_csr
 from ._tower_vectorizer import TowerVectorizer
 
 __all__ = ["Entities", "fit_entities"]
@@ -296,7 +297,7 @@ class Entities:
         """Return a transformer's output as float32 CSR after its checks."""
         name = f"{self.side}_transformer"
         try:
-            rows = _as_csr(output)
+            rows = as_csr(output)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
@@ -395,18 +396,3 @@ class Entities:
 def _with_empty_row(rows):
     empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
     return sparse.vstack([rows, empty], format="csr")
-
-
-def _as_csr(output):
-    """Return a transformer's output, of any kind, as a canonical float32 CSR matrix."""
-    if isinstance(output, pd.DataFrame):
-        output = output.to_numpy(na_value=np.nan)
-    if np.iscomplexobj(output):
-        raise TypeError("complex numbers.")
-    if sparse.issparse(output) and output.ndim != 2:
-        raise TypeError(f"shape {output.shape}.")
-    rows = sparse.csr_matrix(output, dtype=np.float32)
-    if not rows.has_canonical_format:
-        rows = rows.copy()  # the transformer may keep its output
-        rows.sum_duplicates()
-    return rows
