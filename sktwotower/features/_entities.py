@@ -28,6 +28,8 @@ from sktwotower._tables._output import library_of
 from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
+from ._growing import with_keys
+from ._table_checks import as_csr
 from ._tower_vectorizer import TowerVectorizer
 
 __all__ = ["Entities", "fit_entities"]
@@ -201,6 +203,9 @@ class Entities:
     def describe_anew(self, changed, own):
         """Return feature rows (n, p) at positions ``changed``, by the side table now.
 
+        Also return, before them, the entities with columns for new levels, tags and
+        words, and where the columns so far are among these, positions.
+
         ``own``: their features of X, (n, n_features).
         """
         ids, side = self.ids[changed], self.side_table()
@@ -213,7 +218,11 @@ class Entities:
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
             side = side[list(self.side_features)].reindex(ids)
-        return self._transform(self._assemble(ids, own, side))
+        table = self._assemble(ids, own, side)
+        with self._explained(table):
+            transformer, places, width = with_keys(self.transformer, self.width, table)
+        grown = replace(self, transformer=transformer, width=width)
+        return grown, places, grown._transform(table)
 
     def describe_without(self, ids, own, columns):
         """Return feature rows (n, p) with all cells of some columns missing.
@@ -291,7 +300,7 @@ class Entities:
         """Return a transformer's output as float32 CSR after its checks."""
         name = f"{self.side}_transformer"
         try:
-            rows = _as_csr(output)
+            rows = as_csr(output)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
@@ -390,18 +399,3 @@ class Entities:
 def _with_empty_row(rows):
     empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
     return sparse.vstack([rows, empty], format="csr")
-
-
-def _as_csr(output):
-    """Return a transformer's output, of any kind, as a canonical float32 CSR matrix."""
-    if isinstance(output, pd.DataFrame):
-        output = output.to_numpy(na_value=np.nan)
-    if np.iscomplexobj(output):
-        raise TypeError("complex numbers.")
-    if sparse.issparse(output) and output.ndim != 2:
-        raise TypeError(f"shape {output.shape}.")
-    rows = sparse.csr_matrix(output, dtype=np.float32)
-    if not rows.has_canonical_format:
-        rows = rows.copy()  # the transformer may keep its output
-        rows.sum_duplicates()
-    return rows

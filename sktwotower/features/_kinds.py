@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pandas as pd
 
+from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
 from ._cells import LISTS, SPARSE
-from ._key_encoders import LevelEncoder, TagEncoder, WordEncoder, find_delimiter
+from ._key_encoders import LevelEncoder
 from ._value_encoders import (
     BinEncoder,
     BooleanEncoder,

@@ -1,10 +1,12 @@
-"""Checks of the table, of its column names and of the kinds given to TowerVectorizer.
+"""Checks of tables, column names and kinds, and of the output of a transformer.
 
 Input: a table (n_rows, n_columns) of any library, and the parameter ``kinds``.
-Output: a pandas DataFrame (n_rows, n_columns), and ``kinds``.
+Output: a pandas DataFrame (n_rows, n_columns), ``kinds``, and a CSR matrix.
 """
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from sktwotower._tables._frames import array_as_frame, as_frame, is_frame
@@ -69,3 +71,18 @@ def check_kinds(kinds, names):
                 f"{did_you_mean(kind, allowed, 'Kinds')}"
             )
     return kinds
+
+
+def as_csr(output):
+    """Return a transformer's output, of any kind, as a canonical float32 CSR matrix."""
+    if isinstance(output, pd.DataFrame):
+        output = output.to_numpy(na_value=np.nan)
+    if np.iscomplexobj(output):
+        raise TypeError("complex numbers.")
+    if sparse.issparse(output) and output.ndim != 2:
+        raise TypeError(f"shape {output.shape}.")
+    rows = sparse.csr_matrix(output, dtype=np.float32)
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # the transformer may keep its output
+        rows.sum_duplicates()
+    return rows

@@ -10,13 +10,9 @@ from sktwotower._tables._output import LIBRARIES, PANDAS
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
 from sktwotower.features import TowerVectorizer
+from sktwotower.features._bag_encoders import DELIMITERS, TagEncoder, WordEncoder
 from sktwotower.features._entities import Entities
-from sktwotower.features._key_encoders import (
-    DELIMITERS,
-    LevelEncoder,
-    TagEncoder,
-    WordEncoder,
-)
+from sktwotower.features._key_encoders import LevelEncoder
 from sktwotower.features._kinds import ENCODERS
 from sktwotower.features._value_encoders import (
     BinEncoder,

@@ -4,7 +4,6 @@ Input: ``Entities``, and a table of events (n_events, n_columns).
 Output: ``Entities`` with new ones last.
 """
 
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
-from sktwotower.features import TowerVectorizer
-from sktwotower.features._cells import read_cells
+from sktwotower.features._growing import with_ids
 
 __all__ = ["grown"]
 
@@ -46,7 +44,9 @@ def grown(entities, frame, table):
     new = ids[unknown].unique().sort_values()
     known = entities.ids.append(as_type_of(new, entities.ids, label))
     codes = known.get_indexer(ids)
-    transformer, places, fresh = _with_ids(entities, ids.unique())
+    transformer, places, fresh = with_ids(
+        entities.transformer, entities.width, entities.id_column, ids.unique()
+    )
     updated = replace(
         entities,
         table=table,
@@ -61,34 +61,16 @@ def grown(entities, frame, table):
         changed[codes] = True
     changed = np.flatnonzero(changed)
     if len(changed):
-        rows = _with_changed(updated, changed, places, frame, codes)
-        updated = replace(updated, rows=rows)
+        updated, places = _with_changed(updated, changed, places, frame, codes)
     return updated, codes, (places, updated.width), changed
 
 
-def _with_ids(entities, ids):
-    """Return the transformer with a column for each id, if it is a TowerVectorizer.
-
-    Also return the new positions of the columns so far, and the ids that got a column.
-    """
-    transformer, places = entities.transformer, np.arange(entities.rows.shape[1])
-    if not isinstance(transformer, TowerVectorizer):
-        return transformer, places, ids[:0]
-    transformer = copy.copy(transformer)
-    transformer.encoders_, start = [], 0
-    cells, _ = read_cells(ids.to_series(), entities.id_column)
-    fresh = np.zeros(len(ids), dtype=bool)
-    for position, encoder in entities.transformer.encoders_:
-        start += len(encoder.names)
-        if encoder.kind == "id" and encoder.name == entities.id_column:
-            encoder, fresh = encoder.extended(cells)
-            places[start:] += fresh.sum()
-        transformer.encoders_.append((position, encoder))
-    return transformer, places, ids[fresh]
-
-
 def _with_changed(updated, changed, places, frame, codes):
-    """Return feature rows (n + 1, p), with those that changed computed again."""
+    """Return entities with feature rows that are computed again where they changed.
+
+    Their new levels and words get columns. ``places`` (p,): the positions of the
+    feature columns so far; they are returned as well, as they are then.
+    """
     own = frame[updated.features]
     if updated.features:  # then exactly the entities of X have changed
         places_of_codes = np.searchsorted(changed, codes)
@@ -97,12 +79,15 @@ def _with_changed(updated, changed, places, frame, codes):
         )
     else:
         own = pd.DataFrame(index=range(len(changed)))
-    rows = updated.describe_anew(changed, own)
     n, old = len(updated.ids), updated.rows[:-1].tocoo()
-    width = rows.shape[1] if len(changed) else old.shape[1]
+    updated, moved, rows = updated.describe_anew(changed, own)
+    places = moved[places]
     before = sparse.csr_matrix(
-        (old.data, (old.row, places[old.col])), shape=(n + 1, width), dtype=np.float32
+        (old.data, (old.row, places[old.col])),
+        shape=(n + 1, updated.width),
+        dtype=np.float32,
     )
     source = np.arange(n + 1)
     source[changed] = n + 1 + np.arange(len(changed))
-    return sparse.vstack([before, rows], format="csr")[source]
+    rows = sparse.vstack([before, rows], format="csr")[source]
+    return replace(updated, rows=rows), places

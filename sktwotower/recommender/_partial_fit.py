@@ -36,6 +36,10 @@ from ._together import check_same, random_state_of
 
 __all__ = ["learn_more"]
 
+# Number of users in a batch with "auto". The events of a night are few: with the
+# batches of fit they would be one or two steps, which have to be large.
+PARTIAL_BATCH = 128
+
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     """Train for one pass over further events.
@@ -153,6 +157,8 @@ def _resized(seen, shape):
 
 def _recipes(recipe, fitted, call):
     """Return the recipe of each pair of towers, with the choices of fit."""
+    if recipe.batch_size == "auto":
+        recipe = recipe._replace(batch_size=PARTIAL_BATCH)
     if recipe.history is not None and fitted.history_kind is not None:
         recipe = recipe._replace(history=fitted.history_kind)
     if recipe.impression_weight == "auto":
@@ -162,6 +168,8 @@ def _recipes(recipe, fitted, call):
         "candidate_sampling": fitted.candidate_sampling,
         "temperature": fitted.temperature,
     }
+    if recipe.dropout == "auto":  # it depends on all events of fit
+        of_fit["dropout"] = fitted.net.iterator_train__history_dropout
     if not isinstance(fitted.net.module_, Blend):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
     all_events = call.events._replace(

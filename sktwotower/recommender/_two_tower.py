@@ -144,9 +144,8 @@ class TwoTowerRecommender(
         Events may be of new users and items; new items join the catalog. If ``users``
         or ``items`` is a side table, it must contain them as well: call
         ``set_params(items=products)`` first. New ids get weights of their own if the
-        transformer is a `TowerVectorizer` (the default). Levels, tags and words that
-        fit has not seen stay unknown, unless they are hashed (``n_hashed`` of
-        `TowerVectorizer`). With a recent history, events take their place in time among
+        transformer is a `TowerVectorizer` (the default), and so do new levels, tags and
+        words, see Notes. With a recent history, events take their place in time among
         those of before, also if they are late.
 
         The cost follows the new events: only items with weights that have changed get
@@ -196,6 +195,13 @@ class TwoTowerRecommender(
         bias and hidden layers stay, since they would move all items. The weights of a
         level or word move all items that have it. All items get new vectors if their
         tower is a module of your own, or if the optimizer decays all weights.
+
+        Features are read of new users and items, and again of those in X if X has
+        columns of features. A level, tag or word that fit does not know gets weights of
+        its own if ``min_frequency`` of these rows have it (a share is that of the rows
+        of fit): with ``TowerVectorizer(min_frequency=1)`` at its first sight, up to
+        ``max_features``. With ``n_hashed`` it shares a hashed column instead, and
+        nothing grows. Rows that are not read again stay as they are.
 
         Examples
         --------

@@ -287,7 +287,7 @@ def test_one_pass_whatever_fit_was_told():
     n_epochs = len(model.fit(random_events()).history_)
     model.partial_fit(MORE)
     assert len(model.history_) == n_epochs + 1
-    assert model.net_.lr == pytest.approx(0.25)
+    assert model.net_.lr == pytest.approx(0.1)
 
 
 @pytest.mark.slow

@@ -220,6 +220,22 @@ def test_the_rate():
         model.set_params(partial_rate=0.0).partial_fit(MORE)
 
 
+@pytest.mark.parametrize(("given", "expected"), [("auto", 128), (7, 7)])
+def test_batches_are_smaller_than_those_of_fit(given, expected):
+    model = small(batch_size=given).fit(X)
+    assert model.net_.batch_size == (512 if given == "auto" else 7)
+    assert model.partial_fit(MORE).net_.batch_size == expected
+
+
+def test_as_much_of_the_past_is_hidden_as_in_fit():
+    baskets = [(u, f"i{(u + i) % 9}", i // 6) for u in range(6) for i in range(12)]
+    events = pd.DataFrame(baskets, columns=["user", "item", "when"])
+    model = small(time="when", pooled_share=0.0).fit(events)
+    assert model.net_.iterator_train__history_dropout == 0.7
+    model.partial_fit(events[:2].assign(when=9))
+    assert model.net_.iterator_train__history_dropout == 0.7
+
+
 # The cost follows the new events.
 
 

@@ -1,0 +1,245 @@
+"""Encoders of tags and words: cells that hold several keys, one output column each.
+
+Input: the present cells of one column (n_present,).
+Output: a CSR float32 block (n_present, n_names).
+"""
+
+import re
+from itertools import chain, repeat
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.feature_extraction.text import strip_accents_unicode
+
+from sktwotower._tables._frames import is_missing
+
+from ._cells import LISTS, decode, factorize, is_unhashable, to_objects
+from ._key_encoders import VocabularyEncoder, frequent_keys, is_null
+from ._value_encoders import one_hot, scale_rows
+
+# Minimum share of the distinct cells that hold the delimiter. It is higher for commas,
+# which are frequent in prose.
+DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
+WORD = re.compile(r"\w+")
+
+
+def find_delimiter(distinct):
+    """Return the delimiter that makes the distinct strings lists, or None."""
+    for delimiter, share in DELIMITERS.items():
+        if sum(delimiter in cell for cell in distinct) < share * len(distinct):
+            continue
+        parts = [part.strip() for cell in distinct for part in cell.split(delimiter)]
+        _, distinct_parts = factorize(parts)
+        short = np.mean([len(part.split()) for part in parts]) <= 2.5
+        if short and (delimiter != "," or len(distinct_parts) <= len(distinct)):
+            return delimiter
+    return None
+
+
+class BagEncoder(VocabularyEncoder):
+    """Encode cells that hold several keys: one column per key, rows of norm 1.
+
+    Subclasses define `count(cells)`, which returns how much of each key is in each
+    cell, as a CSR matrix (n_cells, n_keys), and the list of keys; and `weigh(matrix)`,
+    which turns sums of counts (n_cells, n_names) into weights.
+    """
+
+    def learn(self, cells):
+        """Assign a column to each frequent key; to all keys where none is frequent."""
+        cells, places = _distinct_texts(cells)
+        counts, keys = self.count(cells)
+        frequencies = _frequencies(counts, keys, places)
+        _, max_features, n_hashed, _ = self.settings
+        kept = frequent_keys(keys, frequencies, self.settings.min_count, max_features)
+        if not kept and not n_hashed:
+            kept = frequent_keys(keys, frequencies, 1, max_features)
+        self.set_columns(kept, n_hashed)
+        self.frequencies = _count_rows(counts @ self._selector(keys), places)
+        self.n_cells = len(places)
+
+    def block(self, cells):
+        """Return the weight of each key in its column; keys of one column add up."""
+        cells, places = _distinct_texts(cells)
+        counts, keys = self.count(cells)
+        matrix = counts @ self._selector(keys)
+        matrix.sort_indices()
+        return scale_rows(self.weigh(matrix))[places]
+
+    def grown(self, cells):
+        """Return an encoder that also has a column for each key frequent in cells."""
+        cells, places = _distinct_texts(cells)
+        counts, keys = self.count(cells)
+        frequencies = _frequencies(counts, keys, places)
+        new = self.further_keys(keys, frequencies)
+        encoder, found = self.with_keys(new), dict(zip(keys, frequencies, strict=True))
+        encoder.frequencies = np.insert(
+            self.frequencies, len(self.columns), [found[key] for key in new]
+        )
+        return encoder
+
+    def restricted(self, kept):
+        """Return an encoder with only some of its keys, as `VocabularyEncoder` does."""
+        encoder = super().restricted(kept)
+        n_weighed = len(self.columns) + self.n_hashed
+        for name in ("frequencies", "idf"):
+            if hasattr(self, name):
+                setattr(encoder, name, getattr(self, name)[kept[:n_weighed]])
+        return encoder
+
+    def _selector(self, keys):
+        """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
+        return one_hot(self.columns_of(keys), len(self.columns) + self.n_hashed).astype(
+            float
+        )
+
+
+def _distinct_texts(cells):
+    """Return the distinct cells, if all are strings, and the place (n,) of each."""
+    if pd.api.types.infer_dtype(cells, skipna=False) != "string":
+        return cells, np.arange(len(cells))
+    places, distinct = factorize(cells)
+    return to_objects(distinct), places
+
+
+def _frequencies(counts, keys, places):
+    """Return in how many rows each key is, (n_keys,); 0 for missing values."""
+    frequencies = _count_rows(counts, places)
+    frequencies[np.array([*map(is_null, keys)], dtype=bool)] = 0
+    return frequencies
+
+
+def _count_rows(matrix, places):
+    """Return how many rows are not 0 in each column, (n_columns,).
+
+    ``matrix`` holds the distinct rows, ``places`` (n_rows,) which of them each row is.
+    """
+    times = np.bincount(places, minlength=matrix.shape[0])
+    times = np.repeat(times, np.diff(matrix.indptr))
+    return np.bincount(matrix.indices, times, minlength=matrix.shape[1])
+
+
+def _to_matrix(data, codes, lengths, n_keys):
+    """Return a CSR matrix whose rows hold, in order, ``lengths`` (n,) of the codes."""
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    matrix = sparse.csr_matrix((data, codes, indptr), shape=(len(lengths), n_keys))
+    matrix.sum_duplicates()
+    return matrix
+
+
+class TagEncoder(BagEncoder):
+    """Lists of tags: multi-hot with norm 1. Dicts: tag -> weight."""
+
+    expects = "lists, tuples, sets or arrays of tags, or dicts of tag: number"
+
+    def learn(self, cells):
+        """Find the delimiter of strings, and assign a column to each frequent tag."""
+        _, texts = factorize(cell for cell in cells if isinstance(cell, str))
+        self.delimiter = None
+        if texts:
+            self.expects = "lists of tags, or strings of them"
+            counts = {d: sum(d in text for text in texts) for d in DELIMITERS}
+            self.delimiter = find_delimiter(texts) or max(counts, key=counts.get)
+        super().learn(cells)
+
+    def count(self, cells):
+        """Return the weights of the tags of each cell; repeats in a list count once."""
+        bags = [self._split(cell) for cell in cells]
+        lengths = np.fromiter(map(len, bags), dtype=int)
+        try:
+            codes, tags = factorize(chain.from_iterable(bags))
+        except TypeError:
+            raise self.unsuitable_error(next(filter(_has_unhashable, bags))) from None
+        codes, tags = self._decode(codes, tags)
+        weights = self._read_weights(bags, len(codes))
+        matrix = _to_matrix(weights, codes, lengths, len(tags))
+        is_list = np.array([not isinstance(bag, dict) for bag in bags], dtype=bool)
+        matrix.data[np.repeat(is_list, np.diff(matrix.indptr))] = 1
+        return matrix, tags
+
+    def weigh(self, matrix):
+        """Return the weights as they are."""
+        return matrix
+
+    def _split(self, cell):
+        """Return the tags of a cell: a list, tuple, set or dict of them."""
+        if isinstance(cell, str) and self.delimiter is not None:
+            return [tag for part in cell.split(self.delimiter) if (tag := part.strip())]
+        if not isinstance(cell, LISTS) or getattr(cell, "ndim", 1) != 1:
+            raise self.unsuitable_error(cell)
+        return cell.tolist() if isinstance(cell, np.ndarray) else cell
+
+    def _decode(self, codes, tags):
+        """Return codes and tags with strings where there were bytes."""
+        if not any(isinstance(tag, bytes) for tag in tags):
+            return codes, tags
+        texts = [decode(t, self.name) if isinstance(t, bytes) else t for t in tags]
+        codes_of_texts, texts = factorize(texts)
+        return codes_of_texts[codes], texts
+
+    def _read_weights(self, bags, n_tags):
+        """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
+        if not any(isinstance(tags, dict) for tags in bags):
+            return np.ones(n_tags)
+        weights = chain.from_iterable(
+            tags.values() if isinstance(tags, dict) else repeat(1.0, len(tags))
+            for tags in bags
+        )
+        weights = np.fromiter(weights, dtype=object, count=n_tags)
+        missing = is_missing(weights, f"Column {self.name!r}")
+        numbers = np.zeros(n_tags)
+        numbers[~missing] = self.to_floats(weights[~missing])
+        return numbers
+
+
+def _has_unhashable(tags):
+    """Return whether one of the tags cannot be a key of a dict."""
+    return any(map(is_unhashable, tags))
+
+
+class WordEncoder(BagEncoder):
+    """Texts: TF-IDF with norm 1."""
+
+    expects = "strings"
+
+    def learn(self, cells):
+        """Assign a column to each frequent word, and learn how rare it is."""
+        super().learn(cells)
+        if not self.frequencies.any():
+            raise ValueError(
+                f"Column {self.name!r} of kind 'text' holds no word. Fit with "
+                f"kinds={{{self.name!r}: 'drop'}} or another kind."
+            )
+        self.idf = _rarity(self.frequencies, self.n_cells)
+
+    def grown(self, cells):
+        """Return an encoder with further words, which no row of fit counts for."""
+        encoder, n = super().grown(cells), len(self.columns)
+        new = encoder.frequencies[n : len(encoder.columns)]
+        encoder.idf = np.insert(self.idf, n, _rarity(new, self.n_cells + len(cells)))
+        return encoder
+
+    def count(self, cells):
+        """Return how often each word is in each cell."""
+        lengths = np.zeros(len(cells), dtype=int)
+        codes, words = factorize(chain.from_iterable(self._split(cells, lengths)))
+        return _to_matrix(np.ones(len(codes)), codes, lengths, len(words)), words
+
+    def weigh(self, matrix):
+        """Return the logarithm of each count times the rarity of the word."""
+        matrix.data = (1 + np.log(matrix.data)) * self.idf[matrix.indices]
+        return matrix
+
+    def _split(self, cells, lengths):
+        """Yield the list of words of each cell, and write its length to ``lengths``."""
+        for place, cell in enumerate(cells):
+            if not isinstance(cell, str):
+                raise self.unsuitable_error(cell)
+            words = WORD.findall(strip_accents_unicode(cell.lower()))
+            lengths[place] = len(words)
+            yield words
+
+
+def _rarity(frequencies, n_cells):
+    """Return the weight of words in ``frequencies`` (n,) of ``n_cells`` rows."""
+    return 1 + np.log((1 + n_cells) / (1 + frequencies))
