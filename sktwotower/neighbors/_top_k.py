@@ -22,9 +22,11 @@ GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
 # Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
 MAX_GATHERED = 1 << 22
-# A single query: vectors of fewer bytes stay in the cache, where BLAS is fastest; with
-# so many threads torch's product is faster than one with each row on one thread.
+# A single query: BLAS is fastest where vectors of fewer bytes stay in the cache, and
+# where they are narrow; with so many threads torch's product is faster than one with
+# each row on one thread.
 CACHED_BYTES = 1 << 22
+MIN_WIDTH = 128
 MANY_THREADS = 4
 
 
@@ -159,10 +161,10 @@ def best_of_one(query, items, k, hidden=()):
 def _products(items, query):
     """Return the dot products (n_items,) of item vectors with one query, float32.
 
-    For vectors outside the cache BLAS and torch reach a third of the speed of memory
-    with one thread, a product for each row all of it.
+    For vectors outside the cache BLAS and torch may reach a third of the speed of
+    memory with one thread, a product for each row all of it, if rows are wide.
     """
-    if items.nbytes <= CACHED_BYTES:
+    if items.nbytes <= CACHED_BYTES or items.shape[1] < MIN_WIDTH:
         return items @ query
     if torch.get_num_threads() >= MANY_THREADS:
         return torch.mv(torch.from_numpy(items), torch.from_numpy(query)).numpy()
