@@ -31,6 +31,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sktwotower import io
 
 MAX_K, MAX_HISTORY, MAX_ID, MAX_BYTES = 100, 1000, 200, 200_000
+PLAIN = int, float, str  # other ids, such as dates, are answered as text
 SECONDS_BETWEEN_LOOKS = 0.5
 PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are not counted apart
 log = logging.getLogger("uvicorn.error")
@@ -141,7 +142,7 @@ def ranked(ask):
         table = ask(served.model)
     except (TypeError, ValueError) as error:
         raise HTTPException(400, str(error)) from error
-    items = table.iloc[:, 1].tolist()
+    items = [i if isinstance(i, PLAIN) else str(i) for i in table.iloc[:, 1].tolist()]
     scores = table["score"].tolist()
     return JSONResponse({"version": served.version, "items": items, "scores": scores})
 

@@ -83,7 +83,7 @@ class Service:
                 stderr=log,
             )
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=600):
         """Return the ids of all workers, once each of them serves a model."""
         deadline, ready = time.monotonic() + seconds, set()
         while len(ready) < self.n_workers:
