@@ -1,5 +1,6 @@
 """The service of the examples: limits, messages, and a swap of models under load."""
 
+import json
 import os
 import re
 import signal
@@ -7,12 +8,13 @@ import socket
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from sktwotower import TwoTowerRecommender, io
+from sktwotower import PopularityRecommender, TwoTowerRecommender, io
 from sktwotower.datasets import make_interactions
 
-from .serving import Client, Crowd, private_memory, running
+from .serving import ROOT, Client, Crowd, private_memory, running
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -100,6 +102,17 @@ def test_bad_requests_are_refused_with_a_reason(client, path, body, status, mess
     assert got == status, answer
     assert re.search(message, answer["detail"])
     assert len(answer["detail"]) < 500
+
+
+def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import service
+
+    days = pd.date_range("2024-01-01", periods=3)
+    X = pd.DataFrame({"user": [1, 1, 2], "item": days[[0, 1, 0]]})
+    service.app.state.served = service.Served(PopularityRecommender().fit(X), 7)
+    answer = json.loads(service.ranked(lambda model: model.recommend([2])).body)
+    assert answer == {"version": 7, "items": ["2024-01-02 00:00:00"], "scores": [0.5]}
 
 
 def answer_to(port, *lines):
