@@ -69,11 +69,11 @@ setup(
             "pyarrow>=15",
             "pytest>=8",
             "pytest-xdist>=3.7",
-            "skops>=0.13",
+            "skops>=0.15",
             "skrub>=0.5.1",  # its TableVectorizer is a transformer that users bring
         ],
         # estimators of other packages in files: transformers and indexes of users
-        "io": ["skops>=0.13"],
+        "io": ["skops>=0.15"],
         "onnx": ["onnx>=1.16"],
         "optuna": ["optuna>=4.0", "optuna-integration>=4.0"],
         "parquet": ["pyarrow>=15"],

@@ -22,7 +22,8 @@ such as seeds, are averaged (``stat=min`` and ``stat=max``: the lowest, the high
 There must be one at least; ``gap=yes`` in a row of a table leaves the cell empty
 instead. ``show`` names one or several figures of the row. Each is rounded
 once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
-seconds or, from two minutes on, whole minutes.
+seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
+to two digits after the point or, from ten on, to whole numbers.
 
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
@@ -91,8 +92,10 @@ def rounded(value, unit=None):
         if value >= 120:
             return f"{value / 60:.0f} min"
         return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    if unit == "ms":
+        return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
     if unit is not None:
-        raise ValueError(f"unit must be 's' or left out, got {unit!r}")
+        raise ValueError(f"unit must be 's', 'ms' or left out, got {unit!r}")
     text = f"{value:.3f}"
     return re.sub(r"^(-?)0\.", r"\1.", text)
 

@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import time
+import warnings
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import Annotated, NamedTuple
@@ -31,7 +32,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sktwotower import io
 
 MAX_K, MAX_HISTORY, MAX_ID, MAX_BYTES = 100, 1000, 200, 200_000
+PLAIN = int, float, str  # other ids, such as dates, are answered as text
 SECONDS_BETWEEN_LOOKS = 0.5
+PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are not counted apart
 log = logging.getLogger("uvicorn.error")
 Id = StrictInt | Annotated[str, Field(max_length=MAX_ID)]
 K = Annotated[StrictInt, Field(ge=1, le=MAX_K)]
@@ -94,6 +97,7 @@ async def keep_looking(app, path):
 
 @asynccontextmanager
 async def lifespan(app):
+    warnings.simplefilter("ignore")  # each would be written, and kept, for ever
     app.state.served, app.state.counts = None, Counter()
     looking = asyncio.create_task(keep_looking(app, os.environ["MODEL"]))
     yield
@@ -108,13 +112,15 @@ async def limit_and_count(request: Request, call_next):
     """Refuse large bodies; count requests and their seconds by path and status."""
     start, path = time.perf_counter(), request.url.path
     size = request.headers.get("content-length", "0" if request.method == "GET" else "")
+    if "transfer-encoding" in request.headers:  # would be read in spite of the length
+        size = ""
     if size.isdecimal() and int(size) <= MAX_BYTES:
         answer = await call_next(request)
     else:
         detail = f"Say how long the body is: at most {MAX_BYTES} bytes. Got {size!r}."
         answer = JSONResponse({"detail": detail}, status_code=413)
     status, counts = answer.status_code, request.app.state.counts
-    labels = f'path="{"" if status == 404 else path}",status="{status}"'
+    labels = f'path="{path if path in PATHS else ""}",status="{status}"'
     counts[f"requests_total{{{labels}}}"] += 1
     counts[f"seconds_total{{{labels}}}"] += time.perf_counter() - start
     return answer
@@ -138,7 +144,8 @@ def ranked(ask):
     except (TypeError, ValueError) as error:
         raise HTTPException(400, str(error)) from error
     table = nw.from_native(table)  # of the library of fit: pandas, polars, pyarrow
-    items, scores = table[:, 1].to_list(), table["score"].to_list()
+    items = [i if isinstance(i, PLAIN) else str(i) for i in table[:, 1].to_list()]
+    scores = table["score"].to_list()
     return JSONResponse({"version": served.version, "items": items, "scores": scores})
 
 

@@ -40,8 +40,7 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
         return Pairs(given[:, 0], given[:, 1], given[:, 0])
     unfit = (str, bytes, Set) if order else (str, bytes)
-    several = isinstance(given, Iterable) and not isinstance(given, unfit)
-    if len(owners) == 1 and several:
+    if len(owners) == 1 and _is_list(given, unfit):
         items = list_as_array(as_array(given))
         return Pairs(np.repeat(np.asarray(owners), len(items)), items, owners)
     raise TypeError(
@@ -49,6 +48,12 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
         "users to lists of items or, for a single user, a list of items. Got "
         f"{type(given).__name__}."
     )
+
+
+def _is_list(values, unfit):
+    """Return whether values can be iterated over and are of none of the unfit types."""
+    no_scalar = getattr(values, "ndim", 1) != 0  # arrays without an axis are iterable
+    return no_scalar and isinstance(values, Iterable) and not isinstance(values, unfit)
 
 
 def _pairs_of_table(table, name, columns, labels):
@@ -75,7 +80,7 @@ def _pairs_of_dict(given, name, order):
     """Return a dict of users to lists of items as ``Pairs``."""
     unfit = (str, bytes, Set, Mapping) if order else (str, bytes)
     for user, items in given.items():
-        if isinstance(items, unfit) or not isinstance(items, Iterable):
+        if not _is_list(items, unfit):
             wanted = f", {order}" if order else ""
             raise TypeError(
                 f"{name} must hold a list of items for each user{wanted}. Got "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ._sparse import pair_matrix, take_rows
+from ._sparse import one_row, pair_matrix, take_rows
 
 __all__ = ["Sequences", "join_past", "lags_of", "sequences"]
 
@@ -34,6 +34,13 @@ class Sequences(NamedTuple):
     def rows(self, codes):
         """Return the past of users at positions (n,), CSR (n, n_items) of lags."""
         return take_rows(self.lags, codes)
+
+    def followed_by(self, code, items):
+        """Return the past (1, n_items) of a user with later items (k,), one by one."""
+        row = self.rows(np.array([code]))
+        lags = np.concatenate([row.data + len(items), np.arange(len(items), 0, -1)])
+        items = np.concatenate([row.indices, items]).astype(row.indices.dtype)
+        return one_row(items, lags.astype(np.float32), row.shape[1])
 
     def events(self, codes=None):
         """Return row, item and time, (m,) each, of the events of users (n,), or all."""

@@ -4,6 +4,7 @@ Input: the present cells of one column (n_present,), and the mask of missing one
 Output: a CSR float32 block (n_rows, n_names).
 """
 
+from numbers import Number
 from reprlib import repr as shorten
 from typing import NamedTuple
 
@@ -162,12 +163,14 @@ def _learn_scale(numbers):
     The spread is the interquartile range, or the standard deviation where that is 0, or
     1 where both are.
     """
-    low, median, high = np.percentile(numbers, [25, 50, 75])
+    # quarters, since differences of the largest numbers are infinite
+    low, median, high = 4 * np.percentile(numbers / 4, [25, 50, 75])
     if numbers.min() == numbers.max():  # rounding might make their deviation > 0
         return median, 1.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         spread = (high - low) or numbers.std()
-    return median, min(spread, np.finfo(float).max)
+    largest = np.finfo(float).max
+    return median, spread if spread < largest else largest
 
 
 def _clipped_scores(numbers, median, spread):
@@ -262,6 +265,9 @@ class DatePartEncoder(ColumnEncoder):
 
     def _parse(self, cells):
         """Return objects (n,) as a DatetimeIndex in UTC; raise for other values."""
+        for cell in cells:
+            if isinstance(cell, Number):  # pandas would take it for nanoseconds
+                raise self.unsuitable_error(cell)
         dates = _parsed_or_nat(cells)
         if not dates.hasnans:
             return dates

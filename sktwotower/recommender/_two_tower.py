@@ -12,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sktwotower import inspection
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
+from sktwotower._tables._sources import is_source
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
@@ -334,6 +335,12 @@ class TwoTowerRecommender(
                 "fit_transform uses y as the rewards of the events. If y is the target "
                 "of a later step of a Pipeline, it leaks into the user vectors: use "
                 "FrozenEstimator(model) with a fitted model instead."
+            )
+        if is_source(X):
+            raise TypeError(
+                "fit_transform returns a vector for each event, and X "
+                f"({type(X).__name__}) holds no events in memory. Call fit(X), then "
+                "transform tables of some of its events."
             )
         return super().fit_transform(X, y, **fit_params)
 

@@ -119,6 +119,8 @@ class Fitted:
         if added is None:
             return Past(seen, self.sequences.rows(query.codes))
         codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
+        if len(codes) == 1 and added[2] is None:
+            return Past(seen, self.sequences.followed_by(codes[0], added[1]))
         before = self.sequences.events(codes)
         return Past(seen, join_past(before, added, *seen.shape))
 

@@ -10,7 +10,6 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from sktwotower._tables._on_disk import column_counts, take_columns
-from sktwotower._tables._sparse import take_rows
 
 from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, id_shares
@@ -369,15 +368,10 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
         items, users = items[kept], users[kept]
     if catalog is None:
         distinct, places = np.unique(items, return_inverse=True)
-        rows = SparseRows.from_csr(take_rows(item_rows, distinct))
+        rows = SparseRows.taken(item_rows, distinct)
     else:
         rows, places = catalog, items
     sizes = np.bincount(users, minlength=history.shape[0])
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     weights = (1.0 / np.maximum(sizes, 1))[users]
-    return rows, SparseRows(
-        torch.as_tensor(places, dtype=torch.int64),
-        torch.as_tensor(offsets, dtype=torch.int64),
-        torch.as_tensor(weights, dtype=torch.float32),
-        len(rows),
-    )
+    return rows, SparseRows.from_arrays(places, offsets, weights, len(rows))

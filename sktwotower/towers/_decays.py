@@ -195,19 +195,19 @@ class RecentHistory(nn.Module):
 
         ``bag``: SparseRows (n, m) whose values are the lags of past items.
         """
-        table, weights = self.items(item_rows), self._shares(bag)
-        sums = [
-            functional.embedding_bag(
-                bag.indices,
-                table,
-                bag.offsets,
-                mode="sum",
-                per_sample_weights=weights[:, h].contiguous(),
-                include_last_offset=True,
-            )
-            for h in range(weights.shape[1])
-        ]
-        return self._output(torch.cat(sums, 1).double(), torch.float64)
+        weights, n_events = self._shares(bag), len(bag.indices)
+        # all users with their first weights, then all of them with their second ones
+        starts = torch.arange(weights.shape[1], device=weights.device) * n_events
+        offsets = (starts[:, None] + bag.offsets[:-1]).flatten()
+        sums = functional.embedding_bag(
+            bag.indices.repeat(weights.shape[1]),
+            self.items(item_rows),
+            offsets,
+            mode="sum",
+            per_sample_weights=weights.T.flatten(),
+        )
+        sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
+        return self._output(sums.flatten(1).double(), torch.float64)
 
 
 def decayed_sums(vectors, factors):

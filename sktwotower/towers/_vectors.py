@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower._tables._sparse import take_rows
+from sktwotower._tables._sparse import one_row
 
 from ._batches import history_bag
 from ._blend import Blend
@@ -63,10 +63,14 @@ def _joined(blend, user_rows, history, item_rows, block):
 
 def distinct_ones(past):
     """Return ones for the distinct entries of each row of a CSR matrix."""
+    if past.shape[0] == 1:
+        items = np.unique(past.indices)
+        return one_row(items, np.ones(len(items), np.float32), past.shape[1])
     parts = np.ones(past.nnz, dtype=np.float32), past.indices.copy(), past.indptr.copy()
     distinct = sparse.csr_matrix(parts, shape=past.shape)
     distinct.sum_duplicates()
-    return distinct.sign()
+    distinct.data[:] = 1
+    return distinct
 
 
 def _bag(module, past, item_rows):
@@ -75,9 +79,8 @@ def _bag(module, past, item_rows):
         return history_bag(past, item_rows)
     past = latest_events(past, module.history.max_history)
     items, places = np.unique(past.indices, return_inverse=True)
-    parts = past.data, places, past.indptr
-    bag = sparse.csr_matrix(parts, shape=(past.shape[0], len(items)))
-    return SparseRows.from_csr(take_rows(item_rows, items)), SparseRows.from_csr(bag)
+    bag = SparseRows.from_arrays(places, past.indptr, past.data, len(items))
+    return SparseRows.taken(item_rows, items), bag
 
 
 def _device(module):

@@ -134,6 +134,8 @@ def test_no_mark_of_a_page_is_passed_over(name):
         (9.96, "s", "10 s"),
         (119.0, "s", "119 s"),
         (1224.0, "s", "20 min"),
+        (0.1234, "ms", "0.12"),
+        (9.996, "ms", "10"),
     ],
 )
 def test_rounding(value, unit, text):

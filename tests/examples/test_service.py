@@ -1,17 +1,20 @@
 """The service of the examples: limits, messages, and a swap of models under load."""
 
+import json
 import os
 import re
 import signal
+import socket
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from sktwotower import TwoTowerRecommender, io
+from sktwotower import PopularityRecommender, TwoTowerRecommender, io
 from sktwotower.datasets import make_interactions
 
-from .serving import Client, Crowd, private_memory, running, wait_until
+from .serving import ROOT, Client, Crowd, private_memory, running, wait_until
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -121,6 +124,42 @@ def test_bad_requests_are_refused_with_a_reason(client, path, body, status, mess
     assert got == status, answer
     assert re.search(message, answer["detail"])
     assert len(answer["detail"]) < 500
+
+
+def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import service
+
+    days = pd.date_range("2024-01-01", periods=3)
+    X = pd.DataFrame({"user": [1, 1, 2], "item": days[[0, 1, 0]]})
+    service.app.state.served = service.Served(PopularityRecommender().fit(X), 7)
+    answer = json.loads(service.ranked(lambda model: model.recommend([2])).body)
+    assert answer == {"version": 7, "items": ["2024-01-02 00:00:00"], "scores": [0.5]}
+
+
+def answer_to(port, *lines):
+    """Return the first line of the answer to lines of HTTP."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall("\r\n".join([*lines, ""]).encode())
+        return connection.recv(4096).decode().splitlines()[0]
+
+
+def test_the_length_of_a_body_must_be_known(client):
+    start = "POST /recommend HTTP/1.1", "Host: a"
+    chunks = "Transfer-Encoding: chunked", "", "3", "{}\n", "0", ""
+    for lines in [(*start, *chunks), (*start, "Content-Length: 3", *chunks)]:
+        assert " 413 " in answer_to(client.port, *lines)
+    assert " 413 " in answer_to(client.port, *start, "")
+    assert " 422 " in answer_to(client.port, *start, "Content-Length: 2", "", "{}")
+
+
+def test_paths_of_strangers_are_not_counted_apart(client):
+    long = {"user": "u" * 200_000}
+    assert client.ask("/stranger%22%0A1", long)[0] == 413
+    assert client.ask("/docs")[0] == 200
+    text = client.ask("/metrics")[1]
+    assert "stranger" not in text and "docs" not in text
+    assert 'path="",status="413"' in text
 
 
 def test_metrics_count_what_was_asked(client):

@@ -76,6 +76,12 @@ def test_dates_beyond_any_calendar():
             vectorize(["2024-01-01", "2024-01-02"], pd.Series([cell, "2024-01-01"]))
 
 
+@pytest.mark.parametrize("number", [1, 2.5, np.int64(7), True])
+def test_numbers_among_dates_have_no_unit(number):
+    with pytest.raises(TypeError, match="expects dates .numbers: convert them"):
+        vectorize(pd.Series([datetime.date(2024, 1, 1), number]), kind="datetime")
+
+
 @pytest.mark.parametrize(
     "column",
     [

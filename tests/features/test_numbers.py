@@ -45,6 +45,13 @@ def test_constant_number_has_the_scale_one_in_spite_of_rounding():
 def test_number_beyond_the_range_of_float_differences_stays_finite():
     rows, _ = vectorize([1.5e308, -1.5e308, 0.5, 1.0, -0.5], kind="number")
     assert_array_equal(rows.ravel()[:2], [3, -3])
+    # quartiles -0.5e308, 0, 0.5e308: the spread is 1e308
+    rows, _ = vectorize([-1e308, 1e308], kind="number")
+    assert_array_equal(rows.ravel(), [-1, 1])
+    # no spread of the quartiles, and sums without a bound
+    numbers = [1e308] * 9 + [-1e308] * 2 + [1e308] * 9
+    rows, _ = vectorize(numbers, kind="number")
+    assert_array_equal(np.unique(rows), [-3, 0])
 
 
 def test_time_spans_are_numbers():

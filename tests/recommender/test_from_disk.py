@@ -410,6 +410,14 @@ def test_a_lazy_frame_that_fails(fitted, events):
     refused(fitted, ValueError, message, missing)
 
 
+def test_fit_transform_needs_events_in_memory(folder):
+    for X in (folder, pl.scan_parquet(folder / "*.parquet")):
+        model = small()
+        with pytest.raises(TypeError, match="no events in memory. Call fit"):
+            model.fit_transform(X)
+        assert not hasattr(model, "item_ids_")
+
+
 def test_no_events_and_one_column(fitted, events, tmp_path):
     events[:0].to_parquet(tmp_path / "empty.parquet")
     refused(fitted, ValueError, "X holds no events", tmp_path / "empty.parquet")

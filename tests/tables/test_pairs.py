@@ -1,5 +1,7 @@
 """Pairs of users and items: every form gives the same pairs."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -73,10 +75,16 @@ def test_what_holds_no_pairs(given):
         read_pairs(given, "history")
 
 
-@pytest.mark.parametrize("items", ["ab", b"ab", 5, None])
+@pytest.mark.parametrize("given", [5, None, "ab", np.array(5), np.array("ab")])
+def test_what_holds_no_items_of_one_user(given):
+    with pytest.raises(TypeError, match=f"history must be .* {type(given).__name__}"):
+        read_pairs(given, "history", owners=["a"])
+
+
+@pytest.mark.parametrize("items", ["ab", b"ab", 5, None, np.array(5)])
 def test_a_user_without_a_list(items):
     message = f"history must hold a list of items for each user. Got {items!r} for 'a'"
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=re.escape(message)):
         read_pairs({"a": items}, "history")
 
 
