@@ -108,7 +108,7 @@ def test_only_what_was_chosen_is_seen_under_the_names_of_fit():
     X = pd.DataFrame({"song": [5, 6, 5, 7], "fan": [1, 1, 2, 2]})
     model = EASERecommender(user_id="fan", item_id="song").fit(X, [1, 0, 1, 1])
     found = model.seen_items(pl.Series([2, 1]))
-    assert found.to_dict("list") == {"fan": [2, 2, 1], "song": [5, 7, 5]}
+    assert found.to_dict(as_series=False) == {"fan": [2, 2, 1], "song": [5, 7, 5]}
     nameless = EASERecommender().fit(X[["fan", "song"]].to_numpy())
     assert list(nameless.seen_items()) == ["user", "item"]
 
