@@ -31,7 +31,7 @@ def is_group(term):
 
 
 def add_anchor(term, anchor):
-    """Return a term an id, and a link to it that shows when the mouse is over it."""
+    """Add an id to a term, and a link to it that shows when the mouse is over it."""
     term["ids"].append(anchor)
     link = nodes.reference("", "#", refid=anchor, internal=True)
     link["classes"] += ["headerlink", "parameter-link"]
