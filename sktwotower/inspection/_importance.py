@@ -117,7 +117,7 @@ def feature_importance(
     >>> model.fit(X).feature_importance(held_out).round(2).head(2)
           side    column  recall_lost  lower  upper
     0  history   history         0.10   0.05   0.15
-    1     item  category         0.01  -0.01   0.03
+    1     item  category         0.01  -0.01   0.02
     """
     params = groups, n_neighbors, max_users, random_state
     table = lost_recalls(estimator, X, y, *params)

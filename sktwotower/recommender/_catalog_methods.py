@@ -61,8 +61,8 @@ class CatalogMixin:
         >>> model = model.set_catalog(["glue", "tea", "bread"])  # all others are gone
         >>> model.recommend(["ann"]).round(2)
           user   item  score  rank
-        0  ann  bread   0.06     1
-        1  ann   glue  -0.79     2
+        0  ann  bread   0.02     1
+        1  ann   glue  -0.71     2
         """
         fitted = fitted_of(self)
         check_index(self.neighbors, self.normalize, self.neighbors_params)

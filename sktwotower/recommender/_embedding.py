@@ -54,13 +54,13 @@ class EmbeddingMixin:
         ...      ["dan", "glue"], ["dan", "paint"]]
         >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
         >>> model.embed_users(["ann", "cid"]).round(2)
-        array([[ 0.22,  0.89,  0.4 ],
-               [ 0.25, -0.75,  0.61]], dtype=float32)
+        array([[ 0.33,  0.85,  0.42],
+               [ 0.1 , -0.58,  0.81]], dtype=float32)
 
         A new user is described by a history:
 
         >>> model.embed_users(["zoe"], history={"zoe": ["tea", "jam"]}).round(2)
-        array([[0.07, 0.79, 0.61]], dtype=float32)
+        array([[0.11, 0.71, 0.69]], dtype=float32)
         """
         fitted = fitted_of(self)
         code = None if history is not None else one_known(fitted.users, users)
@@ -102,13 +102,13 @@ class EmbeddingMixin:
         ...      ["dan", "glue"], ["dan", "paint"]]
         >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
         >>> model.embed_items(["tea", "glue"]).round(2)
-        array([[-0.81,  0.57,  0.13],
-               [ 0.3 ,  0.34, -0.89]], dtype=float32)
+        array([[-0.91,  0.4 ,  0.15],
+               [ 0.27,  0.45, -0.85]], dtype=float32)
 
         The score of a pair is the product of both vectors:
 
         >>> (model.embed_users(["ann"]) @ model.embed_items(["tea", "glue"]).T).round(2)
-        array([[0.38, 0.  ]], dtype=float32)
+        array([[0.1 , 0.11]], dtype=float32)
         """
         fitted = fitted_of(self)
         query = read_query(fitted.items, items, "items", fitted.schema)

@@ -215,7 +215,7 @@ class TwoTowerRecommender(
         >>> model = model.partial_fit(new)
         >>> model.recommend(["eve"], n_neighbors=1).round(2)  # ann chose rusks, too
           user   item  score  rank
-        0  eve  rusks   0.46     1
+        0  eve  rusks   0.12     1
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y, sample_weight)
@@ -383,9 +383,9 @@ class TwoTowerRecommender(
         ...      ["dan", "glue"], ["dan", "paint"]]
         >>> model = TwoTowerRecommender(random_state=1).fit(X)
         >>> model.predict([["ann", "bread"], ["ann", "paint"]]).round(2)
-        array([ 0.06, -0.53], dtype=float32)
+        array([ 0.02, -0.59], dtype=float32)
         >>> model.predict([["zoe", "bread"]], history={"zoe": ["tea", "jam"]}).round(2)
-        array([0.19], dtype=float32)
+        array([0.08], dtype=float32)
         """
         fitted = fitted_of(self)
         frame = self._read_events(fitted, X)
