@@ -284,8 +284,8 @@ class TwoTowerRecommender(
         ...      ["dan", "glue"], ["dan", "paint"]]
         >>> model = TwoTowerRecommender(embedding_dim=3, random_state=1).fit(X)
         >>> model.transform([["ann", "tea"], ["cid", "glue"]]).round(2)
-        array([[ 0.22,  0.89,  0.4 ],
-               [ 0.25, -0.75,  0.61]], dtype=float32)
+        array([[ 0.33,  0.85,  0.42],
+               [ 0.1 , -0.58,  0.81]], dtype=float32)
 
         As features of a classifier that predicts what kind of customer it is:
 
