@@ -23,7 +23,8 @@ There must be one at least; ``gap=yes`` in a row of a table leaves the cell empt
 instead. ``show`` names one or several figures of the row. Each is rounded
 once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
 seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
-to two digits after the point or, from ten on, to whole numbers.
+to two digits after the point or, from ten on, to whole numbers; with ``unit=gain`` with
+its sign. Figures with a unit are not compared.
 
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
@@ -94,10 +95,10 @@ def rounded(value, unit=None):
         return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
     if unit == "ms":
         return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
-    if unit is not None:
-        raise ValueError(f"unit must be 's', 'ms' or left out, got {unit!r}")
-    text = f"{value:.3f}"
-    return re.sub(r"^(-?)0\.", r"\1.", text)
+    if unit not in (None, "gain"):
+        raise ValueError(f"unit must be 's', 'ms', 'gain' or left out, got {unit!r}")
+    text = f"{value:+.3f}" if unit else f"{value:.3f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text)
 
 
 def figures(spec, results=RESULTS):
