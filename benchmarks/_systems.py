@@ -205,14 +205,17 @@ def measure(name, data, folder, params, truncated):
     events, kind = load(data, folder), SYSTEMS[name].load()
     kind(**params).fit(events.train[:500])
     model = kind(**params)
+    cpu = time.process_time()
     with peak_memory() as memory, clock() as watch:
         model.fit(events.train)
+    cpu = time.process_time() - cpu
     figures, coverage = judge(model, events.test, truncated)
     row = {
         "system": name,
         "params": {k: v for k, v in model.get_params().items() if v is not None},
         "coverage@10": coverage,
         "fit_s": watch.seconds,
+        "fit_cpu_s": cpu,
         "fit_mb": memory.more_mb,
         "process_mb": memory.peak_mb,
         "versions of the system": versions(),  # it may have an interpreter of its own

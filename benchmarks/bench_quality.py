@@ -11,7 +11,8 @@ earlier search has written. Ours is fitted with its defaults, once per seed, and
 ``--tune-ours`` a second time with the result of a search of its own. The figure by
 which systems are tuned is written for each user (``results/per_user``).
 
-Each search and each fit has a process of its own. ``fit_s`` is the wall time of fit
+Each search and each fit has a process of its own. ``fit_s`` is the wall time of fit,
+``fit_cpu_s`` its CPU seconds, which other work on the machine hardly changes,
 and ``fit_mb`` the peak of resident memory in fit above what the process, with its
 libraries and the events loaded, held before. A package that is not installed is left
 out, unless one of the interpreters given by ``--python PATH`` has it.
