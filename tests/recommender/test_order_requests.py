@@ -276,7 +276,7 @@ def test_contributions_add_up_to_the_score(user, history, params):
     score = ranked["score"][ranked["item"] == "i04"].item()
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     assert why.attrs["score"] == pytest.approx(score, abs=1e-5)
-    columns = ["side", "feature", "value", "lag", "contribution"]
+    columns = ["side", "feature", "value", "lag", "contribution", "reason"]
     assert why.columns.tolist() == columns
     past = why[why["side"] == "history"]
     n_events = 8 * (user == "u03") + len(history or [])

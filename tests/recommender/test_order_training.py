@@ -53,7 +53,7 @@ def test_auto_means_other_values_for_a_recent_history():
     model = small(time="when", max_epochs="auto").fit(X)
     assert model.candidate_sampling_ == "mixed" and len(model.history_) == 6
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
-    assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 30
+    assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
     one_pair = small(time="when", max_epochs="auto", pooled_share=0).fit(X)
     given = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0}

@@ -254,8 +254,8 @@ def test_large_catalogs_have_values_of_their_own(monkeypatch):
     monkeypatch.setattr(_auto, "LARGE_CATALOG", 2)
     large, short = fit()
     names = ["dropout", "max_epochs", "batch_size"]
-    assert [small[n] for n in names] == [0.5, 30, 512]
-    assert [large[n] for n in names] == [0.2, 20, 512]
+    assert [small[n] for n in names] == [0.5, 20, 512]
+    assert [large[n] for n in names] == [0.2, 15, 512]
     assert_allclose(short, 0.1 * long, atol=1e-5)
 
 
