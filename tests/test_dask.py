@@ -272,6 +272,8 @@ def search(marker=None):
 def test_a_worker_dies_in_a_search(client, tmp_path):
     expected = search().set_params(n_jobs=None).fit(EVENTS).cv_results_
     marker = str(tmp_path / "killed")
+    # joblib stays in this process where a single worker is up
+    client.wait_for_workers(2)
     with joblib.parallel_backend("dask"):
         found = search(marker).fit(EVENTS).cv_results_
     assert Path(marker).exists()
