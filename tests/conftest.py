@@ -1,9 +1,14 @@
-import numpy as np
-import pandas as pd
-import pytest
-import torch
+import os
 
-# Tiny tensors: more threads only wait for one another.
+# Tiny data: more threads only wait for one another. Libraries read this when they are
+# imported, and so do the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
 torch.set_num_threads(1)
 
 
