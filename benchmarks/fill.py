@@ -2,7 +2,8 @@
 
 Call: ``python benchmarks/fill.py`` writes the figures of ``results/*.jsonl`` into the
 texts; ``--check`` only names the places that differ, and fails if there are any;
-``--stale`` names rows of ours that were not measured at today's defaults.
+``--stale`` says of each result file how often the package has changed since, and which
+defaults of ours were others.
 
 A figure in a sentence stands between two comments, which no reader of the page sees::
 
@@ -25,6 +26,9 @@ once, from the mean: to three digits after the point; with ``unit=s`` to two dig
 seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
 to two digits after the point or, from ten on, to whole numbers; with ``unit=gain`` with
 its sign. Figures with a unit are not compared.
+
+A table below ``<!-- origins -->`` has a row for each result file: the commit that was
+measured, and the machine.
 
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
@@ -49,6 +53,8 @@ A table is a ``csv-table`` whose cells are divided by ``|``, below such a commen
 import argparse
 import json
 import re
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +64,9 @@ TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.rst"))
 INLINE = re.compile(r"(<!-- figure (.*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(
     r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL
+)
+ORIGINS = re.compile(
+    r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
 )
 RST_INLINE = re.compile(
     r"^(\.\. figure (\S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)", re.MULTILINE
@@ -195,7 +204,14 @@ def filled(text, results=RESULTS, name="text"):
             note(match, before, after, below)
         return match[1] + "\n".join(new) + "\n"
 
+    def table_of_origins(match):
+        new = origins(results)
+        if match[3] != new:
+            differences.append(f"{name}: the table of origins")
+        return match[1] + new
+
     try:
+        text = ORIGINS.sub(table_of_origins, text)
         for pattern in (TABLE, RST_TABLE):
             text = pattern.sub(table, text)
         for pattern in (INLINE, RST_INLINE):
@@ -205,26 +221,62 @@ def filled(text, results=RESULTS, name="text"):
     return text, differences
 
 
-def stale(results=RESULTS):
-    """Return a line for each row of ours that differs from today's defaults."""
+def origins(results=RESULTS):
+    """Return the lines of a table: commits and machines of each result file's rows."""
+    lines = []
+    for path in sorted(Path(results).glob("*.jsonl")):
+        # rows that are computed from others have no machine
+        rows = [row for row in read(path.stem, results) if row.get("threads")]
+        commits = Counter(row.get("commit") or "not recorded" for row in rows)
+        machines = {
+            f"{row.get('cpu', 'not recorded')}, {row['threads']}" for row in rows
+        }
+        said = [f"{commit} ({n})" for commit, n in sorted(commits.items())]
+        cells = [f"`{path.stem}`", ", ".join(said), "; ".join(sorted(machines))]
+        lines.append(row_of_markdown(cells))
+    return "\n".join(lines) + "\n"
+
+
+def other_defaults(rows):
+    """Return the parameters of ours that were others in rows that name all of them."""
     from sktwotower import TwoTowerRecommender
 
-    defaults, lines = TwoTowerRecommender().get_params(), []
+    today = TwoTowerRecommender().get_params()
+    names = {k for k, v in today.items() if isinstance(v, (int, float, str))}
+    names -= {"random_state", "device", "verbose"}
+    ours = [row for row in rows if row.get("system") == "TwoTowerRecommender"]
+    then = [row.get("params") or {} for row in ours]
+    whole = [params for params in then if names <= set(params)]
+    return sorted({k for params in whole for k in names if params[k] != today[k]})
+
+
+def changes_since(path, rows):
+    """Return the number of changes of the package since rows were measured, in words.
+
+    Rows without a commit are as old as the file or older.
+    """
+
+    def git(*arguments):
+        call = ["git", *arguments]
+        return subprocess.check_output(call, cwd=ROOT, text=True).strip()
+
+    commits = {(row.get("commit") or "").rstrip("+") for row in rows}
+    at_least = "at least " if "" in commits else ""
+    if at_least:
+        commits = commits - {""} | {git("log", "-1", "--format=%h", "--", str(path))}
+    counts = [git("rev-list", "--count", f"{c}..", "sktwotower") for c in commits]
+    return f"{at_least}{max(map(int, counts))} changes of the package since"
+
+
+def stale(results=RESULTS):
+    """Return a line for each result file: how old it is, and what was different."""
+    lines = []
     for path in sorted(Path(results).glob("*.jsonl")):
-        for row in read(path.stem, results):
-            if row.get("system") != "TwoTowerRecommender" or not row.get("params"):
-                continue
-            then = row["params"]
-            changed = [
-                f"{key}={then.get(key, 'unknown')!r} (today {value!r})"
-                for key, value in defaults.items()
-                if isinstance(value, (int, float, str))
-                and key not in ("random_state", "device", "verbose")
-                and then.get(key) != value
-            ]
-            if changed:
-                seed = then.get("random_state")
-                lines.append(f"{path.name}, seed {seed}: {', '.join(changed)}")
+        rows = read(path.stem, results)
+        line = f"{path.name}: {changes_since(path, rows)}"
+        if others := other_defaults(rows):
+            line += f"; other defaults: {', '.join(others)}"
+        lines.append(line)
     return lines
 
 

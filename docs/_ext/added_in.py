@@ -1,9 +1,9 @@
 """Says on each page of the reference since which version its object is there.
 
-Input: ``docs/added_in.toml``, a table for each version: the public names that came with
-it, each with those of its methods that came with it.
-Output: a line below the first sentence of each object's page, and of each method that is
-younger than its class.
+Input: ``docs/added_in.toml``, a table for each version: the public names that came
+with it, each with those of its methods that came with it.
+Output: a line below the first sentence of each object's page, and of each method that
+is younger than its class.
 """
 
 import tomllib

@@ -35,9 +35,10 @@ def names_of_items(items, names):
     if isinstance(names, pd.Series):
         return names.to_dict()
     if not isinstance(names, str):
+        got = type(names).__name__ if hasattr(names, "columns") else shorten(names)
         raise TypeError(
             "names must be a column of the side table items, or a dict or a pandas "
-            f"Series of item id to name. Got {shorten(names)}."
+            f"Series of item id to name. Got {got}."
         )
     table = items.side_table()
     if table is None:

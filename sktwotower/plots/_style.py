@@ -20,7 +20,7 @@ HATCHES = ["", "//", "..", "xx"]
 # A legend with more entries is drawn next to the axes, where it hides nothing.
 MAX_INSIDE = 4
 # Longer names go on in another line of the legend.
-MAX_LABEL = 38
+MAX_LABEL = 40
 
 
 class Display:

@@ -166,15 +166,60 @@ def test_a_table_of_another_size_is_refused(results):
         fill.filled(text, results)
 
 
-def test_rows_of_other_defaults_are_named(tmp_path):
+def test_rows_of_other_defaults_are_named():
     from sktwotower import TwoTowerRecommender
 
     now = TwoTowerRecommender(random_state=3).get_params()
-    rows = [now, now | {"embedding_dim": 7}]
-    rows = [{"system": "TwoTowerRecommender", "params": params} for params in rows]
+    part = {"embedding_dim": 8}  # what was set; the defaults of the day are unknown
+    rows = [
+        {"system": system, "params": params}
+        for system, params in [
+            ("TwoTowerRecommender", now | {"embedding_dim": 7}),
+            ("TwoTowerRecommender", part),
+            ("EASE", {"l2": 3}),
+        ]
+    ]
+    assert fill.other_defaults(rows) == ["embedding_dim"]
+    rows[0]["params"] = now
+    assert fill.other_defaults(rows) == []
+
+
+def test_a_table_says_where_figures_come_from(tmp_path):
+    machine = {"cpu": "A", "threads": "1"}
+    rows = [machine | {"commit": "abc"}, machine, machine | {"commit": "abc"}]
+    rows.append({"gain": 1})
     (tmp_path / "made.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (line,) = fill.stale(tmp_path)
-    assert line.startswith("made.jsonl, seed 3: embedding_dim=7 (today ")
+    head = "<!-- origins -->\n\n| file | commit | machine |\n|---|---|---|\n"
+    page = f"{head}| old |\n\nEnd."
+    text, differences = fill.filled(page, tmp_path, name="page")
+    line = "| `made` | abc (2), not recorded (1) | A, 1 |"
+    assert text == f"{head}{line}\n\nEnd."
+    assert len(differences) == 1 and fill.filled(text, tmp_path) == (text, [])
+
+
+def results_of(name):
+    return [row for row in fill.read(name) if "cpu" in row]
+
+
+NAMES = sorted(path.stem for path in fill.RESULTS.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_name_a_commit_name_all_packages(name):
+    for row in results_of(name):
+        if row.get("commit"):
+            assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])
+            assert row["cpu"] and row["threads"] and row["python"]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("quality_")])
+def test_rows_of_tuned_peers_have_their_trials(name):
+    peers = {"item-kNN", "EASE", "iALS", "BPR", "LightFM", "RecTools DSSM"}
+    rows = [row for row in results_of(name) if row["system"] in peers]
+    assert len(rows) >= 4
+    assert all(row["trials"] >= 1 and row["params"] for row in rows)
+    ours = [r for r in results_of(name) if r["system"] == "TwoTowerRecommender"]
+    assert sorted(row["params"]["random_state"] for row in ours) == [0, 1, 2]
 
 
 def test_a_row_says_what_was_measured():
