@@ -25,7 +25,8 @@ instead. ``show`` names one or several figures of the row. Each is rounded
 once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
 seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
 to two digits after the point or, from ten on, to whole numbers; with ``unit=gain`` with
-its sign. Figures with a unit are not compared.
+its sign; with ``unit=percent``, which is not printed, a hundred times the figure to one
+digit after the point. Figures with a unit are not compared.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.
@@ -104,8 +105,11 @@ def rounded(value, unit=None):
         return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
     if unit == "ms":
         return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
+    if unit == "percent":
+        return f"{100 * value:.1f}"
     if unit not in (None, "gain"):
-        raise ValueError(f"unit must be 's', 'ms', 'gain' or left out, got {unit!r}")
+        known = "'s', 'ms', 'percent', 'gain'"
+        raise ValueError(f"unit must be {known} or left out, got {unit!r}")
     text = f"{value:+.3f}" if unit else f"{value:.3f}"
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
 

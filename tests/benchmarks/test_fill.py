@@ -138,6 +138,7 @@ def test_no_mark_of_a_page_is_passed_over(name):
         (1224.0, "s", "20 min"),
         (0.1234, "ms", "0.12"),
         (9.996, "ms", "10"),
+        (0.0996, "percent", "10.0"),
     ],
 )
 def test_rounding(value, unit, text):
