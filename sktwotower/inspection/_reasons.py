@@ -16,7 +16,7 @@ __all__ = ["names_of_items", "reasons_of_past", "reasons_of_side"]
 
 # The user's id, by what it adds to the past items.
 TASTE = "taste not explained by the past"
-# The rows that are no features and no past items.
+# The rows that are neither features nor past items.
 WORDS = {
     ("user", "(bias)"): "what all users have in common",
     ("item", "(bias)"): "what all items have in common",
