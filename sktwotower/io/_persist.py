@@ -46,8 +46,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     ------
     ValueError
         If the model is not an estimator of this package, or a parameter is out of range
-        or cannot be written: callbacks, functions, the folder ``memory``, estimators that
-        skops refuses. The message names it.
+        or cannot be written: callbacks, functions, the folder ``memory``, estimators
+        that skops refuses. The message names it.
     ImportError
         If a transformer, index or ranker is of another package, and skops is not
         installed: ``pip install 'sktwotower[io]'``. The default ranker of
