@@ -21,12 +21,14 @@ bold, after rounding::
 Of a file, the rows count whose values are those named (``system=EASE``); several rows,
 such as seeds, are averaged (``stat=min`` and ``stat=max``: the lowest, the highest).
 There must be one at least; ``gap=yes`` in a row of a table leaves the cell empty
-instead. ``show`` names one or several figures of the row. Each is rounded
-once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
-seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
-to two digits after the point or, from ten on, to whole numbers; with ``unit=gain`` with
-its sign; with ``unit=percent``, which is not printed, a hundred times the figure to one
-digit after the point. Figures with a unit are not compared.
+instead, also of a figure that a row lacks. ``show`` names one or several figures of the
+row. Each is rounded once, from the mean: to three digits after the point; with
+``unit=s`` to two digits of seconds or, from two minutes on, whole minutes; with
+``unit=ms``, which is not printed, to two digits after the point or, from ten on, to
+whole numbers; with ``unit=gain`` with its sign; with ``unit=percent``, which is not
+printed, a hundred times the figure to one digit after the point. ``digits=1`` prints
+that many digits after the point, and zeros before it, of the figure times ``scale``.
+Figures with a unit or digits are not compared.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.
@@ -77,7 +79,8 @@ RST_TABLE = re.compile(
     r"((?:   [^\n]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
-NOT_KEYS = {"file", "show", "unit", "stat", "gap"}
+NOT_KEYS = {"file", "show", "unit", "digits", "scale", "stat", "gap"}
+AS_IS = re.compile(r"\b(unit|digits)=")
 STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
 
 
@@ -97,8 +100,10 @@ def parsed(text):
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def rounded(value, unit=None):
+def rounded(value, unit=None, digits=None, scale=1):
     """Return a figure as it is printed: .365, -.004, 1.6 s, 25 s or 3 min."""
+    if digits is not None:
+        return f"{value * float(scale):,.{int(digits)}f}"
     if unit == "s":
         if value >= 120:
             return f"{value / 60:.0f} min"
@@ -129,13 +134,17 @@ def figures(spec, results=RESULTS):
     if not rows:
         raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
     stat = STATS[spec.get("stat", "mean")]
-    shown = [key.strip() for key in spec["show"].split(" / ")]
+    is_one = spec["show"] in rows[0]  # also a name with a slash
+    shown = [spec["show"]] if is_one else spec["show"].split(" / ")
+    shown = [key.strip() for key in shown]
     for key in shown:
         if any(key not in row for row in rows):
+            if spec.get("gap") == "yes":
+                return []
             raise ValueError(f"a row of {spec['file']}.jsonl has no {key!r}: {wanted}")
-    return [
-        rounded(stat([row[key] for row in rows]), spec.get("unit")) for key in shown
-    ]
+    how = {key: spec.get(key) for key in ("unit", "digits")}
+    how["scale"] = spec.get("scale", 1)
+    return [rounded(stat([row[key] for row in rows]), **how) for key in shown]
 
 
 def in_bold(group):
@@ -165,7 +174,7 @@ def filled_table(head, cells, results):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
                 found[i, j] = figures(parsed(row) | parsed(column), results)
-    compared = {at: v for at, v in found.items() if "unit=" not in columns[at[1]]}
+    compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
         cells[i][j] = " / ".join(cell)
     for line in {at[best == "column"] for at in compared} if best else ():
