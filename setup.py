@@ -13,11 +13,19 @@ VERSION = re.search(
     flags=re.MULTILINE,
 ).group(1)
 
+
+def description():
+    """Return README with whole addresses: the package index shows it by itself."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^]]*\]\()(?=docs/)", rf"\g<1>{URL}/raw/main/", text)
+    return re.sub(r"(\]\()(?!https?://|#)", rf"\g<1>{URL}/blob/main/", text)
+
+
 setup(
     name="sktwotower",
     version=VERSION,
     description="Two-tower retrieval models as scikit-learn estimators",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=description(),
     long_description_content_type="text/markdown",
     author="The sktwotower developers",
     url=URL,

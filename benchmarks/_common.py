@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -31,9 +32,19 @@ PAIR = ["user", "item"]
 EVENT = [*PAIR, "time"]
 
 
+def data_file(folder, *parts):
+    """Return the path of a file of a data set; exit if it is not there."""
+    path = Path(folder, *parts)
+    if not path.exists():
+        command = f"python benchmarks/prepare.py {parts[0]} --data {folder}"
+        sys.exit(f"There is no {path}. To fetch it: {command}")
+    return path
+
+
 def _read(folder, name, **columns):
     """Read the events of a data set, with its columns renamed to ours."""
-    events = pd.read_parquet(Path(folder) / name / "interactions.parquet")
+    path = data_file(folder, name, "interactions.parquet")
+    events = pd.read_parquet(path)
     return events.rename(columns={"user_id": "user", "item_id": "item"} | columns)
 
 

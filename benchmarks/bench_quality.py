@@ -27,7 +27,7 @@ import subprocess
 import sys
 
 import pandas as pd
-from _common import PROTOCOLS, machine, read_results, replaced, write_results
+from _common import PROTOCOLS, load, machine, read_results, replaced, write_results
 from _per_user import against_the_best, keep, read
 from _processes import call, interpreter_with
 from _systems import OURS, SYSTEMS, TUNED
@@ -262,6 +262,7 @@ def with_difference(data, rows):
 def main():
     arguments, wrong = parse(), []
     for data in arguments.only:
+        load(data, arguments.data)  # exits if there is no such file
         where = machine()
         print(f"\n{data}")
         run = Run(data, arguments).go()

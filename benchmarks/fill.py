@@ -2,7 +2,8 @@
 
 Call: ``python benchmarks/fill.py`` writes the figures of ``results/*.jsonl`` into the
 texts; ``--check`` only names the places that differ, and fails if there are any;
-``--stale`` names rows of ours that were not measured at today's defaults.
+``--stale`` says of each result file how often the package has changed since, and which
+defaults of ours were others.
 
 A figure in a sentence stands between two comments, which no reader of the page sees::
 
@@ -20,11 +21,17 @@ bold, after rounding::
 Of a file, the rows count whose values are those named (``system=EASE``); several rows,
 such as seeds, are averaged (``stat=min`` and ``stat=max``: the lowest, the highest).
 There must be one at least; ``gap=yes`` in a row of a table leaves the cell empty
-instead. ``show`` names one or several figures of the row. Each is rounded
-once, from the mean: to three digits after the point; with ``unit=s`` to two digits of
-seconds or, from two minutes on, whole minutes; with ``unit=ms``, which is not printed,
-to two digits after the point or, from ten on, to whole numbers; with ``unit=gain`` with
-its sign. Figures with a unit are not compared.
+instead, also of a figure that a row lacks. ``show`` names one or several figures of the
+row. Each is rounded once, from the mean: to three digits after the point; with
+``unit=s`` to two digits of seconds or, from two minutes on, whole minutes; with
+``unit=ms``, which is not printed, to two digits after the point or, from ten on, to
+whole numbers; with ``unit=gain`` with its sign; with ``unit=percent``, which is not
+printed, a hundred times the figure to one digit after the point. ``digits=1`` prints
+that many digits after the point, and zeros before it, of the figure times ``scale``.
+Figures with a unit or digits are not compared.
+
+A table below ``<!-- origins -->`` has a row for each result file: the commit that was
+measured, and the machine.
 
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
@@ -49,6 +56,8 @@ A table is a ``csv-table`` whose cells are divided by ``|``, below such a commen
 import argparse
 import json
 import re
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +68,9 @@ INLINE = re.compile(r"(<!-- figure (.*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(
     r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL
 )
+ORIGINS = re.compile(
+    r"(<!-- (origins) -->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)*)", re.DOTALL
+)
 RST_INLINE = re.compile(
     r"^(\.\. figure (\S[^\n]*)\n\.\. \|[^|\n]+\| replace:: )([^\n]*)", re.MULTILINE
 )
@@ -67,7 +79,8 @@ RST_TABLE = re.compile(
     r"((?:   [^\n]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
-NOT_KEYS = {"file", "show", "unit", "stat", "gap"}
+NOT_KEYS = {"file", "show", "unit", "digits", "scale", "stat", "gap"}
+AS_IS = re.compile(r"\b(unit|digits)=")
 STATS = {"mean": lambda v: sum(v) / len(v), "min": min, "max": max}
 
 
@@ -87,16 +100,21 @@ def parsed(text):
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def rounded(value, unit=None):
+def rounded(value, unit=None, digits=None, scale=1):
     """Return a figure as it is printed: .365, -.004, 1.6 s, 25 s or 3 min."""
+    if digits is not None:
+        return f"{value * float(scale):,.{int(digits)}f}"
     if unit == "s":
         if value >= 120:
             return f"{value / 60:.0f} min"
         return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
     if unit == "ms":
         return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
+    if unit == "percent":
+        return f"{100 * value:.1f}"
     if unit not in (None, "gain"):
-        raise ValueError(f"unit must be 's', 'ms', 'gain' or left out, got {unit!r}")
+        known = "'s', 'ms', 'percent', 'gain'"
+        raise ValueError(f"unit must be {known} or left out, got {unit!r}")
     text = f"{value:+.3f}" if unit else f"{value:.3f}"
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
 
@@ -116,13 +134,17 @@ def figures(spec, results=RESULTS):
     if not rows:
         raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
     stat = STATS[spec.get("stat", "mean")]
-    shown = [key.strip() for key in spec["show"].split(" / ")]
+    is_one = spec["show"] in rows[0]  # also a name with a slash
+    shown = [spec["show"]] if is_one else spec["show"].split(" / ")
+    shown = [key.strip() for key in shown]
     for key in shown:
         if any(key not in row for row in rows):
+            if spec.get("gap") == "yes":
+                return []
             raise ValueError(f"a row of {spec['file']}.jsonl has no {key!r}: {wanted}")
-    return [
-        rounded(stat([row[key] for row in rows]), spec.get("unit")) for key in shown
-    ]
+    how = {key: spec.get(key) for key in ("unit", "digits")}
+    how["scale"] = spec.get("scale", 1)
+    return [rounded(stat([row[key] for row in rows]), **how) for key in shown]
 
 
 def in_bold(group):
@@ -152,7 +174,7 @@ def filled_table(head, cells, results):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
                 found[i, j] = figures(parsed(row) | parsed(column), results)
-    compared = {at: v for at, v in found.items() if "unit=" not in columns[at[1]]}
+    compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
         cells[i][j] = " / ".join(cell)
     for line in {at[best == "column"] for at in compared} if best else ():
@@ -195,7 +217,14 @@ def filled(text, results=RESULTS, name="text"):
             note(match, before, after, below)
         return match[1] + "\n".join(new) + "\n"
 
+    def table_of_origins(match):
+        new = origins(results)
+        if match[3] != new:
+            differences.append(f"{name}: the table of origins")
+        return match[1] + new
+
     try:
+        text = ORIGINS.sub(table_of_origins, text)
         for pattern in (TABLE, RST_TABLE):
             text = pattern.sub(table, text)
         for pattern in (INLINE, RST_INLINE):
@@ -205,26 +234,62 @@ def filled(text, results=RESULTS, name="text"):
     return text, differences
 
 
-def stale(results=RESULTS):
-    """Return a line for each row of ours that differs from today's defaults."""
+def origins(results=RESULTS):
+    """Return the lines of a table: commits and machines of each result file's rows."""
+    lines = []
+    for path in sorted(Path(results).glob("*.jsonl")):
+        # rows that are computed from others have no machine
+        rows = [row for row in read(path.stem, results) if row.get("threads")]
+        commits = Counter(row.get("commit") or "not recorded" for row in rows)
+        machines = {
+            f"{row.get('cpu', 'not recorded')}, {row['threads']}" for row in rows
+        }
+        said = [f"{commit} ({n})" for commit, n in sorted(commits.items())]
+        cells = [f"`{path.stem}`", ", ".join(said), "; ".join(sorted(machines))]
+        lines.append(row_of_markdown(cells))
+    return "\n".join(lines) + "\n"
+
+
+def other_defaults(rows):
+    """Return the parameters of ours that were others in rows that name all of them."""
     from sktwotower import TwoTowerRecommender
 
-    defaults, lines = TwoTowerRecommender().get_params(), []
+    today = TwoTowerRecommender().get_params()
+    names = {k for k, v in today.items() if isinstance(v, (int, float, str))}
+    names -= {"random_state", "device", "verbose"}
+    ours = [row for row in rows if row.get("system") == "TwoTowerRecommender"]
+    then = [row.get("params") or {} for row in ours]
+    whole = [params for params in then if names <= set(params)]
+    return sorted({k for params in whole for k in names if params[k] != today[k]})
+
+
+def changes_since(path, rows):
+    """Return the number of changes of the package since rows were measured, in words.
+
+    Rows without a commit are as old as the file or older.
+    """
+
+    def git(*arguments):
+        call = ["git", *arguments]
+        return subprocess.check_output(call, cwd=ROOT, text=True).strip()
+
+    commits = {(row.get("commit") or "").rstrip("+") for row in rows}
+    at_least = "at least " if "" in commits else ""
+    if at_least:
+        commits = commits - {""} | {git("log", "-1", "--format=%h", "--", str(path))}
+    counts = [git("rev-list", "--count", f"{c}..", "sktwotower") for c in commits]
+    return f"{at_least}{max(map(int, counts))} changes of the package since"
+
+
+def stale(results=RESULTS):
+    """Return a line for each result file: how old it is, and what was different."""
+    lines = []
     for path in sorted(Path(results).glob("*.jsonl")):
-        for row in read(path.stem, results):
-            if row.get("system") != "TwoTowerRecommender" or not row.get("params"):
-                continue
-            then = row["params"]
-            changed = [
-                f"{key}={then.get(key, 'unknown')!r} (today {value!r})"
-                for key, value in defaults.items()
-                if isinstance(value, (int, float, str))
-                and key not in ("random_state", "device", "verbose")
-                and then.get(key) != value
-            ]
-            if changed:
-                seed = then.get("random_state")
-                lines.append(f"{path.name}, seed {seed}: {', '.join(changed)}")
+        rows = read(path.stem, results)
+        line = f"{path.name}: {changes_since(path, rows)}"
+        if others := other_defaults(rows):
+            line += f"; other defaults: {', '.join(others)}"
+        lines.append(line)
     return lines
 
 

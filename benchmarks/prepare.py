@@ -16,6 +16,8 @@ import argparse
 import hashlib
 import io
 import json
+import shutil
+import sys
 import tarfile
 import urllib.request
 import zipfile
@@ -32,9 +34,12 @@ def fetch(url, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     request = urllib.request.Request(url, headers={"User-Agent": "sktwotower"})
-    with urllib.request.urlopen(request, timeout=60) as answer, part.open("wb") as file:
-        while block := answer.read(1 << 20):
-            file.write(block)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            with part.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+    except OSError as error:
+        sys.exit(f"{url} was not fetched: {error}. Put the file there yourself: {path}")
     part.rename(path)
 
 

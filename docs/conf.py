@@ -21,6 +21,7 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
+    "added_in",
     "display_pictures",
     "notebook_gallery",
     "offline_math",

@@ -31,6 +31,8 @@ def run(args, is_first) -> None:
     train, test, how = task.split()
     summary = task.summary(train, test, how)
     print(summary)
+    if is_first:
+        parts.make_folders(args)
     model = parts.fit(task, train, args.epochs, args.seed)
     if is_first:
         in_memory = hasattr(task, "events")  # as the baselines need

@@ -78,6 +78,10 @@ def test_questions_before_fit(method):
     ("X", "message"),
     [
         (readers()[["user", "item"]], "feature names should match"),
+        (
+            readers()[["user", "item"]],
+            r"X of fit had the columns \['user', 'item', 'age'",
+        ),
         (readers()[["item", "user", "age"]], "Feature names must be in the same order"),
         (readers().rename(columns={"age": "Age"}), "feature names should match"),
         (readers().iloc[:0], r"0 sample\(s\)"),

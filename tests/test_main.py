@@ -49,7 +49,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert status == 0
     assert "the last 20 % by played_at" in printed
-    assert "popularity, last tenth" in printed
+    assert "recent popularity" in printed
     assert "With so few users" in printed
     assert "song 1" in printed
     assert (
@@ -143,9 +143,9 @@ def test_with_times_popularity_of_the_last_tenth_is_a_baseline(as_date):
     if as_date:
         events["t"] = pd.to_datetime(events["t"], unit="D", utc=True)
     baselines = fit_baselines(Task("", events, "u", "i", "t"), events)
-    assert list(baselines) == ["popularity, last tenth", "item-kNN", "EASE"]
+    assert list(baselines) == ["recent popularity", "item-kNN", "EASE"]
     # Only the event at 10 is less than a tenth of the time, 1, older than the last one.
-    latest = baselines["popularity, last tenth"].predict(events)
+    latest = baselines["recent popularity"].predict(events)
     assert latest.tolist() == [0, 0, 1, 1]
 
 
@@ -199,17 +199,20 @@ def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
     ("name", "text", "message"),
     [
         ("plays.json", "{}", "must be a .csv, .tsv or .parquet file"),
-        ("few.csv", "listener,track\na,x\nb,y\n", "No events can be held out"),
+        ("few.csv", "listener,track\na,x\nb,y\n", "There are 2 events of 2 users and"),
+        ("head.csv", "listener,track\n", "head.csv has no row with listener and track"),
         (
             "when.csv",
             "listener,track,played_at\na,x,garbage\n",
             "--time: the values of 'played_at' must be numbers or dates in one format",
         ),
-        ("empty.csv", "", "empty.csv does not read as a table: No columns to parse"),
+        ("empty.csv", "", "empty.csv is empty"),
+        ("old.csv", "listener,track\n\xe9,x\n", "old.csv is not UTF-8 text"),
+        ("no.parquet", "listener,track\n", "no.parquet does not read as a table"),
     ],
 )
 def test_files_that_do_not_do(tmp_path, capsys, name, text, message):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="latin-1")
     options = ["--time", "played_at"] if "played_at" in text else []
     assert run_own(tmp_path / name, tmp_path, *options) == 2
     assert message in capsys.readouterr().err
@@ -221,6 +224,15 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         parse(["--output", str(tmp_path / "out")])
     assert "out is not a folder" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_fit(plays, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    path = str(tmp_path / "file" / "top.csv")
+    assert run_own(plays, tmp_path, "--recommendations", path) == 2
+    printed = capsys.readouterr()
+    assert "--recommendations: the folder" in printed.err
+    assert "Fitted" not in printed.out
 
 
 @pytest.mark.parametrize(
@@ -250,6 +262,8 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--epochs", "0"], "--epochs must be at least 1"),
         (["--k", "0"], "--k must be at least 1"),
         (["--seed", "-1"], "--seed must be at least 0"),
+        (["--recomendations", "x.csv"], "Did you mean --recommendations?"),
+        (["plays.csv"], "unknown: plays.csv"),
         (["--recommendations", "top.txt"], "top.txt must be a .csv or .parquet file"),
         (["--items", "x.csv"], "describe a --data file"),
         (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import sktwotower
@@ -81,6 +82,17 @@ def test_the_workflow_runs_the_readmes_test_command_on_the_lowest_versions():
     assert f"run: {command[0]}\n" in workflow
     assert ".ci/lowest.txt" in workflow and ".ci/lowest.txt" in read(".ci/run")
     assert f"torch=={pins()['torch']}" in workflow
+
+
+def test_the_package_index_gets_links_with_whole_addresses(monkeypatch):
+    given = {}
+    monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
+    runpy.run_path(str(ROOT / "setup.py"))
+    text, url = given["long_description"], given["url"]
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert all(link.startswith("https://") for link in links)
+    assert f"{url}/blob/main/docs/guide/start.rst" in links
+    assert f"]({url}/raw/main/docs/_static/two_towers.svg)" in text
 
 
 def test_linters_have_one_version():

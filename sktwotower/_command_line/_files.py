@@ -29,6 +29,8 @@ def read_table(path, option="--data") -> pd.DataFrame:
         raise ValueError(f"{option}: the file {path} does not exist.")
     if path.suffix not in (".csv", ".tsv", ".txt", ".parquet", ".pq"):
         raise ValueError(f"{option}: {path} must be a .csv, .tsv or .parquet file.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{option}: the file {path} is empty.")
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
@@ -39,7 +41,12 @@ def read_table(path, option="--data") -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, dtype=str)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
-    except ValueError as error:  # of pandas, or not UTF-8
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{option}: {path} is not UTF-8 text (position {error.start}). Save it as "
+            "UTF-8, in a spreadsheet program 'CSV UTF-8'."
+        ) from None
+    except ValueError as error:  # of pandas
         raise ValueError(
             f"{option}: {path} does not read as a table: {error}"
         ) from None

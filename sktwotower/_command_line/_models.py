@@ -46,7 +46,7 @@ def fit_baselines(task, train) -> dict:
     times = [] if task.time is None else train[task.time]
     if len(times) and (span := times.max() - times.min()):
         popularity = PopularityRecommender(window=span / 10, time=task.time, **columns)
-        baselines["popularity, last tenth"] = popularity.fit(train)
+        baselines["recent popularity"] = popularity.fit(train)
     baselines["item-kNN"] = ItemKNNRecommender(**columns).fit(train)
     try:
         ease = EASERecommender(max_memory=MAX_EASE_MEMORY, **columns)

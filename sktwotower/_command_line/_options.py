@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from sktwotower import __version__
+from sktwotower._tables._messages import closest
 
 from ._tasks import own_columns
 
@@ -21,7 +22,7 @@ Without options it uses the shipped purchases of a UK gift shop and takes about 
 minutes on two cores: it fits without the held-out events, and then with them. With
 --data it uses your own table: one row per event, several per user.
 With times the model also learns from the order of each user's events, and is compared
-with popularity in the last tenth of the time as well.
+with popularity in the last tenth of the time (recent popularity) as well.
 
 Several processes can train it together, here or on several machines:
 torchrun --nproc-per-node 2 -m sktwotower
@@ -99,7 +100,12 @@ def make_parser() -> argparse.ArgumentParser:
 def parse(arguments) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser()
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options = [f"--{name.replace('_', '-')}" for name in vars(args)]
+        meant = closest(unknown[0].partition("=")[0], options)
+        hint = "" if meant is None else f". Did you mean {meant}?"
+        parser.error(f"unknown: {unknown[0]}{hint}")
     named = list(own_columns(args).values())
     if args.output.exists() and not args.output.is_dir():
         parser.error(f"--output: {args.output} is not a folder")
@@ -110,7 +116,8 @@ def parse(arguments) -> argparse.Namespace:
     if not 0 <= args.seed < 2**32:
         parser.error("--seed must be at least 0 and less than 2**32")
     top = args.recommendations
-    if top is not None and top.suffix not in (".csv", ".parquet"):
+    is_file = top is None or (top.suffix in (".csv", ".parquet") and not top.is_dir())
+    if not is_file:
         parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
     if args.data is not None and (args.user is None or args.item is None):
         parser.error("--data needs --user and --item, the names of its id columns")

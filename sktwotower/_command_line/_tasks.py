@@ -61,7 +61,9 @@ class Task:
         except ValueError as error:
             raise ValueError(
                 f"No events can be held out ({how}): their {self.user} and {self.item} "
-                f"must occur in other events. Are there enough events? {error}"
+                f"must occur in other events. There are {len(self.events):,} events of "
+                f"{self.events[self.user].nunique():,} users and "
+                f"{self.events[self.item].nunique():,} items, which are too few."
             ) from error
         return self.events.iloc[train], self.events.iloc[test], how
 
@@ -137,6 +139,8 @@ def own_task(args) -> Task | DiskTask:
     events = events.loc[~missing, columns].drop_duplicates([args.user, args.item])
     for column in (args.user, args.item):
         events[column] = read_ids(events[column])
+    if events.empty:
+        raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
     print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
     events = events.reset_index(drop=True)
     return Task(path.stem, events, args.user, args.item, args.time, users, items, names)

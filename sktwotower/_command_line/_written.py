@@ -12,7 +12,7 @@ import joblib
 
 from ._printed import meaning
 
-__all__ = ["draw", "page", "save", "write_recommendations"]
+__all__ = ["draw", "make_folders", "page", "save", "write_recommendations"]
 
 PAGE = """\
 <!DOCTYPE html>
@@ -23,7 +23,8 @@ PAGE = """\
 <style>
 body {{ max-width: 60em; margin: 2em auto; padding: 0 1em; font-family: sans-serif }}
 img {{ max-width: 100% }}
-pre {{ overflow-x: auto }}
+pre, table {{ overflow-x: auto }}
+table {{ display: block }}
 </style>
 <h1>{title}</h1>
 <p><strong>{meaning}</strong></p>
@@ -38,7 +39,6 @@ pre {{ overflow-x: auto }}
 
 def write_recommendations(model, task, path, k) -> None:
     """Write k recommendations for every user known, with names of the items if any."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     is_parquet = path.suffix != ".csv"
     if is_parquet and task.names is None:
         model.recommend(n_neighbors=k, path=path)
@@ -53,9 +53,22 @@ def write_recommendations(model, task, path, k) -> None:
     print(f"Saved {path}: at most {k} recommendations for each user.")
 
 
+def make_folders(args) -> None:
+    """Make the folders of all that is written, before minutes are spent on it."""
+    folders = {"--output": args.output}
+    if args.recommendations is not None:
+        folders["--recommendations"] = args.recommendations.parent
+    for option, folder in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"{option}: the folder {folder} cannot be made: {error.strerror}."
+            ) from None
+
+
 def save(model, task, picture, page, folder) -> None:
     """Write the model, the picture (bytes or None) and the page, and say where."""
-    folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
     print(
         f"\nSaved {folder / 'model.joblib'} (load it with joblib.load). "

@@ -28,7 +28,7 @@ HEADER = struct.Struct("<4s5H3L2H")
 # Arrays may hold numbers, booleans, dates, durations and text, but no objects.
 KINDS = "biufMmUS"
 CHECKSUM_LENGTH = 64
-# What Python's zipfile raises for files that are no zip files, or damaged ones.
+# What Python's zipfile raises for files that are not zip files, or damaged ones.
 ZIP_ERRORS = (
     BadZipFile,
     EOFError,

@@ -131,7 +131,7 @@ def known_positions(ids, known, name, source):
 def plain_positions(values, known):
     """Return positions as `known_positions` of a list of plain ids, or None.
 
-    A list of positions, -1 for unknown ids. None: some ids are no plain integers or
+    A list of positions, -1 for unknown ids. None: some ids are not plain integers or
     text as the known ones are, and need the checks of `check_ids`, which take longer
     than a search.
     """

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ._frames import array_as_frame, as_frame, is_frame
+from ._messages import shorten
 from ._output import PANDAS, library_of
 
 __all__ = ["TableSchema", "checked_array", "read_table"]
@@ -86,7 +87,7 @@ def read_table(owner, X, schema=None, may_be_empty=False):
             checker.feature_names_in_ = schema.names
     if is_frame(X):
         frame = as_frame(X, "X")
-        validate_data(checker, frame, skip_check_array=True, reset=first)
+        _check_columns(checker, frame, schema)
         _check_size(frame, first, may_be_empty)
     else:
         if isinstance(X, list | tuple):
@@ -141,6 +142,20 @@ def _checker_class(owner):
     own, so that a fit that fails changes nothing.
     """
     return type(owner, (BaseEstimator,), {})
+
+
+def _check_columns(checker, frame, schema):
+    """Check the names of columns as scikit-learn does, and say which fit has seen."""
+    try:
+        validate_data(checker, frame, skip_check_array=True, reset=schema is None)
+    except ValueError as error:
+        if schema is None or schema.names is None:
+            raise
+        known = shorten(list(schema.names))
+        raise ValueError(
+            f"{str(error).rstrip()}\nX of fit had the columns {known}. "
+            "Fit on those that later tables have as well: the ids, a time, features."
+        ) from None
 
 
 def _check_size(frame, first, may_be_empty):

@@ -318,6 +318,11 @@ class Entities:
             )
         return rows
 
+    @property
+    def has_features(self):
+        """Return whether more than ids is known."""
+        return bool(self.features or self.side_features)
+
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
         if len(values) <= MAX_PLAIN and type(values) is np.ndarray:

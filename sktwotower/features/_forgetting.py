@@ -58,7 +58,7 @@ def without_entities(entities, gone):
 def _without_keys(vectorizer, unused):
     """Return a TowerVectorizer without the keys of unused columns, and what is left.
 
-    ``unused`` (p,): output columns that no row has any more. Columns that are no keys,
+    ``unused`` (p,): output columns that no row has any more. Columns that are not keys,
     such as numbers, stay. Both results are for (p,) columns of before.
     """
     vectorizer = copy.copy(vectorizer)

@@ -74,7 +74,7 @@ class VocabularyEncoder(ColumnEncoder):
     def restricted(self, kept):
         """Return an encoder with only some of its keys.
 
-        ``kept`` (n_names,): which columns stay; those that are no keys always do.
+        ``kept`` (n_names,): which columns stay; those that are not keys always do.
         """
         encoder = copy.copy(self)
         keys = [key for key, column in self.columns.items() if kept[column]]

@@ -133,9 +133,10 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
     fitted, serving = fitted_of(estimator), estimator._serving()
     owner, chosen = _one(fitted, "user", user), _one(fitted, "item", item)
     if chosen.lacks_information()[0] and not chosen.described:
+        table = ", or pass a table of one row with its features"
         raise ValueError(
-            f"The item {format_ids(chosen.ids)} is not known from fit. Pass a table of "
-            "one row with its features instead."
+            f"The item {format_ids(chosen.ids)} is not known from fit. Check the id "
+            f"and its type{table if fitted.items.has_features else ''}."
         )
     names = names_of_items(fitted.items, names)
     past = past_of(fitted, owner, history)

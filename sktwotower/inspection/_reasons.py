@@ -16,7 +16,7 @@ __all__ = ["names_of_items", "reasons_of_past", "reasons_of_side"]
 
 # The user's id, by what it adds to the past items.
 TASTE = "taste not explained by the past"
-# The rows that are no features and no past items.
+# The rows that are neither features nor past items.
 WORDS = {
     ("user", "(bias)"): "what all users have in common",
     ("item", "(bias)"): "what all items have in common",
@@ -35,9 +35,10 @@ def names_of_items(items, names):
     if isinstance(names, pd.Series):
         return names.to_dict()
     if not isinstance(names, str):
+        got = type(names).__name__ if hasattr(names, "columns") else shorten(names)
         raise TypeError(
             "names must be a column of the side table items, or a dict or a pandas "
-            f"Series of item id to name. Got {shorten(names)}."
+            f"Series of item id to name. Got {got}."
         )
     table = items.side_table()
     if table is None:

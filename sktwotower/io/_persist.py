@@ -45,9 +45,9 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     Raises
     ------
     ValueError
-        If the model is no estimator of this package, or a parameter is out of range or
-        cannot be written: callbacks, functions, the folder ``memory``, estimators that
-        skops refuses. The message names it.
+        If the model is not an estimator of this package, or a parameter is out of range
+        or cannot be written: callbacks, functions, the folder ``memory``, estimators
+        that skops refuses. The message names it.
     ImportError
         If a transformer, index or ranker is of another package, and skops is not
         installed: ``pip install 'sktwotower[io]'``. The default ranker of
@@ -122,7 +122,7 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
         process. The file must not be changed in place meanwhile; `dump` replaces it.
     verify : bool, default=True
         Check the checksums of all arrays, and that item vectors are finite. False:
-        only those of arrays of integers and of all that is no array. With ``mmap``,
+        only those of arrays of integers and of all that is not an array. With ``mmap``,
         loading then takes the same time for vectors of any size.
 
     Returns

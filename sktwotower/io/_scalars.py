@@ -102,7 +102,7 @@ def _numpy_unit(kind):
 
 def _read_number(name, value):
     if name not in NUMPY_NUMBERS:
-        raise ValueError(f"{name!r} is no type of numbers")
+        raise ValueError(f"{name!r} is not a type of numbers")
     return np.dtype(name).type(_read_float(value) if isinstance(value, str) else value)
 
 

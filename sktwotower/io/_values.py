@@ -223,7 +223,7 @@ class Reader:
             refuse(place, f"the parts of a {name}", parts)
         try:
             return SCALARS[name].read(*parts)
-        except Exception as error:  # of many libraries: all say that it is no value
+        except Exception as error:  # of many libraries: all say that it is not a value
             refuse(place, f"a {name} ({error})", parts)
 
     def _read_dict(self, spec, place):

@@ -29,6 +29,17 @@ STYLE = (
     "</style>"
 )
 
+BOLD = "Bold: the highest mean of the group, even if the lead is within the noise."
+GROUPS = {
+    "known items": "without events of items that are not in the catalog",
+    "head items": "the most popular ones, with half of the training events together",
+    "tail items": "all others",
+    "few events": "users with the median number of training events at most",
+    "many events": "all other users",
+    "cold items": "those without an event in training",
+    "cold users": "those without an event in training",
+}
+
 
 class Layout(NamedTuple):
     """What one table of a report shows.
@@ -114,7 +125,8 @@ class Report(pd.DataFrame):
         if not self._is_whole():
             return super()._repr_html_()
         tables = "".join(_html(self, layout) for layout in _layouts(self))
-        return f"{STYLE}{tables}<p>{escape(_notes(self)).replace(chr(10), '<br>')}</p>"
+        notes = escape(f"{_notes(self)}\n{BOLD}{_groups_explained(self)}")
+        return f"{STYLE}{tables}<p>{notes.replace(chr(10), '<br>')}</p>"
 
     def _is_whole(self):
         """Return whether all shown columns exist: the frame may have changed."""
@@ -209,6 +221,14 @@ def _is_best(row, best, layout):
     return marks
 
 
+def _groups_explained(frame):
+    """Return what the groups are, in a line; empty for groups of lists."""
+    groups = dict.fromkeys(frame.index.get_level_values("group"))
+    known = [] if "lists" in frame.attrs else [g for g in groups if g in GROUPS]
+    text = "; ".join(f"{group}: {GROUPS[group]}" for group in known)
+    return f"\n{text}." if text else ""
+
+
 def _notes(frame):
     """Return notes on the intervals, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
@@ -218,7 +238,8 @@ def _notes(frame):
         lines.append("The mean over lists; lists of one user count as one cluster.")
     else:
         lines.append(
-            "hit: share of users with a hit; cov.: coverage; nov.: novelty in bits."
+            "mrr: mean of 1 / rank of the first hit; hit: users with one; "
+            "cov.: coverage; nov.: novelty in bits."
         )
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._checks import check_count
 
-from ._style import GRAY, Display, ink, legend, line_style
+from ._style import GRAY, Display, ink, line_style
 
 EVENTS = "events in the training data"
 # Number of points of a curve: more cannot be seen.
@@ -205,7 +205,7 @@ class LorenzCurveDisplay(Display):
             xlim=(0, 1),
             ylim=(0, 1),
         )
-        legend(ax, loc="upper left")
+        self._legend(loc="upper left")
         return self
 
 

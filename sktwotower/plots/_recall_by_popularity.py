@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._checks import check_count
 from sktwotower.metrics._hits import find_hits
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink, legend
+from ._style import COLORS, HATCHES, Display, bar_style, ink
 
 # On a linear scale the popular items would leave the rare ones bars of no height.
 SCALE = (lambda share: np.sqrt(np.maximum(share, 0)), np.square)
@@ -239,7 +239,7 @@ class RecallByPopularityDisplay(Display):
         )
         line = "lines: ± 1 standard error"
         title = None if self.standard_error is None else line
-        legend(ax, title)
+        self._legend(title)
         return self
 
 

@@ -13,7 +13,7 @@ from sktwotower._tables._checks import check_count
 from sktwotower.metrics._groups import everyone
 from sktwotower.metrics._hits import find_hits, standard_error
 
-from ._style import Display, legend, line_style, round_numbers
+from ._style import Display, line_style, round_numbers
 
 
 class RecallCurveDisplay(Display):
@@ -230,7 +230,7 @@ class RecallCurveDisplay(Display):
             ylim=(0, None),
         )
         band = "shaded: ± 1 standard error" if self.bands_ else None
-        legend(ax, band)
+        self._legend(band)
         return self
 
 

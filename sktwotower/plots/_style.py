@@ -4,6 +4,8 @@ Input: where to draw, Matplotlib axes or None, and the position of a model.
 Output: axes, and styles that can be read on a light and on a dark background.
 """
 
+from textwrap import fill
+
 from sktwotower.metrics._compared import rank_models
 
 # Distinct for colour-blind readers (after Okabe and Ito), with a contrast of at least
@@ -17,6 +19,8 @@ LINE_STYLES = ["-", "--", "-.", ":", (0, (1, 3))]
 HATCHES = ["", "//", "..", "xx"]
 # A legend with more entries is drawn next to the axes, where it hides nothing.
 MAX_INSIDE = 4
+# Longer names go on in another line of the legend.
+MAX_LABEL = 40
 
 
 class Display:
@@ -34,6 +38,7 @@ class Display:
     def _start(self, ax, width=6, height=4):
         """Return the axes to draw on, and keep them; None: axes of a new figure."""
         check_matplotlib(f"{type(self).__name__}.plot")
+        self._owns_figure = ax is None
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -46,6 +51,29 @@ class Display:
         ax.spines[["top", "right"]].set_visible(False)
         self.ax_, self.figure_ = ax, ax.figure
         return ax
+
+    def _legend(self, title=None, **inside):
+        """Draw the legend: inside the axes if it is short, to the right of them if not.
+
+        A figure of our own is as much wider, so that the axes keep their size.
+        ``inside``: arguments of `matplotlib.axes.Axes.legend` for a short one.
+        """
+        handles, labels = self.ax_.get_legend_handles_labels()
+        labels = [fill(label, MAX_LABEL, break_long_words=False) for label in labels]
+        is_short = len(labels) <= MAX_INSIDE
+        outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        legend = self.ax_.legend(
+            handles,
+            labels,
+            frameon=False,
+            title=title,
+            alignment="left",
+            **(inside if is_short else outside),
+        )
+        if self._owns_figure and not is_short:
+            width, height = self.figure_.get_size_inches()
+            more = legend.get_window_extent().width / self.figure_.dpi
+            self.figure_.set_size_inches(width + more, height)
 
 
 def check_matplotlib(caller):
@@ -78,17 +106,6 @@ def line_style(place, kwargs, **own):
         "linewidth": 1.8 if place == 0 else 1.4,
     }
     return style | own | normalize_kwargs(kwargs, Line2D)
-
-
-def legend(ax, title=None, **inside):
-    """Draw the legend: inside the axes if it is short, to the right of them if not.
-
-    ``inside``: arguments of `matplotlib.axes.Axes.legend` for a short one.
-    """
-    _, labels = ax.get_legend_handles_labels()
-    outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-    place = outside if len(labels) > MAX_INSIDE else inside
-    ax.legend(frameon=False, title=title, alignment="left", **place)
 
 
 def bar_style(kwargs, **own):

@@ -1,4 +1,4 @@
-"""Short fits on a part of the users, which tell whether older events should age.
+"""Short fits on a part of the users, which decide whether older events should age.
 
 Input: a ``Recipe``, and ``Events`` in the order of time.
 Output: the NDCG of each judged user (n,), for a half-life.

@@ -389,9 +389,10 @@ class SimilarItemsMixin:
         query = read_query(fitted.items, items, "items", fitted.schema)
         unknown = query.ids[query.lacks_information() & (not query.described)]
         if len(unknown):
+            table = ", or pass a table with the features of new items"
             raise ValueError(
-                f"{not_known(unknown, 'item')}. Check the ids and their type, or pass "
-                "a table with the features of new items."
+                f"{not_known(unknown, 'item')}. Check the ids and their type"
+                f"{table if fitted.items.has_features else ''}."
             )
         own = (query.codes >= 0) & (query.codes < fitted.n_items)
         itself = pair_matrix(

@@ -89,7 +89,7 @@ def touched_rows(before, now, name):
 def without_rows(moments, side, left):
     """Return moments without those of some columns (p,) of a side, "user" or "item".
 
-    Of parameters that are no tables of rows, those of the tower start anew.
+    Of parameters that are not tables of rows, those of the tower start anew.
     """
     if left.all():
         return moments

@@ -217,7 +217,7 @@ class SequenceBatches(UserBatches):
         return batch, targets
 
     def _events(self, users):
-        """Return the events (t, b) of users, oldest first, and which are no padding."""
+        """Return events (t, b) of users, oldest first, and which are not padding."""
         starts, lengths = self.dataset.starts[users], self.dataset.lengths[users]
         steps = np.arange(lengths.max())[:, None]
         real = steps < lengths

@@ -2,8 +2,10 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -138,10 +140,16 @@ def test_no_mark_of_a_page_is_passed_over(name):
         (1224.0, "s", "20 min"),
         (0.1234, "ms", "0.12"),
         (9.996, "ms", "10"),
+        (0.0996, "percent", "10.0"),
     ],
 )
 def test_rounding(value, unit, text):
     assert fill.rounded(value, unit) == text
+
+
+def test_digits_and_scale():
+    assert fill.rounded(1_851_662.2, digits="0") == "1,851,662"
+    assert fill.rounded(0.0996, digits="1", scale="100") == "10.0"
 
 
 @pytest.mark.parametrize(
@@ -166,15 +174,99 @@ def test_a_table_of_another_size_is_refused(results):
         fill.filled(text, results)
 
 
-def test_rows_of_other_defaults_are_named(tmp_path):
+def test_rows_of_other_defaults_are_named():
     from sktwotower import TwoTowerRecommender
 
     now = TwoTowerRecommender(random_state=3).get_params()
-    rows = [now, now | {"embedding_dim": 7}]
-    rows = [{"system": "TwoTowerRecommender", "params": params} for params in rows]
+    part = {"embedding_dim": 8}  # what was set; the defaults of the day are unknown
+    rows = [
+        {"system": system, "params": params}
+        for system, params in [
+            ("TwoTowerRecommender", now | {"embedding_dim": 7}),
+            ("TwoTowerRecommender", part),
+            ("EASE", {"l2": 3}),
+        ]
+    ]
+    assert fill.other_defaults(rows) == ["embedding_dim"]
+    rows[0]["params"] = now
+    assert fill.other_defaults(rows) == []
+
+
+def test_a_table_says_where_figures_come_from(tmp_path):
+    machine = {"cpu": "A", "threads": "1"}
+    rows = [machine | {"commit": "abc"}, machine, machine | {"commit": "abc"}]
+    rows.append({"gain": 1})
     (tmp_path / "made.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (line,) = fill.stale(tmp_path)
-    assert line.startswith("made.jsonl, seed 3: embedding_dim=7 (today ")
+    head = "<!-- origins -->\n\n| file | commit | machine |\n|---|---|---|\n"
+    page = f"{head}| old |\n\nEnd."
+    text, differences = fill.filled(page, tmp_path, name="page")
+    line = "| `made` | abc (2), not recorded (1) | A, 1 |"
+    assert text == f"{head}{line}\n\nEnd."
+    assert len(differences) == 1 and fill.filled(text, tmp_path) == (text, [])
+
+
+def rows_of_table(first):
+    """Return the cells of the rows of a table of the benchmarks' page."""
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    table = text.partition(f"\n| {first} |")[2].partition("\n\n")[0]
+    lines = table.splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_table_of_ablations_is_that_of_its_file():
+    figures = {
+        (row["change"], row["data"], row["seed"]): row["figure"]
+        for row in fill.read("ablations")
+    }
+    (_, *defaults), *changes = rows_of_table("change")
+    assert len(changes) == 28
+    for at, data in enumerate(["ml-100k", "lastfm", "online-retail"]):
+        base = np.array([figures["defaults", data, seed] for seed in range(3)])
+        assert defaults[at] == f"{base.mean():.4f}".lstrip("0")
+        for change, *cells in changes:
+            found = np.array([figures[change, data, seed] for seed in range(3)])
+            gain = 1000 * (found - base)
+            error = gain.std(ddof=1) / np.sqrt(3)
+            assert cells[at] == f"{gain.mean():+.1f} ({error:.1f})", change
+
+
+def test_the_table_of_files_is_that_of_its_file():
+    order = ["mapped", "mapped, verified", "read", "read", "read"]
+    kinds = ["float32"] * 3 + ["float16", "joblib"]
+    by_kind = {(row["file"], row["read"]): row for row in fill.read("files")}
+    keys = "imports_s", "load_s", "answer_s", "load_again_wall_s"
+    rows = rows_of_table("file | MB | imports | reading")
+    for cells, kind, read in zip(rows, kinds, order, strict=True):
+        row = by_kind[kind, read]
+        shown = [float(re.sub("[^0-9.]", "", cell)) for cell in cells[1:]]
+        assert [shown[0], shown[-1]] == [round(row["mb"]), round(row["private_mb"])]
+        for value, key in zip(shown[1:-1], keys, strict=True):
+            assert value == pytest.approx(row[key], abs=0.051 if value > 1 else 0.0051)
+
+
+def results_of(name):
+    return [row for row in fill.read(name) if "cpu" in row]
+
+
+NAMES = sorted(path.stem for path in fill.RESULTS.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_name_a_commit_name_all_packages(name):
+    for row in results_of(name):
+        if row.get("commit"):
+            assert {"numpy", "torch", "scikit-learn"} <= set(row["versions"])
+            assert row["cpu"] and row["threads"] and row["python"]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("quality_")])
+def test_rows_of_tuned_peers_have_their_trials(name):
+    peers = {"item-kNN", "EASE", "iALS", "BPR", "LightFM", "RecTools DSSM"}
+    rows = [row for row in results_of(name) if row["system"] in peers]
+    assert len(rows) >= 4
+    assert all(row["trials"] >= 1 and row["params"] for row in rows)
+    ours = [r for r in results_of(name) if r["system"] == "TwoTowerRecommender"]
+    assert sorted(row["params"]["random_state"] for row in ours) == [0, 1, 2]
 
 
 def test_a_row_says_what_was_measured():

@@ -244,6 +244,17 @@ def test_a_file_is_fetched_once(tmp_path):
     prepare.fetch(source.as_uri(), copy)  # is there: not asked for again
 
 
+def test_what_cannot_be_fetched_may_be_put_there(tmp_path):
+    path = tmp_path / "downloads" / "a.zip"
+    with pytest.raises(SystemExit, match="was not fetched: .*Put the file there"):
+        prepare.fetch((tmp_path / "no.zip").as_uri(), path)
+
+
+def test_benchmarks_say_how_to_get_their_data(tmp_path):
+    with pytest.raises(SystemExit, match="prepare.py ml-100k --data"):
+        _common.load("ml-100k", tmp_path)
+
+
 def test_an_archive_without_the_table_is_refused(made):
     with pytest.raises(ValueError, match="expected one file ratings.csv, got \\[\\]"):
         made("ml-latest-small-2018", {"other.csv": ""})

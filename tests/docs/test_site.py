@@ -45,7 +45,11 @@ FLAGS = """
 --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync
 --disable-background-networking --disable-component-update --window-size=1300,1000
 """.split()
-FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
+FAINT, WIDE = (
+    (Path(__file__).parent / f"{name}.js").read_text("utf-8")
+    for name in ("faint", "wide")
+)
+PHONE = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,21 @@ def test_pages_load_without_errors_and_can_be_read(browser, page, theme):
     assert root.get_attribute("data-theme") == theme
     assert faint_texts(browser) == []
     assert troubles(browser, address) == []
+
+
+@pytest.fixture
+def phone(browser):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    yield browser
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_fit_on_a_phone(phone, page):
+    phone.get(f"{SITE.as_uri()}/{page}")
+    wait(phone, "return document.readyState === 'complete'")
+    assert phone.execute_script("return document.documentElement.clientWidth") == 400
+    assert phone.execute_script(WIDE) == []
 
 
 def test_formulas_are_drawn(browser):

@@ -307,7 +307,7 @@ def test_names_that_are_none_are_refused(events):
             ValueError,
             "item must be one item.* Got 0",
         ),
-        ("u00", "novel", ValueError, "'novel' is not known from fit. Pass a table"),
+        ("u00", "novel", ValueError, "'novel' is not known from fit. Check the id"),
         (None, "i00", TypeError, "user must be an id, or a table of one row. Got None"),
         ("u00", {"item": "i00"}, TypeError, "item must be an id, or a table"),
         (float("nan"), "i00", ValueError, "user contains NaN"),

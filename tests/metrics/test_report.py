@@ -365,6 +365,9 @@ def test_a_notebook_shows_the_best_in_bold(model):
     assert_array_equal(bold, recalls == recalls.max())
     assert html.count("<table") == 1 and "color: inherit" in html
     assert "Misses: 2 events with an item not in the catalog." in html
+    assert "Bold: the highest mean" in html
+    for group in report.index.get_level_values("group").drop("all"):
+        assert html.count(f"{group}: ") == 1, f"{group} is not explained"
     assert_allclose(report.loc["all", "recall@1 diff"].iloc[0], 0)
 
 

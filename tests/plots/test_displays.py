@@ -208,8 +208,19 @@ def test_a_long_legend_is_next_to_the_curves(n_models, inside):
     recall = pd.DataFrame(np.ones((2, n_models)), index=[1, 2])
     ax = RecallCurveDisplay(recall=recall).plot().ax_
     ax.figure.draw_without_rendering()
-    legend = ax.get_legend().get_window_extent()
-    assert (legend.x0 < ax.get_window_extent().x1) == inside
+    legend, curves = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert (legend.x0 < curves.x1) == inside
+    # and takes nothing of their room, nor of the title's
+    assert curves.width > 0.8 * 6 * ax.figure.dpi
+    assert ax.title.get_window_extent().x0 > 0 and legend.x1 <= ax.figure.bbox.x1
+
+
+def test_long_names_go_on_in_another_line():
+    name = ["two towers with tables of users and", "items, 3 epochs"]
+    recall = pd.DataFrame({" ".join(name): [0.1], "popularity": [0.1]}, index=["1-9"])
+    ax = RecallByPopularityDisplay(recall=recall).plot().ax_
+    shown = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert shown == ["\n".join(name), "popularity"]
 
 
 def test_groups_by_popularity_hold_events():
