@@ -59,6 +59,11 @@ class LatestModel:
     n_refused : int
         Number of files that could not be loaded, or did not pass the check.
 
+    Raises
+    ------
+    ValueError
+        If ``seconds`` is not a number > 0, or the block is begun twice.
+
     See Also
     --------
     load : Reads the file once.
