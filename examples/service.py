@@ -4,14 +4,12 @@ Input: the path of a file that ``sktwotower.io.dump`` has written.
 Output: ``/recommend``, ``/similar``, ``/health`` and ``/metrics``.
 
 Run ``pip install 'sktwotower[serve]'``, then ``python examples/service.py model.sktt
---workers 2``. To serve another model, ``dump`` it to the same path: each process looks
-for it twice a second. Never write into the file itself: it is mapped into memory. Put a
-proxy in front, which limits rates and connections, and asks again when a process dies.
+--workers 2``. To serve another model, ``dump`` it to the same path. Put a proxy in
+front, which limits rates and connections, and asks again when a process dies.
 ``/metrics`` are those of the process that answers.
 """
 
 import argparse
-import asyncio
 import logging
 import os
 import socket
@@ -19,32 +17,43 @@ import time
 import warnings
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import narwhals as nw
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import Field, StrictInt
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sktwotower import io
 
-MAX_K, MAX_HISTORY, MAX_ID, MAX_BYTES = 100, 1000, 200, 200_000
-PLAIN = int, float, str  # other ids, such as dates, are answered as text
-SECONDS_BETWEEN_LOOKS = 0.5
-PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are not counted apart
-log = logging.getLogger("uvicorn.error")
-Id = StrictInt | Annotated[str, Field(max_length=MAX_ID)]
-K = Annotated[StrictInt, Field(ge=1, le=MAX_K)]
+MAX_BYTES = 200_000
+Id = StrictInt | Annotated[str, Field(max_length=200)]
+History = Annotated[list[Id], Field(max_length=1000)]
+K = Annotated[StrictInt, Field(ge=1, le=100), Body()]
+PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are counted together
+counts = Counter()
+latest = io.LatestModel(
+    os.environ.get("MODEL", "model.sktt"),
+    check=lambda model: model.recommend(model.user_ids_[:1].tolist()),
+)
+
+
+@asynccontextmanager
+async def lifespan(app):
+    logging.basicConfig(level=logging.INFO)
+    warnings.simplefilter("ignore")  # each would be written, and kept, for ever
+    with latest:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 class Protocol(H11Protocol):
-    """Send small answers at once; for a socket of several processes asyncio does not.
-
-    They would wait 40 ms for the client to confirm the headers.
-    """
+    """Send small answers at once: for a socket of several processes asyncio waits."""
 
     def connection_made(self, transport):
         connection = transport.get_extra_info("socket")
@@ -52,124 +61,71 @@ class Protocol(H11Protocol):
         super().connection_made(transport)
 
 
-class Wish(BaseModel):
-    user: Id
-    history: Annotated[list[Id], Field(max_length=MAX_HISTORY)] | None = None
-    k: K = 10
-
-
-class Item(BaseModel):
-    item: Id
-    k: K = 10
-
-
-class Served(NamedTuple):
-    model: object
-    version: int  # when its file was written, in nanoseconds
-
-
-def load(path):
-    """Return what the file holds, after a first answer."""
-    while True:
-        version = os.stat(path).st_mtime_ns
-        model = io.load(path, mmap=True, verify=False)
-        if os.stat(path).st_mtime_ns == version:  # not replaced meanwhile
-            model.recommend(model.user_ids_[:1].tolist())
-            return Served(model, version)
-
-
-async def keep_looking(app, path):
-    """Replace what is served, in one assignment, by each new file that can be read."""
-    seen = None
-    while True:
-        try:
-            newest = os.stat(path).st_mtime_ns
-            if newest != seen:
-                seen = newest
-                app.state.served = await asyncio.to_thread(load, path)
-                seen = app.state.served.version
-                log.info("serving version %d", seen)
-        except Exception:
-            app.state.counts["refused_files_total"] += 1
-            log.exception("%s cannot be served", path)
-        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-@asynccontextmanager
-async def lifespan(app):
-    warnings.simplefilter("ignore")  # each would be written, and kept, for ever
-    app.state.served, app.state.counts = None, Counter()
-    looking = asyncio.create_task(keep_looking(app, os.environ["MODEL"]))
-    yield
-    looking.cancel()
-
-
-app = FastAPI(lifespan=lifespan)
-
-
 @app.middleware("http")
 async def limit_and_count(request: Request, call_next):
-    """Refuse large bodies; count requests and their seconds by path and status."""
+    """Refuse large bodies, and those of unknown length; count requests and seconds."""
     start, path = time.perf_counter(), request.url.path
     size = request.headers.get("content-length", "0" if request.method == "GET" else "")
-    if "transfer-encoding" in request.headers:  # would be read in spite of the length
-        size = ""
-    if size.isdecimal() and int(size) <= MAX_BYTES:
-        answer = await call_next(request)
-    else:
+    in_chunks = "transfer-encoding" in request.headers  # would be read without a limit
+    if in_chunks or not size.isdecimal() or int(size) > MAX_BYTES:
         detail = f"Say how long the body is: at most {MAX_BYTES} bytes. Got {size!r}."
-        answer = JSONResponse({"detail": detail}, status_code=413)
-    status, counts = answer.status_code, request.app.state.counts
-    labels = f'path="{path if path in PATHS else ""}",status="{status}"'
-    counts[f"requests_total{{{labels}}}"] += 1
-    counts[f"seconds_total{{{labels}}}"] += time.perf_counter() - start
+        answer = JSONResponse({"detail": detail}, 413)
+    else:
+        answer = await call_next(request)
+    path = path if path in PATHS else ""
+    labels = f'{{path="{path}",status="{answer.status_code}"}}'
+    counts["requests_total" + labels] += 1
+    counts["seconds_total" + labels] += time.perf_counter() - start
     return answer
 
 
 @app.exception_handler(RequestValidationError)
 async def refuse(request: Request, error: RequestValidationError):
     """Say what is wrong, without the values that were sent."""
-    places = [".".join(map(str, each["loc"])) for each in error.errors()]
-    wrong = [f"{p}: {e['msg']}" for p, e in zip(places, error.errors(), strict=True)]
-    return JSONResponse({"detail": "; ".join(wrong)}, status_code=422)
+    wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    return JSONResponse({"detail": "; ".join(wrong)}, 422)
 
 
-def ranked(ask):
-    """Return the answer of the model that is served now."""
-    served = app.state.served
+def answer(ask):
+    """Return the ranked items that the model of now answers, best first."""
+    served = latest.current
     if served is None:
         raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
     try:
-        table = ask(served.model)
+        table = nw.from_native(ask(served.model))  # of the library of fit
     except (TypeError, ValueError) as error:
         raise HTTPException(400, str(error)) from error
-    table = nw.from_native(table)  # of the library of fit: pandas, polars, pyarrow
-    items = [i if isinstance(i, PLAIN) else str(i) for i in table[:, 1].to_list()]
+    items = [i if isinstance(i, int | float) else str(i) for i in table[:, 1].to_list()]
     scores = table["score"].to_list()
     return JSONResponse({"version": served.version, "items": items, "scores": scores})
 
 
 # A request takes about a millisecond of CPU: threads would only wait for one another.
 @app.post("/recommend")
-async def recommend(wish: Wish):
-    return ranked(lambda m: m.recommend([wish.user], wish.k, history=wish.history))
+async def recommend(
+    user: Annotated[Id, Body()],
+    history: Annotated[History | None, Body()] = None,
+    k: K = 10,
+):
+    return answer(lambda model: model.recommend([user], k, history=history))
 
 
 @app.post("/similar")
-async def similar(item: Item):
-    return ranked(lambda m: m.similar_items([item.item], item.k))
+async def similar(item: Annotated[Id, Body()], k: K = 10):
+    return answer(lambda model: model.similar_items([item], k))
 
 
 @app.get("/health")
 async def health():
-    served = app.state.served
+    served = latest.current
     state = {"pid": os.getpid(), "version": served and served.version}
-    return JSONResponse(state, status_code=200 if served else 503)
+    return JSONResponse(state, 200 if served else 503)
 
 
 @app.get("/metrics", response_class=PlainTextResponse)
 async def metrics():
-    return "".join(f"sktwotower_{k} {v}\n" for k, v in app.state.counts.items())
+    values = dict(counts, refused_files_total=latest.n_refused)
+    return "".join(f"sktwotower_{name} {value}\n" for name, value in values.items())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ import re
 import runpy
 import sys
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower import __version__
+from sktwotower import __version__, io
 from sktwotower.__main__ import main
 from sktwotower._command_line import fit_baselines, parse, shipped_task
 from sktwotower._command_line._files import read_feature, read_times
@@ -57,7 +56,7 @@ def test_own_file_is_split_by_time_and_named(plays, tmp_path, capsys):
     )
     assert printed.count("rank  score recommended") == 3
     assert printed.count("rank  score similar") == 1
-    model = joblib.load(tmp_path / "out" / "model.joblib")
+    model = io.load(tmp_path / "out" / "model.sktt")
     assert set(model.item_ids_) == set(range(20))
     assert model.history_kind_ == "recent"
 
@@ -84,7 +83,7 @@ def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys):
     assert re.search(r"model +TwoTowerRecommender +popularity\n", printed)
     assert len(re.findall(r"^listener \d+, 5 of \d+ items:$", printed, re.M)) == 3
     assert "song 1" in printed
-    model = joblib.load(tmp_path / "out" / "model.joblib")
+    model = io.load(tmp_path / "out" / "model.sktt")
     # the two files hold 800 events, and the saved model has learnt from all of them
     plays = pd.concat(map(pd.read_parquet, sorted(files.glob("*"))))
     pairs = plays[["listener", "track"]].drop_duplicates()
@@ -120,7 +119,7 @@ def test_own_file_without_time_is_compared_explained_and_drawn(plays, tmp_path, 
     assert float(said[1]) == pytest.approx(100 * float(table["ours"]), abs=0.06)
     assert float(said[2]) == pytest.approx(ratio, abs=0.06)
     assert "coverage@10: the share of the catalog" in printed
-    assert joblib.load(tmp_path / "out" / "model.joblib").history_kind_ == "pooled"
+    assert io.load(tmp_path / "out" / "model.sktt").history_kind_ == "pooled"
     assert (tmp_path / "out" / "report.png").stat().st_size > 10_000
 
 
@@ -177,7 +176,7 @@ def test_without_matplotlib_and_memory_for_ease_it_says_what_is_missing(
         r"^model +TwoTowerRecommender +popularity +item-kNN$", printed, re.M
     )
     assert "<img" not in (tmp_path / "out" / "report.html").read_text()
-    assert (tmp_path / "out" / "model.joblib").exists()
+    assert (tmp_path / "out" / "model.sktt").exists()
 
 
 @pytest.mark.slow
@@ -190,7 +189,7 @@ def test_ids_stay_what_they_are_and_rows_without_them_are_counted(
     frame.to_csv(plays, index=False, sep=";")
     assert run_own(plays, tmp_path) == 0
     assert "2 rows without listener or track are left out" in capsys.readouterr().out
-    model = joblib.load(tmp_path / "out" / "model.joblib")
+    model = io.load(tmp_path / "out" / "model.sktt")
     assert model.item_ids_.dtype.kind == "i"
     assert model.user_ids_[0] == "0000" and "3B" in model.user_ids_
 
@@ -401,7 +400,7 @@ def test_features_names_and_recommendations_for_everyone(plays, tmp_path, capsys
     names = dict(zip(songs["track"], songs["called"], strict=True))
     assert rows["item_name"].tolist() == rows["track"].map(names).tolist()
     assert rows.groupby("listener").size().max() == 3
-    model = joblib.load(tmp_path / "out" / "model.joblib")
+    model = io.load(tmp_path / "out" / "model.sktt")
     assert 99 in model.item_ids_  # nobody has played it
     assert model.random_state == 7
     assert model.items["minutes"].dtype.kind == "f"

@@ -71,6 +71,7 @@ MAY_IMPORT = {
         "_tables",
         "baselines",
         "datasets",
+        "io",
         "model_selection",
         "plots",
         "recommender",

@@ -8,8 +8,6 @@ import base64
 from html import escape
 from io import BytesIO
 
-import joblib
-
 from ._printed import meaning
 
 __all__ = ["draw", "make_folders", "page", "save", "write_recommendations"]
@@ -69,9 +67,11 @@ def make_folders(args) -> None:
 
 def save(model, task, picture, page, folder) -> None:
     """Write the model, the picture (bytes or None) and the page, and say where."""
-    joblib.dump(model, folder / "model.joblib")
+    from sktwotower import io  # torch takes seconds to import
+
+    io.dump(model, folder / "model.sktt")
     print(
-        f"\nSaved {folder / 'model.joblib'} (load it with joblib.load). "
+        f"\nSaved {folder / 'model.sktt'} (load it with sktwotower.io.load). "
         "It has learnt from all events."
     )
     if picture is not None:

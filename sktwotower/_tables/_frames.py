@@ -15,6 +15,7 @@ from ._messages import not_unicode
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
 WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
+PLAIN = np.ndarray, list, tuple, str, dict  # narwhals would take 50 us to look at one
 
 
 def as_frame(table, name):
@@ -49,6 +50,8 @@ def is_frame(X):
 
 
 def _is_eager(X):
+    if isinstance(X, PLAIN):
+        return False
     return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
 
 
@@ -62,8 +65,7 @@ def refuse_lazy(X, name):
 
 
 def _is_lazy(X):
-    # narwhals would take 50 us to say it of a list of ids
-    if isinstance(X, np.ndarray | list | tuple | str | dict) or _is_eager(X):
+    if isinstance(X, PLAIN) or _is_eager(X):
         return False
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 

@@ -37,10 +37,11 @@ class Sequences(NamedTuple):
 
     def followed_by(self, code, items):
         """Return the past (1, n_items) of a user with later items (k,), one by one."""
-        row = self.rows(np.array([code]))
-        lags = np.concatenate([row.data + len(items), np.arange(len(items), 0, -1)])
-        items = np.concatenate([row.indices, items]).astype(row.indices.dtype)
-        return one_row(items, lags.astype(np.float32), row.shape[1])
+        before = slice(*self.lags.indptr[code : code + 2])
+        lags, known = self.lags.data[before], self.lags.indices[before]
+        lags = np.concatenate([lags + len(items), np.arange(len(items), 0, -1)])
+        items = np.concatenate([known, items]).astype(known.dtype)
+        return one_row(items, lags.astype(np.float32), self.lags.shape[1])
 
     def events(self, codes=None):
         """Return row, item and time, (m,) each, of the events of users (n,), or all."""

@@ -55,7 +55,8 @@ def weighted_sum(table, rows, dtype=None):
     dense = len(rows.indices) > MIN_DENSE_SHARE * len(rows) * rows.n_columns
     if dense and dtype == torch.bfloat16:
         return _DenseProduct.apply(table, rows, dtype)
-    if table.device.type == "cpu" and table.requires_grad:
+    learns = table.requires_grad and torch.is_grad_enabled()
+    if learns and table.device.type == "cpu":
         return _BagSum.apply(table, rows)
     return _bag_sum(table, rows.indices, rows.offsets, rows.values)
 
@@ -96,7 +97,14 @@ def embedding_rows(table, rows):
 
 def unit_rows(vectors):
     """Scale the rows of (n, d) to length one, except rows of zeros."""
-    return _UnitRows.apply(vectors)
+    learns = vectors.requires_grad and torch.is_grad_enabled()
+    return _UnitRows.apply(vectors) if learns else _unit_rows(vectors)[0]
+
+
+def _unit_rows(vectors):
+    """Return rows (n, d) of length one, and their lengths before, (n, 1)."""
+    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min_(1e-12)
+    return vectors / norms, norms
 
 
 class _BagSum(torch.autograd.Function):
@@ -173,9 +181,7 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, vectors):
-        norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-        norms = norms.clamp_min_(1e-12)
-        unit = vectors / norms
+        unit, norms = _unit_rows(vectors)
         ctx.save_for_backward(unit, norms)
         return unit
 

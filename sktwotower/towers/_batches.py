@@ -358,20 +358,19 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
     bag : SparseRows of shape (b, m)
         Weight 1 / n of each of the user's n kept items.
     """
-    items = history.indices
-    users = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+    items, sizes = history.indices, np.diff(history.indptr)
     if dropout > 0:
         shares = dropout + min(dropout, 1 - dropout) * rng.uniform(
             -1, 1, history.shape[0]
         )
+        users = np.repeat(np.arange(len(sizes)), sizes)
         kept = rng.random(len(items)) >= shares[users]
-        items, users = items[kept], users[kept]
+        items, sizes = items[kept], np.bincount(users[kept], minlength=len(sizes))
     if catalog is None:
         distinct, places = np.unique(items, return_inverse=True)
         rows = SparseRows.taken(item_rows, distinct)
     else:
         rows, places = catalog, items
-    sizes = np.bincount(users, minlength=history.shape[0])
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    weights = (1.0 / np.maximum(sizes, 1))[users]
+    weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
     return rows, SparseRows.from_arrays(places, offsets, weights, len(rows))

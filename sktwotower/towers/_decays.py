@@ -155,13 +155,6 @@ class RecentHistory(nn.Module):
             output = output + torch.mm(hidden, self.out.to(dtype))
         return output.to(result)
 
-    def _shares(self, bag):
-        """Return the weight (nnz, n_sums) of each lag, over the norm of its sum."""
-        owners, weights = bag.row_numbers(), self.weights(bag.values)
-        totals = weights.new_zeros(len(bag), weights.shape[1])
-        totals = totals.index_add(0, owners, weights)
-        return weights / self._norms(totals)[owners]
-
     def _norms(self, totals):
         """Return what sums are divided by, of the shape of their total weights."""
         totals = totals.clamp_min(MIN_WEIGHT)
@@ -195,7 +188,8 @@ class RecentHistory(nn.Module):
 
         ``bag``: SparseRows (n, m) whose values are the lags of past items.
         """
-        weights, n_events = self._shares(bag), len(bag.indices)
+        weights, n_events = self.weights(bag.values), len(bag.indices)
+        totals = torch.segment_reduce(weights, "sum", offsets=bag.offsets)
         # all users with their first weights, then all of them with their second ones
         starts = torch.arange(weights.shape[1], device=weights.device) * n_events
         offsets = (starts[:, None] + bag.offsets[:-1]).flatten()
@@ -207,7 +201,8 @@ class RecentHistory(nn.Module):
             per_sample_weights=weights.T.flatten(),
         )
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
-        return self._output(sums.flatten(1).double(), torch.float64)
+        sums = (sums / self._norms(totals)[..., None]).flatten(1)
+        return self._output(sums.double(), torch.float64)
 
 
 def decayed_sums(vectors, factors):

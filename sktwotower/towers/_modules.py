@@ -72,6 +72,8 @@ class SparseRows:
 
     def to(self, device):
         """Return the rows on a device. Tensors already there are not copied."""
+        if self.indices.device == device:
+            return self
         tensors = (self.indices, self.offsets, self.values)
         return SparseRows(*(t.to(device) for t in tensors), self.n_columns)
 

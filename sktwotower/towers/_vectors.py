@@ -37,28 +37,28 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
     first, if the module sees their order. ``item_rows`` (at least n_items, q) are their
     feature rows.
     """
-    if isinstance(module, Blend):
-        return _joined(module, user_rows, history, item_rows, block)
     device = _device(module)
 
     def embed(part):
         rows = SparseRows.from_csr(part[0]).to(device)
-        if module.history is None:
-            return module.embed_users(rows)
-        items, bag = _bag(module, part[1], item_rows)
-        return module.embed_users(rows, items.to(device), bag.to(device))
+        return _of_rows(module, rows, part[1], item_rows)
 
     return _blocks(embed, module, [user_rows, history], block)
 
 
-def _joined(blend, user_rows, history, item_rows, block):
-    """Return what `embed_users` does, from both parts of a ``Blend``."""
-    pasts = history, distinct_ones(history)
-    vectors = [
-        torch.from_numpy(embed_users(part, user_rows, past, item_rows, block))
-        for (part, _), past in zip(blend.parts, pasts, strict=True)
-    ]
-    return blend.joined(vectors).numpy()
+def _of_rows(module, rows, past, item_rows):
+    """Return what `embed_users` does for ``SparseRows`` of users, as a tensor."""
+    if isinstance(module, Blend):
+        pasts = past, distinct_ones(past)
+        return module.joined(
+            _of_rows(part, rows, own_past, item_rows)
+            for (part, _), own_past in zip(module.parts, pasts, strict=True)
+        )
+    if module.history is None:
+        return module.embed_users(rows)
+    items, bag = _bag(module, past, item_rows)
+    device = rows.indices.device
+    return module.embed_users(rows, items.to(device), bag.to(device))
 
 
 def distinct_ones(past):

@@ -132,8 +132,11 @@ def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch):
 
     days = pd.date_range("2024-01-01", periods=3)
     X = pd.DataFrame({"user": [1, 1, 2], "item": days[[0, 1, 0]]})
-    service.app.state.served = service.Served(PopularityRecommender().fit(X), 7)
-    answer = json.loads(service.ranked(lambda model: model.recommend([2])).body)
+    model = PopularityRecommender().fit(X)
+    monkeypatch.setattr(
+        service.latest, "current", SimpleNamespace(model=model, version=7)
+    )
+    answer = json.loads(service.answer(lambda model: model.recommend([2])).body)
     assert answer == {"version": 7, "items": ["2024-01-02 00:00:00"], "scores": [0.5]}
 
 

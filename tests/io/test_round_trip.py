@@ -481,6 +481,17 @@ def test_a_symlink_is_replaced_and_not_followed(path, tmp_path):
     assert target.read_text() == "untouched" and not path.is_symlink()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+def test_what_is_not_a_file_is_not_replaced(tmp_path):
+    folder, pipe = tmp_path / "folder", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for path in folder, pipe:
+        with pytest.raises(FileExistsError, match=f"{path.name} is not a file"):
+            dump(MODELS["popularity"], path)
+    assert folder.is_dir() and pipe.is_fifo() and len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_missing_file_is_an_error_of_the_system(path):
     with pytest.raises(FileNotFoundError):
         load(path)

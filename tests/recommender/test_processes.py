@@ -143,4 +143,4 @@ def test_torchrun_on_the_command_line(tmp_path):
     printed = done.stdout.count
     assert printed("Learning from") == 1 and printed("Fitted in") == 2
     assert printed("Once more, ") == printed("report.html, ") == 1
-    assert (tmp_path / "output" / "model.joblib").exists()
+    assert (tmp_path / "output" / "model.sktt").exists()

@@ -118,6 +118,16 @@ def test_unit_rows_by_hand_and_by_finite_differences():
     assert torch.autograd.gradcheck(unit_rows, vectors)
 
 
+def test_results_are_the_same_without_gradients():
+    table, rows = torch.randn(7, 3, requires_grad=True), rows_of(integers((5, 7)))
+    with_gradients = weighted_sum(table, rows), unit_rows(table)
+    with torch.inference_mode():
+        without = weighted_sum(table, rows), unit_rows(table)
+    for one, other in zip(with_gradients, without, strict=True):
+        assert one.requires_grad and not other.requires_grad
+        assert torch.equal(one, other)
+
+
 def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
     single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)

@@ -42,6 +42,16 @@ def test_the_score_is_the_sum_of_both_scores_by_share():
     np.testing.assert_allclose(users @ items.T, scores, atol=1e-6)
 
 
+def test_a_vector_does_not_depend_on_the_other_rows():
+    module = blend()
+    together = embed_users(module, USERS, LAGS, ITEMS)
+    for rows in ([0], [1], [2], [2, 0], []):
+        part = embed_users(module, USERS[rows], LAGS[rows], ITEMS)
+        np.testing.assert_allclose(part, together[rows], atol=1e-7)
+    in_blocks = embed_users(module, USERS, LAGS, ITEMS, block=2)
+    np.testing.assert_allclose(in_blocks, together, atol=1e-7)
+
+
 def test_vectors_of_both_parts_stand_one_after_the_other():
     module, rows = blend(0.25), SparseRows.from_csr(ITEMS)
     with torch.no_grad():
