@@ -23,6 +23,7 @@ extensions = [
     "sphinx_design",
     "added_in",
     "display_pictures",
+    "more_links",
     "notebook_gallery",
     "offline_math",
     "parameter_lists",
