@@ -1,7 +1,7 @@
 """Is what is held out a random part of each user's events, as figures of it suppose?
 
-Call ``python benchmarks/bench_split.py --data DIR [--only NAMES]``. For each data set of
-``bench_quality.py``, items with 50 events or more are counted: how many of an item's
+Call ``python benchmarks/bench_split.py --data DIR [--only NAMES]``. For each data set
+of ``bench_quality.py``, items with 50 events or more are counted: how many of an item's
 events are held out, against how many would be if each user's part had been drawn at
 random. ``spread`` is the variance of that difference in units of its standard
 deviation: near 1 for a random part. Beside it the highest of 20 parts of the same size

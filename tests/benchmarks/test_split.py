@@ -1,4 +1,4 @@
-"""Whether a held-out part is a random one, and the filter that is compared with ours."""
+"""Whether a held-out part is a random one, and the filter of GF-CF."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from _peers import GFCF
-from bench_split import drawn, spread
+from _peers import GFCF  # noqa: E402
+from bench_split import drawn, spread  # noqa: E402
 
 
 def events(n_users=200, n_each=20, n_items=40):
@@ -45,7 +45,7 @@ def test_spread_by_hand(monkeypatch):
     monkeypatch.setattr("bench_split.MIN_EVENTS", 1)
     users, items = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     held = np.array([True, False, True, False])
-    # expected 1 of each item, variance 2 * .5 * .5; found 2 and 0: (1 / .5 + 1 / .5) / 2
+    # of each item 1 is expected, with variance 2 * .5 * .5; found are 2 and 0
     assert spread(held, users, items) == pytest.approx(2)
 
 
