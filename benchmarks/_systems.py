@@ -44,6 +44,7 @@ OUR_SPACE = {
     "embedding_dim": [128, 256, 512],
     "max_epochs": [15, 30, 60],
 }
+GOWALLA = "gowalla", "gowalla-random"
 SYSTEMS = {
     "popularity": System("sktwotower:PopularityRecommender"),
     "item-kNN": System(
@@ -56,7 +57,7 @@ SYSTEMS = {
     "EASE": System(
         "sktwotower:EASERecommender",
         {"l2": loguniform(3, 10_000)},
-        left_out={"gowalla": "the inverse of 41k x 41k numbers takes 13 GB"},
+        left_out=dict.fromkeys(GOWALLA, "the inverse of 41k x 41k numbers takes 13 GB"),
     ),
     "iALS": System(
         "_peers:IALS",
@@ -67,6 +68,13 @@ SYSTEMS = {
             "iterations": [3, 7, 15, 30, 60],
         },
         needs=("implicit",),
+    ),
+    "GF-CF": System(
+        "_peers:GFCF",
+        {
+            "n_components": [16, 32, 64, 128, 256, 512],
+            "low_pass": loguniform(0.01, 10),
+        },
     ),
     "BPR": System(
         "_peers:BPR",
@@ -99,7 +107,9 @@ SYSTEMS = {
             "weight_decay": loguniform(1e-8, 1e-3),
         },
         needs=("rectools", "pytorch_lightning"),
-        left_out={"gowalla": "it makes a dense row of 41k numbers of every item"},
+        left_out=dict.fromkeys(
+            GOWALLA, "it makes a dense row of 41k numbers of every item"
+        ),
     ),
     OURS: System("sktwotower:TwoTowerRecommender"),
     TUNED: System("sktwotower:TwoTowerRecommender", OUR_SPACE),

@@ -47,6 +47,7 @@ TUNED_BY = {
     "lastfm": "ndcg@20",
     "ml-1m": "ndcg@20",
     "gowalla": "ndcg@20",
+    "gowalla-random": "ndcg@20",
 }
 SEARCHED = ["params", "validation", "validation of defaults", "trials", "tuning_s"]
 SEARCHED += ["at_the_edge"]
@@ -58,6 +59,7 @@ POPULARITY = {
     "lastfm": {"recall@20": 0.037, "ndcg@20": 0.021},
     "ml-1m": {},
     "gowalla": {},
+    "gowalla-random": {},
 }
 FLOORS = {
     "ml-100k": {"recall@20": 0.352, "ndcg@10": 0.430},
@@ -66,6 +68,7 @@ FLOORS = {
     "lastfm": {"recall@20": 0.264, "ndcg@20": 0.209},
     "ml-1m": {"recall@20": 0.265, "ndcg@20": 0.395},
     "gowalla": {"recall@20": 0.163, "ndcg@20": 0.138},  # published, MF-BPR
+    "gowalla-random": {},
 }
 QUICK = ("popularity", "item-kNN", "EASE", OURS)
 

@@ -1,0 +1,62 @@
+"""Whether a held-out part is a random one, and the filter of GF-CF."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from _peers import GFCF  # noqa: E402
+from bench_split import drawn, spread  # noqa: E402
+
+
+def events(n_users=200, n_each=20, n_items=40):
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(n_users), n_each)
+    items = np.concatenate(
+        [rng.choice(n_items, n_each, replace=False) for _ in range(n_users)]
+    )
+    return users, items
+
+
+def test_the_spread_of_a_random_part_is_one():
+    users, items = events()
+    rng = np.random.default_rng(1)
+    held = np.arange(len(users)) % 4 == 0
+    found = [spread(drawn(held, users, rng), users, items) for _ in range(50)]
+    assert np.mean(found) == pytest.approx(1, abs=0.1)
+
+
+def test_a_part_of_certain_items_is_far_from_random():
+    users, items = events()
+    held = items < 10
+    assert spread(held, users, items) > 20
+    other = drawn(held, users, np.random.default_rng(0))
+    assert (np.bincount(users, other) == np.bincount(users, held)).all()
+    assert spread(other, users, items) < 2
+
+
+def test_spread_by_hand(monkeypatch):
+    # each of two users has the same two items; both first ones are held out
+    monkeypatch.setattr("bench_split.MIN_EVENTS", 1)
+    users, items = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    held = np.array([True, False, True, False])
+    # of each item 1 is expected, with variance 2 * .5 * .5; found are 2 and 0
+    assert spread(held, users, items) == pytest.approx(2)
+
+
+def test_the_filter_is_that_of_the_paper():
+    users, items = events(30, 6, 15)
+    table = pd.DataFrame({"user": users, "item": items})
+    model = GFCF(n_components=4, low_pass=0.7).fit(table)
+    R = np.zeros((30, 15))
+    R[users, items] = 1
+    N = R / np.sqrt(R.sum(1))[:, None] / np.sqrt(R.sum(0))
+    V = np.linalg.svd(N)[2][:4].T
+    roots = np.sqrt(R.sum(0))
+    expected = R @ (N.T @ N + 0.7 * (V / roots[:, None]) @ (V * roots[:, None]).T)
+    assert_allclose(model._scores(np.arange(30)), expected, atol=1e-4)
