@@ -72,8 +72,8 @@ SYSTEMS = {
     "GF-CF": System(
         "_peers:GFCF",
         {
-            "n_components": [16, 32, 64, 128, 256, 512],
-            "low_pass": loguniform(0.01, 10),
+            "n_components": [16, 32, 64, 128, 256, 512, 1024],
+            "low_pass": loguniform(0.01, 100),
         },
     ),
     "BPR": System(

@@ -261,9 +261,9 @@ def test_rows_that_name_a_commit_name_all_packages(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("quality_")])
 def test_rows_of_tuned_peers_have_their_trials(name):
-    peers = {"item-kNN", "EASE", "iALS", "BPR", "LightFM", "RecTools DSSM"}
+    peers = {"item-kNN", "EASE", "iALS", "GF-CF", "BPR", "LightFM", "RecTools DSSM"}
     rows = [row for row in results_of(name) if row["system"] in peers]
-    assert len(rows) >= 4
+    assert len(rows) >= (1 if name == "quality_gowalla-random" else 5)
     assert all(row["trials"] >= 1 and row["params"] for row in rows)
     ours = [r for r in results_of(name) if r["system"] == "TwoTowerRecommender"]
     assert sorted(row["params"]["random_state"] for row in ours) == [0, 1, 2]
