@@ -30,7 +30,12 @@ def events():
     return pd.DataFrame(rows, columns=["user", "item"])
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks
 def pytest_collection_modifyitems(items):
+    # -m "not slow" takes the place of "not fuzz and not soak" in pyproject.toml
+    for item in items:
+        if item.get_closest_marker("fuzz") or item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.slow)
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_indexes.py")

@@ -44,8 +44,7 @@ def threads(n_jobs):
     In a worker of joblib negative numbers, such as -1 for all processors, change
     nothing either: joblib has given each worker its share of the processors.
     """
-    in_worker = get_active_backend()[0].nesting_level > 0
-    if n_jobs is None or (n_jobs < 0 and in_worker):
+    if n_jobs is None or (n_jobs < 0 and get_active_backend()[0].nesting_level > 0):
         yield
         return
     with _TorchThreads.lock:

@@ -52,6 +52,14 @@ class Signals(Callback):
         self._at("on_train_end", net)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Let SIGINT interrupt, also where the tests are a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def handlers():
     return [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
