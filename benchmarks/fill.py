@@ -31,7 +31,9 @@ that many digits after the point, and zeros before it, of the figure times ``sca
 Figures with a unit or digits are not compared.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
-measured, and the machine. In the text of a notebook the marks are the same.
+measured, and the machine.
+
+In the text of a notebook the marks are the same.
 
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
