@@ -33,6 +33,8 @@ Figures with a unit or digits are not compared.
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
 measured, and the machine.
 
+In the text of a notebook the marks are the same.
+
 In a page of the documentation (reStructuredText) the marks are comments too. A figure
 in a sentence is a substitution, which the sentence names: ``|by age|``::
 
@@ -64,6 +66,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TEXTS = ["README.md", "benchmarks/README.md"]
 TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.rst"))
+TEXTS += sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("notebooks/*.ipynb"))
 INLINE = re.compile(r"(<!-- figure (.*?) -->)(.*?)(?=<!-- end -->)", re.DOTALL)
 TABLE = re.compile(
     r"(<!-- figures(.*?)-->\n\n?(?:\|[^\n]*\n){2})((?:\|[^\n]*\n)+)", re.DOTALL

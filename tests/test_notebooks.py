@@ -9,6 +9,10 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
+# Figures of a text, such as .107 or 23 %, and what holds none of the notebook's own:
+# code, figures of benchmarks (which benchmarks/fill.py fills in), 95 % intervals.
+FIGURE = re.compile(r"(?<![\w.,])(?:\.\d+|\d+(?:\.\d+)? %)")
+FOREIGN = re.compile(r"```.*?```|`[^`]*`|<!-- figure .*?<!-- end -->|95 %", re.DOTALL)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users)/|site-packages|ipykernel_\d")
 
 
@@ -33,6 +37,25 @@ def lengths_of_functions(source):
     ]
 
 
+def printed_numbers(cells):
+    """Return all numbers of printed text and of tables, without their signs."""
+    texts = [
+        "".join(output.get("text", output.get("data", {}).get("text/plain", [])))
+        for output in outputs(cells)
+    ]
+    return {float(number) for number in re.findall(r"\d*\.?\d+", "\n".join(texts))}
+
+
+def is_printed(figure, numbers):
+    """Return whether a figure is the rounding of one of the numbers."""
+    value = figure.removesuffix(" %")
+    half = 0.5001 * 10.0 ** -len(value.partition(".")[2])
+    scales = (1, 100) if figure.endswith("%") else (1,)
+    return any(
+        abs(n * scale - float(value)) <= half for n in numbers for scale in scales
+    )
+
+
 def test_the_index_lists_them_and_ci_executes_them():
     index = (FOLDER / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\|.*\((\S+\.ipynb)\)", index, re.M)
@@ -55,8 +78,31 @@ def test_it_opens_with_question_answer_and_minutes(notebook):
 
 
 def test_a_picture_comes_early(notebook):
-    early = outputs(code_cells(notebook)[:6])
+    early = outputs(code_cells(notebook)[:3])
     assert any("image/png" in output.get("data", {}) for output in early)
+
+
+def test_figures_of_the_text_are_those_of_the_outputs(notebook):
+    texts = ["".join(c["source"]) for c in notebook["cells"] if "outputs" not in c]
+    figures = FIGURE.findall(FOREIGN.sub("", "\n".join(texts)))
+    numbers = printed_numbers(code_cells(notebook))
+    assert [figure for figure in figures if not is_printed(figure, numbers)] == []
+
+
+@pytest.mark.parametrize(
+    ("figure", "number", "expected"),
+    [
+        (".107", 0.1066, True),
+        (".107", 0.1064, False),
+        ("23 %", 0.2265, True),
+        ("23 %", 23.0, True),
+        ("9.8 %", 0.0977, True),
+        ("10 %", 0.0945, False),
+    ],
+)
+def test_printed_figures_are_recognized(figure, number, expected):
+    assert FIGURE.findall(f"It finds {figure}, more.") == [figure]
+    assert is_printed(figure, {number}) is expected
 
 
 def test_cells_are_few_and_functions_short(notebook):
