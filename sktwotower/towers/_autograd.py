@@ -10,7 +10,15 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-__all__ = ["embedding_rows", "padded", "product_dtype", "unit_rows", "weighted_sum"]
+__all__ = [
+    "ascend",
+    "embedding_rows",
+    "padded",
+    "product_dtype",
+    "row_sums",
+    "unit_rows",
+    "weighted_sum",
+]
 
 # Write sparse rows out as a dense matrix if more than this share of it is stored: a
 # dense product is then faster than gathering table rows.
@@ -78,9 +86,25 @@ def padded(matrix, dtype):
     if dtype != torch.bfloat16:
         return matrix.to(dtype)
     n = -(-len(matrix) // SHAPE_STEP) * SHAPE_STEP
-    rows = matrix.new_zeros(n, matrix.shape[1], dtype=dtype)
+    rows = matrix.new_empty(n, matrix.shape[1], dtype=dtype)
     rows[: len(matrix)] = matrix
+    rows[len(matrix) :] = 0
     return rows
+
+
+def row_sums(matrix, dtype):
+    """Return the sums (n,) of the rows of (n, m) in ``dtype``.
+
+    Rows in bfloat16, `padded`, are added in parts, whose sums are rounded only once.
+    """
+    if matrix.dtype != torch.bfloat16:
+        return matrix.sum(1).to(dtype)
+    return matrix.unflatten(1, (-1, SHAPE_STEP)).sum(2).to(dtype).sum(1)
+
+
+def ascend(positions):
+    """Return whether positions (n,) are distinct and in ascending order."""
+    return bool((positions[1:] > positions[:-1]).all())
 
 
 def embedding_rows(table, rows):
@@ -91,7 +115,11 @@ def embedding_rows(table, rows):
     """
     if len(rows.indices) > MAX_TOUCHED_SHARE * rows.n_columns:
         return table, rows
-    columns, places = torch.unique(rows.indices, return_inverse=True)
+    if ascend(rows.indices):  # sorting takes several times as long as to look
+        columns = rows.indices
+        places = torch.arange(len(columns), device=columns.device)
+    else:
+        columns, places = torch.unique(rows.indices, return_inverse=True)
     return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
 
 
@@ -140,9 +168,9 @@ class _DenseProduct(torch.autograd.Function):
     def forward(ctx, table, rows, dtype):
         table_rows = padded(table, dtype)
         width = len(table_rows)
-        dense = rows.values.new_zeros(len(rows) * width)
-        dense.index_add_(0, rows.row_numbers() * width + rows.indices, rows.values)
-        dense = dense.view(len(rows), width).to(dtype)
+        dense = rows.values.new_zeros(len(rows), width, dtype=dtype)
+        places = rows.row_numbers() * width + rows.indices
+        dense.put_(places, rows.values.to(dtype), accumulate=True)
         ctx.save_for_backward(dense)
         ctx.n_columns = rows.n_columns
         return torch.mm(dense, table_rows).to(table.dtype)

@@ -6,6 +6,8 @@ Output: the parameters after a step, changed in place.
 
 import torch
 
+from ._autograd import ascend
+
 __all__ = ["RowwiseAdam", "optimizer_class", "rows_of"]
 
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
@@ -195,7 +197,7 @@ def rows_of(grad):
     rows = grad._indices()[0]
     # Autograd marks gradients as not coalesced even if their rows ascend. Sorting them
     # again would dominate the step.
-    if not (rows[1:] > rows[:-1]).all():
+    if not ascend(rows):
         grad = grad.coalesce()
         rows = grad.indices()[0]
     return rows, grad._values()
