@@ -26,8 +26,10 @@ MIN_DENSE_SHARE = 1 / 100
 # Round the number of rows up to a multiple of it: oneDNN compiles a kernel for each new
 # shape, which takes longer than the product.
 SHAPE_STEP = 512
-# Compute the gradient of touched rows only if they are at most this share of a table.
-MAX_TOUCHED_SHARE = 1 / 4
+# Compute the gradient of touched rows only if they are at most this share of a table,
+# and a smaller one if they have to be sorted.
+MAX_TOUCHED_SHARE = 3 / 4
+MAX_SORTED_SHARE = 1 / 4
 
 
 @functools.cache
@@ -113,13 +115,14 @@ def embedding_rows(table, rows):
     The columns of the new rows are those of the part. The gradient of the table is then
     a sparse tensor with the touched rows only.
     """
-    if len(rows.indices) > MAX_TOUCHED_SHARE * rows.n_columns:
+    columns, ordered = rows.indices, ascend(rows.indices)
+    most = MAX_TOUCHED_SHARE if ordered else MAX_SORTED_SHARE
+    if len(columns) > most * rows.n_columns:
         return table, rows
-    if ascend(rows.indices):  # sorting takes several times as long as to look
-        columns = rows.indices
+    if ordered:
         places = torch.arange(len(columns), device=columns.device)
     else:
-        columns, places = torch.unique(rows.indices, return_inverse=True)
+        columns, places = torch.unique(columns, return_inverse=True)
     return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
 
 

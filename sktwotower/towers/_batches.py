@@ -23,6 +23,8 @@ __all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.
 ROW_DROPOUT = 0.8
+# Number of past events per item from which on a batch has most of the items.
+EVENTS_PER_ITEM = 4
 
 
 class TrainingSet(Dataset):
@@ -196,9 +198,10 @@ class UserBatches:
         # count relative to the others in the batch.
         self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
         self.device = device
-        self.catalog = None
-        if candidate_sampling == "full":
-            self.catalog = SparseRows.from_csr(dataset.item_rows).to(device)
+        catalog = SparseRows.from_csr(dataset.item_rows).to(device)
+        self.catalog = catalog if candidate_sampling == "full" else None
+        # Rows that are the identity need no selection if a batch has most of them.
+        self.past_catalog = catalog if catalog.is_identity else self.catalog
 
     def __len__(self):
         return self.dataset.n_batches(self.batch_size)
@@ -226,7 +229,9 @@ class UserBatches:
         )
         if past is not None:
             # Without dropout the rows of the whole catalog need no selection.
-            ready = catalog if catalog is self.catalog else None
+            ready = None if self.item_dropout.hides else self.past_catalog
+            if candidates is not None and past.nnz < EVENTS_PER_ITEM * rows.shape[0]:
+                ready = None
             history_items, history = history_bag(
                 past, rows, ready, self.history_dropout, self.rng
             )
