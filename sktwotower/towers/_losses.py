@@ -22,6 +22,8 @@ TILE_SIZE = 1 << 25
 # Scores up to this size need no shift before the exponential: their sums are far from
 # the largest and smallest numbers of all types.
 MAX_UNSHIFTED = 40.0
+# Exponentials below that of this number are taken for zero if scores are shifted.
+LOWEST_EXPONENT = -80.0
 
 
 class Targets:
@@ -311,51 +313,58 @@ def _loss_of_tile(factors, targets, tile, loss):
         torch.arange(len(logits), device=logits.device), bounds.diff()
     )
     flat, places = logits.view(-1), rows * width + columns
-    positive = flat.index_select(0, places).to(dtype)
-    flat.index_fill_(0, places, -torch.inf)
+    positive, masked = flat.index_select(0, places).to(dtype), places
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
-        flat.index_fill_(0, hidden[0] * width + hidden[1], -torch.inf)
+        masked = torch.cat([places, hidden[0] * width + hidden[1]])
     value, shown = 0.0, _within(targets.impressions, tile)
     if shown is not None:
+        flat.index_fill_(0, masked, -torch.inf)
         value, *shown = _loss_of_impressions(
             logits, (rows, columns, positive, weights), shown, loss
         )
     if targets.positive_log_q is not None:
         positive = positive - targets.positive_log_q[own].to(dtype)
-    total, log_total = _exponentials(logits, factors, targets.log_q, dtype)
-    excess = log_total[rows] - positive
+    total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)
+    excess = log_total.index_select(0, rows) - positive
     value = value + (weights * functional.softplus(excess)).sum()
     positive_grad = weights * excess.sigmoid()
     per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
     tiny = torch.finfo(dtype).tiny
     # Positives have an exponential of zero. Accumulate, as one can be given twice.
-    share = positive_grad / per_row.clamp_min(tiny)[rows] * total[rows]
-    flat.put_(places, share.neg_().to(flat.dtype), accumulate=True)
+    share = positive_grad / per_row.clamp_min(tiny).index_select(0, rows)
+    share.mul_(total.index_select(0, rows)).neg_()
+    flat.put_(places, share.to(flat.dtype), accumulate=True)
     return value, logits, per_row / total.clamp_min(tiny), shown
 
 
-def _exponentials(logits, factors, log_q, dtype):
+def _exponentials(logits, masked, factors, log_q, dtype):
     """Replace logits (rows, m) by their corrected exponentials, and add these up.
 
-    Return the sums (rows,) and their logarithms, both in ``dtype``. A row's
-    exponentials and their sum are divided by the same number if they would be too
-    large. The logarithm, that of the undivided sum, is the lowest number for a row of
-    only -inf, so that the loss and the gradient of a user without negatives are zero.
+    Those at the places ``masked`` become zeros. Return the sums (rows,) and their
+    logarithms, both in ``dtype``. A row's exponentials and their sum are divided by the
+    same number if they would be too large. The logarithm, that of the undivided sum, is
+    the lowest number if the sum is zero, so that the loss and the gradient of a user
+    without negatives are zero.
     """
-    top, real = 0.0, logits[:, : factors.n_items]
-    if factors.largest > MAX_UNSHIFTED:
+    top, real, flat = 0.0, logits[:, : factors.n_items], logits.view(-1)
+    if factors.largest <= MAX_UNSHIFTED:
+        logits.exp_()
+        if log_q is not None:
+            real.mul_(log_q.neg().exp_().to(logits.dtype))
+    else:
+        flat.index_fill_(0, masked, -torch.inf)
         if log_q is not None:
             real.sub_(log_q.to(logits.dtype))
         top = logits.amax(1)
         top.masked_fill_(top == -torch.inf, 0)
         logits.sub_(top[:, None])
-    logits.exp_()
-    if log_q is not None and factors.largest <= MAX_UNSHIFTED:
-        real.mul_(log_q.neg().exp_().to(logits.dtype))
+        # An exponential that is almost zero takes ten times as long as another.
+        low = logits < LOWEST_EXPONENT
+        logits.clamp_min_(LOWEST_EXPONENT).exp_().masked_fill_(low, 0)
+    flat.index_fill_(0, masked, 0.0)
     total = row_sums(logits, dtype)
-    log_total = (total.log() + top).clamp_min_(torch.finfo(dtype).min)
-    return total, log_total
+    return total, (total.log() + top).clamp_min_(torch.finfo(dtype).min)
 
 
 def _loss_of_impressions(logits, positives, shown, loss):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sktwotower.towers import _autograd
+from sktwotower.towers import _autograd, _losses
 from sktwotower.towers._losses import SampledSoftmaxLoss, Targets
 
 
@@ -216,6 +216,19 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
     torch.testing.assert_close(loss, expected)
     for grad, expected_grad in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, expected_grad)
+
+
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+def test_scores_that_need_a_shift_have_the_same_value_and_gradient(monkeypatch, parts):
+    def result():
+        users, items, targets = random_problem(0, **parts)
+        loss = SampledSoftmaxLoss(0.4)(users, items, targets)
+        return loss, *torch.autograd.grad(loss, (users, items))
+
+    as_they_are = result()
+    monkeypatch.setattr(_losses, "MAX_UNSHIFTED", 0.0)
+    for one, other in zip(as_they_are, result(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.slow
