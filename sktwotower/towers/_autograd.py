@@ -24,8 +24,8 @@ __all__ = [
 # dense product is then faster than gathering table rows.
 MIN_DENSE_SHARE = 1 / 100
 # Round the number of rows up to a multiple of it: oneDNN compiles a kernel for each new
-# shape, which takes longer than the product.
-SHAPE_STEP = 512
+# shape, which takes several times as long as the product.
+SHAPE_STEP = 128
 # Compute the gradient of touched rows only if they are at most this share of a table,
 # and a smaller one if they have to be sorted.
 MAX_TOUCHED_SHARE = 3 / 4
