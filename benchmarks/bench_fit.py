@@ -121,7 +121,7 @@ def matrix_products(estimator, size):
     """Return the seconds that the products of a whole training take on their own."""
     n_users = len(estimator.user_ids_)
     vectors = torch.from_numpy(estimator.item_embeddings_)
-    dtype = product_dtype(vectors)
+    dtype = product_dtype(vectors, size * vectors.numel())
     items = padded(vectors, dtype)
     with clock() as watch:
         for _ in range(len(estimator.history_)):

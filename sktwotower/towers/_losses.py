@@ -102,7 +102,7 @@ class SampledSoftmaxLoss(nn.Module):
         Divides the scores in that term, > 0. A low one memorizes single pairs.
     matmul_dtype : torch.dtype or None, default=None
         Type of the factors of matrix products. Everything else is computed in the type
-        of the vectors. None: bfloat16 for float32 vectors on a CPU with bfloat16
+        of the vectors. None: bfloat16 for many float32 vectors on a CPU with bfloat16
         products, which is several times faster and as good; otherwise the type of the
         vectors.
 
@@ -278,7 +278,7 @@ class _Factors(NamedTuple):
     @classmethod
     def of(cls, users, items, dtype):
         """Return the factors in the type for products, see `product_dtype`."""
-        dtype = product_dtype(users, dtype)
+        dtype = product_dtype(users, len(users) * items.numel(), dtype)
         largest = 0.0
         if len(users) and len(items):
             norms = (torch.linalg.vector_norm(each, dim=1) for each in (users, items))

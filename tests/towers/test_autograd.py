@@ -139,9 +139,11 @@ def test_results_are_the_same_without_gradients():
 def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
     single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
-    assert product_dtype(single) == torch.bfloat16
-    assert product_dtype(double) == torch.float64
-    assert product_dtype(single, torch.float32) == torch.float32
-    assert product_dtype(single.to("meta")) == torch.float32
+    many = 10**9
+    assert product_dtype(single, many) == torch.bfloat16
+    assert product_dtype(single, 10**6) == torch.float32  # not worth a kernel
+    assert product_dtype(double, many) == torch.float64
+    assert product_dtype(single, many, torch.float32) == torch.float32
+    assert product_dtype(single.to("meta"), many) == torch.float32
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
-    assert product_dtype(single) == torch.float32
+    assert product_dtype(single, many) == torch.float32

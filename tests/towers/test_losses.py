@@ -366,6 +366,7 @@ def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
     monkeypatch,
 ):
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
+    monkeypatch.setattr(_autograd, "MIN_BFLOAT16_PRODUCTS", 0)
     users, items, targets = random_problem(0)
 
     def result(dtype, **params):
