@@ -101,8 +101,8 @@ class SampledSoftmaxLoss(nn.Module):
     impression_temperature : float, default=1.0
         Divides the scores in that term, > 0. A low one memorizes single pairs.
     matmul_dtype : torch.dtype or None, default=None
-        Type of the factors of matrix products. Everything else is computed in the type
-        of the vectors. None: bfloat16 for many float32 vectors on a CPU with bfloat16
+        Type of scores, their exponentials and the factors of matrix products. Sums are
+        in the type of the vectors. None: bfloat16 for many float32 vectors on a CPU with bfloat16
         products, which is several times faster and as good; otherwise the type of the
         vectors.
 
@@ -256,18 +256,10 @@ class _TiledSoftmax(torch.autograd.Function):
 
 
 class _Factors(NamedTuple):
-    """The factors of matrix products, and what is known of the scores.
+    """Factors of the scores: ``users`` (b, d), scaled, and ``items`` (m, d), padded.
 
-    Parameters
-    ----------
-    users : Tensor of shape (b, d)
-        User vectors, divided by the temperature.
-    items : Tensor of shape (m, d)
-        Vectors of c candidates, then zeros as padding.
-    n_items : int
-        c.
-    largest : float
-        A bound of the size of all scores.
+    ``n_items``: the number of items without padding. ``largest``: a bound of the size
+    of all scores.
     """
 
     users: torch.Tensor
