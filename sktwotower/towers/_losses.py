@@ -102,9 +102,9 @@ class SampledSoftmaxLoss(nn.Module):
         Divides the scores in that term, > 0. A low one memorizes single pairs.
     matmul_dtype : torch.dtype or None, default=None
         Type of scores, their exponentials and the factors of matrix products. Sums are
-        in the type of the vectors. None: bfloat16 for many float32 vectors on a CPU with bfloat16
-        products, which is several times faster and as good; otherwise the type of the
-        vectors.
+        in the type of the vectors. None: bfloat16 for many float32 vectors on a CPU
+        with bfloat16 products, which is several times faster and as good; otherwise the
+        type of the vectors.
 
     Notes
     -----
