@@ -1,12 +1,13 @@
 """What does fit cost compared with a torch loop and with the matrix products only?
 
-Call ``python benchmarks/bench_fit.py [--data DIR] [--quick] [--curves NAMES]``: events
-are made, about as many as in ML-100K; with DIR (a folder that holds ``ml-1m``) an
-epoch of ML-1M follows. The plain loop goes over the same batches with the same towers,
-loss, optimizer and schedule, but without skorch and callbacks; the matrix products are
-the three of a step (scores, and both gradients), in the type that training multiplies
-in. All are measured by turns on the same threads, and the best turn counts, since load
-only ever adds. Imports are timed in fresh processes.
+Call ``python benchmarks/bench_fit.py [--data DIR] [--quick] [--float32] [--curves
+NAMES]``: events are made, about as many as in ML-100K; with DIR (a folder that holds
+``ml-1m``) an epoch of ML-1M follows. The plain loop goes over the same batches with the
+same towers, loss, optimizer and schedule, but without skorch and callbacks; the matrix
+products are the three of a step (scores, and both gradients), in the type that training
+multiplies in: with ``--float32`` in float32, as on a CPU without bfloat16 products. All
+are measured by turns on the same threads, and the best turn counts, since load only
+ever adds. Imports are timed in fresh processes.
 
 With ``--curves NAMES`` (data sets of bench_quality.py, by comma) only curves are made:
 quality on validation data against seconds, for fits of 2 to 60 epochs, for the defaults
@@ -70,7 +71,8 @@ class PlainLoop:
             shuffle=True,
         )
         self.module = build_module(recipe, users.shape[1], items.shape[1])
-        self.loss = SampledSoftmaxLoss(estimator.temperature_)
+        dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
+        self.loss = SampledSoftmaxLoss(estimator.temperature_, matmul_dtype=dtype)
         tables = [
             m.weight for m in self.module.modules() if isinstance(m, SparseLinear)
         ]
@@ -117,11 +119,11 @@ class PlainLoop:
         seconds["optimizer"] += watch.seconds
 
 
-def matrix_products(estimator, size):
+def matrix_products(estimator, size, dtype=None):
     """Return the seconds that the products of a whole training take on their own."""
     n_users = len(estimator.user_ids_)
     vectors = torch.from_numpy(estimator.item_embeddings_)
-    dtype = product_dtype(vectors)
+    dtype = product_dtype(vectors, size * vectors.numel(), dtype)
     items = padded(vectors, dtype)
     with clock() as watch:
         for _ in range(len(estimator.history_)):
@@ -134,9 +136,12 @@ def matrix_products(estimator, size):
     return watch.seconds
 
 
-def bench_steps(data, X, max_epochs, rounds):
+def bench_steps(data, X, max_epochs, rounds, dtype=None):
     """Measure ours, the loop and the products by turns; return a row of results."""
-    estimator = TwoTowerRecommender(max_epochs=max_epochs, random_state=0).fit(X)
+    net_params = {"criterion__matmul_dtype": dtype}
+    estimator = TwoTowerRecommender(
+        max_epochs=max_epochs, net_params=net_params, random_state=0
+    ).fit(X)
     loop = PlainLoop(estimator)
     steps = max_epochs * len(loop.batches)
     ours, fits, plain, products = [], [], [], []
@@ -146,7 +151,7 @@ def bench_steps(data, X, max_epochs, rounds):
         fits.append(watch.seconds)
         ours.append(sum(epoch["dur"] for epoch in estimator.history_))
         plain.append(loop.run())
-        products.append(matrix_products(estimator, loop.batch_size))
+        products.append(matrix_products(estimator, loop.batch_size, dtype))
     parts = min(plain, key=lambda each: sum(each.values()))
     loop_seconds = sum(parts.values())
     row = {
@@ -210,16 +215,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder that holds ml-1m")
     parser.add_argument("--quick", action="store_true", help="one round, not written")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16")
     parser.add_argument("--curves", help="names of data sets, by comma")
     arguments = parser.parse_args()
     where, rounds = machine(), 1 if arguments.quick else 5
     if arguments.curves:
         return write_curves(arguments.curves.split(","), arguments.data, where)
+    dtype, kind = (torch.float32, "float32_") if arguments.float32 else (None, "")
     made = make_interactions(943, 1682, interactions_per_user=106, random_state=0)
-    rows = [bench_steps("made, as ML-100K", made.data[PAIR], 5, rounds)]
+    rows = [bench_steps("made, as ML-100K", made.data[PAIR], 5, rounds, dtype)]
     if arguments.data:
         train = load("ml-1m", arguments.data).train
-        rows.append(bench_steps("ml-1m", train, 1, min(rounds, 2)))
+        rows.append(bench_steps("ml-1m", train, 1, min(rounds, 2), dtype))
     table = pd.DataFrame(rows).set_index("data").T
     threads = f"threads_{torch.get_num_threads()}"
     print(f"{threads}, load before {where['load_before']} on {where['cores']} cores")
@@ -229,7 +236,7 @@ def main():
         print(f"{seconds:6.2f} s  {statement}")
     if not arguments.quick:
         write_results(
-            f"fit_{threads}", [row | where for row in rows] + [imports | where]
+            f"fit_{kind}{threads}", [row | where for row in rows] + [imports | where]
         )
     wrong = failures(rows, imports)
     assert not wrong, "\n".join(wrong)

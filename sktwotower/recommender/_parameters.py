@@ -395,7 +395,7 @@ class TwoTowerParameters(ShownEstimator):
     >>> model.recommend(["cid"], n_neighbors=2).round(2)
       reader  book  score  rank
     0    cid  ubik   0.03     1
-    1    cid  emma  -0.43     2
+    1    cid  emma  -0.42     2
     >>> model.similar_items(["emma"], n_neighbors=1).round(2)
        book similar_book  score  rank
     0  emma   persuasion   0.39     1

@@ -10,16 +10,28 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-__all__ = ["embedding_rows", "padded", "product_dtype", "unit_rows", "weighted_sum"]
+__all__ = [
+    "ascend",
+    "embedding_rows",
+    "padded",
+    "product_dtype",
+    "row_sums",
+    "unit_rows",
+    "weighted_sum",
+]
 
 # Write sparse rows out as a dense matrix if more than this share of it is stored: a
 # dense product is then faster than gathering table rows.
 MIN_DENSE_SHARE = 1 / 100
 # Round the number of rows up to a multiple of it: oneDNN compiles a kernel for each new
-# shape, which takes longer than the product.
-SHAPE_STEP = 512
-# Compute the gradient of touched rows only if they are at most this share of a table.
-MAX_TOUCHED_SHARE = 1 / 4
+# shape, which takes several times as long as the product.
+SHAPE_STEP = 128
+# Fewer multiplications take less time in float32 than that kernel.
+MIN_BFLOAT16_PRODUCTS = 1 << 24
+# Compute the gradient of touched rows only if they are at most this share of a table,
+# and a smaller one if they have to be sorted.
+MAX_TOUCHED_SHARE = 3 / 4
+MAX_SORTED_SHARE = 1 / 4
 
 
 @functools.cache
@@ -29,16 +41,17 @@ def has_bfloat16_products():
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
-def product_dtype(tensor, wanted=None):
+def product_dtype(tensor, n_products, wanted=None):
     """Return the dtype in which to multiply matrices such as ``tensor`` in training.
 
     It is ``wanted`` if given. Otherwise it is bfloat16 for float32 on a CPU with
-    bfloat16 products, which are two to four times as fast, and the tensor's own dtype
-    everywhere else.
+    bfloat16 products, which are four to six times as fast, if there are many products
+    of two numbers, and the tensor's own dtype everywhere else.
     """
     if wanted is not None:
         return wanted
     short = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+    short = short and n_products >= MIN_BFLOAT16_PRODUCTS
     return torch.bfloat16 if short and has_bfloat16_products() else tensor.dtype
 
 
@@ -78,9 +91,25 @@ def padded(matrix, dtype):
     if dtype != torch.bfloat16:
         return matrix.to(dtype)
     n = -(-len(matrix) // SHAPE_STEP) * SHAPE_STEP
-    rows = matrix.new_zeros(n, matrix.shape[1], dtype=dtype)
+    rows = matrix.new_empty(n, matrix.shape[1], dtype=dtype)
     rows[: len(matrix)] = matrix
+    rows[len(matrix) :] = 0
     return rows
+
+
+def row_sums(matrix, dtype):
+    """Return the sums (n,) of the rows of (n, m) in ``dtype``.
+
+    Rows in bfloat16, `padded`, are added in parts, whose sums are rounded only once.
+    """
+    if matrix.dtype != torch.bfloat16:
+        return matrix.sum(1).to(dtype)
+    return matrix.unflatten(1, (-1, SHAPE_STEP)).sum(2).to(dtype).sum(1)
+
+
+def ascend(positions):
+    """Return whether positions (n,) are distinct and in ascending order."""
+    return bool((positions[1:] > positions[:-1]).all())
 
 
 def embedding_rows(table, rows):
@@ -89,9 +118,14 @@ def embedding_rows(table, rows):
     The columns of the new rows are those of the part. The gradient of the table is then
     a sparse tensor with the touched rows only.
     """
-    if len(rows.indices) > MAX_TOUCHED_SHARE * rows.n_columns:
+    columns, ordered = rows.indices, ascend(rows.indices)
+    most = MAX_TOUCHED_SHARE if ordered else MAX_SORTED_SHARE
+    if len(columns) > most * rows.n_columns:
         return table, rows
-    columns, places = torch.unique(rows.indices, return_inverse=True)
+    if ordered:
+        places = torch.arange(len(columns), device=columns.device)
+    else:
+        columns, places = torch.unique(columns, return_inverse=True)
     return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
 
 
@@ -140,9 +174,9 @@ class _DenseProduct(torch.autograd.Function):
     def forward(ctx, table, rows, dtype):
         table_rows = padded(table, dtype)
         width = len(table_rows)
-        dense = rows.values.new_zeros(len(rows) * width)
-        dense.index_add_(0, rows.row_numbers() * width + rows.indices, rows.values)
-        dense = dense.view(len(rows), width).to(dtype)
+        dense = rows.values.new_zeros(len(rows), width, dtype=dtype)
+        places = rows.row_numbers() * width + rows.indices
+        dense.put_(places, rows.values.to(dtype), accumulate=True)
         ctx.save_for_backward(dense)
         ctx.n_columns = rows.n_columns
         return torch.mm(dense, table_rows).to(table.dtype)

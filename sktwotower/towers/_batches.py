@@ -16,12 +16,15 @@ from ._dropout import FeatureDropout, id_shares
 from ._features_worth import features_worth
 from ._losses import Targets
 from ._modules import SparseRows
+from ._places import distinct, places_in
 
 __all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]
 
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.
 ROW_DROPOUT = 0.8
+# Number of past events per item from which on a batch has most of the items.
+EVENTS_PER_ITEM = 4
 
 
 class TrainingSet(Dataset):
@@ -195,9 +198,10 @@ class UserBatches:
         # count relative to the others in the batch.
         self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
         self.device = device
-        self.catalog = None
-        if candidate_sampling == "full":
-            self.catalog = SparseRows.from_csr(dataset.item_rows).to(device)
+        catalog = SparseRows.from_csr(dataset.item_rows).to(device)
+        self.catalog = catalog if candidate_sampling == "full" else None
+        # Rows that are the identity need no selection if a batch has most of them.
+        self.past_catalog = catalog if catalog.is_identity else self.catalog
 
     def __len__(self):
         return self.dataset.n_batches(self.batch_size)
@@ -225,13 +229,15 @@ class UserBatches:
         )
         if past is not None:
             # Without dropout the rows of the whole catalog need no selection.
-            ready = catalog if catalog is self.catalog else None
+            ready = None if self.item_dropout.hides else self.past_catalog
+            if candidates is not None and past.nnz < EVENTS_PER_ITEM * rows.shape[0]:
+                ready = None
             history_items, history = history_bag(
                 past, rows, ready, self.history_dropout, self.rng
             )
         item_rows = catalog
         if candidates is not None:
-            item_rows = SparseRows.from_csr(rows[candidates])
+            item_rows = SparseRows.taken(rows, candidates)
         user_rows = self.user_dropout.draw(users, self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         return batch, self._targets(users, positives, impressions, candidates, log_q)
@@ -266,7 +272,9 @@ class UserBatches:
     def _targets(self, users, positives, impressions, candidates, log_q):
         """Return the ``Targets`` of users (b,) against the candidates (c,)."""
         known = self.dataset.known
-        columns = _pairs(positives, candidates)[1]
+        columns = positives.indices.astype(np.int64)
+        if candidates is not None:  # all positives are among them
+            columns = places_in(candidates, columns, positives.shape[1])
         positive_log_q = shown = None
         if self.correction == "all" and candidates is not None:
             own = self.sampler.log_prob(len(users))[candidates[columns]]
@@ -313,24 +321,19 @@ def _shares(id_dropout, n_events, chosen, rows):
     return id_shares(id_dropout, n_events, worth)
 
 
-def _pairs(matrix, candidates):
-    """Return what `as_pairs` does, as arrays."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    columns = matrix.indices.astype(np.int64)
-    values = matrix.data.astype(np.float32)
-    if candidates is None:
-        return [rows, columns, values]
-    places = np.searchsorted(candidates, columns).clip(max=len(candidates) - 1)
-    kept = candidates[places] == columns
-    return [rows[kept], places[kept], values[kept]]
-
-
 def as_pairs(matrix, candidates):
     """Return row, column and value, tensors (m,), of the entries that are candidates.
 
     Columns are places in ``candidates``, or positions of items if that is None.
     """
-    return tuple(map(torch.from_numpy, _pairs(matrix, candidates)))
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    columns = matrix.indices.astype(np.int64)
+    pairs = rows, columns, matrix.data.astype(np.float32)
+    if candidates is not None:
+        places = places_in(candidates, columns, matrix.shape[1])
+        kept = candidates[places] == columns
+        pairs = rows[kept], places[kept], pairs[2][kept]
+    return tuple(map(torch.from_numpy, pairs))
 
 
 def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
@@ -358,19 +361,19 @@ def history_bag(history, item_rows, catalog=None, dropout=0.0, rng=None):
     bag : SparseRows of shape (b, m)
         Weight 1 / n of each of the user's n kept items.
     """
-    items, sizes = history.indices, np.diff(history.indptr)
+    items, offsets = history.indices, history.indptr
     if dropout > 0:
         shares = dropout + min(dropout, 1 - dropout) * rng.uniform(
             -1, 1, history.shape[0]
         )
-        users = np.repeat(np.arange(len(sizes)), sizes)
-        kept = rng.random(len(items)) >= shares[users]
-        items, sizes = items[kept], np.bincount(users[kept], minlength=len(sizes))
+        kept = rng.random(len(items)) >= np.repeat(shares, np.diff(offsets))
+        items, offsets = items[kept], np.append(0, np.cumsum(kept))[offsets]
+    rows, places = catalog, items
     if catalog is None:
-        distinct, places = np.unique(items, return_inverse=True)
-        rows = SparseRows.taken(item_rows, distinct)
-    else:
-        rows, places = catalog, items
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
+        n_items = item_rows.shape[0]
+        past = distinct(items, n_items)
+        rows = SparseRows.taken(item_rows, past)
+        places = places_in(past, items, n_items)
+    sizes = np.diff(offsets)
+    weights = np.repeat((1.0 / np.maximum(sizes, 1)).astype(np.float32), sizes)
     return rows, SparseRows.from_arrays(places, offsets, weights, len(rows))

@@ -140,7 +140,8 @@ class RecentHistory(nn.Module):
         sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
         weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
         pooled = (sums / self._norms(weights)).flatten(1)
-        return self._output(pooled, product_dtype(pooled, matmul_dtype))
+        n_products = pooled.numel() * self.width
+        return self._output(pooled, product_dtype(pooled, n_products, matmul_dtype))
 
     def _output(self, sums, dtype):
         """Return the output (n, width) for all sums (n, n_sums * width).

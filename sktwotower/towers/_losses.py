@@ -1,24 +1,29 @@
 """The training loss: softmax over sampled candidates.
 
 Input: user vectors (b, d), candidate item vectors (c, d) and their ``Targets``.
-Output: the loss with its exact gradient; the (b, c) scores are never held at once.
+Output: the loss with its exact gradient, a tile of the (b, c) scores at a time.
 """
 
 import copy
+import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from ._autograd import padded, product_dtype
+from ._autograd import padded, product_dtype, row_sums
 
 __all__ = ["SampledSoftmaxLoss", "Targets"]
 
-# Scores held at once: 4 MiB of float32, which stays in a core's cache.
-TILE_SIZE = 1 << 20
-# Entries of the gradient by scores held at once: 64 MiB of bfloat16. One product for
-# many users is several times faster than many products for few.
-BLOCK_SIZE = 1 << 25
+# Scores held at once: 64 MiB of bfloat16. One product for many users is several times
+# faster than many products for few.
+TILE_SIZE = 1 << 25
+# Scores up to this size need no shift before the exponential: their sums are far from
+# the largest and smallest numbers of all types.
+MAX_UNSHIFTED = 40.0
+# Exponentials below that of this number are taken for zero if scores are shifted.
+LOWEST_EXPONENT = -80.0
 
 
 class Targets:
@@ -89,17 +94,17 @@ class SampledSoftmaxLoss(nn.Module):
     ----------
     temperature : float, default=0.15
         Divides the scores, > 0. A lower one puts more weight on the hardest negatives.
-    tile_size : int, default=1048576
+    tile_size : int, default=33554432
         Number of scores held in memory at once, >= 1.
     impression_weight : float, default=1.0
         Weight of the term of the impressions, >= 0.
     impression_temperature : float, default=1.0
         Divides the scores in that term, > 0. A low one memorizes single pairs.
     matmul_dtype : torch.dtype or None, default=None
-        Type of the factors of matrix products. Everything else is computed in the type
-        of the vectors. None: bfloat16 for float32 vectors on a CPU with bfloat16
-        products, which is several times faster and as good; otherwise the type of the
-        vectors.
+        Type of scores, their exponentials and the factors of matrix products. Sums are
+        in the type of the vectors. None: bfloat16 for many float32 vectors on a CPU
+        with bfloat16 products, which is several times faster and as good; otherwise the
+        type of the vectors.
 
     Notes
     -----
@@ -137,7 +142,8 @@ class SampledSoftmaxLoss(nn.Module):
 
     Value and gradient are computed together, tile by tile of users, by three matrix
     products. Memory is O((b + c) d) for b users, c candidates and vectors of length d,
-    plus a tile of scores and up to 2 ** 25 entries of the gradient by the scores.
+    plus a tile of scores, which is overwritten by its exponentials and then by the
+    gradient.
 
     References
     ----------
@@ -208,32 +214,36 @@ class SampledSoftmaxLoss(nn.Module):
 
 
 class _TiledSoftmax(torch.autograd.Function):
-    """Loss and gradient in one sweep over blocks of users."""
+    """Loss and gradient in one sweep over tiles of users."""
 
     @staticmethod
     def forward(ctx, users, items, targets, loss):
         total = users.new_zeros(())
         user_grad, item_grad = torch.empty_like(users), None
-        dtype = product_dtype(users, loss.matmul_dtype)
         # Scale the vectors, which have fewer entries than the scores.
-        n_items, scale = len(items), 1 / loss.temperature
-        users, items = (users * scale).to(dtype), padded(items, dtype)
+        scale = 1 / loss.temperature
+        users = users * scale
+        factors = _Factors.of(users, items, loss.matmul_dtype)
         targets = _normalized(targets, total.dtype)
-        step = max(1, BLOCK_SIZE // max(1, len(items)))
+        step = max(1, loss.tile_size // max(1, len(factors.items)))
         for start in range(0, len(users), step):
             rows = slice(start, min(start + step, len(users)))
-            value, logit_grad, shown = _loss_of_block(
-                users, items, n_items, targets, rows, loss
+            value, grad, row_factors, shown = _loss_of_tile(
+                factors, targets, rows, loss
             )
             total += value
             if not any(ctx.needs_input_grad):
                 continue
-            user_grad[rows] = torch.mm(logit_grad, items).to(total.dtype).mul_(scale)
-            # Added after the gradient of the users, so that it reaches items only.
-            for places, shown_grad in shown:
-                logit_grad.index_put_(places, shown_grad.to(dtype), accumulate=True)
-            part = torch.mm(logit_grad.T, users[rows])[:n_items].to(total.dtype)
+            row_factors = row_factors[:, None]
+            part = torch.mm(grad, factors.items).to(total.dtype)
+            torch.mul(part, row_factors * scale, out=user_grad[rows])
+            own = (users[rows] * row_factors).to(grad.dtype)
+            part = torch.mm(grad.T, own)[: len(items)].to(total.dtype)
             item_grad = part if item_grad is None else item_grad.add_(part)
+            if shown is not None:
+                (shown_rows, columns), shown_grad = shown
+                own = users[rows][shown_rows] * shown_grad[:, None]
+                item_grad.index_add_(0, columns, own)
         ctx.save_for_backward(user_grad, item_grad)
         return total
 
@@ -243,6 +253,29 @@ class _TiledSoftmax(torch.autograd.Function):
         if grad != 1:
             user_grad, item_grad = user_grad * grad, item_grad * grad
         return user_grad, item_grad, None, None
+
+
+class _Factors(NamedTuple):
+    """Factors of the scores: ``users`` (b, d), scaled, and ``items`` (m, d), padded.
+
+    ``n_items``: the number of items without padding. ``largest``: a bound of the size
+    of all scores.
+    """
+
+    users: torch.Tensor
+    items: torch.Tensor
+    n_items: int
+    largest: float
+
+    @classmethod
+    def of(cls, users, items, dtype):
+        """Return the factors in the type for products, see `product_dtype`."""
+        dtype = product_dtype(users, len(users) * items.numel(), dtype)
+        largest = 0.0
+        if len(users) and len(items):
+            norms = (torch.linalg.vector_norm(each, dim=1) for each in (users, items))
+            largest = math.prod(each.max().item() for each in norms)
+        return cls(users.to(dtype), padded(items, dtype), len(items), largest)
 
 
 def _normalized(targets, dtype):
@@ -255,96 +288,88 @@ def _normalized(targets, dtype):
     return divided
 
 
-def _loss_of_block(users, items, n_items, targets, block, loss):
-    """Return the loss of a block of users, and the gradient by logits (rows, c).
+def _loss_of_tile(factors, targets, tile, loss):
+    """Return the loss of a tile of users, and what its gradient consists of.
 
-    Rows of ``items`` beyond ``n_items`` are padding. The third value is a list of
-    places and values of the gradient by logits of the impressions' term.
+    The second and third value are a matrix (rows, m) and factors (rows,) of its rows;
+    the product of both is the gradient by logits. The fourth are places and values of
+    the gradient of the impressions' term, or None without impressions.
     """
-    logit_grad = users.new_empty(block.stop - block.start, len(items))
-    total, shown_grads = targets.weights.new_zeros(()), []
-    step = max(1, loss.tile_size // max(1, len(items)))
-    for start in range(block.start, block.stop, step):
-        tile = slice(start, min(start + step, block.stop))
-        first = tile.start - block.start
-        part = logit_grad[first : tile.stop - block.start]
-        torch.mm(users[tile], items.T, out=part)
-        part = part[:, :n_items]
-        value, grad, shown = _loss_of_tile(part.to(total.dtype), targets, tile, loss)
-        total += value
-        if grad.data_ptr() != part.data_ptr():  # a copy, if the types differ
-            part.copy_(grad)
-        if shown is not None:
-            value, (rows, columns), shown_grad = shown
-            total += loss.impression_weight * value
-            shown_grad = shown_grad * loss.impression_weight
-            shown_grads.append(((rows + first, columns), shown_grad))
-    return total, logit_grad, shown_grads
-
-
-def _loss_of_tile(logits, targets, tile, loss):
-    """Return the loss of a tile of users, and the gradient by logits (rows, c).
-
-    The logits are overwritten. The third value is that of `_loss_of_impressions`, or
-    None without impressions.
-    """
+    logits = torch.mm(factors.users[tile], factors.items.T)
+    logits[:, factors.n_items :] = -torch.inf
+    dtype, width = targets.weights.dtype, logits.shape[1]
     bounds = targets.offsets[tile.start : tile.stop + 1]
     own = slice(int(bounds[0]), int(bounds[-1]))
     columns, weights = targets.columns[own], targets.weights[own]
     rows = torch.repeat_interleave(
         torch.arange(len(logits), device=logits.device), bounds.diff()
     )
-    positive = logits[rows, columns]
-    logits[rows, columns] = -torch.inf
+    flat, places = logits.view(-1), rows * width + columns
+    positive, masked = flat.index_select(0, places).to(dtype), places
     hidden = _within(targets.hidden, tile)
     if hidden is not None:
-        logits[hidden[0], hidden[1]] = -torch.inf
-    shown = _within(targets.impressions, tile)
+        masked = torch.cat([places, hidden[0] * width + hidden[1]])
+    value, shown = 0.0, _within(targets.impressions, tile)
     if shown is not None:
-        positives = rows, columns, positive, weights
-        temperature_ratio = loss.temperature / loss.impression_temperature
-        shown = _loss_of_impressions(logits, positives, shown, temperature_ratio)
+        flat.index_fill_(0, masked, -torch.inf)
+        value, *shown = _loss_of_impressions(
+            logits, (rows, columns, positive, weights), shown, loss
+        )
     if targets.positive_log_q is not None:
-        positive = positive - targets.positive_log_q[own].to(logits.dtype)
-    if targets.log_q is not None:
-        logits.sub_(targets.log_q.to(logits.dtype))
-    share, log_sum = _softmax(logits)
-    excess = log_sum[rows] - positive
-    value = (weights * functional.softplus(excess)).sum()
+        positive = positive - targets.positive_log_q[own].to(dtype)
+    total, log_total = _exponentials(logits, masked, factors, targets.log_q, dtype)
+    excess = log_total.index_select(0, rows) - positive
+    value = value + (weights * functional.softplus(excess)).sum()
     positive_grad = weights * excess.sigmoid()
-    per_row = positive_grad.new_zeros(len(logits)).index_add_(0, rows, positive_grad)
-    grad = torch.mul(share, per_row[:, None], out=logits)
-    # Positives have a share of zero. Accumulate, as one can be given more than once.
-    grad.index_put_((rows, columns), -positive_grad, accumulate=True)
-    return value, grad, shown
+    per_row = total.new_zeros(len(total)).index_add_(0, rows, positive_grad)
+    tiny = torch.finfo(dtype).tiny
+    # Positives have an exponential of zero. Accumulate, as one can be given twice.
+    share = positive_grad / per_row.clamp_min(tiny).index_select(0, rows)
+    share.mul_(total.index_select(0, rows)).neg_()
+    flat.put_(places, share.to(flat.dtype), accumulate=True)
+    return value, logits, per_row / total.clamp_min(tiny), shown
 
 
-def _softmax(logits):
-    """Return softmax (rows, c) and log-sum-exp (rows,) of logits (rows, c).
+def _exponentials(logits, masked, factors, log_q, dtype):
+    """Replace logits (rows, m) by their corrected exponentials, and add these up.
 
-    The log-sum-exp of a row of only -inf is the lowest number, so that the loss and the
-    gradient of a user without negatives are zero.
+    Those at the places ``masked`` become zeros. Return the sums (rows,) and their
+    logarithms, both in ``dtype``. A row's exponentials and their sum are divided by the
+    same number if they would be too large. The logarithm, that of the undivided sum, is
+    the lowest number if the sum is zero, so that the loss and the gradient of a user
+    without negatives are zero.
     """
-    top = logits.amax(1)
-    empty = top == -torch.inf
-    logits[:, 0].masked_fill_(empty, 0)  # otherwise the softmax would be NaN
-    share = logits.softmax(1)
-    # The largest share is exp(0) / sum, the sum being that of exp(logits - top).
-    log_sum = top - share.amax(1).log()
-    return share, log_sum.masked_fill_(empty, torch.finfo(logits.dtype).min)
+    top, real, flat = 0.0, logits[:, : factors.n_items], logits.view(-1)
+    if factors.largest <= MAX_UNSHIFTED:
+        logits.exp_()
+        if log_q is not None:
+            real.mul_(log_q.neg().exp_().to(logits.dtype))
+    else:
+        flat.index_fill_(0, masked, -torch.inf)
+        if log_q is not None:
+            real.sub_(log_q.to(logits.dtype))
+        top = logits.amax(1)
+        top.masked_fill_(top == -torch.inf, 0)
+        logits.sub_(top[:, None])
+        # An exponential that is almost zero takes ten times as long as another.
+        low = logits < LOWEST_EXPONENT
+        logits.clamp_min_(LOWEST_EXPONENT).exp_().masked_fill_(low, 0)
+    flat.index_fill_(0, masked, 0.0)
+    total = row_sums(logits, dtype)
+    return total, (total.log() + top).clamp_min_(torch.finfo(dtype).min)
 
 
-def _loss_of_impressions(logits, positives, shown, temperature_ratio):
+def _loss_of_impressions(logits, positives, shown, loss):
     """Return the loss of positives against impressions, places and gradient by logits.
 
-    ``logits`` (rows, c) are not corrected, and -inf where a pair is not a negative.
+    ``logits`` (rows, m) are not corrected, and -inf where a pair is not a negative.
     ``positives`` are rows, columns, logits and weights, (n,) each, and ``shown`` the
-    impressions' rows, columns and weights, (m,) each. ``temperature_ratio`` multiplies
-    the logits.
+    impressions' rows, columns and weights, (k,) each.
     """
     rows, columns, positive, weights = positives
     shown_rows, shown_columns, shown_weights = shown
-    scores = logits[shown_rows, shown_columns] * temperature_ratio
+    temperature_ratio = loss.temperature / loss.impression_temperature
+    scores = logits[shown_rows, shown_columns].to(positive.dtype) * temperature_ratio
     lowest = torch.finfo(scores.dtype).min
     top = scores.new_full((len(logits),), lowest)
     top.scatter_reduce_(0, shown_rows, scores, "amax")
@@ -352,13 +377,13 @@ def _loss_of_impressions(logits, positives, shown, temperature_ratio):
     total = torch.zeros_like(top).index_add_(0, shown_rows, share)
     log_sum = (top + total.log()).clamp_min(lowest)
     excess = log_sum[rows] - positive * temperature_ratio
-    value = (weights * functional.softplus(excess)).sum()
+    value = (weights * functional.softplus(excess)).sum() * loss.impression_weight
     positive_grad = weights * excess.sigmoid()
     per_row = torch.zeros_like(top).index_add_(0, rows, positive_grad)
     shown_grad = share * (per_row / torch.where(total > 0, total, 1.0))[shown_rows]
     places = torch.cat([rows, shown_rows]), torch.cat([columns, shown_columns])
-    grad = torch.cat([-positive_grad, shown_grad]) * temperature_ratio
-    return value, places, grad
+    grad = torch.cat([-positive_grad, shown_grad])
+    return value, places, grad * (temperature_ratio * loss.impression_weight)
 
 
 def _within(pairs, tile):

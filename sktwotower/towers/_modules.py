@@ -295,7 +295,10 @@ class TwoTower(nn.Module):
                 return self.history.pool(history_items, history)
             return self.history(history_items, history, self.matmul_dtype)
         vectors = self.history(history_items)
-        dtype = product_dtype(vectors, self.matmul_dtype) if self.training else None
+        dtype = None
+        if self.training:
+            n_products = len(history) * vectors.numel()
+            dtype = product_dtype(vectors, n_products, self.matmul_dtype)
         return weighted_sum(vectors, history, dtype)
 
     def _finish(self, vectors):

@@ -22,6 +22,7 @@ from ._batches import Batch, TrainingSet, UserBatches, as_pairs
 from ._decays import Windows
 from ._losses import Targets
 from ._modules import SparseRows
+from ._places import distinct, places_in
 
 __all__ = ["Order", "SequenceBatches", "SequenceSet", "latest_events"]
 
@@ -195,12 +196,12 @@ class SequenceBatches(UserBatches):
         positives = self.dataset.positives[users]
         candidates, log_q = self._candidates(positives, shown)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        past = np.unique(self.order.items[events[kept]])
+        past = distinct(self.order.items[events[kept]], positives.shape[1])
         rows, catalog = self._rows_of_items(candidates, past)
         history_items, items = self._past_items(rows, catalog, past, events, kept)
         item_rows = catalog
         if candidates is not None:
-            item_rows = SparseRows.from_csr(rows[candidates])
+            item_rows = SparseRows.taken(rows, candidates)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
         baskets = self.order.baskets[events]
         windows = Windows(
@@ -233,14 +234,15 @@ class SequenceBatches(UserBatches):
             return catalog, items.astype(np.int64)
         if len(past) == 0:  # a table needs a row
             past = items[:1, 0]
-        places = np.searchsorted(past, items).clip(max=len(past) - 1)
-        return SparseRows.from_csr(rows[past]), np.where(kept, places, 0)
+        places = places_in(past, items, rows.shape[0])
+        return SparseRows.taken(rows, past), np.where(kept, places, 0)
 
     def _targets_of(self, users, chosen, weights, shown, candidates, log_q):
         """Return the ``Targets`` of predictions (n,) against the candidates (c,)."""
         columns, positive_log_q = chosen.astype(np.int64), None
         if candidates is not None:
-            columns = np.searchsorted(candidates, columns)
+            n_items = self.dataset.positives.shape[1]
+            columns = places_in(candidates, columns, n_items)
             if self.correction == "all":
                 own = self.sampler.log_prob(len(users))[chosen]
                 positive_log_q = torch.as_tensor(own, dtype=torch.float32)

@@ -107,8 +107,16 @@ def test_few_touched_rows_give_a_sparse_gradient_with_these_rows():
 
 def test_many_touched_rows_leave_the_table_as_it_is():
     table = torch.randn(6, 3, requires_grad=True)
-    part, rows = embedding_rows(table, rows_of(np.eye(6)[:2]))
-    assert part is table and rows.n_columns == 6
+    for touched in ([1, 0], [0, 1, 2, 3, 5]):  # more than a quarter; three quarters
+        part, rows = embedding_rows(table, rows_of(np.eye(6)[touched]))
+        assert part is table and rows.n_columns == 6
+
+
+def test_touched_rows_in_order_need_no_sorting(monkeypatch):
+    monkeypatch.setattr(torch, "unique", None)
+    table = torch.randn(6, 3, requires_grad=True)
+    part, rows = embedding_rows(table, rows_of(np.eye(6)[[0, 2, 5]]))
+    assert torch.equal(part, table[[0, 2, 5]]) and rows.is_identity
 
 
 def test_unit_rows_by_hand_and_by_finite_differences():
@@ -131,9 +139,11 @@ def test_results_are_the_same_without_gradients():
 def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
     single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
-    assert product_dtype(single) == torch.bfloat16
-    assert product_dtype(double) == torch.float64
-    assert product_dtype(single, torch.float32) == torch.float32
-    assert product_dtype(single.to("meta")) == torch.float32
+    many = 10**9
+    assert product_dtype(single, many) == torch.bfloat16
+    assert product_dtype(single, 10**6) == torch.float32  # not worth a kernel
+    assert product_dtype(double, many) == torch.float64
+    assert product_dtype(single, many, torch.float32) == torch.float32
+    assert product_dtype(single.to("meta"), many) == torch.float32
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
-    assert product_dtype(single) == torch.float32
+    assert product_dtype(single, many) == torch.float32

@@ -218,6 +218,19 @@ def test_value_and_gradient_equal_the_naive_loop(seed, tile_size, parts):
         torch.testing.assert_close(grad, expected_grad)
 
 
+@pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
+def test_scores_that_need_a_shift_have_the_same_value_and_gradient(monkeypatch, parts):
+    def result():
+        users, items, targets = random_problem(0, **parts)
+        loss = SampledSoftmaxLoss(0.4)(users, items, targets)
+        return loss, *torch.autograd.grad(loss, (users, items))
+
+    as_they_are = result()
+    monkeypatch.setattr(_losses, "MAX_UNSHIFTED", 0.0)
+    for one, other in zip(as_they_are, result(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("parts", PARTS, ids=lambda parts: "+".join(parts) or "plain")
 def test_gradcheck(parts):
@@ -335,9 +348,8 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_blocks_and_tiles_give_the_value_and_gradient_of_one(monkeypatch, dtype):
-    def result(tile_size, block_size):
-        monkeypatch.setattr(_losses, "BLOCK_SIZE", block_size)
+def test_tiles_have_the_value_and_gradient_of_one(dtype):
+    def result(tile_size):
         users, items, targets = random_problem(0)
         users, items = (x.detach().float().requires_grad_() for x in (users, items))
         loss = SampledSoftmaxLoss(0.3, tile_size, matmul_dtype=dtype)
@@ -345,15 +357,16 @@ def test_blocks_and_tiles_give_the_value_and_gradient_of_one(monkeypatch, dtype)
         value.backward()
         return value.detach(), users.grad, items.grad
 
-    whole = result(10**6, 10**6)
-    for sizes in [(1, 1), (20, 40), (10**6, 20)]:
-        torch.testing.assert_close(result(*sizes), whole, rtol=2e-2, atol=2e-3)
+    whole = result(10**6)
+    for size in (1, 20, 40):
+        torch.testing.assert_close(result(size), whole, rtol=2e-2, atol=2e-3)
 
 
 def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
     monkeypatch,
 ):
     monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
+    monkeypatch.setattr(_autograd, "MIN_BFLOAT16_PRODUCTS", 0)
     users, items, targets = random_problem(0)
 
     def result(dtype, **params):
@@ -371,8 +384,7 @@ def test_bfloat16_products_are_close_and_never_the_default_in_double_precision(
 
 
 @pytest.mark.slow
-def test_no_tensor_is_larger_than_a_tile(monkeypatch):
-    monkeypatch.setattr(_losses, "BLOCK_SIZE", 200)
+def test_no_tensor_is_larger_than_a_tile():
     users = torch.randn(90, 2, requires_grad=True)
     items = torch.randn(40, 2, requires_grad=True)
     shown = (torch.arange(90), (torch.arange(90) + 1) % 40, torch.ones(90))
