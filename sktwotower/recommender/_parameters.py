@@ -120,7 +120,7 @@ class TwoTowerParameters(ShownEstimator):
         (`sktwotower.towers.id_shares`). Where features say little about who chooses
         what, hiding ids makes known users and items worse. This is measured on 2,000
         events: how often a user's other items are, by their features, more like the
-        item chosen than like another one (AUC). The odds are multiplied by 1 for 0.87
+        item chosen than like another one (AUC). The odds are multiplied by 1 for 0.8
         and above, by 0.02 for 0.7 and below. They stay as they are with 0 or 1, or with
         fewer than 1,000 pairs. A higher value serves new items better, and known ones
         worse. An id is a feature that only one user or item has. It is never

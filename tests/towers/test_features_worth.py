@@ -51,7 +51,7 @@ def test_values_do_not_count_as_several_choices():
 
 def test_worth_is_the_auc_between_two_bounds(monkeypatch):
     rows = with_ids(TELLING)
-    for auc, worth in [(0.3, 0.02), (0.7, 0.02), (0.785, 0.02**0.5), (0.87, 1), (1, 1)]:
+    for auc, worth in [(0.3, 0.02), (0.7, 0.02), (0.75, 0.02**0.5), (0.8, 1), (1, 1)]:
         monkeypatch.setattr(
             "sktwotower.towers._features_worth.profile_auc", lambda *_, auc=auc: auc
         )
