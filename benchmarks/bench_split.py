@@ -4,8 +4,8 @@ Call ``python benchmarks/bench_split.py --data DIR [--only NAMES]``. For each da
 of ``bench_quality.py``, items with 50 events or more are counted: how many of an item's
 events are held out, against how many would be if each user's part had been drawn at
 random. ``spread`` is the variance of that difference in units of its standard
-deviation: near 1 for a random part. Beside it the highest of 20 parts of the same size
-that were drawn at random from each user's events.
+deviation: near 1 for a random part. To compare: 20 parts of the same size, drawn at
+random from each user's events.
 """
 
 import argparse

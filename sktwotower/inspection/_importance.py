@@ -116,7 +116,7 @@ def feature_importance(
     ... )
     >>> model.fit(X).feature_importance(held_out).round(2).head(1)
          side   column  recall_lost  lower  upper
-    0  history  history         0.08   0.03   0.14
+    0  history  history          0.1   0.05   0.15
     """
     params = groups, n_neighbors, max_users, random_state
     table = lost_recalls(estimator, X, y, *params)
