@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import sktwotower
+from tests.versions import number
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,10 +35,6 @@ def parsed(requirement):
     name, _, versions = requirement.partition(">=")
     lowest, _, end = versions.partition(",<")
     return name, lowest, end or None
-
-
-def number(version):
-    return tuple(map(int, re.match(r"[\d.]+", version)[0].strip(".").split(".")))
 
 
 def pins(file="lowest"):

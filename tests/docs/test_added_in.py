@@ -10,7 +10,7 @@ import pytest
 
 from sktwotower import __version__
 from tests.test_docstrings import listed, methods_of
-from tests.test_project import number
+from tests.versions import number
 
 DOCS = Path(__file__).parents[2] / "docs"
 
