@@ -23,8 +23,8 @@ __all__ = [
 # larger catalogs a sample is as good, and its cost does not grow with the catalog.
 FULL_SOFTMAX_ITEMS = 2_000
 FULL_SOFTMAX_ENTRIES = 250_000
-# Factor and power of the number of items in the "auto" temperature, and its lowest value:
-# in large catalogs the lowest that was best on real data (41,000 items).
+# Factor and power of the number of items in the "auto" temperature, and its lowest
+# value: in large catalogs the lowest that was best on real data (41,000 items).
 TEMPERATURE = 1.05, 0.25, 0.05
 LARGE_TEMPERATURE = 6.5, 0.4, 0.09
 # Highest "auto" temperature with a hidden layer.
