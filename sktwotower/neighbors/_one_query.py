@@ -46,6 +46,8 @@ def nearest_to_one(index, query, items, k, hidden):
         found = best_of_one(query, items, k, hidden)
     exact = rescore(query[None], items, found[None])[0]
     best = np.lexsort((found, -exact))[:k]
+    if len(best) == k:
+        return exact[best], found[best]
     scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
     scores[: len(best)], indices[: len(best)] = exact[best], found[best]
     return scores, indices

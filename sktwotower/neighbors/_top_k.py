@@ -125,15 +125,23 @@ def rank_listed(queries, items, k, listed, excluded=None):
 def rescore(queries, items, indices):
     """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
     (n, k), d = indices.shape, max(1, items.shape[1])
-    queries, scores = queries.astype(np.float64), np.empty((n, k))
+    queries = queries.astype(np.float64)
+    if indices.size * d <= MAX_GATHERED:
+        return _dot_products(queries, items, indices)
+    scores = np.empty((n, k))
     width = max(1, min(k, MAX_GATHERED // d))
     height = max(1, MAX_GATHERED // (width * d))
     for top in range(0, n, height):
         for left in range(0, k, width):
             part = np.s_[top : top + height, left : left + width]
-            vectors = items[indices[part]].astype(np.float64)
-            scores[part] = np.einsum("nd,nkd->nk", queries[part[0]], vectors)
+            scores[part] = _dot_products(queries[part[0]], items, indices[part])
     return scores
+
+
+def _dot_products(queries, items, indices):
+    """Return products (n, k) of float64 queries (n, d) with items at positions."""
+    vectors = items.take(indices, axis=0).astype(np.float64)
+    return np.einsum("nd,nkd->nk", queries, vectors)
 
 
 def by_score(scores, indices):
@@ -156,10 +164,27 @@ def best_of_one(query, items, k, hidden=()):
     scores = _products(np.asarray(items), query)  # asarray: a memmap is slower
     if len(hidden):
         scores[hidden] = -np.inf
-    found = np.flatnonzero(scores > _lower_bound(scores[None], k)[0, 0])
+    bound = _bound_of_one(scores, k)
+    found = (scores >= bound if bound > -np.inf else scores > bound).nonzero()[0]
     if len(found) > 2 * k:  # only if many scores are equal
         found = found[np.argpartition(scores[found], -k)[-k:]]
     return found
+
+
+def _bound_of_one(scores, k):
+    """Return the k-th largest maximum of groups of scores (n_items,).
+
+    As `_lower_bound`, which exceeds what it returns.
+    """
+    group, n_groups = _groups(len(scores), k)
+    if n_groups >= k:  # numpy takes half the time of torch
+        maxima = scores[: n_groups * group].reshape(group, n_groups).max(axis=0)
+    elif len(scores) >= k:
+        maxima = scores.copy()
+    else:
+        return -np.inf
+    maxima.partition(len(maxima) - k)
+    return maxima[len(maxima) - k]
 
 
 def _products(items, query):
@@ -285,16 +310,17 @@ def _lower_bound(scores, k):
     It is the k-th largest maximum of groups of scores, as each such group holds a score
     that large. With fewer than k groups it is the k-th largest score, or -inf.
     """
-    group = max(GROUP, scores.shape[1] // (GROUPS_PER_NEIGHBOR * k))
-    n_groups = scores.shape[1] // group
+    group, n_groups = _groups(scores.shape[1], k)
     if n_groups >= k:
-        scores = scores[:, : n_groups * group]
-        if len(scores) == 1:  # numpy takes half the time of torch
-            scores = scores.reshape(1, group, n_groups).max(axis=1)
-        else:
-            groups = torch.from_numpy(scores).unflatten(1, (group, n_groups))
-            scores = groups.amax(1).numpy()
+        groups = torch.from_numpy(scores[:, : n_groups * group])
+        scores = groups.unflatten(1, (group, n_groups)).amax(1).numpy()
     if scores.shape[1] < k:
         return np.full((len(scores), 1), -np.inf, dtype=np.float32)
     kth = np.partition(scores, -k, axis=1)[:, -k, None]
     return np.nextafter(kth, np.float32(-np.inf))
+
+
+def _groups(n_scores, k):
+    """Return the size and the number of the groups of scores that a bound is of."""
+    group = max(GROUP, n_scores // (GROUPS_PER_NEIGHBOR * k))
+    return group, n_scores // group
