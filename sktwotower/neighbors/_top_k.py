@@ -11,7 +11,14 @@ import torch
 
 from sktwotower._tables._sparse import rows_of
 
-__all__ = ["best_of_one", "by_score", "rank_listed", "rescore", "top_k"]
+__all__ = [
+    "best_of_one",
+    "by_score",
+    "rank_listed",
+    "rescore",
+    "scores_of_one",
+    "top_k",
+]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -125,23 +132,23 @@ def rank_listed(queries, items, k, listed, excluded=None):
 def rescore(queries, items, indices):
     """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
     (n, k), d = indices.shape, max(1, items.shape[1])
-    queries = queries.astype(np.float64)
-    if indices.size * d <= MAX_GATHERED:
-        return _dot_products(queries, items, indices)
-    scores = np.empty((n, k))
+    queries, scores = queries.astype(np.float64), np.empty((n, k))
     width = max(1, min(k, MAX_GATHERED // d))
     height = max(1, MAX_GATHERED // (width * d))
     for top in range(0, n, height):
         for left in range(0, k, width):
             part = np.s_[top : top + height, left : left + width]
-            scores[part] = _dot_products(queries[part[0]], items, indices[part])
+            vectors = items[indices[part]].astype(np.float64)
+            scores[part] = np.einsum("nd,nkd->nk", queries[part[0]], vectors)
     return scores
 
 
-def _dot_products(queries, items, indices):
-    """Return products (n, k) of float64 queries (n, d) with items at positions."""
+def scores_of_one(query, items, indices):
+    """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
+    if indices.size * len(query) > MAX_GATHERED:
+        return rescore(query[None], items, indices[None])[0]
     vectors = items.take(indices, axis=0).astype(np.float64)
-    return np.einsum("nd,nkd->nk", queries, vectors)
+    return np.einsum("kd,d->k", vectors, query.astype(np.float64))
 
 
 def by_score(scores, indices):
@@ -156,27 +163,28 @@ def _empty_lists(n, width):
 
 
 def best_of_one(query, items, k, hidden=()):
-    """Return positions (m,), in any order, that include the k best items of one query.
+    """Return positions (m,), ascending, that include the k best items of one query.
 
     ``query``: float32 (d,); ``hidden``: positions of items to leave out. m is less than
     k only if fewer items are left.
     """
-    scores = _products(np.asarray(items), query)  # asarray: a memmap is slower
+    scores = _products(items, query)
     if len(hidden):
-        scores[hidden] = -np.inf
+        scores.put(hidden, -np.inf)
     bound = _bound_of_one(scores, k)
     found = (scores >= bound if bound > -np.inf else scores > bound).nonzero()[0]
     if len(found) > 2 * k:  # only if many scores are equal
-        found = found[np.argpartition(scores[found], -k)[-k:]]
+        found = np.sort(found[np.argpartition(scores[found], -k)[-k:]])
     return found
 
 
 def _bound_of_one(scores, k):
     """Return the k-th largest maximum of groups of scores (n_items,).
 
-    As `_lower_bound`, which exceeds what it returns.
+    The same as `_lower_bound`, which at least k scores exceed, for scores that equal
+    it. With twice as many groups fewer scores are left.
     """
-    group, n_groups = _groups(len(scores), k)
+    group, n_groups = _groups(len(scores), 2 * k)
     if n_groups >= k:  # numpy takes half the time of torch
         maxima = np.maximum.reduce(scores[: n_groups * group].reshape(group, n_groups))
     elif len(scores) >= k:
@@ -321,6 +329,6 @@ def _lower_bound(scores, k):
 
 
 def _groups(n_scores, k):
-    """Return the size and the number of the groups of scores that a bound is of."""
+    """Return the size and the number of the groups of scores that give a bound."""
     group = max(GROUP, n_scores // (GROUPS_PER_NEIGHBOR * k))
     return group, n_scores // group
