@@ -1,12 +1,12 @@
 """How large are files of models, and how long do they take, from a cold start on?
 
-Call ``python benchmarks/bench_files.py [--items 100000] [--width 256]
-[--imports]``. A model is fitted for an epoch on made events, and written by ``sktwotower.io``, with vectors of 32
-and of 16 bits, and by joblib. Each file is read in a fresh process: seconds of CPU of
-the imports, of reading and of the first answer, then the wall time of reading once
-more, and memory that other processes cannot share. What each library adds to the
-imports is measured in processes of their own, the least of five (``--imports``: only
-this).
+Call ``python benchmarks/bench_files.py [--items 100000] [--width 256] [--imports]``. A
+model is fitted for an epoch on made events, and written by ``sktwotower.io``, with
+vectors of 32 and of 16 bits, and by joblib. Each file is read in a fresh process:
+seconds of CPU of the imports, of reading and of the first answer, then the wall time of
+reading once more, and memory that other processes cannot share. What each library adds
+to the imports is measured in processes of their own, the least of five (``--imports``:
+only this).
 
 Failure: reading a file that is mapped takes 0.2 s or more; an answer differs.
 """
