@@ -1,10 +1,12 @@
 """How large are files of models, and how long do they take, from a cold start on?
 
-Call ``python benchmarks/bench_files.py [--items 100000] [--width 256]``. A model is
-fitted for an epoch on made events, and written by ``sktwotower.io``, with vectors of 32
-and of 16 bits, and by joblib. Each file is read in a fresh process: seconds of CPU of
-the imports, of reading and of the first answer, then the wall time of reading once
-more, and memory that other processes cannot share.
+Call ``python benchmarks/bench_files.py [--items 100000] [--width 256] [--imports]``. A
+model is fitted for an epoch on made events, and written by ``sktwotower.io``, with
+vectors of 32 and of 16 bits, and by joblib. Each file is read in a fresh process:
+seconds of CPU of the imports, of reading and of the first answer, then the wall time of
+reading once more, and memory that other processes cannot share. What each library adds
+to the imports is measured in processes of their own, the least of five (``--imports``:
+only this).
 
 Failure: reading a file that is mapped takes 0.2 s or more; an answer differs.
 """
@@ -24,6 +26,7 @@ from _processes import call
 from sktwotower import TwoTowerRecommender, io
 
 MAX_SECONDS = 0.2
+N_RUNS = 5
 HOWS = {
     "mapped": {"mmap": True, "verify": False},
     "mapped, verified": {"mmap": True},
@@ -81,11 +84,24 @@ def timed(write, model, path, **how):
     return {"dump_s": time.perf_counter() - start, "mb": os.path.getsize(path) / 1e6}
 
 
+def imports():
+    """Measure what each library costs to import, and write it."""
+    runs = pd.concat(pd.DataFrame(call("_imports:seconds")) for _ in range(N_RUNS))
+    lowest = runs.groupby("library", sort=False)["cpu_s"].min()
+    print(lowest.round(2).to_string())
+    rows = lowest.reset_index().to_dict("records")
+    write_results("imports", [machine() | row for row in rows])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--imports", action="store_true")
     options = parser.parse_args()
+    imports()
+    if options.imports:
+        return
     model = fitted(options.items, options.width)
     top = model.recommend(model.user_ids_[:1])
     rows = []
@@ -105,7 +121,8 @@ def main():
         assert same or row["file"] == "float16"
     print(pd.DataFrame(rows).round(2).to_string(index=False))
     assert rows[0]["load_again_wall_s"] < MAX_SECONDS
-    write_results("files", [machine() | vars(options) | row for row in rows])
+    used = {"items": options.items, "width": options.width}
+    write_results("files", [machine() | used | row for row in rows])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ def check_count(value, name, minimum=1, maximum=None):
 
     Raise ``TypeError`` if it is not an integer, ``ValueError`` if it is out of range.
     """
+    if type(value) is int and value >= minimum and maximum is None:
+        return value  # the most frequent case
     expected = f"an integer >= {minimum}"
     if maximum is not None:
         expected = f"an integer from {minimum} to {maximum}"

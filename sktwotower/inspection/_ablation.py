@@ -7,7 +7,6 @@ Output: feature rows CSR (n, p) without the contribution of these columns.
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.compose import ColumnTransformer
 
 from sktwotower._sklearn_compat import inputs_of_transformers
 from sktwotower.features import TowerVectorizer
@@ -62,6 +61,8 @@ def _outputs(transformer, positions, width):
 
 def _blocks(transformer):
     """Return (positions of inputs, slice of outputs) of each part of a transformer."""
+    from sklearn.compose import ColumnTransformer  # it loads all linear models
+
     if isinstance(transformer, TowerVectorizer):
         inputs = [[position] for position, _ in transformer.encoders_]
         ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])

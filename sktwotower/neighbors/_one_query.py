@@ -7,7 +7,7 @@ Output: scores and positions of the best items, both (min(k, n_items),).
 import numpy as np
 
 from ._indexes import ExactNeighbors, check_width
-from ._top_k import best_of_one, rescore
+from ._top_k import best_of_one, scores_of_one
 
 __all__ = ["nearest_to_one"]
 
@@ -39,20 +39,23 @@ def nearest_to_one(index, query, items, k, hidden):
         Positions in ``items``; -1 where there are fewer items.
     """
     check_width(index, items)
+    items = np.asarray(items)  # a memmap is slower
     k, found = min(k, len(items)), None
     if not isinstance(index, ExactNeighbors):
         found = _from_index(index, query, len(items), k, hidden)
     if found is None:
         found = best_of_one(query, items, k, hidden)
-    exact = rescore(query[None], items, found[None])[0]
-    best = np.lexsort((found, -exact))[:k]
+    exact = scores_of_one(query, items, found)
+    best = (-exact).argsort(kind="stable")[:k]
+    if len(best) == k:
+        return exact[best], found[best]
     scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
     scores[: len(best)], indices[: len(best)] = exact[best], found[best]
     return scores, indices
 
 
 def _from_index(index, query, n_items, k, hidden):
-    """Return positions (m,) that the index finds; None if too few of them can be used.
+    """Return positions (m,), ascending, from the index; None if too few can be used.
 
     First as many more neighbors are requested as may be hidden, then four times as
     many.

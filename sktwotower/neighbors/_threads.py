@@ -5,7 +5,7 @@ Output: a context in which torch runs on that many threads.
 """
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from joblib import effective_n_jobs
@@ -37,7 +37,6 @@ class _TorchThreads:
     lock, n_active, before = threading.Lock(), 0, None
 
 
-@contextmanager
 def threads(n_jobs):
     """Run torch on ``n_jobs`` threads, then restore the number. None changes nothing.
 
@@ -45,8 +44,12 @@ def threads(n_jobs):
     nothing either: joblib has given each worker its share of the processors.
     """
     if n_jobs is None or (n_jobs < 0 and get_active_backend()[0].nesting_level > 0):
-        yield
-        return
+        return nullcontext()
+    return _threads(n_jobs)
+
+
+@contextmanager
+def _threads(n_jobs):
     with _TorchThreads.lock:
         if _TorchThreads.n_active == 0:
             _TorchThreads.before = torch.get_num_threads()

@@ -11,7 +11,14 @@ import torch
 
 from sktwotower._tables._sparse import rows_of
 
-__all__ = ["best_of_one", "by_score", "rank_listed", "rescore", "top_k"]
+__all__ = [
+    "best_of_one",
+    "by_score",
+    "rank_listed",
+    "rescore",
+    "scores_of_one",
+    "top_k",
+]
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -136,6 +143,14 @@ def rescore(queries, items, indices):
     return scores
 
 
+def scores_of_one(query, items, indices):
+    """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
+    if indices.size * len(query) > MAX_GATHERED:
+        return rescore(query[None], items, indices[None])[0]
+    vectors = items.take(indices, axis=0).astype(np.float64)
+    return np.einsum("kd,d->k", vectors, query.astype(np.float64))
+
+
 def by_score(scores, indices):
     """Sort both (n, k) by descending score; ties by position."""
     order = np.lexsort((indices, -scores), axis=1)
@@ -148,18 +163,36 @@ def _empty_lists(n, width):
 
 
 def best_of_one(query, items, k, hidden=()):
-    """Return positions (m,), in any order, that include the k best items of one query.
+    """Return positions (m,), ascending, that include the k best items of one query.
 
     ``query``: float32 (d,); ``hidden``: positions of items to leave out. m is less than
     k only if fewer items are left.
     """
-    scores = _products(np.asarray(items), query)  # asarray: a memmap is slower
+    scores = _products(items, query)
     if len(hidden):
-        scores[hidden] = -np.inf
-    found = np.flatnonzero(scores > _lower_bound(scores[None], k)[0, 0])
+        scores.put(hidden, -np.inf)
+    bound = _bound_of_one(scores, k)
+    found = (scores >= bound if bound > -np.inf else scores > bound).nonzero()[0]
     if len(found) > 2 * k:  # only if many scores are equal
-        found = found[np.argpartition(scores[found], -k)[-k:]]
+        found = np.sort(found[np.argpartition(scores[found], -k)[-k:]])
     return found
+
+
+def _bound_of_one(scores, k):
+    """Return the k-th largest maximum of groups of scores (n_items,).
+
+    The same as `_lower_bound`, which at least k scores exceed, for scores that equal
+    it. With twice as many groups fewer scores are left.
+    """
+    group, n_groups = _groups(len(scores), 2 * k)
+    if n_groups >= k:  # numpy takes half the time of torch
+        maxima = np.maximum.reduce(scores[: n_groups * group].reshape(group, n_groups))
+    elif len(scores) >= k:
+        maxima = scores.copy()
+    else:
+        return -np.inf
+    maxima.partition(len(maxima) - k)
+    return maxima[len(maxima) - k]
 
 
 def _products(items, query):
@@ -285,16 +318,17 @@ def _lower_bound(scores, k):
     It is the k-th largest maximum of groups of scores, as each such group holds a score
     that large. With fewer than k groups it is the k-th largest score, or -inf.
     """
-    group = max(GROUP, scores.shape[1] // (GROUPS_PER_NEIGHBOR * k))
-    n_groups = scores.shape[1] // group
+    group, n_groups = _groups(scores.shape[1], k)
     if n_groups >= k:
-        scores = scores[:, : n_groups * group]
-        if len(scores) == 1:  # numpy takes half the time of torch
-            scores = scores.reshape(1, group, n_groups).max(axis=1)
-        else:
-            groups = torch.from_numpy(scores).unflatten(1, (group, n_groups))
-            scores = groups.amax(1).numpy()
+        groups = torch.from_numpy(scores[:, : n_groups * group])
+        scores = groups.unflatten(1, (group, n_groups)).amax(1).numpy()
     if scores.shape[1] < k:
         return np.full((len(scores), 1), -np.inf, dtype=np.float32)
     kth = np.partition(scores, -k, axis=1)[:, -k, None]
     return np.nextafter(kth, np.float32(-np.inf))
+
+
+def _groups(n_scores, k):
+    """Return the size and the number of the groups of scores that give a bound."""
+    group = max(GROUP, n_scores // (GROUPS_PER_NEIGHBOR * k))
+    return group, n_scores // group

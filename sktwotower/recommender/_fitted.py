@@ -152,9 +152,9 @@ class FittedTowers(Fitted):
         vectors = embed_users(self.net.module_, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):
-            chosen = past.seen[new]
-            sums = self._sums(chosen)
-            vectors[new] = self.fold_in(vectors[new], sums, chosen.getnnz(axis=1))
+            chosen = past.seen if len(new) == len(query) else past.seen[new]
+            n_chosen = np.diff(chosen.indptr)
+            vectors[new] = self.fold_in(vectors[new], self._sums(chosen), n_chosen)
         return vectors
 
     def fold_in_rows(self, query, past):
@@ -167,15 +167,23 @@ class FittedTowers(Fitted):
         # the last row of seen is that of unknown users
         codes = np.where(query.codes < 0, len(self.users), query.codes)
         n_seen = self.seen.indptr[codes + 1] - self.seen.indptr[codes]
-        return np.flatnonzero((n_seen == 0) & (past.seen.getnnz(axis=1) > 0))
+        return np.flatnonzero((n_seen == 0) & (np.diff(past.seen.indptr) > 0))
 
     def _sums(self, past):
         """Return the sums (n, d) of the vectors of past items."""
+        if past.shape[0] == 1:
+            vectors = self._vectors_of_items(past.indices)
+            return vectors.sum(axis=0, dtype=np.float64, keepdims=True)
         items, places = np.unique(past.indices, return_inverse=True)
-        vectors = embed_items(self.net.module_, self.items.rows[items])
         shape = past.shape[0], len(items)
         pairs = sparse.csr_matrix((np.ones(past.nnz), places, past.indptr), shape)
-        return pairs @ vectors
+        return pairs @ self._vectors_of_items(items)
+
+    def _vectors_of_items(self, codes):
+        """Return the vectors (m, d) of items at positions (m,), computed if removed."""
+        if codes.max(initial=-1) < self.n_items:
+            return np.asarray(self.catalog.vectors).take(codes, axis=0)
+        return embed_items(self.net.module_, self.items.rows[codes])
 
     def embed_items(self, query):
         """Return vectors (n, d) of a ``Query`` of items."""
@@ -252,13 +260,27 @@ class FittedTowers(Fitted):
         The parameters are those of ``search``.
         """
         hidden = self._seen_in_catalog(code) if exclude_seen else ()
+        return self._nearest_to(self.vector_of(code), k, hidden, serving)
+
+    def similar_to_known(self, code, k, serving):
+        """Return what ``search_similar`` does for the item of fit at ``code``, faster.
+
+        None if it does not belong to the catalog.
+        """
+        if code >= self.n_items:
+            return None
+        vector = np.asarray(self.catalog.vectors[code])
+        return self._nearest_to(vector, k, np.array([code]), serving)
+
+    def _nearest_to(self, vector, k, hidden, serving):
+        """Return scores and positions (1, k) of the items nearest to a vector (d,).
+
+        ``hidden``: positions (m,) of items that must not be returned.
+        """
+        catalog = self.catalog
         with threads(serving.n_jobs):
             scores, indices = nearest_to_one(
-                self.catalog.index,
-                self.vector_of(code),
-                self.catalog.vectors,
-                k,
-                hidden,
+                catalog.index, vector, catalog.vectors, k, hidden
             )
         return scores[None].astype(np.float32), indices[None]
 
@@ -275,6 +297,8 @@ class FittedTowers(Fitted):
         """Return the positions (m,) of the items of the catalog that a user chose."""
         start, stop = self.seen.indptr[code : code + 2]
         chosen = self.seen.indices[start:stop]
+        if self.seen.shape[1] == self.n_items:
+            return chosen
         return chosen[chosen < self.n_items]
 
     def search_similar(self, query, k, itself, serving):

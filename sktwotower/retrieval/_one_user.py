@@ -1,7 +1,7 @@
-"""The most frequent request, one user known from fit, without tables and matrices.
+"""The most frequent requests, one known user or item, without tables and matrices.
 
-Input: the users of a request, as a caller passes them.
-Output: the position of the user; kept vectors (d,) of users.
+Input: the users, or items, of a request, as a caller passes them.
+Output: the position of the only one; kept vectors (d,) of users.
 """
 
 import threading
@@ -16,17 +16,17 @@ __all__ = ["UserVectors", "one_known"]
 MAX_BYTES = 64 * 1024**2
 
 
-def one_known(users, X):
-    """Return the position of the only user of X, or None.
+def one_known(entities, X):
+    """Return the position of the only user, or item, of X, or None.
 
-    None says nothing about X: it may hold several users, an unknown one, features, or
+    None says nothing about X: it may hold several of them, an unknown one, features, or
     ids that need a closer look.
     """
     if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "iu":
         X = X.tolist()
     if not isinstance(X, list | tuple) or len(X) != 1:
         return None
-    codes = plain_positions(X, users.ids)
+    codes = plain_positions(X, entities.ids)
     return None if codes is None or codes[0] < 0 else codes[0]
 
 

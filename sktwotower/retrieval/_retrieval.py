@@ -386,6 +386,19 @@ class SimilarItemsMixin:
         """
         fitted = fitted_of(self)
         k = self._k(n_neighbors, fitted)
+        library, label = library_for(self, fitted, items), fitted.items.label
+        ids, scores, indices = self._similar(fitted, items, k)
+        return _ranked_table(
+            fitted, library, ids, scores, indices, label, f"similar_{label}"
+        )
+
+    def _similar(self, fitted, items, k):
+        """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
+        code, serving = one_known(fitted.items, items), self._serving()
+        if code is not None:
+            found = fitted.similar_to_known(code, k, serving)
+            if found is not None:
+                return as_ids(items), *found
         query = read_query(fitted.items, items, "items", fitted.schema)
         unknown = query.ids[query.lacks_information() & (not query.described)]
         if len(unknown):
@@ -401,11 +414,7 @@ class SimilarItemsMixin:
             np.ones(own.sum()),
             (len(query), fitted.n_items),
         )
-        scores, indices = fitted.search_similar(query, k, itself, self._serving())
-        library, label = library_for(self, fitted, items), fitted.items.label
-        return _ranked_table(
-            fitted, library, query.ids, scores, indices, label, f"similar_{label}"
-        )
+        return query.ids, *fitted.search_similar(query, k, itself, serving)
 
 
 def _tables(fitted, request, k, hidden, serving):

@@ -115,8 +115,12 @@ def test_vectors_are_gathered_a_part_at_a_time(n, k):
     queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
     indices = rng.integers(0, 50, (n, k))
     whole = _top_k.rescore(queries, items, indices)
-    with patch.object(_top_k, "MAX_GATHERED", 16):
-        np.testing.assert_array_equal(_top_k.rescore(queries, items, indices), whole)
+    for most in (_top_k.MAX_GATHERED, 16):
+        with patch.object(_top_k, "MAX_GATHERED", most):
+            found = _top_k.rescore(queries, items, indices)
+            one = _top_k.scores_of_one(queries[0], items, indices[0])
+        np.testing.assert_array_equal(found, whole)
+        np.testing.assert_array_equal(one, whole[0])
     expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
     np.testing.assert_allclose(whole, expected, atol=1e-6)
 

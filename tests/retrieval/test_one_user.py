@@ -1,4 +1,4 @@
-"""Requests of one user known from fit: the same answers by a shorter way."""
+"""Requests of one known user or item: the same answers by a shorter way."""
 
 import copy
 import pickle
@@ -72,6 +72,18 @@ def test_the_shorter_way_is_taken(model):
         model.recommend([user])
         model.kneighbors((user,))
         model.recommend(np.array([user]) if isinstance(user, np.integer) else [user])
+    with patch.object(FittedTowers, "search_similar", side_effect=AssertionError):
+        model.similar_items([model.item_ids_[0]])
+
+
+@pytest.mark.parametrize("k", [1, 4, 10**11])
+def test_similar_items_are_those_of_the_usual_way(model, k):
+    removed = model._fitted.items.ids[len(model.item_ids_) :].tolist()
+    for item in [*model.item_ids_[:3].tolist(), *removed[:1]]:
+        usual = pd.DataFrame({"item": [item]})
+        pd.testing.assert_frame_equal(
+            model.similar_items([item], k), model.similar_items(usual, k)
+        )
 
 
 def test_positions_of_one_known_user():
