@@ -13,8 +13,8 @@ as ``history``, compared with the same users in fit and with EASE on that histor
 ``vectorise``: a million rows of ten mixed columns.
 
 Failure: recall@20 of withheld articles under 0.348, or hidden ids cost known articles
-1 %; unseen users lose 3 % or fall behind EASE; KuaiRand takes two minutes to fit or gains
-nothing; a million rows take a minute or 4 GiB.
+1 %; unseen users lose 3 % or fall behind EASE; KuaiRand takes two minutes to fit or
+gains nothing; a million rows take a minute or 4 GiB.
 """
 
 import argparse

@@ -138,7 +138,9 @@ def rows_of(spec, results=RESULTS):
             return []
         raise
     wanted = {key: value for key, value in spec.items() if key not in NOT_KEYS}
-    found = [row for row in rows if all(str(row.get(k)) == v for k, v in wanted.items())]
+    found = [
+        row for row in rows if all(str(row.get(k)) == v for k, v in wanted.items())
+    ]
     if not found and "gap" not in spec:
         raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
     names = shown_in(spec, found)
