@@ -21,8 +21,8 @@ bold, after rounding::
 ``show`` names one figure or several. Rows that have them and the values that are named
 (``system=EASE``; ``data=None``: rows without ``data``) are averaged, such as seeds;
 ``stat=min`` and ``stat=max`` take the lowest and the highest. Without such a row,
-``gap=yes`` leaves a cell empty; ``gap=old`` leaves what is there, even without the file:
-figures of an earlier run that was not kept. Otherwise that is an error.
+``gap=yes`` leaves a cell empty; ``gap=old`` leaves what is there, even without the
+file: figures of an earlier run that was not kept. Otherwise that is an error.
 
 A figure is rounded once, from the mean, to three digits after the point, or
 
