@@ -254,10 +254,11 @@ def _cut(events, held_out):
 
 @contextmanager
 def clock():
-    """Return an object whose ``seconds`` are set when the block ends."""
-    watch, start = SimpleNamespace(seconds=None), time.perf_counter()
+    """Return an object that gets ``seconds`` and ``cpu_seconds`` as the block ends."""
+    watch, start = SimpleNamespace(), (time.perf_counter(), time.process_time())
     yield watch
-    watch.seconds = time.perf_counter() - start
+    watch.seconds = time.perf_counter() - start[0]
+    watch.cpu_seconds = time.process_time() - start[1]
 
 
 def machine():
