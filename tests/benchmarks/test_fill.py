@@ -267,6 +267,13 @@ def test_rows_of_tuned_peers_have_their_trials(name):
     assert sorted(row["params"]["random_state"] for row in ours) == [0, 1, 2]
 
 
+def test_all_scripts_that_write_results_say_what_was_measured():
+    texts = [path.read_text() for path in (ROOT / "benchmarks").glob("bench_*.py")]
+    written = [text for text in texts if "write_results(" in text]
+    assert len(written) > 15
+    assert all(re.search(r"\bmachine\(\)", text) for text in written)
+
+
 def test_a_row_says_what_was_measured():
     row = json.loads(json.dumps(script("_common").machine()))
     assert {"cpu", "threads", "python", "commit", "versions"} <= set(row)
