@@ -278,7 +278,7 @@ def machine():
 
 
 def commit():
-    """Return the commit, with a "+" if the package differs; without git None."""
+    """Return the package's last commit, with a "+" if it has changed; None without git."""
 
     def git(*arguments):
         return subprocess.run(
@@ -287,7 +287,8 @@ def commit():
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "sktwotower")
-        return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+        last = git("log", "-1", "--abbrev=10", "--format=%h", "--", "sktwotower")
+        return last + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
