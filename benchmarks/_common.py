@@ -278,7 +278,7 @@ def machine():
 
 
 def commit():
-    """Return the package's last commit, with a "+" if it has changed; None without git."""
+    """Return the last commit of the package, with a "+" if it differs; or None."""
 
     def git(*arguments):
         return subprocess.run(
