@@ -361,6 +361,8 @@ def parse():
     parser.add_argument("--python", action="append", default=[], help="interpreters")
     own = parser.parse_args()
     own.only = own.only.split(",")
+    if unknown := set(own.only) - set(PARTS):
+        parser.error(f"--only knows {list(PARTS)}, not {sorted(unknown)}")
     own.python = (sys.executable, *own.python)
     return own
 
