@@ -65,6 +65,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +98,12 @@ def read(name, results=RESULTS):
     path = Path(results) / f"{name}.jsonl"
     if not path.exists():
         raise ValueError(f"no file {path.name} in {path.parent}: run its benchmark")
+    return parsed_lines(path, path.stat().st_mtime_ns)
+
+
+@cache
+def parsed_lines(path, changed):
+    """Return the rows of a file as it was at the time ``changed``."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 

@@ -170,6 +170,13 @@ def test_figures_of_an_earlier_run_stay_until_there_are_others(results):
     assert new.endswith("-->.31<!-- end -->")
 
 
+def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figure file=gone; show=recall; gap=old -->.3<!-- end -->")
+    monkeypatch.setattr(fill, "TEXTS", [str(page)])
+    assert fill.stale(tmp_path) == ["gone.jsonl: not there"]
+
+
 def test_digits_and_scale():
     assert fill.rounded(1_851_662.2, digits="0") == "1,851,662"
     assert fill.rounded(0.0996, digits="1", scale="100") == "10.0"
