@@ -44,7 +44,6 @@ from _common import (
     read_results,
     write_results,
 )
-from _per_user import gain
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sktwotower import (
@@ -62,7 +61,7 @@ PAIR_COLUMNS = {"user_id": "user", "item_id": "item"}
 DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
 LISTS = "kuairand-lists"
 DATA += [LISTS]
-KS, RATE = (1, 10, 20), "auc above the click rate"
+KS = 1, 10, 20
 N_REQUESTS = 200
 
 
@@ -229,26 +228,24 @@ def measure(name, seed, events):
 
 
 def report(name, results):
-    """Print the means over seeds; return the gains, with their intervals."""
+    """Print the means over seeds, with intervals; return NDCG@10's upper end."""
     rows, alone, both, lists = zip(*results, strict=True)
     alone, both = (sum(each) / len(each) for each in (alone, both))
     table = pd.DataFrame({"retrieval": alone.mean(), "two stages": both.mean()})
-    gains = {metric: gain(both[metric], alone[metric]) for metric in both}
-    table = table.join(pd.DataFrame(gains).T)
+    difference = both - alone
+    half = 1.96 * difference.sem()
+    table["difference"] = difference.mean()
+    table["lower"], table["upper"] = difference.mean() - half, difference.mean() + half
+    table["in %"] = 100 * difference.mean() / alone.mean()
     print(f"\n{name}: mean of {len(rows)} seeds, {len(both)} users\n{table.round(4)}")
     if lists[0] is not None:
         lists = (sum(lists) / len(lists)).dropna()
-        gains |= {RATE: gain(lists["auc"], lists["click rate auc"])}
-        print(f"within {len(lists)} lists\n{lists.mean().round(4)}\n{gains[RATE]}")
-    return gains
-
-
-def row_of_gains(gains):
-    return {
-        f"{key} {metric}": value
-        for metric, row in gains.items()
-        for key, value in row.items()
-    }
+        gain = lists["auc"] - lists["click rate auc"]
+        half = 1.96 * gain.sem()
+        print(f"within {len(lists)} lists\n{lists.mean().round(4)}")
+        print(f"above the click rate: {gain.mean():.4f} +- {half:.4f}")
+        table.attrs["above_rate"] = gain.mean() - half
+    return table
 
 
 def parse():
@@ -276,10 +273,8 @@ def main():
             where = machine()
             seeds = range(arguments.seeds)
             results = [measure(name, seed, events) for seed in seeds]
-            gains = report(f"{data}, {name}", results)
-            rows = [row for row, *_ in results]
-            rows.append({"retriever": name} | row_of_gains(gains))
-            rows = [{"data": data} | row | where for row in rows]
+            table = report(f"{data}, {name}", results)
+            rows = [{"data": data} | row | where for row, *_ in results]
             new = {(row["data"], row["retriever"]) for row in rows}
             others = [
                 row
@@ -288,12 +283,11 @@ def main():
             ]
             write_results("two_stage", others + rows)
             for metric in () if data == LISTS else ("ndcg@10", "recall@20"):
-                if gains[metric]["gained"] < -gains[metric]["half_interval"]:
+                if table.loc[metric, "upper"] < 0:
                     wrong.append(f"{data}, {name}: {metric} is lower than retrieval's")
-            of_rate = gains.get(RATE, {"gained": 1, "half_interval": 0})
-            if name != "shuffled" and of_rate["gained"] <= of_rate["half_interval"]:
+            if name != "shuffled" and table.attrs.get("above_rate", 1) <= 0:
                 wrong.append(f"{data}, {name}: AUC is not above the click rate's")
-            if name == "shuffled" and any(row.get("blend") for row in rows):
+            if name == "shuffled" and any(row["blend"] for row in rows):
                 wrong.append(f"{data}: shuffled labels got a weight")
     assert not wrong, "\n".join(wrong)
 
