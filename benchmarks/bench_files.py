@@ -85,7 +85,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
-    options = parser.parse_args()
+    options, where = parser.parse_args(), machine()
     model = fitted(options.items, options.width)
     top = model.recommend(model.user_ids_[:1])
     rows = []
@@ -95,17 +95,17 @@ def main():
             written = timed(io.dump, model, path, vector_dtype=dtype)
             for name, how in HOWS.items():
                 costs = call("bench_files:read", path=path, how=how)
-                rows.append({"file": dtype, "read": name} | written | costs)
+                rows.append({"format": dtype, "read": name} | written | costs)
         written = timed(joblib.dump, model, path)
         costs = call("bench_files:read", path=path, how=None)
-        rows.append({"file": "joblib", "read": "read"} | written | costs)
+        rows.append({"format": "joblib", "read": "read"} | written | costs)
     for row in rows:
         same = row.pop("items") == top["item"].tolist()
         same &= row.pop("scores") == top["score"].tolist()
-        assert same or row["file"] == "float16"
+        assert same or row["format"] == "float16"
     print(pd.DataFrame(rows).round(2).to_string(index=False))
     assert rows[0]["load_again_wall_s"] < MAX_SECONDS
-    write_results("files", [machine() | vars(options) | row for row in rows])
+    write_results("files", [vars(options) | row | where for row in rows])
 
 
 if __name__ == "__main__":
