@@ -37,7 +37,7 @@ from _common import (
 )
 from _next_baselines import MarkovChain, NextItemRidge
 from _systems import OURS, judge
-from bench_quality import against_the_best, summary
+from bench_quality import line, summary
 
 from sktwotower import (
     EASERecommender,
@@ -201,7 +201,7 @@ def report(run):
     print(f"± standard error over {int(run.rows[0]['users'])} users")
     for ours in (name for name in run.figures if name.startswith(OURS)):
         for metric in shown:
-            print(against_the_best(run.figures, ours, metric))
+            print(line(run.figures, ours, metric))
 
 
 def failures(run):
