@@ -254,10 +254,11 @@ def _cut(events, held_out):
 
 @contextmanager
 def clock():
-    """Return an object whose ``seconds`` are set when the block ends."""
-    watch, start = SimpleNamespace(seconds=None), time.perf_counter()
+    """Return an object that gets ``seconds`` and ``cpu_seconds`` as the block ends."""
+    watch, start = SimpleNamespace(), (time.perf_counter(), time.process_time())
     yield watch
-    watch.seconds = time.perf_counter() - start
+    watch.seconds = time.perf_counter() - start[0]
+    watch.cpu_seconds = time.process_time() - start[1]
 
 
 def machine():
@@ -277,7 +278,7 @@ def machine():
 
 
 def commit():
-    """Return the commit, with a "+" if the package differs; without git None."""
+    """Return the last commit of the package, with a "+" if it differs; or None."""
 
     def git(*arguments):
         return subprocess.run(
@@ -286,7 +287,8 @@ def commit():
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "sktwotower")
-        return git("rev-parse", "--short=10", "HEAD") + ("+" if changed else "")
+        last = git("log", "-1", "--abbrev=10", "--format=%h", "--", "sktwotower")
+        return last + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -166,6 +166,7 @@ def measure(folder, n_events, history, in_memory, n_batches, width):
         "from": "memory" if in_memory else "disk",
         "read_s": reading.seconds,
         "read_cpu_s": reading.cpu,
+        "read_events_per_cpu_s": n_events / reading.cpu,
         "anonymous_gib": memory.anonymous,
         "mapped_gib": memory.mapped,
         "batches": n_batches,

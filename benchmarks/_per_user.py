@@ -35,6 +35,13 @@ def interval(difference, repeats=2000):
     return np.quantile(means, [0.025, 0.975])
 
 
+def gain(after, before):
+    """Return the mean difference of users' figures and half its 95 % interval."""
+    difference = np.asarray(after) - np.asarray(before)
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    return {"gained": difference.mean(), "half_interval": 1.96 * error}
+
+
 def against_the_best(figures, ours):
     """Return which other system is best, and how far ours is from it, as a row.
 

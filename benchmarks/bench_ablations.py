@@ -90,6 +90,21 @@ def differences(rows):
     return by_change.mean(), by_change.sem()
 
 
+def rows_of_differences(rows):
+    """Return a row for each data set and change; units are those of the figure."""
+    means, errors = differences(rows)
+    return [
+        {
+            "data": data,
+            "change": change,
+            "difference": means.loc[change, data],
+            "standard error": errors.loc[change, data],
+        }
+        for data in means.columns
+        for change in means.index
+    ]
+
+
 def report(rows):
     """Print each change's figures, and what it costs."""
     means, errors = differences(rows)
@@ -131,7 +146,8 @@ def main():
             mean = np.mean([row["figure"] for row in found])
             print(f"{data}: {change}: {mean:.4f}", flush=True)
     report(rows)
-    write_results("ablations", [row | where for row in rows])
+    every = rows + rows_of_differences(rows)
+    write_results("ablations", [row | where for row in every])
     better = better_everywhere(rows)
     assert not better, f"better than the defaults everywhere: {better}"
 

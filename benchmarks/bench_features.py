@@ -22,12 +22,13 @@ import argparse
 import numpy as np
 import pandas as pd
 from _common import PAIR, _read, clock, machine, read_results, replaced, write_results
-from bench_cold_start import FEW, K_OF_FEW, cut_rows, interval, judge, table_of
+from _per_user import gain
+from bench_cold_start import K_OF_FEW, cut_rows, judge, table_of
 from bench_impressions import load as load_kuairand
 
 from sktwotower import TwoTowerRecommender
 
-MIN_PAIRS = 500
+FEW, MIN_PAIRS = 5, 500
 FIGURES = ["recall@20", "ndcg@20"]
 IMPORTANCE_OF = ["ml-100k", "hetrec-lastfm-2k", "amazon-beauty-s3rec"]
 
@@ -138,7 +139,6 @@ def compare(name, own):
 
 def difference(group, figure, on, off):
     """Return a row for the paired difference of figures of users (n,)."""
-    gained, half = interval(on, off)
     return {
         "system": "difference",
         "group": group,
@@ -146,9 +146,7 @@ def difference(group, figure, on, off):
         "users": len(on),
         "on": on.mean(),
         "off": off.mean(),
-        "gained": gained,
-        "half_interval": half,
-    }
+    } | gain(on, off)
 
 
 def failures(name, rows):
@@ -182,15 +180,15 @@ def importance(name, own):
                 judge(fitted(train, y, seed, **rest)[0], test)[0]["recall@20"]
                 for seed in range(own.seeds)
             ]
-            lost, half = interval(complete, np.mean(without, axis=0))
+            lost = gain(complete, np.mean(without, axis=0))
             yield {
                 "system": "importance",
                 "side": key[:-1],
                 "column": column,
                 "recall_lost": shown.mean()[key[:-1], column],
                 "spread": shown.std()[key[:-1], column],
-                "refit_lost": lost,
-                "half_interval": half,
+                "refit_lost": lost["gained"],
+                "half_interval": lost["half_interval"],
             }
 
 

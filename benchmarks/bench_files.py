@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--imports", action="store_true")
-    options = parser.parse_args()
+    options, where = parser.parse_args(), machine()
     imports()
     if options.imports:
         return
@@ -111,18 +111,18 @@ def main():
             written = timed(io.dump, model, path, vector_dtype=dtype)
             for name, how in HOWS.items():
                 costs = call("bench_files:read", path=path, how=how)
-                rows.append({"file": dtype, "read": name} | written | costs)
+                rows.append({"format": dtype, "read": name} | written | costs)
         written = timed(joblib.dump, model, path)
         costs = call("bench_files:read", path=path, how=None)
-        rows.append({"file": "joblib", "read": "read"} | written | costs)
+        rows.append({"format": "joblib", "read": "read"} | written | costs)
     for row in rows:
         same = row.pop("items") == top["item"].tolist()
         same &= row.pop("scores") == top["score"].tolist()
-        assert same or row["file"] == "float16"
+        assert same or row["format"] == "float16"
     print(pd.DataFrame(rows).round(2).to_string(index=False))
     assert rows[0]["load_again_wall_s"] < MAX_SECONDS
     used = {"items": options.items, "width": options.width}
-    write_results("files", [machine() | used | row for row in rows])
+    write_results("files", [used | row | where for row in rows])
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def check(table):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    seeds, where = range(parser.parse_args().seeds), machine()
     table = pd.DataFrame([row for seed in seeds for row in measured(seed)])
     table = table.groupby(["part", "rate", "n_hashes", "n_places", "step"])["error"]
     table = table.mean().reset_index()
@@ -116,10 +116,8 @@ def main():
     wide = rows.pivot(index=settings, columns="step", values="error")
     print(wide.to_string(float_format="{:.4f}".format))
     kept = table[(table["step"] % 1000 == 0) | table["step"].isin(shown)]
-    seeds = {"seeds": len(seeds)}
-    write_results(
-        "frequency", [row | seeds | machine() for row in kept.to_dict("records")]
-    )
+    where = {"seeds": len(seeds)} | where
+    write_results("frequency", [row | where for row in kept.to_dict("records")])
     check(table)
 
 

@@ -142,7 +142,8 @@ def crossover(rows):
     of = {row["engine"]: row for row in rows}
     graph, exact = of["ours, nndescent"], of["ours, exact"]
     saved = (exact["batch_us"] - graph["batch_us"]) / 1e6
-    return graph["build_s"] / saved if saved > 0 else np.inf
+    queries = graph["build_s"] / saved if saved > 0 else np.inf
+    return {"vectors": graph["vectors"], "items": graph["items"], "pays_from": queries}
 
 
 def fit_model(n, folder):
@@ -198,6 +199,7 @@ def everybody(folder):
     with peak_memory() as memory, clock() as watch:
         model.kneighbors(None, 100)
     return {
+        "engine": "everybody",
         "everybody_s": watch.seconds,
         "products_s": products.seconds,
         "everybody_gib": memory.peak_mb * 1e6 / 2**30,
@@ -216,7 +218,8 @@ def first_answer(folder, neighbors):
 def failures(rows, of_model):
     """Name what misses its mark."""
     found = []
-    for (data, n_items), group in pd.DataFrame(rows).groupby(["vectors", "items"]):
+    table = pd.DataFrame(rows).dropna(subset="engine")
+    for (data, n_items), group in table.groupby(["vectors", "items"]):
         of, where = group.set_index("engine"), f"{data}, {n_items} items"
         for other, ours in (
             ("faiss IndexFlatIP", "ours, exact"),
@@ -228,13 +231,13 @@ def failures(rows, of_model):
                 ratio = of[name][ours] / of[name][other]
                 if ratio > most:
                     found.append(f"{where}: {ours}, {name}: {ratio:.2f} times {other}")
-    for row in of_model["requests"]:
+    *both, bulk = of_model[:3]
+    for row in both:
         above = row["recommend_ms"] - row["look_up_ms"]
         if row["recommend_ms"] >= 3 or above >= 1:
             found.append(f"recommend takes {row['recommend_ms']:.2f} ms: {row}")
         if row["filtered_ms"] > 1.2 * row["exact_of_them_ms"]:
             found.append(f"filtering takes {row['filtered_ms']:.2f} ms: {row}")
-    bulk = of_model["everybody"]
     if bulk["everybody_s"] > 2 * bulk["products_s"] or bulk["everybody_gib"] > 2:
         found.append(f"all users take {bulk}")
     return found
@@ -263,27 +266,24 @@ def main():
     rows = []
     for data, n_items in cases + [("made", n) for n in own.sizes]:
         compared = engines(data, own.data, n_items)
-        rows += compared
         show(pd.DataFrame(compared))
-        print(f"a graph pays from {crossover(compared):,.0f} batched queries on\n")
+        rows += [*compared, crossover(compared)]
+        print(f"a graph pays from {rows[-1]['pays_from']:,.0f} batched queries on\n")
     with tempfile.TemporaryDirectory() as folder:
         n = 10_000 if own.quick else 100_000
         call("bench_neighbors:fit_model", n=n, folder=folder)
         both = [
             {"folder": folder, "neighbors": name} for name in ("exact", "nndescent")
         ]
-        of_model = {
-            "requests": [call("bench_neighbors:requests", **each) for each in both],
-            "everybody": call("bench_neighbors:everybody", folder=folder),
-            "cold": [call("bench_neighbors:first_answer", **each) for each in both],
-        }
-    for name in ("requests", "cold"):
-        show(pd.DataFrame(of_model[name]))
-    show(pd.DataFrame([of_model["everybody"]]))
+        of_model = [call("bench_neighbors:requests", **each) for each in both]
+        of_model.append(call("bench_neighbors:everybody", folder=folder))
+        of_model += [call("bench_neighbors:first_answer", **each) for each in both]
+    for row in of_model:
+        show(pd.DataFrame([row]))
     if not own.quick:
         write_results(
             f"neighbors_threads_{where['threads']}",
-            [row | where for row in [*rows, of_model]],
+            [row | where for row in [*rows, *of_model]],
         )
         wrong = failures(rows, of_model)
         assert not wrong, "\n".join(wrong)

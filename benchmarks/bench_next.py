@@ -37,7 +37,7 @@ from _common import (
 )
 from _next_baselines import MarkovChain, NextItemRidge
 from _systems import OURS, judge
-from bench_quality import against_the_best, summary
+from bench_quality import line, summary
 
 from sktwotower import (
     EASERecommender,
@@ -94,14 +94,14 @@ MODELS = {
 
 
 def fitted(model, params, train):
-    """Return a model that is fitted on events, and the seconds it took."""
+    """Return a model that is fitted on events, and the watch that timed it."""
     events = train[EVENT if model.in_time else PAIR]
     outcome = train.get("y")
     if outcome is not None and not model.takes_shown:
         events, outcome = events[outcome > 0], None
     with clock() as watch:
         recommender = model.kind(**params).fit(events, outcome)
-    return recommender, watch.seconds
+    return recommender, watch
 
 
 def choose(model, tuning):
@@ -147,13 +147,14 @@ class Run:
             params = params | ({"max_epochs": epochs} if epochs else {})
         by_seed = []
         for seed in seeds:
-            recommender, seconds = fitted(model, params | seed, self.events.train)
+            recommender, watch = fitted(model, params | seed, self.events.train)
             figures, _ = judge(recommender, self.events.test[PAIR])
             by_seed.append(pd.DataFrame(figures))
-            row = {"system": name, "params": _plain(params | seed), "fit_s": seconds}
+            row = {"system": name, "params": _plain(params | seed)}
+            row |= {"fit_s": watch.seconds, "fit_cpu_s": watch.cpu_seconds}
             self.rows.append(row | _choices(recommender) | summary(by_seed[-1]))
         self.figures[name] = sum(by_seed) / len(by_seed)
-        print(f"{name}: {_plain(params)}, fitted in {seconds:.1f} s", flush=True)
+        print(f"{name}: {_plain(params)}, fitted in {watch.seconds:.1f} s", flush=True)
 
 
 def _choices(recommender):
@@ -200,7 +201,7 @@ def report(run):
     print(f"± standard error over {int(run.rows[0]['users'])} users")
     for ours in (name for name in run.figures if name.startswith(OURS)):
         for metric in shown:
-            print(against_the_best(run.figures, ours, metric))
+            print(line(run.figures, ours, metric))
 
 
 def failures(run):

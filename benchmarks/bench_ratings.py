@@ -14,6 +14,7 @@ import argparse
 import numpy as np
 import pandas as pd
 from _common import PAIR, _read, clock, machine, write_results
+from _per_user import gain
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import ndcg_at_k, recall_at_k
@@ -97,14 +98,14 @@ def main():
                 values.setdefault(row["system"], []).append(ndcg)
         users = {system: sum(each) / len(each) for system, each in values.items()}
         for system, mean in users.items():
-            gain = mean - users[ONLY_HIGH]
-            print(
-                f"{name:22} {system:45} {mean.mean():.4f}  {gain.mean():+.4f} "
-                f"± {1.96 * gain.sem():.4f}"
-            )
-            if system in (EXCLUDED, LITTLE) and gain.mean() < 1.96 * gain.sem():
+            row = {"data": name, "system": system} | gain(mean, users[ONLY_HIGH])
+            print(row)
+            rows.append(row)
+            lost = row["gained"] < row["half_interval"]
+            if lost and system in (EXCLUDED, LITTLE):
                 wrong.append(f"{name}: {system} is not better than {ONLY_HIGH}")
-    table = pd.DataFrame(rows).groupby(["data", "system"], sort=False)
+    fits = pd.DataFrame(rows).dropna(subset="seed")
+    table = fits.groupby(["data", "system"], sort=False)
     figures = ["ndcg@10", "recall@10", "disliked", "fit_s"]
     print(table[figures].mean().round(4).to_string())
     write_results("ratings", [row | where for row in rows])

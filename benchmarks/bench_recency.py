@@ -57,7 +57,7 @@ def choose(train, seeds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    seeds, where = range(parser.parse_args().seeds), machine()
     train, test = cut(_online_retail(None), 0.2)
     half_life, l2 = choose(train, seeds)
     ease, rows = EASERecommender(l2).fit(train[PAIR]), []
@@ -71,7 +71,7 @@ def main():
     means = table.groupby(level="model", sort=False).mean()
     print(means.to_string(float_format="{:.4f}".format))
     records = table.reset_index().to_dict("records")
-    write_results("recency", [row | machine() for row in records])
+    write_results("recency", [row | where for row in records])
     gained, error = means.loc["by age", ["recall@20 diff", "recall@20 diff se"]]
     assert gained > 1.96 * error, "weights by age do not raise the recall"
 

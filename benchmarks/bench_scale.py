@@ -200,7 +200,7 @@ def failures_from_disk(rows):
     largest = memory["events"].max()
     pair = [side[side["events"] == largest].iloc[0] for side in (disk, memory)]
     for speed in (
-        lambda row: row["events"] / row["read_cpu_s"],
+        lambda row: row["read_events_per_cpu_s"],
         lambda row: row["batched_events_per_cpu_s"],
     ):
         ours, theirs = map(speed, pair)

@@ -3,7 +3,7 @@
 Call: ``python benchmarks/fill.py`` writes the figures of ``results/*.jsonl`` into the
 texts; ``--check`` only names the places that differ, and fails if there are any;
 ``--stale`` says of each result file how often the package has changed since, and which
-defaults of ours were others.
+defaults of ours were others, and names the files that are not there.
 
 A figure in a sentence stands between two comments, which no reader of the page sees::
 
@@ -18,16 +18,21 @@ bold, after rounding::
     row: file=quality_lastfm; show=recall@20 / ndcg@20
     -->
 
-Of a file, the rows count whose values are those named (``system=EASE``); several rows,
-such as seeds, are averaged (``stat=min`` and ``stat=max``: the lowest, the highest).
-There must be one at least; ``gap=yes`` in a row of a table leaves the cell empty
-instead, also of a figure that a row lacks. ``show`` names one or several figures of the
-row. Each is rounded once, from the mean: to three digits after the point; with
-``unit=s`` to two digits of seconds or, from two minutes on, whole minutes; with
-``unit=ms``, which is not printed, to two digits after the point or, from ten on, to
-whole numbers; with ``unit=gain`` with its sign; with ``unit=percent``, which is not
-printed, a hundred times the figure to one digit after the point. ``digits=1`` prints
-that many digits after the point, and zeros before it, of the figure times ``scale``.
+``show`` names one figure or several. Rows that have them and the values that are named
+(``system=EASE``; ``data=None``: rows without ``data``) are averaged, such as seeds;
+``stat=min`` and ``stat=max`` take the lowest and the highest. Without such a row,
+``gap=yes`` leaves a cell empty; ``gap=old`` leaves what is there, even without the
+file: figures of an earlier run that was not kept. Otherwise that is an error.
+
+A figure is rounded once, from the mean, to three digits after the point, or
+
+- ``unit=gain``: the same, with its sign; ``unit=±``, of two figures: ``+.009 ± .002``;
+- ``unit=s``: two digits of seconds or, from two minutes on, whole minutes;
+- ``unit=ms``, not printed: two digits after the point or, from ten on, whole numbers;
+- ``unit=percent``, not printed: a hundred times the figure, one digit after the point;
+- ``digits=1``: that many digits, and zeros before the point, of the figure times
+  ``scale``.
+
 Figures with a unit or digits are not compared.
 
 A table below ``<!-- origins -->`` has a row for each result file: the commit that was
@@ -60,6 +65,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +98,12 @@ def read(name, results=RESULTS):
     path = Path(results) / f"{name}.jsonl"
     if not path.exists():
         raise ValueError(f"no file {path.name} in {path.parent}: run its benchmark")
+    return parsed_lines(path, path.stat().st_mtime_ns)
+
+
+@cache
+def parsed_lines(path, changed):
+    """Return the rows of a file as it was at the time ``changed``."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
@@ -105,8 +117,9 @@ def parsed(text):
 
 def rounded(value, unit=None, digits=None, scale=1):
     """Return a figure as it is printed: .365, -.004, 1.6 s, 25 s or 3 min."""
+    sign = "+" if unit == "gain" else ""
     if digits is not None:
-        return f"{value * float(scale):,.{int(digits)}f}"
+        return f"{value * float(scale):{sign},.{int(digits)}f}"
     if unit == "s":
         if value >= 120:
             return f"{value / 60:.0f} min"
@@ -116,38 +129,57 @@ def rounded(value, unit=None, digits=None, scale=1):
     if unit == "percent":
         return f"{100 * value:.1f}"
     if unit not in (None, "gain"):
-        known = "'s', 'ms', 'percent', 'gain'"
+        known = "'s', 'ms', 'percent', 'gain', '±'"
         raise ValueError(f"unit must be {known} or left out, got {unit!r}")
-    text = f"{value:+.3f}" if unit else f"{value:.3f}"
-    return re.sub(r"^([+-]?)0\.", r"\1.", text)
+    return re.sub(r"^([+-]?)0\.", r"\1.", f"{value:{sign}.3f}")
+
+
+def rows_of(spec, results=RESULTS):
+    """Return the rows that ``spec`` (a dict) asks for; none where it allows a gap."""
+    if missing := {"file", "show"} - set(spec):
+        raise ValueError(f"{sorted(missing)[0]}= is missing in {spec}")
+    try:
+        rows = read(spec["file"], results)
+    except ValueError:
+        if spec.get("gap") == "old":
+            return []
+        raise
+    wanted = {key: value for key, value in spec.items() if key not in NOT_KEYS}
+    found = [
+        row for row in rows if all(str(row.get(k)) == v for k, v in wanted.items())
+    ]
+    if not found and "gap" not in spec:
+        raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
+    names = shown_in(spec, found)
+    found = [row for row in found if all(name in row for name in names)]
+    if not found and "gap" not in spec:
+        raise ValueError(f"no row of {spec['file']}.jsonl has {names} of {wanted}")
+    return found
+
+
+def shown_in(spec, rows):
+    """Return the names of the figures that are shown."""
+    is_one = any(spec["show"] in row for row in rows)  # also a name with a slash
+    names = [spec["show"]] if is_one else spec["show"].split(" / ")
+    return [name.strip() for name in names]
 
 
 def figures(spec, results=RESULTS):
-    """Return the figures that ``spec`` (a dict) asks for, as text; none for a gap."""
-    if missing := {"file", "show"} - set(spec):
-        raise ValueError(f"{sorted(missing)[0]}= is missing in {spec}")
-    wanted = {key: value for key, value in spec.items() if key not in NOT_KEYS}
-    rows = [
-        row
-        for row in read(spec["file"], results)
-        if all(str(row.get(key)) == value for key, value in wanted.items())
-    ]
-    if not rows and spec.get("gap") == "yes":
-        return []
-    if not rows:
-        raise ValueError(f"no row of {spec['file']}.jsonl has {wanted}")
+    """Return the figures that ``spec`` (a dict) asks for, as text.
+
+    None for a gap, and None instead of a list if what is there is to stay.
+    """
+    if not (rows := rows_of(spec, results)):
+        return None if spec["gap"] == "old" else []
     stat = STATS[spec.get("stat", "mean")]
-    is_one = spec["show"] in rows[0]  # also a name with a slash
-    shown = [spec["show"]] if is_one else spec["show"].split(" / ")
-    shown = [key.strip() for key in shown]
-    for key in shown:
-        if any(key not in row for row in rows):
-            if spec.get("gap") == "yes":
-                return []
-            raise ValueError(f"a row of {spec['file']}.jsonl has no {key!r}: {wanted}")
-    how = {key: spec.get(key) for key in ("unit", "digits")}
-    how["scale"] = spec.get("scale", 1)
-    return [rounded(stat([row[key] for row in rows]), **how) for key in shown]
+    how = {"digits": spec.get("digits"), "scale": spec.get("scale", 1)}
+    unit, names = spec.get("unit"), shown_in(spec, rows)
+    units = ["gain", None] if unit == "±" else [unit] * len(names)
+    found = [
+        rounded(stat([row[name] for row in rows]), each, **how)
+        for name, each in zip(names, units, strict=True)
+    ]
+    return [" ± ".join(found)] if unit == "±" else found
 
 
 def in_bold(group):
@@ -177,6 +209,7 @@ def filled_table(head, cells, results):
         for j, column in enumerate(columns):
             if "-" not in (row, column):
                 found[i, j] = figures(parsed(row) | parsed(column), results)
+    found = {at: cell for at, cell in found.items() if cell is not None}
     compared = {at: v for at, v in found.items() if not AS_IS.search(columns[at[1]])}
     for (i, j), cell in found.items():
         cells[i][j] = " / ".join(cell)
@@ -206,7 +239,8 @@ def filled(text, results=RESULTS, name="text"):
             differences.append(f"{name}, line {line}: {old!r}, measured {new!r}")
 
     def inline(match):
-        new = " / ".join(figures(parsed(match[2]), results))
+        found = figures(parsed(match[2]), results)
+        new = match[3] if found is None else " / ".join(found)
         note(match, match[3], new)
         return match[1] + new
 
@@ -286,7 +320,10 @@ def changes_since(path, rows):
 
 def stale(results=RESULTS):
     """Return a line for each result file: how old it is, and what was different."""
-    lines = []
+    texts = "".join((ROOT / name).read_text("utf-8") for name in TEXTS)
+    named = set(re.findall(r"file=([\w-]+)", texts))
+    there = {path.stem for path in Path(results).glob("*.jsonl")}
+    lines = [f"{name}.jsonl: not there" for name in sorted(named - there)]
     for path in sorted(Path(results).glob("*.jsonl")):
         rows = read(path.stem, results)
         line = f"{path.name}: {changes_since(path, rows)}"

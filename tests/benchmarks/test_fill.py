@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +146,37 @@ def test_rounding(value, unit, text):
     assert fill.rounded(value, unit) == text
 
 
+def test_a_gain_has_its_interval_and_rows_of_other_kinds_do_not_count(tmp_path):
+    rows = [
+        {"system": "ours", "seed": 0, "recall": 0.5},
+        {"system": "ours", "gained": 0.0094, "half_interval": 0.0022},
+    ]
+    (tmp_path / "made.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    spec = {"file": "made", "system": "ours", "show": "gained / half_interval"}
+    spec |= {"unit": "±"}
+    assert fill.figures(spec, tmp_path) == ["+.009 ± .002"]
+    whole = spec | {"digits": "1", "scale": "1000"}
+    assert fill.figures(whole, tmp_path) == ["+9.4 ± 2.2"]
+    assert fill.figures(spec | {"seed": "None"}, tmp_path) == ["+.009 ± .002"]
+    assert fill.figures({"file": "made", "show": "recall"}, tmp_path) == [".500"]
+
+
+def test_figures_of_an_earlier_run_stay_until_there_are_others(results):
+    text = TABLE.replace("gap=yes", "gap=old") + (
+        "<!-- figure file=none; show=recall; gap=old -->.31<!-- end -->"
+    )
+    new, _ = fill.filled(text, results)
+    assert "| made | .275 / **.420** | ? | **.276** / .405 |" in new
+    assert new.endswith("-->.31<!-- end -->")
+
+
+def test_files_that_are_not_there_are_named(tmp_path, monkeypatch):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figure file=gone; show=recall; gap=old -->.3<!-- end -->")
+    monkeypatch.setattr(fill, "TEXTS", [str(page)])
+    assert fill.stale(tmp_path) == ["gone.jsonl: not there"]
+
+
 def test_digits_and_scale():
     assert fill.rounded(1_851_662.2, digits="0") == "1,851,662"
     assert fill.rounded(0.0996, digits="1", scale="100") == "10.0"
@@ -157,7 +187,8 @@ def test_digits_and_scale():
     [
         ("file=none; show=recall", "no file none.jsonl"),
         ("file=made; system=mine; show=recall", "no row of made.jsonl has .*mine"),
-        ("file=made; show=auc", "a row of made.jsonl has no 'auc'"),
+        ("file=made; show=auc", r"no row of made.jsonl has \['auc'\]"),
+        ("file=made; show=recall / auc", "no row of made.jsonl has .*'auc'"),
         ("file=made", "show= is missing"),
         ("file=made; recall", "expected key=value, got ' recall'"),
     ],
@@ -205,43 +236,17 @@ def test_a_table_says_where_figures_come_from(tmp_path):
     assert len(differences) == 1 and fill.filled(text, tmp_path) == (text, [])
 
 
-def rows_of_table(first):
-    """Return the cells of the rows of a table of the benchmarks' page."""
+def test_no_result_of_the_benchmarks_is_typed_by_hand():
     text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
-    table = text.partition(f"\n| {first} |")[2].partition("\n\n")[0]
-    lines = table.splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def test_the_table_of_ablations_is_that_of_its_file():
-    figures = {
-        (row["change"], row["data"], row["seed"]): row["figure"]
-        for row in fill.read("ablations")
-    }
-    (_, *defaults), *changes = rows_of_table("change")
-    assert len(changes) == 28
-    for at, data in enumerate(["ml-100k", "lastfm", "online-retail"]):
-        base = np.array([figures["defaults", data, seed] for seed in range(3)])
-        assert defaults[at] == f"{base.mean():.4f}".lstrip("0")
-        for change, *cells in changes:
-            found = np.array([figures[change, data, seed] for seed in range(3)])
-            gain = 1000 * (found - base)
-            error = gain.std(ddof=1) / np.sqrt(3)
-            assert cells[at] == f"{gain.mean():+.1f} ({error:.1f})", change
-
-
-def test_the_table_of_files_is_that_of_its_file():
-    order = ["mapped", "mapped, verified", "read", "read", "read"]
-    kinds = ["float32"] * 3 + ["float16", "joblib"]
-    by_kind = {(row["file"], row["read"]): row for row in fill.read("files")}
-    keys = "imports_s", "load_s", "answer_s", "load_again_wall_s"
-    rows = rows_of_table("file | MB | imports | reading")
-    for cells, kind, read in zip(rows, kinds, order, strict=True):
-        row = by_kind[kind, read]
-        shown = [float(re.sub("[^0-9.]", "", cell)) for cell in cells[1:]]
-        assert [shown[0], shown[-1]] == [round(row["mb"]), round(row["private_mb"])]
-        for value, key in zip(shown[1:-1], keys, strict=True):
-            assert value == pytest.approx(row[key], abs=0.051 if value > 1 else 0.0051)
+    for pattern in (fill.INLINE, fill.TABLE, fill.ORIGINS):
+        text = pattern.sub("", text)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    results = [row for row in rows if row.startswith("| result |")]
+    assert len(results) >= 15
+    given = r"\(published[^)]*\)|(mark|aim) of [\d.]+|`[^`]*`|\w+@\d+"
+    for row in results:
+        assert not re.search(r"\d*\.\d", re.sub(given, "", row)), row
+    assert not [row for row in rows if re.search(r"\| \**\d*\.\d+\** \|", row)]
 
 
 def results_of(name):
@@ -267,6 +272,13 @@ def test_rows_of_tuned_peers_have_their_trials(name):
     assert all(row["trials"] >= 1 and row["params"] for row in rows)
     ours = [r for r in results_of(name) if r["system"] == "TwoTowerRecommender"]
     assert sorted(row["params"]["random_state"] for row in ours) == [0, 1, 2]
+
+
+def test_all_scripts_that_write_results_say_what_was_measured():
+    texts = [path.read_text() for path in (ROOT / "benchmarks").glob("bench_*.py")]
+    written = [text for text in texts if "write_results(" in text]
+    assert len(written) > 15
+    assert all(re.search(r"\bmachine\(\)", text) for text in written)
 
 
 def test_a_row_says_what_was_measured():
