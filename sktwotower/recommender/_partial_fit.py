@@ -20,7 +20,7 @@ from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import grown_module
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._fixed import item_layers_fixed, moved_items
-from sktwotower.towers._frequency import ItemStream
+from sktwotower.towers._gaps import ItemStream
 from sktwotower.towers._moments import grown_moments, touched_rows
 from sktwotower.towers._sequences import SequenceSet
 
@@ -32,7 +32,7 @@ from ._grown_entities import grown
 from ._parts import joined, modules_of, pooled_recipe, recent_recipe
 from ._replay import with_replayed
 from ._stream import mark_of_table, warn_of_replay
-from ._together import check_same, random_state_of
+from ._together import check_events, check_same, random_state_of
 
 __all__ = ["learn_more"]
 
@@ -68,6 +68,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     frame, rewards, weights, _ = read_events(
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
     )
+    check_events(len(frame))
     if len(frame) == 0:
         return None, np.zeros(0, dtype=np.int64)
     call, described = _read_call(tables, fitted, frame, rewards, weights)
@@ -282,6 +283,7 @@ def _training_set(recipe, fitted, call, stream, random):
         )
     training.users = _in_order(training, np.append(call.order, extra), recipe)
     training.stream, training.pool = stream, _pool(call)
+    training.earlier = without_last_row(call.before)
     return training
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import warnings
 from unittest.mock import patch
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sktwotower import io
 from sktwotower.recommender import _fitted
 from sktwotower.recommender._replay import with_replayed
+from sktwotower.towers import id_shares
+from sktwotower.towers._dropout import FeatureDropout
 from tests.builders import chain, many, ordered, random_events, small
 
 X = random_events()
@@ -27,6 +30,9 @@ def test_a_day_without_rows_changes_nothing(time):
     model = ordered(time=time, history="auto").fit(events)
     fitted, empty = model._fitted, events.iloc[:0]
     assert model.partial_fit(empty) is model
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        model.partial_fit([])
     assert model.partial_fit(empty, y=[], sample_weight=[]) is model
     model.partial_fit(events.iloc[:2], sample_weight=[0, 0])
     assert model._fitted is fitted
@@ -137,7 +143,29 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
         )
     place = model.item_ids_.tolist().index("rare")
     assert np.isinf(after.gaps.gap[place]) and after.gaps.n_gaps[place] == 0
-    assert after.n_events == before.n_events - (X["user"] == "u4").sum() - 1
+    others = X[X["user"] != "u4"]
+    assert after.n_events == len(others)
+    counts = others["item"].value_counts().reindex(model.item_ids_[:place])
+    assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
+
+
+def test_shares_after_items_were_forgotten():
+    model = small().fit(X).forget_items(["i0", "i1"])
+    others = X[~X["item"].isin(["i0", "i1"])]
+    counts = others["item"].value_counts().reindex(model.item_ids_)
+    assert_allclose(1 / model._fitted.stream.gaps.gap, counts / len(others))
+    assert model._fitted.stream.n_events == len(others)
+
+
+def test_a_heavy_user_is_forgotten_and_the_stream_goes_on(tmp_path):
+    events = pd.DataFrame({"user": np.arange(1200) % 400, "item": np.arange(1200) % 2})
+    heavy = pd.DataFrame({"user": 999, "item": np.arange(700)})
+    model = small().fit(pd.concat([events, heavy])).forget_users([999])
+    model.partial_fit(pd.DataFrame({"user": [1, 2], "item": [0, 0]}))
+    gap = model._fitted.stream.gaps.gap[0]
+    assert gap == pytest.approx(2, abs=0.02)
+    io.dump(model, tmp_path / "model.sktt")
+    assert io.load(tmp_path / "model.sktt")._fitted.stream.gaps.gap[0] == gap
 
 
 def test_one_pass_in_the_given_order():
@@ -223,6 +251,41 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
     model.partial_fit(events[:2].assign(when=9))
     assert model.net_.iterator_train__history_dropout == 0.7
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_ids_are_hidden_as_often_as_in_fit(time):
+    rng = np.random.default_rng(0)
+    n_users, n_items = 100, 40
+    users, items = np.divmod(rng.choice(4000, 1200, replace=False), n_items)
+    events = pd.DataFrame({"user": users, "item": items, "when": np.arange(1200)})
+    # features say nothing of who chooses what: ids are hidden rarely
+    side = pd.DataFrame({"item": range(n_items), "color": np.arange(n_items) % 4})
+    params = {"items": side, "time": time, "pooled_share": 0.0, "history": "auto"}
+    model, seen = ordered(**params).fit(events), []
+
+    def watched(id_dropout, n_events, worth):
+        seen.append(id_shares(id_dropout, n_events, worth))
+        return seen[-1]
+
+    new = pd.DataFrame({"user": [3, 4, n_users], "item": [1, 1, 2], "when": 2000})
+    with patch("sktwotower.towers._batches.id_shares", watched):
+        model.partial_fit(new)
+    of_items = seen[1]
+    counts = np.bincount(np.append(items, new["item"]), minlength=n_items)
+    assert_allclose(of_items, id_shares(0.5, counts, worth=0.02), rtol=1e-6)
+
+
+def test_rows_of_users_are_hidden_in_fit_only():
+    found = []
+
+    def watched(matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
+        found.append(row_dropout)
+        return FeatureDropout(matrix, id_shares, feature_dropout, row_dropout)
+
+    with patch("sktwotower.towers._batches.FeatureDropout", watched):
+        small().fit(X).partial_fit(MORE)
+    assert found == [0.4, 0, 0, 0]
 
 
 # The cost follows the new events.
