@@ -148,6 +148,12 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         ValueError
             If X lacks columns of fit.
 
+        Warns
+        -----
+        UserWarning
+            If rows hold items that fit has not seen, with their share: the retriever
+            cannot tell them apart.
+
         Examples
         --------
         >>> import numpy as np
