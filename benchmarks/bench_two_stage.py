@@ -62,6 +62,7 @@ DATA = [FIFTH, "ml-100k-last", "online-retail", "ml-1m-last", "kuairand"]
 LISTS = "kuairand-lists"
 DATA += [LISTS]
 KS = 1, 10, 20
+JUDGED = "ndcg@10", "recall@20"
 N_REQUESTS = 200
 
 
@@ -257,6 +258,15 @@ def report(name, results):
     return table
 
 
+def intervals(table):
+    """Return the 95 % intervals of the gains in a report, which each row keeps."""
+    return {
+        f"{metric} gain {end}": float(table.loc[metric, end])
+        for metric in JUDGED
+        for end in ("lower", "upper")
+    }
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder with one folder per data set")
@@ -283,7 +293,8 @@ def main():
             seeds = range(arguments.seeds)
             results = [measure(name, seed, events) for seed in seeds]
             table = report(f"{data}, {name}", results)
-            rows = [{"data": data} | row | where for row, *_ in results]
+            gains = intervals(table)
+            rows = [{"data": data} | row | gains | where for row, *_ in results]
             new = {(row["data"], row["retriever"]) for row in rows}
             others = [
                 row
@@ -291,7 +302,7 @@ def main():
                 if (row["data"], row["retriever"]) not in new
             ]
             write_results("two_stage", others + rows)
-            for metric in ("ndcg@10", "recall@20"):
+            for metric in JUDGED:
                 if table.loc[metric, "upper"] < 0:
                     wrong.append(f"{data}, {name}: {metric} is lower than retrieval's")
             if name != "shuffled" and table.attrs.get("above_rate", 1) <= 0:

@@ -12,7 +12,7 @@ from sktwotower.metrics._held_out import read_held_out
 
 from ._labelled import retrieved
 
-__all__ = ["MIN_USERS", "Fallback", "candidates_of", "users_to_rank"]
+__all__ = ["Fallback", "MIN_USERS", "candidates_of", "users_to_rank"]
 
 # A ranker is trained on as many users as have this many candidates together.
 MAX_PAIRS = 200_000
