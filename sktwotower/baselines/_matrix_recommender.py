@@ -309,7 +309,7 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         items = Query(*fitted.items.describe(frame, "X", events=True))
-        warn_of_unknown_items(items, "Their score is 0.")
+        warn_of_unknown_items(items, f"{type(self).__name__} scores them with 0.")
         users = Query(*fitted.users.describe(frame, "X", events=True))
         # a history tells users unknown to fit apart
         keys = users.codes if history is None else pd.factorize(users.ids)[0]

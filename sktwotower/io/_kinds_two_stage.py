@@ -325,6 +325,7 @@ KINDS = [
             "n_positive": integer(),
             "recall": share,
             "gains": Maybe(FrameCodec),
+            "later_gains": Maybe(FrameCodec),
             "table": Maybe(FrameCodec),
             "held_out": optional(instance(HeldOutUsers)),
         },

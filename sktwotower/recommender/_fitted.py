@@ -208,8 +208,8 @@ class FittedTowers(Fitted):
         query = Query(*self.items.describe(frame, "X", events=True))
         warn_of_unknown_items(
             query,
-            "They have no features either: all of them get the same score for a user, "
-            "which says nothing about them.",
+            "They have no features either: the towers give all of them the same score "
+            "for a user, which says nothing about them.",
         )
         return _each_once(query, query.codes, self.items, self.embed_items)
 

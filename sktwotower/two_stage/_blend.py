@@ -10,7 +10,14 @@ import pandas as pd
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 
-__all__ = ["blended", "choose_blend", "ranks_among", "ranks_by", "reordered"]
+__all__ = [
+    "blended",
+    "choose_weight",
+    "gains_by_weight",
+    "ranks_among",
+    "ranks_by",
+    "reordered",
+]
 
 WEIGHTS = 0.25, 0.5, 0.75, 1.0
 
@@ -66,15 +73,15 @@ def reordered(scores, weight):
     return np.take_along_axis(mixed, order, axis=1), order
 
 
-def choose_blend(indices, scores, truth, k):
-    """Return the weight of the ranker, and what was found for each weight.
+def gains_by_weight(indices, scores, truth, k):
+    """Return what each weight of the ranker gains over retrieval, a DataFrame.
 
     Parameters
     ----------
     indices : int array of shape (n_users, n_candidates)
         Positions of the candidates in retrieval's order, padded with -1.
     scores : array of shape (n_users, n_candidates)
-        The scores of a ranker that was not fitted on these users, -inf for padding.
+        The scores of a ranker that does not know what is to be found, -inf for padding.
     truth : CSR matrix of shape (n_users, n_items)
         Nonzero for the items that were chosen later.
     k : int
@@ -82,11 +89,9 @@ def choose_blend(indices, scores, truth, k):
 
     Returns
     -------
-    weight : float
-        The weight with the highest NDCG@k, if its gain over retrieval is above the
-        standard error of the gain over users, otherwise 0.
-    gains : DataFrame
-        Columns ``weight``, ``ndcg``, ``gain`` and ``standard_error``.
+    DataFrame
+        Columns ``weight``, ``ndcg``, ``gain`` and ``standard_error``, the last two over
+        users.
     """
     alone = ndcg_at_k(truth, indices, k, per_user=True)
     rows = [(0.0, alone.mean(), 0.0, 0.0)]
@@ -96,7 +101,21 @@ def choose_blend(indices, scores, truth, k):
         values = ndcg_at_k(truth, ranked, k, per_user=True)
         gain = values - alone
         rows.append((weight, values.mean(), gain.mean(), standard_error(gain)))
-    gains = pd.DataFrame(rows, columns=["weight", "ndcg", "gain", "standard_error"])
-    best = gains.loc[gains["gain"].idxmax()]
-    pays = best["gain"] > best["standard_error"]
-    return (float(best["weight"]) if pays else 0.0), gains
+    return pd.DataFrame(rows, columns=["weight", "ndcg", "gain", "standard_error"])
+
+
+def choose_weight(gains, later=None):
+    """Return the weight of the ranker by what ``gains_by_weight`` returned.
+
+    It is the one with the highest gain, if that is above its standard error, otherwise
+    0. With ``later``, the same figures in a later time, a weight must gain there as
+    well; of those that do, the one with the highest lower bound there is returned: its
+    gain less the standard error.
+    """
+    pays = gains["gain"] > gains["standard_error"]
+    best = gains["gain"]
+    if later is not None:
+        pays &= later["gain"] > 0
+        best = (later["gain"] - later["standard_error"]).where(pays, -np.inf)
+    place = best.idxmax()
+    return float(gains["weight"][place]) if pays[place] else 0.0

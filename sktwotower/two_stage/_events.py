@@ -54,6 +54,13 @@ class ReadEvents(NamedTuple):
         rest = (each[kept] for each in (self.rewards, self.weights, self.times))
         return ReadEvents(frame, *rest, self.dates, self.users[kept])
 
+    def followed_by(self, later):
+        """Return these events and then later ones, ``ReadEvents`` of the same table."""
+        frame = pd.concat([self.frame, later.frame], ignore_index=True)
+        ours, theirs = self[1:4], later[1:4]
+        parts = (np.append(*pair) for pair in zip(ours, theirs, strict=True))
+        return ReadEvents(frame, *parts, self.dates, np.append(self.users, later.users))
+
     def cut(self, cut, share):
         """Return the events before a cut, those after it, and how they were cut."""
         parts = self.users, self.times, self.chosen, self.dates

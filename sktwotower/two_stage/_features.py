@@ -18,6 +18,7 @@ RECENT, LATEST = 0.1, 0.02
 # How many baskets back a past item counts 1/e, in the mean of a user's past items.
 DECAYS = {"last": 0.1, "recent": 5.0, "all": np.inf}
 STEPS = {"last": 0.5, "recent": 5.0}
+CHOSEN = {"chosen_before": DECAYS["all"], "chosen_lately": DECAYS["recent"]}
 # Number of latest items among which the nearest ones to a candidate are searched.
 N_LATEST = 30
 N_NEAREST = 3
@@ -80,15 +81,16 @@ def pairs_of(past, indices, scores):
 def features_of(log, pairs):
     """Return the features of candidates by name, float32 arrays (n_pairs,)."""
     found = {"rank": pairs.ranks, "score_gap": pairs.gaps}
-    found |= _popularity(log, pairs)
+    weights = _Weights(pairs.past.lags)
+    found |= _popularity(log, pairs, weights)
     if log.clock is not None:
         found |= _times(log, pairs)
     if log.click_rates is not None:
         found["click_rate"] = log.click_rates[pairs.items]
     for name, vectors in log.vectors.items():
-        found |= _similarities(name, vectors, pairs)
+        found |= _similarities(name, vectors, pairs, weights)
     found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
-    found |= _order(log, pairs)
+    found |= _order(log, pairs, weights)
     return {name: np.asarray(each, np.float32) for name, each in found.items()}
 
 
@@ -97,13 +99,15 @@ def scales_of(log, pairs):
 
     These are the difference of scores, and products of the retriever's vectors.
     """
-    names = ["score_gap"]
-    if "vector" in log.vectors:
-        names += [*(f"vector_{part}" for part in DECAYS), "nearest"]
-    scales = {}
-    for name, values in features_of(log, pairs).items():
+    found, scales = {"score_gap": pairs.gaps}, {}
+    vectors = log.vectors.get("vector")
+    if vectors is not None:
+        found |= _similarities("vector", vectors, pairs, _Weights(pairs.past.lags))
+        found["nearest"] = _nearest(vectors, pairs)
+    for name, values in found.items():
+        values = np.asarray(values, np.float32)
         values = values[np.isfinite(values)]
-        if name in names and len(values):
+        if len(values):
             scales[name] = values.mean(), values.std() or 1.0
     return scales
 
@@ -113,7 +117,7 @@ def group_of(name):
     return next(group for first, group in GROUPS.items() if name.startswith(first))
 
 
-def _popularity(log, pairs):
+def _popularity(log, pairs, weights):
     """Return how often items were chosen, by all and by the user."""
     lags, items = pairs.past.lags, pairs.items
     n_events = np.diff(lags.indptr)
@@ -125,10 +129,8 @@ def _popularity(log, pairs):
         "history_length": n_events[pairs.rows],
     }
     if log.repeats:
-        chosen = _decayed(lags, DECAYS["all"])
-        found["chosen_before"] = entries(chosen, pairs.rows, items)
-        lately = _decayed(lags, DECAYS["recent"])
-        found["chosen_lately"] = entries(lately, pairs.rows, items)
+        for name, decay in CHOSEN.items():
+            found[name] = entries(weights[decay], pairs.rows, items)
     return found
 
 
@@ -169,11 +171,11 @@ def _times(log, pairs):
     return found
 
 
-def _similarities(name, vectors, pairs):
+def _similarities(name, vectors, pairs, weights):
     """Return products of unit vectors (n_items, d) of candidates and of past items."""
-    lags, found = pairs.past.lags, {}
+    found = {}
     for part, decay in DECAYS.items():
-        profiles = unit_rows(_decayed(lags, decay) @ vectors)
+        profiles = unit_rows(weights[decay] @ vectors)
         values = found[f"{name}_{part}"] = np.empty(len(pairs.items), np.float32)
         for start in range(0, len(values), PAIR_BLOCK):
             block = slice(start, start + PAIR_BLOCK)
@@ -182,12 +184,20 @@ def _similarities(name, vectors, pairs):
     return found
 
 
-def _decayed(lags, decay):
-    """Return the weights of past items, CSR (n, n_items)."""
-    weights = lags.copy()
-    weights.data = np.exp((1 - lags.data) / np.float32(decay))
-    weights.data[weights.data < TINY_WEIGHT] = 0
-    return weights
+class _Weights(dict):
+    """Weights of past items, CSR (n, n_items), by how fast they decay."""
+
+    def __init__(self, lags):
+        super().__init__()
+        self.lags = lags
+
+    def __missing__(self, decay):
+        weights = self.lags.copy()
+        weights.data = np.exp((1 - self.lags.data) / np.float32(decay))
+        weights.data[weights.data < TINY_WEIGHT] = 0
+        weights.eliminate_zeros()
+        self[decay] = weights
+        return weights
 
 
 def _nearest(vectors, pairs):
@@ -220,12 +230,9 @@ def _nearest(vectors, pairs):
     return nearest
 
 
-def _order(log, pairs):
+def _order(log, pairs, weights):
     """Return how often candidates follow the latest items of a user."""
-    found = {}
-    for part, decay in STEPS.items():
-        weights = _decayed(pairs.past.lags, decay)
-        weights.eliminate_zeros()
-        following = (weights @ log.after).tocsr()
-        found[f"after_{part}"] = entries(following, pairs.rows, pairs.items)
-    return found
+    return {
+        f"after_{part}": entries(weights[decay], pairs.rows, pairs.items, log.after)
+        for part, decay in STEPS.items()
+    }

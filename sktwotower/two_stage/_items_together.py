@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
+from sktwotower._tables._sparse import rows_of
+
 __all__ = ["entries", "followed_by", "unit_rows", "vectors_of_pairs"]
 
 # Entries of the vectors of items chosen together.
@@ -16,6 +18,8 @@ N_ENTRIES = 64
 MAX_STEPS = 5
 # Added to the number of events of an item: rare items have followers by chance.
 PRIOR = 2.0
+# Rows of a matrix that are held densely at once have about this many entries together.
+DENSE_ENTRIES = 1 << 20
 
 
 def unit_rows(vectors):
@@ -58,8 +62,18 @@ def followed_by(sequences, counts):
     return scaled.tocsr().astype(np.float32)
 
 
-def entries(matrix, rows, columns):
-    """Return the entries (m,) of a CSR matrix at rows and columns (m,)."""
-    if len(rows) == 0:  # for which scipy returns a matrix
-        return np.zeros(0)
-    return np.asarray(matrix[rows, columns]).ravel()
+def entries(matrix, rows, columns, factor=None):
+    """Return the entries (m,) of a CSR matrix at rows, ascending, and columns (m,).
+
+    ``factor``: a CSR matrix that the first one is multiplied with, block by block.
+    """
+    found = np.empty(len(rows), dtype=matrix.dtype)
+    n_columns = (matrix if factor is None else factor).shape[1]
+    step = max(1, DENSE_ENTRIES // n_columns)
+    for start in range(0, matrix.shape[0], step):
+        block = rows_of(matrix, slice(start, min(start + step, matrix.shape[0])))
+        part = slice(*np.searchsorted(rows, [start, start + step]))
+        # scipy reads single entries of unsorted rows one after the other, and slowly
+        dense = (block if factor is None else block @ factor).toarray()
+        found[part] = dense[rows[part] - start, columns[part]]
+    return found

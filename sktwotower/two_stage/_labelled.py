@@ -185,7 +185,9 @@ class Training(NamedTuple):
     recall : float
         Mean share of the items chosen later that are candidates; nan if unknown.
     gains : DataFrame, default=None
-        The gain of each weight, as returned by ``choose_blend``.
+        The gain of each weight, as returned by ``gains_by_weight``.
+    later_gains : DataFrame, default=None
+        The same, in a later time than the ranker learnt from.
     table : DataFrame, default=None
         The training table, if it is kept.
     held_out : HeldOutUsers, default=None
@@ -197,6 +199,7 @@ class Training(NamedTuple):
     n_positive: int
     recall: float
     gains: pd.DataFrame | None = None
+    later_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None
     held_out: HeldOutUsers | None = None
 

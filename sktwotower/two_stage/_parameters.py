@@ -27,8 +27,9 @@ class TwoStageParameters(BaseEstimator):
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
-    with retrieval's. If it does not pay, retrieval's order stays as it is. The
-    retriever that answers is fitted on all events: two fits of it in all.
+    with retrieval's; of a ranker that is used in a later time than it learnt from, a
+    cut in time asks that as well. If it does not pay, retrieval's order stays as it is.
+    The retriever that answers is fitted on all events: two fits of it in all.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ class TwoStageParameters(BaseEstimator):
         events have earlier ones, too; else "user". See ``cut_``.
     later_size : float, default=0.2
         Share of the positive events that are cut off, in (0, 1); with "user" at least
-        one of each user who has events at two times.
+        one of each user who has events at two times. A ranker of items that live for
+        days should learn from more than a few of them, see ``blend_gains_later_``.
     context : str, list, slice, mask or callable, default=None
         Columns of X that describe the request, such as the hour, the place or the
         device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
@@ -107,6 +109,10 @@ class TwoStageParameters(BaseEstimator):
     blend_gains_ : DataFrame or None
         For each weight tried, the ``ndcg`` at ``n_neighbors`` of users on whom the
         ranker was not trained, the ``gain`` over retrieval and its ``standard_error``.
+    blend_gains_later_ : DataFrame or None
+        The same in the second half of the later events, of a ranker that was trained on
+        the first half. None: ``cut_`` is "user", one half has too few events, or
+        ``blend_`` is 0 by ``blend_gains_``.
     cut_ : {"time", "user"}
         Where the later events were cut off.
     candidate_recall_ : float
@@ -116,8 +122,8 @@ class TwoStageParameters(BaseEstimator):
         Number of candidates that were chosen later.
     training_table_ : DataFrame
         Ids, features and, as ``chosen``, the label of each candidate; only with
-        ``keep_training_table``, if a ranker was trained. This table, ``blend_gains_``
-        and ``list_gains_`` are of the library of X in fit (pandas, polars, pyarrow).
+        ``keep_training_table``, if a ranker was trained. This table and those of gains
+        are of the library of X in fit (pandas, polars, pyarrow).
     list_order_ : {"retriever", "click_rate", "ranker"}
         What `predict` orders by; only with ``lists``, if enough were shown.
     list_ranker_ : estimator
@@ -153,6 +159,14 @@ class TwoStageParameters(BaseEstimator):
     if its mean gain over users is greater than the standard error of that mean. Three
     rankers are trained, each on two thirds of the users, and judged on the others; the
     one that is used is trained on all of them.
+
+    Users of one time share its fashions, and a ranker that learns what is chosen this
+    week ranks well for all of them, but not next week. So with ``cut_`` "time" a weight
+    must pay once more: a ranker that was trained on the first half of the later events
+    orders candidates of the second half, described by the events up to then. Of the
+    weights whose mean gain is positive there, the one with the highest gain less its
+    standard error is kept. If there is none, there is a warning, and the retriever's
+    order stays.
 
     A ranker is trained on at most 200,000 candidates, of users who chose one of them
     later. It needs 20 such users; with fewer there is a warning, and the retriever's

@@ -83,12 +83,13 @@ def fit_ranker(ranker, table, labels, groups, named=True):
     named : bool, default=True
         Whether the ranker gets a DataFrame. An array saves time in small requests.
     """
-    estimator, medians = clone(ranker), table.median()
-    fill = medians.fillna(0)
+    estimator = clone(ranker)
     if _reads_missing(estimator):
         # a column without any value says nothing, and some rankers refuse it
-        fill = fill[medians.isna()]
-    fill = fill.to_dict()
+        empty = table.columns[table.isna().all()]
+        fill = dict.fromkeys(empty, 0.0)
+    else:
+        fill = table.median().fillna(0).to_dict()
     table = _input(table, fill, named)
     estimator.fit(table, labels, **_group_argument(estimator, groups))
     return FittedRanker(estimator, fill, named)

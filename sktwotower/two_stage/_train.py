@@ -5,40 +5,28 @@ Output: what is ``Ranked``: a ``Training``, with the weight of the ranker, and r
 """
 
 import os
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from sktwotower._tables._messages import warn
-from sktwotower.metrics._held_out import read_held_out
 
-from ._blend import choose_blend
+from ._blend import choose_weight, gains_by_weight
 from ._candidates import Describer
 from ._context import learn_context, with_context
 from ._describe import build_describer
 from ._events import ReadEvents
-from ._labelled import Training, judge_rankers, labelled, retrieved
+from ._found import Fallback, candidates_of, users_to_rank
+from ._labelled import Training, judge_rankers, labelled
+from ._later import judge_later
 from ._lists import ListStage, train_on_lists
 from ._ranker import FittedRanker, fit_ranker
 
 __all__ = ["cut_events", "train_rankers", "with_choices"]
 
-# A ranker is trained on as many users as have this many candidates together.
-MAX_PAIRS = 200_000
-# How many times as many users are asked for candidates: not all have a positive one.
-USERS_PER_RANKED = 2
-# With fewer users who have a positive candidate, what a ranker learns is noise.
-MIN_USERS = 20
-
-
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
-
-
-class Fallback(Exception):
-    """The reason why no ranker can be trained."""
 
 
 class Cut(NamedTuple):
@@ -135,7 +123,7 @@ def train_rankers(recipe, ranker, cut, columns):
     by_user = cut.kind == "user"
     describer = build_describer(recipe, first, before, users, by_user, positions)
     try:
-        ranked = _with_ranker(recipe, ranker, describer, cut)
+        ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:
         warn(f"{reason.args[0]} The order of items is the retriever's.")
         counts = reason.args[1:] or (0, np.nan)
@@ -146,73 +134,35 @@ def train_rankers(recipe, ranker, cut, columns):
     return ranked._replace(lists=lists)
 
 
-def _with_ranker(recipe, ranker, describer, cut):
+def _with_ranker(recipe, ranker, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
-    found = _candidates(recipe, cut.first, describer.entities, cut.later)
+    found = candidates_of(recipe, cut.first, describer.entities, cut.later)
     n_positive, recall = int(found.hits.sum()), found.recall()
-    found = _users_to_rank(recipe, found, n_positive, recall)
-    table = labelled(describer, found, recipe.features)
+    table = labelled(describer, users_to_rank(recipe, found), recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
-    weight, gains = choose_blend(
-        table.indices, by_others, table.truth, recipe.n_neighbors
-    )
+    gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
+    later = None
+    if choose_weight(gains) > 0 and cut.kind == "time":
+        later = judge_later(recipe, ranker, cut, table, columns)
+    weight = choose_weight(gains, later)
+    if weight == 0 and later is not None:
+        _warn_of_no_lasting_gain(recipe, gains, later)
     features, groups = table.candidates.features, table.candidates.pairs.rows
     stage = fit_ranker(ranker, features, table.labels, groups, named)
     kept = table.as_frame() if recipe.keep_training_table else None
-    training = Training(cut.kind, weight, n_positive, recall, gains, kept, held_out)
-    return Ranked(training, table.describer, stage)
+    parts = weight, n_positive, recall, gains, later, kept, held_out
+    return Ranked(Training(cut.kind, *parts), table.describer, stage)
 
 
-def _candidates(recipe, retriever, users, later):
-    """Return the ``Retrieved`` candidates of users who have events before and later.
-
-    The columns of a request are those of the user's first later event.
-    """
-    ids = later.frame[users.id_column]
-    known = users.codes(ids, "X") >= 0
-    known &= np.isin(later.users, later.users[later.chosen & known])
-    if not known.any():
-        raise Fallback(
-            "No ranker was trained: there are too few events, as no user has some on "
-            "both sides of the cut."
-        )
-    later = later.part(known)
-    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
-    query, past, judged = read_held_out(
-        replace(retriever._fitted, users=users),
-        later.frame,
-        later.rewards,
-        later.weights,
-        exclude_seen=False,
-        max_users=USERS_PER_RANKED * _max_users(recipe),
-        random_state=recipe.random_state,
+def _warn_of_no_lasting_gain(recipe, gains, later):
+    """Warn that a ranker pays only as long as it knows what is chosen."""
+    best, k = gains["gain"].idxmax(), recipe.n_neighbors
+    warn(
+        f"The ranker's order gains {gains['gain'][best]:.3f} NDCG@{k} over retrieval's "
+        "in the time that it learns from, but not after it "
+        f"({later['gain'][best]:+.3f} +- {later['standard_error'][best]:.3f}, see "
+        "blend_gains_later_). So blend_ is 0: the order of items is the retriever's. "
+        "What is chosen seems to change within days: let the ranker learn from a "
+        f"longer time than later_size={recipe.later_size:g}."
     )
-    return retrieved(recipe, retriever, users, query, past, judged.truth)
-
-
-def _max_users(recipe):
-    return max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
-
-
-def _users_to_rank(recipe, found, n_positive, recall):
-    """Return the candidates of users with a positive one, at most ``MAX_PAIRS``."""
-    n = recipe.n_candidates
-    if n_positive == 0:
-        raise Fallback(
-            "No ranker was trained: none of the items that users chose later is among "
-            f"their {n} candidates (recall 0). Raise n_candidates.",
-            n_positive,
-            recall,
-        )
-    positive = np.flatnonzero(found.hits.any(axis=1))
-    if len(positive) < MIN_USERS:
-        raise Fallback(
-            f"No ranker was trained: there are too few events, as only {len(positive)} "
-            f"users chose one of their {n} candidates later (recall {recall:.3f}), and "
-            f"{MIN_USERS} are required. Raise n_candidates, or pass more events.",
-            n_positive,
-            recall,
-        )
-    rng = np.random.default_rng(recipe.random_state)
-    return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))

@@ -37,6 +37,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
     blend_ = fitted_attribute("weight")
     blend_gains_ = fitted_attribute("training.gains", may_be_none=True, is_table=True)
+    blend_gains_later_ = fitted_attribute(
+        "training.later_gains", may_be_none=True, is_table=True
+    )
     cut_ = fitted_attribute("training.cut")
     candidate_recall_ = fitted_attribute("training.recall")
     n_positive_candidates_ = fitted_attribute("training.n_positive")
@@ -78,7 +81,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         -----
         UserWarning
             If no ranker can be trained, because there are too few events, or none of
-            the candidates was chosen later. Answers are then the retriever's.
+            the candidates was chosen later, or if its order gains only in the time it
+            was trained on. Answers are then the retriever's.
 
         Examples
         --------
@@ -147,6 +151,12 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold items that fit has not seen, with their share: the retriever
+            cannot tell them apart.
 
         Examples
         --------

@@ -1,13 +1,15 @@
 """How two orders are blended, and which weight is kept: answers by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sktwotower.two_stage._blend import (
     blended,
-    choose_blend,
+    choose_weight,
+    gains_by_weight,
     ranks_among,
     ranks_by,
     reordered,
@@ -61,12 +63,12 @@ def users_who_chose(place, n=30, c=6):
 def test_the_least_weight_with_the_highest_gain_is_kept():
     indices, truth = users_who_chose(4, c=5)
     scores = np.tile([0.0, 0, 0, 0, 9], (30, 1))  # the last one is the best
-    weight, gains = choose_blend(indices, scores, truth, 3)
+    gains = gains_by_weight(indices, scores, truth, 3)
     assert gains["weight"].tolist() == [0, 0.25, 0.5, 0.75, 1]
     # geometric means: of the last item (ranks 5, 1) 3.3, 2.2, 1.5 and 1; of the first
     # (1, 2) 1.2, 1.4, 1.7 and 2; of the others (2, 3) 2.2, 2.4 ... and (3, 4) 3.2 ...
     assert_allclose(gains["ndcg"], [0, 0, 1 / np.log2(3), 1, 1])
-    assert weight == 0.75
+    assert choose_weight(gains) == 0.75
     assert_allclose(gains["gain"], gains["ndcg"])
     assert_allclose(gains["standard_error"], 0, atol=1e-12)
 
@@ -74,8 +76,8 @@ def test_the_least_weight_with_the_highest_gain_is_kept():
 def test_a_ranker_that_changes_nothing_or_harms_gets_none():
     indices, truth = users_who_chose(0)
     for scores in (np.zeros((30, 6)), np.tile(np.arange(6.0), (30, 1))):
-        weight, gains = choose_blend(indices, scores, truth, 3)
-        assert weight == 0 and gains["gain"].max() == 0
+        gains = gains_by_weight(indices, scores, truth, 3)
+        assert choose_weight(gains) == 0 and gains["gain"].max() == 0
 
 
 def test_a_gain_within_its_standard_error_is_not_kept():
@@ -83,6 +85,34 @@ def test_a_gain_within_its_standard_error_is_not_kept():
     indices = np.tile(np.arange(4), (2, 1))
     truth = sparse.csr_matrix([[0, 1.0, 0, 0], [1.0, 0, 0, 0]])
     scores = np.array([[0.0, 1, 0, 0], [0.0, 1, 0, 0]])
-    weight, gains = choose_blend(indices, scores, truth, 4)
-    assert weight == 0
+    gains = gains_by_weight(indices, scores, truth, 4)
+    assert choose_weight(gains) == 0
     assert (gains["gain"] <= gains["standard_error"]).all()
+
+
+def gains_of(gains, errors):
+    return pd.DataFrame(
+        {"weight": [0, 0.5, 1], "gain": gains, "standard_error": errors}
+    )
+
+
+@pytest.mark.parametrize(
+    ("later", "errors", "weight"),
+    [
+        ([0, 0.02, 0.03], [0, 0.01, 0.01], 1),
+        ([0, 0.02, 0.03], [0, 0.01, 0.03], 0.5),  # a smaller gain that is surer
+        ([0, 0.02, -0.01], [0, 0.01, 0.01], 0.5),
+        ([0, 0.005, 0.002], [0, 0.006, 0.02], 0.5),  # the one that risks less
+        ([0, -0.001, -0.02], [0, 0.01, 0.01], 0),
+    ],
+)
+def test_a_gain_that_does_not_last_is_not_kept(later, errors, weight):
+    gains = gains_of([0, 0.03, 0.05], [0, 0.01, 0.01])
+    assert choose_weight(gains) == 1
+    assert choose_weight(gains, gains_of(later, errors)) == weight
+
+
+def test_a_gain_that_is_only_later_is_chance():
+    gains = gains_of([0, 0.01, 0.03], [0, 0.02, 0.01])
+    later = gains_of([0, 0.05, 0.02], [0, 0.01, 0.01])
+    assert choose_weight(gains, later) == 1

@@ -1,0 +1,80 @@
+"""Candidates of users who have events on both sides of a cut.
+
+Input: a retriever that was fitted on the events before, and `ReadEvents` after the cut.
+Output: ``Retrieved`` candidates of n users, of whom each chose one later.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sktwotower.metrics._held_out import read_held_out
+
+from ._labelled import retrieved
+
+__all__ = ["Fallback", "MIN_USERS", "candidates_of", "users_to_rank"]
+
+# A ranker is trained on as many users as have this many candidates together.
+MAX_PAIRS = 200_000
+# How many times as many users are asked for candidates: not all have a positive one.
+USERS_PER_RANKED = 2
+# With fewer users who have a positive candidate, what a ranker learns is noise.
+MIN_USERS = 20
+
+
+class Fallback(Exception):
+    """The reason why no ranker can be trained."""
+
+
+def candidates_of(recipe, retriever, users, later):
+    """Return the ``Retrieved`` candidates of users who have events before and later.
+
+    The columns of a request are those of the user's first later event.
+    """
+    ids = later.frame[users.id_column]
+    known = users.codes(ids, "X") >= 0
+    known &= np.isin(later.users, later.users[later.chosen & known])
+    if not known.any():
+        raise Fallback(
+            "No ranker was trained: there are too few events, as no user has some on "
+            "both sides of the cut."
+        )
+    later = later.part(known)
+    later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
+    query, past, judged = read_held_out(
+        replace(retriever._fitted, users=users),
+        later.frame,
+        later.rewards,
+        later.weights,
+        exclude_seen=False,
+        max_users=USERS_PER_RANKED * _max_users(recipe),
+        random_state=recipe.random_state,
+    )
+    return retrieved(recipe, retriever, users, query, past, judged.truth)
+
+
+def _max_users(recipe):
+    return max(MIN_USERS, MAX_PAIRS // recipe.n_candidates)
+
+
+def users_to_rank(recipe, found):
+    """Return the candidates of users with a positive one, at most ``MAX_PAIRS``."""
+    n, n_positive, recall = recipe.n_candidates, int(found.hits.sum()), found.recall()
+    if n_positive == 0:
+        raise Fallback(
+            "No ranker was trained: none of the items that users chose later is among "
+            f"their {n} candidates (recall 0). Raise n_candidates.",
+            n_positive,
+            recall,
+        )
+    positive = np.flatnonzero(found.hits.any(axis=1))
+    if len(positive) < MIN_USERS:
+        raise Fallback(
+            f"No ranker was trained: there are too few events, as only {len(positive)} "
+            f"users chose one of their {n} candidates later (recall {recall:.3f}), and "
+            f"{MIN_USERS} are required. Raise n_candidates, or pass more events.",
+            n_positive,
+            recall,
+        )
+    rng = np.random.default_rng(recipe.random_state)
+    return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))

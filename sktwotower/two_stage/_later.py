@@ -1,0 +1,106 @@
+"""Whether a ranker still pays later than in the time that it learnt from.
+
+Input: events after the cut, and candidates that are labelled by them.
+Output: the gain of each weight in the second half of that time, a DataFrame.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+
+from sktwotower._tables._sequences import sequences
+from sktwotower._tables._sparse import pair_matrix
+
+from ._blend import gains_by_weight
+from ._context import with_context
+from ._describe import build_describer
+from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
+from ._items_together import entries
+from ._labelled import labelled
+from ._ranker import fit_ranker
+
+__all__ = ["judge_later"]
+
+# Share of the positive events after the cut that a ranker is judged by.
+HALF = 0.5
+
+
+def judge_later(recipe, ranker, cut, table, columns):
+    """Return what each weight gains in the second half of the time after the cut.
+
+    A ranker that learns from the first half orders the candidates of the second one,
+    as one that is fitted today is used tomorrow: the features are those of the events
+    up to then. The retriever stays as it is, with the first half as history. None: one
+    of the halves has too few users with a positive candidate.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    ranker : estimator
+        It is cloned.
+    cut : Cut
+    table : Labelled
+        Candidates, labelled by all events after the cut.
+    columns : ShownColumns
+    """
+    early, late, _ = cut.later.cut(cut.kind, HALF)
+    table = _labelled_by(table, cut.first._fitted, early)
+    if len(table) < MIN_USERS:
+        return None
+    retriever, events = _with_events(cut.first, cut.before.followed_by(early))
+    users = with_context(retriever._fitted.users, table.describer.entities.context)
+    try:
+        found = users_to_rank(recipe, candidates_of(recipe, retriever, users, late))
+    except Fallback:
+        return None
+    positions = columns.positions(events.frame)
+    parts = users, cut.kind == "user", positions, table.describer
+    describer = build_describer(recipe, retriever, events, *parts)
+    features, groups = table.candidates.features, table.candidates.pairs.rows
+    named = recipe.ranker is not None
+    stage = fit_ranker(ranker, features, table.labels, groups, named)
+    judged = labelled(describer, found, None)
+    scores = judged.candidates.spread(stage.scores(judged.candidates.features))
+    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
+
+
+def _labelled_by(table, fitted, events):
+    """Return candidates that are labelled by some of the events, of users with one."""
+    users, items = _codes(fitted, events)
+    known = (users >= 0) & (items >= 0) & events.chosen
+    pairs = users[known], items[known], np.ones(known.sum())
+    chosen = pair_matrix(*pairs, (len(fitted.user_ids), len(fitted.items)))
+    chosen = chosen[table.query.codes]
+    rows, candidates = table.candidates.pairs.rows, table.candidates.pairs.items
+    labels = (entries(chosen, rows, candidates) > 0).astype(np.int64)
+    some = np.bincount(rows, labels, minlength=len(table)) > 0
+    return replace(table, labels=labels).of_rows(some)
+
+
+def _with_events(retriever, events):
+    """Return a copy of a retriever that knows events of its users and items.
+
+    The second value are these events: those with a user and an item that it knows.
+    """
+    fitted = retriever._fitted
+    users, items = _codes(fitted, events)
+    known = (users >= 0) & (items >= 0)
+    events, users, items = events.part(known), users[known], items[known]
+    users, items = users[events.chosen], items[events.chosen]
+    ones = np.ones(len(users))
+    seen = pair_matrix(users, items, ones, fitted.seen.shape).sign()
+    in_order = fitted.sequences
+    if in_order is not None:
+        shape = len(fitted.user_ids), len(fitted.items)
+        times = events.times[events.chosen]
+        in_order, _ = sequences(users, items, times, ones, shape)
+    retriever = copy.copy(retriever)
+    retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
+    return retriever, events
+
+
+def _codes(fitted, events):
+    """Return the positions (n_events,) of users and items, -1 for unknown ones."""
+    sides = fitted.users, fitted.items
+    return [side.codes(events.frame[side.id_column], "X") for side in sides]
