@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
-from sktwotower.neighbors._graph import EPSILONS, LEAF_BUDGETS, cost_of_width
+from sktwotower.neighbors._graph_search import EPSILONS, LEAF_BUDGETS, cost_of_width
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 

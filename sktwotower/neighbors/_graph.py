@@ -1,11 +1,10 @@
-"""Approximate search on a graph of neighbors, with the library pynndescent.
+"""A graph of neighbors, built and updated with the library pynndescent.
 
 Input: item vectors (n_items, d), all of the same length.
-Output: an estimator with ``kneighbors``, which can be tuned to a recall and updated.
+Output: an estimator that can be searched, tuned to a recall and updated.
 """
 
 import copy
-import threading
 from functools import cached_property
 from typing import Self
 
@@ -14,34 +13,22 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._tables._versions import VersionedMixin
 
-from ._exact import recall_of
+from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
 from ._threads import torch_threads_kept
-from ._top_k import by_score, rescore, top_k
 
 __all__ = ["NNDescentNeighbors"]
 
-# Defaults of the search width, until `tune_search_width` finds what is needed.
-LEAF_BUDGET, EPSILON = 8, 0.15
-# Widths that `tune_search_width` tries.
-LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
-# Each epsilon with the time that it adds to a query. One leaf adds LEAF_COST in the
-# same unit.
-EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
-LEAF_COST = 2
 # Larger than pynndescent's default: a search misses fewer items.
 LEAF_SIZE = 60
 # Changed items are searched exactly up to this share of all; then a rebuild pays.
 MAX_CHANGED_SHARE = 1 / 8
-# Request at most this many extra neighbors in place of those that have changed.
-MAX_EXTRA = 64
 # Rebuild a smaller graph: compiling pynndescent's update would take longer.
 MIN_ITEMS_TO_UPDATE = 200_000
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
-_QUERY_LOCK = threading.Lock()
 
 
-class NNDescentNeighbors(VersionedMixin, BaseEstimator):
+class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     r"""Approximate nearest neighbors: a search walks a graph of items (pynndescent).
 
     Returned distances are exact, but some neighbors may be missed. The width of the
@@ -287,158 +274,12 @@ class NNDescentNeighbors(VersionedMixin, BaseEstimator):
         index = self._with_vectors(vectors, changed[:0])
         index.squared_length_ = _squared_length(vectors)
         # Copying runs a query. The update replaces the arrays that queries write to.
-        with _QUERY_LOCK:
+        with QUERY_LOCK:
             index.graph_ = copy.copy(self.graph_)
         with torch_threads_kept():
             index.graph_.update(xs_fresh=index.vectors_[n_known:])
             index.graph_.query(index.vectors_[:1], k=1)
         return index
-
-    def kneighbors(self, X, n_neighbors=None, return_distance=True):
-        r"""Find the nearest items; some may be missed.
-
-        Parameters
-        ----------
-        X : array of shape (n, d)
-            Query vectors.
-        n_neighbors : int, default=None
-            Number of items k per query, >= 1. None: the constructor's.
-        return_distance : bool, default=True
-            Whether to return distances too.
-
-        Returns
-        -------
-        distances : float64 ndarray of shape (n, min(k, n_items))
-            :math:`1 - \langle x, v \rangle` for query x and item vector v, ascending:
-            the cosine distance of unit vectors. Only with ``return_distance``.
-        indices : int64 ndarray of shape (n, min(k, n_items))
-            Positions of the items in X of fit.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sktwotower.neighbors import NNDescentNeighbors
-        >>> products = np.array(["tea", "coffee", "glue"])
-        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
-        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
-        >>> distances, positions = index.kneighbors([[0.6, 0.8]])
-        >>> products[positions]
-        array([['tea', 'glue']], dtype='<U6')
-        >>> distances.round(2)
-        array([[0.04, 0.2 ]])
-        """
-        k = self.n_neighbors if n_neighbors is None else n_neighbors
-        queries = np.asarray(X, dtype=np.float32)
-        k = min(k, len(self.vectors_))
-        if self.graph_ is None:
-            scores, indices = top_k(queries, self.vectors_, k)
-            return (1 - scores, indices) if return_distance else indices
-        if len(self.changed_):
-            scores, indices = self._search_both(queries, k)
-            return (1 - scores, indices) if return_distance else indices
-        indices, lengths = self._query_graph(queries, k)
-        if not return_distance:
-            return indices
-        own = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-        return 1 + (lengths**2 - (own + self.squared_length_)) / 2, indices
-
-    def _query_graph(self, queries, k):
-        """Return positions and Euclidean distances (n, k) that the graph finds."""
-        # The graph keeps its results and the items visited in arrays of its own.
-        with _QUERY_LOCK, torch_threads_kept():
-            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
-            return found.astype(np.int64), lengths.astype(np.float64)
-
-    def _search_both(self, queries, k):
-        """Return scores and positions (n, k) from the graph and the changed items."""
-        scores, indices = top_k(queries, self._changed_vectors, k)
-        indices = np.where(indices < 0, -1, self.changed_[indices])
-        n_known = len(self.graph_._vertex_order)
-        n_stale = int(np.searchsorted(self.changed_, n_known))
-        # with fewer changed items than k, enough of the others are among these
-        width = min(n_known, k + min(n_stale, max(k, MAX_EXTRA)))
-        found, _ = self._query_graph(queries, width)
-        others = rescore(queries, self.vectors_, np.maximum(found, 0))
-        is_changed = np.zeros(len(self.vectors_), dtype=bool)
-        is_changed[self.changed_] = True
-        others[is_changed[found] | (found < 0)] = -np.inf
-        scores = np.concatenate([scores, others], axis=1)
-        scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
-        return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
-
-    def tune_search_width(self, queries, k):
-        """Choose the cheapest search that reaches ``target_recall``.
-
-        If none does, the search with the highest recall is chosen. ``epsilon`` and
-        ``search_tree_leaf_budget`` of the constructor are lower limits.
-
-        Parameters
-        ----------
-        queries : float32 array of shape (n, d)
-            Sample of query vectors.
-        k : int
-            Number of neighbors per query, >= 1.
-
-        Returns
-        -------
-        float
-            Recall of the chosen search on the sample, in [0, 1].
-
-        Examples
-        --------
-        Few items are searched exactly, without a graph, so that none is missed:
-
-        >>> import numpy as np
-        >>> from sktwotower.neighbors import NNDescentNeighbors
-        >>> products = np.array(["tea", "coffee", "glue"])
-        >>> vectors = [[0.8, 0.6], [1.0, 0.0], [0.0, 1.0]]
-        >>> index = NNDescentNeighbors(n_neighbors=2).fit(vectors)
-        >>> index.tune_search_width(np.array([[0.6, 0.8]], dtype=np.float32), k=2)
-        1.0
-        """
-        _, truth = top_k(queries, self.vectors_, k)
-        if self.graph_ is None:
-            return recall_of(self, queries, truth)
-        recalls, lowest_cost = {}, np.inf
-        for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
-            if LEAF_COST * budget >= lowest_cost:
-                break
-            for epsilon in _steps_from(self.epsilon, EPSILONS):
-                width = budget, epsilon
-                self._set_width(width)
-                recalls[width] = recall_of(self, queries, truth)
-                if recalls[width] >= self.target_recall:
-                    lowest_cost = min(lowest_cost, cost_of_width(width))
-                    break
-        enough = [w for w, recall in recalls.items() if recall >= self.target_recall]
-        if enough:
-            width = min(enough, key=cost_of_width)
-        else:
-            width = max(recalls, key=recalls.get)
-        self._set_width(width)
-        return recalls[width]
-
-    def _set_width(self, width):
-        """Search with this leaf budget and epsilon from now on."""
-        budget, self.epsilon_ = width
-        if budget != self.search_tree_leaf_budget_:
-            self.search_tree_leaf_budget_ = budget
-            self.graph_.search_tree_leaf_budget = budget
-            self.graph_ = copy.copy(self.graph_)  # a copy applies the new budget
-
-
-def _steps_from(lowest, steps):
-    """Return ``lowest`` and the steps above it; all steps if it is None."""
-    if lowest is None:
-        return [*steps]
-    return [lowest, *(step for step in steps if step > lowest)]
-
-
-def cost_of_width(width):
-    """Return the estimated cost of a query, by leaf budget and epsilon."""
-    budget, epsilon = width
-    costs = [cost for step, cost in EPSILONS.items() if step >= epsilon]
-    return LEAF_COST * budget + (costs[0] if costs else max(EPSILONS.values()))
 
 
 def _changed(before, now):
