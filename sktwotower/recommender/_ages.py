@@ -11,10 +11,17 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._messages import warn
+
 from ._order import aged
 from ._pilots import HELD_OUT, Pilot, some_users
 
-__all__ = ["check_half_life", "popularity_half_life", "with_ages"]
+__all__ = [
+    "check_half_life",
+    "popularity_half_life",
+    "warn_of_no_ages",
+    "with_ages",
+]
 
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
@@ -56,6 +63,17 @@ def check_half_life(half_life):
     value = _nanoseconds(half_life) if duration else float(half_life)
     if not 0 < value < np.inf:
         raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
+
+
+def warn_of_no_ages(recipe):
+    """Warn if a half-life is set, but the history of the recipe has no ages."""
+    if _is_chosen(recipe.half_life):
+        warn(
+            f"half_life={recipe.half_life!r} was not used: events age with a recent "
+            f"history only, and here it is {recipe.history!r}. Name the column that "
+            "says when (time) and use history='recent', or set half_life=None and pass "
+            "weights by age to fit (sample_weight)."
+        )
 
 
 def _is_chosen(half_life):

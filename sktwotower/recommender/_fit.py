@@ -21,7 +21,7 @@ from sktwotower.towers import _net as net
 from sktwotower.towers._build import take_weights
 from sktwotower.towers._optimizer import optimizer_class
 
-from ._ages import check_half_life, with_ages
+from ._ages import check_half_life, warn_of_no_ages, with_ages
 from ._auto import resolved, values_of_kind
 from ._checkpoint import NoCheckpoint
 from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
@@ -77,7 +77,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     start = before.net.module_ if recipe.warm_start and before is not None else None
     saved = saved_state(checkpoint, recipe, events, start)
     rng, half_life = saved.random_state(recipe.random_state), None
-    if events.ordered is not None:
+    if events.ordered is None:
+        warn_of_no_ages(recipe)
+    else:
         seed = rng.randint(np.iinfo(np.int32).max)
         tried = resolved(recipe, events)
         events, half_life = with_ages(tried, events, schema.dates, seed, saved.choice)

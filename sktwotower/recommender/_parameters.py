@@ -83,9 +83,10 @@ class TwoTowerParameters(ShownEstimator):
         of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
         pair has a hidden layer. The second pair has a ``dropout="auto"`` of 0.5.
     half_life : Timedelta, float, "auto" or None, default="auto"
-        Age at which the weight of an event in training is halved, with ``time`` and a
-        history that is "recent" or "auto"; a number if times are numbers. None: events
-        do not age. "auto", for dates: twice the half-life at which popularity
+        Age at which the weight of an event in training is halved, in both pairs of
+        towers; a number if times are numbers. It needs ``time`` and a history that is
+        "recent" or "auto": with any other it is not used, and there is a warning. None:
+        events do not age. "auto", for dates: twice the half-life at which popularity
         predicts the latest tenth of the events best, if that finds more of them in a
         short fit, else None; see ``half_life_``.
     fold_in : bool, default=True

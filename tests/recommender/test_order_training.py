@@ -1,6 +1,7 @@
 """How fit trains on events in order: candidates, towers, age, and bad input."""
 
 import datetime
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -374,6 +375,28 @@ def test_without_any_order_the_history_is_pooled(events, message, history):
     assert_array_equal(model.item_embeddings_, pooled.item_embeddings_)
     assert model.history_kind_ == "pooled" and model.half_life_ is None
     assert "lag" not in model.explain("u00", "i01")
+
+
+@pytest.mark.parametrize(
+    "params, kind",
+    [
+        ({"time": None}, "'pooled'"),
+        ({"history": "pooled"}, "'pooled'"),
+        ({"history": None}, "None"),
+    ],
+)
+def test_a_half_life_that_is_not_used_is_warned_about(params, kind):
+    with pytest.warns(UserWarning, match="half_life") as record:
+        model = ordered(half_life=3.0, **params).fit(X)
+    (warned,) = record
+    assert str(warned.message).startswith("half_life=3.0 was not used: events age")
+    assert f"here it is {kind}. Name the column" in str(warned.message)
+    assert warned.filename == __file__ and model.half_life_ is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(model, ordered(half_life=None, **params).fit(X))
+        ordered(half_life="auto", **params).fit(X)
+        ordered(half_life=3.0).fit(X)
 
 
 def test_what_is_only_shown_is_no_order():
