@@ -1,5 +1,8 @@
 """Searches: halving, threads of workers, and the cache of transformed tables."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,6 +95,15 @@ def test_the_search_space_holds_parameters_and_their_defaults():
         search_space(1, drop="tempreature")
     with pytest.raises(TypeError, match="drop must be a name or a list of names.*=3"):
         search_space(1, drop=3)
+
+
+def test_the_values_of_the_search_space_are_those_that_texts_show():
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "tune.rst"
+    shown = " ".join(guide.read_text(encoding="utf-8").split())
+    for name in ("embedding_dim", "max_epochs"):
+        values = ", ".join(map(str, search_space(8)[name]))
+        assert re.search(rf"^ *{name} +{values}  ", search_space.__doc__, re.M)
+        assert f"``{name}`` - {values} - " in shown
 
 
 class Pruner(Callback):
