@@ -1,14 +1,17 @@
 """Scenes with several processes: run as ``python -m tests.recommender.processes``.
 
 Everything is imported once; then each scene forks its processes. What a process returns
-is in ``scene-rank.npz`` of the folder that is given.
+is in ``scene-rank.npz`` of the folder that is given. With a number of places after the
+folder, a fit is killed at so many places instead, and goes on.
 """
 
 import errno
 import functools
+import importlib
 import os
 import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +22,9 @@ import torch
 from skorch.callbacks import Callback
 from torch import distributed, nn
 
+from sktwotower import TwoTowerRecommender
+from sktwotower.__main__ import main as command_line
+from sktwotower.datasets import make_interactions
 from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import current_group
 from sktwotower.towers._modules import SparseLinear
@@ -228,8 +234,70 @@ def run(scene, folder, *args, size=2):
     return [os.waitstatus_to_exitcode(code) for code in codes]
 
 
+def launch(folder):
+    """Run the command line in two processes of torchrun, forked from this one."""
+    from torch.distributed import run as torchrun
+
+    events()[0].to_csv(f"{folder}/events.csv", index=False)
+    torchrun.main(
+        [
+            *("--standalone", "--nproc-per-node", "2", "--start-method", "fork"),
+            *("--run-path", __file__, "--epochs", "1", "--output", f"{folder}/output"),
+            *("--data", f"{folder}/events.csv", "--user", "user", "--item", "item"),
+        ]
+    )
+
+
+def fit_with_order(checkpoint, result):
+    """Fit and write what was learnt."""
+    X = make_interactions(300, 60, random_state=0).data
+    rng = np.random.default_rng(0)
+    seconds = np.sort(rng.integers(0, 10**7, len(X)))
+    X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(seconds, "s")
+    params = {"embedding_dim": 8, "batch_size": 64, "hidden_layer_sizes": (8,)}
+    fitted = TwoTowerRecommender(
+        **params, max_epochs=4, time="when", random_state=0, checkpoint=checkpoint
+    ).fit(X, rng.random(len(X)) < 0.8)
+    losses = [row["train_loss"] for row in fitted.history_]
+    users = fitted.embed_users(fitted.user_ids_)
+    np.savez(result, items=fitted.item_embeddings_, users=users, losses=losses)
+
+
+def start(*args):
+    """Fit in a child, and return its process id."""
+    child = os.fork()
+    if not child:
+        fit_with_order(*args)
+        os._exit(0)
+    return child
+
+
+def ended(child):
+    """Wait for a child, and return its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kills(folder, n_places):
+    """Kill a fit twice at random times, then let it finish; all that n_places times."""
+    rng, begin = np.random.default_rng(0), time.monotonic()
+    assert ended(start(None, f"{folder}/whole.npz")) == 0
+    duration = time.monotonic() - begin
+    codes = []
+    for place in range(n_places):
+        checkpoint, result = f"{folder}/checkpoint-{place}", f"{folder}/{place}.npz"
+        for _ in range(2):
+            child = start(checkpoint, result)
+            time.sleep(rng.uniform(0, duration))
+            os.kill(child, signal.SIGKILL)
+            codes.append(ended(child))
+        assert ended(start(checkpoint, result)) == 0
+        assert not os.path.exists(checkpoint)
+    assert codes.count(-signal.SIGKILL) >= n_places, codes
+
+
 def main(folder):
     """Run all scenes."""
+    importlib.import_module("torch._dynamo")  # once, not in each process that needs it
     for scene in (curves, defaults, sums, other_data, other_parameters):
         assert run(scene, folder) == [0, 0]
     assert run(curves, folder, size=1) == [0]
@@ -242,7 +310,13 @@ def main(folder):
     assert run(goes_on, folder, checkpoint) == [0, 0]
     assert not os.path.exists(checkpoint)
     assert run(without_a_break, folder) == [0, 0]
+    kills(folder, 2)
+    launch(folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        assert command_line(sys.argv[1:]) == 0
+    else:
+        folder, *n_places = sys.argv[1:]
+        kills(folder, int(*n_places)) if n_places else main(folder)

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM end training after a batch, and are reported."""
+"""Ctrl-C and SIGTERM end training after a batch, and are reported.
 
-import os
+Kills are in test_processes.py.
+"""
+
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -179,82 +179,3 @@ def test_fit_in_another_thread(tmp_path):
     thread.join()
     assert_equal(models[0], batched().fit(X))
     assert handlers() == before
-
-
-# Kills. A process that has imported everything forks: a child fits, and is killed.
-KILLS = """
-import os, shutil, signal, sys, time
-import numpy as np
-import pandas as pd
-from sktwotower import TwoTowerRecommender
-from sktwotower.datasets import make_interactions
-
-n_places, folder = int(sys.argv[1]), sys.argv[2]
-X = make_interactions(300, 60, random_state=0).data
-rng = np.random.default_rng(0)
-X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
-    np.sort(rng.integers(0, 10**7, len(X))), "s"
-)
-y = rng.random(len(X)) < 0.8
-
-
-def fit(checkpoint, result):
-    model = TwoTowerRecommender(
-        embedding_dim=8, batch_size=64, max_epochs=4, time="when", random_state=0,
-        hidden_layer_sizes=(8,), checkpoint=checkpoint,
-    ).fit(X, y)
-    losses = [row["train_loss"] for row in model.history_]
-    users = model.embed_users(model.user_ids_)
-    np.savez(result, items=model.item_embeddings_, users=users, losses=losses)
-
-
-def start(*args):
-    child = os.fork()
-    if not child:
-        fit(*args)
-        os._exit(0)
-    return child
-
-
-def ended(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-begin = time.monotonic()
-assert ended(start(None, folder + "/whole.npz")) == 0
-duration = time.monotonic() - begin
-whole = np.load(folder + "/whole.npz")
-codes = []
-for place in range(n_places):
-    checkpoint, result = f"{folder}/checkpoint-{place}", f"{folder}/{place}.npz"
-    for _ in range(2):
-        child = start(checkpoint, result)
-        time.sleep(rng.uniform(0, duration))
-        os.kill(child, signal.SIGKILL)
-        codes.append(ended(child))
-    assert ended(start(checkpoint, result)) == 0
-    assert not os.path.exists(checkpoint)
-    read = np.load(result)
-    for name in whole.files:
-        assert np.array_equal(read[name], whole[name]), (place, name)
-assert codes.count(-signal.SIGKILL) >= n_places, codes
-"""
-
-
-def run_kills(n_places, folder):
-    command = [sys.executable, "-c", KILLS, str(n_places), str(folder)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
-def test_killed_at_two_random_places(tmp_path):
-    run_kills(2, tmp_path)
-
-
-@pytest.mark.fuzz
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot fork here")
-def test_killed_at_twenty_random_places(tmp_path):
-    run_kills(20, tmp_path)

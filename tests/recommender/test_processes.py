@@ -1,4 +1,4 @@
-"""Several processes train one model, as a single one would."""
+"""Several processes train one model, as a single one would; and killed ones go on."""
 
 import os
 import subprocess
@@ -15,21 +15,30 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot fork her
 pytestmark = [pytest.mark.slow, needs_fork]
 
 
-def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def run(folder, *args):
+    """Run the scenes in a process of their own, and return what they print."""
+    command = [sys.executable, "-m", "tests.recommender.processes", str(folder), *args]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def returned(folder):
+    """Return what processes have written into a folder, by the name of the file."""
+    return {
+        path.stem: dict(np.load(path, allow_pickle=False))
+        for path in folder.glob("*.npz")
+    }
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """Return what the processes of each scene have returned, by scene and rank."""
     folder = tmp_path_factory.mktemp("scenes")
-    command = [sys.executable, "-m", "tests.recommender.processes", str(folder)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return {
-        path.stem: dict(np.load(path, allow_pickle=False))
-        for path in folder.glob("*.npz")
-    }
+    printed = run(folder)
+    output = {"printed": printed, "written": os.listdir(folder / "output")}
+    return returned(folder) | output
 
 
 def both(scenes, name):
@@ -128,19 +137,22 @@ def test_what_was_killed_and_stopped_goes_on_to_the_same_model(scenes):
         assert_equal(found, expected)
 
 
-def test_torchrun_on_the_command_line(tmp_path):
-    table, _ = events()
-    table.to_csv(tmp_path / "events.csv", index=False)
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        *("--standalone", "--nproc-per-node", "2", "-m", "sktwotower"),
-        *("--data", str(tmp_path / "events.csv"), "--user", "user", "--item", "item"),
-        *("--epochs", "1", "--output", str(tmp_path / "output")),
-    ]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_torchrun_on_the_command_line(scenes):
     # fitted twice: on the earlier events, then on all of them
-    printed = done.stdout.count
+    printed = scenes["printed"].count
     assert printed("Learning from") == 1 and printed("Fitted in") == 2
     assert printed("Once more, ") == printed("report.html, ") == 1
-    assert (tmp_path / "output" / "model.sktt").exists()
+    assert "model.sktt" in scenes["written"]
+
+
+def test_what_was_killed_at_two_random_places_goes_on(scenes):
+    for place in range(2):
+        assert_equal(scenes[str(place)], scenes["whole"])
+
+
+@pytest.mark.fuzz
+def test_killed_at_twenty_random_places(tmp_path):
+    run(tmp_path, "20")
+    found = returned(tmp_path)
+    for place in range(20):
+        assert_equal(found[str(place)], found["whole"])
