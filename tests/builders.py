@@ -170,6 +170,15 @@ def dated(events):
     return events.assign(when=pd.Timestamp("2020-03-28") + days)
 
 
+def many(n_items=400, seed=0, **params):
+    """Return a model of many items, and its events."""
+    rng = np.random.default_rng(seed)
+    events = pd.DataFrame({"user": rng.integers(60, size=900)})
+    events["item"] = np.append(np.arange(n_items), rng.integers(n_items, size=500))
+    params = {"candidate_sampling": "mixed", "n_negatives": 20} | params
+    return small(**params).fit(events), events
+
+
 def ordered(**params):
     """Build a recommender that uses the times in ``when``."""
     return small(**{"time": "when", "max_epochs": 2} | params)

@@ -38,4 +38,4 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
-    items.sort(key=lambda item: item.path.name != "test_indexes.py")
+    items.sort(key=lambda item: item.path.name != "test_graph.py")

@@ -1,33 +1,22 @@
-import copy
-import pickle
-import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.io import dump, load
 from sktwotower.neighbors import (
     ExactNeighbors,
     NNDescentNeighbors,
-    _graph,
     _indexes,
 )
-from sktwotower.neighbors._exact import recall_of
 from sktwotower.neighbors._indexes import build_index, check_index
-from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
-from sktwotower.neighbors._top_k import top_k
-from tests.builders import random_events, small
-from tests.io.builders import again, array_bytes, array_of, forged, members_of
-from tests.reference import brute_force, exclusions, unit_vectors
+from tests.reference import unit_vectors
 
 
 def test_exact_neighbors_keep_the_contract_of_scikit_learn():
@@ -61,226 +50,6 @@ def test_check_index_names_what_is_allowed():
         check_index(3)
 
 
-def clustered(n, seed=0):
-    """Vectors in 40 tight clusters: a graph of them falls into pieces."""
-    centres = unit_vectors(40, 16, seed=9)
-    rng = np.random.default_rng(seed)
-    vectors = centres[rng.integers(40, size=n)] + 0.05 * rng.normal(size=(n, 16))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def graph():
-    # One thread: the layers of numba and of torch do not share them.
-    return NNDescentNeighbors(n_jobs=1).fit(clustered(2000))
-
-
-@pytest.mark.slow
-def test_a_graph_finds_what_is_nearest(graph):
-    queries = clustered(50, seed=1)
-    _, truth = brute_force(queries, graph.vectors_, 10)
-    assert graph.graph_ is not None
-    assert recall_of(graph, queries, truth) > 0.95
-    distances, indices = graph.kneighbors(queries, 10)
-    assert (np.diff(distances, axis=1) >= 0).all()
-    scores = np.einsum("nd,nkd->nk", queries, graph.vectors_[indices])
-    np.testing.assert_allclose(distances, 1 - scores, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_the_search_widens_until_its_target_is_met():
-    vectors, queries = unit_vectors(2000, 24), unit_vectors(60, 24, seed=1)
-    index = NNDescentNeighbors(
-        target_recall=0.99, epsilon=0.0, search_tree_leaf_budget=1, n_jobs=1
-    ).fit(vectors)
-    _, truth = brute_force(queries, vectors, 10)
-    before = recall_of(index, queries, truth)
-    after = index.tune_search_width(queries, 10)
-    assert before < 0.9 < 0.99 <= after == recall_of(index, queries, truth)
-    assert index.epsilon_ > 0 and index.epsilon == 0.0
-    wide = (index.epsilon_, index.search_tree_leaf_budget_)
-    assert index.tune_search_width(queries, 10) == after
-    assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("share", [None, 0.9, 0.02])
-def test_filters_over_a_graph(graph, share):
-    queries, items = clustered(20, seed=2), graph.vectors_
-    excluded = exclusions(20, 2000, share=0.02)
-    allowed = None
-    if share is not None:
-        allowed = np.flatnonzero(np.random.default_rng(3).random(2000) < share)
-    scores, indices = retrieve(graph, queries, items, 10, excluded, allowed)
-    expected, _ = brute_force(queries, items, 10, excluded, allowed)
-    assert (indices >= 0).all()
-    assert excluded[np.arange(20)[:, None], indices].sum() == 0
-    assert allowed is None or np.isin(indices, allowed).all()
-    assert np.isclose(scores, expected).mean() > 0.95
-
-
-@pytest.mark.slow
-def test_a_graph_has_no_more_neighbors_than_items(graph):
-    index = clone(graph).fit(graph.vectors_[:400])
-    queries = clustered(3, seed=1)
-    assert index.graph_ is not None
-    for mine, theirs in zip(
-        index.kneighbors(queries, 10**9), index.kneighbors(queries, 400), strict=True
-    ):
-        assert mine.shape == (3, 400)
-        np.testing.assert_array_equal(mine, theirs)
-
-
-@pytest.mark.slow
-def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
-    queries = clustered(320, seed=4)
-    alone = graph.kneighbors(queries, 10, return_distance=False)
-    parts = np.split(np.arange(320), 32)
-    with ThreadPoolExecutor(16) as pool:
-        found = pool.map(
-            lambda rows: graph.kneighbors(queries[rows], 10, return_distance=False),
-            parts * 5,
-        )
-    np.testing.assert_array_equal(np.concatenate([*found]), np.tile(alone, (5, 1)))
-
-
-@pytest.mark.slow
-def test_a_graph_survives_pickle_and_clone(graph):
-    queries = clustered(30, seed=5)
-    expected = graph.kneighbors(queries, 10)
-    loaded = pickle.loads(pickle.dumps(graph))
-    for mine, theirs in zip(loaded.kneighbors(queries, 10), expected, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert not hasattr(clone(graph), "graph_")
-
-
-@pytest.mark.slow
-def test_building_leaves_threads_as_they_are(graph):
-    import numba
-
-    before = numba.get_num_threads(), torch.get_num_threads()
-    clone(graph).fit(graph.vectors_[:500])
-    assert (numba.get_num_threads(), torch.get_num_threads()) == before
-
-
-@pytest.mark.slow
-def test_a_graph_grows(graph, monkeypatch):
-    more, queries = clustered(200, seed=6), clustered(50, seed=7)
-    vectors = np.concatenate([graph.vectors_, more])
-    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
-    assert graph.updated(vectors) is None  # a new build is cheaper
-    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
-    assert graph.updated(vectors[1:]) is None
-    assert graph.updated(graph.vectors_[1:]) is None
-    before = graph.kneighbors(queries, 10)
-    index, recall = build_index(
-        "nndescent",
-        graph.get_params(),
-        vectors,
-        sample=lambda: queries,
-        before=(graph, 1.0),
-    )
-    assert recall == index.tune_search_width(queries, 10) > 0.95
-    assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
-    for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    longer = np.concatenate([graph.vectors_, np.float32(1.0008) * more])
-    own = graph.updated(longer).kneighbors(longer[2000:], 1)[0][:, 0]
-    lengths = (longer.astype(float) ** 2).sum(axis=1)
-    np.testing.assert_allclose(own, 1 - (lengths.mean() + lengths[2000:]) / 2)
-    with pytest.raises(ValueError, match="must have the same length"):
-        graph.updated(np.concatenate([vectors, 2 * more]))
-    with patch.object(NNDescentNeighbors, "updated") as updated:
-        build_index(
-            "nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=(graph, 1.0)
-        )
-    updated.assert_not_called()
-
-
-@pytest.mark.slow
-def test_changed_items_are_searched_next_to_the_graph(graph):
-    rng, queries = np.random.default_rng(3), clustered(50, seed=7)
-    vectors = np.concatenate([graph.vectors_, clustered(60, seed=6)])
-    moved = np.sort(rng.choice(2000, 90, replace=False))
-    vectors[moved] = clustered(90, seed=8)
-    before = graph.kneighbors(queries, 10)
-    index = graph.updated(vectors, np.append(moved, np.arange(2000, 2060)))
-    np.testing.assert_array_equal(index.changed_, [*moved, *range(2000, 2060)])
-    np.testing.assert_array_equal(index.stale_vectors_, graph.vectors_[moved])
-    same = graph.updated(vectors)
-    np.testing.assert_array_equal(same.changed_, index.changed_)
-    for k in (1, 10, 200):
-        scores, truth = top_k(queries, vectors, k)
-        distances, found = index.kneighbors(queries, k)
-        assert (np.isin(found, truth) | (found == truth)).mean() > 0.95
-        assert (distances[:, 0] <= 1 - scores[:, 0] + 1e-5).mean() > 0.95
-        assert all(len(set(row)) == k for row in found.tolist())
-    # a changed item is its own neighbor, not at the place of its old vector
-    own = index.kneighbors(vectors[index.changed_], 1, return_distance=False)[:, 0]
-    np.testing.assert_array_equal(own, index.changed_)
-    # in a second step some of them change again
-    again = vectors.copy()
-    again[moved[:5]] = clustered(5, seed=9)
-    later = index.updated(again, moved[:5])
-    np.testing.assert_array_equal(later.stale_vectors_, index.stale_vectors_)
-    own = later.kneighbors(again[moved], 1, return_distance=False)[:, 0]
-    np.testing.assert_array_equal(own, moved)
-    for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    with pytest.raises(ValueError, match="must have the same length"):
-        graph.updated(np.concatenate([graph.vectors_, 2 * clustered(9, seed=1)]))
-    other = vectors.copy()
-    other[:400] = vectors[400:800]
-    assert index.updated(other) is None  # a rebuild pays
-
-
-@pytest.mark.slow
-def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
-    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
-    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
-    queries, done = clustered(50, seed=7), threading.Event()
-    expected, state = graph.kneighbors(queries, 10), dict(vars(graph))
-    inside = {name: _copied(value) for name, value in vars(graph.graph_).items()}
-
-    def ask():
-        n_asked = 0
-        while not done.is_set() or n_asked == 0:
-            for mine, theirs in zip(
-                graph.kneighbors(queries, 10), expected, strict=True
-            ):
-                np.testing.assert_array_equal(mine, theirs)
-            n_asked += 1
-        return n_asked
-
-    with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(ask) for _ in range(2)]
-        try:
-            for seed in (6, 8):
-                vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
-                index, _ = build_index(
-                    "nndescent",
-                    graph.get_params(),
-                    vectors,
-                    sample=lambda: queries,
-                    before=(graph, 1.0),
-                )
-                assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
-        finally:
-            done.set()
-        assert min(each.result() for each in asked) > 10
-    assert all(vars(graph)[name] is value for name, value in state.items())
-    for name in ("_raw_data", "_neighbor_graph", "_vertex_order", "rng_state"):
-        np.testing.assert_equal(vars(graph.graph_)[name], inside[name])
-    assert graph.graph_.search_tree_leaf_budget == inside["search_tree_leaf_budget"]
-
-
-def _copied(value):
-    if isinstance(value, tuple):
-        return tuple(map(_copied, value))
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
 def test_few_vectors_need_no_graph():
     items = unit_vectors(40)
     index = NNDescentNeighbors().fit(items)
@@ -300,15 +69,6 @@ def test_vectors_that_no_graph_takes():
     items[4, 0] = np.nan
     with pytest.raises(ValueError, match="finite, but the one at position 4 is not"):
         NNDescentNeighbors().fit(items)
-
-
-@pytest.mark.slow
-def test_all_items_the_same():
-    items = np.ones((400, 4), dtype=np.float32) / 2
-    index = NNDescentNeighbors(n_jobs=1).fit(items)
-    scores, indices = retrieve(index, items[:3], items, 5)
-    assert (scores == 1).all()
-    assert all(len(set(row)) == 5 for row in indices.tolist())
 
 
 class Poor(BaseEstimator):
@@ -352,24 +112,6 @@ def test_auto_takes_a_graph_for_large_catalogs():
     assert isinstance(build_index("auto", None, items)[0], ExactNeighbors)
 
 
-@pytest.mark.slow
-def test_a_recommender_over_a_graph(events):
-    params = {"embedding_dim": 8, "max_epochs": 3, "random_state": 0}
-    # As many further items as a graph needs, each with a user.
-    users = np.resize(events["user"].unique(), 400)
-    more = pd.DataFrame({"user": users, "item": [f"j{i}" for i in range(400)]})
-    events = pd.concat([events, more])
-    exact = TwoTowerRecommender(**params).fit(events)
-    model = TwoTowerRecommender(
-        **params, neighbors="nndescent", neighbors_params={"target_recall": 0.99}
-    ).fit(events)
-    assert model.neighbors_.graph_ is not None and model.index_recall_ >= 0.99
-    assert exact.index_recall_ == 1.0
-    mine, theirs = (m.recommend(n_neighbors=5) for m in (model, exact))
-    same = mine.merge(theirs, on=["user", "item"])
-    assert len(mine) == len(theirs) and len(same) > 0.98 * len(theirs)
-
-
 def test_threads_of_torch_are_put_back_by_the_last_call():
     before = torch.get_num_threads()
     first, second = threads(2), threads(3)
@@ -401,107 +143,3 @@ def test_recommend_in_many_threads_as_in_one(events, n_jobs):
 def test_no_more_is_looked_for_than_there_is():
     vectors = np.eye(4, dtype=np.float32)
     assert NNDescentNeighbors().fit(vectors).tune_search_width(vectors, 10) == 1.0
-
-
-# Graphs in files: here, as each process compiles graphs for half a minute.
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "model.sktt"
-
-
-@pytest.fixture(scope="module")
-def stored():
-    vectors = np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return NNDescentNeighbors(n_graph_neighbors=10, n_neighbors=5).fit(vectors)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [{}, {"mmap": True, "verify": False}])
-def test_a_graph_returns_the_same_neighbors(stored, how, path):
-    dump(stored, path)
-    for width in (None, 1):
-        read = load(path, **how)
-        if width is not None:
-            stored._set_width((width, 0.3))
-            read._set_width((width, 0.3))
-        copied = copy.deepcopy(stored)  # a search moves its random state
-        expected, got = (
-            copied.kneighbors(stored.vectors_),
-            read.kneighbors(stored.vectors_),
-        )
-        np.testing.assert_array_equal(got[0], expected[0])
-        np.testing.assert_array_equal(got[1], expected[1])
-
-
-# What a search or an environment leaves behind, and no update reads.
-SCRATCH = "_original_num_threads", "_visited", "search_tree_leaf_budget"
-
-
-@pytest.mark.slow
-def test_a_graph_has_all_that_an_update_needs(stored, path):
-    dump(stored, path)
-    got, expected = (each.graph_.__getstate__() for each in (load(path), stored))
-    assert got.keys() == expected.keys()
-    for name, value in expected.items():
-        if isinstance(value, np.ndarray) and name not in SCRATCH:
-            np.testing.assert_array_equal(got[name], value)
-        elif name == "_neighbor_graph":
-            np.testing.assert_array_equal(got[name], value)
-        elif name not in SCRATCH:
-            assert type(got[name]) is type(value), name
-            if isinstance(value, bool | int | float | str):
-                assert got[name] == value, name
-
-
-@pytest.mark.slow
-def test_a_model_with_a_graph_has_its_vectors_once(path):
-    events = random_events(n_users=30, n_items=120, density=0.1)
-    index = NNDescentNeighbors(n_graph_neighbors=10)
-    model = small(neighbors=index).fit(events)
-    assert model.neighbors_.graph_ is not None
-    read = again(model, path)
-    assert read.neighbors_.vectors_ is read.item_embeddings_
-    assert read.index_recall_ == model.index_recall_
-    users = model.user_ids_[:5]
-    assert read.recommend(users).equals(model.recommend(users))
-    half = again(model, path, vector_dtype="float16")
-    assert half.neighbors_.vectors_ is half.item_embeddings_
-
-
-FORGED = [
-    ("columns", lambda a: a + 1000, "positions from 0 to 399"),
-    ("columns", lambda a: -a - 1, "positions from 0 to 399"),
-    ("graph_.offsets", lambda a: a[::-1].copy(), "ascending"),
-    ("graph_.offsets", lambda a: a * 2, "ascending"),
-    ("order", lambda a: a * 0, "all positions"),
-    ("neighbors", lambda a: a + 1000, "positions from -1"),
-    ("neighbors", lambda a: a[:, 1:], "of shape"),
-    ("tree_items", lambda a: a + 1000, "positions from 0"),
-    ("tree_items", lambda a: a[1:], "all items"),
-    ("tree_planes", lambda a: a[1:], "all nodes"),
-    ("tree_planes", lambda a: a * np.nan, "finite"),
-    ("tree_children", lambda a: np.where(a > 0, 0, a), "."),  # one leaf without items
-    ("tree_children", lambda a: np.where(a > 0, 1, a), "a tree"),  # a loop
-    ("tree_children", lambda a: np.where(a > 0, 10**6, a), "a tree"),
-    ("tree_children", lambda a: np.where(a < 0, -(10**6), a), "leaves of items"),
-    ("states", lambda a: a[:, :2].copy(), "of shape"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part, change, message", FORGED)
-def test_a_forged_graph_is_refused(part, change, message, stored, path):
-    dump(stored, path)
-    members = members_of(path.read_bytes())
-    (name,) = [name for name in members if name.endswith(f"{part}.npy")]
-    members[name] = array_bytes(change(array_of(members[name])))
-    path.write_bytes(forged(members))
-    if message == ".":
-        read = load(path)
-        assert read.kneighbors(stored.vectors_[:3])[1].max() < 400
-        return
-    with pytest.raises(ValueError, match=message):
-        load(path)

@@ -14,7 +14,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
-from sklearn.model_selection import GridSearchCV, KFold, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -126,6 +126,16 @@ def test_workers_give_what_one_process_gives(tables):
         return search.cv_results_["mean_test_score"]
 
     assert_allclose(scores(2), scores(None))
+
+
+def test_workers_share_a_cache_on_disk(tmp_path):
+    # next to the test above: the same two workers, whose start takes seconds
+    model = small(items=ITEMS, memory=str(tmp_path))
+    assert_allclose(
+        cross_val_score(model, X, cv=FOLDS, n_jobs=2),
+        cross_val_score(model.set_params(memory=None), X, cv=FOLDS),
+    )
+    assert any(tmp_path.rglob("*.pkl"))
 
 
 def test_a_deep_copy_has_tables_of_its_own_and_answers_the_same(tables):

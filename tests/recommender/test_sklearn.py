@@ -168,15 +168,6 @@ def test_cross_val_score_is_the_score_of_each_fold(X):
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(X, tmp_path):
-    folds = KFold(2, shuffle=True, random_state=0)
-    assert_allclose(
-        cross_val_score(small(memory=str(tmp_path)), X, cv=folds, n_jobs=2),
-        cross_val_score(small(), X, cv=folds),
-    )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "cv",
     [

@@ -10,23 +10,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
-from sktwotower.neighbors import NNDescentNeighbors
-from sktwotower.neighbors._top_k import top_k
 from sktwotower.recommender import _fitted
 from sktwotower.recommender._replay import with_replayed
-from tests.builders import chain, ordered, random_events, small
+from tests.builders import chain, many, ordered, random_events, small
 
 X = random_events()
 MORE = pd.DataFrame({"user": ["u1", "u2", "new"], "item": ["i3", "j1", "i3"]})
-
-
-def many(n_items=400, seed=0, **params):
-    """Return a model of many items, and its events."""
-    rng = np.random.default_rng(seed)
-    events = pd.DataFrame({"user": rng.integers(60, size=900)})
-    events["item"] = np.append(np.arange(n_items), rng.integers(n_items, size=500))
-    params = {"candidate_sampling": "mixed", "n_negatives": 20} | params
-    return small(**params).fit(events), events
 
 
 # Nothing to learn.
@@ -282,38 +271,3 @@ def test_a_copy_does_not_change_the_original():
         for name, state in mine.items():
             for key, value in state.items():
                 assert_array_equal(value, kept[name][key])
-
-
-@pytest.mark.slow
-def test_a_graph_takes_changed_items_without_a_rebuild(tmp_path):
-    model, events = many(neighbors="nndescent")
-    graph, index = model.neighbors_.graph_, model.neighbors_
-    new = pd.DataFrame({"user": [1, 2], "item": [1000, 1001]})
-    with patch.object(NNDescentNeighbors, "fit") as fit:
-        model.partial_fit(pd.concat([events[:3], new]))
-        model.partial_fit(events[3:6])
-    fit.assert_not_called()
-    assert model.neighbors_.graph_ is graph and len(index.changed_) == 0
-    assert {400, 401} < set(model.neighbors_.changed_.tolist())
-    queries, vectors = model.embed_users(np.arange(60)), model.item_embeddings_
-    scores, expected = top_k(queries, vectors, 10)
-    distances, found = model.neighbors_.kneighbors(queries, 10)
-    assert (found == expected).mean() > 0.95
-    right = np.take_along_axis(queries @ vectors.T, found, 1)
-    assert_allclose(1 - distances, right, atol=1e-5)
-    io.dump(model, tmp_path / "model.sktt")
-    read = io.load(tmp_path / "model.sktt")
-    assert_array_equal(read.neighbors_.changed_, model.neighbors_.changed_)
-    for each in (model, read):
-        each.partial_fit(events[6:9])
-    for mine, theirs in zip(
-        model.neighbors_.kneighbors(queries, 10),
-        read.neighbors_.kneighbors(queries, 10),
-        strict=True,
-    ):
-        assert_allclose(mine, theirs, atol=1e-6)
-    # in the end a rebuild pays
-    for start in range(10, 60, 3):
-        model.partial_fit(events[start : start + 3])
-    assert model.neighbors_.graph_ is not graph
-    assert len(model.neighbors_.changed_) < 402 / 8
