@@ -6,18 +6,27 @@ Output: row positions of train and test, 1-D each, fold by fold.
 
 import inspect
 from collections.abc import Iterator
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from sktwotower._sklearn_compat import validate_parameter_constraints
+from sktwotower._sklearn_compat import (
+    Interval,
+    RealNotInt,
+    validate_parameter_constraints,
+)
 from sktwotower._tables._columns import as_table, codes
 from sktwotower._tables._dask import is_dask_frame
 from sktwotower._tables._sources import is_source
 
 from ._on_disk import count_rows
 
-__all__ = ["InteractionSplit"]
+__all__ = ["COUNT", "InteractionSplit", "SHARE"]
+
+# What parameters of splitters may be.
+COUNT = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(RealNotInt, 0, 1, closed="neither")
 
 
 class InteractionSplit(BaseCrossValidator):
