@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
 
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
@@ -29,8 +28,8 @@ from sktwotower._tables._sparse import take_rows
 
 from ._caching import fit_transform
 from ._growing import with_keys
-from ._table_checks import as_csr
 from ._tower_vectorizer import TowerVectorizer
+from ._transformers import checked_rows, prepared
 
 __all__ = ["Entities", "fit_entities"]
 
@@ -62,7 +61,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     codes : int array of shape (n_events,)
         Position of each event's user or item.
     """
-    transformer = _prepared(transformer, side, id_column)
+    transformer = prepared(transformer, side, id_column)
     new = Entities(side, id_column, label, features, table, transformer)
     ids = check_ids(frame[id_column], f"{side} column {label!r}")
     side_table = new.side_table()
@@ -75,25 +74,6 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
         codes = new._codes_in_table(ids)
     own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
     return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
-
-
-def _prepared(transformer, side, id_column):
-    """Return a clone of the transformer that reads the id column as ids."""
-    transformer = TowerVectorizer() if transformer is None else transformer
-    needed = ("fit", "transform", "get_params")
-    if isinstance(transformer, type) or not all(
-        hasattr(transformer, method) for method in needed
-    ):
-        raise TypeError(
-            f"{side}_transformer must be a scikit-learn transformer, which has fit and "
-            f"transform. Got {transformer!r}."
-        )
-    transformer = clone(transformer)
-    if isinstance(transformer, TowerVectorizer):
-        kinds = {id_column: "id"} | (transformer.kinds or {})
-        transformer.set_params(kinds=kinds)
-        transformer.set_output(transform="default")  # its rows are sparse
-    return transformer
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +233,7 @@ class Entities:
             transformer, output = fit_transform(self.transformer, table, memory)
         if isinstance(transformer, TowerVectorizer):  # it was fitted on pandas
             transformer._library = library_of(self.table)
-        rows = new._check_rows(output, len(table))
+        rows = checked_rows(output, len(table), self.side)
         new = replace(new, transformer=transformer, width=rows.shape[1])
         new._check_repeatable(table, rows)
         return replace(new, rows=_with_empty_row(rows))
@@ -295,28 +275,6 @@ class Entities:
                 "of fit. Set its random_state, and let each output row depend only on "
                 "its own input row; fit_transform must equal fit, then transform."
             )
-
-    def _check_rows(self, output, n_rows):
-        """Return a transformer's output as float32 CSR after its checks."""
-        name = f"{self.side}_transformer"
-        try:
-            rows = as_csr(output)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{name} must return numbers, as a matrix (n_rows, n_features). Got "
-                f"{type(output).__name__}: {error}"
-            ) from error
-        if rows.shape[0] != n_rows:
-            raise ValueError(
-                f"{name} must return one row per {self.side}: expected {n_rows} rows, "
-                f"got {rows.shape[0]}."
-            )
-        if not np.isfinite(rows.data).all():
-            raise ValueError(
-                f"{name} returned NaN or infinity. Impute or clip the values, for "
-                "example with SimpleImputer as its last step."
-            )
-        return rows
 
     @property
     def has_features(self):
@@ -389,7 +347,7 @@ class Entities:
             return sparse.csr_matrix((0, self.width), dtype=np.float32)
         with self._explained(table):
             output = self.transformer.transform(table)
-        rows = self._check_rows(output, len(table))
+        rows = checked_rows(output, len(table), self.side)
         if rows.shape[1] != self.width:
             raise ValueError(
                 f"{self.side}_transformer must return as many columns as in fit: "
