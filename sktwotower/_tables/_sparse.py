@@ -51,6 +51,16 @@ def rows_of(matrix, block):
     return matrix if whole else matrix[block]
 
 
+def side_by_side(blocks, n_rows):
+    """Return CSR blocks (n_rows, p) side by side in one CSR matrix without zeros."""
+    if not blocks:
+        return sparse.csr_matrix((n_rows, 0), dtype=np.float32)
+    matrix = sparse.hstack(blocks, format="csr", dtype=np.float32)
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix
+
+
 def blocks(n_queries, bar=False):
     """Yield slices of the queries that are answered together.
 

@@ -29,6 +29,7 @@ from sktwotower._sklearn_compat import (
 )
 from sktwotower._tables._frames import is_missing
 from sktwotower._tables._output import PANDAS, in_library, library_of
+from sktwotower._tables._sparse import side_by_side
 from sktwotower._tables._versions import VersionedMixin
 
 from ._cells import read_cells
@@ -302,7 +303,7 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
             encoder.encode(*read_cells(table.iloc[:, position], encoder.name))
             for position, encoder in self.encoders_
         ]
-        return _assemble(blocks, len(table))
+        return side_by_side(blocks, len(table))
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Name the output columns, such as 'price' or 'genres_Action'.
@@ -395,13 +396,3 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
 def _name_outputs(name, suffixes):
     """Return the names of the output columns of one column of X."""
     return [f"{name}_{suffix}" if suffix else name for suffix in suffixes]
-
-
-def _assemble(blocks, n_rows):
-    """Return CSR blocks (n_rows, p) side by side in one CSR matrix without zeros."""
-    if not blocks:
-        return sparse.csr_matrix((n_rows, 0), dtype=np.float32)
-    matrix = sparse.hstack(blocks, format="csr", dtype=np.float32)
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    return matrix
