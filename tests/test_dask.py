@@ -1,6 +1,7 @@
 """Dask dataframes in fit and recommend, searches on workers, and workers that die."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -74,20 +75,28 @@ def model():
 def client():
     import dask
     import distributed
+    from distributed.utils import get_mp_context
 
     # a busy machine starts processes slowly
     timeouts = ("distributed.comm.timeouts.connect", "distributed.comm.timeouts.tcp")
-    with (
-        dask.config.set(dict.fromkeys(timeouts, "600s")),
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
+    options = dict.fromkeys(timeouts, "600s")
+    has_forkserver = "forkserver" in multiprocessing.get_all_start_methods()
+    if has_forkserver:
+        options["distributed.worker.multiprocessing-method"] = "forkserver"
+    with dask.config.set(options):
+        if has_forkserver:
+            # all workers, also those in place of killed ones, import everything once
+            get_mp_context().set_forkserver_preload(["distributed", __name__])
+        with (
+            distributed.LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
 
 
 def assert_same_rows(lazy, model, users=USERS, **options):
