@@ -1,5 +1,6 @@
 """Events on disk: the same fit as in memory, memory maps, and bad input."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -432,9 +433,11 @@ def test_all_times_are_equal(events, folder):
 
 
 WITHOUT_LIBRARIES = """
-import sys
+import pickle, sys
 for name in ("duckdb", "pyarrow", "polars"):
     sys.modules[name] = None
+model = pickle.load(open(sys.argv[2], "rb"))
+print(model.predict([[1, 1], [3, 2]]).tolist())
 from sktwotower import TwoTowerRecommender
 TwoTowerRecommender(max_epochs=1).fit([[1, 1], [1, 2], [2, 2], [3, 1]])
 for missing, installed in (("duckdb", "pyarrow"), ("pyarrow", "duckdb")):
@@ -448,11 +451,17 @@ for missing, installed in (("duckdb", "pyarrow"), ("pyarrow", "duckdb")):
 
 
 @pytest.mark.slow
-def test_without_the_libraries_it_fits_in_memory_and_says_what_to_install(folder):
-    command = [sys.executable, "-c", WITHOUT_LIBRARIES, str(folder)]
+def test_a_fresh_process_without_the_libraries(folder, tmp_path):
+    """It reads a pickle, fits in memory, and says what to install for the rest."""
+    model = small().fit([[1, 1], [1, 2], [2, 2], [3, 1]])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    command = [sys.executable, "-c", WITHOUT_LIBRARIES]
+    command += [str(folder), str(tmp_path / "model.pkl")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    messages = done.stdout.splitlines()
+    predicted, *messages = done.stdout.splitlines()
+    expected = model.predict([[1, 1], [3, 2]])
+    np.testing.assert_allclose(json.loads(predicted), expected, atol=1e-6)
     assert len(messages) == 2
     for message, library in zip(messages, ("duckdb", "pyarrow"), strict=True):
         assert message.startswith("Events on disk") and "[scale]" in message

@@ -72,7 +72,11 @@ def held(thing):
 FOLDS = KFold(2, shuffle=True, random_state=0)
 
 
-@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize(
+    "tables, routing",
+    [*((library, False) for library in LIBRARIES), ("pandas", True), ("polars", True)],
+    indirect=["tables"],
+)
 def test_searches_share_the_tables_and_pickles_hold_them_once(tables, routing):
     weight = np.where(np.arange(len(X)) % 3, 1.0, 2.0)
     with sklearn.config_context(enable_metadata_routing=routing):

@@ -2,9 +2,7 @@
 
 import copy
 import dataclasses
-import io
 import pickle
-import subprocess
 import sys
 
 import joblib
@@ -644,22 +642,6 @@ def test_a_pickle_answers_as_the_model_did(towers, items, tmp_path):
         assert_same(restored, model)
         pd.testing.assert_frame_equal(restored.recommend(), model.recommend())
         assert_same(restored.fit(X), model)
-
-
-@pytest.mark.slow
-def test_a_pickle_is_read_by_a_fresh_process(tmp_path):
-    model = small().fit(checkerboard())
-    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
-    code = (
-        "import pickle, sys; model = pickle.load(open(sys.argv[1], 'rb')); "
-        "print(model.recommend(['a0'], n_neighbors=2).to_csv(index=False))"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "model.pkl")]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    expected = model.recommend(["a0"], n_neighbors=2)
-    pd.testing.assert_frame_equal(
-        pd.read_csv(io.StringIO(answer)), expected, check_dtype=False, atol=1e-6
-    )
 
 
 @pytest.mark.slow
