@@ -327,12 +327,18 @@ def report(model, X, n_neighbors):
     return pd.DataFrame(retrieval_report(model, X, k=n_neighbors, baselines=[]))
 
 
+@functools.cache  # an estimator is its own key, and HTML takes a tenth of a second
+def shown(model):
+    """Return what is printed of a recommender, after making its HTML, too."""
+    return (repr(model), model._repr_html_())[0]
+
+
 def bound(model, method):
     """Return a method, or None if this recommender has none such."""
     if method == "report":
         return functools.partial(report, model)
     if method == "repr":
-        return lambda: (repr(model), model._repr_html_())[0]
+        return functools.partial(shown, model)
     return getattr(model, method, None)
 
 
