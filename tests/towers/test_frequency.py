@@ -134,7 +134,7 @@ def test_a_stream_whose_popularity_jumps():
 
 def test_hashed_ids():
     chances, ids = squares(60), np.array([f"item {i}" for i in range(60)])
-    stream = ids[batches(chances, 300, 8)]
+    stream = ids[batches(chances, 150, 8)]
     exact = after(StreamingFrequency(), stream).predict(ids)
 
     def error(**params):
