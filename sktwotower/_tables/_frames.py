@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from ._dask import is_dask_frame
 from ._messages import not_unicode
 
 LEVELS = nw.Categorical, nw.Enum
@@ -58,15 +59,18 @@ def _is_eager(X):
 def refuse_lazy(X, name):
     """Raise ``TypeError`` if X is a lazy frame."""
     if _is_lazy(X):
+        method = "compute" if is_dask_frame(X) else "collect"
         raise TypeError(
             f"{name} is a lazy frame ({type(X).__name__}), which holds no rows yet. "
-            f"Load them first: pass {name}.collect()."
+            f"Load them first: pass {name}.{method}()."
         )
 
 
 def _is_lazy(X):
     if isinstance(X, PLAIN) or _is_eager(X):
         return False
+    if is_dask_frame(X):
+        return True
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 

@@ -81,11 +81,13 @@ class Column:
 
     def finish(self):
         """Return the array (n,), read-only on disk."""
-        if self.file is not None and self.length:
-            self.file.flush()
-            mapped = np.memmap(self.file, self.dtype, "r", shape=(self.length,))
-            self.file.close()  # the map keeps it
-            return np.asarray(mapped)
+        if self.file is not None:
+            with self.file:  # the map keeps it
+                if self.length:
+                    self.file.flush()
+                    shape = (self.length,)
+                    mapped = np.memmap(self.file, self.dtype, "r", shape=shape)
+                    return np.asarray(mapped)
         if len(self.parts) == 1:
             return self.parts[0]
         return np.concatenate([np.zeros(0, dtype=self.dtype), *self.parts])

@@ -5,6 +5,7 @@ Output: a pandas frame (n_events, n_columns) and a ``TableSchema``.
 """
 
 import functools
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from ._frames import array_as_frame, as_frame, is_frame
 from ._messages import shorten
 from ._output import PANDAS, library_of
+from ._sources import is_source
 
 __all__ = ["TableSchema", "checked_array", "read_table"]
 
@@ -90,8 +92,10 @@ def read_table(owner, X, schema=None, may_be_empty=False):
         _check_columns(checker, frame, schema)
         _check_size(frame, first, may_be_empty)
     else:
+        _refuse_source(X)
         if isinstance(X, list | tuple):
-            X = _rows(X)
+            no_rows = may_be_empty and schema is not None and len(X) == 0
+            X = np.empty((0, schema.n_columns)) if no_rows else _rows(X)
         array = checked_array(
             checker,
             X,
@@ -123,6 +127,15 @@ def checked_array(checker, X, **params):
             "each event or entity. Reshape your data with X.reshape(1, -1) if it is "
             "a single row."
         ) from None
+
+
+def _refuse_source(X):
+    if is_source(X):
+        what = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "a Dataset"
+        raise TypeError(
+            f"X is {what}, but a table in memory is needed here. Load it first, as "
+            "with pandas.read_parquet or Dataset.to_table()."
+        )
 
 
 def _rows(X):

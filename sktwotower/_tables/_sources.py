@@ -236,6 +236,7 @@ def _paths(path):
             f"X={path!r} is a URL. Download the files and pass their path, or open "
             "them yourself: pyarrow.dataset.dataset(files, filesystem=...)."
         )
+    path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _files_in(Path(path))
     if os.path.isfile(path):
@@ -252,8 +253,17 @@ def _paths(path):
 
 
 def _files_in(folder):
-    """Return the sorted Parquet files in a folder and the folders in it."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
+    """Return the sorted Parquet files in a folder and the folders in it.
+
+    As for Spark and pyarrow, names that begin with "_" or "." are of no table.
+    """
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in ENDINGS
+        and path.is_file()
+        and not any(part[0] in "._" for part in path.relative_to(folder).parts)
+    )
     if not files:
         raise ValueError(
             f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."

@@ -34,7 +34,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     ----------
     model : estimator
         `TwoTowerRecommender`, `TwoStageRecommender`, a baseline, `TowerVectorizer`,
-        `ExactNeighbors` or `NNDescentNeighbors`; fitted or not.
+        `ExactNeighbors`, `NNDescentNeighbors` or `StreamingFrequency`; fitted or not.
     path : str or path-like
         The file; an old one is replaced.
     vector_dtype : {"float32", "float16"}, default="float32"

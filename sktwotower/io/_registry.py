@@ -24,9 +24,10 @@ def _of_baselines():
 
 
 def _of_towers():
+    from ._kinds_frequency import KINDS as OF_STREAMS
     from ._kinds_towers import KINDS
 
-    return KINDS
+    return [*KINDS, *OF_STREAMS]
 
 
 def _of_neighbors():

@@ -250,7 +250,9 @@ class OrderedRows:
         parts = lags.data, lags.indices, offsets
         lags = sparse.csr_matrix(parts, shape=(len(offsets) - 1, lags.shape[1]))
         in_order = Sequences(lags, self.times.finish())
-        shown = self.impressions.finish() if self.any_shown else None
+        shown = self.impressions.finish()
+        if not self.any_shown:
+            shown = None
         return Ordered(in_order, order_of(in_order, self.weights.finish(), shown))
 
 

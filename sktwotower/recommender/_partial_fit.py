@@ -20,7 +20,7 @@ from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import grown_module
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._fixed import item_layers_fixed, moved_items
-from sktwotower.towers._frequency import ItemStream
+from sktwotower.towers._gaps import ItemStream
 from sktwotower.towers._moments import grown_moments, touched_rows
 from sktwotower.towers._sequences import SequenceSet
 

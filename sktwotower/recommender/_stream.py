@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import BLOCK
-from sktwotower.towers._frequency import Gaps
+from sktwotower.towers._gaps import Gaps
 from sktwotower.towers._moments import without_rows
 
 __all__ = [
@@ -58,9 +58,10 @@ class Stream(NamedTuple):
         ``left`` (p,): which feature columns of users stay.
         """
         counts = np.bincount(seen.indices, minlength=seen.shape[1])
+        n_left = max(1, self.n_events - seen.nnz)
         return self._replace(
-            gaps=self.gaps.without(counts),
-            n_events=max(0, self.n_events - seen.nnz),
+            gaps=self.gaps.without(counts, n_left / max(1, self.n_events)),
+            n_events=n_left,
             moments=self._moments_without("user", left),
         )
 
@@ -69,8 +70,13 @@ class Stream(NamedTuple):
 
         ``left`` (p,): which feature columns of items stay.
         """
-        moments = self._moments_without("item", left)
-        return self._replace(gaps=self.gaps.take(kept), moments=moments)
+        shares = 1 / self.gaps.gap
+        share_left = max(shares[kept].sum(), 1e-9) / max(shares.sum(), 1e-9)
+        return self._replace(
+            gaps=self.gaps.take(kept).shorter(share_left),
+            n_events=int(np.ceil(self.n_events * share_left)),
+            moments=self._moments_without("item", left),
+        )
 
     def _moments_without(self, side, left):
         return tuple(without_rows(each, side, left) for each in self.moments)

@@ -5,7 +5,7 @@ Output: the probability (n_items,) of each item.
 """
 
 from numbers import Integral, Real
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,122 +17,9 @@ from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from sktwotower._tables._versions import VersionedMixin
 
-__all__ = ["Gaps", "ItemStream", "StreamingFrequency"]
+from ._gaps import Gaps
 
-# Weight of a new gap in the stream of a recommender.
-RATE = 0.01
-
-
-class Gaps(NamedTuple):
-    """Mean numbers of steps between the hits of n places.
-
-    Parameters
-    ----------
-    gap : float64 array of shape (n,)
-        Mean number of steps from one hit to the next; inf before the first hit.
-    last : float64 array of shape (n,)
-        Step of the last hit.
-    n_gaps : float64 array of shape (n,)
-        Number of gaps that the mean is of.
-    """
-
-    gap: np.ndarray
-    last: np.ndarray
-    n_gaps: np.ndarray
-
-    @classmethod
-    def empty(cls, n):
-        """Return n places without hits."""
-        return cls(np.full(n, np.inf), np.zeros(n), np.zeros(n))
-
-    @classmethod
-    def of_shares(cls, shares, counts):
-        """Return places of known shares (n,) of all events, with counts (n,) so far."""
-        with np.errstate(divide="ignore"):
-            gap = 1 / np.asarray(shares, dtype=float)
-        last = np.full(len(gap), float(np.sum(counts)))
-        return cls(gap, last, np.asarray(counts, dtype=float))
-
-    def take(self, places):
-        """Return the places at positions (m,); -1: one without hits."""
-        known = places >= 0
-        taken = Gaps.empty(len(places))
-        for before, now in zip(self, taken, strict=True):
-            now[known] = before[places[known]]
-        return taken
-
-    def without(self, counts):
-        """Return the places as if counts (n,) of the hits had not been."""
-        left = np.maximum(self.n_gaps - counts, 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            gap = np.where(counts > 0, self.gap * self.n_gaps / left, self.gap)
-        return Gaps(np.where(np.isnan(gap), np.inf, gap), self.last, left)
-
-    def add(self, hit, counts, steps, rate, first, n_first=0):
-        """Add hits, in place.
-
-        Parameters
-        ----------
-        hit : int array of shape (m,)
-            Distinct places.
-        counts : int array of shape (m,)
-            Number of hits of each, >= 1, evenly spread over the steps since the last.
-        steps : pair of int
-            Number of the last step before, and of the last one now.
-        rate : float
-            Weight of a new gap, in (0, 1]; the first 1 / rate gaps are averaged.
-        first : float
-            Gap to assume of a place that is hit for the first time.
-        n_first : int, default=0
-            For how many gaps that one counts.
-        """
-        is_new = np.isinf(self.gap[hit])
-        known = np.where(is_new, n_first, self.n_gaps[hit])
-        gap = np.where(is_new, first, self.gap[hit])
-        found = (steps[1] - np.where(is_new, steps[0], self.last[hit])) / counts
-        new = np.where(is_new, counts - 1, counts)  # one hit alone ends no gap
-        averaged = np.clip(np.floor(1 / rate) - known, 0, new)
-        share = averaged / np.maximum(known + averaged, 1)
-        gap += share * (found - gap)
-        gap += (1 - (1 - rate) ** (new - averaged)) * (found - gap)
-        self.gap[hit], self.last[hit], self.n_gaps[hit] = gap, steps[1], known + new
-
-
-class ItemStream:
-    """The items of batches of users, each event a step.
-
-    Parameters
-    ----------
-    gaps : Gaps
-        State so far, of n_items places. It is copied.
-    n_steps : int
-        Number of events so far.
-    """
-
-    def __init__(self, gaps, n_steps):
-        self.gaps = Gaps(*(part.copy() for part in gaps))
-        self.n_steps = n_steps
-        self.n_known = np.isfinite(gaps.gap).sum()
-        self.n_per_user = 0.0
-
-    def add(self, items, n_users):
-        """Go on with a batch: items (n_events,) that ``n_users`` chose together."""
-        hit, counts = np.unique(items, return_counts=True)
-        self.n_known += np.isinf(self.gaps.gap[hit]).sum()
-        steps = self.n_steps, self.n_steps + len(items)
-        self.n_per_user = len(items) / n_users
-        # A new item is taken to be as frequent as the average one.
-        self.gaps.add(hit, counts, steps, RATE, self.n_known, n_first=1)
-        self.n_steps = steps[1]
-
-    def missing(self, n_users):
-        """Return the probability (n_items,) that none of the users chose an item.
-
-        Their number of events is that of as many users of the last batch.
-        """
-        shares = 1 / np.maximum(self.gaps.gap, 1 + 1e-9)
-        log_missing = n_users * self.n_per_user * np.log1p(-shares)
-        return np.exp(np.minimum(log_missing, -1e-12))
+__all__ = ["StreamingFrequency"]
 
 
 class StreamingFrequency(VersionedMixin, BaseEstimator):
@@ -267,8 +154,10 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         >>> frequency.fit(["egg"]).predict(["tea", "egg"])  # tea is forgotten
         array([0., 1.])
         """
-        vars(self).pop("gaps_", None)
-        return self.partial_fit(X)
+        self._validate_params()
+        ids = check_ids(X, "X")
+        self._start()
+        return self._go_on(ids)
 
     def partial_fit(self, X, y=None) -> Self:
         """Go on with a batch of the stream.
@@ -302,15 +191,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         ids = check_ids(X, "X")
         if not hasattr(self, "gaps_"):
             self._start()
-        self._add(ids)
-        n_new = 1 if self.unit == "batch" else len(ids)
-        steps = self.n_steps_, self.n_steps_ + n_new
-        self.n_steps_ = steps[1]
-        self.gaps_ = [
-            self._after(gaps, places, steps)
-            for gaps, places in zip(self.gaps_, self._places(ids), strict=True)
-        ]
-        return self
+        self._check_tables()
+        return self._go_on(ids)
 
     def predict(self, X) -> np.ndarray:
         """Return the probability of items.
@@ -343,7 +225,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         array([0.75, 0.25, 0.  ])
         """
         check_is_fitted(self, "gaps_")
-        ids = check_ids(X, "X")
+        self._check_tables()
+        ids = self._alike(check_ids(X, "X"))
         longest = np.zeros(len(ids))
         for gaps, places in zip(self.gaps_, self._places(ids), strict=True):
             unknown = np.inf if self.initial_gap is None else self.initial_gap
@@ -352,11 +235,42 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         return 1 / np.maximum(longest, 1)
 
     def _start(self):
-        self.n_steps_, self.ids_ = 0, None
+        self.n_steps_, self.ids_, self._example = 0, None, None
         n_tables = 1 if self.n_buckets is None else self.n_hashes
         self.gaps_ = [self._empty(self.n_buckets or 0) for _ in range(n_tables)]
         rng = check_random_state(self.random_state)
         self._keys = rng.randint(1, 2**62, size=(n_tables, 2), dtype=np.int64)
+
+    def _check_tables(self):
+        """Raise ``ValueError`` if the tables have other sizes than the parameters."""
+        hashed = self.ids_ is None and len(self.gaps_[0].gap) > 0
+        before = (len(self.gaps_[0].gap), len(self.gaps_)) if hashed else (None, 1)
+        now = self.n_buckets, 1 if self.n_buckets is None else self.n_hashes
+        if before != now:
+            raise ValueError(
+                "n_buckets and n_hashes must be those of the first batch, "
+                f"{before[0]} and {before[1]}. Got {now[0]} and {now[1]}. Restore "
+                "them, or call fit to begin anew."
+            )
+
+    def _alike(self, ids):
+        """Return ids of the type of the first one: others would be hashed otherwise."""
+        if self.n_buckets is None or self._example is None:
+            return ids
+        return as_type_of(ids, self._example, "X")
+
+    def _go_on(self, ids):
+        """Add a batch of ids, and return self."""
+        ids = self._alike(ids)
+        self._add(ids)
+        n_new = 1 if self.unit == "batch" else len(ids)
+        steps = self.n_steps_, self.n_steps_ + n_new
+        self.n_steps_ = steps[1]
+        self.gaps_ = [
+            self._after(gaps, places, steps)
+            for gaps, places in zip(self.gaps_, self._places(ids), strict=True)
+        ]
+        return self
 
     def _empty(self, n):
         """Return n places without hits."""
@@ -387,8 +301,10 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         ]
 
     def _add(self, ids):
-        """Add a place for each new id, unless ids are hashed."""
+        """Add a place for each new id; of hashed ones, keep the first."""
         if self.n_buckets is not None:
+            if self._example is None and len(ids):
+                self._example = ids[:1]
             return
         known = ids[:0] if self.ids_ is None else self.ids_
         new = ids[positions_of(ids, known) < 0].unique()

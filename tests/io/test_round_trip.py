@@ -26,6 +26,7 @@ from sktwotower import (
 )
 from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
+from sktwotower.towers import StreamingFrequency
 from sktwotower.towers._batches import TrainingSet
 from tests.builders import chain, dated, ordered, random_events, small
 
@@ -236,6 +237,7 @@ def test_what_is_mapped_is_not_read_into_memory(path):
         ItemKNNRecommender(similarity="jaccard"),
         TowerVectorizer(kinds={"a": "id"}, min_frequency=0.1),
         ExactNeighbors(3),
+        StreamingFrequency(0.1, n_buckets=7, n_hashes=2),
     ],
     ids=lambda model: type(model).__name__,
 )
@@ -244,6 +246,23 @@ def test_a_model_that_is_not_fitted_keeps_its_parameters(model, path):
     assert type(read) is type(model)
     assert repr(read) == repr(model)
     assert str(read.get_params()) == str(model.get_params())
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"n_buckets": 5, "n_hashes": 2}, {"initial_gap": 9.0}]
+)
+def test_a_stream_goes_on_where_it_was(params, path):
+    frequency = StreamingFrequency(**params).fit(["a", "b"]).partial_fit(["b"])
+    read = again(frequency, path)
+    assert vars(read).keys() == vars(frequency).keys()
+    for each in frequency, read:
+        each.partial_fit(["a", "c"])
+    ids = ["a", "b", "c", "d"]
+    assert read.predict(ids).tolist() == frequency.predict(ids).tolist()
+    frequency.gaps_[0].gap[:] = 0
+    dump(frequency, path)
+    with pytest.raises(ValueError, match=r"gaps_ must be positive gaps"):
+        load(path)
 
 
 def test_a_random_state_goes_on_where_it_was(path):

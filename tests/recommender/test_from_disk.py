@@ -1,8 +1,10 @@
 """Events on disk: the same fit as in memory, memory maps, and bad input."""
 
+import gc
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower import io
+from sktwotower import EASERecommender, io
 from sktwotower._tables import _on_disk
 from sktwotower._tables._on_disk import is_mapped
 from tests.builders import small
@@ -149,6 +151,16 @@ def test_one_file_and_a_nested_folder(events, tmp_path):
     model = small().fit(events[IDS])
     assert_same(small().fit(path), model)
     assert_same(small().fit(tmp_path), model)
+
+
+def test_a_home_folder_and_files_that_spark_leaves(events, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "events"
+    (folder / "_temporary" / "0").mkdir(parents=True)
+    write(events, folder)
+    events[:9].to_parquet(folder / "_temporary" / "0" / "part0.parquet")
+    (folder / ".part0.parquet").write_text("no table")
+    assert_same(small().fit("~/events"), small().fit(events))
 
 
 def test_filters_of_datasets_and_lazy_frames_count(events, folder):
@@ -408,6 +420,23 @@ def test_a_lazy_frame_that_fails(fitted, events):
     refused(fitted, ValueError, message, lazy)
     missing = frame.lazy().select("user", "nothing")
     refused(fitted, ValueError, message, missing)
+
+
+def test_what_needs_a_table_in_memory_says_so(fitted, folder):
+    message = "a table in memory is needed here. Load it first"
+    for call in (fitted.transform, fitted.predict, EASERecommender().fit):
+        for X in (folder, str(folder), pa.dataset.dataset(folder)):
+            with pytest.raises(TypeError, match=message):
+                call(X)
+
+
+def test_no_file_stays_open(folder):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ResourceWarning)
+        small(time="time").fit(folder)
+        small().fit(folder)
+        gc.collect()
+    assert [str(each.message) for each in found if "file" in str(each.message)] == []
 
 
 def test_fit_transform_needs_events_in_memory(folder):

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import warnings
 from unittest.mock import patch
 
 import numpy as np
@@ -38,6 +39,9 @@ def test_a_day_without_rows_changes_nothing(time):
     model = ordered(time=time, history="auto").fit(events)
     fitted, empty = model._fitted, events.iloc[:0]
     assert model.partial_fit(empty) is model
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        model.partial_fit([])
     assert model.partial_fit(empty, y=[], sample_weight=[]) is model
     model.partial_fit(events.iloc[:2], sample_weight=[0, 0])
     assert model._fitted is fitted
@@ -148,7 +152,29 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
         )
     place = model.item_ids_.tolist().index("rare")
     assert np.isinf(after.gaps.gap[place]) and after.gaps.n_gaps[place] == 0
-    assert after.n_events == before.n_events - (X["user"] == "u4").sum() - 1
+    others = X[X["user"] != "u4"]
+    assert after.n_events == len(others)
+    counts = others["item"].value_counts().reindex(model.item_ids_[:place])
+    assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
+
+
+def test_shares_after_items_were_forgotten():
+    model = small().fit(X).forget_items(["i0", "i1"])
+    others = X[~X["item"].isin(["i0", "i1"])]
+    counts = others["item"].value_counts().reindex(model.item_ids_)
+    assert_allclose(1 / model._fitted.stream.gaps.gap, counts / len(others))
+    assert model._fitted.stream.n_events == len(others)
+
+
+def test_a_heavy_user_is_forgotten_and_the_stream_goes_on(tmp_path):
+    events = pd.DataFrame({"user": np.arange(1200) % 400, "item": np.arange(1200) % 2})
+    heavy = pd.DataFrame({"user": 999, "item": np.arange(700)})
+    model = small().fit(pd.concat([events, heavy])).forget_users([999])
+    model.partial_fit(pd.DataFrame({"user": [1, 2], "item": [0, 0]}))
+    gap = model._fitted.stream.gaps.gap[0]
+    assert gap == pytest.approx(2, abs=0.02)
+    io.dump(model, tmp_path / "model.sktt")
+    assert io.load(tmp_path / "model.sktt")._fitted.stream.gaps.gap[0] == gap
 
 
 def test_one_pass_in_the_given_order():

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from sktwotower.towers import StreamingFrequency
 from sktwotower.towers._candidates import CandidateSampler
-from sktwotower.towers._frequency import Gaps, ItemStream
+from sktwotower.towers._gaps import Gaps, ItemStream
 
 
 def batches(chances, n_batches, size, seed=0):
@@ -161,6 +161,18 @@ def test_it_goes_on_after_pickle_and_starts_anew_by_fit():
         clone(frequency).predict(["a"])
 
 
+def test_the_tables_stay_as_they_were_begun():
+    for begun, changed in ({}, {"n_buckets": 9}), ({"n_buckets": 9}, {"n_hashes": 2}):
+        frequency = StreamingFrequency(**begun).fit(["a"])
+        before = frequency.predict(["a"])
+        frequency.set_params(**changed)
+        for call in frequency.partial_fit, frequency.predict:
+            with pytest.raises(ValueError, match="those of the first batch"):
+                call(["a"])
+        frequency.set_params(n_buckets=None, n_hashes=1).set_params(**begun)
+        assert_array_equal(frequency.predict(["a"]), before)
+
+
 @pytest.mark.parametrize(
     ("params", "X", "error", "message"),
     [
@@ -179,11 +191,22 @@ def test_bad_input(params, X, error, message):
         StreamingFrequency(**params).partial_fit(X)
 
 
-def test_ids_of_another_type_are_refused():
-    frequency = StreamingFrequency().partial_fit(["a"])
+@pytest.mark.parametrize("n_buckets", [None, 1000])
+def test_ids_of_another_type_are_refused(n_buckets):
+    frequency = StreamingFrequency(n_buckets=n_buckets).partial_fit([])
+    frequency.partial_fit(["a"])
     with pytest.raises(TypeError, match="another type"):
         frequency.partial_fit([1])
-    assert frequency.n_steps_ == 1
+    assert frequency.n_steps_ == 2
+    numbers = StreamingFrequency(n_buckets=n_buckets).fit([1, 2])
+    assert_array_equal(numbers.predict([1.0, 2.0, 3.0]), [1, 1, 0])
+
+
+def test_a_batch_that_is_refused_changes_nothing():
+    frequency = StreamingFrequency().fit(["a"])
+    with pytest.raises(ValueError, match="contains NaN"):
+        frequency.fit([None])
+    assert_array_equal(frequency.predict(["a"]), [1])
 
 
 # The stream of a recommender.
@@ -206,9 +229,14 @@ def test_counts_of_fit_are_the_start_and_new_items_are_average_ones():
 
 def test_hits_that_are_taken_back():
     gaps = Gaps.of_shares(np.array([0.5, 0.25, 0.25]), [4, 2, 2])
-    left = gaps.without(np.array([2, 2, 0]))
-    assert_allclose(left.gap, [4, np.inf, 4])
+    left = gaps.without(np.array([2, 2, 0]), share=0.5)
+    # 2, 0 and 2 of 4 events
+    assert_allclose(left.gap, [2, np.inf, 2])
     assert_array_equal(left.n_gaps, [2, 0, 2])
+    assert_array_equal(left.last, [4, 4, 4])
+    stream = ItemStream(left, 4)
+    stream.add(np.array([0, 0]), n_users=1)
+    assert_allclose(stream.gaps.gap, [6 / 4, np.inf, 2])
 
 
 @pytest.mark.parametrize("sampling", ["in_batch", "mixed"])

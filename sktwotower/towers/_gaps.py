@@ -1,0 +1,135 @@
+"""Mean gaps between the hits of places in a stream, such as the events of an item.
+
+Input: the items of one batch after the other, (n,) each.
+Output: the probability (n_items,) that no user of a batch chooses an item.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Gaps", "ItemStream"]
+
+# Weight of a new gap in the stream of a recommender.
+RATE = 0.01
+
+
+class Gaps(NamedTuple):
+    """Mean numbers of steps between the hits of n places.
+
+    Parameters
+    ----------
+    gap : float64 array of shape (n,)
+        Mean number of steps from one hit to the next; inf before the first hit.
+    last : float64 array of shape (n,)
+        Step of the last hit.
+    n_gaps : float64 array of shape (n,)
+        Number of gaps that the mean is of.
+    """
+
+    gap: np.ndarray
+    last: np.ndarray
+    n_gaps: np.ndarray
+
+    @classmethod
+    def empty(cls, n):
+        """Return n places without hits."""
+        return cls(np.full(n, np.inf), np.zeros(n), np.zeros(n))
+
+    @classmethod
+    def of_shares(cls, shares, counts):
+        """Return places of known shares (n,) of all events, with counts (n,) so far."""
+        with np.errstate(divide="ignore"):
+            gap = 1 / np.asarray(shares, dtype=float)
+        last = np.full(len(gap), float(np.sum(counts)))
+        return cls(gap, last, np.asarray(counts, dtype=float))
+
+    def take(self, places):
+        """Return the places at positions (m,); -1: one without hits."""
+        known = places >= 0
+        taken = Gaps.empty(len(places))
+        for before, now in zip(self, taken, strict=True):
+            now[known] = before[places[known]]
+        return taken
+
+    def without(self, counts, share):
+        """Return the places as if counts (n,) of the hits had not been.
+
+        ``share``: how much of the stream is left then, in (0, 1].
+        """
+        left = np.maximum(self.n_gaps - counts, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.where(counts > 0, self.gap * self.n_gaps / left, self.gap)
+        gap = np.where(np.isnan(gap), np.inf, gap)
+        return self._replace(gap=gap, n_gaps=left).shorter(share)
+
+    def shorter(self, share):
+        """Return the places as if only a share in (0, 1] of all steps had been."""
+        gap = np.maximum(self.gap * share, 1)
+        return self._replace(gap=gap, last=self.last * share)
+
+    def add(self, hit, counts, steps, rate, first, n_first=0):
+        """Add hits, in place.
+
+        Parameters
+        ----------
+        hit : int array of shape (m,)
+            Distinct places.
+        counts : int array of shape (m,)
+            Number of hits of each, >= 1, evenly spread over the steps since the last.
+        steps : pair of int
+            Number of the last step before, and of the last one now.
+        rate : float
+            Weight of a new gap, in (0, 1]; the first 1 / rate gaps are averaged.
+        first : float
+            Gap to assume of a place that is hit for the first time.
+        n_first : int, default=0
+            For how many gaps that one counts.
+        """
+        is_new = np.isinf(self.gap[hit])
+        known = np.where(is_new, n_first, self.n_gaps[hit])
+        gap = np.where(is_new, first, self.gap[hit])
+        found = (steps[1] - np.where(is_new, steps[0], self.last[hit])) / counts
+        new = np.where(is_new, counts - 1, counts)  # one hit alone ends no gap
+        averaged = np.clip(np.floor(1 / rate) - known, 0, new)
+        share = averaged / np.maximum(known + averaged, 1)
+        gap += share * (found - gap)
+        gap += (1 - (1 - rate) ** (new - averaged)) * (found - gap)
+        self.gap[hit], self.last[hit], self.n_gaps[hit] = gap, steps[1], known + new
+
+
+class ItemStream:
+    """The items of batches of users, each event a step.
+
+    Parameters
+    ----------
+    gaps : Gaps
+        State so far, of n_items places. It is copied.
+    n_steps : int
+        Number of events so far.
+    """
+
+    def __init__(self, gaps, n_steps):
+        self.gaps = Gaps(*(part.copy() for part in gaps))
+        self.n_steps = n_steps
+        self.n_known = np.isfinite(gaps.gap).sum()
+        self.n_per_user = 0.0
+
+    def add(self, items, n_users):
+        """Go on with a batch: items (n_events,) that ``n_users`` chose together."""
+        hit, counts = np.unique(items, return_counts=True)
+        self.n_known += np.isinf(self.gaps.gap[hit]).sum()
+        steps = self.n_steps, self.n_steps + len(items)
+        self.n_per_user = len(items) / n_users
+        # A new item is taken to be as frequent as the average one.
+        self.gaps.add(hit, counts, steps, RATE, self.n_known, n_first=1)
+        self.n_steps = steps[1]
+
+    def missing(self, n_users):
+        """Return the probability (n_items,) that none of the users chose an item.
+
+        Their number of events is that of as many users of the last batch.
+        """
+        shares = 1 / np.maximum(self.gaps.gap, 1 + 1e-9)
+        log_missing = n_users * self.n_per_user * np.log1p(-shares)
+        return np.exp(np.minimum(log_missing, -1e-12))
