@@ -32,7 +32,7 @@ from ._grown_entities import grown
 from ._parts import joined, modules_of, pooled_recipe, recent_recipe
 from ._replay import with_replayed
 from ._stream import mark_of_table, warn_of_replay
-from ._together import check_same, random_state_of
+from ._together import check_events, check_same, random_state_of
 
 __all__ = ["learn_more"]
 
@@ -68,6 +68,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     frame, rewards, weights, _ = read_events(
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
     )
+    check_events(len(frame))
     if len(frame) == 0:
         return None, np.zeros(0, dtype=np.int64)
     call, described = _read_call(tables, fitted, frame, rewards, weights)

@@ -15,7 +15,7 @@ from sktwotower.towers._group import current_group, is_first
 from ._checkpoint import Checkpoint, NoCheckpoint
 from ._fingerprint import differences, fingerprint
 
-__all__ = ["check_same", "joined", "random_state_of", "saved_state"]
+__all__ = ["check_events", "check_same", "joined", "random_state_of", "saved_state"]
 
 
 @contextlib.contextmanager
@@ -56,6 +56,17 @@ def check_same(recipe, events, before):
     group = current_group()
     if group is not None:
         _compare(group, fingerprint(recipe, events, before))
+
+
+def check_events(n_events):
+    """Raise ``ValueError`` if some of the processes have events, and others none."""
+    group = current_group()
+    counts = [n_events] if group is None else group.gather(n_events)
+    if 0 in counts and any(counts):
+        raise ValueError(
+            f"{len(counts)} processes learn together, so each needs all of the same "
+            f"events. Numbers of events, by process: {counts}."
+        )
 
 
 def _compare(group, depends_on):

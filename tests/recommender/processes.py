@@ -159,6 +159,14 @@ def other_parameters():
     return error_of(lambda: model(lr=0.01 + distributed.get_rank()).fit(*events()))
 
 
+def an_empty_day():
+    """Learn events that one of the processes lacks, and then none."""
+    X, _ = events()
+    fitted = model().fit(X)
+    found = error_of(lambda: fitted.partial_fit(X[: 3 * distributed.get_rank()]))
+    return found | learnt(fitted.partial_fit(X[:0]).partial_fit(X[:3]))
+
+
 def interruptible(folder):
     """Return a recommender with random numbers of torch, and an ``Acts``."""
     params = {"callbacks": [Curve(), Acts()], "hidden_layer_sizes": (8,)}
@@ -230,7 +238,7 @@ def run(scene, folder, *args, size=2):
 
 def main(folder):
     """Run all scenes."""
-    for scene in (curves, defaults, sums, other_data, other_parameters):
+    for scene in (curves, defaults, sums, other_data, other_parameters, an_empty_day):
         assert run(scene, folder) == [0, 0]
     assert run(curves, folder, size=1) == [0]
     assert run(fails, folder, f"{folder}/fails") == [0, 0]

@@ -97,6 +97,13 @@ def test_other_data_or_parameters_are_refused_before_training(scenes):
         assert message in str(found["message"])
 
 
+def test_a_day_that_is_empty_in_one_process_is_refused(scenes):
+    for found in both(scenes, "an_empty_day"):
+        assert found["error"] == "ValueError"
+        assert "events, by process: [0, 3]" in str(found["message"])
+    assert_equal(*both(scenes, "an_empty_day"))
+
+
 @pytest.mark.parametrize("name, failed", [("fails", 1), ("disk_full", 0)])
 def test_an_error_in_one_process_ends_all(name, failed, scenes):
     error = "KeyError" if name == "fails" else "OSError"
