@@ -283,6 +283,7 @@ def _training_set(recipe, fitted, call, stream, random):
         )
     training.users = _in_order(training, np.append(call.order, extra), recipe)
     training.stream, training.pool = stream, _pool(call)
+    training.earlier = without_last_row(call.before)
     return training
 
 

@@ -13,7 +13,7 @@ from sktwotower._tables._on_disk import column_counts, take_columns
 
 from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, id_shares
-from ._features_worth import features_worth
+from ._features_worth import features_worth, has_shared_columns
 from ._losses import Targets
 from ._modules import SparseRows
 from ._places import distinct, places_in
@@ -65,6 +65,9 @@ class TrainingSet(Dataset):
         # In partial_fit: positions of the items that may be sampled as candidates, and
         # the `ItemStream` that knows how often each item comes.
         self.pool = self.stream = None
+        # In partial_fit: the pairs of before, CSR (n_users, n_items). They count for
+        # how often ids are hidden.
+        self.earlier = None
         self.users = np.flatnonzero(np.diff(positives.indptr))
 
     def __len__(self):
@@ -76,9 +79,14 @@ class TrainingSet(Dataset):
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
-        known = [] if self.known is None else [self.known]
+        earlier = [] if self.earlier is None else [self.earlier]
         count = column_counts if axis == 0 else _row_counts
-        return sum(count(matrix) for matrix in (self.positives, *known))
+        return sum(count(matrix) for matrix in (self.positives, *earlier))
+
+    def pairs(self):
+        """Return all pairs, CSR (n_users, n_items), with those of before."""
+        earlier = self.earlier
+        return self.positives if earlier is None else self.positives + earlier
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
@@ -299,13 +307,9 @@ def _row_counts(matrix):
 
 def _dropouts(dataset, id_dropout, feature_dropout):
     """Return one ``FeatureDropout`` for the users' rows and one for the items' rows."""
-    chosen = dataset.positives
     of_users, of_items = (
-        _shares(id_dropout, dataset.n_events(axis), *sides)
-        for axis, sides in (
-            (1, (chosen.T, dataset.user_rows)),
-            (0, (chosen, dataset.item_rows)),
-        )
+        id_shares(id_dropout, dataset.n_events(axis), _worth(id_dropout, dataset, axis))
+        for axis in (1, 0)
     )
     # A user without a row still has the history, if there is one.
     row_dropout = 0.0 if dataset.history is None else ROW_DROPOUT * id_dropout
@@ -315,10 +319,13 @@ def _dropouts(dataset, id_dropout, feature_dropout):
     )
 
 
-def _shares(id_dropout, n_events, chosen, rows):
-    """Return how often ids are hidden, (n,), given who chose whom and their rows."""
-    worth = features_worth(chosen.tocsr(), rows) if 0 < id_dropout < 1 else 1.0
-    return id_shares(id_dropout, n_events, worth)
+def _worth(id_dropout, dataset, axis):
+    """Return what the features of users (axis 1) or items (axis 0) say; see `id_shares`."""
+    rows = dataset.item_rows if axis == 0 else dataset.user_rows
+    if not 0 < id_dropout < 1 or not has_shared_columns(rows):
+        return 1.0
+    pairs = dataset.pairs()
+    return features_worth((pairs if axis == 0 else pairs.T).tocsr(), rows)
 
 
 def as_pairs(matrix, candidates):

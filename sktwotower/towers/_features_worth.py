@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ._dropout import id_columns
 
-__all__ = ["features_worth", "profile_auc"]
+__all__ = ["features_worth", "has_shared_columns", "profile_auc"]
 
 # Fewer events say too little: ids are hidden as often as id_dropout says.
 MIN_EVENTS = 1_000
@@ -44,12 +44,17 @@ def features_worth(chosen, rows):
         `profile_auc` up to 0.7, 1 from 0.8 on, and between them a number whose
         logarithm is linear in it.
     """
-    shared = ~id_columns(rows)
-    if chosen.nnz < MIN_EVENTS or shared.all() or not shared[rows.indices].any():
+    if chosen.nnz < MIN_EVENTS or not has_shared_columns(rows):
         return 1.0
-    auc = profile_auc(chosen, rows[:, np.flatnonzero(shared)])
+    auc = profile_auc(chosen, rows[:, np.flatnonzero(~id_columns(rows))])
     share = np.clip((auc - LOW) / (HIGH - LOW), 0, 1)
     return float(MIN_WORTH ** (1 - share))
+
+
+def has_shared_columns(rows):
+    """Return whether rows, CSR (n, q), have ids and other features as well."""
+    shared = ~id_columns(rows)
+    return not shared.all() and bool(shared[rows.indices].any())
 
 
 def profile_auc(chosen, features, n_sampled=N_SAMPLED, seed=0):

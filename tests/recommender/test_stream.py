@@ -15,6 +15,7 @@ from sktwotower.neighbors import NNDescentNeighbors
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.recommender import _fitted
 from sktwotower.recommender._replay import with_replayed
+from sktwotower.towers import id_shares
 from tests.builders import chain, ordered, random_events, small
 
 X = random_events()
@@ -260,6 +261,29 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
     model.partial_fit(events[:2].assign(when=9))
     assert model.net_.iterator_train__history_dropout == 0.7
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_ids_are_hidden_as_often_as_in_fit(time):
+    rng = np.random.default_rng(0)
+    n_users, n_items = 100, 40
+    users, items = np.divmod(rng.choice(4000, 1200, replace=False), n_items)
+    events = pd.DataFrame({"user": users, "item": items, "when": np.arange(1200)})
+    # features say nothing of who chooses what: ids are hidden rarely
+    side = pd.DataFrame({"item": range(n_items), "color": np.arange(n_items) % 4})
+    params = {"items": side, "time": time, "pooled_share": 0.0, "history": "auto"}
+    model, seen = ordered(**params).fit(events), []
+
+    def watched(id_dropout, n_events, worth):
+        seen.append(id_shares(id_dropout, n_events, worth))
+        return seen[-1]
+
+    new = pd.DataFrame({"user": [3, 4, n_users], "item": [1, 1, 2], "when": 2000})
+    with patch("sktwotower.towers._batches.id_shares", watched):
+        model.partial_fit(new)
+    of_items = seen[1]
+    counts = np.bincount(np.append(items, new["item"]), minlength=n_items)
+    assert_allclose(of_items, id_shares(0.5, counts, worth=0.02), rtol=1e-6)
 
 
 # The cost follows the new events.
