@@ -124,8 +124,8 @@ class TwoTowerParameters(ShownEstimator):
         and above, by 0.02 for 0.7 and below. They stay as they are with 0 or 1, or with
         fewer than 1,000 pairs. A higher value serves new items better, and known ones
         worse. An id is a feature that only one user or item has. It is never
-        hidden from a row with no other feature, except for users with a history: their
-        whole row is hidden with probability 0.8 * ``id_dropout``.
+        hidden from a row with no other feature, except in fit for users with a history:
+        their whole row is hidden with probability 0.8 * ``id_dropout``.
     feature_dropout : float, default=0.5
         Share in [0, 1) of the other features (words, tags, levels, numbers) that is
         hidden in training, each independently.

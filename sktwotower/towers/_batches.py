@@ -311,8 +311,10 @@ def _dropouts(dataset, id_dropout, feature_dropout):
         id_shares(id_dropout, dataset.n_events(axis), _worth(id_dropout, dataset, axis))
         for axis in (1, 0)
     )
-    # A user without a row still has the history, if there is one.
-    row_dropout = 0.0 if dataset.history is None else ROW_DROPOUT * id_dropout
+    # A user without a row still has the history, if there is one. The few rows of a day
+    # are all kept: fit has taught the tower to do without.
+    keeps_rows = dataset.history is None or dataset.earlier is not None
+    row_dropout = 0.0 if keeps_rows else ROW_DROPOUT * id_dropout
     return (
         FeatureDropout(dataset.user_rows, of_users, feature_dropout, row_dropout),
         FeatureDropout(dataset.item_rows, of_items, feature_dropout),

@@ -16,6 +16,7 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.recommender import _fitted
 from sktwotower.recommender._replay import with_replayed
 from sktwotower.towers import id_shares
+from sktwotower.towers._dropout import FeatureDropout
 from tests.builders import chain, ordered, random_events, small
 
 X = random_events()
@@ -284,6 +285,18 @@ def test_ids_are_hidden_as_often_as_in_fit(time):
     of_items = seen[1]
     counts = np.bincount(np.append(items, new["item"]), minlength=n_items)
     assert_allclose(of_items, id_shares(0.5, counts, worth=0.02), rtol=1e-6)
+
+
+def test_rows_of_users_are_hidden_in_fit_only():
+    found = []
+
+    def watched(matrix, id_shares, feature_dropout=0.0, row_dropout=0.0):
+        found.append(row_dropout)
+        return FeatureDropout(matrix, id_shares, feature_dropout, row_dropout)
+
+    with patch("sktwotower.towers._batches.FeatureDropout", watched):
+        small().fit(X).partial_fit(MORE)
+    assert found == [0.4, 0, 0, 0]
 
 
 # The cost follows the new events.
