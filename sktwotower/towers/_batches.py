@@ -322,7 +322,7 @@ def _dropouts(dataset, id_dropout, feature_dropout):
 
 
 def _worth(id_dropout, dataset, axis):
-    """Return what the features of users (axis 1) or items (axis 0) say; see `id_shares`."""
+    """Return what features of users (axis 1) or items (axis 0) say, for `id_shares`."""
     rows = dataset.item_rows if axis == 0 else dataset.user_rows
     if not 0 < id_dropout < 1 or not has_shared_columns(rows):
         return 1.0
