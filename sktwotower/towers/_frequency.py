@@ -176,8 +176,10 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError, TypeError
-            As in `fit`.
+        ValueError
+            As in `fit`, or if ``n_buckets`` or ``n_hashes`` have changed since then.
+        TypeError
+            As in `fit`, or if ids are of another type than those before.
 
         Examples
         --------
@@ -213,7 +215,8 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         NotFittedError
             If neither `fit` nor `partial_fit` has been called.
         ValueError, TypeError
-            As in `fit`.
+            As in `partial_fit`; only hashed ids must be of the type of those before,
+            others are unknown.
 
         Examples
         --------
