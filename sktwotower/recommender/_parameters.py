@@ -137,8 +137,8 @@ class TwoTowerParameters(ShownEstimator):
         Divides the scores in the training loss, > 0. Lower values stress the hardest
         negatives. "auto": 1.05 n_items ** -0.25, within [0.05, 0.2]: 0.16 for 1,700
         items, 0.14 for 3,300; with a pooled history and more than 10,000 items 6.5
-        n_items ** -0.4: 0.15 for 12,000, 0.093 for 41,000; at most 0.1 with the hidden
-        layer of a recent history; see ``temperature_``.
+        n_items ** -0.4, at least 0.09: 0.15 for 12,000, 0.093 for 41,000; at most 0.1
+        with the hidden layer of a recent history; see ``temperature_``.
     candidate_sampling : str, default="auto"
         Which items a user's positives compete with: every item ("full"), the other
         users' positives of the batch ("in_batch"), a uniform sample of the catalog
