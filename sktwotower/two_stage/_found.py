@@ -23,7 +23,21 @@ MIN_USERS = 20
 
 
 class Fallback(Exception):
-    """The reason why no ranker can be trained."""
+    """Says why no ranker can be trained.
+
+    Parameters
+    ----------
+    reason : str
+        What is said in the warning.
+    n_positive : int, default=0
+        Number of candidates that were chosen later.
+    recall : float, default=None
+        Share of the items chosen later that are candidates. None: not known.
+    """
+
+    def __init__(self, reason, n_positive=0, recall=None):
+        super().__init__(reason)
+        self.counts = n_positive, np.nan if recall is None else recall
 
 
 def candidates_of(recipe, retriever, users, later):

@@ -125,9 +125,8 @@ def train_rankers(recipe, ranker, cut, columns):
     try:
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:
-        warn(f"{reason.args[0]} The order of items is the retriever's.")
-        counts = reason.args[1:] or (0, np.nan)
-        ranked = Ranked(Training(cut.kind, 0.0, *counts), describer)
+        warn(f"{reason} The order of items is the retriever's.")
+        ranked = Ranked(Training(cut.kind, 0.0, *reason.counts), describer)
     if columns.lists is None:
         return ranked
     lists = train_on_lists(recipe, columns, ranker, first, ranked.describer, later)
