@@ -26,7 +26,9 @@ def silent(predict, *args):
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_score_0(events, kind):
     model = kind().fit(events)
-    with pytest.warns(UserWarning, match=r"2 of 4 rows of X \(50.0%\).*'new'.* with 0\."):
+    with pytest.warns(
+        UserWarning, match=r"2 of 4 rows of X \(50.0%\).*'new'.* with 0\."
+    ):
         scores = model.predict(pairs_of("i00", "new", "i01", "newer"))
     assert_array_equal(scores[[1, 3]], 0)
     assert_array_equal(scores[[0, 2]], silent(model.predict, pairs_of("i00", "i01")))
