@@ -290,17 +290,19 @@ def kills(folder, n_places):
     rng, begin = np.random.default_rng(0), time.monotonic()
     assert ended(start(None, f"{folder}/whole.npz")) == 0
     duration = time.monotonic() - begin
-    codes = []
     for place in range(n_places):
         checkpoint, result = f"{folder}/checkpoint-{place}", f"{folder}/{place}.npz"
-        for _ in range(2):
+        n_killed = 0
+        while n_killed < 2:
             child = start(checkpoint, result)
             time.sleep(rng.uniform(0, duration))
             os.kill(child, signal.SIGKILL)
-            codes.append(ended(child))
+            if ended(child) == -signal.SIGKILL:
+                n_killed += 1
+            else:  # it had finished, as other work on the machine changes its speed
+                duration *= 0.8
         assert ended(start(checkpoint, result)) == 0
         assert not os.path.exists(checkpoint)
-    assert codes.count(-signal.SIGKILL) >= n_places, codes
 
 
 def main(folder):
