@@ -12,7 +12,7 @@ from scipy import sparse
 from sktwotower._own_examples import own_examples
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
-from sktwotower.retrieval._retrieval import SimilarItemsMixin
+from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import MatrixRecommender, blocks_of_rows, positive
 from ._printed import ITEM_KNN

@@ -17,7 +17,8 @@ from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
-from sktwotower.retrieval._retrieval import RetrievalMixin, SimilarItemsMixin
+from sktwotower.retrieval._retrieval import RetrievalMixin
+from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._group import is_first
 from sktwotower.towers._recipe import Recipe
 

@@ -1,10 +1,8 @@
-"""Ranking methods that all recommenders share, as mixins.
+"""Ranking methods that all recommenders share, as a mixin.
 
-Input: n users or items, as ids or tables, and an estimator with a ``Fitted`` value.
+Input: n users, as ids or tables, and an estimator with a ``Fitted`` value.
 Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
-
-import functools
 
 import numpy as np
 import pandas as pd
@@ -12,17 +10,17 @@ from scipy import sparse
 
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._dask import is_dask
-from sktwotower._tables._messages import not_known
-from sktwotower._tables._output import PANDAS, library_for, table_of
-from sktwotower._tables._sparse import blocks, pair_matrix
+from sktwotower._tables._output import PANDAS, library_for
+from sktwotower._tables._sparse import blocks
 
 from ._fitted import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._one_user import one_known
-from ._requests import as_ids, read_query, read_request, write_parquet
+from ._ranked_table import ranked_table
+from ._requests import as_ids, read_request, write_parquet
 
-__all__ = ["RetrievalMixin", "SimilarItemsMixin"]
+__all__ = ["RetrievalMixin"]
 
 
 class RetrievalMixin(KnownUsersMixin):
@@ -313,7 +311,7 @@ class RetrievalMixin(KnownUsersMixin):
             if found is not None:
                 ids, label = as_ids(X), fitted.users.label
                 library = library_for(self, fitted, X)
-                return _ranked_table(fitted, library, ids, *found, label)
+                return ranked_table(fitted, library, ids, *found, label)
         request = read_request(fitted, X, *given)
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
@@ -328,93 +326,7 @@ class RetrievalMixin(KnownUsersMixin):
         )
         library = library_for(self, fitted, X, history, candidates, exclude)
         ids, label = request.users.ids, fitted.users.label
-        return _ranked_table(fitted, library, ids, scores, indices, label)
-
-
-class SimilarItemsMixin:
-    """The method ``similar_items``.
-
-    The estimator is a ``RetrievalMixin`` whose ``Fitted`` has ``search_similar(query,
-    k, itself, serving)``. It returns scores and positions (n, k) of the items most
-    similar to those of a ``Query``, except those at nonzeros of ``itself``, CSR (n,
-    n_items).
-    """
-
-    def similar_items(self, items, n_neighbors=None) -> pd.DataFrame:
-        """Find the items that are most similar to given items.
-
-        Parameters
-        ----------
-        items : list, array, Series or dataframe of n items
-            Ids known from fit, or a table with the id and all feature columns.
-        n_neighbors : int, default=None
-            Number of items per item, >= 1. None: the constructor's.
-
-        Returns
-        -------
-        DataFrame
-            Columns: the item column, ``similar_`` + its name, ``score`` (the
-            similarity; for two towers the dot product of the vectors) and ``rank``
-            (from 1). The item itself is left out. An item with fewer similar items has
-            fewer rows. The table is of the library of ``items`` or, for ids, of X in
-            fit, see `recommend`.
-
-        Raises
-        ------
-        NotFittedError
-            If fit has not been called.
-        ValueError
-            If items are unknown to fit and have no features, a table lacks columns, or
-            ``n_neighbors`` < 1.
-        TypeError
-            If ``items`` is neither ids nor a table, or ``n_neighbors`` is not an
-            integer.
-
-        Examples
-        --------
-        >>> from sktwotower import TwoTowerRecommender
-        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-        ...      ["dan", "glue"], ["dan", "paint"]]
-        >>> model = TwoTowerRecommender(random_state=1).fit(X)
-        >>> model.similar_items(["tea", "paint"], n_neighbors=2).round(2)
-            item similar_item  score  rank
-        0    tea          jam   0.70     1
-        1    tea        bread   0.33     2
-        2  paint         glue   0.58     1
-        3  paint        nails   0.55     2
-        """
-        fitted = fitted_of(self)
-        k = self._k(n_neighbors, fitted)
-        library, label = library_for(self, fitted, items), fitted.items.label
-        ids, scores, indices = self._similar(fitted, items, k)
-        return _ranked_table(
-            fitted, library, ids, scores, indices, label, f"similar_{label}"
-        )
-
-    def _similar(self, fitted, items, k):
-        """Return ids (n,) of items, and scores and positions (n, k) of similar ones."""
-        code, serving = one_known(fitted.items, items), self._serving()
-        if code is not None:
-            found = fitted.similar_to_known(code, k, serving)
-            if found is not None:
-                return as_ids(items), *found
-        query = read_query(fitted.items, items, "items", fitted.schema)
-        unknown = query.ids[query.lacks_information() & (not query.described)]
-        if len(unknown):
-            table = ", or pass a table with the features of new items"
-            raise ValueError(
-                f"{not_known(unknown, 'item')}. Check the ids and their type"
-                f"{table if fitted.items.has_features else ''}."
-            )
-        own = (query.codes >= 0) & (query.codes < fitted.n_items)
-        itself = pair_matrix(
-            np.flatnonzero(own),
-            query.codes[own],
-            np.ones(own.sum()),
-            (len(query), fitted.n_items),
-        )
-        return query.ids, *fitted.search_similar(query, k, itself, serving)
+        return ranked_table(fitted, library, ids, scores, indices, label)
 
 
 def _tables(fitted, request, k, hidden, serving):
@@ -425,28 +337,4 @@ def _tables(fitted, request, k, hidden, serving):
         scores, indices = fitted.search(
             part.users, part.past, k, serving, part.excluded(hidden), part.allowed
         )
-        yield _ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)
-
-
-def _ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
-    """Return ranked positions (n, k) as a table: id, item, score and rank."""
-    found = indices >= 0
-    ranks = np.broadcast_to(np.arange(1, indices.shape[1] + 1), indices.shape)
-    columns = (
-        np.repeat(ids, found.sum(axis=1)),
-        fitted.item_ids[indices[found]],
-        scores[found],
-        ranks[found],
-    )
-    names = _names(label, item_label or fitted.items.label, "score", "rank")
-    if library != PANDAS:
-        return table_of(names, columns, library)
-    table = pd.DataFrame(dict(enumerate(columns)), copy=False)
-    table.columns = names
-    return table
-
-
-@functools.lru_cache(maxsize=16)
-def _names(*names):
-    """Return names as a pandas Index, cached since it costs as much as the table."""
-    return pd.Index(names)
+        yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)

@@ -370,8 +370,8 @@ def test_a_parquet_file_is_whole_or_the_one_before(plain, tmp_path, monkeypatch)
         next(calls)
         return ranked_table(*args)
 
-    ranked_table = _retrieval._ranked_table
-    monkeypatch.setattr(_retrieval, "_ranked_table", fails_the_second_time)
+    ranked_table = _retrieval.ranked_table
+    monkeypatch.setattr(_retrieval, "ranked_table", fails_the_second_time)
     with pytest.raises(RuntimeError):
         plain.recommend(n_neighbors=2, path=file)
     assert file.read_bytes() == before
@@ -387,13 +387,13 @@ def test_writing_a_parquet_file_follows_no_link(plain, tmp_path, monkeypatch):
     other.write_text("of somebody else")
     file.symlink_to(other)
     Path(f"{file}.part").symlink_to(other)  # a name that can be guessed
-    names, ranked_table = set(), _retrieval._ranked_table
+    names, ranked_table = set(), _retrieval.ranked_table
 
     def looks_into_the_folder(*args):
         names.update(path.name for path in tmp_path.iterdir())
         return ranked_table(*args)
 
-    monkeypatch.setattr(_retrieval, "_ranked_table", looks_into_the_folder)
+    monkeypatch.setattr(_retrieval, "ranked_table", looks_into_the_folder)
     for _ in range(2):
         plain.recommend(n_neighbors=1, path=file)
     assert other.read_text() == "of somebody else"
