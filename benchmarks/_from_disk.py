@@ -4,6 +4,7 @@ Input: a folder for Parquet files of made events, and sizes.
 Output: a row of results for each size.
 """
 
+import itertools
 import re
 import threading
 import time
@@ -87,11 +88,11 @@ class Clock(Callback):
         self.n_batches = n_batches
 
     def on_train_begin(self, net, X=None, **kwargs):
-        """Time the making of batches."""
+        """Time the making of batches, in as many passes as that takes."""
         self._start()
-        for batch in net.get_iterator(X, training=True):
-            if self._count(batch):
-                break
+        batches = net.get_iterator(X, training=True)
+        passes = itertools.chain.from_iterable(itertools.repeat(batches))
+        next(batch for batch in passes if self._count(batch))
         self.made = self.per_second
         self._start()
 

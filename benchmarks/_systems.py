@@ -165,10 +165,12 @@ def _plain(params):
 def at_the_edge(space, params):
     """Name the parameters at the end of their list, or in the last 5 % of a range.
 
-    Zero is the end of what a parameter can be, not of the list.
+    Zero is the end of what a parameter can be, not of the list; "auto" has no place.
     """
 
     def outer(values, value):
+        if value == "auto":
+            return False
         if isinstance(values, list):
             return value in (values[0], values[-1]) and value != 0
         return not 0.05 <= values.cdf(value) <= 0.95

@@ -48,6 +48,8 @@ CHANGES = {
     "early stopping": {"early_stopping": True},
     "optimizer adamw": {"optimizer": "adamw", "lr": 0.005},
     "optimizer adagrad": {"optimizer": "adagrad", "lr": 0.05},
+    "id_dropout 0": {"id_dropout": 0.0},
+    "all items as candidates": {"candidate_sampling": "full"},
     "in-batch candidates": {"candidate_sampling": "in_batch"},
     "512 uniform candidates": {"candidate_sampling": "uniform", "n_negatives": 512},
     "in-batch and 512 uniform": {"candidate_sampling": "mixed", "n_negatives": 512},

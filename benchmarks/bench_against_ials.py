@@ -1,11 +1,12 @@
 """How long does ours take to rank as well as tuned iALS does, in iALS's own time?
 
 Call ``python benchmarks/bench_against_ials.py --data DIR [--only ml-1m]``. iALS (by
-`implicit`) is tuned by a random search as in bench_quality.py, whose trials and seconds
-``--trials`` and ``--tuning-seconds`` bound, and fitted on all of train. Ours is fitted
-with its defaults and each of EPOCHS as ``max_epochs`` in turn, until its NDCG@20 on
-test reaches that of iALS. Every fit has a process of its own, on the same threads, and
-counts with the wall time of fit; tuning counts on neither side.
+`implicit`) has the parameters that bench_quality.py found, or else those of a random
+search as there, whose trials and seconds ``--trials`` and ``--tuning-seconds`` bound; it
+is fitted on all of train. Ours is fitted with its defaults and each of EPOCHS as
+``max_epochs`` in turn, until its NDCG@20 on test reaches that of iALS. Every fit has a
+process of its own, on the same threads, and counts with the wall time of fit; tuning
+counts on neither side.
 
 Failure: ours never gets there, or takes longer than iALS.
 """
@@ -13,7 +14,7 @@ Failure: ours never gets there, or takes longer than iALS.
 import argparse
 
 import pandas as pd
-from _common import PROTOCOLS, machine, write_results
+from _common import PROTOCOLS, machine, read_results, write_results
 from _processes import call
 from _systems import OURS
 
@@ -33,10 +34,18 @@ def fitted(system, case, params):
     return row
 
 
+def best_params(case, trials, seconds):
+    """Return iALS's parameters, those of bench_quality.py if they are written."""
+    for row in read_results(f"quality_{case['data']}"):
+        if row["system"] == "iALS":
+            return row["params"]
+    limits = {"trials": trials, "seconds": seconds, "figure": FIGURE}
+    return call("_systems:tune", name="iALS", **case, **limits)["params"]
+
+
 def race(case, trials, seconds):
     """Return a row of iALS and one of each fit of ours until it is level."""
-    limits = {"trials": trials, "seconds": seconds, "figure": FIGURE}
-    params = call("_systems:tune", name="iALS", **case, **limits)["params"]
+    params = best_params(case, trials, seconds)
     rows = [fitted("iALS", case, params)]
     for max_epochs in EPOCHS:
         params = {"max_epochs": max_epochs, "random_state": 0}
