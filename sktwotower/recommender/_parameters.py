@@ -111,9 +111,10 @@ class TwoTowerParameters(ShownEstimator):
     dropout : float or "auto", default="auto"
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
-        differs between users, and a target can not be copied from the history. "auto":
-        0.5, and 0.2 if there are more than 10,000 items; with a recent history 0.2, 0.1
-        with its hidden layer, or 0.7 where baskets hold five items or more on average.
+        differs between users, and a target can often not be copied from the history.
+        "auto": 0.5, and 0.2 if there are more than 10,000 items; with a recent history
+        0.2, 0.1 with its hidden layer, or 0.7 where baskets hold five items or more on
+        average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -366,10 +367,12 @@ class TwoTowerParameters(ShownEstimator):
     model. Validation, callbacks and the rest of `fit` run in each of them; the first
     one writes ``checkpoint`` and shows progress. If one fails, all do.
 
-    From 10,000 events on, default towers with a pooled history and without ``time``
+    From 10,000 events on, linear towers with a pooled history and without ``time``
     start from a truncated SVD: the vectors of items, scaled to a mean length of 1, are
     :math:`V S^{1/2}` for :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`, with the
-    rewards R and the sums D of its rows and columns, plus random vectors.
+    rewards R and the sums D of its rows and columns, plus random vectors. This needs
+    more than 2 d users and 2 d items, and at most 100 million numbers in the vectors of
+    both.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one
