@@ -159,9 +159,10 @@ class TwoTowerRecommender(
         ----------
         X, y, sample_weight
             As in `fit`, with the same columns; only the new events. Users of X keep
-            their past items, which are never negatives. X may have no rows, and no
-            positive event: items that were only shown join the catalog. Events on disk,
-            and what a model that was fitted from disk has seen, are read into memory.
+            their past items, which are never negatives (with a recent history all items
+            are, except the one to predict). X may have no rows, and no positive event:
+            items that were only shown join the catalog. Events on disk, and what a
+            model that was fitted from disk has seen, are read into memory.
 
         Returns
         -------
