@@ -155,6 +155,8 @@ class EmbeddingMapDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed, or UMAP is requested but not installed.
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
             If `color` is not a column of ``items`` or has another length than
             ``item_ids_``, if `method` is unknown, or if there are fewer than 3 items or

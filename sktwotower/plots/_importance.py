@@ -116,6 +116,8 @@ class FeatureImportanceDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
             If X has no positive event, or `groups` names unknown columns.
         TypeError

@@ -95,7 +95,8 @@ class TwoTowerRecommender(
             nan or infinite. If events on disk are a URL, or no file is found, a file is
             damaged or cut off, files have different types, or a lazy frame fails.
         TypeError
-            If ids are of mixed types, or a tower is not a torch module.
+            If ids are of mixed types, a tower is not a torch module, or ``callbacks``,
+            ``half_life`` or ``neighbors`` is of another type.
         OSError
             If ``checkpoint`` cannot be read or written.
         ImportError
@@ -268,6 +269,8 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
+        TypeError
+            If X is not a table in memory, or ids are of mixed types.
 
         Notes
         -----
@@ -370,6 +373,9 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit, or ``history`` lacks the time column.
+        TypeError
+            If X is not a table in memory, ids are of mixed types, or ``history`` is
+            neither events nor a list.
 
         Warns
         -----
