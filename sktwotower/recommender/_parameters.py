@@ -124,7 +124,8 @@ class TwoTowerParameters(ShownEstimator):
         events: how often a user's other items are, by their features, more like the
         item chosen than like another one (AUC). The odds are multiplied by 1 for 0.8
         and above, by 0.02 for 0.7 and below. They stay as they are with 0 or 1, or with
-        fewer than 1,000 pairs. A higher value serves new items better, and known ones
+        fewer than 1,000 pairs. 1: ids of whoever has other features say nothing, also
+        after fit. A higher value serves new items better, and known ones
         worse. An id is a feature that only one user or item has. It is never
         hidden from a row with no other feature, except in fit for users with a history:
         their whole row is hidden with probability 0.8 * ``id_dropout``.
