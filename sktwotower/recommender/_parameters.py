@@ -278,7 +278,9 @@ class TwoTowerParameters(ShownEstimator):
     Attributes
     ----------
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
-        Known ids: sorted, or in the order of the side table.
+        Ids of the known users and of the catalog: sorted, or in the order of the side
+        table; then those that `partial_fit` has added. After `set_catalog` items are in
+        the order of that call.
     item_embeddings_ : ndarray of shape (n_items, d), float32
         The catalog's vectors.
     user_transformer_, item_transformer_ : transformer
