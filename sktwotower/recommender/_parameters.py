@@ -61,10 +61,11 @@ class TwoTowerParameters(ShownEstimator):
         How a user's past items are used, and their order.
     time : str or int, default=None
         Column of X (or its position) that says when: dates of any kind and time zone,
-        or finite numbers. It is not a feature, and tables after fit may lack it. Events
-        of a user at equal times are one basket, without order inside. Numbers give the
-        order of each user's events only, dates also their age. A pair of user and item
-        at several times counts several times. None: no order.
+        or finite numbers. It is not a feature, and tables after fit may lack it, except
+        with a recent history those of `partial_fit` and of ``history``. Events of a
+        user at equal times are one basket, without order inside. Numbers give the order
+        of each user's events only, dates also their age. A pair of user and item at
+        several times counts several times. None: no order.
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees the items that a user chose. "recent": as sums of learnt
         vectors of past items, in which older ones count less, with several learnt
