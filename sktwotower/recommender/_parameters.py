@@ -356,7 +356,9 @@ class TwoTowerParameters(ShownEstimator):
     (\sum_j a_{hj})^{1/2}` over the past items j with lag :math:`l_j`, where
     :math:`a_{hj} = e^{-l_j / \tau_h}`. The vectors :math:`e_j`, linear in the features
     of the items, the decays :math:`\tau_h` (1, 3, 10 and 50 at the start, and one sum
-    without decay) and a matrix for each sum are learnt. The pairs (u, i) are then
+    without decay) and a matrix for each sum are learnt. From 100 events per item on
+    there is a hidden layer over all these sums as well, and they are divided by
+    :math:`\sum_j a_{hj}`, not by its root. The pairs (u, i) are then
     events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
     at lags 1, 2, and so on, and N_u holds all candidates except i. A second pair of
     towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
