@@ -226,19 +226,29 @@ CHECKS = {
 }
 
 
-def raises(thing):
-    """Return whether a function, or the constructor of a class, may raise."""
+def tree_of(thing):
+    """Return the code of a function, or of the constructor of a class."""
     if inspect.isclass(thing):
         thing = vars(thing).get("__post_init__", vars(thing).get("__init__"))
     if not inspect.isfunction(inspect.unwrap(thing)):
-        return False
-    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
-    calls = {
+        return ast.Module([], [])
+    return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
+
+
+def calls_of(thing):
+    """Return the names of what a function calls."""
+    return {
         getattr(node.func, "id", getattr(node.func, "attr", None))
-        for node in ast.walk(tree)
+        for node in ast.walk(tree_of(thing))
         if isinstance(node, ast.Call)
     }
-    return bool(calls & CHECKS) or any(isinstance(n, ast.Raise) for n in ast.walk(tree))
+
+
+def raises(thing):
+    """Return whether a function, or the constructor of a class, may raise."""
+    if calls_of(thing) & CHECKS:
+        return True
+    return any(isinstance(node, ast.Raise) for node in ast.walk(tree_of(thing)))
 
 
 @each_module
@@ -246,6 +256,10 @@ def test_errors_are_documented(module):
     for name in names_of(module) if module in PUBLIC else []:
         thing = DOCUMENTED[name][0]
         assert not raises(thing) or "Raises" in sections(thing), name
+        # a first call of partial_fit is fit
+        asks = calls_of(thing) & {"check_is_fitted", "fitted_of"}
+        if asks and not name.endswith(".partial_fit"):
+            assert "NotFittedError" in sections(thing)["Raises"], name
 
 
 @pytest.mark.parametrize("estimator", [TwoTowerRecommender, TowerVectorizer])

@@ -290,6 +290,9 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
             If fit has not been called.
         ValueError
             If X lacks columns of fit, or ``history`` a column that it needs.
+        TypeError
+            If X is not a table in memory, ids are of mixed types, or ``history`` is
+            neither events nor a list.
 
         Warns
         -----

@@ -277,6 +277,8 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        NotFittedError
+            If fit has not been called.
         ValueError
             If X has other columns than in `fit`, a number is infinite, bytes are not
             UTF-8, or a vector has another length than in `fit`.
@@ -321,6 +323,8 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        NotFittedError
+            If fit has not been called.
         ValueError
             If `input_features` does not fit the columns of X in `fit`.
 

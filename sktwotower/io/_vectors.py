@@ -60,7 +60,7 @@ def export_vectors(model, path, *, side="item") -> None:
     Vectors of users without a place in the file, such as new ones, come from
     `TwoTowerRecommender.embed_users`. With ``normalize`` (the default) vectors have
     length 1: cosine, inner product and Euclidean distance find the same items. The
-    reference has recipes for faiss, hnswlib, Qdrant and pgvector.
+    guide has recipes for faiss, hnswlib, Qdrant and pgvector.
 
     Examples
     --------

@@ -61,6 +61,8 @@ def make_list_scorer(
 
     Raises
     ------
+    NotFittedError
+        When called: if the estimator is not fitted.
     ValueError
         If `metric` is unknown or empty, or k < 1. When called: if X lacks the column, a
         list has rows of several users, or no list counts.

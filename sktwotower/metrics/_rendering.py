@@ -13,7 +13,7 @@ from sktwotower._tables._output import PANDAS, in_library
 
 from ._hits import ERRORS_IN_INTERVAL
 
-# Only the page's own colours, so that it reads on white and on black.
+# Only the page's own colors, so that it reads on white and on black.
 STYLE = (
     "<style>"
     ".sktwotower-report {border-collapse: collapse; margin-bottom: 1em;"

@@ -92,6 +92,8 @@ def retrieval_report(
 
     Raises
     ------
+    NotFittedError
+        If an estimator is not fitted.
     ValueError
         If X has no positive event, if k or `max_users` < 1, or if a baseline has the
         name of another model, lacks users of X or ranks fewer than k items. With

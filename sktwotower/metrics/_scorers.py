@@ -75,6 +75,8 @@ def make_retrieval_scorer(
 
     Raises
     ------
+    NotFittedError
+        When called: if the estimator is not fitted.
     ValueError
         If `metric` is unknown or empty, or k < 1. When called: if X has no positive
         event, `max_users` < 1, or weights meet a truncated recall.

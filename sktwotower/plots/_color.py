@@ -1,4 +1,4 @@
-"""The colours of items: from a feature to numbers, groups and scales.
+"""The colors of items: from a feature to numbers, groups and scales.
 
 Input: a feature of each item (n_items,).
 Output: numbers or names of groups, (n_items,), and the limits and ticks of a scale.
@@ -20,7 +20,7 @@ OTHER = ""
 MAX_NAME = 24
 # The part of viridis that stands out from white and from black.
 LIGHTNESS = 0.22, 0.92
-# Percentiles of numbers at the ends of the colour scale, to ignore outliers.
+# Percentiles of numbers at the ends of the color scale, to ignore outliers.
 COLOR_LIMITS = 2, 98
 
 
@@ -94,7 +94,7 @@ def _entries(value):
 
 
 def color_limits(numbers, scale):
-    """Return the arguments of a scale of colours for finite numbers (n,)."""
+    """Return the arguments of a scale of colors for finite numbers (n,)."""
     low, high = np.percentile(numbers, COLOR_LIMITS) if len(numbers) else (0, 1)
     if low == high:
         low, high = numbers.min(), numbers.max()

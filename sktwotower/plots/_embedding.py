@@ -1,7 +1,7 @@
 """A map of the items: dots on a plane, similar items close together.
 
 Input: item vectors (n_items, d), and a feature of each item.
-Output: a map, coloured by the feature.
+Output: a map, colored by the feature.
 """
 
 import importlib.util
@@ -46,13 +46,13 @@ class EmbeddingMapDisplay(Display):
         Position of each item on the map.
     color : array of shape (n_items,), default=None
         A feature of each item. Numbers (and dates, by their year) get a scale of
-        colours from the 2nd to the 98th percentile, grey where the value is missing.
+        colors from the 2nd to the 98th percentile, gray where the value is missing.
         Other values make groups; a list belongs to the first of its entries that has a
-        group. None: one colour.
+        group. None: one color.
     color_name : str, default=None
         Name of the feature, for the labels. None: not shown.
     color_scale : {"linear", "log"}, default="linear"
-        Scale of the colours of numbers.
+        Scale of the colors of numbers.
     method : str, default=None
         How the positions were found, for the labels. None: not shown.
 
@@ -141,7 +141,7 @@ class EmbeddingMapDisplay(Display):
         random_state : int, RandomState instance or None, default=None
             Draws the sample; seed of the method.
         n_groups : int, default=8
-            Number of groups, the largest, that get a colour, from 1 to 10.
+            Number of groups, the largest, that get a color, from 1 to 10.
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         **kwargs : dict
@@ -155,6 +155,8 @@ class EmbeddingMapDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed, or UMAP is requested but not installed.
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
             If `color` is not a column of ``items`` or has another length than
             ``item_ids_``, if `method` is unknown, or if there are fewer than 3 items or
@@ -212,7 +214,7 @@ class EmbeddingMapDisplay(Display):
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         n_groups : int, default=8
-            Number of groups, the largest, that get a colour, from 1 to 10.
+            Number of groups, the largest, that get a color, from 1 to 10.
         **kwargs : dict
             Arguments of `matplotlib.axes.Axes.scatter`, for all dots.
 

@@ -116,6 +116,8 @@ class FeatureImportanceDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
             If X has no positive event, or `groups` names unknown columns.
         TypeError
@@ -212,7 +214,7 @@ class FeatureImportanceDisplay(Display):
         return self
 
     def _name_colors(self, sides):
-        """Say in a legend which colour is which side, if there are several."""
+        """Say in a legend which color is which side, if there are several."""
         from matplotlib.patches import Patch
 
         shown = [side for side in COLORS if side in set(sides)]

@@ -110,6 +110,8 @@ class LorenzCurveDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If an estimator is not fitted.
         ValueError
             As in `RecallCurveDisplay.from_estimator`.
         TypeError

@@ -115,6 +115,8 @@ class RecallByPopularityDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If an estimator is not fitted.
         ValueError
             As in `RecallCurveDisplay.from_estimator`, if `n_groups` < 1, or if no
             event's item is in the catalog.

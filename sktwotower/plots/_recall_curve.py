@@ -119,6 +119,8 @@ class RecallCurveDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If an estimator is not fitted.
         ValueError
             If X has no positive event, `max_k` or `max_users` < 1, `name` is not a
             string or is 'popularity', a baseline has the name of another model, lacks

@@ -120,6 +120,8 @@ class ScoreDistributionDisplay(Display):
         ------
         ImportError
             If Matplotlib is not installed.
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
             If X has no positive event whose item is in the catalog, if all users
             chose the whole of it, or if `max_pairs` < 1.

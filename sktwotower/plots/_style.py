@@ -1,4 +1,4 @@
-"""Axes, colours and line styles of all displays.
+"""Axes, colors and line styles of all displays.
 
 Input: where to draw, Matplotlib axes or None, and the position of a model.
 Output: axes, and styles that can be read on a light and on a dark background.
@@ -8,14 +8,14 @@ from textwrap import fill
 
 from sktwotower.metrics._compared import rank_models
 
-# Distinct for colour-blind readers (after Okabe and Ito), with a contrast of at least
+# Distinct for color-blind readers (after Okabe and Ito), with a contrast of at least
 # 3 : 1 to white and to black.
 BLUE, VERMILION, GREEN = "#2a85c7", "#d95f02", "#009e73"
 COLORS = [BLUE, VERMILION, GREEN, "#cc79a7", "#c48a00"]
 GRAY = "#858585"
-# Lines differ in more than colour, for prints in grey.
+# Lines differ in more than color, for prints in gray.
 LINE_STYLES = ["-", "--", "-.", ":", (0, (1, 3))]
-# Bars whose colour has been used before are hatched.
+# Bars whose color has been used before are hatched.
 HATCHES = ["", "//", "..", "xx"]
 # A legend with more entries is drawn next to the axes, where it hides nothing.
 MAX_INSIDE = 4
@@ -88,7 +88,7 @@ def check_matplotlib(caller):
 
 
 def ink(ax):
-    """Return the colour of the text of axes, which stands out from their background."""
+    """Return the color of the text of axes, which stands out from their background."""
     return ax.xaxis.label.get_color()
 
 

@@ -47,9 +47,18 @@ class CatalogMixin:
 
         Raises
         ------
+        NotFittedError
+            If fit has not been called.
         ValueError
-            If there are no items, ids are repeated, ids unknown to fit come without
-            features, or features or the resulting vectors are not finite.
+            If there are no items, ids are repeated, a table lacks columns, ids unknown
+            to fit come without features, or features or the resulting vectors are not
+            finite.
+        TypeError
+            If ``items`` is neither ids nor a table.
+
+        See Also
+        --------
+        forget_items : Remove items for good.
 
         Examples
         --------

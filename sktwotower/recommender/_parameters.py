@@ -61,10 +61,11 @@ class TwoTowerParameters(ShownEstimator):
         How a user's past items are used, and their order.
     time : str or int, default=None
         Column of X (or its position) that says when: dates of any kind and time zone,
-        or finite numbers. It is not a feature, and tables after fit may lack it. Events
-        of a user at equal times are one basket, without order inside. Numbers give the
-        order of each user's events only, dates also their age. A pair of user and item
-        at several times counts several times. None: no order.
+        or finite numbers. It is not a feature, and tables after fit may lack it, except
+        with a recent history those of `partial_fit` and of ``history``. Events of a
+        user at equal times are one basket, without order inside. Numbers give the order
+        of each user's events only, dates also their age. A pair of user and item at
+        several times counts several times. None: no order.
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees the items that a user chose. "recent": as sums of learnt
         vectors of past items, in which older ones count less, with several learnt
@@ -111,9 +112,10 @@ class TwoTowerParameters(ShownEstimator):
     dropout : float or "auto", default="auto"
         Share in [0, 1) of a user's past items that is hidden from the tower in
         training, and of hidden units that are dropped. With a pooled history the share
-        differs between users, and a target can not be copied from the history. "auto":
-        0.5, and 0.2 if there are more than 10,000 items; with a recent history 0.2, 0.1
-        with its hidden layer, or 0.7 where baskets hold five items or more on average.
+        differs between users, and a target can often not be copied from the history.
+        "auto": 0.5, and 0.2 if there are more than 10,000 items; with a recent history
+        0.2, 0.1 with its hidden layer, or 0.7 where baskets hold five items or more on
+        average.
     id_dropout : float, default=0.5
         How often, in [0, 1], the id of a user or an item with ten events is hidden
         from the towers in training, so that the model learns to serve new users and
@@ -123,7 +125,8 @@ class TwoTowerParameters(ShownEstimator):
         events: how often a user's other items are, by their features, more like the
         item chosen than like another one (AUC). The odds are multiplied by 1 for 0.8
         and above, by 0.02 for 0.7 and below. They stay as they are with 0 or 1, or with
-        fewer than 1,000 pairs. A higher value serves new items better, and known ones
+        fewer than 1,000 pairs. 1: ids of whoever has other features say nothing, also
+        after fit. A higher value serves new items better, and known ones
         worse. An id is a feature that only one user or item has. It is never
         hidden from a row with no other feature, except in fit for users with a history:
         their whole row is hidden with probability 0.8 * ``id_dropout``.
@@ -276,7 +279,9 @@ class TwoTowerParameters(ShownEstimator):
     Attributes
     ----------
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
-        Known ids: sorted, or in the order of the side table.
+        Ids of the known users and of the catalog: sorted, or in the order of the side
+        table; then those that `partial_fit` has added. After `set_catalog` items are in
+        the order of that call.
     item_embeddings_ : ndarray of shape (n_items, d), float32
         The catalog's vectors.
     user_transformer_, item_transformer_ : transformer
@@ -351,7 +356,9 @@ class TwoTowerParameters(ShownEstimator):
     (\sum_j a_{hj})^{1/2}` over the past items j with lag :math:`l_j`, where
     :math:`a_{hj} = e^{-l_j / \tau_h}`. The vectors :math:`e_j`, linear in the features
     of the items, the decays :math:`\tau_h` (1, 3, 10 and 50 at the start, and one sum
-    without decay) and a matrix for each sum are learnt. The pairs (u, i) are then
+    without decay) and a matrix for each sum are learnt. From 100 events per item on
+    there is a hidden layer over all these sums as well, and they are divided by
+    :math:`\sum_j a_{hj}`, not by its root. The pairs (u, i) are then
     events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
     at lags 1, 2, and so on, and N_u holds all candidates except i. A second pair of
     towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
@@ -366,10 +373,12 @@ class TwoTowerParameters(ShownEstimator):
     model. Validation, callbacks and the rest of `fit` run in each of them; the first
     one writes ``checkpoint`` and shows progress. If one fails, all do.
 
-    From 10,000 events on, default towers with a pooled history and without ``time``
+    From 10,000 events on, linear towers with a pooled history and without ``time``
     start from a truncated SVD: the vectors of items, scaled to a mean length of 1, are
     :math:`V S^{1/2}` for :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`, with the
-    rewards R and the sums D of its rows and columns, plus random vectors.
+    rewards R and the sums D of its rows and columns, plus random vectors. This needs
+    more than 2 d users and 2 d items, and at most 100 million numbers in the vectors of
+    both.
 
     Retrieval uses s. An unknown user without features and history gets the tower's
     output for an empty row. Memory is O(nonzeros + (n_users + n_items) d), plus one

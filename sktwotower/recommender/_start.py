@@ -36,8 +36,11 @@ def new_module(recipe, events, training, seed):
     if events.ordered is None and _can_start_from_svd(recipe, module, training):
         width = module.history.weight.shape[1]
         vectors = svd_vectors(training.positives, width, seed)
-        _add_to_ids(module.item_tower.sparse, training.item_rows, vectors)
-        _add_to_ids(module.history, training.item_rows, vectors)
+        rows = training.item_rows
+        if recipe.id_dropout == 1:
+            vectors[_has_shared_columns(rows)] = 0
+        _add_to_ids(module.item_tower.sparse, rows, vectors)
+        _add_to_ids(module.history, rows, vectors)
     return module
 
 
@@ -51,21 +54,23 @@ def _random_module(recipe, events):
     scale_weights(
         recipe,
         module,
-        user_tower=start * _scales(users, have_events(positives, 1)),
+        user_tower=start * _scales(recipe, users, have_events(positives, 1)),
         item_tower=start
-        * _scales(items, have_events(positives, 0) | have_events(impressions, 0)),
-        history=start * _scales(items, have_events(positives, 0)),
+        * _scales(
+            recipe, items, have_events(positives, 0) | have_events(impressions, 0)
+        ),
+        history=start * _scales(recipe, items, have_events(positives, 0)),
     )
     return module
 
 
-def _scales(entities, active):
+def _scales(recipe, entities, active):
     """Return the factors (p,) of the initial first-layer weights of each input.
 
-    0 for inputs that none of the ``active`` (n,) rows has: they are not trained, and
-    random weights would add noise to the vectors of new users and items. 0.1 for shared
-    columns when there are id columns as well, so that training starts from a model of
-    ids only.
+    0 for inputs that none of the ``active`` (n,) rows has, and for ids that are always
+    hidden: they are not trained, and random weights would add noise to the vectors of
+    users and items. 0.1 for shared columns when there are id columns as well, so that
+    training starts from a model of ids only.
     """
     rows = entities.rows[:-1]
     scales = np.ones(rows.shape[1])
@@ -73,7 +78,14 @@ def _scales(entities, active):
     if ids.any():
         scales[~ids] = SHARED_COLUMN_SCALE
     scales[~have_events(rows[active], axis=0)] = 0
+    if recipe.id_dropout == 1:
+        scales[ids & have_events(rows[_has_shared_columns(rows)], axis=0)] = 0
     return scales
+
+
+def _has_shared_columns(rows):
+    """Return which rows, CSR (n, p), have more than ids, bool (n,)."""
+    return np.diff(rows[:, np.flatnonzero(~id_columns(rows))].indptr) > 0
 
 
 def _can_start_from_svd(recipe, module, training):

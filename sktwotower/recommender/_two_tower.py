@@ -95,7 +95,8 @@ class TwoTowerRecommender(
             nan or infinite. If events on disk are a URL, or no file is found, a file is
             damaged or cut off, files have different types, or a lazy frame fails.
         TypeError
-            If ids are of mixed types, or a tower is not a torch module.
+            If ids are of mixed types, a tower is not a torch module, or ``callbacks``,
+            ``half_life`` or ``neighbors`` is of another type.
         OSError
             If ``checkpoint`` cannot be read or written.
         ImportError
@@ -159,9 +160,10 @@ class TwoTowerRecommender(
         ----------
         X, y, sample_weight
             As in `fit`, with the same columns; only the new events. Users of X keep
-            their past items, which are never negatives. X may have no rows, and no
-            positive event: items that were only shown join the catalog. Events on disk,
-            and what a model that was fitted from disk has seen, are read into memory.
+            their past items, which are never negatives (with a recent history all items
+            are, except the one to predict). X may have no rows, and no positive event:
+            items that were only shown join the catalog. Events on disk, and what a
+            model that was fitted from disk has seen, are read into memory.
 
         Returns
         -------
@@ -267,6 +269,8 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
+        TypeError
+            If X is not a table in memory, or ids are of mixed types.
 
         Notes
         -----
@@ -369,6 +373,9 @@ class TwoTowerRecommender(
             If fit has not been called.
         ValueError
             If X lacks columns of fit, or ``history`` lacks the time column.
+        TypeError
+            If X is not a table in memory, ids are of mixed types, or ``history`` is
+            neither events nor a list.
 
         Warns
         -----

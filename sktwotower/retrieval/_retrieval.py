@@ -256,6 +256,8 @@ class RetrievalMixin(KnownUsersMixin):
             do not fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
+        OSError
+            If ``path`` cannot be written.
 
         Warns
         -----

@@ -27,9 +27,9 @@ class TwoStageParameters(BaseEstimator):
     Fit trains the ranker on what came later: it cuts off the latest events, fits the
     retriever on those before, and labels its candidates by the later ones. Rankers that
     were trained on other users then show how far the ranker's order should be blended
-    with retrieval's; of a ranker that is used in a later time than it learnt from, a
-    cut in time asks that as well. If it does not pay, retrieval's order stays as it is.
-    The retriever that answers is fitted on all events: two fits of it in all.
+    with retrieval's. If the events are cut in time, a ranker must gain in a later time
+    than it learnt from, too. If it does not pay, retrieval's order stays as it is. The
+    retriever that answers is fitted on all events: two fits of it in all.
 
     Parameters
     ----------
@@ -181,12 +181,13 @@ class TwoStageParameters(BaseEstimator):
     on, by the mean area under the ROC curve. The click rate orders lists if it gains
     more than a standard error over the retriever, and the ranker if it gains more than
     that over the better one of both. With ``position``, choices at place p count 1 /
-    f(p) in that mean, at most 10: items at bad places are chosen less often. It is
-    trained on at most 200,000 rows, of users in
-    random order, and needs lists with y > 0 and y = 0 of 20 users.
+    f(p) in that mean, at most 10: items at bad places are chosen less often. The ranker
+    of lists is trained on at most 200,000 rows, of users in random order, and needs
+    lists with y > 0 and y = 0 of 20 users.
 
     The click rate of an item is :math:`(c + 20 \bar r) / (s + 20)`, where c of s
-    showings before the cut ended in a choice, and :math:`\bar r` of all. With
+    showings ended in a choice, and :math:`\bar r` is that share of all showings. In
+    training only showings before the cut count, in answers all of fit. With
     ``position``, s is the sum of f(p) over the places p at which the item was shown: an
     item of rate r is taken to be chosen at place p with the probability f(p) r, where f
     has the mean 1. Rates and f are fitted in turn.

@@ -151,6 +151,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
             If fit has not been called.
         ValueError
             If X lacks columns of fit.
+        TypeError
+            If X is not a table in memory, ids are of mixed types, or ``history`` is
+            neither events nor a list.
 
         Warns
         -----

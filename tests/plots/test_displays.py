@@ -432,7 +432,7 @@ def test_a_map_by_a_column_needs_a_side_table():
 
 
 @pytest.mark.slow
-def test_map_colours_groups_numbers_and_popularity(made, model):
+def test_map_colors_groups_numbers_and_popularity(made, model):
     display = EmbeddingMapDisplay.from_estimator(
         model, color="category", method="pca", n_groups=10
     )
@@ -513,7 +513,7 @@ def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_colour_bar_has_a_label_and_robust_limits(model):
+def test_the_color_bar_has_a_label_and_robust_limits(model):
     prices = np.linspace(1, 2, 30)
     prices[4] = 165
     display = EmbeddingMapDisplay.from_estimator(
@@ -617,13 +617,13 @@ def luminance(color):
 
 
 def contrast(one, other):
-    """Return the contrast of two colours as WCAG defines it, from 1 to 21."""
+    """Return the contrast of two colors as WCAG defines it, from 1 to 21."""
     dark, light = sorted([luminance(one), luminance(other)])
     return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("ground", ["white", "black"])
-def test_colours_stand_out_from_either_ground(ground):
+def test_colors_stand_out_from_either_ground(ground):
     assert min(contrast(color, ground) for color in [*COLORS, GRAY]) >= 3
 
 

@@ -100,3 +100,23 @@ def test_epochs_are_more_with_features():
     plain = TwoTowerRecommender(embedding_dim=2, random_state=0).fit(X)
     described = TwoTowerRecommender(embedding_dim=2, random_state=0, items=items).fit(X)
     assert [len(m.history_) for m in (plain, described)] == [20, 30]
+
+
+@pytest.mark.parametrize("n_events_of_svd", [50, 10_000], ids=["svd", "random"])
+def test_ids_that_are_always_hidden_say_nothing(monkeypatch, n_events_of_svd):
+    monkeypatch.setattr(_start, "MIN_SVD_EVENTS", n_events_of_svd)
+    X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
+    X = pd.DataFrame(X, columns=["user", "item"])
+    tags = [["a", "b", "c"][i % 3 :] for i in range(15)]
+    items = pd.DataFrame({"item": range(15), "tags": tags})
+    settings = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
+    model = TwoTowerRecommender(items=items, id_dropout=1, **settings).fit(X)
+    unknown = items.assign(item=items["item"] + 100)
+    known = model.embed_items(items)
+    np.testing.assert_allclose(model.embed_items(unknown), known, atol=1e-6)
+    # so do items of the past: 0 and 3 have the same tags
+    past = [model.embed_users([-1], history=[item]) for item in (0, 3)]
+    np.testing.assert_allclose(*past, atol=1e-6)
+    # users have nothing but their ids, which are kept
+    vectors = model.embed_users(range(20))
+    assert len(np.unique(vectors.round(4), axis=0)) == 20
