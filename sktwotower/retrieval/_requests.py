@@ -289,7 +289,7 @@ def write_parquet(tables, path):
     writer = None
     with replaced_file(path) as file:
         try:
-            for table in tables:
+            for table in _with_rows(tables):
                 table = _arrow_table(table)
                 if writer is None:
                     writer = parquet.ParquetWriter(file, table.schema)
@@ -299,6 +299,17 @@ def write_parquet(tables, path):
                 writer.close()
         if writer is None:
             raise ValueError(f"X holds no users: there is nothing to write to {path}.")
+
+
+def _with_rows(tables):
+    """Yield the tables with rows; if none has any, the last: it may show no types."""
+    table, has_rows = None, False
+    for table in tables:
+        if len(table):
+            has_rows = True
+            yield table
+    if table is not None and not has_rows:
+        yield table
 
 
 def _arrow_table(table):

@@ -349,6 +349,20 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
 
 
+@pytest.mark.parametrize("asked", ["u7", "u1"])
+def test_the_first_users_of_a_parquet_file_may_have_no_rows(
+    plain, tmp_path, monkeypatch, asked
+):
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", 2)
+    file, own = tmp_path / "some.parquet", {asked: list(plain.item_ids_)}
+    plain.recommend(path=file, candidates=own)
+    written = pd.read_parquet(file)
+    pd.testing.assert_frame_equal(written, plain.recommend(candidates=own))
+    assert set(written["user"]) == {asked}
+    plain.recommend(path=file, candidates=[])
+    assert pd.read_parquet(file).shape == (0, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
 def test_ids_that_parquet_cannot_hold(tmp_path, convert):
