@@ -669,6 +669,14 @@ def test_nameless_arrays_have_users_first_and_items_second():
     assert list(model.recommend(integers[2:])["item"]) == [11]
 
 
+def test_rows_in_lists_keep_numbers_next_to_text():
+    rows = [[1, "tea"], [1, "jam"], [2, "tea"]]
+    model = small().fit(rows)
+    found = model.recommend(rows[2:])
+    assert found.iloc[:, 0].tolist() == [2] and found["item"].tolist() == ["jam"]
+    pd.testing.assert_frame_equal(found, model.recommend([2]))
+
+
 @pytest.mark.slow
 def test_nameless_tables_are_read_by_position():
     X = random_events()
