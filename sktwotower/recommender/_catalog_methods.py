@@ -50,6 +50,9 @@ class CatalogMixin:
         ValueError
             If there are no items, ids are repeated, ids unknown to fit come without
             features, or features or the resulting vectors are not finite.
+        TypeError
+            If ``items`` is neither ids nor a table, or new ids are of another type than
+            those of fit.
 
         Examples
         --------
