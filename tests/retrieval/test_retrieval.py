@@ -546,6 +546,24 @@ def test_a_table_with_some_of_the_side_features_is_completed():
     )
 
 
+def test_events_may_be_of_users_and_items_that_no_side_table_has(aged):
+    aged["color"] = aged["item"].map(lambda item: "rgb"[int(item[1]) % 3])
+    users = pd.DataFrame({"user": aged["user"].unique()}).assign(city="a")
+    items = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "price": range(9)})
+    columns = {"user_features": ["age"], "item_features": ["color"]}
+    model = small(users=users, items=items, **columns).fit(aged)
+    X = aged.head(2).assign(user=["new", "u1"], item=["i1", "other"])
+    described = model.embed_users(X[:1].assign(city=None))
+    assert_allclose(model.transform(X)[:1], described, atol=1e-6)
+    assert np.isfinite(model.predict(X)).all()
+    assert 0 <= model.score(X[:1]) <= 1
+    model.forget_users(["u1"]).forget_items(["i1"])
+    assert_allclose(model.transform(X)[:1], described, atol=1e-6)
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(ValueError, match="lacks the user feature 'city'. Pass all"):
+        model.recommend(X[["user", "age"]])
+
+
 def test_text_alone_describes_items():
     text = ["red shoe", "blue hat"] * 4 + [""]
     items = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "text": text})
