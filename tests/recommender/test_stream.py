@@ -75,6 +75,18 @@ def test_a_replay_is_reported(tmp_path):
         each.partial_fit(MORE.iloc[:2])
 
 
+@pytest.mark.parametrize("history", ["pooled", "recent", None])
+def test_the_same_pairs_at_another_time_are_no_replay(history):
+    model = small(time="when", history=history).fit(chain(n_users=5))
+    more = MORE.assign(when=50)
+    model.partial_fit(more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.partial_fit(more.assign(when=51))
+    with pytest.warns(UserWarning, match="3 events were given to an earlier"):
+        model.partial_fit(more)
+
+
 # What goes on.
 
 
