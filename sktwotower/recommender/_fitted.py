@@ -138,9 +138,11 @@ class FittedTowers(Fitted):
         """Return the net and the stream without some users, a dict."""
         theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
         unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+        # sequences have all events of a pair
+        events = self.seen if self.sequences is None else self.sequences.lags
         return {
             "net": without_columns(self.net, "user", left, unused, rows),
-            "stream": self.stream.without_users(self.seen[np.flatnonzero(gone)], left),
+            "stream": self.stream.without_users(events[np.flatnonzero(gone)], left),
         }
 
     def embed_users(self, query, past, serving):

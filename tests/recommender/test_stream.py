@@ -161,6 +161,18 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
     assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
 
 
+def test_all_events_of_a_pair_are_forgotten():
+    events = chain(n_users=8, noise=0.3)
+    often = pd.DataFrame({"user": "u03", "item": "i01", "when": np.arange(50, 90)})
+    model = ordered(half_life=None).fit(pd.concat([events, often]))
+    stream = model.forget_users(["u03"])._fitted.stream
+    others = ordered(half_life=None).fit(events[events["user"] != "u03"])
+    expected = others._fitted.stream
+    assert stream.n_events == expected.n_events
+    for mine, theirs in zip(stream.gaps, expected.gaps, strict=True):
+        assert_allclose(mine, theirs)
+
+
 def test_shares_after_items_were_forgotten():
     model = small().fit(X).forget_items(["i0", "i1"])
     others = X[~X["item"].isin(["i0", "i1"])]
