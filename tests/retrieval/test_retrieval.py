@@ -445,6 +445,15 @@ def test_history_comes_in_any_form(plain, history):
     assert set(both["item"]) == set(plain.item_ids_)
 
 
+def test_a_list_is_the_history_of_one_user_in_several_rows(aged):
+    pairs = pd.DataFrame({"user": "new", "item": ["i1", "i2"], "age": 21.0})
+    for model in (small().fit(aged), small(user_features=["age"]).fit(aged)):
+        scores = model.predict(pairs, history=["i5", "i7"])
+        expected = model.predict(pairs, history={"new": ["i5", "i7"]})
+        assert_array_equal(scores, expected)
+        assert np.abs(scores - model.predict(pairs)).max() > 1e-3
+
+
 def test_history_tells_who_asks(plain):
     history = {"new": ["i1"], "u2": ["i0"], "none": []}
     answer = plain.recommend(n_neighbors=9, history=history)
