@@ -216,7 +216,10 @@ def _read_array(entities, values, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    return Query(*entities.describe(with_names(array_as_frame(values, name)), name))
+    frame = with_names(array_as_frame(values, name))
+    if schema.names is not None:
+        frame = frame.set_axis(schema.names, axis=1)
+    return Query(*entities.describe(frame, name))
 
 
 def candidate_positions(candidates, query, fitted, unknown="error"):

@@ -696,6 +696,17 @@ def test_nameless_arrays_have_users_first_and_items_second():
     assert list(model.recommend(integers[2:])["item"]) == [11]
 
 
+def test_rows_of_an_array_are_read_by_position_also_if_fit_had_names(plain, aged):
+    rows = random_events().head(3)
+    expected = plain.recommend(rows["user"], 2)
+    pd.testing.assert_frame_equal(plain.recommend(rows.to_numpy(), 2), expected)
+    pd.testing.assert_frame_equal(plain.recommend(rows.values.tolist(), 2), expected)
+    model = small(user_features=["age"]).fit(aged)
+    rows = aged.head(3).assign(age=50.0)
+    found = model.embed_users(rows.to_numpy(dtype=object))
+    assert_array_equal(found, model.embed_users(rows[["user", "age"]]))
+
+
 def test_rows_in_lists_keep_numbers_next_to_text():
     rows = [[1, "tea"], [1, "jam"], [2, "tea"]]
     model = small().fit(rows)
