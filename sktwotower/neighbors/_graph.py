@@ -170,7 +170,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
         budget, epsilon = self.search_tree_leaf_budget, self.epsilon
-        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else budget
+        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else int(budget)
         self.epsilon_ = EPSILON if epsilon is None else epsilon
         self.graph_ = None
         if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:

@@ -179,6 +179,7 @@ def _steps_from(lowest, steps):
     """Return ``lowest`` and the steps above it; all steps if it is None."""
     if lowest is None:
         return [*steps]
+    lowest = lowest.item() if isinstance(lowest, np.number) else lowest
     return [lowest, *(step for step in steps if step > lowest)]
 
 
