@@ -104,6 +104,14 @@ def test_numbers_of_neighbors(model, method, k):
         model.similar_items(["x"], n_neighbors=k)
 
 
+@pytest.mark.parametrize("flag", ["x", 1, [True]])
+def test_whether_seen_items_are_left_out(model, flag):
+    with pytest.raises(TypeError, match="exclude_seen must be True or False. Got"):
+        model.recommend(["ann"], exclude_seen=flag)
+    answer = model.recommend(["ann"], exclude_seen=np.True_)
+    pd.testing.assert_frame_equal(answer, model.recommend(["ann"], exclude_seen=True))
+
+
 @pytest.mark.parametrize(
     ("users", "message"),
     [

@@ -1,7 +1,7 @@
-"""Checks of integer parameters.
+"""Checks of integers, and of True and False, as parameters.
 
 Input: a value and the name of the parameter.
-Output: the value as an int, or an error that names both.
+Output: the value as an int or bool, or an error that names both.
 """
 
 from numbers import Integral
@@ -25,3 +25,10 @@ def check_count(value, name, minimum=1, maximum=None):
     if value < minimum or (maximum is not None and value > maximum):
         raise ValueError(message)
     return int(value)
+
+
+def check_flag(value, name):
+    """Return True or False as a bool; raise ``TypeError`` for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False. Got {value!r}.")
+    return bool(value)

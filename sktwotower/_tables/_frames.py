@@ -118,7 +118,9 @@ def list_as_array(values):
     kinds = set(map(type, values))
     if values and not any(issubclass(kind, str | bytes) for kind in kinds):
         try:
-            return np.asarray(values)
+            array = np.asarray(values)
+            # rows of numbers and text
+            return np.asarray(values, object) if array.dtype.kind in "US" else array
         except ValueError:  # lists of different lengths
             pass
     array = np.empty(len(values), dtype=object)

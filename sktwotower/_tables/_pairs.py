@@ -40,6 +40,8 @@ def read_pairs(given, name, *, columns=None, labels=None, owners=(), order=None)
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] >= 2:
         return Pairs(given[:, 0], given[:, 1], given[:, 0])
     unfit = (str, bytes, Set) if order else (str, bytes)
+    if len(owners) > 1 and len(set(owners)) == 1:  # one user in several rows
+        owners = owners[:1]
     if len(owners) == 1 and _is_list(given, unfit):
         items = list_as_array(as_array(given))
         return Pairs(np.repeat(np.asarray(owners), len(items)), items, owners)

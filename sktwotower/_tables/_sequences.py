@@ -91,7 +91,8 @@ class Sequences(NamedTuple):
         new = ~np.repeat(is_kept, sizes)
 
         def joined(old, theirs):
-            values = np.empty(len(new), dtype=old.dtype)
+            # times of fit may be integers, and later ones not
+            values = np.empty(len(new), dtype=np.result_type(old, theirs))
             values[~new], values[new] = old[stays], theirs
             return values
 

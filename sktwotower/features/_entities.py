@@ -295,7 +295,7 @@ class Entities:
 
         The bool is True if the table has features. Then rows are computed from them,
         otherwise they are those of fit. In a table of events (``events``), only columns
-        that fit took from X are used.
+        that fit took from X are used; features that the side table lacks are missing.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -312,7 +312,9 @@ class Entities:
                 others = [c for c in frame.columns if c != self.id_column]
                 self._check_spelling(others, wanted, name)
             return values.to_numpy(), codes, take_rows(self.rows, codes), False
-        table = self._complete(frame.reset_index(drop=True), wanted, codes, name)
+        table = frame.reset_index(drop=True)
+        in_side_table = events or (self.table is not None and (codes >= 0).all())
+        table = self._complete(table, wanted, in_side_table, name)
         return values.to_numpy(), codes, self._transform(table), True
 
     @staticmethod
@@ -326,11 +328,10 @@ class Entities:
                     f"Did you mean {close[0]!r}?"
                 )
 
-    def _complete(self, table, wanted, codes, name):
-        """Add the columns that a table of known entities lacks, from the side table."""
+    def _complete(self, table, wanted, in_side_table, name):
+        """Return a table with the features it lacks, from the side table or refused."""
         missing = [c for c in wanted if c not in table.columns]
-        unknown = self.table is None or (codes < 0).any()
-        lost = [c for c in missing if c in self.features or unknown]
+        lost = [c for c in missing if c in self.features or not in_side_table]
         if lost:
             raise ValueError(
                 f"{name} lacks the {self.side} feature {lost[0]!r}. Pass all of "

@@ -244,7 +244,8 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         min_count = self.min_frequency
         if not isinstance(min_count, Integral):
             min_count = min_count * len(table)
-        settings = Settings(min_count, self.max_features, self.n_hashed, self.numbers)
+        n_hashed = None if self.n_hashed is None else int(self.n_hashed)
+        settings = Settings(min_count, int(self.max_features), n_hashed, self.numbers)
         self.kinds_, self.encoders_, self._shares_missing = {}, [], []
         for position, name in enumerate(names):
             column, kind = table.iloc[:, position], forced.get(name)

@@ -37,7 +37,7 @@ class LatestModel:
         The file, which may not be there yet. Publish a model by `dump` to the same
         path, or by renaming a file; never write into it: it is mapped into memory.
     seconds : float, default=0.5
-        Time between two looks, > 0.
+        Time between two looks, > 0; inf: only the first look is taken.
     check : callable, default=None
         Is called with each new model before it is served, for example to ask it for a
         first answer. If it raises an error, the old model stays. None: no check.
@@ -122,7 +122,8 @@ class LatestModel:
         self._thread = None
 
     def _keep_looking(self):
-        while not self._ended.wait(self.seconds):
+        seconds = min(self.seconds, threading.TIMEOUT_MAX)  # inf: never
+        while not self._ended.wait(seconds):
             self._look()
 
     def _look(self):
@@ -132,7 +133,7 @@ class LatestModel:
             return
         self._seen = found
         try:
-            self.current, self._seen = self._load()
+            self.current = self._load()
         except Exception:
             self.n_refused += 1
             logger.exception("%s cannot be served", self.path)
@@ -140,15 +141,15 @@ class LatestModel:
             logger.info("serving version %d of %s", self.current.version, self.path)
 
     def _load(self):
-        """Return the model of the file, and the state of the file it was read from."""
+        """Return the model of the file, and remember the state it was read from."""
         while True:
-            before = _state(self.path)
+            self._seen = _state(self.path)
             model = load(self.path, **self.options)
-            if before == _state(self.path):  # not replaced meanwhile
+            if self._seen == _state(self.path):  # not replaced meanwhile
                 break
         if self.check is not None:
             self.check(model)
-        return Loaded(model, before[0]), before
+        return Loaded(model, self._seen[0])
 
 
 def _state(path):

@@ -4,6 +4,10 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
+import os
+
+import numpy as np
+
 from sktwotower._tables._atomic import replaced_file
 from sktwotower._tables._container import ReadFile, WrittenFile
 
@@ -48,6 +52,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         If the model is not an estimator of this package, or a parameter is out of range
         or cannot be written: callbacks, functions, the folder ``memory``, estimators
         that skops refuses. The message names it.
+    TypeError
+        If ``path`` is no path.
     ImportError
         If a transformer, index or ranker is of another package, and skops is not
         installed: ``pip install 'sktwotower[io]'``. The default ranker of
@@ -81,6 +87,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
       user item  score  rank
     0  bob  jam    0.5     1
     """
+    _check_path(path)
     if vector_dtype not in VECTOR_DTYPES:
         raise ValueError(
             f"vector_dtype must be one of {VECTOR_DTYPES}. Got {vector_dtype!r}."
@@ -137,6 +144,8 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
         If the file is damaged or forged, of a later version of this package, or holds
         types that are not trusted, or if a tower is missing or another one. The message
         says which.
+    TypeError
+        If ``path`` is no path, or ``towers`` is no dict.
     ImportError
         If the file holds estimators of another package, and skops is not installed:
         ``pip install 'sktwotower[io]'``.
@@ -179,11 +188,9 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
     ...
     ValueError: ... it is not a valid zip file (File is not a zip file).
     """
-    unknown = set(towers or {}) - set(SIDES)
-    if unknown:
-        raise ValueError(f"towers must be a dict with the keys {SIDES}. Got {unknown}.")
-    if isinstance(trusted, str):
-        raise ValueError(f"trusted must be a list of types. Got {trusted!r}.")
+    _check_path(path)
+    _check_towers(towers)
+    trusted = _checked_types(trusted)
     with ReadFile(path, mmap, verify) as file:
         check_versions(file.meta)
         spec = file.meta.get("model")
@@ -199,3 +206,25 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
             raise
         except UNEXPECTED as error:
             raise file.damaged(f"its parts do not fit together ({error})") from error
+
+
+def _check_path(path):
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or a path-like object. Got {path!r}.")
+
+
+def _check_towers(towers):
+    message = f"towers must be a dict with the keys {SIDES}. Got "
+    if not isinstance(towers, dict | None):
+        raise TypeError(f"{message}{towers!r}.")
+    if unknown := set(towers or {}) - set(SIDES):
+        raise ValueError(f"{message}{unknown}.")
+
+
+def _checked_types(trusted):
+    """Return types, or their names, as a list."""
+    if not isinstance(trusted, str) and np.iterable(trusted):
+        kinds = list(trusted)
+        if all(isinstance(kind, str | type) for kind in kinds):
+            return kinds
+    raise ValueError(f"trusted must be a list of types. Got {trusted!r}.")

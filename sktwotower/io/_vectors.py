@@ -43,8 +43,8 @@ def export_vectors(model, path, *, side="item") -> None:
     TypeError
         If the model has no vectors, as baselines.
     ValueError
-        If the name ends with something else, ``side`` is another word, or the file has
-        no type for the ids.
+        If the name ends with something else, ``side`` is another word, the file has no
+        type for the ids, or their column in Parquet would be called "vector", too.
     ImportError
         If pyarrow is not installed, for Parquet.
     OSError
@@ -106,9 +106,14 @@ def export_vectors(model, path, *, side="item") -> None:
     else:
         ids = fitted.user_ids
         vectors = model.embed_users(ids)
-    name = getattr(fitted, f"{side}s").label
+    name = str(getattr(fitted, f"{side}s").label)
+    if name == "vector" and ending == ".parquet":
+        raise ValueError(
+            f"The column of {side}s in fit is called 'vector', as the one of their "
+            "vectors in the file. Fit with another name, or write '.npz'."
+        )
     try:
-        writers[ending](path, str(name), ids, vectors)
+        writers[ending](path, name, ids, vectors)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValueError(
             f"{ending} has no type for these ids: {format_ids(ids, 3)} ({error}). Fit "

@@ -8,12 +8,14 @@ from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
+from sktwotower._tables._checks import check_count
 from sktwotower._tables._versions import VersionedMixin
 
 from ._top_k import top_k
 
-__all__ = ["ExactNeighbors", "recall_of"]
+__all__ = ["ExactNeighbors", "checked_queries", "checked_vectors", "recall_of"]
 
 
 class ExactNeighbors(VersionedMixin, BaseEstimator):
@@ -66,6 +68,11 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         -------
         self
 
+        Raises
+        ------
+        ValueError
+            If X is no array of two dimensions.
+
         Examples
         --------
         >>> import numpy as np
@@ -78,7 +85,7 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         >>> products[index.kneighbors([[0.6, 0.8]], return_distance=False)]
         array([['tea', 'glue']], dtype='<U6')
         """
-        self.vectors_ = np.asarray(X, dtype=np.float32)
+        self.vectors_ = checked_vectors(np.asarray(X, dtype=np.float32))
         self.n_features_in_ = self.vectors_.shape[1]
         return self
 
@@ -102,6 +109,15 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         indices : int64 ndarray of shape (n, min(k, n_items))
             Positions of the items in X of fit.
 
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X is of another shape, or ``n_neighbors`` < 1.
+        TypeError
+            If ``n_neighbors`` is not an integer.
+
         Examples
         --------
         >>> import numpy as np
@@ -115,9 +131,39 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         >>> distances.round(2)
         array([[0.04, 0.2 ]])
         """
-        k = self.n_neighbors if n_neighbors is None else n_neighbors
-        scores, indices = top_k(np.asarray(X, np.float32), self.vectors_, k)
+        queries, k = checked_queries(self, X, n_neighbors)
+        scores, indices = top_k(queries, self.vectors_, k)
         return (1 - scores, indices) if return_distance else indices
+
+
+def checked_vectors(vectors):
+    """Return item vectors (n_items, d); raise ``ValueError`` for other shapes."""
+    if vectors.ndim != 2:
+        raise ValueError(
+            "X must be an array of vectors, of shape (n_items, d). Got shape "
+            f"{vectors.shape}."
+        )
+    return vectors
+
+
+def checked_queries(index, X, n_neighbors):
+    """Return queries, float32 (n, d), and their number of neighbors, after checks.
+
+    ``n_neighbors`` None: that of the ``index``.
+    """
+    if "vectors_" not in vars(index):
+        raise NotFittedError(
+            f"This {type(index).__name__} instance is not fitted yet. Call 'fit' with "
+            "item vectors first."
+        )
+    queries, width = np.asarray(X, dtype=np.float32), index.vectors_.shape[1]
+    if queries.ndim != 2 or queries.shape[1] != width:
+        raise ValueError(
+            f"X must be an array of query vectors, of shape (n, {width}). Got shape "
+            f"{queries.shape}."
+        )
+    k = index.n_neighbors if n_neighbors is None else n_neighbors
+    return queries, check_count(k, "n_neighbors")
 
 
 def recall_of(index, queries, truth):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._tables._versions import VersionedMixin
 
+from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
 from ._threads import torch_threads_kept
 
@@ -147,7 +148,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If vectors are not finite or differ in length.
+            If X is no array of two dimensions, or vectors are not finite or differ in
+            length.
 
         Examples
         --------
@@ -161,14 +163,14 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         >>> products[index.kneighbors([[0.6, 0.8]], return_distance=False)]
         array([['tea', 'glue']], dtype='<U6')
         """
-        vectors = np.array(X, dtype=np.float32)  # X may change
+        vectors = checked_vectors(np.array(X, dtype=np.float32))  # X may change
         self.squared_length_ = _squared_length(vectors)
         self.changed_, self.stale_vectors_ = np.zeros(0, dtype=np.int64), vectors[:0]
         vars(self).pop("_changed_vectors", None)
         self.vectors_ = vectors
         self.n_features_in_ = vectors.shape[1]
         budget, epsilon = self.search_tree_leaf_budget, self.epsilon
-        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else budget
+        self.search_tree_leaf_budget_ = LEAF_BUDGET if budget is None else int(budget)
         self.epsilon_ = EPSILON if epsilon is None else epsilon
         self.graph_ = None
         if len(vectors) > MIN_GRAPH_RATIO * self.n_graph_neighbors:

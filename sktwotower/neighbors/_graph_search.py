@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from ._exact import recall_of
+from ._exact import checked_queries, recall_of
 from ._threads import torch_threads_kept
 from ._top_k import by_score, rescore, top_k
 
@@ -55,6 +55,15 @@ class GraphSearchMixin:
         indices : int64 ndarray of shape (n, min(k, n_items))
             Positions of the items in X of fit.
 
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If X is of another shape, or ``n_neighbors`` < 1.
+        TypeError
+            If ``n_neighbors`` is not an integer.
+
         Examples
         --------
         >>> import numpy as np
@@ -68,8 +77,7 @@ class GraphSearchMixin:
         >>> distances.round(2)
         array([[0.04, 0.2 ]])
         """
-        k = self.n_neighbors if n_neighbors is None else n_neighbors
-        queries = np.asarray(X, dtype=np.float32)
+        queries, k = checked_queries(self, X, n_neighbors)
         k = min(k, len(self.vectors_))
         if self.graph_ is None:
             scores, indices = top_k(queries, self.vectors_, k)
@@ -171,6 +179,7 @@ def _steps_from(lowest, steps):
     """Return ``lowest`` and the steps above it; all steps if it is None."""
     if lowest is None:
         return [*steps]
+    lowest = lowest.item() if isinstance(lowest, np.number) else lowest
     return [lowest, *(step for step in steps if step > lowest)]
 
 

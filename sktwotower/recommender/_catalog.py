@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower.features._forgetting import without_entities
 from sktwotower.retrieval._requests import read_query
@@ -28,8 +28,19 @@ def with_catalog(fitted, items):
     query = read_query(fitted.items, items, "items", fitted.schema)
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
+    ids = _as_in_fit(ids, query.codes, fitted.items.ids)
     learnt = _learnt_of(fitted)
     return with_items_first(learnt, ids, query.codes, query.rows), len(ids)
+
+
+def _as_in_fit(ids, codes, known):
+    """Return ids, an Index (n,), as those of fit, such as 1 for 1.0.
+
+    ``codes`` (n,): their positions among the ``known`` ones, -1 for new ones.
+    """
+    is_new = codes < 0
+    together = known.append(as_type_of(ids[is_new], known, "items"))
+    return together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, codes)]
 
 
 def _learnt_of(fitted):

@@ -54,7 +54,8 @@ class CatalogMixin:
             to fit come without features, or features or the resulting vectors are not
             finite.
         TypeError
-            If ``items`` is neither ids nor a table.
+            If ``items`` is neither ids nor a table, or new ids are of another type than
+            those of fit.
 
         See Also
         --------

@@ -103,7 +103,7 @@ class FittedTowers(Fitted):
         Vectors and index of the first items.
     fold_in : FoldIn or None
         Computes vectors of new users with a history. None if the user tower sees no
-        history, or if vectors are not of unit length.
+        history, if vectors are not of unit length, or if no event is left.
 
     Attributes
     ----------
@@ -138,9 +138,11 @@ class FittedTowers(Fitted):
         """Return the net and the stream without some users, a dict."""
         theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
         unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+        # sequences have all events of a pair
+        events = self.seen if self.sequences is None else self.sequences.lags
         return {
             "net": without_columns(self.net, "user", left, unused, rows),
-            "stream": self.stream.without_users(self.seen[np.flatnonzero(gone)], left),
+            "stream": self.stream.without_users(events[np.flatnonzero(gone)], left),
         }
 
     def embed_users(self, query, past, serving):
@@ -404,7 +406,7 @@ def _catalog(learnt, vectors, index, before, changed):
 
 
 def _fold_in(learnt, vectors):
-    """Return a ``FoldIn``; None without a pooled history of unit vectors.
+    """Return a ``FoldIn``; None without a pooled history of unit vectors, or events.
 
     ``vectors`` (n_items, d): those of the catalog.
     """
@@ -414,7 +416,9 @@ def _fold_in(learnt, vectors):
         return None
     counts = column_counts(learnt.seen)
     places, weights = softmax_sample(counts)
-    if places.max(initial=0) < len(vectors):
+    if len(places) == 0:  # `forget_items` may leave no event
+        return None
+    if places.max() < len(vectors):
         vectors = vectors[places]
     else:
         vectors = embed_items(module, learnt.items.rows[places])

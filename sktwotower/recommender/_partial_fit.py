@@ -141,7 +141,7 @@ def _stream(fitted, frame, outcomes, n_items):
     """Return the ``Stream`` with places for new items; warn if the table is known."""
     schema, stream = fitted.schema, fitted.stream
     columns = [fitted.users.id_column, fitted.items.id_column]
-    if fitted.sequences is not None:
+    if schema.time is not None:  # also if order is not used
         columns.append(schema.time)
     mark = mark_of_table(frame[columns], outcomes)
     stream = warn_of_replay(stream, mark, len(frame))

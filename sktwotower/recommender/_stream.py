@@ -52,13 +52,14 @@ class Stream(NamedTuple):
         order[places] = np.arange(len(places))
         return self._replace(gaps=self.gaps.take(order))
 
-    def without_users(self, seen, left):
-        """Return the same without users who chose items, CSR (n, n_items).
+    def without_users(self, events, left):
+        """Return the same without users whose events are the entries of a CSR matrix.
 
+        ``events``: (n, n_items), in whose rows an item may occur more than once.
         ``left`` (p,): which feature columns of users stay.
         """
-        counts = np.bincount(seen.indices, minlength=seen.shape[1])
-        n_left = max(1, self.n_events - seen.nnz)
+        counts = np.bincount(events.indices, minlength=events.shape[1])
+        n_left = max(1, self.n_events - events.nnz)
         return self._replace(
             gaps=self.gaps.without(counts, n_left / max(1, self.n_events)),
             n_events=n_left,

@@ -216,7 +216,10 @@ def _read_array(entities, values, name, schema):
             f"{name} must be a one-dimensional array of ids, or a table with the "
             f"{n_columns} columns of fit. Got shape {values.shape}."
         )
-    return Query(*entities.describe(with_names(array_as_frame(values, name)), name))
+    frame = with_names(array_as_frame(values, name))
+    if schema.names is not None:
+        frame = frame.set_axis(schema.names, axis=1)
+    return Query(*entities.describe(frame, name))
 
 
 def candidate_positions(candidates, query, fitted, unknown="error"):
@@ -289,7 +292,7 @@ def write_parquet(tables, path):
     writer = None
     with replaced_file(path) as file:
         try:
-            for table in tables:
+            for table in _with_rows(tables):
                 table = _arrow_table(table)
                 if writer is None:
                     writer = parquet.ParquetWriter(file, table.schema)
@@ -299,6 +302,17 @@ def write_parquet(tables, path):
                 writer.close()
         if writer is None:
             raise ValueError(f"X holds no users: there is nothing to write to {path}.")
+
+
+def _with_rows(tables):
+    """Yield the tables with rows; if none has any, the last: it may show no types."""
+    table, has_rows = None, False
+    for table in tables:
+        if len(table):
+            has_rows = True
+            yield table
+    if table is not None and not has_rows:
+        yield table
 
 
 def _arrow_table(table):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._checks import check_count, check_flag
 from sktwotower._tables._dask import is_dask
 from sktwotower._tables._output import PANDAS, library_for
 from sktwotower._tables._sparse import blocks
@@ -252,8 +252,8 @@ class RetrievalMixin(KnownUsersMixin):
             users, candidates are not in the catalog, ``n_neighbors`` < 1, or ``path``
             is set and X is of Dask.
         TypeError
-            If X, ``history``, ``candidates`` or ``exclude`` are of another type, or ids
-            do not fit into Parquet.
+            If X, ``history``, ``candidates``, ``exclude`` or ``exclude_seen`` are of
+            another type, or ids do not fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
         OSError
@@ -306,7 +306,9 @@ class RetrievalMixin(KnownUsersMixin):
             return recommend_lazily(self, X, options)
         fitted = fitted_of(self)
         k, serving = self._k(n_neighbors, fitted), self._serving()
-        hidden = self.exclude_seen if exclude_seen is None else exclude_seen
+        hidden = self.exclude_seen
+        if exclude_seen is not None:
+            hidden = check_flag(exclude_seen, "exclude_seen")
         given = history, candidates, unknown_candidates, exclude
         if all(x is None for x in (history, candidates, exclude, path)):
             found = self._search_known(fitted, X, k, hidden)

@@ -207,8 +207,9 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,), float64
-            Probabilities in [0, 1]; 0 for an item without a hit, and ``1 / n_steps_``
-            for one with a single hit, unless there is an ``initial_gap``.
+            Probabilities in [0, 1]; 0 for an item without a hit, and one divided by the
+            number of steps up to the hit for one with a single hit, unless there is an
+            ``initial_gap``.
 
         Raises
         ------

@@ -6,6 +6,8 @@ Output: a ``Recipe``.
 
 from typing import NamedTuple
 
+import numpy as np
+
 __all__ = ["Recipe"]
 
 
@@ -50,10 +52,21 @@ class Recipe(NamedTuple):
 
     @classmethod
     def of(cls, estimator):
-        """Return the recipe of an estimator."""
-        return cls._make(getattr(estimator, name) for name in cls._fields)
+        """Return the recipe of an estimator, without numbers of numpy."""
+        return cls._make(_plain(getattr(estimator, name)) for name in cls._fields)
 
     @property
     def takes_impressions(self):
         """Whether impressions count at any time."""
         return self.impression_weight > 0 and self.impression_start != 1
+
+
+def _plain(value):
+    """Return a number of numpy, as searches try them, as one of Python.
+
+    Torch refuses others, and files tell them apart. Tuples and lists may hold them.
+    """
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    is_number = isinstance(value, np.integer | np.floating | np.bool_)
+    return value.item() if is_number and value.dtype.kind != "m" else value

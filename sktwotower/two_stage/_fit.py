@@ -82,7 +82,7 @@ def learn(owner, recipe, X, y, sample_weight):
         recipe, final, events, users, by_user, positions, before
     )
     describer = replace(describer, encoders=None)
-    parts = stage, recipe.n_candidates, training, columns, lists
+    parts = stage, int(recipe.n_candidates), training, columns, lists
     return FittedStages.of(final, describer, *parts)
 
 

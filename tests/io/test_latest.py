@@ -109,6 +109,33 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(path):
             assert latest.current.version == path.stat().st_mtime_ns
 
 
+def test_such_a_file_is_refused_once(path):
+    paths = []
+
+    def load_slowly(path, **options):
+        paths.append(path)
+        if len(paths) == 1:
+            io.dump(SECOND, path)
+        return io.load(path, **options)
+
+    def check(model):
+        assert "oil" not in model.item_ids_
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sktwotower.io._latest.load", load_slowly)
+        with watch(path, check=check) as latest:
+            time.sleep(0.05)  # more looks
+            assert latest.n_refused == 1 and latest.current is None
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_look_can_be_enough(path):
+    with io.LatestModel(path, seconds=float("inf")) as latest:
+        io.dump(SECOND, path)
+        time.sleep(0.05)
+        assert best(latest) == "jam" and latest._thread.is_alive()
+
+
 def test_the_thread_ends_with_the_block_which_can_begin_again(path):
     before, latest = threading.active_count(), watch(path)
     for _ in range(2):

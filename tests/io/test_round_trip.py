@@ -22,6 +22,7 @@ from sktwotower import (
     ItemKNNRecommender,
     PopularityRecommender,
     TowerVectorizer,
+    TwoStageRecommender,
     TwoTowerRecommender,
 )
 from sktwotower.io import dump, load
@@ -270,6 +271,33 @@ def test_a_random_state_goes_on_where_it_was(path):
     state.standard_normal(3)
     read = again(TwoTowerRecommender(random_state=state), path).random_state
     assert read.standard_normal(5).tolist() == state.standard_normal(5).tolist()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
+        ordered(max_history=np.int64(5), lr=np.float32(0.01)),
+        small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
+        TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
+    ],
+    ids=["towers", "history", "vectorizer", "stages"],
+)
+def test_parameters_may_be_numbers_of_numpy(model, path):
+    events = chain(n_users=99, n_items=30, noise=0.3)
+    model = again(model.fit(events), path)
+    assert len(model.recommend(["u00"], 3)) == 3
+
+
+def test_a_vectorizer_and_an_index_with_numbers_of_numpy(path):
+    table = pd.DataFrame({"kind": list("abcb")})
+    vectorizer = TowerVectorizer(n_hashed=np.int64(2)).fit(table)
+    expected = vectorizer.transform(table).toarray()
+    np.testing.assert_array_equal(
+        again(vectorizer, path).transform(table).toarray(), expected
+    )
+    index = NNDescentNeighbors(search_tree_leaf_budget=np.int64(4)).fit(np.eye(3))
+    assert again(index, path).search_tree_leaf_budget_ == 4
 
 
 def test_output_and_metadata_settings_are_kept(path):

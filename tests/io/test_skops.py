@@ -92,8 +92,10 @@ def test_transformers_of_the_user_must_be_named(path):
         ValueError, match=rf"not trusted: {name}\..*trusted=\['{name}'\]"
     ):
         load(path)
-    with pytest.raises(ValueError, match="trusted must be a list"):
-        load(path, trusted=name)
+    for unfit in (name, None, [3]):
+        with pytest.raises(ValueError, match="trusted must be a list of types. Got"):
+            load(path, trusted=unfit)
+    assert_same_answers(model, load(path, trusted=iter([name])))
     assert_same_answers(model, load(path, trusted=[name]))
     assert_same_answers(model, load(path, trusted=[Lengths]))
 

@@ -65,6 +65,11 @@ def test_a_missing_tower_is_named(path):
         load(path, towers={"user_tower": Normed})
     with pytest.raises(ValueError, match="towers must be a dict.*Got.*'items'"):
         load(path, towers={"items": Normed})
+    with pytest.raises(TypeError, match="towers must be a dict.*Got 3"):
+        load(path, towers=3)
+    for call in (load, lambda unfit: dump(small(), unfit)):
+        with pytest.raises(TypeError, match="path must be a str or a path-like.* 3"):
+            call(3)
 
 
 @pytest.mark.parametrize("tower", [nn.LazyLinear(7), nn.Sequential(Normed())])

@@ -57,6 +57,13 @@ def test_the_catalog_is_exported_and_not_all_items(read):
     assert ids.tolist() == ["i5", "i2"] and vectors.shape == (2, 8)
 
 
+def test_a_column_of_ids_called_vector_is_refused(tmp_path, read):
+    model = small().fit(EVENTS.rename(columns={"item": "vector"}))
+    with pytest.raises(ValueError, match="column of items in fit is called 'vector'"):
+        export_vectors(model, tmp_path / "vectors.parquet")
+    assert read(model, ".npz")[0].tolist() == model.item_ids_.tolist()
+
+
 def test_the_column_is_named_as_in_fit(tmp_path):
     from pyarrow import parquet
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
@@ -69,6 +70,22 @@ def test_vectors_that_no_graph_takes():
     items[4, 0] = np.nan
     with pytest.raises(ValueError, match="finite, but the one at position 4 is not"):
         NNDescentNeighbors().fit(items)
+
+
+@pytest.mark.parametrize("cls", [ExactNeighbors, NNDescentNeighbors])
+def test_what_is_no_array_of_vectors_is_refused(cls):
+    items = unit_vectors(9)
+    with pytest.raises(NotFittedError, match=f"This {cls.__name__} .* not fitted"):
+        cls().kneighbors(items)
+    with pytest.raises(ValueError, match=r"of shape \(n_items, d\). Got shape"):
+        cls().fit(items[0])
+    index = cls().fit(items)
+    for queries in (items[0], items[:, 1:], items[None]):
+        with pytest.raises(ValueError, match=r"query vectors, of shape .* Got shape"):
+            index.kneighbors(queries)
+    for k, error in ((0, ValueError), (-1, ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match="n_neighbors must be an integer >= 1. Got"):
+            index.kneighbors(items, k)
 
 
 class Poor(BaseEstimator):

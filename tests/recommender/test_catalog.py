@@ -106,6 +106,23 @@ def test_types_of_ids_are_kept(events):
     assert model.recommend(["u00"])["item"].dtype.kind == "i"
 
 
+def test_ids_of_another_type_become_those_of_fit(events, products):
+    events, products = (
+        table.assign(item=table["item"].str[1:].astype(int))
+        for table in (events, products)
+    )
+    model = TwoTowerRecommender(embedding_dim=8, max_epochs=1, items=products)
+    model.fit(events).set_catalog([13.0, 2.0])
+    assert model.item_ids_.dtype.kind == "i" and model.item_ids_.tolist() == [13, 2]
+    new = products[:3].assign(item=[77.0, 2.0, 78.0])
+    found = model.set_catalog(new).recommend(["u00"], exclude_seen=False)["item"]
+    assert model.item_ids_.dtype.kind == "i" and set(found) == {77, 2, 78}
+    catalog = model.item_embeddings_
+    with pytest.raises(TypeError, match="ids of items have another type: they are"):
+        model.set_catalog(new.assign(item=["a", "b", "c"]))
+    assert model.item_embeddings_ is catalog
+
+
 @pytest.mark.slow
 def test_a_catalog_of_one(model):
     found = model.set_catalog(["i13"]).recommend(["u00"], exclude_seen=False)

@@ -78,6 +78,20 @@ def test_the_order_of_the_other_events_stays():
     model.partial_fit(events[events["item"] != gone].tail(9))
 
 
+def test_the_items_left_may_have_no_event(tmp_path):
+    events = pd.DataFrame({"user": ["u0", "u1"], "item": ["i2", "i5"]})
+    model = small(items=SIDE).fit(events).forget_items(GONE)
+    assert len(model.seen_items()) == 0
+    history = {"new": ["i1"]}
+    found = model.recommend(["new"], 9, history=history)
+    assert set(found["item"]) == set(model.item_ids_) - {"i1"}
+    dump(model, tmp_path / "model.sktt")
+    read = load(tmp_path / "model.sktt")
+    pd.testing.assert_frame_equal(read.recommend(["new"], 9, history=history), found)
+    model.partial_fit(pd.DataFrame({"user": ["u0", "u1"], "item": ["i1", "i3"]}))
+    assert not model.recommend(["new"], 9, history=history).equals(found)
+
+
 @pytest.mark.slow
 def test_side_tables_and_features_are_forgotten_too():
     transformer = TowerVectorizer(kinds={"words": "text"}, min_frequency=1)

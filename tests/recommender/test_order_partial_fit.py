@@ -74,6 +74,13 @@ def test_late_events_take_their_place_in_time():
     assert past_of(again, "u03") == past_of(after, "u03")
 
 
+def test_times_between_the_integers_of_fit_stay_apart():
+    _, after = partly_fitted(X, events_of("u03", ["i01", "i02", "i03"], [20, 20.5, 20]))
+    after.partial_fit(events_of("u03", ["i04"], [20.75]))
+    latest = past_of(after, "u03")[-4:]
+    assert latest == [("i01", 3), ("i03", 3), ("i02", 2), ("i04", 1)]
+
+
 def test_new_users_and_items_have_a_past_in_order():
     model = ordered().fit(X).partial_fit(OF_NEW)
     assert model.user_ids_[-1] == "new" and model.item_ids_[-1] == "j1"

@@ -75,6 +75,18 @@ def test_a_replay_is_reported(tmp_path):
         each.partial_fit(MORE.iloc[:2])
 
 
+@pytest.mark.parametrize("history", ["pooled", "recent", None])
+def test_the_same_pairs_at_another_time_are_no_replay(history):
+    model = small(time="when", history=history).fit(chain(n_users=5))
+    more = MORE.assign(when=50)
+    model.partial_fit(more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.partial_fit(more.assign(when=51))
+    with pytest.warns(UserWarning, match="3 events were given to an earlier"):
+        model.partial_fit(more)
+
+
 # What goes on.
 
 
@@ -147,6 +159,18 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
     assert after.n_events == len(others)
     counts = others["item"].value_counts().reindex(model.item_ids_[:place])
     assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
+
+
+def test_all_events_of_a_pair_are_forgotten():
+    events = chain(n_users=8, noise=0.3)
+    often = pd.DataFrame({"user": "u03", "item": "i01", "when": np.arange(50, 90)})
+    model = ordered(half_life=None).fit(pd.concat([events, often]))
+    stream = model.forget_users(["u03"])._fitted.stream
+    others = ordered(half_life=None).fit(events[events["user"] != "u03"])
+    expected = others._fitted.stream
+    assert stream.n_events == expected.n_events
+    for mine, theirs in zip(stream.gaps, expected.gaps, strict=True):
+        assert_allclose(mine, theirs)
 
 
 def test_shares_after_items_were_forgotten():

@@ -53,6 +53,18 @@ def test_learning_rate_goes_up_and_down_once(events):
 
 
 @pytest.mark.slow
+def test_numbers_of_numpy_are_numbers(events):
+    plain = {"max_epochs": 2, "embedding_dim": 8, "lr": 0.5, "normalize": False}
+    numpy = {name: np.array(value)[()] for name, value in plain.items()}
+    sizes = [np.int64(4)], [4]
+    models = [
+        TwoTowerRecommender(**params, hidden_layer_sizes=own, random_state=0)
+        for params, own in zip((numpy, plain), sizes, strict=True)
+    ]
+    vectors = [model.fit(events).item_embeddings_ for model in models]
+    assert_allclose(*vectors)
+
+
 def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
     halve = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     rates = rates_of(events, halve)

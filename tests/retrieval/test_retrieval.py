@@ -349,6 +349,20 @@ def test_recommendations_written_to_parquet(plain, tmp_path, monkeypatch, own, b
     assert len(written) and [p.name for p in tmp_path.iterdir()] == ["all.parquet"]
 
 
+@pytest.mark.parametrize("asked", ["u7", "u1"])
+def test_the_first_users_of_a_parquet_file_may_have_no_rows(
+    plain, tmp_path, monkeypatch, asked
+):
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", 2)
+    file, own = tmp_path / "some.parquet", {asked: list(plain.item_ids_)}
+    plain.recommend(path=file, candidates=own)
+    written = pd.read_parquet(file)
+    pd.testing.assert_frame_equal(written, plain.recommend(candidates=own))
+    assert set(written["user"]) == {asked}
+    plain.recommend(path=file, candidates=[])
+    assert pd.read_parquet(file).shape == (0, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("convert", [Fraction, lambda i: 10**20 + i])
 def test_ids_that_parquet_cannot_hold(tmp_path, convert):
@@ -429,6 +443,15 @@ def test_history_comes_in_any_form(plain, history):
     assert_allclose(answer["score"], scores[0], atol=1e-6)
     both = plain.recommend(["new"], n_neighbors=9, history=history, exclude_seen=False)
     assert set(both["item"]) == set(plain.item_ids_)
+
+
+def test_a_list_is_the_history_of_one_user_in_several_rows(aged):
+    pairs = pd.DataFrame({"user": "new", "item": ["i1", "i2"], "age": 21.0})
+    for model in (small().fit(aged), small(user_features=["age"]).fit(aged)):
+        scores = model.predict(pairs, history=["i5", "i7"])
+        expected = model.predict(pairs, history={"new": ["i5", "i7"]})
+        assert_array_equal(scores, expected)
+        assert np.abs(scores - model.predict(pairs)).max() > 1e-3
 
 
 def test_history_tells_who_asks(plain):
@@ -530,6 +553,24 @@ def test_a_table_with_some_of_the_side_features_is_completed():
     assert_allclose(
         model.embed_items(items[["tag", "item"]]), model.item_embeddings_, atol=1e-6
     )
+
+
+def test_events_may_be_of_users_and_items_that_no_side_table_has(aged):
+    aged["color"] = aged["item"].map(lambda item: "rgb"[int(item[1]) % 3])
+    users = pd.DataFrame({"user": aged["user"].unique()}).assign(city="a")
+    items = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "price": range(9)})
+    columns = {"user_features": ["age"], "item_features": ["color"]}
+    model = small(users=users, items=items, **columns).fit(aged)
+    X = aged.head(2).assign(user=["new", "u1"], item=["i1", "other"])
+    described = model.embed_users(X[:1].assign(city=None))
+    assert_allclose(model.transform(X)[:1], described, atol=1e-6)
+    assert np.isfinite(model.predict(X)).all()
+    assert 0 <= model.score(X[:1]) <= 1
+    model.forget_users(["u1"]).forget_items(["i1"])
+    assert_allclose(model.transform(X)[:1], described, atol=1e-6)
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(ValueError, match="lacks the user feature 'city'. Pass all"):
+        model.recommend(X[["user", "age"]])
 
 
 def test_text_alone_describes_items():
@@ -653,6 +694,25 @@ def test_nameless_arrays_have_users_first_and_items_second():
     assert model.item_ids_.dtype.kind == "i"
     assert list(model.recommend([2])["item"]) == [11]
     assert list(model.recommend(integers[2:])["item"]) == [11]
+
+
+def test_rows_of_an_array_are_read_by_position_also_if_fit_had_names(plain, aged):
+    rows = random_events().head(3)
+    expected = plain.recommend(rows["user"], 2)
+    pd.testing.assert_frame_equal(plain.recommend(rows.to_numpy(), 2), expected)
+    pd.testing.assert_frame_equal(plain.recommend(rows.values.tolist(), 2), expected)
+    model = small(user_features=["age"]).fit(aged)
+    rows = aged.head(3).assign(age=50.0)
+    found = model.embed_users(rows.to_numpy(dtype=object))
+    assert_array_equal(found, model.embed_users(rows[["user", "age"]]))
+
+
+def test_rows_in_lists_keep_numbers_next_to_text():
+    rows = [[1, "tea"], [1, "jam"], [2, "tea"]]
+    model = small().fit(rows)
+    found = model.recommend(rows[2:])
+    assert found.iloc[:, 0].tolist() == [2] and found["item"].tolist() == ["jam"]
+    pd.testing.assert_frame_equal(found, model.recommend([2]))
 
 
 @pytest.mark.slow

@@ -53,6 +53,8 @@ def test_columns_of_a_table_may_be_named():
 def test_a_list_of_items_is_that_of_the_only_user(items):
     pairs = read_pairs(items, "history", owners=["a"])
     assert list(pairs.users) == ["a", "a"] and list(pairs.items) == [1, 2]
+    again = read_pairs(items, "history", owners=["a", "a", "a"])
+    assert list(again.users) == ["a", "a"] and list(again.items) == [1, 2]
     for owners in ([], ["a", "b"]):
         with pytest.raises(TypeError, match="history must be a table .* a single user"):
             read_pairs(items, "history", owners=owners)
