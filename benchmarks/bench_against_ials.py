@@ -2,8 +2,8 @@
 
 Call ``python benchmarks/bench_against_ials.py --data DIR [--only ml-1m]``. iALS (by
 `implicit`) has the parameters that bench_quality.py found, or else those of a random
-search as there, whose trials and seconds ``--trials`` and ``--tuning-seconds`` bound; it
-is fitted on all of train. Ours is fitted with its defaults and each of EPOCHS as
+search as there, whose trials and seconds ``--trials`` and ``--tuning-seconds`` bound.
+It is fitted on all of train. Ours is fitted with its defaults and each of EPOCHS as
 ``max_epochs`` in turn, until its NDCG@20 on test reaches that of iALS. Every fit has a
 process of its own, on the same threads, and counts with the wall time of fit; tuning
 counts on neither side.
