@@ -134,6 +134,14 @@ def test_a_gap_longer_than_all_times_makes_one_session(gap):
     assert session_ids(shares, gap, time="time").tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_a_gap_finer_than_the_times(unit):
+    X = table([(1, 1, 0), (1, 2, 0), (1, 3, 0)])
+    X["time"] = pd.to_datetime([0, 1, 10], unit="s").as_unit(unit)
+    assert session_ids(X, pd.Timedelta("500ms"), time="time").tolist() == [0, 1, 2]
+    assert session_ids(X, pd.Timedelta("1500ms"), time="time").tolist() == [0, 0, 1]
+
+
 def test_a_gap_longer_than_all_dates_makes_one_session():
     X = table([(1, 1, 0), (1, 2, 0)])
     X["time"] = pd.to_datetime(["2200-01-01", "2201-01-01"]).as_unit("ns")
