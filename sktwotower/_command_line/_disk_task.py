@@ -14,6 +14,8 @@ from sktwotower._tables._frames import as_frame
 from sktwotower._tables._sources import opened, quoted
 from sktwotower.model_selection import TimeSplit
 
+from ._files import of_one_type
+
 __all__ = ["DiskTask", "is_on_disk"]
 
 # The held-out events are read into memory: a fifth of all, but no more than these.
@@ -51,7 +53,6 @@ class DiskTask:
                 "out. Name the column of the time: --time."
             )
         self.title, self.path = path, path
-        self.users, self.items = users, items
         self.user, self.item, self.time = user, item, time
         with opened(path) as source:
             given = {"--user": user, "--item": item, "--time": time}
@@ -62,6 +63,8 @@ class DiskTask:
             counted = source.query("select count(*) as n from events")
             self.n_events = counted["n"][0].as_py()
             self.names = None if item_name is None else _names(source, item)
+            self.users = _of_type(source, user, users)
+            self.items = _of_type(source, item, items)
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
@@ -101,6 +104,12 @@ class DiskTask:
         """Return an item's id with its name."""
         text = "" if self.names is None else str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
+
+
+def _of_type(source, column, table):
+    """Return a side table with text as ids, if the events on disk have it."""
+    ids = source.empty.iloc[:, source.position(column, column)]
+    return of_one_type(ids, table, column)[1]
 
 
 def _names(source, item):

@@ -5,12 +5,13 @@ Output: a table, with ids, times and features read from text.
 """
 
 import pandas as pd
-from pandas.api.types import is_datetime64_any_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from sktwotower._tables._messages import did_you_mean
 
 __all__ = [
     "check_column",
+    "of_one_type",
     "read_ids",
     "read_names",
     "read_side_table",
@@ -55,8 +56,7 @@ def read_table(path, option="--data") -> pd.DataFrame:
 def read_names(table, item, name) -> pd.Series:
     """Return the last name of each item in a table, by its id."""
     names = table.dropna(subset=[item, name]).drop_duplicates(item, keep="last")
-    names = names.set_index(item)[name]
-    return names.set_axis(read_ids(names.index.to_series()))
+    return names.set_index(item, drop=False)[name]
 
 
 def read_ids(ids) -> pd.Series:
@@ -68,6 +68,18 @@ def read_ids(ids) -> pd.Series:
     if not text.str.fullmatch(r"(0|-?[1-9]\d{0,17})(\.0)?").all():
         return text
     return text.str.removesuffix(".0").astype("int64")
+
+
+def of_one_type(ids, table, column) -> tuple:
+    """Return ids of events and a side table, with text as ids if one of them has it.
+
+    A catalog may hold a code such as POST that no event has. ``table`` may be None.
+    """
+    if table is None:
+        return ids, table
+    if is_numeric_dtype(ids.dtype) and is_numeric_dtype(table[column].dtype):
+        return ids, table
+    return ids.astype(str), table.assign(**{column: table[column].astype(str)})
 
 
 def read_times(times, column, form=None) -> pd.Series:
