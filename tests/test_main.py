@@ -456,13 +456,14 @@ def test_names_of_ids_that_are_written_in_two_ways(tmp_path):
     assert own_task(parse([*options, "--item-name", "track"])).names[8] == 8
 
 
-def test_ids_of_text_in_several_files_and_numbers_in_a_side_table(tmp_path):
+def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path):
     pytest.importorskip("duckdb")
     plays = pd.DataFrame({"listener": ["1"], "track": [2], "time": [3]})
     plays.to_parquet(tmp_path / "a.parquet")
     people = pd.DataFrame({"listener": [1], "age": [20]})
     songs = pd.DataFrame({"track": [2], "genre": ["rock"]})
-    task = DiskTask(str(tmp_path), *plays.columns, users=people, items=songs)
+    task = DiskTask(str(tmp_path), *plays.columns, "genre", people, songs)
+    assert task.name(2).split() == ["2", "rock"]
     assert task.users["listener"].tolist() == ["1"]
     assert task.items["track"].tolist() == [2]
 

@@ -14,7 +14,7 @@ from sktwotower._tables._frames import as_frame
 from sktwotower._tables._sources import opened, quoted
 from sktwotower.model_selection import TimeSplit
 
-from ._files import of_one_type
+from ._files import of_one_type, read_names
 
 __all__ = ["DiskTask", "is_on_disk"]
 
@@ -39,7 +39,7 @@ class DiskTask:
     user, item, time : str
         Names of columns.
     item_name : str, default=None
-        Column with the names of items.
+        Column with the names of items, of the events or of ``items``.
     users, items : DataFrame, default=None
         Side tables.
     """
@@ -56,15 +56,20 @@ class DiskTask:
         self.user, self.item, self.time = user, item, time
         with opened(path) as source:
             given = {"--user": user, "--item": item, "--time": time}
-            given |= {} if item_name is None else {"--item-name": item_name}
+            in_items = items is not None and item_name in items
+            if not (item_name is None or in_items):
+                given["--item-name"] = item_name
             for option, column in given.items():
                 source.position(column, option)
             source.select(i=item, t=time, n=given.get("--item-name", item))
             counted = source.query("select count(*) as n from events")
             self.n_events = counted["n"][0].as_py()
-            self.names = None if item_name is None else _names(source, item)
             self.users = _of_type(source, user, users)
             self.items = _of_type(source, item, items)
+            if in_items:
+                self.names = read_names(self.items, item, item_name)
+            else:
+                self.names = None if item_name is None else _names(source, item)
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
