@@ -13,7 +13,7 @@ from sktwotower import __version__, io
 from sktwotower.__main__ import main
 from sktwotower._command_line import fit_baselines, parse, shipped_task
 from sktwotower._command_line._disk_task import DiskTask
-from sktwotower._command_line._files import read_feature, read_times
+from sktwotower._command_line._files import read_feature, read_table, read_times
 from sktwotower._command_line._printed import meaning
 from sktwotower._command_line._tasks import Task, own_task
 
@@ -466,6 +466,21 @@ def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path)
     assert task.name(2).split() == ["2", "rock"]
     assert task.users["listener"].tolist() == ["1"]
     assert task.items["track"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("listener,track,day\n1,2,3,\n4,5,6,\n", ["1", "4"]),
+        ("listener,track,day\n1,2,\n4,5,\n", ["1", "4"]),
+        ("listener;track\n0;1;2\n1;4;5\n", ["1", "4"]),  # with row names
+    ],
+)
+def test_rows_longer_than_the_header(tmp_path, text, columns):
+    (tmp_path / "plays.csv").write_text(text)
+    table = read_table(tmp_path / "plays.csv")
+    assert table["listener"].tolist() == columns
+    assert table["track"].tolist() == ["2", "5"]
 
 
 def test_side_tables_need_the_id_column(plays, tmp_path, capsys):

@@ -35,11 +35,7 @@ def read_table(path, option="--data") -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        with path.open(encoding="utf-8", newline="") as file:
-            header = file.readline()
-        separator = max(",;\t|", key=header.count)
-        # as text, so that ids such as 00141 keep their zeros
-        return pd.read_csv(path, sep=separator, dtype=str)
+        return _read_text(path)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
@@ -51,6 +47,18 @@ def read_table(path, option="--data") -> pd.DataFrame:
         raise ValueError(
             f"{option}: {path} does not read as a table: {error}"
         ) from None
+
+
+def _read_text(path):
+    """Read a file of text, all cells as text: ids such as 00141 keep their zeros."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header = file.readline()
+    separator = max(",;\t|", key=header.count)
+    table = pd.read_csv(path, sep=separator, dtype=str)
+    if table.shape[1] and table.iloc[:, -1].isna().all():
+        # rows that end with a separator: pandas took the first column for row names
+        table = pd.read_csv(path, sep=separator, dtype=str, index_col=False)
+    return table
 
 
 def read_names(table, item, name) -> pd.Series:
