@@ -234,6 +234,20 @@ def test_arrays_of_any_type_of_number(dtype):
     assert_events(interactions_from_matrix(cells), y=cells[USERS, ITEMS].astype(float))
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, bool])
+def test_repeated_entries_of_small_types_are_summed(kind):
+    pairs = np.zeros(3000, dtype=int), np.arange(3000) % 2
+    matrix = sparse.coo_array((np.ones(3000, dtype=kind), pairs))
+    _, y = interactions_from_matrix(matrix)
+    assert y.tolist() == [1500, 1500]
+
+
+def test_a_dataframe_without_columns_has_no_events():
+    X, y = interactions_from_matrix(pd.DataFrame(index=["ann", "bob"]))
+    assert X.shape == (0, 2)
+    assert len(y) == 0
+
+
 def test_stored_zeros_are_impressions_and_repeated_entries_are_summed():
     parts = [3.0, 0.0, 1.0, 1.5], ([1, 0, 1, 1], [0, 1, 2, 2])
     for made in (sparse.coo_array(parts, (2, 3)), sparse.csr_matrix(parts, (2, 3))):
