@@ -242,7 +242,7 @@ def interactions_from_matrix(
 
 def _is_sparse(frame):
     """Return whether all columns store only the cells that are not zero."""
-    return all(
+    return len(frame.columns) > 0 and all(
         isinstance(t, pd.SparseDtype) and t.fill_value == 0 for t in frame.dtypes
     )
 
@@ -259,6 +259,8 @@ def _entries(matrix):
             f"matrix must have shape (n_users, n_items). Got shape {matrix.shape}."
         )
     if sparse.issparse(matrix):
+        if matrix.dtype.kind in "biuf":  # sums of small integers would wrap around
+            matrix = matrix.astype(np.float64)
         stored = matrix.tocsr(copy=True)
         stored.sum_duplicates()
         stored = stored.tocoo()

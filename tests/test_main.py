@@ -12,9 +12,10 @@ import pytest
 from sktwotower import __version__, io
 from sktwotower.__main__ import main
 from sktwotower._command_line import fit_baselines, parse, shipped_task
-from sktwotower._command_line._files import read_feature, read_times
+from sktwotower._command_line._disk_task import DiskTask
+from sktwotower._command_line._files import read_feature, read_table, read_times
 from sktwotower._command_line._printed import meaning
-from sktwotower._command_line._tasks import Task
+from sktwotower._command_line._tasks import Task, own_task
 
 
 @pytest.fixture
@@ -427,6 +428,59 @@ def test_features_of_text_files_are_numbers_or_dates_if_all_are(written, kind):
     assert read.dtype.kind == kind
     if kind == "O":
         assert read is values
+
+
+@pytest.mark.parametrize(
+    ("played", "known"),
+    [(["1", "2.0", "2"], ["1", "2", "POST"]), (["1", "2", "POST"], ["1", "2"])],
+)
+def test_ids_of_events_and_side_tables_are_of_one_type(tmp_path, played, known):
+    plays, songs = tmp_path / "plays.csv", tmp_path / "songs.csv"
+    pd.DataFrame({"listener": [1, 2, 3], "track": played}).to_csv(plays, index=False)
+    pd.DataFrame({"track": known, "called": known}).to_csv(songs, index=False)
+    options = ["--data", str(plays), "--user", "listener", "--item", "track"]
+    options += ["--items", str(songs), "--item-name", "called"]
+    task = own_task(parse(options))
+    assert set(task.events["track"]) >= {"1", "2"}
+    assert task.items["track"].tolist() == known
+    assert [task.name(item).split() for item in ["1", "2"]] == [["1"] * 2, ["2"] * 2]
+    assert task.users is None
+
+
+def test_names_of_ids_that_are_written_in_two_ways(tmp_path):
+    plays = tmp_path / "plays.csv"
+    plays.write_text("listener,track,called\na,7,x\nb,7.0,y\nb,8,z\n")
+    options = ["--data", str(plays), "--user", "listener", "--item", "track"]
+    task = own_task(parse([*options, "--item-name", "called"]))
+    assert task.events["track"].map(task.names).tolist() == ["y", "y", "z"]
+    assert own_task(parse([*options, "--item-name", "track"])).names[8] == 8
+
+
+def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path):
+    pytest.importorskip("duckdb")
+    plays = pd.DataFrame({"listener": ["1"], "track": [2], "time": [3]})
+    plays.to_parquet(tmp_path / "a.parquet")
+    people = pd.DataFrame({"listener": [1], "age": [20]})
+    songs = pd.DataFrame({"track": [2], "genre": ["rock"]})
+    task = DiskTask(str(tmp_path), *plays.columns, "genre", people, songs)
+    assert task.name(2).split() == ["2", "rock"]
+    assert task.users["listener"].tolist() == ["1"]
+    assert task.items["track"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("listener,track,day\n1,2,3,\n4,5,6,\n", ["1", "4"]),
+        ("listener,track,day\n1,2,\n4,5,\n", ["1", "4"]),
+        ("listener;track\n0;1;2\n1;4;5\n", ["1", "4"]),  # with row names
+    ],
+)
+def test_rows_longer_than_the_header(tmp_path, text, columns):
+    (tmp_path / "plays.csv").write_text(text)
+    table = read_table(tmp_path / "plays.csv")
+    assert table["listener"].tolist() == columns
+    assert table["track"].tolist() == ["2", "5"]
 
 
 def test_side_tables_need_the_id_column(plays, tmp_path, capsys):

@@ -134,6 +134,14 @@ def test_a_gap_longer_than_all_times_makes_one_session(gap):
     assert session_ids(shares, gap, time="time").tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_a_gap_finer_than_the_times(unit):
+    X = table([(1, 1, 0), (1, 2, 0), (1, 3, 0)])
+    X["time"] = pd.to_datetime([0, 1, 10], unit="s").as_unit(unit)
+    assert session_ids(X, pd.Timedelta("500ms"), time="time").tolist() == [0, 1, 2]
+    assert session_ids(X, pd.Timedelta("1500ms"), time="time").tolist() == [0, 0, 1]
+
+
 def test_a_gap_longer_than_all_dates_makes_one_session():
     X = table([(1, 1, 0), (1, 2, 0)])
     X["time"] = pd.to_datetime(["2200-01-01", "2201-01-01"]).as_unit("ns")
@@ -224,6 +232,20 @@ def test_every_sparse_format(name, kind):
 def test_arrays_of_any_type_of_number(dtype):
     cells = DENSE.astype(dtype)
     assert_events(interactions_from_matrix(cells), y=cells[USERS, ITEMS].astype(float))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, bool])
+def test_repeated_entries_of_small_types_are_summed(kind):
+    pairs = np.zeros(3000, dtype=int), np.arange(3000) % 2
+    matrix = sparse.coo_array((np.ones(3000, dtype=kind), pairs))
+    _, y = interactions_from_matrix(matrix)
+    assert y.tolist() == [1500, 1500]
+
+
+def test_a_dataframe_without_columns_has_no_events():
+    X, y = interactions_from_matrix(pd.DataFrame(index=["ann", "bob"]))
+    assert X.shape == (0, 2)
+    assert len(y) == 0
 
 
 def test_stored_zeros_are_impressions_and_repeated_entries_are_summed():

@@ -14,6 +14,8 @@ from sktwotower._tables._frames import as_frame
 from sktwotower._tables._sources import opened, quoted
 from sktwotower.model_selection import TimeSplit
 
+from ._files import of_one_type, read_names
+
 __all__ = ["DiskTask", "is_on_disk"]
 
 # The held-out events are read into memory: a fifth of all, but no more than these.
@@ -37,7 +39,7 @@ class DiskTask:
     user, item, time : str
         Names of columns.
     item_name : str, default=None
-        Column with the names of items.
+        Column with the names of items, of the events or of ``items``.
     users, items : DataFrame, default=None
         Side tables.
     """
@@ -51,17 +53,23 @@ class DiskTask:
                 "out. Name the column of the time: --time."
             )
         self.title, self.path = path, path
-        self.users, self.items = users, items
         self.user, self.item, self.time = user, item, time
         with opened(path) as source:
             given = {"--user": user, "--item": item, "--time": time}
-            given |= {} if item_name is None else {"--item-name": item_name}
+            in_items = items is not None and item_name in items
+            if not (item_name is None or in_items):
+                given["--item-name"] = item_name
             for option, column in given.items():
                 source.position(column, option)
             source.select(i=item, t=time, n=given.get("--item-name", item))
             counted = source.query("select count(*) as n from events")
             self.n_events = counted["n"][0].as_py()
-            self.names = None if item_name is None else _names(source, item)
+            self.users = _of_type(source, user, users)
+            self.items = _of_type(source, item, items)
+            if in_items:
+                self.names = read_names(self.items, item, item_name)
+            else:
+                self.names = None if item_name is None else _names(source, item)
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
@@ -101,6 +109,12 @@ class DiskTask:
         """Return an item's id with its name."""
         text = "" if self.names is None else str(self.names.get(item, ""))
         return f"{item!s:<12} {text.strip()}".rstrip()
+
+
+def _of_type(source, column, table):
+    """Return a side table with text as ids, if the events on disk have it."""
+    ids = source.empty.iloc[:, source.position(column, column)]
+    return of_one_type(ids, table, column)[1]
 
 
 def _names(source, item):

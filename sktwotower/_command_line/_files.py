@@ -5,12 +5,13 @@ Output: a table, with ids, times and features read from text.
 """
 
 import pandas as pd
-from pandas.api.types import is_datetime64_any_dtype
+from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from sktwotower._tables._messages import did_you_mean
 
 __all__ = [
     "check_column",
+    "of_one_type",
     "read_ids",
     "read_names",
     "read_side_table",
@@ -34,11 +35,7 @@ def read_table(path, option="--data") -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        with path.open(encoding="utf-8", newline="") as file:
-            header = file.readline()
-        separator = max(",;\t|", key=header.count)
-        # as text, so that ids such as 00141 keep their zeros
-        return pd.read_csv(path, sep=separator, dtype=str)
+        return _read_text(path)
     except ImportError:
         raise ValueError(f"{path} needs pyarrow: pip install pyarrow.") from None
     except UnicodeDecodeError as error:
@@ -52,11 +49,22 @@ def read_table(path, option="--data") -> pd.DataFrame:
         ) from None
 
 
+def _read_text(path):
+    """Read a file of text, all cells as text: ids such as 00141 keep their zeros."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header = file.readline()
+    separator = max(",;\t|", key=header.count)
+    table = pd.read_csv(path, sep=separator, dtype=str)
+    if table.shape[1] and table.iloc[:, -1].isna().all():
+        # rows that end with a separator: pandas took the first column for row names
+        table = pd.read_csv(path, sep=separator, dtype=str, index_col=False)
+    return table
+
+
 def read_names(table, item, name) -> pd.Series:
     """Return the last name of each item in a table, by its id."""
     names = table.dropna(subset=[item, name]).drop_duplicates(item, keep="last")
-    names = names.set_index(item)[name]
-    return names.set_axis(read_ids(names.index.to_series()))
+    return names.set_index(item, drop=False)[name]
 
 
 def read_ids(ids) -> pd.Series:
@@ -68,6 +76,18 @@ def read_ids(ids) -> pd.Series:
     if not text.str.fullmatch(r"(0|-?[1-9]\d{0,17})(\.0)?").all():
         return text
     return text.str.removesuffix(".0").astype("int64")
+
+
+def of_one_type(ids, table, column) -> tuple:
+    """Return ids of events and a side table, with text as ids if one of them has it.
+
+    A catalog may hold a code such as POST that no event has. ``table`` may be None.
+    """
+    if table is None:
+        return ids, table
+    if is_numeric_dtype(ids.dtype) and is_numeric_dtype(table[column].dtype):
+        return ids, table
+    return ids.astype(str), table.assign(**{column: table[column].astype(str)})
 
 
 def read_times(times, column, form=None) -> pd.Series:

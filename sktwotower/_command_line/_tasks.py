@@ -15,6 +15,7 @@ from sktwotower.model_selection import LastNSplit, TimeSplit
 from ._disk_task import DiskTask, is_on_disk
 from ._files import (
     check_column,
+    of_one_type,
     read_ids,
     read_names,
     read_side_table,
@@ -126,9 +127,6 @@ def own_task(args) -> Task | DiskTask:
     for option, column in own_columns(args).items():
         if column != args.item_name or column not in named:
             check_column(events, column, option, path)
-    if args.item_name is not None:
-        of = items if args.item_name in named else events
-        names = read_names(of, args.item, args.item_name)
     if args.time is not None:
         columns.append(args.time)
         events[args.time] = read_times(events[args.time], args.time, args.time_format)
@@ -136,14 +134,26 @@ def own_task(args) -> Task | DiskTask:
     missing = events[columns].isna().any(axis=1)
     if missing.any():
         print(f"{missing.sum():,} rows without {' or '.join(columns)} are left out.")
-    events = events.loc[~missing, columns].drop_duplicates([args.user, args.item])
-    for column in (args.user, args.item):
-        events[column] = read_ids(events[column])
+    events, users, items = with_ids(events[~missing], args, users, items)
+    if args.item_name is not None:
+        of = items if args.item_name in named else events
+        names = read_names(of, args.item, args.item_name)
+    events = events[columns].drop_duplicates([args.user, args.item])
     if events.empty:
         raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
     print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
     events = events.reset_index(drop=True)
     return Task(path.stem, events, args.user, args.item, args.time, users, items, names)
+
+
+def with_ids(events, args, users, items) -> tuple:
+    """Return events and side tables, whose ids are numbers or text in both."""
+    tables = []
+    for column, table in ((args.user, users), (args.item, items)):
+        ids, table = of_one_type(read_ids(events[column]), table, column)
+        events = events.assign(**{column: ids})
+        tables.append(table)
+    return events, *tables
 
 
 def own_columns(args) -> dict:

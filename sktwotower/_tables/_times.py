@@ -6,7 +6,6 @@ Output: times (n_events,), datetime64 or numbers, and a gap in their type.
 
 import datetime
 import re
-from math import ceil
 from numbers import Real
 from reprlib import repr as shorten
 
@@ -92,9 +91,10 @@ def duration(gap, times):
     gap, span = pd.Timedelta(gap), last - first
     if gap >= pd.Timedelta(span):
         return span
-    # rounded up to the unit of the times: a finer one may overflow far dates
+    # in the unit of the times, as a finer one may overflow far dates; rounded down: two
+    # times are further apart than the gap if they are so by its whole units
     unit = np.timedelta64(1, np.datetime_data(times.dtype)[0])
-    return ceil(gap / pd.Timedelta(unit)) * unit
+    return gap // pd.Timedelta(unit) * unit
 
 
 def read_times(values, name):

@@ -166,7 +166,8 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         own = block.start + np.repeat(
             np.arange(together.shape[0]), np.diff(together.indptr)
         )
-        n_users = np.diff(users_of.indptr)
+        # 64 bits: products of two counts may exceed 2**31
+        n_users = np.diff(users_of.indptr).astype(np.int64)
         first, second = n_users[own], n_users[together.indices]
         if self.similarity == "cosine":
             most = np.sqrt(first * second)

@@ -64,11 +64,16 @@ def color_of_items(fitted, color):
 
 
 def readable(color):
-    """Return a Series of a feature's values, numbers as floats and dates as years."""
+    """Return a Series of a feature's values, numbers as floats and dates as years.
+
+    Booleans become objects: they are groups, but pandas counts them among the numbers.
+    """
     color = pd.Series(color)
     if pd.api.types.is_datetime64_any_dtype(color):
         return color.dt.year
-    if pd.api.types.is_numeric_dtype(color) and not pd.api.types.is_bool_dtype(color):
+    if pd.api.types.is_bool_dtype(color):
+        return color.astype(object)
+    if pd.api.types.is_numeric_dtype(color):
         return color.astype(float)
     return color
 

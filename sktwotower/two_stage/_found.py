@@ -90,5 +90,12 @@ def users_to_rank(recipe, found):
             n_positive,
             recall,
         )
+    if (found.hits | (found.indices < 0))[positive].all():
+        raise Fallback(
+            "No ranker was trained: there is nothing to order, as users chose all of "
+            f"their {n} candidates later. Raise n_candidates, or lower later_size.",
+            n_positive,
+            recall,
+        )
     rng = np.random.default_rng(recipe.random_state)
     return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))

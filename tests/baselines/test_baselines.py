@@ -217,6 +217,14 @@ def test_similar_items_by_hand(kind):
         assert_allclose(found["score"], [2 / 6**0.5, 1 / 3**0.5, 1 / 3**0.5])
 
 
+def test_cosines_of_items_with_many_users():
+    n = 50_000  # the square of which needs more than 32 bits
+    users = np.append(np.tile(np.arange(n), 2), [n, n + 1])
+    X = np.column_stack([users, np.append(np.repeat([0, 1], n), [0, 2])])
+    similar = ItemKNNRecommender().fit(X).item_similarities_.toarray()
+    assert similar[0, 1] == pytest.approx(n / np.sqrt(n * (n + 1)))
+
+
 def test_parameters_are_searched():
     X = pd.DataFrame({"user": np.repeat(range(8), 4), "item": np.arange(32) % 5})
     search = GridSearchCV(EASERecommender(), {"l2": [0.1, 10]}, cv=LastNSplit()).fit(X)

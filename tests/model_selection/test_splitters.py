@@ -1,3 +1,4 @@
+import datetime
 import pickle
 import warnings
 
@@ -206,6 +207,14 @@ def test_gap_of_a_timedelta_by_hand():
         assert as_lists(TimeSplit(3, time="day", gap=gap), X) == [
             ([0, 1, 2], [5, 6, 7])
         ]
+
+
+@pytest.mark.parametrize(("gap", "last"), [("12h", 6), ("24h", 5), ("36h", 5)])
+def test_a_gap_of_a_part_of_a_day_between_dates(gap, last):
+    days = [datetime.date(2020, 1, day) for day in range(1, 10)]
+    X = pl.DataFrame({"u": [1] * 9, "i": range(9), "t": days})
+    splitter = TimeSplit(2, time="t", gap=pd.Timedelta(gap))
+    assert as_lists(splitter, X) == [([*range(last + 1)], [7, 8])]
 
 
 def test_far_dates_do_not_overflow():

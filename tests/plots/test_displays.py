@@ -513,6 +513,15 @@ def test_map_uses_umap_if_it_is_installed(model, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", [bool, "boolean", object])
+def test_booleans_are_groups_on_a_map(kind):
+    color = pd.Series([True] * 7 + [False] * 5, dtype=kind)
+    positions = np.random.default_rng(0).normal(size=(12, 2))
+    display = EmbeddingMapDisplay(positions=positions, color=color.array).plot()
+    labels = [dots.get_label() for dots in display.scatters_]
+    assert labels == ["True (7)", "False (5)"]
+
+
 def test_the_color_bar_has_a_label_and_robust_limits(model):
     prices = np.linspace(1, 2, 30)
     prices[4] = 165

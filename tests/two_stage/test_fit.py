@@ -393,3 +393,15 @@ def test_the_default_stages():
         assert isinstance(
             TwoStageRecommender().fit(few).retriever_, TwoTowerRecommender
         )
+
+
+def test_candidates_that_were_all_chosen_leave_nothing_to_order():
+    rng = np.random.default_rng(0)
+    X = [[user, item] for user in range(40) for item in rng.permutation(4)]
+    model = TwoStageRecommender(
+        PopularityRecommender(), LogisticRegression(), later_size=0.5
+    )
+    with pytest.warns(UserWarning, match="there is nothing to order, as users chose"):
+        model.fit(X)
+    assert model.blend_ == 0
+    assert model.candidate_recall_ == 1
