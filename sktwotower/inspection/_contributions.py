@@ -117,9 +117,9 @@ def contributions_of_blend(blend, user_rows, past_rows, item_rows, lags, last):
     counted = [latest, last]
     parts = [
         contributions(
-            blend.recent, user_rows, past_rows[latest], item_rows, lags=lags[latest]
+            blend.first, user_rows, past_rows[latest], item_rows, lags=lags[latest]
         ),
-        contributions(blend.pooled, user_rows, past_rows[last], item_rows),
+        contributions(blend.second, user_rows, past_rows[last], item_rows),
     ]
     total = [0.0] * len(Contributions._fields)
     for part, (_, share), places in zip(parts, blend.parts, counted, strict=True):

@@ -107,7 +107,7 @@ def _optimizer_name(optimizer, place):
 
 def _new_net(module, settings, optimizer, device, place):
     """Return a net with trained towers."""
-    first = module.recent if isinstance(module, Blend) else module
+    first = module.first if isinstance(module, Blend) else module
     if first.matmul_dtype is not None:
         settings = settings | {"criterion__matmul_dtype": first.matmul_dtype}
     is_recent = isinstance(module.history, RecentHistory)

@@ -261,7 +261,7 @@ class TwoTowersCodec:
         """Return what JSON holds: one or two pairs, and the share of the second."""
         parts, share = [module], None
         if isinstance(module, Blend):
-            parts, share = [module.recent, module.pooled], module.pooled_share
+            parts, share = [module.first, module.second], module.share
         pairs = [PairCodec.write(part, writer, place) for part in parts]
         return {"pairs": pairs, "share": writer.write(share, f"{place}.share")}
 

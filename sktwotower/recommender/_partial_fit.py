@@ -235,7 +235,7 @@ def _train(recipe, fitted, call, stream):
     stream = stream._replace(
         gaps=items.gaps, n_events=items.n_steps, moments=tuple(moments)
     )
-    share = getattr(fitted.net.module_, "pooled_share", 0)
+    share = getattr(fitted.net.module_, "share", 0)
     if learns:
         return joined(trained, modules, share), stream, touched
     return _with_modules(fitted.net, modules, share), stream, touched

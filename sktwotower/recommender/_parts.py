@@ -71,4 +71,4 @@ def joined(trained, modules, pooled_share):
 
 def modules_of(module):
     """Return the modules of a trained net's pairs of towers, a list."""
-    return [module.recent, module.pooled] if isinstance(module, Blend) else [module]
+    return [module.first, module.second] if isinstance(module, Blend) else [module]

@@ -1,6 +1,6 @@
 """Two pairs of towers side by side in one vector.
 
-Input: a ``TwoTower`` that sees past items in order, and one that sees their mean.
+Input: two trained pairs of towers.
 Output: a ``Blend``, whose vectors hold those of both.
 """
 
@@ -17,11 +17,11 @@ class Blend(nn.Module):
 
     Parameters
     ----------
-    recent : TwoTower
-        Sees past items in order; predicts the next one.
-    pooled : TwoTower
+    first : TwoTower
+        With a recent history, which predicts the next item, or with a pooled one.
+    second : TwoTower
         Sees the mean of past items; predicts each from the others.
-    pooled_share : float
+    share : float
         Share s of the second pair in the score, in [0, 1).
 
     Notes
@@ -32,36 +32,36 @@ class Blend(nn.Module):
     the vector has unit length if a and b have.
     """
 
-    def __init__(self, recent, pooled, pooled_share):
+    def __init__(self, first, second, share):
         super().__init__()
-        self.recent = recent
-        self.pooled = pooled
-        self.pooled_share = pooled_share
+        self.first = first
+        self.second = second
+        self.share = share
 
     @property
     def parts(self):
         """Both pairs of towers, each with its share in the score."""
-        return (self.recent, 1 - self.pooled_share), (self.pooled, self.pooled_share)
+        return (self.first, 1 - self.share), (self.second, self.share)
 
     @property
     def user_tower(self):
         """The user tower of the first pair."""
-        return self.recent.user_tower
+        return self.first.user_tower
 
     @property
     def item_tower(self):
         """The item tower of the first pair."""
-        return self.recent.item_tower
+        return self.first.item_tower
 
     @property
     def history(self):
-        """The recent history of the first pair."""
-        return self.recent.history
+        """The history of the first pair."""
+        return self.first.history
 
     @property
     def normalize(self):
         """Whether vectors are of unit length."""
-        return self.recent.normalize
+        return self.first.normalize
 
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""

@@ -62,7 +62,7 @@ def test_the_share_moves_the_score_from_one_pair_to_the_other():
     few, many = (ordered(pooled_share=s).fit(X) for s in (0.2, 0.8))
     for left, right in zip(module_of(few).parts, module_of(many).parts, strict=True):
         assert_array_equal(vectors_of(few, left[0]), vectors_of(many, right[0]))
-    assert module_of(many).pooled_share == 0.8
+    assert module_of(many).share == 0.8
     assert np.abs(few.predict(X) - many.predict(X)).max() > 0.01
 
 
@@ -71,8 +71,8 @@ def test_partial_fit_trains_both_pairs():
     before = {n: v.clone() for n, v in module_of(model).state_dict().items()}
     model.set_params(pooled_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
     after = module_of(model)
-    assert isinstance(after, Blend) and after.pooled_share == 0.3
-    for part in ("recent", "pooled"):
+    assert isinstance(after, Blend) and after.share == 0.3
+    for part in ("first", "second"):
         name = f"{part}.item_tower.sparse.weight"
         assert not torch.equal(before[name], after.state_dict()[name])
 
@@ -106,7 +106,7 @@ def test_callbacks_and_epochs_are_those_of_the_first_pair():
 def test_an_interruption_of_the_second_pair_is_told():
     nets = [SimpleNamespace(module_=nn.Identity(), interrupted_=i) for i in (0, 1)]
     net = joined(nets, [nn.Identity(), nn.Identity()], 0.5)
-    assert net.interrupted_ and net.module_.pooled_share == 0.5
+    assert net.interrupted_ and net.module_.share == 0.5
 
 
 def test_an_interruption_of_the_first_pair_ends_training():
@@ -119,14 +119,14 @@ def test_an_interruption_of_the_first_pair_ends_training():
         model.fit(X)
     assert sum("was interrupted" in str(each.message) for each in caught) == 1
     module = module_of(model)
-    assert model.interrupted_ and module.pooled_share == 0
+    assert model.interrupted_ and module.share == 0
     # the score is that of the first pair
-    first = vectors_of(model, module.recent)
+    first = vectors_of(model, module.first)
     assert_array_equal(model.item_embeddings_[:, : first.shape[1]], first)
     assert not model.item_embeddings_[:, first.shape[1] :].any()
     model.set_params(callbacks=None).partial_fit(X.iloc[:40].assign(when=1000))
     model.fit(X)
-    assert not model.interrupted_ and module_of(model).pooled_share == 0.3
+    assert not model.interrupted_ and module_of(model).share == 0.3
 
 
 def test_a_pickle_answers_alike():

@@ -214,7 +214,7 @@ def test_both_pairs_of_towers_forget():
     before = model.embed_users(kept)
     model.forget_users(GONE)
     module = model.net_.module_
-    for part in (module.recent, module.pooled):
+    for part in (module.first, module.second):
         assert len(part.user_tower.sparse.weight) == 10
     assert_allclose(model.embed_users(kept), before, atol=1e-6)
     model.partial_fit(X[X["user"].isin(kept)].tail(9))
@@ -399,7 +399,7 @@ def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     rare = [name in ("level_hash0", "age_missing", "debt") for name in names]
     assert sum(rare) == 3
     module = model.net_.module_
-    for part in (module.recent, module.pooled) if share else (module,):
+    for part in (module.first, module.second) if share else (module,):
         cleared = (part.user_tower.sparse.weight == 0).all(1).numpy()
         assert_array_equal(cleared, rare)
 

@@ -35,10 +35,10 @@ def test_the_score_is_the_sum_of_both_scores_by_share():
     np.testing.assert_allclose(np.linalg.norm(items, axis=1), 1, atol=1e-6)
     # the pooled part sees each past item once
     once = sparse.csr_matrix([[0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0] * 5], dtype=float)
-    recent = embed_users(module.recent, USERS, LAGS, ITEMS)
-    pooled = embed_users(module.pooled, USERS, once, ITEMS)
-    scores = 0.7 * recent @ embed_items(module.recent, ITEMS).T
-    scores += 0.3 * pooled @ embed_items(module.pooled, ITEMS).T
+    recent = embed_users(module.first, USERS, LAGS, ITEMS)
+    pooled = embed_users(module.second, USERS, once, ITEMS)
+    scores = 0.7 * recent @ embed_items(module.first, ITEMS).T
+    scores += 0.3 * pooled @ embed_items(module.second, ITEMS).T
     np.testing.assert_allclose(users @ items.T, scores, atol=1e-6)
 
 
@@ -56,14 +56,14 @@ def test_vectors_of_both_parts_stand_one_after_the_other():
     module, rows = blend(0.25), SparseRows.from_csr(ITEMS)
     with torch.no_grad():
         both = module.embed_items(rows)
-        first, second = module.recent.embed_items(rows), module.pooled.embed_items(rows)
+        first, second = module.first.embed_items(rows), module.second.embed_items(rows)
     torch.testing.assert_close(both[:, :4], first * 0.75**0.5)
     torch.testing.assert_close(both[:, 4:], second * 0.5)
 
 
 def test_towers_and_history_are_those_of_the_first_pair():
     module = blend()
-    assert module.user_tower is module.recent.user_tower
-    assert module.item_tower is module.recent.item_tower
-    assert module.history is module.recent.history and module.normalize
+    assert module.user_tower is module.first.user_tower
+    assert module.item_tower is module.first.item_tower
+    assert module.history is module.first.history and module.normalize
     assert [share for _, share in module.parts] == [0.7, 0.3]
