@@ -98,34 +98,41 @@ def contributions(module, user_rows, past_rows, item_rows, user_vector=None, lag
     )
 
 
-def contributions_of_blend(blend, user_rows, past_rows, item_rows, lags, last):
+def contributions_of_blend(
+    blend, user_rows, past_rows, item_rows, user_vector=None, lags=None, last=None
+):
     """Return the contributions of two pairs of towers, by their shares in the score.
 
     Parameters
     ----------
     blend : Blend
-    user_rows, past_rows, item_rows, lags
+    user_rows, past_rows, item_rows, user_vector, lags
         As in `contributions`, oldest past item first.
-    last : bool array of shape (n_past,)
-        Whether the item does not occur again; the pooled history counts it there.
+    last : bool array of shape (n_past,), default=None
+        With ``lags``, whether the item does not occur again; the pooled history counts
+        it there.
 
     Returns
     -------
     Contributions
     """
-    latest = np.arange(len(lags)) >= len(lags) - blend.history.max_history
-    counted = [latest, last]
-    parts = [
-        contributions(
-            blend.first, user_rows, past_rows[latest], item_rows, lags=lags[latest]
-        ),
-        contributions(blend.second, user_rows, past_rows[last], item_rows),
-    ]
+    n_past = past_rows.shape[0]
+    counted = [np.ones(n_past, dtype=bool)] * 2
+    if lags is not None:
+        counted = [np.arange(n_past) >= n_past - blend.history.max_history, last]
+        lags = lags[counted[0]]
+    vectors = [user_vector, None]
+    if user_vector is not None:  # the second pair of a folded vector is unchanged
+        width = len(user_vector) - blend.second.history_table.weight.shape[1]
+        vectors[0] = user_vector[:width] / np.sqrt(blend.parts[0][1])
     total = [0.0] * len(Contributions._fields)
-    for part, (_, share), places in zip(parts, blend.parts, counted, strict=True):
-        history = np.zeros(len(lags))
-        history[places] = part.history
-        values = part._replace(history=history)
+    given = zip(blend.parts, counted, vectors, [lags, None], strict=True)
+    for (part, share), places, vector, own_lags in given:
+        rows = user_rows, past_rows[places], item_rows
+        values = contributions(part, *rows, vector, own_lags)
+        history = np.zeros(n_past)
+        history[places] = values.history
+        values = values._replace(history=history)
         total = [
             sum_ + share * value for sum_, value in zip(total, values, strict=True)
         ]

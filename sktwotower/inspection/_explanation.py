@@ -173,7 +173,7 @@ def _table(fitted, owner, past, chosen, serving, names):
         rows = owner.rows, items.rows[seen], chosen.rows
         if isinstance(module, Blend):
             last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
-            parts = contributions_of_blend(module, *rows, lags, last)
+            parts = contributions_of_blend(module, *rows, vector, lags, last)
         else:
             parts = contributions(module, *rows, vector, lags)
     rows = _rows_of_sides(fitted, owner, chosen, parts, names)

@@ -11,6 +11,7 @@ import numpy as np
 from sktwotower.recommender import FoldIn, TwoTowerRecommender
 from sktwotower.recommender._fitted import Catalog, FittedTowers
 from sktwotower.recommender._fold_in import softmax_sample
+from sktwotower.recommender._parts import modules_of
 from sktwotower.towers._decays import RecentHistory
 
 from ._errors import (
@@ -93,8 +94,8 @@ class FoldInCodec:
         }
 
     @staticmethod
-    def read(spec, seen, catalog, reader, place):
-        """Return the ``FoldIn`` that JSON holds."""
+    def read(spec, seen, catalog, length, reader, place):
+        """Return the ``FoldIn`` that JSON holds, of vectors of a length."""
         if type(spec) is not dict or set(spec) != {"vectors", *FoldInCodec.PARTS}:
             refuse(place, "a fold-in", spec)
         parts = {
@@ -109,9 +110,7 @@ class FoldInCodec:
         n, d = vectors.shape
         shapes = [parts[x].shape for x in ("log_weights", "spread", "axes")]
         require(shapes == [(n,), (d,), (d, d)], place, f"a fold-in of {n} items")
-        require(
-            d == catalog.vectors.shape[1], place, "vectors as long as the catalog's"
-        )
+        require(d == length, place, "vectors as long as those of the towers")
         fold_in = FoldIn.__new__(FoldIn)  # its constructor would compute the parts
         vars(fold_in).update(parts, vectors=vectors)
         return fold_in
@@ -178,8 +177,14 @@ class FittedCodec:
         catalog = CatalogCodec.read(spec["catalog"], reader, f"{place}.catalog")
         fold_in = None
         if spec["fold_in"] is not None:
+            first = modules_of(net.module_)[0]
             fold_in = FoldInCodec.read(
-                spec["fold_in"], parts["seen"], catalog, reader, f"{place}.fold_in"
+                spec["fold_in"],
+                parts["seen"],
+                catalog,
+                vector_lengths(first, widths)[0],
+                reader,
+                f"{place}.fold_in",
             )
         n_items = len(catalog.vectors)
         check_state(parts, net.module_, catalog, fold_in, place)

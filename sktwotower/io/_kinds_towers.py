@@ -11,6 +11,7 @@ from torch import nn
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import given_tower, output_width
 from sktwotower.towers._decays import DECAYS, RecentHistory
+from sktwotower.towers._filter import LinearFilter
 from sktwotower.towers._modules import SparseLinear, Tower, TwoTower
 from sktwotower.towers._net import seeded
 
@@ -280,8 +281,23 @@ class TwoTowersCodec:
             return parts[0]
         number(0)(share, f"{place}.share")
         require(0 < share < 1, f"{place}.share", "a share in (0, 1)")
-        check_blend(*parts, place)
-        return Blend(*parts, share).eval()
+        first, second = parts
+        if not isinstance(first.history, RecentHistory):
+            check_filter(first, second, place)
+            second = LinearFilter.of(second)
+        else:
+            check_blend(first, second, place)
+        return Blend(first, second, share).eval()
+
+
+def check_filter(first, second, place):
+    """Raise unless the second pair can be a linear filter next to the first."""
+    for side in ("user_tower", "item_tower"):
+        tower = instance(Tower)(getattr(second, side), f"{place}.{side}")
+        require(len(tower.layers) == 0, f"{place}.{side}", "no hidden layer")
+    pooled = all(isinstance(each.history, SparseLinear) for each in (first, second))
+    require(pooled, place, "two pooled histories")
+    require(first.normalize and second.normalize, place, "vectors of length one")
 
 
 def check_blend(recent, pooled, place):

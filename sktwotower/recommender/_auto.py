@@ -10,13 +10,18 @@ from sktwotower._tables._on_disk import column_counts
 from sktwotower.towers._dropout import id_columns
 
 __all__ = [
+    "WIDTH",
     "auto_temperature",
     "has_hidden_layer",
     "has_large_catalog",
     "resolved",
     "values_of_kind",
     "values_of_second_pair",
+    "widths",
 ]
+
+# Number of entries of the towers' vectors, and those that a linear filter adds.
+WIDTH, FILTER_WIDTH = 256, 128
 
 # Up to this many items every item is a candidate for every user, unless they have so
 # many feature values that embedding all items takes longer than the rest of a step. In
@@ -71,6 +76,17 @@ SECOND_PAIR = {
     "max_epochs": 15,
     "batch_size": 256,
 }
+
+
+def widths(embedding_dim, has_filter):
+    """Return how long the vectors of the towers are, and those of a linear filter.
+
+    A filter has a third of the whole.
+    """
+    if embedding_dim == "auto":
+        return WIDTH, FILTER_WIDTH if has_filter else 0
+    of_filter = embedding_dim // 3 if has_filter else 0
+    return embedding_dim - of_filter, of_filter
 
 
 def has_hidden_layer(recipe, events):

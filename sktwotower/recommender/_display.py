@@ -10,6 +10,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sktwotower._sklearn_compat import copy_configuration, visual_block_of
 from sktwotower.features import TowerVectorizer
 
+from ._auto import WIDTH
+
 __all__ = ["cloned", "parameters_html", "shown", "visual_block"]
 
 TABLES = "users", "items"
@@ -119,11 +121,18 @@ class _DrawnTower:
         if fitted is not None:
             steps = [f"{getattr(fitted, f'{self.side}s').width} features"]
         given = getattr(own, f"{self.side}_tower")
-        layers = [*own.hidden_layer_sizes, own.embedding_dim]
+        layers = [*own.hidden_layer_sizes, _width_of(own, fitted)]
         steps += [f"{given!r}"] if given is not None else map(str, layers)
         if self.side == "user" and own.history is not None:
             steps[0] += " + mean of past items"
         return " → ".join(steps) + (" → unit length" if own.normalize else "")
+
+
+def _width_of(estimator, fitted):
+    """Return the number of entries of vectors, as far as it is known."""
+    if estimator.embedding_dim != "auto":
+        return estimator.embedding_dim
+    return WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
 
 
 class UserTower(_DrawnTower):

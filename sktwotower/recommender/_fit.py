@@ -29,7 +29,7 @@ from ._fitted import Learnt
 from ._from_disk import read_from_disk
 from ._impressions import TableRows, impression_weight
 from ._logs import log_events
-from ._parts import joined, modules_of, parts_of
+from ._parts import Parts, filter_of, joined, parts_of, trained_modules
 from ._start import new_module
 from ._stream import first_stream
 from ._together import saved_state
@@ -94,10 +94,11 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         )
         recipe = recipe._replace(impression_weight=weight)
     del rows  # they may fill memory or disk, and training does not need them
-    parts, share = parts_of(recipe, events)
+    parts = parts_of(recipe, events)
     nets, modules = _train(parts, before, rng, saved)
-    stream = first_stream(parts[0][1], [each.moments_ for each in nets])
-    trained = joined(nets, modules, share)
+    first, data = parts.trained[0]
+    stream = first_stream(data, [each.moments_ for each in nets])
+    trained = joined(nets, modules, parts.share)
     return Learnt(
         schema,
         events.users,
@@ -107,7 +108,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         half_life,
         trained,
         net.epochs(trained),
-        parts[0][0].candidate_sampling,
+        first.candidate_sampling,
         trained.criterion_.temperature,
         stream,
     )
@@ -190,7 +191,8 @@ def _check_negatives(recipe, events):
 
 def _train_one(recipe, events, rng):
     """Return the trained net of one pair of towers, whose recipe is resolved."""
-    return _train([(recipe, events)], None, rng, NoCheckpoint())[0][0]
+    parts = Parts([(recipe, events)], 0.0, 0)
+    return _train(parts, None, rng, NoCheckpoint())[0][0]
 
 
 def _train(parts, before, rng, saved):
@@ -198,17 +200,23 @@ def _train(parts, before, rng, saved):
 
     ``saved``: a ``Checkpoint``. After an interruption the other parts are not trained.
     """
-    given = [None] * len(parts)
-    if parts[0][0].warm_start and before is not None:
-        given = modules_of(before.net.module_)
-        if len(given) != len(parts):
+    given = [None] * len(parts.trained)
+    if parts.trained[0][0].warm_start and before is not None:
+        given = trained_modules(before.net.module_)
+        if len(given) != len(parts.trained):
             raise ValueError(OTHER_SIZES)
-    trained, modules = [], []
-    for number, ((recipe, events), old) in enumerate(zip(parts, given, strict=True)):
+    trained, modules, filters = [], [], []
+    pairs = zip(parts.trained, given, strict=True)
+    for number, ((recipe, events), old) in enumerate(pairs):
         seed = rng.randint(np.iinfo(np.int32).max)
         recipe, data = training_data(recipe, events, rng)
         with net.seeded(seed, recipe.device):
-            module = new_module(recipe, events, data.training, seed)
+            module, spectrum = new_module(
+                recipe, events, data.training, seed, parts.n_components
+            )
+            if parts.n_components:
+                own = spectrum, parts.n_components, data.training, recipe.device
+                filters.append(filter_of(*own))
             if old is not None:
                 _take_weights_by_id(recipe, module, old, before, events)
             if not any(each.interrupted_ for each in trained):
@@ -216,7 +224,7 @@ def _train(parts, before, rng, saved):
                 trained.append(net.train(recipe, module, data, seed, saved=part))
                 module = trained[-1].module_
         modules.append(module)
-    return trained, modules
+    return trained, modules + filters
 
 
 def _take_weights_by_id(recipe, module, old, before, events):

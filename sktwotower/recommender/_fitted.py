@@ -26,11 +26,13 @@ from sktwotower.retrieval._fitted import Fitted, Serving
 from sktwotower.retrieval._one_user import UserVectors
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items
+from sktwotower.towers._filter import LinearFilter
 from sktwotower.towers._forgetting import without_columns
 from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._vectors import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
+from ._parts import modules_of
 from ._stream import Stream
 
 __all__ = [
@@ -128,6 +130,12 @@ class FittedTowers(Fitted):
         if not self.sees_history:
             return None
         return "pooled" if self.sequences is None else "recent"
+
+    @property
+    def filter_share(self):
+        """Share of a linear filter in the score; 0 for none."""
+        second = getattr(self.net.module_, "second", None)
+        return self.net.module_.share if isinstance(second, LinearFilter) else 0.0
 
     @property
     def sees_history(self):
@@ -418,8 +426,9 @@ def _fold_in(learnt, vectors):
     places, weights = softmax_sample(counts)
     if len(places) == 0:  # `forget_items` may leave no event
         return None
-    if places.max() < len(vectors):
-        vectors = vectors[places]
+    first = modules_of(module)[0]
+    if first is not module or places.max() >= len(vectors):
+        vectors = embed_items(first, learnt.items.rows[places])
     else:
-        vectors = embed_items(module, learnt.items.rows[places])
+        vectors = vectors[places]
     return FoldIn(vectors, counts[places], weights, learnt.temperature)

@@ -19,6 +19,7 @@ from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._build import grown_module
 from sktwotower.towers._callbacks import monitors_validation, schedules
+from sktwotower.towers._filter import LinearFilter
 from sktwotower.towers._fixed import item_layers_fixed, moved_items
 from sktwotower.towers._gaps import ItemStream
 from sktwotower.towers._moments import grown_moments, touched_rows
@@ -29,7 +30,13 @@ from ._events import Events, ordered_outcomes, outcome_matrices, seen_matrix
 from ._fit import check_values
 from ._fitted import Learnt
 from ._grown_entities import grown
-from ._parts import joined, modules_of, pooled_recipe, recent_recipe
+from ._parts import (
+    filter_recipe,
+    joined,
+    modules_of,
+    pooled_recipe,
+    recent_recipe,
+)
 from ._replay import with_replayed
 from ._stream import mark_of_table, warn_of_replay
 from ._together import check_events, check_same, random_state_of
@@ -171,8 +178,15 @@ def _recipes(recipe, fitted, call):
     }
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.iterator_train__history_dropout
-    if not isinstance(fitted.net.module_, Blend):
+    recipe = recipe._replace(embedding_dim=_length(recipe, fitted))
+    module = fitted.net.module_
+    if not isinstance(module, Blend):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
+    if isinstance(module.second, LinearFilter):
+        of_filter = filter_recipe(recipe, module.second)
+        width = recipe.embedding_dim - of_filter.embedding_dim
+        first = values_of_kind(recipe._replace(embedding_dim=width))
+        return [_one_pass(first._replace(**of_fit)), of_filter]
     all_events = call.events._replace(
         positives=without_last_row(call.seen), ordered=None
     )
@@ -180,6 +194,12 @@ def _recipes(recipe, fitted, call):
         _one_pass(values_of_kind(recent_recipe(recipe))._replace(**of_fit)),
         _one_pass(pooled_recipe(recipe, all_events)),
     ]
+
+
+def _length(recipe, fitted):
+    """Return the length of vectors: "auto" is that of fit."""
+    length = recipe.embedding_dim
+    return fitted.catalog.vectors.shape[1] if length == "auto" else length
 
 
 def _one_pass(recipe):
@@ -217,6 +237,10 @@ def _train(recipe, fitted, call, stream):
         with net.seeded(seed, part.device):
             n_hidden = getattr(before.history, "n_hidden", 0)
             module = grown_module(part, before, *call.inputs, n_hidden)
+            if isinstance(before, LinearFilter):
+                modules.append(LinearFilter.of(module))
+                touched.append(np.zeros(call.inputs[1][1], dtype=bool))
+                continue
             state = stream.moments[place] if place < len(stream.moments) else {}
             state = first = grown_moments(state, module, *call.inputs)
             if learns:

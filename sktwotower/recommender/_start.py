@@ -1,22 +1,22 @@
 """The weights from which training starts.
 
 Input: a ``Recipe``, ``Events`` and the ``TrainingSet`` made from them.
-Output: a ``TwoTower`` that is not trained yet.
+Output: a ``TwoTower`` that is not trained yet, and the ``Spectrum`` it starts from.
 """
 
 import numpy as np
-import torch
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 
 from sktwotower.towers._build import build_module, scale_weights
 from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._filter import add_to_ids
 from sktwotower.towers._modules import SparseLinear, Tower
 
 from ._auto import has_hidden_layer, has_large_catalog
 from ._events import have_events
+from ._spectrum import spectrum_of
 
-__all__ = ["new_module", "svd_vectors"]
+__all__ = ["MAX_SVD_NUMBERS", "MIN_SVD_EVENTS", "new_module"]
 
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
@@ -30,18 +30,24 @@ MIN_SVD_EVENTS = 10_000
 MAX_SVD_NUMBERS = 100_000_000
 
 
-def new_module(recipe, events, training, seed):
-    """Return a new ``TwoTower``; ``seed``: of the singular vectors, an int."""
-    module = _random_module(recipe, events)
+def new_module(recipe, events, training, seed, n_components=0):
+    """Return a new ``TwoTower``, and the ``Spectrum`` of events or None.
+
+    ``seed``: of the singular vectors, an int. ``n_components``: how many of them are
+    needed besides.
+    """
+    module, width = _random_module(recipe, events), 0
     if events.ordered is None and _can_start_from_svd(recipe, module, training):
         width = module.history.weight.shape[1]
-        vectors = svd_vectors(training.positives, width, seed)
-        rows = training.item_rows
+    size = max(width, n_components)
+    spectrum = spectrum_of(training.positives, size, seed) if size else None
+    if width:
+        vectors, rows = spectrum.start(width), training.item_rows
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
-        _add_to_ids(module.item_tower.sparse, rows, vectors)
-        _add_to_ids(module.history, rows, vectors)
-    return module
+        add_to_ids(module.item_tower.sparse, rows, vectors)
+        add_to_ids(module.history, rows, vectors)
+    return module, spectrum
 
 
 def _random_module(recipe, events):
@@ -108,44 +114,3 @@ def _can_start_from_svd(recipe, module, training):
         and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
         and id_columns(training.item_rows).any()
     )
-
-
-def svd_vectors(chosen, width, seed):
-    r"""Return vectors of items from a truncated SVD of who chose what.
-
-    Parameters
-    ----------
-    chosen : CSR matrix of shape (n_users, n_items)
-        Weights of events, >= 0.
-    width : int
-        Length of the vectors, below both numbers of ``chosen.shape``.
-    seed : int
-        Seed of the randomized algorithm.
-
-    Returns
-    -------
-    float32 ndarray of shape (n_items, width)
-        Rows of :math:`V S^{1/2}` for :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`,
-        with the weights R and the sums D of its rows and columns; scaled to a mean
-        length of 1. Items without events have zeros.
-    """
-    users, items = (np.asarray(chosen.sum(axis=a)).ravel() for a in (1, 0))
-    left, right = (sparse.diags(np.maximum(n, 1e-12) ** -0.5) for n in (users, items))
-    normalized = sparse.csr_matrix(left @ chosen @ right, dtype=np.float32)
-    _, values, vectors = randomized_svd(
-        normalized, width, n_iter=2, random_state=seed, flip_sign=False
-    )
-    vectors = vectors.T * np.sqrt(values)
-    lengths = np.linalg.norm(vectors[items > 0], axis=1)
-    return (vectors / lengths.mean()).astype(np.float32)
-
-
-def _add_to_ids(layer, rows, vectors):
-    """Add vectors (n, width) to what a layer maps rows (n, p) to, by ids only."""
-    ids = sparse.csr_matrix(rows[:, np.flatnonzero(id_columns(rows))])
-    squares = np.asarray(ids.multiply(ids).sum(axis=1)).ravel()
-    weights = ids.T @ sparse.diags(1 / np.maximum(squares, 1e-12)) @ vectors
-    columns = torch.from_numpy(np.flatnonzero(id_columns(rows)))
-    with torch.no_grad():
-        given = torch.from_numpy(np.asarray(weights, dtype=np.float32))
-        layer.weight[columns] += given.to(layer.weight)

@@ -56,6 +56,7 @@ class TwoTowerRecommender(
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
     candidate_sampling_ = fitted_attribute("candidate_sampling")
+    filter_share_ = fitted_attribute("filter_share")
     temperature_ = fitted_attribute("temperature")
     impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)

@@ -17,10 +17,11 @@ class Recipe(NamedTuple):
     history: str | None
     max_history: int
     pooled_share: float | str
+    filter_share: float | str
     half_life: object
     user_tower: object
     item_tower: object
-    embedding_dim: int
+    embedding_dim: int | str
     hidden_layer_sizes: tuple
     dropout: float | str
     id_dropout: float

@@ -91,6 +91,7 @@ def estimators(X):
         "pooled": small(n_neighbors=3),
         "recent": ordered(pooled_share=0, max_epochs=1),
         "two pairs": ordered(pooled_share=0.4, max_epochs=1),
+        "filter": small(filter_share=0.4, embedding_dim=12, item_features=["color"]),
         "features": small(user_features=["age"], item_features=["color"]),
         "side tables": small(users=users, items=items, n_neighbors=2),
         "no history": small(history=None, exclude_seen=False),

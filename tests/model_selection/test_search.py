@@ -27,7 +27,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
-from sktwotower.recommender._auto import AUTO
+from sktwotower.recommender._auto import AUTO, widths
 from tests.builders import small
 
 pytestmark = pytest.mark.slow
@@ -81,6 +81,8 @@ def test_the_search_space_holds_parameters_and_their_defaults():
         if name == "temperature":
             assert values.support() == (0.05, 0.3)
             continue
+        if name == "embedding_dim":
+            default = sum(widths(default, True))
         if default == "auto":  # the ranges are those of a pooled history
             default = AUTO["pooled"][name]
         if isinstance(values, list):

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.recommender import _start
-from sktwotower.towers._modules import SparseLinear, SparseRows
+from sktwotower.recommender._spectrum import Spectrum, spectrum_of
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def chosen():
 
 
 def test_vectors_are_those_of_a_dense_svd(chosen):
-    vectors = _start.svd_vectors(chosen, 39, seed=0)
+    vectors = spectrum_of(chosen, 39, seed=0).start(39)
     dense = chosen.toarray()
     users, items = dense.sum(axis=1), dense.sum(axis=0)
     normalized = dense / np.sqrt(np.outer(users, np.where(items > 0, items, 1)))
@@ -34,34 +34,22 @@ def test_vectors_are_those_of_a_dense_svd(chosen):
 
 
 def test_vectors_do_not_depend_on_the_unit_of_weights(chosen):
-    ones = _start.svd_vectors(chosen, 8, seed=1)
-    hundreds = _start.svd_vectors(100 * chosen, 8, seed=1)
+    ones = spectrum_of(chosen, 8, seed=1).start(8)
+    hundreds = spectrum_of(100 * chosen, 8, seed=1).start(8)
     np.testing.assert_allclose(ones, hundreds, rtol=1e-3, atol=1e-4)
-
-
-def test_vectors_are_added_to_ids_only():
-    # item 0 has the two id columns 0 and 3, item 1 the column 1; column 2 is shared
-    rows = sparse.csr_matrix([[1.0, 0, 1, 2], [0, 3, 1, 0], [0, 0, 1, 0]])
-    layer = SparseLinear(4, 2)
-    before = layer(SparseRows.from_csr(rows)).detach()
-    shared = layer.weight[2].detach().clone()
-    vectors = np.array([[1.0, -1], [2, 5], [7, 7]], dtype=np.float32)
-    _start._add_to_ids(layer, rows, vectors)
-    gained = (layer(SparseRows.from_csr(rows)) - before).detach().numpy()
-    np.testing.assert_allclose(gained, [[1, -1], [2, 5], [0, 0]], atol=1e-6)
-    assert torch.equal(layer.weight[2], shared)
 
 
 def started(monkeypatch, **params):
     """Return the matrices that a fit of 20 users x 15 items starts from."""
     given = []
 
-    def spy(chosen, width, seed):
+    def spy(chosen, size, seed):
         given.append(chosen.toarray())
-        return np.ones((chosen.shape[1], width), dtype=np.float32)
+        n_items = chosen.shape[1]
+        return Spectrum(np.ones((n_items, size)), np.ones(size), np.ones(n_items))
 
     monkeypatch.setattr(_start, "MIN_SVD_EVENTS", 50)
-    monkeypatch.setattr(_start, "svd_vectors", spy)
+    monkeypatch.setattr(_start, "spectrum_of", spy)
     X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
     settings = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
     TwoTowerRecommender(**settings | params).fit(X)

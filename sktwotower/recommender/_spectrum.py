@@ -1,0 +1,51 @@
+"""The leading singular vectors of who chose what.
+
+Input: weights of events, CSR (n_users, n_items).
+Output: a ``Spectrum``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+
+__all__ = ["Spectrum", "spectrum_of"]
+
+
+class Spectrum(NamedTuple):
+    r"""The k largest singular values of normalized events, and vectors of items.
+
+    ``vectors`` (n_items, k) and ``values`` (k,) are V and the diagonal of S in
+    :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`, with the weights R of events and
+    the sums D of its rows and columns; ``counts`` (n_items,) are those of columns.
+    """
+
+    vectors: np.ndarray
+    values: np.ndarray
+    counts: np.ndarray
+
+    def start(self, width):
+        """Return vectors (n_items, width) from which training starts, float32.
+
+        Rows of :math:`V S^{1/2}`, scaled to a mean length of 1. Items without events
+        have zeros.
+        """
+        vectors = self.vectors[:, :width] * np.sqrt(self.values[:width])
+        lengths = np.linalg.norm(vectors[self.counts > 0], axis=1)
+        return (vectors / lengths.mean()).astype(np.float32)
+
+
+def spectrum_of(chosen, size, seed):
+    """Return the ``Spectrum`` of weights of events, CSR (n_users, n_items).
+
+    ``size``: number k of singular values, below both numbers of ``chosen.shape``.
+    ``seed``: of the randomized algorithm, an int.
+    """
+    users, items = (np.asarray(chosen.sum(axis=a)).ravel() for a in (1, 0))
+    left, right = (sparse.diags(np.maximum(n, 1e-12) ** -0.5) for n in (users, items))
+    normalized = sparse.csr_matrix(left @ chosen @ right, dtype=np.float32)
+    _, values, vectors = randomized_svd(
+        normalized, size, n_iter=2, random_state=seed, flip_sign=False
+    )
+    return Spectrum(vectors.T, values, items)

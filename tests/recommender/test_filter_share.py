@@ -1,0 +1,281 @@
+"""A linear filter next to the towers of a `TwoTowerRecommender`."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from sktwotower import TwoTowerRecommender, io
+from sktwotower.recommender import _filter_share
+from sktwotower.recommender._auto import widths
+from sktwotower.recommender._filter_share import auto_share
+from sktwotower.recommender._parts import modules_of, trained_modules
+from sktwotower.towers._filter import LinearFilter
+from sktwotower.towers._vectors import embed_items
+from tests.builders import batched, chain, random_events
+
+D, OF_FILTER = 12, 4
+X = random_events(n_users=20, n_items=15)
+ITEMS = pd.DataFrame(
+    {"item": [f"i{i}" for i in range(16)], "kind": list("ab" * 8)}
+)  # i15 has no events
+
+
+def filtered(**params):
+    return batched(**{"embedding_dim": D, "filter_share": 0.4} | params)
+
+
+def plain(**params):
+    """Build the same towers without a filter."""
+    return batched(embedding_dim=D - OF_FILTER, filter_share=0, **params)
+
+
+def filter_of(model):
+    return modules_of(model.net_.module_)[1]
+
+
+def test_the_auto_share_falls_with_the_noise_of_events():
+    assert auto_share(100, 100) == pytest.approx(0.03 / (0.03 + 0.04))
+    assert auto_share(25, 100) == pytest.approx(0.03 / (0.03 + 0.09))
+    # MovieLens 1M and Last.FM, as the docstring says
+    assert round(auto_share(119, 220), 2) == 0.54
+    assert round(auto_share(20.7, 8.7), 2) == 0.09
+
+
+def test_a_filter_has_a_third_of_the_vector():
+    assert widths(12, True) == (8, 4) and widths(13, True) == (9, 4)
+    assert widths(13, False) == (13, 0)
+    assert widths("auto", True) == (256, 128) and widths("auto", False) == (256, 0)
+    model = filtered().fit(X)
+    assert model.item_embeddings_.shape[1] == D == model.transform(X).shape[1]
+    assert filter_of(model).history.weight.shape[1] == OF_FILTER
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_the_score_is_that_of_the_towers_plus_that_of_the_filter(share):
+    model = filtered(filter_share=share).fit(X)
+    assert model.filter_share_ == share
+    towers, width = plain().fit(X), D - OF_FILTER
+    assert towers.filter_share_ == 0
+    # the towers are those of a fit without a filter
+    assert_allclose(
+        model.item_embeddings_[:, :width] / np.sqrt(1 - share),
+        towers.item_embeddings_,
+        atol=1e-6,
+    )
+    own = filter_of(model)
+    items = embed_items(own, model._fitted.items.rows[:-1])
+    users = model.embed_users(model.user_ids_)[:, width:] / np.sqrt(share)
+    assert_allclose(np.linalg.norm(users, axis=1), 1, atol=1e-5)
+    places = pd.Index(model.user_ids_).get_indexer(X["user"])
+    chosen = pd.Index(model.item_ids_).get_indexer(X["item"])
+    scores = (users[places] * items[chosen]).sum(axis=1)
+    wanted = (1 - share) * towers.predict(X) + share * scores
+    assert_allclose(model.predict(X), wanted, atol=1e-5)
+
+
+def test_users_like_one_another_have_one_vector_of_the_filter():
+    twice = pd.concat([X, X.loc[X["user"] == "u3"].assign(user="twin")])
+    model = filtered().fit(twice)
+    pair = model.embed_users(["u3", "twin"])[:, -OF_FILTER:]
+    assert_allclose(*pair, atol=1e-6)
+
+
+def test_the_order_of_rows_does_not_matter_to_the_filter():
+    shuffled = X.sample(frac=1, random_state=3)
+    one, other = (filtered().fit(each).item_embeddings_ for each in (X, shuffled))
+    assert_allclose(
+        *(v[:, -OF_FILTER:] @ v[:, -OF_FILTER:].T for v in (one, other)), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"filter_share": 0},
+        {"filter_share": "auto"},  # too few events
+        {"history": None},
+        {"normalize": False, "temperature": 1.0},
+        {"user_tower": nn.LazyLinear(8), "item_tower": nn.LazyLinear(8)},
+        {"embedding_dim": 8},  # a third are two, of which none is left
+        {"embedding_dim": 45},  # 15 of 15 items
+        {"id_dropout": 1, "items": ITEMS},
+    ],
+    ids=lambda params: ", ".join(params),
+)
+def test_no_filter_where_there_can_be_none(params):
+    model = filtered(**params).fit(X)
+    assert model.filter_share_ == 0
+    assert len(modules_of(model.net_.module_)) == 1
+
+
+def test_no_filter_with_order_or_with_what_was_not_chosen():
+    ordered = filtered(time="when", history="recent", pooled_share=0).fit(chain())
+    assert ordered.filter_share_ == 0
+    y = np.r_[0, np.ones(len(X) - 1)]
+    assert filtered().fit(X, y).filter_share_ == 0
+    # unless it does not count
+    assert filtered(impression_weight=0).fit(X, y).filter_share_ == 0.4
+
+
+def test_auto_needs_events_users_and_items(monkeypatch):
+    monkeypatch.setattr(_filter_share, "MIN_SVD_EVENTS", 100)
+    many = random_events(n_users=30, n_items=25, density=0.5)
+    model = filtered(filter_share="auto").fit(many)
+    n_events = len(many)
+    wanted = auto_share(n_events / 30, n_events / 25)
+    assert model.filter_share_ == pytest.approx(wanted)
+    # with 16 entries of the towers there are too few items
+    wide = filtered(filter_share="auto", embedding_dim=24).fit(many)
+    assert wide.filter_share_ == 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5, "some", None])
+def test_a_wrong_share_is_refused(share):
+    with pytest.raises(ValueError, match="filter_share"):
+        filtered(filter_share=share).fit(X)
+
+
+def test_new_users_with_a_history_have_the_vector_of_the_filter():
+    past = X.loc[X["user"] == "u3", "item"].tolist()
+    model = filtered().fit(X)
+    known = model.embed_users(["u3"])[0]
+    for fold_in in (True, False):
+        model.set_params(fold_in=fold_in)
+        new = model.embed_users(["new"], history=past)[0]
+        assert_allclose(np.linalg.norm(new), 1, atol=1e-6)
+        assert_allclose(new[-OF_FILTER:], known[-OF_FILTER:], atol=1e-6)
+
+
+def test_fold_in_moves_what_the_towers_say_only():
+    past = X.loc[X["user"] == "u3", "item"].tolist()
+    width = D - OF_FILTER
+    model, towers = filtered().fit(X), plain().fit(X)
+    new = model.embed_users(["new"], history=past)[0]
+    alone = towers.embed_users(["new"], history=past)[0]
+    assert_allclose(new[:width] / np.sqrt(0.6), alone, atol=1e-5)
+    assert model._fitted.fold_in.vectors.shape[1] == width
+
+
+def test_an_item_without_events_is_found_by_its_features():
+    model = filtered(items=ITEMS).fit(X)
+    own = model.item_embeddings_[:, -OF_FILTER:] / np.sqrt(0.4)
+    assert_allclose(np.linalg.norm(own, axis=1), 1, atol=1e-5)
+    places = pd.Index(model.item_ids_)
+    like = own[places.get_indexer([f"i{i}" for i in range(1, 15, 2)])].mean(axis=0)
+    new = own[places.get_loc("i15")]
+    assert_allclose(new, like / np.linalg.norm(like), atol=1e-4)
+
+
+def test_partial_fit_trains_the_towers_only():
+    model = filtered().fit(X)
+    before = {n: v.clone() for n, v in filter_of(model).state_dict().items()}
+    first = model.item_embeddings_.copy()
+    more = pd.DataFrame({"user": ["u1", "v1"], "item": ["j1", "i2"]})
+    model.partial_fit(more)
+    own = filter_of(model)
+    assert isinstance(own, LinearFilter) and model.filter_share_ == 0.4
+    for name, value in own.state_dict().items():
+        left = value[: len(before[name])] if value.ndim > 1 else value
+        assert_array_equal(left, before[name])
+    after, n = model.item_embeddings_, len(first)
+    assert list(model.item_ids_[n:]) == ["j1"]
+    assert_allclose(after[:n, -OF_FILTER:], first[:, -OF_FILTER:], atol=1e-6)
+    assert np.abs(after[:n, :-OF_FILTER] - first[:, :-OF_FILTER]).max() > 1e-4
+    # a new item has nothing of the filter, and vectors of one length
+    users = model.embed_users(model.user_ids_)
+    assert_allclose(users[:, -OF_FILTER:] @ after[n, -OF_FILTER:], 0, atol=1e-5)
+    assert_allclose(np.linalg.norm(after, axis=1), 1, atol=1e-5)
+
+
+def test_partial_fit_with_another_length_is_refused():
+    model = filtered().fit(X)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="Restore embedding_dim"):
+        model.set_params(embedding_dim=24).partial_fit(X[:3])
+    assert_array_equal(model.predict(X), before)
+    model.set_params(embedding_dim="auto").partial_fit(X[:3])  # the length of fit
+    assert model.item_embeddings_.shape[1] == D
+
+
+def test_a_forgotten_user_leaves_the_others_as_they_are():
+    model = filtered().fit(X)
+    others = [user for user in model.user_ids_ if user != "u3"]
+    before = model.embed_users(others)
+    model.forget_users(["u3"])
+    assert_allclose(model.embed_users(others), before, atol=1e-6)
+    assert model.filter_share_ == 0.4
+
+
+def test_a_forgotten_item_leaves_the_others_as_they_are():
+    model = filtered().fit(X)
+    before = pd.DataFrame(model.item_embeddings_, index=model.item_ids_)
+    model.forget_items(["i3"])
+    assert "i3" not in model.item_ids_
+    after = pd.DataFrame(model.item_embeddings_, index=model.item_ids_)
+    assert_allclose(after, before.loc[after.index], atol=1e-6)
+
+
+def test_other_catalogs_have_vectors_of_the_filter():
+    model = filtered().fit(X)
+    before = pd.DataFrame(model.item_embeddings_, index=model.item_ids_)
+    model.set_catalog(["i4", "i1"])
+    assert_allclose(model.item_embeddings_, before.loc[["i4", "i1"]], atol=1e-6)
+
+
+def test_warm_start_goes_on_with_the_towers():
+    model = filtered(warm_start=True).fit(X)
+    first = model.item_embeddings_.copy()
+    model.fit(X)
+    assert len(trained_modules(model.net_.module_)) == 1
+    assert len(model.history_) == 3  # of the last fit
+    same = [
+        v[:, -OF_FILTER:] @ v[:, -OF_FILTER:].T for v in (first, model.item_embeddings_)
+    ]
+    assert_allclose(*same, atol=1e-5)
+    assert np.abs(first - model.item_embeddings_)[:, :-OF_FILTER].max() > 1e-4
+
+
+def test_files_and_pickles_keep_the_filter(tmp_path):
+    model = filtered(items=ITEMS).fit(X)
+    io.dump(model, tmp_path / "model.sktt")
+    for again in (io.load(tmp_path / "model.sktt"), pickle.loads(pickle.dumps(model))):
+        assert isinstance(filter_of(again), LinearFilter)
+        assert again.filter_share_ == 0.4
+        assert_array_equal(again.predict(X), model.predict(X))
+        history = {"history": ["i1", "i2"]}
+        new = [m.embed_users(["new"], **history) for m in (again, model)]
+        assert_array_equal(*new)
+        again.partial_fit(X[:5])
+        assert isinstance(filter_of(again), LinearFilter)
+
+
+@pytest.mark.parametrize("history", [None, ["i1", "i4", "i7"]])
+def test_an_explanation_adds_up_to_the_score(history):
+    model = filtered(items=ITEMS).fit(X)
+    user = "u3" if history is None else "new"
+    table = model.explain(user, "i5", history=history)
+    assert table["contribution"].sum() == pytest.approx(table.attrs["score"], abs=1e-5)
+    vector = model.embed_users([user], history=history)
+    place = pd.Index(model.item_ids_).get_loc("i5")
+    wanted = float(vector[0] @ model.item_embeddings_[place])
+    assert table.attrs["score"] == pytest.approx(wanted, abs=1e-5)
+    # a past item counts for the towers and the filter
+    assert (table["side"] == "history").sum() >= 3
+
+
+def test_early_stopping_hides_its_events_from_the_filter():
+    model = filtered(early_stopping=True, validation_fraction=0.5).fit(X)
+    everything = filtered().fit(X)
+    own = [m.item_embeddings_[:, -OF_FILTER:] for m in (model, everything)]
+    grams = [v @ v.T for v in own]
+    assert np.abs(grams[0] - grams[1]).max() > 1e-3
+
+
+def test_the_estimator_shows_the_length_of_its_vectors():
+    assert "256" in TwoTowerRecommender()._repr_html_()
+    model = filtered().fit(X)
+    assert str(D) in model._repr_html_()
