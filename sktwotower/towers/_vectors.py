@@ -48,17 +48,21 @@ def embed_users(module, user_rows, history, item_rows, block=8192):
 
 def _of_rows(module, rows, past, item_rows):
     """Return what `embed_users` does for ``SparseRows`` of users, as a tensor."""
-    if isinstance(module, Blend):
+    if module.history is None:
+        return module.embed_users(rows)
+    if isinstance(module, Blend) and isinstance(module.history, RecentHistory):
         pasts = past, distinct_ones(past)
         return module.joined(
             _of_rows(part, rows, own_past, item_rows)
             for (part, _), own_past in zip(module.parts, pasts, strict=True)
         )
-    if module.history is None:
-        return module.embed_users(rows)
-    items, bag = _bag(module, past, item_rows)
     device = rows.indices.device
-    return module.embed_users(rows, items.to(device), bag.to(device))
+    items, bag = (each.to(device) for each in _bag(module, past, item_rows))
+    if isinstance(module, Blend):  # both see the same
+        return module.joined(
+            part.embed_users(rows, items, bag) for part, _ in module.parts
+        )
+    return module.embed_users(rows, items, bag)
 
 
 def distinct_ones(past):

@@ -38,11 +38,13 @@ def filter_of(model):
 
 
 def test_the_auto_share_falls_with_the_noise_of_events():
-    assert auto_share(100, 100) == pytest.approx(0.03 / (0.03 + 0.04))
-    assert auto_share(25, 100) == pytest.approx(0.03 / (0.03 + 0.09))
+    # noise .25: a weight of .06 / .125
+    assert auto_share(64, 64) == pytest.approx(0.48 / 1.48)
+    # noise 1/4 + 3/4: a weight of .06
+    assert auto_share(16, 16 / 9) == pytest.approx(0.06 / 1.06)
     # MovieLens 1M and Last.FM, as the docstring says
-    assert round(auto_share(119, 220), 2) == 0.54
-    assert round(auto_share(20.7, 8.7), 2) == 0.09
+    assert round(auto_share(119, 220), 2) == 0.49
+    assert round(auto_share(20.7, 8.7), 2) == 0.13
 
 
 def test_a_filter_has_a_third_of_the_vector():
