@@ -13,7 +13,7 @@ from _systems import OURS, SYSTEMS, judge
 
 # Fits on the curve: passes over the users, then vectors of other lengths.
 EPOCHS = [2, 4, 8, 12, 30]
-WIDTHS = [96, 192]
+WIDTHS = [64, 128]
 PEERS = ["item-kNN", "EASE", "iALS"]
 FIGURES = ["recall@20", "ndcg@20"]
 

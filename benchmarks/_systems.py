@@ -41,7 +41,7 @@ OUR_SPACE = {
     "weight_decay": loguniform(1e-3, 8),
     "dropout": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
     "lr": loguniform(0.002, 0.02),
-    "embedding_dim": [192, 384, 768],
+    "embedding_dim": [128, 256, 384, 768],
     "max_epochs": [15, 30, 60],
 }
 GOWALLA = "gowalla", "gowalla-random"

@@ -127,11 +127,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=int, default=64)
     own, where, rows = parser.parse_args(), machine(), []
-    sizes = {
-        "max_epochs": own.epochs,
-        "embedding_dim": own.width,
-        "filter_share": 0,
-    }
+    sizes = {"max_epochs": own.epochs, "embedding_dim": own.width}
     for data in own.only.split(","):
         for name, params in cases(own.hard, own.candidates).items():
             for seed in range(own.seeds):

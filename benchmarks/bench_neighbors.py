@@ -49,8 +49,7 @@ def vectors_of(data, folder, n_items):
     if data == "made":
         return made_vectors(n_items)
     train = load(data, folder).train
-    small = {"embedding_dim": 64, "filter_share": 0, "max_epochs": 5}
-    model = TwoTowerRecommender(**small, random_state=0)
+    model = TwoTowerRecommender(embedding_dim=64, max_epochs=5, random_state=0)
     model.fit(train)
     users = np.random.default_rng(0).permutation(model.user_ids_)[:10_000]
     return model.item_embeddings_, model.embed_users(users)
@@ -152,7 +151,6 @@ def fit_model(n, folder):
     events, _ = make_events(n, n, 10 * n)
     model = TwoTowerRecommender(
         embedding_dim=64,
-        filter_share=0,
         max_epochs=1,
         candidate_sampling="mixed",
         neighbors="exact",

@@ -46,7 +46,6 @@ def ours(data, folder, width, epochs, batch_size):
         embedding_dim=width,
         max_epochs=1 + epochs,
         batch_size=batch_size,
-        filter_share=0,
         random_state=0,
     )
     with peak_memory() as memory:

@@ -16,7 +16,7 @@ __all__ = ["search_space"]
 # Ordered by their effect on three data sets, see benchmarks/README.md.
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),
-    "embedding_dim": [96, 192, 384, 768],
+    "embedding_dim": [64, 128, 256, 384],
     "max_epochs": [10, 20, 30, 60],
     "id_dropout": [0.0, 0.25, 0.5, 0.75, 1.0],
     "dropout": uniform(0.2, 0.6),
@@ -62,7 +62,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     ================== =========================== ====================================
     temperature        .05 to .3, log-uniform      always; lower for sparser data, .3
                                                    only for a few thousand items
-    embedding_dim      96, 192, 384, 768           small ones for little data or speed
+    embedding_dim      64, 128, 256, 384           small ones for little data or speed
     max_epochs         10, 20, 30, 60              more for large or sparse data
     id_dropout         0 to 1 by quarters          higher for many new users or items,
                                                    0 if all are known from fit
@@ -77,10 +77,10 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     tables, and ``impression_weight`` with impressions. For a recent history (``time``)
     try fewer passes, ``max_epochs`` from 3 to 12, and ``dropout`` from 0 to 0.5.
 
-    A third of ``embedding_dim`` belongs to a linear filter (``filter_share``) where
-    there is one. A search that ends at 768 needs no wider range: there, the step from
-    384 to 768 gains about as little as another seed does, and doubles memory and the
-    work of each request. If both come close, 384 is the better choice.
+    With 384 numbers, as by default, a linear filter (``filter_share``) has a third of
+    them where there are enough events. A search that ends there needs no wider range:
+    the step from 384 to 768 gains about as little as another seed does, and doubles
+    memory and the work of each request.
 
     With Optuna, the ranges are written into the objective. `SkorchPruningCallback` of
     ``optuna_integration`` (extra ``optuna``) stops a weak trial at the end of an epoch,
@@ -89,7 +89,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
         def objective(trial):
             model = TwoTowerRecommender(
                 temperature=trial.suggest_float("temperature", 0.05, 0.3, log=True),
-                embedding_dim=trial.suggest_categorical("embedding_dim", [96, 384]),
+                embedding_dim=trial.suggest_categorical("embedding_dim", [64, 256]),
                 callbacks=[SkorchPruningCallback(trial, "valid_recall")],
             )
             return model.fit(X_train).score(X_valid)
@@ -109,7 +109,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     >>> list(search_space())
     ['temperature', 'embedding_dim', 'max_epochs']
     >>> search_space(2, prefix="model__", drop="temperature")
-    {'model__embedding_dim': [96, 192, 384, 768], 'model__max_epochs': [10, 20, 30, 60]}
+    {'model__embedding_dim': [64, 128, 256, 384], 'model__max_epochs': [10, 20, 30, 60]}
     """
     drop = [drop] if isinstance(drop, str) else drop
     if not isinstance(drop, Collection) or not isinstance(prefix, str):

@@ -16,6 +16,8 @@ from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS
 
 __all__ = ["auto_share", "filter_share"]
 
+# In shorter vectors, all entries are better left to the towers.
+MIN_LENGTH = 384
 # Factor and power of the noise of events in the weight of the filter.
 WEIGHT, POWER = 0.06, 1.5
 
@@ -30,7 +32,8 @@ def filter_share(recipe, events):
     if share != "auto":
         return share if filter_width < min(n_users, n_items) else 0.0
     n_events = events.positives.nnz
-    if n_events < MIN_SVD_EVENTS or min(n_users, n_items) <= 2 * width:
+    small = n_events < MIN_SVD_EVENTS or min(n_users, n_items) <= 2 * width
+    if small or width + filter_width < MIN_LENGTH:
         return 0.0
     return auto_share(n_events / n_users, n_events / n_items)
 
@@ -45,8 +48,8 @@ def _can_have_one(recipe, events):
         return False
     if not sparse.issparse(events.positives):  # on disk
         return False
-    filter_width = widths(recipe.embedding_dim, True)[1]
-    numbers = sum(events.positives.shape) * max(widths(recipe.embedding_dim, True))
+    width, filter_width = widths(recipe.embedding_dim, True)
+    numbers = sum(events.positives.shape) * max(width, filter_width)
     if filter_width <= N_PADS or numbers > MAX_SVD_NUMBERS:
         return False
     ids = id_columns(events.items.rows)

@@ -91,9 +91,10 @@ class TwoTowerParameters(ShownEstimator):
         count, with X on disk, or with no more users or items than its vectors have
         entries. `partial_fit` leaves it as it is. "auto": w / (1 + w) with w = 0.06 (a
         ** -0.5 + b ** -0.5) ** -1.5, for a events per user and b per item on average:
-        0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, or if there are
-        not more than twice as many users and items as the towers' vectors have entries;
-        see ``filter_share_``. Validation during training judges the towers alone.
+        0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, if there are not
+        more than twice as many users and items as the towers' vectors have entries, or
+        if ``embedding_dim`` is below 384; see ``filter_share_``. Validation during
+        training judges the towers alone.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, in both pairs of
         towers; a number if times are numbers. It needs ``time`` and a history that is

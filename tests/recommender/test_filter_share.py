@@ -125,6 +125,7 @@ def test_no_filter_with_order_or_with_what_was_not_chosen():
 
 def test_auto_needs_events_users_and_items(monkeypatch):
     monkeypatch.setattr(_filter_share, "MIN_SVD_EVENTS", 100)
+    monkeypatch.setattr(_filter_share, "MIN_LENGTH", D)
     many = random_events(n_users=30, n_items=25, density=0.5)
     model = filtered(filter_share="auto").fit(many)
     n_events = len(many)
@@ -133,6 +134,9 @@ def test_auto_needs_events_users_and_items(monkeypatch):
     # with 16 entries of the towers there are too few items
     wide = filtered(filter_share="auto", embedding_dim=24).fit(many)
     assert wide.filter_share_ == 0
+    # in a shorter vector the towers need all entries
+    short = filtered(filter_share="auto", embedding_dim=D - 1).fit(many)
+    assert short.filter_share_ == 0
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 1.5, "some", None])
