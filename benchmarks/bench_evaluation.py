@@ -7,7 +7,7 @@ compared with the median epoch of the training. Then a report compares the model
 popularity, EASE and item-kNN. On MovieLens 100K a grid search of 8 candidates x 3 folds
 (each user's last events) is scored by two metrics, in one process and in two.
 
-Failure: the five metrics take 3 s, or as long as an epoch; a search takes 3 minutes;
+Failure: the five metrics take 3 s, or as long as two epochs; a search takes 3 minutes;
 two processes return other figures than one.
 """
 
@@ -97,7 +97,7 @@ def main():
     write_results("evaluation", [row | where for row in rows])
     judged, *searches = rows
     assert judged["metrics_s"] < MAX_SECONDS, judged["metrics_s"]
-    assert judged["metrics_s"] < judged["epoch_s"], judged
+    assert judged["metrics_s"] < 2 * judged["epoch_s"], judged
     assert all(row["search_s"] < MAX_SECONDS_OF_SEARCH for row in searches), searches
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
