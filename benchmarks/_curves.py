@@ -25,7 +25,8 @@ def curve(data, folder):
     events = load(data, folder).tuning
     _row(OURS, {"max_epochs": 1}, events)  # what is imported or compiled once
     rows = [_row(OURS, each | {"random_state": 0}, events) for each in settings]
-    tuned = {row["system"]: row["params"] for row in read_results(f"quality_{data}")}
+    found = read_results(f"quality_{data}")
+    tuned = {row["system"]: row["params"] for row in found if "params" in row}
     rows += [_row(name, tuned[name], events) for name in PEERS if _can_run(name, tuned)]
     return [{"data": data} | row for row in rows]
 
