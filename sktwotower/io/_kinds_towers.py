@@ -280,7 +280,7 @@ class TwoTowersCodec:
         if share is None:
             return parts[0]
         number(0)(share, f"{place}.share")
-        require(0 < share < 1, f"{place}.share", "a share in (0, 1)")
+        require(0 <= share < 1, f"{place}.share", "a share in [0, 1)")
         first, second = parts
         if not isinstance(first.history, RecentHistory):
             check_filter(first, second, place)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import TwoTowerRecommender, io
 from sktwotower.recommender._auto import AUTO, SECOND_PAIR
 from sktwotower.recommender._parts import joined
 from sktwotower.towers._blend import Blend
@@ -109,7 +109,7 @@ def test_an_interruption_of_the_second_pair_is_told():
     assert net.interrupted_ and net.module_.share == 0.5
 
 
-def test_an_interruption_of_the_first_pair_ends_training():
+def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
     class Stop(Callback):
         def on_epoch_end(self, net, **kwargs):
             raise KeyboardInterrupt
@@ -124,7 +124,13 @@ def test_an_interruption_of_the_first_pair_ends_training():
     first = vectors_of(model, module.first)
     assert_array_equal(model.item_embeddings_[:, : first.shape[1]], first)
     assert not model.item_embeddings_[:, first.shape[1] :].any()
-    model.set_params(callbacks=None).partial_fit(X.iloc[:40].assign(when=1000))
+    model.set_params(callbacks=None)
+    io.dump(model, tmp_path / "model.sktt")
+    again = io.load(tmp_path / "model.sktt")
+    assert_array_equal(again.item_embeddings_, model.item_embeddings_)
+    again.partial_fit(X.iloc[:40].assign(when=1000))
+    assert module_of(again).share == 0
+    model.partial_fit(X.iloc[:40].assign(when=1000))
     model.fit(X)
     assert not model.interrupted_ and module_of(model).share == 0.3
 
