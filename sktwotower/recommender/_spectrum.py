@@ -12,6 +12,10 @@ from sklearn.utils.extmath import randomized_svd
 
 __all__ = ["Spectrum", "spectrum_of"]
 
+# Share of the largest singular value below which others are zero, up to rounding: their
+# vectors are any that are orthogonal to the rest.
+SMALLEST = 1e-5
+
 
 class Spectrum(NamedTuple):
     r"""The k largest singular values of normalized events, and vectors of items.
@@ -19,6 +23,7 @@ class Spectrum(NamedTuple):
     ``vectors`` (n_items, k) and ``values`` (k,) are V and the diagonal of S in
     :math:`D_u^{-1/2} R D_i^{-1/2} \approx U S V^T`, with the weights R of events and
     the sums D of its rows and columns; ``counts`` (n_items,) are those of columns.
+    Vectors of singular values that are zero are zeros.
     """
 
     vectors: np.ndarray
@@ -48,4 +53,5 @@ def spectrum_of(chosen, size, seed):
     _, values, vectors = randomized_svd(
         normalized, size, n_iter=2, random_state=seed, flip_sign=False
     )
+    vectors[values < SMALLEST * values[0]] = 0
     return Spectrum(vectors.T, values, items)

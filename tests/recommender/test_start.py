@@ -39,6 +39,15 @@ def test_vectors_do_not_depend_on_the_unit_of_weights(chosen):
     np.testing.assert_allclose(ones, hundreds, rtol=1e-3, atol=1e-4)
 
 
+def test_vectors_without_a_singular_value_are_zeros():
+    u, i = np.indices((40, 30))
+    halves = sparse.csr_matrix((u % 2 == i % 2).astype(np.float64))  # of rank 2
+    spectrum = spectrum_of(halves, 6, seed=0)
+    np.testing.assert_allclose(spectrum.values, [1, 1, 0, 0, 0, 0], atol=1e-5)
+    lengths = np.linalg.norm(spectrum.vectors, axis=0)
+    np.testing.assert_allclose(lengths, [1, 1, 0, 0, 0, 0], rtol=1e-5)
+
+
 def started(monkeypatch, **params):
     """Return the matrices that a fit of 20 users x 15 items starts from."""
     given = []
