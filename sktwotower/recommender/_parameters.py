@@ -88,8 +88,11 @@ class TwoTowerParameters(ShownEstimator):
         of the events (see the notes), which is computed and not trained. It has a third
         of ``embedding_dim``, rounded down, the towers have the rest. 0: none, as always
         with towers of your own, without ``normalize``, with rows of ``y == 0`` that
-        count, with X on disk, or with no more users or items than its vectors have
-        entries. `partial_fit` leaves it as it is. "auto": w / (1 + w) with w = 0.06 (a
+        count, with X on disk, with no more users or items than its vectors have
+        entries, if ``embedding_dim`` is below 9, if items have no ids that are learnt
+        (a transformer without ids, or features and ``id_dropout=1``), or if the towers'
+        vectors of all users and items have more than 10 ** 8 entries (390,625 of 256).
+        `partial_fit` leaves it as it is. "auto": w / (1 + w) with w = 0.06 (a
         ** -0.5 + b ** -0.5) ** -1.5, for a events per user and b per item on average:
         0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, if there are not
         more than twice as many users and items as the towers' vectors have entries, or
@@ -391,8 +394,9 @@ class TwoTowerParameters(ShownEstimator):
     shares and stand after those of the towers, with two numbers that give them length
     one. An item without events has the mean of the items with its features. Where
     there is little noise in the events, as with many per user and item, the filter is
-    worth most. It is not trained further, so what `partial_fit` adds to the catalog has
-    only the towers' score until the next `fit`.
+    worth most. It is not trained further: an item that `partial_fit` adds has the mean
+    of the items with its features or, without such, only the towers' score, until the
+    next `fit`. Fold-in moves the towers' part of a vector only.
 
     Several processes train one model together if a process group of torch.distributed
     (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the

@@ -1,6 +1,6 @@
 """Two pairs of towers side by side in one vector.
 
-Input: two trained pairs of towers.
+Input: two pairs of towers.
 Output: a ``Blend``, whose vectors hold those of both.
 """
 
