@@ -38,9 +38,9 @@ from ._training_data import training_data
 __all__ = ["check_values", "learn"]
 
 OTHER_SIZES = (
-    "warm_start=True needs the same users, items, features, tower sizes and number of "
-    "pairs of towers (pooled_share) as the fit before. Fit with warm_start=False to "
-    "start anew."
+    "warm_start=True needs the same users, items, features, tower sizes (also by "
+    "filter_share) and number of pairs of towers (pooled_share) as the fit before. Fit "
+    "with warm_start=False to start anew."
 )
 
 

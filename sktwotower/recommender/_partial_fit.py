@@ -184,7 +184,8 @@ def _recipes(recipe, fitted, call):
         return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
     if isinstance(module.second, LinearFilter):
         of_filter = filter_recipe(recipe, module.second)
-        width = recipe.embedding_dim - of_filter.embedding_dim
+        # a length that leaves the towers nothing is refused as any other length
+        width = max(recipe.embedding_dim - of_filter.embedding_dim, 1)
         first = values_of_kind(recipe._replace(embedding_dim=width))
         return [_one_pass(first._replace(**of_fit)), of_filter]
     all_events = call.events._replace(

@@ -105,6 +105,7 @@ def filter_recipe(recipe, module):
         history="pooled",
         embedding_dim=module.history.weight.shape[1],
         hidden_layer_sizes=(),
+        dropout=0.0,
         net_params=None,
     )
 

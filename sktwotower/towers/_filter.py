@@ -86,7 +86,7 @@ def _set_features(layer, rows, vectors, chosen):
     """Let a layer map rows (n, p) to vectors (n, width), in place.
 
     Of rows with shared columns, each of these adds the mean of the ``chosen`` (n,) rows
-    that have it, and the ids add the rest.
+    that have it, and the ids of chosen rows add the rest.
     """
     shared = np.flatnonzero(~id_columns(rows))
     if len(shared):
@@ -95,7 +95,7 @@ def _set_features(layer, rows, vectors, chosen):
         weights = np.asarray(abs(some).sum(axis=0)).ravel()
         means = some.T @ vectors[chosen] / np.maximum(weights, 1e-12)[:, None]
         layer.weight[torch.from_numpy(shared)] = torch.from_numpy(means).float()
-        vectors = vectors - described @ means
+        vectors = np.where(chosen[:, None], vectors - described @ means, 0)
     add_to_ids(layer, rows, vectors)
 
 

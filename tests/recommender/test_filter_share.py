@@ -176,6 +176,30 @@ def test_an_item_without_events_is_found_by_its_features():
     assert_allclose(new, like / np.linalg.norm(like), atol=1e-4)
 
 
+def test_an_item_that_was_only_shown_is_found_by_its_features():
+    shown = pd.concat([X, pd.DataFrame({"user": ["u1"], "item": ["i15"]})])
+    y = np.append(np.ones(len(X)), 0)
+    model = filtered(items=ITEMS, impression_weight=0).fit(shown, y)
+    own = model.item_embeddings_[:, -OF_FILTER:] / np.sqrt(0.4)
+    places = pd.Index(model.item_ids_)
+    like = own[places.get_indexer([f"i{i}" for i in range(1, 15, 2)])].mean(axis=0)
+    new = own[places.get_loc("i15")]
+    assert_allclose(new, like / np.linalg.norm(like), atol=1e-4)
+
+
+def test_partial_fit_finds_a_new_item_by_its_features():
+    model = filtered(items=ITEMS[:15]).fit(X)
+    new = ITEMS[15:], pd.DataFrame({"item": ["i16"], "kind": ["c"]})
+    model.set_params(items=pd.concat([ITEMS[:15], *new]))
+    model.partial_fit(pd.DataFrame({"user": ["u1", "u2"], "item": ["i15", "i16"]}))
+    own = model.item_embeddings_[:, -OF_FILTER:] / np.sqrt(0.4)
+    places = pd.Index(model.item_ids_)
+    like = own[places.get_indexer([f"i{i}" for i in range(1, 15, 2)])].mean(axis=0)
+    known, unknown = own[places.get_indexer(["i15", "i16"])]
+    assert_allclose(known, like / np.linalg.norm(like), atol=1e-4)
+    assert_allclose(unknown, [0, 0, 1, 0], atol=1e-4)  # no other item is of its kind
+
+
 def test_partial_fit_trains_the_towers_only():
     model = filtered().fit(X)
     before = {n: v.clone() for n, v in filter_of(model).state_dict().items()}
@@ -200,8 +224,9 @@ def test_partial_fit_trains_the_towers_only():
 def test_partial_fit_with_another_length_is_refused():
     model = filtered().fit(X)
     before = model.predict(X)
-    with pytest.raises(ValueError, match="Restore embedding_dim"):
-        model.set_params(embedding_dim=24).partial_fit(X[:3])
+    for other in (1, 3, OF_FILTER, 24):  # with up to 4, none is left for the towers
+        with pytest.raises(ValueError, match="Restore embedding_dim"):
+            model.set_params(embedding_dim=other).partial_fit(X[:3])
     assert_array_equal(model.predict(X), before)
     model.set_params(embedding_dim="auto").partial_fit(X[:3])  # the length of fit
     assert model.item_embeddings_.shape[1] == D
@@ -243,6 +268,8 @@ def test_warm_start_goes_on_with_the_towers():
     ]
     assert_allclose(*same, atol=1e-5)
     assert np.abs(first - model.item_embeddings_)[:, :-OF_FILTER].max() > 1e-4
+    with pytest.raises(ValueError, match="tower sizes .also by filter_share"):
+        model.set_params(filter_share=0).fit(X)
 
 
 def test_files_and_pickles_keep_the_filter(tmp_path):
@@ -257,6 +284,10 @@ def test_files_and_pickles_keep_the_filter(tmp_path):
         assert_array_equal(*new)
         again.partial_fit(X[:5])
         assert isinstance(filter_of(again), LinearFilter)
+        io.dump(again, tmp_path / "later.sktt")
+        later = io.load(tmp_path / "later.sktt")
+        assert isinstance(filter_of(later), LinearFilter)
+        assert_array_equal(later.predict(X), again.predict(X))
 
 
 @pytest.mark.parametrize("history", [None, ["i1", "i4", "i7"]])

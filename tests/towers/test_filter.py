@@ -95,6 +95,12 @@ def test_an_item_without_events_has_the_mean_of_items_with_its_features():
     means = np.array([known[:4].mean(axis=0), known[4:6].mean(axis=0)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     assert_allclose(embed_items(module, new.astype(np.float32)), means, atol=1e-5)
+    # also if it has an id
+    tags[-1, 1] = 1
+    rows = sparse.hstack([identity(N_ITEMS), sparse.csr_matrix(tags)], "csr")
+    module = linear_filter(*singular(dense), rows, N_USERS)
+    assert_allclose(embed_items(module, rows)[-1], means[1], atol=1e-5)
+    assert_allclose(embed_items(module, rows)[:-1], known[:-1], atol=1e-5)
 
 
 def test_weights_are_no_random_ones():
