@@ -396,7 +396,8 @@ class TwoTowerParameters(ShownEstimator):
     there is little noise in the events, as with many per user and item, the filter is
     worth most. It is not trained further: an item that `partial_fit` adds has the mean
     of the items with its features or, without such, only the towers' score, until the
-    next `fit`. Fold-in moves the towers' part of a vector only.
+    next `fit`. Fold-in moves the towers' part of a vector only. In `similar_items` the
+    two numbers count: items with few events are alike in that, by up to r.
 
     Several processes train one model together if a process group of torch.distributed
     (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the
