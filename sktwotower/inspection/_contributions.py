@@ -124,7 +124,7 @@ def contributions_of_blend(
     vectors = [user_vector, None]
     if user_vector is not None:  # the second pair of a folded vector is unchanged
         width = len(user_vector) - blend.second.history_table.weight.shape[1]
-        vectors[0] = user_vector[:width] / np.sqrt(blend.parts[0][1])
+        vectors[0] = user_vector[:width] / blend.scales("user")[0]
     total = [0.0] * len(Contributions._fields)
     given = zip(blend.parts, counted, vectors, [lags, None], strict=True)
     for (part, share), places, vector, own_lags in given:

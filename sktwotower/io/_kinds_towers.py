@@ -259,19 +259,26 @@ class TwoTowersCodec:
 
     @staticmethod
     def write(module, writer, place):
-        """Return what JSON holds: one or two pairs, and the share of the second."""
-        parts, share = [module], None
+        """Return what JSON holds: one or two pairs, and what the second counts."""
+        parts, share, fade = [module], None, 1.0
         if isinstance(module, Blend):
-            parts, share = [module.first, module.second], module.share
-        pairs = [PairCodec.write(part, writer, place) for part in parts]
-        return {"pairs": pairs, "share": writer.write(share, f"{place}.share")}
+            parts = module.modules_of_parts
+            share, fade = module.share, module.fade
+        return {
+            "pairs": [PairCodec.write(part, writer, place) for part in parts],
+            "share": writer.write(share, f"{place}.share"),
+            "fade": writer.write(fade, f"{place}.fade"),
+        }
 
     @staticmethod
     def read(spec, reader, place, widths):
         """Return the module for rows of these widths, (n_user, n_item)."""
-        if type(spec) is not dict or set(spec) != {"pairs", "share"}:
+        if type(spec) is not dict or {*spec, "fade"} != {"pairs", "share", "fade"}:
             refuse(place, "pairs of towers", spec)
         pairs, share = spec["pairs"], reader.read(spec["share"], f"{place}.share")
+        fade = reader.read(spec.get("fade", 1.0), f"{place}.fade")  # not in all files
+        number(0)(fade, f"{place}.fade")
+        require(0 < fade <= 1, f"{place}.fade", "a factor in (0, 1]")
         n_pairs = 1 if share is None else 2
         require(
             type(pairs) is list and len(pairs) == n_pairs, place, "one or two pairs"
@@ -287,7 +294,7 @@ class TwoTowersCodec:
             second = LinearFilter.of(second)
         else:
             check_blend(first, second, place)
-        return Blend(first, second, share).eval()
+        return Blend(first, second, share, fade).eval()
 
 
 def check_filter(first, second, place):
@@ -338,7 +345,7 @@ def check_widths(module, widths, place):
 def vector_lengths(module, widths):
     """Return the length of the vectors of both towers, for rows of these widths."""
     if isinstance(module, Blend):
-        pairs = [vector_lengths(part, widths) for part, _ in module.parts]
+        pairs = [vector_lengths(part, widths) for part in module.modules_of_parts]
         return tuple(map(sum, zip(*pairs, strict=True)))
     return tuple(
         output_width(getattr(module, side), side, n)

@@ -38,7 +38,7 @@ def add_items(graph, module):
     """Add the item towers and their inputs; return the item vectors (n, d)."""
     rows = _Rows(graph)
     return _joined(
-        graph, module, lambda part: _tower(graph, part.item_tower, rows, None)
+        graph, module, lambda part: _tower(graph, part.item_tower, rows, None), "item"
     )
 
 
@@ -58,14 +58,14 @@ def add_users(graph, module, item_rows):
             pooled = pool(graph, part.history, past, item_rows)
         return _tower(graph, part.user_tower, rows, pooled)
 
-    return _joined(graph, module, embed)
+    return _joined(graph, module, embed, "user")
 
 
 def _parts(module):
-    return [part for part, _ in module.parts] if isinstance(module, Blend) else [module]
+    return module.modules_of_parts if isinstance(module, Blend) else [module]
 
 
-def _joined(graph, module, embed):
+def _joined(graph, module, embed, side):
     """Return vectors (n, d), float32, of all pairs of towers, one after the other."""
     vectors = [
         _unit(graph, embed(part)) if part.normalize else embed(part)
@@ -74,8 +74,8 @@ def _joined(graph, module, embed):
     vectors = [graph.cast(each, np.float32) for each in vectors]
     if not isinstance(module, Blend):
         return vectors[0]
-    shares = [np.float32(math.sqrt(share)) for _, share in module.parts]
-    scaled = [graph("Mul", v, s) for v, s in zip(vectors, shares, strict=True)]
+    scales = [np.float32(scale) for scale in module.scales(side)]
+    scaled = [graph("Mul", v, s) for v, s in zip(vectors, scales, strict=True)]
     return graph("Concat", *scaled, axis=1)
 
 

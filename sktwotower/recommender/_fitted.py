@@ -26,6 +26,7 @@ from sktwotower.retrieval._fitted import Fitted, Serving
 from sktwotower.retrieval._one_user import UserVectors
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items
+from sktwotower.towers._blend import Blend
 from sktwotower.towers._filter import LinearFilter
 from sktwotower.towers._forgetting import without_columns
 from sktwotower.towers._net import TwoTowerNet
@@ -134,8 +135,10 @@ class FittedTowers(Fitted):
     @property
     def filter_share(self):
         """Share of a linear filter in the score; 0 for none."""
-        second = getattr(self.net.module_, "second", None)
-        return self.net.module_.share if isinstance(second, LinearFilter) else 0.0
+        module = self.net.module_
+        if not isinstance(getattr(module, "second", None), LinearFilter):
+            return 0.0
+        return module.share_now
 
     @property
     def sees_history(self):
@@ -164,8 +167,19 @@ class FittedTowers(Fitted):
         if len(new):
             chosen = past.seen if len(new) == len(query) else past.seen[new]
             n_chosen = np.diff(chosen.indptr)
-            vectors[new] = self.fold_in(vectors[new], self._sums(chosen), n_chosen)
+            vectors[new] = self._folded(vectors[new], self._sums(chosen), n_chosen)
         return vectors
+
+    def _folded(self, vectors, sums, n_chosen):
+        """Return vectors (n, d) of which the trained towers' part is folded in."""
+        module = self.net.module_
+        if not isinstance(module, Blend):
+            return self.fold_in(vectors, sums, n_chosen)
+        width = self.fold_in.vectors.shape[1]
+        of_users, of_items = (module.scales(side)[0] for side in ("user", "item"))
+        first = vectors[:, :width] / of_users, sums[:, :width] / of_items
+        moved = self.fold_in(*first, n_chosen) * of_users
+        return np.hstack([moved, vectors[:, width:]]).astype(np.float32)
 
     def fold_in_rows(self, query, past):
         """Return the rows to fold in: those whose history comes only from the request.

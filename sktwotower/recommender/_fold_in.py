@@ -112,16 +112,8 @@ class FoldIn:
         """Return unit vectors (n, d), float32, moved towards the users' past items.
 
         ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
-        user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged. If
-        vectors are longer than those of the items, only their first d entries move;
-        these have one length in all vectors, of users as of items.
+        user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
         """
-        d = self.vectors.shape[1]
-        if users.shape[1] > d:
-            lengths = np.linalg.norm(users[:, :d], axis=1, keepdims=True)
-            lengths[lengths == 0] = 1
-            moved = self(users[:, :d] / lengths, sums[:, :d] / lengths, n_past)
-            return np.hstack([moved * lengths, users[:, d:]]).astype(np.float32)
         given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
         parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
         return np.concatenate([users[:0], *parts])

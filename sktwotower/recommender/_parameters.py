@@ -92,12 +92,12 @@ class TwoTowerParameters(ShownEstimator):
         entries, if ``embedding_dim`` is below 9, if items have no ids that are learnt
         (a transformer without ids, or features and ``id_dropout=1``), or if the towers'
         vectors of all users and items have more than 10 ** 8 entries (390,625 of 256).
-        `partial_fit` leaves it as it is. "auto": w / (1 + w) with w = 0.06 (a
-        ** -0.5 + b ** -0.5) ** -1.5, for a events per user and b per item on average:
-        0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, if there are not
-        more than twice as many users and items as the towers' vectors have entries, or
-        if ``embedding_dim`` is below 384; see ``filter_share_``. Validation during
-        training judges the towers alone.
+        It fades as `partial_fit` learns (see the notes). "auto": w / (1 + w) with w =
+        0.06 (a ** -0.5 + b ** -0.5) ** -1.5, for a events per user and b per item on
+        average: 0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, if
+        there are not more than twice as many users and items as the towers' vectors
+        have entries, or if ``embedding_dim`` is below 384; see ``filter_share_``.
+        Validation during training judges the towers alone.
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, in both pairs of
         towers; a number if times are numbers. It needs ``time`` and a history that is
@@ -311,7 +311,7 @@ class TwoTowerParameters(ShownEstimator):
     candidate_sampling_ : str
         The way of sampling that was used.
     filter_share_ : float
-        The share of a linear filter in the score; 0 for none.
+        The share of a linear filter in the score, now; 0 for none.
     temperature_ : float
         The temperature that was used.
     impression_weight_ : float
@@ -396,8 +396,10 @@ class TwoTowerParameters(ShownEstimator):
     there is little noise in the events, as with many per user and item, the filter is
     worth most. It is not trained further: an item that `partial_fit` adds has the mean
     of the items with its features or, without such, only the towers' score, until the
-    next `fit`. Fold-in moves the towers' part of a vector only. In `similar_items` the
-    two numbers count: items with few events are alike in that, by up to r.
+    next `fit`. As tastes may have changed, each call with n events after N divides the
+    filter's weight in the score by 1 + 100 n / N. Fold-in moves the towers' part of a
+    vector only. In `similar_items` the two numbers count: items with few events are
+    alike in that, by up to r.
 
     Several processes train one model together if a process group of torch.distributed
     (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the

@@ -110,7 +110,7 @@ def filter_recipe(recipe, module):
     )
 
 
-def joined(trained, modules, share):
+def joined(trained, modules, share, fade=1.0):
     """Return the first of one or two trained nets, with a ``Blend`` of both modules.
 
     ``modules``: those of the nets, and perhaps a filter, or one that is not trained:
@@ -119,14 +119,14 @@ def joined(trained, modules, share):
     net = trained[0]
     if len(modules) > 1:
         is_ready = len(trained) > 1 or isinstance(modules[1], LinearFilter)
-        net.module_ = Blend(*modules, share if is_ready else 0.0).eval()
+        net.module_ = Blend(*modules, share if is_ready else 0.0, fade).eval()
         net.interrupted_ = any(each.interrupted_ for each in trained)
     return net
 
 
 def modules_of(module):
     """Return the modules of a net's pairs of towers, a list."""
-    return [module.first, module.second] if isinstance(module, Blend) else [module]
+    return [*module.modules_of_parts] if isinstance(module, Blend) else [module]
 
 
 def trained_modules(module):

@@ -23,25 +23,51 @@ class Blend(nn.Module):
         Sees the mean of past items; predicts each from the others.
     share : float
         Share s of the second pair in the score, in [0, 1).
+    fade : float, default=1.0
+        Factor f of what the second pair says of users, in (0, 1].
 
     Notes
     -----
-    The vector of a user or an item is :math:`(\sqrt{1 - s} \, a, \sqrt{s} \, b)` with
-    its vectors a and b from both pairs. So the dot product of two vectors is
-    :math:`1 - s` times the score of the first pair plus s times that of the second, and
-    the vector has unit length if a and b have.
+    The vector of an item is :math:`(\sqrt{1 - s} \, a, \sqrt{s} \, b)` with its vectors
+    a and b from both pairs; that of a user is :math:`(\sqrt{1 - s} \, a, f \sqrt{s} \,
+    b)`, divided by its length, if a and b have unit length. So the dot product of two
+    vectors is in proportion to :math:`1 - s` times the score of the first pair plus f s
+    times that of the second. ``fade`` leaves the vectors of items as they are.
     """
 
-    def __init__(self, first, second, share):
+    def __init__(self, first, second, share, fade=1.0):
         super().__init__()
         self.first = first
         self.second = second
         self.share = share
+        self.fade = fade
+
+    @property
+    def modules_of_parts(self):
+        """Both pairs of towers."""
+        return self.first, self.second
 
     @property
     def parts(self):
-        """Both pairs of towers, each with its share in the score."""
-        return (self.first, 1 - self.share), (self.second, self.share)
+        """Both pairs of towers, each with its factor in the score."""
+        sides = zip(self._squares("user"), self._squares("item"), strict=True)
+        factors = (math.sqrt(user * item) for user, item in sides)
+        return tuple(zip(self.modules_of_parts, factors, strict=True))
+
+    @property
+    def share_now(self):
+        """Share of the second pair in the score, with ``fade``."""
+        faded = self.fade * self.share
+        return faded / (1 - self.share + faded)
+
+    def scales(self, side):
+        """Return the factors of the vectors of both parts, of "user" or "item"."""
+        return [math.sqrt(each) for each in self._squares(side)]
+
+    def _squares(self, side):
+        fade = self.fade if side == "user" else 1.0
+        squares = 1 - self.share, fade**2 * self.share
+        return [each / sum(squares) for each in squares]
 
     @property
     def user_tower(self):
@@ -65,9 +91,10 @@ class Blend(nn.Module):
 
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""
-        return self.joined(part.embed_items(rows) for part, _ in self.parts)
+        parts = self.modules_of_parts
+        return self.joined([part.embed_items(rows) for part in parts], "item")
 
-    def joined(self, vectors):
-        """Return vectors (n, d), given those of both parts."""
-        shares = (math.sqrt(share) for _, share in self.parts)
-        return torch.cat([v * s for v, s in zip(vectors, shares, strict=True)], 1)
+    def joined(self, vectors, side):
+        """Return vectors (n, d) of "user" or "item", given those of both parts."""
+        scaled = zip(vectors, self.scales(side), strict=True)
+        return torch.cat([vector * scale for vector, scale in scaled], 1)

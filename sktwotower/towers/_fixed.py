@@ -66,7 +66,7 @@ def moved_items(before, now, rows, places, touched):
 def _item_towers(module):
     parts = [module]
     if isinstance(module, Blend):
-        parts = [part for part, _ in module.parts]
+        parts = module.modules_of_parts
     return [part.item_tower for part in parts]
 
 

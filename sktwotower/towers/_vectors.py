@@ -52,16 +52,17 @@ def _of_rows(module, rows, past, item_rows):
         return module.embed_users(rows)
     if isinstance(module, Blend) and isinstance(module.history, RecentHistory):
         pasts = past, distinct_ones(past)
-        return module.joined(
+        both = [
             _of_rows(part, rows, own_past, item_rows)
-            for (part, _), own_past in zip(module.parts, pasts, strict=True)
-        )
+            for part, own_past in zip(module.modules_of_parts, pasts, strict=True)
+        ]
+        return module.joined(both, "user")
     device = rows.indices.device
     items, bag = (each.to(device) for each in _bag(module, past, item_rows))
     if isinstance(module, Blend):  # both see the same
-        return module.joined(
-            part.embed_users(rows, items, bag) for part, _ in module.parts
-        )
+        parts = module.modules_of_parts
+        both = [part.embed_users(rows, items, bag) for part in parts]
+        return module.joined(both, "user")
     return module.embed_users(rows, items, bag)
 
 

@@ -37,6 +37,11 @@ MODELS = {
     "pooled": lambda: small().fit(EVENTS),
     "two pairs": lambda: ordered(pooled_share=0.4, max_history=3).fit(chain()),
     "filter": lambda: small(filter_share=0.4, embedding_dim=12).fit(EVENTS),
+    "faded filter": lambda: (
+        small(filter_share=0.4, embedding_dim=12)
+        .fit(EVENTS)
+        .partial_fit(pd.DataFrame({"user": ["v1", "v2"], "item": ["j1", "i2"]}))
+    ),
     "no history": lambda: small(history=None).fit(EVENTS),
     "any length": lambda: small(normalize=False).fit(EVENTS),
     "hidden layers": lambda: small(hidden_layer_sizes=(8, 8, 5)).fit(EVENTS),

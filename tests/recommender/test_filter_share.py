@@ -207,7 +207,7 @@ def test_partial_fit_trains_the_towers_only():
     more = pd.DataFrame({"user": ["u1", "v1"], "item": ["j1", "i2"]})
     model.partial_fit(more)
     own = filter_of(model)
-    assert isinstance(own, LinearFilter) and model.filter_share_ == 0.4
+    assert isinstance(own, LinearFilter) and 0 < model.filter_share_ < 0.4
     for name, value in own.state_dict().items():
         left = value[: len(before[name])] if value.ndim > 1 else value
         assert_array_equal(left, before[name])
@@ -219,6 +219,51 @@ def test_partial_fit_trains_the_towers_only():
     users = model.embed_users(model.user_ids_)
     assert_allclose(users[:, -OF_FILTER:] @ after[n, -OF_FILTER:], 0, atol=1e-5)
     assert_allclose(np.linalg.norm(after, axis=1), 1, atol=1e-5)
+
+
+def test_a_filter_fades_with_what_partial_fit_learns():
+    model, n = filtered().fit(X), len(X)
+    items, user = model.item_embeddings_.copy(), model.embed_users(["u3"])[0]
+    more = pd.DataFrame({"user": ["v1", "v1", "v2"], "item": ["i1", "i2", "i3"]})
+    # a rate of almost zero: only the filter changes
+    model.set_params(partial_rate=1e-9).partial_fit(more)
+    fade = 1 / (1 + 100 * 3 / n)
+    assert model.filter_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
+    assert_allclose(model.item_embeddings_, items, atol=1e-6)
+    now, width = model.embed_users(["u3"])[0], D - OF_FILTER
+    length = np.sqrt(0.6 + 0.4 * fade**2)
+    assert_allclose(now[:width], user[:width] / length, atol=1e-6)
+    assert_allclose(now[width:], user[width:] * fade / length, atol=1e-6)
+    assert_allclose(np.linalg.norm(now), 1, atol=1e-6)
+    # a history that comes with the request means the same
+    past = X.loc[X["user"] == "u3", "item"].tolist()
+    new = model.embed_users(["new"], history=past)[0]
+    assert_allclose(new[width:], now[width:], atol=1e-6)
+    assert_allclose(np.linalg.norm(new), 1, atol=1e-6)
+    # and once more, with more events before
+    model.partial_fit(more.assign(user="v3"))
+    fade /= 1 + 100 * 3 / (n + 3)
+    assert model.filter_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
+
+
+def test_a_table_without_rows_leaves_the_filter_as_it_is():
+    model = filtered().fit(X).partial_fit(X[:0])
+    assert model.filter_share_ == pytest.approx(0.4)
+
+
+def test_a_faded_filter_is_kept_in_files_and_explained(tmp_path):
+    model = filtered().fit(X).partial_fit(X[:4].assign(user="v1"))
+    io.dump(model, tmp_path / "model.sktt")
+    again = io.load(tmp_path / "model.sktt")
+    assert again.filter_share_ == model.filter_share_ < 0.4
+    assert_array_equal(again.embed_users(["u3"]), model.embed_users(["u3"]))
+    place = pd.Index(model.item_ids_).get_loc("i5")
+    for user, history in (("u3", None), ("new", ["i1", "i4"])):
+        table = model.explain(user, "i5", history=history)
+        vector = model.embed_users([user], history=history)[0]
+        score = float(vector @ model.item_embeddings_[place])
+        assert table.attrs["score"] == pytest.approx(score, abs=1e-5)
+        assert table["contribution"].sum() == pytest.approx(score, abs=1e-5)
 
 
 def test_partial_fit_with_another_length_is_refused():
