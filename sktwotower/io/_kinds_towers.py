@@ -262,7 +262,7 @@ class TwoTowersCodec:
         """Return what JSON holds: one or two pairs, and what the second counts."""
         parts, share, fade = [module], None, 1.0
         if isinstance(module, Blend):
-            parts = module.modules_of_parts
+            parts = module.pairs
             share, fade = module.share, module.fade
         return {
             "pairs": [PairCodec.write(part, writer, place) for part in parts],
@@ -345,7 +345,7 @@ def check_widths(module, widths, place):
 def vector_lengths(module, widths):
     """Return the length of the vectors of both towers, for rows of these widths."""
     if isinstance(module, Blend):
-        pairs = [vector_lengths(part, widths) for part in module.modules_of_parts]
+        pairs = [vector_lengths(part, widths) for part in module.pairs]
         return tuple(map(sum, zip(*pairs, strict=True)))
     return tuple(
         output_width(getattr(module, side), side, n)

@@ -62,7 +62,7 @@ def add_users(graph, module, item_rows):
 
 
 def _parts(module):
-    return module.modules_of_parts if isinstance(module, Blend) else [module]
+    return module.pairs if isinstance(module, Blend) else [module]
 
 
 def _joined(graph, module, embed, side):

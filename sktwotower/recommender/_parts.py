@@ -126,7 +126,7 @@ def joined(trained, modules, share, fade=1.0):
 
 def modules_of(module):
     """Return the modules of a net's pairs of towers, a list."""
-    return [*module.modules_of_parts] if isinstance(module, Blend) else [module]
+    return [*module.pairs] if isinstance(module, Blend) else [module]
 
 
 def trained_modules(module):

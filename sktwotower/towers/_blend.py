@@ -43,7 +43,7 @@ class Blend(nn.Module):
         self.fade = fade
 
     @property
-    def modules_of_parts(self):
+    def pairs(self):
         """Both pairs of towers."""
         return self.first, self.second
 
@@ -52,7 +52,7 @@ class Blend(nn.Module):
         """Both pairs of towers, each with its factor in the score."""
         sides = zip(self._squares("user"), self._squares("item"), strict=True)
         factors = (math.sqrt(user * item) for user, item in sides)
-        return tuple(zip(self.modules_of_parts, factors, strict=True))
+        return tuple(zip(self.pairs, factors, strict=True))
 
     @property
     def share_now(self):
@@ -91,7 +91,7 @@ class Blend(nn.Module):
 
     def embed_items(self, rows):
         """Map item rows (n, q) to vectors (n, d)."""
-        parts = self.modules_of_parts
+        parts = self.pairs
         return self.joined([part.embed_items(rows) for part in parts], "item")
 
     def joined(self, vectors, side):

@@ -66,7 +66,7 @@ def moved_items(before, now, rows, places, touched):
 def _item_towers(module):
     parts = [module]
     if isinstance(module, Blend):
-        parts = module.modules_of_parts
+        parts = module.pairs
     return [part.item_tower for part in parts]
 
 

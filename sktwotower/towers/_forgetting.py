@@ -50,7 +50,7 @@ def without_columns(net, side, left, unused, rows):
 def _pairs_of_towers(module):
     """Return the pairs of towers of a module, one or two."""
     if isinstance(module, Blend):
-        return list(module.modules_of_parts)
+        return list(module.pairs)
     return [module]
 
 

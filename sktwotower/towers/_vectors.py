@@ -54,13 +54,13 @@ def _of_rows(module, rows, past, item_rows):
         pasts = past, distinct_ones(past)
         both = [
             _of_rows(part, rows, own_past, item_rows)
-            for part, own_past in zip(module.modules_of_parts, pasts, strict=True)
+            for part, own_past in zip(module.pairs, pasts, strict=True)
         ]
         return module.joined(both, "user")
     device = rows.indices.device
     items, bag = (each.to(device) for each in _bag(module, past, item_rows))
     if isinstance(module, Blend):  # both see the same
-        parts = module.modules_of_parts
+        parts = module.pairs
         both = [part.embed_users(rows, items, bag) for part in parts]
         return module.joined(both, "user")
     return module.embed_users(rows, items, bag)

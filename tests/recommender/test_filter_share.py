@@ -246,6 +246,15 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     assert model.filter_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
 
 
+def test_a_filter_never_fades_to_nothing(tmp_path):
+    model = filtered().fit(X)
+    model.net_.module_.fade = 1e-5  # as after years
+    model.partial_fit(X.assign(user="v1"))
+    assert model.net_.module_.fade == 1e-6
+    io.dump(model, tmp_path / "model.sktt")
+    assert io.load(tmp_path / "model.sktt").net_.module_.fade == 1e-6
+
+
 def test_a_table_without_rows_leaves_the_filter_as_it_is():
     model = filtered().fit(X).partial_fit(X[:0])
     assert model.filter_share_ == pytest.approx(0.4)
