@@ -49,7 +49,7 @@ PARTIAL_BATCH = 128
 # A linear filter knows the events of fit only: one hundredth of further ones halves its
 # weight in the score. In a shop, what came next was found best with that or more.
 FADE = 100.0
-LEAST_FADE = 1e-6
+MIN_FADE = 1e-6
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
@@ -276,7 +276,7 @@ def _fade(fitted, call):
     if not isinstance(getattr(module, "second", None), LinearFilter):
         return 1.0
     share_of_new = call.events.positives.nnz / max(call.before.nnz, 1)
-    return max(module.fade / (1 + FADE * share_of_new), LEAST_FADE)
+    return max(module.fade / (1 + FADE * share_of_new), MIN_FADE)
 
 
 def _random(random_state, n_calls):
