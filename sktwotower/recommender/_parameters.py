@@ -383,23 +383,17 @@ class TwoTowerParameters(ShownEstimator):
     with the score of each pair and the ``pooled_share`` r; the vectors of both, scaled
     by the roots of these shares, stand one after the other.
 
-    With a pooled history and a linear filter, the score is :math:`(1 - r) s_1 + r s_2`,
-    with the score :math:`s_1` of the towers and the ``filter_share`` r. The filter's
-    :math:`s_2` is the dot product of two vectors: of a user, the sum of
-    :math:`d_j^{-1/2} v_j` over the past items, divided by its length; of an item,
-    :math:`d_i^{1/2} v_i`, divided by the length of the longest. The :math:`v_j` are
-    rows of V in the truncated SVD below. So :math:`s_2` keeps what many events have in
-    common (the low frequencies of the graph of events), without training, and is just
-    as good for users who were not in fit. Both vectors are scaled by the roots of the
-    shares and stand after those of the towers, with two numbers that give them length
-    one. An item without events has the mean of the items with its features. Where
-    there is little noise in the events, as with many per user and item, the filter is
-    worth most. It is not trained further: an item that `partial_fit` adds has the mean
-    of the items with its features or, without such, only the towers' score, until the
-    next `fit`. As tastes may have changed, each call with n events after N divides the
-    filter's weight in the score by 1 + 100 n / N. Fold-in moves the towers' part of a
-    vector only. In `similar_items` the two numbers count: items with few events are
-    alike in that, by up to r.
+    With a linear filter, the score is :math:`(1 - r) s_1 + r s_2` with the score
+    :math:`s_1` of the towers and the ``filter_share`` r. :math:`s_2` is the dot product
+    of two vectors: of a user, the sum of :math:`d_j^{-1/2} v_j` over the past items,
+    divided by its length; of an item, :math:`d_i^{1/2} v_i`, divided by the length of
+    the longest; the :math:`v_j` are rows of V in the truncated SVD below. Both stand
+    behind the towers' vectors, scaled by the roots of the shares, with two numbers that
+    give them length one (by which items with few events are alike in `similar_items`,
+    up to r). An item without events, as `partial_fit` may add, has the mean of the
+    items with its features, and without such only :math:`s_1`. Each `partial_fit` with
+    n events after N divides the filter's weight by 1 + 100 n / N. Fold-in moves the
+    towers' vectors only.
 
     Several processes train one model together if a process group of torch.distributed
     (gloo, or NCCL for GPUs) is initialized when `fit` is called. Each has all of the
