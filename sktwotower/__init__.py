@@ -8,8 +8,6 @@ import importlib
 import logging
 from typing import TYPE_CHECKING
 
-from . import _earlier_versions  # noqa: F401  refuses files of earlier versions
-
 if TYPE_CHECKING:  # for editors, which do not run __getattr__
     from .baselines import (
         ClickRateRecommender,

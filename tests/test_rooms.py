@@ -17,12 +17,11 @@ ROOT = Path(sktwotower.__file__).parent
 # Each room with those it may import from; all others are forbidden. CONTRIBUTING.md
 # draws the same map.
 MAY_IMPORT = {
-    "_earlier_versions": set(),
     "_own_examples": set(),
     "_sklearn_compat": set(),
     "_tables": set(),
     "features": {"_tables"},
-    "towers": {"_earlier_versions", "_tables"},
+    "towers": {"_tables"},
     "neighbors": {"_tables"},
     "retrieval": {"_tables", "features"},
     "metrics": {"_tables", "retrieval"},
@@ -35,7 +34,6 @@ MAY_IMPORT = {
         "towers",
     },
     "recommender": {
-        "_earlier_versions",
         "_tables",
         "features",
         "inspection",
@@ -78,7 +76,6 @@ MAY_IMPORT = {
     },
     "__main__": {"_command_line", "metrics", "recommender"},
     "__init__": {
-        "_earlier_versions",
         "baselines",
         "features",
         "preprocessing",

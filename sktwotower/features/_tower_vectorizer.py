@@ -28,7 +28,7 @@ from sktwotower._sklearn_compat import (
     fit_context,
 )
 from sktwotower._tables._frames import is_missing
-from sktwotower._tables._output import PANDAS, in_library, library_of
+from sktwotower._tables._output import in_library, library_of
 from sktwotower._tables._sparse import side_by_side
 from sktwotower._tables._versions import VersionedMixin
 
@@ -161,8 +161,6 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
-
-    _library = PANDAS  # of X in fit; files of before do not have it
 
     _parameter_constraints = {
         "kinds": [dict, None],

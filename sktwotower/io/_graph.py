@@ -99,11 +99,8 @@ class GraphCodec:
 
 
 def check_changes(index, place):
-    """Raise unless changed items are items; files of version 0.1.0 have none."""
+    """Raise unless changed items are items."""
     names = "vectors_", "changed_", "stale_vectors_"
-    if not vars(index).keys() & {*names[1:]} and hasattr(index, names[0]):
-        index.changed_ = np.zeros(0, dtype=np.int64)
-        index.stale_vectors_ = index.vectors_[:0]
     require(all(map(vars(index).__contains__, names)), place, "an index with all parts")
     n, d = index.vectors_.shape
     changed, stale = index.changed_, index.stale_vectors_

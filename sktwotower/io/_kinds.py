@@ -35,9 +35,6 @@ class Kind:
         parts that do not fit together.
     name : str, default=""
         Name in files; set by the registry.
-    defaults : dict, default=None
-        What JSON holds for parts that files of before lack, by name. None: they have
-        all parts.
     """
 
     cls: type
@@ -46,7 +43,6 @@ class Kind:
     build: Callable | None = None
     check: Callable | None = None
     name: str = ""
-    defaults: dict | None = None
 
     def write(self, value, writer, place):
         """Return what JSON holds for the parts of an object."""
@@ -63,7 +59,6 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        specs = (self.defaults or {}) | specs if type(specs) is dict else specs
         if type(specs) is not dict or set(specs) != set(self.parts):
             refuse(place, f"a {self.name} with {', '.join(self.parts)}", specs)
         parts = {

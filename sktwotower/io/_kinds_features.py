@@ -6,7 +6,7 @@ Output: their kinds.
 
 import numpy as np
 
-from sktwotower._tables._output import LIBRARIES, PANDAS
+from sktwotower._tables._output import LIBRARIES
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences
 from sktwotower.features import TowerVectorizer
@@ -184,7 +184,7 @@ BAG = VOCABULARY | {
 def check_vectorizer(vectorizer, place):
     """Raise unless the encoders are those of the columns of X in fit."""
     state = vars(vectorizer)
-    needed = {"kinds_", "encoders_", "_shares_missing", "n_features_in_"}
+    needed = {"kinds_", "encoders_", "_shares_missing", "_library", "n_features_in_"}
     require(needed <= set(state), place, "a vectorizer with all attributes of fit")
     n, kinds = vectorizer.n_features_in_, vectorizer.kinds_
     require(len(kinds) == n, f"{place}.kinds_", f"the kinds of {n} columns")
@@ -239,7 +239,6 @@ KINDS = [
             "library": one_of(*LIBRARIES),
         },
         check=check_schema,
-        defaults={"library": PANDAS},
     ),
     Kind(
         Sequences,

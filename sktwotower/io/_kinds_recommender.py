@@ -156,10 +156,7 @@ class FittedCodec:
     def read(spec, reader, place):
         """Return the ``FittedTowers`` that JSON holds."""
         others = {"net", "catalog", "fold_in", "stream"}
-        if type(spec) is not dict:
-            refuse(place, "a fitted state", spec)
-        spec = {"stream": None} | spec
-        if set(spec) != others | set(FittedCodec.PARTS):
+        if type(spec) is not dict or set(spec) != others | set(FittedCodec.PARTS):
             refuse(place, "a fitted state", spec)
         parts = {
             name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
@@ -171,8 +168,9 @@ class FittedCodec:
         net = NetCodec.read(
             spec["net"], reader, f"{place}.net", widths, reader.owner.device
         )
+        n_items = parts["seen"].shape[1]
         stream = StreamCodec.read(
-            spec["stream"], parts["seen"], net.module_, reader, f"{place}.stream"
+            spec["stream"], n_items, net.module_, reader, f"{place}.stream"
         )
         catalog = CatalogCodec.read(spec["catalog"], reader, f"{place}.catalog")
         fold_in = None
@@ -186,11 +184,10 @@ class FittedCodec:
                 reader,
                 f"{place}.fold_in",
             )
-        n_items = len(catalog.vectors)
         check_state(parts, net.module_, catalog, fold_in, place)
         return FittedTowers(
             user_ids=users.ids.to_numpy(),
-            item_ids=items.ids[:n_items].to_numpy(),
+            item_ids=items.ids[: len(catalog.vectors)].to_numpy(),
             net=net,
             stream=stream,
             catalog=catalog,

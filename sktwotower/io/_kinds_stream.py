@@ -5,7 +5,7 @@ Output: the other one of both.
 """
 
 from sktwotower.recommender._parts import modules_of
-from sktwotower.recommender._stream import Stream, stream_of_pairs
+from sktwotower.recommender._stream import Stream
 from sktwotower.towers._moments import moments_fit
 
 from ._errors import instance, integer, list_of, refuse, require
@@ -28,16 +28,10 @@ class StreamCodec:
         }
 
     @staticmethod
-    def read(spec, seen, module, reader, place):
-        """Return the ``Stream`` that JSON holds.
-
-        ``spec`` None, in files of version 0.1.0: the one that follows from ``seen``.
-        """
-        if spec is None:
-            return stream_of_pairs(seen)
+    def read(spec, n_items, module, reader, place):
+        """Return the ``Stream`` that JSON holds."""
         if type(spec) is not dict or set(spec) != set(Stream._fields):
             refuse(place, "a stream", spec)
-        n_items = seen.shape[1]
         gaps = GapsCodec.read(spec["gaps"], n_items, reader, f"{place}.gaps")
         others = [name for name in Stream._fields if name != "gaps"]
         parts = {name: reader.read(spec[name], f"{place}.{name}") for name in others}

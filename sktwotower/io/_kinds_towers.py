@@ -273,10 +273,10 @@ class TwoTowersCodec:
     @staticmethod
     def read(spec, reader, place, widths):
         """Return the module for rows of these widths, (n_user, n_item)."""
-        if type(spec) is not dict or {*spec, "fade"} != {"pairs", "share", "fade"}:
+        if type(spec) is not dict or set(spec) != {"pairs", "share", "fade"}:
             refuse(place, "pairs of towers", spec)
         pairs, share = spec["pairs"], reader.read(spec["share"], f"{place}.share")
-        fade = reader.read(spec.get("fade", 1.0), f"{place}.fade")  # not in all files
+        fade = reader.read(spec["fade"], f"{place}.fade")
         number(0)(fade, f"{place}.fade")
         require(0 < fade <= 1, f"{place}.fade", "a factor in (0, 1]")
         n_pairs = 1 if share is None else 2

@@ -6,7 +6,6 @@ Output: a clone, text, or HTML for a notebook.
 
 from sklearn.base import BaseEstimator
 
-from sktwotower._earlier_versions import refuse
 from sktwotower._tables._versions import VersionedMixin
 
 from ._display import cloned, parameters_html, shown, visual_block
@@ -19,12 +18,6 @@ class ShownEstimator(VersionedMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         return cloned(self)
-
-    def __setstate__(self, state):
-        """Refuse the state of a version with other parameters."""
-        if set(self._get_param_names()) - set(state):
-            refuse(f"The saved {type(self).__name__}")
-        super().__setstate__(state)
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""

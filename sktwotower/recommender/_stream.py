@@ -18,7 +18,6 @@ __all__ = [
     "Stream",
     "first_stream",
     "mark_of_table",
-    "stream_of_pairs",
     "warn_of_replay",
 ]
 
@@ -101,13 +100,6 @@ def first_stream(events, moments):
         sums += np.bincount(items[part], own, minlength=n_items)
     gaps = Gaps.of_shares(sums / sums.sum(), counts)
     return Stream(gaps, len(items), tuple(moments), ())
-
-
-def stream_of_pairs(seen):
-    """Return the ``Stream`` of a model, if only its pairs (n, n_items) are known."""
-    counts = np.bincount(seen.indices, minlength=seen.shape[1])
-    gaps = Gaps.of_shares(counts / max(1, counts.sum()), counts)
-    return Stream(gaps, int(counts.sum()), (), ())
 
 
 def mark_of_table(frame, outcomes):

@@ -5,16 +5,9 @@ how often an item comes in a stream, and how often the id of a user or an item i
 in training.
 """
 
-from .._earlier_versions import TOWERS, refuse
 from ._dropout import id_shares
 from ._frequency import StreamingFrequency
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam
 
 __all__ = ["RowwiseAdam", "SampledSoftmaxLoss", "StreamingFrequency", "id_shares"]
-
-
-def __getattr__(name):
-    if name in TOWERS:
-        refuse(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

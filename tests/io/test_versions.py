@@ -4,7 +4,6 @@ import json
 import pickle
 import re
 import warnings
-from pathlib import Path
 
 import joblib
 import pandas as pd
@@ -17,11 +16,6 @@ from sktwotower.io import load
 from sktwotower.neighbors import ExactNeighbors
 
 from .builders import META, MODELS, dumped, forged, members_of
-
-DATA = Path(__file__).parents[1] / "data"
-# Written by version 0.1.0: a TwoTowerRecommender with a side table of all kinds of
-# columns, a hidden layer and dates as ids of users.
-PATH = DATA / "two_tower_0.1.0.sktt"
 
 
 @pytest.fixture
@@ -78,16 +72,6 @@ def test_a_parameter_that_an_earlier_version_did_not_have_gets_its_default(path)
     data = forged(members, lambda m: m["model"]["parts"]["params"].pop("exclude_seen"))
     path.write_bytes(data)
     assert load(path).exclude_seen is True
-
-
-@pytest.mark.parametrize("how", [{}, {"mmap": True, "verify": False}])
-def test_a_file_of_version_0_1_0_is_read(how):
-    model = load(PATH, **how)
-    assert model.items.shape == (9, 9)
-    top = model.recommend([pd.Timestamp("2020-01-03")], n_neighbors=3)
-    assert top["item"].tolist() == ["i5", "i4", "i1"]
-    new = pd.Timestamp("2021-01-01")
-    assert len(model.recommend([new], history={new: ["i1"]}, n_neighbors=2)) == 2
 
 
 # Pickles

@@ -297,13 +297,6 @@ def test_set_catalog_checks_the_index():
         model.set_catalog([1, 2])
 
 
-def test_a_state_with_other_parameters_is_refused():
-    state = short().__getstate__()
-    state["n_candidates"] = state.pop("n_negatives")
-    with pytest.raises(ImportError, match="The saved TwoTowerRecommender belongs to"):
-        short().__setstate__(state)
-
-
 def test_an_own_output_format_of_the_vectorizer_is_no_obstacle():
     own = TowerVectorizer().set_output(transform="pandas")
     X = made().data
