@@ -141,9 +141,8 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
     Raises
     ------
     ValueError
-        If the file is damaged or forged, of a later version of this package, or holds
-        types that are not trusted, or if a tower is missing or another one. The message
-        says which.
+        If the file is damaged or forged, of a later format, or holds types that are not
+        trusted, or if a tower is missing or another one. The message says which.
     TypeError
         If ``path`` is no path, or ``towers`` is no dict.
     ImportError
@@ -158,10 +157,10 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
 
     Notes
     -----
-    Files of earlier minor versions of this package can be read, those of later ones
-    are refused. Estimators of other packages are as safe as skops and these packages
-    are: with ``trusted=()`` no code of the file runs, but a forged tree or neighbor
-    index of scikit-learn may end the process.
+    The format of files has a number. Files of this number and of lower ones are read,
+    those of a later one are refused. Estimators of other packages are as safe as skops
+    and these packages are: with ``trusted=()`` no code of the file runs, but a forged
+    tree or neighbor index of scikit-learn may end the process.
 
     A forged file can hold wrong answers: the checks keep the process safe, the
     checksums find accidents. Get files from where you would get a library from.

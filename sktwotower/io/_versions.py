@@ -1,7 +1,7 @@
-"""The versions of the libraries that wrote a file.
+"""The number of the file format, and the versions of the libraries that wrote a file.
 
 Input: what the file says of them.
-Output: a ``ValueError`` for a file of a later version of this package.
+Output: a ``ValueError`` for a file of a later format.
 """
 
 import re
@@ -14,9 +14,11 @@ from ._errors import refuse
 
 __all__ = ["check_versions", "versions"]
 
-# Raised when a file of the new version cannot be read by the code of the one before.
+# Raised when the code of before cannot read what is written now. Files of lower numbers
+# stay readable; CONTRIBUTING.md says how each number gets its files in tests/data.
 FORMAT_VERSION = 1
 
+NAME = re.compile(r"\d{1,9}(\.\w{1,20}){1,9}([+-][\w.]{1,40})?")
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
 
@@ -33,22 +35,15 @@ def versions():
 
 def check_versions(meta):
     """Raise ``ValueError`` for a file that this version cannot read."""
-    found = meta.get("versions")
+    number, found = meta.get("format_version"), meta.get("versions")
     name = found.get("sktwotower") if isinstance(found, dict) else None
-    if type(name) is not str or type(meta.get("format_version")) is not int:
-        refuse("the versions", "those of the package and of the format", found)
-    is_later = _minor(name) > _minor(__version__)
-    if is_later or meta["format_version"] > FORMAT_VERSION:
-        raise ValueError(
-            f"The file was written by sktwotower {name}, a later version than this, "
-            f"{__version__}: what it has learnt may have parts that are unknown here. "
-            f"Install that version: pip install 'sktwotower>={name}'."
-        )
-
-
-def _minor(name):
-    """Return the first two numbers of a version."""
-    found = re.match(r"(\d{1,9})\.(\d{1,9})", name)
-    if not found:
+    if type(name) is not str or not NAME.fullmatch(name):
         refuse("the version of sktwotower", "a version such as 1.2.3", name)
-    return tuple(map(int, found.groups()))
+    if type(number) is not int or number < 1:
+        refuse("the number of the format", "an integer >= 1", number)
+    if number > FORMAT_VERSION:
+        raise ValueError(
+            f"The file was written by a later version, sktwotower {name}: it has "
+            f"format {number}, and this version, {__version__}, reads "
+            f"{FORMAT_VERSION}. Upgrade: pip install 'sktwotower>={name}'."
+        )

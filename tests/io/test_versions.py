@@ -6,6 +6,7 @@ import re
 import warnings
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,9 +14,13 @@ import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
 from sktwotower._tables import _versions
 from sktwotower.io import load
+from sktwotower.io._versions import FORMAT_VERSION
 from sktwotower.neighbors import ExactNeighbors
 
 from .builders import META, MODELS, dumped, forged, members_of
+from .make_format_file import DATA, answers
+
+FILES = sorted(DATA.glob("format_*/*.sktt"))
 
 
 @pytest.fixture
@@ -39,35 +44,61 @@ def test_the_versions_are_in_the_file(path):
         assert re.match(r"\d+\.\d+", versions[library])
 
 
-@pytest.mark.parametrize("version", ["0.0.9", "0.1.0.dev3", "0.1.99"])
-def test_files_of_earlier_versions_and_of_other_patches_are_read(version, path):
+def with_format(path, number):
+    """Write a file that says that its format has this number."""
+    members = members_of(dumped(MODELS["popularity"], path))
+    path.write_bytes(forged(members, lambda meta: meta.update(format_version=number)))
+    return path
+
+
+def test_there_are_files_of_every_format():
+    formats = {path.parent.name for path in FILES}
+    assert formats == {f"format_{n + 1}" for n in range(FORMAT_VERSION)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name + path.stem)
+def test_files_of_every_format_are_read(path):
+    """What to do if this fails is in CONTRIBUTING, "The format of files"."""
+    number = json.loads(members_of(path.read_bytes())[META])["format_version"]
+    assert path.parent.name == f"format_{number}"
+    expected = json.loads((path.parent / "answers.json").read_text())[path.stem]
+    got = answers(load(path))
+    assert len(got) == len(expected) > 0
+    for numbers, others in zip(got, expected, strict=True):
+        np.testing.assert_allclose(numbers, others, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "0.1.0.dev3", "0.2.0", "10.3rc1+cpu"])
+def test_files_of_other_versions_with_this_format_are_read(version, path):
     read = load(with_version(path, sktwotower=version, numpy="1.0"))
     pd.testing.assert_frame_equal(
         read.recommend(), MODELS["popularity"].recommend(), check_exact=True
     )
 
 
-@pytest.mark.parametrize("version", ["0.2.0", "1.0", "10.3rc1"])
-def test_files_of_later_versions_are_refused_with_the_reason(version, path):
-    message = f"written by sktwotower {version}, a later version.*pip install"
+def test_files_of_a_later_format_are_refused_with_what_to_do(path):
+    later = FORMAT_VERSION + 1
+    message = (
+        f"written by a later version, sktwotower .*: it has format {later}, and this "
+        f"version, .*, reads {FORMAT_VERSION}. Upgrade: pip install 'sktwotower>="
+    )
     with pytest.raises(ValueError, match=message):
-        load(with_version(path, sktwotower=version))
+        load(with_format(path, later))
 
 
-def test_files_of_a_later_format_are_refused(path):
-    members = members_of(dumped(MODELS["popularity"], path))
-    path.write_bytes(forged(members, lambda meta: meta.update(format_version=2)))
-    with pytest.raises(ValueError, match="a later version"):
-        load(path)
+@pytest.mark.parametrize("number", [None, 0, -1, 1.0, True, "1", []])
+def test_formats_that_are_none(number, path):
+    with pytest.raises(ValueError, match="of the format must be an integer >= 1"):
+        load(with_format(path, number))
 
 
-@pytest.mark.parametrize("version", [None, 1, "", "one", "1", "9" * 5000])
+@pytest.mark.parametrize("version", [None, 1, "", "one", "1", "9" * 5000, "1.0'; ls"])
 def test_versions_that_are_none(version, path):
     with pytest.raises(ValueError, match="version"):
         load(with_version(path, sktwotower=version))
 
 
-def test_a_parameter_that_an_earlier_version_did_not_have_gets_its_default(path):
+def test_a_parameter_that_is_not_in_the_file_gets_its_default(path):
     members = members_of(dumped(MODELS["popularity"], path))
     data = forged(members, lambda m: m["model"]["parts"]["params"].pop("exclude_seen"))
     path.write_bytes(data)

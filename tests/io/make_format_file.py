@@ -1,0 +1,77 @@
+"""Write the files that later versions must be able to read, and their answers.
+
+Call, in the root of the repository: ``python -m tests.io.make_format_file``. It writes
+the files of today's format, N, to ``tests/data/format_N``; those of lower numbers stay.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sktwotower import PopularityRecommender
+from sktwotower.io import dump
+from sktwotower.io._versions import FORMAT_VERSION
+from tests.builders import chain, dated, ordered, small
+
+from .builders import EVENTS, products, stages
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def recent():
+    """Return two pairs of towers that know the order, with all kinds of columns."""
+    events = dated(chain(n_users=8, n_items=9, n_events=5))
+    events["item"] = events["item"].str.replace("i0", "i")
+    params = {"items": products(), "hidden_layer_sizes": (6,), "history": "recent"}
+    return ordered(**params).fit(events)
+
+
+def filtered():
+    """Return towers with a pooled history and a linear filter, and dates as users."""
+    days = pd.to_timedelta(EVENTS["user"].str[1:].astype(int), "D")
+    events = EVENTS.assign(user=pd.Timestamp("2020-01-01") + days)
+    return small(filter_share=0.4, embedding_dim=12).fit(events)
+
+
+def two_stages():
+    """Return two stages; counts retrieve, so that no processor cuts elsewhere."""
+    return stages(PopularityRecommender())
+
+
+MAKE = {"filtered": filtered, "recent": recent, "two_stages": two_stages}
+
+
+def answers(model):
+    """Return what a model must answer, as lists of numbers.
+
+    Nothing in it jumps where a processor rounds otherwise: no ranks of vectors, and
+    trees get numbers that are no means of others.
+    """
+    if hasattr(model, "ranker_"):
+        features = model.candidate_features().select_dtypes("number").to_numpy()
+        shape = 20, model.ranker_.n_features_in_
+        rows = np.random.default_rng(0).integers(-8, 9, size=shape) / 4
+        found = features[:20], model.ranker_.predict_proba(rows)[:, 1:]
+    else:
+        users, items = model.user_ids_[:4], model.item_ids_
+        pairs = pd.DataFrame({"user": np.repeat(users, len(items))})
+        scores = model.predict(pairs.assign(item=np.tile(items, len(users))))
+        found = (scores.reshape(len(users), -1),)
+    return [np.round(numbers.astype(float), 6).tolist() for numbers in found]
+
+
+def main():
+    """Write a file of each model, and one with the answers of all."""
+    folder = DATA / f"format_{FORMAT_VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    models = {name: make() for name, make in MAKE.items()}
+    for name, model in models.items():
+        dump(model, folder / f"{name}.sktt")
+    text = json.dumps({name: answers(model) for name, model in models.items()})
+    (folder / "answers.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
