@@ -8,20 +8,15 @@ from numbers import Real
 
 import numpy as np
 
-from sktwotower._own_examples import own_examples
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 
 from ._matrix_recommender import MatrixRecommender, popular_first
 from ._popularity import _Popularity
-from ._printed import CLICK_RATE
 
 __all__ = ["ClickRateRecommender"]
 
 
-@own_examples(
-    "ClickRateRecommender().fit(X, y=[1, 0, 1, 1, 1, 0, 1, 1, 1, 0])", CLICK_RATE
-)
 class ClickRateRecommender(MatrixRecommender):
     r"""Recommend the items that are chosen most often when they are shown.
 

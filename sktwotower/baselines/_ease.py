@@ -9,13 +9,11 @@ from numbers import Real
 import numpy as np
 import scipy.linalg
 
-from sktwotower._own_examples import own_examples
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import MatrixRecommender, positive
-from ._printed import EASE
 
 __all__ = ["EASERecommender"]
 
@@ -23,7 +21,6 @@ __all__ = ["EASERecommender"]
 EASE_BYTES = 28
 
 
-@own_examples("EASERecommender(l2=1).fit(X)", EASE)
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 

@@ -9,18 +9,15 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from sktwotower._own_examples import own_examples
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import MatrixRecommender, blocks_of_rows, positive
-from ._printed import ITEM_KNN
 
 __all__ = ["ItemKNNRecommender"]
 
 
-@own_examples("ItemKNNRecommender().fit(X)", ITEM_KNN)
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
 

@@ -9,16 +9,13 @@ from numbers import Real
 
 import numpy as np
 
-from sktwotower._own_examples import own_examples
 from sktwotower._tables._sparse import pair_matrix
 
 from ._matrix_recommender import MatrixRecommender, popular_first
-from ._printed import POPULARITY
 
 __all__ = ["PopularityRecommender"]
 
 
-@own_examples("PopularityRecommender().fit(X)", POPULARITY)
 class PopularityRecommender(MatrixRecommender):
     """Recommend the most popular items, the same ones to all users.
 

@@ -9,11 +9,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
-from sktwotower._own_examples import own_examples
 from sktwotower._tables._columns import codes
 
 from ._base import COUNT, SHARE, InteractionSplit
-from ._printed import COLD_ITEM, COLD_USER
 
 __all__ = ["ColdItemSplit", "ColdUserSplit"]
 
@@ -51,7 +49,6 @@ class _ColdSplit(InteractionSplit):
             yield ~test, test
 
 
-@own_examples("ColdItemSplit(1, n_splits=2, random_state=0)", COLD_ITEM)
 class ColdItemSplit(_ColdSplit):
     """Hold out all events of a random share of the items.
 
@@ -109,7 +106,6 @@ class ColdItemSplit(_ColdSplit):
         return self.item_id, 1, "item_id"
 
 
-@own_examples("ColdUserSplit(1, n_splits=2, random_state=0)", COLD_USER)
 class ColdUserSplit(_ColdSplit):
     """Hold out all events of a random share of the users.
 

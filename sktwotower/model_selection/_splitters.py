@@ -9,18 +9,15 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from sktwotower._own_examples import own_examples
 from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 
 from ._base import COUNT, SHARE, InteractionSplit
 from ._on_disk import sides_on_disk
-from ._printed import LAST_N
 
 __all__ = ["LastNSplit", "TimeSplit"]
 
 
-@own_examples("LastNSplit(n_splits=2, time='day')", LAST_N)
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
 
@@ -117,7 +114,6 @@ class LastNSplit(InteractionSplit):
             yield train, ~train & (from_end >= (end - n_rows)[users])
 
 
-@own_examples("TimeSplit(2, n_splits=2, time='day')")
 class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 

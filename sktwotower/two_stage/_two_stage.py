@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._own_examples import own_examples
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
@@ -24,12 +23,10 @@ from ._fit import Recipe, learn
 from ._importance import importance
 from ._labelled import of_rows
 from ._parameters import TwoStageParameters
-from ._printed import PRINTED
 
 __all__ = ["TwoStageRecommender"]
 
 
-@own_examples("TwoStageRecommender(PopularityRecommender(), random_state=0)", PRINTED)
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
 
