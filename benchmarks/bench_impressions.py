@@ -163,7 +163,6 @@ def systems(data):
         ALONE: start | alone,
         FROM_START: start,
         DEFAULT: {},
-        "plateau": {"impression_start": "plateau", "n_iter_no_change": 1},
         "impression_weight=20": {"impression_weight": 20.0},
         AUTO: {"impression_weight": "auto"},
         WITH_SHOWN: {"users": with_shown(data)},

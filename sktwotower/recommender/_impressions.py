@@ -112,11 +112,7 @@ def _lists(shown, scores=None):
 
 def _values(recipe, events, before, shown, fit):
     """Return the area under the ROC curve (n_users,) of what each user was shown."""
-    start = recipe.impression_start
-    own = {
-        "history": recipe.history,
-        "impression_start": 0.5 if start == "plateau" else start,
-    }
+    own = {name: getattr(recipe, name) for name in ("history", "impression_start")}
     length = {} if recipe.history == "recent" else POOLED
     recipe = recipe._replace(**SIZE | length | own)
     events = _events_of(events, before, recipe.history)

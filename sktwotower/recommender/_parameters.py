@@ -184,12 +184,10 @@ class TwoTowerParameters(ShownEstimator):
         tenth of the rows better than with 0, beyond the standard error; else 0. Without
         ``time`` the tenth is a random one, which flatters items that live for days
         only; see ``impression_weight_``.
-    impression_start : float or "plateau", default=0.5
+    impression_start : float, default=0.5
         Share of training, in [0, 1], before impressions join: candidate sampling first
         raises the recall, then impressions improve the order of what is shown, see
-        Notes. 1: never. "plateau": hold ``validation_fraction`` of the positive pairs
-        out, and start when the recall on them has not risen for ``n_iter_no_change``
-        epochs, no later than after half of ``max_epochs``.
+        Notes. 1: never.
     Optimization
         How the towers are trained, and when training stops.
     max_epochs : int or "auto", default="auto"
@@ -208,10 +206,6 @@ class TwoTowerParameters(ShownEstimator):
         Learning rate of `partial_fit`, relative to ``lr``, > 0. Higher: the model
         follows new events faster, and forgets old ones faster. Next week's purchases in
         a shop and the next ratings of films were found best with 0.2 to 0.3.
-    replay : float, default=0.0
-        Share in [0, 1) of old events, drawn at random, among those that `partial_fit`
-        learns from: against forgetting, where tastes do not change. In the same shop
-        and for the same films, less of what came next was found with a quarter.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"
@@ -227,12 +221,10 @@ class TwoTowerParameters(ShownEstimator):
         there is a warning and no early stopping.
     validation_fraction : float, default=0.1
         Share of the positive pairs held out at random, in (0, 1). With a recent history
-        each user's last basket is held out instead. Used with
-        ``early_stopping``, with ``impression_start="plateau"``, or if one of
-        ``callbacks`` monitors ``valid_loss`` or ``valid_recall``.
+        each user's last basket is held out instead. Used with ``early_stopping``, or if
+        one of ``callbacks`` monitors ``valid_loss`` or ``valid_recall``.
     n_iter_no_change : int, default=5
-        Number of epochs without a better recall before stopping, or before "plateau"
-        lets impressions join, >= 1.
+        Number of epochs without a better recall before stopping, >= 1.
     callbacks : list, default=None
         skorch callbacks, or (name, callback) pairs: `EarlyStopping`, `Checkpoint`,
         `LRScheduler` and so on. History columns are ``train_loss`` and, with
@@ -483,7 +475,6 @@ class TwoTowerParameters(ShownEstimator):
         batch_size="auto",
         lr=0.01,
         partial_rate=0.2,
-        replay=0.0,
         weight_decay=0.01,
         optimizer="rowwiseadam",
         early_stopping=False,
@@ -536,7 +527,6 @@ class TwoTowerParameters(ShownEstimator):
         self.batch_size = batch_size
         self.lr = lr
         self.partial_rate = partial_rate
-        self.replay = replay
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.early_stopping = early_stopping

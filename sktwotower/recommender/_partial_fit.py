@@ -37,7 +37,6 @@ from ._parts import (
     pooled_recipe,
     recent_recipe,
 )
-from ._replay import with_replayed
 from ._stream import mark_of_table, warn_of_replay
 from ._together import check_events, check_same, random_state_of
 
@@ -251,7 +250,7 @@ def _train(recipe, fitted, call, stream):
             if learns:
                 # each pair of towers sees the stream once
                 own = ItemStream(stream.gaps, stream.n_events) if place else items
-                data = _training_set(part, fitted, call, own, random)
+                data = _training_set(part, call, own)
                 with item_layers_fixed(module):
                     each = net.train(
                         part, module, net.TrainingData(data), seed, False, moments=state
@@ -298,16 +297,15 @@ def _with_modules(before, modules, share, fade):
     return trained
 
 
-def _training_set(recipe, fitted, call, stream, random):
+def _training_set(recipe, call, stream):
     """Return the training set of further events, in which users come in order.
 
     ``stream``: the ``ItemStream`` that goes on with each batch.
     """
-    users, items, _, shown, _ = call.events
+    users, items, positives, shown, in_order = call.events
     rows = without_last_row(users.rows), without_last_row(items.rows)
-    positives, in_order, extra = with_replayed(recipe, fitted, call, random)
     if recipe.history == "recent":
-        order = in_order
+        order = in_order.order
         if not recipe.takes_impressions:
             order = order._replace(impressions=None)
         training = SequenceSet(*rows, order, recipe.max_history)
@@ -319,7 +317,7 @@ def _training_set(recipe, fitted, call, stream, random):
             impressions=shown if shown.nnz and recipe.takes_impressions else None,
             known=without_last_row(call.before),
         )
-    training.users = _in_order(training, np.append(call.order, extra), recipe)
+    training.users = _in_order(training, call.order, recipe)
     training.stream, training.pool = stream, _pool(call)
     training.earlier = without_last_row(call.before)
     return training

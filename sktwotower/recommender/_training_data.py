@@ -7,7 +7,7 @@ Output: ``TrainingData``.
 from sktwotower._tables._messages import warn
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._callbacks import LATEST_START, monitors_validation
+from sktwotower.towers._callbacks import monitors_validation
 from sktwotower.towers._sequences import SequenceSet
 
 from ._order import hold_out_latest
@@ -24,7 +24,7 @@ def training_data(recipe, events, rng):
     used = impressions.nnz and recipe.takes_impressions
     monitored = monitors_validation(recipe.callbacks)
     fitted, held = positives, None
-    if _validates(recipe, used):
+    if _validates(recipe):
         if in_order is None:
             fitted, held = hold_out(positives, recipe.validation_fraction, rng)
         else:
@@ -51,11 +51,9 @@ def training_data(recipe, events, rng):
     return recipe, net.TrainingData(training, validation, evaluate)
 
 
-def _validates(recipe, shows_impressions):
+def _validates(recipe):
     """Return whether training needs events held out for validation."""
-    plateau = shows_impressions and recipe.impression_start == "plateau"
-    monitored = monitors_validation(recipe.callbacks)
-    return recipe.early_stopping or plateau or monitored
+    return recipe.early_stopping or monitors_validation(recipe.callbacks)
 
 
 def _ordered_training_data(recipe, events, rng):
@@ -65,7 +63,7 @@ def _ordered_training_data(recipe, events, rng):
     if not used:
         in_order = in_order._replace(order=in_order.order._replace(impressions=None))
     validation = evaluate = None
-    if _validates(recipe, used):
+    if _validates(recipe):
         in_order, latest, held = hold_out_latest(in_order)
         if held is None:
             recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
@@ -85,17 +83,12 @@ def _sequence_set(recipe, events, order):
 
 
 def _without_validation(recipe, monitored):
-    """Return the recipe without the parameters that need held-out events."""
+    """Return the recipe without early stopping, which needs held-out events."""
     reason = "No user has two positive pairs, so none can be held out for validation"
     if monitored:
         raise ValueError(
             f"{reason}, but one of callbacks monitors a figure on it. Leave that "
             "callback out, or fit on users with more events."
         )
-    warn(
-        f"{reason}: early_stopping and impression_start='plateau' have no effect. Fit "
-        "on users with more events."
-    )
-    start = recipe.impression_start
-    start = LATEST_START if start == "plateau" else start
-    return recipe._replace(early_stopping=False, impression_start=start)
+    warn(f"{reason}: early_stopping has no effect. Fit on users with more events.")
+    return recipe._replace(early_stopping=False)

@@ -188,7 +188,7 @@ class TwoTowerRecommender(
         -----
         Users come in the order of their first rows in X; all events of a user are
         learnt together. The learning rate is constant, ``partial_rate`` times ``lr``,
-        there is no validation, and a share ``replay`` of old events can be mixed in.
+        and there is no validation.
         A linear filter (``filter_share``) knows the events of fit only, and fades.
         The model moves towards the new events, which helps when tastes change. Check
         with `score` on later events, and refit from time to time.

@@ -7,7 +7,6 @@ Output: a list of (name, callback) pairs.
 import inspect
 import math
 
-import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
@@ -20,10 +19,6 @@ __all__ = [
     "own_callbacks",
     "schedules",
 ]
-
-# Impressions that wait for a plateau join no later than after this share of training:
-# recall may rise until the end, because the learning rate keeps falling.
-LATEST_START = 0.5
 
 
 def monitors_validation(callbacks):
@@ -92,14 +87,9 @@ def _one_cycle(net, n_batches):
 
 
 def _impression_start(recipe, net, training):
-    plateau = recipe.impression_start == "plateau"
-    share = LATEST_START if plateau else recipe.impression_start
-    return _ImpressionStart(
-        training,
-        # No later than the last epoch, otherwise impressions would never be used.
-        min(round(share * net.max_epochs), net.max_epochs - 1),
-        recipe.n_iter_no_change if plateau else None,
-    )
+    start = round(recipe.impression_start * net.max_epochs)
+    # No later than the last epoch, otherwise impressions would never be used.
+    return _ImpressionStart(training, min(start, net.max_epochs - 1))
 
 
 def _early_stopping(recipe, waits):
@@ -188,29 +178,15 @@ class _ValidationRecall(Callback):
 
 
 class _ImpressionStart(Callback):
-    """Let impressions join after ``latest`` epochs, or earlier at a plateau.
+    """Let impressions join after ``start`` epochs."""
 
-    A plateau is ``patience`` epochs without a better validation recall; None: no
-    plateau is looked for.
-    """
-
-    def __init__(self, training, latest, patience=None):
+    def __init__(self, training, start):
         self.impressions, training.impressions = training.impressions, None
-        self.latest = latest
-        self.patience = patience
-        self.joined = False
+        self.start = start
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
-        done = net.history[:-1]
-        if self.joined or len(done) >= self.latest or self._plateau(done):
-            self.joined = True
+        if len(net.history) > self.start:  # the last row is the epoch that begins
             dataset_train.impressions = self.impressions
-
-    def _plateau(self, done):
-        if self.patience is None or not done:
-            return False
-        recalls = [row["valid_recall"] for row in done]
-        return len(recalls) - 1 - int(np.argmax(recalls)) >= self.patience
 
 
 class _StopOnRecall(EarlyStopping):

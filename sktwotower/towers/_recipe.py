@@ -32,12 +32,11 @@ class Recipe(NamedTuple):
     n_negatives: int | str
     sampling_correction: str | None
     impression_weight: float | str
-    impression_start: float | str
+    impression_start: float
     max_epochs: int | str
     batch_size: int | str
     lr: float
     partial_rate: float
-    replay: float
     weight_decay: float
     optimizer: str | type
     early_stopping: bool

@@ -70,7 +70,6 @@ def assert_equal(a, b):
 RECIPES = {
     "pooled": {},
     "two pairs": {"time": "when", "hidden_layer_sizes": (6,)},
-    "plateau": {"impression_start": "plateau", "n_iter_no_change": 1, "max_epochs": 6},
     "stops early": {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 9},
     "adamw": {"optimizer": "adamw", "history": None},
     "callbacks": {

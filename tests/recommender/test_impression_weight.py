@@ -103,10 +103,10 @@ def test_partial_fit_goes_on_with_the_weight(few_users, time):
 
 
 @pytest.mark.slow
-def test_auto_next_to_auto_history_and_plateau(few_users):
+def test_auto_next_to_auto_history(few_users):
     X, y = shown()
     dates = X.assign(time=pd.Timestamp("2020-01-01") + pd.to_timedelta(X["time"], "h"))
-    model = small(time="time", impression_start="plateau", max_epochs=3, **AUTO)
+    model = small(time="time", max_epochs=3, **AUTO)
     assert model.fit(dates, y).impression_weight_ > 0
 
 

@@ -50,7 +50,7 @@ def test_impressions_join_after_a_share_of_training(events, start, first):
 
 
 def test_impressions_without_weight_change_nothing_but_the_catalog(events):
-    params = {"impression_start": "plateau", "impression_weight": 0.0}
+    params = {"impression_start": 0.0, "impression_weight": 0.0}
     took_part, model = joined(events, **params)
     assert not any(took_part) and "valid_recall" not in model.history_[0]
     # Each item was chosen by somebody, so that the catalog is the same as well.
@@ -58,61 +58,19 @@ def test_impressions_without_weight_change_nothing_but_the_catalog(events):
     np.testing.assert_array_equal(model.item_embeddings_, plain.item_embeddings_)
 
 
-def plateau_of(recalls, patience, latest):
-    """The first epoch after ``patience`` epochs that brought no new best recall."""
-    for epoch in range(latest):
-        best = int(np.argmax(recalls[:epoch])) if epoch else 0
-        if epoch and epoch - 1 - best >= patience:
-            return epoch
-    return latest
-
-
-@pytest.mark.parametrize(
-    ("patience", "seed", "latest"), [(1, 0, 10), (3, 1, 20), (1, 2, 10)]
-)
-def test_plateau_is_found_on_held_out_pairs(events, patience, seed, latest):
-    took_part, model = joined(
-        events,
-        max_epochs=2 * latest,
-        lr=0.05,
-        validation_fraction=0.3,
-        impression_start="plateau",
-        n_iter_no_change=patience,
-        random_state=seed,
-    )
-    recalls = [row["valid_recall"] for row in model.history_]
-    first = plateau_of(recalls, patience, latest)
-    assert 0 < first < latest
-    assert took_part == [epoch >= first for epoch in range(2 * latest)]
-
-
-def test_without_a_plateau_impressions_join_at_half_time(events):
-    params = {"impression_start": "plateau", "n_iter_no_change": 50}
-    took_part, _ = joined(events, max_epochs=6, **params)
-    assert took_part == [False] * 3 + [True] * 3
-
-
-def test_plateau_without_impressions_holds_nothing_out(events):
-    model = batched(impression_start="plateau").fit(events)
-    assert "valid_recall" not in model.history_[0]
-
-
-@pytest.mark.parametrize("start", [0.5, "plateau"])
-def test_early_stopping_waits_for_impressions(events, start):
+def test_early_stopping_waits_for_impressions(events):
     took_part, model = joined(
         events,
         max_epochs=40,
         lr=0.05,
         early_stopping=True,
         validation_fraction=0.3,
-        impression_start=start,
         n_iter_no_change=2,
     )
     first = took_part.index(True)
     recalls = [row["valid_recall"] for row in model.history_][first:]
     assert len(recalls) == int(np.argmax(recalls)) + 1 + 2
-    if start == 0.5:  # without waiting it would have stopped long before
-        assert first == 20
+    assert first == 20  # without waiting it would have stopped long before
 
 
 def test_early_stopping_does_not_wait_for_what_never_comes(events):

@@ -52,7 +52,6 @@ from tests.builders import small
                 "sampling_correction": "all",
             },
             {
-                "impression_start": "plateau",
                 "max_epochs": 2,
                 "hidden_layer_sizes": (6,),
                 "optimizer": "sgd",

@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
 from sktwotower.recommender import _fitted
-from sktwotower.recommender._replay import with_replayed
 from sktwotower.towers import id_shares
 from sktwotower.towers._dropout import FeatureDropout
 from tests.builders import chain, many, ordered, random_events, small
@@ -216,42 +215,7 @@ def test_each_call_draws_other_numbers():
     assert (touched[0] != touched[1]).sum() > 20
 
 
-# Old events.
-
-
-@pytest.mark.parametrize("replay", [0.0, 0.5, 0.8])
-@pytest.mark.parametrize("time", [None, "when"])
-def test_the_share_of_old_events(replay, time):
-    events = chain(n_users=30)
-    model = ordered(time=time, replay=replay, pooled_share=0.0).fit(events)
-    more = events.iloc[:12].assign(when=99.0)
-    more["item"] = "j" + more["item"].str[1:]
-    seen = []
-
-    def watched(*args):
-        seen.append(with_replayed(*args))
-        return seen[-1]
-
-    with patch("sktwotower.recommender._partial_fit.with_replayed", watched):
-        model.partial_fit(more)
-    ((positives, order, users),) = seen
-    n = positives.nnz if time is None else np.count_nonzero(order.weights)
-    n_old = round(12 * replay / (1 - replay))
-    assert n == 12 + n_old
-    if n_old:
-        assert len(users) and not set(model.user_ids_[users]) & set(more["user"])
-    if time is not None:
-        assert len(order.items) == order.offsets[-1]
-
-
-def test_replay_and_impressions():
-    events = chain(n_users=10)
-    model = ordered(replay=0.6).fit(events)
-    more = events.iloc[:6].assign(when=99)
-    model.partial_fit(more, y=[1, 0, 1, 0, 1, 1])
-    assert np.isfinite(model.item_embeddings_).all()
-    with pytest.raises(ValueError, match="'replay' parameter"):
-        model.set_params(replay=1.0).partial_fit(more)
+# The rate, and batches.
 
 
 def test_the_rate():

@@ -31,7 +31,7 @@ def fitted(events, device, **params):
     [
         {},
         {"candidate_sampling": "mixed", "n_negatives": 20, "batch_size": 16},
-        {"early_stopping": True, "impression_start": "plateau"},
+        {"early_stopping": True},
         {"optimizer": "adamw", "hidden_layer_sizes": (8,)},
         {"history": None, "normalize": False},
     ],
