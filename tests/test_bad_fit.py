@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import generate_invalid_param_val, make_con
 from torch import nn
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
 
 # Columns
@@ -273,7 +274,7 @@ def test_every_parameter_has_a_constraint():
         ({"hidden_layer_sizes": [2.5]}, r"hidden_layer_sizes .* Got \[2.5\]"),
         ({"neighbors": "faiss"}, "'neighbors' parameter .* Got 'faiss'"),
         ({"neighbors": StandardScaler()}, "'neighbors' parameter"),
-        ({"neighbors_params": {"leaf": 3}}, "Invalid parameter 'leaf'"),
+        ({"neighbors": NNDescentNeighbors(epsilon=-1)}, "'epsilon' parameter"),
         ({"device": "abacus"}, "device"),
         ({"device": "cuda:99"}, "device"),
         ({"net_params": {"learning_rate": 3}}, "learning_rate"),

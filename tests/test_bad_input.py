@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
 
 
@@ -264,7 +265,7 @@ def test_an_interrupt_before_training_leaves_the_model_as_it_was(model):
         ({}, readers(), -np.ones(6)),
         ({"item_transformer": Rows(lambda t: t)}, readers(), None),
         ({"item_tower": "linear"}, readers(), None),
-        ({"neighbors_params": {"leaf": 3}}, readers(), None),
+        ({"neighbors": NNDescentNeighbors(epsilon=-1)}, readers(), None),
         (
             {"lr": 1e38, "normalize": False, "optimizer": "sgd", "max_epochs": 5},
             readers(),

@@ -6,11 +6,13 @@ Output: an estimator that can be searched, tuned to a recall and updated.
 
 import copy
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._versions import VersionedMixin
 
 from ._exact import checked_vectors
@@ -110,6 +112,17 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     array([[1]])
     """
 
+    _parameter_constraints = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "target_recall": [Interval(Real, 0, 1, closed="right")],
+        "epsilon": [Interval(Real, 0, None, closed="left"), None],
+        "search_tree_leaf_budget": [Interval(Integral, 1, None, closed="left"), None],
+        "n_graph_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "parallel_batch_queries": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+        "n_jobs": [Integral, None],
+    }
+
     def __init__(
         self,
         n_neighbors=10,
@@ -148,8 +161,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is no array of two dimensions, or vectors are not finite or differ in
-            length.
+            If a parameter is out of range, X is no array of two dimensions, or vectors
+            are not finite or differ in length.
 
         Examples
         --------
@@ -163,6 +176,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         >>> products[index.kneighbors([[0.6, 0.8]], return_distance=False)]
         array([['tea', 'glue']], dtype='<U6')
         """
+        self._validate_params()
         vectors = checked_vectors(np.array(X, dtype=np.float32))  # X may change
         self.squared_length_ = _squared_length(vectors)
         self.changed_, self.stale_vectors_ = np.zeros(0, dtype=np.int64), vectors[:0]

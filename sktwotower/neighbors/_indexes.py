@@ -1,6 +1,6 @@
 """The choice of a neighbor index, its checks and its build.
 
-Input: the parameters ``neighbors`` and ``neighbors_params``; item vectors (n_items, d).
+Input: the parameter ``neighbors``; item vectors (n_items, d).
 Output: a fitted index with ``kneighbors``, and its recall.
 """
 
@@ -20,8 +20,8 @@ MAX_EXACT_ITEMS = 200_000
 MIN_RECALL = 0.95
 
 
-def check_index(neighbors, normalize=True, params=None):
-    """Raise ValueError or TypeError if no index can be built from the parameters."""
+def check_index(neighbors, normalize=True):
+    """Raise ValueError or TypeError if no index can be built of the parameter."""
     names = ("auto", "exact", "nndescent")
     expected = f"{', '.join(map(repr, names))} or an estimator with fit and kneighbors"
     message = (
@@ -42,7 +42,8 @@ def check_index(neighbors, normalize=True, params=None):
             "vectors, which have the largest dot products only if all vectors have the "
             f"same length. Got neighbors={neighbors!r}."
         )
-    _new_index(neighbors, 0, normalize, params)
+    if hasattr(neighbors, "_parameter_constraints"):
+        neighbors._validate_params()  # now, not after training
 
 
 def check_width(index, items):
@@ -57,7 +58,6 @@ def check_width(index, items):
 
 def build_index(
     neighbors,
-    params,
     vectors,
     normalize=True,
     sample=None,
@@ -73,7 +73,7 @@ def build_index(
     that is possible and cheaper. ``changed``: positions (m,) of the items that are new
     or have another vector than in that index; None: to be found.
     """
-    new = _new_index(neighbors, len(vectors), normalize, params)
+    new = _new_index(neighbors, len(vectors), normalize)
     index, recall_before = None, None
     if before is not None and isinstance(before[0], NNDescentNeighbors):
         old, recall_before = before
@@ -93,24 +93,18 @@ def build_index(
     if recall < MIN_RECALL:
         warn(
             f"The neighbor index finds {recall:.1%} of the true {k} nearest items of "
-            f"{len(queries)} users. Search wider by neighbors_params, or use "
+            f"{len(queries)} users. Search wider, as by "
+            "neighbors=NNDescentNeighbors(target_recall=0.98), or use "
             "neighbors='exact', which finds all."
         )
     return index, recall
 
 
-def _new_index(neighbors, n_items, normalize, params):
+def _new_index(neighbors, n_items, normalize):
     """Return an index that is not fitted yet."""
-    params = params or {}
     if not isinstance(neighbors, str):
-        return clone(neighbors).set_params(**params)
-    graph = NNDescentNeighbors()
-    if neighbors == "nndescent":
-        return graph.set_params(**params)
-    if neighbors == "auto":
-        graph.set_params(**params)
-        if normalize and n_items > MAX_EXACT_ITEMS:
-            return graph
-        # the parameters may be for the graph; exact search has few of them
-        params = {k: v for k, v in params.items() if k in ExactNeighbors().get_params()}
-    return ExactNeighbors().set_params(**params)
+        return clone(neighbors)
+    is_large = normalize and n_items > MAX_EXACT_ITEMS
+    if neighbors == "nndescent" or (neighbors == "auto" and is_large):
+        return NNDescentNeighbors()
+    return ExactNeighbors()

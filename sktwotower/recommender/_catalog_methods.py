@@ -75,7 +75,7 @@ class CatalogMixin:
         1  ann   glue  -0.71     2
         """
         fitted = fitted_of(self)
-        check_index(self.neighbors, self.normalize, self.neighbors_params)
+        check_index(self.neighbors, self.normalize)
         with threads(self.n_jobs):
             learnt, n_items = with_catalog(fitted, items)
             self._fitted = fitted_towers(
@@ -135,7 +135,7 @@ class CatalogMixin:
         0  bob  tea
         """
         fitted = fitted_of(self)
-        check_index(self.neighbors, self.normalize, self.neighbors_params)
+        check_index(self.neighbors, self.normalize)
         gone = to_forget(fitted.items, items, "items", fitted.schema)
         if gone[: fitted.n_items].all():
             raise ValueError(

@@ -63,7 +63,6 @@ CONSTRAINTS = {
     "neighbors": "no_validation",
     "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     "exclude_seen": ["boolean"],
-    "neighbors_params": [dict, None],
     "device": [str],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),

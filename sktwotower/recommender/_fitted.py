@@ -52,7 +52,6 @@ class IndexRecipe(NamedTuple):
     """Parameters of the estimator that configure the search for nearest items."""
 
     neighbors: object
-    neighbors_params: dict | None
     n_neighbors: int
 
 
@@ -416,7 +415,6 @@ def _catalog(learnt, vectors, index, before, changed):
         vectors,
         *build_index(
             index.neighbors,
-            index.neighbors_params,
             vectors,
             learnt.net.module_.normalize,
             sample,

@@ -235,21 +235,19 @@ class TwoTowerParameters(ShownEstimator):
     Retrieval
         How the nearest items are found, and which are left out.
     neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"
-        How the nearest items are found: by exact search, by a pynndescent graph
-        (`sktwotower.neighbors.NNDescentNeighbors`), or by an estimator with
+        How the nearest items are found: by exact search, by a pynndescent graph, or by
+        an estimator, which is cloned: ``NNDescentNeighbors(target_recall=0.98)`` (of
+        `sktwotower.neighbors`; in searches ``neighbors__target_recall``), or any with
         ``fit(vectors)`` and ``kneighbors(vectors, n_neighbors=...,
-        return_distance=False)``, such as `sklearn.neighbors.NearestNeighbors`, which is
-        cloned. What an index finds is scored again exactly. "auto": exact up to 200,000
-        items, then the graph; always exact without ``normalize``. A change after fit
-        takes effect at the next `fit`, `partial_fit` or `set_catalog`.
+        return_distance=False)``, such as `sklearn.neighbors.NearestNeighbors`. What an
+        index finds is scored again exactly. "auto": exact up to 200,000 items, then the
+        graph; always exact without ``normalize``. A change after fit takes effect at
+        the next `fit`, `partial_fit` or `set_catalog`.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit. Items that were only shown
         (``y == 0``) can still be recommended.
-    neighbors_params : dict, default=None
-        Parameters to set on the neighbor index, such as ``{"target_recall": 0.98}``
-        for "nndescent", and for "auto" if it takes the graph. None: none.
     Running
         Device, threads, seed and output.
     device : str, default="cpu"
@@ -485,7 +483,6 @@ class TwoTowerParameters(ShownEstimator):
         neighbors="auto",
         n_neighbors=10,
         exclude_seen=True,
-        neighbors_params=None,
         device="cpu",
         n_jobs=None,
         random_state=None,
@@ -537,7 +534,6 @@ class TwoTowerParameters(ShownEstimator):
         self.neighbors = neighbors
         self.n_neighbors = n_neighbors
         self.exclude_seen = exclude_seen
-        self.neighbors_params = neighbors_params
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state

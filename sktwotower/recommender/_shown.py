@@ -4,6 +4,8 @@ Input: its parameters.
 Output: a clone, text, or HTML for a notebook.
 """
 
+from typing import Self
+
 from sklearn.base import BaseEstimator
 
 from sktwotower._tables._versions import VersionedMixin
@@ -18,6 +20,41 @@ class ShownEstimator(VersionedMixin, BaseEstimator):
 
     def __sklearn_clone__(self):
         return cloned(self)
+
+    def set_params(self, **params) -> Self:
+        """Set parameters, also those of an estimator among them: ``neighbors__n_jobs``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or what it belongs to is no estimator.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> model = TwoTowerRecommender(neighbors=NNDescentNeighbors())
+        >>> model.set_params(neighbors__target_recall=0.98)
+        TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.98))
+        """
+        own = self.get_params(deep=False) | params
+        for name in params:
+            owner, is_nested, _ = name.partition("__")
+            if is_nested and owner in own and not hasattr(own[owner], "set_params"):
+                raise ValueError(
+                    f"{name} is a parameter of an estimator, but {owner} is none. Got "
+                    f"{type(own[owner]).__name__}. Pass one first: {owner}=..."
+                )
+        return super().set_params(**params)
 
     def __repr__(self, N_CHAR_MAX=700):
         """Show the parameters that are not defaults; of side tables only the shape."""

@@ -241,11 +241,11 @@ class TwoTowerRecommender(
 
     def _recipes(self):
         """Return the estimator's name and what fit needs of its parameters."""
-        check_index(self.neighbors, self.normalize, self.neighbors_params)
+        check_index(self.neighbors, self.normalize)
         return type(self).__name__, TableRecipe.of(self), Recipe.of(self)
 
     def _index_recipe(self):
-        return IndexRecipe(self.neighbors, self.neighbors_params, self.n_neighbors)
+        return IndexRecipe(self.neighbors, self.n_neighbors)
 
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)

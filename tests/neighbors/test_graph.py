@@ -136,8 +136,7 @@ def test_a_graph_grows(graph, monkeypatch):
     assert graph.updated(graph.vectors_[1:]) is None
     before = graph.kneighbors(queries, 10)
     index, recall = build_index(
-        "nndescent",
-        graph.get_params(),
+        clone(graph),
         vectors,
         sample=lambda: queries,
         before=(graph, 1.0),
@@ -153,9 +152,8 @@ def test_a_graph_grows(graph, monkeypatch):
     with pytest.raises(ValueError, match="must have the same length"):
         graph.updated(np.concatenate([vectors, 2 * more]))
     with patch.object(NNDescentNeighbors, "updated") as updated:
-        build_index(
-            "nndescent", {"n_jobs": 1, "epsilon": 0.3}, vectors, before=(graph, 1.0)
-        )
+        index = NNDescentNeighbors(n_jobs=1, epsilon=0.3)
+        build_index(index, vectors, before=(graph, 1.0))
     updated.assert_not_called()
 
 
@@ -218,8 +216,7 @@ def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch
             for seed in (6, 8):
                 vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
                 index, _ = build_index(
-                    "nndescent",
-                    graph.get_params(),
+                    clone(graph),
                     vectors,
                     sample=lambda: queries,
                     before=(graph, 1.0),
@@ -255,9 +252,8 @@ def test_a_recommender_over_a_graph(events):
     more = pd.DataFrame({"user": users, "item": [f"j{i}" for i in range(400)]})
     events = pd.concat([events, more])
     exact = TwoTowerRecommender(**params).fit(events)
-    model = TwoTowerRecommender(
-        **params, neighbors="nndescent", neighbors_params={"target_recall": 0.99}
-    ).fit(events)
+    index = NNDescentNeighbors(target_recall=0.99)
+    model = TwoTowerRecommender(**params, neighbors=index).fit(events)
     assert model.neighbors_.graph_ is not None and model.index_recall_ >= 0.99
     assert exact.index_recall_ == 1.0
     mine, theirs = (m.recommend(n_neighbors=5) for m in (model, exact))

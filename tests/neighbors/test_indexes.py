@@ -5,11 +5,13 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
+from sktwotower.model_selection import LastNSplit
 from sktwotower.neighbors import (
     ExactNeighbors,
     NNDescentNeighbors,
@@ -17,6 +19,7 @@ from sktwotower.neighbors import (
 )
 from sktwotower.neighbors._indexes import build_index, check_index
 from sktwotower.neighbors._threads import threads
+from tests.builders import random_events, small
 from tests.reference import unit_vectors
 
 
@@ -32,14 +35,12 @@ def test_exact_neighbors_keep_the_contract_of_scikit_learn():
         assert index.kneighbors(queries, k, return_distance=False).shape == (5, 30)
 
 
-def test_build_index_copies_the_estimator_and_sets_its_parameters():
-    given_index, items = NearestNeighbors(), unit_vectors(9)
-    built, _ = build_index(given_index, {"n_neighbors": 3, "leaf_size": 7}, items)
+def test_build_index_copies_the_estimator():
+    given_index, items = NearestNeighbors(n_neighbors=3, leaf_size=7), unit_vectors(9)
+    built, _ = build_index(given_index, items)
     assert built is not given_index and not hasattr(given_index, "n_samples_fit_")
     assert (built.leaf_size, built.kneighbors(items)[1].shape) == (7, (9, 3))
-    assert isinstance(build_index("auto", None, items)[0], ExactNeighbors)
-    with pytest.raises(ValueError, match="Invalid parameter 'leaf' for estimator Nea"):
-        build_index(given_index, {"leaf": 7}, items)
+    assert isinstance(build_index("auto", items)[0], ExactNeighbors)
 
 
 def test_check_index_names_what_is_allowed():
@@ -103,30 +104,74 @@ class Poor(BaseEstimator):
 def test_a_poor_index_is_warned_about():
     items, queries = unit_vectors(60), unit_vectors(20, seed=1)
     with pytest.warns(UserWarning, match="finds 50.0% of the true 10 nearest items"):
-        _, recall = build_index(Poor(), None, items, sample=lambda: queries)
+        _, recall = build_index(Poor(), items, sample=lambda: queries)
     assert recall == 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         index = NearestNeighbors()
-        assert build_index(index, None, items, sample=lambda: queries)[1] == 1.0
+        assert build_index(index, items, sample=lambda: queries)[1] == 1.0
 
 
-def test_params_of_an_index_are_checked_before_training():
-    check_index("auto", params={"target_recall": 0.98})
-    index, _ = build_index("auto", {"target_recall": 0.98}, unit_vectors(50))
-    assert isinstance(index, ExactNeighbors)
-    for choice in ("auto", "nndescent", "exact", NearestNeighbors()):
-        with pytest.raises(ValueError, match="Invalid parameter 'target'"):
-            check_index(choice, params={"target": 0.98})
+@pytest.mark.parametrize(
+    "params",
+    [{"target_recall": 1.5}, {"epsilon": -0.1}, {"n_graph_neighbors": 0}],
+)
+def test_parameters_of_an_index_are_checked_before_training(params):
+    index, (name,) = NNDescentNeighbors(**params), params
+    message = f"The '{name}' parameter of NNDescentNeighbors must be"
+    with pytest.raises(ValueError, match=message):
+        check_index(index)
+    with pytest.raises(ValueError, match=message):
+        index.fit(unit_vectors(9))
+    with patch("sktwotower.recommender._fit.net.train") as train:
+        with pytest.raises(ValueError, match=message):
+            small(neighbors=index).fit(random_events())
+        train.assert_not_called()
+
+
+def test_parameters_of_an_index_are_set_through_the_estimator():
+    model = small(neighbors=NNDescentNeighbors(target_recall=0.9))
+    assert model.get_params()["neighbors__target_recall"] == 0.9
+    copied = clone(model).set_params(neighbors__target_recall=0.8)
+    assert model.neighbors.target_recall == 0.9
+    copied.fit(random_events())
+    assert copied.neighbors_ is not copied.neighbors
+    assert copied.neighbors_.target_recall == 0.8
+    with pytest.raises(ValueError, match="Invalid parameter 'target' for estimator NN"):
+        model.set_params(neighbors__target=1)
+    both = {"neighbors": NNDescentNeighbors(), "neighbors__epsilon": 0.5}
+    assert small().set_params(**both).neighbors.epsilon == 0.5
+
+
+@pytest.mark.parametrize("given", ["auto", "nndescent", None])
+def test_parameters_of_no_index_are_refused_with_what_to_do(given):
+    message = "neighbors is none. Got (str|NoneType). Pass one first: neighbors=..."
+    with pytest.raises(ValueError, match=message):
+        small(neighbors=given).set_params(neighbors__target_recall=0.98)
+
+
+@pytest.mark.slow
+def test_a_search_over_parameters_of_an_index():
+    search = GridSearchCV(
+        small(neighbors=NNDescentNeighbors()),
+        {"neighbors__target_recall": [0.9, 0.98]},
+        cv=LastNSplit(),
+        error_score="raise",
+    )
+    search.fit(random_events())
+    targets = search.cv_results_["param_neighbors__target_recall"].tolist()
+    assert targets == [0.9, 0.98]
+    best = search.best_params_["neighbors__target_recall"]
+    assert search.best_estimator_.neighbors_.target_recall == best
 
 
 def test_auto_takes_a_graph_for_large_catalogs():
     items = unit_vectors(50)
     with patch.object(_indexes, "MAX_EXACT_ITEMS", 49):
-        assert isinstance(build_index("auto", None, items)[0], NNDescentNeighbors)
-        exact, _ = build_index("auto", None, items, normalize=False)
+        assert isinstance(build_index("auto", items)[0], NNDescentNeighbors)
+        exact, _ = build_index("auto", items, normalize=False)
     assert isinstance(exact, ExactNeighbors)
-    assert isinstance(build_index("auto", None, items)[0], ExactNeighbors)
+    assert isinstance(build_index("auto", items)[0], ExactNeighbors)
 
 
 def test_threads_of_torch_are_put_back_by_the_last_call():

@@ -475,8 +475,8 @@ def test_any_neighbor_index_gives_what_exact_search_gives(metric):
         model.kneighbors(n_neighbors=4)[1], exact.kneighbors(n_neighbors=4)[1]
     )
     assert_allclose(model.kneighbors()[0], exact.kneighbors()[0], atol=1e-6)
-    params = {"neighbors_params": {"algorithm": "brute"}}
-    assert small(neighbors=index, **params).fit(X).neighbors_.algorithm == "brute"
+    model.set_params(neighbors__algorithm="brute")
+    assert model.fit(X).neighbors_.algorithm == "brute"
 
 
 # Callbacks, early stopping, warm start, verbosity
