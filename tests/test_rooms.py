@@ -18,11 +18,12 @@ ROOT = Path(sktwotower.__file__).parent
 # draws the same map.
 MAY_IMPORT = {
     "_sklearn_compat": set(),
-    "_tables": set(),
-    "features": {"_tables"},
-    "towers": {"_tables"},
-    "neighbors": {"_tables"},
-    "retrieval": {"_tables", "features"},
+    "_records": set(),
+    "_tables": {"_records"},
+    "features": {"_records", "_tables"},
+    "towers": {"_records", "_tables"},
+    "neighbors": {"_records", "_tables"},
+    "retrieval": {"_records", "_tables", "features"},
     "metrics": {"_tables", "retrieval"},
     "inspection": {
         "_tables",
@@ -33,6 +34,7 @@ MAY_IMPORT = {
         "towers",
     },
     "recommender": {
+        "_records",
         "_tables",
         "features",
         "inspection",
@@ -41,7 +43,13 @@ MAY_IMPORT = {
         "retrieval",
         "towers",
     },
-    "baselines": {"_tables", "features", "metrics", "retrieval"},
+    "baselines": {
+        "_records",
+        "_tables",
+        "features",
+        "metrics",
+        "retrieval",
+    },
     "model_selection": {"_tables", "baselines", "metrics"},
     "two_stage": {
         "_tables",
@@ -51,9 +59,8 @@ MAY_IMPORT = {
         "retrieval",
     },
     "io": {
+        "_records",
         "_tables",
-        "baselines",
-        "features",
         "neighbors",
         "recommender",
         "retrieval",

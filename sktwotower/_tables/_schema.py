@@ -12,14 +12,18 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from sktwotower._records._checks import array, integer, list_of, one_of, require, text
+from sktwotower._records._registry import record
+
 from ._frames import array_as_frame, as_frame, is_frame
 from ._messages import shorten
-from ._output import PANDAS, library_of
+from ._output import LIBRARIES, PANDAS, library_of
 from ._sources import is_source
 
 __all__ = ["TableSchema", "checked_array", "read_table"]
 
 
+@record
 class TableSchema(NamedTuple):
     """The columns of X in fit.
 
@@ -39,12 +43,19 @@ class TableSchema(NamedTuple):
         The dataframe library of X, in which tables come back to whoever passes ids.
     """
 
-    n_columns: int
-    names: np.ndarray | None
+    n_columns: integer(1)
+    names: array("object", "n_columns") | None
     time: str | None = None
-    time_place: int | None = None
+    time_place: integer() | None = None
     dates: bool = False
-    library: str = PANDAS
+    library: one_of(*LIBRARIES) = PANDAS
+
+    def _check_stored(self, place):
+        n, time = self.n_columns, self.time_place
+        if self.names is not None:
+            list_of(text)(list(self.names), f"{place}.names")
+        require(time is None or time < n, place, f"a time column among {n} columns")
+        require((time is None) == (self.time is None), place, "a name of the time")
 
     def with_time(self, frame, name, dates):
         """Return the schema of a table whose column ``name`` holds the times."""

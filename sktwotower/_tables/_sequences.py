@@ -9,11 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._records._checks import array, csr, finite, require
+from sktwotower._records._registry import record
+
 from ._sparse import one_row, pair_matrix, take_rows
 
 __all__ = ["Sequences", "join_past", "lags_of", "sequences"]
 
 
+@record
 class Sequences(NamedTuple):
     """Past items of each user, oldest first.
 
@@ -28,8 +32,14 @@ class Sequences(NamedTuple):
         Time of each entry of ``lags``.
     """
 
-    lags: sparse.csr_matrix
-    times: np.ndarray
+    lags: csr("n_users+1 n_items", canonical=False, empty_last=True)
+    times: array("int64 float64", "n_events")
+
+    def _check_stored(self, place):
+        require(len(self.times) == self.lags.nnz, place, "one time for each lag")
+        require((self.lags.data >= 1).all(), f"{place}.lags", "lags >= 1")
+        finite(self.lags, f"{place}.lags")
+        finite(self.times, f"{place}.times")
 
     def rows(self, codes):
         """Return the past of users at positions (n,), CSR (n, n_items) of lags."""

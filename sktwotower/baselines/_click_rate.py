@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 
@@ -17,6 +18,7 @@ from ._popularity import _Popularity
 __all__ = ["ClickRateRecommender"]
 
 
+@record
 class ClickRateRecommender(MatrixRecommender):
     r"""Recommend the items that are chosen most often when they are shown.
 

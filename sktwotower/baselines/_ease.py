@@ -4,16 +4,19 @@ Input: past items, CSR (n_users, n_items).
 Output: dense weights (n_items, n_items) of past items.
 """
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 import scipy.linalg
 
+from sktwotower._records._checks import array
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._matrix_recommender import MatrixRecommender, positive
+from ._matrix_recommender import ItemScores, MatrixRecommender, positive
 
 __all__ = ["EASERecommender"]
 
@@ -21,6 +24,7 @@ __all__ = ["EASERecommender"]
 EASE_BYTES = 28
 
 
+@record
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 
@@ -134,13 +138,17 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         return _Linear(inverse.astype(np.float32, order="C"))
 
 
-class _Linear:
+@record
+@dataclass(frozen=True, eq=False)
+class _Linear(ItemScores):
     """Scores that add up a dense row of weights (n_items,) for each past item."""
 
-    order, reads_lags = None, False
+    weights: array("float32", "n_items n_items")
 
-    def __init__(self, weights):
-        self.weights = weights
+    @property
+    def n_items(self):
+        """The number of items."""
+        return len(self.weights)
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""

@@ -4,20 +4,29 @@ Input: past items, CSR (n_users, n_items), of ones or of lags.
 Output: similarities of each item to its nearest, CSR (n_items, n_items).
 """
 
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 
+from sktwotower._records._checks import csr, finite, number
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._matrix_recommender import MatrixRecommender, blocks_of_rows, positive
+from ._matrix_recommender import (
+    ItemScores,
+    MatrixRecommender,
+    blocks_of_rows,
+    positive,
+)
 
 __all__ = ["ItemKNNRecommender"]
 
 
+@record
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
 
@@ -182,19 +191,29 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         return together
 
 
-class _Similarities:
+@record
+@dataclass(frozen=True, eq=False)
+class _Similarities(ItemScores):
     """Scores that add up the similarities of an item to past items.
 
     ``nearest``: CSR (n_items, n_items), the similarities of each item to its nearest.
     ``decay``: as in `ItemKNNRecommender`.
     """
 
-    order = None
+    nearest: csr("n_items n_items")
+    decay: number(above=0) | None
+    weights: sparse.csr_matrix = field(init=False)
 
-    def __init__(self, nearest, decay):
-        self.nearest = nearest
-        self.weights = nearest.T.tocsr()
-        self.decay = decay
+    def __post_init__(self):
+        object.__setattr__(self, "weights", self.nearest.T.tocsr())
+
+    def _check_stored(self, place):
+        finite(self.nearest, f"{place}.nearest")
+
+    @property
+    def n_items(self):
+        """The number of items."""
+        return self.nearest.shape[0]
 
     @property
     def reads_lags(self):

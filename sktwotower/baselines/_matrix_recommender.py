@@ -13,6 +13,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from sktwotower._records._checks import Check, array, positions, require
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
@@ -31,8 +33,10 @@ from sktwotower.retrieval._warnings import warn_of_unknown_items
 __all__ = [
     "Events",
     "FittedMatrix",
+    "ItemScores",
     "MatrixRecommender",
     "blocks_of_rows",
+    "permutation",
     "popular_first",
     "positive",
 ]
@@ -59,6 +63,24 @@ class Events(NamedTuple):
     shown_weights: np.ndarray
 
 
+class ItemScores:
+    """Base class of the model of a `FittedMatrix`, of ``n_items`` items."""
+
+    order, reads_lags = None, False
+
+
+def permutation(dims):
+    """Return a check for the positions (n,) of all items in some order."""
+
+    def check(value, place):
+        array("int64", dims)(value, place)
+        positions(value, place, len(value))
+        require(len(np.unique(value)) == len(value), place, "distinct positions")
+
+    return Check(check, dims)
+
+
+@record
 @dataclass(frozen=True, eq=False)
 class FittedMatrix(Fitted):
     """The fitted state of a `MatrixRecommender`.
@@ -67,7 +89,7 @@ class FittedMatrix(Fitted):
     ----------
     schema, users, items, seen, sequences, user_ids, item_ids
         As in `Fitted`.
-    model : object
+    model : ItemScores
         ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
         (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
         ``similarities(own)``, if defined, returns the same for similar items. ``order``
@@ -78,7 +100,22 @@ class FittedMatrix(Fitted):
     """
 
     model: object
-    popular_first: np.ndarray
+    popular_first: permutation("n_items")
+
+    @classmethod
+    def _of_stored(cls, users, items, **parts):
+        ids = users.ids.to_numpy(), items.ids.to_numpy()
+        parts = {"user_ids": ids[0], "item_ids": ids[1]} | parts
+        return cls(users=users, items=items, **parts)
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        require(isinstance(self.model, ItemScores), f"{place}.model", "scores of items")
+        n = len(self.items)
+        fits = self.model.n_items == n == len(self.popular_first)
+        require(fits, place, f"scores of {n} items")
+        ordered = self.sequences is not None
+        require(self.model.reads_lags == ordered, place, "sequences of a model of lags")
 
     def fields_without(self, gone, left):
         """Return no field: the model knows items only."""
@@ -145,6 +182,8 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
     returns the ``model`` of a ``FittedMatrix``. ``_need_time`` lists parameters that
     cannot be used without ``time``.
     """
+
+    _fitted: FittedMatrix
 
     _need_time = ()
     _parameter_constraints = {
@@ -332,6 +371,7 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         return tags
 
 
+@record
 class _NoFeatures(BaseEstimator):
     """A transformer without output columns: only the ids of users and items count."""
 

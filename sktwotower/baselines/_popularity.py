@@ -5,17 +5,26 @@ Output: a share of users (n_items,), the same for all users.
 """
 
 import datetime
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
+from sktwotower._records._checks import array
+from sktwotower._records._registry import record
 from sktwotower._tables._sparse import pair_matrix
 
-from ._matrix_recommender import MatrixRecommender, popular_first
+from ._matrix_recommender import (
+    ItemScores,
+    MatrixRecommender,
+    permutation,
+    popular_first,
+)
 
 __all__ = ["PopularityRecommender"]
 
 
+@record
 class PopularityRecommender(MatrixRecommender):
     """Recommend the most popular items, the same ones to all users.
 
@@ -117,17 +126,21 @@ class PopularityRecommender(MatrixRecommender):
         return _Popularity(shares, first[np.argsort(-shares[first], kind="stable")])
 
 
-class _Popularity:
+@record
+@dataclass(frozen=True, eq=False)
+class _Popularity(ItemScores):
     """Scores, shares (n_items,) that are the same for all users.
 
     ``order``: positions (n_items,) of the items, best first.
     """
 
-    reads_lags = False
+    shares: array("float32 float64", "n_items")
+    order: permutation("n_items")
 
-    def __init__(self, shares, order):
-        self.shares = shares
-        self.order = order
+    @property
+    def n_items(self):
+        """The number of items."""
+        return len(self.shares)
 
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""

@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 
+from sktwotower._records._checks import array, finite, integer, one_of, require
+from sktwotower._records._registry import record
 from sktwotower._tables._frames import is_missing
 
 from ._cells import LISTS, decode, factorize, is_unhashable, to_objects
@@ -44,6 +46,15 @@ class BagEncoder(VocabularyEncoder):
     cell, as a CSR matrix (n_cells, n_keys), and the list of keys; and `weigh(matrix)`,
     which turns sums of counts (n_cells, n_names) into weights.
     """
+
+    frequencies: array("float64 int64", "n_weighed")
+    n_cells: integer()
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        n = self.n_names
+        require(len(self.frequencies) == n, f"{place}.frequencies", f"{n} numbers")
+        finite(self.frequencies, f"{place}.frequencies")
 
     def learn(self, cells):
         """Assign a column to each frequent key; to all keys where none is frequent."""
@@ -127,17 +138,25 @@ def _to_matrix(data, codes, lengths, n_keys):
     return matrix
 
 
+@record
 class TagEncoder(BagEncoder):
     """Lists of tags: multi-hot with norm 1. Dicts: tag -> weight."""
 
-    expects = "lists, tuples, sets or arrays of tags, or dicts of tag: number"
+    kinds = ("list",)
+    delimiter: one_of(*DELIMITERS) | None = None
+
+    @property
+    def expects(self):
+        """What errors say of the cells."""
+        if self.delimiter is not None:
+            return "lists of tags, or strings of them"
+        return "lists, tuples, sets or arrays of tags, or dicts of tag: number"
 
     def learn(self, cells):
         """Find the delimiter of strings, and assign a column to each frequent tag."""
         _, texts = factorize(cell for cell in cells if isinstance(cell, str))
         self.delimiter = None
         if texts:
-            self.expects = "lists of tags, or strings of them"
             counts = {d: sum(d in text for text in texts) for d in DELIMITERS}
             self.delimiter = find_delimiter(texts) or max(counts, key=counts.get)
         super().learn(cells)
@@ -197,10 +216,17 @@ def _has_unhashable(tags):
     return any(map(is_unhashable, tags))
 
 
+@record
 class WordEncoder(BagEncoder):
     """Texts: TF-IDF with norm 1."""
 
+    kinds = ("text",)
     expects = "strings"
+    idf: array("float64", "n_weighed")
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        finite(self.idf, f"{place}.idf")
 
     def learn(self, cells):
         """Assign a column to each frequent word, and learn how rare it is."""

@@ -13,6 +13,8 @@ import pandas as pd
 from scipy import sparse
 from sklearn import config_context
 
+from sktwotower._records._checks import csr, integer, one_of, require
+from sktwotower._records._registry import record
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._ids import (
@@ -25,6 +27,7 @@ from sktwotower._tables._ids import (
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
 from sktwotower._tables._output import library_of
 from sktwotower._tables._sparse import take_rows
+from sktwotower._tables._stored import index
 
 from ._caching import fit_transform
 from ._growing import with_keys
@@ -76,6 +79,7 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
 
 
+@record
 @dataclass(frozen=True, eq=False)
 class Entities:
     """The users, or the items: their ids, feature rows, transformer and side table.
@@ -107,17 +111,27 @@ class Entities:
         Feature rows, float32; the last, empty row is for unknown entities.
     """
 
-    side: str
+    side: one_of("user", "item")
     id_column: str
-    label: str
-    features: list
-    table: object
+    label: str | int
+    features: list[str]
+    table: pd.DataFrame | None  # or that of another library; files hold one of pandas
     transformer: object
-    side_features: tuple = ()
-    dtypes: tuple = ()
-    ids: pd.Index | None = None
-    width: int = 0
-    rows: sparse.csr_matrix | None = None
+    side_features: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    ids: index("n") = None
+    width: integer() = 0
+    rows: csr("n+1 width", empty_last=True) = None
+
+    def _check_stored(self, place):
+        require(len(self.ids), place, "at least one id")
+        transformer = self.transformer
+        fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
+        require(fits, f"{place}.transformer", "a transformer")
+        if isinstance(transformer, TowerVectorizer):
+            encoders = vars(transformer).get("encoders_", [])
+            n = sum(len(encoder.names) for _, encoder in encoders)
+            require(n == self.width, place, f"{self.width} columns, not {n}")
 
     def __len__(self):
         return len(self.ids)

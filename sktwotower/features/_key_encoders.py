@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import murmurhash3_32
 
+from sktwotower._records._checks import integer, require
+from sktwotower._records._registry import record
 from sktwotower._tables._messages import warn
 
 from ._cells import (
@@ -34,6 +36,28 @@ class VocabularyEncoder(ColumnEncoder):
     """
 
     other = -1  # the column of keys that have none and are not hashed
+    columns: list  # of its keys: their columns are 0, 1, ...
+    n_hashed: integer()
+
+    @property
+    def n_names(self):
+        """The number of columns of keys, and of those that others share."""
+        return len(self.columns) + self.n_hashed + (self.other >= 0)
+
+    def _check_stored(self, place):
+        in_order = [*self.columns.values()] == [*range(len(self.columns))]
+        require(in_order, f"{place}.columns", "distinct keys of the columns 0, 1, ...")
+        super()._check_stored(place)
+
+    def _stored_parts(self):
+        return vars(self) | {"columns": list(self.columns), "other": self.other}
+
+    @classmethod
+    def _of_stored(cls, columns, **parts):
+        encoder = cls.__new__(cls)
+        places = {key: column for column, key in enumerate(columns)}
+        vars(encoder).update(parts, columns=places)
+        return encoder
 
     def set_columns(self, keys, n_hashed):
         """Assign a column to each key; `n_hashed` more are shared by all others."""
@@ -123,10 +147,18 @@ def _sort(keys):
         return sorted(keys, key=lambda key: (isinstance(key, str), _name_key(key)))
 
 
+@record
 class LevelEncoder(VocabularyEncoder):
     """Ids and categories: one column per level that is frequent enough."""
 
+    kinds = "id", "category"
     expects = "single values (strings, numbers or dates)"
+    other: integer(-1)
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        last = self.other == len(self.columns) and not self.n_hashed
+        require(self.other == -1 or last, place, "levels")
 
     def learn(self, cells):
         """Assign a column to each frequent level, and shared ones to the others."""

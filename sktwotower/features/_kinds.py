@@ -27,14 +27,12 @@ ID_NAME = re.compile(r"(?i:(^|[\W_])(id|code))$|[a-z](Id|ID|Code)$")
 MAX_LEVELS = 50  # integers with more distinct values are quantities
 
 ENCODERS = {
-    "id": LevelEncoder,
-    "category": LevelEncoder,
-    "number": NumberEncoder,
-    "boolean": BooleanEncoder,
-    "datetime": DatePartEncoder,
-    "list": TagEncoder,
-    "text": WordEncoder,
-    "vector": VectorEncoder,
+    kind: encoder
+    for encoder in (
+        *(LevelEncoder, NumberEncoder, BooleanEncoder, DatePartEncoder),
+        *(TagEncoder, WordEncoder, VectorEncoder),
+    )
+    for kind in encoder.kinds
 }
 
 

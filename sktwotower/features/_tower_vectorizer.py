@@ -20,6 +20,17 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._records._checks import (
+    array,
+    instance,
+    integer,
+    list_of,
+    number,
+    one_of,
+    require,
+    text,
+)
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import (
     Interval,
     RealNotInt,
@@ -28,16 +39,17 @@ from sktwotower._sklearn_compat import (
     fit_context,
 )
 from sktwotower._tables._frames import is_missing
-from sktwotower._tables._output import in_library, library_of
+from sktwotower._tables._output import LIBRARIES, in_library, library_of
 from sktwotower._tables._sparse import side_by_side
 from sktwotower._tables._versions import VersionedMixin
 
 from ._cells import read_cells
-from ._kinds import choose_kind, make_encoder
+from ._kinds import ENCODERS, choose_kind, make_encoder
 from ._table_checks import check_kinds, check_table
-from ._value_encoders import Settings
+from ._value_encoders import BinEncoder, Settings
 
 
+@record
 class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     """Turn a table of users or items into one sparse row per entity.
 
@@ -161,6 +173,21 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
     >>> hashing.transform(items.assign(genres="Western")).toarray()[0].tolist()
     [0.0, 0.0, 1.0, 0.0, -1.0, 0.0]
     """
+
+    kinds_: dict[str, one_of(*ENCODERS, "drop")]
+    encoders_: list[tuple[integer(), instance(*ENCODERS.values(), BinEncoder)]]
+    _shares_missing: list_of(number(0), "n_features_in_")
+    _library: one_of(*LIBRARIES)  # of X in fit
+    n_features_in_: integer(1)
+    feature_names_in_: array("object", "n_features_in_")
+
+    def _check_stored(self, place):
+        n = self.n_features_in_
+        require(len(self.kinds_) == n, f"{place}.kinds_", f"the kinds of {n} columns")
+        names = list(vars(self).get("feature_names_in_", []))
+        list_of(text)(names, f"{place}.feature_names_in_")
+        for position, _ in self.encoders_:
+            integer(0, n - 1)(position, f"{place}.encoders_")
 
     _parameter_constraints = {
         "kinds": [dict, None],

@@ -12,28 +12,52 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._records._checks import (
+    array,
+    finite,
+    integer,
+    number,
+    one_of,
+    require,
+)
+from sktwotower._records._registry import record
+
 from ._cells import SPARSE, factorize, is_unhashable, to_objects
 
 CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 N_BINS = 10
+SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 
+@record
 class Settings(NamedTuple):
     """The parameters of TowerVectorizer that encoders use."""
 
-    min_count: float
-    max_features: int
-    n_hashed: int | None
-    numbers: str
+    min_count: number(0)
+    max_features: integer(1)
+    n_hashed: integer(1) | None
+    numbers: one_of("scaled", "quantiles")
 
 
 class ColumnEncoder:
     """Encode one column: its present cells by `block`, its missing ones by a mark.
 
-    Subclasses define `learn(cells)`, which sets `names` (suffixes of the output
-    columns, '' for none), and `block(cells)`, which returns a CSR matrix
-    (n_present, n_names).
+    Subclasses define `kinds`, the kinds of columns that they encode; `learn(cells)`,
+    which sets `names` (suffixes of the output columns, '' for none); `block(cells)`,
+    which returns a CSR matrix (n_present, n_names); and `n_names`, the number of names.
     """
+
+    n_names = 1
+    name: str
+    kind: str
+    settings: Settings
+    names: list[str]
+    marks_missing: bool
+
+    def _check_stored(self, place):
+        one_of(*self.kinds)(self.kind, f"{place}.kind")
+        n = self.n_names + self.marks_missing
+        require(len(self.names) == n, place, f"{n} column names")
 
     def __init__(self, name, kind, settings):
         self.name, self.kind, self.settings = name, kind, settings
@@ -141,10 +165,13 @@ def scale_vectors(vectors):
     return vectors
 
 
+@record
 class NumberEncoder(ColumnEncoder):
     """Numbers: one column, robustly scaled."""
 
+    kinds = ("number",)
     expects = "numbers"
+    scale: SCALE
 
     def learn(self, cells):
         """Learn the median and the spread."""
@@ -179,10 +206,23 @@ def _clipped_scores(numbers, median, spread):
         return np.clip((numbers - median) / spread, -CLIP, CLIP)
 
 
+@record
 class BinEncoder(ColumnEncoder):
     """Numbers: one-hot by bins that hold about the same number of rows of fit."""
 
+    kinds = ("number",)
     expects = "numbers"
+    edges: array("float64", "n")
+
+    @property
+    def n_names(self):
+        """The number of bins."""
+        return len(self.edges) + 1
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        finite(self.edges, place)
+        require((np.diff(self.edges) > 0).all(), f"{place}.edges", "ascending edges")
 
     def learn(self, cells):
         """Learn the edges of the bins. They are numbers of fit, so no bin is empty."""
@@ -198,9 +238,11 @@ class BinEncoder(ColumnEncoder):
         return one_hot(bins, len(self.edges) + 1)
 
 
+@record
 class BooleanEncoder(ColumnEncoder):
     """Booleans: one column, 1 or -1."""
 
+    kinds = ("boolean",)
     expects = "True or False, 1 or 0"
 
     def learn(self, cells):
@@ -217,13 +259,19 @@ class BooleanEncoder(ColumnEncoder):
         return from_dense(2 * flags[:, None] - 1)
 
 
+@record
 class DatePartEncoder(ColumnEncoder):
     """Dates: days as a number, age, and the angles of the month and of the weekday."""
 
+    kinds = ("datetime",)
     expects = (
         "dates (numbers: convert them by pandas.to_datetime, which needs a unit; "
         "values that are not dates, such as '0000-00-00', must be missing)"
     )
+    n_names = 6
+    newest: number()
+    days_scale: SCALE
+    age_scale: SCALE
 
     def learn(self, cells):
         """Learn the scales of the days and of the logarithms of the ages."""
@@ -291,10 +339,18 @@ def _to_days(dates):
     return (dates.to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
 
 
+@record
 class VectorEncoder(ColumnEncoder):
     """Vectors, such as embeddings of another model: their numbers, with norm 1."""
 
+    kinds = ("vector",)
     expects = "vectors (lists, tuples or 1-d arrays of numbers, or scipy sparse rows)"
+    length: integer(1)
+
+    @property
+    def n_names(self):
+        """The length of the vectors."""
+        return self.length
 
     def learn(self, cells):
         """Learn the length of the vectors."""

@@ -9,6 +9,15 @@ import re
 import numpy as np
 import torch
 
+from sktwotower._records._checks import (
+    boolean,
+    instance,
+    list_of,
+    refuse,
+    require,
+    text,
+)
+from sktwotower._records._values import cannot_write
 from sktwotower.towers._batches import UserBatches
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._decays import RecentHistory
@@ -17,9 +26,7 @@ from sktwotower.towers._net import TwoTowerNet
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._sequences import SequenceBatches
 
-from ._errors import boolean, instance, list_of, refuse, require, text
 from ._kinds_towers import TwoTowersCodec
-from ._values import cannot_write
 
 __all__ = ["NetCodec", "OptimizerCodec"]
 

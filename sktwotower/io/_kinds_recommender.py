@@ -5,16 +5,11 @@ Output: their kinds.
 """
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 
-from sktwotower.recommender import FoldIn, TwoTowerRecommender
-from sktwotower.recommender._fitted import Catalog, FittedTowers
-from sktwotower.recommender._fold_in import softmax_sample
-from sktwotower.recommender._parts import modules_of
-from sktwotower.towers._decays import RecentHistory
-
-from ._errors import (
+from sktwotower._records._checks import (
     any_value,
     array,
     boolean,
@@ -28,13 +23,20 @@ from ._errors import (
     require,
     text,
 )
-from ._kinds import Estimator
-from ._kinds_baselines import FITTED_PARTS, check_fitted
-from ._kinds_neighbors import CatalogIndexCodec
+from sktwotower._records._kinds import Estimator, fields_of
+from sktwotower._records._registry import add_kind
+from sktwotower._records._values import cannot_write
+from sktwotower.neighbors._catalog_index import CatalogIndexCodec
+from sktwotower.recommender import FoldIn, TwoTowerRecommender
+from sktwotower.recommender._fitted import Catalog, FittedTowers
+from sktwotower.recommender._fold_in import softmax_sample
+from sktwotower.recommender._parts import modules_of
+from sktwotower.retrieval._fitted import Fitted
+from sktwotower.towers._decays import RecentHistory
+
 from ._kinds_net import NetCodec, OptimizerCodec
 from ._kinds_stream import StreamCodec
 from ._kinds_towers import TowerParameter, vector_lengths
-from ._values import cannot_write
 
 
 class CatalogCodec:
@@ -127,7 +129,7 @@ def _vectors_of_catalog(seen, catalog):
 class FittedCodec:
     """How the fitted state of a `TwoTowerRecommender` is written and read."""
 
-    PARTS = FITTED_PARTS | {
+    PARTS = fields_of(Fitted) | {
         "half_life": any_value,
         "epochs": list_of(instance(dict)),
         "candidate_sampling": one_of("full", "in_batch", "uniform", "mixed"),
@@ -162,7 +164,7 @@ class FittedCodec:
             name: check(reader.read(spec[name], f"{place}.{name}"), f"{place}.{name}")
             for name, check in FittedCodec.PARTS.items()
         }
-        check_fitted(parts, place)
+        Fitted._check_stored(SimpleNamespace(**parts), place)
         users, items = parts["users"], parts["items"]
         widths = users.width, items.width
         net = NetCodec.read(
@@ -238,7 +240,7 @@ class Folder:
         return optional(text)(spec, place)
 
 
-KINDS = [
+add_kind(
     Estimator(
         TwoTowerRecommender,
         {"_fitted": FittedCodec},
@@ -250,4 +252,4 @@ KINDS = [
             "checkpoint": Folder,
         },
     )
-]
+)

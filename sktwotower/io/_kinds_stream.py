@@ -4,12 +4,11 @@ Input: a ``Stream``, or what JSON holds for it.
 Output: the other one of both.
 """
 
+from sktwotower._records._checks import instance, integer, list_of, refuse, require
 from sktwotower.recommender._parts import modules_of
 from sktwotower.recommender._stream import Stream
+from sktwotower.towers._gaps import Gaps
 from sktwotower.towers._moments import moments_fit
-
-from ._errors import instance, integer, list_of, refuse, require
-from ._kinds_frequency import GapsCodec
 
 __all__ = ["StreamCodec"]
 
@@ -21,7 +20,7 @@ class StreamCodec:
     def write(stream, writer, place):
         """Return what JSON holds for a ``Stream``."""
         return {
-            "gaps": GapsCodec.write(stream.gaps, writer, f"{place}.gaps"),
+            "gaps": writer.write(stream.gaps, f"{place}.gaps"),
             "n_events": writer.write(stream.n_events, f"{place}.n_events"),
             "moments": writer.write(list(stream.moments), f"{place}.moments"),
             "passes": writer.write(list(stream.passes), f"{place}.passes"),
@@ -32,7 +31,9 @@ class StreamCodec:
         """Return the ``Stream`` that JSON holds."""
         if type(spec) is not dict or set(spec) != set(Stream._fields):
             refuse(place, "a stream", spec)
-        gaps = GapsCodec.read(spec["gaps"], n_items, reader, f"{place}.gaps")
+        gaps = instance(Gaps)(reader.read(spec["gaps"], f"{place}.gaps"), place)
+        fits = len(gaps.gap) == n_items
+        require(fits, f"{place}.gaps", "numbers >= 0 of all places")
         others = [name for name in Stream._fields if name != "gaps"]
         parts = {name: reader.read(spec[name], f"{place}.{name}") for name in others}
         moments = tuple(list_of(instance(dict))(parts["moments"], f"{place}.moments"))

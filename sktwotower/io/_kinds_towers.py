@@ -8,15 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktwotower.towers._blend import Blend
-from sktwotower.towers._build import given_tower, output_width
-from sktwotower.towers._decays import DECAYS, RecentHistory
-from sktwotower.towers._filter import LinearFilter
-from sktwotower.towers._modules import SparseLinear, Tower, TwoTower
-from sktwotower.towers._net import seeded
-
-from ._errors import (
-    array,
+from sktwotower._records._checks import (
     boolean,
     instance,
     integer,
@@ -27,14 +19,22 @@ from ._errors import (
     refuse,
     require,
     text,
+    vectors,
 )
-from ._kinds import Kind, Vectors
-from ._values import cannot_write
+from sktwotower._records._kinds import Kind
+from sktwotower._records._registry import add_codec, add_kind
+from sktwotower._records._values import cannot_write
+from sktwotower.towers._blend import Blend
+from sktwotower.towers._build import given_tower, output_width
+from sktwotower.towers._decays import DECAYS, RecentHistory
+from sktwotower.towers._filter import LinearFilter
+from sktwotower.towers._modules import SparseLinear, Tower, TwoTower
+from sktwotower.towers._net import seeded
 
 __all__ = ["DtypeCodec", "TowerParameter", "TwoTowersCodec", "vector_lengths"]
 
 DTYPES = {str(dtype): dtype for dtype in (torch.bfloat16, torch.float16, torch.float32)}
-TABLE = Vectors(array("float32", 2))
+TABLE = vectors("n d")
 
 
 class WeightsCodec:
@@ -381,6 +381,11 @@ class DtypeCodec:
     name = "torch.dtype"
 
     @staticmethod
+    def fits(value):
+        """Return whether a value is a dtype of torch."""
+        return isinstance(value, torch.dtype)
+
+    @staticmethod
     def write(value, writer, place):
         """Return what JSON holds for a dtype: its name."""
         return str(value)
@@ -428,3 +433,6 @@ KINDS = [
         check=check_history,
     ),
 ]
+for kind in KINDS:
+    add_kind(kind)
+add_codec(DtypeCodec)

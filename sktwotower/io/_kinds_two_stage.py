@@ -8,22 +8,9 @@ import math
 
 import numpy as np
 
-from sktwotower._tables._sequences import Sequences
-from sktwotower.retrieval._retrieval import RetrievalMixin
-from sktwotower.two_stage import TwoStageRecommender
-from sktwotower.two_stage._candidates import Describer
-from sktwotower.two_stage._click_rates import Places
-from sktwotower.two_stage._clock import Clock
-from sktwotower.two_stage._context import Context, with_context
-from sktwotower.two_stage._fitted import FittedStages
-from sktwotower.two_stage._labelled import HeldOutUsers, Training
-from sktwotower.two_stage._lists import ORDERS, ListStage
-from sktwotower.two_stage._log import Log
-from sktwotower.two_stage._ranker import METHODS, FittedRanker
-from sktwotower.two_stage._shown import ShownColumns
-from sktwotower.two_stage._side_columns import Encoder, SideColumns
-
-from ._errors import (
+from sktwotower._records._checks import (
+    Check,
+    Maybe,
     any_value,
     array,
     boolean,
@@ -40,10 +27,27 @@ from ._errors import (
     require,
     text,
 )
-from ._frames import FrameCodec, IndexCodec
-from ._kinds import Estimator, Kind, Maybe
-from ._kinds_features import label
+from sktwotower._records._kinds import Estimator, Kind
+from sktwotower._records._registry import add_kind
+from sktwotower._tables._sequences import Sequences
+from sktwotower._tables._stored import FrameCodec, IndexCodec
+from sktwotower.retrieval._retrieval import RetrievalMixin
+from sktwotower.two_stage import TwoStageRecommender
+from sktwotower.two_stage._candidates import Describer
+from sktwotower.two_stage._click_rates import Places
+from sktwotower.two_stage._clock import Clock
+from sktwotower.two_stage._context import Context, with_context
+from sktwotower.two_stage._fitted import FittedStages
+from sktwotower.two_stage._labelled import HeldOutUsers, Training
+from sktwotower.two_stage._lists import ORDERS, ListStage
+from sktwotower.two_stage._log import Log
+from sktwotower.two_stage._ranker import METHODS, FittedRanker
+from sktwotower.two_stage._shown import ShownColumns
+from sktwotower.two_stage._side_columns import Encoder, SideColumns
+
 from ._trees import TreesCodec
+
+label = instance(str, int)
 
 
 class ItemVectors:
@@ -363,3 +367,9 @@ KINDS = [
     ),
     Estimator(TwoStageRecommender, {"_fitted": instance(FittedStages)}),
 ]
+for kind in KINDS:
+    kind.parts = {
+        name: each if hasattr(each, "read") else Check(each)
+        for name, each in kind.parts.items()
+    }
+    add_kind(kind)

@@ -8,14 +8,14 @@ import os
 
 import numpy as np
 
-from sktwotower._tables._atomic import replaced_file
-from sktwotower._tables._container import ReadFile, WrittenFile
+from sktwotower._records._atomic import replaced_file
+from sktwotower._records._checks import refuse
+from sktwotower._records._container import ReadFile, WrittenFile
+from sktwotower._records._kinds import Estimator
+from sktwotower._records._registry import kind_of, kind_of_name
+from sktwotower._records._values import Reader, Writer
 
-from . import _registry
-from ._errors import refuse
-from ._kinds import Estimator
 from ._skops import check_trusted
-from ._values import Reader, Writer
 from ._versions import FORMAT_VERSION, check_versions, versions
 
 __all__ = ["dump", "load"]
@@ -92,14 +92,14 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         raise ValueError(
             f"vector_dtype must be one of {VECTOR_DTYPES}. Got {vector_dtype!r}."
         )
-    if not isinstance(_registry.kind_of(model), Estimator):
+    if not isinstance(kind_of(model), Estimator):
         raise ValueError(
             "Files hold estimators of sktwotower itself, no subclasses, searches or "
             f"pipelines of them. Got {type(model).__qualname__}. Of a search, write "
             "best_estimator_; of a pipeline, the step."
         )
     with replaced_file(path) as file, WrittenFile(file) as written:
-        spec = Writer(written, _registry, vector_dtype).write(model, "model")
+        spec = Writer(written, vector_dtype).write(model, "model")
         written.finish(
             {"format_version": FORMAT_VERSION, "versions": versions(), "model": spec}
         )
@@ -194,10 +194,10 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
         check_versions(file.meta)
         spec = file.meta.get("model")
         name = spec.get("type") if type(spec) is dict else None
-        kind = _registry.kind_of_name(name) if type(name) is str else None
+        kind = kind_of_name(name) if type(name) is str else None
         if not isinstance(kind, Estimator):
             refuse("the model", "an estimator of this package", name)
-        reader = Reader(file, _registry, trusted, towers)
+        reader = Reader(file, trusted, towers)
         check_trusted(reader)
         try:
             return reader.read(spec, "model")

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from ._errors import refuse
-from ._kinds import Kind
-from ._values import cannot_write
+from sktwotower._records._checks import refuse
+from sktwotower._records._kinds import Kind
+from sktwotower._records._registry import add_codec, kind_of, nested_types
+from sktwotower._records._values import cannot_write
 
 __all__ = ["SkopsCodec", "check_trusted", "is_foreign"]
 
@@ -42,7 +43,7 @@ def _skops(place):
 class SkopsCodec:
     """How estimators of other packages are written and read."""
 
-    name = "skops"
+    name, fits = "skops", staticmethod(is_foreign)
 
     @staticmethod
     def write(value, writer, place):
@@ -68,13 +69,13 @@ class SkopsCodec:
             made = skops.loads(data, trusted=trusted_types(reader))
         except Exception as error:  # of skops and of the estimator
             refuse(place, f"an estimator that skops can read ({error})")
-        _check_made(made, reader.registry, place)
+        _check_made(made, place)
         return made
 
 
 def trusted_types(reader):
     """Return the types that skops may make beyond those it trusts itself."""
-    return [*reader.trusted, *HARMLESS, *reader.registry.nested_types()]
+    return [*reader.trusted, *HARMLESS, *nested_types()]
 
 
 def check_trusted(reader):
@@ -117,7 +118,7 @@ def _check_archive(data, place):
         refuse(place, "a zip file without members that occur twice")
 
 
-def _check_made(made, registry, place):
+def _check_made(made, place):
     """Refuse sparse matrices and vocabularies, anywhere, that are not what they say.
 
     skops makes them of their parts as they are.
@@ -138,7 +139,7 @@ def _check_made(made, registry, place):
             waiting += each.ravel().tolist()
         elif hasattr(each, "__dict__") and not isinstance(each, type):
             waiting += vars(each).values()
-            if isinstance(kind := registry.kind_of(each), Kind):
+            if isinstance(kind := kind_of(each), Kind):
                 kind.check_object(each, place)
 
 
@@ -150,3 +151,6 @@ def _check_sparse(matrix, place):
             matrix.tocsr().check_format(full_check=True)
     except Exception as error:  # of scipy
         refuse(place, f"an estimator with valid sparse matrices ({error})")
+
+
+add_codec(SkopsCodec)

@@ -6,10 +6,17 @@ Output: the other one of both.
 
 import numpy as np
 
+from sktwotower._records._checks import (
+    array,
+    finite,
+    integer,
+    number,
+    positions,
+    refuse,
+    require,
+)
 from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 from sktwotower.two_stage._ranker import default_ranker
-
-from ._errors import array, finite, integer, number, positions, refuse, require
 
 __all__ = ["TreesCodec"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._atomic import replaced_file
+from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._messages import format_ids
 from sktwotower.retrieval._fitted import fitted_of
 

@@ -9,8 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from sktwotower import __version__
-
-from ._errors import refuse
+from sktwotower._records._checks import refuse
 
 __all__ = ["check_versions", "versions"]
 

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from sktwotower._records._checks import integer, vectors
+from sktwotower._records._registry import record
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._versions import VersionedMixin
 
@@ -18,6 +20,7 @@ from ._top_k import top_k
 __all__ = ["ExactNeighbors", "checked_queries", "checked_vectors", "recall_of"]
 
 
+@record
 class ExactNeighbors(VersionedMixin, BaseEstimator):
     """Exact nearest neighbors: the score of every item is computed.
 
@@ -50,6 +53,9 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
     >>> distances.round(3), positions
     (array([[0.2]]), array([[1]]))
     """
+
+    vectors_: vectors("n_items n_features_in_")
+    n_features_in_: integer()
 
     def __init__(self, n_neighbors=10):
         self.n_neighbors = n_neighbors

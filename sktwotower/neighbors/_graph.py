@@ -12,11 +12,14 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from sktwotower._records._checks import array, integer, number, vectors
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._versions import VersionedMixin
 
 from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
+from ._stored_graph import GraphCodec, check_changes
 from ._threads import torch_threads_kept
 
 __all__ = ["NNDescentNeighbors"]
@@ -31,6 +34,7 @@ MIN_ITEMS_TO_UPDATE = 200_000
 MIN_GRAPH_RATIO = 10
 
 
+@record
 class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     r"""Approximate nearest neighbors: a search walks a graph of items (pynndescent).
 
@@ -122,6 +126,17 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         "random_state": [Interval(Integral, 0, None, closed="left")],
         "n_jobs": [Integral, None],
     }
+    vectors_: vectors("n_items n_features_in_")
+    n_features_in_: integer()
+    squared_length_: number(0)
+    search_tree_leaf_budget_: integer(1)
+    epsilon_: number(0)
+    changed_: array("int64", "n_changed")
+    stale_vectors_: vectors("n_stale n_features_in_")
+    graph_: GraphCodec | None  # the last one, as it is read by the help of the others
+
+    def _check_stored(self, place):
+        check_changes(self, place)
 
     def __init__(
         self,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._atomic import replaced_file
-from sktwotower._tables._container import ReadFile, WrittenFile
+from sktwotower._records._atomic import replaced_file
+from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower.towers._packing import packed, unpacked
 
 from ._fingerprint import differences

@@ -5,12 +5,13 @@ Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only att
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
+from sktwotower._records._checks import NOT_STORED, csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
@@ -79,10 +80,20 @@ class Fitted:
     schema: TableSchema
     users: Entities
     items: Entities
-    seen: sparse.csr_matrix
+    seen: csr("n_users+1 n_items", empty_last=True)
     sequences: Sequences | None
-    user_ids: np.ndarray
-    item_ids: np.ndarray
+    user_ids: Annotated[np.ndarray, NOT_STORED]
+    item_ids: Annotated[np.ndarray, NOT_STORED]
+
+    def _check_stored(self, place):
+        sides = self.users.side, self.items.side
+        require(sides == ("user", "item"), place, "users and items")
+        shape = len(self.users) + 1, len(self.items)
+        csr(shape)(self.seen, f"{place}.seen")
+        require((self.seen.data == 1).all(), f"{place}.seen", "a matrix of ones")
+        if self.sequences is not None:
+            csr(shape, canonical=False)(self.sequences.lags, f"{place}.sequences")
+            require(self.schema.time is not None, place, "a schema with times")
 
     @property
     def n_items(self):

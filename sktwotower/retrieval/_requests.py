@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._atomic import replaced_file
+from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._frames import (
     array_as_frame,
     as_array,

@@ -13,8 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._records._checks import array, integer, require
+from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._stored import index
 from sktwotower._tables._versions import VersionedMixin
 
 from ._gaps import Gaps
@@ -22,6 +25,7 @@ from ._gaps import Gaps
 __all__ = ["StreamingFrequency"]
 
 
+@record
 class StreamingFrequency(VersionedMixin, BaseEstimator):
     r"""Estimate the probability of items in a stream from the gaps between their hits.
 
@@ -99,7 +103,13 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
     array([1.   , 0.333, 0.   ])
     """
 
-    _parameter_constraints: dict = {
+    n_steps_: integer()
+    ids_: index("n_places") | None
+    gaps_: list[Gaps]
+    _keys: array("int64", "n_tables 2")
+    _example: index("1") | None
+
+    _parameter_constraints = {
         "rate": [Interval(Real, 0, 1, closed="right")],
         "unit": [StrOptions({"batch", "event"})],
         "n_buckets": [Interval(Integral, 1, None, closed="left"), None],
@@ -107,6 +117,14 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         "initial_gap": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state"],
     }
+
+    def _check_stored(self, place):
+        n_tables, sizes = len(self.gaps_), {len(gaps.gap) for gaps in self.gaps_}
+        fits = len(sizes) == 1 and len(self._keys) == n_tables
+        require(fits, f"{place}.gaps_", "tables of one size, and their keys")
+        if self.ids_ is not None:
+            fits = n_tables == 1 and {len(self.ids_)} == sizes
+            require(fits, f"{place}.ids_", "a distinct id per place")
 
     def __init__(
         self,

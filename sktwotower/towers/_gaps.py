@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sktwotower._records._checks import array, require
+from sktwotower._records._registry import record
+
 __all__ = ["Gaps", "ItemStream"]
 
 # Weight of a new gap in the stream of a recommender.
 RATE = 0.01
 
 
+@record
 class Gaps(NamedTuple):
     """Mean numbers of steps between the hits of n places.
 
@@ -27,9 +31,15 @@ class Gaps(NamedTuple):
         Number of gaps that the mean is of.
     """
 
-    gap: np.ndarray
-    last: np.ndarray
-    n_gaps: np.ndarray
+    gap: array("float64", "n_places")
+    last: array("float64", "n_places")
+    n_gaps: array("float64", "n_places")
+
+    def _check_stored(self, place):
+        fits = all((each >= 0).all() for each in self)
+        require(fits, place, "numbers >= 0 of all places")
+        finite = np.isfinite(self.last) & np.isfinite(self.n_gaps)
+        require(finite.all() and (self.gap > 0).all(), place, "positive gaps")
 
     @classmethod
     def empty(cls, n):

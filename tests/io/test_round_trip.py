@@ -262,7 +262,7 @@ def test_a_stream_goes_on_where_it_was(params, path):
     assert read.predict(ids).tolist() == frequency.predict(ids).tolist()
     frequency.gaps_[0].gap[:] = 0
     dump(frequency, path)
-    with pytest.raises(ValueError, match=r"gaps_ must be positive gaps"):
+    with pytest.raises(ValueError, match=r"gaps_\[0\] must be positive gaps"):
         load(path)
 
 

@@ -12,10 +12,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from sktwotower import EASERecommender, TwoStageRecommender
-from sktwotower._tables._container import ReadFile, WrittenFile
+from sktwotower._records._container import ReadFile, WrittenFile
+from sktwotower._records._values import Reader, Writer
 from sktwotower.io import dump, load
 from sktwotower.io._trees import TreesCodec
-from sktwotower.io._values import Reader, Writer
 from sktwotower.two_stage._ranker import default_ranker
 from tests.builders import chain, dated
 from tests.two_stage.builders import shown
@@ -151,10 +151,10 @@ def test_functions_are_refused_by_name(path):
 def trees_again(classifier, path, change=None):
     """Return a classifier as it is after it was written and read."""
     with open(path, "wb") as file, WrittenFile(file) as written:
-        spec = TreesCodec.write(classifier, Writer(written, None, "float32"), "x")
+        spec = TreesCodec.write(classifier, Writer(written), "x")
         written.finish({})
     with ReadFile(path, False, True) as file:
-        reader = Reader(file, None)
+        reader = Reader(file)
         found = {name: reader.read(each, name) for name, each in spec.items()}
         if change is not None:
             change(found)

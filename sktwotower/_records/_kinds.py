@@ -1,31 +1,81 @@
-"""What a type of this package consists of, and how its objects are written and read.
+"""What a class consists of, and how its objects are written and read.
 
 Input: an object, or what JSON holds for its parts.
 Output: the other one of both.
 """
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from sktwotower._sklearn_compat import requests_of, set_requests
 
-from ._errors import instance, optional, refuse, require
-from ._frames import FrameCodec, is_table
+from ._checks import (
+    any_value,
+    check_of,
+    instance,
+    match_sizes,
+    optional,
+    refuse,
+    require,
+)
 
-__all__ = ["Estimator", "Kind", "Maybe", "Vectors"]
+__all__ = ["Estimator", "Kind", "fields_of", "record_kind"]
+
+
+def fields_of(cls):
+    """Return the check of each stored field of a class, by its annotations, a dict.
+
+    Also those of its bases within this package.
+    """
+    if is_dataclass(cls):
+        found = {each.name: each.type for each in fields(cls) if each.init}
+    else:
+        found = {}
+        for base in reversed(cls.__mro__):
+            if base is cls or base.__module__.startswith("sktwotower."):
+                found |= inspect.get_annotations(base)
+    checks = {name: check_of(annotation) for name, annotation in found.items()}
+    return {name: check for name, check in checks.items() if check is not None}
+
+
+def record_kind(cls):
+    """Return the ``Kind`` of a class with annotations.
+
+    It may have the methods ``_stored_parts()``, which returns the values of its fields,
+    a dict, ``_of_stored(**parts)``, which makes an object of them, and
+    ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
+    that do not fit together.
+    """
+    parts = fields_of(cls)
+    if hasattr(cls, "get_params"):
+        codecs = getattr(cls, "_stored_parameters", None)
+        return Estimator(cls, parts, codecs, getattr(cls, "_check_stored", None))
+    build = getattr(cls, "_of_stored", None)
+    if build is None and not (is_dataclass(cls) or hasattr(cls, "_fields")):
+        build = _builder(cls)
+    return Kind(cls, parts, getattr(cls, "_stored_parts", None), build)
+
+
+def _builder(cls):
+    def build(**parts):
+        made = cls.__new__(cls)
+        vars(made).update(parts)
+        return made
+
+    return build
 
 
 @dataclass
 class Kind:
-    """A type whose objects consist of named parts.
+    """A class whose objects consist of named parts.
 
     Parameters
     ----------
     cls : type
-        The type; subclasses are not of this kind.
+        The class; subclasses are not of this kind.
     parts : dict of str to check or codec
-        What each part must be. A check is called with the part and its place, and
-        raises ``ValueError``. A codec has ``write`` and ``read``.
+        What each part must be. A codec has ``write`` and ``read``.
     take : callable, default=None
         Returns the dict of parts of an object. None: its attributes.
     build : callable, default=None
@@ -48,8 +98,7 @@ class Kind:
         """Return what JSON holds for the parts of an object."""
         taken = self.take(value) if self.take else None
         return {
-            part: _write_part(
-                spec,
+            part: spec.write(
                 taken[part] if taken else getattr(value, part),
                 writer,
                 f"{place}.{part}",
@@ -62,65 +111,38 @@ class Kind:
         if type(specs) is not dict or set(specs) != set(self.parts):
             refuse(place, f"a {self.name} with {', '.join(self.parts)}", specs)
         parts = {
-            part: _read_part(spec, specs[part], reader, f"{place}.{part}")
+            part: spec.read(specs[part], reader, f"{place}.{part}")
             for part, spec in self.parts.items()
         }
+        self._check_parts(parts, place)
+        made = (self.build or self.cls)(**parts)
+        if hasattr(made, "_check_stored"):
+            made._check_stored(place)
+        return made
+
+    def _check_parts(self, parts, place):
+        """Raise unless parts fit together."""
+        sizes = {name: each for name, each in parts.items() if type(each) is int}
+        for name, spec in self.parts.items():
+            dims = getattr(spec, "dims", None)
+            if dims is not None and parts[name] is not None:
+                match_sizes(dims, parts[name], sizes, f"{place}.{name}")
         if self.check:
             self.check(parts, place)
-        return (self.build or self.cls)(**parts)
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an object that others have made of unfit parts."""
         try:
-            parts = self.take(value) if self.take else vars(value)
-            for name, spec in self.parts.items():
-                spec(parts[name], f"{place}.{name}")
+            taken = self.take(value) if self.take else vars(value)
+            parts = {
+                name: spec(taken[name], f"{place}.{name}")
+                for name, spec in self.parts.items()
+            }
         except (AttributeError, KeyError, TypeError) as error:
             refuse(place, f"a {self.name} with all its parts ({error})")
-        if self.check:
-            self.check(parts, place)
-
-
-def _write_part(spec, value, writer, place):
-    if hasattr(spec, "write"):
-        return spec.write(value, writer, place)
-    return writer.write(value, place)
-
-
-def _read_part(spec, written, reader, place):
-    if hasattr(spec, "read"):
-        return spec.read(written, reader, place)
-    return spec(reader.read(written, place), place)
-
-
-@dataclass
-class Maybe:
-    """A codec for what another one writes, or None."""
-
-    codec: object
-
-    def write(self, value, writer, place):
-        """Return what JSON holds for a value or None."""
-        return None if value is None else _write_part(self.codec, value, writer, place)
-
-    def read(self, spec, reader, place):
-        """Return the value that JSON holds, or None."""
-        return None if spec is None else _read_part(self.codec, spec, reader, place)
-
-
-@dataclass
-class Vectors:
-    """A codec for float32 vectors, which may be stored in half precision."""
-
-    check: Callable
-
-    def write(self, value, writer, place):
-        """Return what JSON holds for vectors."""
-        return writer.vectors(value, place)
-
-    def read(self, spec, reader, place):
-        """Return the vectors that JSON holds."""
-        return self.check(reader.vectors(spec, place), place)
+        self._check_parts(parts, place)
+        if hasattr(value, "_check_stored"):
+            value._check_stored(place)
 
 
 @dataclass
@@ -137,34 +159,24 @@ class Parameters:
         """Return what JSON holds for a dict of parameters."""
         owner = self.cls.__name__
         return {
-            name: self._write(name, value, writer, f"parameter {name!r} of {owner}")
+            name: self.codecs.get(name, any_value).write(
+                value, writer, f"parameter {name!r} of {owner}"
+            )
             for name, value in params.items()
         }
-
-    def _write(self, name, value, writer, place):
-        if name in self.codecs:
-            return self.codecs[name].write(value, writer, place)
-        if is_table(value):
-            return {"type": "table"} | FrameCodec.write(value, writer, place)
-        return writer.write(value, place)
 
     def read(self, specs, reader, place):
         """Return the dict of parameters; those of later versions are refused."""
         known = self.cls._get_param_names()
         if type(specs) is not dict or not set(specs) <= set(known):
             refuse(place, f"parameters of {self.cls.__name__}", specs)
-        return {
-            name: self._read(name, spec, reader, f"parameter {name!r}")
-            for name, spec in specs.items()
-        }
-
-    def _read(self, name, spec, reader, place):
-        if name in self.codecs:
-            return self.codecs[name].read(spec, reader, place)
-        if type(spec) is dict and spec.get("type") == "table":
-            spec = {key: value for key, value in spec.items() if key != "type"}
-            return FrameCodec.read(spec, reader, place)
-        return reader.read(spec, place)
+        read = {}
+        for name, spec in specs.items():
+            at, codec = f"parameter {name!r}", self.codecs.get(name)
+            read[name] = (
+                codec.read(spec, reader, at) if codec else reader.read(spec, at)
+            )
+        return read
 
 
 class Estimator(Kind):
@@ -199,11 +211,11 @@ class Estimator(Kind):
             "requests": requests_of(value),
         }
         written = {
-            part: _write_part(spec, parts[part], writer, f"{place}.{part}")
+            part: spec.write(parts[part], writer, f"{place}.{part}")
             for part, spec in self.parts.items()
         }
         written["state"] = {
-            name: _write_part(spec, vars(value)[name], writer, f"{place}.{name}")
+            name: spec.write(vars(value)[name], writer, f"{place}.{name}")
             for name, spec in self.state.items()
             if name in vars(value)
         }
@@ -217,7 +229,7 @@ class Estimator(Kind):
         require(type(state) is dict, place, f"a {self.name} with its state")
         require(set(state) <= set(self.state), place, f"the state of a {self.name}")
         parts = {
-            part: _read_part(spec, specs[part], reader, f"{place}.{part}")
+            part: spec.read(specs[part], reader, f"{place}.{part}")
             for part, spec in self.parts.items()
         }
         estimator = self.cls(**parts["params"])
@@ -226,20 +238,33 @@ class Estimator(Kind):
         outer, reader.owner = reader.owner, estimator
         for name, spec in self.state.items():
             if name in state:
-                made = _read_part(spec, state[name], reader, f"{place}.{name}")
+                made = spec.read(state[name], reader, f"{place}.{name}")
                 vars(estimator)[name] = made
         reader.owner = outer
-        if self.check_state and state:
-            self.check_state(estimator, place)
+        self._check_state(estimator, set(state), place)
         return estimator
+
+    def _check_state(self, estimator, names, place):
+        """Raise unless the attributes of fit with these names fit together."""
+        if not names:
+            return
+        needed = set(self.state) - {"feature_names_in_"}
+        require(needed <= names, place, f"a {self.name} with all attributes of fit")
+        state = {name: vars(estimator)[name] for name in self.state if name in names}
+        sizes = {name: each for name, each in state.items() if type(each) is int}
+        for name, value in state.items():
+            dims = getattr(self.state[name], "dims", None)
+            if dims is not None and value is not None:
+                match_sizes(dims, value, sizes, f"{place}.{name}")
+        if self.check_state:
+            self.check_state(estimator, place)
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an estimator whose attributes are unfit."""
-        state = {name: vars(value)[name] for name in self.state if name in vars(value)}
-        for name, each in state.items():
-            self.state[name](each, f"{place}.{name}")
-        if self.check_state and state:
-            self.check_state(value, place)
+        names = {name for name in self.state if name in vars(value)}
+        for name in names:
+            self.state[name](vars(value)[name], f"{place}.{name}")
+        self._check_state(value, names, place)
 
 
 def _validate(estimator):

@@ -1,19 +1,20 @@
-"""Tables, columns and indexes of pandas, column by column.
+"""Tables and ids in files, column by column.
 
-Input: a DataFrame, Index or column, or what JSON holds in its place.
-Output: the other one of both.
+Input: a table of any library or an Index of pandas, or what JSON holds in its place.
+Output: the other one of both; tables are those of pandas.
 """
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
-from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._records._checks import Check, integer, refuse, require
+from sktwotower._records._registry import add_codec
+from sktwotower._records._values import cannot_write
 
-from ._errors import integer, refuse, require
-from ._values import cannot_write
+from ._frames import as_frame, is_frame
 
-__all__ = ["FrameCodec", "IndexCodec", "is_table"]
+__all__ = ["index"]
 
 # Extension types whose cells are numbers or booleans with gaps.
 MASKED = frozenset(
@@ -21,9 +22,15 @@ MASKED = frozenset(
 ) | {"Float32", "Float64", "boolean"}
 
 
-def is_table(value):
-    """Return whether a value is a dataframe of any library."""
-    return is_frame(value)
+def index(dims="n", unique=True):
+    """Return a check for an Index (n,) of pandas; ``unique``: of distinct ids."""
+
+    def check(value, place):
+        require(isinstance(value, pd.Index), place, "an index")
+        fits = not unique or (value.is_unique and not value.hasnans)
+        require(fits, place, "distinct ids")
+
+    return Check(check, dims)
 
 
 def _write_column(values, writer, place):
@@ -151,7 +158,7 @@ _COLUMNS = {
 class FrameCodec:
     """How tables are written and read: once each, as pandas frames."""
 
-    name = "table"
+    name, fits = "table", staticmethod(is_frame)
 
     @staticmethod
     def write(table, writer, place):
@@ -202,6 +209,11 @@ class IndexCodec:
     name = "Index"
 
     @staticmethod
+    def fits(value):
+        """Return whether a value is an Index of one level."""
+        return isinstance(value, pd.Index) and not isinstance(value, pd.MultiIndex)
+
+    @staticmethod
     def write(index, writer, place):
         """Return what JSON holds for an Index."""
         column = _write_column(index, writer, place)
@@ -222,3 +234,7 @@ class IndexCodec:
             return pd.Index(values, name=name)
         except Exception as error:  # of pandas
             return refuse(place, f"an index ({error})")
+
+
+add_codec(FrameCodec)
+add_codec(IndexCodec)

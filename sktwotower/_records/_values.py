@@ -1,6 +1,6 @@
 """The tree of values that a model consists of, as JSON and members of a file.
 
-Input: an estimator, or what JSON holds in its place.
+Input: an object, or what JSON holds in its place.
 Output: the other one of both.
 
 JSON holds None, booleans, integers, finite floats, text and lists as they are. Every
@@ -12,10 +12,11 @@ import math
 import numpy as np
 from scipy import sparse
 
-from ._errors import refuse, require
+from ._checks import refuse, require
+from ._registry import kind_of, kind_of_name
 from ._scalars import PLAIN, SCALARS, scalar_of
 
-__all__ = ["Reader", "Writer"]
+__all__ = ["Reader", "Writer", "cannot_write"]
 
 CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = PLAIN | {float}
@@ -27,15 +28,12 @@ class Writer:
     Parameters
     ----------
     file : WrittenFile
-    registry : module
-        Has ``kind_of(value)``, the ``Kind`` of an object of the package or None.
-    vector_dtype : {"float32", "float16"}
+    vector_dtype : {"float32", "float16"}, default="float32"
         How vectors are stored.
     """
 
-    def __init__(self, file, registry, vector_dtype):
+    def __init__(self, file, vector_dtype="float32"):
         self.file = file
-        self.registry = registry
         self.vector_dtype = vector_dtype
         self.members = {}  # member of each array that is written, by its memory
         self.shared = {}  # number of each table that is written, by its identity
@@ -139,7 +137,7 @@ class Writer:
                 "shape": [int(n) for n in value.shape],
                 "is_array": isinstance(value, sparse.csr_array),
             } | self.write_parts(parts, place)
-        kind = self.registry.kind_of(value)
+        kind = kind_of(value)
         if kind is None:
             raise cannot_write(value, place)
         return {"type": kind.name, "parts": kind.write(value, self, place)}
@@ -161,7 +159,7 @@ def cannot_write(value, place, why=""):
         f"{place} cannot be written to a file: {type(value).__qualname__}{why}. Files "
         "hold numbers, text, dates, tables, arrays and the estimators of this package "
         "and of scikit-learn, but no functions, callbacks or other objects. Set it to "
-        "None or to a default before dump, and set it again after load."
+        "None or to a default before that, and set it again afterwards."
     )
 
 
@@ -171,15 +169,12 @@ class Reader:
     Parameters
     ----------
     file : ReadFile
-    registry : module
-        Has ``kind_of_name(name)``, the ``Kind`` of a name in a file or None.
     trusted, towers
         As in `load`.
     """
 
-    def __init__(self, file, registry, trusted=(), towers=None):
+    def __init__(self, file, trusted=(), towers=None):
         self.file = file
-        self.registry = registry
         self.trusted = trusted
         self.towers = towers or {}
         self.owner = None  # the estimator whose state is being read
@@ -204,7 +199,7 @@ class Reader:
         read = getattr(self, f"_read_{name}", None)
         if read is not None:
             return read(spec, place)
-        found = self.registry.kind_of_name(name)
+        found = kind_of_name(name)
         if found is None:
             refuse(place, "of a type that files may hold", name)
         (parts,) = _fields(spec, place, "parts")

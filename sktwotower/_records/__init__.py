@@ -1,0 +1,5 @@
+"""Records: values that write themselves to a file, and are checked when they are read.
+
+Input: an object whose class says by annotations what its fields are.
+Output: one zip file of arrays and JSON, and an equal object. Nothing here is public.
+"""

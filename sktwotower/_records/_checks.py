@@ -1,0 +1,334 @@
+"""Checks of what a file holds; as annotations they say what the fields of records are.
+
+Input: a value that was read, and where it is, such as "model.users.ids".
+Output: the value, or a ``ValueError`` that says what was expected.
+"""
+
+import math
+from reprlib import repr as shorten
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from scipy import sparse
+
+__all__ = [
+    "NOT_STORED",
+    "array",
+    "check_of",
+    "csr",
+    "finite",
+    "instance",
+    "integer",
+    "list_of",
+    "match_sizes",
+    "number",
+    "one_of",
+    "optional",
+    "positions",
+    "refuse",
+    "require",
+    "tuple_of",
+    "vectors",
+]
+
+# Marks a field that no file holds: Annotated[type, NOT_STORED].
+NOT_STORED = object()
+
+
+def refuse(place, expected, value=None):
+    """Raise ``ValueError`` for a value that is not what was expected."""
+    got = "" if value is None else f" Got {shorten(value)} ({type(value).__name__})."
+    raise ValueError(
+        f"The file is damaged, or was not written by sktwotower: {place} must be "
+        f"{expected}.{got}"
+    )
+
+
+def require(condition, place, expected):
+    """Raise ``ValueError`` unless a condition holds."""
+    if not condition:
+        refuse(place, expected)
+
+
+class Check:
+    """What a value must be: called with it and its place, or as an annotation.
+
+    Parameters
+    ----------
+    check : callable
+        Is called with a value and its place, and raises ``ValueError``.
+    dims : str or None, default=None
+        Names of the sizes of the value, as in "n d" or "n+1 d": sizes of one name are
+        equal within a record. An integer of the record may have the name, too.
+    """
+
+    def __init__(self, check, dims=None):
+        self.check, self.dims = check, dims
+
+    def __call__(self, value, place):
+        """Return a value that passes the check."""
+        self.check(value, place)
+        return value
+
+    def __or__(self, other):
+        return Maybe(self) if other is None else NotImplemented
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for a value."""
+        return writer.write(value, place)
+
+    def read(self, spec, reader, place):
+        """Return the value that JSON holds."""
+        return self(reader.read(spec, place), place)
+
+
+class Maybe(Check):
+    """What another check accepts, or None."""
+
+    def __init__(self, of):
+        self.of, self.dims = of, getattr(of, "dims", None)
+
+    def __call__(self, value, place):
+        return None if value is None else self.of(value, place)
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for a value or None."""
+        return None if value is None else self.of.write(value, writer, place)
+
+    def read(self, spec, reader, place):
+        """Return the value that JSON holds, or None."""
+        return None if spec is None else self.of.read(spec, reader, place)
+
+
+class Vectors(Check):
+    """Vectors, float32, which may be stored in half precision."""
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for vectors."""
+        return writer.vectors(value, place)
+
+    def read(self, spec, reader, place):
+        """Return the vectors that JSON holds."""
+        return self(reader.vectors(spec, place), place)
+
+
+def check_of(annotation):
+    """Return the check that an annotation stands for; None for a field not stored.
+
+    It is a check, a type, another record, or a list, tuple, dict or union of these.
+    ``Annotated[type, check]`` shows the type to readers.
+    """
+    if hasattr(annotation, "read"):
+        return annotation
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return None if args[1] is NOT_STORED else check_of(args[1])
+    if annotation in (object, Any):
+        return any_value
+    if origin in (Union, UnionType):
+        return _either(args)
+    if origin is Literal:
+        return one_of(*args)
+    if origin is list:
+        return list_of(check_of(args[0]))
+    if origin is dict:
+        return dict_of(*map(check_of, args))
+    if origin is tuple:
+        same = args[1:] == (...,)
+        return tuple_of(check_of(args[0])) if same else _tuple(*map(check_of, args))
+    if not isinstance(annotation, type):
+        raise TypeError(f"{annotation!r} does not say what a field of a record is.")
+    return instance(annotation)
+
+
+def _either(options):
+    """Return a check for one of some types, or for None and what another one accepts.
+
+    ``options`` : arguments of a union.
+    """
+    some = [each for each in options if each is not NoneType]
+    check = check_of(some[0]) if len(some) == 1 else instance(*some)
+    return check if len(some) == len(options) else Maybe(check)
+
+
+def match_sizes(dims, value, sizes, place):
+    """Raise unless the sizes of a value are those that are known by their names.
+
+    ``sizes``: those known so far, a dict, to which new ones are added.
+    """
+    shape = value.shape if hasattr(value, "shape") else (len(value),)
+    for dim, size in zip(dims.split(), shape, strict=True):
+        name, _, more = dim.partition("+")
+        more = int(more or 0)
+        known = sizes.setdefault(name, size - more)
+        if known + more != size or known < 0:
+            size = f"{name} = {known}"
+            refuse(
+                place, f"of the shape ({', '.join(dims.split())}) with {size}", shape
+            )
+
+
+any_value = Check(lambda value, place: None)
+
+
+def instance(*types):
+    """Return a check for instances of some types (not of their subclasses)."""
+
+    def check(value, place):
+        if type(value) not in types:
+            refuse(place, " or ".join(each.__name__ for each in types), value)
+
+    return Check(check)
+
+
+text = instance(str)
+boolean = instance(bool)
+
+
+def integer(minimum=0, maximum=None):
+    """Return a check for an int from ``minimum`` to ``maximum``."""
+
+    def check(value, place):
+        fits = type(value) is int and value >= minimum
+        if not fits or (maximum is not None and value > maximum):
+            limit = "" if maximum is None else f" and <= {maximum}"
+            refuse(place, f"an integer >= {minimum}{limit}", value)
+
+    return Check(check)
+
+
+def number(minimum=-math.inf, above=-math.inf):
+    """Return a check for a finite number >= ``minimum`` and > ``above``."""
+
+    def check(value, place):
+        fits = isinstance(value, int | float | np.number) and not isinstance(
+            value, bool
+        )
+        fits = fits and math.isfinite(value) and value >= minimum and value > above
+        if not fits:
+            limit = f">= {minimum}" if minimum >= above else f"> {above}"
+            refuse(place, f"a finite number {limit}", value)
+
+    return Check(check)
+
+
+def one_of(*values):
+    """Return a check for one of some values."""
+
+    def check(value, place):
+        if not any(type(value) is type(each) and value == each for each in values):
+            refuse(place, f"one of {values}", value)
+
+    return Check(check)
+
+
+def optional(check):
+    """Return a check that also accepts None."""
+    return Maybe(check if hasattr(check, "read") else Check(check))
+
+
+def list_of(check, dims=None):
+    """Return a check for a list whose elements pass a check."""
+    return _sequence_of(list, check_of(check), dims)
+
+
+def tuple_of(check):
+    """Return a check for a tuple whose elements pass a check."""
+    return _sequence_of(tuple, check)
+
+
+def _sequence_of(kind, check, dims=None):
+    def of(value, place):
+        instance(kind)(value, place)
+        for each in value:
+            check(each, place)
+
+    return Check(of, dims)
+
+
+def _tuple(*checks):
+    """Return a check for a tuple of an element for each check."""
+
+    def of(value, place):
+        fits = type(value) is tuple and len(value) == len(checks)
+        require(fits, place, f"a tuple of {len(checks)}")
+        for check, each in zip(checks, value, strict=True):
+            check(each, place)
+
+    return Check(of)
+
+
+def dict_of(key, check):
+    """Return a check for a dict whose keys and values pass a check each."""
+
+    def of(value, place):
+        instance(dict)(value, place)
+        for name, each in value.items():
+            check(each, f"{key(name, place)} of {place}")
+
+    return Check(of)
+
+
+def array(dtypes, dims=None):
+    """Return a check for an array of one of some dtypes, such as "float32 int64".
+
+    ``dims``: names of its sizes, or their number; None: of any number.
+    """
+
+    def check(value, place):
+        n = _number_of(dims)
+        fits = isinstance(value, np.ndarray) and (dims is None or value.ndim == n)
+        if not fits or value.dtype.name not in dtypes.split():
+            kind = "" if dims is None else f" of {n} dimensions"
+            refuse(place, f"an array{kind} and dtype {dtypes}", value)
+
+    return Check(check, dims if isinstance(dims, str) else None)
+
+
+def _number_of(dims):
+    return len(dims.split()) if isinstance(dims, str) else dims
+
+
+def vectors(dims="n d"):
+    """Return a check for float32 vectors (n, d), perhaps stored in half precision."""
+    return Vectors(array("float32", dims), dims)
+
+
+def finite(values, place):
+    """Raise unless all numbers of an array or matrix are finite."""
+    numbers = values.data if sparse.issparse(values) else values
+    require(np.isfinite(numbers).all(), place, "finite numbers")
+    return values
+
+
+def positions(values, place, stop, start=0):
+    """Raise unless all of an array of integers are in [start, stop)."""
+    if len(values) and not start <= values.min() <= values.max() < stop:
+        refuse(place, f"positions from {start} to {stop - 1}")
+    return values
+
+
+def csr(shape=None, canonical=True, empty_last=False):
+    """Return a check for a float32 CSR matrix whose offsets and columns are valid.
+
+    ``shape``: sizes, or their names as in `array`. ``canonical``: columns ascend within
+    each row. ``empty_last``: the last row is empty.
+    """
+    dims = shape if isinstance(shape, str) else None
+
+    def check(value, place):
+        if not sparse.issparse(value) or value.format != "csr" or value.ndim != 2:
+            refuse(place, "a CSR matrix", value)
+        require(value.dtype == np.float32, place, "a matrix of float32")
+        if shape is not None and dims is None:
+            require(value.shape == shape, place, f"a matrix of shape {shape}")
+        require(
+            not canonical or value.has_canonical_format,
+            place,
+            "a CSR matrix whose columns ascend in each row",
+        )
+        last = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
+        require(not empty_last or last, place, "a matrix whose last row is empty")
+
+    return Check(check, dims)
