@@ -144,7 +144,7 @@ def measure(folder, n_events, history, in_memory, n_batches, width):
     TwoTowerRecommender(embedding_dim=4, max_epochs=1).fit(
         np.arange(200).reshape(100, 2) % 7
     )
-    own = {"time": "time", "pooled_share": 0} if history == "recent" else {}
+    own = {"time": "time", "second_share": 0} if history == "recent" else {}
     clock = Clock(n_batches)
     model = TwoTowerRecommender(
         user_id="user",

@@ -27,15 +27,15 @@ import pandas as pd
 import torch
 from _common import machine, write_results
 from scipy import sparse
+from sktwotower.towers._build import build_module
+from sktwotower.towers._modules import SparseLinear
 from torch import distributed
 
 from sktwotower.towers import _shares
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._build import build_module
 from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import Group, current_group
 from sktwotower.towers._losses import SampledSoftmaxLoss
-from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64

@@ -27,15 +27,15 @@ import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
 from _curves import curve, printed
+from sktwotower.recommender._auto import values_of_kind, widths
+from sktwotower.towers._build import build_module
+from sktwotower.towers._modules import SparseLinear
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender._auto import values_of_kind, widths
 from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._build import build_module
 from sktwotower.towers._losses import SampledSoftmaxLoss
-from sktwotower.towers._modules import SparseLinear
 from sktwotower.towers._optimizer import RowwiseAdam
 from sktwotower.towers._recipe import Recipe
 
@@ -62,7 +62,7 @@ class PlainLoop:
         chosen = fitted.seen[:-1]
         recipe = Recipe.of(estimator)._replace(history=estimator.history_kind_)
         recipe = values_of_kind(recipe)
-        width, _ = widths(estimator.embedding_dim, estimator.filter_share_ > 0)
+        width, _ = widths(estimator.embedding_dim, estimator.second_share_ > 0)
         recipe = recipe._replace(embedding_dim=width)
         data = TrainingSet(users, items, positives=chosen, history=chosen)
         self.batches = UserBatches(

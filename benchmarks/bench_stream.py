@@ -35,8 +35,8 @@ from sktwotower.datasets import load_online_retail
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import prequential_validate
 
-OURS, IN_TIME, UNFILTERED = "ours", "ours(time)", "ours(filter_share=0)"
-MODELS = {OURS: {}, IN_TIME: {"time": "time"}, UNFILTERED: {"filter_share": 0}}
+OURS, IN_TIME, UNFILTERED = "ours", "ours(time)", "ours(second_share=0)"
+MODELS = {OURS: {}, IN_TIME: {"time": "time"}, UNFILTERED: {"second_share": 0}}
 STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
 BY_AGE = "refit by age"
 SCORING = {

@@ -16,9 +16,9 @@ MODULES = {
     "_tables": ("_tables._schema", "_tables._sequences"),
     "features": ("features._entities",),
     "baselines": ("baselines",),
-    "towers": ("towers", "io._kinds_towers"),
+    "towers": ("towers", "towers.parts"),
     "neighbors": ("neighbors",),
-    "recommender": ("recommender", "io._kinds_recommender"),
+    "recommender": ("recommender",),
     "two_stage": ("two_stage", "io._kinds_two_stage"),
 }
 _BY_NAME, _BY_CLASS, _CODECS = {}, {}, []

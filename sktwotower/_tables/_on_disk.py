@@ -17,6 +17,7 @@ __all__ = [
     "Rows",
     "by_chunks",
     "column_counts",
+    "have_entries",
     "is_mapped",
     "row_blocks",
     "take_columns",
@@ -155,6 +156,12 @@ def column_counts(matrix):
         part = matrix.indices[start : start + BLOCK]
         counts += np.bincount(part, minlength=len(counts))
     return counts
+
+
+def have_entries(matrix, axis):
+    """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
+    counts = column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)
+    return counts > 0
 
 
 def take_columns(matrix, columns):

@@ -87,7 +87,7 @@ class FittedMatrix(Fitted):
 
     Parameters
     ----------
-    schema, users, items, seen, sequences, user_ids, item_ids
+    schema, users, items, seen, sequences
         As in `Fitted`.
     model : ItemScores
         ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
@@ -101,12 +101,6 @@ class FittedMatrix(Fitted):
 
     model: object
     popular_first: permutation("n_items")
-
-    @classmethod
-    def _of_stored(cls, users, items, **parts):
-        ids = users.ids.to_numpy(), items.ids.to_numpy()
-        parts = {"user_ids": ids[0], "item_ids": ids[1]} | parts
-        return cls(users=users, items=items, **parts)
 
     def _check_stored(self, place):
         super()._check_stored(place)
@@ -300,8 +294,6 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
             items,
             seen,
             in_order,
-            users.ids.to_numpy(),
-            items.ids.to_numpy(),
             model=model,
             popular_first=popular_first(seen),
         )

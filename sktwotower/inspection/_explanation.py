@@ -14,16 +14,16 @@ from sktwotower._tables._output import in_library, library_for
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
-from sktwotower.towers._blend import Blend
 from sktwotower.towers._sequences import latest_events
+from sktwotower.towers.parts import Pair, PastOfOne
 
-from ._contributions import contributions, contributions_of_blend, is_linear
 from ._reasons import WORDS, names_of_items, reasons_of_past, reasons_of_side
 
 __all__ = ["explain"]
 
-# Name of the row for what no feature and no past item explains.
-REST = "(rest)"
+# Name of the row for what no feature and no past item explains: if a tower is linear it
+# is the bias.
+BIAS, REST = "(bias)", "(rest)"
 
 
 def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
@@ -164,18 +164,16 @@ def _one(fitted, side, given):
 
 def _table(fitted, owner, past, chosen, serving, names):
     """Return the table of contributions; ``past``: past items, CSR (1, n_items)."""
-    module, items = fitted.net.module_, fitted.items
+    items = fitted.items
     with threads(serving.n_jobs):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
             vector = fitted.embed_users(owner, past, serving)[0]
         seen, lags = _past_events(fitted, past)
-        rows = owner.rows, items.rows[seen], chosen.rows
-        if isinstance(module, Blend):
-            last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
-            parts = contributions_of_blend(module, *rows, vector, lags, last)
-        else:
-            parts = contributions(module, *rows, vector, lags)
+        last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
+        of_past = PastOfOne(items.rows[seen], lags, last)
+        pair = Pair(owner.rows, of_past, chosen.rows, vector)
+        parts = fitted.model.contributions(pair)
     rows = _rows_of_sides(fitted, owner, chosen, parts, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     past_ids = items.ids[seen]
@@ -195,20 +193,16 @@ def _table(fitted, owner, past, chosen, serving, names):
 
 def _rows_of_sides(fitted, owner, chosen, parts, names):
     """Return the rows of the user's and the item's features, a list of tables."""
-    module, tables = fitted.net.module_, []
-    rest = {
-        "user": _name_of_rest(module.user_tower),
-        "item": _name_of_rest(module.item_tower),
-    }
-    if getattr(module.history, "n_hidden", 0):
-        rest["user"] = REST
+    tables = []
     for entities, query in (fitted.users, owner), (fitted.items, chosen):
         side = entities.side
         features, values = _named(entities, query.rows)
         reasons = reasons_of_side(entities, query, features, names, fitted.sees_history)
         tables.append(_part(side, features, values, getattr(parts, side), reasons))
+        # what belongs to no feature
+        linear = all(part.is_linear(side) for part in fitted.model.parts)
         remainder = getattr(parts, f"{side}_rest")
-        tables.append(_part(side, [rest[side]], [1.0], [remainder]))
+        tables.append(_part(side, [BIAS if linear else REST], [1.0], [remainder]))
     return tables
 
 
@@ -216,16 +210,10 @@ def _past_events(fitted, past):
     """Return items (n_past,) of the one user's past, and their lags or None."""
     kind, events = fitted.history_kind, past.input
     if kind == "recent":
-        module = fitted.net.module_
-        if not isinstance(module, Blend):
-            events = latest_events(events, module.history.max_history)
+        limit = fitted.model.max_history
+        events = events if limit is None else latest_events(events, limit)
         return events.indices, events.data
     return events.indices if kind == "pooled" else events.indices[:0], None
-
-
-def _name_of_rest(tower):
-    """Return the name of the row for the part that belongs to no feature."""
-    return "(bias)" if is_linear(tower) else REST
 
 
 def _named(entities, rows):

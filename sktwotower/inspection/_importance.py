@@ -22,7 +22,7 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import Query
-from sktwotower.towers._vectors import embed_items, embed_users
+from sktwotower.towers.parts import embed_items, embed_users
 
 from ._ablation import columns_of, rows_without
 
@@ -202,7 +202,7 @@ def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
 
 def _ranked(fitted, users, past, items, k, excluded):
     """Return the positions (n, k) of the best items, by exact search on given rows."""
-    module = fitted.net.module_
+    module = fitted.model
     vectors = embed_items(module, items[: fitted.n_items])
     k, n = min(k, fitted.n_items), users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)

@@ -109,15 +109,7 @@ def export_onnx(model, path, *, side="item") -> None:
     if not hasattr(model, "embed_users"):
         raise TypeError(f"{type(model).__name__} has no towers.")
     graph = Graph()
-    # only now: it loads torch
-    from ._onnx_towers import add_items, add_users, check_towers
-
-    module = fitted.net.module_
-    check_towers(module, side)
-    if side == "item":
-        vectors = add_items(graph, module)
-    else:
-        vectors = add_users(graph, module, fitted.items.rows[:-1])
+    vectors = fitted.model.onnx(graph, side, fitted.items.rows[:-1])
     about = {"sktwotower": __version__, "side": side}
     n_columns = fitted.catalog.vectors.shape[1]
     content = graph.finish(vectors, n_columns, f"{side}_tower", about)

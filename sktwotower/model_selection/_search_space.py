@@ -77,7 +77,7 @@ def search_space(n_parameters=3, *, prefix="", drop=()) -> dict[str, Any]:
     tables, and ``impression_weight`` with impressions. For a recent history (``time``)
     try fewer passes, ``max_epochs`` from 3 to 12, and ``dropout`` from 0 to 0.5.
 
-    With 384 numbers, as by default, a linear filter (``filter_share``) has a third of
+    With 384 numbers, as by default, a linear filter (``second_share``) has a third of
     them where there are enough events. A search that ends there needs no wider range:
     the step from 384 to 768 gains about as little as another seed does, and doubles
     memory and the work of each request.

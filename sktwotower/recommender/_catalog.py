@@ -1,7 +1,7 @@
 """How `TwoTowerRecommender.set_catalog` replaces the catalog without another fit.
 
 Input: ``FittedTowers``, and the n items of the new catalog as ids or a table.
-Output: a ``Learnt`` value with these items first, and their number n.
+Output: ``FittedTowers`` with these items first, and their number n.
 """
 
 from dataclasses import replace
@@ -13,15 +13,13 @@ from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower.features._forgetting import without_entities
 from sktwotower.retrieval._requests import read_query
-from sktwotower.towers._forgetting import without_columns
-
-from ._fitted import Learnt
+from sktwotower.towers._net import with_model
 
 __all__ = ["with_catalog", "with_new_items", "without_items"]
 
 
 def with_catalog(fitted, items):
-    """Return a ``Learnt`` in which the given items come first, and their number.
+    """Return ``FittedTowers`` in which the given items come first, and their number.
 
     ``items``: as in `TwoTowerRecommender.set_catalog`.
     """
@@ -29,8 +27,7 @@ def with_catalog(fitted, items):
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
     ids = _as_in_fit(ids, query.codes, fitted.items.ids)
-    learnt = _learnt_of(fitted)
-    return with_items_first(learnt, ids, query.codes, query.rows), len(ids)
+    return with_items_first(fitted, ids, query.codes, query.rows), len(ids)
 
 
 def _as_in_fit(ids, codes, known):
@@ -43,13 +40,8 @@ def _as_in_fit(ids, codes, known):
     return together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, codes)]
 
 
-def _learnt_of(fitted):
-    """Return the ``Learnt`` of a ``FittedTowers``."""
-    return Learnt._make(getattr(fitted, name) for name in Learnt._fields)
-
-
 def without_items(fitted, gone):
-    """Return a ``Learnt`` without the items where ``gone`` (n,), and their events."""
+    """Return a state without the items where ``gone`` (n,), and their events."""
     items, left = without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
     theirs, rows = (fitted.items.rows[np.flatnonzero(of)] for of in (gone, ~gone))
@@ -57,17 +49,19 @@ def without_items(fitted, gone):
     sequences = fitted.sequences
     if sequences is not None:
         sequences = sequences.with_items(kept)
-    return _learnt_of(fitted)._replace(
+    model = fitted.model.without("item", left, unused, rows)
+    return replace(
+        fitted,
         items=items,
         seen=fitted.seen[:, kept].tocsr(),
         sequences=sequences,
-        net=without_columns(fitted.net, "item", left, unused, rows),
-        stream=fitted.stream.without_items(kept, left),
+        net=with_model(fitted.net, model),
+        stream=fitted.stream.without_items(kept),
     )
 
 
 def with_new_items(learnt, fitted):
-    """Return a ``Learnt`` whose new items follow those of the catalog of ``fitted``.
+    """Return ``learnt`` with new items behind those of the catalog of ``fitted``.
 
     Also return where each item (n,) is now.
     """
@@ -83,7 +77,7 @@ def with_new_items(learnt, fitted):
 
 
 def with_items_first(learnt, ids, codes, rows):
-    """Return a ``Learnt`` in which given items come first; the others follow in order.
+    """Return a state in which given items come first; the others follow in order.
 
     The others are no longer recommended, but stay in the histories of the users who
     chose them. ``ids`` (n,) and ``rows``, CSR (n, q), describe the first items;
@@ -104,8 +98,8 @@ def with_items_first(learnt, ids, codes, rows):
     if sequences is not None:
         sequences = sequences.with_columns(places, len(together))
     stream = learnt.stream.with_items(places, len(together))
-    return learnt._replace(
-        items=together, seen=seen, sequences=sequences, stream=stream
+    return replace(
+        learnt, items=together, seen=seen, sequences=sequences, stream=stream
     )
 
 

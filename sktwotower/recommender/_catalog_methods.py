@@ -13,7 +13,7 @@ from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import to_forget
 
 from ._catalog import with_catalog, without_items
-from ._fitted import fitted_towers
+from ._served import served
 
 __all__ = ["CatalogMixin"]
 
@@ -78,9 +78,7 @@ class CatalogMixin:
         check_index(self.neighbors, self.normalize)
         with threads(self.n_jobs):
             learnt, n_items = with_catalog(fitted, items)
-            self._fitted = fitted_towers(
-                learnt, n_items, self._index_recipe(), fitted.catalog
-            )
+            self._fitted = served(learnt, n_items, self._index_recipe(), fitted.catalog)
         return self
 
     def forget_items(self, items) -> Self:
@@ -151,7 +149,7 @@ class CatalogMixin:
         with threads(self.n_jobs):
             learnt = without_items(fitted, gone)
             n_items = int((~gone[: fitted.n_items]).sum())
-            left = fitted_towers(learnt, n_items, self._index_recipe())
+            left = served(learnt, n_items, self._index_recipe())
         side = self.get_params(deep=False)["items"]
         if side is not None:
             shared = side is fitted.items.table

@@ -9,8 +9,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sktwotower._sklearn_compat import copy_configuration, visual_block_of
 from sktwotower.features import TowerVectorizer
-
-from ._auto import WIDTH
+from sktwotower.towers._auto import WIDTH
 
 __all__ = ["cloned", "parameters_html", "shown", "visual_block"]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._tables._on_disk import by_chunks, column_counts
+from sktwotower._tables._on_disk import by_chunks, have_entries
 from sktwotower._tables._sparse import pair_matrix
 from sktwotower.features._entities import Entities, fit_entities
 
@@ -18,8 +18,6 @@ from ._order import Ordered, history_kind, ordered, ordered_after
 __all__ = [
     "Events",
     "TableRecipe",
-    "everything_is_chosen",
-    "have_events",
     "items_with_events",
     "ordered_outcomes",
     "outcome_matrices",
@@ -64,8 +62,13 @@ class Events(NamedTuple):
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
-        some = (have_events(m, axis=0) for m in (self.positives, self.impressions))
+        some = (have_entries(m, axis=0) for m in (self.positives, self.impressions))
         return np.flatnonzero(np.logical_or(*some))
+
+    def everything_is_chosen(self):
+        """Return whether all users with positives chose all items with events."""
+        n_chosen = np.diff(self.positives.indptr)
+        return n_chosen[n_chosen > 0].min() == len(self.active_items())
 
 
 def read_sides(tables, columns, frame, outcomes, history):
@@ -140,19 +143,7 @@ def items_with_events(events):
 
     Other items are not negatives: nobody has been shown them.
     """
-    return np.flatnonzero(have_events(events, axis=0))
-
-
-def everything_is_chosen(events):
-    """Return whether all users with positives chose all items with events."""
-    n_chosen = np.diff(events.positives.indptr)
-    return n_chosen[n_chosen > 0].min() == len(events.active_items())
-
-
-def have_events(matrix, axis):
-    """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
-    counts = column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)
-    return counts > 0
+    return np.flatnonzero(have_entries(events, axis=0))
 
 
 def seen_matrix(positives):

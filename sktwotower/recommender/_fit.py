@@ -1,7 +1,7 @@
 """How `TwoTowerRecommender.fit` turns a table of events into trained towers.
 
 Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes.
-Output: a ``Learnt`` value: users, items, seen (n_users + 1, n_items), trained net.
+Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained net.
 """
 
 import functools
@@ -14,23 +14,22 @@ import torch
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events
 from sktwotower._tables._messages import warn
+from sktwotower._tables._on_disk import have_entries
 from sktwotower._tables._sources import is_source
 from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
-from sktwotower.towers import _net as net
-from sktwotower.towers._build import take_weights
+from sktwotower.towers._auto import resolved, values_of_kind
+from sktwotower.towers._net import joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
+from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
-from ._auto import resolved, values_of_kind
 from ._checkpoint import NoCheckpoint
-from ._events import everything_is_chosen, have_events, read_sides, seen_matrix
-from ._fitted import Learnt
+from ._events import read_sides, seen_matrix
+from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
 from ._impressions import TableRows, impression_weight
 from ._logs import log_events
-from ._parts import Parts, filter_of, joined, parts_of, trained_modules
-from ._start import new_module
 from ._stream import first_stream
 from ._together import saved_state
 from ._training_data import training_data
@@ -38,9 +37,9 @@ from ._training_data import training_data
 __all__ = ["check_values", "learn"]
 
 OTHER_SIZES = (
-    "warm_start=True needs the same users, items, features, tower sizes (also by "
-    "filter_share) and number of pairs of towers (pooled_share) as the fit before. Fit "
-    "with warm_start=False to start anew."
+    "warm_start=True needs the same users, items, features, tower sizes and parts of "
+    "the model (second_share) as the fit before. Fit with warm_start=False to start "
+    "anew."
 )
 
 
@@ -62,7 +61,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
 
     Returns
     -------
-    Learnt
+    FittedTowers
+        Without what requests need, see `served`.
     """
     check_values(recipe)
     in_cache(tables.memory)
@@ -74,7 +74,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, rows.n_rows)
     _check_negatives(recipe, events)
-    start = before.net.module_ if recipe.warm_start and before is not None else None
+    start = before.model if recipe.warm_start and before is not None else None
     saved = saved_state(checkpoint, recipe, events, start)
     rng, half_life = saved.random_state(recipe.random_state), None
     if events.ordered is None:
@@ -94,23 +94,16 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         )
         recipe = recipe._replace(impression_weight=weight)
     del rows  # they may fill memory or disk, and training does not need them
-    parts = parts_of(recipe, events)
-    nets, modules = _train(parts, before, rng, saved)
-    first, data = parts.trained[0]
-    stream = first_stream(data, [each.moments_ for each in nets])
-    trained = joined(nets, modules, parts.share)
-    return Learnt(
+    plans = plans_of(recipe, events)
+    return FittedTowers(
         schema,
         events.users,
         events.items,
         seen_matrix(events.positives),
         None if events.ordered is None else events.ordered.sequences,
-        half_life,
-        trained,
-        net.epochs(trained),
-        first.candidate_sampling,
-        trained.criterion_.temperature,
-        stream,
+        half_life=half_life,
+        net=_train(plans, before, rng, saved),
+        stream=first_stream(events),
     )
 
 
@@ -169,8 +162,8 @@ def _check_negatives(recipe, events):
 
     With a recent history all other items are negatives, also those of the user.
     """
-    n_users = have_events(events.positives, 1).sum()
-    if recipe.history != "recent" and everything_is_chosen(events):
+    n_users = have_entries(events.positives, 1).sum()
+    if recipe.history != "recent" and events.everything_is_chosen():
         n_active = len(events.active_items())
         message = (
             f"Nothing can be learnt: all {n_active} items of X were chosen by all "
@@ -190,53 +183,65 @@ def _check_negatives(recipe, events):
 
 
 def _train_one(recipe, events, rng):
-    """Return the trained net of one pair of towers, whose recipe is resolved."""
-    parts = Parts([(recipe, events)], 0.0, 0)
-    return _train(parts, None, rng, NoCheckpoint())[0][0]
+    """Return the trained net of one part, whose recipe is resolved."""
+    plan = Plan(main_kind(recipe), 1.0, recipe, events)
+    return _train([plan], None, rng, NoCheckpoint())
 
 
-def _train(parts, before, rng, saved):
-    """Return the trained nets and the modules of ``parts``; see `parts_of`.
+def _train(plans, before, rng, saved):
+    """Return the trained net of a model of planned parts, whose module is a ``Model``.
 
-    ``saved``: a ``Checkpoint``. After an interruption the other parts are not trained.
+    ``saved``: a ``Checkpoint``. After an interruption other parts are not trained, and
+    have no share.
     """
-    given = [None] * len(parts.trained)
-    if parts.trained[0][0].warm_start and before is not None:
-        given = trained_modules(before.net.module_)
-        if len(given) != len(parts.trained):
-            raise ValueError(OTHER_SIZES)
-    trained, modules, filters = [], [], []
-    pairs = zip(parts.trained, given, strict=True)
-    for number, ((recipe, events), old) in enumerate(pairs):
-        seed = rng.randint(np.iinfo(np.int32).max)
-        recipe, data = training_data(recipe, events, rng)
-        with net.seeded(seed, recipe.device):
-            module, spectrum = new_module(
-                recipe, events, data.training, seed, parts.n_components
-            )
-            if parts.n_components:
-                own = spectrum, parts.n_components, data.training, recipe.device
-                filters.append(filter_of(*own))
-            if old is not None:
-                _take_weights_by_id(recipe, module, old, before, events)
-            if not any(each.interrupted_ for each in trained):
-                part = saved.part(number)
-                trained.append(net.train(recipe, module, data, seed, saved=part))
-                module = trained[-1].module_
-        modules.append(module)
-    return trained, modules + filters
+    olds = _given(plans, before)
+    n_components = max(plan.n_components for plan in plans)
+    nets, parts, shares = [], [], []
+    for number, plan in enumerate(plans):
+        ready = not any(net.interrupted_ for net in nets)
+        if plan.kind.is_trained:
+            seed = rng.randint(np.iinfo(np.int32).max)
+            recipe, data = training_data(plan.recipe, plan.events, rng)
+            plan = plan._replace(recipe=recipe)
+            spectrum = SharedSpectrum(data.training.positives, n_components, seed)
+        with seeded(seed, plan.recipe.device):
+            part = plan.kind.start(plan, data.training, spectrum)
+            if plan.kind.is_trained:
+                if olds is not None:
+                    _take_weights_by_id(plan, part, olds[len(parts)], before)
+                if ready:
+                    checkpoint = saved.part(number)
+                    nets.append(train(plan.recipe, part, data, seed, saved=checkpoint))
+        parts.append(part)
+        shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
+    shares[0] = 1 - sum(shares[1:])
+    return joined(nets, Model(parts, shares))
 
 
-def _take_weights_by_id(recipe, module, old, before, events):
-    """Copy the weights of the module of the fit before, matching ids in any order."""
+def _given(plans, before):
+    """Return the parts whose weights trained ones start from, or None.
+
+    ``before``: ``FittedTowers``, or None. With ``warm_start`` trained parts come first.
+    """
+    if before is None or not plans[0].recipe.warm_start:
+        return None
+    given = [part for part in before.model.parts if part.is_trained]
+    if [type(part) for part in given] != [p.kind for p in plans if p.kind.is_trained]:
+        raise ValueError(OTHER_SIZES)
+    return given
+
+
+def _take_weights_by_id(plan, part, old, before):
+    """Copy the weights of a part of the fit before, matching ids in any order."""
+    events = plan.events
     sides = [(before.users, events.users), (before.items, events.items)]
     places = [_places_by_name(*pair) for pair in sides]
-    states = old.state_dict(), module.state_dict()
+    states = old.state_dict(), part.state_dict()
     shapes = [{name: value.shape for name, value in s.items()} for s in states]
     if any(p is None for p in places) or shapes[0] != shapes[1]:
         raise ValueError(OTHER_SIZES)
     inputs = [(p, len(p)) for p in places]
-    take_weights(recipe, module, old, *inputs)
+    part.take_weights(plan.recipe, old, *inputs)
 
 
 def _places_by_name(old, new):

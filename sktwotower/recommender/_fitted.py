@@ -4,21 +4,18 @@ Input: trained towers with the users and items they were trained on.
 Output: vectors (n, d) of users and items, and the items nearest to users, (n, k).
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import functools
+from dataclasses import dataclass, field, fields
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator
 
-from sktwotower._tables._messages import format_ids
-from sktwotower._tables._on_disk import column_counts
-from sktwotower._tables._schema import TableSchema
-from sktwotower._tables._sequences import Sequences
+from sktwotower._records._checks import require
+from sktwotower._records._registry import record
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
-from sktwotower.features._entities import Entities
-from sktwotower.neighbors._indexes import build_index
+from sktwotower.neighbors._catalog_index import Catalog, CatalogCodec
 from sktwotower.neighbors._one_query import nearest_to_one
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
@@ -26,86 +23,39 @@ from sktwotower.retrieval._fitted import Fitted, Serving
 from sktwotower.retrieval._one_user import UserVectors
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items
-from sktwotower.towers._blend import Blend
-from sktwotower.towers._filter import LinearFilter
-from sktwotower.towers._forgetting import without_columns
-from sktwotower.towers._net import TwoTowerNet
-from sktwotower.towers._vectors import embed_items, embed_users
+from sktwotower.towers._net import TwoTowerNet, epochs, with_model
+from sktwotower.towers._stored_net import NetCodec
+from sktwotower.towers.parts import embed_items, embed_users
 
-from ._fold_in import FoldIn, softmax_sample
-from ._parts import modules_of
+from ._fold_in import FoldIn, vectors_of_softmax
 from ._stream import Stream
 
-__all__ = [
-    "Catalog",
-    "FittedTowers",
-    "IndexRecipe",
-    "Learnt",
-    "fitted_towers",
-]
-
-# Number of users for whom the recall of an index is measured.
-MAX_SAMPLED_USERS = 500
+__all__ = ["FittedTowers"]
 
 
-class IndexRecipe(NamedTuple):
-    """Parameters of the estimator that configure the search for nearest items."""
-
-    neighbors: object
-    n_neighbors: int
-
-
-class Learnt(NamedTuple):
-    """The result of training: both sides, the seen matrix and the trained net."""
-
-    schema: TableSchema
-    users: Entities
-    items: Entities
-    seen: sparse.csr_matrix
-    sequences: Sequences | None
-    half_life: object
-    net: TwoTowerNet
-    epochs: list
-    candidate_sampling: str
-    temperature: float
-    stream: Stream
-
-
-class Catalog(NamedTuple):
-    """The vectors (n_items, d) of the catalog, their index and its recall."""
-
-    vectors: np.ndarray
-    index: BaseEstimator
-    index_recall: float
-
-
+@record
 @dataclass(frozen=True, eq=False)
 class FittedTowers(Fitted):
-    """The fitted state of a `TwoTowerRecommender`, built by ``fitted_towers``.
+    """The fitted state of a `TwoTowerRecommender`.
+
+    Training and later changes replace some of its fields, and then `served` those that
+    follow from the others: ``catalog`` and ``fold_in``.
 
     Parameters
     ----------
-    schema, users, items, seen, sequences, user_ids, item_ids
+    schema, users, items, seen, sequences
         As in `Fitted`.
     half_life : Timedelta, float or None
         Age at which the weight of an event was halved in training.
     net : TwoTowerNet
-        The trained net.
-    epochs : list of dict
-        Figures of each epoch.
-    candidate_sampling : str
-        How candidates were sampled in training.
-    temperature : float
-        The temperature of training.
+        The trained net, whose module is a ``Model``.
     stream : Stream
         What `partial_fit` goes on with.
-    interrupted : bool
-        Whether the last training was interrupted.
-    catalog : Catalog
-        Vectors and index of the first items.
-    fold_in : FoldIn or None
-        Computes vectors of new users with a history. None if the user tower sees no
-        history, if vectors are not of unit length, or if no event is left.
+    catalog : Catalog, default=None
+        Vectors and index of the first items. None: not computed yet.
+    fold_in : FoldIn, default=None
+        Computes vectors of new users with a history. None if the first part of the
+        model does not fold in, or if no event is left.
 
     Attributes
     ----------
@@ -114,35 +64,99 @@ class FittedTowers(Fitted):
     """
 
     half_life: object
-    net: TwoTowerNet
-    epochs: list
-    candidate_sampling: str
-    temperature: float
+    net: Annotated[TwoTowerNet, NetCodec]
     stream: Stream
-    interrupted: bool
-    catalog: Catalog
-    fold_in: FoldIn | None
+    catalog: Annotated[Catalog | None, CatalogCodec] = None
+    fold_in: FoldIn | None = None
     user_vectors: UserVectors = field(init=False, default_factory=UserVectors)
+
+    def _stored_parts(self):
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.fold_in is not None:
+            known = vectors_of_softmax(self.seen, self.catalog)
+            parts["fold_in"] = self.fold_in.without_known(known)
+        return parts
+
+    @classmethod
+    def _of_stored(cls, fold_in, **parts):
+        fitted = cls(fold_in=fold_in, **parts)
+        if fold_in is not None:
+            fold_in.temperature = fitted.temperature
+            if fold_in.vectors is None:
+                fold_in.vectors = vectors_of_softmax(fitted.seen, fitted.catalog)
+        return fitted
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        model, (n, d) = self.model, self.catalog.vectors.shape
+        require(1 <= n <= len(self.items), f"{place}.catalog", "the first items")
+        recent = model.past == "recent"
+        require(recent == (self.sequences is not None), f"{place}.sequences", "ordered")
+        width = sum(part.width for part in model.parts)
+        require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
+        widths = {"user": self.users.width, "item": self.items.width}
+        for part in model.parts:
+            for name, side in part.tables.items():
+                fits = len(part.get_submodule(name).weight) == widths[side]
+                require(fits, f"{place}.net.model", f"{widths[side]} {side} features")
+        n_items = self.seen.shape[1]
+        fits = len(self.stream.gaps.gap) == n_items
+        require(fits, f"{place}.stream.gaps", f"numbers of {n_items} items")
+        if self.fold_in is not None:
+            self._check_fold_in(f"{place}.fold_in")
+
+    def _check_fold_in(self, place):
+        folds = self.model.first.folds_in and self.sequences is None
+        require(folds, place, "of vectors that are folded in")
+        require(self.fold_in.vectors is not None, place, "a fold-in with vectors")
+        shape = len(self.fold_in.log_weights), self.model.first.width
+        require(self.fold_in.vectors.shape == shape, place, f"vectors of shape {shape}")
+        require(len(self.fold_in.axes) == shape[1], place, f"axes of shape {shape[1]}")
+
+    @property
+    def n_items(self):
+        """Number of items in the catalog."""
+        return len(self.catalog.vectors)
+
+    @property
+    def model(self):
+        """The ``Model``: what is learnt of users and items."""
+        return self.net.module_
 
     @property
     def history_kind(self):
-        """How the user tower sees past items: "pooled", "recent" or None."""
-        if not self.sees_history:
-            return None
-        return "pooled" if self.sequences is None else "recent"
-
-    @property
-    def filter_share(self):
-        """Share of a linear filter in the score; 0 for none."""
-        module = self.net.module_
-        if not isinstance(getattr(module, "second", None), LinearFilter):
-            return 0.0
-        return module.share_now
+        """How the model sees past items: "pooled", "recent" or None."""
+        return self.model.past
 
     @property
     def sees_history(self):
-        """Whether the user tower sees past items."""
-        return self.net.module_.history is not None
+        """Whether the model sees past items."""
+        return self.model.past is not None
+
+    @property
+    def second_share(self):
+        """Share of all parts but the first in the score."""
+        return sum(self.model.shares_now[1:])
+
+    @property
+    def epochs(self):
+        """Figures of each epoch, a list of dicts."""
+        return epochs(self.net)
+
+    @property
+    def temperature(self):
+        """The temperature of training."""
+        return self.net.criterion_.temperature
+
+    @property
+    def candidate_sampling(self):
+        """How candidates were sampled in training."""
+        return self.net.iterator_train__candidate_sampling
+
+    @property
+    def interrupted(self):
+        """Whether the last training was interrupted."""
+        return self.net.interrupted_
 
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""
@@ -150,9 +164,10 @@ class FittedTowers(Fitted):
         unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
+        model = self.model.without("user", left, unused, rows)
         return {
-            "net": without_columns(self.net, "user", left, unused, rows),
-            "stream": self.stream.without_users(events[np.flatnonzero(gone)], left),
+            "net": with_model(self.net, model),
+            "stream": self.stream.without_users(events[np.flatnonzero(gone)]),
         }
 
     def embed_users(self, query, past, serving):
@@ -161,24 +176,16 @@ class FittedTowers(Fitted):
         ``past``: their ``Past``.
         """
         seen = past.input if self.sees_history else None
-        vectors = embed_users(self.net.module_, query.rows, seen, self.items.rows)
+        vectors = embed_users(self.model, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):
             chosen = past.seen if len(new) == len(query) else past.seen[new]
-            n_chosen = np.diff(chosen.indptr)
-            vectors[new] = self._folded(vectors[new], self._sums(chosen), n_chosen)
+            vectors[new] = self.model.folded(
+                vectors[new],
+                self._sums(chosen),
+                functools.partial(self.fold_in, n_past=np.diff(chosen.indptr)),
+            )
         return vectors
-
-    def _folded(self, vectors, sums, n_chosen):
-        """Return vectors (n, d) of which the trained towers' part is folded in."""
-        module = self.net.module_
-        if not isinstance(module, Blend):
-            return self.fold_in(vectors, sums, n_chosen)
-        width = self.fold_in.vectors.shape[1]
-        of_users, of_items = (module.scales(side)[0] for side in ("user", "item"))
-        first = vectors[:, :width] / of_users, sums[:, :width] / of_items
-        moved = self.fold_in(*first, n_chosen) * of_users
-        return np.hstack([moved, vectors[:, width:]]).astype(np.float32)
 
     def fold_in_rows(self, query, past):
         """Return the rows to fold in: those whose history comes only from the request.
@@ -206,11 +213,11 @@ class FittedTowers(Fitted):
         """Return the vectors (m, d) of items at positions (m,), computed if removed."""
         if codes.max(initial=-1) < self.n_items:
             return np.asarray(self.catalog.vectors).take(codes, axis=0)
-        return embed_items(self.net.module_, self.items.rows[codes])
+        return embed_items(self.model, self.items.rows[codes])
 
     def embed_items(self, query):
         """Return vectors (n, d) of a ``Query`` of items."""
-        return embed_items(self.net.module_, query.rows)
+        return embed_items(self.model, query.rows)
 
     def users_of_events(self, frame, serving, history=None):
         """Return the vector (n_events, d) of the user of each event of a table.
@@ -348,99 +355,3 @@ def _each_once(query, keys, entities, embed):
     _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     distinct = Query(query.ids[first], query.codes[first], query.rows[first])
     return embed(distinct)[place]
-
-
-def fitted_towers(learnt, n_items, index, before=None, changed=None):
-    """Build ``FittedTowers`` from a ``Learnt`` value: item vectors, index, fold-in.
-
-    The first ``n_items`` items are the catalog. ``index``: an ``IndexRecipe``;
-    ``before``: the previous ``Catalog``, whose index may be updated. ``changed``:
-    positions (m,) of the items that are not in it, or may have another vector there;
-    the others are at the same positions. None: all are computed.
-    """
-    vectors = _item_vectors(learnt, n_items, before, changed)
-    return FittedTowers(
-        learnt.schema,
-        learnt.users,
-        learnt.items,
-        learnt.seen,
-        learnt.sequences,
-        user_ids=learnt.users.ids.to_numpy(),
-        item_ids=learnt.items.ids[:n_items].to_numpy(),
-        half_life=learnt.half_life,
-        net=learnt.net,
-        epochs=learnt.epochs,
-        candidate_sampling=learnt.candidate_sampling,
-        temperature=learnt.temperature,
-        stream=learnt.stream,
-        interrupted=learnt.net.interrupted_,
-        catalog=_catalog(learnt, vectors, index, before, changed),
-        fold_in=_fold_in(learnt, vectors),
-    )
-
-
-def _item_vectors(learnt, n_items, before, changed):
-    computed = np.arange(n_items) if changed is None else changed
-    vectors = embed_items(learnt.net.module_, learnt.items.rows[computed])
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        ids = learnt.items.ids[computed[~finite]]
-        raise ValueError(
-            f"The vectors of {len(ids)} items are not finite: {format_ids(ids)}. Lower "
-            "lr, or scale or clip the features."
-        )
-    if changed is None:
-        return vectors
-    together = np.empty((n_items, vectors.shape[1]), dtype=np.float32)
-    together[: len(before.vectors)] = before.vectors
-    together[changed] = vectors
-    return together
-
-
-def _catalog(learnt, vectors, index, before, changed):
-    def sample():
-        users, rng = learnt.users, np.random.default_rng(0)
-        n = min(len(users), MAX_SAMPLED_USERS)
-        rows = np.sort(rng.choice(len(users), n, replace=False))
-        past = None
-        if learnt.net.module_.history is not None:
-            past = learnt.seen[rows]
-            if learnt.sequences is not None:
-                past = learnt.sequences.rows(rows)
-        return embed_users(
-            learnt.net.module_, users.rows[rows], past, learnt.items.rows
-        )
-
-    return Catalog(
-        vectors,
-        *build_index(
-            index.neighbors,
-            vectors,
-            learnt.net.module_.normalize,
-            sample,
-            index.n_neighbors,
-            None if before is None else (before.index, before.index_recall),
-            changed,
-        ),
-    )
-
-
-def _fold_in(learnt, vectors):
-    """Return a ``FoldIn``; None without a pooled history of unit vectors, or events.
-
-    ``vectors`` (n_items, d): those of the catalog.
-    """
-    module = learnt.net.module_
-    pooled = module.history is not None and learnt.sequences is None
-    if not pooled or not module.normalize:
-        return None
-    counts = column_counts(learnt.seen)
-    places, weights = softmax_sample(counts)
-    if len(places) == 0:  # `forget_items` may leave no event
-        return None
-    first = modules_of(module)[0]
-    if first is not module or places.max() >= len(vectors):
-        vectors = embed_items(first, learnt.items.rows[places])
-    else:
-        vectors = vectors[places]
-    return FoldIn(vectors, counts[places], weights, learnt.temperature)

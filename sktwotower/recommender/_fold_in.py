@@ -4,10 +4,15 @@ Input: unit vectors (n, d) from the user tower, and sums (n, d) of past item vec
 Output: unit vectors (n, d), closer to those that training would have learnt.
 """
 
+import copy
+
 import numpy as np
 import torch
 
-__all__ = ["FoldIn", "softmax_sample"]
+from sktwotower._records._checks import array, vectors
+from sktwotower._records._registry import record
+
+__all__ = ["FoldIn", "softmax_sample", "vectors_of_softmax"]
 
 # Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
@@ -52,6 +57,18 @@ def softmax_sample(counts):
     return np.concatenate([order[:half], others]), weights
 
 
+def vectors_of_softmax(seen, catalog):
+    """Return the vectors of the items of `softmax_sample`, those with events.
+
+    None if one of them is not in the ``Catalog``.
+    """
+    places, _ = softmax_sample(np.asarray(seen.sum(axis=0)).ravel())
+    if len(places) and places.max() >= len(catalog.vectors):
+        return None
+    return catalog.vectors[places]
+
+
+@record
 class FoldIn:
     r"""Compute the vector of a new user from a history, with item vectors held fixed.
 
@@ -97,6 +114,12 @@ class FoldIn:
     array([[0.64, 0.77]], dtype=float32)
     """
 
+    # What files hold of it; the temperature is that of the net
+    vectors: vectors("m d") | None
+    log_weights: array("float64", "m")
+    spread: array("float32 float64", "d")
+    axes: array("float32", "d d")
+
     def __init__(self, vectors, counts, weights, temperature):
         self.vectors = vectors
         self.log_weights = np.log(weights)
@@ -107,6 +130,13 @@ class FoldIn:
         covariance = centred.T @ (centred * shares[:, None])
         spread, axes = np.linalg.eigh(covariance)
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
+
+    def without_known(self, vectors):
+        """Return a copy without its vectors, if they equal known ones, or None."""
+        copied = copy.copy(self)
+        if vectors is not None and np.array_equal(vectors, self.vectors):
+            copied.vectors = None
+        return copied
 
     def __call__(self, users, sums, n_past):
         """Return unit vectors (n, d), float32, moved towards the users' past items.

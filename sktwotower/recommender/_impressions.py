@@ -12,9 +12,9 @@ import pandas as pd
 
 from sktwotower.metrics._hits import standard_error
 from sktwotower.metrics._lists import RankedLists
-from sktwotower.towers._vectors import embed_items, embed_users
+from sktwotower.towers._auto import resolved
+from sktwotower.towers.parts import embed_items, embed_users
 
-from ._auto import resolved
 from ._events import Events, ordered_outcomes, outcome_matrices
 from ._pilots import HELD_OUT, MIN_USERS, SIZE, some_users
 
@@ -123,7 +123,7 @@ def _values(recipe, events, before, shown, fit):
     users, user_of = np.unique(shown.users, return_inverse=True)
     items, item_of = np.unique(shown.items, return_inverse=True)
     past = None
-    if module.history is not None:
+    if module.past is not None:
         in_order = events.ordered
         past = events.positives if in_order is None else in_order.sequences.lags
         past = past[users]

@@ -434,7 +434,7 @@ class TwoTowerParameters(ShownEstimator):
     0  emma   persuasion   0.39     1
     """
 
-    _parameter_constraints: dict = CONSTRAINTS
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -451,8 +451,7 @@ class TwoTowerParameters(ShownEstimator):
         time=None,
         history="auto",
         max_history=200,
-        pooled_share="auto",
-        filter_share="auto",
+        second_share="auto",
         half_life="auto",
         fold_in=True,
         user_tower=None,
@@ -502,8 +501,7 @@ class TwoTowerParameters(ShownEstimator):
         self.time = time
         self.history = history
         self.max_history = max_history
-        self.pooled_share = pooled_share
-        self.filter_share = filter_share
+        self.second_share = second_share
         self.half_life = half_life
         self.fold_in = fold_in
         self.user_tower = user_tower

@@ -1,10 +1,10 @@
 """How `TwoTowerRecommender.partial_fit` updates fitted towers with further events.
 
 Input: ``FittedTowers``, and events (n_events, n_columns), also of new users and items.
-Output: a new ``Learnt`` value, with new users and items last, and the changed items.
+Output: ``FittedTowers`` with new users and items last, and the changed items.
 """
 
-import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,29 +14,17 @@ from sktwotower._tables._events import read_events
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
 from sktwotower._tables._times import times_of_events
-from sktwotower.towers import _net as net
+from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet
-from sktwotower.towers._blend import Blend
-from sktwotower.towers._build import grown_module
 from sktwotower.towers._callbacks import monitors_validation, schedules
-from sktwotower.towers._filter import LinearFilter
-from sktwotower.towers._fixed import item_layers_fixed, moved_items
 from sktwotower.towers._gaps import ItemStream
-from sktwotower.towers._moments import grown_moments, touched_rows
+from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
 from sktwotower.towers._sequences import SequenceSet
+from sktwotower.towers.parts import lengths, moved_items
 
-from ._auto import values_of_kind
 from ._events import Events, ordered_outcomes, outcome_matrices, seen_matrix
 from ._fit import check_values
-from ._fitted import Learnt
 from ._grown_entities import grown
-from ._parts import (
-    filter_recipe,
-    joined,
-    modules_of,
-    pooled_recipe,
-    recent_recipe,
-)
 from ._stream import mark_of_table, warn_of_replay
 from ._together import check_events, check_same, random_state_of
 
@@ -45,10 +33,6 @@ __all__ = ["learn_more"]
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large.
 PARTIAL_BATCH = 128
-# A linear filter knows the events of fit only: one hundredth of further ones halves its
-# weight in the score. In a shop, what came next was found best with that or more.
-FADE = 100.0
-MIN_FADE = 1e-6
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
@@ -68,8 +52,9 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 
     Returns
     -------
-    learnt : Learnt or None
-        New users and new items come last. None: X has no rows that count.
+    learnt : FittedTowers or None
+        New users and new items come last; what requests need is that of before. None: X
+        has no rows that count.
     changed : int array of shape (m,)
         Positions of the items whose vectors may be others than before.
     """
@@ -83,28 +68,23 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         return None, np.zeros(0, dtype=np.int64)
     call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events
-    check_same(recipe, events, fitted.net.module_)
+    check_same(recipe, events, fitted.model)
     stream = _stream(fitted, frame, (rewards, weights), len(events.items))
-    trained, stream, touched = _train(recipe, fitted, call, stream)
+    net, stream = _train(recipe, fitted, call, stream)
     moved = moved_items(
-        fitted.net.module_,
-        trained.module_,
+        fitted.model,
+        net.module_,
         without_last_row(events.items.rows),
         call.inputs[1][0],
-        touched,
     )
-    learnt = Learnt(
-        fitted.schema,
-        events.users,
-        events.items,
-        call.seen,
-        None if events.ordered is None else events.ordered.sequences,
-        fitted.half_life,
-        trained,
-        fitted.epochs + net.epochs(trained),
-        fitted.candidate_sampling,
-        fitted.temperature,
-        stream,
+    learnt = replace(
+        fitted,
+        users=events.users,
+        items=events.items,
+        seen=call.seen,
+        sequences=None if events.ordered is None else events.ordered.sequences,
+        net=net,
+        stream=stream,
     )
     return learnt, np.union1d(moved, described)
 
@@ -167,7 +147,7 @@ def _resized(seen, shape):
 
 
 def _recipes(recipe, fitted, call):
-    """Return the recipe of each pair of towers, with the choices of fit."""
+    """Return the recipe of each part, with the choices of fit."""
     if recipe.batch_size == "auto":
         recipe = recipe._replace(batch_size=PARTIAL_BATCH)
     if recipe.history is not None and fitted.history_kind is not None:
@@ -181,29 +161,23 @@ def _recipes(recipe, fitted, call):
     }
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.iterator_train__history_dropout
-    recipe = recipe._replace(embedding_dim=_length(recipe, fitted))
-    module = fitted.net.module_
-    if not isinstance(module, Blend):
-        return [_one_pass(values_of_kind(recipe)._replace(**of_fit))]
-    if isinstance(module.second, LinearFilter):
-        of_filter = filter_recipe(recipe, module.second)
-        # a length that leaves the towers nothing is refused as any other length
-        width = max(recipe.embedding_dim - of_filter.embedding_dim, 1)
-        first = values_of_kind(recipe._replace(embedding_dim=width))
-        return [_one_pass(first._replace(**of_fit)), of_filter]
-    all_events = call.events._replace(
+    everything = call.events._replace(
         positives=without_last_row(call.seen), ordered=None
     )
-    return [
-        _one_pass(values_of_kind(recent_recipe(recipe))._replace(**of_fit)),
-        _one_pass(pooled_recipe(recipe, all_events)),
-    ]
+    first, *others = _lengths(recipe, fitted.model)
+    first = values_of_kind(recipe._replace(embedding_dim=first))._replace(**of_fit)
+    recipes = [first]
+    for part, length in zip(fitted.model.parts[1:], others, strict=True):
+        own = recipe._replace(embedding_dim=length)
+        recipes.append(part.prepared(own, everything)[0])
+    return [_one_pass(each) for each in recipes]
 
 
-def _length(recipe, fitted):
-    """Return the length of vectors: "auto" is that of fit."""
-    length = recipe.embedding_dim
-    return fitted.catalog.vectors.shape[1] if length == "auto" else length
+def _lengths(recipe, model):
+    """Return how long the vectors of each part are to be: "auto" is as in fit."""
+    if recipe.embedding_dim == "auto":
+        return [part.width for part in model.parts]
+    return lengths(recipe.embedding_dim, [type(part) for part in model.parts])
 
 
 def _one_pass(recipe):
@@ -226,56 +200,44 @@ def _one_pass(recipe):
 
 
 def _train(recipe, fitted, call, stream):
-    """Return a net that is trained on further events, and the ``Stream`` after them.
-
-    Also return which rows (p,) of each table of the items have been trained.
-    """
-    old = modules_of(fitted.net.module_)
+    """Return a net that is trained on further events, and the ``Stream`` after them."""
     recipes = _recipes(recipe, fitted, call)
     random = _random(recipe.random_state, len(fitted.epochs))
-    items = ItemStream(stream.gaps, stream.n_events)
     learns = call.events.positives.nnz > 0
-    modules, trained, moments, touched = [], [], [], []
-    for place, (part, before) in enumerate(zip(recipes, old, strict=True)):
+    parts, nets, first = [], [], None
+    for own, before in zip(recipes, fitted.model.parts, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
-        with net.seeded(seed, part.device):
-            n_hidden = getattr(before.history, "n_hidden", 0)
-            module = grown_module(part, before, *call.inputs, n_hidden)
-            if isinstance(before, LinearFilter):
-                modules.append(LinearFilter.of(module))
-                touched.append(np.zeros(call.inputs[1][1], dtype=bool))
-                continue
-            state = stream.moments[place] if place < len(stream.moments) else {}
-            state = first = grown_moments(state, module, *call.inputs)
-            if learns:
-                # each pair of towers sees the stream once
-                own = ItemStream(stream.gaps, stream.n_events) if place else items
-                data = _training_set(part, call, own)
-                with item_layers_fixed(module):
-                    each = net.train(
-                        part, module, net.TrainingData(data), seed, False, moments=state
-                    )
-                trained.append(each)
-                module, state = each.module_, each.moments_
-        modules.append(module)
-        moments.append(state)
-        touched.append(touched_rows(first, state, "item_tower.sparse.weight"))
-    stream = stream._replace(
-        gaps=items.gaps, n_events=items.n_steps, moments=tuple(moments)
-    )
-    shares = getattr(fitted.net.module_, "share", 0), _fade(fitted, call)
-    if learns:
-        return joined(trained, modules, *shares), stream, touched
-    return _with_modules(fitted.net, modules, *shares), stream, touched
-
-
-def _fade(fitted, call):
-    """Return the ``fade`` of a linear filter, which knows the events of fit only."""
-    module = fitted.net.module_
-    if not isinstance(getattr(module, "second", None), LinearFilter):
-        return 1.0
+        with seeded(seed, own.device):
+            part = before.grown(own, *call.inputs)
+            # each part sees the stream once
+            items = ItemStream(stream.gaps, stream.n_events)
+            first = items if first is None else first
+            if learns and part.is_trained:
+                data = _training_set(own, call, items)
+                nets.append(_trained(part, own, data, seed))
+            elif learns:
+                part.learn_more(call.events)
+        parts.append(part)
+    stream = stream._replace(gaps=first.gaps, n_events=first.n_steps)
     share_of_new = call.events.positives.nnz / max(call.before.nnz, 1)
-    return max(module.fade / (1 + FADE * share_of_new), MIN_FADE)
+    model = fitted.model.after(parts, share_of_new)
+    net = joined(nets, model) if learns else fitted.net
+    return with_model(net, model, fitted.net if learns else None), stream
+
+
+def _trained(part, recipe, data, seed):
+    """Return the net that has trained a part further, on a ``TrainingSet``.
+
+    What all items share is not trained: a change of it would move all their vectors.
+    """
+    fixed = part.shared_by_items()
+    for parameter in fixed:
+        parameter.requires_grad_(False)
+    try:
+        return train(recipe, part, TrainingData(data), seed, schedule=False)
+    finally:
+        for parameter in fixed:
+            parameter.requires_grad_(True)
 
 
 def _random(random_state, n_calls):
@@ -284,17 +246,6 @@ def _random(random_state, n_calls):
         numbers = np.random.SeedSequence([int(random_state), n_calls])
         random_state = numbers.generate_state(1)[0]
     return random_state_of(random_state)
-
-
-def _with_modules(before, modules, share, fade):
-    """Return a net with other modules, that is not trained further."""
-    trained = copy.copy(before)
-    trained.history = type(before.history)()
-    trained.module_ = modules[0]
-    if len(modules) > 1:
-        trained.module_ = Blend(*modules, share, fade)
-    trained.module_.eval()
-    return trained
 
 
 def _training_set(recipe, call, stream):

@@ -10,9 +10,8 @@ from sktwotower._tables._sparse import pair_matrix
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
-from sktwotower.towers._build import build_module
 from sktwotower.towers._sequences import SequenceSet
-from sktwotower.towers._vectors import embed_items, embed_users
+from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
 from ._order import aged, ordered
 
@@ -84,8 +83,9 @@ class Pilot:
         events = aged(self.before, half_life)
         data = SequenceSet(*self.rows, events.order, recipe.max_history)
         with net.seeded(self.seed, recipe.device):
-            module = build_module(recipe, user_rows.shape[1], item_rows.shape[1])
-            trained = net.train(recipe, module, net.TrainingData(data), self.seed)
+            widths = user_rows.shape[1], item_rows.shape[1]
+            part = main_kind(recipe).build(recipe, *widths)
+            trained = net.train(recipe, part, net.TrainingData(data), self.seed)
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
         past, user_rows = events.sequences.lags[self.users], user_rows[self.users]

@@ -1,6 +1,6 @@
 """What training knows of the stream of events, from `fit` through every `partial_fit`.
 
-Input: ``Events`` of fit, and the moments of the optimizer.
+Input: ``Events`` of fit.
 Output: a ``Stream`` value.
 """
 
@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._checks import integer, tuple_of
+from sktwotower._records._registry import record
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import BLOCK
 from sktwotower.towers._gaps import Gaps
-from sktwotower.towers._moments import without_rows
 
 __all__ = [
     "Stream",
@@ -25,8 +26,9 @@ __all__ = [
 MAX_PASSES = 64
 
 
+@record
 class Stream(NamedTuple):
-    """How often each item comes, the state of the optimizer, and the latest tables.
+    """How often each item comes, and the latest tables.
 
     Parameters
     ----------
@@ -34,16 +36,13 @@ class Stream(NamedTuple):
         Mean number of events from one of an item to the next, (n_items,).
     n_events : int
         Number of positive events so far.
-    moments : tuple of dict
-        Moments of the optimizer, by the name of the parameter, for each pair of towers.
     passes : tuple of int
         Fingerprints of the tables of the latest calls of `partial_fit`.
     """
 
     gaps: Gaps
-    n_events: int
-    moments: tuple
-    passes: tuple
+    n_events: integer(0)
+    passes: tuple_of(integer(0, 2**63 - 1))
 
     def with_items(self, places, n_items):
         """Return the same with item j at position ``places[j]`` of n_items."""
@@ -51,38 +50,29 @@ class Stream(NamedTuple):
         order[places] = np.arange(len(places))
         return self._replace(gaps=self.gaps.take(order))
 
-    def without_users(self, events, left):
+    def without_users(self, events):
         """Return the same without users whose events are the entries of a CSR matrix.
 
         ``events``: (n, n_items), in whose rows an item may occur more than once.
-        ``left`` (p,): which feature columns of users stay.
         """
         counts = np.bincount(events.indices, minlength=events.shape[1])
         n_left = max(1, self.n_events - events.nnz)
         return self._replace(
             gaps=self.gaps.without(counts, n_left / max(1, self.n_events)),
             n_events=n_left,
-            moments=self._moments_without("user", left),
         )
 
-    def without_items(self, kept, left):
-        """Return the same with the items at positions ``kept`` (m,) only.
-
-        ``left`` (p,): which feature columns of items stay.
-        """
+    def without_items(self, kept):
+        """Return the same with the items at positions ``kept`` (m,) only."""
         shares = 1 / self.gaps.gap
         share_left = max(shares[kept].sum(), 1e-9) / max(shares.sum(), 1e-9)
         return self._replace(
             gaps=self.gaps.take(kept).shorter(share_left),
             n_events=int(np.ceil(self.n_events * share_left)),
-            moments=self._moments_without("item", left),
         )
 
-    def _moments_without(self, side, left):
-        return tuple(without_rows(each, side, left) for each in self.moments)
 
-
-def first_stream(events, moments):
+def first_stream(events):
     """Return the ``Stream`` after fit.
 
     An item's share is that of the weights of its events, which may fall with age.
@@ -99,7 +89,7 @@ def first_stream(events, moments):
         own = None if weights is None else weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
     gaps = Gaps.of_shares(sums / sums.sum(), counts)
-    return Stream(gaps, len(items), tuple(moments), ())
+    return Stream(gaps, len(items), ())
 
 
 def mark_of_table(frame, outcomes):

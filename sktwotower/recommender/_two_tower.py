@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower import inspection
+from sktwotower._records._registry import record
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import is_source
@@ -21,6 +22,8 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._group import is_first
 from sktwotower.towers._recipe import Recipe
+from sktwotower.towers._stored_net import OptimizerCodec
+from sktwotower.towers.parts import TowerParameter
 
 from ._catalog import with_new_items
 from ._catalog_methods import CatalogMixin
@@ -28,14 +31,17 @@ from ._checkpoint import remove_checkpoint
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
-from ._fitted import IndexRecipe, fitted_towers
+from ._fitted import FittedTowers
+from ._folders import Folder, NoFolder
 from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
+from ._served import IndexRecipe, served
 
 __all__ = ["TwoTowerRecommender"]
 
 
+@record
 class TwoTowerRecommender(
     RetrievalMixin,
     SimilarItemsMixin,
@@ -48,6 +54,16 @@ class TwoTowerRecommender(
 ):
     __doc__ = TwoTowerParameters.__doc__
 
+    # What files hold of it
+    _fitted: FittedTowers
+    _stored_parameters = {
+        "user_tower": TowerParameter("user_tower"),
+        "item_tower": TowerParameter("item_tower"),
+        "optimizer": OptimizerCodec,
+        "memory": NoFolder,
+        "checkpoint": Folder,
+    }
+
     user_transformer_ = fitted_attribute("users.transformer")
     item_transformer_ = fitted_attribute("items.transformer")
     item_embeddings_ = fitted_attribute("catalog.vectors")
@@ -56,7 +72,7 @@ class TwoTowerRecommender(
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
     candidate_sampling_ = fitted_attribute("candidate_sampling")
-    filter_share_ = fitted_attribute("filter_share")
+    second_share_ = fitted_attribute("second_share")
     temperature_ = fitted_attribute("temperature")
     impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
@@ -134,9 +150,7 @@ class TwoTowerRecommender(
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
-            self._fitted = fitted_towers(
-                learnt, len(learnt.items), self._index_recipe()
-            )
+            self._fitted = served(learnt, len(learnt.items), self._index_recipe())
             log_result("fit", self._fitted, seconds())
         if not self.interrupted_ and is_first():
             remove_checkpoint(self.checkpoint)
@@ -188,8 +202,8 @@ class TwoTowerRecommender(
         -----
         Users come in the order of their first rows in X; all events of a user are
         learnt together. The learning rate is constant, ``partial_rate`` times ``lr``,
-        and there is no validation.
-        A linear filter (``filter_share``) knows the events of fit only, and fades.
+        and there is no validation. A linear filter (``second_share``) knows the events
+        of fit only, and fades.
         The model moves towards the new events, which helps when tastes change. Check
         with `score` on later events, and refit from time to time.
 
@@ -233,7 +247,7 @@ class TwoTowerRecommender(
                 changed = np.sort(places[changed])
                 n_items = fitted.n_items + len(more.items) - len(fitted.items)
                 changed = changed[changed < n_items]
-                self._fitted = fitted_towers(
+                self._fitted = served(
                     more, n_items, self._index_recipe(), fitted.catalog, changed
                 )
                 log_result("partial_fit", self._fitted, seconds())

@@ -11,7 +11,7 @@ from sktwotower._tables._on_disk import Rows, is_mapped, row_blocks
 from sktwotower._tables._sparse import rows_of
 from sktwotower.metrics import recall_at_k
 from sktwotower.neighbors._top_k import top_k
-from sktwotower.towers._vectors import distinct_ones, embed_items, embed_users
+from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
 __all__ = ["ValidationRecall", "hold_out"]
 

@@ -4,14 +4,15 @@ Input: an estimator.
 Output: its ``Fitted`` value (ids, feature rows, seen matrix), and read-only attributes.
 """
 
+import functools
 from dataclasses import dataclass, replace
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from sktwotower._records._checks import NOT_STORED, csr, require
+from sktwotower._records._checks import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
@@ -65,10 +66,6 @@ class Fitted:
         Ones where a user chose an item; the last, empty row is for unknown users.
     sequences : Sequences or None
         The events of each user in order. None: order is not known, or not used.
-    user_ids : array of shape (n_users,)
-        Ids of the known users.
-    item_ids : array of shape (n_items,)
-        Ids of the catalog.
 
     Notes
     -----
@@ -82,8 +79,6 @@ class Fitted:
     items: Entities
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: Sequences | None
-    user_ids: Annotated[np.ndarray, NOT_STORED]
-    item_ids: Annotated[np.ndarray, NOT_STORED]
 
     def _check_stored(self, place):
         sides = self.users.side, self.items.side
@@ -98,7 +93,17 @@ class Fitted:
     @property
     def n_items(self):
         """Number of items in the catalog."""
-        return len(self.item_ids)
+        return len(self.items)
+
+    @functools.cached_property
+    def user_ids(self):
+        """Ids of the known users, (n_users,)."""
+        return self.users.ids.to_numpy()
+
+    @functools.cached_property
+    def item_ids(self):
+        """Ids of the catalog, (n_items,)."""
+        return self.items.ids[: self.n_items].to_numpy()
 
     @property
     def click_rates(self):
@@ -159,7 +164,6 @@ class Fitted:
             users=users,
             seen=self.seen[kept],
             sequences=None if in_order is None else in_order.take(kept),
-            user_ids=users.ids.to_numpy(),
             **self.fields_without(gone, left),
         )
 

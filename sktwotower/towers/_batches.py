@@ -15,8 +15,8 @@ from ._candidates import CandidateSampler
 from ._dropout import FeatureDropout, id_shares
 from ._features_worth import features_worth, has_shared_columns
 from ._losses import Targets
-from ._modules import SparseRows
 from ._places import distinct, places_in
+from ._sparse_rows import SparseRows
 
 __all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import distributed
 
 from ._group import GroupError
-from ._modules import SparseLinear
 from ._optimizer import rows_of
+from ._sparse_rows import SparseLinear
 
 __all__ = ["Exchange"]
 

@@ -7,8 +7,8 @@ Output: its *moments*: a dict of arrays for each parameter, by its name.
 import numpy as np
 import torch
 
-from ._build import first_layers, placed_rows
 from ._optimizer import RowwiseAdam
+from ._sparse_rows import placed_rows
 
 __all__ = [
     "grown_moments",
@@ -36,11 +36,11 @@ def moments_of(net):
     return found
 
 
-def set_moments(net, moments):
-    """Let the optimizer of a net start with moments, where they fit its parameters."""
+def set_moments(net):
+    """Let the optimizer of a net start with the moments that fit its parameters."""
     if not isinstance(net.optimizer_, RowwiseAdam):
         return
-    tables = first_layers(net.module_, True, True)
+    moments, tables = net.module_.moments, _names(net.module_.tables)
     for name, parameter in net.module_.named_parameters():
         state = moments.get(name)
         if state and _fits(state, parameter, name in tables):
@@ -51,8 +51,7 @@ def set_moments(net, moments):
 
 def moments_fit(moments, module):
     """Return whether all moments are dicts of those of parameters of a module."""
-    parameters = dict(module.named_parameters())
-    tables = first_layers(module, True, True)
+    parameters, tables = dict(module.named_parameters()), _names(module.tables)
     return all(
         name in parameters
         and isinstance(state, dict)
@@ -62,28 +61,41 @@ def moments_fit(moments, module):
     )
 
 
-def grown_moments(moments, module, users, items):
-    """Return moments for a module with more inputs, as `grown_module` makes it."""
-    inputs, grown = first_layers(module, users, items), {}
-    for name, state in moments.items():
-        grown[name] = state
-        if name in inputs:
-            grown[name] = {
-                key: placed_rows(torch.from_numpy(rows), *inputs[name]).numpy()
-                for key, rows in state.items()
-            }
-    return grown
+def grown_moments(moments, tables, users, items):
+    """Return moments for towers with more columns.
+
+    ``tables``: the side of each table, by the name of its layer. ``users`` and
+    ``items``: pairs of the new positions (p,) of columns and their number now.
+    """
+    inputs = {"user": users, "item": items}
+    inputs = {f"{name}.weight": inputs[side] for name, side in tables.items()}
+    return {
+        name: _placed(state, *inputs[name]) if name in inputs else state
+        for name, state in moments.items()
+    }
 
 
-def touched_rows(before, now, name):
+def _placed(state, places, n):
+    """Return the moments of a table whose rows are now at places (p,) of n."""
+    return {
+        key: placed_rows(torch.from_numpy(rows), places, n).numpy()
+        for key, rows in state.items()
+    }
+
+
+def touched_rows(before, now, places, name):
     """Return which rows (p,) of a table have been trained between two moments.
 
-    ``name``: that of its weights. None if the optimizer does not keep it.
+    ``name``: that of its weights. ``places``: where its rows before are now. None if
+    the optimizer does not keep it.
     """
     steps = now.get(name, {}).get("steps")
     if steps is None:
         return None
-    return steps != before.get(name, {}).get("steps", np.zeros_like(steps))
+    earlier = np.zeros_like(steps)
+    if name in before:
+        earlier[places] = before[name]["steps"]
+    return steps != earlier
 
 
 def without_rows(moments, side, left):
@@ -127,3 +139,7 @@ def _fits(state, parameter, is_table):
         and state[name].shape == shape
         for name in arrays
     )
+
+
+def _names(tables):
+    return {f"{name}.weight" for name in tables}

@@ -1,9 +1,10 @@
 """The skorch net that trains two towers.
 
-Input: a ``Recipe``, a module, and feature rows with positives as a ``TrainingSet``.
+Input: a ``Recipe``, a part of a model, and ``TrainingData``.
 Output: a trained ``TwoTowerNet``.
 """
 
+import copy
 import inspect
 import threading
 from collections.abc import Callable
@@ -24,21 +25,28 @@ from ._exchange import Exchange
 from ._group import current_group, is_first
 from ._interruption import Interruption
 from ._losses import SampledSoftmaxLoss
-from ._modules import SparseLinear
 from ._moments import moments_of, set_moments
 from ._optimizer import RowwiseAdam, optimizer_class
 from ._resuming import Saver
 from ._sequences import SequenceBatches
 from ._shares import shared_batches
 
-__all__ = ["TrainingData", "TwoTowerNet", "epochs", "seeded", "train"]
+__all__ = [
+    "TrainingData",
+    "TwoTowerNet",
+    "epochs",
+    "joined",
+    "seeded",
+    "train",
+    "with_model",
+]
 
 
 _GENERATOR_LOCK = threading.RLock()
 
 
 class TwoTowerNet(NeuralNet):
-    """A skorch ``NeuralNet`` that trains a ``TwoTower`` on batches of users.
+    """A skorch ``NeuralNet`` that trains two towers on batches of users.
 
     It differs from ``NeuralNet`` in five places: a batch holds the inputs of both
     towers, the loss gets the vectors of both, an interruption is recorded, training can
@@ -137,17 +145,17 @@ class TrainingData(NamedTuple):
     evaluate: Callable | None = None
 
 
-def train(recipe, module, data, seed, schedule=True, saved=None, moments=None):
-    """Train ``module`` on ``TrainingData`` and return the fitted ``TwoTowerNet``.
+def train(recipe, part, data, seed, schedule=True, saved=None):
+    """Train a part on ``TrainingData`` and return the fitted ``TwoTowerNet``.
 
     ``recipe``: its ``candidate_sampling`` and ``temperature`` are not "auto".
     ``schedule``: whether the learning rate rises and falls. ``saved``: keeps the state
-    of training, see `Saver`; None: nothing is kept. ``moments``: as of `moments_of`,
-    with which the optimizer starts. Those at the end are ``moments_``.
+    of training, see `Saver`; None: nothing is kept. The optimizer starts with the
+    ``moments`` of the part, which are replaced by those at the end.
     """
     if not is_first():
         recipe = recipe._replace(verbose=0)
-    net = TwoTowerNet(**_net_params(recipe, module, data.validation, seed))
+    net = TwoTowerNet(**_net_params(recipe, part, data.validation, seed))
     own = own_callbacks(recipe, data, net, schedule)
     saver = None if saved is None else Saver(saved)
     interruption = Interruption(terminable=saver is not None)
@@ -158,13 +166,13 @@ def train(recipe, module, data, seed, schedule=True, saved=None, moments=None):
     # Ours come first, so that the user's callbacks can read what ours record.
     net.set_params(callbacks=own + list(recipe.callbacks or []) + last)
     net.initialize()
-    set_moments(net, moments or {})
+    set_moments(net)
     with interruption, _exchange(net, interruption):
         if saver is None:
             net.partial_fit(data.training, y=None)
         else:
             saver.train(net, data.training)
-    net.moments_ = moments_of(net)
+    net.module_.moments = moments_of(net)
     if net.interrupted_:
         _warn_of_interruption(net, saver)
         interruption.end_process()
@@ -191,12 +199,12 @@ def _warn_of_interruption(net, saver):
     warn(message)
 
 
-def _net_params(recipe, module, validation, seed):
+def _net_params(recipe, part, validation, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
     batches = SequenceBatches if recipe.history == "recent" else UserBatches
     params = {
-        "module": module,
+        "module": part,
         "criterion": SampledSoftmaxLoss,
         "criterion__temperature": recipe.temperature,
         "criterion__impression_weight": recipe.impression_weight,
@@ -229,9 +237,7 @@ def _net_params(recipe, module, validation, seed):
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
         params["optimizer__param_groups"] = [
-            (f"{name}.weight", {"rowwise": True})
-            for name, part in module.named_modules()
-            if isinstance(part, SparseLinear)
+            (f"{name}.weight", {"rowwise": True}) for name in part.tables
         ]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too
@@ -252,7 +258,7 @@ def _trim(net, own):
     for name in ("batches_", "epochs_before_", "exchange_"):
         vars(net).pop(name, None)
     net.iterator_train = getattr(net.iterator_train, "alone", net.iterator_train)
-    net.optimizer_.state.clear()  # small ones are kept as ``moments_``
+    net.optimizer_.state.clear()  # small ones are kept as ``moments`` of the part
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None
     net.module = type(net.module_)
@@ -263,6 +269,25 @@ def _trim(net, own):
     for row in net.history:
         row.pop("batches", None)
     net.module_.eval()
+
+
+def joined(nets, model):
+    """Return the first of the nets that have trained parts of a model, with all."""
+    net = nets[0]
+    net.module_, net.module = model.eval(), type(model)
+    net.interrupted_ = any(each.interrupted_ for each in nets)
+    return net
+
+
+def with_model(net, model, before=None):
+    """Return a net with another module, whose history follows that of one before."""
+    net = copy.copy(net)
+    # the optimizer would keep the parameters of the module that is replaced
+    vars(net).pop("optimizer_", None)
+    net.module_, net.module = model.eval(), type(model)
+    if before is not None:
+        net.history = type(net.history)([*before.history, *net.history])
+    return net
 
 
 def epochs(net):

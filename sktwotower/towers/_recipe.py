@@ -16,8 +16,7 @@ class Recipe(NamedTuple):
 
     history: str | None
     max_history: int
-    pooled_share: float | str
-    filter_share: float | str
+    second_share: float | str
     half_life: object
     user_tower: object
     item_tower: object

@@ -21,8 +21,8 @@ from sktwotower._tables._on_disk import (
 from ._batches import Batch, TrainingSet, UserBatches, as_pairs
 from ._decays import Windows
 from ._losses import Targets
-from ._modules import SparseRows
 from ._places import distinct, places_in
+from ._sparse_rows import SparseRows
 
 __all__ = ["Order", "SequenceBatches", "SequenceSet", "latest_events"]
 

@@ -33,7 +33,7 @@ class FittedStages(Fitted):
 
     Parameters
     ----------
-    schema, users, items, seen, sequences, user_ids, item_ids
+    schema, users, items, seen, sequences
         As in `Fitted`; those of the retriever, except that users know the columns of
         a request, and that there are sequences if there is a time column.
     retriever : estimator
@@ -59,6 +59,11 @@ class FittedStages(Fitted):
     training: Training
     columns: ShownColumns
     lists: ListStage | None = None
+
+    @property
+    def n_items(self):
+        """Number of items in the catalog: that of the retriever."""
+        return self.retriever._fitted.n_items
 
     @classmethod
     def of(

@@ -88,7 +88,7 @@ def test_times_are_read_and_ordered(run, tmp_path):
     events = chain()
     events["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(events["when"], "h")
     path, day = tmp_path / "model.sktt", tmp_path / "day.csv"
-    io.dump(ordered(pooled_share=0).fit(events), path)
+    io.dump(ordered(second_share=0).fit(events), path)
     events["when"] += pd.Timedelta(90, "D")
     events["item"] = np.roll(events["item"], 5)
     events.iloc[::-1].to_csv(day, index=False)

@@ -89,9 +89,9 @@ def estimators(X):
     stages = {"n_candidates": 4, "random_state": 0}
     return {
         "pooled": small(n_neighbors=3),
-        "recent": ordered(pooled_share=0, max_epochs=1),
-        "two pairs": ordered(pooled_share=0.4, max_epochs=1),
-        "filter": small(filter_share=0.4, embedding_dim=12, item_features=["color"]),
+        "recent": ordered(second_share=0, max_epochs=1),
+        "two pairs": ordered(second_share=0.4, max_epochs=1),
+        "filter": small(second_share=0.4, embedding_dim=12, item_features=["color"]),
         "features": small(user_features=["age"], item_features=["color"]),
         "side tables": small(users=users, items=items, n_neighbors=2),
         "no history": small(history=None, exclude_seen=False),

@@ -10,11 +10,11 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sktwotower.inspection._contributions import contributions
+from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
-from sktwotower.inspection._contributions import contributions
-from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 from tests.builders import first_fast, small
 
 

@@ -26,7 +26,7 @@ WITH_FEATURES = chain().assign(
 def hidden_history():
     """Fit a recent history with a hidden layer that does something."""
     model = ordered(hidden_layer_sizes=(6,)).fit(chain(n_users=3, n_events=2000))
-    history = model.net_.module_.history
+    history = model.net_.module_.first.history
     assert history.n_hidden
     with torch.no_grad():
         history.out.normal_(generator=torch.Generator().manual_seed(0))
@@ -35,17 +35,17 @@ def hidden_history():
 
 MODELS = {
     "pooled": lambda: small().fit(EVENTS),
-    "two pairs": lambda: ordered(pooled_share=0.4, max_history=3).fit(chain()),
-    "filter": lambda: small(filter_share=0.4, embedding_dim=12).fit(EVENTS),
+    "two pairs": lambda: ordered(second_share=0.4, max_history=3).fit(chain()),
+    "filter": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
     "faded filter": lambda: (
-        small(filter_share=0.4, embedding_dim=12)
+        small(second_share=0.4, embedding_dim=12)
         .fit(EVENTS)
         .partial_fit(pd.DataFrame({"user": ["v1", "v2"], "item": ["j1", "i2"]}))
     ),
     "no history": lambda: small(history=None).fit(EVENTS),
     "any length": lambda: small(normalize=False).fit(EVENTS),
     "hidden layers": lambda: small(hidden_layer_sizes=(8, 8, 5)).fit(EVENTS),
-    "recent": lambda: ordered(pooled_share=0).fit(chain()),
+    "recent": lambda: ordered(second_share=0).fit(chain()),
     "hidden history": hidden_history,
     "features": lambda: ordered(
         user_features=["age"], item_features=["color"], fold_in=False

@@ -21,13 +21,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skorch.callbacks import Callback
+from sktwotower.recommender._auto import AUTO, widths
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
-from sktwotower.recommender._auto import AUTO, widths
 from tests.builders import small
 
 pytestmark = pytest.mark.slow

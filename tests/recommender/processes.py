@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from skorch.callbacks import Callback
+from sktwotower.towers._modules import SparseLinear
 from torch import distributed, nn
 
 from sktwotower import TwoTowerRecommender
@@ -27,7 +28,6 @@ from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import current_group
-from sktwotower.towers._modules import SparseLinear
 from tests.builders import small
 
 N_ITEMS = 300
@@ -37,7 +37,7 @@ PLAIN = {"dropout": 0, "id_dropout": 0, "feature_dropout": 0, "net_params": EXAC
 CURVES = {
     "all items": {"candidate_sampling": "full"},
     "few rows of tables": {"candidate_sampling": "mixed", "n_negatives": 10},
-    "order": {"time": "when", "history": "recent", "pooled_share": 0},
+    "order": {"time": "when", "history": "recent", "second_share": 0},
     "one user in a batch": {"batch_size": 1, "max_epochs": 1},
 }
 

@@ -158,8 +158,8 @@ def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
 
 def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
     folder, table = tmp_path / "folder", follows()
-    expected = stages(ordered(pooled_share=0)).fit(table)
-    model = stages(ordered(pooled_share=0, checkpoint=folder))
+    expected = stages(ordered(second_share=0)).fit(table)
+    model = stages(ordered(second_share=0, checkpoint=folder))
     # the start, one epoch; the other one, the end, and as far in the second fit
     for n_writes in (2, 4):
         with monkeypatch.context() as patch, pytest.raises(Killed):

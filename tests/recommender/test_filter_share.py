@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from torch import nn
-
-from sktwotower import TwoTowerRecommender, io
-from sktwotower.recommender import _filter_share
 from sktwotower.recommender._auto import widths
 from sktwotower.recommender._filter_share import auto_share
 from sktwotower.recommender._parts import modules_of, trained_modules
 from sktwotower.towers._filter import LinearFilter
 from sktwotower.towers._vectors import embed_items
+from torch import nn
+
+from sktwotower import TwoTowerRecommender, io
+from sktwotower.recommender import _filter_share
 from tests.builders import batched, chain, random_events
 
 D, OF_FILTER = 12, 4
@@ -25,12 +25,12 @@ ITEMS = pd.DataFrame(
 
 
 def filtered(**params):
-    return batched(**{"embedding_dim": D, "filter_share": 0.4} | params)
+    return batched(**{"embedding_dim": D, "second_share": 0.4} | params)
 
 
 def plain(**params):
     """Build the same towers without a filter."""
-    return batched(embedding_dim=D - OF_FILTER, filter_share=0, **params)
+    return batched(embedding_dim=D - OF_FILTER, second_share=0, **params)
 
 
 def filter_of(model):
@@ -58,10 +58,10 @@ def test_a_filter_has_a_third_of_the_vector():
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
 def test_the_score_is_that_of_the_towers_plus_that_of_the_filter(share):
-    model = filtered(filter_share=share).fit(X)
-    assert model.filter_share_ == share
+    model = filtered(second_share=share).fit(X)
+    assert model.second_share_ == share
     towers, width = plain().fit(X), D - OF_FILTER
-    assert towers.filter_share_ == 0
+    assert towers.second_share_ == 0
     # the towers are those of a fit without a filter
     assert_allclose(
         model.item_embeddings_[:, :width] / np.sqrt(1 - share),
@@ -97,8 +97,8 @@ def test_the_order_of_rows_does_not_matter_to_the_filter():
 @pytest.mark.parametrize(
     "params",
     [
-        {"filter_share": 0},
-        {"filter_share": "auto"},  # too few events
+        {"second_share": 0},
+        {"second_share": "auto"},  # too few events
         {"history": None},
         {"normalize": False, "temperature": 1.0},
         {"user_tower": nn.LazyLinear(8), "item_tower": nn.LazyLinear(8)},
@@ -110,39 +110,39 @@ def test_the_order_of_rows_does_not_matter_to_the_filter():
 )
 def test_no_filter_where_there_can_be_none(params):
     model = filtered(**params).fit(X)
-    assert model.filter_share_ == 0
+    assert model.second_share_ == 0
     assert len(modules_of(model.net_.module_)) == 1
 
 
 def test_no_filter_with_order_or_with_what_was_not_chosen():
-    ordered = filtered(time="when", history="recent", pooled_share=0).fit(chain())
-    assert ordered.filter_share_ == 0
+    ordered = filtered(time="when", history="recent", second_share=0).fit(chain())
+    assert ordered.second_share_ == 0
     y = np.r_[0, np.ones(len(X) - 1)]
-    assert filtered().fit(X, y).filter_share_ == 0
+    assert filtered().fit(X, y).second_share_ == 0
     # unless it does not count
-    assert filtered(impression_weight=0).fit(X, y).filter_share_ == 0.4
+    assert filtered(impression_weight=0).fit(X, y).second_share_ == 0.4
 
 
 def test_auto_needs_events_users_and_items(monkeypatch):
     monkeypatch.setattr(_filter_share, "MIN_SVD_EVENTS", 100)
     monkeypatch.setattr(_filter_share, "MIN_LENGTH", D)
     many = random_events(n_users=30, n_items=25, density=0.5)
-    model = filtered(filter_share="auto").fit(many)
+    model = filtered(second_share="auto").fit(many)
     n_events = len(many)
     wanted = auto_share(n_events / 30, n_events / 25)
-    assert model.filter_share_ == pytest.approx(wanted)
+    assert model.second_share_ == pytest.approx(wanted)
     # with 16 entries of the towers there are too few items
-    wide = filtered(filter_share="auto", embedding_dim=24).fit(many)
-    assert wide.filter_share_ == 0
+    wide = filtered(second_share="auto", embedding_dim=24).fit(many)
+    assert wide.second_share_ == 0
     # in a shorter vector the towers need all entries
-    short = filtered(filter_share="auto", embedding_dim=D - 1).fit(many)
-    assert short.filter_share_ == 0
+    short = filtered(second_share="auto", embedding_dim=D - 1).fit(many)
+    assert short.second_share_ == 0
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 1.5, "some", None])
 def test_a_wrong_share_is_refused(share):
-    with pytest.raises(ValueError, match="filter_share"):
-        filtered(filter_share=share).fit(X)
+    with pytest.raises(ValueError, match="second_share"):
+        filtered(second_share=share).fit(X)
 
 
 def test_new_users_with_a_history_have_the_vector_of_the_filter():
@@ -207,7 +207,7 @@ def test_partial_fit_trains_the_towers_only():
     more = pd.DataFrame({"user": ["u1", "v1"], "item": ["j1", "i2"]})
     model.partial_fit(more)
     own = filter_of(model)
-    assert isinstance(own, LinearFilter) and 0 < model.filter_share_ < 0.4
+    assert isinstance(own, LinearFilter) and 0 < model.second_share_ < 0.4
     for name, value in own.state_dict().items():
         left = value[: len(before[name])] if value.ndim > 1 else value
         assert_array_equal(left, before[name])
@@ -228,7 +228,7 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     # a rate of almost zero: only the filter changes
     model.set_params(partial_rate=1e-9).partial_fit(more)
     fade = 1 / (1 + 100 * 3 / n)
-    assert model.filter_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
+    assert model.second_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
     assert_allclose(model.item_embeddings_, items, atol=1e-6)
     now, width = model.embed_users(["u3"])[0], D - OF_FILTER
     length = np.sqrt(0.6 + 0.4 * fade**2)
@@ -243,7 +243,7 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     # and once more, with more events before
     model.partial_fit(more.assign(user="v3"))
     fade /= 1 + 100 * 3 / (n + 3)
-    assert model.filter_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
+    assert model.second_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
 
 
 def test_a_filter_never_fades_to_nothing(tmp_path):
@@ -257,14 +257,14 @@ def test_a_filter_never_fades_to_nothing(tmp_path):
 
 def test_a_table_without_rows_leaves_the_filter_as_it_is():
     model = filtered().fit(X).partial_fit(X[:0])
-    assert model.filter_share_ == pytest.approx(0.4)
+    assert model.second_share_ == pytest.approx(0.4)
 
 
 def test_a_faded_filter_is_kept_in_files_and_explained(tmp_path):
     model = filtered().fit(X).partial_fit(X[:4].assign(user="v1"))
     io.dump(model, tmp_path / "model.sktt")
     again = io.load(tmp_path / "model.sktt")
-    assert again.filter_share_ == model.filter_share_ < 0.4
+    assert again.second_share_ == model.second_share_ < 0.4
     assert_array_equal(again.embed_users(["u3"]), model.embed_users(["u3"]))
     place = pd.Index(model.item_ids_).get_loc("i5")
     for user, history in (("u3", None), ("new", ["i1", "i4"])):
@@ -292,7 +292,7 @@ def test_a_forgotten_user_leaves_the_others_as_they_are():
     before = model.embed_users(others)
     model.forget_users(["u3"])
     assert_allclose(model.embed_users(others), before, atol=1e-6)
-    assert model.filter_share_ == 0.4
+    assert model.second_share_ == 0.4
 
 
 def test_a_forgotten_item_leaves_the_others_as_they_are():
@@ -322,8 +322,8 @@ def test_warm_start_goes_on_with_the_towers():
     ]
     assert_allclose(*same, atol=1e-5)
     assert np.abs(first - model.item_embeddings_)[:, :-OF_FILTER].max() > 1e-4
-    with pytest.raises(ValueError, match="tower sizes .also by filter_share"):
-        model.set_params(filter_share=0).fit(X)
+    with pytest.raises(ValueError, match="tower sizes .also by second_share"):
+        model.set_params(second_share=0).fit(X)
 
 
 def test_files_and_pickles_keep_the_filter(tmp_path):
@@ -331,7 +331,7 @@ def test_files_and_pickles_keep_the_filter(tmp_path):
     io.dump(model, tmp_path / "model.sktt")
     for again in (io.load(tmp_path / "model.sktt"), pickle.loads(pickle.dumps(model))):
         assert isinstance(filter_of(again), LinearFilter)
-        assert again.filter_share_ == 0.4
+        assert again.second_share_ == 0.4
         assert_array_equal(again.predict(X), model.predict(X))
         history = {"history": ["i1", "i2"]}
         new = [m.embed_users(["new"], **history) for m in (again, model)]

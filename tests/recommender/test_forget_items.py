@@ -67,7 +67,7 @@ def test_they_are_unknown_and_may_come_back(tmp_path):
 
 def test_the_order_of_the_other_events_stays():
     events = chain(n_users=15, noise=0.3)
-    model = ordered(pooled_share=0.3).fit(events)
+    model = ordered(second_share=0.3).fit(events)
     before = past_of(model, "u03")
     gone = before[-1][0]
     model.forget_items([gone])

@@ -102,7 +102,7 @@ REWARDS = ("stars", "weight")
         ((), {"early_stopping": True, "max_epochs": 2}),
         (REWARDS, {"time": "time", "early_stopping": True, "max_epochs": 2}),
         ((), {"time": "time", "half_life": 20.0}),
-        (REWARDS, {"time": "time", "pooled_share": 0, "history": "recent"}),
+        (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
         ((), {"history": None}),
         (REWARDS, {"user_features": ["age"]}),
     ],

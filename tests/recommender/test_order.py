@@ -63,7 +63,7 @@ def test_a_planted_order_is_found_only_by_a_recent_history(back):
     shares = {}
     for history in ("recent", "pooled"):
         model = ordered(
-            history=history, pooled_share=0, embedding_dim=32, batch_size=16, lr=0.03
+            history=history, second_share=0, embedding_dim=32, batch_size=16, lr=0.03
         ).set_params(max_epochs=[10, 30][back - 1])
         model.fit(events)
         shares[history] = [

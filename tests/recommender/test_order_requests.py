@@ -121,7 +121,7 @@ def test_a_date_in_another_zone_is_the_same_instant():
 
 
 def test_only_the_latest_max_history_items_count():
-    model = ordered(max_history=2, pooled_share=0).fit(X)
+    model = ordered(max_history=2, second_share=0).fit(X)
     new = {"a": ["i05", "i04", "i01", "i02"], "b": ["i01", "i02"], "c": ["i02", "i01"]}
     a, b, c = model.embed_users(list(new), history=new)
     assert_near(a, b)

@@ -56,8 +56,8 @@ def test_auto_means_other_values_for_a_recent_history():
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
-    one_pair = small(time="when", max_epochs="auto", pooled_share=0).fit(X)
-    given = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "pooled_share": 0}
+    one_pair = small(time="when", max_epochs="auto", second_share=0).fit(X)
+    given = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "second_share": 0}
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )
@@ -75,7 +75,7 @@ def test_other_histories_do_not_use_the_order(history):
 @pytest.mark.slow
 def test_events_before_the_latest_of_max_history_have_no_effect():
     # all users have 8 events
-    one_pair = {"pooled_share": 0}
+    one_pair = {"second_share": 0}
     whole = ordered(max_history=8, **one_pair).fit(X)
     same = ordered(**one_pair).fit(X)
     assert_array_equal(same.item_embeddings_, whole.item_embeddings_)

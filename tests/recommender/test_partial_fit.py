@@ -11,10 +11,10 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import EarlyStopping, LRScheduler
+from sktwotower.towers._modules import Tower
 from torch import nn
 
 from sktwotower.datasets import make_interactions
-from sktwotower.towers._modules import Tower
 from tests.builders import random_events, small
 
 MORE = pd.DataFrame(

@@ -6,13 +6,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
-from torch import nn
-
-from sktwotower import TwoTowerRecommender, io
 from sktwotower.recommender._auto import AUTO, SECOND_PAIR
 from sktwotower.recommender._parts import joined
 from sktwotower.towers._blend import Blend
 from sktwotower.towers._vectors import embed_items
+from torch import nn
+
+from sktwotower import TwoTowerRecommender, io
 from tests.builders import chain, ordered
 
 X = chain(n_users=30)
@@ -40,7 +40,7 @@ def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
 @pytest.mark.parametrize(
     "params",
     [
-        {"pooled_share": 0},
+        {"second_share": 0},
         {"embedding_dim": 1},
         {"item_tower": nn.LazyLinear(8)},
         {"history": "pooled"},
@@ -59,7 +59,7 @@ def test_one_pair_where_everything_was_chosen():
 
 
 def test_the_share_moves_the_score_from_one_pair_to_the_other():
-    few, many = (ordered(pooled_share=s).fit(X) for s in (0.2, 0.8))
+    few, many = (ordered(second_share=s).fit(X) for s in (0.2, 0.8))
     for left, right in zip(module_of(few).parts, module_of(many).parts, strict=True):
         assert_array_equal(vectors_of(few, left[0]), vectors_of(many, right[0]))
     assert module_of(many).share == 0.8
@@ -69,7 +69,7 @@ def test_the_share_moves_the_score_from_one_pair_to_the_other():
 def test_partial_fit_trains_both_pairs():
     model = ordered().fit(X)
     before = {n: v.clone() for n, v in module_of(model).state_dict().items()}
-    model.set_params(pooled_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
+    model.set_params(second_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
     after = module_of(model)
     assert isinstance(after, Blend) and after.share == 0.3
     for part in ("first", "second"):
@@ -84,9 +84,9 @@ def test_warm_start_goes_on_with_both_pairs():
     model.set_params(random_state=1, lr=1e-9).fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
     assert np.abs(cold - first).max() > 0.1
-    model.set_params(pooled_share=0)
+    model.set_params(second_share=0)
     with pytest.raises(
-        ValueError, match="pairs of towers .pooled_share. as the fit before"
+        ValueError, match="pairs of towers .second_share. as the fit before"
     ):
         model.fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
@@ -147,7 +147,7 @@ def test_items_before_the_latest_count_in_the_second_pair_only():
     past = why[why["side"] == "history"]
     assert len(past) == 8 and past["lag"].max() == 8
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
-    alone = ordered(max_history=2, pooled_share=0).fit(X).explain("u00", "i01")
+    alone = ordered(max_history=2, second_share=0).fit(X).explain("u00", "i01")
     assert (alone["side"] == "history").sum() == 2
 
 
@@ -162,5 +162,5 @@ def test_the_docs_name_the_values_of_auto():
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])
 def test_shares_out_of_range(share):
-    with pytest.raises(ValueError, match="pooled_share"):
-        ordered(pooled_share=share).fit(X)
+    with pytest.raises(ValueError, match="second_share"):
+        ordered(second_share=share).fit(X)

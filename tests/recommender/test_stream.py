@@ -108,7 +108,7 @@ def test_the_optimizer_goes_on():
     assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
 
 
-@pytest.mark.parametrize("params", [{}, {"time": "when", "pooled_share": 0.3}])
+@pytest.mark.parametrize("params", [{}, {"time": "when", "second_share": 0.3}])
 def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     events = chain(n_users=12, noise=0.3)
     model = small(max_epochs=2, candidate_sampling="mixed", **params).fit(events)
@@ -235,7 +235,7 @@ def test_batches_are_smaller_than_those_of_fit(given, expected):
 def test_as_much_of_the_past_is_hidden_as_in_fit():
     baskets = [(u, f"i{(u + i) % 9}", i // 6) for u in range(6) for i in range(12)]
     events = pd.DataFrame(baskets, columns=["user", "item", "when"])
-    model = small(time="when", pooled_share=0.0).fit(events)
+    model = small(time="when", second_share=0.0).fit(events)
     assert model.net_.iterator_train__history_dropout == 0.7
     model.partial_fit(events[:2].assign(when=9))
     assert model.net_.iterator_train__history_dropout == 0.7
@@ -249,7 +249,7 @@ def test_ids_are_hidden_as_often_as_in_fit(time):
     events = pd.DataFrame({"user": users, "item": items, "when": np.arange(1200)})
     # features say nothing of who chooses what: ids are hidden rarely
     side = pd.DataFrame({"item": range(n_items), "color": np.arange(n_items) % 4})
-    params = {"items": side, "time": time, "pooled_share": 0.0, "history": "auto"}
+    params = {"items": side, "time": time, "second_share": 0.0, "history": "auto"}
     model, seen = ordered(**params).fit(events), []
 
     def watched(id_dropout, n_events, worth):

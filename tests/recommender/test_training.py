@@ -15,11 +15,11 @@ from skorch.callbacks import (
     GradientNormClipping,
     LRScheduler,
 )
+from sktwotower.recommender._auto import auto_temperature
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.recommender import _auto, _fit
-from sktwotower.recommender._auto import auto_temperature
 from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast
 

@@ -16,6 +16,12 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import OneHotEncoder
+from sktwotower.towers._forgetting import (
+    _clear_columns,
+    _first_layer,
+    _take_columns,
+)
+from sktwotower.towers._modules import SparseLinear
 
 from sktwotower import (
     ClickRateRecommender,
@@ -24,12 +30,6 @@ from sktwotower import (
     PopularityRecommender,
     TowerVectorizer,
 )
-from sktwotower.towers._forgetting import (
-    _clear_columns,
-    _first_layer,
-    _take_columns,
-)
-from sktwotower.towers._modules import SparseLinear
 from tests.builders import dated, ordered, random_events, small
 
 GONE = ["zelda-31", "quentin-7"]
@@ -207,7 +207,7 @@ def test_weights_of_their_ids_are_gone():
 
 @pytest.mark.slow
 def test_both_pairs_of_towers_forget():
-    model = ordered(history="recent", pooled_share=0.3)
+    model = ordered(history="recent", second_share=0.3)
     X = events_for(model)
     model.fit(X)
     kept = [user for user in model.user_ids_ if user not in GONE]
@@ -387,7 +387,7 @@ def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     kinds = {"level": "category", "debt": "number"}
     encoder = TowerVectorizer(kinds=kinds, max_features=1, n_hashed=1)
     params = {"users": table, "user_transformer": encoder, "feature_dropout": 0}
-    model = ordered(history="recent", pooled_share=share, **params)
+    model = ordered(history="recent", second_share=share, **params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of two levels one is hashed
         model.fit(events_for(model))

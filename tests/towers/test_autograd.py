@@ -10,7 +10,7 @@ from sktwotower.towers._autograd import (
     unit_rows,
     weighted_sum,
 )
-from sktwotower.towers._modules import SparseRows
+from sktwotower.towers._sparse_rows import SparseRows
 
 
 def rows_of(dense):

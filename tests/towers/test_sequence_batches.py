@@ -8,14 +8,17 @@ import torch
 from scipy import sparse
 
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._decays import RecentHistory
-from sktwotower.towers._modules import SparseRows, Tower, TwoTower
 from sktwotower.towers._sequences import (
     Order,
     SequenceBatches,
     SequenceSet,
     latest_events,
 )
+from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.parts._histories import RecentHistory
+from sktwotower.towers.parts._tower import Tower
+from sktwotower.towers.parts._two_towers import TwoTowers
+from sktwotower.towers.parts._vectors import Users
 
 N_ITEMS = 12
 
@@ -421,7 +424,7 @@ def two_towers(n_users, seed=0):
     torch.manual_seed(seed)
     history = RecentHistory(N_ITEMS, 4, max_history=50)
     towers = Tower(n_users, 4), Tower(N_ITEMS, 4)
-    return TwoTower(*towers, history, matmul_dtype=torch.float32)
+    return TwoTowers(*towers, history, matmul_dtype=torch.float32)
 
 
 def vectors_of(module, data, batch_size, **params):
@@ -486,7 +489,6 @@ def test_a_prediction_sees_the_earlier_baskets_and_the_rest_of_its_own(
     data = sequence_set(users, weights, max_history)
     module = two_towers(len(users))
     found = vectors_of(module, data, 3, shuffle=True, **params)
-    identity = SparseRows.from_csr(csr(np.eye(N_ITEMS)))
     n_checked = 0
     for user, baskets in enumerate(users):
         first = data.order.offsets[user]
@@ -500,15 +502,13 @@ def test_a_prediction_sees_the_earlier_baskets_and_the_rest_of_its_own(
                 for i, (item, other) in enumerate(events)
                 if start <= i < data.stops[user] - first and i != at and other <= basket
             ]
-            bag = SparseRows(
-                torch.tensor([item for item, _ in past], dtype=torch.int64),
-                torch.tensor([0, len(past)]),
-                torch.tensor([lag for _, lag in past], dtype=torch.float32),
-                N_ITEMS,
-            )
+            items, lags = np.array(past, dtype=np.int64).reshape(-1, 2).T
+            lags = lags.astype(np.float32), items, [0, len(past)]
+            lags = sparse.csr_matrix(lags, shape=(1, N_ITEMS))
             row = SparseRows.from_csr(csr(np.eye(len(users))[[user]]))
             with torch.no_grad():
-                expected = module.embed_users(row, identity, bag)[0]
+                one = Users(row, lags, csr(np.eye(N_ITEMS)), in_order=True)
+                expected = module.embed_users(one)[0]
             torch.testing.assert_close(
                 found[first + at].double(), expected, rtol=1e-4, atol=1e-5
             )

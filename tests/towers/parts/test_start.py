@@ -7,45 +7,10 @@ import torch
 from scipy import sparse
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.recommender import _start
-from sktwotower.recommender._spectrum import Spectrum, spectrum_of
-
-
-@pytest.fixture
-def chosen():
-    """Weights of random events, 60 users x 40 items; the last item has none."""
-    rng = np.random.default_rng(0)
-    dense = rng.random((60, 40)) * (rng.random((60, 40)) < 0.3)
-    dense[:, -1] = 0
-    return sparse.csr_matrix(dense)
-
-
-def test_vectors_are_those_of_a_dense_svd(chosen):
-    vectors = spectrum_of(chosen, 39, seed=0).start(39)
-    dense = chosen.toarray()
-    users, items = dense.sum(axis=1), dense.sum(axis=0)
-    normalized = dense / np.sqrt(np.outer(users, np.where(items > 0, items, 1)))
-    _, values, rows = np.linalg.svd(normalized, full_matrices=False)
-    wanted = rows[:39].T * np.sqrt(values[:39])
-    wanted /= np.linalg.norm(wanted[:-1], axis=1).mean()
-    # the sign of each column is free, products are not
-    np.testing.assert_allclose(vectors @ vectors.T, wanted @ wanted.T, atol=1e-4)
-    assert not vectors[-1].any()
-
-
-def test_vectors_do_not_depend_on_the_unit_of_weights(chosen):
-    ones = spectrum_of(chosen, 8, seed=1).start(8)
-    hundreds = spectrum_of(100 * chosen, 8, seed=1).start(8)
-    np.testing.assert_allclose(ones, hundreds, rtol=1e-3, atol=1e-4)
-
-
-def test_vectors_without_a_singular_value_are_zeros():
-    u, i = np.indices((40, 30))
-    halves = sparse.csr_matrix((u % 2 == i % 2).astype(np.float64))  # of rank 2
-    spectrum = spectrum_of(halves, 6, seed=0)
-    np.testing.assert_allclose(spectrum.values, [1, 1, 0, 0, 0, 0], atol=1e-5)
-    lengths = np.linalg.norm(spectrum.vectors, axis=0)
-    np.testing.assert_allclose(lengths, [1, 1, 0, 0, 0, 0], rtol=1e-5)
+from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from sktwotower.towers._spectrum import Spectrum
+from sktwotower.towers.parts import _plan, _start
+from sktwotower.towers.parts._start import add_to_ids
 
 
 def started(monkeypatch, **params):
@@ -58,7 +23,7 @@ def started(monkeypatch, **params):
         return Spectrum(np.ones((n_items, size)), np.ones(size), np.ones(n_items))
 
     monkeypatch.setattr(_start, "MIN_SVD_EVENTS", 50)
-    monkeypatch.setattr(_start, "spectrum_of", spy)
+    monkeypatch.setattr(_plan, "spectrum_of", spy)
     X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
     settings = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
     TwoTowerRecommender(**settings | params).fit(X)
@@ -117,3 +82,16 @@ def test_ids_that_are_always_hidden_say_nothing(monkeypatch, n_events_of_svd):
     # users have nothing but their ids, which are kept
     vectors = model.embed_users(range(20))
     assert len(np.unique(vectors.round(4), axis=0)) == 20
+
+
+def test_vectors_are_added_to_ids_only():
+    # item 0 has the two id columns 0 and 3, item 1 the column 1; column 2 is shared
+    rows = sparse.csr_matrix([[1.0, 0, 1, 2], [0, 3, 1, 0], [0, 0, 1, 0]])
+    layer = SparseLinear(4, 2)
+    before = layer(SparseRows.from_csr(rows)).detach()
+    shared = layer.weight[2].detach().clone()
+    vectors = np.array([[1.0, -1], [2, 5], [7, 7]], dtype=np.float32)
+    add_to_ids(layer, rows, vectors)
+    gained = (layer(SparseRows.from_csr(rows)) - before).detach().numpy()
+    np.testing.assert_allclose(gained, [[1, -1], [2, 5], [0, 0]], atol=1e-6)
+    assert torch.equal(layer.weight[2], shared)

@@ -1,4 +1,4 @@
-"""What a trained net consists of: its towers, settings and history.
+"""What files hold of a trained net: its model, settings and history.
 
 Input: a ``TwoTowerNet``, or what JSON holds for it.
 Output: the other one of both.
@@ -18,22 +18,20 @@ from sktwotower._records._checks import (
     text,
 )
 from sktwotower._records._values import cannot_write
-from sktwotower.towers._batches import UserBatches
-from sktwotower.towers._blend import Blend
-from sktwotower.towers._decays import RecentHistory
-from sktwotower.towers._losses import SampledSoftmaxLoss
-from sktwotower.towers._net import TwoTowerNet
-from sktwotower.towers._optimizer import optimizer_class
-from sktwotower.towers._sequences import SequenceBatches
 
-from ._kinds_towers import TwoTowersCodec
+from ._batches import UserBatches
+from ._losses import SampledSoftmaxLoss
+from ._net import TwoTowerNet
+from ._optimizer import optimizer_class
+from ._sequences import SequenceBatches
+from .parts import Model
 
 __all__ = ["NetCodec", "OptimizerCodec"]
 
 # Parameters of a net that files hold; others are set from the estimator, or fixed.
 SETTINGS = re.compile(
     "lr|max_epochs|batch_size|predict_nonlinearity|warm_start|verbose|use_caching|"
-    r"(criterion|optimizer|iterator_train|iterator_valid|callbacks)__\w+"
+    r"(criterion|optimizer|iterator_train|callbacks)__\w+"
 )
 DEVICES = frozenset(["cpu", "cuda", "mps", "xpu"])
 
@@ -54,7 +52,7 @@ class NetCodec:
         ]
         settings.pop("criterion__matmul_dtype", None)
         return {
-            "module": TwoTowersCodec.write(net.module_, writer, f"{place}.module"),
+            "model": writer.write(net.module_, f"{place}.model"),
             "settings": writer.write(settings, f"{place}.settings"),
             "optimizer": _optimizer_name(net.optimizer, f"{place}.optimizer"),
             "history": writer.write(rows, f"{place}.history"),
@@ -62,12 +60,13 @@ class NetCodec:
         }
 
     @staticmethod
-    def read(spec, reader, place, widths, device):
-        """Return the net for rows of these widths, on a device."""
-        names = {"module", "settings", "optimizer", "history", "interrupted"}
+    def read(spec, reader, place):
+        """Return the net that JSON holds, on the device of the estimator."""
+        names = {"model", "settings", "optimizer", "history", "interrupted"}
         if type(spec) is not dict or set(spec) != names:
             refuse(place, "a net", spec)
-        module = TwoTowersCodec.read(spec["module"], reader, f"{place}.module", widths)
+        model = reader.read(spec["model"], f"{place}.model")
+        instance(Model)(model, f"{place}.model")
         settings = reader.read(spec["settings"], f"{place}.settings")
         rows = reader.read(spec["history"], f"{place}.history")
         instance(dict)(settings, f"{place}.settings")
@@ -75,8 +74,9 @@ class NetCodec:
         for name in settings:
             text(name, f"{place}.settings")
             require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
+        device = reader.owner.device
         check_device(device)
-        net = _new_net(module, settings, spec["optimizer"], device, place)
+        net = _new_net(model, settings, spec["optimizer"], device, place)
         net.history.extend(rows)
         net.interrupted_ = boolean(spec["interrupted"], f"{place}.interrupted")
         return net
@@ -112,16 +112,15 @@ def _optimizer_name(optimizer, place):
     return name
 
 
-def _new_net(module, settings, optimizer, device, place):
-    """Return a net with trained towers."""
-    first = module.first if isinstance(module, Blend) else module
-    if first.matmul_dtype is not None:
-        settings = settings | {"criterion__matmul_dtype": first.matmul_dtype}
-    is_recent = isinstance(module.history, RecentHistory)
-    batches = SequenceBatches if is_recent else UserBatches
+def _new_net(model, settings, optimizer, device, place):
+    """Return a net with a trained model."""
+    dtype = model.first.matmul_dtype
+    if dtype is not None:
+        settings = settings | {"criterion__matmul_dtype": dtype}
+    batches = SequenceBatches if model.past == "recent" else UserBatches
     try:
         net = TwoTowerNet(
-            module,
+            model,
             criterion=SampledSoftmaxLoss,
             optimizer=optimizer_class(text(optimizer, place)),
             iterator_train=batches,

@@ -1,13 +1,13 @@
 """A linear filter: vectors that are computed, next to those that are trained."""
 
 import numpy as np
+import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sktwotower.towers._filter import LinearFilter, add_to_ids, linear_filter
-from sktwotower.towers._modules import SparseLinear, SparseRows
-from sktwotower.towers._vectors import embed_items, embed_users
+from sktwotower.towers.parts import embed_items, embed_users
+from sktwotower.towers.parts._filter import LinearFilter, auto_share, linear_filter
 
 N_USERS, N_ITEMS, K = 12, 9, 3
 
@@ -41,7 +41,7 @@ def ones(dense):
 def test_scores_are_those_of_a_dense_low_pass_filter():
     dense = events()
     vectors, counts = singular(dense)
-    module = linear_filter(vectors, counts, identity(N_ITEMS), N_USERS)
+    module = linear_filter(vectors, counts, identity(N_ITEMS))
     users = embed_users(module, identity(N_USERS), ones(dense), identity(N_ITEMS))
     items = embed_items(module, identity(N_ITEMS))
     # R D^-1/2 V V^T D^1/2, up to a factor of each user and one of all
@@ -58,7 +58,7 @@ def test_scores_are_those_of_a_dense_low_pass_filter():
 
 def test_all_vectors_have_length_one():
     dense = events()
-    module = linear_filter(*singular(dense), identity(N_ITEMS), N_USERS)
+    module = linear_filter(*singular(dense), identity(N_ITEMS))
     past = ones(np.vstack([dense[:3], np.zeros(N_ITEMS)]))  # the last has no history
     users = embed_users(module, identity(N_USERS)[:4], past, identity(N_ITEMS))
     unknown = sparse.csr_matrix((1, N_ITEMS), dtype=np.float32)
@@ -75,7 +75,7 @@ def test_all_vectors_have_length_one():
 
 def test_users_are_known_by_their_past_only():
     dense = events()
-    module = linear_filter(*singular(dense), identity(N_ITEMS), N_USERS)
+    module = linear_filter(*singular(dense), identity(N_ITEMS))
     past = ones(dense[[2, 2]])
     pair = embed_users(module, identity(N_USERS)[:2], past, identity(N_ITEMS))
     assert_allclose(*pair, atol=1e-7)
@@ -86,8 +86,8 @@ def test_an_item_without_events_has_the_mean_of_items_with_its_features():
     tags = np.zeros((N_ITEMS, 2))
     tags[:4, 0] = tags[4:6, 1] = 1
     rows = sparse.hstack([identity(N_ITEMS), sparse.csr_matrix(tags)], "csr")
-    module = linear_filter(*singular(dense), rows, N_USERS)
-    plain = linear_filter(*singular(dense), identity(N_ITEMS), N_USERS)
+    module = linear_filter(*singular(dense), rows)
+    plain = linear_filter(*singular(dense), identity(N_ITEMS))
     known = embed_items(module, rows)
     # what is known of an item are its events
     assert_allclose(known, embed_items(plain, identity(N_ITEMS)), atol=1e-5)
@@ -98,7 +98,7 @@ def test_an_item_without_events_has_the_mean_of_items_with_its_features():
     # also if it has an id
     tags[-1, 1] = 1
     rows = sparse.hstack([identity(N_ITEMS), sparse.csr_matrix(tags)], "csr")
-    module = linear_filter(*singular(dense), rows, N_USERS)
+    module = linear_filter(*singular(dense), rows)
     assert_allclose(embed_items(module, rows)[-1], means[1], atol=1e-5)
     assert_allclose(embed_items(module, rows)[:-1], known[:-1], atol=1e-5)
 
@@ -108,27 +108,42 @@ def test_weights_are_no_random_ones():
     states = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        module = linear_filter(*singular(events()), rows, N_USERS)
+        module = linear_filter(*singular(events()), rows)
         states.append(module.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-    assert not states[0]["user_tower.sparse.weight"].any()
+    assert set(module.tables.values()) == {"item"}  # nothing is known of single users
 
 
-def test_a_filter_of_the_towers_of_another_pair():
-    module = linear_filter(*singular(events()), identity(N_ITEMS), N_USERS)
-    again = LinearFilter.of(module)
-    assert type(again) is LinearFilter and again.history is module.history
-    assert again.normalize and not again.training
+def test_the_auto_share_falls_with_the_noise_of_events():
+    # noise .25: a weight of .06 / .125
+    assert auto_share(64, 64) == pytest.approx(0.48 / 1.48)
+    # noise 1/4 + 3/4: a weight of .06
+    assert auto_share(16, 16 / 9) == pytest.approx(0.06 / 1.06)
+    # MovieLens 1M and Last.FM, as the docs say
+    assert round(auto_share(119, 220), 2) == 0.49
+    assert round(auto_share(20.7, 8.7), 2) == 0.13
 
 
-def test_vectors_are_added_to_ids_only():
-    # item 0 has the two id columns 0 and 3, item 1 the column 1; column 2 is shared
-    rows = sparse.csr_matrix([[1.0, 0, 1, 2], [0, 3, 1, 0], [0, 0, 1, 0]])
-    layer = SparseLinear(4, 2)
-    before = layer(SparseRows.from_csr(rows)).detach()
-    shared = layer.weight[2].detach().clone()
-    vectors = np.array([[1.0, -1], [2, 5], [7, 7]], dtype=np.float32)
-    add_to_ids(layer, rows, vectors)
-    gained = (layer(SparseRows.from_csr(rows)) - before).detach().numpy()
-    assert_allclose(gained, [[1, -1], [2, 5], [0, 0]], atol=1e-6)
-    assert torch.equal(layer.weight[2], shared)
+def test_a_filter_has_a_third_of_the_vector():
+    assert LinearFilter.widths(12) == (8, 4) and LinearFilter.widths(13) == (9, 4)
+    assert LinearFilter.widths("auto") == (256, 128)
+
+
+def test_its_weight_falls_with_further_events():
+    module = linear_filter(*singular(events()), identity(N_ITEMS))
+    assert [module.fading(share) for share in (0, 0.01, 1)] == [1, 2, 101]
+
+
+def test_new_columns_say_nothing_and_the_others_stay():
+    module = linear_filter(*singular(events()), identity(N_ITEMS))
+    places = np.arange(N_ITEMS) + (np.arange(N_ITEMS) >= 4)  # a new one at 4
+    grown = module.grown(None, (np.arange(3), 5), (places, N_ITEMS + 1))
+    assert isinstance(grown, LinearFilter)
+    before = embed_items(module, identity(N_ITEMS))
+    after = embed_items(grown, identity(N_ITEMS + 1))
+    assert_array_equal(after[places], before)
+    assert_allclose(after[4], [0, 0, 0, 1, 0], atol=1e-6)
+    assert not grown.changed_columns(module, places, N_ITEMS + 1).any()
+    past = sparse.csr_matrix(([1.0], ([0], [4])), shape=(1, N_ITEMS + 1))
+    users = embed_users(grown, identity(5)[:1], past, identity(N_ITEMS + 1))
+    assert_allclose(users, [[0, 0, 0, 0, 1]], atol=1e-5)

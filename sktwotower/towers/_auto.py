@@ -7,9 +7,11 @@ Output: a ``Recipe`` without "auto".
 import numpy as np
 
 from sktwotower._tables._on_disk import column_counts
-from sktwotower.towers._dropout import id_columns
+
+from ._dropout import id_columns
 
 __all__ = [
+    "FILTER_WIDTH",
     "WIDTH",
     "auto_temperature",
     "has_hidden_layer",
@@ -17,7 +19,6 @@ __all__ = [
     "resolved",
     "values_of_kind",
     "values_of_second_pair",
-    "widths",
 ]
 
 # Number of entries of the towers' vectors, and those that a linear filter adds.
@@ -47,14 +48,13 @@ POOLED = {
     "n_negatives": 512,
     "max_epochs": 20,
     "batch_size": 512,
-    "pooled_share": 0.0,
 }
 RECENT = {
     "dropout": 0.2,
     "n_negatives": 512,
     "max_epochs": 6,
     "batch_size": 256,
-    "pooled_share": 0.3,
+    "second_share": 0.3,
 }
 LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
 # Columns that several rows share start almost at zero, so they take more epochs.
@@ -66,7 +66,7 @@ AUTO = {
     "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
     "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
-    "recent, hidden layer": RECENT | {"dropout": 0.1, "pooled_share": 0.15},
+    "recent, hidden layer": RECENT | {"dropout": 0.1, "second_share": 0.15},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
@@ -76,17 +76,6 @@ SECOND_PAIR = {
     "max_epochs": 15,
     "batch_size": 256,
 }
-
-
-def widths(embedding_dim, has_filter):
-    """Return how long the vectors of the towers are, and those of a linear filter.
-
-    A filter has a third of the whole.
-    """
-    if embedding_dim == "auto":
-        return WIDTH, FILTER_WIDTH if has_filter else 0
-    of_filter = embedding_dim // 3 if has_filter else 0
-    return embedding_dim - of_filter, of_filter
 
 
 def has_hidden_layer(recipe, events):

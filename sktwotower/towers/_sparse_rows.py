@@ -1,0 +1,162 @@
+"""Sparse rows as tensors, and the linear map of them with which each tower begins.
+
+Input: sparse feature rows (n, p), as CSR.
+Output: ``SparseRows``, and their products with a table, (n, width).
+"""
+
+import functools
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._autograd import embedding_rows, weighted_sum
+
+__all__ = ["SparseLinear", "SparseRows", "placed_rows"]
+
+
+class SparseRows:
+    """The rows of a CSR matrix, as tensors.
+
+    Parameters
+    ----------
+    indices : int64 tensor of shape (nnz,)
+        Column of each stored value.
+    offsets : int64 tensor of shape (n + 1,)
+        Start of each row; the last entry is ``nnz``.
+    values : float32 tensor of shape (nnz,)
+        The stored values.
+    n_columns : int
+        Width of the matrix, p.
+    """
+
+    def __init__(self, indices, offsets, values, n_columns):
+        self.indices = indices
+        self.offsets = offsets
+        self.values = values
+        self.n_columns = n_columns
+
+    @classmethod
+    def from_csr(cls, matrix):
+        """Wrap a SciPy CSR matrix of shape (n, p)."""
+        parts = matrix.indices, matrix.indptr, matrix.data
+        return cls.from_arrays(*parts, matrix.shape[1])
+
+    @classmethod
+    def from_arrays(cls, indices, offsets, values, n_columns):
+        """Wrap the arrays of a CSR matrix."""
+        return cls(
+            torch.as_tensor(indices, dtype=torch.int64),
+            torch.as_tensor(offsets, dtype=torch.int64),
+            torch.as_tensor(values, dtype=torch.float32),
+            n_columns,
+        )
+
+    @classmethod
+    def taken(cls, matrix, rows):
+        """Wrap the rows at positions (n,) of a SciPy CSR matrix.
+
+        For few rows SciPy's own selection takes many times as long.
+        """
+        starts = matrix.indptr[rows]
+        sizes = matrix.indptr[rows + 1] - starts
+        offsets = np.append(0, np.cumsum(sizes))
+        places = np.repeat(starts - offsets[:-1], sizes) + np.arange(offsets[-1])
+        values = matrix.data[places]
+        return cls.from_arrays(matrix.indices[places], offsets, values, matrix.shape[1])
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def to(self, device):
+        """Return the rows on a device. Tensors already there are not copied."""
+        if self.indices.device == device:
+            return self
+        tensors = (self.indices, self.offsets, self.values)
+        return SparseRows(*(t.to(device) for t in tensors), self.n_columns)
+
+    def to_torch(self):
+        """Return a sparse COO tensor (n, p), which ``torch.nn.Linear`` accepts."""
+        return torch.sparse_coo_tensor(
+            torch.stack([self.row_numbers(), self.indices]),
+            self.values,
+            (len(self), self.n_columns),
+            is_coalesced=True,
+            check_invariants=False,
+        )
+
+    @functools.cached_property
+    def is_identity(self):
+        """Whether the matrix is the identity, as for a catalog with ids only."""
+        n = len(self)
+        if not len(self.indices) == n == self.n_columns:
+            return False
+        places = torch.arange(n, device=self.indices.device)
+        return bool((self.indices == places).all() and (self.values == 1).all())
+
+    def row_numbers(self):
+        """Return the row of each stored value, int64 of shape (nnz,)."""
+        places = torch.arange(len(self), device=self.indices.device)
+        return torch.repeat_interleave(places, self.offsets.diff())
+
+    def with_columns(self, indices, n_columns):
+        """Return the same rows with other columns."""
+        return SparseRows(indices, self.offsets, self.values, n_columns)
+
+
+class SparseLinear(nn.Module):
+    """Linear map of sparse rows, without bias: (n, p) to (n, width).
+
+    A one-hot id becomes an embedding, a list of tags a sum of embeddings.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns p of the rows.
+    width : int
+        Number of outputs.
+    sparse_grad : bool, default=False
+        Whether the gradient of a large table is a sparse tensor with only the rows that
+        a batch touches. Few optimizers accept it.
+
+    Notes
+    -----
+    Initial weights are independent normal numbers with variance ``1 / width``, so that
+    a one-hot row is mapped to a vector of about unit length.
+    """
+
+    def __init__(self, n_features, width, sparse_grad=False):
+        super().__init__()
+        self.sparse_grad = sparse_grad
+        self.weight = nn.Parameter(torch.empty(n_features, width, dtype=torch.float32))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(width))
+
+    def forward(self, rows):
+        """Map ``SparseRows`` of shape (n, p) to a tensor (n, width)."""
+        table = self.weight
+        if self.sparse_grad and self.training:
+            table, rows = embedding_rows(table, rows)
+        return weighted_sum(table, rows)
+
+    def drop_columns(self, left, unused):
+        """Keep the weights of columns where ``left`` (p,), in place.
+
+        Those of columns where ``unused`` (p,) become zero.
+        """
+        places = torch.as_tensor(np.flatnonzero(unused), device=self.weight.device)
+        self.weight.data.index_fill_(0, places, 0)
+        places = torch.as_tensor(np.flatnonzero(left), device=self.weight.device)
+        self.weight.data = self.weight.data[places].clone()
+
+
+def placed_rows(rows, places, n):
+    """Return a tensor (n, ...) with rows (p, ...) at ``places``, elsewhere zeros."""
+    placed = rows.new_empty(n, *rows.shape[1:])
+    if np.array_equal(places, np.arange(len(places))):
+        placed[: len(places)] = rows
+        placed[len(places) :] = 0
+    else:
+        placed.zero_()
+        placed[torch.as_tensor(places, device=rows.device)] = rows
+    return placed

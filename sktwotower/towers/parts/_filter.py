@@ -1,0 +1,255 @@
+"""A low-pass filter of events, computed and not trained.
+
+Input: the leading singular vectors of who chose what, and feature rows of items.
+Output: a part of a model, next to towers that are trained.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+
+from sktwotower._records._checks import array, instance, require
+from sktwotower._records._registry import record
+from sktwotower._tables._on_disk import column_counts
+from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
+from sktwotower.towers._dropout import id_columns
+
+from ._histories import PooledHistory
+from ._onnx import array_of
+from ._part import Part, no_columns
+from ._pooled import PooledTowers
+from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
+from ._tower import Tower
+from ._two_towers import TwoTowers
+
+__all__ = ["LinearFilter", "auto_share", "linear_filter"]
+
+# Numbers of a vector that hold no singular vector: they give all vectors length one.
+N_PADS = 2
+# Bias of those: the whole vector of whoever has nothing else, and nothing to others.
+PAD = 1e-6
+# A filter of fit knows the events of fit only: one hundredth of further ones halves its
+# weight in the score. In a shop, what came next was found best with that or more.
+FADE = 100.0
+# In shorter vectors, all entries are better left to the towers.
+MIN_LENGTH = 384
+# Factor and power of the noise of events in the weight of the filter.
+WEIGHT, POWER = 0.06, 1.5
+
+
+@record
+class PastOnly(nn.Module):
+    """A user tower that sees nothing of a user except the past.
+
+    Parameters
+    ----------
+    bias : Tensor of shape (width,)
+    """
+
+    bias_of_all: array("float32", "width")  # what files hold of it
+
+    is_linear = True
+
+    def __init__(self, bias):
+        super().__init__()
+        self.bias = nn.Parameter(bias)
+
+    def _stored_parts(self):
+        return {"bias_of_all": self.bias.detach().cpu().numpy()}
+
+    @classmethod
+    def _of_stored(cls, bias_of_all):
+        return cls(torch.from_numpy(bias_of_all)).eval()
+
+    @property
+    def input_width(self):
+        """Width of the pooled history."""
+        return len(self.bias)
+
+    output_width = input_width
+
+    def forward(self, rows, pooled, owners=None):
+        """Map a pooled history (n, width) to vectors (n, width), float64."""
+        return (self.bias.expand(len(rows), -1) + pooled).double()
+
+    def drop_columns(self, left, unused, rows):
+        """Keep the weights of some columns: there are none."""
+
+    def onnx(self, graph, rows, pooled):
+        """Add operators of ONNX; return the name of the output (n, width), float64."""
+        return graph("Add", pooled, array_of(self.bias, np.float64))
+
+    def gradient_times_input(self, rows, pooled, slope):
+        """Return that no value of a row adds anything, and the slope of the history."""
+        return torch.zeros_like(rows.values), slope[0].to(rows.values.dtype)
+
+
+@record
+class LinearFilter(TwoTowers):
+    r"""A pair of linear towers whose weights are computed, not trained.
+
+    The parameters are those of `TwoTowers`. The user tower sees only the past.
+
+    Notes
+    -----
+    Let V be the leading right singular vectors of :math:`D_u^{-1/2} R D_i^{-1/2}`, with
+    the weights R of who chose what and the sums D of its rows and columns. The vector
+    of a user is the sum of :math:`d_j^{-1/2} v_j` over the past items j, divided by its
+    length; that of an item i is :math:`d_i^{1/2} v_i`, divided by the length of the
+    longest. Two more numbers give all vectors length one; they add nothing to a score.
+    An item without events has the mean of the items with its features.
+
+    This is the ideal low-pass filter of Shen et al., How Powerful is Graph Convolution
+    for Recommendation?, CIKM 2021.
+    """
+
+    user_tower: instance(PastOnly)
+    item_tower: instance(Tower)
+    history: instance(PooledHistory)
+
+    is_trained = False
+    folds_in = False
+    # Its tables are computed, so that their size does not follow from a recipe.
+    grown = Part.grown
+
+    @classmethod
+    def share(cls, recipe, events, kinds):
+        """Return its share next to towers with a pooled history."""
+        share = recipe.second_share
+        if kinds != [PooledTowers] or share == 0 or not _can_be(recipe, events):
+            return 0.0
+        n_users, n_items = _n_active(events)
+        width, own_width = cls.widths(recipe.embedding_dim)
+        if share != "auto":
+            return share if own_width < min(n_users, n_items) else 0.0
+        n_events = events.positives.nnz
+        small = n_events < MIN_SVD_EVENTS or min(n_users, n_items) <= 2 * width
+        if small or width + own_width < MIN_LENGTH:
+            return 0.0
+        return auto_share(n_events / n_users, n_events / n_items)
+
+    @classmethod
+    def widths(cls, embedding_dim):
+        """Return a third of the vectors for it, and what is left."""
+        if embedding_dim == "auto":
+            return WIDTH, FILTER_WIDTH
+        return embedding_dim - embedding_dim // 3, embedding_dim // 3
+
+    @classmethod
+    def n_components(cls, recipe):
+        """Return how many singular vectors it holds."""
+        return recipe.embedding_dim - N_PADS
+
+    @classmethod
+    def start(cls, plan, training, spectrum):
+        """Return the filter of the events that the towers are trained on."""
+        k = cls.n_components(plan.recipe)
+        found = spectrum(k)
+        part = linear_filter(found.vectors[:, :k], found.counts, training.item_rows)
+        return part.to(plan.recipe.device)
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        fits = self.item_tower.is_linear and self.normalize
+        require(fits, place, "linear towers whose vectors have length one")
+
+    def fading(self, share_of_new):
+        """Return by how much its weight is divided after further events."""
+        return 1 + FADE * share_of_new
+
+    def changed_columns(self, before, places, n_columns):
+        """Return that none of the columns has changed."""
+        return no_columns(n_columns)
+
+
+def linear_filter(vectors, counts, item_rows):
+    """Return the `LinearFilter` of singular vectors.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_items, k)
+        Right singular vectors V, largest singular values first.
+    counts : array of shape (n_items,)
+        Sums D of the weights of each item.
+    item_rows : CSR matrix of shape (n_items, p)
+        Feature rows of these items.
+    """
+    width, n_features = vectors.shape[1] + N_PADS, item_rows.shape[1]
+    user, item = PastOnly(torch.zeros(width)), Tower(n_features, width)
+    history = PooledHistory(n_features, width)
+    with torch.no_grad():
+        for parameter in (*item.parameters(), *history.parameters()):
+            parameter.zero_()
+        user.bias[-1] = item.bias[-2] = PAD
+        chosen = counts > 0
+        root = np.sqrt(np.where(chosen, counts, 1))[:, None]
+        add_to_ids(history, item_rows, _padded(_scaled(vectors / root, np.mean)))
+        items = _padded(_scaled(vectors * root, np.max))
+        items[:, -2] = np.sqrt(np.maximum(1 - (items**2).sum(axis=1), 0))
+        _set_features(item.sparse, item_rows, items, chosen)
+    return LinearFilter(user, item, history).eval()
+
+
+def _scaled(vectors, of_lengths):
+    """Return vectors (n, k), divided by a figure of their lengths."""
+    return vectors / max(of_lengths(np.linalg.norm(vectors, axis=1)), 1e-12)
+
+
+def _padded(vectors):
+    """Return vectors (n, k + 2) with zeros at the end."""
+    return np.pad(vectors, [(0, 0), (0, N_PADS)]).astype(np.float32)
+
+
+def _set_features(layer, rows, vectors, chosen):
+    """Let a layer map rows (n, p) to vectors (n, width), in place.
+
+    Of rows with shared columns, each of these adds the mean of the ``chosen`` (n,) rows
+    that have it, and the ids of chosen rows add the rest.
+    """
+    shared = np.flatnonzero(~id_columns(rows))
+    if len(shared):
+        described = sparse.csr_matrix(rows[:, shared])
+        some = described[np.flatnonzero(chosen)]
+        weights = np.asarray(abs(some).sum(axis=0)).ravel()
+        means = some.T @ vectors[chosen] / np.maximum(weights, 1e-12)[:, None]
+        layer.weight[torch.from_numpy(shared)] = torch.from_numpy(means).float()
+        vectors = np.where(chosen[:, None], vectors - described @ means, 0)
+    add_to_ids(layer, rows, vectors)
+
+
+def _can_be(recipe, events):
+    """Return whether all that counts are pairs, and vectors have length one."""
+    if recipe.history != "pooled" or events.ordered is not None or not recipe.normalize:
+        return False
+    if recipe.takes_impressions and events.impressions.nnz:
+        return False
+    if not sparse.issparse(events.positives):  # on disk
+        return False
+    width, own_width = LinearFilter.widths(recipe.embedding_dim)
+    numbers = sum(events.positives.shape) * max(width, own_width)
+    if own_width <= N_PADS or numbers > MAX_SVD_NUMBERS:
+        return False
+    ids = id_columns(events.items.rows)
+    only_ids = events.items.rows.nnz == ids.sum()
+    return ids.any() and (only_ids or recipe.id_dropout < 1)
+
+
+def _n_active(events):
+    """Return the numbers of users and of items with events."""
+    n_users = np.count_nonzero(np.diff(events.positives.indptr))
+    return n_users, np.count_nonzero(column_counts(events.positives))
+
+
+def auto_share(per_user, per_item):
+    r"""Return the share of the filter for a mean number of events per user and item.
+
+    The noise of the normalized events has singular values of up to about
+    :math:`\sigma = n_u^{-1/2} + n_i^{-1/2}`. The filter's weight relative to the towers
+    is :math:`w = 0.06 \sigma^{-3/2}`, and its share w / (1 + w): the more events there
+    are, the less of what it keeps is noise. Both numbers were fitted to the best
+    validated values of nine data sets.
+    """
+    noise = per_user**-0.5 + per_item**-0.5
+    weight = WEIGHT * noise**-POWER
+    return weight / (1 + weight)

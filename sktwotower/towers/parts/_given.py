@@ -1,0 +1,24 @@
+"""Towers of which the user has given at least one.
+
+Input: events, and torch modules.
+Output: the only part of a model.
+"""
+
+from sktwotower._records._registry import record
+
+from ._two_towers import TwoTowers
+
+__all__ = ["GivenTowers"]
+
+
+@record
+class GivenTowers(TwoTowers):
+    """Trained towers, one or both of them modules of the user.
+
+    The parameters are those of `TwoTowers`.
+    """
+
+    @classmethod
+    def is_main(cls, recipe):
+        """Return whether it can be the first part of a model."""
+        return recipe.user_tower is not None or recipe.item_tower is not None

@@ -1,0 +1,289 @@
+"""A tower that the user has given: any torch module.
+
+Input: ``SparseRows`` (n, p), and a pooled history (n, d) if any.
+Output: vectors (n, d).
+"""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktwotower._records._checks import (
+    array,
+    check_of,
+    integer,
+    one_of,
+    refuse,
+    text,
+)
+from sktwotower._records._kinds import Kind
+from sktwotower._records._registry import add_kind
+from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+
+from ._stored import array_by_name
+from ._tower import same_weights
+
+__all__ = ["GivenTower", "TowerParameter"]
+
+SIDES = "user_tower", "item_tower"
+# Number of rows for which it must return the same vectors without some columns.
+N_PROBED = 20
+
+
+class GivenTower(nn.Module):
+    """A module of the user that maps a sparse COO tensor (n, p) to (n, d).
+
+    A pooled history is added to its output.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    name : {"user_tower", "item_tower"}
+        Which parameter it was given as, for errors.
+    n_features : int
+        Number of columns of the rows. Torch's lazy layers are initialized for them.
+
+    Raises
+    ------
+    ValueError
+        If it does not map (2, n_features) to (2, d).
+    """
+
+    is_linear = False
+
+    def __init__(self, module, name, n_features):
+        super().__init__()
+        self.module, self.name, self.n_features = module, name, n_features
+        self.output_width = _output_width(module, name, n_features)
+
+    @classmethod
+    def made(cls, given, name, n_features):
+        """Return the tower of a module, or of a callable that makes one."""
+        if isinstance(given, nn.Module):
+            return cls(copy.deepcopy(given).float(), name, n_features)
+        module = given(n_features) if callable(given) else given
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{name} must be a torch.nn.Module, or a callable that takes the "
+                f"number of features and returns one. Got {given!r}."
+            )
+        # like the rows, regardless of torch's default dtype
+        return cls(module.float(), name, n_features)
+
+    @property
+    def input_width(self):
+        """Width of a pooled history: it joins the output."""
+        return self.output_width
+
+    def forward(self, rows, pooled=None, owners=None):
+        """Map rows (n, p), and a pooled history (n, d) if any, to (n, d).
+
+        ``owners``: the row (n,) of each pooled history, if several have the same.
+        """
+        vectors = self.module(rows.to_torch())
+        vectors = vectors if owners is None else vectors[owners]
+        return vectors if pooled is None else vectors + pooled
+
+    def shared_parameters(self):
+        """Return none: it is not known what they do."""
+        return []
+
+    def drop_columns(self, left, unused, rows):
+        """Keep the weights of columns where ``left`` (p,), of ``unused`` ones zeros.
+
+        ``rows``: CSR (n, p), feature rows that have neither. Raise ``ValueError`` if
+        the vectors of these are then others.
+        """
+        rows, layer = rows[:N_PROBED], self._first_layer(len(left))
+        before = self._vectors(rows)
+        if layer is not None:
+            _drop_columns(layer, left, unused)
+            self.n_features = int(left.sum())
+        after = None if layer is None else self._vectors(rows[:, np.flatnonzero(left)])
+        same = before is not None and after is not None
+        if not same or not torch.allclose(before, after, rtol=1e-4, atol=1e-5):
+            side = self.name.removesuffix("_tower")
+            raise ValueError(
+                f"The module given as {self.name} has no torch.nn.Linear that its "
+                f"input reaches first. So forget_{side}s cannot remove what it has "
+                f"learnt of single {side}s: fit anew without them."
+            )
+
+    def _first_layer(self, n_features):
+        """Return the first linear layer with ``n_features`` inputs, or None."""
+        for part in self.module.modules():
+            if isinstance(part, SparseLinear) and len(part.weight) == n_features:
+                return part
+            if isinstance(part, nn.Linear) and part.in_features == n_features:
+                return part
+        return None
+
+    def _vectors(self, rows):
+        """Return the vectors (n, d) of rows, CSR (n, p); None if it fails on them."""
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            try:
+                return self.eval()(SparseRows.from_csr(rows).to(device))
+            except (RuntimeError, TypeError, ValueError, IndexError):
+                return None
+
+    def changed_columns(self, before, places, n_columns, touched=None):
+        """Return which columns have other weights: none, or None for all rows."""
+        same = same_weights(before, self)
+        return np.zeros(n_columns, dtype=bool) if same else None
+
+    def gradient_times_input(self, rows, pooled, slope):
+        """Return what each value of one row adds, and the slope of the history.
+
+        The parameters are those of the default tower.
+        """
+        return rows.values * self._gradient(rows, slope), slope[0]
+
+    def _gradient(self, rows, slope):
+        """Return the gradient by the stored values (nnz,) of one sparse row."""
+        for dense in (False, True):  # a few operators have no gradient for sparse ones
+            with torch.enable_grad():
+                values = rows.values.clone().requires_grad_()
+                given = SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
+                given = given.to_torch()
+                try:
+                    output = self.module(given.to_dense() if dense else given)
+                    if not output.requires_grad:
+                        return torch.zeros_like(values)
+                    (gradient,) = torch.autograd.grad(
+                        output, values, slope.to(output.dtype), allow_unused=True
+                    )
+                except (RuntimeError, AttributeError, TypeError) as failure:
+                    error = failure
+                    continue
+            return torch.zeros_like(values) if gradient is None else gradient
+        raise ValueError(
+            f"{self.name} has no gradient with respect to its input, sparse or dense, "
+            "which explaining a tower of your own needs. Use torch operators with a "
+            f"gradient. The error was: {error}"
+        ) from error
+
+    def onnx(self, graph, rows, pooled=None):
+        """Raise ``TypeError``: what the module does is not known."""
+        raise TypeError(
+            f"Only the towers of this package are exported, but {self.name} is a "
+            f"{type(self.module).__name__}. Export it with torch.onnx.export."
+        )
+
+
+class GivenTowerKind(Kind):
+    """How a trained tower of the user is written and read: its weights.
+
+    Its class is given to `sktwotower.io.load`.
+    """
+
+    def write(self, tower, writer, place):
+        """Return what JSON holds for a tower."""
+        parts = {
+            "name": tower.name,
+            "class": name_of(tower.module),
+            "n_features": tower.n_features,
+            "weights": array_by_name(tower.module),
+        }
+        return writer.write_parts(parts, place)
+
+    def read(self, specs, reader, place):
+        """Return the tower that is made of what was given to `load`."""
+        names = {"name", "class", "n_features", "weights"}
+        if type(specs) is not dict or set(specs) != names:
+            refuse(place, "a tower", specs)
+        parts = {n: reader.read(specs[n], f"{place}.{n}") for n in names}
+        name = one_of(*SIDES)(parts["name"], place)
+        text(parts["class"], place)
+        integer()(parts["n_features"], place)
+        check_of(dict[str, array("bool int64 int32 float32 float64")])(
+            parts["weights"], f"{place}.weights"
+        )
+        module = given_to_load(reader, name, parts["class"])
+        tower = GivenTower.made(module, name, parts["n_features"])
+        try:
+            tensors = {n: torch.tensor(each) for n, each in parts["weights"].items()}
+            tower.module.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The tower given by towers={{{name!r}: ...}} is not the one that was "
+                f"written, a {parts['class']}: {error}"
+            ) from None
+        return tower.eval()
+
+
+add_kind(GivenTowerKind(GivenTower, {}))
+
+
+def name_of(given):
+    """Return the name of the class of a module, or of a function that makes it."""
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def given_to_load(reader, name, of):
+    """Return what was given to `load` as a tower; ``of``: the class in the file."""
+    if name not in reader.towers:
+        raise ValueError(
+            f"The model was fitted with a {name} of the class {of}, which files do not "
+            f"hold. Give it to load: towers={{{name!r}: tower}}, as it was given to "
+            "the estimator."
+        )
+    return reader.towers[name]
+
+
+class TowerParameter:
+    """How the parameter ``user_tower`` or ``item_tower`` is written and read."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def write(self, value, writer, place):
+        """Return what JSON holds: the name of the class."""
+        return None if value is None else {"class": name_of(value)}
+
+    def read(self, spec, reader, place):
+        """Return what was given to `load`."""
+        if spec is None:
+            return None
+        if type(spec) is not dict or set(spec) != {"class"}:
+            refuse(place, "a tower", spec)
+        return given_to_load(reader, self.name, text(spec["class"], place))
+
+
+def _drop_columns(layer, left, unused):
+    """Keep the weights of some inputs of a linear layer, in place."""
+    if isinstance(layer, SparseLinear):
+        layer.drop_columns(left, unused)
+        return
+    weight = layer.weight.data
+    unused, left = (
+        torch.as_tensor(np.flatnonzero(each), device=weight.device)
+        for each in (unused, left)
+    )
+    weight.index_fill_(1, unused, 0)
+    layer.weight.data, layer.in_features = weight[:, left].clone(), len(left)
+
+
+def _output_width(module, name, n_features):
+    """Return d of a module; also initializes torch's lazy layers by a forward pass."""
+    probe = SparseRows(
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(3, dtype=torch.int64),
+        torch.zeros(0, dtype=torch.float32),
+        n_features,
+    )
+    try:
+        with torch.no_grad():
+            vectors = module.eval()(probe.to_torch())
+    except Exception as error:
+        raise ValueError(
+            f"{name} failed on a sparse tensor of shape (2, {n_features}), which it "
+            f"must accept (torch.nn.LazyLinear fits any width): {error}"
+        ) from error
+    if not isinstance(vectors, torch.Tensor) or vectors.shape[:-1] != (2,):
+        got = getattr(vectors, "shape", type(vectors).__name__)
+        raise ValueError(f"{name} must map (n, p) to (n, d). For n = 2, got {got}.")
+    return vectors.shape[1]

@@ -1,0 +1,353 @@
+"""Past items as an input of the user tower: their mean, or sums that decay.
+
+Input: feature rows of past items (m, q), and the past of users.
+Output: what it adds to the first layer of the user tower, (n, width).
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sktwotower._records._checks import array, integer, vectors
+from sktwotower._records._registry import record
+from sktwotower.towers._autograd import product_dtype, weighted_sum
+from sktwotower.towers._decays import decayed_sums
+from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+
+from ._onnx import array_of, linear, sums
+from ._stored import array_by_name, check_shapes, table_of, with_weights
+
+__all__ = ["PooledHistory", "RecentHistory"]
+
+# Initial numbers of steps after which a past item counts 1 / e. There is one further
+# sum without decay.
+DECAYS = (1.0, 3.0, 10.0, 50.0)
+# Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
+MIN_WEIGHT = 1e-4
+
+
+@record
+class PooledHistory(SparseLinear):
+    """The mean of the vectors of a user's distinct past items.
+
+    The parameters are those of `SparseLinear`, which maps an item's feature row to its
+    vector.
+    """
+
+    # What files hold of it
+    weights: vectors("p width")
+    sparse_grad: bool
+
+    kind = "pooled"
+    max_history = None
+    n_hidden = 0
+
+    def _stored_parts(self):
+        return {"weights": table_of(self), "sparse_grad": self.sparse_grad}
+
+    @classmethod
+    def _of_stored(cls, weights, sparse_grad):
+        def make(n):
+            return cls(n, weights.shape[1], sparse_grad)
+
+        return with_weights(make, "", weights, {})
+
+    @property
+    def table(self):
+        """The ``SparseLinear`` of past items."""
+        return self
+
+    def pool_batch(self, item_rows, bag, matmul_dtype=None):
+        """Return the input (n, width) of the users of a batch.
+
+        ``item_rows``: feature rows (m, q) of distinct past items; ``bag``: the weights
+        (n, m) of each user's past items.
+        """
+        vectors, dtype = self(item_rows), None
+        if self.training:
+            n_products = len(bag) * vectors.numel()
+            dtype = product_dtype(vectors, n_products, matmul_dtype)
+        return weighted_sum(vectors, bag, dtype)
+
+    def pool(self, users):
+        """Return the input (n, width) of ``Users`` whose past is complete."""
+        item_rows, bag = users.bag
+        return weighted_sum(self(item_rows), bag)
+
+    def counted(self, past):
+        """Return which of the events (n,) of a ``PastOfOne`` count: each item once."""
+        return past.last
+
+    def each(self, item_rows, lags=None):
+        """Return the output (1, width) for one user, and the part of each past item."""
+        vectors = self(item_rows) / max(1, len(item_rows))
+        return vectors.sum(dim=0, keepdim=True), vectors
+
+    def onnx(self, graph, past, item_rows):
+        """Add operators of ONNX; return the name of the input (n, width), float64.
+
+        ``past``: ``OnnxPast``; ``item_rows``: CSR (n_items, q) of the items in it.
+        """
+        table = _item_vectors(self, item_rows)
+        n_items, width = np.int64(len(table)), table.shape[1]
+        pairs = graph("Add", graph("Mul", past.owners, n_items), past.items)
+        pairs = graph("Unique", pairs)
+        owners, items = graph("Div", pairs, n_items), graph("Mod", pairs, n_items)
+        ones = graph.filled(np.float32(1), graph("Shape", pairs), 1)
+        counts = graph("Gather", sums(graph, ones, owners, past.n, 1), owners, axis=0)
+        parts = graph("Div", graph("Gather", table, items, axis=0), counts)
+        return graph.cast(sums(graph, parts, owners, past.n, width), np.float64)
+
+
+@record
+class RecentHistory(nn.Module):
+    r"""Sum a user's past items with several learnt decays.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns q of an item's feature row.
+    width : int
+        Number of outputs.
+    max_history : int
+        Number of latest past items that count.
+    n_hidden : int, default=0
+        Width of a hidden layer. 0: none, the output is linear in the sums.
+    sparse_grad : bool, default=False
+        As in `SparseLinear`.
+
+    Notes
+    -----
+    Let :math:`e_j` be the vector of past item j, a linear map of its feature row, and
+    :math:`l_j` its lag: the number of baskets from it to the prediction. The output is
+
+    .. math::
+        \sum_h W_h \frac{\sum_j a_{hj} e_j}{\sqrt{\sum_j a_{hj}}}, \quad
+        a_{hj} = e^{-l_j / \tau_h}
+
+    with learnt matrices :math:`W_h`, initially the identity divided by the number of
+    sums, and learnt :math:`\tau_h`, initially 1, 3, 10 and 50; the last sum has no
+    decay. With a hidden layer, :math:`B \, \mathrm{gelu}(A z + c)` is added, where z
+    are all sums one after the other, and B is 0 at the start; sums are then divided by
+    their weight and not by its root. An item is predicted from the rest of its basket
+    at lag 0 and from earlier baskets at lag 1, 2, and so on. Without a past item all
+    sums are zero.
+
+    The sums of all positions of a sequence are one recurrence, :math:`s_t = e^{-g_t /
+    \tau} s_{t-1} + e_t` with the steps :math:`g_t` between events, so that their cost
+    is proportional to the number of events.
+    """
+
+    # What files hold of it
+    items_table: vectors("p width")
+    max_history: integer(1)
+    n_hidden: integer()
+    sparse_grad: bool
+    others: dict[str, array("float32")]
+
+    kind = "recent"
+
+    def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
+        super().__init__()
+        self.max_history = max_history
+        self.items = SparseLinear(n_features, width, sparse_grad)
+        self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
+        n_sums = len(DECAYS) + 1
+        identity = torch.eye(width, dtype=torch.float32)
+        self.mix = nn.Parameter(identity.repeat(n_sums, 1) / n_sums)
+        self.hidden = self.out = None
+        if n_hidden:
+            self.hidden = nn.Linear(n_sums * width, n_hidden, dtype=torch.float32)
+            self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
+
+    def _stored_parts(self):
+        return {
+            "items_table": table_of(self.items),
+            "max_history": self.max_history,
+            "n_hidden": self.n_hidden,
+            "sparse_grad": self.items.sparse_grad,
+            "others": array_by_name(self, "items.weight"),
+        }
+
+    @classmethod
+    def _of_stored(cls, items_table, max_history, n_hidden, sparse_grad, others):
+        width, n_sums = items_table.shape[1], len(DECAYS) + 1
+        shapes = {"log_decays": (len(DECAYS),), "mix": (n_sums * width, width)}
+        if n_hidden:
+            shapes |= {
+                "hidden.weight": (n_hidden, n_sums * width),
+                "hidden.bias": (n_hidden,),
+                "out": (n_hidden, width),
+            }
+        check_shapes(others, shapes, "the weights of a history")
+
+        def make(n):
+            return cls(n, width, max_history, n_hidden, sparse_grad)
+
+        return with_weights(make, "items", items_table, others)
+
+    @property
+    def table(self):
+        """The ``SparseLinear`` of past items."""
+        return self.items
+
+    @property
+    def width(self):
+        """Number of outputs."""
+        return self.mix.shape[1]
+
+    @property
+    def n_hidden(self):
+        """Width of the hidden layer, 0 without one."""
+        return 0 if self.out is None else len(self.out)
+
+    def rates(self):
+        """Return 1 / tau of each sum, (n_sums,); the last is 0."""
+        return functional.pad((-self.log_decays).exp(), (0, 1))
+
+    def pool_batch(self, item_rows, windows, matmul_dtype=None):
+        """Return the input (n, width) of each prediction of ``Windows`` in training.
+
+        ``item_rows``: feature rows (m, q) of the distinct items.
+        """
+        table = self.items(item_rows)
+        kept = windows.kept[..., None]
+        vectors = functional.embedding(windows.items, table) * kept
+        factors = torch.exp(-windows.steps[..., None] * self.rates())
+        sums = decayed_sums(vectors, factors).flatten(0, 1)
+        weights = decayed_sums(kept, factors).flatten(0, 1)
+        own, ends = windows.targets, windows.ends
+        sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
+        weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
+        pooled = (sums / self._norms(weights)).flatten(1)
+        n_products = pooled.numel() * self.width
+        return self._output(pooled, product_dtype(pooled, n_products, matmul_dtype))
+
+    def _output(self, sums, dtype):
+        """Return the output (n, width) for all sums (n, n_sums * width).
+
+        Products are computed in ``dtype``.
+        """
+        result, sums = sums.dtype, sums.to(dtype)
+        output = torch.mm(sums, self.mix.to(dtype))
+        if self.hidden is not None:
+            weight, bias = self.hidden.weight.to(dtype), self.hidden.bias.to(dtype)
+            hidden = functional.gelu(functional.linear(sums, weight, bias))
+            output = output + torch.mm(hidden, self.out.to(dtype))
+        return output.to(result)
+
+    def _norms(self, totals):
+        """Return what sums are divided by, of the shape of their total weights."""
+        totals = totals.clamp_min(MIN_WEIGHT)
+        return totals.sqrt() if self.hidden is None else totals
+
+    def weights(self, lags):
+        """Return the weight (k, n_sums) of each lag (k,)."""
+        return torch.exp(-lags[:, None] * self.rates().to(lags.dtype))
+
+    def counted(self, past):
+        """Return which of the events (n,) of a ``PastOfOne`` count: the latest."""
+        n = len(past.lags)
+        return np.arange(n) >= n - self.max_history
+
+    def each(self, item_rows, lags):
+        """Return the output (1, width) for one user, and the part of each past item.
+
+        ``item_rows``: feature rows of the k past items; ``lags``: theirs (k,). The
+        parts (k, width) add up to the output without a hidden layer. With one they are
+        gradient times input.
+        """
+        lags = torch.as_tensor(lags, device=item_rows.indices.device)
+        weights = self.weights(lags)
+        weights = weights / self._norms(weights.sum(0))
+        sums = weights[:, :, None] * self.items(item_rows)[:, None]
+        sums = sums.flatten(1).double()
+        total = sums.sum(0, keepdim=True)
+        _, parts = torch.func.vmap(
+            lambda part: torch.func.jvp(
+                lambda x: self._output(x[None], torch.float64)[0], (total[0],), (part,)
+            )
+        )(sums)
+        return self._output(total, torch.float64), parts
+
+    def pool(self, users):
+        """Return the input (n, width), float64, of ``Users`` whose past is complete."""
+        return self.pool_lags(*users.latest(self.max_history))
+
+    def pool_lags(self, item_rows, bag):
+        """Return the input (n, width), float64, of users whose past is complete.
+
+        ``bag``: SparseRows (n, m) whose values are the lags of past items.
+        """
+        weights, n_events = self.weights(bag.values), len(bag.indices)
+        totals = torch.segment_reduce(weights, "sum", offsets=bag.offsets)
+        # all users with their first weights, then all of them with their second ones
+        starts = torch.arange(weights.shape[1], device=weights.device) * n_events
+        offsets = (starts[:, None] + bag.offsets[:-1]).flatten()
+        sums = functional.embedding_bag(
+            bag.indices.repeat(weights.shape[1]),
+            self.items(item_rows),
+            offsets,
+            mode="sum",
+            per_sample_weights=weights.T.flatten(),
+        )
+        sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
+        sums = (sums / self._norms(totals)[..., None]).flatten(1)
+        return self._output(sums.double(), torch.float64)
+
+    def onnx(self, graph, past, item_rows):
+        """Add operators of ONNX; return the name of the output (n, width), float64.
+
+        The parameters are those of `PooledHistory.onnx`.
+        """
+        table, rates = _item_vectors(self.items, item_rows), array_of(self.rates())
+        lags = graph("Unsqueeze", past.lags, np.array([1]))
+        weights = graph("Exp", graph("Mul", lags, -rates))
+        weights = graph("Mul", weights, _latest(graph, past, self.max_history))
+        totals = sums(graph, weights, past.owners, past.n, len(rates))
+        norms = graph("Max", totals, np.float32(MIN_WEIGHT))
+        if self.hidden is None:
+            norms = graph("Sqrt", norms)
+        shares = graph("Div", weights, graph("Gather", norms, past.owners, axis=0))
+        vectors = graph("Gather", table, past.items, axis=0)
+        parts = graph(
+            "Mul",
+            graph("Unsqueeze", shares, np.array([2])),
+            graph("Unsqueeze", vectors, np.array([1])),
+        )
+        width = len(rates) * table.shape[1]
+        parts = graph("Reshape", parts, np.array([-1, width]))
+        pooled = sums(graph, parts, past.owners, past.n, width)
+        return self._onnx_output(graph, graph.cast(pooled, np.float64))
+
+    def _onnx_output(self, graph, pooled):
+        """Return the name of the output for all sums (n, n_sums * width)."""
+        output = graph("MatMul", pooled, array_of(self.mix, np.float64))
+        if self.hidden is None:
+            return output
+        hidden = linear(graph, self.hidden, pooled)
+        # ONNX has erf in float32 everywhere; its error there is below 1e-7
+        scaled = graph("Mul", hidden, np.float64(math.sqrt(0.5)))
+        erf = graph.cast(graph("Erf", graph.cast(scaled, np.float32)), np.float64)
+        half = graph("Mul", hidden, np.float64(0.5))
+        active = graph("Mul", half, graph("Add", erf, np.float64(1)))
+        product = graph("MatMul", active, array_of(self.out, np.float64))
+        return graph("Add", output, product)
+
+
+def _latest(graph, past, max_history):
+    """Return 1 for the last events of each user, 0 for earlier ones, (k, 1)."""
+    ends = graph("Gather", past.offsets, graph("Add", past.owners, np.int64(1)))
+    places = graph("CumSum", graph.filled(np.int64(1), graph("Shape", past.owners)), 0)
+    kept = graph("Less", graph("Sub", ends, places), np.int64(max_history))
+    return graph("Unsqueeze", graph.cast(kept, np.float32), np.array([1]))
+
+
+def _item_vectors(layer, item_rows):
+    """Return the vector (n_items, width) of each item in histories, float32."""
+    rows = SparseRows.from_csr(item_rows).to(layer.weight.device)
+    with torch.inference_mode():
+        return layer(rows).cpu().numpy()

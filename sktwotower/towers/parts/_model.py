@@ -1,0 +1,229 @@
+"""A model: a list of parts, whose vectors stand one after the other.
+
+Input: parts, with their shares in the score.
+Output: vectors (n, d) of users and items.
+"""
+
+import copy
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktwotower._records._checks import Check, list_of, number, require
+from sktwotower._records._registry import record
+
+from ._onnx import OnnxPast, OnnxRows
+from ._part import Part
+
+__all__ = ["Model", "moved_items"]
+
+# A part never fades to nothing.
+MIN_FADE = 1e-6
+
+
+def _is_part(value, place):
+    require(isinstance(value, Part), place, "a part of a model")
+
+
+@record
+class Model(nn.Module):
+    r"""Parts whose scores are added.
+
+    Parameters
+    ----------
+    parts : list of Part
+    shares : list of float
+        Share of each part in the score, >= 0; they add up to 1.
+    fades : list of float, default=None
+        Factor of what each part says of users, in (0, 1]. None: 1 for all.
+
+    Notes
+    -----
+    With the share :math:`s_k` of part k and its vectors :math:`u_k` and :math:`v_k`,
+    the vector of an item consists of all :math:`\sqrt{s_k} \, v_k`, that of a user of
+    all :math:`f_k \sqrt{s_k} \, u_k`, divided by the length that they have for unit
+    vectors. So the dot product of two vectors is in proportion to the sum of all
+    :math:`f_k s_k` times the score of part k. ``fades`` leave the vectors of items as
+    they are.
+    """
+
+    # What files hold of it
+    parts: list_of(Check(_is_part), "n_parts")
+    shares: list_of(number(0), "n_parts")
+    fades: list_of(number(0), "n_parts")
+
+    def __init__(self, parts, shares, fades=None):
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.shares = list(shares)
+        self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
+
+    def _stored_parts(self):
+        return {
+            "parts": list(self.parts),
+            "shares": self.shares,
+            "fades": self.fades,
+        }
+
+    @classmethod
+    def _of_stored(cls, **parts):
+        return cls(**parts).eval()
+
+    def _check_stored(self, place):
+        require(
+            len(self.parts) and self.first.is_trained, place, "a trained part first"
+        )
+        require(abs(sum(self.shares) - 1) < 1e-6, f"{place}.shares", "shares of 1")
+        fits = all(0 < fade <= 1 for fade in self.fades)
+        require(fits, f"{place}.fades", "factors in (0, 1]")
+        alike = len({part.normalize for part in self.parts}) == 1
+        require(alike, place, "vectors of one kind")
+
+    @property
+    def first(self):
+        """The first part, which is trained."""
+        return self.parts[0]
+
+    @property
+    def past(self):
+        """How it sees the past items of users: "recent" if any part does."""
+        kinds = {part.past for part in self.parts}
+        return next((kind for kind in ("recent", "pooled") if kind in kinds), None)
+
+    @property
+    def max_history(self):
+        """Number of latest past items that any part sees; None: all."""
+        limits = [part.max_history for part in self.parts if part.past is not None]
+        return max(limits) if limits and None not in limits else None
+
+    @property
+    def normalize(self):
+        """Whether vectors are of unit length."""
+        return self.first.normalize
+
+    @property
+    def shares_now(self):
+        """Share of each part in the score, with ``fades``."""
+        pairs = zip(self.fades, self.shares, strict=True)
+        faded = [fade * share for fade, share in pairs]
+        return [each / sum(faded) for each in faded]
+
+    def _squares(self, side):
+        fades = self.fades if side == "user" else [1.0] * len(self.fades)
+        squares = [f**2 * share for f, share in zip(fades, self.shares, strict=True)]
+        return [each / sum(squares) for each in squares]
+
+    def scales(self, side):
+        """Return the factors of the vectors of all parts, of "user" or "item"."""
+        return [math.sqrt(each) for each in self._squares(side)]
+
+    def factors(self):
+        """Return the factor of the score of each part in that of the model."""
+        sides = zip(self._squares("user"), self._squares("item"), strict=True)
+        return [math.sqrt(user * item) for user, item in sides]
+
+    def embed_items(self, rows):
+        """Map feature rows (n, q) of items to vectors (n, d)."""
+        return self._joined([part.embed_items(rows) for part in self.parts], "item")
+
+    def embed_users(self, users):
+        """Map ``Users`` to vectors (n, d)."""
+        return self._joined([part.embed_users(users) for part in self.parts], "user")
+
+    def _joined(self, vectors, side):
+        """Return vectors (n, d) of "user" or "item", given those of all parts."""
+        if len(vectors) == 1:
+            return vectors[0]
+        scaled = zip(vectors, self.scales(side), strict=True)
+        return torch.cat([vector * scale for vector, scale in scaled], 1)
+
+    def folded(self, vectors, sums, fold_in):
+        """Return user vectors (n, d) of which the first part is folded in.
+
+        ``sums`` (n, d): those of the vectors of past items. ``fold_in`` moves vectors
+        of the first part.
+        """
+        if len(self.parts) == 1:
+            return fold_in(vectors, sums)
+        width = self.first.width
+        of_users, of_items = (self.scales(side)[0] for side in ("user", "item"))
+        moved = fold_in(vectors[:, :width] / of_users, sums[:, :width] / of_items)
+        moved = np.hstack([moved * of_users, vectors[:, width:]])
+        return moved.astype(np.float32)
+
+    def contributions(self, pair):
+        """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
+        vectors = [None] * len(self.parts)
+        if pair.user_vector is not None:  # others than the first are not folded in
+            vectors[0] = pair.user_vector[: self.first.width] / self.scales("user")[0]
+        total = None
+        for part, factor, own in zip(self.parts, self.factors(), vectors, strict=True):
+            found = part.contributions(pair._replace(user_vector=own)).times(factor)
+            total = found if total is None else total.plus(found)
+        return total
+
+    def onnx(self, graph, side, item_rows):
+        """Add operators of ONNX; return the name of the vectors (n, d), float32.
+
+        ``item_rows``: CSR (n_items, q), the feature rows of the items in histories.
+        """
+        rows = OnnxRows(graph)
+        if side == "item":
+            vectors = [part.onnx_items(graph, rows) for part in self.parts]
+        else:
+            past = None
+            if self.past is not None:
+                past = OnnxPast(graph, rows.n, lags=self.past == "recent")
+            vectors = [
+                part.onnx_users(graph, rows, past, item_rows) for part in self.parts
+            ]
+        vectors = [graph.cast(each, np.float32) for each in vectors]
+        if len(vectors) == 1:
+            return vectors[0]
+        scaled = zip(vectors, map(np.float32, self.scales(side)), strict=True)
+        return graph("Concat", *(graph("Mul", v, s) for v, s in scaled), axis=1)
+
+    def after(self, parts, share_of_new):
+        """Return a model of parts that have learnt further events.
+
+        ``share_of_new``: number of the events, relative to that of those before.
+        """
+        fades = [
+            max(fade / part.fading(share_of_new), MIN_FADE)
+            for fade, part in zip(self.fades, self.parts, strict=True)
+        ]
+        return Model(parts, self.shares, fades).eval()
+
+    def without(self, side, left, unused, rows):
+        """Return a model without some columns of a side; see `Part.drop`."""
+        if left.all() and not unused.any():
+            return self
+        with torch.inference_mode(False):  # parameters of it cannot be trained
+            model = copy.deepcopy(self)
+            for part in model.parts:
+                part.drop(side, left, unused, rows)
+        return model
+
+
+def moved_items(before, now, rows, places):
+    """Return the positions (m,) of the items whose vectors differ between two models.
+
+    Parameters
+    ----------
+    before, now : Model
+    rows : CSR matrix of shape (n, p)
+        Feature rows of the items now.
+    places : int array of shape (p_before,)
+        Positions of the columns before among those now. Others are new.
+    """
+    changed = np.ones(rows.shape[1], dtype=bool)
+    changed[places] = False
+    for old, new in zip(before.parts, now.parts, strict=True):
+        columns = new.changed_columns(old, places, rows.shape[1])
+        if columns is None:
+            return np.arange(rows.shape[0])
+        changed |= columns
+    hits = np.flatnonzero(changed[rows.indices])
+    return np.unique(np.searchsorted(rows.indptr, hits, side="right") - 1)

@@ -1,0 +1,199 @@
+"""What a model asks of each of its parts.
+
+Input: events, feature rows of users and items, past items of users.
+Output: a piece of the vectors of users and items, whose product is a term of the score.
+"""
+
+import copy
+
+import numpy as np
+from torch import nn
+
+from sktwotower.towers._sparse_rows import SparseLinear, placed_rows
+
+__all__ = ["Part"]
+
+
+class Part(nn.Module):
+    """A term of the score, with everything that is known of it.
+
+    A kind of part is a subclass in the list ``KINDS``, and what is defined here is all
+    that the package asks of it. It is planned and started from events, gives vectors,
+    takes new features, drops old ones, fades, is written, exported and explained.
+
+    Attributes
+    ----------
+    is_trained : bool
+        Whether it learns by gradients: ``forward`` then maps a ``Batch`` to vectors
+        (b, d) and (c, d). Otherwise `start` computes it from the events.
+    past : {"pooled", "recent"} or None
+        How it sees the past items of users; None: not at all.
+    max_history : int or None
+        Number of latest past items that it sees; None: all.
+    folds_in : bool
+        Whether vectors of new users are improved by fold-in.
+    normalize : bool
+        Whether vectors have length one.
+    """
+
+    is_trained = False
+    past = None
+    max_history = None
+    folds_in = False
+    normalize = True
+
+    # How it comes into being
+
+    @classmethod
+    def is_main(cls, recipe):
+        """Return whether it can be the first part, which gets what others leave."""
+        return False
+
+    @classmethod
+    def share(cls, recipe, events, kinds):
+        """Return the share of such a part in the score, in [0, 1); 0 for none.
+
+        ``kinds``: those that are planned already, the first part before all others.
+        """
+        return 0.0
+
+    @classmethod
+    def widths(cls, embedding_dim):
+        """Return how long the vectors of the other parts are, and those of this one.
+
+        ``embedding_dim``: that of all of them, an int or "auto".
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def prepared(cls, recipe, events):
+        """Return the recipe and the events that such a part is started from.
+
+        It is not the first one; ``recipe.embedding_dim`` is its own.
+        """
+        return recipe, events
+
+    @classmethod
+    def n_components(cls, recipe):
+        """Return how many singular vectors of the events it needs."""
+        return 0
+
+    @classmethod
+    def start(cls, plan, training, spectrum):
+        """Return a new part, to be trained or computed.
+
+        Parameters
+        ----------
+        plan : Plan
+        training : TrainingSet
+            Of the plan's own events or, if it is not trained, of those of the part
+            before.
+        spectrum : callable
+            ``spectrum(k)`` returns at least k singular vectors, a ``Spectrum``.
+        """
+        raise NotImplementedError
+
+    # Its vectors
+
+    def embed_users(self, users):
+        """Map ``Users`` to vectors (n, d)."""
+        raise NotImplementedError
+
+    def embed_items(self, rows):
+        """Map feature rows (n, q) of items, ``SparseRows``, to vectors (n, d)."""
+        raise NotImplementedError
+
+    @property
+    def width(self):
+        """Length d of its vectors."""
+        raise NotImplementedError
+
+    # What happens to it later
+
+    @property
+    def tables(self):
+        """The side of each of its tables, "user" or "item", by the name of the layer.
+
+        A table is a ``SparseLinear`` layer. It belongs to the users if its name begins
+        with "user".
+        """
+        return {
+            name: "user" if name.startswith("user") else "item"
+            for name, layer in self.named_modules()
+            if isinstance(layer, SparseLinear)
+        }
+
+    def grown(self, recipe, users, items):
+        """Return a part for more columns; new ones start at zero.
+
+        ``users`` and ``items`` are pairs: the new positions (p,) of the old columns,
+        and the number of columns now.
+        """
+        part, inputs = copy.deepcopy(self), {"user": users, "item": items}
+        for name, side in self.tables.items():
+            layer = part.get_submodule(name)
+            layer.weight = nn.Parameter(placed_rows(layer.weight.data, *inputs[side]))
+        return part
+
+    def learn_more(self, events):
+        """Learn further events in place, if it is not trained."""
+
+    def shared_by_items(self):
+        """Return parameters that move the vectors of all items, if it is trained."""
+        return []
+
+    def fading(self, share_of_new):
+        """Return by how much its weight is divided, >= 1, after further events.
+
+        ``share_of_new``: their number, relative to that of the events before.
+        """
+        return 1.0
+
+    def changed_columns(self, before, places, n_columns):
+        """Return which columns (p,) of items have other weights than in a part before.
+
+        ``places`` (p_before,): where its columns are now. None: all vectors of items
+        may have changed.
+        """
+        return None
+
+    def drop(self, side, left, unused, rows):
+        """Keep the weights of columns of a side where ``left`` (p,), in place.
+
+        Those of columns where ``unused`` (p,) become zero. ``rows``: feature rows of
+        the side, CSR (n, p), that have neither.
+        """
+        for name, of in self.tables.items():
+            if of == side:
+                self.get_submodule(name).drop_columns(left, unused)
+
+    # What others read of it
+
+    def is_linear(self, side):
+        """Return whether vectors of a side are linear in their inputs, with a bias."""
+        return True
+
+    def contributions(self, pair):
+        """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
+        raise NotImplementedError
+
+    def onnx_items(self, graph, rows):
+        """Add operators of ONNX; return the name of the vectors of items (n, d).
+
+        ``rows``: their feature rows, ``OnnxRows``. The vectors are float64.
+        """
+        raise NotImplementedError
+
+    def onnx_users(self, graph, rows, past, item_rows):
+        """Add operators of ONNX; return the name of the vectors of users (n, d).
+
+        ``rows`` and ``past``: their feature rows, ``OnnxRows``, and past items,
+        ``OnnxPast``. ``item_rows``: CSR (n_items, q), the feature rows of past items.
+        The vectors are float64.
+        """
+        raise NotImplementedError
+
+
+def no_columns(n_columns):
+    """Return that none of the columns has changed, bool (n_columns,)."""
+    return np.zeros(n_columns, dtype=bool)

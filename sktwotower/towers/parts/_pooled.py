@@ -1,0 +1,64 @@
+"""Towers whose users are known by the mean of their past items, or without it.
+
+Input: events, in any order.
+Output: a part of a model, alone or next to one that sees the order of events.
+"""
+
+from sktwotower._records._registry import record
+from sktwotower.towers._auto import (
+    WIDTH,
+    resolved,
+    values_of_kind,
+    values_of_second_pair,
+)
+from sktwotower.towers._callbacks import monitors_validation
+
+from ._recent import RecentTowers
+from ._two_towers import TwoTowers
+
+__all__ = ["PooledTowers"]
+
+
+@record
+class PooledTowers(TwoTowers):
+    """Trained towers that predict each item of a user from the others.
+
+    Next to `RecentTowers` they have half of the vectors. The parameters are those of
+    `TwoTowers`.
+    """
+
+    @classmethod
+    def is_main(cls, recipe):
+        """Return whether it can be the first part of a model."""
+        return recipe.history != "recent"
+
+    @classmethod
+    def share(cls, recipe, events, kinds):
+        """Return its share next to towers that see the order of events."""
+        if kinds != [RecentTowers] or recipe.embedding_dim == 1:
+            return 0.0
+        if events.everything_is_chosen():  # no negatives for a pooled history
+            return 0.0
+        return values_of_kind(recipe, events).second_share
+
+    @classmethod
+    def widths(cls, embedding_dim):
+        """Return the two halves of the vectors."""
+        length = WIDTH if embedding_dim == "auto" else embedding_dim
+        return length - length // 2, length // 2
+
+    @classmethod
+    def prepared(cls, recipe, events):
+        """Return the recipe and the events, with weights by age, of a second part.
+
+        Callbacks belong to the first one.
+        """
+        if events.ordered is not None:
+            events = events._replace(positives=events.ordered.weighted_pairs())
+        recipe = recipe._replace(
+            history="pooled",
+            callbacks=None,
+            early_stopping=recipe.early_stopping
+            or monitors_validation(recipe.callbacks),
+        )
+        return resolved(values_of_second_pair(recipe), events), events

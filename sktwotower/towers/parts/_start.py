@@ -1,0 +1,124 @@
+"""The weights from which training starts.
+
+Input: a ``Plan``, and the ``TrainingSet`` made of its events.
+Output: `TwoTowers` that are not trained yet.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sktwotower._tables._on_disk import have_entries
+from sktwotower.towers._auto import has_hidden_layer, has_large_catalog
+from sktwotower.towers._dropout import id_columns
+
+from ._tower import Tower
+
+__all__ = ["MAX_SVD_NUMBERS", "MIN_SVD_EVENTS", "add_to_ids", "start_weights"]
+
+# Multiplies the initial weights of columns that several rows share, where there are id
+# columns as well: training starts from a model of ids only.
+SHARED_COLUMN_SCALE = 0.1
+# Multiplies all random initial weights if the catalog is large: the vectors of its many
+# rare items hardly move, so long random ones would be recommended at random.
+LARGE_CATALOG_SCALE = 0.1
+# With fewer events a fit takes a second anyway, and the vectors would be noise.
+MIN_SVD_EVENTS = 10_000
+# Most numbers in the vectors of users and items: the decomposition keeps a few copies.
+MAX_SVD_NUMBERS = 100_000_000
+
+
+def start_weights(kind, plan, training, spectrum):
+    """Return new `TwoTowers`, random or from singular vectors of the events.
+
+    The parameters are those of `Part.start`, and ``kind``, the class.
+    """
+    recipe, events = plan.recipe, plan.events
+    part = _random_part(kind, recipe, events)
+    if events.ordered is None and _can_start_from_svd(part, training):
+        rows, table = training.item_rows, part.history.table
+        vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
+        if recipe.id_dropout == 1:
+            vectors[_has_shared_columns(rows)] = 0
+        add_to_ids(part.item_tower.sparse, rows, vectors)
+        add_to_ids(table, rows, vectors)
+    return part
+
+
+def _random_part(kind, recipe, events):
+    users, items, positives, impressions, _ = events
+    n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
+    widths = users.rows.shape[1], items.rows.shape[1]
+    part = kind.build(recipe, *widths, n_hidden)
+    # Users without positives are in no batch, items without positives in no history.
+    chosen = have_entries(positives, 0)
+    active = {
+        "user_tower": (users, have_entries(positives, 1)),
+        "item_tower": (items, chosen | have_entries(impressions, 0)),
+        "history": (items, chosen),
+    }
+    start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
+    with torch.no_grad():
+        for name in part.tables:
+            owner = name.partition(".")[0]
+            # Towers given by the user are not changed: they may be trained already.
+            if getattr(recipe, owner, None) is None or owner == "history":
+                factors = start * _scales(recipe, *active[owner])
+                weight = part.get_submodule(name).weight
+                factors = torch.as_tensor(factors, dtype=weight.dtype)
+                weight *= factors[:, None].to(weight.device)
+    return part
+
+
+def _scales(recipe, entities, active):
+    """Return the factors (p,) of the initial first-layer weights of each input.
+
+    0 for inputs that none of the ``active`` (n,) rows has, and for ids that are always
+    hidden: they are not trained, and random weights would add noise to the vectors of
+    users and items. 0.1 for shared columns when there are id columns as well, so that
+    training starts from a model of ids only.
+    """
+    rows = entities.rows[:-1]
+    scales = np.ones(rows.shape[1])
+    ids = id_columns(rows)
+    if ids.any():
+        scales[~ids] = SHARED_COLUMN_SCALE
+    scales[~have_entries(rows[active], axis=0)] = 0
+    if recipe.id_dropout == 1:
+        scales[ids & have_entries(rows[_has_shared_columns(rows)], axis=0)] = 0
+    return scales
+
+
+def _has_shared_columns(rows):
+    """Return which rows, CSR (n, p), have more than ids, bool (n,)."""
+    return np.diff(rows[:, np.flatnonzero(~id_columns(rows))].indptr) > 0
+
+
+def _can_start_from_svd(part, training):
+    """Return whether items have vectors of their own, and enough events for them.
+
+    Towers given by the user are not changed: they may be trained already.
+    """
+    towers = part.user_tower, part.item_tower
+    linear = all(isinstance(each, Tower) and each.is_linear for each in towers)
+    if not linear or part.past != "pooled":
+        return False
+    width, chosen = part.history.table.weight.shape[1], training.positives
+    return (
+        sparse.issparse(chosen)
+        and chosen.nnz >= MIN_SVD_EVENTS
+        and min(chosen.shape) > 2 * width
+        and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
+        and id_columns(training.item_rows).any()
+    )
+
+
+def add_to_ids(layer, rows, vectors):
+    """Add vectors (n, width) to what a layer maps rows (n, p) to, by ids only."""
+    ids = sparse.csr_matrix(rows[:, np.flatnonzero(id_columns(rows))])
+    squares = np.asarray(ids.multiply(ids).sum(axis=1)).ravel()
+    weights = ids.T @ sparse.diags(1 / np.maximum(squares, 1e-12)) @ vectors
+    columns = torch.from_numpy(np.flatnonzero(id_columns(rows)))
+    with torch.no_grad():
+        given = torch.from_numpy(np.asarray(weights, dtype=np.float32))
+        layer.weight[columns] += given.to(layer.weight)

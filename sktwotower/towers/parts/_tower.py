@@ -1,0 +1,233 @@
+"""The default tower: a sparse linear layer, then residual layers.
+
+Input: ``SparseRows`` (n, p), and a pooled history (n, width) if any.
+Output: vectors (n, d).
+"""
+
+import functools
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sktwotower._records._checks import (
+    array,
+    integer,
+    list_of,
+    number,
+    require,
+    vectors,
+)
+from sktwotower._records._registry import record
+from sktwotower.towers._sparse_rows import SparseLinear
+
+from ._onnx import array_of, linear, sums, weighted_rows
+from ._stored import array_by_name, check_shapes, table_of, with_weights
+
+__all__ = ["Tower"]
+
+
+@record
+class Tower(nn.Module):
+    """Sparse linear layer, then residual layers with ReLU.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns of the sparse rows.
+    embedding_dim : int
+        Number of outputs d.
+    hidden_layer_sizes : tuple of int, default=()
+        Widths of the hidden layers. ``()``: the sparse layer is the output.
+    dropout : float, default=0.0
+        Share of hidden units dropped in training, in [0, 1).
+    sparse_grad : bool, default=False
+        As in `SparseLinear`.
+
+    Notes
+    -----
+    The sparse layer maps a row x to h = W x + b, plus the pooled history of a user
+    tower. Each further layer maps h to S h + V relu(h) + c, where S is the identity if
+    the width stays the same, and a learnt matrix otherwise (He et al. 2016). A tower
+    with hidden layers thus starts close to the linear one.
+
+    In evaluation mode everything after the sparse layer is computed in float64.
+    Products of one row and of many rows then agree to float32 accuracy, so that a
+    vector does not depend on the other rows of a batch.
+    """
+
+    # What files hold of it
+    table: vectors("p width")
+    widths: list_of(integer(1))
+    dropout: number(0)
+    sparse_grad: bool
+    weights: dict[str, array("float32")]
+
+    def __init__(
+        self,
+        n_features,
+        embedding_dim,
+        hidden_layer_sizes=(),
+        dropout=0.0,
+        sparse_grad=False,
+    ):
+        super().__init__()
+        widths = [*hidden_layer_sizes, embedding_dim]
+        self.sparse = SparseLinear(n_features, widths[0], sparse_grad)
+        self.bias = nn.Parameter(torch.empty(widths[0], dtype=torch.float32))
+        nn.init.normal_(self.bias, std=0.01)
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        layer = functools.partial(nn.Linear, dtype=torch.float32)
+        self.layers = nn.ModuleList(layer(a, b) for a, b in pairs)
+        self.shortcuts = nn.ModuleList(
+            nn.Identity() if a == b else layer(a, b, bias=False) for a, b in pairs
+        )
+        self.dropout = dropout
+
+    @property
+    def input_width(self):
+        """Width of the first layer, and of a pooled history that joins it."""
+        return self.sparse.weight.shape[1]
+
+    def forward(self, rows, pooled=None, owners=None):
+        """Map rows (n, p), and a pooled history (n, width) if any, to (n, d).
+
+        ``owners``: the row (n,) of each pooled history, if several have the same.
+        """
+        hidden = self.sparse(rows) + self.bias
+        if owners is not None:
+            hidden = functional.embedding(owners, hidden)
+        if pooled is not None:
+            hidden = hidden + pooled
+        dtype = hidden.dtype if self.training else torch.float64
+        hidden = hidden.to(dtype)
+        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
+            active = functional.dropout(hidden.relu(), self.dropout, self.training)
+            if isinstance(shortcut, nn.Linear):
+                hidden = functional.linear(hidden, shortcut.weight.to(dtype))
+            hidden = hidden + functional.linear(
+                active, layer.weight.to(dtype), layer.bias.to(dtype)
+            )
+        return hidden
+
+    def _stored_parts(self):
+        return {
+            "table": table_of(self.sparse),
+            "widths": [self.input_width, *(each.out_features for each in self.layers)],
+            "dropout": self.dropout,
+            "sparse_grad": self.sparse.sparse_grad,
+            "weights": array_by_name(self, "sparse.weight"),
+        }
+
+    @classmethod
+    def _of_stored(cls, table, widths, dropout, sparse_grad, weights):
+        fits = len(widths) and table.shape[1] == widths[0]
+        require(fits, "the table of a tower", "of its width")
+        shapes = {"bias": (widths[0],)}
+        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+            shapes |= {f"layers.{i}.weight": (b, a), f"layers.{i}.bias": (b,)}
+            if a != b:
+                shapes[f"shortcuts.{i}.weight"] = (b, a)
+        check_shapes(weights, shapes, "the weights of a tower")
+        *hidden, width = widths
+
+        def make(n):
+            return cls(n, width, tuple(hidden), dropout, sparse_grad)
+
+        return with_weights(make, "sparse", table, weights)
+
+    @property
+    def output_width(self):
+        """Number of outputs d."""
+        return self.layers[-1].out_features if self.layers else self.input_width
+
+    @property
+    def is_linear(self):
+        """Whether there are no hidden layers."""
+        return len(self.layers) == 0
+
+    def shared_parameters(self):
+        """Return the parameters that all rows share: all except the table."""
+        return [p for p in self.parameters() if p is not self.sparse.weight]
+
+    def drop_columns(self, left, unused, rows):
+        """Keep the weights of columns where ``left`` (p,); of ``unused`` ones zeros."""
+        self.sparse.drop_columns(left, unused)
+
+    def changed_columns(self, before, places, n_columns, touched=None):
+        """Return which columns (p,) have other weights than in a tower with fewer.
+
+        ``places`` (p_before,): where its columns are now. ``touched`` (p,): which of
+        them have been trained, if that is known: it saves comparing large tables. None:
+        the other layers have changed, and with them the output of all rows.
+        """
+        if not same_weights(before, self, "sparse.weight"):
+            return None
+        if touched is not None:
+            return touched
+        old, new = before.sparse.weight, self.sparse.weight
+        changed = np.ones(n_columns, dtype=bool)
+        with torch.no_grad():
+            same = new[torch.as_tensor(places, device=new.device)]
+            changed[places] = (same != old.to(new.device)).any(1).cpu().numpy()
+        return changed
+
+    def gradient_times_input(self, rows, pooled, slope):
+        """Return what each value of one row adds, and the slope of the history.
+
+        Parameters
+        ----------
+        rows : SparseRows of shape (1, p)
+        pooled : Tensor of shape (1, input_width) or None
+        slope : Tensor of shape (1, d)
+            Gradient of the score with respect to the output.
+
+        Returns
+        -------
+        parts : Tensor of shape (nnz,)
+        slope : Tensor of shape (input_width,)
+            Gradient of the score with respect to ``pooled``.
+
+        Notes
+        -----
+        The first layer adds up values, history and bias, so they all share the gradient
+        with respect to that sum.
+        """
+        if pooled is None:
+            pooled = rows.values.new_zeros(1, self.input_width)
+        with torch.enable_grad():
+            joined = pooled.detach().clone().requires_grad_()
+            output = self(rows, joined)
+            (gradient,) = torch.autograd.grad(output, joined, slope.to(output.dtype))
+        weights = self.sparse.weight.detach()[rows.indices].to(gradient.dtype)
+        return rows.values * (weights @ gradient[0]), gradient[0]
+
+    def onnx(self, graph, rows, pooled=None):
+        """Add operators of ONNX; return the name of the output (n, d), float64.
+
+        ``rows``: ``OnnxRows``; ``pooled``: name of a pooled history (n, width), or
+        None.
+        """
+        table = array_of(self.sparse.weight)
+        if len(table) == 0:  # without features a row is empty; an array needs a row
+            table = np.zeros((1, table.shape[1]), dtype=np.float32)
+        parts = weighted_rows(graph, table, rows.indices, rows.values)
+        hidden = sums(graph, parts, rows.owners, rows.n, table.shape[1])
+        hidden = graph.cast(graph("Add", hidden, array_of(self.bias)), np.float64)
+        if pooled is not None:
+            hidden = graph("Add", hidden, pooled)
+        for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):
+            active = linear(graph, layer, graph("Relu", hidden))
+            if isinstance(shortcut, nn.Linear):
+                hidden = linear(graph, shortcut, hidden)
+            hidden = graph("Add", hidden, active)
+        return hidden
+
+
+def same_weights(old, new, *others):
+    """Return whether all weights of two modules are the same, except some by name."""
+    old, new = old.state_dict(), new.state_dict()
+    return old.keys() == new.keys() and all(
+        name in others or torch.equal(value, new[name]) for name, value in old.items()
+    )

@@ -1,0 +1,319 @@
+"""Two towers that are trained together, with the past items of users or without.
+
+Input: a ``Recipe``, and the numbers of features of both sides.
+Output: a part of a model, and its weights taken over from a smaller one.
+"""
+
+import torch
+from torch import nn
+
+from sktwotower._records._checks import instance, optional, require
+from sktwotower.towers._autograd import unit_rows
+from sktwotower.towers._callbacks import looks_at_gradients
+from sktwotower.towers._moments import (
+    grown_moments,
+    moments_fit,
+    touched_rows,
+    without_rows,
+)
+from sktwotower.towers._optimizer import RowwiseAdam, optimizer_class
+from sktwotower.towers._sparse_rows import placed_rows
+
+from ._contributions import contributions_of_towers
+from ._given_tower import GivenTower
+from ._histories import PooledHistory, RecentHistory
+from ._onnx import unit_vectors
+from ._part import Part
+from ._start import start_weights
+from ._tower import Tower
+
+__all__ = ["TwoTowers"]
+
+
+class TwoTowers(Part):
+    """A user tower and an item tower; the score is the dot product of their vectors.
+
+    Parameters
+    ----------
+    user_tower, item_tower : Tower or GivenTower
+    history : PooledHistory, RecentHistory or None, default=None
+        Its mean over a user's past items, or its sums with decays, are added to the
+        first layer of a ``Tower``, or to the output of a ``GivenTower``.
+    normalize : bool, default=True
+        Scale vectors to unit length.
+    matmul_dtype : torch.dtype or None, default=None
+        As in `SampledSoftmaxLoss`; used to pool histories in training.
+
+    Attributes
+    ----------
+    moments : dict
+        What the default optimizer has learnt of the gradients, see `moments_of`.
+    """
+
+    # What files hold of it
+    user_tower: instance(Tower, GivenTower)
+    item_tower: instance(Tower, GivenTower)
+    history: optional(instance(PooledHistory, RecentHistory))
+    normalize: bool
+    matmul_dtype: torch.dtype | None
+    moments: dict
+
+    is_trained = True
+
+    def __init__(
+        self,
+        user_tower,
+        item_tower,
+        history=None,
+        normalize=True,
+        matmul_dtype=None,
+    ):
+        super().__init__()
+        self.user_tower = user_tower
+        self.item_tower = item_tower
+        self.history = history
+        self.normalize = normalize
+        self.matmul_dtype = matmul_dtype
+        self.moments = {}
+
+    @classmethod
+    def build(cls, recipe, n_user_features, n_item_features, n_hidden=0):
+        """Build the towers that a ``Recipe`` describes, with random weights.
+
+        ``n_hidden``: width of the hidden layer of a recent history, 0 for none.
+
+        Raise ``ValueError`` or ``TypeError`` if a tower given by the user does not map
+        a sparse tensor (n, p) to (n, d), with the same d on both sides.
+        """
+        item_tower = _tower(recipe, "item_tower", n_item_features)
+        user_tower = _tower(recipe, "user_tower", n_user_features)
+        widths = user_tower.output_width, item_tower.output_width
+        if widths[0] != widths[1]:
+            raise ValueError(
+                "user_tower and item_tower must return vectors of the same length. Got "
+                f"{widths[0]} and {widths[1]} numbers; a default tower returns "
+                f"embedding_dim (= {recipe.embedding_dim!r})."
+            )
+        history = _history(recipe, n_item_features, user_tower.input_width, n_hidden)
+        matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
+        return cls(user_tower, item_tower, history, recipe.normalize, matmul_dtype)
+
+    @classmethod
+    def _of_stored(cls, moments, **parts):
+        part = cls(**parts).eval()
+        part.moments = moments
+        return part
+
+    def _check_stored(self, place):
+        widths = self.user_tower.output_width, self.item_tower.output_width
+        same = widths[0] == widths[1]
+        require(same, place, "two towers whose vectors have the same length")
+        if self.history is not None:
+            width = self.user_tower.input_width
+            fits = self.history.table.weight.shape[1] == width
+            require(fits, f"{place}.history", f"a width of {width}")
+        fits = moments_fit(self.moments, self)
+        require(fits, f"{place}.moments", "those of the parameters of the towers")
+
+    @classmethod
+    def start(cls, plan, training, spectrum):
+        """Return new towers with the weights from which training starts."""
+        return start_weights(cls, plan, training, spectrum)
+
+    @property
+    def past(self):
+        """How it sees the past items of users."""
+        return None if self.history is None else self.history.kind
+
+    @property
+    def max_history(self):
+        """Number of latest past items that it sees."""
+        return None if self.history is None else self.history.max_history
+
+    @property
+    def folds_in(self):
+        """Whether the user tower sees a pooled history, and vectors have length one."""
+        return self.past == "pooled" and self.normalize
+
+    @property
+    def width(self):
+        """Length d of its vectors."""
+        return self.item_tower.output_width
+
+    def tower(self, side):
+        """Return the tower of "user" or "item"."""
+        return getattr(self, f"{side}_tower")
+
+    def forward(self, batch):
+        """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
+
+        With ``Windows`` there is a user vector for each of their predictions.
+        """
+        pooled, past = None, batch.history
+        if self.history is not None:
+            pooled = self.history.pool_batch(
+                batch.history_items, past, self.matmul_dtype
+            )
+        owners = getattr(past, "owners", None)
+        users = self._finish(self.user_tower(batch.user_rows, pooled, owners))
+        return users, self.embed_items(batch.item_rows)
+
+    def embed_items(self, rows):
+        """Map item rows (n, q) to vectors (n, d)."""
+        return self._finish(self.item_tower(rows))
+
+    def embed_users(self, users):
+        """Map ``Users`` to vectors (n, d)."""
+        pooled = None if self.history is None else self.history.pool(users)
+        return self._finish(self.user_tower(users.rows, pooled))
+
+    def _finish(self, vectors):
+        """Return vectors (n, d), of unit length if ``normalize``."""
+        return unit_rows(vectors) if self.normalize else vectors
+
+    def grown(self, recipe, users, items):
+        """Return towers of a recipe for more columns, with the weights of these.
+
+        Tables of default towers are made without initial weights, which would take
+        longer than a step of training.
+        """
+        n_users = 0 if recipe.user_tower is None else users[1]
+        n_items = 0 if recipe.item_tower is None else items[1]
+        n_hidden = getattr(self.history, "n_hidden", 0)
+        part = type(self).build(recipe, n_users, n_items, n_hidden)
+        weights = part.weights_of(recipe, self, users, items)
+        for name in part.tables:
+            table = part.get_submodule(name)
+            table.weight = nn.Parameter(weights[f"{name}.weight"])
+        part.load_state_dict(weights, assign=True)
+        part.moments = grown_moments(self.moments, part.tables, users, items)
+        return part
+
+    def take_weights(self, recipe, before, users, items):
+        """Copy the weights of towers with fewer columns; new ones start at zero.
+
+        So a new id starts with the vector of its features, or of an empty row.
+        ``users`` and ``items`` are those of `grown`.
+        """
+        self.load_state_dict(self.weights_of(recipe, before, users, items))
+
+    def weights_of(self, recipe, before, users, items):
+        """Return the weights of ``before`` for these towers by name; see `grown`."""
+        inputs = {
+            f"{name}.weight": users if side == "user" else items
+            for name, side in self.tables.items()
+        }
+        state, old = self.state_dict(), before.state_dict()
+        if state.keys() != old.keys():
+            raise ValueError(
+                "The towers have other parts than in fit: "
+                f"{sorted(state.keys() ^ old.keys())}. Restore the parameters of fit, "
+                "or fit anew."
+            )
+        weights = {}
+        for name, value in old.items():
+            places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
+            shape = state[name].shape
+            if places is not None and shape[:1] == (0,):  # a table to be made
+                shape = n_inputs, *shape[1:]
+            if shape and shape != (n_inputs, *value.shape[1:]):
+                raise ValueError(_of_another_size(recipe, name, value, shape, n_inputs))
+            weights[name] = value.clone()
+            if places is not None:
+                weights[name] = placed_rows(value, places, n_inputs)
+        return weights
+
+    def shared_by_items(self):
+        """Return the bias and hidden layers of a default item tower."""
+        return self.item_tower.shared_parameters()
+
+    def changed_columns(self, before, places, n_columns):
+        """Return which columns of items have other weights than in towers before."""
+        touched = touched_rows(before.moments, self.moments, places, TRAINED_TABLE)
+        return self.item_tower.changed_columns(
+            before.item_tower, places, n_columns, touched
+        )
+
+    def drop(self, side, left, unused, rows):
+        """Keep the weights of some columns of a side, and their moments, in place."""
+        self.tower(side).drop_columns(left, unused, rows)
+        if side == "item" and self.history is not None:
+            self.history.table.drop_columns(left, unused)
+        self.moments = without_rows(self.moments, side, left)
+
+    def is_linear(self, side):
+        """Return whether vectors of a side are linear in their inputs, with a bias."""
+        mixed = side == "user" and getattr(self.history, "n_hidden", 0)
+        return self.tower(side).is_linear and not mixed
+
+    def contributions(self, pair):
+        """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
+        return contributions_of_towers(self, pair)
+
+    def onnx_items(self, graph, rows):
+        """Add operators of ONNX; return the name of the vectors of items (n, d)."""
+        return self._onnx_finish(graph, self.item_tower.onnx(graph, rows))
+
+    def onnx_users(self, graph, rows, past, item_rows):
+        """Add operators of ONNX; return the name of the vectors of users (n, d)."""
+        pooled = None
+        if self.history is not None:
+            pooled = self.history.onnx(graph, past, item_rows)
+        return self._onnx_finish(graph, self.user_tower.onnx(graph, rows, pooled))
+
+    def _onnx_finish(self, graph, vectors):
+        return unit_vectors(graph, vectors) if self.normalize else vectors
+
+
+# Name of the table of the default item tower.
+TRAINED_TABLE = "item_tower.sparse.weight"
+
+
+def _tower(recipe, name, n_features):
+    """Return a new tower, of the size that a recipe says or as given by the user."""
+    given = getattr(recipe, name)
+    if given is not None:
+        return GivenTower.made(given, name, n_features)
+    return Tower(
+        n_features,
+        recipe.embedding_dim,
+        recipe.hidden_layer_sizes,
+        recipe.dropout,
+        takes_sparse_gradients(recipe),
+    )
+
+
+def _history(recipe, n_features, width, n_hidden):
+    sparse_grad = takes_sparse_gradients(recipe)
+    if recipe.history is None:
+        return None
+    if recipe.history == "recent":
+        length = recipe.max_history
+        return RecentHistory(n_features, width, length, n_hidden, sparse_grad)
+    return PooledHistory(n_features, width, sparse_grad)
+
+
+def takes_sparse_gradients(recipe):
+    """Return whether gradients of large tables may be sparse: the touched rows only.
+
+    `RowwiseAdam` accepts them; a callback that reads gradients does not.
+    """
+    ours = optimizer_class(recipe.optimizer) is RowwiseAdam
+    return ours and not looks_at_gradients(recipe.callbacks)
+
+
+def _of_another_size(recipe, name, before, shape, n_inputs):
+    """Return the message for weights with another shape than in fit."""
+    part, _, weights = name.partition(".")
+    weights = weights.removeprefix("module.")
+    shapes = f"{weights} had shape {tuple(before.shape)}, now {tuple(shape)}"
+    if getattr(recipe, part, None) is None:
+        return (
+            f"The default {part} has another size than in fit: its {shapes}. Restore "
+            "embedding_dim and hidden_layer_sizes, or fit anew."
+        )
+    return (
+        f"The module given as {part} cannot take new ids, or differs from that of "
+        f"fit: its {shapes} for {n_inputs} inputs. Fit anew, or use a transformer "
+        "whose width does not depend on the ids."
+    )

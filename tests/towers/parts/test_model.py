@@ -1,0 +1,129 @@
+"""A model of two parts, compared with these."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from sktwotower.towers._recipe import Recipe
+from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.parts import Model, embed_items, embed_users, moved_items
+from sktwotower.towers.parts._pooled import PooledTowers
+from sktwotower.towers.parts._recent import RecentTowers
+from tests.builders import small
+
+USERS, ITEMS = (sparse.identity(n, format="csr", dtype=np.float32) for n in (3, 5))
+# lags, oldest first: the first user chose item 1 twice
+LAGS = sparse.csr_matrix(
+    (np.array([3, 2, 1, 1], np.float32), [1, 4, 1, 2], [0, 3, 4, 4]), shape=(3, 5)
+)
+# the pooled part sees each past item once
+ONCE = sparse.csr_matrix([[0, 1, 0, 0, 1], [0, 0, 1, 0, 0], [0] * 5], dtype=np.float32)
+
+
+def model_of(share=0.3, fades=None):
+    torch.manual_seed(0)
+    recipe = Recipe.of(small())._replace(dropout=0.0, max_history=9)
+    parts = [
+        kind.build(recipe._replace(history=past, embedding_dim=d), 3, 5)
+        for kind, past, d in ((RecentTowers, "recent", 4), (PooledTowers, "pooled", 3))
+    ]
+    return Model(parts, [1 - share, share], fades).eval()
+
+
+def vectors_of_parts(model):
+    """Return vectors of users and of items, for each part."""
+    return [
+        (embed_users(part, USERS, past, ITEMS), embed_items(part, ITEMS))
+        for part, past in zip(model.parts, (LAGS, ONCE), strict=True)
+    ]
+
+
+def test_the_score_is_the_sum_of_both_scores_by_share():
+    model = model_of()
+    users = embed_users(model, USERS, LAGS, ITEMS)
+    items = embed_items(model, ITEMS)
+    assert users.shape == (3, 7) and items.shape == (5, 7)
+    np.testing.assert_allclose(np.linalg.norm(users, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(items, axis=1), 1, atol=1e-6)
+    recent, pooled = (of_users @ i.T for of_users, i in vectors_of_parts(model))
+    np.testing.assert_allclose(users @ items.T, 0.7 * recent + 0.3 * pooled, atol=1e-6)
+
+
+def test_a_fade_is_the_factor_of_what_a_part_says_of_users():
+    plain, model = model_of(), model_of(fades=[1.0, 0.1])
+    users = embed_users(model, USERS, LAGS, ITEMS)
+    items = embed_items(model, ITEMS)
+    np.testing.assert_array_equal(items, embed_items(plain, ITEMS))
+    np.testing.assert_allclose(np.linalg.norm(users, axis=1), 1, atol=1e-6)
+    recent, pooled = (of_users @ i.T for of_users, i in vectors_of_parts(model))
+    length = np.sqrt(0.7 + 0.3 * 0.1**2)
+    expected = (0.7 * recent + 0.03 * pooled) / length
+    np.testing.assert_allclose(users @ items.T, expected, atol=1e-6)
+    np.testing.assert_allclose(model.factors(), np.array([0.7, 0.03]) / length)
+    np.testing.assert_allclose(model.shares_now, [0.7 / 0.73, 0.03 / 0.73])
+
+
+def test_a_vector_does_not_depend_on_the_other_rows():
+    model = model_of()
+    together = embed_users(model, USERS, LAGS, ITEMS)
+    for rows in ([0], [1], [2], [2, 0], []):
+        part = embed_users(model, USERS[rows], LAGS[rows], ITEMS)
+        np.testing.assert_allclose(part, together[rows], atol=1e-7)
+    in_blocks = embed_users(model, USERS, LAGS, ITEMS, block=2)
+    np.testing.assert_allclose(in_blocks, together, atol=1e-7)
+
+
+def test_vectors_of_both_parts_stand_one_after_the_other():
+    model, rows = model_of(0.25), SparseRows.from_csr(ITEMS)
+    with torch.no_grad():
+        both = model.embed_items(rows)
+        first, second = (part.embed_items(rows) for part in model.parts)
+    torch.testing.assert_close(both[:, :4], first * 0.75**0.5)
+    torch.testing.assert_close(both[:, 4:], second * 0.5)
+
+
+def test_the_past_is_what_any_part_sees_of_it():
+    model = model_of()
+    assert model.first is model.parts[0] and model.normalize
+    assert model.shares == [0.7, 0.3] == model.shares_now
+    assert model.past == "recent" and model.max_history is None
+    recent, pooled = (Model([part], [1.0]) for part in model.parts)
+    assert recent.past == "recent" and recent.max_history == 9
+    assert pooled.past == "pooled" and pooled.max_history is None
+    nothing = PooledTowers.build(small(history=None), 3, 5)
+    assert Model([nothing], [1.0]).past is None
+
+
+def test_one_part_is_the_whole_model():
+    part = model_of().parts[1]
+    model = Model([part], [1.0])
+    for alone, together in zip(
+        (embed_users(part, USERS, ONCE, ITEMS), embed_items(part, ITEMS)),
+        (embed_users(model, USERS, ONCE, ITEMS), embed_items(model, ITEMS)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(alone, together)
+
+
+def test_a_model_without_columns_keeps_the_others_and_itself_is_not_changed():
+    model = model_of()
+    before = embed_items(model, ITEMS)
+    left = np.array([True, True, False, True, True])
+    smaller = model.without("item", left, ~left, ITEMS[left])
+    np.testing.assert_array_equal(embed_items(smaller, ITEMS[:4, :4]), before[left])
+    np.testing.assert_array_equal(embed_items(model, ITEMS), before)
+    everything = np.ones(5, dtype=bool)
+    assert model.without("item", everything, ~everything, ITEMS) is model
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_items_move_if_any_part_has_changed_their_columns(number):
+    model, now = model_of(), model_of()
+    assert moved_items(model, now, ITEMS, np.arange(5)).tolist() == []
+    with torch.no_grad():
+        now.parts[number].item_tower.sparse.weight[3] += 1
+    assert moved_items(model, now, ITEMS, np.arange(5)).tolist() == [3]
+    with torch.no_grad():  # of all items
+        now.parts[number].item_tower.bias += 1
+    assert moved_items(model, now, ITEMS, np.arange(5)).tolist() == [0, 1, 2, 3, 4]
