@@ -14,8 +14,8 @@ from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
 from ._vectors import Users, distinct_ones, embed_items, embed_users
 
 __all__ = [
-    "KINDS",
     "Contributions",
+    "KINDS",
     "Model",
     "Pair",
     "Part",
