@@ -54,6 +54,7 @@ class PastOnly(nn.Module):
     def __init__(self, bias):
         super().__init__()
         self.bias = nn.Parameter(bias)
+        self.input_width = self.output_width = len(bias)
 
     def _stored_parts(self):
         return {"bias_of_all": self.bias.detach().cpu().numpy()}
@@ -61,13 +62,6 @@ class PastOnly(nn.Module):
     @classmethod
     def _of_stored(cls, bias_of_all):
         return cls(torch.from_numpy(bias_of_all)).eval()
-
-    @property
-    def input_width(self):
-        """Width of the pooled history."""
-        return len(self.bias)
-
-    output_width = input_width
 
     def forward(self, rows, pooled, owners=None):
         """Map a pooled history (n, width) to vectors (n, width), float64."""
@@ -109,7 +103,6 @@ class LinearFilter(TwoTowers):
     history: instance(PooledHistory)
 
     is_trained = False
-    folds_in = False
     # Its tables are computed, so that their size does not follow from a recipe.
     grown = Part.grown
 

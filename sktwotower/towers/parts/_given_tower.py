@@ -57,6 +57,7 @@ class GivenTower(nn.Module):
         super().__init__()
         self.module, self.name, self.n_features = module, name, n_features
         self.output_width = _output_width(module, name, n_features)
+        self.input_width = self.output_width  # a pooled history joins the output
 
     @classmethod
     def made(cls, given, name, n_features):
@@ -71,11 +72,6 @@ class GivenTower(nn.Module):
             )
         # like the rows, regardless of torch's default dtype
         return cls(module.float(), name, n_features)
-
-    @property
-    def input_width(self):
-        """Width of a pooled history: it joins the output."""
-        return self.output_width
 
     def forward(self, rows, pooled=None, owners=None):
         """Map rows (n, p), and a pooled history (n, d) if any, to (n, d).

@@ -39,6 +39,15 @@ class Model(nn.Module):
     fades : list of float, default=None
         Factor of what each part says of users, in (0, 1]. None: 1 for all.
 
+    Attributes
+    ----------
+    past : {"recent", "pooled"} or None
+        How it sees the past items of users: "recent" if any part does.
+    max_history : int or None
+        Number of latest past items that any part sees; None: all.
+    normalize : bool
+        Whether vectors are of unit length.
+
     Notes
     -----
     With the share :math:`s_k` of part k and its vectors :math:`u_k` and :math:`v_k`,
@@ -59,6 +68,12 @@ class Model(nn.Module):
         self.parts = nn.ModuleList(parts)
         self.shares = list(shares)
         self.fades = [1.0] * len(self.shares) if fades is None else list(fades)
+        seeing = [part for part in self.parts if part.past is not None]
+        kinds = {part.past for part in seeing}
+        self.past = "recent" if "recent" in kinds else max(kinds, default=None)
+        limits = [part.max_history for part in seeing]
+        self.max_history = None if None in limits else max(limits, default=None)
+        self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
         return {
@@ -68,8 +83,9 @@ class Model(nn.Module):
         }
 
     @classmethod
-    def _of_stored(cls, **parts):
-        return cls(**parts).eval()
+    def _of_stored(cls, parts, shares, fades):
+        require(len(parts), "the parts of a model", "at least one")
+        return cls(parts, shares, fades).eval()
 
     def _check_stored(self, place):
         require(
@@ -85,23 +101,6 @@ class Model(nn.Module):
     def first(self):
         """The first part, which is trained."""
         return self.parts[0]
-
-    @property
-    def past(self):
-        """How it sees the past items of users: "recent" if any part does."""
-        kinds = {part.past for part in self.parts}
-        return next((kind for kind in ("recent", "pooled") if kind in kinds), None)
-
-    @property
-    def max_history(self):
-        """Number of latest past items that any part sees; None: all."""
-        limits = [part.max_history for part in self.parts if part.past is not None]
-        return max(limits) if limits and None not in limits else None
-
-    @property
-    def normalize(self):
-        """Whether vectors are of unit length."""
-        return self.first.normalize
 
     @property
     def shares_now(self):

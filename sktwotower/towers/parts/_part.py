@@ -34,6 +34,8 @@ class Part(nn.Module):
         Whether vectors of new users are improved by fold-in.
     normalize : bool
         Whether vectors have length one.
+    width : int
+        Length d of its vectors.
     """
 
     is_trained = False
@@ -41,6 +43,7 @@ class Part(nn.Module):
     max_history = None
     folds_in = False
     normalize = True
+    width = 0
 
     # How it comes into being
 
@@ -101,11 +104,6 @@ class Part(nn.Module):
 
     def embed_items(self, rows):
         """Map feature rows (n, q) of items, ``SparseRows``, to vectors (n, d)."""
-        raise NotImplementedError
-
-    @property
-    def width(self):
-        """Length d of its vectors."""
         raise NotImplementedError
 
     # What happens to it later

@@ -84,11 +84,9 @@ class Tower(nn.Module):
             nn.Identity() if a == b else layer(a, b, bias=False) for a, b in pairs
         )
         self.dropout = dropout
-
-    @property
-    def input_width(self):
-        """Width of the first layer, and of a pooled history that joins it."""
-        return self.sparse.weight.shape[1]
+        # what a pooled history that joins the first layer has, and vectors
+        self.input_width, self.output_width = widths[0], embedding_dim
+        self.is_linear = not hidden_layer_sizes
 
     def forward(self, rows, pooled=None, owners=None):
         """Map rows (n, p), and a pooled history (n, width) if any, to (n, d).
@@ -136,16 +134,6 @@ class Tower(nn.Module):
             return cls(n, width, tuple(hidden), dropout, sparse_grad)
 
         return with_weights(make, "sparse", table, weights)
-
-    @property
-    def output_width(self):
-        """Number of outputs d."""
-        return self.layers[-1].out_features if self.layers else self.input_width
-
-    @property
-    def is_linear(self):
-        """Whether there are no hidden layers."""
-        return len(self.layers) == 0
 
     def shared_parameters(self):
         """Return the parameters that all rows share: all except the table."""

@@ -74,6 +74,10 @@ class TwoTowers(Part):
         self.history = history
         self.normalize = normalize
         self.matmul_dtype = matmul_dtype
+        self.width = item_tower.output_width
+        if history is not None:
+            self.past, self.max_history = history.kind, history.max_history
+        self.folds_in = self.is_trained and self.past == "pooled" and normalize
         self.moments = {}
 
     @classmethod
@@ -119,26 +123,6 @@ class TwoTowers(Part):
     def start(cls, plan, training, spectrum):
         """Return new towers with the weights from which training starts."""
         return start_weights(cls, plan, training, spectrum)
-
-    @property
-    def past(self):
-        """How it sees the past items of users."""
-        return None if self.history is None else self.history.kind
-
-    @property
-    def max_history(self):
-        """Number of latest past items that it sees."""
-        return None if self.history is None else self.history.max_history
-
-    @property
-    def folds_in(self):
-        """Whether the user tower sees a pooled history, and vectors have length one."""
-        return self.past == "pooled" and self.normalize
-
-    @property
-    def width(self):
-        """Length d of its vectors."""
-        return self.item_tower.output_width
 
     def tower(self, side):
         """Return the tower of "user" or "item"."""
