@@ -62,7 +62,7 @@ class WrittenFile:
         name = name[:100].rstrip(".") + ".npy"
         header = _Header()
         fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-        array = array if fortran else np.ascontiguousarray(array)
+        array = array if fortran else np.asarray(array, order="C")
         np.lib.format.write_array_header_1_0(
             header, np.lib.format.header_data_from_array_1_0(array)
         )

@@ -12,7 +12,8 @@ from sklearn.utils import check_random_state
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower.towers._packing import packed, unpacked
+from sktwotower._records._values import Reader
+from sktwotower.towers._tensors import StateWriter
 
 from ._fingerprint import differences
 
@@ -115,7 +116,7 @@ class Checkpoint:
                 replaced_file(self._path(name)) as file,
                 WrittenFile(file) as written,
             ):
-                spec = packed(state, written.add_array, name)
+                spec = StateWriter(written).write(state, name)
                 written.finish(
                     {
                         "format_version": FORMAT_VERSION,
@@ -132,7 +133,7 @@ class Checkpoint:
         try:
             with ReadFile(path, is_mapped=False, verify=True) as file:
                 self._check(file.meta)
-                return unpacked(file.meta["state"], file.array)
+                return Reader(file).read(file.meta["state"], name)
         except FileNotFoundError:
             return None
         except OSError as error:

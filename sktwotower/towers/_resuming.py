@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback
 
 from ._interruption import Interruption
-from ._packing import packed
+from ._tensors import StateWriter
 
 __all__ = ["Saver"]
 
@@ -118,10 +118,19 @@ def _callback_state(callback):
     return state
 
 
+class _NoFile:
+    """Takes the arrays of a writer, and keeps nothing."""
+
+    @staticmethod
+    def add_array(array, label):
+        """Return no name."""
+        return ""
+
+
 def _can_be_kept(value):
     try:
-        packed(value, lambda array, place: "", "")
-    except TypeError:
+        StateWriter(_NoFile).write(value, "")
+    except ValueError:
         return False
     return True
 
