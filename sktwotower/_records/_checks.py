@@ -7,13 +7,12 @@ Output: the value, or a ``ValueError`` that says what was expected.
 import math
 from reprlib import repr as shorten
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 from scipy import sparse
 
 __all__ = [
-    "NOT_STORED",
     "array",
     "check_of",
     "csr",
@@ -21,7 +20,6 @@ __all__ = [
     "instance",
     "integer",
     "list_of",
-    "match_sizes",
     "number",
     "one_of",
     "optional",
@@ -31,9 +29,6 @@ __all__ = [
     "tuple_of",
     "vectors",
 ]
-
-# Marks a field that no file holds: Annotated[type, NOT_STORED].
-NOT_STORED = object()
 
 
 def refuse(place, expected, value=None):
@@ -59,8 +54,8 @@ class Check:
     check : callable
         Is called with a value and its place, and raises ``ValueError``.
     dims : str or None, default=None
-        Names of the sizes of the value, as in "n d" or "n+1 d": sizes of one name are
-        equal within a record. An integer of the record may have the name, too.
+        Names of the sizes of the value, as in "n d", "n+1 d" or "2 *": sizes of one
+        name are equal within a record. An integer of the record may have the name, too.
     """
 
     def __init__(self, check, dims=None):
@@ -73,6 +68,23 @@ class Check:
 
     def __or__(self, other):
         return Maybe(self) if other is None else NotImplemented
+
+    def match(self, value, sizes, place):
+        """Raise unless the sizes of a value are those that are known by their names.
+
+        ``sizes``: those known so far, a dict, to which new ones are added.
+        """
+        if self.dims is None:
+            return
+        shape = value.shape if hasattr(value, "shape") else (len(value),)
+        for dim, size in zip(self.dims.split(), shape, strict=True):
+            name, _, more = dim.partition("+")
+            size -= int(more or 0)
+            known = int(name) if name.isdigit() else sizes.setdefault(name, size)
+            if name != "*" and not known == size >= 0:
+                dims, where = ", ".join(self.dims.split()), f" with {name} = {known}"
+                where = "" if name.isdigit() else where
+                refuse(place, f"of the shape ({dims}){where}", shape)
 
     def write(self, value, writer, place):
         """Return what JSON holds for a value."""
@@ -87,10 +99,15 @@ class Maybe(Check):
     """What another check accepts, or None."""
 
     def __init__(self, of):
-        self.of, self.dims = of, getattr(of, "dims", None)
+        self.of = of
 
     def __call__(self, value, place):
         return None if value is None else self.of(value, place)
+
+    def match(self, value, sizes, place):
+        """Raise unless the sizes of a value are those that are known, or it is None."""
+        if value is not None and hasattr(self.of, "match"):
+            self.of.match(value, sizes, place)
 
     def write(self, value, writer, place):
         """Return what JSON holds for a value or None."""
@@ -99,6 +116,38 @@ class Maybe(Check):
     def read(self, spec, reader, place):
         """Return the value that JSON holds, or None."""
         return None if spec is None else self.of.read(spec, reader, place)
+
+
+class Named(Check):
+    """A dict of text to what another check accepts."""
+
+    def __init__(self, of):
+        self.of = of
+
+    def __call__(self, value, place):
+        instance(dict)(value, place)
+        for name, each in value.items():
+            self.of(each, f"{place}.{text(name, f'a name of {place}')}")
+        return value
+
+    def match(self, value, sizes, place):
+        """Raise unless the sizes of all values are those that are known."""
+        for name, each in value.items():
+            self.of.match(each, sizes, f"{place}.{name}")
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for a dict."""
+        return {
+            name: self.of.write(each, writer, f"{place}.{name}")
+            for name, each in value.items()
+        }
+
+    def read(self, spec, reader, place):
+        """Return the dict that JSON holds."""
+        return {
+            name: self.of.read(each, reader, f"{place}.{name}")
+            for name, each in instance(dict)(spec, place).items()
+        }
 
 
 class Vectors(Check):
@@ -114,16 +163,13 @@ class Vectors(Check):
 
 
 def check_of(annotation):
-    """Return the check that an annotation stands for; None for a field not stored.
+    """Return the check that an annotation stands for.
 
     It is a check, a type, another record, or a list, tuple, dict or union of these.
-    ``Annotated[type, check]`` shows the type to readers.
     """
     if hasattr(annotation, "read"):
         return annotation
     origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return None if args[1] is NOT_STORED else check_of(args[1])
     if annotation in (object, Any):
         return any_value
     if origin in (Union, UnionType):
@@ -133,7 +179,7 @@ def check_of(annotation):
     if origin is list:
         return list_of(check_of(args[0]))
     if origin is dict:
-        return dict_of(*map(check_of, args))
+        return Named(check_of(args[1]))
     if origin is tuple:
         same = args[1:] == (...,)
         return tuple_of(check_of(args[0])) if same else _tuple(*map(check_of, args))
@@ -150,23 +196,6 @@ def _either(options):
     some = [each for each in options if each is not NoneType]
     check = check_of(some[0]) if len(some) == 1 else instance(*some)
     return check if len(some) == len(options) else Maybe(check)
-
-
-def match_sizes(dims, value, sizes, place):
-    """Raise unless the sizes of a value are those that are known by their names.
-
-    ``sizes``: those known so far, a dict, to which new ones are added.
-    """
-    shape = value.shape if hasattr(value, "shape") else (len(value),)
-    for dim, size in zip(dims.split(), shape, strict=True):
-        name, _, more = dim.partition("+")
-        more = int(more or 0)
-        known = sizes.setdefault(name, size - more)
-        if known + more != size or known < 0:
-            size = f"{name} = {known}"
-            refuse(
-                place, f"of the shape ({', '.join(dims.split())}) with {size}", shape
-            )
 
 
 any_value = Check(lambda value, place: None)
@@ -228,6 +257,15 @@ def optional(check):
     return Maybe(check if hasattr(check, "read") else Check(check))
 
 
+def _is_share(value, place):
+    fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
+    if not fits:
+        refuse(place, "a share, from 0 to 1 or nan", value)
+
+
+share = Check(_is_share)
+
+
 def list_of(check, dims=None):
     """Return a check for a list whose elements pass a check."""
     return _sequence_of(list, check_of(check), dims)
@@ -259,29 +297,18 @@ def _tuple(*checks):
     return Check(of)
 
 
-def dict_of(key, check):
-    """Return a check for a dict whose keys and values pass a check each."""
-
-    def of(value, place):
-        instance(dict)(value, place)
-        for name, each in value.items():
-            check(each, f"{key(name, place)} of {place}")
-
-    return Check(of)
-
-
 def array(dtypes, dims=None):
     """Return a check for an array of one of some dtypes, such as "float32 int64".
 
-    ``dims``: names of its sizes, or their number; None: of any number.
+    ``dtypes`` "": of any. ``dims``: names of its sizes, or their number; None: any.
     """
 
     def check(value, place):
         n = _number_of(dims)
         fits = isinstance(value, np.ndarray) and (dims is None or value.ndim == n)
-        if not fits or value.dtype.name not in dtypes.split():
+        if not fits or (dtypes and value.dtype.name not in dtypes.split()):
             kind = "" if dims is None else f" of {n} dimensions"
-            refuse(place, f"an array{kind} and dtype {dtypes}", value)
+            refuse(place, f"an array{kind} and dtype {dtypes or 'any'}", value)
 
     return Check(check, dims if isinstance(dims, str) else None)
 

@@ -14,7 +14,6 @@ from ._checks import (
     any_value,
     check_of,
     instance,
-    match_sizes,
     optional,
     refuse,
     require,
@@ -26,7 +25,8 @@ __all__ = ["Estimator", "Kind", "fields_of", "record_kind"]
 def fields_of(cls):
     """Return the check of each stored field of a class, by its annotations, a dict.
 
-    Also those of its bases within this package.
+    Also those of its bases within this package; ``_not_stored`` lists those left out.
+    An estimator's annotations with a value, such as constraints, are not of fit.
     """
     if is_dataclass(cls):
         found = {each.name: each.type for each in fields(cls) if each.init}
@@ -35,8 +35,12 @@ def fields_of(cls):
         for base in reversed(cls.__mro__):
             if base is cls or base.__module__.startswith("sktwotower."):
                 found |= inspect.get_annotations(base)
-    checks = {name: check_of(annotation) for name, annotation in found.items()}
-    return {name: check for name, check in checks.items() if check is not None}
+    if hasattr(cls, "get_params"):
+        found = {name: each for name, each in found.items() if not hasattr(cls, name)}
+    left_out = getattr(cls, "_not_stored", ())
+    return {
+        name: check_of(each) for name, each in found.items() if name not in left_out
+    }
 
 
 def record_kind(cls):
@@ -124,9 +128,8 @@ class Kind:
         """Raise unless parts fit together."""
         sizes = {name: each for name, each in parts.items() if type(each) is int}
         for name, spec in self.parts.items():
-            dims = getattr(spec, "dims", None)
-            if dims is not None and parts[name] is not None:
-                match_sizes(dims, parts[name], sizes, f"{place}.{name}")
+            if hasattr(spec, "match"):
+                spec.match(parts[name], sizes, f"{place}.{name}")
         if self.check:
             self.check(parts, place)
 
@@ -253,9 +256,8 @@ class Estimator(Kind):
         state = {name: vars(estimator)[name] for name in self.state if name in names}
         sizes = {name: each for name, each in state.items() if type(each) is int}
         for name, value in state.items():
-            dims = getattr(self.state[name], "dims", None)
-            if dims is not None and value is not None:
-                match_sizes(dims, value, sizes, f"{place}.{name}")
+            if hasattr(self.state[name], "match"):
+                self.state[name].match(value, sizes, f"{place}.{name}")
         if self.check_state:
             self.check_state(estimator, place)
 

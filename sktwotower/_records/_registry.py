@@ -19,7 +19,7 @@ MODULES = {
     "towers": ("towers", "towers.parts"),
     "neighbors": ("neighbors",),
     "recommender": ("recommender",),
-    "two_stage": ("two_stage", "io._kinds_two_stage"),
+    "two_stage": ("two_stage",),
 }
 _BY_NAME, _BY_CLASS, _CODECS = {}, {}, []
 

@@ -5,15 +5,19 @@ Output: a ``CandidateTable``: features (n_pairs, n_features) and the pairs they 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from sktwotower._records._checks import number
+from sktwotower._records._registry import record
 from sktwotower._tables._messages import warn
+from sktwotower.retrieval._fitted import Fitted
 
-from ._context import ContextUsers, with_context
+from ._context import Context, with_context
 from ._features import Pairs, features_of, group_of, pairs_of
 from ._log import Log
 from ._side_columns import SideColumns
@@ -57,6 +61,7 @@ class CandidateTable(NamedTuple):
         return CandidateTable(features, own, self.found[kept])
 
 
+@record
 @dataclass(frozen=True, eq=False)
 class Describer:
     """Computes the features of candidates.
@@ -65,32 +70,35 @@ class Describer:
     ----------
     log : Log
         The events up to now.
-    entities : ContextUsers
-        The users, with the columns of a request.
+    context : Context
+        The columns of a request.
     users, items : SideColumns
         Columns of both sides, as numbers.
-    labels : (str, str)
-        Names of the id columns.
-    item_ids : array of shape (n_items,)
-        Known ids.
     own : callable or fitted transformer, default=None
         Features of the caller, of a table of candidates.
-    encoders : pair of lists of Encoder, default=None
-        How the columns of both sides became numbers. None: they are not needed again.
     scales : dict, default=None
         Mean and standard deviation of features that depend on the retriever's vectors,
         by name. They are standardized, as their scale moves with each fit. None: none.
+    fitted : Fitted, default=None
+        What the retriever knows of users and items. None: nothing yet, as in a file.
+    encoders : pair of lists of Encoder, default=None
+        How the columns of both sides became numbers. None: they are not needed again.
     """
 
     log: Log
-    entities: ContextUsers
+    context: Context
     users: SideColumns
     items: SideColumns
-    labels: tuple
-    item_ids: np.ndarray
     own: object = None
+    scales: dict[str, tuple[number(), number(above=0)]] | None = None
+    fitted: Fitted | None = None
     encoders: list | None = None
-    scales: dict | None = None
+    _not_stored = "fitted", "encoders"
+
+    @cached_property
+    def entities(self):
+        """The users, `ContextUsers`, with the columns of a request."""
+        return with_context(self.fitted.users, self.context)
 
     def candidates(self, query, past, indices, scores):
         """Return the ``CandidateTable`` of candidates of the users of a query.
@@ -116,7 +124,7 @@ class Describer:
             context = self.entities.numbers(query)[pairs.rows]
         numbers.append(context)
         matrix = np.hstack([np.stack(columns, axis=1), *numbers])
-        names = self.users.names, self.items.names, self.entities.context.names
+        names = self.users.names, self.items.names, self.context.names
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
@@ -127,8 +135,9 @@ class Describer:
         return self._identified(query, table.pairs, table.features)
 
     def _identified(self, query, pairs, features):
-        ids = query.ids[pairs.rows], self.item_ids[pairs.items]
-        named = pd.DataFrame(dict(zip(self.labels, ids, strict=True)))
+        labels = self.fitted.users.label, self.fitted.items.label
+        ids = query.ids[pairs.rows], self.fitted.item_ids[pairs.items]
+        named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
         return pd.concat([named, features], axis=1)
 
     def _own_features(self, query, pairs, features):
@@ -147,10 +156,11 @@ class Describer:
             given = clone(given).fit(self.with_ids(query, table))
         return replace(self, own=given)
 
-    def without_users(self, gone, users):
+    def without_users(self, gone, fitted):
         """Return the same without the users where ``gone`` (n_users,).
 
-        ``users``: `Entities` of the others. Counts of items and times stay.
+        ``fitted``: what the retriever knows of the others. Counts of items and times
+        stay.
         """
         if self.own is not None and not callable(self.own):
             warn(
@@ -163,7 +173,7 @@ class Describer:
         return replace(
             self,
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
-            entities=with_context(users, self.entities.context),
+            fitted=fitted,
             users=SideColumns(names, numbers[kept]),
         )
 
@@ -172,7 +182,7 @@ class Describer:
         named = [name for name in self.users.names if name.startswith("user__")]
         given = dict.fromkeys(named, "columns of users")
         given |= dict.fromkeys(self.items.names, "columns of items")
-        given |= dict.fromkeys(self.entities.context.names, "columns of the request")
+        given |= dict.fromkeys(self.context.names, "columns of the request")
         own = dict.fromkeys(features.filter(regex="^own__"), "own features")
         return {c: given.get(c) or own.get(c) or group_of(c) for c in features}
 

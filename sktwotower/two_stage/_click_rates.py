@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sktwotower._records._checks import array, finite, require
+from sktwotower._records._registry import record
+
 __all__ = ["Places", "click_rates", "rates_of_users"]
 
 # Added to the showings of each item, and of each position, at the mean rate of all.
@@ -16,6 +19,7 @@ PRIOR_SHOWN = 20.0
 N_ROUNDS = 20
 
 
+@record
 class Places(NamedTuple):
     """How much more often items are chosen at some positions than on average.
 
@@ -27,8 +31,13 @@ class Places(NamedTuple):
         Their mean over the showings is 1.
     """
 
-    positions: np.ndarray
-    factors: np.ndarray
+    positions: array("float64", "n_positions")
+    factors: array("float64", "n_positions")
+
+    def _check_stored(self, place):
+        positions, factors = (finite(each, place) for each in self)
+        require((np.diff(positions) > 0).all(), f"{place}.positions", "ascending")
+        require((factors >= 0).all(), f"{place}.factors", "factors >= 0")
 
     def at(self, positions):
         """Return the factors (n,) at positions (n,): between others, interpolated."""

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sktwotower._records._checks import array, finite, require
+from sktwotower._records._registry import record
+
 __all__ = ["Clock"]
 
 NANOSECONDS_PER_DAY = 86_400 * 10**9
 
 
+@record
 @dataclass(frozen=True, eq=False)
 class Clock:
     """The times of all events, and those of each item.
@@ -32,11 +36,22 @@ class Clock:
         happens at the latest time of all.
     """
 
-    times: np.ndarray
-    own_times: np.ndarray
-    keys: np.ndarray
-    offsets: np.ndarray
+    times: array("float64", "n_events")
+    own_times: array("float64", "n_events")
+    keys: array("int64", "n_events")
+    offsets: array("int64", "n_items+1")
     by_user: bool
+
+    def _check_stored(self, place):
+        n, offsets = len(self.times), self.offsets
+        require(n > 0, f"{place}.times", "times of events")
+        for name in ("times", "keys", "offsets"):
+            ascending = (np.diff(getattr(self, name)) >= 0).all()
+            require(ascending, f"{place}.{name}", "ascending")
+        for name in ("times", "own_times"):
+            finite(getattr(self, name), f"{place}.{name}")
+        fits = offsets[0] == 0 and offsets[-1] == n
+        require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
 
     @classmethod
     def of(cls, items, times, n_items, by_user):

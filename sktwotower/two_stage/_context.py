@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._records._registry import record
 from sktwotower._tables._columns import select_columns
 from sktwotower.features._entities import Entities
 from sktwotower.retrieval._requests import Query
 
-from ._side_columns import encoder_of
+from ._side_columns import Encoder, encoder_of
 
 __all__ = ["Context", "ContextUsers", "learn_context", "with_context"]
 
 
+@record
 class Context(NamedTuple):
     """How columns of X become numbers that describe a request.
 
@@ -33,9 +35,9 @@ class Context(NamedTuple):
         One for each number.
     """
 
-    columns: list
-    dates: list
-    encoders: list
+    columns: list[str | int]
+    dates: list[str | int]
+    encoders: list[Encoder]
 
     @property
     def names(self):

@@ -21,11 +21,11 @@ MAX_SAMPLED_USERS = 300
 
 
 def build_describer(
-    recipe, retriever, events, users, by_user, positions=None, before=None
+    recipe, retriever, events, context, by_user, positions=None, before=None
 ):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
-    ``users``: `ContextUsers`. ``positions``: as in ``click_rates``. ``before``: the
+    ``context``: ``Context``. ``positions``: as in ``click_rates``. ``before``: the
     describer of earlier events, whose levels and own features stay.
     """
     fitted, frame = retriever._fitted, events.frame
@@ -42,11 +42,9 @@ def build_describer(
     ]
     if log.click_rates is not None:
         columns[0] = _with_rates(columns[0], fitted.users, events)
-    labels = fitted.users.label, fitted.items.label
     own = None if before is None else before.own
     scales = _scales(recipe, retriever, log)
-    parts = labels, fitted.item_ids, own, encoders, scales
-    return Describer(log, users, *columns, *parts)
+    return Describer(log, context, *columns, own, scales, fitted, encoders)
 
 
 def _with_rates(columns, users, events):

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._candidates import check_own_features
-from ._context import learn_context, with_context
+from ._context import learn_context
 from ._describe import build_describer
 from ._events import read
 from ._fitted import FittedStages
@@ -74,12 +74,11 @@ def learn(owner, recipe, X, y, sample_weight):
     # before any warning: errors are those of a fit without a second stage
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
     training, before, stage, lists = train_rankers(recipe, ranker, cut, columns)
-    context = context if before is None else before.entities.context
-    users = with_context(final._fitted.users, context)
+    context = context if before is None else before.context
     by_user = training.cut == "user"
     positions = columns.positions(events.frame)
     describer = build_describer(
-        recipe, final, events, users, by_user, positions, before
+        recipe, final, events, context, by_user, positions, before
     )
     describer = replace(describer, encoders=None)
     parts = stage, int(recipe.n_candidates), training, columns, lists

@@ -5,13 +5,16 @@ Output: scores and positions (n, k) of the best items, in the blended order.
 """
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._checks import Check, csr, integer, require
+from sktwotower._records._registry import record
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidates import Describer
@@ -27,6 +30,12 @@ __all__ = ["FittedStages"]
 USER_BLOCK = 1024
 
 
+def _is_retriever(value, place):
+    require(isinstance(value, RetrievalMixin), place, "a recommender")
+    require(vars(value).get("_fitted") is not None, place, "a fitted recommender")
+
+
+@record
 @dataclass(frozen=True, eq=False)
 class FittedStages(Fitted):
     """The fitted state of a `TwoStageRecommender`.
@@ -52,13 +61,36 @@ class FittedStages(Fitted):
         Orders lists that were shown. None: as candidates are ordered.
     """
 
-    retriever: object
+    retriever: Check(_is_retriever)
     describer: Describer
     ranker: FittedRanker | None
-    n_candidates: int
+    n_candidates: integer(2)
     training: Training
     columns: ShownColumns
     lists: ListStage | None = None
+    _not_stored = tuple(each.name for each in fields(Fitted))  # the retriever's
+
+    @classmethod
+    def _of_stored(cls, retriever, describer, **parts):
+        describer = replace(describer, fitted=retriever._fitted)
+        return cls.of(retriever, describer, **parts)
+
+    def _check_stored(self, place):
+        fitted, log = self.retriever._fitted, self.describer.log
+        n_users, n_items = len(fitted.users), len(fitted.items)
+        require(fitted.n_items == n_items, place, "a retriever with all items of fit")
+        at = f"{place}.describer"
+        lags = csr((n_users + 1, n_items), canonical=False)
+        lags(log.sequences.lags, f"{at}.log.sequences")
+        for name, n in (("users", n_users), ("items", n_items)):
+            rows = len(getattr(self.describer, name).numbers)
+            require(rows == n + 1, f"{at}.{name}", f"numbers of {n + 1} rows")
+        own = self.describer.own
+        require(own is None or hasattr(own, "transform"), f"{at}.own", "a transformer")
+        unknown = self.lists is not None and log.click_rates is None
+        require(not unknown, f"{at}.log.click_rates", "click rates, for lists")
+        is_ranked = self.ranker is not None or self.training.weight == 0
+        require(is_ranked, f"{place}.ranker", "a ranker")
 
     @property
     def n_items(self):
@@ -110,7 +142,7 @@ class FittedStages(Fitted):
         """Return the same without the users where ``gone`` (n_users,)."""
         retriever = copy.copy(self.retriever)
         retriever._forget(retriever._fitted, gone)
-        describer = self.describer.without_users(gone, retriever._fitted.users)
+        describer = self.describer.without_users(gone, retriever._fitted)
         training = self.training.without(self.users.ids[gone], self.users.label)
         return FittedStages.of(
             retriever,

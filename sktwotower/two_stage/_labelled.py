@@ -11,6 +11,18 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._records._checks import (
+    array,
+    csr,
+    integer,
+    list_of,
+    one_of,
+    positions,
+    require,
+    share,
+    text,
+)
+from sktwotower._records._registry import record
 from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted import Past
 from sktwotower.retrieval._requests import Query
@@ -124,6 +136,7 @@ class Labelled:
         return table.assign(chosen=self.labels)
 
 
+@record
 class HeldOutUsers(NamedTuple):
     """Users with their candidates, and a ranker that was not fitted on them.
 
@@ -139,11 +152,20 @@ class HeldOutUsers(NamedTuple):
         The ranker.
     """
 
-    ids: np.ndarray
+    ids: array("", "n")
     features: pd.DataFrame
-    indices: np.ndarray
-    truth: sparse.csr_matrix
+    indices: array("int64", "n n_candidates")
+    truth: csr("n n_items", canonical=False)
     ranker: FittedRanker
+
+    def _check_stored(self, place):
+        require(len(self.ids) > 0, place, "users")
+        n_items = self.truth.shape[1]
+        positions(self.indices.ravel(), f"{place}.indices", n_items, -1)
+        n_pairs = np.count_nonzero(self.indices >= 0)
+        fits = len(self.features) == n_pairs
+        require(fits, f"{place}.features", f"{n_pairs} rows")
+        list_of(text)(list(self.features), f"a name of {place}.features")
 
     @classmethod
     def of(cls, table, ranker):
@@ -171,6 +193,7 @@ class HeldOutUsers(NamedTuple):
         return HeldOutUsers(self.ids[kept], features, *parts, self.ranker)
 
 
+@record
 class Training(NamedTuple):
     """What fit found on the way to a ranker.
 
@@ -194,10 +217,10 @@ class Training(NamedTuple):
         Users for the importance of features.
     """
 
-    cut: str
-    weight: float
-    n_positive: int
-    recall: float
+    cut: one_of("time", "user")
+    weight: share
+    n_positive: integer()
+    recall: share
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None

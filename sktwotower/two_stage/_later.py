@@ -49,13 +49,14 @@ def judge_later(recipe, ranker, cut, table, columns):
     if len(table) < MIN_USERS:
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
-    users = with_context(retriever._fitted.users, table.describer.entities.context)
+    context = table.describer.context
+    users = with_context(retriever._fitted.users, context)
     try:
         found = users_to_rank(recipe, candidates_of(recipe, retriever, users, late))
     except Fallback:
         return None
     positions = columns.positions(events.frame)
-    parts = users, cut.kind == "user", positions, table.describer
+    parts = context, cut.kind == "user", positions, table.describer
     describer = build_describer(recipe, retriever, events, *parts)
     features, groups = table.candidates.features, table.candidates.pairs.rows
     named = recipe.ranker is not None

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._checks import number, one_of, share
+from sktwotower._records._registry import record
 from sktwotower._tables._messages import warn
 
 from ._ranker import FittedRanker, fit_ranker
@@ -28,6 +30,7 @@ MIN_FACTOR = 0.1
 MIN_USERS = 20
 
 
+@record
 class ListStage(NamedTuple):
     """How lists that were shown are ordered.
 
@@ -45,10 +48,10 @@ class ListStage(NamedTuple):
         For each order the ``roc_auc``, the ``gain`` and its ``standard_error``.
     """
 
-    order: str
+    order: one_of(*ORDERS)
     ranker: FittedRanker
-    first: float | None
-    rate: float
+    first: number() | None
+    rate: share
     gains: pd.DataFrame
 
     @property

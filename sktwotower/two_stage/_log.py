@@ -10,6 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._records._checks import (
+    array,
+    csr,
+    finite,
+    integer,
+    require,
+    vectors,
+)
+from sktwotower._records._registry import record
 from sktwotower._tables._sequences import Sequences, join_past, sequences
 from sktwotower._tables._sparse import rows_of
 from sktwotower.retrieval._fitted import Past
@@ -54,6 +63,7 @@ class StagedPast(NamedTuple):
         return Past(self.seen, self.input)
 
 
+@record
 @dataclass(frozen=True, eq=False)
 class Log:
     """What the features of candidates are computed from.
@@ -82,13 +92,26 @@ class Log:
 
     sequences: Sequences
     clock: Clock | None
-    counts: np.ndarray
-    n_users: int
-    click_rates: np.ndarray | None
+    counts: array("float64", "n_items")
+    n_users: integer(1)
+    click_rates: array("float32", "n_items") | None
     places: Places | None
-    vectors: dict
-    after: sparse.csr_matrix
+    vectors: dict[str, vectors("n_items *")]
+    after: csr("n_items n_items", canonical=False)
     repeats: bool
+
+    def _check_stored(self, place):
+        counts, n = finite(self.counts, f"{place}.counts"), len(self.counts)
+        require((counts >= 0).all(), f"{place}.counts", "counts")
+        sizes = [self.sequences.lags.shape[1]]
+        if self.clock is not None:
+            sizes.append(len(self.clock.offsets) - 1)
+        require(set(sizes) == {n}, place, f"a log of {n} items")
+        fits = list(self.vectors) in (["together"], ["vector", "together"])
+        require(fits, f"{place}.vectors", "vectors of items")
+        for name, each in self.vectors.items():
+            finite(each, f"{place}.vectors.{name}")
+        finite(self.after, f"{place}.after")
 
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.

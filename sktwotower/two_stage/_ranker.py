@@ -12,12 +12,18 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import get_tags
 
+from sktwotower._records._checks import instance, number, require
+from sktwotower._records._registry import record
+
+from ._trees import Trees
+
 __all__ = ["FittedRanker", "check_ranker", "default_ranker", "fit_ranker"]
 
 # How a ranker is asked for scores: the first of these that it has.
 METHODS = "predict_proba", "decision_function", "predict"
 
 
+@record
 class FittedRanker(NamedTuple):
     """A ranker that was fitted on candidates.
 
@@ -32,8 +38,24 @@ class FittedRanker(NamedTuple):
     """
 
     estimator: object
-    fill: dict
+    fill: dict[str, number()]
     named: bool
+
+    def _stored_parts(self):
+        """Return the fields; the default ranker, which reads arrays, as its trees."""
+        parts = self._asdict()
+        return parts if self.named else parts | {"estimator": Trees.of(self.estimator)}
+
+    @classmethod
+    def _of_stored(cls, estimator, fill, named):
+        if not named:
+            instance(Trees)(estimator, "trees")
+            estimator = estimator.grown_in(default_ranker(estimator.random_state))
+        return cls(estimator, fill, named)
+
+    def _check_stored(self, place):
+        fits = any(hasattr(self.estimator, name) for name in METHODS)
+        require(fits, f"{place}.estimator", "an estimator with scores")
 
     def scores(self, table):
         """Return scores (n_pairs,) of a table of candidates; higher is better."""

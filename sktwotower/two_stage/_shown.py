@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._registry import record
 from sktwotower._tables._columns import position_of
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower.metrics._lists import RankedLists, check_one_user
@@ -26,11 +27,12 @@ USER_BLOCK = 1024
 KNOWN_OF_NEW_ITEMS = "history_", "user__", "context__"
 
 
+@record
 class ShownColumns(NamedTuple):
     """The columns of X with the list, and the place in it, of items shown, or None."""
 
-    lists: str | None
-    position: str | None
+    lists: str | int | None
+    position: str | int | None
 
     @classmethod
     def of(cls, events, recipe):

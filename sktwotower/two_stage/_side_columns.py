@@ -9,6 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._checks import array, list_of
+from sktwotower._records._registry import record
+from sktwotower._tables._stored import index
+
 __all__ = [
     "Encoder",
     "SideColumns",
@@ -21,11 +25,12 @@ __all__ = [
 MAX_LEVELS = 255
 
 
+@record
 class Encoder(NamedTuple):
     """How the cells of a column become numbers; ``levels`` None: they are numbers."""
 
-    column: str
-    levels: pd.Index | None
+    column: str | int
+    levels: index("n") | None
 
     def encode(self, values):
         """Return the cells of a Series (n,) as float32; missing and new ones are nan.
@@ -38,14 +43,15 @@ class Encoder(NamedTuple):
         return np.where(codes < 0, np.nan, codes).astype(np.float32)
 
 
+@record
 class SideColumns(NamedTuple):
     """Columns of the users or the items: names, and numbers (n + 1, n_columns).
 
     The last row, all nan, is for unknown ones.
     """
 
-    names: list
-    numbers: np.ndarray
+    names: list_of(str, "n_columns")
+    numbers: array("float32", "n+1 n_columns")
 
 
 def learn_encoders(entities, frame):

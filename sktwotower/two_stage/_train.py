@@ -14,7 +14,7 @@ from sktwotower._tables._messages import warn
 
 from ._blend import choose_weight, gains_by_weight
 from ._candidates import Describer
-from ._context import learn_context, with_context
+from ._context import learn_context
 from ._describe import build_describer
 from ._events import ReadEvents
 from ._found import Fallback, candidates_of, users_to_rank
@@ -118,10 +118,9 @@ def train_rankers(recipe, ranker, cut, columns):
         return Ranked(Training(cut.kind, 0.0, 0, np.nan))
     first, before, later = cut.first, cut.before, cut.later
     context = learn_context(before.frame, recipe.context)
-    users = with_context(first._fitted.users, context)
     positions = columns.positions(before.frame)
     by_user = cut.kind == "user"
-    describer = build_describer(recipe, first, before, users, by_user, positions)
+    describer = build_describer(recipe, first, before, context, by_user, positions)
     try:
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:

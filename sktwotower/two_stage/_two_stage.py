@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from sktwotower._records._registry import record
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
@@ -20,6 +21,7 @@ from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._fit import Recipe, learn
+from ._fitted import FittedStages
 from ._importance import importance
 from ._labelled import of_rows
 from ._parameters import TwoStageParameters
@@ -27,8 +29,11 @@ from ._parameters import TwoStageParameters
 __all__ = ["TwoStageRecommender"]
 
 
+@record
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     __doc__ = TwoStageParameters.__doc__
+
+    _fitted: FittedStages
 
     retriever_ = fitted_attribute("copied_retriever")
     ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)

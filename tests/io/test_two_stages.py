@@ -15,8 +15,8 @@ from sktwotower import EASERecommender, TwoStageRecommender
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader, Writer
 from sktwotower.io import dump, load
-from sktwotower.io._trees import TreesCodec
 from sktwotower.two_stage._ranker import default_ranker
+from sktwotower.two_stage._trees import Trees
 from tests.builders import chain, dated
 from tests.two_stage.builders import shown
 
@@ -150,23 +150,14 @@ def test_functions_are_refused_by_name(path):
 
 def trees_again(classifier, path, change=None):
     """Return a classifier as it is after it was written and read."""
+    trees = Trees.of(classifier)
+    if change is not None:
+        trees = change(trees)
     with open(path, "wb") as file, WrittenFile(file) as written:
-        spec = TreesCodec.write(classifier, Writer(written), "x")
-        written.finish({})
+        written.finish({"x": Writer(written).write(trees, "x")})
     with ReadFile(path, False, True) as file:
-        reader = Reader(file)
-        found = {name: reader.read(each, name) for name, each in spec.items()}
-        if change is not None:
-            change(found)
-        return TreesCodec.read(found, AsItIs, "x")
-
-
-class AsItIs:
-    """A reader of parts that are read already."""
-
-    @staticmethod
-    def read(part, place):
-        return part
+        read = Reader(file).read(file.meta["x"], "x")
+    return read.grown_in(default_ranker(read.random_state))
 
 
 @pytest.fixture(scope="module")
@@ -210,9 +201,10 @@ WHOLE = {"feature": 1, "left": 3, "right": 4, "leaf": 6}
 def test_trees_that_lead_astray(field, value, message, table, path):
     model = default_ranker(3).fit(*table)
 
-    def change(parts):
-        parts["whole"] = parts["whole"].copy()
-        parts["whole"][0, WHOLE[field]] = value
+    def change(trees):
+        whole = trees.whole.copy()
+        whole[0, WHOLE[field]] = value
+        return trees._replace(whole=whole)
 
     with pytest.raises(ValueError, match=message):
         trees_again(model, path, change)
@@ -221,9 +213,10 @@ def test_trees_that_lead_astray(field, value, message, table, path):
 def test_the_last_node_must_be_a_leaf(table, path):
     model = default_ranker(3).fit(*table)
 
-    def change(parts):
-        parts["whole"] = parts["whole"].copy()
-        parts["whole"][-1, WHOLE["leaf"]] = 0
+    def change(trees):
+        whole = trees.whole.copy()
+        whole[-1, WHOLE["leaf"]] = 0
+        return trees._replace(whole=whole)
 
     with pytest.raises(ValueError, match="nodes that follow"):
         trees_again(model, path, change)
