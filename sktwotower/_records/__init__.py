@@ -3,3 +3,39 @@
 Input: an object whose class says by annotations what its fields are.
 Output: one zip file of arrays and JSON, and an equal object. Nothing here is public.
 """
+
+from ._checks import (
+    Check,
+    array,
+    csr,
+    finite,
+    instance,
+    integer,
+    list_of,
+    number,
+    one_of,
+    positions,
+    refuse,
+    require,
+    share,
+    vectors,
+)
+from ._registry import record
+
+__all__ = [
+    "Check",
+    "array",
+    "csr",
+    "finite",
+    "instance",
+    "integer",
+    "list_of",
+    "number",
+    "one_of",
+    "positions",
+    "record",
+    "refuse",
+    "require",
+    "share",
+    "vectors",
+]

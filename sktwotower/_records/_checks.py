@@ -7,7 +7,7 @@ Output: the value, or a ``ValueError`` that says what was expected.
 import math
 from reprlib import repr as shorten
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 from scipy import sparse
@@ -166,10 +166,13 @@ def check_of(annotation):
     """Return the check that an annotation stands for.
 
     It is a check, a type, another record, or a list, tuple, dict or union of these.
+    ``Annotated[type, check]`` shows the type to readers.
     """
     if hasattr(annotation, "read"):
         return annotation
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return check_of(args[1])
     if annotation in (object, Any):
         return any_value
     if origin in (Union, UnionType):

@@ -6,7 +6,8 @@ Output: the other one of both.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 
 from sktwotower._sklearn_compat import requests_of, set_requests
 
@@ -53,21 +54,17 @@ def record_kind(cls):
     """
     parts = fields_of(cls)
     if hasattr(cls, "get_params"):
-        codecs = getattr(cls, "_stored_parameters", None)
-        return Estimator(cls, parts, codecs, getattr(cls, "_check_stored", None))
+        return Estimator(cls, parts, getattr(cls, "_stored_parameters", {}))
     build = getattr(cls, "_of_stored", None)
     if build is None and not (is_dataclass(cls) or hasattr(cls, "_fields")):
-        build = _builder(cls)
+        build = partial(_with_attributes, cls)
     return Kind(cls, parts, getattr(cls, "_stored_parts", None), build)
 
 
-def _builder(cls):
-    def build(**parts):
-        made = cls.__new__(cls)
-        vars(made).update(parts)
-        return made
-
-    return build
+def _with_attributes(cls, **attributes):
+    made = cls.__new__(cls)
+    vars(made).update(attributes)
+    return made
 
 
 @dataclass
@@ -100,86 +97,53 @@ class Kind:
 
     def write(self, value, writer, place):
         """Return what JSON holds for the parts of an object."""
-        taken = self.take(value) if self.take else None
         return {
-            part: spec.write(
-                taken[part] if taken else getattr(value, part),
-                writer,
-                f"{place}.{part}",
-            )
-            for part, spec in self.parts.items()
+            name: self.parts[name].write(part, writer, f"{place}.{name}")
+            for name, part in self.parts_of(value).items()
         }
+
+    def parts_of(self, value):
+        """Return the values of the parts of an object, a dict."""
+        taken = self.take(value) if self.take else None
+        return {n: taken[n] if taken else getattr(value, n) for n in self.parts}
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
         if type(specs) is not dict or set(specs) != set(self.parts):
             refuse(place, f"a {self.name} with {', '.join(self.parts)}", specs)
         parts = {
-            part: spec.read(specs[part], reader, f"{place}.{part}")
-            for part, spec in self.parts.items()
+            name: part.read(specs[name], reader, f"{place}.{name}")
+            for name, part in self.parts.items()
         }
-        self._check_parts(parts, place)
+        self.check_parts(parts, place)
         made = (self.build or self.cls)(**parts)
         if hasattr(made, "_check_stored"):
             made._check_stored(place)
         return made
 
-    def _check_parts(self, parts, place):
+    def check_parts(self, parts, place):
         """Raise unless parts fit together."""
         sizes = {name: each for name, each in parts.items() if type(each) is int}
-        for name, spec in self.parts.items():
-            if hasattr(spec, "match"):
-                spec.match(parts[name], sizes, f"{place}.{name}")
+        for name, value in parts.items():
+            if hasattr(self.parts[name], "match"):
+                self.parts[name].match(value, sizes, f"{place}.{name}")
         if self.check:
             self.check(parts, place)
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an object that others have made of unfit parts."""
         try:
-            taken = self.take(value) if self.take else vars(value)
-            parts = {
-                name: spec(taken[name], f"{place}.{name}")
-                for name, spec in self.parts.items()
-            }
+            parts = self.parts_of(value)
+            for name, part in parts.items():
+                self.parts[name](part, f"{place}.{name}")
         except (AttributeError, KeyError, TypeError) as error:
             refuse(place, f"a {self.name} with all its parts ({error})")
-        self._check_parts(parts, place)
-        if hasattr(value, "_check_stored"):
+        self.check_parts(parts, place)
+        if parts and hasattr(value, "_check_stored"):
             value._check_stored(place)
 
 
-@dataclass
-class Parameters:
-    """A codec for the parameters of an estimator.
-
-    ``codecs``: those of parameters that the tree of values does not hold.
-    """
-
-    cls: type
-    codecs: dict = field(default_factory=dict)
-
-    def write(self, params, writer, place):
-        """Return what JSON holds for a dict of parameters."""
-        owner = self.cls.__name__
-        return {
-            name: self.codecs.get(name, any_value).write(
-                value, writer, f"parameter {name!r} of {owner}"
-            )
-            for name, value in params.items()
-        }
-
-    def read(self, specs, reader, place):
-        """Return the dict of parameters; those of later versions are refused."""
-        known = self.cls._get_param_names()
-        if type(specs) is not dict or not set(specs) <= set(known):
-            refuse(place, f"parameters of {self.cls.__name__}", specs)
-        read = {}
-        for name, spec in specs.items():
-            at, codec = f"parameter {name!r}", self.codecs.get(name)
-            read[name] = (
-                codec.read(spec, reader, at) if codec else reader.read(spec, at)
-            )
-        return read
+CONFIGURATION = optional(instance(dict))
 
 
 class Estimator(Kind):
@@ -188,85 +152,79 @@ class Estimator(Kind):
     Parameters
     ----------
     cls : type
-    state : dict of str to check or codec
-        Attributes of fit; an object that is not fitted, or was fitted without, lacks
-        some of them.
+    parts : dict of str to check or codec
+        Attributes of fit; an object that is not fitted has none of them.
     codecs : dict, default=None
-        Codecs of parameters.
-    check : callable, default=None
-        Is called with the estimator and the place, and raises ``ValueError`` for
-        attributes that do not fit together.
+        Codecs of parameters that the tree of values does not hold.
     """
 
-    def __init__(self, cls, state, codecs=None, check=None):
-        config = optional(instance(dict))
-        parameters = Parameters(cls, codecs or {})
-        parts = {"params": parameters, "output": config, "requests": config}
+    def __init__(self, cls, parts, codecs=None):
         super().__init__(cls, parts)
-        self.state, self.check_state = state, check
+        self.codecs = codecs or {}
 
     def write(self, value, writer, place):
         """Return what JSON holds for an estimator, if its parameters are valid."""
         _validate(value)
-        parts = {
-            "params": value.get_params(deep=False),
-            "output": vars(value).get("_sklearn_output_config"),
-            "requests": requests_of(value),
+        owner = self.cls.__name__
+        params = {
+            name: self.codecs.get(name, any_value).write(
+                param, writer, f"parameter {name!r} of {owner}"
+            )
+            for name, param in value.get_params(deep=False).items()
         }
-        written = {
-            part: spec.write(parts[part], writer, f"{place}.{part}")
-            for part, spec in self.parts.items()
+        output = vars(value).get("_sklearn_output_config")
+        return {
+            "params": params,
+            "output": CONFIGURATION.write(output, writer, f"{place}.output"),
+            "requests": CONFIGURATION.write(requests_of(value), writer, place),
+            "state": super().write(value, writer, place),
         }
-        written["state"] = {
-            name: spec.write(vars(value)[name], writer, f"{place}.{name}")
-            for name, spec in self.state.items()
-            if name in vars(value)
-        }
-        return written
+
+    def parts_of(self, value):
+        """Return the attributes of fit that an estimator has, a dict."""
+        return {name: vars(value)[name] for name in self.parts if name in vars(value)}
 
     def read(self, specs, reader, place):
         """Return the estimator that JSON holds, after its checks."""
-        if type(specs) is not dict or set(specs) != {"state", *self.parts}:
+        names = "params", "output", "requests", "state"
+        if type(specs) is not dict or set(specs) != set(names):
             refuse(place, f"a {self.name}", specs)
-        state = specs["state"]
-        require(type(state) is dict, place, f"a {self.name} with its state")
-        require(set(state) <= set(self.state), place, f"the state of a {self.name}")
-        parts = {
-            part: spec.read(specs[part], reader, f"{place}.{part}")
-            for part, spec in self.parts.items()
-        }
-        estimator = self.cls(**parts["params"])
+        params, output, requests, state = (specs[name] for name in names)
+        estimator = self.cls(**self._read_params(params, reader, place))
         _validate(estimator)
-        _configure(estimator, parts, place)
+        output = CONFIGURATION.read(output, reader, f"{place}.output")
+        requests = CONFIGURATION.read(requests, reader, f"{place}.requests")
+        _configure(estimator, output, requests, place)
+        fits = type(state) is dict and set(state) <= set(self.parts)
+        require(fits, place, f"a {self.name} with its state")
         outer, reader.owner = reader.owner, estimator
-        for name, spec in self.state.items():
-            if name in state:
-                made = spec.read(state[name], reader, f"{place}.{name}")
-                vars(estimator)[name] = made
+        for name in (name for name in self.parts if name in state):
+            part = self.parts[name].read(state[name], reader, f"{place}.{name}")
+            vars(estimator)[name] = part
         reader.owner = outer
-        self._check_state(estimator, set(state), place)
+        self.check_parts(self.parts_of(estimator), place)
+        if state and hasattr(estimator, "_check_stored"):
+            estimator._check_stored(place)
         return estimator
 
-    def _check_state(self, estimator, names, place):
-        """Raise unless the attributes of fit with these names fit together."""
-        if not names:
-            return
-        needed = set(self.state) - {"feature_names_in_"}
-        require(needed <= names, place, f"a {self.name} with all attributes of fit")
-        state = {name: vars(estimator)[name] for name in self.state if name in names}
-        sizes = {name: each for name, each in state.items() if type(each) is int}
-        for name, value in state.items():
-            if hasattr(self.state[name], "match"):
-                self.state[name].match(value, sizes, f"{place}.{name}")
-        if self.check_state:
-            self.check_state(estimator, place)
+    def _read_params(self, specs, reader, place):
+        """Return the dict of parameters; those of later versions are refused."""
+        known = self.cls._get_param_names()
+        if type(specs) is not dict or not set(specs) <= set(known):
+            refuse(place, f"parameters of {self.cls.__name__}", specs)
+        return {
+            name: self.codecs.get(name, any_value).read(
+                spec, reader, f"parameter {name!r}"
+            )
+            for name, spec in specs.items()
+        }
 
-    def check_object(self, value, place):
-        """Raise ``ValueError`` for an estimator whose attributes are unfit."""
-        names = {name for name in self.state if name in vars(value)}
-        for name in names:
-            self.state[name](vars(value)[name], f"{place}.{name}")
-        self._check_state(value, names, place)
+    def check_parts(self, parts, place):
+        """Raise unless all attributes of fit are there, or none, and fit together."""
+        needed = set(self.parts) - {"feature_names_in_"}
+        is_whole = not parts or needed <= set(parts)
+        require(is_whole, place, f"a {self.name} with all attributes of fit")
+        super().check_parts(parts, place)
 
 
 def _validate(estimator):
@@ -275,14 +233,14 @@ def _validate(estimator):
         estimator._validate_params()
 
 
-def _configure(estimator, parts, place):
+def _configure(estimator, output, requests, place):
     """Set what `set_output` and `set_fit_request` had set."""
-    if parts["output"] is not None:
-        fits = set(parts["output"]) <= {"transform"}
+    if output is not None:
+        fits = set(output) <= {"transform"}
         require(fits, f"{place}.output", "what set_output sets")
-        estimator._sklearn_output_config = parts["output"]
-    if parts["requests"] is not None:
+        estimator._sklearn_output_config = output
+    if requests is not None:
         try:
-            set_requests(estimator, parts["requests"])
+            set_requests(estimator, requests)
         except (AttributeError, TypeError, ValueError) as error:
             refuse(f"{place}.requests", f"metadata requests ({error})")

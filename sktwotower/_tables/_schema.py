@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from sktwotower._records._checks import array, integer, list_of, one_of, require, text
-from sktwotower._records._registry import record
+from sktwotower._records import array, integer, list_of, one_of, record, require
+from sktwotower._records._checks import text
 
 from ._frames import array_as_frame, as_frame, is_frame
 from ._messages import shorten

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records._checks import array, csr, finite, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, csr, finite, record, require
 
 from ._sparse import one_row, pair_matrix, take_rows
 

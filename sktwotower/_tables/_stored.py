@@ -4,11 +4,21 @@ Input: a table of any library or an Index of pandas, or what JSON holds in its p
 Output: the other one of both; tables are those of pandas.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
-from sktwotower._records._checks import Check, integer, refuse, require
+from sktwotower._records import (
+    Check,
+    instance,
+    integer,
+    one_of,
+    record,
+    refuse,
+    require,
+)
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 
@@ -22,185 +32,209 @@ MASKED = frozenset(
 ) | {"Float32", "Float64", "boolean"}
 
 
-def index(dims="n", unique=True):
-    """Return a check for an Index (n,) of pandas; ``unique``: of distinct ids."""
+def index(dims="n"):
+    """Return a check for an Index (n,) of pandas: distinct ids or levels."""
 
     def check(value, place):
         require(isinstance(value, pd.Index), place, "an index")
-        fits = not unique or (value.is_unique and not value.hasnans)
-        require(fits, place, "distinct ids")
+        require(value.is_unique and not value.hasnans, place, "distinct ids")
 
     return Check(check, dims)
 
 
-def _write_column(values, writer, place):
-    """Return what JSON holds for a pandas Series or Index (n,)."""
+def _vector(kinds):
+    """Return a check for an array (n,) of some kinds of dtypes, such as "iu"."""
+
+    def check(value, place):
+        fits = isinstance(value, np.ndarray) and value.ndim == 1
+        if not fits or value.dtype.kind not in kinds:
+            refuse(place, "an array of one dimension", value)
+
+    return Check(check, "n")
+
+
+@record
+class Cells(NamedTuple):
+    """A column of numbers, booleans, dates or durations."""
+
+    cells: _vector("biufmM")
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        return self.cells
+
+
+@record
+class Levels(NamedTuple):
+    """A column of categories."""
+
+    codes: _vector("i")
+    levels: index("n_levels")
+    is_ordered: bool
+
+    def _check_stored(self, place):
+        codes, n = self.codes, len(self.levels)
+        inside = len(codes) == 0 or (codes.min() >= -1 and codes.max() < n)
+        require(inside, place, f"codes of {n} levels")
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        return pd.Categorical.from_codes(*self[:2], ordered=self.is_ordered)
+
+
+@record
+class Moments(NamedTuple):
+    """A column of dates in a time zone: that of ``zone``, any moment."""
+
+    moments: _vector("M")
+    zone: pd.Timestamp
+
+    def _check_stored(self, place):
+        require(self.zone.tz is not None, place, "a time zone")
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        # by name: the object is that of pandas for it
+        moments = pd.DatetimeIndex(self.moments).tz_localize("UTC")
+        return moments.tz_convert(str(self.zone.tz))
+
+
+@record
+class Periods(NamedTuple):
+    """A column of periods, by their numbers; ``unit``: any period as long."""
+
+    periods: _vector("i")
+    unit: pd.Period
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        return pd.PeriodIndex.from_ordinals(self.periods, freq=self.unit.freq)
+
+
+@record
+class Masked(NamedTuple):
+    """A column of an extension type, with gaps."""
+
+    dtype: one_of(*sorted(MASKED))
+    cells: _vector("biuf")
+    gaps: _vector("b")
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        values = pd.array(self.cells, dtype=self.dtype)
+        values[self.gaps] = pd.NA
+        return values
+
+
+@record
+class Text(NamedTuple):
+    """A column of text, and of gaps."""
+
+    cells: list
+
+    def _check_stored(self, place):
+        kinds = set(map(type, self.cells)) - {str, type(None)}
+        require(kinds <= {float}, place, "text and gaps")
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        return pd.array(self.cells, dtype=pd.Series(["a"]).dtype)
+
+
+@record
+class Objects(NamedTuple):
+    """A column of anything."""
+
+    cells: list
+
+    def made(self):
+        """Return what pandas makes a column of."""
+        array = np.empty(len(self.cells), dtype=object)
+        for i, value in enumerate(self.cells):
+            array[i] = value
+        return array
+
+
+COLUMN = instance(Cells, Levels, Moments, Periods, Masked, Text, Objects)
+
+
+def _column_of(values, place):
+    """Return the record of a pandas Series or Index (n,)."""
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         values = pd.Categorical(values)
-        levels = _write_column(values.categories, writer, f"{place}.levels")
-        codes = writer.write(np.array(values.codes), f"{place}.codes")
-        return {"codes": codes, "levels": levels, "is_ordered": bool(values.ordered)}
+        return Levels(np.array(values.codes), values.categories, bool(values.ordered))
     if isinstance(dtype, pd.DatetimeTZDtype):
-        zone = writer.write(pd.Timestamp(0, tz=dtype.tz), f"{place}.zone")["value"][2]
         moments = pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None)
-        moments = writer.write(moments.to_numpy(), f"{place}.moments")
-        return {"moments": moments, "zone": zone}
+        return Moments(moments.to_numpy(), pd.Timestamp(0, tz=dtype.tz))
     if isinstance(dtype, pd.PeriodDtype):
-        periods = np.array(pd.PeriodIndex(values).asi8)
-        unit = str(dtype).removeprefix("period[").removesuffix("]")
-        return {"periods": writer.write(periods, f"{place}.periods"), "unit": unit}
+        periods = pd.PeriodIndex(values)
+        return Periods(np.array(periods.asi8), pd.Period(ordinal=0, freq=periods.freq))
     if dtype.name in MASKED:
         kind = dtype.numpy_dtype
         cells = values.to_numpy(dtype=kind, na_value=kind.type(0))
-        parts = {"cells": cells, "gaps": np.asarray(pd.isna(values))}
-        return {"masked": dtype.name} | writer.write_parts(parts, place)
-    return _write_cells(values, writer, place)
-
-
-def _write_cells(values, writer, place):
-    """Return what JSON holds for a column of numbers, dates, text or objects."""
-    dtype = values.dtype
+        return Masked(dtype.name, cells, np.asarray(pd.isna(values)))
     if isinstance(dtype, np.dtype) and dtype.kind in "biufmM":
-        return {"cells": writer.write(values.to_numpy(), f"{place}.cells")}
+        return Cells(values.to_numpy())
     is_text = not is_object_dtype(dtype) and is_string_dtype(dtype)
     if not (is_text or is_object_dtype(dtype) or hasattr(dtype, "pyarrow_dtype")):
         raise cannot_write(values, place, f" of dtype {dtype}")
-    name = "text" if is_text else "objects"
-    cells = list(np.asarray(values.astype(object)))
-    return {name: writer.write(cells, f"{place}.{name}")}
+    return (Text if is_text else Objects)(list(np.asarray(values.astype(object))))
 
 
-def _read_column(spec, reader, place):
-    """Return the Index or pandas array (n,) that JSON holds."""
-    if type(spec) is not dict:
-        refuse(place, "a column", spec)
-    parts = set(spec)
-    read = next((r for names, r in _COLUMNS.items() if parts == set(names)), None)
-    if read is None:
-        refuse(place, "a column", sorted(map(str, spec)))
-    return read(spec, reader, place)
+@record
+class Table(NamedTuple):
+    """A table with rows numbered from 0: a column for each name."""
+
+    n_rows: integer()
+    columns: dict
+
+    @classmethod
+    def of(cls, table, place):
+        """Return the record of a table of any library."""
+        frame = as_frame(table, place)
+        columns = {
+            name: _column_of(frame.iloc[:, i], f"{place}[{name!r}]")
+            for i, name in enumerate(frame.columns)
+        }
+        return cls(len(frame), columns)
+
+    def made(self, place):
+        """Return the frame of pandas."""
+        columns = [COLUMN(each, place).made() for each in self.columns.values()]
+        fits = all(len(each) == self.n_rows for each in columns)
+        require(fits, place, f"columns of {self.n_rows} cells")
+        columns = {i: pd.Series(each) for i, each in enumerate(columns)}
+        frame = pd.DataFrame(columns, index=range(self.n_rows))
+        return frame.set_axis(pd.Index(list(self.columns)), axis="columns")
 
 
-def _vector(spec, reader, place, kinds):
-    values = reader.read(spec, place)
-    fits = isinstance(values, np.ndarray) and values.ndim == 1
-    if not fits or values.dtype.kind not in kinds:
-        refuse(place, "an array of one dimension", values)
-    return values
-
-
-def _read_cells(spec, reader, place):
-    return _vector(spec["cells"], reader, f"{place}.cells", "biufmM")
-
-
-def _read_categories(spec, reader, place):
-    levels = pd.Index(_read_column(spec["levels"], reader, f"{place}.levels"))
-    codes = _vector(spec["codes"], reader, f"{place}.codes", "i")
-    require(levels.is_unique and not levels.hasnans, place, "distinct levels")
-    inside = len(codes) == 0 or (codes.min() >= -1 and codes.max() < len(levels))
-    require(inside, place, f"codes of {len(levels)} levels")
-    is_ordered = spec["is_ordered"] is True
-    return pd.Categorical.from_codes(codes, levels, ordered=is_ordered)
-
-
-def _read_moments(spec, reader, place):
-    cells = _vector(spec["moments"], reader, f"{place}.moments", "M")
-    moment = {"type": "Timestamp", "value": [0, "ns", spec["zone"]]}
-    require(reader.read(moment, f"{place}.zone").tz is not None, place, "a time zone")
-    # by name: the object is that of pandas for it
-    return pd.DatetimeIndex(cells).tz_localize("UTC").tz_convert(spec["zone"])
-
-
-def _read_periods(spec, reader, place):
-    cells = _vector(spec["periods"], reader, f"{place}.periods", "i")
-    unit = reader.read({"type": "Period", "value": [0, spec["unit"]]}, place).freq
-    return pd.PeriodIndex.from_ordinals(cells, freq=unit)
-
-
-def _read_masked(spec, reader, place):
-    if spec["masked"] not in MASKED:
-        refuse(place, "a type with gaps", spec["masked"])
-    cells = _vector(spec["cells"], reader, f"{place}.cells", "biuf")
-    gaps = _vector(spec["gaps"], reader, f"{place}.gaps", "b")
-    require(len(cells) == len(gaps), place, "as many gaps as cells")
-    values = pd.array(cells, dtype=spec["masked"])
-    values[gaps] = pd.NA
-    return values
-
-
-def _read_text(spec, reader, place):
-    values = reader.read_list(spec["text"], f"{place}.text")
-    kinds = set(map(type, values)) - {str, type(None)}
-    require(kinds <= {float}, place, "text and gaps")
-    return pd.array(values, dtype=pd.Series(["a"]).dtype)
-
-
-def _read_objects(spec, reader, place):
-    values = reader.read_list(spec["objects"], f"{place}.objects")
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
-
-
-_COLUMNS = {
-    ("cells",): _read_cells,
-    ("codes", "levels", "is_ordered"): _read_categories,
-    ("moments", "zone"): _read_moments,
-    ("periods", "unit"): _read_periods,
-    ("masked", "cells", "gaps"): _read_masked,
-    ("text",): _read_text,
-    ("objects",): _read_objects,
-}
-
-
-class FrameCodec:
-    """How tables are written and read: once each, as pandas frames."""
+class TableCodec:
+    """How tables are written and read: once each."""
 
     name, fits = "table", staticmethod(is_frame)
 
     @staticmethod
     def write(table, writer, place):
         """Return what JSON holds for a table of any library."""
-        return writer.once(table, place, lambda p: _write_frame(table, writer, p))
+
+        def write(place):
+            return writer.write(Table.of(table, place), place)
+
+        return writer.once(table, place, write)
 
     @staticmethod
     def read(spec, reader, place):
         """Return the pandas frame that JSON holds."""
-        return reader.once(spec, place, _read_frame)
 
+        def read(spec, reader, place):
+            stored = instance(Table)(reader.read(spec, place), place)
+            try:
+                return stored.made(place)
+            except Exception as error:  # of pandas: cells that no column can hold
+                return refuse(place, f"a table ({error})")
 
-def _write_frame(table, writer, place):
-    frame = as_frame(table, place)
-    return {
-        "n_rows": len(frame),
-        "names": [
-            writer.write(name, f"a column name of {place}") for name in frame.columns
-        ],
-        "columns": [
-            _write_column(frame.iloc[:, i], writer, f"{place}[{name!r}]")
-            for i, name in enumerate(frame.columns)
-        ],
-    }
-
-
-def _read_frame(spec, reader, place):
-    if type(spec) is not dict or set(spec) != {"n_rows", "names", "columns"}:
-        refuse(place, "a table", spec)
-    n_rows = integer()(spec["n_rows"], f"{place}.n_rows")
-    names = reader.read_list(spec["names"], f"{place}.names")
-    columns = spec["columns"]
-    require(type(columns) is list, place, "a list of columns")
-    require(len(columns) == len(names), place, "as many names as columns")
-    parts = [_read_column(c, reader, f"{place}[{i}]") for i, c in enumerate(columns)]
-    require(all(len(p) == n_rows for p in parts), place, f"columns of {n_rows} cells")
-    try:
-        columns = {i: pd.Series(part) for i, part in enumerate(parts)}
-        frame = pd.DataFrame(columns, index=range(n_rows))
-        return frame.set_axis(pd.Index(names), axis="columns")
-    except Exception as error:  # of pandas: cells that no column can hold
-        return refuse(place, f"a table ({error})")
+        return reader.once(spec, place, read)
 
 
 class IndexCodec:
@@ -215,20 +249,18 @@ class IndexCodec:
 
     @staticmethod
     def write(index, writer, place):
-        """Return what JSON holds for an Index."""
-        column = _write_column(index, writer, place)
-        return column | {"name": writer.write(index.name, f"{place}.name")}
+        """Return what JSON holds for an Index: its column, and its name."""
+        column = writer.write(_column_of(index, place), place)
+        return [column, writer.write(index.name, f"{place}.name")]
 
     @staticmethod
     def read(spec, reader, place):
         """Return the Index that JSON holds."""
-        if type(spec) is not dict or "name" not in spec:
-            refuse(place, "an index", spec)
-        name = reader.read(spec["name"], f"{place}.name")
+        require(type(spec) is list and len(spec) == 2, place, "an index and its name")
+        column, name = (reader.read(each, place) for each in spec)
         require(name is None or type(name) in (str, int), place, "a name")
-        column = {key: value for key, value in spec.items() if key != "name"}
-        values = _read_column(column, reader, place)
         try:
+            values = COLUMN(column, place).made()
             if isinstance(values, np.ndarray) and values.dtype == object:
                 return pd.Index(values, dtype=object, name=name)
             return pd.Index(values, name=name)
@@ -236,5 +268,5 @@ class IndexCodec:
             return refuse(place, f"an index ({error})")
 
 
-add_codec(FrameCodec)
+add_codec(TableCodec)
 add_codec(IndexCodec)

@@ -8,7 +8,7 @@ from numbers import Real
 
 import numpy as np
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 

@@ -10,8 +10,7 @@ from numbers import Real
 import numpy as np
 import scipy.linalg
 
-from sktwotower._records._checks import array
-from sktwotower._records._registry import record
+from sktwotower._records import array, record
 from sktwotower._sklearn_compat import Interval
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin

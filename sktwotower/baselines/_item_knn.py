@@ -10,8 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records._checks import csr, finite, number
-from sktwotower._records._registry import record
+from sktwotower._records import csr, finite, number, record
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin

@@ -13,8 +13,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from sktwotower._records._checks import Check, array, positions, require
-from sktwotower._records._registry import record
+from sktwotower._records import Check, array, positions, record, require
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._events import read_events

@@ -10,8 +10,7 @@ from numbers import Real
 
 import numpy as np
 
-from sktwotower._records._checks import array
-from sktwotower._records._registry import record
+from sktwotower._records import array, record
 from sktwotower._tables._sparse import pair_matrix
 
 from ._matrix_recommender import (

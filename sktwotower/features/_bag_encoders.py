@@ -12,8 +12,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 
-from sktwotower._records._checks import array, finite, integer, one_of, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, finite, integer, one_of, record, require
 from sktwotower._tables._frames import is_missing
 
 from ._cells import LISTS, decode, factorize, is_unhashable, to_objects

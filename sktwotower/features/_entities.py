@@ -13,8 +13,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn import config_context
 
-from sktwotower._records._checks import csr, integer, one_of, require
-from sktwotower._records._registry import record
+from sktwotower._records import csr, integer, one_of, record, require
 from sktwotower._tables._events import latest_rows
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._ids import (

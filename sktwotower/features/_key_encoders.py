@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import murmurhash3_32
 
-from sktwotower._records._checks import integer, require
-from sktwotower._records._registry import record
+from sktwotower._records import integer, record, require
 from sktwotower._tables._messages import warn
 
 from ._cells import (

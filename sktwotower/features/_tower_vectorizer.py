@@ -20,17 +20,17 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._records._checks import (
+from sktwotower._records import (
     array,
     instance,
     integer,
     list_of,
     number,
     one_of,
+    record,
     require,
-    text,
 )
-from sktwotower._records._registry import record
+from sktwotower._records._checks import text
 from sktwotower._sklearn_compat import (
     Interval,
     RealNotInt,

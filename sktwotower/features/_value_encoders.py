@@ -12,15 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._checks import (
-    array,
-    finite,
-    integer,
-    number,
-    one_of,
-    require,
-)
-from sktwotower._records._registry import record
+from sktwotower._records import array, finite, integer, number, one_of, record, require
 
 from ._cells import SPARSE, factorize, is_unhashable, to_objects
 

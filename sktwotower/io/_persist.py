@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
+from sktwotower._records import refuse
 from sktwotower._records._atomic import replaced_file
-from sktwotower._records._checks import refuse
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._kinds import Estimator
 from sktwotower._records._registry import kind_of, kind_of_name

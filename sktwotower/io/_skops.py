@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from sktwotower._records._checks import refuse
+from sktwotower._records import refuse
 from sktwotower._records._kinds import Kind
 from sktwotower._records._registry import add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from sktwotower import __version__
-from sktwotower._records._checks import refuse
+from sktwotower._records import refuse
 
 __all__ = ["check_versions", "versions"]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sktwotower._records._checks import array, finite, number, refuse, require
+from sktwotower._records import array, finite, number, refuse, require
 
 from ._exact import ExactNeighbors
 from ._graph import NNDescentNeighbors

@@ -10,8 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from sktwotower._records._checks import integer, vectors
-from sktwotower._records._registry import record
+from sktwotower._records import integer, record, vectors
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._versions import VersionedMixin
 

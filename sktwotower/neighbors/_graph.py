@@ -12,8 +12,7 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktwotower._records._checks import array, integer, number, vectors
-from sktwotower._records._registry import record
+from sktwotower._records import array, integer, number, record, vectors
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._versions import VersionedMixin
 

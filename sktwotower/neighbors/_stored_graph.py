@@ -13,16 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records._checks import (
+from sktwotower._records import (
     array,
     finite,
     instance,
     integer,
     number,
     positions,
+    record,
     require,
 )
-from sktwotower._records._registry import record
 
 __all__ = ["GraphCodec", "check_changes"]
 

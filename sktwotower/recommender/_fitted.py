@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._checks import require
-from sktwotower._records._registry import record
+from sktwotower._records import record, require
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
 from sktwotower.neighbors._catalog_index import Catalog, CatalogCodec
 from sktwotower.neighbors._one_query import nearest_to_one

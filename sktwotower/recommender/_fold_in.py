@@ -9,8 +9,7 @@ import copy
 import numpy as np
 import torch
 
-from sktwotower._records._checks import array, vectors
-from sktwotower._records._registry import record
+from sktwotower._records import array, record, vectors
 
 __all__ = ["FoldIn", "softmax_sample", "vectors_of_softmax"]
 

@@ -6,7 +6,8 @@ Output: the other one.
 
 import os
 
-from sktwotower._records._checks import one_of, optional, text
+from sktwotower._records import one_of
+from sktwotower._records._checks import optional, text
 from sktwotower._records._values import cannot_write
 
 __all__ = ["Folder", "NoFolder"]

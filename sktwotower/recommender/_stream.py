@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records._checks import integer, tuple_of
-from sktwotower._records._registry import record
+from sktwotower._records import integer, record
+from sktwotower._records._checks import tuple_of
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import BLOCK
 from sktwotower.towers._gaps import Gaps

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower import inspection
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import is_source

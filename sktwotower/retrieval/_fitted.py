@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from sktwotower._records._checks import csr, require
+from sktwotower._records import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past

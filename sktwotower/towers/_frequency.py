@@ -13,8 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._records._checks import array, integer, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, integer, record, require
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from sktwotower._tables._stored import index

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records._checks import array, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, record, require
 
 __all__ = ["Gaps", "ItemStream"]
 

@@ -9,14 +9,8 @@ import re
 import numpy as np
 import torch
 
-from sktwotower._records._checks import (
-    boolean,
-    instance,
-    list_of,
-    refuse,
-    require,
-    text,
-)
+from sktwotower._records import instance, list_of, refuse, require
+from sktwotower._records._checks import boolean, text
 from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches

@@ -7,7 +7,7 @@ Output: the other one of both.
 import numpy as np
 import torch
 
-from sktwotower._records._checks import one_of, refuse
+from sktwotower._records import one_of, refuse
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import Writer, cannot_write
 

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._records._checks import number
-from sktwotower._records._registry import record
+from sktwotower._records import number, record
 from sktwotower._tables._messages import warn
 from sktwotower.retrieval._fitted import Fitted
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records._checks import array, finite, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, finite, record, require
 
 __all__ = ["Places", "click_rates", "rates_of_users"]
 

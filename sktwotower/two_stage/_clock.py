@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sktwotower._records._checks import array, finite, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, finite, record, require
 
 __all__ = ["Clock"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower._tables._columns import select_columns
 from sktwotower.features._entities import Entities
 from sktwotower.retrieval._requests import Query

@@ -10,8 +10,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from sktwotower._records._checks import Check, csr, integer, require
-from sktwotower._records._registry import record
+from sktwotower._records import Check, csr, integer, record, require
 from sktwotower.retrieval._fitted import Fitted
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin

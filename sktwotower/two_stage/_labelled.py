@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._checks import (
+from sktwotower._records import (
     array,
     csr,
     integer,
     list_of,
     one_of,
     positions,
+    record,
     require,
     share,
-    text,
 )
-from sktwotower._records._registry import record
+from sktwotower._records._checks import text
 from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted import Past
 from sktwotower.retrieval._requests import Query

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records._checks import number, one_of, share
-from sktwotower._records._registry import record
+from sktwotower._records import number, one_of, record, share
 from sktwotower._tables._messages import warn
 
 from ._ranker import FittedRanker, fit_ranker

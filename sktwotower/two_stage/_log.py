@@ -10,15 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records._checks import (
-    array,
-    csr,
-    finite,
-    integer,
-    require,
-    vectors,
-)
-from sktwotower._records._registry import record
+from sktwotower._records import array, csr, finite, integer, record, require, vectors
 from sktwotower._tables._sequences import Sequences, join_past, sequences
 from sktwotower._tables._sparse import rows_of
 from sktwotower.retrieval._fitted import Past

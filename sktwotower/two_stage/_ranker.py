@@ -12,8 +12,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils import get_tags
 
-from sktwotower._records._checks import instance, number, require
-from sktwotower._records._registry import record
+from sktwotower._records import instance, number, record, require
 
 from ._trees import Trees
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower._tables._columns import position_of
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower.metrics._lists import RankedLists, check_one_user

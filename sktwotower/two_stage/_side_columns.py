@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records._checks import array, list_of
-from sktwotower._records._registry import record
+from sktwotower._records import array, list_of, record
 from sktwotower._tables._stored import index
 
 __all__ = [

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records._checks import (
+from sktwotower._records import (
     array,
     finite,
     integer,
     number,
     positions,
+    record,
     require,
 )
-from sktwotower._records._registry import record
 from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 
 __all__ = ["Trees"]

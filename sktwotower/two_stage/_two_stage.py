@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table

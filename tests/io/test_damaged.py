@@ -338,7 +338,9 @@ def test_ids_that_occur_twice_or_are_missing(files, refuses):
     members = members_of(files["popularity"])
 
     def apply(meta):
-        for parent, key in find(meta["model"], lambda k, v: k in ("text", "objects")):
+        for parent, key in find(
+            meta["model"], lambda k, v: k == "cells" and type(v) is list
+        ):
             parent[key] = [parent[key][0]] * len(parent[key])
 
     refuses(forged(members, apply), "distinct ids")

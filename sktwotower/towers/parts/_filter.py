@@ -9,8 +9,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower._records._checks import array, instance, require
-from sktwotower._records._registry import record
+from sktwotower._records import array, instance, record, require
 from sktwotower._tables._on_disk import column_counts
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
 from sktwotower.towers._dropout import id_columns

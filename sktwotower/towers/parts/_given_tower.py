@@ -10,14 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktwotower._records._checks import (
-    array,
-    check_of,
-    integer,
-    one_of,
-    refuse,
-    text,
-)
+from sktwotower._records import array, integer, one_of, refuse
+from sktwotower._records._checks import check_of, text
 from sktwotower._records._kinds import Kind
 from sktwotower._records._registry import add_kind
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows

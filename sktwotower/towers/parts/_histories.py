@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower._records._checks import array, integer, vectors
-from sktwotower._records._registry import record
+from sktwotower._records import array, integer, record, vectors
 from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_sums
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows

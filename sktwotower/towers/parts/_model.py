@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktwotower._records._checks import Check, list_of, number, require
-from sktwotower._records._registry import record
+from sktwotower._records import Check, list_of, number, record, require
 
 from ._onnx import OnnxPast, OnnxRows
 from ._part import Part

@@ -4,7 +4,7 @@ Input: events, in any order.
 Output: a part of a model, alone or next to one that sees the order of events.
 """
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 from sktwotower.towers._auto import (
     WIDTH,
     resolved,

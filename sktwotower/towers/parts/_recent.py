@@ -4,7 +4,7 @@ Input: events in the order of time.
 Output: the first part of a model.
 """
 
-from sktwotower._records._registry import record
+from sktwotower._records import record
 
 from ._two_towers import TwoTowers
 

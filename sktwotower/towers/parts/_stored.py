@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sktwotower._records._checks import one_of, require
+from sktwotower._records import one_of, require
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded

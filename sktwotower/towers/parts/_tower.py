@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower._records._checks import (
+from sktwotower._records import (
     array,
     integer,
     list_of,
     number,
+    record,
     require,
     vectors,
 )
-from sktwotower._records._registry import record
 from sktwotower.towers._sparse_rows import SparseLinear
 
 from ._onnx import array_of, linear, sums, weighted_rows

@@ -7,7 +7,8 @@ Output: a part of a model, and its weights taken over from a smaller one.
 import torch
 from torch import nn
 
-from sktwotower._records._checks import instance, optional, require
+from sktwotower._records import instance, require
+from sktwotower._records._checks import optional
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._moments import (
