@@ -22,11 +22,9 @@ __all__ = [
     "list_of",
     "number",
     "one_of",
-    "optional",
     "positions",
     "refuse",
     "require",
-    "tuple_of",
     "vectors",
 ]
 
@@ -185,7 +183,8 @@ def check_of(annotation):
         return Named(check_of(args[1]))
     if origin is tuple:
         same = args[1:] == (...,)
-        return tuple_of(check_of(args[0])) if same else _tuple(*map(check_of, args))
+        checks = list(map(check_of, args[:1] if same else args))
+        return _sequence_of(tuple, checks[0]) if same else _tuple(*checks)
     if not isinstance(annotation, type):
         raise TypeError(f"{annotation!r} does not say what a field of a record is.")
     return instance(annotation)
@@ -211,7 +210,9 @@ def instance(*types):
         if type(value) not in types:
             refuse(place, " or ".join(each.__name__ for each in types), value)
 
-    return Check(check)
+    made = Check(check)
+    made.types = frozenset(types)
+    return made
 
 
 text = instance(str)
@@ -255,11 +256,6 @@ def one_of(*values):
     return Check(check)
 
 
-def optional(check):
-    """Return a check that also accepts None."""
-    return Maybe(check if hasattr(check, "read") else Check(check))
-
-
 def _is_share(value, place):
     fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
     if not fits:
@@ -274,16 +270,14 @@ def list_of(check, dims=None):
     return _sequence_of(list, check_of(check), dims)
 
 
-def tuple_of(check):
-    """Return a check for a tuple whose elements pass a check."""
-    return _sequence_of(tuple, check)
-
-
 def _sequence_of(kind, check, dims=None):
+    is_kind, types = instance(kind), getattr(check, "types", frozenset())
+
     def of(value, place):
-        instance(kind)(value, place)
-        for each in value:
-            check(each, place)
+        is_kind(value, place)
+        if not set(map(type, value)) <= types:  # the fast way for many of them
+            for each in value:
+                check(each, place)
 
     return Check(of, dims)
 
@@ -303,21 +297,17 @@ def _tuple(*checks):
 def array(dtypes, dims=None):
     """Return a check for an array of one of some dtypes, such as "float32 int64".
 
-    ``dtypes`` "": of any. ``dims``: names of its sizes, or their number; None: any.
+    ``dtypes`` "": of any. ``dims``: names of its sizes; None: of any number.
     """
+    n = None if dims is None else len(dims.split())
 
     def check(value, place):
-        n = _number_of(dims)
-        fits = isinstance(value, np.ndarray) and (dims is None or value.ndim == n)
+        fits = isinstance(value, np.ndarray) and n in (None, value.ndim)
         if not fits or (dtypes and value.dtype.name not in dtypes.split()):
-            kind = "" if dims is None else f" of {n} dimensions"
+            kind = "" if n is None else f" of {n} dimensions"
             refuse(place, f"an array{kind} and dtype {dtypes or 'any'}", value)
 
-    return Check(check, dims if isinstance(dims, str) else None)
-
-
-def _number_of(dims):
-    return len(dims.split()) if isinstance(dims, str) else dims
+    return Check(check, dims)
 
 
 def vectors(dims="n d"):

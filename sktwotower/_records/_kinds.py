@@ -15,7 +15,6 @@ from ._checks import (
     any_value,
     check_of,
     instance,
-    optional,
     refuse,
     require,
 )
@@ -81,9 +80,6 @@ class Kind:
         Returns the dict of parts of an object. None: its attributes.
     build : callable, default=None
         Makes an object of its parts, given by name. None: ``cls``.
-    check : callable, default=None
-        Is called with the dict of parts and the place, and raises ``ValueError`` for
-        parts that do not fit together.
     name : str, default=""
         Name in files; set by the registry.
     """
@@ -92,7 +88,6 @@ class Kind:
     parts: dict
     take: Callable | None = None
     build: Callable | None = None
-    check: Callable | None = None
     name: str = ""
 
     def write(self, value, writer, place):
@@ -127,8 +122,6 @@ class Kind:
         for name, value in parts.items():
             if hasattr(self.parts[name], "match"):
                 self.parts[name].match(value, sizes, f"{place}.{name}")
-        if self.check:
-            self.check(parts, place)
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an object that others have made of unfit parts."""
@@ -143,7 +136,7 @@ class Kind:
             value._check_stored(place)
 
 
-CONFIGURATION = optional(instance(dict))
+CONFIGURATION = instance(dict) | None
 
 
 class Estimator(Kind):

@@ -48,7 +48,7 @@ class CatalogCodec:
         if type(spec) is not dict or set(spec) != set(Catalog._fields):
             refuse(place, "a catalog", spec)
         vectors = reader.vectors(spec["vectors"], f"{place}.vectors")
-        array("float32", 2)(vectors, f"{place}.vectors")
+        array("float32", "n_items d")(vectors, f"{place}.vectors")
         if reader.file.verify:
             finite(vectors, f"{place}.vectors")
         index = _read_index(spec["index"], vectors, reader, f"{place}.index")

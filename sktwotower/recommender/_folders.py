@@ -7,7 +7,7 @@ Output: the other one.
 import os
 
 from sktwotower._records import one_of
-from sktwotower._records._checks import optional, text
+from sktwotower._records._checks import text
 from sktwotower._records._values import cannot_write
 
 __all__ = ["Folder", "NoFolder"]
@@ -39,4 +39,4 @@ class Folder:
     @staticmethod
     def read(spec, reader, place):
         """Return the name, or None."""
-        return optional(text)(spec, place)
+        return (text | None)(spec, place)

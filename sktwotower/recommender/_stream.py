@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import integer, record
-from sktwotower._records._checks import tuple_of
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import BLOCK
 from sktwotower.towers._gaps import Gaps
@@ -42,7 +41,7 @@ class Stream(NamedTuple):
 
     gaps: Gaps
     n_events: integer(0)
-    passes: tuple_of(integer(0, 2**63 - 1))
+    passes: tuple[integer(0, 2**63 - 1), ...]
 
     def with_items(self, places, n_items):
         """Return the same with item j at position ``places[j]`` of n_items."""

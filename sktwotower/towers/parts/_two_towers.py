@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from sktwotower._records import instance, require
-from sktwotower._records._checks import optional
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._moments import (
@@ -54,7 +53,7 @@ class TwoTowers(Part):
     # What files hold of it
     user_tower: instance(Tower, GivenTower)
     item_tower: instance(Tower, GivenTower)
-    history: optional(instance(PooledHistory, RecentHistory))
+    history: PooledHistory | RecentHistory | None
     normalize: bool
     matmul_dtype: torch.dtype | None
     moments: dict
