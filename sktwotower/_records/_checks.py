@@ -240,8 +240,9 @@ def number(minimum=-math.inf, above=-math.inf):
         )
         fits = fits and math.isfinite(value) and value >= minimum and value > above
         if not fits:
-            limit = f">= {minimum}" if minimum >= above else f"> {above}"
-            refuse(place, f"a finite number {limit}", value)
+            limit = "" if minimum == -math.inf else f" >= {minimum}"
+            limit = limit if above < minimum or above == -math.inf else f" > {above}"
+            refuse(place, f"a finite number{limit}", value)
 
     return Check(check)
 
@@ -256,13 +257,14 @@ def one_of(*values):
     return Check(check)
 
 
-def _is_share(value, place):
-    fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
-    if not fits:
-        refuse(place, "a share, from 0 to 1 or nan", value)
+def share():
+    """Return a check for a float from 0 to 1, or nan."""
 
+    def check(value, place):
+        fits = type(value) is float and (math.isnan(value) or 0 <= value <= 1)
+        require(fits, place, "a share, from 0 to 1 or nan")
 
-share = Check(_is_share)
+    return Check(check)
 
 
 def list_of(check, dims=None):

@@ -218,9 +218,9 @@ class Training(NamedTuple):
     """
 
     cut: one_of("time", "user")
-    weight: share
+    weight: share()
     n_positive: integer()
-    recall: share
+    recall: share()
     gains: pd.DataFrame | None = None
     later_gains: pd.DataFrame | None = None
     table: pd.DataFrame | None = None

@@ -50,7 +50,7 @@ class ListStage(NamedTuple):
     order: one_of(*ORDERS)
     ranker: FittedRanker
     first: number() | None
-    rate: share
+    rate: share()
     gains: pd.DataFrame
 
     @property

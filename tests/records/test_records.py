@@ -1,0 +1,228 @@
+"""A record says by annotations what its fields are, and writes itself."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from sktwotower._records import (
+    array,
+    csr,
+    integer,
+    list_of,
+    number,
+    one_of,
+    record,
+    require,
+    vectors,
+)
+from sktwotower._records._checks import check_of
+from sktwotower._records._container import ReadFile, WrittenFile
+from sktwotower._records._registry import kind_of, kind_of_name
+from sktwotower._records._values import Reader, Writer
+from sktwotower.features._value_encoders import Settings
+
+
+@record
+class Point(NamedTuple):
+    """A record within another one."""
+
+    x: number(0, above=0)
+    label: str | int | None = None
+
+
+@record
+@dataclass(frozen=True)
+class Everything:
+    """A field of each kind."""
+
+    n: integer(1, 5)
+    counts: array("int64 int32", "n")
+    rows: csr("n+1 *")
+    tables: dict[str, vectors("n *")]
+    names: list_of(str, "n")
+    points: list[Point]
+    pair: tuple[bool, float]
+    many: tuple[int, ...]
+    kind: Literal["a", "b"]
+    size: one_of(1, 2) | None
+    best: Point | None
+    made: Annotated[object, integer()]
+    cache: object = None
+    _not_stored = ("cache",)
+
+    def _check_stored(self, place):
+        require(self.counts.sum() > 0, f"{place}.counts", "counts")
+
+
+class Plain:
+    """A class whose annotations name its attributes, some of which are stored."""
+
+    keys: list[str]
+    width: int
+
+    @property
+    def width(self):
+        return len(self.columns)
+
+    def _stored_parts(self):
+        return {"keys": list(self.columns), "width": len(self.columns)}
+
+    @classmethod
+    def _of_stored(cls, keys, width):
+        made = cls()
+        made.columns = {key: i for i, key in enumerate(keys)}
+        return made
+
+
+record(Plain)
+
+
+@record
+class Halves(BaseEstimator):
+    """An estimator with attributes of fit."""
+
+    _parameter_constraints: dict = {}
+    size_: integer(1)
+    values_: array("float64", "size_")
+
+    def __init__(self, share=0.5):
+        self.share = share
+
+    def fit(self):
+        self.size_, self.values_ = 2, np.full(2, self.share)
+        return self
+
+
+def everything(**changed):
+    fields = {
+        "n": 2,
+        "counts": np.array([1, 2]),
+        "rows": sparse.csr_matrix(np.eye(3, 4, dtype=np.float32)),
+        "tables": {"x": np.ones((2, 3), np.float32), "y": np.ones((2, 1), np.float32)},
+        "names": ["a", "b"],
+        "points": [Point(0.5), Point(1, "b")],
+        "pair": (True, 0.5),
+        "many": (1, 2, 3),
+        "kind": "b",
+        "size": None,
+        "best": Point(2, 7),
+        "made": 3,
+        "cache": "not kept",
+    }
+    return Everything(**fields | changed)
+
+
+@pytest.fixture
+def again(tmp_path):
+    """Return a function that writes a value, changes the JSON, and reads it."""
+    path = tmp_path / "file"
+
+    def write_and_read(value, change=None, **how):
+        with open(path, "wb") as file, WrittenFile(file) as written:
+            spec = Writer(written, **how).write(value, "x")
+            if change is not None:
+                change(spec["parts"])
+            written.finish({"x": spec})
+        with ReadFile(path, is_mapped=False, verify=True) as file:
+            return Reader(file).read(file.meta["x"], "x")
+
+    return write_and_read
+
+
+def test_all_fields_come_back(again):
+    value = everything()
+    read = again(value)
+    assert type(read) is Everything and read.cache is None
+    for name in ("n", "names", "points", "pair", "many", "kind", "size", "best"):
+        assert getattr(read, name) == getattr(value, name)
+    assert type(read.points[0]) is Point
+    np.testing.assert_array_equal(read.counts, value.counts)
+    assert (read.rows != value.rows).nnz == 0
+    np.testing.assert_array_equal(read.tables["x"], value.tables["x"])
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"n": 6}, r"x\.n must be an integer >= 1 and <= 5"),
+        ({"n": True}, r"x\.n must be an integer"),
+        ({"n": 3}, r"x\.counts must be of the shape \(n\) with n = 3. Got \(2,\)"),
+        ({"counts": np.ones(2)}, r"x\.counts must be an array of 1 dimensions.* int64"),
+        ({"counts": np.array([[1, 2]])}, r"x\.counts must be an array of 1 dim"),
+        ({"counts": np.array([1, -1])}, r"x\.counts must be counts"),
+        ({"rows": sparse.csr_matrix(np.eye(2, dtype=np.float32))}, r"x\.rows.* n = 2"),
+        ({"tables": {"x": np.ones((3, 1), np.float32)}}, r"x\.tables\.x.* n = 2"),
+        ({"tables": {"x": np.ones((2, 1))}}, r"x\.tables\.x.* float32"),
+        ({"names": ["a"]}, r"x\.names must be of the shape \(n\) with n = 2"),
+        ({"names": ["a", 1]}, r"x\.names must be str"),
+        ({"points": [Point(0)]}, r"x\.points\[0\]\.x must be a finite number > 0"),
+        ({"points": [1]}, r"x\.points must be Point"),
+        ({"points": (Point(1),)}, r"x\.points must be list"),
+        ({"pair": (1, 0.5)}, r"x\.pair must be bool"),
+        ({"pair": (True,)}, r"x\.pair must be a tuple of 2"),
+        ({"many": (1, "2")}, r"x\.many must be int"),
+        ({"kind": "c"}, r"x\.kind must be one of \('a', 'b'\)"),
+        ({"size": 3}, r"x\.size must be one of \(1, 2\)"),
+        ({"best": 3}, r"x\.best must be Point"),
+        ({"made": -1}, r"x\.made must be an integer >= 0"),
+    ],
+)
+def test_fields_that_are_not_what_they_should_be(changed, message, again):
+    with pytest.raises(ValueError, match=message):
+        again(everything(**changed))
+
+
+@pytest.mark.parametrize("change", [lambda p: p.pop("n"), lambda p: p.update(m=1)])
+def test_missing_and_further_fields(change, again):
+    with pytest.raises(ValueError, match=r"x must be a .*\.Everything with n, counts"):
+        again(everything(), change)
+
+
+def test_half_precision_is_for_vectors_only(again):
+    value = everything(tables={"x": np.full((2, 3), 0.1, np.float32)})
+    read = again(value, vector_dtype="float16")
+    assert read.tables["x"].dtype == np.float32
+    assert read.tables["x"][0, 0] == np.float16(0.1) != np.float32(0.1)
+
+
+def test_a_class_may_store_something_else_than_its_attributes(again):
+    plain = Plain._of_stored(["b", "a"], 2)
+    assert vars(again(plain)) == {"columns": {"b": 0, "a": 1}}
+
+
+def test_an_estimator_has_all_attributes_of_fit_or_none(again):
+    assert vars(again(Halves(0.25))) == {"share": 0.25}
+    read = again(Halves(0.25).fit())
+    assert (read.share, read.size_, read.values_.tolist()) == (0.25, 2, [0.25, 0.25])
+    for change, message in (
+        (lambda parts: parts["state"].pop("size_"), "all attributes of fit"),
+        (lambda parts: parts["state"].update(size_=3), "with size_ = 3"),
+        (lambda parts: parts["state"].update(other_=3), "with its state"),
+        (lambda parts: parts["params"].update(other=3), "parameters of Halves"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            again(Halves().fit(), change)
+
+
+def test_only_records_are_made(again):
+    class Other(Point):
+        pass
+
+    with pytest.raises(ValueError, match="x cannot be written to a file: .*Other"):
+        again(Other(1))
+    assert kind_of(Other(1)) is None
+    for name in ("os.system", "tests.records.test_records.Other", "towers.Tower2", ""):
+        assert kind_of_name(name) is None
+    assert kind_of_name("tests.records.test_records.Point").cls is Point
+
+
+def test_names_and_annotations_of_records_are_checked():
+    assert kind_of_name("features.Settings").cls is Settings
+    with pytest.raises(TypeError, match="Two records have the name features.Settings"):
+        record(type("Settings", (), {"__module__": "sktwotower.features._other"}))
+    with pytest.raises(TypeError, match="3 does not say what a field of a record is"):
+        check_of(3)
