@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 from skorch.callbacks import Callback
-from sktwotower.towers._modules import SparseLinear
 from torch import distributed, nn
 
 from sktwotower import TwoTowerRecommender
@@ -28,6 +27,7 @@ from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
 from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import current_group
+from sktwotower.towers._sparse_rows import SparseLinear
 from tests.builders import small
 
 N_ITEMS = 300

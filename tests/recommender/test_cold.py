@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sktwotower.towers._vectors import embed_items, embed_users
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.towers.parts import embed_items, embed_users
 
 
 @pytest.fixture(scope="module")

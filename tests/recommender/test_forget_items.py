@@ -102,7 +102,7 @@ def test_side_tables_and_features_are_forgotten_too():
     assert not set(model.items["item"]) & set(GONE) and len(SIDE) == 9
     names = model.item_transformer_.get_feature_names_out()
     assert not any("xylophone" in name for name in names)
-    assert len(names) == len(model.net_.module_.item_tower.sparse.weight)
+    assert len(names) == len(model.net_.module_.first.item_tower.sparse.weight)
     assert b"xylophone" not in pickle.dumps(model)
     model.partial_fit(X[X["item"] == "i0"])
 

@@ -36,7 +36,7 @@ def grown(**params):
 
 def weights_of(model):
     names = model.item_transformer_.get_feature_names_out()
-    table = model.net_.module_.item_tower.sparse.weight
+    table = model.net_.module_.first.item_tower.sparse.weight
     return pd.DataFrame(table.detach().numpy(), index=names)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sktwotower import ItemKNNRecommender
-from sktwotower.recommender import _auto
+from sktwotower.towers import _auto
 from tests.builders import chain, ordered, small
 
 X = chain(n_users=40)
@@ -71,7 +71,7 @@ def test_a_pooled_history_is_judged_without_a_warning():
 def test_a_hidden_layer_with_enough_events(monkeypatch):
     monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
     model = ordered(max_epochs=3).fit(X)
-    history = model.net_.module_.history
+    history = model.net_.module_.first.history
     assert history.n_hidden == 4 and history.out.abs().sum() > 0
     assert model.temperature_ <= 0.1
     users = model.user_ids_[:4].tolist()
@@ -82,7 +82,7 @@ def test_a_hidden_layer_with_enough_events(monkeypatch):
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     assert "(rest)" in why["feature"][why["side"] == "user"].tolist()
     more = pd.DataFrame({"user": users, "item": X["item"].iloc[0], "when": 10**6})
-    assert model.partial_fit(more).net_.module_.history.n_hidden == 4
+    assert model.partial_fit(more).net_.module_.first.history.n_hidden == 4
 
 
 def test_arrays_after_a_fit_on_an_array():

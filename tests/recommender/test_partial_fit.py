@@ -11,7 +11,6 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
 from skorch.callbacks import EarlyStopping, LRScheduler
-from sktwotower.towers._modules import Tower
 from torch import nn
 
 from sktwotower.datasets import make_interactions
@@ -302,7 +301,7 @@ def test_other_towers_than_those_of_fit(changed):
 
 @pytest.mark.slow
 def test_a_tower_of_fixed_width_takes_no_new_ids():
-    model = small(item_tower=Tower(9, 8)).fit(random_events())
+    model = small(item_tower=nn.Linear(9, 8)).fit(random_events())
     with pytest.raises(ValueError, match=r"item_tower cannot take .* for 11 inputs"):
         model.partial_fit(MORE)
 
@@ -328,11 +327,11 @@ def test_items_without_events_are_no_negatives(sampling):
     model.partial_fit(known.iloc[:4], y=[1, 1, 0, 1])
     columns = model.item_transformer_.get_feature_names_out()
     cold = np.array(["cold" in name for name in columns])
-    weights = model.net_.module_.item_tower.sparse.weight.detach().numpy()
+    weights = model.net_.module_.first.item_tower.sparse.weight.detach().numpy()
     assert cold.sum() == 6 and (weights[cold] == 0).all()
     assert (weights[~cold] != 0).all()
     for user in ("u1", "u2", "u3", "u4"):  # the id is hidden now and then
         model.partial_fit(pd.DataFrame({"user": [user], "item": ["cold0"]}))
-    weights = model.net_.module_.item_tower.sparse.weight.detach().numpy()
+    weights = model.net_.module_.first.item_tower.sparse.weight.detach().numpy()
     assert (weights[columns == "item_cold0"] != 0).any()
     assert (weights[columns == "item_cold1"] == 0).all()

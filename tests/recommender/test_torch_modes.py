@@ -10,7 +10,7 @@ from torch import nn
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import retrieval_report
-from sktwotower.recommender import _auto
+from sktwotower.towers import _auto
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,12 @@ from skorch.callbacks import (
     GradientNormClipping,
     LRScheduler,
 )
-from sktwotower.recommender._auto import auto_temperature
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _auto, _fit
+from sktwotower.recommender import _fit
+from sktwotower.towers import _auto
+from sktwotower.towers._auto import auto_temperature
 from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, first_fast
 
@@ -220,7 +221,7 @@ def test_gradients_can_be_clipped(events):
 def test_matmul_dtype_of_net_params_reaches_loss_and_towers(events):
     model = batched(net_params={"criterion__matmul_dtype": torch.float32}).fit(events)
     assert model.net_.criterion_.matmul_dtype == torch.float32
-    assert model.net_.module_.matmul_dtype == torch.float32
+    assert model.net_.module_.first.matmul_dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -252,16 +253,16 @@ def test_large_catalogs_have_values_of_their_own(monkeypatch):
     def fit():
         seen = {}
         monkeypatch.setattr(
-            _fit.net,
+            _fit,
             "train",
             lambda recipe, *rest, **given: (
                 seen.update(recipe._asdict()) or train(recipe, *rest, **given)
             ),
         )
         model = TwoTowerRecommender(**params).fit(X)
-        return seen, model.net_.module_.item_tower.sparse.weight.detach().numpy()
+        return seen, model.net_.module_.first.item_tower.sparse.weight.detach().numpy()
 
-    train = _fit.net.train
+    train = _fit.train
     small, long = fit()
     monkeypatch.setattr(_auto, "LARGE_CATALOG", 2)
     large, short = fit()

@@ -411,7 +411,7 @@ def test_towers_may_be_classes_or_callables(history):
         history=history,
         normalize=False,
     ).fit(checkerboard())
-    assert isinstance(model.net_.module_.user_tower, TwoLayers)
+    assert isinstance(model.net_.module_.first.user_tower.module, TwoLayers)
     assert model.item_embeddings_.shape == (10, 12)
 
 
