@@ -156,8 +156,7 @@ def test_a_new_item_of_which_fit_knows_no_feature(model, products):
         UserWarning, match="1 new items have no feature known from fit: 'new'"
     ):
         model.set_catalog(pd.concat([products, new]))
-    module = model.net_.module_
-    bias = module.item_tower.bias.detach().numpy()
+    bias = model.net_.module_.first.item_tower.bias.detach().numpy()
     np.testing.assert_allclose(
         model.item_embeddings_[-1], bias / np.linalg.norm(bias), atol=1e-6
     )

@@ -33,12 +33,12 @@ def test_nothing_is_left_of_them(history):
     assert_allclose(model.item_embeddings_, vectors, atol=1e-6)
     assert not set(model.seen_items()["item"]) & set(GONE)
     fitted = model._fitted
-    module = fitted.net.module_
-    tables = [module.item_tower.sparse.weight]
-    tables += [] if history is None else [module.history.weight]
+    part = fitted.model.first
+    tables = [part.item_tower.sparse.weight]
+    tables += [] if history is None else [part.history.weight]
     assert all(len(table) == 7 for table in tables)
     assert len(fitted.items) == fitted.seen.shape[1] == len(fitted.stream.gaps.gap) == 7
-    steps = fitted.stream.moments[0]["item_tower.sparse.weight"]["steps"]
+    steps = part.moments["item_tower.sparse.weight"]["steps"]
     assert len(steps) == 7
     assert b"i5" not in pickle.dumps(model)
     assert set(model.recommend(n_neighbors=99)["item"]) <= set(kept)

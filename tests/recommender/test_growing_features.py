@@ -47,7 +47,7 @@ def test_a_new_level_is_learnt_and_the_others_keep_what_was_learnt(tmp_path):
     old, now = weights_of(before), weights_of(after)
     assert_allclose(now.loc[old.index], old, atol=1e-6)
     assert 0 < abs(now.loc["kind_fig"]).max() < 1e-6
-    steps = after._fitted.stream.moments[0]["item_tower.sparse.weight"]["steps"]
+    steps = after._fitted.model.first.moments["item_tower.sparse.weight"]["steps"]
     steps = pd.Series(steps, index=now.index)
     assert steps["kind_fig"] == 1 < steps["kind_ham"]
     io.dump(after, tmp_path / "model.sktt")

@@ -300,9 +300,20 @@ def test_other_towers_than_those_of_fit(changed):
 
 
 @pytest.mark.slow
-def test_a_tower_of_fixed_width_takes_no_new_ids():
-    model = small(item_tower=nn.Linear(9, 8)).fit(random_events())
-    with pytest.raises(ValueError, match=r"item_tower cannot take .* for 11 inputs"):
+@pytest.mark.parametrize(
+    ("tower", "message"),
+    [
+        (nn.Linear(9, 8), r"item_tower failed on a sparse tensor of shape \(2, 11\)"),
+        (
+            lambda n: nn.Linear(n, 8),
+            r"item_tower cannot take .*weight had shape \(8, 9\), now \(8, 11\)\.",
+        ),
+    ],
+    ids=["module", "callable"],
+)
+def test_a_tower_of_fixed_width_takes_no_new_ids(tower, message):
+    model = small(item_tower=tower).fit(random_events())
+    with pytest.raises(ValueError, match=message):
         model.partial_fit(MORE)
 
 

@@ -6,20 +6,28 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
-from sktwotower.recommender._auto import AUTO, SECOND_PAIR
-from sktwotower.recommender._parts import joined
-from sktwotower.towers._blend import Blend
-from sktwotower.towers._vectors import embed_items
 from torch import nn
 
 from sktwotower import TwoTowerRecommender, io
+from sktwotower.towers._auto import AUTO, SECOND_PAIR
+from sktwotower.towers._net import joined
+from sktwotower.towers.parts import embed_items
+from sktwotower.towers.parts._pooled import PooledTowers
+from sktwotower.towers.parts._recent import RecentTowers
 from tests.builders import chain, ordered
 
 X = chain(n_users=30)
 
 
-def module_of(model):
-    return model.net_.module_
+def parts_of(model):
+    return model.net_.module_.parts
+
+
+def kinds_of(model):
+    return [type(part) for part in parts_of(model)]
+
+
+TWO = [RecentTowers, PooledTowers]
 
 
 def vectors_of(model, part):
@@ -30,9 +38,9 @@ def vectors_of(model, part):
 @pytest.mark.parametrize(("d", "first", "second"), [(8, 4, 4), (7, 4, 3), (2, 1, 1)])
 def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
     model = ordered(embedding_dim=d, max_epochs=1).fit(X)
-    assert isinstance(module_of(model), Blend)
+    assert kinds_of(model) == TWO
     assert model.item_embeddings_.shape[1] == d == model.embed_users(["u00"]).shape[1]
-    parts = [vectors_of(model, part) for part, _ in module_of(model).parts]
+    parts = [vectors_of(model, part) for part in parts_of(model)]
     assert [part.shape[1] for part in parts] == [first, second]
     assert_allclose(model.item_embeddings_[:, :first], parts[0] * 0.7**0.5, atol=1e-6)
 
@@ -49,32 +57,30 @@ def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
 )
 def test_one_pair_where_two_make_no_sense(params):
     model = ordered(max_epochs=1, **params).fit(X)
-    assert not isinstance(module_of(model), Blend)
+    assert len(parts_of(model)) == 1 and model.second_share_ == 0
 
 
 def test_one_pair_where_everything_was_chosen():
     everything = chain(n_users=20, n_events=12)
     assert len(everything.drop_duplicates(["user", "item"])) == 20 * 12
-    assert not isinstance(module_of(ordered().fit(everything)), Blend)
+    assert kinds_of(ordered().fit(everything)) == [RecentTowers]
 
 
 def test_the_share_moves_the_score_from_one_pair_to_the_other():
     few, many = (ordered(second_share=s).fit(X) for s in (0.2, 0.8))
-    for left, right in zip(module_of(few).parts, module_of(many).parts, strict=True):
-        assert_array_equal(vectors_of(few, left[0]), vectors_of(many, right[0]))
-    assert module_of(many).share == 0.8
+    for left, right in zip(parts_of(few), parts_of(many), strict=True):
+        assert_array_equal(vectors_of(few, left), vectors_of(many, right))
+    assert many.second_share_ == 0.8
     assert np.abs(few.predict(X) - many.predict(X)).max() > 0.01
 
 
 def test_partial_fit_trains_both_pairs():
     model = ordered().fit(X)
-    before = {n: v.clone() for n, v in module_of(model).state_dict().items()}
+    before = [part.item_tower.sparse.weight.clone() for part in parts_of(model)]
     model.set_params(second_share=0.9).partial_fit(X.iloc[:40].assign(when=1000))
-    after = module_of(model)
-    assert isinstance(after, Blend) and after.share == 0.3
-    for part in ("first", "second"):
-        name = f"{part}.item_tower.sparse.weight"
-        assert not torch.equal(before[name], after.state_dict()[name])
+    assert kinds_of(model) == TWO and model.second_share_ == 0.3
+    for part, table in zip(parts_of(model), before, strict=True):
+        assert not torch.equal(part.item_tower.sparse.weight, table)
 
 
 def test_warm_start_goes_on_with_both_pairs():
@@ -86,7 +92,7 @@ def test_warm_start_goes_on_with_both_pairs():
     assert np.abs(cold - first).max() > 0.1
     model.set_params(second_share=0)
     with pytest.raises(
-        ValueError, match="pairs of towers .second_share. as the fit before"
+        ValueError, match="parts of the model .second_share. as the fit before"
     ):
         model.fit(X)
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
@@ -104,9 +110,10 @@ def test_callbacks_and_epochs_are_those_of_the_first_pair():
 
 
 def test_an_interruption_of_the_second_pair_is_told():
-    nets = [SimpleNamespace(module_=nn.Identity(), interrupted_=i) for i in (0, 1)]
-    net = joined(nets, [nn.Identity(), nn.Identity()], 0.5)
-    assert net.interrupted_ and net.module_.share == 0.5
+    nets = [SimpleNamespace(interrupted_=interrupted) for interrupted in (False, True)]
+    model = nn.Identity()
+    net = joined(nets, model)
+    assert net is nets[0] and net.interrupted_ and net.module_ is model
 
 
 def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
@@ -118,10 +125,9 @@ def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
     with pytest.warns(UserWarning, match="fit was interrupted in epoch 1") as caught:
         model.fit(X)
     assert sum("was interrupted" in str(each.message) for each in caught) == 1
-    module = module_of(model)
-    assert model.interrupted_ and module.share == 0
+    assert model.interrupted_ and model.second_share_ == 0
     # the score is that of the first pair
-    first = vectors_of(model, module.first)
+    first = vectors_of(model, parts_of(model)[0])
     assert_array_equal(model.item_embeddings_[:, : first.shape[1]], first)
     assert not model.item_embeddings_[:, first.shape[1] :].any()
     model.set_params(callbacks=None)
@@ -129,10 +135,10 @@ def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
     again = io.load(tmp_path / "model.sktt")
     assert_array_equal(again.item_embeddings_, model.item_embeddings_)
     again.partial_fit(X.iloc[:40].assign(when=1000))
-    assert module_of(again).share == 0
+    assert again.second_share_ == 0
     model.partial_fit(X.iloc[:40].assign(when=1000))
     model.fit(X)
-    assert not model.interrupted_ and module_of(model).share == 0.3
+    assert not model.interrupted_ and model.second_share_ == 0.3
 
 
 def test_a_pickle_answers_alike():

@@ -1,7 +1,6 @@
 """What goes on from fit through every partial_fit, and what a call costs."""
 
 import copy
-import dataclasses
 import warnings
 from unittest.mock import patch
 
@@ -11,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
-from sktwotower.recommender import _fitted
+from sktwotower.recommender import _served
 from sktwotower.towers import id_shares
 from sktwotower.towers._dropout import FeatureDropout
 from tests.builders import chain, many, ordered, random_events, small
@@ -92,18 +91,16 @@ def test_the_same_pairs_at_another_time_are_no_replay(history):
 def test_the_optimizer_goes_on():
     model = small().fit(X)
     name = "item_tower.sparse.weight"
-    before = model._fitted.stream.moments[0]
+    before = model._fitted.model.first.moments
     assert before["history.weight"]["steps"].sum() > 0
     model.partial_fit(MORE)
-    after = model._fitted.stream.moments[0]
+    after = model._fitted.model.first.moments
     assert len(after[name]["steps"]) == 10 == len(after[name]["second"])
     grown = after[name]["steps"][:9] - before[name]["steps"]
     assert set(grown) <= {0, 1} and grown.sum() > 0
     # a step of a new optimizer is as large for a small gradient as for a large one
     other = small().fit(X)
-    fitted = other._fitted
-    stream = fitted.stream._replace(moments=())
-    other._fitted = dataclasses.replace(fitted, stream=stream)
+    other._fitted.model.first.moments = {}
     other.partial_fit(MORE)
     assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
 
@@ -116,7 +113,9 @@ def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     io.dump(model, tmp_path / "model.sktt")
     read, more = io.load(tmp_path / "model.sktt"), events.iloc[20:40].assign(when=60)
     stream, same = model._fitted.stream, read._fitted.stream
-    assert len(same.moments) == len(stream.moments) == (2 if params else 1)
+    kept = [[{*part.moments} for part in m._fitted.model.parts] for m in (model, read)]
+    assert kept[0] == kept[1] and len(kept[0]) == (2 if params else 1)
+    assert all(kept[0])
     for mine, theirs in zip(stream.gaps, same.gaps, strict=True):
         assert_array_equal(mine, theirs)
     vectors = model.partial_fit(more).item_embeddings_
@@ -144,14 +143,12 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
     only = pd.DataFrame({"user": ["u4"], "item": ["rare"]})
     model = small().fit(pd.concat([X, only]))
     name = "user_tower.sparse.weight"
-    before = model._fitted.stream
+    before = model._fitted.model.first.moments
     model.forget_users(["u4"])
-    after = model._fitted.stream
+    after, moments = model._fitted.stream, model._fitted.model.first.moments
     kept = np.array([user != "u4" for user in sorted(set(X["user"]))])
     for key in ("steps", "second"):
-        assert_array_equal(
-            after.moments[0][name][key], before.moments[0][name][key][kept]
-        )
+        assert_array_equal(moments[name][key], before[name][key][kept])
     place = model.item_ids_.tolist().index("rare")
     assert np.isinf(after.gaps.gap[place]) and after.gaps.n_gaps[place] == 0
     others = X[X["user"] != "u4"]
@@ -283,13 +280,13 @@ def test_rows_of_users_are_hidden_in_fit_only():
 def test_only_touched_items_are_computed(layers):
     model, events = many(hidden_layer_sizes=layers)
     before = model.item_embeddings_
-    with patch.object(_fitted, "embed_items", wraps=_fitted.embed_items) as embedded:
+    with patch.object(_served, "embed_items", wraps=_served.embed_items) as embedded:
         model.partial_fit(events[:5])
     n_computed = embedded.call_args_list[0].args[1].shape[0]
     moved = (model.item_embeddings_ != before).any(axis=1)
     assert 0 < moved.sum() <= n_computed <= 5 + 20
     module = model.net_.module_
-    everything = _fitted.embed_items(module, model._fitted.items.rows[:-1])
+    everything = _served.embed_items(module, model._fitted.items.rows[:-1])
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
     assert all(p.requires_grad for p in module.parameters())
 
@@ -304,7 +301,7 @@ def test_vectors_are_those_of_the_tower(params):
     model.partial_fit(pd.DataFrame({"user": [1, 2, 2], "item": [400, 1, 60]}))
     assert model.item_ids_.tolist() == [*range(50, 300), 400]
     fitted = model._fitted
-    everything = _fitted.embed_items(fitted.net.module_, fitted.items.rows[:251])
+    everything = _served.embed_items(fitted.net.module_, fitted.items.rows[:251])
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
     assert set(model.seen_items([2])["item"]) >= {1, 60}
 
@@ -313,12 +310,11 @@ def test_a_copy_does_not_change_the_original():
     model, events = many()
     before, fitted = model.recommend(n_neighbors=5), model._fitted
     gaps = fitted.stream.gaps.gap.copy()
-    moments = copy.deepcopy(fitted.stream.moments)
+    moments = copy.deepcopy(fitted.model.first.moments)
     copy.copy(model).partial_fit(events[:50])
     assert model._fitted is fitted
     pd.testing.assert_frame_equal(model.recommend(n_neighbors=5), before)
     assert_array_equal(fitted.stream.gaps.gap, gaps)
-    for mine, kept in zip(fitted.stream.moments, moments, strict=True):
-        for name, state in mine.items():
-            for key, value in state.items():
-                assert_array_equal(value, kept[name][key])
+    for name, state in fitted.model.first.moments.items():
+        for key, value in state.items():
+            assert_array_equal(value, moments[name][key])

@@ -385,8 +385,8 @@ def test_towers_of_torch_are_copied_and_never_changed():
     model = small(user_tower=tower, item_tower=tower, max_epochs=3).fit(checkerboard())
     assert model.item_embeddings_.shape == (10, 8)
     assert all(nn.parameter.is_lazy(p) for p in tower.parameters())
-    module = model.net_.module_
-    assert module.user_tower is not module.item_tower
+    part = model.net_.module_.first
+    assert part.user_tower.module is not part.item_tower.module
     assert_allclose(np.linalg.norm(vectors(model), axis=1), 1, atol=1e-6)
     assert_array_equal(
         model.predict(checkerboard()),
@@ -569,7 +569,7 @@ def test_early_stopping_stops_and_restores_the_best_epoch():
     assert all(0 <= recall <= 1 for recall in recalls)
     best = int(np.argmax(recalls))
     assert len(recalls) == best + 1 + 3 < 40
-    for name, value in model.net_.module_.state_dict().items():
+    for name, value in model.net_.module_.first.state_dict().items():
         assert torch.equal(value, witness.weights[name])
 
 

@@ -201,7 +201,7 @@ class TwoTowers(Part):
             if places is not None and shape[:1] == (0,):  # a table to be made
                 shape = n_inputs, *shape[1:]
             if shape and shape != (n_inputs, *value.shape[1:]):
-                raise ValueError(_of_another_size(recipe, name, value, shape, n_inputs))
+                raise ValueError(_of_another_size(recipe, name, value, shape))
             weights[name] = value.clone()
             if places is not None:
                 weights[name] = placed_rows(value, places, n_inputs)
@@ -286,7 +286,7 @@ def takes_sparse_gradients(recipe):
     return ours and not looks_at_gradients(recipe.callbacks)
 
 
-def _of_another_size(recipe, name, before, shape, n_inputs):
+def _of_another_size(recipe, name, before, shape):
     """Return the message for weights with another shape than in fit."""
     part, _, weights = name.partition(".")
     weights = weights.removeprefix("module.")
@@ -298,6 +298,6 @@ def _of_another_size(recipe, name, before, shape, n_inputs):
         )
     return (
         f"The module given as {part} cannot take new ids, or differs from that of "
-        f"fit: its {shapes} for {n_inputs} inputs. Fit anew, or use a transformer "
-        "whose width does not depend on the ids."
+        f"fit: its {shapes}. Fit anew, or use a transformer whose width does not "
+        "depend on the ids."
     )

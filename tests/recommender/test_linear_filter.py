@@ -6,15 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sktwotower.recommender._auto import widths
-from sktwotower.recommender._filter_share import auto_share
-from sktwotower.recommender._parts import modules_of, trained_modules
-from sktwotower.towers._filter import LinearFilter
-from sktwotower.towers._vectors import embed_items
 from torch import nn
 
 from sktwotower import TwoTowerRecommender, io
-from sktwotower.recommender import _filter_share
+from sktwotower.towers.parts import _filter, embed_items
+from sktwotower.towers.parts._filter import LinearFilter, auto_share
 from tests.builders import batched, chain, random_events
 
 D, OF_FILTER = 12, 4
@@ -34,23 +30,10 @@ def plain(**params):
 
 
 def filter_of(model):
-    return modules_of(model.net_.module_)[1]
-
-
-def test_the_auto_share_falls_with_the_noise_of_events():
-    # noise .25: a weight of .06 / .125
-    assert auto_share(64, 64) == pytest.approx(0.48 / 1.48)
-    # noise 1/4 + 3/4: a weight of .06
-    assert auto_share(16, 16 / 9) == pytest.approx(0.06 / 1.06)
-    # MovieLens 1M and Last.FM, as the docstring says
-    assert round(auto_share(119, 220), 2) == 0.49
-    assert round(auto_share(20.7, 8.7), 2) == 0.13
+    return model.net_.module_.parts[1]
 
 
 def test_a_filter_has_a_third_of_the_vector():
-    assert widths(12, True) == (8, 4) and widths(13, True) == (9, 4)
-    assert widths(13, False) == (13, 0)
-    assert widths("auto", True) == (256, 128) and widths("auto", False) == (256, 0)
     model = filtered().fit(X)
     assert model.item_embeddings_.shape[1] == D == model.transform(X).shape[1]
     assert filter_of(model).history.weight.shape[1] == OF_FILTER
@@ -111,7 +94,7 @@ def test_the_order_of_rows_does_not_matter_to_the_filter():
 def test_no_filter_where_there_can_be_none(params):
     model = filtered(**params).fit(X)
     assert model.second_share_ == 0
-    assert len(modules_of(model.net_.module_)) == 1
+    assert len(model.net_.module_.parts) == 1
 
 
 def test_no_filter_with_order_or_with_what_was_not_chosen():
@@ -124,8 +107,8 @@ def test_no_filter_with_order_or_with_what_was_not_chosen():
 
 
 def test_auto_needs_events_users_and_items(monkeypatch):
-    monkeypatch.setattr(_filter_share, "MIN_SVD_EVENTS", 100)
-    monkeypatch.setattr(_filter_share, "MIN_LENGTH", D)
+    monkeypatch.setattr(_filter, "MIN_SVD_EVENTS", 100)
+    monkeypatch.setattr(_filter, "MIN_LENGTH", D)
     many = random_events(n_users=30, n_items=25, density=0.5)
     model = filtered(second_share="auto").fit(many)
     n_events = len(many)
@@ -248,11 +231,11 @@ def test_a_filter_fades_with_what_partial_fit_learns():
 
 def test_a_filter_never_fades_to_nothing(tmp_path):
     model = filtered().fit(X)
-    model.net_.module_.fade = 1e-5  # as after years
+    model.net_.module_.fades[1] = 1e-5  # as after years
     model.partial_fit(X.assign(user="v1"))
-    assert model.net_.module_.fade == 1e-6
+    assert model.net_.module_.fades == [1, 1e-6]
     io.dump(model, tmp_path / "model.sktt")
-    assert io.load(tmp_path / "model.sktt").net_.module_.fade == 1e-6
+    assert io.load(tmp_path / "model.sktt").net_.module_.fades == [1, 1e-6]
 
 
 def test_a_table_without_rows_leaves_the_filter_as_it_is():
@@ -315,14 +298,14 @@ def test_warm_start_goes_on_with_the_towers():
     model = filtered(warm_start=True).fit(X)
     first = model.item_embeddings_.copy()
     model.fit(X)
-    assert len(trained_modules(model.net_.module_)) == 1
+    assert [part.is_trained for part in model.net_.module_.parts] == [True, False]
     assert len(model.history_) == 3  # of the last fit
     same = [
         v[:, -OF_FILTER:] @ v[:, -OF_FILTER:].T for v in (first, model.item_embeddings_)
     ]
     assert_allclose(*same, atol=1e-5)
     assert np.abs(first - model.item_embeddings_)[:, :-OF_FILTER].max() > 1e-4
-    with pytest.raises(ValueError, match="tower sizes .also by second_share"):
+    with pytest.raises(ValueError, match="parts of the model .second_share"):
         model.set_params(second_share=0).fit(X)
 
 
