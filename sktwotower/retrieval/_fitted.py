@@ -80,6 +80,11 @@ class Fitted:
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: Sequences | None
 
+    def __getstate__(self):
+        """Return what is pickled: not the ids that were asked for, which are kept."""
+        kept = {"user_ids", "item_ids"}
+        return {n: value for n, value in vars(self).items() if n not in kept}
+
     def _check_stored(self, place):
         sides = self.users.side, self.items.side
         require(sides == ("user", "item"), place, "users and items")

@@ -10,11 +10,12 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from sktwotower.inspection._contributions import contributions
-from sktwotower.towers._modules import SparseLinear, SparseRows, Tower, TwoTower
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower.towers._sparse_rows import SparseRows
+from sktwotower.towers.parts import Pair, PastOfOne, embed_items, embed_users
+from sktwotower.towers.parts._tower import Tower
 from tests.builders import first_fast, small
 
 
@@ -117,43 +118,21 @@ def test_of_an_unknown_user_the_bias_remains(events):
     assert past["value"] == 1 and past["contribution"] != 0
 
 
-def test_a_tiny_linear_model_by_hand():
-    tower_of_users, tower_of_items = Tower(2, 2), Tower(2, 2)
-    past = SparseLinear(2, 2)
-    with torch.no_grad():
-        tower_of_users.sparse.weight.copy_(torch.tensor([[1.0, 0.0], [9.0, 9.0]]))
-        tower_of_users.bias.copy_(torch.tensor([0.0, 1.0]))
-        past.weight.copy_(torch.tensor([[4.0, 0.0], [0.0, 6.0]]))
-        tower_of_items.sparse.weight.copy_(torch.tensor([[0.0, 1.0], [6.0, 7.0]]))
-        tower_of_items.bias.zero_()
-    module = TwoTower(tower_of_users, tower_of_items, past)
-    row, everything = sparse.csr_matrix([[1.0, 0.0]]), sparse.identity(2, format="csr")
-    parts = contributions(module, row, everything, row)
-    # a = (1, 0) + ((4, 0) + (0, 6)) / 2 + (0, 1) = (3, 4) of length 5, c = (0, 1):
-    # the score is 4 / 5, of which 3 / 5 is the second past item and 1 / 5 the bias.
-    assert parts.score == pytest.approx(0.8)
-    assert parts.user == pytest.approx([0.0])
-    assert parts.history == pytest.approx([0.0, 0.3])
-    assert parts.user_rest == pytest.approx(0.1)
-    assert parts.item == pytest.approx([0.4])
-    assert parts.item_rest == pytest.approx(0.0, abs=1e-7)
-
-
-def dense_gradients(module, user, past, item):
+def dense_gradients(part, user, past, item):
     """Gradient times input over dense rows, the lengths of the vectors held fixed."""
     x, y = (torch.tensor(m.toarray(), requires_grad=True) for m in (user, item))
     weights = torch.full((1, past.shape[0]), 1 / past.shape[0], requires_grad=True)
-    sums = weights @ torch.tensor(past.toarray()) @ module.history.weight
+    sums = weights @ torch.tensor(past.toarray()) @ part.history.weight
 
     def run(tower, rows, sums):
         if not isinstance(tower, Tower):
-            return tower(rows) + sums
+            return tower.module(rows) + sums
         hidden = rows @ tower.sparse.weight + tower.bias + sums
         for layer, shortcut in zip(tower.layers, tower.shortcuts, strict=True):
             hidden = shortcut(hidden) + layer(hidden.relu())
         return hidden
 
-    a, c = run(module.user_tower, x, sums), run(module.item_tower, y, 0)
+    a, c = run(part.user_tower, x, sums), run(part.item_tower, y, 0)
     score = (a * c).sum() / (a.norm() * c.norm()).detach()
     score.backward()
     return [(t.grad * t)[t != 0].detach().numpy() / 2 for t in (x, weights, y)]
@@ -163,22 +142,24 @@ def dense_gradients(module, user, past, item):
 @pytest.mark.parametrize("name", ["linear", "hidden", "own towers", "own item tower"])
 def test_contributions_are_dense_gradients_times_input(name, events):
     model = small(**tables(), **MODELS[name]).fit(events)
-    module = model.net_.module_
-    rows = (
+    part = model.net_.module_.first
+    user, past, item = (
         model._fitted.users.rows[3],
         model._fitted.items.rows[[0, 2, 7]],
         model._fitted.items.rows[5],
     )
-    parts = contributions(module, *rows)
-    naive = dense_gradients(module, *rows)
-    for part, other in zip((parts.user, parts.history, parts.item), naive, strict=True):
-        assert part == pytest.approx(other, abs=1e-6)
+    found = part.contributions(
+        Pair(user, PastOfOne(past, None, np.ones(3, bool)), item)
+    )
+    naive = dense_gradients(part, user, past, item)
+    for mine, other in zip((found.user, found.history, found.item), naive, strict=True):
+        assert mine == pytest.approx(other, abs=1e-6)
 
 
 def test_the_bias_of_a_linear_tower_is_that_of_its_weights(events):
     model = small().fit(events)
     why = model.explain("u00", "i00")
-    tower = model.net_.module_.item_tower
+    tower = model.net_.module_.first.item_tower
     row = SparseRows.from_csr(model._fitted.items.rows[0])
     with torch.no_grad():
         bias = (
@@ -373,23 +354,20 @@ def test_recall_lost_is_that_of_an_item_table_without_the_column(planted):
     model, X = planted
     importance = model.feature_importance(X, n_neighbors=5)
     lost = importance.set_index("column").loc["genre", "recall_lost"]
-    rows, vectors = model._fitted.items.rows.toarray(), []
+    rows = model._fitted.items.rows.toarray()
     names = model.item_transformer_.get_feature_names_out().astype(str)
     rows[:, np.char.startswith(names, "genre")] = 0
     blank = sparse.csr_matrix(rows)
     module, values = model.net_.module_, []
-    with torch.no_grad():
-        vectors = module.embed_items(SparseRows.from_csr(blank[:-1])).numpy()
-        for user, events in X.groupby("user"):
-            past = model._fitted.seen[user].indices
-            bag = sparse.csr_matrix(np.full((1, len(past)), 1 / len(past), np.float32))
-            given = model._fitted.users.rows[user], blank[past], bag
-            vector = module.embed_users(*map(SparseRows.from_csr, given)).numpy()[0]
-            scores = vectors @ vector
-            truth = set(events["item"])
-            scores[list(set(past) - truth)] = -np.inf
-            top = np.argsort(-scores, kind="stable")[:5]
-            values.append(len(truth & set(top)) / len(truth))
+    vectors = embed_items(module, blank[:-1])
+    for user, events in X.groupby("user"):
+        past = model._fitted.seen[user]
+        vector = embed_users(module, model._fitted.users.rows[user], past, blank)[0]
+        scores = vectors @ vector
+        truth = set(events["item"])
+        scores[list(set(past.indices) - truth)] = -np.inf
+        top = np.argsort(-scores, kind="stable")[:5]
+        values.append(len(truth & set(top)) / len(truth))
     assert importance.attrs["recall"] - lost == pytest.approx(np.mean(values), abs=1e-3)
 
 

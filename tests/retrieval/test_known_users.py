@@ -16,12 +16,6 @@ from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import OneHotEncoder
-from sktwotower.towers._forgetting import (
-    _clear_columns,
-    _first_layer,
-    _take_columns,
-)
-from sktwotower.towers._modules import SparseLinear
 
 from sktwotower import (
     ClickRateRecommender,
@@ -182,7 +176,7 @@ def test_they_may_come_back(params):
     found = model.seen_items(sorted(GONE))
     assert_array_equal(found, expected)
     assert len(model.user_ids_) == 12
-    width = model.net_.module_.user_tower.sparse.weight.shape[0]
+    width = model.net_.module_.first.user_tower.sparse.weight.shape[0]
     assert width == 12
 
 
@@ -190,17 +184,16 @@ def test_they_may_come_back(params):
 def test_weights_of_their_ids_are_gone():
     model = small().fit(named_events())
     users = model.user_ids_
-    weights = model.net_.module_.user_tower.sparse.weight.detach().clone()
+    weights = model.net_.module_.first.user_tower.sparse.weight.detach().clone()
     state = model.net_
     model.forget_users(GONE)
     kept = ~np.isin(users, GONE)
-    now = model.net_.module_.user_tower.sparse.weight
+    now = model.net_.module_.first.user_tower.sparse.weight
     assert torch.equal(now, weights[torch.as_tensor(kept)])
     # the net of before is another object, for requests that still use it
-    assert state.module_.user_tower.sparse.weight.shape == weights.shape
-    parameters = [p for g in model.net_.optimizer_.param_groups for p in g["params"]]
-    own = {id(p) for p in model.net_.module_.parameters()}
-    assert {id(p) for p in parameters} <= own
+    assert state.module_.first.user_tower.sparse.weight.shape == weights.shape
+    # the optimizer would keep all of their weights
+    assert hasattr(state, "optimizer_") and not hasattr(model.net_, "optimizer_")
     names = model.user_transformer_.get_feature_names_out().tolist()
     assert names == [f"user_{user}" for user in users[kept]]
 
@@ -213,8 +206,9 @@ def test_both_pairs_of_towers_forget():
     kept = [user for user in model.user_ids_ if user not in GONE]
     before = model.embed_users(kept)
     model.forget_users(GONE)
-    module = model.net_.module_
-    for part in (module.first, module.second):
+    parts = model.net_.module_.parts
+    assert len(parts) == 2
+    for part in parts:
         assert len(part.user_tower.sparse.weight) == 10
     assert_allclose(model.embed_users(kept), before, atol=1e-6)
     model.partial_fit(X[X["user"].isin(kept)].tail(9))
@@ -225,7 +219,7 @@ def test_a_net_without_an_optimizer():
     model = small().fit(named_events())
     del model.net_.optimizer_
     model.forget_users(GONE)
-    assert len(model.net_.module_.user_tower.sparse.weight) == 10
+    assert len(model.net_.module_.first.user_tower.sparse.weight) == 10
     assert not hasattr(model.net_, "optimizer_")
 
 
@@ -236,7 +230,7 @@ def test_a_warm_start_goes_on_without_them():
     model = small(warm_start=True).fit(X)
     with torch.inference_mode():
         model.forget_users(GONE)
-    layer = model.net_.module_.user_tower.sparse.weight
+    layer = model.net_.module_.first.user_tower.sparse.weight
     assert layer.requires_grad and not layer.is_inference()
     model.fit(others)
     assert_gone(model)
@@ -297,7 +291,7 @@ def test_features_of_theirs_are_gone_too(table):
     anew = anew.rename(columns={"level": model._fitted.users.side_features[-1]})
     assert_allclose(model.embed_users(anew), model.embed_users(kept), atol=1e-6)
     names = model.user_transformer_.get_feature_names_out()
-    assert len(names) == model.net_.module_.user_tower.sparse.weight.shape[0]
+    assert len(names) == model.net_.module_.first.user_tower.sparse.weight.shape[0]
     assert_gone(clone(model), theirs)
     model.partial_fit(X[X["user"].isin(kept)].head(5))
 
@@ -348,7 +342,7 @@ def test_own_towers():
     kept = [user for user in model.user_ids_ if user not in GONE]
     before = model.recommend(kept, 9)
     model.forget_users(GONE)
-    assert model.net_.module_.user_tower[0].in_features == 10
+    assert model.net_.module_.first.user_tower.module[0].in_features == 10
     pd.testing.assert_frame_equal(model.recommend(kept, 9), before, atol=1e-6)
     assert_gone(model)
     for tower in (Summed, Misleading):
@@ -357,17 +351,6 @@ def test_own_towers():
         with pytest.raises(ValueError, match="user_tower has no torch.nn.Linear that"):
             model.forget_users(GONE)
         pd.testing.assert_frame_equal(model.recommend(GONE), before)
-
-
-def test_sparse_linear_takes_fewer_inputs():
-    layer = SparseLinear(5, 3)
-    weight = layer.weight.detach().clone()
-    assert _first_layer(torch.nn.Sequential(layer), 5) is layer
-    assert _first_layer(torch.nn.Sequential(layer), 4) is None
-    _take_columns(layer, np.array([0, 3]))
-    assert torch.equal(layer.weight, weight[[0, 3]])
-    _clear_columns(layer, np.array([1]))
-    assert torch.equal(layer.weight[0], weight[0]) and not layer.weight[1].any()
 
 
 @pytest.mark.slow
@@ -398,8 +381,9 @@ def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     names = model.user_transformer_.get_feature_names_out()
     rare = [name in ("level_hash0", "age_missing", "debt") for name in names]
     assert sum(rare) == 3
-    module = model.net_.module_
-    for part in (module.first, module.second) if share else (module,):
+    parts = model.net_.module_.parts
+    assert len(parts) == (2 if share else 1)
+    for part in parts:
         cleared = (part.user_tower.sparse.weight == 0).all(1).numpy()
         assert_array_equal(cleared, rare)
 
@@ -414,7 +398,7 @@ def test_another_transformer_is_warned_about():
     with pytest.warns(UserWarning, match="user_transformer is a ColumnTransformer, wh"):
         model.forget_users(GONE)
     assert "zelda-31" not in model.user_ids_
-    cleared = (model.net_.module_.user_tower.sparse.weight == 0).all(1).numpy()
+    cleared = (model.net_.module_.first.user_tower.sparse.weight == 0).all(1).numpy()
     assert_array_equal(cleared, theirs)
 
 

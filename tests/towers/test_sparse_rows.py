@@ -44,3 +44,13 @@ def test_sparse_linear_starts_with_vectors_of_about_unit_length():
     torch.manual_seed(0)
     norms = SparseLinear(2000, 64).weight.norm(dim=1)
     assert norms.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_sparse_linear_takes_fewer_inputs():
+    layer = SparseLinear(5, 3)
+    weight = layer.weight.detach().clone()
+    left = np.array([True, False, False, True, False])
+    unused = np.array([False, True, False, True, False])
+    layer.drop_columns(left, unused)
+    assert layer.weight.shape == (2, 3)
+    assert torch.equal(layer.weight[0], weight[0]) and not layer.weight[1].any()
