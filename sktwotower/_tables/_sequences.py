@@ -1,6 +1,6 @@
 """The events of each user in the order of time.
 
-Input: positions of users and items, times and weights, (n_events,) each.
+Input: positions of users and items, and times, (n_events,) each, sorted.
 Output: ``Sequences``: CSR (n_users + 1, n_items) of lags, oldest event first in a row.
 """
 
@@ -11,9 +11,10 @@ from scipy import sparse
 
 from sktwotower._records import array, csr, finite, record, require
 
-from ._sparse import one_row, pair_matrix, take_rows
+from ._on_disk import by_chunks
+from ._sparse import one_row, take_rows
 
-__all__ = ["Sequences", "join_past", "lags_of", "sequences"]
+__all__ = ["Sequences", "as_rows", "join_past", "lags_of", "places_of", "starts"]
 
 
 @record
@@ -57,15 +58,8 @@ class Sequences(NamedTuple):
         if codes is None:
             rows = np.repeat(np.arange(self.lags.shape[0]), np.diff(self.lags.indptr))
             return rows, self.lags.indices, self.times
-        rows, places = self.places(codes)
+        rows, places = places_of(self.lags.indptr, codes)
         return rows, self.lags.indices[places], self.times[places]
-
-    def places(self, codes):
-        """Return row and place, (m,) each, of the events of users at positions (n,)."""
-        sizes = np.diff(self.lags.indptr)[codes]
-        rows = np.repeat(np.arange(len(codes)), sizes)
-        first = np.repeat(self.lags.indptr[codes] - (np.cumsum(sizes) - sizes), sizes)
-        return rows, first + np.arange(len(rows))
 
     def take(self, users):
         """Return the events of users at positions (n,), the last one the empty row."""
@@ -80,24 +74,21 @@ class Sequences(NamedTuple):
         kept = places[columns] >= 0
         rows, times = rows[kept], times[kept]
         offsets = np.searchsorted(rows, np.arange(self.lags.shape[0] + 1))
-        lags = _csr(lags_of(rows, times), places[columns][kept], offsets, len(items))
+        lags = as_rows(lags_of(rows, times), places[columns][kept], offsets, len(items))
         return Sequences(lags, times)
 
-    def replaced(self, users, others, shape):
-        """Return sequences of ``shape`` with other events of some, or new, users.
+    def replaced(self, table):
+        """Return sequences with the events of a table in place of its users' events.
 
-        ``users``: ascending positions (m,). ``others``: their ``Sequences``, of m users
-        and n_items. ``shape``: (n_users, n_items).
+        ``table``: an ``EventTable`` in order, of all users, also new ones.
         """
+        new_sizes = np.diff(table.offsets)
+        sizes = np.zeros(table.n_users, dtype=np.int64)
         n_before = self.lags.shape[0] - 1
-        sizes = np.zeros(shape[0] + 1, dtype=np.int64)
         sizes[:n_before] = np.diff(self.lags.indptr)[:-1]
-        is_kept = np.ones(len(sizes), dtype=bool)
-        is_kept[users] = False
-        stays = np.repeat(is_kept, sizes)
-        sizes[users] = np.diff(others.lags.indptr)[:-1]
-        offsets = np.append(0, np.cumsum(sizes))
-        new = ~np.repeat(is_kept, sizes)
+        stays = np.repeat(new_sizes == 0, sizes)
+        sizes = np.where(new_sizes > 0, new_sizes, sizes)
+        new = np.repeat(new_sizes > 0, sizes)
 
         def joined(old, theirs):
             # times of fit may be integers, and later ones not
@@ -105,59 +96,26 @@ class Sequences(NamedTuple):
             values[~new], values[new] = old[stays], theirs
             return values
 
-        pairs = (
-            (self.lags.data, others.lags.data),
-            (self.lags.indices, others.lags.indices),
-        )
-        lags, items = (joined(*pair) for pair in pairs)
-        times = joined(self.times, others.times)
-        return Sequences(_csr(lags, items, offsets, shape[1]), times)
-
-    def n_baskets(self):
-        """Return the number of distinct times of all users together."""
-        starts = self.lags.indptr[:-1][np.diff(self.lags.indptr) > 0]
-        return int(self.lags.data[starts].sum(dtype=float))  # of the oldest events
-
-    def of_users(self, users):
-        """Return the events of a slice of the users, and the empty row."""
-        events = slice(
-            int(self.lags.indptr[users.start]), int(self.lags.indptr[users.stop])
-        )
-        offsets = self.lags.indptr[users.start : users.stop + 1] - events.start
-        offsets = np.append(offsets, offsets[-1:])
-        parts = self.lags.data[events], self.lags.indices[events]
-        return Sequences(_csr(*parts, offsets, self.lags.shape[1]), self.times[events])
-
-    def pairs(self):
-        """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
-        rows, items, _ = self.events()
-        shape = self.lags.shape[0] - 1, self.lags.shape[1]
-        return pair_matrix(rows, items, np.ones(len(rows)), shape).sign()
+        lags = joined(self.lags.data, table.lags().data)
+        items = joined(self.lags.indices, table.items)
+        offsets = np.concatenate([[0], np.cumsum(sizes), [len(new)]])
+        times = joined(self.times, table.times)
+        return Sequences(as_rows(lags, items, offsets, table.n_items), times)
 
     def with_columns(self, places, n_items):
         """Return the same events with item j at position ``places[j]`` of n_items."""
         indices = places[self.lags.indices].astype(self.lags.indices.dtype)
         return self._replace(
-            lags=_csr(self.lags.data, indices, self.lags.indptr, n_items)
+            lags=as_rows(self.lags.data, indices, self.lags.indptr, n_items)
         )
 
 
-def sequences(users, items, times, weights, shape):
-    """Return ``Sequences`` of events, and their weights (n_events,), float32.
-
-    Events of the same user, item and time are merged, with summed weights. ``shape``:
-    (n_users, n_items).
-    """
-    order = np.lexsort((items, times, users))
-    users, items, times = users[order], items[order], times[order]
-    first = _starts(users, items, times)
-    weights = np.add.reduceat(weights[order], np.flatnonzero(first))
-    users, items, times = users[first], items[first], times[first]
-    offsets = np.searchsorted(users, np.arange(shape[0] + 1))
-    offsets = np.append(offsets, offsets[-1])
-    lags = lags_of(users, times)
-    matrix = _csr(lags, items, offsets, shape[1])
-    return Sequences(matrix, times), weights.astype(np.float32)
+def places_of(offsets, rows):
+    """Return number and place, (m,) each, of the entries of CSR rows (n,)."""
+    sizes = np.diff(offsets)[rows]
+    numbers = np.repeat(np.arange(len(rows)), sizes)
+    first = np.repeat(offsets[rows] - (np.cumsum(sizes) - sizes), sizes)
+    return numbers, first + np.arange(len(numbers))
 
 
 def lags_of(users, *times):
@@ -168,8 +126,8 @@ def lags_of(users, *times):
     """
     if len(users) == 0:
         return np.zeros(0, dtype=np.float32)
-    basket = np.cumsum(_starts(users, *times))
-    ends = np.flatnonzero(np.append(_starts(users)[1:], True))
+    basket = np.cumsum(starts(users, *times))
+    ends = np.flatnonzero(np.append(starts(users)[1:], True))
     last = np.repeat(basket[ends], np.diff(ends, prepend=-1))
     return (last - basket + 1).astype(np.float32)
 
@@ -193,10 +151,10 @@ def join_past(past, added, n, n_items):
         later[:] = False
     order = np.lexsort((items, times, later, rows))
     rows, items, times, later = (a[order] for a in (rows, items, times, later))
-    kept = _starts(rows, items, times, later)
+    kept = starts(rows, items, times, later)
     rows, items, times, later = (a[kept] for a in (rows, items, times, later))
     offsets = np.searchsorted(rows, np.arange(n + 1))
-    return _csr(lags_of(rows, times, later), items, offsets, n_items)
+    return as_rows(lags_of(rows, times, later), items, offsets, n_items)
 
 
 def _timed(past, added):
@@ -206,7 +164,7 @@ def _timed(past, added):
     return zip(past, (added[0], added[1], times), strict=True)
 
 
-def _starts(*columns):
+def starts(*columns):
     """Return which entries (n,) differ from the one before in any of the columns."""
     starts = np.zeros(len(columns[0]), dtype=bool)
     starts[:1] = True
@@ -215,8 +173,10 @@ def _starts(*columns):
     return starts
 
 
-def _csr(data, indices, offsets, n_items):
+def as_rows(data, indices, offsets, n_items):
     """Return a CSR matrix whose rows keep their order and their repeated columns."""
     dtype = np.int32 if max(n_items, len(indices)) < 2**31 - 1 else np.int64
-    parts = data, indices.astype(dtype), offsets.astype(dtype)
+    if indices.dtype != dtype:  # scipy wants one type for both
+        indices = by_chunks(lambda part: part.astype(dtype), indices)
+    parts = data, indices, offsets.astype(dtype)
     return sparse.csr_matrix(parts, shape=(len(offsets) - 1, n_items))

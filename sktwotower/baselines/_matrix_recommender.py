@@ -16,9 +16,9 @@ from sklearn.base import BaseEstimator
 from sktwotower._records import Check, array, positions, record, require
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._columns import Columns
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._events import read_events
 from sktwotower._tables._schema import read_table
-from sktwotower._tables._sequences import sequences
 from sktwotower._tables._sparse import pair_matrix, rows_of
 from sktwotower._tables._times import times_of_events
 from sktwotower._tables._versions import VersionedMixin
@@ -283,10 +283,8 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         model = self._learn(seen[:-1], events)
         in_order = None
         if model.reads_lags:
-            weights = np.ones(len(events.users))
-            in_order, _ = sequences(
-                events.users, events.items, events.times, weights, shape
-            )
+            table = EventTable.of(events.users, events.items, shape, events.times)
+            in_order = table.in_order().sequences()
         return FittedMatrix(
             schema,
             users,

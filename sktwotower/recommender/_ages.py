@@ -129,8 +129,13 @@ def _chosen(recipe, events, seed):
     return half_life if gain.mean() > 0 else None
 
 
-def popularity_half_life(events):
+def popularity_half_life(table):
     r"""Return the half-life at which past popularity predicts the latest events best.
+
+    Parameters
+    ----------
+    table : EventTable
+        It is in order.
 
     Returns
     -------
@@ -145,15 +150,12 @@ def popularity_half_life(events):
     with the highest likelihood of the latest tenth is multiplied by two. Of more than
     10,000,000 events, those of random users with that many are used.
     """
-    sizes = np.diff(events.order.offsets)
-    items, times = events.order.items, events.sequences.times
-    if len(items) > MAX_EVENTS:
-        _, places = events.sequences.places(some_users(sizes, 0, MAX_EVENTS))
-        items, times = items[places], times[places]
-    order = np.argsort(times, kind="stable")
-    times, items = times[order].astype(float), items[order]
+    if table.n_events > MAX_EVENTS:
+        table = table.of_users(some_users(np.diff(table.offsets), 0, MAX_EVENTS))
+    order = np.argsort(table.times, kind="stable")
+    times, items = table.times[order].astype(float), table.items[order]
     cut = int((1 - HELD_OUT) * len(items))
-    span, n_items = times[-1] - times[0], events.sequences.lags.shape[1]
+    span, n_items = times[-1] - times[0], table.n_items
     if cut < 1 or not span > 0:
         return None
     age = times[cut] - times[:cut]

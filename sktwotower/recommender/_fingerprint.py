@@ -44,7 +44,6 @@ def fingerprint(recipe, events, before=None):
     parts["device"] = recipe.device.partition(":")[0]  # each process has its own GPU
     parts["sktwotower"] = __version__
     parts |= {name: version(name) for name in LIBRARIES}
-    ordered = events.ordered
     return parts | {
         "users": _digest(events.users.ids),
         "items": _digest(events.items.ids),
@@ -52,7 +51,7 @@ def fingerprint(recipe, events, before=None):
         "item_rows": _digest(events.items.rows),
         "positives": _digest(events.positives),
         "impressions": _digest(events.impressions),
-        "order": "" if ordered is None else _digest(ordered.sequences, ordered.order),
+        "order": "" if events.ordered is None else _digest(events.ordered),
         "start": "" if before is None else _digest(before.state_dict()),
     }
 

@@ -25,11 +25,12 @@ from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plan
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
 from ._checkpoint import NoCheckpoint
-from ._events import read_sides, seen_matrix
+from ._events import Events, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
-from ._impressions import TableRows, impression_weight
+from ._impressions import impression_weight
 from ._logs import log_events
+from ._order import history_kind
 from ._stream import first_stream
 from ._together import saved_state
 from ._training_data import training_data
@@ -66,13 +67,12 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     """
     check_values(recipe)
     in_cache(tables.memory)
-    schema, events, kind, rows = _read(
-        owner, tables, X, y, sample_weight, recipe.history
-    )
-    recipe = recipe._replace(history=kind)
-    log_events("fit", rows.n_rows, events)
+    schema, users, items, table = _read(owner, tables, X, y, sample_weight)
+    recipe = recipe._replace(history=history_kind(recipe.history, table))
+    events = Events.of(users, items, table, recipe.history)
+    log_events("fit", table.n_events, events)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
-    _check_n_items(n_active, n_users, rows.n_rows)
+    _check_n_items(n_active, n_users, table.n_events)
     _check_negatives(recipe, events)
     start = before.model if recipe.warm_start and before is not None else None
     saved = saved_state(checkpoint, recipe, events, start)
@@ -85,41 +85,36 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         events, half_life = with_ages(tried, events, schema.dates, seed, saved.choice)
     if recipe.impression_weight == "auto":
         seed = rng.randint(np.iinfo(np.int32).max)
-        shown = rows.of_some_users(seed)
         weight = saved.choice(
             "impression_weight",
             functools.partial(
-                impression_weight, recipe, events, shown, _train_one, seed
+                impression_weight, recipe, events, table, _train_one, seed
             ),
         )
         recipe = recipe._replace(impression_weight=weight)
-    del rows  # they may fill memory or disk, and training does not need them
+    del table  # it may fill memory or disk, and training does not need it
     plans = plans_of(recipe, events)
     return FittedTowers(
         schema,
         events.users,
         events.items,
         seen_matrix(events.positives),
-        None if events.ordered is None else events.ordered.sequences,
+        None if events.ordered is None else events.ordered.sequences(),
         half_life=half_life,
         net=_train(plans, before, rng, saved),
         stream=first_stream(events),
     )
 
 
-def _read(owner, tables, X, y, sample_weight, history):
-    """Return the schema, ``Events``, what ``history`` stands for, and the rows of X.
-
-    The rows have ``n_rows``, and ``of_some_users(seed)`` with ``ShownRows``.
-    """
+def _read(owner, tables, X, y, sample_weight):
+    """Return the schema, users, items and the ``EventTable`` of X."""
     if is_source(X):
-        return read_from_disk(tables, X, y, sample_weight, history)
+        return read_from_disk(tables, X, y, sample_weight)
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
     columns = Columns(frame, tables, schema.names is not None)
     times, schema = times_of_events(frame, columns.time, schema)
     outcomes = rewards, weights, times
-    events, kind = read_sides(tables, columns, frame, outcomes, history)
-    return schema, events, kind, TableRows(events, frame, outcomes)
+    return schema, *read_sides(tables, columns, frame, outcomes)
 
 
 def check_values(recipe):

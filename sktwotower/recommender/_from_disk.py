@@ -1,131 +1,34 @@
 """Events on disk, encoded and grouped by user as memory maps.
 
 Input: a path, a pyarrow Dataset or a polars LazyFrame X (n_events, n_columns).
-Output: ``Events``, whose matrices and sequences are memory maps.
+Output: users, items and an ``EventTable`` of memory maps.
 """
 
-from typing import NamedTuple
+import functools
+from collections import defaultdict
 
 import numpy as np
 
 from sktwotower._tables._columns import Columns
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._events import MAX_SCALE, MIN_SCALE
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._messages import warn
-from sktwotower._tables._on_disk import Column, Rows, row_blocks
+from sktwotower._tables._on_disk import Column
 from sktwotower._tables._output import library_of
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._times import read_times
 from sktwotower.features._entities import fit_entities
 
-from ._events import Events, ordered_outcomes, outcome_matrices
-from ._impressions import ShownRows
-from ._order import OrderedRows, history_kind, kind_of_order
-from ._pilots import some_users
-
-__all__ = ["EventsByUser", "read_from_disk"]
+__all__ = ["read_from_disk"]
 
 # How queries name the columns of X; y and w are read as numbers.
 USER, ITEM, TIME = "u", "i", "t"
 REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
 
 
-class EventsByUser(NamedTuple):
-    """Events as memory maps, grouped by user.
-
-    Parameters
-    ----------
-    offsets : int64 array of shape (n_users + 1,)
-        Start of each user's events.
-    items : int32 array of shape (n_events,)
-        Positions of the items.
-    times : int64 or float64 array of shape (n_events,), or None
-    rewards, weights : float64 arrays of shape (n_events,), or None
-        None: all are 1.
-    """
-
-    offsets: np.ndarray
-    items: np.ndarray
-    times: np.ndarray | None
-    rewards: np.ndarray | None
-    weights: np.ndarray | None
-
-    @property
-    def n_rows(self):
-        """Number of events."""
-        return len(self.items)
-
-    def of_some_users(self, seed):
-        """Return ``ShownRows`` of random users who have 250,000 rows together."""
-        users = some_users(np.diff(self.offsets), seed)
-        parts = [self.read(slice(user, user + 1)) for user in users]
-        sizes = [len(items) for (_, items), _ in parts]
-        columns = [(items, *outcomes) for (_, items), outcomes in parts]
-        items, rewards, weights, times = (
-            None if column[0] is None else np.concatenate(column)
-            for column in zip(*columns, strict=True)
-        )
-        return ShownRows(np.repeat(users, sizes), items, rewards, weights, times)
-
-    def blocks(self):
-        """Yield slices of users with about 4,000,000 events."""
-        yield from row_blocks(self.offsets, on_disk=True)
-
-    def read(self, users):
-        """Return codes of users and items, and outcomes, of a slice of the users.
-
-        Users count from the start of the slice.
-        """
-        offsets = self.offsets[users.start : users.stop + 1]
-        part = slice(int(offsets[0]), int(offsets[-1]))
-        codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        ones = np.ones(len(codes))
-        rewards, weights = (
-            ones if column is None else column[part]
-            for column in (self.rewards, self.weights)
-        )
-        times = None if self.times is None else self.times[part]
-        return (codes, self.items[part]), (rewards, weights, times)
-
-    def matrices(self, n_items):
-        """Return positives by reward and impressions by weight, CSR (n, n_items)."""
-        sides = [Rows(True, n_items) for _ in range(2)]
-        for block in self.blocks():
-            codes, (rewards, weights, _) = self.read(block)
-            shape = block.stop - block.start, n_items
-            matrices = outcome_matrices(codes, rewards, weights, shape)
-            for side, matrix in zip(sides, matrices, strict=True):
-                side.append(matrix)
-        return [side.finish() for side in sides]
-
-    def in_order(self, n_items):
-        """Return the positives as ``Ordered``."""
-        result = OrderedRows(True, n_items)
-        for block in self.blocks():
-            codes, outcomes = self.read(block)
-            shape = block.stop - block.start, n_items
-            result.append(ordered_outcomes(codes, outcomes, shape))
-        return result.finish()
-
-    def history_kind(self, history):
-        """Return what ``history`` stands for: "pooled", "recent" or None."""
-        if history not in ("auto", "recent") or self.times is None:
-            return history_kind(history, None, None)
-        n_events, first, repeated, several = 0, None, False, False
-        for block in self.blocks():
-            (users, _), (rewards, _, times) = self.read(block)
-            chosen = times[rewards > 0]
-            n_events += len(chosen)
-            first = chosen[0] if first is None and len(chosen) else first
-            several = several or bool((chosen != first).any())
-            repeated = repeated or np.bincount(users[rewards > 0]).max(initial=0) > 1
-            if several and repeated:
-                break
-        return kind_of_order(history, n_events, not several, repeated)
-
-
-def read_from_disk(tables, X, y, sample_weight, history):
+def read_from_disk(tables, X, y, sample_weight):
     """Read events that lie on disk.
 
     Parameters
@@ -134,17 +37,12 @@ def read_from_disk(tables, X, y, sample_weight, history):
     X : path, pyarrow Dataset or polars LazyFrame
     y, sample_weight : str or None
         Names of columns of X.
-    history : str or None
-        As of `TwoTowerRecommender`.
 
     Returns
     -------
     schema : TableSchema
-    events : Events
-    kind : {"pooled", "recent"} or None
-        What ``history`` stands for.
-    by_user : EventsByUser
-        The rows of X.
+    users, items : Entities
+    table : EventTable
     """
     with opened(X) as source:
         outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
@@ -160,18 +58,14 @@ def read_from_disk(tables, X, y, sample_weight, history):
         _check_ids(source, frame, columns)
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
-        by_user, dates = _by_user(source, columns, (of_users, of_items), exponents)
+        found, dates = _sorted_columns(source, columns, (of_users, of_items), exponents)
     offsets = np.append(0, np.cumsum(sizes))
-    by_user = EventsByUser(offsets, *by_user)
+    table = EventTable(len(items), offsets, **found)
     names = frame.columns.to_numpy(dtype=object)
     schema = TableSchema(frame.shape[1], names, library=library_of(X))
     if columns.time is not None:
         schema = schema.with_time(frame, columns.time, dates)
-    kind = by_user.history_kind(history)
-    positives, impressions = by_user.matrices(len(items))
-    in_order = by_user.in_order(len(items)) if kind == "recent" else None
-    events = Events(users, items, positives, impressions, in_order)
-    return schema, events, kind, by_user
+    return schema, users, items, table
 
 
 def _select(source, columns, outcomes):
@@ -311,37 +205,43 @@ def _distinct(source, alias, features):
     )
 
 
-def _by_user(source, columns, codes, exponents):
-    """Return items, times, rewards and weights (n_events,), sorted by user.
+def _sorted_columns(source, columns, codes, exponents):
+    """Return the columns of an ``EventTable``, a dict, and whether times are dates.
 
-    Also return whether times are dates. What X lacks is None. ``codes``: Arrow tables
-    of the ids and positions of users and of items.
+    ``codes``: Arrow tables of the ids and positions of users and of items.
     """
-    given = {"item": "b.code"}
-    for name, sql in (("t", TIME), ("y", REWARD), ("w", WEIGHT)):
-        if name in source.columns:
-            given[name] = sql
+    given = {"t": TIME, "chosen": f"{REWARD} > 0", "item": "b.code"}
+    given |= {"y": REWARD, "w": WEIGHT}
+    needs = {"chosen": "y", "item": "i"}  # of the columns that X may lack
+    given = {n: sql for n, sql in given.items() if needs.get(n, n) in source.columns}
     # equal rows come in any order, all others in one that does not depend on threads
     sql = (
         f"select {', '.join(f'{sql} as {name}' for name, sql in given.items())} "
         f"from events join users as a on {USER} = a.id join items as b on {ITEM} = b.id"
         f"{_kept(source)} order by a.code, {', '.join(given.values())}"
     )
-    result, dates = {name: Column(on_disk=True) for name in given}, False
-    batches = source.query(sql, True, users=codes[0], items=codes[1])
-    for batch in batches:
+    result, dates = defaultdict(functools.partial(Column, on_disk=True)), False
+    for batch in source.query(sql, True, users=codes[0], items=codes[1]):
         part = {name: batch.column(name) for name in given}
-        result["item"].append(part["item"].to_numpy())
+        result["items"].append(part["item"].to_numpy())
         if "t" in part:
             times = as_frame(_table(part["t"]), "X")["t"]
             name = f"The time column {columns.time!r} of X"
             times, dates = read_times(times, name)
-            result["t"].append(times)
-        for name in exponents:
-            values = part[name].to_numpy()
-            result[name].append(np.ldexp(values, -exponents[name]))
-    arrays = {name: column.finish() for name, column in result.items()}
-    return [arrays.get(name) for name in ("item", "t", "y", "w")], dates
+            result["times"].append(times)
+        scaled = [
+            np.ldexp(part[name].to_numpy(), -exponents[name]) for name in exponents
+        ]
+        if "y" in part:
+            chosen = part["chosen"].to_numpy(zero_copy_only=False)
+            scaled[0] = np.where(chosen, scaled[0], 1.0)
+            result["chosen"].append(chosen)
+        if scaled:
+            result["weights"].append(np.prod(scaled, axis=0))
+    found = {name: column.finish() for name, column in result.items()}
+    if "chosen" in found and found["chosen"].all():
+        del found["chosen"]
+    return found, dates
 
 
 def _table(times):

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._events import read_events
+from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
 from sktwotower._tables._times import times_of_events
@@ -22,9 +24,10 @@ from sktwotower.towers._net import TrainingData, joined, seeded, train, with_mod
 from sktwotower.towers._sequences import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
-from ._events import Events, ordered_outcomes, outcome_matrices, seen_matrix
+from ._events import Events, seen_matrix
 from ._fit import check_values
 from ._grown_entities import grown
+from ._order import after
 from ._stream import mark_of_table, warn_of_replay
 from ._together import check_events, check_same, random_state_of
 
@@ -82,7 +85,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         users=events.users,
         items=events.items,
         seen=call.seen,
-        sequences=None if events.ordered is None else events.ordered.sequences,
+        sequences=call.sequences,
         net=net,
         stream=stream,
     )
@@ -93,13 +96,15 @@ class _Call(NamedTuple):
     """The events of one call, and what was known before.
 
     ``before`` and ``seen``: ones (n_users + 1, n_items) for the pairs before the call
-    and after it. ``order``: positions of users in the order of their first rows.
+    and after it. ``sequences``: all events in order, if order is used. ``order``:
+    positions of users in the order of their first rows.
     ``inputs``: of both sides, as the last two parameters of `grown_module`.
     """
 
     events: Events
     before: sparse.csr_matrix
     seen: sparse.csr_matrix
+    sequences: Sequences | None
     order: np.ndarray
     inputs: tuple
 
@@ -114,17 +119,18 @@ def _read_call(tables, fitted, frame, rewards, weights):
         times, _ = times_of_events(frame, schema.time, schema, schema)
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
-    codes, shape = (user_codes, item_codes), (len(users), len(items))
-    positives, shown = outcome_matrices(codes, rewards, weights, shape)
-    before, in_order = _resized(fitted.seen, shape), None
+    shape = len(users), len(items)
+    table = EventTable.of(user_codes, item_codes, shape, times, rewards, weights)
+    events, sequences = Events.of(users, items, table, "pooled"), None
+    before = _resized(fitted.seen, shape)
     if times is not None:
-        outcomes = rewards, weights, times
-        in_order = ordered_outcomes(codes, outcomes, shape, fitted.sequences)
-    seen = seen_matrix((positives + without_last_row(before)).tocsr())
+        events = events._replace(ordered=after(fitted.sequences, table))
+        sequences = fitted.sequences.replaced(events.ordered)
+    seen = seen_matrix((events.positives + without_last_row(before)).tocsr())
     seen.sort_indices()
-    events = Events(users, items, positives, shown, in_order)
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
-    return _Call(events, before, seen, order, (user_inputs, item_inputs)), described
+    inputs = user_inputs, item_inputs
+    return _Call(events, before, seen, sequences, order, inputs), described
 
 
 def _stream(fitted, frame, outcomes, n_items):
@@ -256,10 +262,9 @@ def _training_set(recipe, call, stream):
     users, items, positives, shown, in_order = call.events
     rows = without_last_row(users.rows), without_last_row(items.rows)
     if recipe.history == "recent":
-        order = in_order.order
         if not recipe.takes_impressions:
-            order = order._replace(impressions=None)
-        training = SequenceSet(*rows, order, recipe.max_history)
+            in_order = in_order._replace(impressions=None)
+        training = SequenceSet(*rows, in_order, recipe.max_history)
     else:
         training = TrainingSet(
             *rows,

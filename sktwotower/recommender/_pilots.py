@@ -6,14 +6,13 @@ Output: the NDCG of each judged user (n,), for a half-life.
 
 import numpy as np
 
-from sktwotower._tables._sparse import pair_matrix
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._sequences import SequenceSet
 from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
-from ._order import aged, ordered
+from ._order import aged
 
 __all__ = ["Pilot", "latest_tenth", "some_users"]
 
@@ -50,8 +49,8 @@ class Pilot:
     recipe : Recipe
     rows : pair of CSR matrices
         Feature rows of users and items.
-    before : Ordered
-        The events to fit on.
+    before : EventTable
+        The events to fit on, in order.
     truth : CSR matrix of shape (n_users, n_items)
         The items to find.
     seed : int
@@ -68,9 +67,10 @@ class Pilot:
 
         It is judged on the latest tenth of the events.
         """
-        users = some_users(np.diff(events.ordered.order.offsets), seed)
+        users = some_users(np.diff(events.ordered.offsets), seed)
         rows = events.users.rows[users], events.items.rows[:-1]
-        before, truth = latest_tenth(_part(events.ordered, users))
+        table = events.ordered._replace(impressions=None).of_users(users)
+        before, truth = latest_tenth(table)
         truth = _to_find(before, truth)
         if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
@@ -81,36 +81,30 @@ class Pilot:
         """Return the NDCG (n,) of each user, for a half-life."""
         recipe, (user_rows, item_rows) = self.recipe, self.rows
         events = aged(self.before, half_life)
-        data = SequenceSet(*self.rows, events.order, recipe.max_history)
+        data = SequenceSet(*self.rows, events, recipe.max_history)
         with net.seeded(self.seed, recipe.device):
             widths = user_rows.shape[1], item_rows.shape[1]
             part = main_kind(recipe).build(recipe, *widths)
             trained = net.train(recipe, part, net.TrainingData(data), self.seed)
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
-        past, user_rows = events.sequences.lags[self.users], user_rows[self.users]
+        past, user_rows = events.lags()[self.users], user_rows[self.users]
         items = embed_items(trained.module_, item_rows)
         users = embed_users(trained.module_, user_rows, past, item_rows)
-        seen = self.before.sequences.pairs()[self.users]
+        seen = self.before.chosen_pairs()[self.users]
         _, found = top_k(users, items, min(K, len(items)), seen)
         return ndcg_at_k(self.truth, found, K, per_user=True)
 
 
-def latest_tenth(events):
-    """Return the events before the latest tenth, and that tenth."""
-    owners, items, times = events.sequences.events()
-    kept = times < np.quantile(times, 1 - HELD_OUT)
-    lags = events.sequences.lags
-    shape = lags.shape[0] - 1, lags.shape[1]
-    parts = owners[kept], items[kept], times[kept], events.order.weights[kept]
-    late = ~kept
-    truth = pair_matrix(owners[late], items[late], np.ones(late.sum()), shape)
-    return ordered(*parts, shape), truth
+def latest_tenth(table):
+    """Return the events before the latest tenth, and ones for the pairs of that."""
+    early = table.times < np.quantile(table.times, 1 - HELD_OUT)
+    return table.events_at(early), table.events_at(~early).chosen_pairs()
 
 
 def _to_find(before, truth):
     """Return ones for pairs that are new to a user, of items with events before."""
-    past, truth = before.sequences.pairs(), truth.sign()
+    past = before.chosen_pairs()
     truth = (truth - truth.multiply(past)).tocsr()
     truth = truth.multiply(np.asarray(past.getnnz(axis=0)) > 0).tocsr()
     truth.eliminate_zeros()
@@ -126,11 +120,3 @@ def some_users(sizes, seed, n_events=None):
     order = np.random.default_rng(seed).permutation(len(sizes))
     n_users = np.searchsorted(np.cumsum(sizes[order]), n_events, side="right")
     return np.sort(order[: max(1, n_users)])
-
-
-def _part(events, users):
-    """Return the events of users at sorted positions (n,), as ``Ordered``."""
-    rows, items, times = events.sequences.events(users)
-    weights = events.order.weights[events.sequences.places(users)[1]]
-    shape = len(users), events.sequences.lags.shape[1]
-    return ordered(rows, items, times, weights, shape)

@@ -80,7 +80,7 @@ def first_stream(events):
     if events.ordered is None:
         items = events.positives.indices
     else:
-        items, weights = events.ordered.order.items, events.ordered.order.weights
+        items, weights = events.ordered.items, events.ordered.weights
     counts, sums = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
     for start in range(0, len(items), BLOCK):  # they may be larger than memory
         part = slice(start, start + BLOCK)

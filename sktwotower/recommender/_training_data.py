@@ -29,7 +29,7 @@ def training_data(recipe, events, rng):
             fitted, held = hold_out(positives, recipe.validation_fraction, rng)
         else:
             kept, _, held = hold_out_latest(in_order)
-            fitted = kept.weighted_pairs()
+            fitted = kept.pairs()
         if held is None:
             recipe = _without_validation(recipe, monitored)
     rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
@@ -61,24 +61,24 @@ def _ordered_training_data(recipe, events, rng):
     users, items, in_order = events.users, events.items, events.ordered
     used = events.impressions.nnz and recipe.takes_impressions
     if not used:
-        in_order = in_order._replace(order=in_order.order._replace(impressions=None))
+        in_order = in_order._replace(impressions=None)
     validation = evaluate = None
     if _validates(recipe):
         in_order, latest, held = hold_out_latest(in_order)
         if held is None:
             recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
         else:
-            past = in_order.sequences.lags[:-1]
-            evaluate = ValidationRecall(recipe, users, items, (None, past), held, rng)
+            past = None, in_order.lags()
+            evaluate = ValidationRecall(recipe, users, items, past, held, rng)
             validation = _sequence_set(recipe, events, latest)
-    training = _sequence_set(recipe, events, in_order.order)
+    training = _sequence_set(recipe, events, in_order)
     return recipe, net.TrainingData(training, validation, evaluate)
 
 
-def _sequence_set(recipe, events, order):
+def _sequence_set(recipe, events, table):
     active = events.active_items()
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    data = SequenceSet(*rows, order, recipe.max_history)
+    data = SequenceSet(*rows, table, recipe.max_history)
     return data if len(active) == rows[1].shape[0] else data.with_items(active)
 
 

@@ -83,7 +83,7 @@ def has_hidden_layer(recipe, events):
     if recipe.history != "recent":
         return False
     n_items = np.count_nonzero(column_counts(events.positives))
-    return len(events.ordered.order.items) >= EVENTS_FOR_HIDDEN_LAYER * n_items
+    return events.ordered.n_events >= EVENTS_FOR_HIDDEN_LAYER * n_items
 
 
 def has_large_catalog(recipe, events):
@@ -95,8 +95,8 @@ def has_large_baskets(recipe, events):
     """Return whether events in order come in baskets of five or more on average."""
     if recipe.history != "recent":
         return False
-    baskets = events.ordered.sequences.n_baskets()
-    return len(events.ordered.order.items) >= LARGE_BASKET * baskets
+    baskets = events.ordered.n_baskets()
+    return events.ordered.n_events >= LARGE_BASKET * baskets
 
 
 def values_of_kind(recipe, events=None):

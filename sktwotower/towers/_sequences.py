@@ -4,19 +4,11 @@ Input: feature rows of both sides and the events of each user in order.
 Output: per batch, inputs of both towers for n predictions, and the ``Targets``.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower._tables._on_disk import (
-    Rows,
-    by_chunks,
-    is_mapped,
-    row_blocks,
-    take_columns,
-)
+from sktwotower._tables._on_disk import Rows
 
 from ._batches import Batch, TrainingSet, UserBatches, as_pairs
 from ._decays import Windows
@@ -24,41 +16,10 @@ from ._losses import Targets
 from ._places import distinct, places_in
 from ._sparse_rows import SparseRows
 
-__all__ = ["Order", "SequenceBatches", "SequenceSet", "latest_events"]
+__all__ = ["SequenceBatches", "SequenceSet", "latest_events"]
 
 # A batch of n users holds as many predictions as this times n.
 EVENTS_PER_USER = 8
-
-
-class Order(NamedTuple):
-    """The events of users in the order of time, and which of them are predicted.
-
-    Parameters
-    ----------
-    offsets : int array of shape (n_users + 1,)
-        Start of each user's events.
-    items : int array of shape (n_events,)
-        Item of each event, oldest first.
-    baskets : int array of shape (n_events,)
-        Number of each event's basket within the user, ascending.
-    weights : float32 array of shape (n_events,)
-        Weight of each event as a target; 0: it is only context.
-    impressions : CSR matrix of shape (n_events, n_items) or None, default=None
-        Weights of items that were shown and not chosen next to an event.
-    """
-
-    offsets: np.ndarray
-    items: np.ndarray
-    baskets: np.ndarray
-    weights: np.ndarray
-    impressions: sparse.csr_matrix | None = None
-
-    def of_users(self, users):
-        """Return the events of a slice of the users, without impressions."""
-        offsets = self.offsets[users.start : users.stop + 1]
-        events = slice(int(offsets[0]), int(offsets[-1]))
-        parts = self.items[events], self.baskets[events], self.weights[events]
-        return Order(offsets - offsets[0], *parts)
 
 
 class SequenceSet(TrainingSet):
@@ -68,25 +29,24 @@ class SequenceSet(TrainingSet):
     ----------
     user_rows, item_rows
         As in `TrainingSet`.
-    order : Order
-        The events, with the impressions next to each.
+    table : EventTable
+        The events, in order, with the impressions next to each.
     max_history : int
         Number of events of a user that are used, up to the last one to predict.
     """
 
-    def __init__(self, user_rows, item_rows, order, max_history):
-        shape = len(order.offsets) - 1, item_rows.shape[0]
-        self.order = order
+    def __init__(self, user_rows, item_rows, table, max_history):
+        self.table = table
         self.max_history = max_history
-        on_disk, windows = is_mapped(order.items), []
-        chosen, weights = Rows(on_disk, shape[1]), []
-        for block in row_blocks(order.offsets, on_disk):
-            part = order.of_users(block)
+        windows, start = [], 0
+        chosen, weights = Rows(table.on_disk, table.n_items), []
+        for part in table.blocks():
             windows.append(_windows(part, max_history))
-            matrix, used = _targets_within(part, *windows[-1], shape[1])
+            matrix, used = _targets_within(part, *windows[-1])
             chosen.append(matrix)
             weights.append((used.sum(dtype=float), np.count_nonzero(used)))
-            windows[-1] = windows[-1] + order.offsets[block.start]
+            windows[-1] = windows[-1] + start
+            start += part.n_events
         self.starts, self.stops = np.concatenate(windows, axis=1)
         total, n_targets = np.sum(weights, axis=0)
         self.mean_weight = total / max(1, n_targets)
@@ -96,9 +56,8 @@ class SequenceSet(TrainingSet):
             item_rows,
             chosen,
             history=chosen,
-            impressions=order.impressions,
+            impressions=table.impressions,
         )
-
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
 
@@ -112,40 +71,30 @@ class SequenceSet(TrainingSet):
 
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
-        order, impressions = self.order, self.order.impressions
-        places = by_chunks(
-            lambda part: np.searchsorted(items, part).astype(part.dtype), order.items
-        )
-        if impressions is not None:
-            impressions = take_columns(impressions, items)
-        order = order._replace(items=places, impressions=impressions)
-        rows = self.user_rows, self.item_rows[items]
-        return SequenceSet(*rows, order, self.max_history)
+        rows, table = self.item_rows[items], self.table.with_items(items)
+        return SequenceSet(self.user_rows, rows, table, self.max_history)
 
 
-def _windows(order, max_history):
+def _windows(table, max_history):
     """Return start and end of the events of each user that are used, (2, n_users).
 
     They end with the last event to predict; users without one have none.
     """
-    owners = np.repeat(np.arange(len(order.offsets) - 1), np.diff(order.offsets))
-    stops = order.offsets[:-1].copy()
-    targets = np.flatnonzero(order.weights > 0)
-    stops[owners[targets]] = targets + 1  # the last assignment wins
-    return np.stack([np.maximum(order.offsets[:-1], stops - max_history), stops])
+    stops = table.offsets[:-1].copy()
+    targets = np.flatnonzero(table.weights > 0)
+    stops[table.users[targets]] = targets + 1  # the last assignment wins
+    return np.stack([np.maximum(table.offsets[:-1], stops - max_history), stops])
 
 
-def _targets_within(order, starts, stops, n_items):
+def _targets_within(table, starts, stops):
     """Return the targets within windows as CSR (n_users, n_items), and their weights.
 
     ``starts``, ``stops``: as of `_windows`.
     """
-    used = _within(starts, stops, len(order.items))
-    used &= order.weights > 0
-    owners = np.repeat(np.arange(len(starts)), np.diff(order.offsets))
-    entries = order.weights[used], (owners[used], order.items[used])
-    matrix = sparse.csr_matrix(entries, shape=(len(starts), n_items))
-    return matrix, order.weights[used]
+    used = _within(starts, stops, table.n_events) & (table.weights > 0)
+    weights, users, items = (c[used] for c in (table.weights, table.users, table.items))
+    shape = table.n_users, table.n_items
+    return sparse.csr_matrix((weights, (users, items)), shape=shape), weights
 
 
 def _within(starts, stops, n):
@@ -168,7 +117,7 @@ class SequenceBatches(UserBatches):
 
     def __init__(self, dataset, *args, **kwargs):
         super().__init__(dataset, *args, **kwargs)
-        self.order = dataset.order
+        self.table = dataset.table
         self.mean_weight = dataset.mean_weight
 
     def __iter__(self):
@@ -187,33 +136,33 @@ class SequenceBatches(UserBatches):
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
         events, real = self._events(users)
-        target = real & (self.order.weights[events] > 0)
+        target = real & (self.table.weights[events] > 0)
         places = np.flatnonzero(target)
         predicted = events.ravel()[places]
-        chosen = self.order.items[predicted]
+        chosen = self.table.items[predicted]
         impressions = self.dataset.impressions
         shown = None if impressions is None else impressions[predicted]
         positives = self.dataset.positives[users]
         candidates, log_q = self._candidates(positives, shown)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        past = distinct(self.order.items[events[kept]], positives.shape[1])
+        past = distinct(self.table.items[events[kept]], positives.shape[1])
         rows, catalog = self._rows_of_items(candidates, past)
         history_items, items = self._past_items(rows, catalog, past, events, kept)
         item_rows = catalog
         if candidates is not None:
             item_rows = SparseRows.taken(rows, candidates)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
-        baskets = self.order.baskets[events]
+        times = self.table.times[events]
         windows = Windows(
             torch.from_numpy(items),
-            torch.from_numpy(_steps(baskets, real)),
+            torch.from_numpy(_steps(times, real)),
             torch.from_numpy(kept.astype(np.float32)),
             torch.from_numpy(places),
-            torch.from_numpy(_ends(baskets, real).ravel()[places]),
+            torch.from_numpy(_ends(times, real).ravel()[places]),
         )
         batch = Batch(user_rows, item_rows, history_items, windows)
         targets = self._targets_of(
-            users, chosen, self.order.weights[predicted], shown, candidates, log_q
+            users, chosen, self.table.weights[predicted], shown, candidates, log_q
         )
         return batch, targets
 
@@ -229,7 +178,7 @@ class SequenceBatches(UserBatches):
 
         ``past``: sorted positions (m,) of the items of the events that are ``kept``.
         """
-        items = self.order.items[events]
+        items = self.table.items[events]
         if catalog is not None and catalog is self.catalog:
             return catalog, items.astype(np.int64)
         if len(past) == 0:  # a table needs a row
@@ -273,18 +222,18 @@ def _groups(lengths, n_events):
     return groups
 
 
-def _steps(baskets, real):
+def _steps(times, real):
     """Return the steps (t, b) from the event before: 0 within a basket."""
-    steps = np.zeros(baskets.shape, dtype=np.float32)
-    steps[1:] = (baskets[1:] != baskets[:-1]) & real[1:]
+    steps = np.zeros(times.shape, dtype=np.float32)
+    steps[1:] = (times[1:] != times[:-1]) & real[1:]
     return steps
 
 
-def _ends(baskets, real):
+def _ends(times, real):
     """Return the place of the last event in the basket of each event, (t, b)."""
-    length, n = baskets.shape
-    last = np.ones(baskets.shape, dtype=bool)
-    last[:-1] = (baskets[1:] != baskets[:-1]) | ~real[1:]
+    length, n = times.shape
+    last = np.ones(times.shape, dtype=bool)
+    last[:-1] = (times[1:] != times[:-1]) | ~real[1:]
     rows = np.where(last, np.arange(length)[:, None], length)
     rows = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
     return rows * n + np.arange(n)

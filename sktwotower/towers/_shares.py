@@ -110,7 +110,7 @@ class SharedSequenceBatches(_Shares, SequenceBatches):
         if self.dataset.impressions is None:
             return None
         events, real = self._events(users)
-        predicted = events[real & (self.order.weights[events] > 0)]
+        predicted = events[real & (self.table.weights[events] > 0)]
         return self.dataset.impressions[predicted]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sktwotower._tables._sequences import sequences
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sparse import pair_matrix
 
 from ._blend import gains_by_weight
@@ -95,7 +95,7 @@ def _with_events(retriever, events):
     if in_order is not None:
         shape = len(fitted.user_ids), len(fitted.items)
         times = events.times[events.chosen]
-        in_order, _ = sequences(users, items, times, ones, shape)
+        in_order = EventTable.of(users, items, shape, times).in_order().sequences()
     retriever = copy.copy(retriever)
     retriever._fitted = replace(fitted, seen=seen, sequences=in_order)
     return retriever, events

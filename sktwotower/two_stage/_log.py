@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._records import array, csr, finite, integer, record, require, vectors
-from sktwotower._tables._sequences import Sequences, join_past, sequences
+from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import rows_of
 from sktwotower.retrieval._fitted import Past
 
@@ -151,9 +152,10 @@ def build_log(retriever, events, by_user, repeats, positions=None):
     shape = len(fitted.user_ids), len(fitted.items)
     users = fitted.users.codes(events.frame[fitted.users.id_column], "X")
     items = fitted.items.codes(events.frame[fitted.items.id_column], "X")
-    chosen, weights = events.chosen, np.ones(events.chosen.sum())
+    chosen = events.chosen
     times = events.times[chosen]
-    in_order, _ = sequences(users[chosen], items[chosen], times, weights, shape)
+    table = EventTable.of(users[chosen], items[chosen], shape, times)
+    in_order = table.in_order().sequences()
     clock = None
     if events.dates:
         clock = Clock.of(items[chosen], times, shape[1], by_user)

@@ -7,14 +7,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower import TwoTowerRecommender
+from sktwotower._tables._event_table import EventTable
 from sktwotower.metrics import roc_auc_by_list
 from sktwotower.recommender import _impressions, _pilots
-from sktwotower.recommender._impressions import (
-    ShownRows,
-    TableRows,
-    impression_weight,
-)
+from sktwotower.recommender._impressions import impression_weight
 from tests.builders import small
 
 N_USERS, N_ITEMS = 80, 20
@@ -120,8 +116,9 @@ def test_bad_values(events, value):
 
 
 def rows_of(X, y, times=None):
-    weights = np.ones(len(X))
-    return ShownRows(X["user"].to_numpy(), X["item"].to_numpy(), y, weights, times)
+    users, items = X["user"].to_numpy(), X["item"].to_numpy()
+    shape = users.max() + 1, items.max() + 1
+    return EventTable.of(users, items, shape, times, y, np.ones(len(X)))
 
 
 def chosen(monkeypatch, values, **params):
@@ -165,7 +162,7 @@ def test_rows_that_are_held_out():
     X, y = shown()
     times = X["time"].to_numpy()
     late = _impressions._latest_tenth(rows_of(X, y, times), rng)
-    assert_array_equal(late, times > 0.9 * (len(X) - 1))
+    assert_array_equal(late, rows_of(X, y, times).times > 0.9 * (len(X) - 1))
     for unordered in (None, np.zeros(len(X))):
         drawn = _impressions._latest_tenth(rows_of(X, y, unordered), rng)
         assert 0.05 < drawn.mean() < 0.15
@@ -177,26 +174,38 @@ def test_rows_that_are_held_out():
 )
 def test_rows_at_few_times_are_held_out(times, held_out):
     # a month of the latest rows, or almost all rows at the first time
-    rows = ShownRows(None, None, None, None, np.array(times))
+    rows = EventTable(1, np.array([0, len(times)]), np.array(times), np.array(times))
     late = _impressions._latest_tenth(rows, np.random.RandomState(0))
     assert late.astype(int).tolist() == held_out
 
 
-def test_a_part_of_the_users(monkeypatch):
+def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
     monkeypatch.setattr(_pilots, "MAX_EVENTS", 200)
+    monkeypatch.setattr(_impressions, "MIN_USERS", 1)
     X, y = shown()
-    model = TwoTowerRecommender(max_epochs=1, embedding_dim=4).fit(X, y)
-    outcomes = np.asarray(y, dtype=float), np.ones(len(X)), None
-    rows = TableRows(model._fitted, X, outcomes).of_some_users(0)
-    assert 0 < len(rows.users) <= 200
-    counts = X["user"].map(model._fitted.users.ids.get_loc).value_counts()
-    for user, n in zip(*np.unique(rows.users, return_counts=True), strict=True):
-        assert n == counts[user]  # all rows of a user, or none
+    table, seen = rows_of(X, y), []
+
+    def values(recipe, events, before, shown, fit):
+        seen.append((before, shown))
+        return np.zeros(1)
+
+    class Recipe(dict):
+        def _replace(self, **params):
+            return self
+
+    monkeypatch.setattr(_impressions, "_values", values)
+    impression_weight(Recipe(), None, table, None, seed=0)
+    before, late = seen[0]
+    assert 0 < before.n_events + late.n_events <= 200
+    assert before.n_users == table.n_users
+    some = np.unique(before.users)
+    assert 1 < len(some) <= 5 and np.isin(late.users, some).all()
 
 
 def test_values_are_those_of_the_functions():
     X, y = shown()
     scores = np.random.default_rng(1).uniform(size=len(X))
-    lists = _impressions._lists(rows_of(X, y), scores)
-    expected = roc_auc_by_list(y, scores, X["user"], per_list=True)
+    table = rows_of(X, y)
+    lists = _impressions._lists(table, scores)
+    expected = roc_auc_by_list(table.chosen, scores, table.users, per_list=True)
     assert_array_equal(lists.values("roc_auc"), expected)

@@ -6,16 +6,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import TableSchema
-from sktwotower._tables._sequences import sequences
 from sktwotower._tables._times import times_of_events
-from sktwotower.recommender._order import (
-    _at_next_event,
-    history_kind,
-    hold_out_latest,
-    order_of,
-    ordered,
-)
+from sktwotower.recommender._order import after, history_kind, hold_out_latest
 from sktwotower.towers._sequences import SequenceBatches, SequenceSet
 
 USERS = np.array([0, 0, 1])
@@ -31,37 +25,52 @@ def columns(events):
     )
 
 
+def ordered(events, shape, shown=()):
+    """Return a table in order of events and impressions (user, item, time, weight)."""
+    everything = columns([*events, *shown])
+    rewards = np.arange(len(everything[0])) < len(events)
+    users, items, times, weights = everything
+    table = EventTable.of(users, items, shape, times, rewards.astype(float), weights)
+    return table.in_order()
+
+
+def kind_of(history, times, users=USERS):
+    """Return what a history stands for, for the times of users who chose an item."""
+    table = EventTable.of(users, np.zeros(len(users), int), (3, 1), times)
+    return history_kind(history, table)
+
+
 @pytest.mark.parametrize("history", [None, "pooled"])
 @pytest.mark.parametrize("times", [None, TIMES])
 def test_other_histories_stay_as_they_are(history, times):
-    assert history_kind(history, times, USERS) is history
+    assert kind_of(history, times) is history
 
 
 @pytest.mark.parametrize("history", ["auto", "recent"])
 def test_events_in_order_have_a_recent_history(history):
-    assert history_kind(history, TIMES, USERS) == "recent"
+    assert kind_of(history, TIMES) == "recent"
     # user 0 has two events at once, so there is a basket to predict from
-    assert history_kind(history, np.array([1, 1, 2]), USERS) == "recent"
+    assert kind_of(history, np.array([1, 1, 2])) == "recent"
 
 
 def test_without_times_the_history_is_pooled():
-    assert history_kind("auto", None, USERS) == "pooled"
+    assert kind_of("auto", None) == "pooled"
     expected = "history='recent' needs the order .* time='timestamp'.* use 'pooled'"
     with pytest.raises(ValueError, match=expected):
-        history_kind("recent", None, USERS)
+        kind_of("recent", None)
 
 
 @pytest.mark.parametrize("history", ["auto", "recent"])
 def test_equal_times_are_no_order(history):
     expected = "All 3 positive events have the same time, .*'pooled' was used. Check"
     with pytest.warns(UserWarning, match=expected):
-        assert history_kind(history, np.array([7, 7, 7]), USERS) == "pooled"
+        assert kind_of(history, np.array([7, 7, 7])) == "pooled"
 
 
 @pytest.mark.parametrize("history", ["auto", "recent"])
 def test_one_event_per_user_is_no_order(history):
     with pytest.warns(UserWarning, match="No user has two .*'pooled' was used"):
-        assert history_kind(history, TIMES, np.array([0, 1, 2])) == "pooled"
+        assert kind_of(history, TIMES, np.array([0, 1, 2])) == "pooled"
 
 
 SCHEMA = TableSchema(3, np.array(["user", "item", "when"]))
@@ -97,24 +106,20 @@ SHAPE = 3, 5
 
 
 def test_order_by_hand():
-    in_order, order = ordered(*columns(EVENTS), SHAPE)
-    assert order.offsets.tolist() == [0, 4, 4, 5]
-    assert order.items.tolist() == [4, 0, 2, 1, 3]
-    assert order.weights.tolist() == [0.5, 4.0, 1.0, 2.0, 3.0]
-    assert order.impressions is None
-    # numbers of baskets ascend within a user, by one
-    numbers = order.baskets - order.baskets[[0, 0, 0, 0, 4]]
-    assert numbers.tolist() == [0, 1, 1, 2, 0]
-    assert in_order.times.tolist() == [10, 20, 20, 30, 15]
-    assert in_order.lags.shape == (4, 5)
-    again = order_of(in_order, order.weights)
-    for one, other in zip(order[:4], again[:4], strict=True):
-        np.testing.assert_array_equal(one, other)
+    table = ordered(EVENTS, SHAPE)
+    assert table.offsets.tolist() == [0, 4, 4, 5]
+    assert table.users.tolist() == [0, 0, 0, 0, 2]
+    assert table.items.tolist() == [4, 0, 2, 1, 3]
+    assert table.weights.tolist() == [0.5, 4.0, 1.0, 2.0, 3.0]
+    assert table.times.tolist() == [10, 20, 20, 30, 15]
+    assert table.impressions is None and table.chosen is None
+    assert table.n_baskets() == 4
+    assert table.sequences().lags.shape == (4, 5)
+    assert table.lags().data.tolist() == [3, 2, 2, 1, 1]
 
 
 def impressions_of(shown, events=EVENTS, shape=SHAPE):
-    in_order, _ = sequences(*columns(events), shape)
-    return _at_next_event(in_order, *columns(shown))
+    return ordered(events, shape, shown).impressions
 
 
 def test_impressions_are_at_the_next_event():
@@ -147,8 +152,8 @@ def test_impressions_are_where_a_loop_puts_them(seed):
     events, shown = (
         [(*rng.integers([4, 5, 6]).tolist(), 1.0) for _ in range(n)] for n in (12, 30)
     )
-    in_order, _ = sequences(*columns(events), (4, 5))
-    owners, _, times = in_order.events()
+    table = ordered(events, (4, 5))
+    owners, times = table.users, table.times
     expected = np.zeros((len(owners), 5))
     for user, item, time, weight in shown:
         own = np.flatnonzero(owners == user)
@@ -162,12 +167,10 @@ def test_impressions_are_where_a_loop_puts_them(seed):
 def test_impressions_of_users_without_events_only():
     found = impressions_of([(1, 0, 5, 1.0)])
     assert found.shape == (5, 5) and found.nnz == 0
-    _, order = ordered(*columns(EVENTS), SHAPE, columns([]))
-    assert order.impressions is None
 
 
 def assert_same_order(one, other):
-    for name in ("offsets", "items", "baskets", "weights"):
+    for name in ("offsets", "items", "times", "weights"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.impressions is None) == (other.impressions is None)
     if one.impressions is not None:
@@ -185,7 +188,7 @@ def test_rows_in_another_order_give_the_same_batches(seed):
     identity = [sparse.identity(n, dtype=np.float32, format="csr") for n in (6, 8)]
     found = []
     for _ in range(2):
-        order = ordered(*columns(events), (6, 8), columns(shown)).order
+        order = ordered(events, (6, 8), shown)
         data = SequenceSet(*identity, order, max_history=9)
         batches = SequenceBatches(
             data, 2, "mixed", 3, history_dropout=0.3, shuffle=True, seed=1
@@ -218,26 +221,26 @@ def test_hold_out_latest_by_hand():
         (2, 0, 2, 7.0),
     ]
     shown = [(0, 3, 20, 9.0), (0, 3, 30, 8.0), (1, 4, 7, 7.0), (2, 1, 9, 6.0)]
-    everything = ordered(*columns(events), SHAPE, columns(shown))
+    everything = ordered(events, SHAPE, shown)
     kept, validation, held = hold_out_latest(everything)
 
     assert held.toarray().tolist() == [[0, 1, 0, 0, 0], [0] * 5, [1, 0, 0, 0, 1]]
-    assert kept.order.offsets.tolist() == [0, 3, 5, 6]
-    assert kept.order.items.tolist() == [4, 0, 2, 0, 2, 3]
-    assert kept.order.weights.tolist() == [0.5, 4.0, 1.0, 1.0, 1.0, 5.0]
-    assert kept.sequences.lags.data.tolist() == [2, 1, 1, 1, 1, 1]
-    assert kept.sequences.times.tolist() == [10, 20, 20, 7, 7, 1]
-    assert kept.sequences.lags.shape == (4, 5)
+    assert kept.offsets.tolist() == [0, 3, 5, 6]
+    assert kept.items.tolist() == [4, 0, 2, 0, 2, 3]
+    assert kept.weights.tolist() == [0.5, 4.0, 1.0, 1.0, 1.0, 5.0]
+    assert kept.lags().data.tolist() == [2, 1, 1, 1, 1, 1]
+    assert kept.times.tolist() == [10, 20, 20, 7, 7, 1]
+    assert kept.lags().shape == (3, 5)
     # impressions stay with their event, and go with the one held out
     expected = np.zeros((6, 5))
     expected[1, 3], expected[3, 4] = 9, 7
-    np.testing.assert_array_equal(kept.order.impressions.toarray(), expected)
+    np.testing.assert_array_equal(kept.impressions.toarray(), expected)
 
     assert validation.items.tolist() == [4, 0, 2, 1, 0, 2, 3, 0, 4]
     assert validation.weights.tolist() == [0, 0, 0, 2.0, 0, 0, 0, 7.0, 6.0]
     assert validation.impressions is None
-    for name in ("offsets", "items", "baskets"):
-        same = getattr(everything.order, name)
+    for name in ("offsets", "items", "times"):
+        same = getattr(everything, name)
         np.testing.assert_array_equal(getattr(validation, name), same)
 
 
@@ -245,7 +248,7 @@ def test_hold_out_latest_by_hand():
 def test_held_out_is_the_last_of_two_baskets_and_the_rest_is_kept(seed):
     rng = np.random.default_rng(seed)
     events = [(*rng.integers([5, 6, 4]).tolist(), 1.0) for _ in range(25)]
-    everything = ordered(*columns(events), (5, 6))
+    everything = ordered(events, (5, 6))
     kept, validation, held = hold_out_latest(everything)
     early, late = [], set()
     for user in range(5):
@@ -260,15 +263,41 @@ def test_held_out_is_the_last_of_two_baskets_and_the_rest_is_kept(seed):
         late and set(zip(*map(np.ndarray.tolist, held.nonzero()), strict=True)) == late
     )
     assert set(held.data) == {1.0}
-    expected = ordered(*columns(early), (5, 6))
-    assert_same_order(kept.order, expected.order)
-    assert (kept.sequences.lags != expected.sequences.lags).nnz == 0
+    expected = ordered(early, (5, 6))
+    assert_same_order(kept, expected)
+    assert (kept.lags() != expected.lags()).nnz == 0
     # each event is a target once: in training or in validation
-    total = kept.order.weights.sum() + validation.weights.sum()
-    assert total == everything.order.weights.sum() == 25
+    total = kept.weights.sum() + validation.weights.sum()
+    assert total == everything.weights.sum() == 25
 
 
 def test_nothing_is_held_out_of_single_baskets():
-    events = ordered(*columns([(0, 1, 5, 1.0), (0, 2, 5, 1.0), (2, 1, 9, 1.0)]), SHAPE)
+    events = ordered([(0, 1, 5, 1.0), (0, 2, 5, 1.0), (2, 1, 9, 1.0)], SHAPE)
     kept, validation, held = hold_out_latest(events)
     assert kept is events and validation is held is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_events_after_others_have_them_as_context(seed):
+    rng = np.random.default_rng(seed)
+    events = [(*rng.integers([4, 5, 6]).tolist(), 1.0) for _ in range(20)]
+    more = [(*rng.integers([6, 7, 6]).tolist(), 2.0) for _ in range(6)]
+    before = ordered(events, (4, 5)).sequences()
+    table = EventTable.of(*columns(more)[:2], (6, 7), columns(more)[2])
+    found = after(before, table._replace(weights=np.full(6, 2.0)))
+    everything = ordered([*events, *more], (6, 7))
+    new = {event[0] for event in more}
+    pairs = {event[:3] for event in more}
+    for user in range(6):
+        part, expected = (t.of_users(np.array([user])) for t in (found, everything))
+        if user not in new:
+            assert part.n_events == 0
+            continue
+        for name in ("items", "times"):
+            same = getattr(expected, name)
+            np.testing.assert_array_equal(getattr(part, name), same)
+        rows = zip(part.items, part.times, part.weights, strict=True)
+        assert all((w > 0) == ((user, i, t) in pairs) for i, t, w in rows)
+    sequences, expected = before.replaced(found), everything.sequences()
+    assert (sequences.lags != expected.lags).nnz == 0
+    np.testing.assert_array_equal(sequences.times, expected.times)

@@ -3,24 +3,24 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._order import ordered
 from sktwotower.recommender._pilots import _to_find, latest_tenth, some_users
 from sktwotower.towers import RowwiseAdam
 from tests.builders import ordered as recommender
 
 
 def events_of(rows, shape):
-    """Return ``Ordered`` events of rows (user, item, time)."""
+    """Return the ``EventTable`` of rows (user, item, time)."""
     users, items, times = np.array(rows).T
-    return ordered(users, items, times, np.ones(len(rows)), shape)
+    return EventTable.of(users, items, shape, times).in_order()
 
 
 def test_the_latest_tenth_by_hand():
     rows = [(t % 2, t, t) for t in range(10)]
     before, truth = latest_tenth(events_of(rows, (2, 10)))
-    assert before.sequences.times.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7]
+    assert before.times.tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7]
     assert list(zip(*truth.nonzero(), strict=True)) == [(1, 9)]
 
 
@@ -33,10 +33,10 @@ def test_known_pairs_and_unknown_items_are_not_to_be_found():
 
 def test_pilots_take_whole_users_up_to_a_number_of_events(monkeypatch):
     events = events_of([(u, i, i) for u in range(5) for i in range(u + 1)], (5, 5))
-    assert some_users(np.diff(events.order.offsets), 0).tolist() == [0, 1, 2, 3, 4]
+    assert some_users(np.diff(events.offsets), 0).tolist() == [0, 1, 2, 3, 4]
     monkeypatch.setattr(_pilots, "MAX_EVENTS", 6)
     for seed in range(5):
-        users = some_users(np.diff(events.order.offsets), seed)
+        users = some_users(np.diff(events.offsets), seed)
         assert len(users) and (users + 1).sum() <= 6
 
 

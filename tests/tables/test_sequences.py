@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sktwotower._tables._sequences import Sequences, join_past, lags_of, sequences
+from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._sequences import Sequences, join_past, lags_of
 
 # (user, item, time, weight) of two users, in no order; user 1 has no event
 #   user 0: item 2 at 10, items 0 and 3 at 20, item 2 again at 30
@@ -22,7 +23,8 @@ def build(events, shape=(3, 4), dtype=np.int64):
         np.array([event[i] for event in events], dtype=kind)
         for i, kind in enumerate((int, int, dtype, float))
     )
-    return sequences(users, items, times, weights, shape)
+    table = EventTable.of(users, items, shape, times, weights=weights).in_order()
+    return table.sequences(), table.weights
 
 
 def rows_of(lags):

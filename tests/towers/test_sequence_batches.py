@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import sparse
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._sequences import (
-    Order,
     SequenceBatches,
     SequenceSet,
     latest_events,
@@ -27,27 +27,28 @@ def csr(array):
     return sparse.csr_matrix(np.asarray(array, dtype=np.float32))
 
 
-def order_of(users, weights=None, impressions=None):
-    """Return the ``Order`` of users given as lists of baskets, as in [[2], [0, 3]]."""
+def table_of(users, weights=None, impressions=None):
+    """Return the table of users given as lists of baskets, as in [[2], [0, 3]]."""
     counts = [sum(map(len, baskets)) for baskets in users]
     items = [item for baskets in users for basket in baskets for item in basket]
     numbers = [i for baskets in users for i, b in enumerate(baskets) for _ in b]
     if weights is None:
         weights = np.ones(len(items))
-    return Order(
+    return EventTable(
+        N_ITEMS,
         np.append(0, np.cumsum(counts)),
         np.array(items, dtype=np.int32),
         np.array(numbers, dtype=np.int64),
         np.asarray(weights, dtype=np.float32),
-        None if impressions is None else csr(impressions),
+        impressions=None if impressions is None else csr(impressions),
     )
 
 
 def sequence_set(users, weights=None, max_history=50, item_rows=None, **others):
     """Users and items described by their numbers only: row i is one-hot i."""
     item_rows = csr(np.eye(N_ITEMS)) if item_rows is None else csr(item_rows)
-    order = order_of(users, weights, **others)
-    return SequenceSet(csr(np.eye(len(users))), item_rows, order, max_history)
+    table = table_of(users, weights, **others)._replace(n_items=item_rows.shape[0])
+    return SequenceSet(csr(np.eye(len(users))), item_rows, table, max_history)
 
 
 def random_users(seed=0, n_users=9, longest=8):
@@ -99,16 +100,16 @@ def test_each_target_occurs_once_in_an_epoch(params, batch_size, shuffle):
     users = random_users()
     data = sequence_set(users, random_weights(users))
     batches = SequenceBatches(data, batch_size, shuffle=shuffle, **params)
-    order = data.order
+    table = data.table
     for _ in range(2):
         found = Counter()
         for batch, targets in batches:
             events = events_of(data, batch)
-            assert (targets_of(batch, targets) == order.items[events]).all()
+            assert (targets_of(batch, targets) == table.items[events]).all()
             weights = targets.weights.numpy()
-            np.testing.assert_array_equal(weights, order.weights[events])
+            np.testing.assert_array_equal(weights, table.weights[events])
             found.update(events.tolist())
-        assert found == Counter(np.flatnonzero(order.weights).tolist())
+        assert found == Counter(np.flatnonzero(table.weights).tolist())
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
@@ -194,7 +195,7 @@ def test_the_divisor_of_the_loss_is_the_mean_weight_of_predictions():
     data = sequence_set(random_users(), random_weights(random_users()))
     totals = [targets.total_weight for _, targets in SequenceBatches(data, 2)]
     assert len(totals) > 1
-    assert sum(totals) == pytest.approx(data.order.weights.sum())
+    assert sum(totals) == pytest.approx(data.table.weights.sum())
 
 
 def one_hot_ids(rows):
@@ -217,7 +218,7 @@ def test_past_items_are_the_events_that_are_not_hidden(params, dropout):
         assert not (kept & ~real).any() and (kept == real).all() == (dropout == 0)
         events = np.where(real, data.starts[users] + steps, 0)
         found = ids[windows.items.numpy()]
-        assert (found[kept] == data.order.items[events][kept]).all()
+        assert (found[kept] == data.table.items[events][kept]).all()
 
 
 def test_history_dropout_hides_the_share_asked_for():
@@ -353,8 +354,8 @@ def test_with_items_is_the_set_of_the_items_that_are_left():
     assert isinstance(found, SequenceSet) and found.max_history == 5
     for name in ("users", "starts", "stops", "lengths"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    for name in ("offsets", "items", "baskets", "weights"):
-        parts = (getattr(data.order, name) for data in (found, expected))
+    for name in ("offsets", "items", "times", "weights"):
+        parts = (getattr(data.table, name) for data in (found, expected))
         np.testing.assert_array_equal(*parts)
     for name in ("item_rows", "user_rows", "positives", "history", "impressions"):
         one, other = (getattr(data, name) for data in (found, expected))
@@ -369,7 +370,7 @@ def test_with_items_is_the_set_of_the_items_that_are_left():
         assert torch.equal(targets.impressions[1], others.impressions[1])
         events = events_of(found, batch)
         items = targets_of(batch, targets)
-        assert (items == left[found.order.items[events]]).all()
+        assert (items == left[found.table.items[events]]).all()
 
 
 def rows_by_item(rows):
@@ -454,7 +455,7 @@ def test_no_prediction_depends_on_later_events(params, seed):
     others = sequence_set([baskets for _, baskets in changed])
     after = vectors_of(module, others, 100, shuffle=True, **params)
     assert before.keys() == after.keys()
-    starts = others.order.offsets[:-1]
+    starts = others.table.offsets[:-1]
     n_same = n_other = 0
     for (cut, baskets), start in zip(changed, starts, strict=True):
         n_early = sum(map(len, baskets[:cut]))
@@ -475,8 +476,8 @@ def test_later_events_more_or_fewer_change_nothing():
     before, after = (vectors_of(module, part, 3) for part in (data, cut))
     for user, baskets in enumerate(shorter):
         for at in range(sum(map(len, baskets))):
-            one = before[data.order.offsets[user] + at]
-            torch.testing.assert_close(one, after[cut.order.offsets[user] + at])
+            one = before[data.table.offsets[user] + at]
+            torch.testing.assert_close(one, after[cut.table.offsets[user] + at])
 
 
 @pytest.mark.parametrize("max_history", [4, 50])
@@ -491,7 +492,7 @@ def test_a_prediction_sees_the_earlier_baskets_and_the_rest_of_its_own(
     found = vectors_of(module, data, 3, shuffle=True, **params)
     n_checked = 0
     for user, baskets in enumerate(users):
-        first = data.order.offsets[user]
+        first = data.table.offsets[user]
         events = [(item, b) for b, basket in enumerate(baskets) for item in basket]
         start = data.starts[user] - first
         for at, (_, basket) in enumerate(events[: data.stops[user] - first]):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from sktwotower._tables._event_table import EventTable
 from sktwotower.towers import _shares
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._group import Group
-from sktwotower.towers._sequences import Order, SequenceBatches, SequenceSet
+from sktwotower.towers._sequences import SequenceBatches, SequenceSet
 
 N_USERS, N_ITEMS = 11, 20
 
@@ -31,12 +32,13 @@ def sequence_set():
     sizes = rng.integers(2, 6, N_USERS)
     offsets = np.append(0, np.cumsum(sizes))
     n = offsets[-1]
-    baskets = np.arange(n) - np.repeat(offsets[:-1], sizes)
+    times = np.arange(n)
+    ones = np.ones(n, dtype=np.float32)
     shown = sparse.csr_matrix(sparse.eye_array(n, N_ITEMS, dtype=np.float32))
     items = rng.integers(0, N_ITEMS, n)
-    order = Order(offsets, items, baskets, np.ones(n, dtype=np.float32), shown)
+    table = EventTable(N_ITEMS, offsets, items, times, ones, impressions=shown)
     rows = (sparse.csr_matrix(sparse.eye_array(k)) for k in (N_USERS, N_ITEMS))
-    return SequenceSet(*rows, order, 3)
+    return SequenceSet(*rows, table, 3)
 
 
 def shares(monkeypatch, batches, dataset, size, batch_size=4, **params):

@@ -54,7 +54,7 @@ class PooledTowers(TwoTowers):
         Callbacks belong to the first one.
         """
         if events.ordered is not None:
-            events = events._replace(positives=events.ordered.weighted_pairs())
+            events = events._replace(positives=events.ordered.pairs())
         recipe = recipe._replace(
             history="pooled",
             callbacks=None,

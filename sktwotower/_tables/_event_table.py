@@ -1,0 +1,247 @@
+"""The table of events: aligned columns, sorted once by user and time.
+
+Input: positions of users and items, times, weights and outcomes, (n_events,) each.
+Output: an ``EventTable``, and views of it: pairs (n_users, n_items), ``Sequences``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ._on_disk import Column, Rows, by_chunks, is_mapped, row_blocks, take_columns
+from ._sequences import Sequences, as_rows, lags_of, places_of, starts
+from ._sparse import pair_matrix
+
+__all__ = ["EventTable"]
+
+# What each event has: arrays (n_events,), and CSR matrices with a row per event.
+COLUMNS = "items", "times", "weights", "chosen", "impressions"
+
+
+class EventTable(NamedTuple):
+    """Events, each of a user and an item, sorted by user and then by time.
+
+    In memory columns are arrays. Of events on disk they are memory maps, and methods
+    read some users at a time.
+
+    Parameters
+    ----------
+    n_items : int
+    offsets : int64 array of shape (n_users + 1,)
+        Start of each user's events.
+    items : int32 array of shape (n_events,)
+        Positions of the items. At equal times, what was chosen is last, in this order.
+    times : int64 or float64 array of shape (n_events,) or None, default=None
+    weights : array of shape (n_events,) or None, default=None
+        Reward times weight of what was chosen, otherwise weight. None: all are 1.
+    chosen : bool array of shape (n_events,) or None, default=None
+        False for impressions: shown and not chosen. None: all are chosen.
+    impressions : CSR matrix of shape (n_events, n_items) or None, default=None
+        Weights of what was shown and not chosen next to each event; see `in_order`.
+    """
+
+    n_items: int
+    offsets: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    chosen: np.ndarray | None = None
+    impressions: sparse.csr_matrix | None = None
+
+    @classmethod
+    def of(cls, users, items, shape, times=None, rewards=None, weights=None):
+        """Return the table of events (n,) in any order; ``shape``: (n_users, n_items).
+
+        Without times, the events of a user stay in their order. ``rewards``: > 0 where
+        an item was chosen.
+        """
+        chosen = None
+        if rewards is not None:
+            chosen = rewards > 0
+            weights = np.where(chosen, rewards * weights, weights)
+            chosen = None if chosen.all() else chosen
+        order = np.arange(len(users))
+        if times is not None:
+            keys = items, chosen, times
+            order = np.lexsort([key for key in keys if key is not None])
+        # a stable sort by user, in linear time
+        entries = order, users[order], np.arange(len(users) + 1)
+        by_user = sparse.csr_matrix(entries, shape=(len(users), shape[0])).tocsc()
+        columns = items.astype(np.int32, copy=False), times, weights, chosen
+        columns = (c if c is None else c[by_user.data] for c in columns)
+        return cls(shape[1], by_user.indptr.astype(np.int64), *columns)
+
+    @property
+    def n_users(self):
+        """Number of users, with or without events."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_events(self):
+        """Number of events."""
+        return len(self.items)
+
+    @property
+    def users(self):
+        """Position of the user of each event, (n_events,)."""
+        return np.repeat(np.arange(self.n_users), np.diff(self.offsets))
+
+    @property
+    def on_disk(self):
+        """Whether columns are memory maps."""
+        return is_mapped(self.items)
+
+    # Parts of the table
+
+    def blocks(self):
+        """Yield tables of users in turn, about 4,000,000 events each if on disk."""
+        if not self.on_disk:
+            yield self
+            return
+        for block in row_blocks(self.offsets, on_disk=True):
+            offsets = self.offsets[block.start : block.stop + 1]
+            events = slice(int(offsets[0]), int(offsets[-1]))
+            yield self._at(events, offsets - offsets[0])
+
+    def of_users(self, users):
+        """Return the events of users at positions (n,); row i is of ``users[i]``."""
+        rows, places = places_of(self.offsets, users)
+        return self._at(places, np.searchsorted(rows, np.arange(len(users) + 1)))
+
+    def only(self, users):
+        """Return the events of users at sorted positions (n,); others have none."""
+        sizes = np.zeros(self.n_users, dtype=np.int64)
+        sizes[users] = np.diff(self.offsets)[users]
+        return self.of_users(users)._replace(offsets=np.append(0, np.cumsum(sizes)))
+
+    def events_at(self, kept):
+        """Return the events where ``kept`` (n_events,) is True, of those in memory."""
+        before = np.append(0, kept.cumsum())
+        return self._at(np.flatnonzero(kept), before[self.offsets])
+
+    def _at(self, places, offsets):
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        columns = {n: c if c is None else c[places] for n, c in columns.items()}
+        return self._replace(offsets=offsets, **columns)
+
+    def chosen_events(self):
+        """Return the events of which something was chosen."""
+        if self.chosen is None:
+            return self
+        return self.by_blocks(lambda part: part.events_at(part.chosen))._replace(
+            chosen=None
+        )
+
+    def with_items(self, items):
+        """Return the same events, of items at sorted positions (m,) that have them."""
+        places = by_chunks(
+            lambda part: np.searchsorted(items, part).astype(part.dtype), self.items
+        )
+        impressions = self.impressions
+        if impressions is not None:
+            impressions = take_columns(impressions, items)
+        return self._replace(n_items=len(items), items=places, impressions=impressions)
+
+    # What is computed for some users at a time
+
+    def by_blocks(self, change):
+        """Return the table of what ``change`` returns for each block of users."""
+        if not self.on_disk:
+            return change(self)
+        sizes, columns = [], {}
+        for part in map(change, self.blocks()):
+            sizes.append(np.diff(part.offsets))
+            for name in COLUMNS:
+                values = getattr(part, name)
+                if values is not None:
+                    if name not in columns:
+                        columns[name] = self._column_like(values)
+                    columns[name].append(values)
+        found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
+        offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
+        return self._replace(offsets=offsets, **found)
+
+    def _column_like(self, values):
+        is_matrix = sparse.issparse(values)
+        return Rows(True, self.n_items) if is_matrix else Column(True, values.dtype)
+
+    def column(self, compute):
+        """Return what ``compute`` returns for each block of users, (n_events,)."""
+        if not self.on_disk:
+            return compute(self)
+        column = Column(on_disk=True)
+        for part in self.blocks():
+            column.append(compute(part))
+        return column.finish()
+
+    # Views
+
+    def pairs(self, chosen=True):
+        """Return the summed weights of what was chosen, or shown, CSR of all pairs."""
+        return self._pairs(lambda part: part.gains, chosen)
+
+    def chosen_pairs(self):
+        """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
+        return self._pairs(lambda part: np.ones(part.n_events)).sign()
+
+    def _pairs(self, values_of, chosen=True):
+        pairs = Rows(self.on_disk, self.n_items)
+        for part in self.blocks():
+            kept = slice(None if chosen else 0)  # of all, or of none
+            if part.chosen is not None:
+                kept = part.chosen == chosen
+            columns = part.users, part.items, values_of(part)
+            columns = (column[kept] for column in columns)
+            pairs.append(pair_matrix(*columns, (part.n_users, self.n_items)))
+        return pairs.finish()
+
+    @property
+    def gains(self):
+        """The weights, also if all are 1."""
+        return np.ones(self.n_events) if self.weights is None else self.weights
+
+    def in_order(self):
+        """Return what was chosen, with impressions at the user's next event.
+
+        That is the first event at the time of the impression or later or, if there is
+        none, the user's last one. Impressions of users without events are left out.
+        Equal events are merged, with summed weights, float32.
+        """
+        return self.by_blocks(_in_order)
+
+    def lags(self):
+        """Return the lag of each event, CSR (n_users, n_items); see `Sequences`."""
+        values = self.column(lambda part: lags_of(part.users, part.times))
+        return as_rows(values, self.items, self.offsets, self.n_items)
+
+    def sequences(self):
+        """Return the ``Sequences`` of a table that is in order."""
+        lags = self.lags()
+        offsets = np.append(lags.indptr, lags.indptr[-1:])
+        lags = as_rows(lags.data, lags.indices, offsets, self.n_items)
+        return Sequences(lags, self.times)
+
+    def n_baskets(self):
+        """Return the number of distinct times of all users together."""
+        return sum(int(starts(b.users, b.times).sum()) for b in self.blocks())
+
+
+def _in_order(table):
+    """Return what `EventTable.in_order` does, for a table in memory."""
+    events = table.chosen_events()
+    first = starts(events.users, events.times, events.items)
+    weights = np.add.reduceat(events.gains, np.flatnonzero(first)).astype(np.float32)
+    events = events.events_at(first)._replace(weights=weights)
+    if table.chosen is None:
+        return events
+    shown = ~table.chosen
+    is_event = table.chosen.copy()
+    is_event[is_event] = first
+    owners = table.users[shown]
+    place = np.minimum(np.cumsum(is_event)[shown], events.offsets[owners + 1] - 1)
+    kept = place >= events.offsets[owners]
+    columns = place, table.items[shown], table.gains[shown]
+    columns = (column[kept] for column in columns)
+    shape = events.n_events, table.n_items
+    return events._replace(impressions=pair_matrix(*columns, shape))
