@@ -11,7 +11,7 @@ from scipy import sparse
 
 from ._on_disk import Column, Rows, by_chunks, is_mapped, row_blocks, take_columns
 from ._sequences import Sequences, as_rows, lags_of, places_of, starts
-from ._sparse import pair_matrix
+from ._sparse import pair_matrix, summed
 
 __all__ = ["EventTable"]
 
@@ -188,13 +188,20 @@ class EventTable(NamedTuple):
     def _pairs(self, values_of, chosen=True):
         pairs = Rows(self.on_disk, self.n_items)
         for part in self.blocks():
-            kept = slice(None if chosen else 0)  # of all, or of none
-            if part.chosen is not None:
-                kept = part.chosen == chosen
-            columns = part.users, part.items, values_of(part)
-            columns = (column[kept] for column in columns)
-            pairs.append(pair_matrix(*columns, (part.n_users, self.n_items)))
+            if part.chosen is not None or not chosen:
+                part = part.events_at(part.chosen if chosen else part.shown)
+            # copies, as they are changed
+            columns = values_of(part).astype(float), part.items.copy(), part.offsets
+            shape = part.n_users, self.n_items
+            pairs.append(summed(sparse.csr_matrix(columns, shape)))
         return pairs.finish()
+
+    @property
+    def shown(self):
+        """Which events are impressions, bool (n_events,)."""
+        if self.chosen is None:
+            return np.zeros(self.n_events, dtype=bool)
+        return ~self.chosen
 
     @property
     def gains(self):
@@ -235,7 +242,7 @@ def _in_order(table):
     events = events.events_at(first)._replace(weights=weights)
     if table.chosen is None:
         return events
-    shown = ~table.chosen
+    shown = table.shown
     is_event = table.chosen.copy()
     is_event[is_event] = first
     owners = table.users[shown]

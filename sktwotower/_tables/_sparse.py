@@ -18,7 +18,11 @@ def pair_matrix(users, items, values, shape):
 
     Sums too small for float32 become its smallest number, not 0: their pair counts.
     """
-    matrix = sparse.csr_matrix((values, (users, items)), shape=shape, dtype=np.float64)
+    return summed(sparse.csr_matrix((values, (users, items)), shape, np.float64))
+
+
+def summed(matrix):
+    """Sum the entries of each pair of a CSR matrix, float64, as `pair_matrix` does."""
     matrix.sum_duplicates()
     np.maximum(matrix.data, TINY, out=matrix.data, where=matrix.data > 0)
     return matrix.astype(np.float32)
