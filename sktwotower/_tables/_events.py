@@ -5,6 +5,7 @@ Output: a pandas frame of the events, and rewards and weights, float64 (n_events
 """
 
 from reprlib import repr as shorten
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,15 @@ from sktwotower._sklearn_compat import check_sample_weight
 from ._messages import warn
 from ._schema import read_table
 
-__all__ = ["latest_rows", "outcomes", "read_events"]
+__all__ = [
+    "Outcome",
+    "check_outcomes",
+    "check_products",
+    "latest_rows",
+    "outcomes",
+    "read_events",
+    "warn_of_changes",
+]
 
 # Rewards and weights with a maximum outside of this range are rescaled: their products
 # and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
@@ -37,17 +46,22 @@ def latest_rows(own, codes, n_entities, name):
             values = values.map(repr)
         first = pd.factorize(values, use_na_sentinel=True)[0]
         disagree[codes[first != first[last[codes]]]] = True
-    if disagree.any():
-        warn(
-            f"Rows of X disagree on the features of {int(disagree.sum())} of "
-            f"{n_entities} ids in {name}; the last row of each was used."
-        )
+    warn_of_changes(int(disagree.sum()), n_entities, name)
     if own.shape[1] == 0:
         return pd.DataFrame(index=range(n_entities))
     if (last >= 0).all():
         return own.take(last).reset_index(drop=True)
     # entities of the side table that have no event
     return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+
+
+def warn_of_changes(n_changed, n_entities, name):
+    """Warn if rows of X disagree on the features of some ids."""
+    if n_changed:
+        warn(
+            f"Rows of X disagree on the features of {n_changed} of {n_entities} ids in "
+            f"{name}; the last row of each was used."
+        )
 
 
 def _may_hold_lists(dtype):
@@ -63,26 +77,81 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     """
     y = np.ones(n_events) if y is None else _rewards(y, n_events)
     weights = _event_weights(sample_weight, n_events, may_be_empty)
-    if not weights.any() and not may_be_empty:
-        raise ValueError("All entries of sample_weight are zero.")
-    y, weights = _rescaled(y), _rescaled(weights)
-    positive = (y > 0) & (weights > 0)
-    if not positive.any() and not may_be_empty:
+    figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
+    n_positive = np.count_nonzero((y > 0) & (weights > 0))
+    check_outcomes(figures, n_positive, may_be_empty)
+    y, weights = (
+        each.scaled(values) for each, values in zip(figures, (y, weights), strict=True)
+    )
+    check_products(y, weights)
+    return y, weights
+
+
+class Outcome(NamedTuple):
+    """What checks need to know of rewards or weights, wherever they are.
+
+    ``name``: what messages call them. ``n_bad``: number of those that are not finite
+    numbers.
+    """
+
+    name: str
+    n_bad: int
+    lowest: float
+    largest: float
+
+    @classmethod
+    def of(cls, name, values):
+        """Return what is known of an array (n,)."""
+        n_bad = len(values) - np.count_nonzero(np.isfinite(values))
+        return cls(name, n_bad, values.min(initial=0), values.max(initial=0))
+
+    def scaled(self, values):
+        """Return some of them, times a power of two if float32 could not hold them.
+
+        Only their proportions count. Weights that decay with age may all be tiny.
+        """
+        fits = self.largest == 0 or MIN_SCALE <= self.largest <= MAX_SCALE
+        return values if fits else np.ldexp(values, -np.frexp(self.largest)[1])
+
+
+def check_outcomes(figures, n_positive, may_be_empty=False):
+    """Raise ``ValueError`` unless all rewards and weights are finite and >= 0.
+
+    ``figures``: an ``Outcome`` each. ``n_positive``: number of positive events, 0 is
+    refused unless ``may_be_empty``.
+    """
+    for each in figures:
+        if each.n_bad:
+            raise ValueError(
+                f"{each.name} contains NaN or infinity, or text: {each.n_bad} entries "
+                "are not finite numbers. Convert them, or drop these rows."
+            )
+        if each.lowest < 0:
+            raise ValueError(
+                f"{each.name} must be >= 0. Got {each.lowest}. Ratings below zero or "
+                "-1 labels need mapping first, as in y=(label > 0); 0 means shown and "
+                "not chosen, and as a weight, left out."
+            )
+    if n_positive == 0 and not may_be_empty:
         raise ValueError(
             "X holds no positive event: at least one row needs y > 0 (or y=None) and "
             "a sample_weight > 0."
         )
-    lost = int((y[positive] * weights[positive] == 0).sum())
+
+
+def check_products(rewards, weights):
+    """Raise ``ValueError`` if a reward times its weight vanishes, (n,) or 1 each."""
+    vanishes = (rewards > 0) & (weights > 0) & (rewards * weights == 0)
+    lost = np.count_nonzero(vanishes)
     if lost:
         raise ValueError(
             f"y * sample_weight is too small to differ from 0 in {lost} rows. Leave "
             "these rows out, or set their sample_weight to 0."
         )
-    return y, weights
 
 
 def _rewards(y, n_events):
-    """Return rewards, finite float64 (n_events,) >= 0."""
+    """Return rewards as float64 (n_events,)."""
     y = column_or_1d(y, warn=True)
     if y.dtype == object or y.dtype.kind in "USb":
         y = _as_numbers(
@@ -97,13 +166,6 @@ def _rewards(y, n_events):
     if len(y) != n_events:
         raise ValueError(
             f"y must have one outcome per row of X: expected {n_events}, got {len(y)}."
-        )
-    if not np.isfinite(y).all():
-        raise ValueError("y contains NaN or infinity; a reward is a finite number.")
-    if (y < 0).any():
-        raise ValueError(
-            f"y must be >= 0: a reward, or 0 for shown and not chosen. Got {y.min()}. "
-            "Ratings below zero or -1 labels need mapping first, as in y=(label > 0)."
         )
     return y
 
@@ -120,17 +182,6 @@ def _as_numbers(values, name, expected, remedy):
         ) from None
 
 
-def _rescaled(values):
-    """Return values >= 0 (n,), times a power of two if float32 could not hold them.
-
-    Only their proportions count. Weights that decay with age may all be tiny.
-    """
-    largest = values.max(initial=0)
-    if largest == 0 or MIN_SCALE <= largest <= MAX_SCALE:
-        return values
-    return np.ldexp(values, -np.frexp(largest)[1])
-
-
 def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
     """Return events that count as a table, their rewards and weights, and the schema.
 
@@ -145,7 +196,7 @@ def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
 
 
 def _event_weights(sample_weight, n_events, may_be_empty=False):
-    """Return weights, float64 (n_events,), after all checks.
+    """Return weights as float64 (n_events,).
 
     ``may_be_empty``: whether all of them may be 0.
     """
@@ -158,9 +209,4 @@ def _event_weights(sample_weight, n_events, may_be_empty=False):
         )
     if may_be_empty and not np.any(sample_weight):
         return np.zeros(n_events)
-    weights = check_sample_weight(
-        sample_weight, np.empty((n_events, 1)), dtype=np.float64
-    )
-    if (weights < 0).any():
-        raise ValueError(f"sample_weight must be >= 0. Got {weights.min()}.")
-    return weights
+    return check_sample_weight(sample_weight, np.empty((n_events, 1)), dtype=np.float64)

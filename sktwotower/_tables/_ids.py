@@ -47,12 +47,7 @@ def _plain(values):
 
 def _checked(values, name):
     """Return a plain Series of ids as an Index after all checks."""
-    missing = int(is_missing(values, name).sum())
-    if missing:
-        raise ValueError(
-            f"{name} contains NaN: {missing} of {len(values)} ids are missing. "
-            "Drop those rows, or give them an id of their own."
-        )
+    refuse_missing(name, int(is_missing(values, name).sum()), len(values))
     if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
         values = pd.Series(values.to_numpy())
     if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
@@ -65,6 +60,15 @@ def _checked(values, name):
     if index.dtype.kind == "f" and np.isinf(index.to_numpy(dtype=float)).any():
         raise ValueError(f"{name} contains infinity, which is not an id.")
     return index
+
+
+def refuse_missing(name, n_missing, n, where=""):
+    """Raise ``ValueError`` if some of n ids are missing; ``where``: a sentence."""
+    if n_missing:
+        raise ValueError(
+            f"{name} contains NaN: {n_missing} of {n} ids are missing.{where} Drop "
+            "those rows, or give them an id of their own."
+        )
 
 
 def _check_types(values, name):

@@ -123,12 +123,7 @@ def read_times(values, name):
         If values are missing or infinite, dates are not within the years 1678 and 2261,
         or unsigned integers do not fit into int64.
     """
-    missing = int(is_missing(values, name).sum())
-    if missing:
-        raise ValueError(
-            f"{name} has {missing} missing values in {len(values)} rows. Drop or fill "
-            "these rows first."
-        )
+    refuse_missing_times(name, int(is_missing(values, name).sum()), len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
     if values.dtype == object:
@@ -142,6 +137,15 @@ def read_times(values, name):
             "durations with .dt.total_seconds()."
         )
     return _numbers(values, name), False
+
+
+def refuse_missing_times(name, n_missing, n, where=""):
+    """Raise ``ValueError`` if some of n times are missing; ``where``: a sentence."""
+    if n_missing:
+        raise ValueError(
+            f"{name} has {n_missing} missing values in {n} rows.{where} Drop or fill "
+            "these rows first."
+        )
 
 
 def _numbers(values, name):

@@ -78,23 +78,26 @@ def read_sides(tables, columns, frame, outcomes):
 
     ``outcomes``: rewards, weights and times (n_events,); times may be None.
     """
-    (users, user_codes), (items, item_codes) = (
-        fit_entities(
-            side,
-            getattr(columns, side),
-            label,
-            getattr(columns, f"{side}_features"),
-            getattr(tables, f"{side}s"),
-            getattr(tables, f"{side}_transformer"),
-            frame,
-            tables.memory,
-        )
-        for side, label in zip(("user", "item"), columns.labels, strict=True)
-    )
+    users, of_users = fit_side(tables, columns, "user", frame)
+    items, of_items = fit_side(tables, columns, "item", frame)
     rewards, weights, times = outcomes
     shape = len(users), len(items)
-    table = EventTable.of(user_codes, item_codes, shape, times, rewards, weights)
+    table = EventTable.of(of_users, of_items, shape, times, rewards, weights)
     return users, items, table
+
+
+def fit_side(tables, columns, side, frame):
+    """Return the ``Entities`` of a side, and their positions in the rows of a frame."""
+    return fit_entities(
+        side,
+        getattr(columns, side),
+        columns.labels[side == "item"],
+        getattr(columns, f"{side}_features"),
+        getattr(tables, f"{side}s"),
+        getattr(tables, f"{side}_transformer"),
+        frame,
+        tables.memory,
+    )
 
 
 def items_with_events(events):

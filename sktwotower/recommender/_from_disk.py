@@ -11,20 +11,31 @@ import numpy as np
 
 from sktwotower._tables._columns import Columns
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._events import MAX_SCALE, MIN_SCALE
+from sktwotower._tables._events import (
+    Outcome,
+    check_outcomes,
+    check_products,
+    warn_of_changes,
+)
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._messages import warn
+from sktwotower._tables._ids import refuse_missing
 from sktwotower._tables._on_disk import Column
 from sktwotower._tables._output import library_of
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
-from sktwotower._tables._times import read_times
-from sktwotower.features._entities import fit_entities
+from sktwotower._tables._times import read_times, refuse_missing_times
+
+from ._events import fit_side
 
 __all__ = ["read_from_disk"]
 
 # How queries name the columns of X; y and w are read as numbers.
 USER, ITEM, TIME = "u", "i", "t"
+NAMES = {
+    USER: "user column {!r}",
+    ITEM: "item column {!r}",
+    TIME: "The time column {!r} of X",
+}
 REWARD, WEIGHT = "try_cast(y as double)", "try_cast(w as double)"
 
 
@@ -54,11 +65,11 @@ def read_from_disk(tables, X, y, sample_weight):
             )
         columns = Columns(frame, tables, named=True)
         _select(source, columns, outcomes)
-        exponents = _check_outcomes(source, y, sample_weight)
+        outcomes = _check_outcomes(source)
         _check_ids(source, frame, columns)
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
-        found, dates = _sorted_columns(source, columns, (of_users, of_items), exponents)
+        found, dates = _sorted_columns(source, columns, (of_users, of_items), outcomes)
     offsets = np.append(0, np.cumsum(sizes))
     table = EventTable(len(items), offsets, **found)
     names = frame.columns.to_numpy(dtype=object)
@@ -88,39 +99,27 @@ def _kept(source):
     return f" where {WEIGHT} > 0" if "w" in source.columns else ""
 
 
-def _check_outcomes(source, y, sample_weight):
-    """Check rewards and weights; return the exponents that scale them, a dict."""
-    given = {"y": (REWARD, "y", y), "w": (WEIGHT, "sample_weight", sample_weight)}
-    given = {alias: parts for alias, parts in given.items() if alias in source.columns}
+def _check_outcomes(source):
+    """Check rewards and weights; return an ``Outcome`` for each that X has, a dict."""
+    given = {"y": (REWARD, "y"), "w": (WEIGHT, "sample_weight")}
+    given = {name: parts for name, parts in given.items() if name in source.columns}
     if not given:
         return {}
-    all_positive = " and ".join(f"{sql} > 0" for sql, _, _ in given.values())
-    figures = [f"count_if({all_positive}) as positive"]
-    for alias, (sql, _, _) in given.items():
-        figures.append(f"count_if(not coalesce(isfinite({sql}), false)) as bad_{alias}")
-        figures.append(f"min({sql}) as min_{alias}, max({sql}) as max_{alias}")
+    positive = " and ".join(f"{sql} > 0" for sql, _ in given.values())
+    figures = [f"count_if({positive}) as n_positive"]
+    for name, (sql, _) in given.items():
+        figures.append(f"count_if(not coalesce(isfinite({sql}), false)) as bad_{name}")
+        figures.append(f"min({sql}) as min_{name}, max({sql}) as max_{name}")
     found = source.query(f"select {', '.join(figures)} from events").to_pylist()[0]
-    for alias, (_, parameter, column) in given.items():
-        what = f"{parameter}, the column {column!r} of X,"
-        if found[f"bad_{alias}"]:
-            raise ValueError(
-                f"{what} has {found[f'bad_{alias}']} cells that are not finite numbers "
-                "(text, missing, NaN or infinity). Convert them, or drop these rows."
-            )
-        if (found[f"min_{alias}"] or 0) < 0:
-            raise ValueError(f"{what} must be >= 0. Got {found[f'min_{alias}']}.")
-    if not found["positive"]:
-        raise ValueError(
-            "X holds no positive event: at least one row needs y > 0 (or y=None) and "
-            "a sample_weight > 0."
+    outcomes = {
+        name: Outcome(
+            f"{parameter}, the column {source.columns[name]!r} of X,",
+            *(found[f"{figure}_{name}"] or 0 for figure in ("bad", "min", "max")),
         )
-    return {alias: _exponent(found[f"max_{alias}"]) for alias in given}
-
-
-def _exponent(largest):
-    """Return the exponent of two to divide by; 0 if float32 can hold the values."""
-    fits = largest == 0 or MIN_SCALE <= largest <= MAX_SCALE
-    return 0 if fits else int(np.frexp(largest)[1])
+        for name, (_, parameter) in given.items()
+    }
+    check_outcomes(outcomes.values(), found["n_positive"])
+    return outcomes
 
 
 def _check_ids(source, frame, columns):
@@ -139,14 +138,10 @@ def _check_ids(source, frame, columns):
     if not found["n"]:
         raise ValueError("X holds no events: at least one is required.")
     for alias, name in names.items():
-        if found[alias]:
-            side = {USER: "user", ITEM: "item", TIME: "time"}[alias]
-            path = source.file_where(missing[alias])
-            where = "" if path is None else f" The first is in {path}."
-            raise ValueError(
-                f"{side} column {name!r} contains NaN: {found[alias]} of {found['n']} "
-                f"events lack it.{where} Drop those rows, or fill them."
-            )
+        path = source.file_where(missing[alias]) if found[alias] else None
+        where = "" if path is None else f" The first is in {path}."
+        refuse = refuse_missing_times if alias == TIME else refuse_missing
+        refuse(NAMES[alias].format(name), found[alias], found["n"], where)
 
 
 def _side(source, side, columns, tables):
@@ -164,24 +159,10 @@ def _side(source, side, columns, tables):
         last = answer["last"].combine_chunks().flatten()[place]
         table = table.append_column(name, last)
     frame = as_frame(table, "X").rename(columns={"id": id_column})
-    entities, codes = fit_entities(
-        side,
-        id_column,
-        id_column,
-        [name for _, name in features],
-        getattr(tables, f"{side}s"),
-        getattr(tables, f"{side}_transformer"),
-        frame,
-        tables.memory,
-    )
+    entities, codes = fit_side(tables, columns, side, frame)
     if features:
         n_changed = int(answer["changed"].to_numpy().sum())
-        if n_changed:
-            warn(
-                f"Rows of X disagree on the features of {n_changed} of "
-                f"{len(entities)} ids in column {id_column!r}; the last row of each "
-                "was used."
-            )
+        warn_of_changes(n_changed, len(entities), f"column {id_column!r}")
     sizes = np.zeros(len(entities), dtype=np.int64)
     sizes[codes] = answer["n"].to_numpy()
     codes = pyarrow.array(codes.astype(np.int32))
@@ -205,7 +186,7 @@ def _distinct(source, alias, features):
     )
 
 
-def _sorted_columns(source, columns, codes, exponents):
+def _sorted_columns(source, columns, codes, outcomes):
     """Return the columns of an ``EventTable``, a dict, and whether times are dates.
 
     ``codes``: Arrow tables of the ids and positions of users and of items.
@@ -226,18 +207,16 @@ def _sorted_columns(source, columns, codes, exponents):
         result["items"].append(part["item"].to_numpy())
         if "t" in part:
             times = as_frame(_table(part["t"]), "X")["t"]
-            name = f"The time column {columns.time!r} of X"
-            times, dates = read_times(times, name)
+            times, dates = read_times(times, NAMES[TIME].format(columns.time))
             result["times"].append(times)
-        scaled = [
-            np.ldexp(part[name].to_numpy(), -exponents[name]) for name in exponents
-        ]
+        scaled = {n: o.scaled(part[n].to_numpy()) for n, o in outcomes.items()}
         if "y" in part:
             chosen = part["chosen"].to_numpy(zero_copy_only=False)
-            scaled[0] = np.where(chosen, scaled[0], 1.0)
+            scaled["y"] = np.where(chosen, scaled["y"], 1.0)
             result["chosen"].append(chosen)
         if scaled:
-            result["weights"].append(np.prod(scaled, axis=0))
+            check_products(scaled.get("y", 1.0), scaled.get("w", 1.0))
+            result["weights"].append(np.prod([*scaled.values()], axis=0))
     found = {name: column.finish() for name, column in result.items()}
     if "chosen" in found and found["chosen"].all():
         del found["chosen"]

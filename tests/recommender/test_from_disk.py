@@ -374,10 +374,13 @@ def test_missing_ids_and_times(fitted, events, side, tmp_path):
     X = events.astype({"item": float, "time": float})
     X.loc[[300, 500], side] = None
     write(X, tmp_path)
-    message = f"{side} column '{side}' contains NaN: 2 of 600 events lack it."
-    params = {"time": "time"} if side == "time" else {}
+    message = f"{side} column '{side}' contains NaN: 2 of 600 ids are missing."
+    params = {}
+    if side == "time":
+        message = "The time column 'time' of X has 2 missing values in 600 rows."
+        params = {"time": "time"}
     dataset = pa.dataset.dataset(tmp_path)
-    refused(fitted, ValueError, f"{message} Drop those", dataset, **params)
+    refused(fitted, ValueError, f"{message} Drop", dataset, **params)
     message += r" The first is in .*part1.parquet\. Drop"
     refused(fitted, ValueError, message, tmp_path, **params)
 
@@ -396,10 +399,10 @@ def test_missing_ids_of_events_without_weight_do_not_count(events, tmp_path):
     [
         ("star", ValueError, "y names 'star', which is not a column.*mean 'stars'"),
         ([1, 0], TypeError, "y must be the name of a column of X.* Got list"),
-        ("note", ValueError, "y, the column 'note' of X, has 600 cells that are not"),
+        ("note", ValueError, "y, the column 'note' of X, contains .*: 600 entries"),
         ("minus", ValueError, "y, the column 'minus' of X, must be >= 0. Got -3"),
         ("zero", ValueError, "X holds no positive event"),
-        ("gaps", ValueError, "y, the column 'gaps' of X, has 1 cells that are not"),
+        ("gaps", ValueError, "y, the column 'gaps' of X, contains NaN .*: 1 ent"),
     ],
 )
 def test_rewards(fitted, events, tmp_path, y, error, message):
