@@ -111,6 +111,16 @@ def test_fit_is_the_same_as_in_memory(model):
     assert other.score(in_parts(EVENTS)) == model.score(EVENTS)
 
 
+def test_names_that_differ_only_in_case_or_are_empty():
+    other = EVENTS["user"].str[::-1]
+    frame = EVENTS.assign(User=other, **{"": other.str[0]})
+    params = {"user_features": ["User"], "item_features": [""], "max_epochs": 1}
+    with pytest.warns(UserWarning, match="disagree on the features"):
+        model, other = small(**params).fit(frame), small(**params).fit(in_parts(frame))
+    assert_array_equal(other.item_embeddings_, model.item_embeddings_)
+    assert_array_equal(other.embed_users(["u3"]), model.embed_users(["u3"]))
+
+
 def test_fit_knows_rewards_weights_and_times():
     rng = np.random.default_rng(0)
     n = len(EVENTS)

@@ -496,3 +496,11 @@ def test_version(capsys):
         parse(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"sktwotower {__version__}\n"
+
+
+def test_names_on_disk_whose_column_is_called_almost_as_that_of_the_items(tmp_path):
+    pytest.importorskip("duckdb")
+    plays = pd.DataFrame({"who": [1], "name": [2], "time": [3], "Name": ["rock"]})
+    plays.to_parquet(tmp_path / "a.parquet")
+    task = DiskTask(str(tmp_path), "who", "name", "time", "Name")
+    assert task.name(2).split() == ["2", "rock"]

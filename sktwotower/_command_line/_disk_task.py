@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._sources import opened, quoted
+from sktwotower._tables._sources import opened
 from sktwotower.model_selection import TimeSplit
 
 from ._files import of_one_type, read_names
@@ -119,6 +119,5 @@ def _of_type(source, column, table):
 
 def _names(source, item):
     """Return a name of each item, by its id."""
-    sql = f"select i as {quoted(item)}, max(n) as name from events group by i"
-    frame = as_frame(source.query(sql), "X")
-    return pd.Series(frame["name"].to_numpy(), index=frame[item])
+    frame = as_frame(source.query("select i, max(n) as n from events group by i"), "X")
+    return pd.Series(frame["n"].to_numpy(), index=frame["i"].rename(item))

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import joblib
@@ -20,7 +21,7 @@ from ._dask import is_dask_frame, write_partitions
 from ._frames import as_frame
 from ._messages import did_you_mean
 
-__all__ = ["Source", "held_in_memory", "is_lazy", "is_source", "opened", "quoted"]
+__all__ = ["Source", "held_in_memory", "is_lazy", "is_source", "opened"]
 
 # DuckDB sorts and groups within this much memory, and beyond it on disk.
 MEMORY_LIMIT = "3GB"
@@ -78,9 +79,9 @@ def _imported(name, extra):
         ) from None
 
 
-def quoted(text, mark='"'):
-    """Return a name, or with ``mark="'"`` a text, as SQL writes it."""
-    return mark + str(text).replace(mark, 2 * mark) + mark
+def _quoted(text):
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 class Source:
@@ -110,7 +111,10 @@ class Source:
             self.empty = as_frame(self.empty_table(), "X")
 
     def select(self, **columns):
-        """Choose the columns (name in queries: name in X) that queries may read."""
+        """Choose the columns (name in queries: name in X) that queries may read.
+
+        Names of X stay out of queries: SQL takes "Rating" and "rating" for one.
+        """
         self.columns = columns
         self.prepare()
 
@@ -123,11 +127,10 @@ class Source:
         ``tables``: further Arrow tables of the query. ``batches``: yield parts of the
         answer instead.
         """
-        names = ", ".join(f"{quoted(c)} as {name}" for name, c in self.columns.items())
         with self.explained():
             for name, table in tables.items():
                 self.connection.register(name, table)
-            text = f"with events as (select {names} from {self.relation()}) {sql}"
+            text = f"with events as ({self.relation()}) {sql}"
             answer = self.connection.sql(text)
             return self._parts(answer) if batches else answer.to_arrow_table()
 
@@ -201,18 +204,28 @@ class Files(Source):
         """Return the events as a pyarrow Dataset."""
         return import_module("pyarrow.dataset").dataset(self.paths, format="parquet")
 
-    def relation(self, paths=None):
-        """Return what SQL reads from, all files or those at ``paths``."""
-        paths = self.paths if paths is None else paths
-        texts = ", ".join(quoted(path, "'") for path in paths)
-        return f"read_parquet([{texts}], hive_partitioning = false)"
+    def relation(self):
+        """Return the query of the chosen columns."""
+        files = zip(self.paths, self.schemas, strict=True)
+        alike = groupby(files, lambda file: file[1].names)
+        parts = [self._part([path for path, _ in of], names) for names, of in alike]
+        return " union all ".join(parts)
+
+    def _part(self, paths, names):
+        """Return the query of the chosen columns of files whose ``names`` are equal."""
+        texts = ", ".join(_quoted(path) for path in paths)
+        places = ", ".join(f"c{i}" for i in range(len(names)))
+        chosen = (f"c{names.index(c)} as {name}" for name, c in self.columns.items())
+        return (
+            f"select {', '.join(chosen)} from "
+            f"read_parquet([{texts}], hive_partitioning = false) as files({places})"
+        )
 
     def file_where(self, condition):
         """Return the first file with an event that meets a condition, or None."""
-        names = ", ".join(f"{quoted(c)} as {name}" for name, c in self.columns.items())
-        for path in self.paths:
-            inner = f"select {names} from {self.relation([path])}"
-            sql = f"select 1 from ({inner}) where {condition} limit 1"
+        for path, schema in zip(self.paths, self.schemas, strict=True):
+            part = self._part([path], schema.names)
+            sql = f"select 1 from ({part}) where {condition} limit 1"
             if self.connection.sql(sql).fetchall():
                 return path
         return None
@@ -292,11 +305,12 @@ class DatasetSource(Source):
         return self.X.schema.empty_table()
 
     def relation(self):
-        """Return what SQL reads from: once, so it is prepared for each query."""
-        columns = list(dict.fromkeys(self.columns.values()))
+        """Return the query of what can be read once: it is prepared for each query."""
+        field = import_module("pyarrow.dataset").field
+        columns = {name: field(column) for name, column in self.columns.items()}
         reader = self.X.scanner(columns=columns).to_reader()
         self.connection.register("raw_events", reader)
-        return "raw_events"
+        return "from raw_events"
 
 
 class Frame(Source):
@@ -312,10 +326,11 @@ class Frame(Source):
 
     def prepare(self):
         """Compute the chosen columns, in the streaming engine of polars."""
-        polars = sys.modules["polars"]
-        columns = list(dict.fromkeys(self.columns.values()))
+        # polars.col would read some names as patterns
+        column = sys.modules["polars"].selectors.by_name
+        chosen = [column(c).alias(name) for name, c in self.columns.items()]
         with self.explained():
-            self.X.select(polars.col(columns)).sink_parquet(self.path)
+            self.X.select(chosen).sink_parquet(self.path)
 
     @property
     def path(self):
@@ -323,8 +338,8 @@ class Frame(Source):
         return os.path.join(self.folder, "events.parquet")
 
     def relation(self):
-        """Return what SQL reads from."""
-        return f"read_parquet({quoted(self.path, chr(39))})"
+        """Return the query of the chosen columns."""
+        return f"from read_parquet({_quoted(self.path)})"
 
     @contextmanager
     def explained(self):
@@ -353,9 +368,9 @@ class DaskFrame(Frame):
 
     def prepare(self):
         """Compute the chosen columns, some partitions at a time."""
-        columns = list(dict.fromkeys(self.columns.values()))
+        chosen = {name: self.X[column] for name, column in self.columns.items()}
         with self.explained():
-            write_partitions(self.X[columns], self.path)
+            write_partitions(self.X.assign(**chosen)[list(chosen)], self.path)
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):

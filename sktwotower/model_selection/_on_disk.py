@@ -10,7 +10,7 @@ from importlib import import_module
 import numpy as np
 
 from sktwotower._tables._frames import as_frame
-from sktwotower._tables._sources import is_lazy, opened, quoted
+from sktwotower._tables._sources import is_lazy, opened
 from sktwotower._tables._times import duration, times_of
 
 __all__ = ["count_rows", "sides_on_disk"]
@@ -69,24 +69,20 @@ def _bounds(splitter, source, time):
             f"The time column {time!r} of X has {n_rows - n_known} missing values in "
             f"{n_rows} rows. Drop or fill these rows first."
         )
-    name = quoted(time)
 
     def times(sql):
-        return times_of(as_frame(source.query(sql), "X"), time)
+        frame = as_frame(source.query(sql), "X")
+        return times_of(frame.set_axis([time], axis=1), time)
 
     def time_at(place):
-        return times(
-            f"select t as {name} from events order by t limit 1 offset {place}"
-        )[0]
+        return times(f"select t from events order by t limit 1 offset {place}")[0]
 
     def n_before(moment):
         bound = arrow.table({"b": arrow.array([moment])})
         sql = "select count(*) as n from events where t < (select b from bound)"
         return source.query(sql, bound=bound)["n"][0].as_py()
 
-    ends = times(
-        f"select min(t) as {name} from events union all select max(t) from events"
-    )
+    ends = times("select min(t) from events union all select max(t) from events")
     yield from splitter._bounds(n_rows, time_at, n_before, duration(splitter.gap, ends))
 
 

@@ -191,6 +191,22 @@ def test_types_of_ids(ids, tmp_path):
     assert_same(small().fit(tmp_path / "it's.parquet"), small().fit(X))
 
 
+def test_names_that_differ_only_in_case_or_are_empty(tmp_path):
+    """The others come first, except in one of the files."""
+    X = pd.DataFrame({"user": 9 * [1, 2, 3, 4], "item": 12 * [1, 2, 3]})
+    X = X.assign(time=range(36), stars=[1, 0, 2] * 12, age=X["user"] % 2)
+    others = X[::-1].set_axis(["User", "ITEM", "tiMe", "Stars", ""], axis=1)
+    X = pd.concat([others.reset_index(drop=True), X], axis=1)
+    write(X, tmp_path)
+    X[12:24].iloc[:, ::-1].to_parquet(tmp_path / "part1.parquet")
+    params = {"user_id": "user", "item_id": "item", "time": "time", "max_epochs": 1}
+    params |= {"user_features": ["age"], "item_features": [""], "embedding_dim": 2}
+    with pytest.warns(UserWarning, match="disagree on the features"):
+        model = small(**params).fit(X.drop(columns="stars"), X["stars"])
+        for source in kinds_of_sources(tmp_path).values():
+            assert_same(small(**params).fit(source, "stars"), model)
+
+
 @pytest.mark.parametrize(
     "times",
     [
