@@ -48,8 +48,11 @@ def read_day(path, model):
     else:
         ids = {column_of(model, "user_id", 0): model.user_ids_}
         ids[column_of(model, "item_id", 1)] = model.item_ids_
-        text = {name: str for name, known in ids.items() if known.dtype == object}
-        events = pd.read_csv(path, dtype=text)
+        text = [name for name, known in ids.items() if known.dtype == object]
+        # "007" and "NA" may be ids, of which only an empty cell is missing
+        how = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+        ids = pd.read_csv(path, usecols=lambda name: name in text, **how)
+        events = pd.read_csv(path).assign(**ids)
     missing = [c for c in model.feature_names_in_ if c not in events.columns]
     if missing:
         raise ValueError(f"{path} has no column {missing[0]!r}, which fit had.")

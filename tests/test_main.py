@@ -13,7 +13,12 @@ from sktwotower import __version__, io
 from sktwotower.__main__ import main
 from sktwotower._command_line import fit_baselines, parse, shipped_task
 from sktwotower._command_line._disk_task import DiskTask
-from sktwotower._command_line._files import read_feature, read_table, read_times
+from sktwotower._command_line._files import (
+    read_feature,
+    read_side_table,
+    read_table,
+    read_times,
+)
 from sktwotower._command_line._printed import meaning
 from sktwotower._command_line._tasks import Task, own_task
 
@@ -454,6 +459,32 @@ def test_names_of_ids_that_are_written_in_two_ways(tmp_path):
     task = own_task(parse([*options, "--item-name", "called"]))
     assert task.events["track"].map(task.names).tolist() == ["y", "y", "z"]
     assert own_task(parse([*options, "--item-name", "track"])).names[8] == 8
+
+
+def test_words_for_a_gap_are_ids_and_levels_among_text(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_text(
+        "who,track,when,age,born\n"
+        "NA,x,1,7,2001-02-03\nnull,None,2,NA,NA\n,N/A,3,8,\nbob,y,NaN,9,2001-02-04\n"
+    )
+    columns = ["--data", str(path), "--user", "who", "--item", "track"]
+    task = own_task(parse(columns))
+    assert task.events["who"].tolist() == ["NA", "null", "bob"]
+    assert task.events["track"].tolist() == ["x", "None", "y"]
+    task = own_task(parse([*columns, "--time", "when"]))
+    assert task.events["who"].tolist() == ["NA", "null"]
+    side = read_side_table(path, "who", "--users")
+    assert side["age"].dtype == float and side["born"].dtype.kind == "M"
+    assert side["who"].tolist() == ["NA", "null", "bob"]
+
+
+def test_words_for_a_gap_are_gaps_among_numbers(tmp_path):
+    path = tmp_path / "plays.csv"
+    path.write_text("who,track\n1,2\nNULL,3\n2,NA\n3,4\n")
+    task = own_task(parse(["--data", str(path), "--user", "who", "--item", "track"]))
+    assert task.events.to_numpy().tolist() == [[1, 2], [3, 4]]
+    given = read_times(pd.Series(["01/02/2026", "None"]), "when", "%d/%m/%Y")
+    assert given.isna().tolist() == [False, True]
 
 
 def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path):

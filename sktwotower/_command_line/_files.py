@@ -22,6 +22,8 @@ __all__ = [
 # Whole numbers without leading zeros, which would be a code such as 00141.
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"
+# What programs write for a number or a date that is missing; among text it is text.
+GAPS = "NA", "N/A", "#N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"
 
 
 def read_table(path, option="--data") -> pd.DataFrame:
@@ -54,11 +56,25 @@ def _read_text(path):
     with path.open(encoding="utf-8", newline="") as file:
         header = file.readline()
     separator = max(",;\t|", key=header.count)
-    table = pd.read_csv(path, sep=separator, dtype=str)
+    how = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""]}
+    table = pd.read_csv(path, **how)
     if table.shape[1] and table.iloc[:, -1].isna().all():
         # rows that end with a separator: pandas took the first column for row names
-        table = pd.read_csv(path, sep=separator, dtype=str, index_col=False)
-    return table
+        table = pd.read_csv(path, **how, index_col=False)
+    return table.apply(_with_gaps)
+
+
+def _with_gaps(values):
+    """Return text, in which words such as NA are gaps if all else is numbers or dates.
+
+    Otherwise they may be ids or levels: a customer, or the code of Namibia.
+    """
+    known = values.where(~values.isin(GAPS))
+    rest = known.dropna()
+    if len(rest) == values.notna().sum():
+        return values
+    is_text = not any(rest.str.fullmatch(form).all() for form in (NUMBER, DATE))
+    return values if is_text else known
 
 
 def read_names(table, item, name) -> pd.Series:
@@ -96,6 +112,7 @@ def read_times(times, column, form=None) -> pd.Series:
     ``form`` is a format of `pandas.to_datetime`. None: numbers if all are numbers, and
     otherwise the one format that pandas infers from the first date.
     """
+    times = times.where(~times.isin(GAPS))
     if form is None and not is_datetime64_any_dtype(times):
         numbers = pd.to_numeric(times, errors="coerce")
         if numbers.notna().sum() == times.notna().sum():

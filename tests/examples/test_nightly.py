@@ -76,6 +76,15 @@ def test_a_day_is_learnt_and_published(path, run, tmp_path, form):
     assert not list(tmp_path.glob("*.new")) and not list(tmp_path.glob("*.part"))
 
 
+def test_ids_that_are_words_for_a_gap(path, run, tmp_path):
+    day = new_day().replace({"u12": "NA", "u13": "null", "i1": "None"})
+    day.to_csv(tmp_path / "day.csv", index=False)
+    code, log = run(path, tmp_path / "day.csv", "--max-loss", "1")
+    assert code == 0, log
+    model = io.load(path)
+    assert {"NA", "null"} <= set(model.user_ids_) and "None" in model.item_ids_
+
+
 def test_a_model_that_is_worse_is_not_published(path, run, tmp_path):
     old = path.read_bytes()
     new_day().to_csv(tmp_path / "day.csv", index=False)
