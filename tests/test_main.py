@@ -4,6 +4,7 @@ import builtins
 import re
 import runpy
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from sktwotower._command_line._files import (
 )
 from sktwotower._command_line._printed import meaning
 from sktwotower._command_line._tasks import Task, own_task
+from sktwotower._command_line._written import write_recommendations
 
 
 @pytest.fixture
@@ -527,6 +529,25 @@ def test_version(capsys):
         parse(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"sktwotower {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["top.csv", "top.parquet"])
+def test_recommendations_that_cannot_be_written_leave_the_old_file(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    path, limit = tmp_path / name, resource.RLIMIT_FSIZE
+    path.write_text("old")
+    rng = np.random.default_rng(0)
+    top = pd.DataFrame({"item": range(5000), "score": rng.normal(size=5000)})
+    model = SimpleNamespace(recommend=lambda **_: top.copy())
+    task = SimpleNamespace(item="item", names=pd.Series({1: "tea"}))
+    before = resource.getrlimit(limit)
+    resource.setrlimit(limit, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=rf"too large: '.*{name}'"):
+            write_recommendations(model, task, path, 3)
+    finally:
+        resource.setrlimit(limit, before)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_names_on_disk_whose_column_is_called_almost_as_that_of_the_items(tmp_path):

@@ -8,6 +8,8 @@ import base64
 from html import escape
 from io import BytesIO
 
+from sktwotower._tables._atomic import replaced_file
+
 from ._printed import meaning
 
 __all__ = ["draw", "make_folders", "page", "save", "write_recommendations"]
@@ -44,10 +46,8 @@ def write_recommendations(model, task, path, k) -> None:
         top = model.recommend(n_neighbors=k)
         if task.names is not None:
             top["item_name"] = top[task.item].map(task.names)
-        if is_parquet:
-            top.to_parquet(path, index=False)
-        else:
-            top.to_csv(path, index=False)
+        with replaced_file(path) as file:
+            (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
     print(f"Saved {path}: at most {k} recommendations for each user.")
 
 
