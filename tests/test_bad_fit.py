@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils._param_validation import generate_invalid_param_val, make_constraint
 from torch import nn
@@ -181,6 +182,13 @@ def test_outcomes(y, message):
 def test_weights(weight, message):
     with pytest.raises((ValueError, TypeError), match=message):
         small().fit(readers(), sample_weight=weight)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_weights_are_finite_also_if_scikit_learn_assumes_that(odd):
+    with sklearn.config_context(assume_finite=True):
+        with pytest.raises(ValueError, match="sample_weight contains NaN or infinity"):
+            small().fit(readers(), sample_weight=[1, 1, 1, 1, 1, odd])
 
 
 def test_no_positive_event_is_left_by_weights():

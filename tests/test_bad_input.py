@@ -128,6 +128,7 @@ def test_whether_seen_items_are_left_out(model, flag):
         (pd.DataFrame({"usr": ["ann"]}), "no column 'user'.* Did you mean 'usr'"),
         ([["ann"], ["bob", "cid"]], "holds list objects"),
         ([("ann", "x"), ("bob", "y")], r"Got shape \(2, 2\)"),
+        (pd.MultiIndex.from_tuples([("ann", "x")]), "X|users holds tuple objects"),
     ],
 )
 def test_users_that_are_none(model, users, message):

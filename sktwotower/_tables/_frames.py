@@ -84,6 +84,12 @@ def _cells(column):
     """Return a narwhals Series as what pandas makes a column of."""
     if isinstance(column.dtype, LEVELS):
         return pd.Categorical(column.to_list())
+    zone = getattr(column.dtype, "time_zone", None)
+    if zone is not None:  # numpy has no zones: it holds such moments as UTC
+        moments = pd.DatetimeIndex(column.to_numpy()).tz_localize("UTC")
+        return moments.tz_convert(zone)
+    if isinstance(column.dtype, nw.Unknown) and "pandas." in _native_type(column):
+        return column.to_arrow().to_pandas()  # periods and intervals
     # unknown: a type of another library, such as pandas' intervals within polars
     if not isinstance(column.dtype, (*NESTED, *WIDE, nw.Unknown)):
         return column.to_numpy()
@@ -93,13 +99,19 @@ def _cells(column):
     return cells
 
 
+def _native_type(column):
+    column = column.to_native()
+    return str(column.type if hasattr(column, "type") else column.dtype)
+
+
 def as_array(values):
     """Return a column of any library as an array (n,); other values as they are."""
     known = isinstance(values, np.ndarray | pd.Series | pd.Index)
     if known or not hasattr(values, "__array__"):
         return values
     column = nw.from_native(values, series_only=True, pass_through=True)
-    if isinstance(column, nw.Series) and isinstance(column.dtype, WIDE):
+    unlike = *WIDE, nw.Datetime, nw.Unknown  # of these numpy makes something else
+    if isinstance(column, nw.Series) and isinstance(column.dtype, unlike):
         return _cells(column)
     return np.asarray(values)
 

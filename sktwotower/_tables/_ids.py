@@ -28,6 +28,8 @@ def check_ids(values, name):
         )
     if type(values) is np.ndarray and values.dtype.kind in "iu":
         return pd.Index(values)  # the checks below would take longer than a search
+    if isinstance(values, pd.MultiIndex):
+        values = values.to_flat_index()
     if isinstance(values, np.ndarray) and values.dtype.names:
         raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:

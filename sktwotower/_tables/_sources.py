@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 import joblib
+import pandas as pd
 
 from ._columns import position_of
 from ._dask import is_dask_frame, write_partitions
@@ -116,6 +117,12 @@ class Source:
         Names of X stay out of queries: SQL takes "Rating" and "rating" for one.
         """
         self.columns = columns
+        for name, dtype in self.empty.dtypes[list(columns.values())].items():
+            if isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
+                raise TypeError(
+                    f"Column {name!r} of X is {dtype}, of which DuckDB reads "
+                    "only numbers. Write dates (Series.dt.to_timestamp), or text."
+                )
         self.prepare()
 
     def prepare(self):

@@ -132,11 +132,14 @@ def _nonzeros(matrix):
 
 def check_positions(ids, n_items, source):
     """Return `ids` as int64 positions below `n_items`, padding as -1."""
+    codes, within = ids, range(-1, n_items)
     try:
         codes = np.where(pd.isna(ids), -1, ids)
         whole = codes.astype(np.int64)
-    except (TypeError, ValueError):
-        codes, whole = ids, np.full(len(ids), -2)
+    except (TypeError, ValueError, OverflowError):
+        whole = np.array(
+            [c if isinstance(c, Real) and c in within else -2 for c in codes]
+        )
     wrong = (whole != codes) | (whole < -1) | (whole >= n_items)
     if wrong.any():
         raise ValueError(

@@ -4,9 +4,12 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sktwotower import TowerVectorizer
 from tests.features.builders import vectorize
 
 
@@ -104,3 +107,13 @@ def test_datetime_takes_many_forms(column):
     days = pd.to_datetime(["2024-01-01", "2024-03-31", "2024-07-02"])
     rows, _ = vectorize(column, kind="datetime")
     assert_array_equal(rows, vectorize(days)[0])
+
+
+@pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])
+def test_periods_in_tables_of_other_libraries_are_dates(convert):
+    if convert is pl.from_pandas:
+        pytest.importorskip("polars", minversion="1.36")  # has extension types
+    months = pd.DataFrame({"c": pd.PeriodIndex(["2024-01", "2024-07"], freq="M")})
+    vectorizer = TowerVectorizer().fit(convert(months))
+    expected = TowerVectorizer().fit_transform(months)
+    assert_array_equal(vectorizer.transform(months).toarray(), expected.toarray())

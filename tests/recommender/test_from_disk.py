@@ -133,7 +133,7 @@ def kinds_of_sources(folder):
     return {
         "folder": folder,
         "text": str(folder),
-        "pattern": f"{folder}/part*.parquet",
+        "pattern": f"{folder}/*.parquet",
         "dataset": pa.dataset.dataset(folder),
         "lazy frame": pl.scan_parquet(folder / "*.parquet"),
     }
@@ -180,9 +180,10 @@ def test_filters_of_datasets_and_lazy_frames_count(events, folder):
         lambda n: n / 4,
         lambda n: n.astype(str),
         lambda n: pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "h"),
+        lambda n: pd.Timestamp("2026-11-26", tz="UTC") + pd.to_timedelta(n, "h"),
         lambda n: pd.Categorical([f"'\"{i}" for i in n]),
     ],
-    ids=["negative", "uint8", "float", "text", "date", "category"],
+    ids=["negative", "uint8", "float", "text", "date", "zone", "category"],
 )
 def test_types_of_ids(ids, tmp_path):
     users = np.arange(60) % 20
@@ -374,6 +375,14 @@ def test_files_with_other_schemas_are_named(fitted, events, tmp_path):
     # columns that are not read may differ
     events.drop(columns="age").to_parquet(path)
     assert len(small().fit(tmp_path).user_ids_) == 40
+
+
+def test_periods_are_refused(fitted, events, tmp_path):
+    months = pd.PeriodIndex.from_ordinals(events["time"], freq="M")
+    events.assign(time=months).to_parquet(tmp_path / "a.parquet")
+    message = r"'time' of X is period\[M\], of which.*Series.dt.to_timestamp"
+    for X in kinds_of_sources(tmp_path).values():
+        refused(fitted, TypeError, message, X, user_features=["time"])
 
 
 def test_a_partitioned_folder(fitted, events, tmp_path):

@@ -115,6 +115,19 @@ def test_the_types_of_ids_stay():
     assert top.join(numbers, on=["user", "item"], how="anti").height == top.height
 
 
+@pytest.mark.parametrize("convert", [pl.from_pandas, to_pyarrow])
+def test_ids_that_are_zoned_times_keep_their_zone(convert):
+    start = pd.Timestamp("2026-01-01", tz="Asia/Tokyo")
+    hours = start + pd.to_timedelta(np.arange(8) % 3, "h")
+    pairs = pd.DataFrame({"user": hours, "item": hours[::-1]})
+    model, expected = EASERecommender().fit(convert(pairs)), EASERecommender()
+    top = expected.fit(pairs).recommend(pairs[:2], 1, exclude_seen=False)
+    for users in (convert(pairs[:2])["user"], convert(pairs[:2]), pairs["user"][:2]):
+        found = model.recommend(users, 1, exclude_seen=False)
+        pd.testing.assert_frame_equal(as_frame(found, "found"), top, check_dtype=False)
+    assert str(as_frame(model.recommend(), "")["item"].dt.tz) == "Asia/Tokyo"
+
+
 def test_arrays_and_lists_make_tables_of_pandas():
     pairs = X[["user", "item"]].to_numpy()
     for model in EASERecommender().fit(pairs), EASERecommender().fit(pairs.tolist()):

@@ -51,12 +51,19 @@ def test_what_is_no_column_of_another_library_stays():
 
 
 @pytest.mark.parametrize("convert", [pl.from_pandas, pa.Table.from_pandas])
-def test_intervals_within_other_libraries_are_cells(convert):
-    if convert is pl.from_pandas:
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.IntervalIndex.from_breaks([0.0, 1, 2]),
+        pd.PeriodIndex(["2024-01", None], freq="M"),
+        pd.to_datetime(["2024-01-01", "2024-07-01"]).tz_localize("Asia/Tokyo"),
+    ],
+    ids=["intervals", "periods", "zone"],
+)
+def test_types_of_pandas_within_other_libraries_stay_what_they_are(convert, column):
+    if convert is pl.from_pandas and not hasattr(column, "tz"):
         pytest.importorskip("polars", minversion="1.36")  # has extension types
-    intervals = pd.IntervalIndex.from_breaks([0.0, 1, 2])
-    frame = as_frame(convert(pd.DataFrame({"c": intervals})), "X")
-    assert frame["c"].tolist() == [
-        {"left": 0, "right": 1},
-        {"left": 1, "right": 2},
-    ]
+    frame = pd.DataFrame({"c": column})
+    table = convert(frame)
+    pd.testing.assert_frame_equal(as_frame(table, "X"), frame)
+    pd.testing.assert_index_equal(pd.Index(as_array(table["c"])), column)

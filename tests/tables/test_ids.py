@@ -72,6 +72,11 @@ def test_intervals_are_no_ids(values):
         check_ids(values, "users")
 
 
+def test_levels_are_no_ids():
+    with pytest.raises(TypeError, match="users holds tuple objects: .* to be an id"):
+        check_ids(pd.MultiIndex.from_tuples([(1, 2), (3, 4)]), "users")
+
+
 @pytest.mark.skipif(pd.__version__ < "3", reason="pandas 2 stores any str as it is")
 @pytest.mark.parametrize("cells", [["a\ud800", "b"], ["b", "\udfff"]])
 @pytest.mark.parametrize("make", [list, lambda cells: np.array(cells, dtype=object)])
