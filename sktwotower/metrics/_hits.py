@@ -5,6 +5,7 @@ Output: hits, bool (n_users, <= k), number of relevant ids (n_users,), and each 
 per user (n_users,).
 """
 
+from datetime import date
 from itertools import chain, islice
 from numbers import Real
 
@@ -162,9 +163,20 @@ def _encode(true_ids, pred_ids):
     """Return integer codes of the relevant and the ranked ids, and how many."""
     if true_ids.dtype != pred_ids.dtype:
         # numpy would turn 1 next to 'a' into '1', and int64 next to float into float
-        true_ids, pred_ids = true_ids.astype(object), pred_ids.astype(object)
+        with_dates = "M" in (true_ids.dtype.kind, pred_ids.dtype.kind)
+        true_ids, pred_ids = (_objects(i, with_dates) for i in (true_ids, pred_ids))
     codes, uniques = factorize(np.concatenate([true_ids, pred_ids]))
     return codes[: len(true_ids)], codes[len(true_ids) :], len(uniques)
+
+
+def _objects(ids, with_dates):
+    """Return ids (n,) as objects, times as those of pandas, which know all units."""
+    if ids.dtype.kind in "mM":
+        return pd.Index(ids).astype(object).to_numpy()
+    ids = ids.astype(object)
+    for place in (i for i, cell in enumerate(ids) if with_dates and type(cell) is date):
+        ids[place] = pd.Timestamp(ids[place])
+    return ids
 
 
 def recall(hits, n_relevant, k, truncated=False):

@@ -188,6 +188,23 @@ def test_ids_of_different_type_are_different_ids():
     assert recall_at_k([[big + 1]], np.array([[big]]), k=1) == 0
 
 
+DAYS = pd.to_datetime(["2026-01-01", "2026-01-02"])
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+@pytest.mark.parametrize(
+    "lists",
+    [list(DAYS), [day.to_pydatetime() for day in DAYS], [day.date() for day in DAYS]],
+    ids=["pandas", "datetime", "date"],
+)
+def test_times_of_lists_are_those_of_arrays_in_every_unit(lists, unit):
+    array = DAYS.to_numpy().astype(f"M8[{unit}]")
+    assert recall_at_k([lists], [array], 2) == recall_at_k([array], [lists], 2) == 1
+    spans, hours = [pd.Timedelta(2, "h")], np.array([7200 * 10**9], "m8[ns]")
+    assert recall_at_k([spans], [hours], 2) == 1
+    assert recall_at_k([hours], [[7200 * 10**9]], 2) == 0
+
+
 def test_padding_is_never_a_hit():
     assert recall_at_k([[-1, 3]], np.array([[-1, -1, 3]]), k=3) == 1
     assert hit_rate_at_k([["a"], ["b"]], [[None, "a"], [None]], k=2) == 0.5
