@@ -6,6 +6,7 @@ Output: a table of scores and times, one row per slice and strategy.
 
 import time as clock
 
+import numpy as np
 import pandas as pd
 
 from sktwotower._tables._output import in_library, library_of
@@ -190,6 +191,10 @@ def prequential_validate(
             rows.append(row)
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
+    if results.columns[-1] == "score_time":  # no slice has a positive event
+        several = isinstance(scoring, list | tuple | dict)
+        names = scoring if several else ["score"]
+        results = results.assign(**{f"test_{name}": np.nan for name in names})
     first = ["slice", "start", "end", "strategy", "n_train", "n_test"]
     results = results[[*first, *results.columns.drop(first)]]
     return in_library(results, library_of(X))

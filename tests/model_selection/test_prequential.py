@@ -69,6 +69,26 @@ def test_known_answers():
     assert results["start"].tolist() == results["end"].tolist() == [2] * 4 + [3] * 4
 
 
+@pytest.mark.parametrize(
+    ("scoring", "names"),
+    [
+        (None, ["score"]),
+        ("recall@1", ["score"]),
+        (["recall@1", "ndcg@2"], ["recall@1", "ndcg@2"]),
+        ({"first": "recall@1"}, ["first"]),
+        (lambda *_: 1.0, ["score"]),
+    ],
+)
+def test_without_any_positive_slice_the_scores_are_nan(scoring, names):
+    y = (STREAM["day"] == 1).astype(int)
+    params = {"scoring": scoring, "strategies": ["frozen"]}
+    results = validate(PopularityRecommender(), y=y, **params)
+    scores = results[[f"test_{name}" for name in names]]
+    assert len(results) == 2 and scores.isna().all(axis=None)
+    judged = validate(PopularityRecommender(), **params)
+    assert results.columns.tolist() == judged.columns.tolist()
+
+
 def test_history_reaches_the_model_with_the_request():
     # dan's jam of day 2 leads to tea, which cid's jam does not lead to in fit
     X = pd.DataFrame(
