@@ -1,9 +1,10 @@
-"""Checks of integers, and of True and False, as parameters.
+"""Checks of integers, of True and False, and of classes of other libraries.
 
 Input: a value and the name of the parameter.
 Output: the value as an int or bool, or an error that names both.
 """
 
+import sys
 from numbers import Integral
 
 import numpy as np
@@ -32,3 +33,9 @@ def check_flag(value, name):
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False. Got {value!r}.")
     return bool(value)
+
+
+def is_of(X, module, name):
+    """Return whether X is of a class, whose module is not imported for that."""
+    module = sys.modules.get(module)
+    return module is not None and isinstance(X, getattr(module, name))

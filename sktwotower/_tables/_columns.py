@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._frames import refuse_lazy
+from ._frames import as_known, refuse_lazy, refuse_records
 from ._ids import check_ids
 from ._messages import did_you_mean
 
@@ -159,7 +159,8 @@ def as_table(X):
         return X
     refuse_lazy(X, "X")
     if hasattr(X, "columns"):
-        return nw.from_native(X, eager_only=True)
+        return nw.from_native(as_known(X), eager_only=True)
+    refuse_records(X, "X")
     # as objects: numpy would turn the numbers of a list that holds text into text
     array = np.asarray(X, dtype=object if isinstance(X, list | tuple) else None)
     if array.ndim != 2:

@@ -4,8 +4,9 @@ Input: a Dask dataframe X (n_events, n_columns), or any other object.
 Output: whether it is one; a Parquet file with its rows, in their order.
 """
 
-import sys
 from importlib import import_module
+
+from ._checks import is_of
 
 __all__ = ["is_dask", "is_dask_frame", "write_partitions"]
 
@@ -16,14 +17,12 @@ N_TOGETHER = 8
 
 def is_dask_frame(X):
     """Return whether X is a Dask dataframe."""
-    module = sys.modules.get("dask.dataframe")
-    return module is not None and isinstance(X, module.DataFrame)
+    return is_of(X, "dask.dataframe", "DataFrame")
 
 
 def is_dask(X):
     """Return whether X is a Dask dataframe or a Dask Series."""
-    module = sys.modules.get("dask.dataframe")
-    return module is not None and isinstance(X, module.DataFrame | module.Series)
+    return is_dask_frame(X) or is_of(X, "dask.dataframe", "Series")
 
 
 def write_partitions(X, path):

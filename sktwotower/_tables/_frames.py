@@ -4,18 +4,24 @@ Input: a table (n_rows, n_columns), or a column (n_rows,).
 Output: a pandas frame, or an array, of the same cells.
 """
 
+import sys
+from collections.abc import Mapping
 from decimal import InvalidOperation
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from ._checks import is_of
 from ._dask import is_dask_frame
 from ._messages import not_unicode
 
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
 WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
+QUERY = "duckdb", "DuckDBPyRelation"
+READER = "RecordBatchReader"
 PLAIN = np.ndarray, list, tuple, str, dict  # narwhals would take 50 us to look at one
 
 
@@ -31,6 +37,7 @@ def as_frame(table, name):
             f"Got {type(table).__name__}."
         )
     refuse_lazy(table, name)
+    table = as_known(table)
     names = table.columns if isinstance(table, pd.DataFrame) else _names(table)
     twice = names[names.duplicated()].tolist()
     if twice:
@@ -50,28 +57,63 @@ def is_frame(X):
     return _is_eager(X) or _is_lazy(X)
 
 
+def as_known(table):
+    """Return a batch of Arrow or a query of DuckDB as the table that it stands for."""
+    if is_of(table, "pyarrow", "RecordBatch"):
+        return sys.modules["pyarrow"].Table.from_batches([table])
+    return table.to_arrow_table() if is_of(table, *QUERY) else table
+
+
 def _is_eager(X):
     if isinstance(X, PLAIN):
         return False
-    return isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X)
+    if isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X):
+        return True
+    return is_of(X, "pyarrow", "RecordBatch") or is_of(X, *QUERY)
 
 
 def refuse_lazy(X, name):
     """Raise ``TypeError`` if X is a lazy frame."""
-    if _is_lazy(X):
-        method = "compute" if is_dask_frame(X) else "collect"
-        raise TypeError(
-            f"{name} is a lazy frame ({type(X).__name__}), which holds no rows yet. "
-            f"Load them first: pass {name}.{method}()."
-        )
+    if not _is_lazy(X):
+        return
+    load = "narwhals.from_native({}).collect()"  # of Spark, Ibis ...
+    if is_dask_frame(X):
+        load = "{}.compute()"
+    elif is_of(X, "pyarrow", READER):
+        load = "{}.read_all()"
+    elif hasattr(X, "collect_schema"):  # of polars or narwhals
+        load = "{}.collect()"
+    raise TypeError(
+        f"{name} is a lazy frame ({type(X).__name__}), which holds no rows yet. "
+        f"Load them first: pass {load.format(name)}."
+    )
 
 
 def _is_lazy(X):
     if isinstance(X, PLAIN) or _is_eager(X):
         return False
-    if is_dask_frame(X):
+    if is_dask_frame(X) or is_of(X, "pyarrow", READER):
         return True
     return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+
+
+def refuse_records(X, name):
+    """Raise ``TypeError`` for what is no table, but can be made one."""
+    fields = getattr(getattr(X, "dtype", None), "names", None)
+    first = X[0] if isinstance(X, list | tuple) and len(X) > 0 else X
+    if sparse.issparse(X):  # some are mappings as well
+        remedy = (
+            "If it is a sparse matrix of users x items, call "
+            f"fit(*sktwotower.interactions_from_matrix({name}))."
+        )
+    elif isinstance(first, Mapping) or fields:
+        remedy = f"Pass pandas.DataFrame({name})."
+    else:
+        return
+    got = f"records of {fields}" if fields else f"{type(first).__name__} objects"
+    raise TypeError(
+        f"{name} must be a dataframe or an array of rows. Got {got}. {remedy}"
+    )
 
 
 def _names(table):

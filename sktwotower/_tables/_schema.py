@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 from sktwotower._records import array, integer, list_of, one_of, record, require
 from sktwotower._records._checks import text
 
-from ._frames import array_as_frame, as_frame, is_frame
+from ._frames import array_as_frame, as_frame, is_frame, refuse_records
 from ._messages import shorten
 from ._output import LIBRARIES, PANDAS, library_of
 from ._sources import is_source
@@ -127,6 +127,7 @@ def read_table(owner, X, schema=None, may_be_empty=False):
 
 def checked_array(checker, X, **params):
     """Return X as ``validate_data`` does, whose errors would print a column of ids."""
+    refuse_records(X, "X")
     try:
         return validate_data(checker, X, **params)
     except ValueError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from ._checks import is_of
 from ._columns import position_of
 from ._dask import is_dask_frame, write_partitions
 from ._frames import as_frame
@@ -38,14 +39,12 @@ def is_source(X):
 
 
 def _is_dataset(X):
-    module = sys.modules.get("pyarrow.dataset")
-    return module is not None and isinstance(X, module.Dataset)
+    return is_of(X, "pyarrow.dataset", "Dataset")
 
 
 def is_lazy(X):
     """Return whether X is a polars LazyFrame."""
-    module = sys.modules.get("polars")
-    return module is not None and isinstance(X, module.LazyFrame)
+    return is_of(X, "polars", "LazyFrame")
 
 
 @contextmanager

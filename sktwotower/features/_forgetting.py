@@ -11,7 +11,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._frames import LEVELS, as_frame
+from sktwotower._tables._frames import LEVELS, as_frame, as_known
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._messages import warn
 
@@ -89,7 +89,9 @@ def without_rows(table, label, ids, name="users"):
     kept = positions_of(check_ids(frame[column], column), ids) < 0
     if isinstance(table, pd.DataFrame):
         return _without_levels(table[kept])
-    return _copied(nw.from_native(table, eager_only=True).filter(kept.tolist()))
+    return _copied(
+        nw.from_native(as_known(table), eager_only=True).filter(kept.tolist())
+    )
 
 
 def _without_levels(table):

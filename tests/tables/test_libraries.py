@@ -9,12 +9,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 
 from sktwotower import (
     PopularityRecommender,
     TowerVectorizer,
     interactions_from_matrix,
 )
+from sktwotower._tables import _frames
 from sktwotower._tables._frames import as_frame
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
@@ -46,6 +48,7 @@ LIBRARIES = {
     "arrow": lambda table: table.convert_dtypes(dtype_backend="pyarrow"),
     "objects": lambda table: table.astype(object),
     "pyarrow": lambda table: pa.Table.from_pandas(table, preserve_index=False),
+    "batch": lambda table: pa.RecordBatch.from_pandas(table, preserve_index=False),
 }
 
 
@@ -147,7 +150,7 @@ def test_catalogs_of_any_library(library, plain):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow"])
+@pytest.mark.parametrize("library", ["polars", "pyarrow", "arrow", "batch"])
 def test_outcomes_features_of_events_and_splits(library):
     convert = LIBRARIES[library]
     table = X.merge(ITEMS[["item", "price", "category"]])
@@ -237,6 +240,56 @@ def test_lazy_frames_are_to_be_collected(model):
         for ask in asked:
             with pytest.raises(TypeError, match=message):
                 ask()
+
+
+def test_other_lazy_tables_are_loaded_in_their_own_way(model, monkeypatch):
+    reader = pa.Table.from_pandas(X).to_reader()
+    for ask in (model.predict, TowerVectorizer().fit, k_core, model.recommend):
+        with pytest.raises(TypeError, match=r"\(RecordBatchReader\).* X.read_all\(\)"):
+            ask(reader)
+    monkeypatch.setattr(_frames, "_is_lazy", lambda X: True)  # as of Spark
+    with pytest.raises(TypeError, match=r"pass narwhals.from_native\(X\).collect\(\)"):
+        _frames.refuse_lazy(object(), "X")
+
+
+def test_a_query_of_duckdb_is_the_table_that_it_stands_for(model):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        query = connection.from_df(X)
+        assert_array_equal(model.predict(query), model.predict(X))
+        assert_array_equal(k_core(query, 3), k_core(X, 3))
+        top = model.recommend(query.project('"user"').limit(2), 3)
+        pd.testing.assert_frame_equal(top, model.recommend(X[["user"]][:2], 3))
+        (train, _), (expected, _) = (
+            next(LastNSplit(1).split(table)) for table in (query, X)
+        )
+        assert_array_equal(train, expected)
+        popular = PopularityRecommender().fit(query)
+        popular.forget_users(X["user"][:1])
+        assert popular.feature_names_in_.tolist() == ["user", "item"]
+
+
+SPARSE = [sparse.csr_matrix, sparse.coo_array, sparse.dok_array]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (X.to_dict("list"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
+        (X.to_dict("records"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
+        (
+            X.to_records(index=False),
+            r"records of .*'item'\). Pass pandas.DataFrame",
+        ),
+        *((kind(np.eye(2)), "call fit.*.interactions_from_matrix") for kind in SPARSE),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_can_be_made_a_table_says_how(model, table, message):
+    questions = PopularityRecommender().fit, model.predict, TowerVectorizer().fit
+    for ask in (*questions, k_core, lambda X: next(LastNSplit().split(X))):
+        with pytest.raises(TypeError, match=message):
+            ask(table)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
