@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "datasets": set(),
     "plots": {"_tables", "inspection", "metrics", "model_selection", "retrieval"},
     "_command_line": {
+        "_records",
         "_tables",
         "baselines",
         "datasets",

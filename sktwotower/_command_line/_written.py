@@ -8,7 +8,7 @@ import base64
 from html import escape
 from io import BytesIO
 
-from sktwotower._tables._atomic import replaced_file
+from sktwotower._records._atomic import replaced_file
 
 from ._printed import meaning
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sktwotower._tables import _atomic
-from sktwotower._tables._atomic import replaced_file
+from sktwotower._records import _atomic
+from sktwotower._records._atomic import replaced_file
 
 
 @pytest.fixture
