@@ -7,7 +7,7 @@ Output: scores and positions of the best items, both (min(k, n_items),).
 import numpy as np
 
 from ._indexes import ExactNeighbors, check_width
-from ._top_k import best_of_one, scores_of_one
+from ._top_k import best_of_one, ranked
 
 __all__ = ["nearest_to_one"]
 
@@ -44,13 +44,13 @@ def nearest_to_one(index, query, items, k, hidden):
     if not isinstance(index, ExactNeighbors):
         found = _from_index(index, query, len(items), k, hidden)
     if found is None:
-        found = best_of_one(query, items, k, hidden)
-    exact = scores_of_one(query, items, found)
-    best = (-exact).argsort(kind="stable")[:k]
+        exact, best = best_of_one(query, items, k, hidden)
+    else:
+        exact, best = ranked(query, items, found, k)
     if len(best) == k:
-        return exact[best], found[best]
+        return exact, best
     scores, indices = np.full(k, -np.inf), np.full(k, -1, dtype=np.int64)
-    scores[: len(best)], indices[: len(best)] = exact[best], found[best]
+    scores[: len(best)], indices[: len(best)] = exact, best
     return scores, indices
 
 

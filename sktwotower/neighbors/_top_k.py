@@ -4,6 +4,7 @@ Input: query vectors (n, d) and item vectors (n_items, d).
 Output: scores and positions of the k best items, both (n, min(k, n_items)).
 """
 
+import math
 import time
 
 import numpy as np
@@ -15,8 +16,8 @@ __all__ = [
     "best_of_one",
     "by_score",
     "rank_listed",
+    "ranked",
     "rescore",
-    "scores_of_one",
     "top_k",
 ]
 
@@ -39,6 +40,8 @@ MANY_THREADS = 4
 # at most this share of its time. Other jobs disturb the measurement.
 MAX_SHARE_BY_ROWS = 0.8
 _FASTER_BY_ROWS = {}
+# The largest relative error of one operation in float32.
+UNIT = 2.0**-24
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -62,7 +65,8 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     scores : float64 array of shape (n, min(k, n_items))
         Descending; -inf where a query has fewer items.
     indices : int64 array of shape (n, min(k, n_items))
-        Positions in ``items``; -1 where a query has fewer items.
+        Positions in ``items``, ascending where scores are equal; -1 where a query has
+        fewer items.
 
     Notes
     -----
@@ -70,6 +74,9 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     scores stay in the cache. Of each tile only scores above a bound are kept. The bound
     is the k-th best score of the tiles before. In the first tile it is the k-th best of
     the maxima of groups of items. A single query is multiplied by all items at once.
+
+    These products are rounded, each way in its own manner. So all items are looked at
+    again whose score may be as good as the last one, which are rarely more than k.
     """
     n = len(queries)
     scores, indices = _empty_lists(n, min(k, len(items)))
@@ -79,26 +86,48 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     k = min(k, len(items))
     if n == 0 or k == 0:
         return scores, indices
-    table = torch.from_numpy(np.ascontiguousarray(items))
+    items = np.ascontiguousarray(items)
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
         hidden = None if excluded is None else rows_of(excluded, block)
         vectors = np.ascontiguousarray(queries[block])
         if len(vectors) == 1:
             columns = () if hidden is None else hidden.indices
-            found = best_of_one(vectors[0], items, k, columns)[None]
+            exact, found = best_of_one(vectors[0], items, k, columns)
         else:
-            hidden = None if hidden is None else _by_column(hidden)
-            found = _best_of_block(torch.from_numpy(vectors), table, k, hidden)
-        exact = rescore(queries[block], items, np.maximum(found, 0))
-        exact[found < 0] = -np.inf
+            exact, found = _ranked_block(vectors, items, k, hidden)
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
-        exact, found = by_score(exact, found)
-        width = min(k, found.shape[1])
-        scores[block, :width] = exact[:, :width]
-        indices[block, :width] = found[:, :width]
+        scores[block, : exact.shape[-1]] = exact
+        indices[block, : exact.shape[-1]] = found
     return scores, indices
+
+
+def _ranked_block(queries, items, k, excluded):
+    """Return exact scores and positions (b, k) of the best items of a block.
+
+    ``excluded``: CSR (b, n_items) or None.
+    """
+    table, n_items = torch.from_numpy(items), len(items)
+    width = min(k + 2 + k // 16, n_items)  # room for a few items as good as the last
+    hidden = None if excluded is None else _by_column(excluded)
+    best = _best_of_block(torch.from_numpy(queries), table, width, hidden)
+    exact = rescore(queries, items, np.maximum(best.indices, 0))
+    exact[best.indices < 0] = -np.inf
+    exact, found = (part[:, :k] for part in by_score(exact, best.indices))
+    low = exact[:, -1] - _rounding(queries, items[found[:, -1]])
+    worst = best.scores.min(axis=1)  # what is left out has no higher product
+    more = (worst >= low) & (worst > -np.inf) & (width < n_items)
+    rows, step = np.flatnonzero(more), max(1, TILE_SIZE // n_items)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        scores = (torch.from_numpy(queries[part]) @ table.T).numpy()
+        if excluded is not None:
+            _hide(scores, _by_column(excluded[part]), 0, n_items)
+        for row, products in zip(part, scores, strict=True):
+            within = (products >= low[row]).nonzero()[0]
+            exact[row], found[row] = ranked(queries[row], items, within, k)
+    return exact, found
 
 
 def rank_listed(queries, items, k, listed, excluded=None):
@@ -143,7 +172,26 @@ def rescore(queries, items, indices):
     return scores
 
 
-def scores_of_one(query, items, indices):
+def ranked(query, items, found, k):
+    """Return exact scores and positions of the k best of the items found for a query.
+
+    ``query``: (d,). ``found``: positions (m,), ascending. The results are (min(k, m),).
+    """
+    exact = _scores_of_one(query, items, found)
+    best = (-exact).argsort(kind="stable")[:k]
+    return exact[best], found[best]
+
+
+def _rounding(queries, vectors):
+    """Return how much float32 may change the products of rows (..., d), (...,)."""
+    lengths = (
+        np.sqrt(np.einsum("...d,...d->...", rows, rows, dtype=np.float64))
+        for rows in (queries, vectors)
+    )
+    return (queries.shape[-1] + 2) * UNIT * math.prod(lengths)
+
+
+def _scores_of_one(query, items, indices):
     """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
     if indices.size * len(query) > MAX_GATHERED:
         return rescore(query[None], items, indices[None])[0]
@@ -163,7 +211,7 @@ def _empty_lists(n, width):
 
 
 def best_of_one(query, items, k, hidden=()):
-    """Return positions (m,), ascending, that include the k best items of one query.
+    """Return exact scores and positions (m,) of the k best items of one query.
 
     ``query``: float32 (d,); ``hidden``: positions of items to leave out. m is less than
     k only if fewer items are left.
@@ -172,10 +220,13 @@ def best_of_one(query, items, k, hidden=()):
     if len(hidden):
         scores.put(hidden, -np.inf)
     bound = _bound_of_one(scores, k)
-    found = (scores >= bound if bound > -np.inf else scores > bound).nonzero()[0]
-    if len(found) > 2 * k:  # only if many scores are equal
-        found = np.sort(found[np.argpartition(scores[found], -k)[-k:]])
-    return found
+    if bound == -np.inf:
+        return ranked(query, items, (scores > bound).nonzero()[0], k)
+    exact, found = ranked(query, items, (scores >= bound).nonzero()[0], k)
+    low = exact[-1] - _rounding(query, items[found[-1]])
+    if bound <= low:
+        return exact, found
+    return ranked(query, items, (scores >= low).nonzero()[0], k)
 
 
 def _bound_of_one(scores, k):
@@ -231,7 +282,7 @@ def _seconds(way, items, query):
 
 
 def _best_of_block(queries, table, k, excluded):
-    """Return positions (b, k) of a block's best items, in any order; -1 for missing."""
+    """Return the k best items of a block by rounded products, ``_BestSoFar``."""
     n_queries, n_items = len(queries), len(table)
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
@@ -247,7 +298,7 @@ def _best_of_block(queries, table, k, excluded):
         if stop >= next_merge or stop == n_items:
             best.merge()
             next_merge = 2 * stop
-    return best.indices
+    return best
 
 
 def _by_column(matrix):

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sktwotower.neighbors import _top_k
 from sktwotower.neighbors._top_k import top_k
-from tests.reference import brute_force
+from tests.reference import brute_force, exclusions, unit_vectors
 
 
 @st.composite
@@ -38,28 +38,12 @@ def searches(draw):
     group=st.sampled_from([1, 2, 16]),
 )
 def test_top_k_equals_brute_force(search, tile, block, group):
-    queries, items, k, excluded, allowed = search
     sizes = {"MIN_TILE_ITEMS": tile, "QUERY_BLOCK": block, "GROUP": group}
     with patch.multiple(_top_k, TILE_SIZE=1, **sizes):
         scores, indices = top_k(*search)
-    expected, expected_indices = brute_force(*search)
-    np.testing.assert_array_equal(scores, expected)
-    np.testing.assert_array_equal(indices == -1, np.isneginf(expected))
-    for row in range(len(queries)):
-        found = indices[row][indices[row] >= 0]
-        pool = range(len(items)) if allowed is None else allowed
-        hidden = [] if excluded is None else excluded[row].indices
-        assert len(set(found)) == len(found)
-        assert set(found) <= set(pool) - set(hidden)
-        np.testing.assert_array_equal(
-            items[found] @ queries[row], scores[row, : len(found)]
-        )
-        # Equal scores come in the order of position; which of several items that tie
-        # for the last place comes in is open.
-        order = sorted(range(len(found)), key=lambda j: (-scores[row, j], found[j]))
-        assert order == list(range(len(found)))
-        above = scores[row] > scores[row, -1]
-        np.testing.assert_array_equal(indices[row, above], expected_indices[row, above])
+    expected = brute_force(*search)
+    np.testing.assert_array_equal(scores, expected[0])
+    np.testing.assert_array_equal(indices, expected[1])
 
 
 def test_top_k_by_hand():
@@ -106,7 +90,37 @@ def test_items_that_are_all_the_same():
     with patch.object(_top_k, "TILE_SIZE", 1):
         scores, indices = top_k(items[:2], items, 5)
     assert (scores == 2).all()
-    assert all(len(set(row)) == 5 for row in indices.tolist())
+    assert indices.tolist() == 2 * [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("k", [1, 200])
+@pytest.mark.parametrize("tile", [1, 1 << 21])
+def test_equal_scores_come_by_position_for_one_query_as_for_many(k, tile):
+    rng = np.random.default_rng(0)
+    kinds = unit_vectors(7, 250)
+    codes = rng.integers(7, size=3_001)
+    items, queries = kinds[codes], unit_vectors(5, 250, seed=1)
+    excluded = exclusions(5, len(items), share=0.3)
+    allowed = np.flatnonzero(rng.random(len(items)) < 0.7)
+    left = np.zeros(excluded.shape, dtype=bool)
+    left[:, allowed] = True
+    by_kind = queries.astype(float) @ kinds.T
+    for hidden, among in ((None, None), (excluded, None), (excluded, allowed)):
+        scores = by_kind[:, codes]
+        if hidden is not None:
+            scores[hidden.toarray() != 0] = -np.inf
+        if among is not None:
+            scores[~left] = -np.inf
+        expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        with patch.multiple(_top_k, TILE_SIZE=tile, MIN_TILE_ITEMS=500):
+            found = top_k(queries, items, k, hidden, among)[1]
+            rows = None if hidden is None else [hidden[row] for row in range(5)]
+            each = [
+                top_k(query[None], items, k, rows and rows[row], among)[1][0]
+                for row, query in enumerate(queries)
+            ]
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(each, expected)
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 40), (7, 3), (5, 40)])
@@ -118,7 +132,7 @@ def test_vectors_are_gathered_a_part_at_a_time(n, k):
     for most in (_top_k.MAX_GATHERED, 16):
         with patch.object(_top_k, "MAX_GATHERED", most):
             found = _top_k.rescore(queries, items, indices)
-            one = _top_k.scores_of_one(queries[0], items, indices[0])
+            one = _top_k._scores_of_one(queries[0], items, indices[0])
         np.testing.assert_array_equal(found, whole)
         np.testing.assert_array_equal(one, whole[0])
     expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
