@@ -151,13 +151,20 @@ class Named(Check):
 class Vectors(Check):
     """Vectors, float32, which may be stored in half precision."""
 
+    def __init__(self, dims, must_be_finite):
+        super().__init__(array("float32", dims), dims)
+        self.must_be_finite = must_be_finite
+
     def write(self, value, writer, place):
         """Return what JSON holds for vectors."""
         return writer.vectors(value, place)
 
     def read(self, spec, reader, place):
         """Return the vectors that JSON holds."""
-        return self(reader.vectors(spec, place), place)
+        values = self(reader.vectors(spec, place), place)
+        if self.must_be_finite and reader.file.verify:
+            finite(values, place)
+        return values
 
 
 def check_of(annotation):
@@ -312,9 +319,12 @@ def array(dtypes, dims=None):
     return Check(check, dims)
 
 
-def vectors(dims="n d"):
-    """Return a check for float32 vectors (n, d), perhaps stored in half precision."""
-    return Vectors(array("float32", dims), dims)
+def vectors(dims="n d", must_be_finite=False):
+    """Return a check for float32 vectors (n, d), perhaps stored in half precision.
+
+    ``must_be_finite``: whether files that are verified are refused if they are not.
+    """
+    return Vectors(dims, must_be_finite)
 
 
 def finite(values, place):

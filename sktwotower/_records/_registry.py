@@ -17,7 +17,7 @@ MODULES = {
     "features": ("features._entities",),
     "baselines": ("baselines",),
     "towers": ("towers", "towers.parts"),
-    "neighbors": ("neighbors",),
+    "neighbors": ("neighbors", "neighbors._catalog_index"),
     "recommender": ("recommender",),
     "two_stage": ("two_stage",),
 }

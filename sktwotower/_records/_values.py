@@ -110,13 +110,6 @@ class Writer:
             array, _ = self.shared.setdefault(id(array), (half, array))
         return self._array(array, place)
 
-    def alias(self, array, written):
-        """Let an array stand for an equal one that is written already."""
-        if _key(written) in self.members:
-            self.members[_key(array)] = self.members[_key(written)][0], array
-        if id(written) in self.shared:
-            self.shared[id(array)] = self.shared[id(written)]
-
     def once(self, value, place, write):
         """Return what JSON holds for an object that may occur more than once.
 

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from sktwotower._records import record, require
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
-from sktwotower.neighbors._catalog_index import Catalog, CatalogCodec
+from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._one_query import nearest_to_one
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
@@ -65,7 +65,7 @@ class FittedTowers(Fitted):
     half_life: object
     net: Annotated[TwoTowerNet, NetCodec]
     stream: Stream
-    catalog: Annotated[Catalog | None, CatalogCodec] = None
+    catalog: Catalog | None = None
     fold_in: FoldIn | None = None
     user_vectors: UserVectors = field(init=False, default_factory=UserVectors)
 
