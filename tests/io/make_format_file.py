@@ -32,7 +32,7 @@ def filtered():
     """Return towers with a pooled history and a linear filter, and dates as users."""
     days = pd.to_timedelta(EVENTS["user"].str[1:].astype(int), "D")
     events = EVENTS.assign(user=pd.Timestamp("2020-01-01") + days)
-    return small(filter_share=0.4, embedding_dim=12).fit(events)
+    return small(second_share=0.4, embedding_dim=12).fit(events)
 
 
 def two_stages():
