@@ -63,6 +63,7 @@ FITS = {
     "pooled": lambda: small().fit(EVENTS),
     # two pairs of towers
     "recent": lambda: ordered(history="recent").fit(IN_ORDER),
+    "filtered": lambda: small(second_share=0.4, embedding_dim=12).fit(EVENTS),
     "recent only": lambda: ordered(history="recent", embedding_dim=1).fit(IN_ORDER),
     "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),
     "two stages": lambda: stages(),
