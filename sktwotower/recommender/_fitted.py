@@ -73,7 +73,7 @@ class FittedTowers(Fitted):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         if self.fold_in is not None:
             known = vectors_of_softmax(self.seen, self.catalog)
-            parts["fold_in"] = self.fold_in.without_known(known)
+            parts["fold_in"] = self.fold_in._without_known(known)
         return parts
 
     @classmethod

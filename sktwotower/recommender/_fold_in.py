@@ -130,7 +130,7 @@ class FoldIn:
         spread, axes = np.linalg.eigh(covariance)
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
 
-    def without_known(self, vectors):
+    def _without_known(self, vectors):
         """Return a copy without its vectors, if they equal known ones, or None."""
         copied = copy.copy(self)
         if vectors is not None and np.array_equal(vectors, self.vectors):

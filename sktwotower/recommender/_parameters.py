@@ -77,27 +77,30 @@ class TwoTowerParameters(ShownEstimator):
     max_history : int, default=200
         Number of a user's latest events that count with "recent", >= 1; the second pair
         of towers sees older ones, too. Time and memory of training grow with it.
-    pooled_share : float or "auto", default="auto"
-        With "recent", share in [0, 1) in the score of a second pair of towers, which
-        has a pooled history. The first pair has half of ``embedding_dim``, rounded up,
-        the second the rest; callbacks and ``history_`` belong to the first. 0, towers
-        of your own, or ``embedding_dim=1``: one pair. "auto": 0.3, or 0.15 if the first
-        pair has a hidden layer. The second pair has a ``dropout="auto"`` of 0.5.
-    filter_share : float or "auto", default="auto"
-        With a pooled history, share in [0, 1) in the score of a linear low-pass filter
-        of the events (see the notes), which is computed and not trained. It has a third
-        of ``embedding_dim``, rounded down, the towers have the rest. 0: none, as always
-        with towers of your own, without ``normalize``, with rows of ``y == 0`` that
-        count, with X on disk, with no more users or items than its vectors have
-        entries, if ``embedding_dim`` is below 9, if items have no ids that are learnt
-        (a transformer without ids, or features and ``id_dropout=1``), or if the towers'
-        vectors of all users and items have more than 10 ** 8 entries (390,625 of 256).
-        It fades as `partial_fit` learns (see the notes). "auto": w / (1 + w) with w =
-        0.06 (a ** -0.5 + b ** -0.5) ** -1.5, for a events per user and b per item on
-        average: 0.49 for 119 and 220, 0.13 for 21 and 9; 0 below 10,000 events, if
-        there are not more than twice as many users and items as the towers' vectors
-        have entries, or if ``embedding_dim`` is below 384; see ``filter_share_``.
-        Validation during training judges the towers alone.
+    second_share : float or "auto", default="auto"
+        Share in [0, 1) of a second part in the score; 0: none. See ``second_share_``.
+
+        With a recent history it is a second pair of towers, which has a pooled history.
+        The first pair has half of ``embedding_dim``, rounded up, the second the rest.
+        Callbacks and ``history_`` belong to the first. "auto": 0.3, or 0.15 if the
+        first pair has a hidden layer. The second pair has a ``dropout="auto"`` of 0.5.
+        There is none with ``embedding_dim=1``.
+
+        With a pooled history it is a linear low-pass filter of the events, computed and
+        not trained (see the notes). It has a third of ``embedding_dim``, rounded down,
+        the towers have the rest. It fades as `partial_fit` learns. Validation during
+        training judges the towers only. "auto": w / (1 + w) with w = 0.06 (a ** -0.5 +
+        b ** -0.5) ** -1.5, for a events per user and b per item. That is 0.49 for 119
+        and 220 events, and 0.13 for 21 and 9. It is 0 below 10,000 events, or if
+        ``embedding_dim`` is below 384. It is 0, too, unless users and items are more
+        than twice as many as the entries of the towers' vectors.
+
+        There is no filter with towers of your own, without ``normalize``, with X on
+        disk, or with rows of ``y == 0`` that count. It needs an ``embedding_dim`` of at
+        least 9, and more users and items than its vectors have entries. It needs items
+        whose ids are learnt: not by a transformer without ids, or with features and
+        ``id_dropout=1``. The towers' vectors of all users and items may have 10 ** 8
+        entries at most (390,625 vectors of 256).
     half_life : Timedelta, float, "auto" or None, default="auto"
         Age at which the weight of an event in training is halved, in both pairs of
         towers; a number if times are numbers. It needs ``time`` and a history that is
@@ -293,17 +296,17 @@ class TwoTowerParameters(ShownEstimator):
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` holds both towers, ``net_.history`` the
-        figures of skorch.
+        The trained net; ``net_.module_.parts`` holds pairs of towers, and the filter if
+        any, ``net_.history`` the figures of skorch.
     history_ : list of dict
         Per epoch: ``epoch``, ``train_loss``, ``dur`` (seconds) and, with validation,
         ``valid_loss`` and ``valid_recall``.
     candidate_sampling_ : str
         The way of sampling that was used.
-    filter_share_ : float
-        The share of a linear filter in the score, now; 0 for none.
     temperature_ : float
         The temperature that was used.
+    second_share_ : float
+        The share of the second part in the score, as it is now; 0 for none.
     impression_weight_ : float
         The weight of impressions that was used.
     history_kind_ : {"recent", "pooled"} or None
@@ -370,11 +373,11 @@ class TwoTowerParameters(ShownEstimator):
     events: i is predicted from the rest of its basket at lag 0 and from earlier baskets
     at lags 1, 2, and so on, and N_u holds all candidates except i. A second pair of
     towers is trained with a pooled history. The score is :math:`(1 - r) s_1 + r s_2`
-    with the score of each pair and the ``pooled_share`` r; the vectors of both, scaled
+    with the score of each pair and the ``second_share`` r; the vectors of both, scaled
     by the roots of these shares, stand one after the other.
 
     With a linear filter, the score is :math:`(1 - r) s_1 + r s_2` with the score
-    :math:`s_1` of the towers and the ``filter_share`` r. :math:`s_2` is the dot product
+    :math:`s_1` of the towers and the ``second_share`` r. :math:`s_2` is the dot product
     of two vectors: of a user, the sum of :math:`d_j^{-1/2} v_j` over the past items,
     divided by its length; of an item, :math:`d_i^{1/2} v_i`, divided by the length of
     the longest; the :math:`v_j` are rows of V in the truncated SVD below. Both stand

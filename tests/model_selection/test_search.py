@@ -21,13 +21,14 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from skorch.callbacks import Callback
-from sktwotower.recommender._auto import AUTO, widths
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import make_interactions
 from sktwotower.features import _caching as caching
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
+from sktwotower.towers._auto import AUTO
+from sktwotower.towers.parts._filter import LinearFilter
 from tests.builders import small
 
 pytestmark = pytest.mark.slow
@@ -82,7 +83,7 @@ def test_the_search_space_holds_parameters_and_their_defaults():
             assert values.support() == (0.05, 0.3)
             continue
         if name == "embedding_dim":
-            default = sum(widths(default, True))
+            default = sum(LinearFilter.widths(default))
         if default == "auto":  # the ranges are those of a pooled history
             default = AUTO["pooled"][name]
         if isinstance(values, list):

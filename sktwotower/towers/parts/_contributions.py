@@ -43,8 +43,9 @@ class Pair(NamedTuple):
 
     Parameters
     ----------
-    user_rows, item_rows : CSR matrices of shape (1, p) and (1, q)
+    user_rows : CSR matrix of shape (1, p)
     past : PastOfOne
+    item_rows : CSR matrix of shape (1, q)
     user_vector : array of shape (d,) or None
         The user's vector after fold-in. None: the one that the towers compute.
     """
