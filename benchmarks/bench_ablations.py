@@ -53,17 +53,15 @@ CHANGES = {
     "id_dropout 0": {"id_dropout": 0.0},
     "all items as candidates": {"candidate_sampling": "full"},
     "in-batch candidates": {"candidate_sampling": "in_batch"},
-    "512 uniform candidates": {"candidate_sampling": "uniform", "n_negatives": 512},
-    "in-batch and 512 uniform": {"candidate_sampling": "mixed", "n_negatives": 512},
+    "512 uniform candidates": {"candidate_sampling": "uniform"},
+    "in-batch and 512 uniform": {"candidate_sampling": "mixed"},
     "the same, all logits corrected": {
         "candidate_sampling": "mixed",
-        "n_negatives": 512,
-        "sampling_correction": "all",
+        "net_params": {"iterator_train__correction": "all"},
     },
     "the same, none corrected": {
         "candidate_sampling": "mixed",
-        "n_negatives": 512,
-        "sampling_correction": None,
+        "net_params": {"iterator_train__correction": None},
     },
     "float32 products": {"net_params": {"criterion__matmul_dtype": "float32"}},
 }
@@ -72,9 +70,10 @@ CHANGES = {
 def measure(data, folder, params, seeds):
     """Return the figure and the seconds of each seed."""
     fitted_on, held_out = load(data, folder).tuning
-    if "net_params" in params:
-        types = {k: getattr(torch, v) for k, v in params["net_params"].items()}
-        params = params | {"net_params": types}
+    given = params.get("net_params", {})
+    if "criterion__matmul_dtype" in given:
+        dtype = getattr(torch, given["criterion__matmul_dtype"])
+        params = params | {"net_params": {"criterion__matmul_dtype": dtype}}
     rows = []
     for seed in range(seeds):
         model = TwoTowerRecommender(random_state=seed, **params)

@@ -37,6 +37,7 @@ from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers._parameters import BATCH_PARAMETERS
 from sktwotower.towers._recipe import Recipe
 
 MAX_RATIO_TO_PLAIN_LOOP = 1.25
@@ -69,7 +70,7 @@ class PlainLoop:
             data,
             recipe.batch_size,
             estimator.candidate_sampling_,
-            recipe.n_negatives,
+            BATCH_PARAMETERS["n_negatives"].default,
             history_dropout=recipe.dropout,
             shuffle=True,
         )

@@ -102,11 +102,12 @@ def measure(data, folder, params, seed):
     fitted_on, held_out = load(data, folder).tuning
     params = dict(params)
     n_hard = params.pop("n_hard", 0)
+    net_params = params["net_params"] = {}
+    if "n_negatives" in params:
+        net_params["iterator_train__n_negatives"] = params.pop("n_negatives")
     if n_hard:
-        params["net_params"] = {
-            "iterator_train": HardBatches,
-            "iterator_train__n_hard": n_hard,
-        }
+        net_params["iterator_train"] = HardBatches
+        net_params["iterator_train__n_hard"] = n_hard
         params["callbacks"] = [Ranking()]
     model = TwoTowerRecommender(random_state=seed, **params)
     with clock() as watch:

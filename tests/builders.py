@@ -175,7 +175,8 @@ def many(n_items=400, seed=0, **params):
     rng = np.random.default_rng(seed)
     events = pd.DataFrame({"user": rng.integers(60, size=900)})
     events["item"] = np.append(np.arange(n_items), rng.integers(n_items, size=500))
-    params = {"candidate_sampling": "mixed", "n_negatives": 20} | params
+    few = {"iterator_train__n_negatives": 20}
+    params = {"candidate_sampling": "mixed", "net_params": few} | params
     return small(**params).fit(events), events
 
 

@@ -286,6 +286,22 @@ def test_every_parameter_has_a_constraint():
         ({"device": "abacus"}, "device"),
         ({"device": "cuda:99"}, "device"),
         ({"net_params": {"learning_rate": 3}}, "learning_rate"),
+        (
+            {"net_params": {"iterator_train__n_negatives": 0}},
+            r"'iterator_train__n_negatives' .* of net_params .* \[1, inf\). Got 0",
+        ),
+        (
+            {"net_params": {"iterator_valid__correction": "some"}},
+            "'iterator_valid__correction' .* or None. Got 'some'",
+        ),
+        (
+            {"net_params": {"iterator_train__feature_dropout": 1}},
+            r"'iterator_train__feature_dropout' .* \[0.0, 1.0\). Got 1",
+        ),
+        (
+            {"net_params": {"iterator_train__n_negative": 9}},
+            "'iterator_train__n_negative', but batches .* They have .*'n_negatives'",
+        ),
         ({"callbacks": ["stop"]}, "callback"),
         ({"n_jobs": 0}, "n_jobs"),
     ],

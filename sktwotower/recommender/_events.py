@@ -12,6 +12,7 @@ from scipy import sparse
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._on_disk import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
+from sktwotower.towers._parameters import recipe_of
 
 __all__ = [
     "Events",
@@ -22,24 +23,10 @@ __all__ = [
 ]
 
 
-class TableRecipe(NamedTuple):
+class TableRecipe(recipe_of("tables")):
     """Parameters of `TwoTowerRecommender` on how tables are read, by the same names."""
 
-    user_id: object
-    item_id: object
-    user_features: object
-    item_features: object
-    users: object
-    items: object
-    user_transformer: object
-    item_transformer: object
-    memory: object
-    time: object = None
-
-    @classmethod
-    def of(cls, estimator):
-        """Return the recipe of an estimator."""
-        return cls._make(getattr(estimator, name) for name in cls._fields)
+    __slots__ = ()
 
 
 class Events(NamedTuple):

@@ -19,7 +19,7 @@ from sktwotower._tables._sources import is_source
 from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.towers._auto import resolved, values_of_kind
-from sktwotower.towers._net import joined, seeded, train
+from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
@@ -118,7 +118,7 @@ def _read(owner, tables, X, y, sample_weight):
 
 
 def check_values(recipe):
-    """Check parameters beyond the types and ranges of ``CONSTRAINTS``."""
+    """Check parameters beyond the types and ranges of ``PARAMETERS``."""
     sizes = recipe.hidden_layer_sizes
     if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
         raise ValueError(
@@ -133,8 +133,7 @@ def check_values(recipe):
             )
     optimizer_class(recipe.optimizer)
     check_half_life(recipe.half_life)
-    if "callbacks" in (recipe.net_params or {}):
-        raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
+    check_net_params(recipe.net_params or {})
     try:
         torch.empty(0, device=recipe.device)
     except (RuntimeError, AssertionError) as error:

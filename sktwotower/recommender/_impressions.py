@@ -13,7 +13,7 @@ from sktwotower.towers._auto import resolved
 from sktwotower.towers.parts import embed_items, embed_users
 
 from ._events import Events
-from ._pilots import HELD_OUT, MIN_USERS, SIZE, some_users
+from ._pilots import HELD_OUT, MIN_USERS, shortened, some_users
 
 __all__ = ["impression_weight"]
 
@@ -70,9 +70,9 @@ def _lists(shown, scores=None):
 
 def _values(recipe, events, before, shown, fit):
     """Return the area under the ROC curve (n_users,) of what each user was shown."""
-    own = {name: getattr(recipe, name) for name in ("history", "impression_start")}
+    kept = {name: getattr(recipe, name) for name in ("history", "impression_start")}
     length = {} if recipe.history == "recent" else POOLED
-    recipe = recipe._replace(**SIZE | length | own)
+    recipe = shortened(recipe, **length, **kept)
     events = Events.of(events.users, events.items, before, recipe.history)
     net = fit(resolved(recipe, events), events, np.random.RandomState(0))
     if net.interrupted_:  # nothing is learnt yet that could be kept

@@ -4,7 +4,8 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
-from ._constraints import CONSTRAINTS
+from sktwotower.towers._parameters import constraints
+
 from ._shown import ShownEstimator
 
 __all__ = ["TwoTowerParameters"]
@@ -437,7 +438,7 @@ class TwoTowerParameters(ShownEstimator):
     0  emma   persuasion   0.39     1
     """
 
-    _parameter_constraints = CONSTRAINTS
+    _parameter_constraints = constraints()
 
     def __init__(
         self,
@@ -463,18 +464,14 @@ class TwoTowerParameters(ShownEstimator):
         hidden_layer_sizes=(),
         dropout="auto",
         id_dropout=0.5,
-        feature_dropout=0.5,
         normalize=True,
         temperature="auto",
         candidate_sampling="auto",
-        n_negatives="auto",
-        sampling_correction="negatives",
         impression_weight=5.0,
         impression_start=0.5,
         max_epochs="auto",
         batch_size="auto",
         lr=0.01,
-        partial_rate=0.2,
         weight_decay=0.01,
         optimizer="rowwiseadam",
         early_stopping=False,
@@ -513,18 +510,14 @@ class TwoTowerParameters(ShownEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.dropout = dropout
         self.id_dropout = id_dropout
-        self.feature_dropout = feature_dropout
         self.normalize = normalize
         self.temperature = temperature
         self.candidate_sampling = candidate_sampling
-        self.n_negatives = n_negatives
-        self.sampling_correction = sampling_correction
         self.impression_weight = impression_weight
         self.impression_start = impression_start
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
-        self.partial_rate = partial_rate
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.early_stopping = early_stopping

@@ -36,6 +36,9 @@ __all__ = ["learn_more"]
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large.
 PARTIAL_BATCH = 128
+# Learning rate, relative to that of fit. Next week's purchases in a shop and the next
+# ratings of films were found best with 0.2 to 0.3.
+PARTIAL_RATE = 0.2
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
@@ -189,7 +192,7 @@ def _lengths(recipe, model):
 def _one_pass(recipe):
     """Return the recipe of one epoch in order, at a constant rate, not validated."""
     params = dict(recipe.net_params or {})
-    lr = recipe.partial_rate * params.pop("lr", recipe.lr)
+    lr = PARTIAL_RATE * params.pop("lr", recipe.lr)
     fixed = {"max_epochs": 1, "iterator_train__shuffle": False}
     return recipe._replace(
         max_epochs=1,

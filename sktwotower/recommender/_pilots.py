@@ -14,7 +14,7 @@ from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
 from ._order import aged
 
-__all__ = ["Pilot", "latest_tenth", "some_users"]
+__all__ = ["Pilot", "latest_tenth", "shortened", "some_users"]
 
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
@@ -29,16 +29,15 @@ SIZE = {
     "max_epochs": 3,
     "dropout": 0.2,
     "candidate_sampling": "mixed",
-    "n_negatives": 512,
     "max_history": 100,
     "hidden_layer_sizes": (),
     "user_tower": None,
     "item_tower": None,
     "callbacks": None,
-    "net_params": None,
     "early_stopping": False,
     "verbose": 0,
 }
+KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
 
 
 class Pilot:
@@ -74,7 +73,7 @@ class Pilot:
         truth = _to_find(before, truth)
         if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
-        recipe = recipe._replace(**SIZE, impression_weight=0.0)  # it may be "auto"
+        recipe = shortened(recipe, impression_weight=0.0)  # it may be "auto"
         return cls(recipe, rows, before, truth, seed)
 
     def __call__(self, half_life=None):
@@ -94,6 +93,16 @@ class Pilot:
         seen = self.before.chosen_pairs()[self.users]
         _, found = top_k(users, items, min(K, len(items)), seen)
         return ndcg_at_k(self.truth, found, K, per_user=True)
+
+
+def shortened(recipe, **changes):
+    """Return the recipe of a short fit. It hides and corrects what the long one does.
+
+    ``changes``: parameters with other values.
+    """
+    given = recipe.net_params or {}
+    kept = {name: given[name] for name in KEPT_NET_PARAMS if name in given}
+    return recipe._replace(**SIZE | {"net_params": kept} | changes)
 
 
 def latest_tenth(table):

@@ -5,7 +5,6 @@ Output: the same with ``catalog`` and ``fold_in``.
 """
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from sktwotower._tables._messages import format_ids
 from sktwotower._tables._on_disk import column_counts
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._indexes import build_index
+from sktwotower.towers._parameters import recipe_of
 from sktwotower.towers.parts import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample
@@ -23,11 +23,10 @@ __all__ = ["IndexRecipe", "served"]
 MAX_SAMPLED_USERS = 500
 
 
-class IndexRecipe(NamedTuple):
+class IndexRecipe(recipe_of("index")):
     """Parameters of the estimator that configure the search for nearest items."""
 
-    neighbors: object
-    n_neighbors: int
+    __slots__ = ()
 
 
 def served(fitted, n_items, index, before=None, changed=None):

@@ -201,8 +201,8 @@ class TwoTowerRecommender(
         Notes
         -----
         Users come in the order of their first rows in X; all events of a user are
-        learnt together. The learning rate is constant, ``partial_rate`` times ``lr``,
-        and there is no validation. A linear filter (``second_share``) knows the events
+        learnt together. The learning rate is constant, a fifth of ``lr``, and there is
+        no validation. A linear filter (``second_share``) knows the events
         of fit only, and fades.
         The model moves towards the new events, which helps when tastes change. Check
         with `score` on later events, and refit from time to time.
@@ -259,7 +259,7 @@ class TwoTowerRecommender(
         return type(self).__name__, TableRecipe.of(self), Recipe.of(self)
 
     def _index_recipe(self):
-        return IndexRecipe(self.neighbors, self.n_neighbors)
+        return IndexRecipe.of(self)
 
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)

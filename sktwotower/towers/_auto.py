@@ -45,13 +45,11 @@ LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
 POOLED = {
     "dropout": 0.5,
-    "n_negatives": 512,
     "max_epochs": 20,
     "batch_size": 512,
 }
 RECENT = {
     "dropout": 0.2,
-    "n_negatives": 512,
     "max_epochs": 6,
     "batch_size": 256,
     "second_share": 0.3,
@@ -72,7 +70,6 @@ AUTO = {
 # it need not be as good as one that stands alone.
 SECOND_PAIR = {
     "dropout": 0.5,
-    "n_negatives": 512,
     "max_epochs": 15,
     "batch_size": 256,
 }

@@ -27,6 +27,7 @@ from ._interruption import Interruption
 from ._losses import SampledSoftmaxLoss
 from ._moments import moments_of, set_moments
 from ._optimizer import RowwiseAdam, optimizer_class
+from ._parameters import BATCH_PARAMETERS, check_batch_parameters
 from ._resuming import Saver
 from ._sequences import SequenceBatches
 from ._shares import shared_batches
@@ -34,6 +35,7 @@ from ._shares import shared_batches
 __all__ = [
     "TrainingData",
     "TwoTowerNet",
+    "check_net_params",
     "epochs",
     "joined",
     "seeded",
@@ -199,6 +201,23 @@ def _warn_of_interruption(net, saver):
     warn(message)
 
 
+def check_net_params(net_params):
+    """Raise ``ValueError`` for arguments that a net or its batches cannot take."""
+    if "callbacks" in net_params:
+        raise ValueError("Pass skorch callbacks as callbacks=, not in net_params.")
+    known = list(inspect.signature(UserBatches).parameters)[1:]
+    for name in net_params:
+        iterator, _, of_batches = name.partition("__")
+        if iterator not in ("iterator_train", "iterator_valid") or not of_batches:
+            continue
+        if of_batches not in known and iterator not in net_params:
+            raise ValueError(
+                f"net_params has {name!r}, but batches have no {of_batches!r}. They "
+                f"have {known}."
+            )
+    check_batch_parameters(net_params)
+
+
 def _net_params(recipe, part, validation, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
@@ -215,17 +234,12 @@ def _net_params(recipe, part, validation, seed):
         "iterator_train": batches,
         "iterator_train__shuffle": True,
         "iterator_train__candidate_sampling": recipe.candidate_sampling,
-        "iterator_train__n_negatives": recipe.n_negatives,
-        "iterator_train__correction": recipe.sampling_correction,
         "iterator_train__history_dropout": recipe.dropout,
         "iterator_train__id_dropout": recipe.id_dropout,
-        "iterator_train__feature_dropout": recipe.feature_dropout,
         "iterator_train__seed": seed,
         "iterator_train__device": recipe.device,
         "iterator_valid": batches,
         "iterator_valid__candidate_sampling": recipe.candidate_sampling,
-        "iterator_valid__n_negatives": recipe.n_negatives,
-        "iterator_valid__correction": recipe.sampling_correction,
         "iterator_valid__device": recipe.device,
         "train_split": None if validation is None else predefined_split(validation),
         "device": recipe.device,
@@ -243,9 +257,23 @@ def _net_params(recipe, part, validation, seed):
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if recipe.verbose < 2:
         params["callbacks__print_log"] = None
-    params |= given
+    params |= _batch_params(given) | given
     if current_group() is not None:
         params["iterator_train"] = shared_batches(params["iterator_train"])
+    return params
+
+
+def _batch_params(given):
+    """Return parameters of batches; in validation they are those of training.
+
+    ``given``: some of the net's parameters, which take precedence.
+    """
+    params = {}
+    for name, each in BATCH_PARAMETERS.items():
+        value = given.get(f"iterator_train__{name}", each.default)
+        params[f"iterator_train__{name}"] = value
+        if each.in_validation:
+            params[f"iterator_valid__{name}"] = value
     return params
 
 

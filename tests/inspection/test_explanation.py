@@ -323,7 +323,7 @@ def planted():
         user_transformer=TowerVectorizer(kinds={"user": "drop"}),
         embedding_dim=8,
         max_epochs=15,
-        feature_dropout=0.0,
+        net_params={"iterator_train__feature_dropout": 0.0},
         random_state=0,
     )
     return model.fit(X[:450]), X[450:]

@@ -33,10 +33,12 @@ from tests.builders import small
 N_ITEMS = 300
 # Sums differ by rounding only: bfloat16 would round to 1e-3.
 EXACT = {"criterion__matmul_dtype": torch.float32}
-PLAIN = {"dropout": 0, "id_dropout": 0, "feature_dropout": 0, "net_params": EXACT}
+NOTHING_HIDDEN = EXACT | {"iterator_train__feature_dropout": 0}
+FEW = NOTHING_HIDDEN | {"iterator_train__n_negatives": 10}
+PLAIN = {"dropout": 0, "id_dropout": 0, "net_params": NOTHING_HIDDEN}
 CURVES = {
     "all items": {"candidate_sampling": "full"},
-    "few rows of tables": {"candidate_sampling": "mixed", "n_negatives": 10},
+    "few rows of tables": {"candidate_sampling": "mixed", "net_params": FEW},
     "order": {"time": "when", "history": "recent", "second_share": 0},
     "one user in a batch": {"batch_size": 1, "max_epochs": 1},
 }

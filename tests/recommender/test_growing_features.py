@@ -41,7 +41,7 @@ def weights_of(model):
 
 
 def test_a_new_level_is_learnt_and_the_others_keep_what_was_learnt(tmp_path):
-    before, after = grown(partial_rate=1e-6, weight_decay=0.0)
+    before, after = grown(lr=5e-6, weight_decay=0.0)
     assert names_of(before) == NAMES
     assert names_of(after) == [*NAMES[:3], "kind_fig", *NAMES[3:]]
     old, now = weights_of(before), weights_of(after)
@@ -58,7 +58,7 @@ def test_a_new_level_is_learnt_and_the_others_keep_what_was_learnt(tmp_path):
 
 @pytest.mark.slow
 def test_items_without_events_get_what_is_learnt_of_their_level():
-    before, after = grown(partial_rate=5.0)
+    before, after = grown(lr=0.25)
     cold = pd.DataFrame({"item": ["a", "b"], "kind": ["fig", "elk"], "size": ["S"] * 2})
     fig, elk = before.embed_items(cold)
     assert_array_equal(fig, elk)

@@ -209,7 +209,7 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     items, user = model.item_embeddings_.copy(), model.embed_users(["u3"])[0]
     more = pd.DataFrame({"user": ["v1", "v1", "v2"], "item": ["i1", "i2", "i3"]})
     # a rate of almost zero: only the filter changes
-    model.set_params(partial_rate=1e-9).partial_fit(more)
+    model.set_params(lr=5e-9).partial_fit(more)
     fade = 1 / (1 + 100 * 3 / n)
     assert model.second_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
     assert_allclose(model.item_embeddings_, items, atol=1e-6)

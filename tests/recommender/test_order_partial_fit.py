@@ -159,7 +159,8 @@ def test_the_half_life_and_the_kind_of_history_stay():
 
 @pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed", "full"])
 def test_candidates_of_every_kind(sampling):
-    model = ordered(candidate_sampling=sampling, n_negatives=4).fit(X)
+    few = {"iterator_train__n_negatives": 4}
+    model = ordered(candidate_sampling=sampling, net_params=few).fit(X)
     model.partial_fit(pd.concat([MORE, OF_NEW]), [1, 1, 1, 1, 0, 1])
     assert np.isfinite(model.item_embeddings_).all()
     assert model.candidate_sampling_ == sampling

@@ -40,7 +40,11 @@ def assert_same(model, other):
 )
 def test_the_loss_falls_with_candidates_of_every_kind(sampling):
     model = ordered(
-        candidate_sampling=sampling, n_negatives=5, max_epochs=8, batch_size=4, lr=0.05
+        candidate_sampling=sampling,
+        max_epochs=8,
+        batch_size=4,
+        lr=0.05,
+        net_params={"iterator_train__n_negatives": 5},
     ).fit(X)
     assert model.candidate_sampling_ == sampling
     losses = [epoch["train_loss"] for epoch in model.history_]
@@ -57,7 +61,7 @@ def test_auto_means_other_values_for_a_recent_history():
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
     one_pair = small(time="when", max_epochs="auto", second_share=0).fit(X)
-    given = {"dropout": 0.2, "n_negatives": 512, "max_epochs": 6, "second_share": 0}
+    given = {"dropout": 0.2, "max_epochs": 6, "second_share": 0}
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )

@@ -49,7 +49,7 @@ from tests.builders import small
                 "normalize": False,
                 "exclude_seen": False,
                 "candidate_sampling": "mixed",
-                "sampling_correction": "all",
+                "net_params": {"iterator_train__correction": "all"},
             },
             {
                 "max_epochs": 2,

@@ -216,10 +216,10 @@ def test_each_call_draws_other_numbers():
 
 
 def test_the_rate():
-    model = small(partial_rate=0.2, lr=0.02).fit(X).partial_fit(MORE)
+    model = small(lr=0.02).fit(X).partial_fit(MORE)
     assert model.net_.lr == pytest.approx(0.004)
-    with pytest.raises(ValueError, match="'partial_rate' parameter"):
-        model.set_params(partial_rate=0.0).partial_fit(MORE)
+    model.set_params(lr=0.05).partial_fit(MORE[:1])
+    assert model.net_.lr == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("auto", 128), (7, 7)])

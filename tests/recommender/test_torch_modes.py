@@ -34,8 +34,14 @@ SETTINGS = {
     "default": {},
     "full": {"candidate_sampling": "full", "dropout": 0.3, "id_dropout": 0.3},
     "hidden": {"hidden_layer_sizes": (6, 6), "dropout": 0.3},
-    "mixed": {"candidate_sampling": "mixed", "n_negatives": 5},
-    "all": {"candidate_sampling": "in_batch", "sampling_correction": "all"},
+    "mixed": {
+        "candidate_sampling": "mixed",
+        "net_params": {"iterator_train__n_negatives": 5},
+    },
+    "all": {
+        "candidate_sampling": "in_batch",
+        "net_params": {"iterator_train__correction": "all"},
+    },
     "adamw": {"optimizer": "adamw", "history": None},
     "early": {"early_stopping": True, "validation_fraction": 0.3},
     "graph": {"neighbors": "nndescent"},

@@ -195,7 +195,8 @@ def test_gradients_of_touched_rows_alone_train_as_those_of_whole_tables(monkeypa
         step(self, table, group)
 
     monkeypatch.setattr(RowwiseAdam, "_step_rows", watched)
-    params = {"batch_size": 8, "candidate_sampling": "uniform", "n_negatives": 10}
+    params = {"batch_size": 8, "candidate_sampling": "uniform"}
+    params["net_params"] = {"iterator_train__n_negatives": 10}
     rows = batched(**params).fit(X)
     assert any(sparse_steps)
 

@@ -2,8 +2,10 @@
 
 import copy
 import dataclasses
+import functools
 import pickle
 import sys
+from unittest.mock import patch
 
 import joblib
 import numpy as np
@@ -21,6 +23,7 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 from torch import nn
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
+from sktwotower.towers._batches import UserBatches
 from sktwotower.towers._net import TwoTowerNet
 from tests.builders import first_fast, small
 
@@ -63,7 +66,7 @@ def test_the_withheld_item_of_the_own_group_comes_first(history, sampling):
         lr=0.05,
         history=history,
         candidate_sampling=sampling,
-        n_negatives=6,
+        net_params={"iterator_train__n_negatives": 6},
         random_state=0,
     ).fit(checkerboard())
     first = model.recommend(n_neighbors=1)
@@ -524,6 +527,35 @@ def test_net_params_reach_skorch_and_win():
     assert (group["weight_decay"], group["betas"]) == (0.01, (0.5, 0.9))
     assert len(model.history_) == 1
     assert model.net_.criterion_.temperature == 0.7
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_parameters_of_batches_reach_training_validation_and_partial_fit(time):
+    given = {"n_negatives": np.int64(3), "correction": "all", "feature_dropout": 0.2}
+    net_params = {f"iterator_train__{name}": value for name, value in given.items()}
+    X = checkerboard().assign(when=lambda table: np.arange(len(table)))
+    model = small(
+        time=time,
+        candidate_sampling="mixed",
+        early_stopping=True,
+        max_epochs=1,
+        net_params=net_params,
+    )
+    made, batches = [], UserBatches.__init__
+
+    @functools.wraps(batches)
+    def watched(self, *args, **kwargs):
+        made.append({name: kwargs.get(name) for name in given})
+        batches(self, *args, **kwargs)
+
+    with patch.object(UserBatches, "__init__", watched):
+        model.fit(X)
+        n_fit = len(made)
+        model.partial_fit(X[:3].assign(when=99))
+    in_validation = given | {"feature_dropout": None}
+    assert given in made[:n_fit] and in_validation in made[:n_fit]
+    assert given in made[n_fit:]
+    assert all(each in (given, in_validation) for each in made)
 
 
 @pytest.mark.parametrize(

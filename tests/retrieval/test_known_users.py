@@ -369,7 +369,8 @@ def test_weights_of_shared_columns_that_nobody_else_has_are_gone(share):
     )
     kinds = {"level": "category", "debt": "number"}
     encoder = TowerVectorizer(kinds=kinds, max_features=1, n_hashed=1)
-    params = {"users": table, "user_transformer": encoder, "feature_dropout": 0}
+    params = {"users": table, "user_transformer": encoder}
+    params["net_params"] = {"iterator_train__feature_dropout": 0}
     model = ordered(history="recent", second_share=share, **params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of two levels one is hashed
