@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "added_in",
+    "auto_values",
     "display_pictures",
     "more_links",
     "notebook_gallery",

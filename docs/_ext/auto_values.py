@@ -1,0 +1,159 @@
+"""The tables of what "auto" stands for, written from the code that chooses.
+
+Input: the directive ``.. auto-values::`` on a page.
+Output: a table of the values that follow the kind of model, and one of the others.
+"""
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+from sktwotower.neighbors import _indexes
+from sktwotower.recommender import _impressions, _partial_fit
+from sktwotower.towers import _auto
+from sktwotower.towers.parts import _filter
+from sktwotower.towers.parts._start import MIN_SVD_EVENTS
+
+# The kinds of ``AUTO`` in words, in the order of the table.
+KINDS = {
+    "pooled": "without times",
+    "pooled, features": "the same, with features",
+    "pooled, large catalog": "without times, more than {large:,} items",
+    "pooled, large catalog, features": "the same, with features",
+    "recent": "with ``time``",
+    "recent, large baskets": "the same, {basket} or more items in a basket on average",
+    "recent, hidden layer": "the same, {hidden} or more events per item",
+    "second pair": "second pair of towers, next to one with ``time``",
+}
+BY_KIND = ["dropout", "max_epochs", "batch_size", "second_share"]
+
+
+def rows_by_kind():
+    """Return the values of each kind of model, a list of rows of text."""
+    sizes = {
+        "large": _auto.LARGE_CATALOG,
+        "basket": _auto.LARGE_BASKET,
+        "hidden": _auto.EVENTS_FOR_HIDDEN_LAYER,
+    }
+    values = _auto.AUTO | {"second pair": _auto.SECOND_PAIR}
+    return [
+        [text.format(**sizes), *(str(values[kind].get(name, "")) for name in BY_KIND)]
+        for kind, text in KINDS.items()
+    ]
+
+
+def temperature():
+    """Return what the temperature is, in words."""
+    sizes = [1_000, 2_000, 5_000, 10_000]
+    figures = ", ".join(f"{_auto.auto_temperature(n):.2f} for {n:,}" for n in sizes)
+    large = ", ".join(
+        f"{_auto.auto_temperature(n, True):.2f} for {n:,}" for n in [20_000, 50_000]
+    )
+    return (
+        f"falls with the number of items that have events: {figures}. Without times, "
+        f"and above {_auto.LARGE_CATALOG:,} items, it is higher: {large}. With "
+        f"``time`` and {_auto.EVENTS_FOR_HIDDEN_LAYER} or more events per item it is "
+        f"at most {_auto.HIDDEN_LAYER_TEMPERATURE}"
+    )
+
+
+def share_of_filter():
+    """Return what the share of a linear filter is, in words."""
+    figures = " and ".join(
+        f"{_filter.auto_share(*counts):.2f} for {counts[0]} events per user and "
+        f"{counts[1]} per item"
+        for counts in [(20, 10), (120, 220)]
+    )
+    return (
+        f"without times it follows how many events users and items have: {figures}. It "
+        f"is 0 below {MIN_SVD_EVENTS:,} events, with ``embedding_dim`` below "
+        f"{_filter.MIN_LENGTH}, or with at most {2 * _auto.WIDTH} users or items. With "
+        "``time``: the table above"
+    )
+
+
+def rows_of_others():
+    """Return parameter, what "auto" stands for and an attribute, as rows of text."""
+    wide = _auto.WIDTH + _auto.FILTER_WIDTH
+    weights = ", ".join(f"{weight:g}" for weight in _impressions.WEIGHTS)
+    return [
+        ["history", '"recent" with ``time``, else "pooled"', "history_kind_"],
+        ["second_share", share_of_filter(), "second_share_"],
+        [
+            "half_life",
+            "none, or a half-life that follows the popularity of items, if it finds "
+            "more in a short fit. Times must be dates",
+            "half_life_",
+        ],
+        [
+            "embedding_dim",
+            f"{wide} with a linear filter, {_auto.WIDTH} without one",
+            "item_embeddings_.shape[1]",
+        ],
+        ["temperature", temperature(), "temperature_"],
+        [
+            "candidate_sampling",
+            f'"full" up to {_auto.FULL_SOFTMAX_ITEMS:,} items that have at most '
+            f'{_auto.FULL_SOFTMAX_ENTRIES:,} feature values together, else "mixed"; '
+            'with ``time`` always "mixed"',
+            "candidate_sampling_",
+        ],
+        [
+            "impression_weight",
+            f"the best of {weights} in short fits (the default is a number)",
+            "impression_weight_",
+        ],
+        ["max_epochs", "the table above", "len(history_)"],
+        [
+            "batch_size",
+            f"the table above; {_partial_fit.PARTIAL_BATCH} in ``partial_fit``",
+            "net_.batch_size",
+        ],
+        ["dropout", "the table above", "net_.iterator_train__history_dropout"],
+        [
+            "neighbors",
+            f'"exact" up to {_indexes.MAX_EXACT_ITEMS:,} items and without '
+            '``normalize``, else "nndescent"',
+            "neighbors_",
+        ],
+    ]
+
+
+def table(heads, rows, widths):
+    """Return a table as lines of reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [heads, *rows]:
+        marks = ["   * -", *["     -"] * (len(row) - 1)]
+        lines += [f"{m} {cell}".rstrip() for m, cell in zip(marks, row, strict=True)]
+    return [*lines, ""]
+
+
+def lines():
+    """Return both tables as lines of reStructuredText."""
+    by_kind = ["model", *(f"``{name}``" for name in BY_KIND)]
+    others = [
+        [f"``{name}``", text, f"``{attribute}``"]
+        for name, text, attribute in rows_of_others()
+    ]
+    heads = ["parameter", '"auto" stands for', "what was used"]
+    return [
+        *table(by_kind, rows_by_kind(), "40 15 15 15 15"),
+        *table(heads, others, "22 54 24"),
+    ]
+
+
+class AutoValues(Directive):
+    """Parse both tables where the directive stands."""
+
+    def run(self):
+        """Return the nodes of the tables."""
+        node = nodes.container()
+        text = StringList(lines(), source="auto_values")
+        self.state.nested_parse(text, self.content_offset, node)
+        return node.children
+
+
+def setup(app):
+    """Add the directive to Sphinx."""
+    app.add_directive("auto-values", AutoValues)
+    return {"parallel_read_safe": True}
