@@ -49,30 +49,27 @@ class TwoTowerParameters(ShownEstimator):
         first and the second column.
     user_features, item_features : str, list, slice, mask or callable, default=None
         Columns of X that describe the user or the item, selected as in
-        `sklearn.compose.ColumnTransformer`. If rows disagree, the last one counts, and
-        there is a warning. `predict`, `transform` and `score` need the columns of fit,
-        also those that nothing selects; only ``time`` may be missing. None: no columns.
+        `sklearn.compose.ColumnTransformer`. If rows disagree, the last one counts, with
+        a warning. Tables after fit need all columns, also others. None: no columns.
     Tables
         What is known of users and items in advance, and how it is encoded.
     users, items : dataframe, default=None
         Side tables with a row for each user or item: the id column, then features.
-        Items without events can be recommended, too. Clones share the tables. None: no
-        tables.
+        Items without events can be recommended. Clones share them. None: no tables.
     user_transformer, item_transformer : transformer, default=None
         Scikit-learn transformers that encode users or items as numbers. They get a
-        pandas DataFrame: the id column, features of X, then those of the side table.
-        Each row of the output must depend on its row of the table only. None:
-        ``TowerVectorizer()``.
+        pandas DataFrame: the id column, features of X, those of the side table. Each
+        row of the output must depend on its own row only. None: ``TowerVectorizer()``.
     memory : str or object with the joblib.Memory interface, default=None
-        Folder that caches fitted transformers and their output. A search then encodes
-        the tables of each fold once. A transformer is not cached if its
-        ``random_state`` is unset, it cannot be pickled, or its code is in ``__main__``.
-        None: no cache.
+        Folder that caches transformers and their output. A search then encodes the
+        tables of each fold once. A transformer with an unset ``random_state``, or one
+        that cannot be pickled, is not cached. None: no cache.
     History
         How a user's past items are used, and their order.
     time : str or int, default=None
         Column of X, or its position, that says when: dates, or finite numbers. It is
-        not a feature. Events of a user at equal times are one basket. None: no order.
+        not a feature. Events of a user at equal times are one basket. Tables after fit
+        may lack it, except new events with a recent history. None: no order.
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees past items. "recent": as sums in which older items count
         less. Training predicts each item from those before it, and ``time`` is needed.
@@ -109,8 +106,7 @@ class TwoTowerParameters(ShownEstimator):
     id_dropout : float, default=0.5
         How often training hides the id of a user or item with ten events, in [0, 1].
         Ids with more events are hidden less (`sktwotower.towers.id_shares`). A higher
-        value serves new items better, and known ones worse. 1: ids say nothing where
-        there are other features.
+        value serves new items better, and known ones worse.
     normalize : bool, default=True
         Scale all vectors to length 1, so that scores are cosines.
     Candidates
@@ -148,8 +144,7 @@ class TwoTowerParameters(ShownEstimator):
         a batch touches. Or a class of `torch.optim`, or its name in lower case.
     early_stopping : bool, default=False
         Hold out some events, stop when the recall on them no longer rises, and keep the
-        best epoch. The towers do not learn from these events. They belong to the users'
-        histories afterwards.
+        best epoch. The towers do not learn from the events held out.
     validation_fraction : float, default=0.1
         Share of the events that is held out, in (0, 1). With a recent history it is
         each user's last basket instead. It is used with ``early_stopping``, and with
@@ -160,29 +155,28 @@ class TwoTowerParameters(ShownEstimator):
         Callbacks of skorch, or pairs of name and callback. None: no callbacks.
     net_params : dict, default=None
         Further arguments of `skorch.NeuralNet`: ``{"optimizer__betas": (0.9, 0.98)}``.
-        Three of them are of batches. ``iterator_train__n_negatives``, 512, is the size
-        of the random sample. ``iterator_train__correction``, "negatives", says which
-        logits are corrected for sampling: also "all", or None.
-        ``iterator_train__feature_dropout``, 0.5, is the share of features that is
-        hidden, except ids. None: no further ones.
+        ``iterator_train__n_negatives`` (512) is the size of the random sample.
+        ``iterator_train__correction`` says which logits are corrected for sampling:
+        "negatives", "all" or None. ``iterator_train__feature_dropout`` (0.5) is the
+        share of features, except ids, that training hides. None: no further ones.
     Retrieval
         How the nearest items are found, and which are left out.
     neighbors : {"auto", "exact", "nndescent"} or estimator, default="auto"
         Search for the nearest items: exact, by a graph, or by an estimator with ``fit``
         and ``kneighbors``. `sktwotower.neighbors.NNDescentNeighbors` has parameters of
-        the graph. Their scores are computed exactly. A change takes effect at the next
+        the graph. What it finds is scored exactly. A change takes effect at the next
         `fit`, `partial_fit` or `set_catalog`. "auto": see the table in the guide.
     n_neighbors : int, default=10
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
-        Never recommend items that the user chose in fit. Impressions are no choice.
+        Never recommend items that the user chose in fit.
     Running
         Device, threads, seed and output.
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None
-        Number of threads of torch during a call. -1: all processors, or the share of
-        a worker of joblib. None: torch's own setting.
+        Number of torch's threads during a call. -1: all processors, or the share of a
+        worker of joblib. None: torch's setting.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.
@@ -191,9 +185,8 @@ class TwoTowerParameters(ShownEstimator):
         Users, items and features must be the same, in any order.
     checkpoint : str or path-like, default=None
         Folder that keeps the state of `fit` after each epoch. After a kill, the same
-        call goes on from there, also in a new process. A fit with other data,
-        parameters or versions is refused. One fit at a time may use a folder.
-        None: nothing is kept.
+        call goes on from there. Other data, parameters or versions are refused. One fit
+        at a time may use a folder. None: nothing is kept.
     verbose : int, default=0
         1: progress bars in a terminal or a notebook. 2: a line per epoch. The logger
         ``sktwotower`` gets what fit reads and chooses, at any value.
@@ -202,8 +195,7 @@ class TwoTowerParameters(ShownEstimator):
     ----------
     user_ids_, item_ids_ : ndarray of shape (n_users,) and (n_items,)
         Ids of the known users and of the catalog: sorted, or in the order of the side
-        table. Those that `partial_fit` adds come last. `set_catalog` sets the order of
-        items.
+        table or of `set_catalog`. Those that `partial_fit` adds come last.
     item_embeddings_ : ndarray of shape (n_items, d), float32
         Vectors of the catalog.
     user_transformer_, item_transformer_ : transformer
@@ -218,10 +210,8 @@ class TwoTowerParameters(ShownEstimator):
         The way of sampling that was used.
     second_share_ : float
         Share of the second part in the score, now. 0: there is none.
-    temperature_ : float
-        The temperature that was used.
-    impression_weight_ : float
-        The weight of impressions that was used.
+    temperature_, impression_weight_ : float
+        The values that were used.
     history_kind_ : {"recent", "pooled"} or None
         How the user tower sees past items (``history_`` holds the figures of epochs).
     half_life_ : Timedelta, float or None
