@@ -114,17 +114,17 @@ class _DrawnTower:
         self.estimator = estimator
 
     def __str__(self):
-        own = self.estimator
-        fitted = vars(own).get("_fitted")
+        estimator = self.estimator
+        fitted = vars(estimator).get("_fitted")
         steps = ["feature row"]
         if fitted is not None:
             steps = [f"{getattr(fitted, f'{self.side}s').width} features"]
-        given = getattr(own, f"{self.side}_tower")
-        layers = [*own.hidden_layer_sizes, _width_of(own, fitted)]
+        given = getattr(estimator, f"{self.side}_tower")
+        layers = [*estimator.hidden_layer_sizes, _width_of(estimator, fitted)]
         steps += [f"{given!r}"] if given is not None else map(str, layers)
-        if self.side == "user" and own.history is not None:
+        if self.side == "user" and estimator.history is not None:
             steps[0] += " + mean of past items"
-        return " → ".join(steps) + (" → unit length" if own.normalize else "")
+        return " → ".join(steps) + (" → unit length" if estimator.normalize else "")
 
 
 def _width_of(estimator, fitted):

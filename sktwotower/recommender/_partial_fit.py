@@ -151,8 +151,8 @@ def _resized(seen, shape):
     """Return ones (n_users + 1, n_items) for the pairs of before; nothing is copied."""
     offsets = np.full(shape[0] + 2, seen.indptr[-1], dtype=seen.indptr.dtype)
     offsets[: len(seen.indptr)] = seen.indptr
-    parts = seen.data, seen.indices, offsets
-    return sparse.csr_matrix(parts, shape=(shape[0] + 1, shape[1]))
+    arrays = seen.data, seen.indices, offsets
+    return sparse.csr_matrix(arrays, shape=(shape[0] + 1, shape[1]))
 
 
 def _recipes(recipe, fitted, call):
@@ -177,8 +177,8 @@ def _recipes(recipe, fitted, call):
     first = values_of_kind(recipe._replace(embedding_dim=first))._replace(**of_fit)
     recipes = [first]
     for part, length in zip(fitted.model.parts[1:], others, strict=True):
-        own = recipe._replace(embedding_dim=length)
-        recipes.append(part.prepared(own, everything)[0])
+        shorter = recipe._replace(embedding_dim=length)
+        recipes.append(part.prepared(shorter, everything)[0])
     return [_one_pass(each) for each in recipes]
 
 
@@ -214,16 +214,16 @@ def _train(recipe, fitted, call, stream):
     random = _random(recipe.random_state, len(fitted.epochs))
     learns = call.events.positives.nnz > 0
     parts, nets, first = [], [], None
-    for own, before in zip(recipes, fitted.model.parts, strict=True):
+    for recipe, before in zip(recipes, fitted.model.parts, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
-        with seeded(seed, own.device):
-            part = before.grown(own, *call.inputs)
+        with seeded(seed, recipe.device):
+            part = before.grown(recipe, *call.inputs)
             # each part sees the stream once
             items = ItemStream(stream.gaps, stream.n_events)
             first = items if first is None else first
             if learns and part.is_trained:
-                data = _training_set(own, call, items)
-                nets.append(_trained(part, own, data, seed))
+                data = _training_set(recipe, call, items)
+                nets.append(_trained(part, recipe, data, seed))
             elif learns:
                 part.learn_more(call.events)
         parts.append(part)

@@ -46,13 +46,13 @@ class ShownEstimator(VersionedMixin, BaseEstimator):
         >>> model.set_params(neighbors__target_recall=0.98)
         TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.98))
         """
-        own = self.get_params(deep=False) | params
+        known = self.get_params(deep=False) | params
         for name in params:
             owner, is_nested, _ = name.partition("__")
-            if is_nested and owner in own and not hasattr(own[owner], "set_params"):
+            if is_nested and owner in known and not hasattr(known[owner], "set_params"):
                 raise ValueError(
                     f"{name} is a parameter of an estimator, but {owner} is none. Got "
-                    f"{type(own[owner]).__name__}. Pass one first: {owner}=..."
+                    f"{type(known[owner]).__name__}. Pass one first: {owner}=..."
                 )
         return super().set_params(**params)
 

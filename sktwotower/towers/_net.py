@@ -99,7 +99,7 @@ class TwoTowerNet(NeuralNet):
         compute = super().train_step_single
         if self.exchange_ is None:
             return compute(batch, **fit_params)
-        return self.exchange_.step(lambda *own: compute(own, **fit_params), *batch)
+        return self.exchange_.step(lambda *pair: compute(pair, **fit_params), *batch)
 
     def infer(self, x, **fit_params):
         """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
@@ -158,7 +158,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     if not is_first():
         recipe = recipe._replace(verbose=0)
     net = TwoTowerNet(**_net_params(recipe, part, data.validation, seed))
-    own = own_callbacks(recipe, data, net, schedule)
+    ours = own_callbacks(recipe, data, net, schedule)
     saver = None if saved is None else Saver(saved)
     interruption = Interruption(terminable=saver is not None)
     last = [("interruption", interruption)]
@@ -166,7 +166,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
         # after the others: then the state of an epoch is complete
         last.insert(0, ("checkpoint", saver))
     # Ours come first, so that the user's callbacks can read what ours record.
-    net.set_params(callbacks=own + list(recipe.callbacks or []) + last)
+    net.set_params(callbacks=ours + list(recipe.callbacks or []) + last)
     net.initialize()
     set_moments(net)
     with interruption, _exchange(net, interruption):
@@ -178,7 +178,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     if net.interrupted_:
         _warn_of_interruption(net, saver)
         interruption.end_process()
-    _trim(net, {name for name, _ in own + last})
+    _trim(net, {name for name, _ in ours + last})
     return net
 
 
@@ -277,11 +277,11 @@ def _batch_params(given):
     return params
 
 
-def _trim(net, own):
+def _trim(net, ours):
     """Remove what only training needs, so that pickles hold little except the weights.
 
     The optimizer's moments are twice as large as the weights. The validation set, and
-    the callbacks named in ``own`` that read it, hold data.
+    the callbacks named in ``ours`` that read it, hold data.
     """
     for name in ("batches_", "epochs_before_", "exchange_"):
         vars(net).pop(name, None)
@@ -290,9 +290,9 @@ def _trim(net, own):
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None
     net.module = type(net.module_)
-    net.callbacks_ = [c for c in net.callbacks_ if c[0] not in own]
+    net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ours]
     net.callbacks = [
-        c for c in net.callbacks if not isinstance(c, tuple) or c[0] not in own
+        c for c in net.callbacks if not isinstance(c, tuple) or c[0] not in ours
     ]
     for row in net.history:
         row.pop("batches", None)

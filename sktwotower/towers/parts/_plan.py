@@ -52,8 +52,8 @@ def plans_of(recipe, events):
     first = resolved(recipe._replace(embedding_dim=first), events)
     plans = [Plan(kinds[0], 1 - sum(shares), first, events)]
     for kind, share, length in zip(kinds[1:], shares, others, strict=True):
-        own = kind.prepared(recipe._replace(embedding_dim=length), events)
-        plans.append(Plan(kind, share, *own))
+        prepared, seen = kind.prepared(recipe._replace(embedding_dim=length), events)
+        plans.append(Plan(kind, share, prepared, seen))
     return plans
 
 
@@ -61,8 +61,8 @@ def lengths(embedding_dim, kinds):
     """Return how long the vectors of each of some kinds of parts are together."""
     left, found = embedding_dim, []
     for kind in kinds[1:]:
-        left, own = kind.widths(left)
-        found.append(own)
+        left, length = kind.widths(left)
+        found.append(length)
     return [WIDTH if left == "auto" else left, *found]
 
 
