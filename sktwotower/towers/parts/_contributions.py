@@ -46,7 +46,7 @@ class Pair(NamedTuple):
     user_rows : CSR matrix of shape (1, p)
     past : PastOfOne
     item_rows : CSR matrix of shape (1, q)
-    user_vector : array of shape (d,) or None
+    user_vector : array of shape (d,), default=None
         The user's vector after fold-in. None: the one that the towers compute.
     """
 
