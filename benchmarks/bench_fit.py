@@ -37,8 +37,7 @@ from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._optimizer import RowwiseAdam
-from sktwotower.towers._parameters import BATCH_PARAMETERS
-from sktwotower.towers._recipe import Recipe
+from sktwotower.towers._recipe import BATCH_PARAMETERS, Recipe
 
 MAX_RATIO_TO_PLAIN_LOOP = 1.25
 MAX_RATIO_TO_MATRIX_PRODUCTS = 3.0  # in float32

@@ -14,7 +14,7 @@ from sktwotower._tables._output import in_library, library_for
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
-from sktwotower.towers._sequences import latest_events
+from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers.parts import Pair, PastOfOne
 
 from ._reasons import WORDS, names_of_items, reasons_of_past, reasons_of_side

@@ -12,7 +12,7 @@ from scipy import sparse
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._on_disk import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
-from sktwotower.towers._parameters import recipe_of
+from sktwotower.towers._recipe import recipe_of
 
 __all__ = [
     "Events",

@@ -4,7 +4,7 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
-from sktwotower.towers._parameters import constraints
+from sktwotower.towers._recipe import constraints
 
 from ._shown import ShownEstimator
 

@@ -21,7 +21,7 @@ from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._gaps import ItemStream
 from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
-from sktwotower.towers._sequences import SequenceSet
+from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
 from ._events import Events, seen_matrix

@@ -9,7 +9,7 @@ import numpy as np
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
-from sktwotower.towers._sequences import SequenceSet
+from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
 from ._order import aged

@@ -12,7 +12,7 @@ from sktwotower._tables._messages import format_ids
 from sktwotower._tables._on_disk import column_counts
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._indexes import build_index
-from sktwotower.towers._parameters import recipe_of
+from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items, embed_users
 
 from ._fold_in import FoldIn, softmax_sample

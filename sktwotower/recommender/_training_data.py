@@ -8,7 +8,7 @@ from sktwotower._tables._messages import warn
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation
-from sktwotower.towers._sequences import SequenceSet
+from sktwotower.towers._sequence_batches import SequenceSet
 
 from ._order import hold_out_latest
 from ._validation_recall import ValidationRecall, hold_out

@@ -11,11 +11,9 @@ from torch.utils.data import Dataset
 
 from sktwotower._tables._on_disk import column_counts, take_columns
 
-from ._candidates import CandidateSampler
-from ._dropout import FeatureDropout, id_shares
-from ._features_worth import features_worth, has_shared_columns
+from ._candidates import CandidateSampler, distinct, places_in
+from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares
 from ._losses import Targets
-from ._places import distinct, places_in
 from ._sparse_rows import SparseRows
 
 __all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]

@@ -20,16 +20,14 @@ from skorch.helper import predefined_split
 from sktwotower._tables._messages import warn
 
 from ._batches import TrainingSet, UserBatches
-from ._callbacks import own_callbacks
+from ._callbacks import Interruption, own_callbacks
 from ._exchange import Exchange
 from ._group import current_group, is_first
-from ._interruption import Interruption
 from ._losses import SampledSoftmaxLoss
-from ._moments import moments_of, set_moments
-from ._optimizer import RowwiseAdam, optimizer_class
-from ._parameters import BATCH_PARAMETERS, check_batch_parameters
+from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
+from ._recipe import BATCH_PARAMETERS, check_batch_parameters
 from ._resuming import Saver
-from ._sequences import SequenceBatches
+from ._sequence_batches import SequenceBatches
 from ._shares import shared_batches
 
 __all__ = [

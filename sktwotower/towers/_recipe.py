@@ -1,12 +1,178 @@
-"""The parameters of an estimator that training reads, as one immutable value.
+"""What is stated of each parameter of `TwoTowerRecommender`, apart from its meaning.
 
-Input: an estimator with the parameters of `TwoTowerRecommender`.
-Output: a ``Recipe``.
+Input: nothing.
+Output: ``PARAMETERS``: values, whether "auto" is one, and which recipes hold it;
+``BATCH_PARAMETERS``: the same of those that ``net_params`` may set.
 """
 
-from ._parameters import recipe_of
+import os
+from collections import namedtuple
+from numbers import Integral, Real
+from typing import NamedTuple
 
-__all__ = ["Recipe"]
+import numpy as np
+
+from sktwotower._sklearn_compat import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+__all__ = [
+    "BATCH_PARAMETERS",
+    "PARAMETERS",
+    "Recipe",
+    "check_batch_parameters",
+    "constraints",
+    "recipe_of",
+]
+
+
+class Parameter(NamedTuple):
+    """What is stated of a parameter.
+
+    ``recipes``: names of the recipes that hold it. ``values``: those that are allowed
+    except "auto", as scikit-learn states them; none: it is checked where it is read.
+    """
+
+    recipes: tuple = ()
+    values: tuple = ()
+    auto: bool = False
+
+    def constraint(self):
+        """Return the values in the form of scikit-learn's validation."""
+        if not self.values:
+            return "no_validation"
+        named = [v for v in self.values if isinstance(v, StrOptions)]
+        names = set().union(*(v.options for v in named), {"auto"} if self.auto else {})
+        others = [v for v in self.values if v not in named]
+        return others + ([StrOptions(names)] if names else [])
+
+
+TABLES, TRAINING, INDEX = ("tables",), ("training",), ("index",)
+
+COUNT = Interval(Integral, 1, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
+SHARE = Interval(Real, 0, 1, closed="both")
+SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
+SHARE_BETWEEN = Interval(Real, 0, 1, closed="neither")
+WAYS_OF_SAMPLING = StrOptions({"full", "in_batch", "uniform", "mixed"})
+
+PARAMETERS = {
+    "user_id": Parameter(TABLES),
+    "item_id": Parameter(TABLES),
+    "user_features": Parameter(TABLES),
+    "item_features": Parameter(TABLES),
+    "users": Parameter(TABLES),
+    "items": Parameter(TABLES),
+    "user_transformer": Parameter(TABLES),
+    "item_transformer": Parameter(TABLES),
+    "memory": Parameter(TABLES),
+    "time": Parameter(TABLES),
+    "history": Parameter(TRAINING, (StrOptions({"pooled", "recent"}), None), auto=True),
+    "max_history": Parameter(TRAINING, (COUNT,)),
+    "second_share": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
+    "half_life": Parameter(TRAINING, auto=True),
+    "fold_in": Parameter((), ("boolean",)),
+    "user_tower": Parameter(TRAINING),
+    "item_tower": Parameter(TRAINING),
+    "embedding_dim": Parameter(TRAINING, (COUNT,), auto=True),
+    "hidden_layer_sizes": Parameter(TRAINING, (tuple, list)),
+    "dropout": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
+    "id_dropout": Parameter(TRAINING, (SHARE,)),
+    "normalize": Parameter(TRAINING, ("boolean",)),
+    "temperature": Parameter(TRAINING, (POSITIVE,), auto=True),
+    "candidate_sampling": Parameter(TRAINING, (WAYS_OF_SAMPLING,), auto=True),
+    "impression_weight": Parameter(TRAINING, (NOT_NEGATIVE,), auto=True),
+    "impression_start": Parameter(TRAINING, (SHARE,)),
+    "max_epochs": Parameter(TRAINING, (COUNT,), auto=True),
+    "batch_size": Parameter(TRAINING, (COUNT,), auto=True),
+    "lr": Parameter(TRAINING, (POSITIVE,)),
+    "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
+    "optimizer": Parameter(TRAINING, (str, type)),
+    "early_stopping": Parameter(TRAINING, ("boolean",)),
+    "validation_fraction": Parameter(TRAINING, (SHARE_BETWEEN,)),
+    "n_iter_no_change": Parameter(TRAINING, (COUNT,)),
+    "callbacks": Parameter(TRAINING, (list, tuple, None)),
+    "net_params": Parameter(TRAINING, (dict, None)),
+    "neighbors": Parameter(INDEX, auto=True),
+    "n_neighbors": Parameter(TRAINING + INDEX, (COUNT,)),
+    "exclude_seen": Parameter((), ("boolean",)),
+    "device": Parameter(TRAINING, (str,)),
+    "n_jobs": Parameter((), N_JOBS),
+    "random_state": Parameter(TRAINING, ("random_state",)),
+    "warm_start": Parameter(TRAINING, ("boolean",)),
+    "checkpoint": Parameter((), (str, os.PathLike, None)),
+    "verbose": Parameter(TRAINING, ("verbose",)),
+}
+
+
+class BatchParameter(NamedTuple):
+    """Default and values of a parameter of batches that no recipe holds."""
+
+    default: object
+    values: tuple
+    in_validation: bool  # whether it is the same there
+
+
+# The net calls them ``iterator_train__n_negatives``, and so on.
+BATCH_PARAMETERS = {
+    "n_negatives": BatchParameter(512, (COUNT,), True),
+    "correction": BatchParameter(
+        "negatives", (StrOptions({"negatives", "all"}), None), True
+    ),
+    "feature_dropout": BatchParameter(0.5, (SHARE_BELOW_1,), False),
+}
+
+
+def constraints():
+    """Return the values of all parameters in the form of scikit-learn's validation."""
+    return {name: each.constraint() for name, each in PARAMETERS.items()}
+
+
+def check_batch_parameters(net_params):
+    """Raise ``ValueError`` for a parameter of batches with a value out of range."""
+    values = {
+        f"iterator_{use}__{name}": list(each.values)
+        for name, each in BATCH_PARAMETERS.items()
+        for use in ("train", "valid")
+    }
+    given = {name: value for name, value in net_params.items() if name in values}
+    validate_parameter_constraints(values, given, "net_params")
+
+
+def recipe_of(recipe):
+    """Return the base class of a recipe: a named tuple of its parameters.
+
+    Its class method ``of`` reads them from an estimator, without numbers of numpy.
+    """
+    names = [name for name, each in PARAMETERS.items() if recipe in each.recipes]
+
+    class Base(namedtuple("Base", names)):
+        __slots__ = ()
+
+        @classmethod
+        def of(cls, estimator):
+            """Return the recipe of an estimator."""
+            return cls._make(_plain(getattr(estimator, name)) for name in cls._fields)
+
+    return Base
+
+
+def _plain(value):
+    """Return a number of numpy, as searches try them, as one of Python.
+
+    Torch refuses others, and files tell them apart. Tuples, lists and dicts may hold
+    them.
+    """
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    if type(value) is dict:
+        return {name: _plain(each) for name, each in value.items()}
+    is_number = isinstance(value, np.integer | np.floating | np.bool_)
+    return value.item() if is_number and value.dtype.kind != "m" else value
 
 
 class Recipe(recipe_of("training")):

@@ -7,7 +7,7 @@ Output: the state, a dict of numbers, text, arrays and tensors; or the net in it
 import torch
 from skorch.callbacks import Callback
 
-from ._interruption import Interruption
+from ._callbacks import Interruption
 from ._tensors import StateWriter
 
 __all__ = ["Saver"]

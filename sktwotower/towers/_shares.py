@@ -9,7 +9,7 @@ import torch
 
 from ._batches import UserBatches
 from ._group import current_group
-from ._sequences import SequenceBatches
+from ._sequence_batches import SequenceBatches
 
 __all__ = ["Share", "SharedSequenceBatches", "SharedUserBatches", "shared_batches"]
 

@@ -17,7 +17,7 @@ from ._batches import UserBatches
 from ._losses import SampledSoftmaxLoss
 from ._net import TwoTowerNet
 from ._optimizer import optimizer_class
-from ._sequences import SequenceBatches
+from ._sequence_batches import SequenceBatches
 from .parts import Model
 
 __all__ = ["NetCodec", "OptimizerCodec"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sktwotower.towers import _auto
-from sktwotower.towers._parameters import PARAMETERS
+from sktwotower.towers._recipe import PARAMETERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

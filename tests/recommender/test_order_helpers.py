@@ -10,7 +10,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._times import times_of_events
 from sktwotower.recommender._order import after, history_kind, hold_out_latest
-from sktwotower.towers._sequences import SequenceBatches, SequenceSet
+from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 
 USERS = np.array([0, 0, 1])
 TIMES = np.array([1, 2, 2])

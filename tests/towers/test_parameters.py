@@ -11,13 +11,13 @@ from sktwotower._sklearn_compat import StrOptions, validate_parameter_constraint
 from sktwotower.recommender._events import TableRecipe
 from sktwotower.recommender._served import IndexRecipe
 from sktwotower.towers._auto import AUTO, SECOND_PAIR
-from sktwotower.towers._parameters import (
+from sktwotower.towers._recipe import (
     BATCH_PARAMETERS,
     PARAMETERS,
     Parameter,
+    Recipe,
     constraints,
 )
-from sktwotower.towers._recipe import Recipe
 
 RECIPES = {"tables": TableRecipe, "training": Recipe, "index": IndexRecipe}
 

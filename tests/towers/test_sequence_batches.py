@@ -9,7 +9,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._sequences import (
+from sktwotower.towers._sequence_batches import (
     SequenceBatches,
     SequenceSet,
     latest_events,

@@ -8,7 +8,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower.towers import _shares
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._group import Group
-from sktwotower.towers._sequences import SequenceBatches, SequenceSet
+from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 
 N_USERS, N_ITEMS = 11, 20
 

@@ -15,7 +15,7 @@ from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
 from sktwotower.towers._dropout import id_columns
 
 from ._histories import PooledHistory
-from ._onnx import array_of
+from ._onnx_operators import array_of
 from ._part import Part, no_columns
 from ._pooled import PooledTowers
 from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids

@@ -16,7 +16,7 @@ from sktwotower._records._kinds import Kind
 from sktwotower._records._registry import add_kind
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
-from ._stored import array_by_name
+from ._stored_weights import array_by_name
 from ._tower import same_weights
 
 __all__ = ["GivenTower", "TowerParameter"]

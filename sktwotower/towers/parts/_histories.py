@@ -16,8 +16,8 @@ from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_sums
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
-from ._onnx import array_of, linear, sums
-from ._stored import array_by_name, check_shapes, table_of, with_weights
+from ._onnx_operators import array_of, linear, sums
+from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
 __all__ = ["PooledHistory", "RecentHistory"]
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from sktwotower._records import Check, list_of, number, record, require
 
-from ._onnx import OnnxPast, OnnxRows
+from ._onnx_operators import OnnxPast, OnnxRows
 from ._part import Part
 
 __all__ = ["Model", "moved_items"]

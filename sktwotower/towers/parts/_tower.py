@@ -22,8 +22,8 @@ from sktwotower._records import (
 )
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx import array_of, linear, sums, weighted_rows
-from ._stored import array_by_name, check_shapes, table_of, with_weights
+from ._onnx_operators import array_of, linear, sums, weighted_rows
+from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
 __all__ = ["Tower"]
 

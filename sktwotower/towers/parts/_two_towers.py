@@ -10,19 +10,20 @@ from torch import nn
 from sktwotower._records import instance, require
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
-from sktwotower.towers._moments import (
+from sktwotower.towers._optimizer import (
+    RowwiseAdam,
     grown_moments,
     moments_fit,
+    optimizer_class,
     touched_rows,
     without_rows,
 )
-from sktwotower.towers._optimizer import RowwiseAdam, optimizer_class
 from sktwotower.towers._sparse_rows import placed_rows
 
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
 from ._histories import PooledHistory, RecentHistory
-from ._onnx import unit_vectors
+from ._onnx_operators import unit_vectors
 from ._part import Part
 from ._start import start_weights
 from ._tower import Tower

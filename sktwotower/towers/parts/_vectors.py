@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._sparse import one_row
 from sktwotower.towers._batches import history_bag
-from sktwotower.towers._sequences import latest_events
+from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers._sparse_rows import SparseRows
 
 __all__ = ["Users", "distinct_ones", "embed_items", "embed_users"]

@@ -11,7 +11,7 @@ from sktwotower._records._checks import vectors
 from sktwotower._records._registry import record
 from sktwotower.towers._sparse_rows import SparseLinear
 from sktwotower.towers.parts import Contributions, Part, _plan
-from sktwotower.towers.parts._onnx import sums, weighted_rows
+from sktwotower.towers.parts._onnx_operators import sums, weighted_rows
 from tests.builders import batched, chain, ordered, random_events
 
 SHARE = 0.25

@@ -11,9 +11,9 @@ from scipy import sparse
 from sktwotower._tables._on_disk import Rows
 
 from ._batches import Batch, TrainingSet, UserBatches, as_pairs
+from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._losses import Targets
-from ._places import distinct, places_in
 from ._sparse_rows import SparseRows
 
 __all__ = ["SequenceBatches", "SequenceSet", "latest_events"]
