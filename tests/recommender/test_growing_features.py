@@ -27,11 +27,15 @@ def names_of(model):
     return [name for name in names if not name.startswith("item_")]
 
 
-def grown(**params):
-    """Return a model before and after two new items of a new kind, and a third."""
+def grown(lr=0.01, **params):
+    """Return a model before and after two new items of a new kind, and a third.
+
+    ``lr``: of ``partial_fit`` only.
+    """
     before = small(items=SIDE, **params).fit(random_events())
     after = small(items=SIDE, **params).fit(random_events())
-    return before, after.set_params(items=pd.concat([SIDE, NEW])).partial_fit(MORE)
+    after.set_params(items=pd.concat([SIDE, NEW]), lr=lr)
+    return before, after.partial_fit(MORE)
 
 
 def weights_of(model):
@@ -41,7 +45,7 @@ def weights_of(model):
 
 
 def test_a_new_level_is_learnt_and_the_others_keep_what_was_learnt(tmp_path):
-    before, after = grown(lr=5e-6, weight_decay=0.0)
+    before, after = grown(lr=5e-8, weight_decay=0.0)
     assert names_of(before) == NAMES
     assert names_of(after) == [*NAMES[:3], "kind_fig", *NAMES[3:]]
     old, now = weights_of(before), weights_of(after)

@@ -8,8 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktwotower import TwoTowerRecommender, io
-from sktwotower.towers._auto import AUTO, SECOND_PAIR
+from sktwotower import io
 from sktwotower.towers._net import joined
 from sktwotower.towers.parts import embed_items
 from sktwotower.towers.parts._pooled import PooledTowers
@@ -155,15 +154,6 @@ def test_items_before_the_latest_count_in_the_second_pair_only():
     assert why["contribution"].sum() == pytest.approx(why.attrs["score"], abs=1e-6)
     alone = ordered(max_history=2, second_share=0).fit(X).explain("u00", "i01")
     assert (alone["side"] == "history").sum() == 2
-
-
-def test_the_docs_name_the_values_of_auto():
-    text = " ".join(TwoTowerRecommender.__doc__.split())
-    baskets, second = AUTO["recent, large baskets"], SECOND_PAIR
-    assert f"{baskets['dropout']} where baskets hold five" in text
-    assert f"{baskets['max_epochs']} where baskets are large" in text
-    assert f'second pair has a ``dropout="auto"`` of {second["dropout"]}' in text
-    assert f"and {second['max_epochs']} for its second pair" in text
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, "half", None])
