@@ -11,7 +11,12 @@ from sklearn.preprocessing import OneHotEncoder
 from torch import nn
 
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._dropout import FeatureDropout, id_shares
+from sktwotower.towers._dropout import (
+    FeatureDropout,
+    features_worth,
+    id_shares,
+    profile_auc,
+)
 from tests.builders import small
 
 
@@ -317,16 +322,7 @@ def test_a_tower_that_was_given_keeps_its_weights():
             assert (changes[:, :6].max(axis=0) > 1e-4).all()
 
 
-"""What features say about who chooses what, before training."""
-
-import numpy as np
-import pytest
-
-from sktwotower.towers._dropout import features_worth, profile_auc
-
-
-def csr(array):
-    return sparse.csr_matrix(np.asarray(array, dtype=np.float32))
+# What features say about who chooses what, before training.
 
 
 # Users 0 and 1 choose items 0 to 3, users 2 and 3 items 4 to 7.
