@@ -39,3 +39,17 @@ def pytest_collection_modifyitems(items):
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_graph.py")
+
+
+@pytest.fixture
+def refuses(tmp_path):
+    """Return a function that checks that bytes of a file are refused with a message."""
+    from sktwotower.io import load
+
+    def check(data, message, **how):
+        path = tmp_path / "model.sktt"
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=message):
+            load(path, **how)
+
+    return check

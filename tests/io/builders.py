@@ -1,10 +1,13 @@
 """Small models, and files that are changed in many ways."""
 
+import functools
 import hashlib
 import io
 import json
+import tempfile
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -95,6 +98,13 @@ class Models(Mapping):
 
 
 MODELS = Models()
+
+
+@functools.cache
+def file_of(name):
+    """Return the bytes of the file of a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        return dumped(MODELS[name], Path(folder) / "model")
 
 
 def dumped(model, path, **how):

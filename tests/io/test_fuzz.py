@@ -6,14 +6,8 @@ import pytest
 
 from sktwotower.io import load
 
-from .builders import MODELS, NAMES, assert_same_answers, dumped
+from .builders import MODELS, NAMES, assert_same_answers, file_of
 from .mutations import DAMAGES, FORGERIES
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    path = tmp_path_factory.mktemp("files") / "model"
-    return {name: dumped(model, path) for name, model in MODELS.items()}
 
 
 def answers(model, users):
@@ -27,9 +21,9 @@ def answers(model, users):
     return None
 
 
-def check_damaged(name, change, seed, files, path):
+def check_damaged(name, change, seed, path):
     """Check that a damaged file is refused, or gives an equal model."""
-    path.write_bytes(change(files[name], np.random.default_rng(seed)))
+    path.write_bytes(change(file_of(name), np.random.default_rng(seed)))
     try:
         model = load(path, mmap=bool(seed % 2))
     except ValueError as error:
@@ -39,9 +33,9 @@ def check_damaged(name, change, seed, files, path):
     return False
 
 
-def check_forged(name, change, seed, files, path):
+def check_forged(name, change, seed, path):
     """Check that a forged file is refused, or gives a model that does no harm."""
-    path.write_bytes(change(files[name], np.random.default_rng(seed)))
+    path.write_bytes(change(file_of(name), np.random.default_rng(seed)))
     try:
         model = load(path, mmap=bool(seed % 2), verify=bool(seed % 3))
     except ValueError as error:
@@ -51,28 +45,28 @@ def check_forged(name, change, seed, files, path):
     return False
 
 
-def run(n, files, path, first_seed):
+def run(n, path, first_seed):
     """Check n files; return how many were refused."""
     n_refused = 0
     for seed in range(first_seed, first_seed + n):
         name = NAMES[seed % len(NAMES)]
         if seed // len(NAMES) % 2:
             change = DAMAGES[seed // 14 % len(DAMAGES)]
-            n_refused += check_damaged(name, change, seed, files, path)
+            n_refused += check_damaged(name, change, seed, path)
         else:
             change = FORGERIES[seed // 14 % len(FORGERIES)]
-            n_refused += check_forged(name, change, seed, files, path)
+            n_refused += check_forged(name, change, seed, path)
     return n_refused
 
 
 @pytest.mark.slow
-def test_some_hundreds_of_files(files, tmp_path):
-    n_refused = run(250, files, tmp_path / "model", first_seed=0)
+def test_some_hundreds_of_files(tmp_path):
+    n_refused = run(250, tmp_path / "model", first_seed=0)
     assert n_refused > 175
 
 
 @pytest.mark.fuzz
 @pytest.mark.slow  # also left out by -m "not slow"
-def test_thousands_of_files(files, tmp_path):
-    n_refused = run(10_000, files, tmp_path / "model", first_seed=1000)
+def test_thousands_of_files(tmp_path):
+    n_refused = run(10_000, tmp_path / "model", first_seed=1000)
     assert n_refused > 7000
