@@ -367,16 +367,16 @@ FORGED = [
     ("graph_.offsets", lambda a: a * 2, "ascending"),
     ("order", lambda a: a * 0, "all positions"),
     ("neighbors", lambda a: a + 1000, "positions from -1"),
-    ("neighbors", lambda a: a[:, 1:], "of shape"),
+    ("neighbors", lambda a: a[:, 1:], "of the shape"),
     ("tree_items", lambda a: a + 1000, "positions from 0"),
-    ("tree_items", lambda a: a[1:], "all items"),
-    ("tree_planes", lambda a: a[1:], "all nodes"),
+    ("tree_items", lambda a: a[1:], "tree_items must be of the shape"),
+    ("tree_planes", lambda a: a[1:], "with n_nodes = "),
     ("tree_planes", lambda a: a * np.nan, "finite"),
     ("tree_children", lambda a: np.where(a > 0, 0, a), "."),  # one leaf without items
     ("tree_children", lambda a: np.where(a > 0, 1, a), "a tree"),  # a loop
     ("tree_children", lambda a: np.where(a > 0, 10**6, a), "a tree"),
     ("tree_children", lambda a: np.where(a < 0, -(10**6), a), "leaves of items"),
-    ("states", lambda a: a[:, :2].copy(), "of shape"),
+    ("states", lambda a: a[:, :2].copy(), "of the shape"),
 ]
 
 
