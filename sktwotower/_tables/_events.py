@@ -13,8 +13,10 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sktwotower._sklearn_compat import check_sample_weight
 
+from ._columns import Columns
 from ._messages import warn
 from ._schema import read_table
+from ._times import times_of_events
 
 __all__ = [
     "Outcome",
@@ -23,6 +25,7 @@ __all__ = [
     "latest_rows",
     "outcomes",
     "read_events",
+    "read_in_memory",
     "warn_of_changes",
 ]
 
@@ -193,6 +196,26 @@ def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
     rewards, weights = outcomes(y, sample_weight, len(frame), may_be_empty)
     kept = weights > 0
     return frame[kept], rewards[kept], weights[kept], schema
+
+
+def read_in_memory(owner, recipe, X, y, sample_weight):
+    """Return what fit reads of a table of events, after all checks.
+
+    ``owner``: name of the estimator in messages. ``recipe``: names the columns.
+
+    Returns
+    -------
+    frame : DataFrame of shape (n_events, n_columns)
+        The events that count.
+    columns : Columns
+    outcomes : three arrays of shape (n_events,)
+        Rewards, weights and times, None without a time column.
+    schema : TableSchema
+    """
+    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
+    columns = Columns(frame, recipe, schema.names is not None)
+    times, schema = times_of_events(frame, columns.time, schema)
+    return frame, columns, (rewards, weights, times), schema
 
 
 def _event_weights(sample_weight, n_events, may_be_empty=False):

@@ -15,12 +15,10 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import Check, array, positions, record, require
 from sktwotower._sklearn_compat import Interval
-from sktwotower._tables._columns import Columns
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._events import read_events
+from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import pair_matrix, rows_of
-from sktwotower._tables._times import times_of_events
 from sktwotower._tables._versions import VersionedMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
@@ -235,11 +233,9 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         """
         self._validate_params()
         self._check_time()
-        frame, rewards, weights, schema = read_events(
-            type(self).__name__, X, y, sample_weight
+        frame, columns, (rewards, weights, times), schema = read_in_memory(
+            type(self).__name__, self, X, y, sample_weight
         )
-        columns = Columns(frame, self, schema.names is not None)
-        times, schema = times_of_events(frame, columns.time, schema)
         sides = [
             ("user", columns.user, columns.labels[0]),
             ("item", columns.item, columns.labels[1]),

@@ -17,7 +17,6 @@ from sktwotower.towers._recipe import recipe_of
 __all__ = [
     "Events",
     "TableRecipe",
-    "items_with_events",
     "read_sides",
     "seen_matrix",
 ]
@@ -85,14 +84,6 @@ def fit_side(tables, columns, side, frame):
         frame,
         tables.memory,
     )
-
-
-def items_with_events(events):
-    """Return the positions (m,) of the items with events in a CSR matrix.
-
-    Other items are not negatives: nobody has been shown them.
-    """
-    return np.flatnonzero(have_entries(events, axis=0))
 
 
 def seen_matrix(positives):

@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sktwotower._tables._columns import Columns
-from sktwotower._tables._events import read_events
+from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import have_entries
 from sktwotower._tables._sources import is_source
-from sktwotower._tables._times import times_of_events
 from sktwotower.features._caching import in_cache
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._net import check_net_params, joined, seeded, train
@@ -110,10 +108,9 @@ def _read(owner, tables, X, y, sample_weight):
     """Return the schema, users, items and the ``EventTable`` of X."""
     if is_source(X):
         return read_from_disk(tables, X, y, sample_weight)
-    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
-    columns = Columns(frame, tables, schema.names is not None)
-    times, schema = times_of_events(frame, columns.time, schema)
-    outcomes = rewards, weights, times
+    frame, columns, outcomes, schema = read_in_memory(
+        owner, tables, X, y, sample_weight
+    )
     return schema, *read_sides(tables, columns, frame, outcomes)
 
 

@@ -9,10 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._columns import Columns
-from sktwotower._tables._events import read_events
+from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._times import times_of_events
 
 from ._cut import later_events
 
@@ -73,9 +71,9 @@ def read(owner, retriever, X, y, sample_weight):
 
     ``owner``: name of the estimator in messages. ``retriever``: names the columns.
     """
-    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
-    columns = Columns(frame, retriever, schema.names is not None)
-    times, schema = times_of_events(frame, columns.time, schema)
+    frame, columns, (rewards, weights, times), schema = read_in_memory(
+        owner, retriever, X, y, sample_weight
+    )
     if times is None:
         times = np.arange(len(frame))
     users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]
