@@ -27,8 +27,6 @@ import pandas as pd
 import torch
 from _common import machine, write_results
 from scipy import sparse
-from sktwotower.towers._build import build_module
-from sktwotower.towers._modules import SparseLinear
 from torch import distributed
 
 from sktwotower.towers import _shares
@@ -37,6 +35,7 @@ from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import Group, current_group
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._optimizer import RowwiseAdam
+from sktwotower.towers.parts._pooled import PooledTowers
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
 USERS_PER_BATCH, N_NEGATIVES = 1024, 2048
@@ -133,11 +132,12 @@ class Trainer:
 
     def __init__(self, group, data, batch_size):
         torch.manual_seed(0)
-        module = build_module(RECIPE, data.user_rows.shape[1], data.item_rows.shape[1])
+        widths = data.user_rows.shape[1], data.item_rows.shape[1]
+        module = PooledTowers.build(RECIPE, *widths)
         self.net = SimpleNamespace(
             module_=module.train(), criterion_=SampledSoftmaxLoss(0.1), device="cpu"
         )
-        tables = [m.weight for m in module.modules() if isinstance(m, SparseLinear)]
+        tables = [module.get_submodule(name).weight for name in module.tables]
         known = set(tables)
         others = [p for p in module.parameters() if p not in known]
         groups = [{"params": tables, "rowwise": True}, {"params": others}]

@@ -27,12 +27,10 @@ import pandas as pd
 import torch
 from _common import PAIR, clock, load, machine, write_results
 from _curves import curve, printed
-from sktwotower.recommender._auto import values_of_kind, widths
-from sktwotower.towers._build import build_module
-from sktwotower.towers._modules import SparseLinear
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import make_interactions
+from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._autograd import padded, product_dtype
 from sktwotower.towers._batches import TrainingSet, UserBatches
 from sktwotower.towers._losses import SampledSoftmaxLoss
@@ -61,9 +59,8 @@ class PlainLoop:
         users, items = fitted.users.rows[:-1], fitted.items.rows[:-1]
         chosen = fitted.seen[:-1]
         recipe = Recipe.of(estimator)._replace(history=estimator.history_kind_)
-        recipe = values_of_kind(recipe)
-        width, _ = widths(estimator.embedding_dim, estimator.second_share_ > 0)
-        recipe = recipe._replace(embedding_dim=width)
+        part = fitted.model.first  # without the filter, if any
+        recipe = values_of_kind(recipe)._replace(embedding_dim=part.width)
         data = TrainingSet(users, items, positives=chosen, history=chosen)
         self.batches = UserBatches(
             data,
@@ -73,12 +70,10 @@ class PlainLoop:
             history_dropout=recipe.dropout,
             shuffle=True,
         )
-        self.module = build_module(recipe, users.shape[1], items.shape[1])
+        self.module = type(part).build(recipe, users.shape[1], items.shape[1])
         dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
         self.loss = SampledSoftmaxLoss(estimator.temperature_, matmul_dtype=dtype)
-        tables = [
-            m.weight for m in self.module.modules() if isinstance(m, SparseLinear)
-        ]
+        tables = [self.module.get_submodule(name).weight for name in self.module.tables]
         others = [
             p for p in self.module.parameters() if all(p is not t for t in tables)
         ]

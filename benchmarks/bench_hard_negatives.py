@@ -24,10 +24,10 @@ from _processes import call
 from _systems import judge
 from bench_quality import TUNED_BY
 from skorch.callbacks import Callback
-from sktwotower.towers._vectors import embed_items, embed_users
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.towers._batches import UserBatches
+from sktwotower.towers.parts import embed_items, embed_users
 
 FIRST_RANK, LAST_RANK = 10, 500
 

@@ -168,7 +168,7 @@ def _choices(recommender):
     chosen = {
         "history_kind": recommender.history_kind_,
         "half_life": half_life and str(half_life),
-        "second_share": getattr(recommender.net_.module_, "share", 0),
+        "second_share": recommender.second_share_,
     }
     print(chosen, flush=True)
     return chosen
