@@ -10,7 +10,7 @@ import numpy as np
 
 from sktwotower._records import record
 from sktwotower._sklearn_compat import Interval
-from sktwotower.retrieval._fitted import fitted_attribute
+from sktwotower.retrieval._fitted_state import fitted_attribute
 
 from ._matrix_recommender import MatrixRecommender, popular_first
 from ._popularity import _Popularity

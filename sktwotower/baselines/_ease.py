@@ -12,7 +12,7 @@ import scipy.linalg
 
 from sktwotower._records import array, record
 from sktwotower._sklearn_compat import Interval
-from sktwotower.retrieval._fitted import fitted_attribute
+from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import ItemScores, MatrixRecommender, positive

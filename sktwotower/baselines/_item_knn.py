@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._records import csr, finite, number, record
 from sktwotower._sklearn_compat import Interval, StrOptions
-from sktwotower.retrieval._fitted import fitted_attribute
+from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import (

@@ -22,7 +22,7 @@ from sktwotower._tables._sparse import pair_matrix, rows_of
 from sktwotower._tables._versions import VersionedMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
-from sktwotower.retrieval._fitted import Fitted, fitted_of
+from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._warnings import warn_of_unknown_items

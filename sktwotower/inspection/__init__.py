@@ -4,6 +4,6 @@ Both functions are methods of `sktwotower.TwoTowerRecommender` as well.
 """
 
 from ._explanation import explain
-from ._importance import feature_importance
+from ._feature_importance import feature_importance
 
 __all__ = ["explain", "feature_importance"]

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._messages import format_ids, shorten
 from sktwotower._tables._output import in_library, library_for
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import past_of, read_query
 from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers.parts import Pair, PastOfOne

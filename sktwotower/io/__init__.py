@@ -7,8 +7,8 @@ other languages.
 """
 
 from ._latest import LatestModel
-from ._onnx import export_onnx
+from ._onnx_file import export_onnx
 from ._persist import dump, load
-from ._vectors import export_vectors
+from ._vector_file import export_vectors
 
 __all__ = ["LatestModel", "dump", "export_onnx", "export_vectors", "load"]

@@ -15,8 +15,8 @@ from sktwotower._records._kinds import Estimator
 from sktwotower._records._registry import kind_of, kind_of_name
 from sktwotower._records._values import Reader, Writer
 
+from ._format_version import FORMAT_VERSION, check_versions, versions
 from ._skops import check_trusted
-from ._versions import FORMAT_VERSION, check_versions, versions
 
 __all__ = ["dump", "load"]
 

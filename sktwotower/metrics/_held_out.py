@@ -12,7 +12,7 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._times import read_times
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 
 from ._groups import values_of

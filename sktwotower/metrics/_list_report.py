@@ -16,9 +16,9 @@ from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
 
 from ._compared import named
-from ._lists import RankedLists, check_one_user, clustered_error, mean_over_lists
+from ._ranked_lists import RankedLists, check_one_user, clustered_error, mean_over_lists
+from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import rank, unwrap
-from ._shown import need_outcomes, pairs_of_rows, scores_of, split_lists
 
 __all__ = ["compare_within_lists"]
 

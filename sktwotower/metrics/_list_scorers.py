@@ -11,15 +11,15 @@ import numpy as np
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import closest
 
-from ._lists import (
+from ._ranked_lists import (
     METRICS,
     RankedLists,
     check_one_user,
     clustered_error,
     mean_over_lists,
 )
+from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import unwrap
-from ._shown import need_outcomes, pairs_of_rows, scores_of, split_lists
 
 __all__ = ["make_list_scorer"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower._tables._checks import check_count
 
-from ._lists import RankedLists, mean_over_lists
+from ._ranked_lists import RankedLists, mean_over_lists
 
 __all__ = ["ndcg_by_list", "reciprocal_rank_by_list", "roc_auc_by_list"]
 

@@ -20,7 +20,7 @@ from sktwotower._tables._columns import as_table, codes
 from sktwotower._tables._dask import is_dask_frame
 from sktwotower._tables._sources import is_source
 
-from ._on_disk import count_rows
+from ._sides_on_disk import count_rows
 
 __all__ = ["COUNT", "InteractionSplit", "SHARE"]
 

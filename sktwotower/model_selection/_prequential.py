@@ -12,8 +12,8 @@ import pandas as pd
 from sktwotower._tables._output import in_library, library_of
 from sktwotower.metrics import make_retrieval_scorer
 
+from ._sliced_events import read_stream
 from ._strategies import STRATEGIES, Models, chosen_strategies, in_order_of_work
-from ._stream import read_stream
 
 __all__ = ["prequential_validate"]
 

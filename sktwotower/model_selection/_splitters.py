@@ -13,7 +13,7 @@ from sktwotower._tables._columns import codes, count
 from sktwotower._tables._times import duration, times_of
 
 from ._base import COUNT, SHARE, InteractionSplit
-from ._on_disk import sides_on_disk
+from ._sides_on_disk import sides_on_disk
 
 __all__ = ["LastNSplit", "TimeSplit"]
 

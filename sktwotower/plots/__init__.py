@@ -5,10 +5,10 @@ its ``plot`` draws them again, on axes of your choice. Needs Matplotlib:
 ``pip install 'sktwotower[plot]'``.
 """
 
-from ._embedding import EmbeddingMapDisplay
-from ._importance import FeatureImportanceDisplay
+from ._embedding_map import EmbeddingMapDisplay
+from ._importance_display import FeatureImportanceDisplay
 from ._lorenz import LorenzCurveDisplay
-from ._prequential import PrequentialDisplay
+from ._prequential_display import PrequentialDisplay
 from ._recall_by_popularity import RecallByPopularityDisplay
 from ._recall_curve import RecallCurveDisplay
 from ._scores import ScoreDistributionDisplay

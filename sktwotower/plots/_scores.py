@@ -13,10 +13,10 @@ from sklearn.utils import check_random_state
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._schema import read_table
 from sktwotower.metrics._held_out import read_held_out
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 
-from ._models import two_towers
 from ._style import BLUE, VERMILION, Display, check_matplotlib
+from ._unwrapped import two_towers
 
 N_BINS = 50
 # Number of attempts to draw an item that the user did not choose.

@@ -8,8 +8,8 @@ from typing import Self
 
 import pandas as pd
 
-from ._models import two_towers
 from ._style import BLUE, VERMILION, Display, check_matplotlib, line_style
+from ._unwrapped import two_towers
 
 
 class TrainingCurveDisplay(Display):

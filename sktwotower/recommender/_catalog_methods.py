@@ -9,7 +9,7 @@ from typing import Self
 from sktwotower.features._forgetting import without_rows
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import to_forget
 
 from ._catalog import with_catalog, without_items

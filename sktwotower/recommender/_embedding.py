@@ -7,7 +7,7 @@ Output: vectors (n, d).
 import numpy as np
 
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._one_user import one_known
 from sktwotower.retrieval._requests import read_query, read_request
 

@@ -18,7 +18,7 @@ from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._one_query import nearest_to_one
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted import Fitted, Serving
+from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._one_user import UserVectors
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._warnings import warn_of_unknown_items

@@ -8,7 +8,7 @@ Output: one of the weights 0, 5 and 20.
 import numpy as np
 
 from sktwotower.metrics._hits import standard_error
-from sktwotower.metrics._lists import RankedLists
+from sktwotower.metrics._ranked_lists import RankedLists
 from sktwotower.towers._auto import resolved
 from sktwotower.towers.parts import embed_items, embed_users
 

@@ -17,7 +17,7 @@ from sktwotower._tables._sources import is_source
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._indexes import check_index
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted import Serving, fitted_attribute, fitted_of
+from sktwotower.retrieval._fitted_state import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 from sktwotower.towers._group import is_first

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._output import in_library, library_for
 from sktwotower.features._forgetting import without_rows
 
-from ._fitted import fitted_of
+from ._fitted_state import fitted_of
 from ._requests import read_query, to_forget
 
 __all__ = ["KnownUsersMixin"]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sktwotower._sklearn_compat import without_output
 
-from ._fitted import fitted_of
+from ._fitted_state import fitted_of
 
 __all__ = ["recommend_lazily"]
 

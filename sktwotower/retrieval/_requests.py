@@ -25,7 +25,7 @@ from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 from ._exclude import read_exclude
-from ._fitted import Past
+from ._fitted_state import Past
 from ._history import history_users, pairs_of, read_history
 
 __all__ = [

@@ -13,7 +13,7 @@ from sktwotower._tables._dask import is_dask
 from sktwotower._tables._output import PANDAS, library_for
 from sktwotower._tables._sparse import blocks
 
-from ._fitted import Serving, fitted_attribute, fitted_of
+from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._one_user import one_known

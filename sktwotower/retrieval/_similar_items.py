@@ -11,7 +11,7 @@ from sktwotower._tables._messages import not_known
 from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import pair_matrix
 
-from ._fitted import fitted_of
+from ._fitted_state import fitted_of
 from ._one_user import one_known
 from ._ranked_table import ranked_table
 from ._requests import as_ids, read_query

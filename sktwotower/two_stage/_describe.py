@@ -8,7 +8,7 @@ import numpy as np
 
 from sktwotower.retrieval._requests import Query
 
-from ._candidates import Describer
+from ._candidate_table import Describer
 from ._click_rates import rates_of_users
 from ._features import pairs_of, scales_of
 from ._log import build_log

@@ -24,10 +24,10 @@ from sktwotower._records import (
 )
 from sktwotower._records._checks import text
 from sktwotower.features._forgetting import without_rows
-from sktwotower.retrieval._fitted import Past
+from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
-from ._candidates import CandidateTable, Describer
+from ._candidate_table import CandidateTable, Describer
 from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 

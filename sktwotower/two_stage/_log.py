@@ -14,7 +14,7 @@ from sktwotower._records import array, csr, finite, integer, record, require, ve
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import rows_of
-from sktwotower.retrieval._fitted import Past
+from sktwotower.retrieval._fitted_state import Past
 
 from ._click_rates import Places, click_rates
 from ._clock import NANOSECONDS_PER_DAY, Clock

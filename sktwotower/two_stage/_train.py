@@ -13,15 +13,15 @@ from sklearn.base import clone
 from sktwotower._tables._messages import warn
 
 from ._blend import choose_weight, gains_by_weight
-from ._candidates import Describer
+from ._candidate_table import Describer
 from ._context import learn_context
 from ._describe import build_describer
-from ._events import ReadEvents
 from ._found import Fallback, candidates_of, users_to_rank
 from ._labelled import Training, judge_rankers, labelled
 from ._later import judge_later
-from ._lists import ListStage, train_on_lists
+from ._list_stage import ListStage, train_on_lists
 from ._ranker import FittedRanker, fit_ranker
+from ._read_events import ReadEvents
 
 __all__ = ["cut_events", "train_rankers", "with_choices"]
 

@@ -16,15 +16,15 @@ from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower.features._forgetting import without_rows
 from sktwotower.metrics._held_out import EvaluationMixin
-from sktwotower.retrieval._fitted import fitted_attribute, fitted_of
+from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fit import Recipe, learn
-from ._fitted import FittedStages
-from ._importance import importance
+from ._fit_stages import Recipe, learn
+from ._fitted_stages import FittedStages
 from ._labelled import of_rows
-from ._parameters import TwoStageParameters
+from ._ranker_importance import importance
+from ._stage_parameters import TwoStageParameters
 
 __all__ = ["TwoStageRecommender"]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower import PopularityRecommender
 from sktwotower.io import dump
-from sktwotower.io._versions import FORMAT_VERSION
+from sktwotower.io._format_version import FORMAT_VERSION
 from tests.builders import chain, dated, ordered, small
 
 from .builders import EVENTS, products, stages

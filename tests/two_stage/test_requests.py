@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sktwotower import EASERecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report
 from sktwotower.plots import FeatureImportanceDisplay
-from sktwotower.two_stage import _fitted
+from sktwotower.two_stage import _fitted_stages
 from tests.builders import ordered, small
 
 from .builders import follows, stages, tastes
@@ -78,7 +78,7 @@ def test_after_the_candidates_the_order_is_that_of_retrieval(model):
 @pytest.mark.parametrize("block", [1, 7])
 def test_blocks_of_users_do_not_change_answers(model, events, block, monkeypatch):
     whole, scores = model.recommend(), model.predict(events)
-    monkeypatch.setattr(_fitted, "USER_BLOCK", block)
+    monkeypatch.setattr(_fitted_stages, "USER_BLOCK", block)
     assert_frame_equal(model.recommend(), whole)
     assert_array_equal(model.predict(events), scores)
 

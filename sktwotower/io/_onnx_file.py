@@ -6,7 +6,7 @@ Output: an ONNX file that maps feature rows, as CSR, to vectors (n, d).
 
 from sktwotower import __version__
 from sktwotower._records._atomic import replaced_file
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._onnx_graph import Graph
 

@@ -18,7 +18,11 @@ from sktwotower.metrics import (
     reciprocal_rank_by_list,
     roc_auc_by_list,
 )
-from sktwotower.metrics._lists import RankedLists, check_one_user, clustered_error
+from sktwotower.metrics._ranked_lists import (
+    RankedLists,
+    check_one_user,
+    clustered_error,
+)
 
 METRICS = [roc_auc_by_list, ndcg_by_list, reciprocal_rank_by_list]
 each = pytest.mark.parametrize("metric", METRICS)

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._records import record
 from sktwotower._tables._columns import position_of
 from sktwotower._tables._frames import as_frame, is_frame
-from sktwotower.metrics._lists import RankedLists, check_one_user
+from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query
 
 from ._blend import ranks_among

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from sktwotower._records import number, record
 from sktwotower._tables._messages import warn
-from sktwotower.retrieval._fitted import Fitted
+from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context, with_context
 from ._features import Pairs, features_of, group_of, pairs_of

@@ -13,7 +13,7 @@ from sktwotower._tables._columns import as_table, column_position, position_of
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._schema import read_table
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 __all__ = ["need_outcomes", "pairs_of_rows", "scores_of", "split_lists"]

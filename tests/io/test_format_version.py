@@ -14,7 +14,7 @@ import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
 from sktwotower._tables import _versions
 from sktwotower.io import load
-from sktwotower.io._versions import FORMAT_VERSION
+from sktwotower.io._format_version import FORMAT_VERSION
 from sktwotower.neighbors import ExactNeighbors
 
 from .builders import META, MODELS, dumped, forged, members_of

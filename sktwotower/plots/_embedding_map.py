@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
 from sktwotower._tables._checks import check_count
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._color import (
     OTHER,
@@ -27,8 +27,8 @@ from ._color import (
     log_ticks,
     readable,
 )
-from ._models import two_towers
 from ._style import COLORS, GRAY, Display, check_matplotlib
+from ._unwrapped import two_towers
 
 MARKERS = ["o", "^"]
 # Share of the items that count as neighbors when a group's purest spot is searched.

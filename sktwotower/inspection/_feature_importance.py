@@ -20,7 +20,7 @@ from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
 from sktwotower.towers.parts import embed_items, embed_users
 

@@ -13,13 +13,13 @@ from sklearn.utils import check_random_state
 
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._candidates import check_own_features
+from ._candidate_table import check_own_features
 from ._context import learn_context
 from ._describe import build_describer
-from ._events import read
-from ._fitted import FittedStages
+from ._fitted_stages import FittedStages
 from ._ranker import check_ranker, default_ranker
-from ._shown import ShownColumns
+from ._read_events import read
+from ._shown_rows import ShownColumns
 from ._train import cut_events, train_rankers, with_choices
 
 __all__ = ["Recipe", "learn"]

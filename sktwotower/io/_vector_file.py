@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._messages import format_ids
-from sktwotower.retrieval._fitted import fitted_of
+from sktwotower.retrieval._fitted_state import fitted_of
 
 __all__ = ["export_vectors"]
 

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import Check, csr, integer, record, require
-from sktwotower.retrieval._fitted import Fitted
+from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
-from ._candidates import Describer
+from ._candidate_table import Describer
 from ._features import Pairs
 from ._labelled import Training
-from ._lists import ListStage
+from ._list_stage import ListStage
 from ._ranker import FittedRanker
-from ._shown import ShownColumns, ShownRows, describe_rows
+from ._shown_rows import ShownColumns, ShownRows, describe_rows
 
 __all__ = ["FittedStages"]
 

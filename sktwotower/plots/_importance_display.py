@@ -10,7 +10,6 @@ import numpy as np
 
 from sktwotower._tables._frames import as_frame
 
-from ._models import two_towers
 from ._style import (
     BLUE,
     GRAY,
@@ -21,6 +20,7 @@ from ._style import (
     check_matplotlib,
     ink,
 )
+from ._unwrapped import two_towers
 
 # The columns of a table, the metric that is lost, and what is removed.
 BY_COLUMN = "column", "side", "recall", "column"
@@ -142,7 +142,9 @@ class FeatureImportanceDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         recommender, X = two_towers(estimator, X)
-        from sktwotower.inspection._importance import lost_recalls  # it loads torch
+        from sktwotower.inspection._feature_importance import (
+            lost_recalls,  # it loads torch
+        )
 
         params = groups, n_neighbors, max_users, random_state
         importance = lost_recalls(recommender, X, y, *params)

@@ -13,7 +13,7 @@ from sktwotower._records import number, one_of, record, share
 from sktwotower._tables._messages import warn
 
 from ._ranker import FittedRanker, fit_ranker
-from ._shown import ShownRows, describe_rows
+from ._shown_rows import ShownRows, describe_rows
 
 __all__ = ["ListStage", "train_on_lists"]
 
