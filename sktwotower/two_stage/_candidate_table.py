@@ -17,7 +17,7 @@ from sktwotower._tables._messages import warn
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context, with_context
-from ._features import Pairs, features_of, group_of, pairs_of
+from ._features import CandidatePairs, features_of, group_of, pairs_of
 from ._log import Log
 from ._side_columns import SideColumns
 
@@ -31,14 +31,14 @@ class CandidateTable(NamedTuple):
     ----------
     features : DataFrame of shape (n_pairs, n_features)
         What the ranker reads.
-    pairs : Pairs
+    pairs : CandidatePairs
         The users and items of its rows.
     found : bool array of shape (n, c)
         Where there is a candidate, row by row that of the next pair.
     """
 
     features: pd.DataFrame
-    pairs: Pairs
+    pairs: CandidatePairs
     found: np.ndarray
 
     def spread(self, values, fill=-np.inf):
@@ -51,13 +51,17 @@ class CandidateTable(NamedTuple):
         """Return the table of the users that are ``kept``, bool (n,)."""
         rows = np.cumsum(kept)[self.pairs.rows] - 1
         pairs = kept[self.pairs.rows]
-        own = Pairs(
-            rows[pairs],
-            *(each[pairs] for each in self.pairs[1:4]),
-            self.pairs.past.of_rows(np.flatnonzero(kept)),
+        return CandidateTable(
+            features=self.features[pairs].reset_index(drop=True),
+            pairs=CandidatePairs(
+                rows=rows[pairs],
+                items=self.pairs.items[pairs],
+                ranks=self.pairs.ranks[pairs],
+                gaps=self.pairs.gaps[pairs],
+                past=self.pairs.past.of_rows(np.flatnonzero(kept)),
+            ),
+            found=self.found[kept],
         )
-        features = self.features[pairs].reset_index(drop=True)
-        return CandidateTable(features, own, self.found[kept])
 
 
 @record
@@ -109,7 +113,7 @@ class Describer:
         return CandidateTable(self.features(query, pairs), pairs, indices >= 0)
 
     def features(self, query, pairs, context=None):
-        """Return the features (n_pairs, n_features) of ``Pairs``, a DataFrame.
+        """Return the features (n_pairs, n_features) of ``CandidatePairs``, a DataFrame.
 
         ``context`` (n_pairs, n_numbers): columns of the request. None: the query's.
         """

@@ -34,7 +34,8 @@ class Places(NamedTuple):
     factors: array("float64", "n_positions")
 
     def _check_stored(self, place):
-        positions, factors = (finite(each, place) for each in self)
+        positions = finite(self.positions, place)
+        factors = finite(self.factors, place)
         require((np.diff(positions) > 0).all(), f"{place}.positions", "ascending")
         require((factors >= 0).all(), f"{place}.factors", "factors >= 0")
 

@@ -47,7 +47,7 @@ class Context(NamedTuple):
     def encode(self, frame):
         """Return the numbers (n, n_numbers) of a table, nan for columns it lacks."""
         numbers = np.full((len(frame), len(self.encoders)), np.nan, np.float32)
-        table = _parts(frame, self.columns, self.dates)
+        table = _columns_of_request(frame, self.columns, self.dates)
         for place, encoder in enumerate(self.encoders):
             if encoder.column in table:
                 numbers[:, place] = encoder.encode(table[encoder.column])
@@ -90,7 +90,7 @@ def learn_context(frame, selection):
     columns = select_columns(frame, selection, "context")
     is_date = pd.api.types.is_datetime64_any_dtype
     dates = [column for column in columns if is_date(frame[column].dtype)]
-    table = _parts(frame, columns, dates)
+    table = _columns_of_request(frame, columns, dates)
     encoders = [encoder_of(column, table[column]) for column in table]
     unfit = [c for c, found in zip(table, encoders, strict=True) if found is None]
     if unfit:
@@ -103,11 +103,11 @@ def learn_context(frame, selection):
 
 def with_context(users, context):
     """Return users, `Entities`, whose described rows end with a ``Context``."""
-    parts = {each.name: getattr(users, each.name) for each in fields(users)}
-    return ContextUsers(**parts, context=context)
+    known = {field.name: getattr(users, field.name) for field in fields(users)}
+    return ContextUsers(**known, context=context)
 
 
-def _parts(frame, columns, dates):
+def _columns_of_request(frame, columns, dates):
     """Return the columns of a request, a DataFrame; dates as hour and day of week."""
     table = {}
     for column in (column for column in columns if column in frame.columns):

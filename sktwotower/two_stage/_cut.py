@@ -57,18 +57,18 @@ def _latest_of_each_user(users, times, chosen, share):
     time keep them.
     """
     later = np.zeros(len(users), dtype=bool)
-    own, when = users[chosen], times[chosen]
-    order = np.lexsort((when, own))
-    own, when = own[order], when[order]
-    starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
-    sizes = np.diff(np.append(starts, len(own)))
+    owners, when = users[chosen], times[chosen]
+    order = np.lexsort((when, owners))
+    owners, when = owners[order], when[order]
+    starts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
+    sizes = np.diff(np.append(starts, len(owners)))
     n_later = np.maximum(np.floor(share * sizes + 1e-9).astype(np.int64), 1)
     limits = when[starts + sizes - n_later]
     # with all events at one time, nothing would be left before
     limited = limits > when[starts]
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
     has_limit = np.zeros(len(limit), dtype=bool)
-    limit[own[starts]], has_limit[own[starts]] = limits, limited
+    limit[owners[starts]], has_limit[owners[starts]] = limits, limited
     later[:] = has_limit[users] & (times >= limit[users])
     return later
 

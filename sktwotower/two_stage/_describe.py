@@ -21,7 +21,7 @@ MAX_SAMPLED_USERS = 300
 
 
 def build_describer(
-    recipe, retriever, events, context, by_user, positions=None, before=None
+    recipe, retriever, events, *, context, by_user, positions, before=None
 ):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
@@ -36,15 +36,22 @@ def build_describer(
         encoders = [learn_encoders(side, frame) for side in sides]
     else:
         encoders = before.encoders
-    columns = [
-        side_columns(side, frame, own)
-        for side, own in zip(sides, encoders, strict=True)
-    ]
+    users, items = (
+        side_columns(side, frame, of_side)
+        for side, of_side in zip(sides, encoders, strict=True)
+    )
     if log.click_rates is not None:
-        columns[0] = _with_rates(columns[0], fitted.users, events)
-    own = None if before is None else before.own
-    scales = _scales(recipe, retriever, log)
-    return Describer(log, context, *columns, own, scales, fitted, encoders)
+        users = _with_rates(users, fitted.users, events)
+    return Describer(
+        log=log,
+        context=context,
+        users=users,
+        items=items,
+        own=None if before is None else before.own,
+        scales=_scales(recipe, retriever, log),
+        fitted=fitted,
+        encoders=encoders,
+    )
 
 
 def _with_rates(columns, users, events):

@@ -1,6 +1,6 @@
 """The features of candidates that a ranker learns from.
 
-Input: a ``Log`` and ``Pairs`` of users and candidates, (n_pairs,).
+Input: a ``Log`` and ``CandidatePairs`` of users and candidates, (n_pairs,).
 Output: numbers by name, float32 (n_pairs,) each, nan where they are not known.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
-__all__ = ["Pairs", "features_of", "group_of", "pairs_of", "scales_of"]
+__all__ = ["CandidatePairs", "features_of", "group_of", "pairs_of", "scales_of"]
 
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02
@@ -46,7 +46,7 @@ GROUPS = {
 }
 
 
-class Pairs(NamedTuple):
+class CandidatePairs(NamedTuple):
     """Candidates of n users, one after the other.
 
     Parameters
@@ -71,11 +71,11 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(past, indices, scores):
-    """Return the ``Pairs`` of candidates (n, c) in retrieval's order."""
+    """Return the ``CandidatePairs`` of candidates (n, c) in retrieval's order."""
     found = indices >= 0
     rows, places = np.nonzero(found)
     gaps = scores[found] - scores[rows, 0]
-    return Pairs(rows, indices[found], places + 1.0, gaps, past)
+    return CandidatePairs(rows, indices[found], places + 1.0, gaps, past)
 
 
 def features_of(log, pairs):
@@ -91,7 +91,7 @@ def features_of(log, pairs):
         found |= _similarities(name, vectors, pairs, weights)
     found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
     found |= _order(log, pairs, weights)
-    return {name: np.asarray(each, np.float32) for name, each in found.items()}
+    return {name: np.asarray(values, np.float32) for name, values in found.items()}
 
 
 def scales_of(log, pairs):

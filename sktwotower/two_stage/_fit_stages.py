@@ -1,6 +1,6 @@
 """How `TwoStageRecommender.fit` fits the retriever twice, and a ranker in between.
 
-Input: an interaction table X (n_events, n_columns) with outcomes y, and a ``Recipe``.
+Input: an interaction table X (n_events, n_columns) with outcomes y; a ``StageRecipe``.
 Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
@@ -22,10 +22,10 @@ from ._read_events import read
 from ._shown_rows import ShownColumns
 from ._train import cut_events, train_rankers, with_choices
 
-__all__ = ["Recipe", "learn"]
+__all__ = ["StageRecipe", "learn"]
 
 
-class Recipe(NamedTuple):
+class StageRecipe(NamedTuple):
     """Parameters of `TwoStageRecommender`, by the same names."""
 
     retriever: object
@@ -56,7 +56,7 @@ def learn(owner, recipe, X, y, sample_weight):
     ----------
     owner : str
         Name of the estimator in messages.
-    recipe : Recipe
+    recipe : StageRecipe
     X, y, sample_weight
         As in `TwoStageRecommender.fit`.
     """
@@ -75,14 +75,24 @@ def learn(owner, recipe, X, y, sample_weight):
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
     training, before, stage, lists = train_rankers(recipe, ranker, cut, columns)
     context = context if before is None else before.context
-    by_user = training.cut == "user"
-    positions = columns.positions(events.frame)
     describer = build_describer(
-        recipe, final, events, context, by_user, positions, before
+        recipe,
+        final,
+        events,
+        context=context,
+        by_user=training.cut == "user",
+        positions=columns.positions(events.frame),
+        before=before,
     )
-    describer = replace(describer, encoders=None)
-    parts = stage, int(recipe.n_candidates), training, columns, lists
-    return FittedStages.of(final, describer, *parts)
+    return FittedStages.of(
+        final,
+        replace(describer, encoders=None),
+        ranker=stage,
+        n_candidates=int(recipe.n_candidates),
+        training=training,
+        columns=columns,
+        lists=lists,
+    )
 
 
 def _prepared_retriever(recipe):

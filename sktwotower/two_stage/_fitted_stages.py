@@ -17,7 +17,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidate_table import Describer
-from ._features import Pairs
+from ._features import CandidatePairs
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
@@ -67,12 +67,12 @@ class FittedStages(Fitted):
     training: Training
     columns: ShownColumns
     lists: ListStage | None = None
-    _not_stored = tuple(each.name for each in fields(Fitted))  # the retriever's
+    _not_stored = tuple(field.name for field in fields(Fitted))  # the retriever's
 
     @classmethod
-    def _of_stored(cls, retriever, describer, **parts):
+    def _of_stored(cls, retriever, describer, **others):
         describer = replace(describer, fitted=retriever._fitted)
-        return cls.of(retriever, describer, **parts)
+        return cls.of(retriever, describer, **others)
 
     def _check_stored(self, place):
         fitted, log = self.retriever._fitted, self.describer.log
@@ -97,25 +97,17 @@ class FittedStages(Fitted):
         return self.retriever._fitted.n_items
 
     @classmethod
-    def of(
-        cls, retriever, describer, ranker, n_candidates, training, columns, lists=None
-    ):
-        """Return the state with what the retriever knows of users and items."""
+    def of(cls, retriever, describer, **others):
+        """Return the state with what the retriever knows of users and items.
+
+        ``others``: the other fields, by name.
+        """
         fitted = retriever._fitted
-        parts = {each.name: getattr(fitted, each.name) for each in fields(Fitted)}
-        parts["users"] = describer.entities
+        known = {field.name: getattr(fitted, field.name) for field in fields(Fitted)}
+        known["users"] = describer.entities
         if fitted.schema.time is not None:  # the ranker reads the order in any case
-            parts["sequences"] = describer.log.sequences
-        return cls(
-            **parts,
-            retriever=retriever,
-            describer=describer,
-            ranker=ranker,
-            n_candidates=n_candidates,
-            training=training,
-            columns=columns,
-            lists=lists,
-        )
+            known["sequences"] = describer.log.sequences
+        return cls(**known, retriever=retriever, describer=describer, **others)
 
     @property
     def copied_retriever(self):
@@ -146,11 +138,11 @@ class FittedStages(Fitted):
         return FittedStages.of(
             retriever,
             describer,
-            self.ranker,
-            self.n_candidates,
-            training,
-            self.columns,
-            self.lists,
+            ranker=self.ranker,
+            n_candidates=self.n_candidates,
+            training=training,
+            columns=self.columns,
+            lists=self.lists,
         )
 
     def past(self, query, added=None):
@@ -214,9 +206,11 @@ class FittedStages(Fitted):
             scores,
             lambda query: past_of(self, query, history),
         )
-        parts = self.describer, self.retriever, self.n_candidates, shown
+        features = describe_rows(
+            self.describer, self.retriever, self.n_candidates, shown
+        )
         ordered = np.empty(len(frame), dtype=np.float32)
-        ordered[shown.order] = self.lists.scores(describe_rows(*parts))
+        ordered[shown.order] = self.lists.scores(features)
         return ordered
 
     def scores_of_pairs(self, frame, scores, history, exclude_seen, serving):
@@ -235,11 +229,17 @@ class FittedStages(Fitted):
         order = order[items[order] >= 0]
         for start in range(0, len(query), USER_BLOCK):
             block = slice(start, min(start + USER_BLOCK, len(query)))
-            ends = np.searchsorted(keys[order], [block.start, block.stop])
-            rows = order[slice(*ends)]
-            pairs = keys[rows] - start, items[rows], scores[rows].astype(float)
-            part = query[block], past[block]
-            placed[rows] = self._placed(*part, *pairs, exclude_seen, serving)
+            begin, end = np.searchsorted(keys[order], [block.start, block.stop])
+            rows = order[begin:end]
+            placed[rows] = self._placed(
+                query[block],
+                past[block],
+                rows=keys[rows] - start,
+                items=items[rows],
+                scores=scores[rows].astype(float),
+                exclude_seen=exclude_seen,
+                serving=serving,
+            )
         return placed
 
     def _requests_of(self, frame):
@@ -252,20 +252,20 @@ class FittedStages(Fitted):
         groups = table.groupby(list(table), sort=False, dropna=False)
         return groups.ngroup().to_numpy()
 
-    def _placed(self, query, past, rows, items, scores, exclude_seen, serving):
+    def _placed(self, query, past, *, rows, items, scores, exclude_seen, serving):
         """Return the blended scores (n_pairs,) of items of users, rows ascending."""
         excluded = past.seen if exclude_seen else None
         n_found = min(self.n_candidates, self.n_items)
         first, indices = self.retrieve(query, past, n_found, serving, excluded)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
-        own, place = same.any(axis=1), same.argmax(axis=1)
-        ranks = np.where(own, place + 1, ranks_among(first[rows], scores))
+        retrieved, place = same.any(axis=1), same.argmax(axis=1)
+        ranks = np.where(retrieved, place + 1, ranks_among(first[rows], scores))
         best = np.where(np.isneginf(first[rows, 0]), scores, first[rows, 0])
-        gaps = np.where(own, first[rows, place], scores) - best
-        pairs = Pairs(rows, items, ranks, gaps, past)
+        gaps = np.where(retrieved, first[rows, place], scores) - best
+        pairs = CandidatePairs(rows, items, ranks, gaps, past)
         values = self.ranker.scores(self.describer.features(query, pairs))
         in_order = -np.sort(-by_ranker, axis=1)
         second = ranks_among(in_order[rows], values)
-        second = np.where(own, ranks_by(by_ranker)[rows, place], second)
+        second = np.where(retrieved, ranks_by(by_ranker)[rows, place], second)
         return blended(ranks, second, self.weight)

@@ -37,7 +37,8 @@ class Fallback(Exception):
 
     def __init__(self, reason, n_positive=0, recall=None):
         super().__init__(reason)
-        self.counts = n_positive, np.nan if recall is None else recall
+        self.n_positive = n_positive
+        self.recall = np.nan if recall is None else recall
 
 
 def candidates_of(recipe, retriever, users, later):

@@ -82,9 +82,14 @@ class Retrieved(NamedTuple):
 
     def of_rows(self, places):
         """Return the candidates of the users at positions (m,)."""
-        rest = (each[places] for each in self[2:])
-        past = Past(self.past.seen[places], self.past.input[places])
-        return Retrieved(of_rows(self.query, places), past, *rest)
+        return Retrieved(
+            query=of_rows(self.query, places),
+            past=Past(self.past.seen[places], self.past.input[places]),
+            scores=self.scores[places],
+            indices=self.indices[places],
+            truth=self.truth[places],
+            hits=self.hits[places],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +194,12 @@ class HeldOutUsers(NamedTuple):
             return None
         rows = np.nonzero(self.indices >= 0)[0]
         features = self.features[np.isin(rows, kept)].reset_index(drop=True)
-        parts = self.indices[kept], self.truth[kept]
-        return HeldOutUsers(self.ids[kept], features, *parts, self.ranker)
+        return self._replace(
+            ids=self.ids[kept],
+            features=features,
+            indices=self.indices[kept],
+            truth=self.truth[kept],
+        )
 
 
 @record
@@ -285,7 +294,7 @@ def judge_rankers(ranker, table, rng, named):
     scores = np.full(table.indices.shape, -np.inf)
     held_out = None
     for fold in range(N_FOLDS):
-        others, own = table.of_rows(folds != fold), table.of_rows(folds == fold)
+        others, judged = table.of_rows(folds != fold), table.of_rows(folds == fold)
         fitted = fit_ranker(
             ranker,
             others.candidates.features,
@@ -293,10 +302,10 @@ def judge_rankers(ranker, table, rng, named):
             others.candidates.pairs.rows,
             named,
         )
-        values = fitted.scores(own.candidates.features)
-        scores[folds == fold] = own.candidates.spread(values)
+        values = fitted.scores(judged.candidates.features)
+        scores[folds == fold] = judged.candidates.spread(values)
         if held_out is None:
-            few = own.of_rows(np.arange(len(own)) < MAX_KEPT)
+            few = judged.of_rows(np.arange(len(judged)) < MAX_KEPT)
             held_out = HeldOutUsers.of(few, fitted)
     return scores, held_out
 

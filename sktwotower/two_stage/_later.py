@@ -36,7 +36,7 @@ def judge_later(recipe, ranker, cut, table, columns):
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : StageRecipe
     ranker : estimator
         It is cloned.
     cut : Cut
@@ -55,9 +55,15 @@ def judge_later(recipe, ranker, cut, table, columns):
         found = users_to_rank(recipe, candidates_of(recipe, retriever, users, late))
     except Fallback:
         return None
-    positions = columns.positions(events.frame)
-    parts = context, cut.kind == "user", positions, table.describer
-    describer = build_describer(recipe, retriever, events, *parts)
+    describer = build_describer(
+        recipe,
+        retriever,
+        events,
+        context=context,
+        by_user=cut.kind == "user",
+        positions=columns.positions(events.frame),
+        before=table.describer,
+    )
     features, groups = table.candidates.features, table.candidates.pairs.rows
     named = recipe.ranker is not None
     stage = fit_ranker(ranker, features, table.labels, groups, named)
@@ -70,8 +76,8 @@ def _labelled_by(table, fitted, events):
     """Return candidates that are labelled by some of the events, of users with one."""
     users, items = _codes(fitted, events)
     known = (users >= 0) & (items >= 0) & events.chosen
-    pairs = users[known], items[known], np.ones(known.sum())
-    chosen = pair_matrix(*pairs, (len(fitted.user_ids), len(fitted.items)))
+    shape = len(fitted.user_ids), len(fitted.items)
+    chosen = pair_matrix(users[known], items[known], np.ones(known.sum()), shape)
     chosen = chosen[table.query.codes]
     rows, candidates = table.candidates.pairs.rows, table.candidates.pairs.items
     labels = (entries(chosen, rows, candidates) > 0).astype(np.int64)

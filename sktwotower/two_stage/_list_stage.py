@@ -113,8 +113,12 @@ class _Table(NamedTuple):
     users: np.ndarray
 
     def part(self, kept):
-        features = self.features.loc[kept].reset_index(drop=True)
-        return _Table(features, *(each[kept] for each in self[1:]))
+        return _Table(
+            features=self.features.loc[kept].reset_index(drop=True),
+            labels=self.labels[kept],
+            groups=self.groups[kept],
+            users=self.users[kept],
+        )
 
     def fit(self, ranker, named):
         """Return a ``FittedRanker``, list by list if the ranker takes groups."""
@@ -160,9 +164,10 @@ def _scores_by_others(ranker, table, first, rng, named):
     folds = (rng.permutation(table.users.max() + 1) % N_FOLDS)[table.users]
     scores = np.empty(len(folds))
     for fold in range(N_FOLDS):
-        own = folds == fold
-        fitted = table.part(~own).fit(ranker, named)
-        scores[own] = fitted.scores(_with_position(table.part(own).features, first))
+        judged = folds == fold
+        fitted = table.part(~judged).fit(ranker, named)
+        features = _with_position(table.part(judged).features, first)
+        scores[judged] = fitted.scores(features)
     return scores
 
 

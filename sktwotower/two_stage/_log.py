@@ -43,13 +43,21 @@ class StagedPast(NamedTuple):
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        parts = (rows_of(each, block) for each in (self.seen, self.input, self.lags))
-        return StagedPast(*parts, self.last[block])
+        return StagedPast(
+            seen=rows_of(self.seen, block),
+            input=rows_of(self.input, block),
+            lags=rows_of(self.lags, block),
+            last=self.last[block],
+        )
 
     def of_rows(self, places):
         """Return the past of the users at positions (m,)."""
-        parts = (each[places] for each in (self.seen, self.input, self.lags))
-        return StagedPast(*parts, self.last[places])
+        return StagedPast(
+            seen=self.seen[places],
+            input=self.input[places],
+            lags=self.lags[places],
+            last=self.last[places],
+        )
 
     def of_retriever(self):
         """Return the part that the retriever reads."""
@@ -102,8 +110,8 @@ class Log:
         require(set(sizes) == {n}, place, f"a log of {n} items")
         fits = list(self.vectors) in (["together"], ["vector", "together"])
         require(fits, f"{place}.vectors", "vectors of items")
-        for name, each in self.vectors.items():
-            finite(each, f"{place}.vectors.{name}")
+        for name, unit_vectors in self.vectors.items():
+            finite(unit_vectors, f"{place}.vectors.{name}")
         finite(self.after, f"{place}.after")
 
     def past(self, query, past, added=None):
@@ -115,10 +123,11 @@ class Log:
         codes = np.where(query.codes < 0, n_users, query.codes)
         last = self._last(codes)
         if added is None:
-            return StagedPast(*past, self.sequences.rows(codes), last)
-        lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
-        self._add_last(last, *added)
-        return StagedPast(*past, lags, last)
+            lags = self.sequences.rows(codes)
+        else:
+            lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
+            self._add_last(last, added)
+        return StagedPast(seen=past.seen, input=past.input, lags=lags, last=last)
 
     def _last(self, codes):
         """Return the time (n,) of the last event of users, nan without any."""
@@ -129,11 +138,12 @@ class Log:
             last[some] = self.sequences.times[ends[some] - 1] / NANOSECONDS_PER_DAY
         return last
 
-    def _add_last(self, last, rows, items, times):
+    def _add_last(self, last, added):
         """Raise the time (n,) of the last event to those of added ones.
 
         Without times they are as late as the latest event of all.
         """
+        rows, _, times = added
         if self.clock is None:
             return
         if times is None:
@@ -168,13 +178,13 @@ def build_log(retriever, events, by_user, repeats, positions=None):
     if not chosen.all():
         rates, places = click_rates(items, chosen, shape[1], positions)
     return Log(
-        in_order,
-        clock,
-        counts,
-        n_users,
-        rates,
-        places,
-        vectors,
-        followed_by(in_order, counts),
-        repeats,
+        sequences=in_order,
+        clock=clock,
+        counts=counts,
+        n_users=n_users,
+        click_rates=rates,
+        places=places,
+        vectors=vectors,
+        after=followed_by(in_order, counts),
+        repeats=repeats,
     )

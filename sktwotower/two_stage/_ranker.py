@@ -42,8 +42,10 @@ class FittedRanker(NamedTuple):
 
     def _stored_parts(self):
         """Return the fields; the default ranker, which reads arrays, as its trees."""
-        parts = self._asdict()
-        return parts if self.named else parts | {"estimator": Trees.of(self.estimator)}
+        stored = self._asdict()
+        if not self.named:
+            stored["estimator"] = Trees.of(self.estimator)
+        return stored
 
     @classmethod
     def _of_stored(cls, estimator, fill, named):

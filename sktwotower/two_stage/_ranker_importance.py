@@ -69,8 +69,9 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
         random_state=rng,
     )
     past = past.of_retriever()
-    parts = fitted.users, query, past, judged.truth
-    found = retrieved(estimator, fitted.retriever, *parts)
+    found = retrieved(
+        estimator, fitted.retriever, fitted.users, query, past, judged.truth
+    )
     judged = np.flatnonzero(found.truth.getnnz(axis=1))
     if len(judged) == 0:
         raise ValueError(

@@ -49,20 +49,31 @@ class ReadEvents(NamedTuple):
     def part(self, kept):
         """Return the events that are ``kept``, bool (n_events,) or positions (m,)."""
         frame = self.frame.iloc[kept].reset_index(drop=True)
-        rest = (each[kept] for each in (self.rewards, self.weights, self.times))
-        return ReadEvents(frame, *rest, self.dates, self.users[kept])
+        return ReadEvents(
+            frame=frame,
+            rewards=self.rewards[kept],
+            weights=self.weights[kept],
+            times=self.times[kept],
+            dates=self.dates,
+            users=self.users[kept],
+        )
 
     def followed_by(self, later):
         """Return these events and then later ones, ``ReadEvents`` of the same table."""
-        frame = pd.concat([self.frame, later.frame], ignore_index=True)
-        ours, theirs = self[1:4], later[1:4]
-        parts = (np.append(*pair) for pair in zip(ours, theirs, strict=True))
-        return ReadEvents(frame, *parts, self.dates, np.append(self.users, later.users))
+        return ReadEvents(
+            frame=pd.concat([self.frame, later.frame], ignore_index=True),
+            rewards=np.append(self.rewards, later.rewards),
+            weights=np.append(self.weights, later.weights),
+            times=np.append(self.times, later.times),
+            dates=self.dates,
+            users=np.append(self.users, later.users),
+        )
 
     def cut(self, cut, share):
         """Return the events before a cut, those after it, and how they were cut."""
-        parts = self.users, self.times, self.chosen, self.dates
-        later, cut = later_events(*parts, cut, share)
+        later, cut = later_events(
+            self.users, self.times, self.chosen, self.dates, cut, share
+        )
         return self.part(~later), self.part(later), cut
 
 

@@ -16,7 +16,7 @@ from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query
 
 from ._blend import ranks_among
-from ._features import Pairs
+from ._features import CandidatePairs
 from ._log import StagedPast
 
 __all__ = ["ShownColumns", "ShownRows", "describe_rows"]
@@ -45,19 +45,18 @@ class ShownColumns(NamedTuple):
                     "list: name the column of lists as well, lists=..."
                 )
             return cls(None, None)
-        names = [
-            None if key is None else frame.columns[position_of(frame, key, parameter)]
-            for key, parameter in (
-                (recipe.lists, "lists"),
-                (recipe.position, "position"),
-            )
-        ]
-        columns = cls(*names)
+        columns = cls(
+            lists=_column(frame, recipe.lists, "lists"),
+            position=_column(frame, recipe.position, "position"),
+        )
         rows = columns.rows(frame)
         if rows.any():
-            ids = frame.loc[rows, columns.lists]
-            parts = events.rewards[rows], np.zeros(rows.sum()), ids
-            lists = RankedLists(*parts, ("y", "scores", "the column of lists"))
+            lists = RankedLists(
+                events.rewards[rows],
+                np.zeros(rows.sum()),
+                frame.loc[rows, columns.lists],
+                names=("y", "scores", "the column of lists"),
+            )
             check_one_user(lists, events.users[rows])
         columns.positions(frame)
         return columns
@@ -143,18 +142,37 @@ class ShownRows(NamedTuple):
         order = np.argsort(keys, kind="stable")
         codes = items.codes(frame[items.id_column], "X")
         context = users.context.encode(frame)
-        parts = (each[order] for each in (keys, codes, scores.astype(float), context))
-        return cls(query, past_of_query(query), order, *parts)
+        return cls(
+            query=query,
+            past=past_of_query(query),
+            order=order,
+            rows=keys[order],
+            items=codes[order],
+            scores=scores.astype(float)[order],
+            context=context[order],
+        )
 
     def blocks(self):
         """Yield the rows of some users after the others."""
         for start in range(0, len(self.query), USER_BLOCK):
             users = slice(start, min(start + USER_BLOCK, len(self.query)))
-            ends = np.searchsorted(self.rows, [users.start, users.stop])
-            _, *rest = (each[slice(*ends)] for each in self[2:])
-            order = self.order[slice(*ends)]
-            rest[0] = rest[0] - start
-            yield ShownRows(self.query[users], self.past[users], order, *rest)
+            begin, end = np.searchsorted(self.rows, [users.start, users.stop])
+            yield ShownRows(
+                query=self.query[users],
+                past=self.past[users],
+                order=self.order[begin:end],
+                rows=self.rows[begin:end] - start,
+                items=self.items[begin:end],
+                scores=self.scores[begin:end],
+                context=self.context[begin:end],
+            )
+
+
+def _column(frame, key, parameter):
+    """Return the name of a column; None if there is no ``key``."""
+    if key is None:
+        return None
+    return frame.columns[position_of(frame, key, parameter)]
 
 
 def describe_rows(describer, retriever, n_candidates, shown):
@@ -183,7 +201,7 @@ def _describe(describer, retriever, n_candidates, shown):
     ranks = ranks_among(best[shown.rows], shown.scores)
     gaps = shown.scores - best[shown.rows, 0]
     new = shown.items < 0
-    pairs = Pairs(shown.rows, np.where(new, 0, shown.items), ranks, gaps, past)
+    pairs = CandidatePairs(shown.rows, np.where(new, 0, shown.items), ranks, gaps, past)
     table = describer.features(query, pairs, shown.context)
     if new.any():
         unknown = [c for c in table if not c.startswith(KNOWN_OF_NEW_ITEMS)]

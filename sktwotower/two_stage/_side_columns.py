@@ -77,22 +77,22 @@ def _table(entities, frame):
     """Return the features of all entities, (n, n_columns), in the order of ids."""
     codes = entities.codes(frame[entities.id_column], "X")
     kept = codes >= 0
-    own = _latest(frame.loc[kept, entities.features], codes[kept], len(entities))
+    of_events = _latest(frame.loc[kept, entities.features], codes[kept], len(entities))
     side = entities.side_table()
     if side is None:
-        return own
+        return of_events
     side = side.reindex(entities.ids).reset_index(drop=True)
-    return pd.concat([own, side], axis=1)
+    return pd.concat([of_events, side], axis=1)
 
 
-def _latest(own, codes, n):
+def _latest(cells, codes, n):
     """Return the last row of each of n entities, as the retriever does.
 
-    ``codes`` (n_events,): the entity of each row of ``own`` (n_events, n_columns).
+    ``codes`` (n_events,): the entity of each row of ``cells`` (n_events, n_columns).
     """
     last = np.full(n, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
-    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+    return cells.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def encoder_of(column, values):

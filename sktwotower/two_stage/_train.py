@@ -104,7 +104,7 @@ def train_rankers(recipe, ranker, cut, columns):
 
     Parameters
     ----------
-    recipe : Recipe
+    recipe : StageRecipe
     ranker : estimator
         It is cloned.
     cut : Cut
@@ -119,13 +119,20 @@ def train_rankers(recipe, ranker, cut, columns):
     first, before, later = cut.first, cut.before, cut.later
     context = learn_context(before.frame, recipe.context)
     positions = columns.positions(before.frame)
-    by_user = cut.kind == "user"
-    describer = build_describer(recipe, first, before, context, by_user, positions)
+    describer = build_describer(
+        recipe,
+        first,
+        before,
+        context=context,
+        by_user=cut.kind == "user",
+        positions=positions,
+    )
     try:
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:
         warn(f"{reason} The order of items is the retriever's.")
-        ranked = Ranked(Training(cut.kind, 0.0, *reason.counts), describer)
+        training = Training(cut.kind, 0.0, reason.n_positive, reason.recall)
+        ranked = Ranked(training, describer)
     if columns.lists is None:
         return ranked
     lists = train_on_lists(recipe, columns, ranker, first, ranked.describer, later)
@@ -148,9 +155,17 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
         _warn_of_no_lasting_gain(recipe, gains, later)
     features, groups = table.candidates.features, table.candidates.pairs.rows
     stage = fit_ranker(ranker, features, table.labels, groups, named)
-    kept = table.as_frame() if recipe.keep_training_table else None
-    parts = weight, n_positive, recall, gains, later, kept, held_out
-    return Ranked(Training(cut.kind, *parts), table.describer, stage)
+    training = Training(
+        cut=cut.kind,
+        weight=weight,
+        n_positive=n_positive,
+        recall=recall,
+        gains=gains,
+        later_gains=later,
+        table=table.as_frame() if recipe.keep_training_table else None,
+        held_out=held_out,
+    )
+    return Ranked(training, table.describer, stage)
 
 
 def _warn_of_no_lasting_gain(recipe, gains, later):

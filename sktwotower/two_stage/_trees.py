@@ -59,7 +59,7 @@ class Trees(NamedTuple):
             random_state=int(classifier.random_state),
             n_features=int(classifier.n_features_in_),
             baseline=baseline,
-            sizes=np.array([len(each) for each in trees]),
+            sizes=np.array([len(tree) for tree in trees]),
             whole=np.stack([nodes[n].astype(np.int64) for n in WHOLE], axis=1),
             real=np.stack([nodes[n].astype(float) for n in REAL], axis=1),
         )
@@ -72,7 +72,7 @@ class Trees(NamedTuple):
     def fields_of_trees(self):
         """Return the fields of the nodes of each tree, a list of dicts."""
         ends = np.cumsum(self.sizes)[:-1]
-        whole, real = (np.split(each, ends) for each in (self.whole, self.real))
+        whole, real = (np.split(nodes, ends) for nodes in (self.whole, self.real))
         return [
             dict(zip((*WHOLE, *REAL), (*integers.T, *reals.T), strict=True))
             for integers, reals in zip(whole, real, strict=True)
@@ -94,9 +94,9 @@ class Trees(NamedTuple):
 def _check_tree(tree, n_features, place):
     """Raise unless each search goes from node to later node, and ends at a leaf."""
     inner = tree["is_leaf"] == 0
-    n_nodes, own = len(inner), np.flatnonzero(inner)
+    n_nodes, parents = len(inner), np.flatnonzero(inner)
     positions(tree["feature_idx"], f"{place}.feature_idx", n_features)
     for side in ("left", "right"):
         children = tree[side][inner]
         positions(children, f"{place}.{side}", n_nodes)
-        require((children > own).all(), f"{place}.{side}", "nodes that follow")
+        require((children > parents).all(), f"{place}.{side}", "nodes that follow")

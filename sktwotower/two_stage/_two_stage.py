@@ -20,7 +20,7 @@ from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._fit_stages import Recipe, learn
+from ._fit_stages import StageRecipe, learn
 from ._fitted_stages import FittedStages
 from ._labelled import of_rows
 from ._ranker_importance import importance
@@ -106,7 +106,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         1.0
         """
         self._validate_params()
-        self._fitted = learn(type(self).__name__, Recipe.of(self), X, y, sample_weight)
+        recipe = StageRecipe.of(self)
+        self._fitted = learn(type(self).__name__, recipe, X, y, sample_weight)
         return self
 
     def _forget(self, fitted, gone):
