@@ -22,12 +22,12 @@ def columns_of(entities):
     return [entities.label, *entities.features, *entities.side_features]
 
 
-def rows_without(entities, query, columns, own=None):
+def rows_without(entities, query, columns, features=None):
     """Return the feature rows (n, p) of a ``Query`` without the effect of some columns.
 
     If it is known which outputs of the transformer come from these columns, they are
     set to zero. Otherwise the cells of the columns are set to missing and the table is
-    transformed again. ``own``: the query's features of X, (n, n_features), if
+    transformed again. ``features``: those of the query in X, (n, n_features), if
     available. If the columns have no effect, ``query.rows`` itself is returned.
     """
     if not columns:
@@ -36,7 +36,7 @@ def rows_without(entities, query, columns, own=None):
     positions = [names.index(column) for column in columns]
     dropped = _outputs(entities.transformer, positions, query.rows.shape[1])
     if dropped is None:
-        return _transformed_without(entities, query, columns, own)
+        return _transformed_without(entities, query, columns, features)
     if not dropped[query.rows.indices].any():
         return query.rows
     rows = query.rows.copy()
@@ -74,9 +74,9 @@ def _blocks(transformer):
     return None
 
 
-def _transformed_without(entities, query, columns, own):
+def _transformed_without(entities, query, columns, features):
     side = entities.side
-    if own is None and entities.features:
+    if features is None and entities.features:
         raise ValueError(
             f"Cannot remove {columns[0]!r} from the {side}s: {side}_transformer does "
             "not encode each column on its own, and columns of X that describe "
@@ -85,10 +85,11 @@ def _transformed_without(entities, query, columns, own):
         )
     # in a table without names, fit names the id column itself
     columns = [entities.id_column if c == entities.label else c for c in columns]
-    own = pd.DataFrame(index=range(len(query))) if own is None else own
-    _check_table(entities, query, own)
+    if features is None:
+        features = pd.DataFrame(index=range(len(query)))
+    _check_table(entities, query, features)
     try:
-        return _transformed(entities, query, own, columns)
+        return _transformed(entities, query, features, columns)
     except Exception as error:
         raise ValueError(
             f"Cannot remove {columns}: {side}_transformer does not encode each column "
@@ -97,19 +98,19 @@ def _transformed_without(entities, query, columns, own):
         ) from error
 
 
-def _transformed(entities, query, own, columns):
-    rows = entities.describe_without(query.ids, own, columns)
+def _transformed(entities, query, features, columns):
+    rows = entities.describe_without(query.ids, features, columns)
     if entities.features:
         return rows
     known = sparse.diags((query.codes >= 0).astype(np.float32))
     return sparse.csr_matrix(known @ rows)  # rows of unknown ids were empty before
 
 
-def _check_table(entities, query, own):
+def _check_table(entities, query, features):
     """Raise if the query's rows come from another table than that of fit."""
     largest = abs(query.rows).max() if query.rows.nnz else 0.0
     try:
-        again = _transformed(entities, query, own, [])
+        again = _transformed(entities, query, features, [])
         error = abs(query.rows - again).max()
     except ValueError:  # ids of the query may be missing from the table of fit
         error = np.inf

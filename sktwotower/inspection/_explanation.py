@@ -173,35 +173,36 @@ def _table(fitted, owner, past, chosen, serving, names):
         last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
         of_past = PastOfOne(items.rows[seen], lags, last)
         pair = Pair(owner.rows, of_past, chosen.rows, vector)
-        parts = fitted.model.contributions(pair)
-    rows = _rows_of_sides(fitted, owner, chosen, parts, names)
+        contributions = fitted.model.contributions(pair)
+    rows = _rows_of_sides(fitted, owner, chosen, contributions, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     past_ids = items.ids[seen]
     chose = reasons_of_past(past_ids, names)
-    rows.append(_part("history", past_ids, weights, parts.history, chose))
+    rows.append(_part("history", past_ids, weights, contributions.history, chose))
     if vector is not None:
-        rows.append(_part("history", ["(fold-in)"], [1.0], [parts.fold_in]))
+        rows.append(_part("history", ["(fold-in)"], [1.0], [contributions.fold_in]))
     table = pd.concat(rows, ignore_index=True)
     if lags is not None:
         table.insert(3, "lag", np.nan)
         table.loc[(table["side"] == "history").to_numpy(), "lag"] = lags
     order = np.argsort(-table["contribution"].abs().to_numpy(), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
-    table.attrs["score"] = parts.score
+    table.attrs["score"] = contributions.score
     return table
 
 
-def _rows_of_sides(fitted, owner, chosen, parts, names):
+def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
     tables = []
     for entities, query in (fitted.users, owner), (fitted.items, chosen):
         side = entities.side
         features, values = _named(entities, query.rows)
         reasons = reasons_of_side(entities, query, features, names, fitted.sees_history)
-        tables.append(_part(side, features, values, getattr(parts, side), reasons))
+        of_features = getattr(contributions, side)
+        tables.append(_part(side, features, values, of_features, reasons))
         # what belongs to no feature
         linear = all(part.is_linear(side) for part in fitted.model.parts)
-        remainder = getattr(parts, f"{side}_rest")
+        remainder = getattr(contributions, f"{side}_rest")
         tables.append(_part(side, [BIAS if linear else REST], [1.0], [remainder]))
     return tables
 

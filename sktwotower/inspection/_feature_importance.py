@@ -118,12 +118,19 @@ def feature_importance(
          side   column  recall_lost  lower  upper
     0  history  history          0.1   0.05   0.15
     """
-    params = groups, n_neighbors, max_users, random_state
-    table = lost_recalls(estimator, X, y, *params)
+    table = lost_recalls(
+        estimator,
+        X,
+        y,
+        groups=groups,
+        n_neighbors=n_neighbors,
+        max_users=max_users,
+        random_state=random_state,
+    )
     return in_library(table, library_for(estimator, fitted_of(estimator), X))
 
 
-def lost_recalls(estimator, X, y, groups, n_neighbors, max_users, random_state):
+def lost_recalls(estimator, X, y, *, groups, n_neighbors, max_users, random_state):
     """Return the table of `feature_importance`, which has its parameters, of pandas."""
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
@@ -139,11 +146,13 @@ def lost_recalls(estimator, X, y, groups, n_neighbors, max_users, random_state):
         max_users=max_users,
         random_state=random_state,
     )
-    own = frame.iloc[held_out[-1].last_rows][fitted.users.features]
-    complete = _recalls(fitted, held_out, own, k, n_jobs)
+    features = frame.iloc[held_out[-1].last_rows][fitted.users.features]
+    complete = _recalls(fitted, held_out, features, k, n_jobs)
     rows = []
     for name, columns in dropped:
-        recalls = _recalls(fitted, held_out, own, k, n_jobs, columns, complete)
+        recalls = _recalls(
+            fitted, held_out, features, k, n_jobs, columns=columns, complete=complete
+        )
         sides = "+".join(side for side in columns if columns[side])
         rows.append((sides, name, *_mean_and_interval(complete - recalls)))
     names = ["side", "column", "recall_lost", "lower", "upper"]
@@ -176,19 +185,19 @@ def _to_drop(fitted, groups):
     return together + alone
 
 
-def _recalls(fitted, held_out, own, k, n_jobs, columns=None, complete=None):
+def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None):
     """Return the recalls (m,) of users without some columns, a dict by side.
 
-    ``held_out``: as returned by ``read_held_out``. ``own``: the users' features of X,
-    (m, n_features). ``complete``: the recalls with all columns, returned if no feature
-    row changes.
+    ``held_out``: as returned by ``read_held_out``. ``features``: those of the users in
+    X, (m, n_features). ``complete``: the recalls with all columns, returned if no
+    feature row changes.
     """
     columns = columns or {}
     owners, past, judged = held_out
     past = past.input if fitted.sees_history else None
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
-    users = rows_without(fitted.users, owners, columns.get("user", ()), own)
+    users = rows_without(fitted.users, owners, columns.get("user", ()), features)
     items = rows_without(items, everything, columns.get("item", ()))
     if columns.get(HISTORY):
         past = past * 0

@@ -65,15 +65,15 @@ def reasons_of_side(entities, query, features, names, sees_history):
     rows = query.rows
     found = features_in_words(entities.transformer, rows.indices, rows.data)
     if entities.side == "item":
-        own = f"{_name(query.ids[0], names)} itself"
+        of_id = f"{_name(query.ids[0], names)} itself"
     else:
-        own = TASTE if sees_history else "this user's taste"
-    return [own if column == entities.id_column else text for column, text in found]
+        of_id = TASTE if sees_history else "this user's taste"
+    return [of_id if column == entities.id_column else text for column, text in found]
 
 
 def reasons_of_past(ids, names):
     """Return the reasons (n_past,) that are past items, a list."""
-    return [f"chose {_name(each, names)}" for each in ids]
+    return [f"chose {_name(item, names)}" for item in ids]
 
 
 def _name(item, names):

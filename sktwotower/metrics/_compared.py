@@ -110,10 +110,10 @@ def named(baselines, taken, class_of=None):
             raise TypeError(
                 "A ranking among baselines needs a name: baselines={'name': ranking}."
             )
-        name = own = class_of(baseline).__name__
+        name = unnumbered = class_of(baseline).__name__
         number = 2
         while name in taken or name in named:
-            name, number = f"{own} {number}", number + 1
+            name, number = f"{unnumbered} {number}", number + 1
         named[name] = baseline
     return named
 

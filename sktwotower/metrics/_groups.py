@@ -24,7 +24,7 @@ from ._hits import (
 COMPARED = {"recall": "recall", "ndcg": "ndcg", "mrr": "reciprocal_rank"}
 
 
-class Group(NamedTuple):
+class UserGroup(NamedTuple):
     """Users who count, and which of their items are relevant.
 
     ``truth`` is CSR (n_users, n_items), ``kept`` bool (n_users,); ``with_misses``:
@@ -40,15 +40,15 @@ class Group(NamedTuple):
 def everyone(ranking):
     """Return the group of all users with a relevant item, and of all items."""
     kept = ranking.truth.getnnz(axis=1) + ranking.n_unreachable > 0
-    return Group("all", ranking.truth, kept, True)
+    return UserGroup("all", ranking.truth, kept, True)
 
 
 def values_of(ranking, metric, k, **params):
     """Return a metric of each user with a relevant item, (n_users,)."""
-    return Table(ranking, everyone(ranking)).values(metric, k, **params)
+    return GroupRanking(ranking, everyone(ranking)).values(metric, k, **params)
 
 
-class Table:
+class GroupRanking:
     """Rankings and truth of a group; all metrics are computed here.
 
     ``indices`` (n_users, k): another model's ranking of the same users and items. None:
@@ -107,7 +107,7 @@ class Table:
     def row(self, ks, first):
         """Return the report's figures, a dict of column to number.
 
-        Differences are from the table `first`, of the same users.
+        Differences are from the ranking `first`, of the same users.
         """
         row = {}
         for k in ks:
@@ -151,7 +151,7 @@ def groups_of(ranking):
         misses = ranking.n_unreachable if with_misses else 0
         kept = (part.getnnz(axis=1) + misses > 0) & users_of
         if kept.any():
-            yield Group(name, part, kept, with_misses)
+            yield UserGroup(name, part, kept, with_misses)
 
 
 def _head(counts):

@@ -83,8 +83,8 @@ def compare_within_lists(
         first = next(iter(ranked.values()), None)
         if first is not None and first.has_choice().any():
             owners = check_one_user(first, part.users)
-            for model, own in ranked.items():
-                rows[group, model] = _row(own, first, owners, ks)
+            for model, lists_of_model in ranked.items():
+                rows[group, model] = _row(lists_of_model, first, owners, ks)
     return rows, left_out
 
 
@@ -171,24 +171,24 @@ def _groups(shown):
     yield "cold users", shown.take(shown.n_events == 0)
 
 
-def _row(own, first, owners, ks):
+def _row(ranked, first, owners, ks):
     """Return the report's figures of one model, a dict of column to number.
 
     Differences are from ``first``, of the same lists.
     """
-    row, counted = {}, own.has_choice()
-    figures = {"roc_auc": ("roc_auc", None)}
-    figures |= {f"ndcg@{k}": ("ndcg", k) for k in ks}
-    figures["mrr"] = ("reciprocal_rank", None)
-    for name, (metric, k) in figures.items():
-        values = own.values(metric, k)
+    row, counted = {}, ranked.has_choice()
+    metrics = {"roc_auc": ("roc_auc", None)}
+    metrics |= {f"ndcg@{k}": ("ndcg", k) for k in ks}
+    metrics["mrr"] = ("reciprocal_rank", None)
+    for name, (metric, k) in metrics.items():
+        values = ranked.values(metric, k)
         less = values - first.values(metric, k)
-        for title, each in ((name, values), (f"{name} diff", less)):
-            has_values = not np.isnan(each).all()
-            row[title] = mean_over_lists(each) if has_values else np.nan
-            row[f"{title} se"] = clustered_error(each, owners)
+        for title, figures in ((name, values), (f"{name} diff", less)):
+            has_values = not np.isnan(figures).all()
+            row[title] = mean_over_lists(figures) if has_values else np.nan
+            row[f"{title} se"] = clustered_error(figures, owners)
     return row | {
         "users": len(np.unique(owners[counted])),
         "lists": int(counted.sum()),
-        "roc_auc lists": int(own.has_both().sum()),
+        "roc_auc lists": int(ranked.has_both().sum()),
     }

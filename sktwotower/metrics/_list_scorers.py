@@ -104,7 +104,7 @@ def make_list_scorer(
             f"metric must be a name like 'ndcg@5', or a list of names. Got {metric!r}."
         )
     one = isinstance(metric, str) and not standard_error
-    figures = [_parse(each, k) for each in metrics]
+    figures = [_parse(name, k) for name in metrics]
     return _ListScorer(figures, one, lists, standard_error)
 
 

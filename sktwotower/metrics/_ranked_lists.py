@@ -92,10 +92,10 @@ def _roc_auc(lists, k):
     total = np.cumsum(lists.block_positives)
     of_others = np.cumsum(lists.positives) - lists.positives
     above = total - lists.block_positives - of_others[lists.block_list]
-    own = lists.block_size - lists.block_positives
+    level = lists.block_size - lists.block_positives
     negatives = lists.sizes - lists.positives
-    below = negatives[lists.block_list] - (lists.block_start - above) - own
-    won = lists.sum_of_blocks(lists.block_positives * (below + own / 2))
+    below = negatives[lists.block_list] - (lists.block_start - above) - level
+    won = lists.sum_of_blocks(lists.block_positives * (below + level / 2))
     return won / np.maximum(lists.positives * negatives, 1), lists.has_both()
 
 

@@ -11,7 +11,7 @@ from sktwotower._tables._checks import check_count
 from sktwotower._tables._output import library_of
 
 from ._compared import rank_models
-from ._groups import Table, groups_of
+from ._groups import GroupRanking, groups_of
 from ._list_report import compare_within_lists
 from ._rendering import Report
 
@@ -198,7 +198,7 @@ def retrieval_report(
     popularity               1.00  1.0     92
     ClickRateRecommender     1.00  1.0     92
     """
-    ks = [check_count(each, "k") for each in np.atleast_1d(np.asarray(k, dtype=object))]
+    ks = [check_count(one, "k") for one in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold at least one integer >= 1. Got {k!r}.")
     params = {
@@ -214,12 +214,13 @@ def retrieval_report(
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):
-        tables = {
-            model: Table(ranking, group, indices) for model, indices in models.items()
+        judged = {
+            model: GroupRanking(ranking, group, indices)
+            for model, indices in models.items()
         }
-        first = next(iter(tables.values()))
-        for model, table in tables.items():
-            rows[group.name, model] = table.row(ks, first)
+        first = next(iter(judged.values()))
+        for model, of_model in judged.items():
+            rows[group.name, model] = of_model.row(ks, first)
     attrs = {
         "k": tuple(ks),
         "events_not_in_catalog": int(ranking.n_unreachable.sum()),

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower._tables._checks import check_count
 from sktwotower._tables._messages import closest
 
-from ._groups import Table, everyone
+from ._groups import GroupRanking, everyone
 from ._hits import PER_USER, standard_error
 from ._ranking import HeldOutRanking
 
@@ -127,7 +127,7 @@ def make_retrieval_scorer(
             "metric must be a name like 'recall@20', or a list of names. Got "
             f"{metric!r}."
         )
-    figures = [_parse(each, k) for each in metrics]
+    figures = [_parse(name, k) for name in metrics]
     names = {name for name, _ in figures}
     unknown = set(kwargs).difference(*(OPTIONS.get(name, ()) for name in names))
     if unknown:
@@ -202,7 +202,7 @@ class _RetrievalScorer:
             max_users=self.max_users,
             random_state=self.random_state,
         )
-        table = Table(ranking, everyone(ranking))
+        table = GroupRanking(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:
             scores |= self._scores(table, name, k)

@@ -131,8 +131,8 @@ def held_out_truth(
         **sample,
     )
     name_of_users = f"column {frame.columns[user_at]!r} of X"
-    own = check_ids(judged.users, "the users of X")
-    past = seen[known_positions(own, known, name_of_users, "user_ids")]
+    owners = check_ids(judged.users, "the users of X")
+    past = seen[known_positions(owners, known, name_of_users, "user_ids")]
     judged.update(fields_of_past(seen, past, judged.truth, exclude_seen))
     return judged
 
@@ -181,11 +181,11 @@ def fields_of_past(seen, past, truth, exclude_seen):
     rows of the judged users. Items from ``n_items`` on are no longer in the catalog.
     """
     n_items = truth.shape[1]
-    own = past[:, :n_items].astype(bool)
-    nothing = sparse.csr_matrix(own.shape, dtype=bool)
+    chosen = past[:, :n_items].astype(bool)
+    nothing = sparse.csr_matrix(chosen.shape, dtype=bool)
     return {
-        "seen": own > truth.astype(bool) if exclude_seen else nothing,
-        "past": own,
+        "seen": chosen > truth.astype(bool) if exclude_seen else nothing,
+        "past": chosen,
         "item_counts": column_counts(seen)[:n_items],
         # removed items count as well
         "user_counts": past.getnnz(axis=1),

@@ -276,8 +276,8 @@ class EmbeddingMapDisplay(Display):
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]
         limits = {} if "norm" in style else color_limits(finite, self.color_scale)
-        own = {"c": color, "cmap": colormap(), "plotnonfinite": True} | limits
-        dots = self.ax_.scatter(*positions.T, **own | style)
+        style_of_dots = {"c": color, "cmap": colormap(), "plotnonfinite": True} | limits
+        dots = self.ax_.scatter(*positions.T, **style_of_dots | style)
         low, high = dots.get_clim()
         below, above = (finite < low).any(), (finite > high).any()
         ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
@@ -302,12 +302,13 @@ class EmbeddingMapDisplay(Display):
                 self.ax_.scatter(*positions[rest].T, **gray | style | {"alpha": 0.6})
             )
         for place, name in enumerate(shown):
-            own = {
+            style_of_group = {
                 "color": COLORS[place % len(COLORS)],
                 "marker": MARKERS[place // len(COLORS)],
                 "label": f"{name} ({sizes[name]:,})",
             }
-            dots = self.ax_.scatter(*positions[groups == name].T, **own | style)
+            x, y = positions[groups == name].T
+            dots = self.ax_.scatter(x, y, **style_of_group | style)
             self.scatters_.append(dots)
         self.ax_.legend(
             title=self.color_name,
@@ -330,15 +331,16 @@ class EmbeddingMapDisplay(Display):
         around = around.kneighbors(positions, return_distance=False)
         halo = [withStroke(linewidth=3, foreground=self.ax_.get_facecolor())]
         for name, color in zip(shown, cycle(COLORS), strict=False):
-            own = np.flatnonzero(groups == name)
-            purity = (groups[around[own]] == name).mean(axis=1)
-            place = positions[own[purity.argmax()]]
+            members = np.flatnonzero(groups == name)
+            purity = (groups[around[members]] == name).mean(axis=1)
+            x, y = positions[members[purity.argmax()]]
             text = self.ax_.text(
-                *place,
+                x,
+                y,
                 name,
                 color=color,
                 path_effects=halo,
-                ha=_alignment(place[0], positions[:, 0]),
+                ha=_alignment(x, positions[:, 0]),
                 va="center",
                 fontsize="small",
                 fontweight="bold",

@@ -142,12 +142,18 @@ class FeatureImportanceDisplay(Display):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         recommender, X = two_towers(estimator, X)
-        from sktwotower.inspection._feature_importance import (
-            lost_recalls,  # it loads torch
-        )
+        # it loads torch
+        from sktwotower.inspection._feature_importance import lost_recalls
 
-        params = groups, n_neighbors, max_users, random_state
-        importance = lost_recalls(recommender, X, y, *params)
+        importance = lost_recalls(
+            recommender,
+            X,
+            y,
+            groups=groups,
+            n_neighbors=n_neighbors,
+            max_users=max_users,
+            random_state=random_state,
+        )
         return cls(importance=importance).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
@@ -190,8 +196,8 @@ class FeatureImportanceDisplay(Display):
         words = BY_GROUP if "group" in table else BY_COLUMN
         name, side, metric, removed = words
         places = np.arange(len(table))
-        parts = table[[f"{metric.lower()}_lost", "lower", "upper"]]
-        lost, lower, upper = parts.to_numpy().T
+        figures = table[[f"{metric.lower()}_lost", "lower", "upper"]]
+        lost, lower, upper = figures.to_numpy().T
         ax = self._start(ax, height=max(2.5, 1.2 + 0.3 * len(places)))
         colors = [COLORS.get(side, GRAY) for side in table[side]]
         self.bars_ = ax.barh(
@@ -202,7 +208,7 @@ class FeatureImportanceDisplay(Display):
             **bar_style(kwargs, color=colors),
         )
         ax.axvline(0, color=ink(ax), linewidth=0.8)
-        labels = [_label(*row) for row in zip(table[name], table[side], strict=True)]
+        labels = list(map(_label, table[name], table[side]))
         ax.set_yticks(places, labels)
         ax.invert_yaxis()
         at, whole = table.attrs.get("n_neighbors"), table.attrs.get(metric.lower())

@@ -149,12 +149,13 @@ class LorenzCurveDisplay(Display):
             raise ValueError(
                 f"No model can have the name {EVENTS!r}, which another curve has."
             )
-        own = ranking.item_counts
+        n_items = len(ranking.item_counts)
         counts = {
-            label: np.bincount(found[found >= 0], minlength=len(own))
+            label: np.bincount(found[found >= 0], minlength=n_items)
             for label, found in models.items()
         }
-        return cls(counts=pd.DataFrame({**counts, EVENTS: own})).plot(ax, **kwargs)
+        counts[EVENTS] = ranking.item_counts
+        return cls(counts=pd.DataFrame(counts)).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
         """Draw the curves, with their Gini coefficients in the legend.
@@ -193,9 +194,9 @@ class LorenzCurveDisplay(Display):
         self.gini_ = pd.Series({label: gini for label, (_, _, gini) in curves.items()})
         self.lines_ = []
         for place, (label, (items, shares, gini)) in enumerate(curves.items()):
-            own = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
-            own["label"] = f"{label} (Gini {gini:.2f})"
-            self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **own))
+            style = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
+            style["label"] = f"{label} (Gini {gini:.2f})"
+            self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **style))
         even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
         ax.plot([0, 1], [0, 1], label="all items equally often", **even)
         for axis in (ax.xaxis, ax.yaxis):

@@ -248,7 +248,7 @@ class PrequentialDisplay(Display):
         self.lines_ = []
         for strategy, rows in self.results.groupby("strategy", sort=False):
             values = rows[self.score_name].to_numpy()
-            style = line_style(PLACES.get(strategy, 4), kwargs, **_own(strategy))
+            style = line_style(PLACES.get(strategy, 4), kwargs, **_style_of(strategy))
             label = f"{LABELS.get(strategy, strategy)} ({np.nanmean(values):.3f})"
             self.lines_ += ax.plot(
                 rows["start"].to_numpy(), values, **{"label": label} | style
@@ -267,10 +267,10 @@ class PrequentialDisplay(Display):
         return self
 
 
-def _own(strategy):
+def _style_of(strategy):
     """Return the style of a strategy that differs from that of its place."""
-    own = {"marker": "."}
-    return own | ({"color": GRAY} if strategy == BASELINE else {})
+    color = {"color": GRAY} if strategy == BASELINE else {}
+    return {"marker": "."} | color
 
 
 def _date_ticks(ax):

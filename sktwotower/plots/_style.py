@@ -92,10 +92,10 @@ def ink(ax):
     return ax.xaxis.label.get_color()
 
 
-def line_style(place, kwargs, **own):
+def line_style(place, kwargs, **of_line):
     """Return the arguments of the line of the model at a place; the first 25 differ.
 
-    ``own`` replaces the defaults, and ``kwargs`` of the caller replace both.
+    ``of_line`` replaces the defaults, and ``kwargs`` of the caller replace both.
     """
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
@@ -105,15 +105,15 @@ def line_style(place, kwargs, **own):
         "linestyle": LINE_STYLES[(place + place // len(COLORS)) % len(LINE_STYLES)],
         "linewidth": 1.8 if place == 0 else 1.4,
     }
-    return style | own | normalize_kwargs(kwargs, Line2D)
+    return style | of_line | normalize_kwargs(kwargs, Line2D)
 
 
-def bar_style(kwargs, **own):
-    """Return the arguments of bars; ``kwargs`` of the caller replace ``own``."""
+def bar_style(kwargs, **defaults):
+    """Return the arguments of bars; ``kwargs`` of the caller replace ``defaults``."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.patches import Patch
 
-    return own | normalize_kwargs(kwargs, Patch)
+    return defaults | normalize_kwargs(kwargs, Patch)
 
 
 def round_numbers(low, high):
