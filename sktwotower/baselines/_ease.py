@@ -153,6 +153,6 @@ class _Linear(ItemScores):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
         return past @ self.weights
 
-    def similarities(self, own):
-        """Return similarities (n, n_items) to the item of each row of ``own``."""
-        return positive(own @ self.weights)
+    def similarities(self, one_hot):
+        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
+        return positive(one_hot @ self.weights)

@@ -168,18 +168,18 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         """Return similarities, CSR (b, n_items), to the nearest items of a block."""
         together = (users_of[block] @ seen).tocsr()
         together.sort_indices()
-        own = block.start + np.repeat(
+        first_items = block.start + np.repeat(
             np.arange(together.shape[0]), np.diff(together.indptr)
         )
         # 64 bits: products of two counts may exceed 2**31
         n_users = np.diff(users_of.indptr).astype(np.int64)
-        first, second = n_users[own], n_users[together.indices]
+        first, second = n_users[first_items], n_users[together.indices]
         if self.similarity == "cosine":
             most = np.sqrt(first * second)
         else:
             most = first + second - together.data
         together.data /= (most + self.shrinkage).astype(np.float32)
-        together.data[own == together.indices] = 0
+        together.data[first_items == together.indices] = 0
         for start, end in zip(together.indptr, together.indptr[1:], strict=False):
             if end - start > self.n_similar:
                 values = together.data[start:end]
@@ -225,9 +225,9 @@ class _Similarities(ItemScores):
             past = _decayed(past, self.decay)
         return (past @ self.weights).toarray()
 
-    def similarities(self, own):
-        """Return similarities (n, n_items) to the item of each row of ``own``."""
-        return positive((own @ self.nearest).toarray())
+    def similarities(self, one_hot):
+        """Return similarities (n, n_items) to the item of each row of ``one_hot``."""
+        return positive((one_hot @ self.nearest).toarray())
 
 
 def _decayed(lags, decay):

@@ -28,7 +28,7 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._warnings import warn_of_unknown_items
 
 __all__ = [
-    "Events",
+    "CodedEvents",
     "FittedMatrix",
     "ItemScores",
     "MatrixRecommender",
@@ -42,7 +42,7 @@ __all__ = [
 BLOCK_SIZE = 1 << 22
 
 
-class Events(NamedTuple):
+class CodedEvents(NamedTuple):
     """Positive events: positions of users and items, and times, (n_events,) each.
 
     ``times`` are int64 or float64, or None without a time column. If ``dates``, they
@@ -169,9 +169,9 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
     """Rank items by scores computed from a user's past items.
 
     Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past
-    items, CSR (n_users, n_items), and ``events`` are the ``Events`` it was made of. It
-    returns the ``model`` of a ``FittedMatrix``. ``_need_time`` lists parameters that
-    cannot be used without ``time``.
+    items, CSR (n_users, n_items), made of the ``CodedEvents``. It returns the ``model``
+    of a ``FittedMatrix``. ``_need_time`` lists parameters that cannot be used without
+    ``time``.
     """
 
     _fitted: FittedMatrix
@@ -236,22 +236,31 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         frame, columns, (rewards, weights, times), schema = read_in_memory(
             type(self).__name__, self, X, y, sample_weight
         )
-        sides = [
-            ("user", columns.user, columns.labels[0]),
-            ("item", columns.item, columns.labels[1]),
-        ]
+        keys = columns.user, columns.item
         (users, user_codes), (items, item_codes) = (
-            fit_entities(*side, [], None, _NoFeatures(), frame, None) for side in sides
+            fit_entities(
+                side=side,
+                id_column=key,
+                label=label,
+                features=[],
+                table=None,
+                transformer=_NoFeatures(),
+                frame=frame,
+                memory=None,
+            )
+            for side, key, label in zip(
+                ("user", "item"), keys, columns.labels, strict=True
+            )
         )
         chosen = rewards > 0
-        events = Events(
-            user_codes[chosen],
-            item_codes[chosen],
-            None if times is None else times[chosen],
-            schema.dates,
-            weights[chosen],
-            item_codes[~chosen],
-            weights[~chosen],
+        events = CodedEvents(
+            users=user_codes[chosen],
+            items=item_codes[chosen],
+            times=None if times is None else times[chosen],
+            dates=schema.dates,
+            weights=weights[chosen],
+            shown=item_codes[~chosen],
+            shown_weights=weights[~chosen],
         )
         self._fitted = self._fit_events(schema, users, items, events)
         return self
@@ -345,9 +354,9 @@ class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEst
         past = past_of(fitted, distinct, history).input
         scores = np.zeros(len(frame), dtype=np.float32)
         for block in blocks_of_rows(len(distinct), fitted.n_items):
-            own = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
+            asked = (place >= block.start) & (place < block.stop) & (items.codes >= 0)
             found = fitted.model.scores(rows_of(past, block))
-            scores[own] = found[place[own] - block.start, items.codes[own]]
+            scores[asked] = found[place[asked] - block.start, items.codes[asked]]
         return scores
 
     def __sklearn_tags__(self):

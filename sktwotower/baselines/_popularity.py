@@ -117,8 +117,8 @@ class PopularityRecommender(MatrixRecommender):
         chosen = seen
         if self.window is not None:
             recent = _ages(events.times) < _length(self.window, events.dates)
-            pairs = events.users[recent], events.items[recent]
-            chosen = pair_matrix(*pairs, np.ones(recent.sum()), seen.shape).sign()
+            users, items = events.users[recent], events.items[recent]
+            chosen = pair_matrix(users, items, np.ones(recent.sum()), seen.shape).sign()
         n_users = np.count_nonzero(np.diff(chosen.indptr))
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
         first = popular_first(seen)

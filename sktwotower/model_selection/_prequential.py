@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._output import in_library, library_of
 from sktwotower.metrics import make_retrieval_scorer
 
-from ._sliced_events import read_stream
+from ._sliced_events import read_sliced_events
 from ._strategies import STRATEGIES, Models, chosen_strategies, in_order_of_work
 
 __all__ = ["prequential_validate"]
@@ -178,16 +178,24 @@ def prequential_validate(
     popularity    0.58
     Name: test_score, dtype: float64
     """
-    stream = read_stream(X, y, sample_weight, time, (train_size, freq, n_slices))
+    sliced = read_sliced_events(
+        X,
+        y,
+        sample_weight,
+        time,
+        train_size=train_size,
+        freq=freq,
+        n_slices=n_slices,
+    )
     strategies, scorer = chosen_strategies(strategies, estimator), _scorer(scoring)
-    models = Models(estimator, stream, time, window)
+    models = Models(estimator, sliced, time, window)
     rows = []
     for strategy in in_order_of_work(strategies):
         for number, (model, seconds) in enumerate(getattr(models, strategy)()):
-            row = stream.describe(number) | {"strategy": strategy}
-            row |= {"fit_time": seconds} | _scores(scorer, model, *stream.test(number))
+            row = sliced.describe(number) | {"strategy": strategy}
+            row |= {"fit_time": seconds} | _scores(scorer, model, *sliced.test(number))
             if verbose:
-                print(_line(row, stream.n_slices))
+                print(_line(row, sliced.n_slices))
             rows.append(row)
     rows.sort(key=lambda row: (row["slice"], STRATEGIES.index(row["strategy"])))
     results = pd.DataFrame(rows)
@@ -205,15 +213,16 @@ def _scorer(scoring):
     if scoring is None:
         return lambda estimator, X, y: {"score": estimator.score(X, y)}
     if isinstance(scoring, dict):
-        scorers = {name: _scorer(each) for name, each in scoring.items()}
-        return lambda *events: {
-            name: next(iter(score(*events).values())) for name, score in scorers.items()
+        scorers = {name: _scorer(metric) for name, metric in scoring.items()}
+        return lambda estimator, X, y: {
+            name: next(iter(score(estimator, X, y).values()))
+            for name, score in scorers.items()
         }
     if not callable(scoring):
         scoring = make_retrieval_scorer(scoring)
 
-    def scores(*events):
-        found = scoring(*events)
+    def scores(estimator, X, y):
+        found = scoring(estimator, X, y)
         return found if isinstance(found, dict) else {"score": found}
 
     return scores

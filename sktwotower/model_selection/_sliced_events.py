@@ -1,7 +1,7 @@
 """Events in the order of time, in slices.
 
 Input: an interaction table X (n_events, n_columns), outcomes and weights (n_events,).
-Output: a ``Stream``, which returns the events of a slice, or before it.
+Output: ``SlicedEvents``, which return the events of a slice, or before it.
 """
 
 from typing import NamedTuple
@@ -15,10 +15,10 @@ from sktwotower._tables._times import times_of
 
 from ._slices import Slices, cut_into_slices
 
-__all__ = ["Stream", "read_stream"]
+__all__ = ["SlicedEvents", "read_sliced_events"]
 
 
-class Stream(NamedTuple):
+class SlicedEvents(NamedTuple):
     """Events in the order of time, in slices; y and weights are None if not given."""
 
     X: object
@@ -70,8 +70,8 @@ class Stream(NamedTuple):
         return events
 
 
-def read_stream(X, y, sample_weight, time, cut):
-    """Return events in the order of time; ``cut``: train_size, freq and n_slices."""
+def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices):
+    """Return ``SlicedEvents``; the parameters are those of `prequential_validate`."""
     X = as_table(X)
     if time is None:
         raise ValueError(
@@ -87,9 +87,9 @@ def read_stream(X, y, sample_weight, time, cut):
                 f"{len(given)}."
             )
     order = np.argsort(times, kind="stable")
-    slices = cut_into_slices(times[order], *cut)
+    slices = cut_into_slices(times[order], train_size, freq, n_slices)
     y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())
-    return Stream(_take(X, order), y, weights, times[order], slices)
+    return SlicedEvents(_take(X, order), y, weights, times[order], slices)
 
 
 def _take(X, rows):

@@ -1,6 +1,6 @@
 """How a recommender is kept up to date while events go on.
 
-Input: an estimator and a ``Stream`` of events.
+Input: an estimator and ``SlicedEvents``.
 Output: for each slice the model that answers, and the seconds it took to learn.
 """
 
@@ -67,62 +67,62 @@ class Models:
     model of "partial_fit" is that of "frozen": it must be the last one that uses it.
     """
 
-    def __init__(self, estimator, stream, time, window):
-        self.estimator, self.stream = estimator, stream
+    def __init__(self, estimator, sliced, time, window):
+        self.estimator, self.sliced = estimator, sliced
         self.time, self.window = time, window
         self._fitted = None
 
     def frozen(self):
         """Yield the model fitted on the train events."""
         model, seconds = self._first()
-        for number in range(self.stream.n_slices):
+        for number in range(self.sliced.n_slices):
             yield model, 0.0 if number else seconds
 
     def history(self):
         """Yield the same model, with the events since then as history."""
-        starts = self.stream.slices.starts
+        starts = self.sliced.slices.starts
         for number, (model, seconds) in enumerate(self.frozen()):
-            more = self.stream.is_positive(starts[0], starts[number]).any()
+            more = self.sliced.is_positive(starts[0], starts[number]).any()
             if more:
-                history = self.stream.history(starts[0], starts[number])
+                history = self.sliced.history(starts[0], starts[number])
                 model = WithHistory(model, history)
             yield model, seconds
 
     def partial_fit(self):
         """Yield the same model, which learns slice by slice."""
-        starts = self.stream.slices.starts
+        starts = self.sliced.slices.starts
         learnt = starts[0]
         for number, (model, seconds) in enumerate(self.frozen()):
-            if self.stream.is_positive(learnt, starts[number]).any():
-                events = self.stream.events(learnt, starts[number])
-                seconds = _learn(model.partial_fit, *events)
+            if self.sliced.is_positive(learnt, starts[number]).any():
+                X, y, weights = self.sliced.events(learnt, starts[number])
+                seconds = _learn(model.partial_fit, X, y, weights)
                 learnt = starts[number]
             yield model, seconds
 
     def refit(self):
         """Yield a new model of all events until the slice."""
         yield self._first()
-        for start in self.stream.slices.starts[1:-1]:
+        for start in self.sliced.slices.starts[1:-1]:
             yield self._fit(self.estimator, start)
 
     def popularity(self):
         """Yield the most popular items of the last window before the slice."""
-        slices = self.stream.slices
+        slices = self.sliced.slices
         for start, before in zip(slices.starts, slices.before, strict=False):
             window = self.window
             if window is None:
-                window = _window_from(self.stream.times[[before, start - 1]])
+                window = _window_from(self.sliced.times[[before, start - 1]])
             yield self._fit(_popularity(self.estimator, self.time, window), start)
 
     def _first(self):
         if self._fitted is None:
-            self._fitted = self._fit(self.estimator, self.stream.slices.starts[0])
+            self._fitted = self._fit(self.estimator, self.sliced.slices.starts[0])
         return self._fitted
 
     def _fit(self, estimator, stop):
         """Return a clone, fitted on the events before a position, and the seconds."""
         model = clone(estimator)
-        return model, _learn(model.fit, *self.stream.events(0, stop))
+        return model, _learn(model.fit, *self.sliced.events(0, stop))
 
 
 def _learn(method, X, y, weights):
