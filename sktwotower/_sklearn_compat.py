@@ -110,11 +110,11 @@ def set_requests(estimator, requests):
 
     Raise ``AttributeError``, ``TypeError`` or ``ValueError`` for anything else.
     """
-    own = estimator._get_metadata_request()
+    request = estimator._get_metadata_request()
     for method, values in requests.items():
         for param, alias in values.items():
-            getattr(own, method).add_request(param=param, alias=alias)
-    estimator._metadata_request = own
+            getattr(request, method).add_request(param=param, alias=alias)
+    estimator._metadata_request = request
 
 
 def visual_block_of(estimator):

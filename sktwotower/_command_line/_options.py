@@ -61,11 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EXAMPLES,
     )
-    own = parser.add_argument_group(
+    own_data = parser.add_argument_group(
         "your own data", "Without --time-format, 05/01/2024 is read month first."
     )
     for option, metavar, text in OWN_OPTIONS:
-        own.add_argument(option, metavar=metavar, help=text)
+        own_data.add_argument(option, metavar=metavar, help=text)
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the users (default: auto)"
     )
@@ -121,8 +121,8 @@ def parse(arguments) -> argparse.Namespace:
         parser.error(f"--recommendations: {top} must be a .csv or .parquet file")
     if args.data is not None and (args.user is None or args.item is None):
         parser.error("--data needs --user and --item, the names of its id columns")
-    own = [*named, args.time_format, args.users, args.items]
-    if args.data is None and any(own):
+    describing = [*named, args.time_format, args.users, args.items]
+    if args.data is None and any(describing):
         parser.error(
             "--user, --item, --time..., --item-name, --users and --items describe a "
             "--data file, which is missing"

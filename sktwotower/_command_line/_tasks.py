@@ -117,8 +117,16 @@ def shipped_task() -> Task:
 def own_task(args) -> Task | DiskTask:
     """Return the events of the person's own file or files."""
     if is_on_disk(args.data):
-        named = (args.user, args.item, args.time, args.item_name)
-        return DiskTask(args.data, *named, *side_tables(args))
+        users, items = side_tables(args)
+        return DiskTask(
+            args.data,
+            args.user,
+            args.item,
+            args.time,
+            item_name=args.item_name,
+            users=users,
+            items=items,
+        )
     path = Path(args.data)
     columns = [args.user, args.item]
     events = read_table(path)
@@ -143,7 +151,16 @@ def own_task(args) -> Task | DiskTask:
         raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
     print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
     events = events.reset_index(drop=True)
-    return Task(path.stem, events, args.user, args.item, args.time, users, items, names)
+    return Task(
+        path.stem,
+        events,
+        args.user,
+        args.item,
+        args.time,
+        users=users,
+        items=items,
+        names=names,
+    )
 
 
 def with_ids(events, args, users, items) -> tuple:

@@ -212,8 +212,8 @@ def _probabilities(rng, item_cluster, n_clusters, noise, zipf_exponent):
     n_items = len(item_cluster)
     p = np.zeros((n_clusters, n_items))
     for cluster in range(n_clusters):
-        own = rng.permutation(np.flatnonzero(item_cluster == cluster))
-        p[cluster, own] = np.arange(1, len(own) + 1) ** -float(zipf_exponent)
+        members = rng.permutation(np.flatnonzero(item_cluster == cluster))
+        p[cluster, members] = np.arange(1, len(members) + 1) ** -float(zipf_exponent)
     return (1 - noise) * p / p.sum(axis=1, keepdims=True) + noise / n_items
 
 

@@ -52,7 +52,7 @@ class Graph:
     def outputs(self, n, operator, *inputs, **attributes):
         """Add an operator; return the names of its n outputs."""
         names = [f"{operator}_{len(self.nodes)}_{i}" for i in range(n)]
-        inputs = [each if isinstance(each, str) else self._put(each) for each in inputs]
+        inputs = [x if isinstance(x, str) else self._put(x) for x in inputs]
         node = self.onnx.helper.make_node(operator, inputs, names, **attributes)
         self.nodes.append(node)
         return names

@@ -89,7 +89,7 @@ def check_trusted(reader):
                 found |= set(skops.get_untrusted_types(data=data))
             except Exception as error:  # of skops: JSON that describes no object
                 refuse(name, f"an estimator that skops can read ({error})")
-    unknown = sorted(found - {_name_of(each) for each in trusted_types(reader)})
+    unknown = sorted(found - {_name_of(cls) for cls in trusted_types(reader)})
     if unknown:
         raise ValueError(
             f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
@@ -125,22 +125,22 @@ def _check_made(made, place):
     """
     waiting, known = [made], set()
     while waiting:
-        each = waiting.pop()
-        if id(each) in known:
+        value = waiting.pop()
+        if id(value) in known:
             continue
-        known.add(id(each))
-        if sparse.issparse(each):
-            _check_sparse(each, place)
-        elif isinstance(each, dict):
-            waiting += [*each.keys(), *each.values()]
-        elif isinstance(each, list | tuple | set | frozenset):
-            waiting += each
-        elif isinstance(each, np.ndarray) and each.dtype == object:
-            waiting += each.ravel().tolist()
-        elif hasattr(each, "__dict__") and not isinstance(each, type):
-            waiting += vars(each).values()
-            if isinstance(kind := kind_of(each), Kind):
-                kind.check_object(each, place)
+        known.add(id(value))
+        if sparse.issparse(value):
+            _check_sparse(value, place)
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting += value
+        elif isinstance(value, np.ndarray) and value.dtype == object:
+            waiting += value.ravel().tolist()
+        elif hasattr(value, "__dict__") and not isinstance(value, type):
+            waiting += vars(value).values()
+            if isinstance(kind := kind_of(value), Kind):
+                kind.check_object(value, place)
 
 
 def _check_sparse(matrix, place):

@@ -125,7 +125,7 @@ def _write_numpy(path, name, ids, vectors):
     ids = np.asarray(ids)
     if ids.dtype == object:
         text = pd.api.types.infer_dtype(ids, skipna=False) == "string"
-        if not text or any("\0" in each for each in ids):
+        if not text or any("\0" in name for name in ids):
             raise TypeError("objects that are not text")
         ids = ids.astype(str)
     with replaced_file(path) as file:

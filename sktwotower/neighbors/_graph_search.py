@@ -88,8 +88,8 @@ class GraphSearchMixin:
         indices, lengths = self._query_graph(queries, k)
         if not return_distance:
             return indices
-        own = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
-        return 1 + (lengths**2 - (own + self.squared_length_)) / 2, indices
+        squared = (queries.astype(np.float64) ** 2).sum(axis=1, keepdims=True)
+        return 1 + (lengths**2 - (squared + self.squared_length_)) / 2, indices
 
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""

@@ -111,8 +111,8 @@ class _Search:
         each query would cost as much as the widest.
         """
         classes = np.ceil(np.log2(np.maximum(widths[rows], 1))).astype(int)
-        for each in np.unique(classes):
-            alike = rows[classes == each]
+        for of_width in np.unique(classes):
+            alike = rows[classes == of_width]
             width = int(widths[alike].max())
             step = max(1, BLOCK_SIZE // (width * self.items.shape[1]))
             for start in range(0, len(alike), step):

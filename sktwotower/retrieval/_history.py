@@ -33,9 +33,9 @@ def read_history(history, query, fitted):
     """
     users, items, schema = fitted.users, fitted.items, fitted.schema
     ordered = fitted.sequences is not None
-    own = _items_of_one_user(history, query)
-    if own is not None:
-        return _history_of_one_user(list_as_array(own), items)
+    of_one_user = _items_of_one_user(history, query)
+    if of_one_user is not None:
+        return _history_of_one_user(list_as_array(of_one_user), items)
     if ordered:
         history = _array_as_table(history, schema)
     owners, chosen = pairs_of(

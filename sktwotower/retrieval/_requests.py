@@ -69,8 +69,8 @@ class Query:
         """Return a slice of the users, or items."""
         if block == slice(0, len(self)):
             return self
-        parts = self.ids[block], self.codes[block], self.rows[block]
-        return Query(*parts, self.described)
+        ids, codes, rows = self.ids[block], self.codes[block], self.rows[block]
+        return Query(ids, codes, rows, self.described)
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""

@@ -309,14 +309,15 @@ class RetrievalMixin(KnownUsersMixin):
         hidden = self.exclude_seen
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
-        given = history, candidates, unknown_candidates, exclude
         if all(x is None for x in (history, candidates, exclude, path)):
             found = self._search_known(fitted, X, k, hidden)
             if found is not None:
-                ids, label = as_ids(X), fitted.users.label
+                (scores, indices), label = found, fitted.users.label
                 library = library_for(self, fitted, X)
-                return ranked_table(fitted, library, ids, *found, label)
-        request = read_request(fitted, X, *given)
+                return ranked_table(fitted, library, as_ids(X), scores, indices, label)
+        request = read_request(
+            fitted, X, history, candidates, unknown_candidates, exclude
+        )
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)

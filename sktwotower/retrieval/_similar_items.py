@@ -76,8 +76,9 @@ class SimilarItemsMixin:
         k = self._k(n_neighbors, fitted)
         library, label = library_for(self, fitted, items), fitted.items.label
         ids, scores, indices = self._similar(fitted, items, k)
+        name = f"similar_{label}"
         return ranked_table(
-            fitted, library, ids, scores, indices, label, f"similar_{label}"
+            fitted, library, ids, scores, indices, label, item_label=name
         )
 
     def _similar(self, fitted, items, k):
@@ -95,11 +96,11 @@ class SimilarItemsMixin:
                 f"{not_known(unknown, 'item')}. Check the ids and their type"
                 f"{table if fitted.items.has_features else ''}."
             )
-        own = (query.codes >= 0) & (query.codes < fitted.n_items)
+        known = (query.codes >= 0) & (query.codes < fitted.n_items)
         itself = pair_matrix(
-            np.flatnonzero(own),
-            query.codes[own],
-            np.ones(own.sum()),
+            np.flatnonzero(known),
+            query.codes[known],
+            np.ones(known.sum()),
             (len(query), fitted.n_items),
         )
         return query.ids, *fitted.search_similar(query, k, itself, serving)
