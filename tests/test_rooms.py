@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -197,6 +198,128 @@ def test_files_inside_a_room_are_private():
         and SOURCES[name].name != "__init__.py"
     ]
     assert public == []
+
+
+# Names, and how functions are called
+
+# Rooms that are not checked yet.
+TODO = {"_records", "_tables", "features", "recommender", "towers"}
+# The most arguments by position that a reader can count.
+MAX_POSITIONAL = 6
+# Towers that a user passed, of which a file must say so.
+MAY_BE_ASKED = {"GivenTower"}
+
+
+def occurring_twice(places):
+    """Return the names that occur in several places, of which one is checked."""
+    return {
+        name: sorted(modules)
+        for name, modules in places.items()
+        if len(modules) > 1 and not {room_of(module) for module in modules} <= TODO
+    }
+
+
+def nodes_of(name, kind):
+    tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
+    return (node for node in ast.walk(tree) if isinstance(node, kind))
+
+
+def test_each_class_has_a_name_of_its_own():
+    places = defaultdict(list)
+    for name in SOURCES:
+        for node in nodes_of(name, ast.ClassDef):
+            places[node.name].append(name)
+    assert occurring_twice(places) == {}
+
+
+def test_each_file_has_a_name_of_its_own():
+    places = defaultdict(list)
+    for name, path in SOURCES.items():
+        if path.name != "__init__.py":
+            places[path.name].append(name)
+    assert occurring_twice(places) == {}
+
+
+def crowded_calls(tree):
+    """Return the calls with more arguments by position than a reader can count."""
+    return [
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and len(node.args) > MAX_POSITIONAL
+        and not ast.unparse(node.func).startswith("logger.")
+    ]
+
+
+def test_calls_have_few_positional_arguments():
+    crowded = {
+        name: crowded_calls(ast.parse(path.read_text(encoding="utf-8")))
+        for name, path in SOURCES.items()
+        if room_of(name) not in TODO
+    }
+    assert {name: calls for name, calls in crowded.items() if calls} == {}
+
+
+def test_a_crowded_call_is_found():
+    six = "1, 2, 3, 4, 5, 6"
+    text = f"f({six}, 7)\ng({six}, x=7)\nlogger.info({six}, 7)"
+    assert crowded_calls(ast.parse(text)) == ["f"]
+
+
+def types_asked_for(tree):
+    """Return the names of the types that a module asks values for.
+
+    By isinstance, issubclass, a comparison of ``type(x)`` or a pattern of ``match``.
+    """
+    asked = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Name("isinstance" | "issubclass"), [_, types]):
+                operands = [types]
+            case ast.Compare(ast.Call(ast.Name("type"), [_]), _, operands):
+                pass
+            case ast.MatchClass(cls):
+                operands = [cls]
+            case _:
+                continue
+        asked |= {name for operand in operands for name in names_in(operand)}
+    return asked
+
+
+def names_in(node):
+    """Return the last parts of the dotted names in an expression."""
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Name(name) | ast.Attribute(attr=name):
+                yield name
+
+
+def test_no_part_is_asked_for_its_type():
+    inside = {name for name in SOURCES if name.startswith("towers.parts")}
+    parts = {node.name for name in inside for node in nodes_of(name, ast.ClassDef)}
+    assert MAY_BE_ASKED <= parts
+    asked = {
+        name: types_asked_for(ast.parse(path.read_text(encoding="utf-8"))) & parts
+        for name, path in SOURCES.items()
+        if name not in inside
+    }
+    asked = {name: types - MAY_BE_ASKED for name, types in asked.items()}
+    assert {name: types for name, types in asked.items() if types} == {}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "isinstance(x, Tower)",
+        "isinstance(x, parts.Tower | None)",
+        "issubclass(cls, (dict, Tower))",
+        "type(x) is not Tower",
+        "type(x) in (Tower, dict)",
+        "match x:\n    case Tower():\n        pass",
+    ],
+)
+def test_a_question_for_a_type_is_found(question):
+    assert "Tower" in types_asked_for(ast.parse(question))
 
 
 # What rooms know of an estimator of another room
