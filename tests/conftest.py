@@ -1,4 +1,5 @@
 import os
+import signal
 
 # Tiny data: more threads only wait for one another. Libraries read this when they are
 # imported, and so do the processes that tests start.
@@ -28,6 +29,14 @@ def events():
         for item in rng.choice(6, 4, replace=False)
     ]
     return pd.DataFrame(rows, columns=["user", "item"])
+
+
+@pytest.fixture
+def interruptible():
+    """Let SIGINT interrupt, also where the tests are a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are left out by their marks

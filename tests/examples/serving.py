@@ -107,7 +107,7 @@ class Service:
 
     def stop(self):
         """End the service; none of its processes is left."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(120)
         with suppress(ProcessLookupError):

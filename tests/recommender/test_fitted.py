@@ -165,6 +165,7 @@ class Interrupt(Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "moment", ["on_batch_end", "on_epoch_begin", "on_epoch_end", "on_grad_computed"]
 )
@@ -186,6 +187,7 @@ def test_an_interrupt_in_a_callback_is_reported(moment, epoch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_validation_is_reported(monkeypatch):
     calls = iter(range(9))
 

@@ -13,6 +13,8 @@ from sktwotower.towers._optimizer import RowwiseAdam
 from tests.builders import batched, random_events
 from tests.recommender.test_checkpoint import assert_equal
 
+pytestmark = pytest.mark.usefixtures("interruptible")
+
 X = random_events(n_users=30)  # six batches of five users
 
 
@@ -50,14 +52,6 @@ class Signals(Callback):
 
     def on_train_end(self, net, **kwargs):
         self._at("on_train_end", net)
-
-
-@pytest.fixture(autouse=True)
-def interruptible():
-    """Let SIGINT interrupt, also where the tests are a job in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def handlers():
