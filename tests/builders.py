@@ -12,10 +12,11 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.metrics import HeldOutRanking, held_out_truth
 
 
-def first_fast(values):
-    """Return values of a parametrized test, of which all except the first are slow."""
-    first, *others = values
-    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
+def first_fast(cases, n=1):
+    """Return cases of a parametrized test, of which all except the first n are slow."""
+    cases = [case if isinstance(case, tuple) else (case,) for case in cases]
+    marks = [[] if place < n else [pytest.mark.slow] for place in range(len(cases))]
+    return [pytest.param(*c, marks=m) for c, m in zip(cases, marks, strict=True)]
 
 
 def small(**params):

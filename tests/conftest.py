@@ -1,6 +1,9 @@
+import gc
 import os
 import signal
 
+# What is imported and collected stays: to look for garbage in it takes seconds.
+gc.disable()
 # Tiny data: more threads only wait for one another. Libraries read this when they are
 # imported, and so do the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -48,6 +51,11 @@ def pytest_collection_modifyitems(items):
     # In a new environment the neighbor graph compiles for a minute and a half: begin
     # with it, so that other tests can run in parallel.
     items.sort(key=lambda item: item.path.name != "test_graph.py")
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
