@@ -78,11 +78,17 @@ def documented():
 
 ROWS = list(documented())
 DOCUMENTED = {name: (thing, public) for _, name, thing, public in ROWS}
-each_module = pytest.mark.parametrize("module", sorted({row[0] for row in ROWS}))
+each_room = pytest.mark.parametrize(
+    "room", sorted({row[0].split(".")[0] for row in ROWS})
+)
 
 
-def names_of(module):
-    return [name for of, name, *_ in ROWS if of == module]
+def names_of(room):
+    return [name for of, name, *_ in ROWS if of.split(".")[0] == room]
+
+
+def public_names_of(room):
+    return [name for name in names_of(room) if DOCUMENTED[name][1]]
 
 
 def signature_of(thing):
@@ -105,17 +111,17 @@ def default_of(kind):
         return text
 
 
-@each_module
-def test_docstrings_open_with_one_sentence(module):
-    for name in names_of(module):
+@each_room
+def test_docstrings_open_with_one_sentence(room):
+    for name in names_of(room):
         text = inspect.getdoc(DOCUMENTED[name][0])
         assert text, f"{name} has no docstring"
         assert text.split("\n")[0].endswith("."), name
 
 
-@each_module
-def test_parameters_are_those_of_the_signature(module):
-    for name in names_of(module):
+@each_room
+def test_parameters_are_those_of_the_signature(room):
+    for name in names_of(room):
         check_parameters(name)
 
 
@@ -155,8 +161,8 @@ z : {"a", "b"} or None, default="a"
     assert default_of(kinds["args"]) is inspect.Parameter.empty
 
 
-@each_module
-def test_sections_are_known_and_in_order(module):
+@each_room
+def test_sections_are_known_and_in_order(room):
     order = [
         "Parameters",
         "Attributes",
@@ -169,7 +175,7 @@ def test_sections_are_known_and_in_order(module):
         "References",
         "Examples",
     ]
-    for name in names_of(module):
+    for name in names_of(room):
         titles = list(sections(DOCUMENTED[name][0]))
         assert set(titles) <= set(order), name
         assert titles == sorted(titles, key=order.index), name
@@ -203,9 +209,9 @@ def is_own_method(name, thing):
     return thing.__qualname__ == ".".join(name.split(".")[-2:])
 
 
-@each_module
-def test_public_names_show_what_their_users_see(module):
-    for name in names_of(module) if module in PUBLIC else []:
+@each_room
+def test_public_names_show_what_their_users_see(room):
+    for name in public_names_of(room):
         thing = DOCUMENTED[name][0]
         examples = sections(thing).get("Examples", "")
         assert ">>> " in examples, name
@@ -253,9 +259,9 @@ def raises(thing):
     return any(isinstance(node, ast.Raise) for node in ast.walk(tree_of(thing)))
 
 
-@each_module
-def test_errors_are_documented(module):
-    for name in names_of(module) if module in PUBLIC else []:
+@each_room
+def test_errors_are_documented(room):
+    for name in public_names_of(room):
         thing = DOCUMENTED[name][0]
         assert not raises(thing) or "Raises" in sections(thing), name
         # a first call of partial_fit is fit

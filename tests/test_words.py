@@ -89,11 +89,12 @@ def test_words_are_found(word, text, found):
 
 
 def test_words_to_avoid_are_not_used():
-    words = words_of(EVERYWHERE)
-    found = {
-        path: [use for word in words for use in uses(word, text)]
-        for path, text in sources().items()
-    }
+    words = {word: word.lower().split()[0] for word in words_of(EVERYWHERE)}
+    found = {}
+    for path, text in sources().items():
+        lower = text.lower()  # most words are in no text: a quick look comes first
+        near = [word for word, first in words.items() if first in lower]
+        found[path] = [use for word in near for use in uses(word, text)]
     assert {path: some for path, some in found.items() if some} == {}
 
 
