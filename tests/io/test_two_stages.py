@@ -168,9 +168,13 @@ def table():
     return X, (np.nan_to_num(X[:, 0] * X[:, 1]) + X[:, 2] > 0).astype(int)
 
 
-def test_trees_return_the_same_scores_with_missing_values(table, path):
-    X, y = table
-    model = default_ranker(3).fit(X, y)
+@pytest.fixture(scope="module")
+def trees(table):
+    return default_ranker(3).fit(*table)
+
+
+def test_trees_return_the_same_scores_with_missing_values(table, trees, path):
+    X, model = table[0], trees
     read = trees_again(model, path)
     assert type(read) is HistGradientBoostingClassifier
     assert read.get_params() == model.get_params()
@@ -198,25 +202,21 @@ WHOLE = {"feature": 1, "left": 3, "right": 4, "leaf": 6}
         ("leaf", 2, "positions from 0 to 1"),
     ],
 )
-def test_trees_that_lead_astray(field, value, message, table, path):
-    model = default_ranker(3).fit(*table)
-
+def test_trees_that_lead_astray(field, value, message, trees, path):
     def change(trees):
         whole = trees.whole.copy()
         whole[0, WHOLE[field]] = value
         return trees._replace(whole=whole)
 
     with pytest.raises(ValueError, match=message):
-        trees_again(model, path, change)
+        trees_again(trees, path, change)
 
 
-def test_the_last_node_must_be_a_leaf(table, path):
-    model = default_ranker(3).fit(*table)
-
+def test_the_last_node_must_be_a_leaf(trees, path):
     def change(trees):
         whole = trees.whole.copy()
         whole[-1, WHOLE["leaf"]] = 0
         return trees._replace(whole=whole)
 
     with pytest.raises(ValueError, match="nodes that follow"):
-        trees_again(model, path, change)
+        trees_again(trees, path, change)

@@ -78,8 +78,8 @@ def test_types_of_times(kind, tmp_path):
 @pytest.mark.parametrize(
     "params",
     [
-        {"n_splits": 3, "test_size": 40},
         {"gap": 3},
+        {"n_splits": 3, "test_size": 40},
         {"max_train_size": 50},
         {"max_train_size": 0.2, "gap": 5, "n_splits": 2, "test_size": 0.1},
         {"drop_unseen_users": True, "test_size": 0.9},

@@ -1,5 +1,6 @@
 """One fitted value, replaced as a whole: during requests, failures and interrupts."""
 
+import copy
 import dataclasses
 import functools
 import pickle
@@ -35,6 +36,16 @@ def made():
     return make_interactions(60, 40, interactions_per_user=8, random_state=0)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return short().fit(made().data)
+
+
+@pytest.fixture
+def model(fitted):
+    return copy.deepcopy(fitted)
+
+
 @pytest.mark.parametrize("model", [short(), EASERecommender(), PopularityRecommender()])
 def test_fit_sets_one_attribute(model):
     model = clone(model)
@@ -57,8 +68,7 @@ def test_there_are_no_fitted_attributes_before_fit(model):
     assert model.n_features_in_ == 2 and not hasattr(model, "feature_names_in_")
 
 
-def test_attributes_are_views_not_copies():
-    model = short().fit(made().data)
+def test_attributes_are_views_not_copies(model):
     assert model.item_embeddings_ is model._fitted.catalog.vectors
     assert model.item_ids_ is model.item_ids_ and model.net_ is model._fitted.net
 
@@ -285,8 +295,7 @@ def test_warm_start_with_two_columns_of_one_name():
         ({"net_params": {"callbacks": []}}, "callbacks="),
     ],
 )
-def test_partial_fit_checks_parameters_as_fit_does(params, message):
-    model = short().fit(made().data)
+def test_partial_fit_checks_parameters_as_fit_does(model, params, message):
     before = model._fitted
     with pytest.raises((TypeError, ValueError), match=message):
         model.set_params(**params).partial_fit(made().data.head(5))
@@ -306,8 +315,7 @@ def test_an_own_output_format_of_the_vectorizer_is_no_obstacle():
     assert_array_equal(short(item_transformer=own).fit(X).item_embeddings_, expected)
 
 
-def test_scores_are_float32():
-    model = short().fit(made().data)
+def test_scores_are_float32(model):
     assert model.similar_items([1])["score"].dtype == np.float32
     assert model.recommend([1])["score"].dtype == np.float32
 
@@ -376,8 +384,7 @@ def frames_to_the_product(call):
     ]
 
 
-def test_recommend_reaches_the_product_by_five_functions_one_called_search():
-    model = short().fit(made().data)
+def test_recommend_reaches_the_product_by_five_functions_one_called_search(model):
     names = frames_to_the_product(lambda: model.recommend([0, 1]))
     assert names[0] == "recommend" and len(names) <= 5
     assert [name for name in names if "search" in name] == ["search"]

@@ -1,5 +1,6 @@
 """A linear filter next to the towers of a `TwoTowerRecommender`."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -24,6 +25,16 @@ def filtered(**params):
     return batched(**{"embedding_dim": D, "second_share": 0.4} | params)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return filtered().fit(X)
+
+
+@pytest.fixture
+def model(fitted):
+    return copy.deepcopy(fitted)
+
+
 def plain(**params):
     """Build the same towers without a filter."""
     return batched(embedding_dim=D - OF_FILTER, second_share=0, **params)
@@ -33,8 +44,7 @@ def filter_of(model):
     return model.net_.module_.parts[1]
 
 
-def test_a_filter_has_a_third_of_the_vector():
-    model = filtered().fit(X)
+def test_a_filter_has_a_third_of_the_vector(model):
     assert model.item_embeddings_.shape[1] == D == model.transform(X).shape[1]
     assert filter_of(model).history.weight.shape[1] == OF_FILTER
 
@@ -128,9 +138,8 @@ def test_a_wrong_share_is_refused(share):
         filtered(second_share=share).fit(X)
 
 
-def test_new_users_with_a_history_have_the_vector_of_the_filter():
+def test_new_users_with_a_history_have_the_vector_of_the_filter(model):
     past = X.loc[X["user"] == "u3", "item"].tolist()
-    model = filtered().fit(X)
     known = model.embed_users(["u3"])[0]
     for fold_in in (True, False):
         model.set_params(fold_in=fold_in)
@@ -183,8 +192,7 @@ def test_partial_fit_finds_a_new_item_by_its_features():
     assert_allclose(unknown, [0, 0, 1, 0], atol=1e-4)  # no other item is of its kind
 
 
-def test_partial_fit_trains_the_towers_only():
-    model = filtered().fit(X)
+def test_partial_fit_trains_the_towers_only(model):
     before = {n: v.clone() for n, v in filter_of(model).state_dict().items()}
     first = model.item_embeddings_.copy()
     more = pd.DataFrame({"user": ["u1", "v1"], "item": ["j1", "i2"]})
@@ -229,8 +237,7 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     assert model.second_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
 
 
-def test_a_filter_never_fades_to_nothing(tmp_path):
-    model = filtered().fit(X)
+def test_a_filter_never_fades_to_nothing(model, tmp_path):
     model.net_.module_.fades[1] = 1e-5  # as after years
     model.partial_fit(X.assign(user="v1"))
     assert model.net_.module_.fades == [1, 1e-6]
@@ -258,8 +265,7 @@ def test_a_faded_filter_is_kept_in_files_and_explained(tmp_path):
         assert table["contribution"].sum() == pytest.approx(score, abs=1e-5)
 
 
-def test_partial_fit_with_another_length_is_refused():
-    model = filtered().fit(X)
+def test_partial_fit_with_another_length_is_refused(model):
     before = model.predict(X)
     for other in (1, 3, OF_FILTER, 24):  # with up to 4, none is left for the towers
         with pytest.raises(ValueError, match="Restore embedding_dim"):
@@ -269,8 +275,7 @@ def test_partial_fit_with_another_length_is_refused():
     assert model.item_embeddings_.shape[1] == D
 
 
-def test_a_forgotten_user_leaves_the_others_as_they_are():
-    model = filtered().fit(X)
+def test_a_forgotten_user_leaves_the_others_as_they_are(model):
     others = [user for user in model.user_ids_ if user != "u3"]
     before = model.embed_users(others)
     model.forget_users(["u3"])
@@ -278,8 +283,7 @@ def test_a_forgotten_user_leaves_the_others_as_they_are():
     assert model.second_share_ == 0.4
 
 
-def test_a_forgotten_item_leaves_the_others_as_they_are():
-    model = filtered().fit(X)
+def test_a_forgotten_item_leaves_the_others_as_they_are(model):
     before = pd.DataFrame(model.item_embeddings_, index=model.item_ids_)
     model.forget_items(["i3"])
     assert "i3" not in model.item_ids_
@@ -287,8 +291,7 @@ def test_a_forgotten_item_leaves_the_others_as_they_are():
     assert_allclose(after, before.loc[after.index], atol=1e-6)
 
 
-def test_other_catalogs_have_vectors_of_the_filter():
-    model = filtered().fit(X)
+def test_other_catalogs_have_vectors_of_the_filter(model):
     before = pd.DataFrame(model.item_embeddings_, index=model.item_ids_)
     model.set_catalog(["i4", "i1"])
     assert_allclose(model.item_embeddings_, before.loc[["i4", "i1"]], atol=1e-6)
@@ -349,7 +352,6 @@ def test_early_stopping_hides_its_events_from_the_filter():
     assert np.abs(grams[0] - grams[1]).max() > 1e-3
 
 
-def test_the_estimator_shows_the_length_of_its_vectors():
+def test_the_estimator_shows_the_length_of_its_vectors(model):
     assert "256" in TwoTowerRecommender()._repr_html_()
-    model = filtered().fit(X)
     assert str(D) in model._repr_html_()

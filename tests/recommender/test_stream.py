@@ -19,6 +19,16 @@ X = random_events()
 MORE = pd.DataFrame({"user": ["u1", "u2", "new"], "item": ["i3", "j1", "i3"]})
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return small().fit(X)
+
+
+@pytest.fixture
+def model(fitted):
+    return copy.deepcopy(fitted)
+
+
 # Nothing to learn.
 
 
@@ -88,8 +98,7 @@ def test_the_same_pairs_at_another_time_are_no_replay(history):
 # What goes on.
 
 
-def test_the_optimizer_goes_on():
-    model = small().fit(X)
+def test_the_optimizer_goes_on(model):
     name = "item_tower.sparse.weight"
     before = model._fitted.model.first.moments
     assert before["history.weight"]["steps"].sum() > 0
@@ -122,8 +131,7 @@ def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     assert_array_equal(read.partial_fit(more).item_embeddings_, vectors)
 
 
-def test_frequencies_go_on_and_follow_the_items():
-    model = small().fit(X)
+def test_frequencies_go_on_and_follow_the_items(model):
     stream = model._fitted.stream
     counts = X["item"].value_counts().reindex(model.item_ids_).to_numpy()
     assert stream.n_events == len(X)

@@ -1,6 +1,7 @@
 """Requests of one known user or item: the same answers by a shorter way."""
 
 import copy
+import functools
 import pickle
 import threading
 from unittest.mock import patch
@@ -22,7 +23,8 @@ def numbered(events):
     return events.apply(lambda ids: ids.str[1:].astype(int))
 
 
-def fitted(kind):
+@functools.cache
+def once_fitted(kind):
     if kind == "ordered":
         return ordered().fit(chain())
     if kind == "numbers":
@@ -34,6 +36,10 @@ def fitted(kind):
         model.set_params(neighbors=NearestNeighbors(algorithm="ball_tree"))
     model.fit(EVENTS)
     return model.set_catalog(model.item_ids_[::-2]) if kind == "catalog" else model
+
+
+def fitted(kind):
+    return copy.deepcopy(once_fitted(kind))
 
 
 KINDS = ["plain", "ordered", "numbers", "catalog", "unscaled", "tree"]

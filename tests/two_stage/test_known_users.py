@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 from sklearn.preprocessing import FunctionTransformer
 
 from sktwotower import EASERecommender, TwoStageRecommender
-from tests.builders import ordered
+from tests.builders import first_fast, ordered
 
 from .builders import follows, stages
 
@@ -32,10 +32,7 @@ def towns(events):
     )
 
 
-@pytest.fixture(
-    scope="module",
-    params=["ease", "dates", pytest.param("towers", marks=pytest.mark.slow)],
-)
+@pytest.fixture(scope="module", params=first_fast(["ease", "dates", "towers"]))
 def fitted(request):
     events = named_events(dates=request.param != "ease")
     more = {"keep_training_table": True}
