@@ -104,6 +104,7 @@ def assert_same_rows(lazy, model, users=USERS, **options):
     pd.testing.assert_frame_equal(found, model.recommend(users, **options))
 
 
+@pytest.mark.slow
 def test_fit_is_the_same_as_in_memory(model):
     other = small().fit(in_parts(EVENTS, n_parts=20))
     assert_array_equal(other.user_ids_, model.user_ids_)
@@ -111,6 +112,7 @@ def test_fit_is_the_same_as_in_memory(model):
     assert other.score(in_parts(EVENTS)) == model.score(EVENTS)
 
 
+@pytest.mark.slow
 def test_names_that_differ_only_in_case_or_are_empty():
     other = EVENTS["user"].str[::-1]
     frame = EVENTS.assign(User=other, **{"": other.str[0]})
@@ -121,6 +123,7 @@ def test_names_that_differ_only_in_case_or_are_empty():
     assert_array_equal(other.embed_users(["u3"]), model.embed_users(["u3"]))
 
 
+@pytest.mark.slow
 def test_fit_knows_rewards_weights_and_times():
     rng = np.random.default_rng(0)
     n = len(EVENTS)
@@ -140,6 +143,7 @@ def test_categories_are_read_as_their_values(model):
     assert_array_equal(small().fit(frame).item_ids_, model.item_ids_)
 
 
+@pytest.mark.slow
 def test_partial_fit(model):
     new = EVENTS.iloc[:10].assign(item="i3")
     one, two = small().fit(EVENTS), small().fit(EVENTS)
@@ -165,6 +169,7 @@ def test_recommend_with_options(model):
     assert_same_rows(lazy, model, users, **options)
 
 
+@pytest.mark.slow
 def test_parts_are_of_pandas_whatever_chose_the_library_of_tables(model):
     pl = pytest.importorskip("polars")
     other = small().fit(pl.DataFrame(EVENTS.to_dict("list")))
@@ -179,6 +184,7 @@ def test_recommend_of_a_baseline():
     assert_same_rows(model.recommend(in_parts(USERS)), model)
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_the_model_at_the_call():
     model = small(n_jobs=2).fit(EVENTS)
     before = model.recommend(USERS)
@@ -188,6 +194,7 @@ def test_the_result_is_that_of_the_model_at_the_call():
     assert model.n_jobs == 2
 
 
+@pytest.mark.slow
 def test_tasks_run_on_one_thread(model, monkeypatch):
     several = small(n_jobs=2).fit(EVENTS)
     search, seen = type(several._fitted).search, []

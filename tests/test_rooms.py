@@ -407,6 +407,7 @@ def shared_attributes(sources):
     }
 
 
+@pytest.mark.slow
 def test_rooms_share_one_attribute_of_a_fitted_recommender():
     rooms = {"baselines", "inspection", "metrics", "plots", "recommender", "retrieval"}
     rooms.add("two_stage")

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.baselines import _matrix_recommender
+from tests.builders import first_fast
 
 ALL = [PopularityRecommender, EASERecommender, ItemKNNRecommender]
 each = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
@@ -121,6 +122,7 @@ def test_history_follows_the_events_of_fit(drinks):
     assert found["ham"] == pytest.approx(np.exp(-1 / 2))
 
 
+@pytest.mark.slow
 def test_a_new_user_with_the_events_of_a_known_one_is_served_alike(X):
     model = ItemKNNRecommender(decay=2, time="time").fit(X)
     user = model.user_ids_[3]
@@ -193,7 +195,7 @@ DAY = pd.Timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    "window", [3 * DAY, (3 * DAY).to_pytimedelta(), np.timedelta64(72, "h")]
+    "window", first_fast([3 * DAY, (3 * DAY).to_pytimedelta(), np.timedelta64(72, "h")])
 )
 @pytest.mark.parametrize("zone", [None, "Europe/Paris"])
 def test_windows_of_dates(X, window, zone):

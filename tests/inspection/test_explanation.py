@@ -329,6 +329,7 @@ def planted():
     return model.fit(X[:450]), X[450:]
 
 
+@pytest.mark.slow
 def test_the_planted_column_is_the_one_that_counts(planted):
     model, X = planted
     importance = model.feature_importance(X)

@@ -232,6 +232,7 @@ def test_devices_that_are_not_here(device, refuses):
     refuses(data, f"device='{device}', which cannot be used here.*device='cpu'")
 
 
+@pytest.mark.slow
 def test_an_untouched_file_that_is_put_together_again(tmp_path):
     # the helpers above make valid files: only what they change is refused
     path = tmp_path / "model"

@@ -28,7 +28,7 @@ from sktwotower import (
 from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from sktwotower.towers import StreamingFrequency
-from tests.builders import chain, dated, ordered, random_events, small
+from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 from .builders import (
     MODELS,
@@ -48,14 +48,16 @@ def path(tmp_path):
     return tmp_path / "model.sktt"
 
 
-@pytest.mark.parametrize("how", [{}, MAPPED], ids=["read", "mapped"])
+@pytest.mark.parametrize("how", first_fast([{}, MAPPED]), ids=["read", "mapped"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_was_read_returns_the_same_answers(name, how, path):
     read = again(MODELS[name], path, load_params=how)
     assert_same_answers(MODELS[name], read)
 
 
-@pytest.mark.parametrize("name", ["pooled", "recent", "side table", "no history"])
+@pytest.mark.parametrize(
+    "name", first_fast(["pooled", "recent", "side table", "no history"])
+)
 def test_all_methods_return_the_same(name, path):
     model = MODELS[name]
     read = again(model, path)
@@ -80,6 +82,7 @@ def test_all_methods_return_the_same(name, path):
     assert read.net_.history[:] == model.net_.history[:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pooled", "recent", "side table"])
 def test_training_goes_on_with_the_same_result(name, path):
     model = copy.copy(MODELS[name])
@@ -100,7 +103,7 @@ def test_training_goes_on_with_the_same_result(name, path):
     assert_same_answers(read, again(read, path))  # a fold-in outside the catalog
 
 
-@pytest.mark.parametrize("name", ["pooled", "item-knn", "two stages"])
+@pytest.mark.parametrize("name", first_fast(["pooled", "item-knn", "two stages"]))
 def test_a_forgotten_user_is_in_no_file(name, path):
     read = again(MODELS[name], path, load_params=MAPPED)
     user = read.user_ids_[2]
@@ -117,6 +120,7 @@ def test_a_forgotten_user_is_in_no_file(name, path):
     assert_same_answers(read, load(path))
 
 
+@pytest.mark.slow
 def test_a_fit_from_the_weights_of_a_file_is_the_same(path):
     model = small(warm_start=True).fit(random_events())
     read = again(model, path)
@@ -210,6 +214,7 @@ def test_the_same_model_gives_the_same_bytes(path, tmp_path):
     assert path.read_bytes() == (tmp_path / "other").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_mapped_is_not_read_into_memory(path):
     model = small(embedding_dim=64).fit(random_events())
     mapped = again(model, path, load_params=MAPPED).item_embeddings_
@@ -271,12 +276,14 @@ def test_a_random_state_goes_on_where_it_was(path):
 
 @pytest.mark.parametrize(
     "model",
-    [
-        small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
-        ordered(max_history=np.int64(5), lr=np.float32(0.01)),
-        small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
-        TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
-    ],
+    first_fast(
+        [
+            small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
+            ordered(max_history=np.int64(5), lr=np.float32(0.01)),
+            small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
+            TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
+        ]
+    ),
     ids=["towers", "history", "vectorizer", "stages"],
 )
 def test_parameters_may_be_numbers_of_numpy(model, path):
@@ -308,6 +315,7 @@ def test_output_and_metadata_settings_are_kept(path):
     assert read._sklearn_output_config == {"transform": "pandas"}
 
 
+@pytest.mark.slow
 def test_optimizers_and_dtypes_of_torch_are_kept(path):
     params = {"criterion__matmul_dtype": torch.bfloat16}
     model = small(optimizer=torch.optim.AdamW, net_params=params).fit(random_events())
@@ -378,7 +386,7 @@ IDS = {
 }
 
 
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", first_fast(IDS, 6))
 def test_ids_of_all_kinds_come_back(kind, path):
     ids = pd.Series(IDS[kind])
     items = [f"i{i}" for i in range(len(ids))]
@@ -426,6 +434,7 @@ def test_columns_of_all_kinds_come_back(values, path):
     pd.testing.assert_frame_equal(read, table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
 def test_tables_of_other_libraries_come_back_as_pandas(library, path):
     module = pytest.importorskip(library)
@@ -444,6 +453,7 @@ def test_tables_of_other_libraries_come_back_as_pandas(library, path):
     assert_same_answers(model, read)
 
 
+@pytest.mark.slow
 def test_an_encoder_keeps_what_it_learnt(path):
     table = products().rename(columns={"item": "key"})
     for params in ({}, {"n_hashed": 3}, {"numbers": "quantiles", "min_frequency": 4}):
@@ -460,6 +470,7 @@ def test_an_encoder_keeps_what_it_learnt(path):
             assert vars(got).keys() >= vars(expected).keys()
 
 
+@pytest.mark.slow
 def test_dated_events_keep_their_half_life(path):
     events = dated(chain(n_users=12, n_events=6))
     model = ordered(half_life=pd.Timedelta("20D"), history="recent").fit(events)

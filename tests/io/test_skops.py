@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sktwotower import TowerVectorizer
 from sktwotower.io import dump, load
-from tests.builders import random_events, small
+from tests.builders import first_fast, random_events, small
 
 from .builders import (
     again,
@@ -72,6 +72,7 @@ def fitted(transformer, **params):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [of_sklearn, with_ours])
 def test_transformers_of_scikit_learn_need_no_trust(make, path):
     model = fitted(make())
@@ -84,6 +85,7 @@ def test_transformers_of_scikit_learn_need_no_trust(make, path):
     np.testing.assert_array_equal(read.embed_items(new), model.embed_items(new))
 
 
+@pytest.mark.slow
 def test_transformers_of_the_user_must_be_named(path):
     model = fitted(Lengths())
     dump(model, path)
@@ -113,6 +115,7 @@ def test_no_code_of_an_untrusted_type_runs(path, monkeypatch):
         load(path)
 
 
+@pytest.mark.slow
 def test_an_index_of_another_package_is_fitted_again(path):
     model = small(neighbors=NearestNeighbors(), embedding_dim=4).fit(random_events())
     read = again(model, path, load_params={"mmap": True})
@@ -132,7 +135,7 @@ def test_an_estimator_that_skops_refuses_is_named(path):
         dump(model, path)
 
 
-@pytest.mark.parametrize("call", [dump, load])
+@pytest.mark.parametrize("call", first_fast([dump, load]))
 def test_without_skops_the_error_says_what_to_install(call, path, monkeypatch):
     model = fitted(of_sklearn())
     dump(model, path)
@@ -143,6 +146,7 @@ def test_without_skops_the_error_says_what_to_install(call, path, monkeypatch):
         call(*arguments)
 
 
+@pytest.mark.slow
 def test_models_without_such_estimators_need_no_skops(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
     model = fitted(None)
@@ -161,6 +165,7 @@ def with_object(path, change):
     path.write_bytes(forged(members))
 
 
+@pytest.mark.slow
 def test_objects_that_are_compressed_or_no_zip_files(path):
     dump(fitted(of_sklearn()), path)
     data = path.read_bytes()
@@ -177,6 +182,7 @@ def test_objects_that_are_compressed_or_no_zip_files(path):
             load(path)
 
 
+@pytest.mark.slow
 def test_sparse_matrices_in_objects_are_checked(path, skops_io):
     from scipy import sparse
 
@@ -191,6 +197,7 @@ def test_sparse_matrices_in_objects_are_checked(path, skops_io):
         load(path, trusted=trusted)
 
 
+@pytest.mark.slow
 def test_vocabularies_of_ours_in_objects_are_checked(path, skops_io):
     made = with_ours().fit(products())
     encoder = made.transformers_[0][1].encoders_[0][1]
@@ -201,6 +208,7 @@ def test_vocabularies_of_ours_in_objects_are_checked(path, skops_io):
         load(path)
 
 
+@pytest.mark.slow
 def test_an_object_in_the_place_of_a_transformer_must_be_one(path, skops_io):
     dump(fitted(of_sklearn()), path)
     with_object(path, lambda object_: skops_io.dumps({"a": pd.__version__}))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sktwotower.io import dump, load
-from tests.builders import random_events, small
+from tests.builders import first_fast, random_events, small
 
 from .builders import (
     again,
@@ -42,8 +42,8 @@ def path(tmp_path):
     return tmp_path / "model.sktt"
 
 
-@pytest.mark.parametrize("kind", TOWERS)
-@pytest.mark.parametrize("side", ["user_tower", "item_tower"])
+@pytest.mark.parametrize("kind", first_fast(TOWERS))
+@pytest.mark.parametrize("side", first_fast(["user_tower", "item_tower"]))
 def test_a_tower_of_the_user_gets_the_weights_of_the_file(kind, side, path):
     tower = TOWERS[kind]
     model = small(**{side: tower}).fit(random_events())
@@ -86,6 +86,7 @@ def test_a_tower_that_is_no_module_is_refused(path):
             load(path, towers={"item_tower": tower})
 
 
+@pytest.mark.slow
 def test_reading_changes_no_random_state_of_torch(path):
     dump(small(hidden_layer_sizes=(4,)).fit(random_events()), path)
     torch.manual_seed(0)

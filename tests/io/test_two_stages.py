@@ -46,6 +46,7 @@ def assert_same_stages(model, read):
     assert_frame_equal(*tables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -78,6 +79,7 @@ def test_the_default_retriever(path):
     np.testing.assert_allclose(*vectors, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [None, "place"])
 def test_lists_that_were_shown(position, path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
@@ -95,6 +97,7 @@ def test_lists_that_were_shown(position, path, monkeypatch):
     assert_frame_equal(read.list_gains_, model.list_gains_)
 
 
+@pytest.mark.slow
 def test_an_unfitted_one_and_one_without_a_ranker(path):
     read = again(TwoStageRecommender(EASERecommender(l2=7), cut="user"), path)
     assert read.retriever.l2 == 7 and read.cut == "user"
@@ -105,6 +108,7 @@ def test_an_unfitted_one_and_one_without_a_ranker(path):
     assert_same_answers(model, read)
 
 
+@pytest.mark.slow
 def test_other_rankers_and_features_need_skops(path, monkeypatch):
     pytest.importorskip("skops.io")
     ranker = make_pipeline(StandardScaler(), LogisticRegression())
@@ -118,6 +122,7 @@ def test_other_rankers_and_features_need_skops(path, monkeypatch):
         dump(stages(ranker=ranker), path)
 
 
+@pytest.mark.slow
 def test_trees_of_the_caller_must_be_trusted(path):
     pytest.importorskip("skops.io")
     model = stages(ranker=DecisionTreeClassifier(max_depth=3, random_state=0))
@@ -138,6 +143,7 @@ class Latest(StandardScaler):
         return super().transform(X[["rank"]])
 
 
+@pytest.mark.slow
 def test_functions_are_refused_by_name(path):
     model = stages(features=lambda table: table["rank"])
     with pytest.raises(ValueError, match="'features' of TwoStage.*no functions"):

@@ -9,7 +9,7 @@ import pytest
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender
 from sktwotower.io import export_vectors
-from tests.builders import random_events, small
+from tests.builders import first_fast, random_events, small
 
 EVENTS = random_events(n_users=30, n_items=60, density=0.1)
 MODEL = small().fit(EVENTS)
@@ -82,7 +82,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", first_fast(IDS))
 def test_ids_of_several_kinds(kind, ending, read):
     events = pd.DataFrame({"user": ["a", "b", "b"], "item": IDS[kind]})
     model = small().fit(events)

@@ -73,6 +73,7 @@ def logged():
     return X, y, shown.assign(visit=visit), rng.integers(0, 2, size=len(shown))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* rows of X:UserWarning")
 def test_figures_are_those_of_the_functions_in_each_group(logged):
     X, y, shown, outcome = logged
@@ -121,6 +122,7 @@ def test_lists_of_single_users_have_the_usual_error(logged):
     assert row["mrr se"] == pytest.approx(stats.sem(values.dropna()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* rows of X:UserWarning")
 def test_a_sample_of_users(logged):
     X, y, shown, outcome = logged
@@ -201,6 +203,7 @@ def test_history_reaches_the_models(model):
     assert "cold users" in retrieval_report(ease, shown, [0, 1], lists="page").index
 
 
+@pytest.mark.slow
 def test_other_models(model):
     array = FixedRanking().fit(TRAIN)
     with pytest.raises(TypeError, match="FixedRanking cannot score the rows of lists"):
@@ -231,6 +234,7 @@ def test_other_models(model):
     assert_allclose(report.loc[("all", "own"), "roc_auc"], 2 / 3)
 
 
+@pytest.mark.slow
 def test_rankers_in_a_list_and_next_to_a_history(model):
     place = make_column_transformer(("passthrough", ["place"]))
     model.fit(FIT.assign(place=1), CHOSEN)

@@ -88,6 +88,7 @@ def expected_over_orders(y_true, y_score, value):
     return np.mean(values)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=2, max_size=6),
@@ -127,6 +128,7 @@ def shown(rng):
     return y_true, rng.integers(0, 5, size=len(groups)) / 4, groups
 
 
+@pytest.mark.slow
 def test_parity_with_scikit_learn_list_by_list(shown):
     y_true, y_score, groups = shown
     auc = roc_auc_by_list(*shown, per_list=True)

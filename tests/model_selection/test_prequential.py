@@ -256,6 +256,7 @@ class _Ranked(BaseEstimator):
         return self.ranking
 
 
+@pytest.mark.slow
 def test_scorers_of_all_kinds():
     one = make_retrieval_scorer("recall@1")
     several = make_retrieval_scorer(["recall@1", "ndcg@2"])
@@ -346,6 +347,7 @@ def test_the_window_of_popularity_is_the_slice_before():
     assert longer.tolist() == [1 / 4, 2 / 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pl.from_pandas, np.asarray, pd.DataFrame.to_numpy])
 def test_tables_of_all_kinds(kind):
     expected = validate(ItemKNNRecommender())
@@ -356,6 +358,7 @@ def test_tables_of_all_kinds(kind):
     pd.testing.assert_frame_equal(found, expected[columns])
 
 
+@pytest.mark.slow
 def test_popularity_reads_the_columns_of_the_estimator():
     X = STREAM[["day", "item", "user"]]
     model = PopularityRecommender(user_id="user", item_id="item")

@@ -9,7 +9,7 @@ import pyarrow.dataset
 import pytest
 
 from sktwotower.model_selection import LastNSplit, TimeSplit
-from tests.builders import small
+from tests.builders import first_fast, small
 
 pytest.importorskip("duckdb")
 
@@ -68,7 +68,7 @@ def assert_same_splits(splitter, events, sources):
         assert found == expected
 
 
-@pytest.mark.parametrize("kind", TIMES)
+@pytest.mark.parametrize("kind", first_fast(TIMES))
 def test_types_of_times(kind, tmp_path):
     events = make_events(TIMES[kind])
     sources = sources_of(events, tmp_path)
@@ -77,14 +77,21 @@ def test_types_of_times(kind, tmp_path):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"gap": 3},
-        {"n_splits": 3, "test_size": 40},
-        {"max_train_size": 50},
-        {"max_train_size": 0.2, "gap": 5, "n_splits": 2, "test_size": 0.1},
-        {"drop_unseen_users": True, "test_size": 0.9},
-        {"drop_unseen_items": True, "test_size": 0.95, "item_id": "user", "user_id": 1},
-    ],
+    first_fast(
+        [
+            {"gap": 3},
+            {"n_splits": 3, "test_size": 40},
+            {"max_train_size": 50},
+            {"max_train_size": 0.2, "gap": 5, "n_splits": 2, "test_size": 0.1},
+            {"drop_unseen_users": True, "test_size": 0.9},
+            {
+                "drop_unseen_items": True,
+                "test_size": 0.95,
+                "item_id": "user",
+                "user_id": 1,
+            },
+        ]
+    ),
     ids=str,
 )
 def test_parameters(params, tmp_path):
@@ -93,6 +100,7 @@ def test_parameters(params, tmp_path):
     assert_same_splits(splitter, events, sources_of(events, tmp_path)[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["when", ""])
 def test_names_that_differ_only_in_case_or_are_empty(tmp_path, name):
     events = make_events(TIMES["numbers"]).rename(columns={"when": name})
@@ -101,12 +109,14 @@ def test_names_that_differ_only_in_case_or_are_empty(tmp_path, name):
     assert_same_splits(splitter, events, sources_of(events, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_gap_between_dates(tmp_path):
     splitter = TimeSplit(time=2, gap=datetime.timedelta(hours=30))
     events = make_events(dates)
     assert_same_splits(splitter, events, sources_of(events, tmp_path)[1:])
 
 
+@pytest.mark.slow
 def test_the_sides_can_be_fitted_on_and_scored(tmp_path):
     events = make_events(TIMES["numbers"])
     splitter = TimeSplit(time="when")
@@ -121,14 +131,37 @@ def test_the_sides_can_be_fitted_on_and_scored(tmp_path):
 
 @pytest.mark.parametrize(
     ("splitter", "error", "message"),
-    [
-        (TimeSplit(), ValueError, "Name the time column"),
-        (TimeSplit(time="wen"), ValueError, "time names 'wen'.* Did you mean 'when'"),
-        (TimeSplit(time="user"), TypeError, "time column 'user' of X must hold dates"),
-        (TimeSplit(300, time="when"), ValueError, "none of the 200 rows of X to train"),
-        (TimeSplit(time="when", gap=60), ValueError, "leaves the train side without"),
-        (LastNSplit(), TypeError, "LastNSplit splits events in memory.* use TimeSplit"),
-    ],
+    first_fast(
+        [
+            (TimeSplit(), ValueError, "Name the time column"),
+            (
+                TimeSplit(time="wen"),
+                ValueError,
+                "time names 'wen'.* Did you mean 'when'",
+            ),
+            (
+                TimeSplit(time="user"),
+                TypeError,
+                "time column 'user' of X must hold dates",
+            ),
+            (
+                TimeSplit(300, time="when"),
+                ValueError,
+                "none of the 200 rows of X to train",
+            ),
+            (
+                TimeSplit(time="when", gap=60),
+                ValueError,
+                "leaves the train side without",
+            ),
+            (
+                LastNSplit(),
+                TypeError,
+                "LastNSplit splits events in memory.* use TimeSplit",
+            ),
+        ],
+        2,
+    ),
 )
 def test_bad_input(splitter, error, message, tmp_path):
     for source in sources_of(make_events(TIMES["numbers"]), tmp_path):

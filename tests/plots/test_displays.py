@@ -271,6 +271,7 @@ def test_scores_are_those_of_predict(made, model):
     assert len(few.positive) == 5
 
 
+@pytest.mark.slow
 def test_scores_are_the_same_with_tables_as_output(made, model):
     plain = ScoreDistributionDisplay.from_estimator(
         model, made.held_out, random_state=0

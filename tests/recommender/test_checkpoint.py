@@ -93,6 +93,7 @@ def test_fit_in_steps_equals_fit_without_a_break(name, monkeypatch, tmp_path):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_both_learn_the_same_from_further_events(monkeypatch, tmp_path):
     params = {"time": "when", "max_epochs": 2}
     model, _ = fitted_in_steps(monkeypatch, batched(checkpoint=tmp_path, **params))
@@ -102,6 +103,7 @@ def test_both_learn_the_same_from_further_events(monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
     seen = []
 
@@ -114,6 +116,7 @@ def test_epochs_are_not_trained_twice(monkeypatch, tmp_path):
     assert seen == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_attributes_of_callbacks_go_on(monkeypatch, tmp_path):
     class Sums(Callback):
         def on_train_begin(self, net, **kwargs):
@@ -131,6 +134,7 @@ def test_attributes_of_callbacks_go_on(monkeypatch, tmp_path):
     assert len(sums.losses) == 3
 
 
+@pytest.mark.slow
 def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
     chosen = []
 
@@ -144,6 +148,7 @@ def test_what_auto_stands_for_is_chosen_once(monkeypatch, tmp_path):
     assert len(chosen) == 1 and model.impression_weight_ == 20.0
 
 
+@pytest.mark.slow
 def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
     pytest.importorskip("duckdb")
     path, folder = tmp_path / "events.parquet", tmp_path / "folder"
@@ -156,6 +161,7 @@ def test_fit_from_disk_goes_on(monkeypatch, tmp_path):
     assert_equal(batched(time="when", checkpoint=folder).fit(path, y="y"), expected)
 
 
+@pytest.mark.slow
 def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path):
     folder, table = tmp_path / "folder", follows()
     expected = stages(ordered(second_share=0)).fit(table)
@@ -171,6 +177,7 @@ def test_two_stages_go_on_with_either_fit_of_the_retriever(monkeypatch, tmp_path
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
 def test_random_state_goes_on(random_state, monkeypatch, tmp_path):
     model = batched(checkpoint=tmp_path / "a", random_state=random_state)
@@ -236,6 +243,7 @@ def test_another_format_is_refused(unfinished, monkeypatch):
         batched(checkpoint=unfinished).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_other_weights_to_start_from_are_refused(monkeypatch, tmp_path):
     model = batched(checkpoint=tmp_path, warm_start=True).fit(X, Y)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -246,13 +254,14 @@ def test_other_weights_to_start_from_are_refused(monkeypatch, tmp_path):
     model.fit(X, Y)
 
 
+@pytest.mark.slow
 def test_order_of_rows_and_verbosity_do_not_matter(unfinished):
     rows = np.random.default_rng(1).permutation(len(X))
     model = batched(checkpoint=unfinished, verbose=1).fit(X.iloc[rows], Y[rows])
     assert_equal(model, batched().fit(X, Y))
 
 
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("place", first_fast([0.0, 0.3, 0.7, 0.999]))
 @pytest.mark.parametrize("cut", [False, True])
 def test_damaged_file_is_refused(place, cut, unfinished):
     path = unfinished / "towers-0.checkpoint"
@@ -267,6 +276,7 @@ def test_damaged_file_is_refused(place, cut, unfinished):
         batched(checkpoint=unfinished).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_file_of_another_kind_is_refused(unfinished, tmp_path):
     path = unfinished / "start.checkpoint"
     io.dump(batched().fit(X), path)
@@ -288,6 +298,7 @@ def test_files_hold_arrays_and_json_only(unfinished):
 # Folders
 
 
+@pytest.mark.slow
 def test_other_files_in_the_folder_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("keep")
     left = tmp_path / ".towers-0.checkpoint.0123.part"
@@ -296,6 +307,7 @@ def test_other_files_in_the_folder_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_full_disk_is_reported_and_fit_goes_on(unfinished, monkeypatch):
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

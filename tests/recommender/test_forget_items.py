@@ -54,6 +54,7 @@ def test_scores_of_users_without_a_history_stay():
     assert_allclose(after["score"], before["score"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_they_are_unknown_and_may_come_back(tmp_path):
     model = small().fit(X).forget_items(GONE)
     model.partial_fit(X[X["item"].isin(["i1", "i2"])])

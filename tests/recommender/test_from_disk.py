@@ -20,7 +20,7 @@ from numpy.testing import assert_array_equal
 from sktwotower import EASERecommender, io
 from sktwotower._tables import _on_disk
 from sktwotower._tables._on_disk import is_mapped
-from tests.builders import small
+from tests.builders import first_fast, small
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -96,17 +96,19 @@ REWARDS = ("stars", "weight")
 
 @pytest.mark.parametrize(
     ("outcomes", "params"),
-    [
-        (REWARDS, {}),
-        ((), {}),
-        (REWARDS, {"time": "time"}),
-        ((), {"early_stopping": True, "max_epochs": 2}),
-        (REWARDS, {"time": "time", "early_stopping": True, "max_epochs": 2}),
-        ((), {"time": "time", "half_life": 20.0}),
-        (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
-        ((), {"history": None}),
-        (REWARDS, {"user_features": ["age"]}),
-    ],
+    first_fast(
+        [
+            (REWARDS, {}),
+            ((), {}),
+            (REWARDS, {"time": "time"}),
+            ((), {"early_stopping": True, "max_epochs": 2}),
+            (REWARDS, {"time": "time", "early_stopping": True, "max_epochs": 2}),
+            ((), {"time": "time", "half_life": 20.0}),
+            (REWARDS, {"time": "time", "second_share": 0, "history": "recent"}),
+            ((), {"history": None}),
+            (REWARDS, {"user_features": ["age"]}),
+        ]
+    ),
     ids=str,
 )
 def test_a_fit_from_disk_equals_one_in_memory(events, folder, outcomes, params):
@@ -140,12 +142,14 @@ def kinds_of_sources(folder):
     }
 
 
+@pytest.mark.slow
 def test_every_kind_of_source_gives_the_same_model(events, folder):
     model = small().fit(events)
     for source in kinds_of_sources(folder).values():
         assert_same(small().fit(source), model)
 
 
+@pytest.mark.slow
 def test_one_file_and_a_nested_folder(events, tmp_path):
     (tmp_path / "2026" / "11").mkdir(parents=True)
     path = tmp_path / "2026" / "11" / "events.pq"
@@ -155,6 +159,7 @@ def test_one_file_and_a_nested_folder(events, tmp_path):
     assert_same(small().fit(tmp_path), model)
 
 
+@pytest.mark.slow
 def test_a_home_folder_and_files_that_spark_leaves(events, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = tmp_path / "events"
@@ -165,6 +170,7 @@ def test_a_home_folder_and_files_that_spark_leaves(events, tmp_path, monkeypatch
     assert_same(small().fit("~/events"), small().fit(events))
 
 
+@pytest.mark.slow
 def test_filters_of_datasets_and_lazy_frames_count(events, folder):
     model = small().fit(events[events["time"] < 25])
     early = pa.dataset.field("time") < 25
@@ -175,15 +181,17 @@ def test_filters_of_datasets_and_lazy_frames_count(events, folder):
 
 @pytest.mark.parametrize(
     "ids",
-    [
-        lambda n: pd.Categorical([f"'\"{i}" for i in n]),
-        lambda n: n - 20,
-        lambda n: n.astype(np.uint8),
-        lambda n: n / 4,
-        lambda n: n.astype(str),
-        lambda n: pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "h"),
-        lambda n: pd.Timestamp("2026-11-26", tz="UTC") + pd.to_timedelta(n, "h"),
-    ],
+    first_fast(
+        [
+            lambda n: pd.Categorical([f"'\"{i}" for i in n]),
+            lambda n: n - 20,
+            lambda n: n.astype(np.uint8),
+            lambda n: n / 4,
+            lambda n: n.astype(str),
+            lambda n: pd.Timestamp("2026-11-26") + pd.to_timedelta(n, "h"),
+            lambda n: pd.Timestamp("2026-11-26", tz="UTC") + pd.to_timedelta(n, "h"),
+        ]
+    ),
     ids=["category", "negative", "uint8", "float", "text", "date", "zone"],
 )
 def test_types_of_ids(ids, tmp_path):
@@ -193,6 +201,7 @@ def test_types_of_ids(ids, tmp_path):
     assert_same(small().fit(tmp_path / "it's.parquet"), small().fit(X))
 
 
+@pytest.mark.slow
 def test_names_that_differ_only_in_case_or_are_empty(tmp_path):
     """The others come first, except in one of the files."""
     X = pd.DataFrame({"user": 9 * [1, 2, 3, 4], "item": 12 * [1, 2, 3]})
@@ -209,6 +218,7 @@ def test_names_that_differ_only_in_case_or_are_empty(tmp_path):
             assert_same(small(**params).fit(source, "stars"), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "times",
     [
@@ -226,6 +236,7 @@ def test_types_of_times(events, times, tmp_path):
     assert_same(model.fit(tmp_path), small(time="time", half_life=None).fit(X))
 
 
+@pytest.mark.slow
 def test_side_tables(events, folder):
     items = pd.DataFrame({"item": range(40), "color": ["red", "blue"] * 20})
     model = small(items=items).fit(events)
@@ -234,6 +245,7 @@ def test_side_tables(events, folder):
     assert len(other.item_ids_) == 40
 
 
+@pytest.mark.slow
 def test_features_that_disagree_are_those_of_the_last_event(events, tmp_path):
     X = events.assign(age=np.arange(len(events)) % 5)
     write(X, tmp_path)
@@ -245,6 +257,7 @@ def test_features_that_disagree_are_those_of_the_last_event(events, tmp_path):
     assert_same(other, model)
 
 
+@pytest.mark.slow
 def test_tiny_weights_keep_their_proportions(events, tmp_path):
     X = events.assign(weight=(1 + events["weight"]) * 1e-60)
     write(X, tmp_path)
@@ -252,6 +265,7 @@ def test_tiny_weights_keep_their_proportions(events, tmp_path):
     assert_same(small().fit(tmp_path, None, "weight"), model)
 
 
+@pytest.mark.slow
 def test_half_lives_come_from_a_sample_of_many_events(events, folder, monkeypatch):
     monkeypatch.setattr("sktwotower.recommender._ages.MAX_EVENTS", 100)
     params = {"time": "when"}
@@ -264,6 +278,7 @@ def test_half_lives_come_from_a_sample_of_many_events(events, folder, monkeypatc
 # What comes after fit
 
 
+@pytest.mark.slow
 def test_score_and_partial_fit_read_from_disk(events, folder):
     table = events.drop(columns=["stars", "weight"])
     outcomes = events["stars"], events["weight"]
@@ -277,6 +292,7 @@ def test_score_and_partial_fit_read_from_disk(events, folder):
     assert_same(other.partial_fit(first, "stars"), model)
 
 
+@pytest.mark.slow
 def test_a_model_from_disk_learns_more(events, folder):
     model, other = small(time="time").fit(events), small(time="time").fit(folder)
     more = make_events(60, 30, 100, seed=1)
@@ -291,6 +307,7 @@ def test_events_are_memory_maps(folder):
     assert not any(is_mapped(a) for a in (fitted.seen.indptr, fitted.user_ids))
 
 
+@pytest.mark.slow
 def test_no_file_is_left(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     model = small(time="time").fit(pl.scan_parquet(folder / "*.parquet"))
@@ -298,6 +315,7 @@ def test_no_file_is_left(folder, tmp_path, monkeypatch):
     assert len(model.recommend(["u3"], n_neighbors=3)) == 3
 
 
+@pytest.mark.slow
 def test_files_hold_the_events(events, folder, tmp_path):
     for params in ({}, {"time": "time"}):
         model = small(**params).fit(folder)
@@ -306,6 +324,7 @@ def test_files_hold_the_events(events, folder, tmp_path):
         assert_same(io.load(tmp_path / "model.sktt"), model)
 
 
+@pytest.mark.slow
 def test_requests_are_answered_as_in_memory(events, folder):
     model, other = small(time="time").fit(events), small(time="time").fit(folder)
     users = ["u3", "u5", "new"]
@@ -383,6 +402,7 @@ def test_files_with_other_schemas_are_named(fitted, events, tmp_path):
     assert len(small().fit(tmp_path).user_ids_) == 40
 
 
+@pytest.mark.slow
 def test_periods_are_refused(fitted, events, tmp_path):
     months = pd.PeriodIndex.from_ordinals(events["time"], freq="M")
     events.assign(time=months).to_parquet(tmp_path / "a.parquet")
@@ -391,6 +411,7 @@ def test_periods_are_refused(fitted, events, tmp_path):
         refused(fitted, TypeError, message, X, user_features=["time"])
 
 
+@pytest.mark.slow
 def test_a_partitioned_folder(fitted, events, tmp_path):
     dataset = pa.Table.from_pandas(events[events["item"] < 3])
     pq.write_to_dataset(dataset, tmp_path, partition_cols=["item"])
@@ -400,7 +421,7 @@ def test_a_partitioned_folder(fitted, events, tmp_path):
     assert model.item_ids_.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("side", ["user", "item", "time"])
+@pytest.mark.parametrize("side", first_fast(["user", "item", "time"]))
 def test_missing_ids_and_times(fitted, events, side, tmp_path):
     X = events.astype({"item": float, "time": float})
     X.loc[[300, 500], side] = None
@@ -416,6 +437,7 @@ def test_missing_ids_and_times(fitted, events, side, tmp_path):
     refused(fitted, ValueError, message, tmp_path, **params)
 
 
+@pytest.mark.slow
 def test_missing_ids_of_events_without_weight_do_not_count(events, tmp_path):
     X = events.copy()
     X.loc[X["weight"] == 0, "user"] = None
@@ -427,14 +449,17 @@ def test_missing_ids_of_events_without_weight_do_not_count(events, tmp_path):
 
 @pytest.mark.parametrize(
     ("y", "error", "message"),
-    [
-        ([1, 0], TypeError, "y must be the name of a column of X.* Got list"),
-        ("star", ValueError, "y names 'star', which is not a column.*mean 'stars'"),
-        ("note", ValueError, "y, the column 'note' of X, contains .*: 600 entries"),
-        ("minus", ValueError, "y, the column 'minus' of X, must be >= 0. Got -3"),
-        ("zero", ValueError, "X holds no positive event"),
-        ("gaps", ValueError, "y, the column 'gaps' of X, contains NaN .*: 1 ent"),
-    ],
+    first_fast(
+        [
+            ([1, 0], TypeError, "y must be the name of a column of X.* Got list"),
+            ("star", ValueError, "y names 'star', which is not a column.*mean 'stars'"),
+            ("note", ValueError, "y, the column 'note' of X, contains .*: 600 entries"),
+            ("minus", ValueError, "y, the column 'minus' of X, must be >= 0. Got -3"),
+            ("zero", ValueError, "X holds no positive event"),
+            ("gaps", ValueError, "y, the column 'gaps' of X, contains NaN .*: 1 ent"),
+        ],
+        3,
+    ),
 )
 def test_rewards(fitted, events, tmp_path, y, error, message):
     X = events.assign(minus=-events["stars"], zero=0, note="good")
@@ -444,6 +469,7 @@ def test_rewards(fitted, events, tmp_path, y, error, message):
     refused(fitted, error, message, tmp_path, y, user_id="user", item_id="item")
 
 
+@pytest.mark.slow
 def test_a_lazy_frame_that_fails(fitted, events):
     frame = pl.from_pandas(events)
 
@@ -465,6 +491,7 @@ def test_what_needs_a_table_in_memory_says_so(fitted, folder):
                 call(X)
 
 
+@pytest.mark.slow
 def test_no_file_stays_open(folder):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", ResourceWarning)
@@ -489,6 +516,7 @@ def test_no_events_and_one_column(fitted, events, tmp_path):
     refused(fitted, ValueError, "an item column are required", tmp_path / "one.parquet")
 
 
+@pytest.mark.slow
 def test_all_times_are_equal(events, folder):
     lazy = pl.scan_parquet(folder / "*.parquet").with_columns(time=7)
     with pytest.warns(UserWarning, match="All 600 positive events have the same time"):

@@ -44,6 +44,7 @@ def weights_of(model):
     return pd.DataFrame(table.detach().numpy(), index=names)
 
 
+@pytest.mark.slow
 def test_a_new_level_is_learnt_and_the_others_keep_what_was_learnt(tmp_path):
     before, after = grown(lr=5e-8, weight_decay=0.0)
     assert names_of(before) == NAMES

@@ -10,7 +10,7 @@ import pytest
 from skorch.callbacks import Callback
 
 from sktwotower.towers._optimizer import RowwiseAdam
-from tests.builders import batched, random_events
+from tests.builders import batched, first_fast, random_events
 from tests.recommender.test_checkpoint import assert_equal
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -72,7 +72,7 @@ def received():
 
 
 @pytest.mark.parametrize(
-    "method, n_batches", [("on_batch_begin", 7), ("on_epoch_end", 12)]
+    "method, n_batches", first_fast([("on_batch_begin", 7), ("on_epoch_end", 12)])
 )
 def test_ctrl_c_ends_training_after_the_batch(method, n_batches):
     signals, before = Signals(signal.SIGINT, method), handlers()
@@ -112,6 +112,7 @@ def test_ctrl_c_after_training_ends_fit():
     assert handlers() == before
 
 
+@pytest.mark.slow
 def test_a_handler_of_the_caller_for_ctrl_c_stays():
     calls = []
     before = signal.signal(signal.SIGINT, lambda *args: calls.append(args))
@@ -122,6 +123,7 @@ def test_a_handler_of_the_caller_for_ctrl_c_stays():
     assert len(calls) == 1 and not model.interrupted_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, method",
     [
@@ -142,6 +144,7 @@ def test_fit_goes_on_after_a_signal(number, method, received, monkeypatch, tmp_p
     assert not model.interrupted_ and not tmp_path.exists()
 
 
+@pytest.mark.slow
 def test_sigterm_without_checkpoint_is_left_to_the_caller(received):
     model = batched(callbacks=[Signals(signal.SIGTERM, "on_batch_begin")]).fit(X)
     assert received == [signal.SIGTERM] and not model.interrupted_
@@ -162,6 +165,7 @@ def test_sigterm_exits_where_nobody_handles_it(tmp_path):
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_fit_in_another_thread(tmp_path):
     models, before = [], handlers()
 

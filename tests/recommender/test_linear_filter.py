@@ -12,7 +12,7 @@ from torch import nn
 from sktwotower import TwoTowerRecommender, io
 from sktwotower.towers.parts import _filter, embed_items
 from sktwotower.towers.parts._filter import LinearFilter, auto_share
-from tests.builders import batched, chain, random_events
+from tests.builders import batched, chain, first_fast, random_events
 
 D, OF_FILTER = 12, 4
 X = random_events(n_users=20, n_items=15)
@@ -49,7 +49,7 @@ def test_a_filter_has_a_third_of_the_vector(model):
     assert filter_of(model).history.weight.shape[1] == OF_FILTER
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+@pytest.mark.parametrize("share", first_fast([0.1, 0.4, 0.9]))
 def test_the_score_is_that_of_the_towers_plus_that_of_the_filter(share):
     model = filtered(second_share=share).fit(X)
     assert model.second_share_ == share
@@ -72,6 +72,7 @@ def test_the_score_is_that_of_the_towers_plus_that_of_the_filter(share):
     assert_allclose(model.predict(X), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_users_like_one_another_have_one_vector_of_the_filter():
     twice = pd.concat([X, X.loc[X["user"] == "u3"].assign(user="twin")])
     model = filtered().fit(twice)
@@ -79,6 +80,7 @@ def test_users_like_one_another_have_one_vector_of_the_filter():
     assert_allclose(*pair, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_does_not_matter_to_the_filter():
     shuffled = X.sample(frac=1, random_state=3)
     one, other = (filtered().fit(each).item_embeddings_ for each in (X, shuffled))
@@ -89,16 +91,19 @@ def test_the_order_of_rows_does_not_matter_to_the_filter():
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"second_share": 0},
-        {"second_share": "auto"},  # too few events
-        {"history": None},
-        {"normalize": False, "temperature": 1.0},
-        {"user_tower": nn.LazyLinear(8), "item_tower": nn.LazyLinear(8)},
-        {"embedding_dim": 8},  # a third are two, of which none is left
-        {"embedding_dim": 45},  # 15 of 15 items
-        {"id_dropout": 1, "items": ITEMS},
-    ],
+    first_fast(
+        [
+            {"second_share": 0},
+            {"second_share": "auto"},  # too few events
+            {"history": None},
+            {"normalize": False, "temperature": 1.0},
+            {"user_tower": nn.LazyLinear(8), "item_tower": nn.LazyLinear(8)},
+            {"embedding_dim": 8},  # a third are two, of which none is left
+            {"embedding_dim": 45},  # 15 of 15 items
+            {"id_dropout": 1, "items": ITEMS},
+        ],
+        3,
+    ),
     ids=lambda params: ", ".join(params),
 )
 def test_no_filter_where_there_can_be_none(params):
@@ -107,6 +112,7 @@ def test_no_filter_where_there_can_be_none(params):
     assert len(model.net_.module_.parts) == 1
 
 
+@pytest.mark.slow
 def test_no_filter_with_order_or_with_what_was_not_chosen():
     ordered = filtered(time="when", history="recent", second_share=0).fit(chain())
     assert ordered.second_share_ == 0
@@ -116,6 +122,7 @@ def test_no_filter_with_order_or_with_what_was_not_chosen():
     assert filtered(impression_weight=0).fit(X, y).second_share_ == 0.4
 
 
+@pytest.mark.slow
 def test_auto_needs_events_users_and_items(monkeypatch):
     monkeypatch.setattr(_filter, "MIN_SVD_EVENTS", 100)
     monkeypatch.setattr(_filter, "MIN_LENGTH", D)
@@ -148,6 +155,7 @@ def test_new_users_with_a_history_have_the_vector_of_the_filter(model):
         assert_allclose(new[-OF_FILTER:], known[-OF_FILTER:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fold_in_moves_what_the_towers_say_only():
     past = X.loc[X["user"] == "u3", "item"].tolist()
     width = D - OF_FILTER
@@ -168,6 +176,7 @@ def test_an_item_without_events_is_found_by_its_features():
     assert_allclose(new, like / np.linalg.norm(like), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_item_that_was_only_shown_is_found_by_its_features():
     shown = pd.concat([X, pd.DataFrame({"user": ["u1"], "item": ["i15"]})])
     y = np.append(np.ones(len(X)), 0)
@@ -179,6 +188,7 @@ def test_an_item_that_was_only_shown_is_found_by_its_features():
     assert_allclose(new, like / np.linalg.norm(like), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_partial_fit_finds_a_new_item_by_its_features():
     model = filtered(items=ITEMS[:15]).fit(X)
     new = ITEMS[15:], pd.DataFrame({"item": ["i16"], "kind": ["c"]})
@@ -212,6 +222,7 @@ def test_partial_fit_trains_the_towers_only(model):
     assert_allclose(np.linalg.norm(after, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_filter_fades_with_what_partial_fit_learns():
     model, n = filtered().fit(X), len(X)
     items, user = model.item_embeddings_.copy(), model.embed_users(["u3"])[0]
@@ -237,6 +248,7 @@ def test_a_filter_fades_with_what_partial_fit_learns():
     assert model.second_share_ == pytest.approx(0.4 * fade / (0.6 + 0.4 * fade))
 
 
+@pytest.mark.slow
 def test_a_filter_never_fades_to_nothing(model, tmp_path):
     model.net_.module_.fades[1] = 1e-5  # as after years
     model.partial_fit(X.assign(user="v1"))
@@ -250,6 +262,7 @@ def test_a_table_without_rows_leaves_the_filter_as_it_is():
     assert model.second_share_ == pytest.approx(0.4)
 
 
+@pytest.mark.slow
 def test_a_faded_filter_is_kept_in_files_and_explained(tmp_path):
     model = filtered().fit(X).partial_fit(X[:4].assign(user="v1"))
     io.dump(model, tmp_path / "model.sktt")
@@ -297,6 +310,7 @@ def test_other_catalogs_have_vectors_of_the_filter(model):
     assert_allclose(model.item_embeddings_, before.loc[["i4", "i1"]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_with_the_towers():
     model = filtered(warm_start=True).fit(X)
     first = model.item_embeddings_.copy()
@@ -312,6 +326,7 @@ def test_warm_start_goes_on_with_the_towers():
         model.set_params(second_share=0).fit(X)
 
 
+@pytest.mark.slow
 def test_files_and_pickles_keep_the_filter(tmp_path):
     model = filtered(items=ITEMS).fit(X)
     io.dump(model, tmp_path / "model.sktt")
@@ -330,7 +345,7 @@ def test_files_and_pickles_keep_the_filter(tmp_path):
         assert_array_equal(later.predict(X), again.predict(X))
 
 
-@pytest.mark.parametrize("history", [None, ["i1", "i4", "i7"]])
+@pytest.mark.parametrize("history", first_fast([None, ["i1", "i4", "i7"]]))
 def test_an_explanation_adds_up_to_the_score(history):
     model = filtered(items=ITEMS).fit(X)
     user = "u3" if history is None else "new"
@@ -344,6 +359,7 @@ def test_an_explanation_adds_up_to_the_score(history):
     assert (table["side"] == "history").sum() >= 3
 
 
+@pytest.mark.slow
 def test_early_stopping_hides_its_events_from_the_filter():
     model = filtered(early_stopping=True, validation_fraction=0.5).fit(X)
     everything = filtered().fit(X)

@@ -43,6 +43,7 @@ def test_partial_fit_logs_its_result_and_validation_its_recall(records):
     assert re.search(r"partial_fit took \d+\.\d s: 12 users", records.text)
 
 
+@pytest.mark.slow
 def test_no_id_is_logged(records):
     model = ordered(max_epochs=1).fit(chain())
     model.partial_fit(chain()[:5])

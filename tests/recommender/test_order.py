@@ -52,6 +52,7 @@ def share_found(model, histories, expected):
     return np.mean([found[user] == item for user, item in expected.items()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("back", first_fast([1, 2]))
 def test_a_planted_order_is_found_only_by_a_recent_history(back):
     # the next item depends on the latest one, or on the one before
@@ -122,7 +123,7 @@ AS = {
 }
 
 
-@pytest.mark.parametrize("kind", AS)
+@pytest.mark.parametrize("kind", first_fast(AS))
 def test_times_of_every_kind_give_the_same_model(model, kind):
     other = ordered().fit(AS[kind]())
     assert_same(other, model)
@@ -140,6 +141,7 @@ def test_dates_in_two_zones_are_compared_as_instants(model):
     assert_same(ordered().fit(mixed), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", [2, -1])
 @pytest.mark.parametrize("events", first_fast([X, DATED]))
 def test_a_position_names_the_time_of_an_array(model, events, time):
@@ -168,6 +170,7 @@ def test_the_order_of_rows_has_no_effect(model, seed):
 TALL = X.assign(town="t" + X["user"].str[1], kind="k" + X["item"].str[2])
 
 
+@pytest.mark.slow
 def test_the_time_is_a_column_of_x_but_no_feature():
     features = {"user_features": ["town"], "item_features": ["kind"]}
     model = ordered(**features).fit(TALL)
@@ -229,6 +232,7 @@ OWN = pd.DataFrame(
 EVENTS = pd.concat([X, OWN], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_a_pair_at_two_times_is_two_events():
     model = ordered().fit(EVENTS)
     assert past_of(model, "me") == [
@@ -266,6 +270,7 @@ def test_rewards_are_the_weights_of_targets():
     assert differ(model, ordered().fit(EVENTS))
 
 
+@pytest.mark.slow
 def test_rows_without_weight_are_left_out():
     kept = (EVENTS["when"] != 3).to_numpy()
     model = ordered().fit(EVENTS, sample_weight=kept.astype(float))

@@ -6,7 +6,7 @@ import pytest
 
 from sktwotower import ItemKNNRecommender
 from sktwotower.towers import _auto
-from tests.builders import chain, ordered, small
+from tests.builders import chain, first_fast, ordered, small
 
 X = chain(n_users=40)
 
@@ -37,7 +37,7 @@ def test_users_unknown_to_fit_have_histories_of_their_own_in_predict():
     assert scores[1] == model.predict(events)[1]
 
 
-@pytest.mark.parametrize("kind", ["decayed item-kNN", "towers"])
+@pytest.mark.parametrize("kind", first_fast(["decayed item-kNN", "towers"]))
 def test_a_random_split_is_no_question_for_the_next_item(kind):
     model = ordered()
     if kind != "towers":
@@ -68,6 +68,7 @@ def test_a_pooled_history_is_judged_without_a_warning():
         model.score(X[held])
 
 
+@pytest.mark.slow
 def test_a_hidden_layer_with_enough_events(monkeypatch):
     monkeypatch.setattr(_auto, "EVENTS_FOR_HIDDEN_LAYER", 1)
     model = ordered(max_epochs=3).fit(X)

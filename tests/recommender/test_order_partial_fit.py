@@ -58,6 +58,7 @@ def test_further_events_are_seen_as_in_a_request(dates):
     assert past_of(after, "u03", history) == past_of(before, "u03", both)
 
 
+@pytest.mark.slow
 def test_late_events_take_their_place_in_time():
     _, after = partly_fitted(X, MORE)
     whole = pd.concat([X[X["user"] == "u03"], MORE])
@@ -74,6 +75,7 @@ def test_late_events_take_their_place_in_time():
     assert past_of(again, "u03") == past_of(after, "u03")
 
 
+@pytest.mark.slow
 def test_times_between_the_integers_of_fit_stay_apart():
     _, after = partly_fitted(X, events_of("u03", ["i01", "i02", "i03"], [20, 20.5, 20]))
     after.partial_fit(events_of("u03", ["i04"], [20.75]))
@@ -81,6 +83,7 @@ def test_times_between_the_integers_of_fit_stay_apart():
     assert latest == [("i01", 3), ("i03", 3), ("i02", 2), ("i04", 1)]
 
 
+@pytest.mark.slow
 def test_new_users_and_items_have_a_past_in_order():
     model = ordered().fit(X).partial_fit(OF_NEW)
     assert model.user_ids_[-1] == "new" and model.item_ids_[-1] == "j1"
@@ -115,6 +118,7 @@ def test_further_events_are_targets_and_earlier_ones_context():
     assert apart(weighted[0].item_embeddings_, model.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_what_is_only_shown_is_no_past():
     model = ordered().fit(X)
     before = past_of(model, "u03")
@@ -142,6 +146,7 @@ def test_further_events_need_the_times_of_fit(events):
     assert model.item_embeddings_ is vectors
 
 
+@pytest.mark.slow
 def test_a_model_without_order_needs_no_times():
     model = ordered(history="pooled").fit(X)
     model.partial_fit(MORE[["user", "item"]])
@@ -149,6 +154,7 @@ def test_a_model_without_order_needs_no_times():
     assert_array_equal(model.item_embeddings_, other.item_embeddings_)
 
 
+@pytest.mark.slow
 def test_the_half_life_and_the_kind_of_history_stay():
     model = ordered(half_life=pd.Timedelta("3D")).fit(dated(X))
     model.set_params(history="pooled", half_life=None).partial_fit(dated(MORE))
@@ -157,6 +163,7 @@ def test_the_half_life_and_the_kind_of_history_stay():
     assert past_of(model, "u03")[-1] == ("i03", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["in_batch", "uniform", "mixed", "full"])
 def test_candidates_of_every_kind(sampling):
     few = {"iterator_train__n_negatives": 4}
@@ -170,6 +177,7 @@ def test_candidates_of_every_kind(sampling):
 # Other catalogs.
 
 
+@pytest.mark.slow
 def test_another_catalog_keeps_the_order():
     model, same = ordered().fit(X), ordered().fit(X)
     model.set_catalog(["i07", "i02", "i11"])
@@ -189,6 +197,7 @@ def test_another_catalog_keeps_the_order():
     assert past_of(model, "u03") == past_of(same, "u03")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("catalog", first_fast([["i07", "i02"], ["i11", "i01", "i00"]]))
 def test_further_events_after_another_catalog(catalog):
     _, expected = partly_fitted(X, pd.concat([MORE, OF_NEW]))

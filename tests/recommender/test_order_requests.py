@@ -39,6 +39,7 @@ def planted():
 # Histories of requests.
 
 
+@pytest.mark.slow
 def test_the_order_of_a_list_matters(planted):
     rng = np.random.default_rng(0)
     histories = {f"n{i}": rng.permutation(planted.item_ids_)[:4] for i in range(40)}
@@ -49,6 +50,7 @@ def test_the_order_of_a_list_matters(planted):
         assert np.mean(found["item"] == expected) > 0.8
 
 
+@pytest.mark.slow
 def test_histories_of_every_form_are_the_same(model):
     expected = model.embed_users(["new"], history={"new": NEW})
     assert apart(expected, model.embed_users(["new"], history={"new": NEW[::-1]}))
@@ -106,6 +108,7 @@ def test_events_of_a_table_take_their_place_in_time(model, times, dates):
     )
 
 
+@pytest.mark.slow
 def test_a_date_in_another_zone_is_the_same_instant():
     model = ordered().fit(dated(X))
     history = dated(events_of("u03", NEW, [0.25, 3.25, 9]))
@@ -182,6 +185,7 @@ def test_what_is_left_out(model):
     assert_near(some["score"], [scores[item] for item in some["item"]])
 
 
+@pytest.mark.slow
 def test_a_new_item_in_a_history_is_described_by_its_features():
     items = pd.DataFrame({"item": [f"i{i:02}" for i in range(13)]})
     items["kind"] = [f"k{i % 3}" for i in range(13)]
@@ -285,6 +289,7 @@ def test_contributions_add_up_to_the_score(user, history, params):
     assert why["lag"][why["side"] != "history"].isna().all()
 
 
+@pytest.mark.slow
 def test_the_latest_item_of_a_planted_order_counts_most(planted):
     items = list(planted.item_ids_)
     most = []

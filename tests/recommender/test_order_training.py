@@ -35,6 +35,7 @@ def assert_same(model, other):
 # Candidates, towers and validation.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampling", first_fast(["mixed", "full", "uniform", "in_batch"])
 )
@@ -97,6 +98,7 @@ def test_events_before_the_latest_of_max_history_have_no_effect():
 LAST = X["when"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", first_fast(["early_stopping", "callback"]))
 def test_the_last_basket_of_each_user_is_held_out(monitor):
     params = {"max_epochs": 1, "early_stopping": True}
@@ -137,13 +139,15 @@ def linear(n_inputs):
 
 @pytest.mark.parametrize(
     "towers",
-    [
-        {"user_tower": nn.LazyLinear(8)},
-        {"user_tower": linear},
-        {"user_tower": linear, "item_tower": linear},
-        {"item_tower": nn.LazyLinear(8), "hidden_layer_sizes": (6,)},
-        {"hidden_layer_sizes": (16, 4), "normalize": False},
-    ],
+    first_fast(
+        [
+            {"user_tower": nn.LazyLinear(8)},
+            {"user_tower": linear},
+            {"user_tower": linear, "item_tower": linear},
+            {"item_tower": nn.LazyLinear(8), "hidden_layer_sizes": (6,)},
+            {"hidden_layer_sizes": (16, 4), "normalize": False},
+        ]
+    ),
 )
 def test_towers_of_every_kind_see_the_order(towers):
     model = ordered(**towers).fit(X)
@@ -178,6 +182,7 @@ def weights_by_age(half_life):
     return 0.5 ** ((X["when"].max() - X["when"]) / half_life)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half_life", first_fast([2.5, 1, np.float32(40)]))
 def test_an_event_counts_half_after_a_half_life(half_life):
     model = ordered(half_life=half_life).fit(X)
@@ -194,11 +199,13 @@ def test_an_event_counts_half_after_a_half_life(half_life):
 
 @pytest.mark.parametrize(
     "half_life",
-    [
-        pd.Timedelta("60h"),
-        datetime.timedelta(days=2, hours=12),
-        np.timedelta64(60, "h"),
-    ],
+    first_fast(
+        [
+            pd.Timedelta("60h"),
+            datetime.timedelta(days=2, hours=12),
+            np.timedelta64(60, "h"),
+        ]
+    ),
 )
 def test_a_half_life_of_dates_is_a_duration(half_life):
     model = ordered(half_life=half_life).fit(DATED)
@@ -213,6 +220,7 @@ def test_a_half_life_far_below_the_ages_keeps_all_events():
     assert len(model.item_ids_) == X["item"].nunique()
 
 
+@pytest.mark.slow
 def test_numbers_do_not_age_by_default():
     model = ordered().fit(X)
     assert model.half_life_ is None
@@ -362,14 +370,19 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was():
     assert model.item_embeddings_ is before and model.history_kind_ == "recent"
 
 
-@pytest.mark.parametrize("history", ["auto", "recent"])
+@pytest.mark.parametrize("history", first_fast(["auto", "recent"]))
 @pytest.mark.parametrize(
     ("events", "message"),
-    [
-        (X.assign(when=7), "All 120 positive events have the same time"),
-        (DATED.assign(when=START), "All 120 positive events have the same time"),
-        (X[X["when"] == X["user"].str[1:].astype(int) % 8], "No user has two positive"),
-    ],
+    first_fast(
+        [
+            (X.assign(when=7), "All 120 positive events have the same time"),
+            (DATED.assign(when=START), "All 120 positive events have the same time"),
+            (
+                X[X["when"] == X["user"].str[1:].astype(int) % 8],
+                "No user has two positive",
+            ),
+        ]
+    ),
 )
 def test_without_any_order_the_history_is_pooled(events, message, history):
     with pytest.warns(UserWarning, match=f"{message}.*'pooled' was used"):
@@ -380,6 +393,7 @@ def test_without_any_order_the_history_is_pooled(events, message, history):
     assert "lag" not in model.explain("u00", "i01")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params, kind",
     [

@@ -13,7 +13,7 @@ from sktwotower.towers._net import joined
 from sktwotower.towers.parts import embed_items
 from sktwotower.towers.parts._pooled import PooledTowers
 from sktwotower.towers.parts._recent import RecentTowers
-from tests.builders import chain, ordered
+from tests.builders import chain, first_fast, ordered
 
 X = chain(n_users=30)
 
@@ -34,7 +34,9 @@ def vectors_of(model, part):
     return embed_items(part, fitted.items.rows[: fitted.n_items])
 
 
-@pytest.mark.parametrize(("d", "first", "second"), [(8, 4, 4), (7, 4, 3), (2, 1, 1)])
+@pytest.mark.parametrize(
+    ("d", "first", "second"), first_fast([(8, 4, 4), (7, 4, 3), (2, 1, 1)])
+)
 def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
     model = ordered(embedding_dim=d, max_epochs=1).fit(X)
     assert kinds_of(model) == TWO
@@ -46,13 +48,15 @@ def test_two_pairs_share_the_entries_of_a_vector(d, first, second):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"second_share": 0},
-        {"embedding_dim": 1},
-        {"item_tower": nn.LazyLinear(8)},
-        {"history": "pooled"},
-        {"history": None},
-    ],
+    first_fast(
+        [
+            {"second_share": 0},
+            {"embedding_dim": 1},
+            {"item_tower": nn.LazyLinear(8)},
+            {"history": "pooled"},
+            {"history": None},
+        ]
+    ),
 )
 def test_one_pair_where_two_make_no_sense(params):
     model = ordered(max_epochs=1, **params).fit(X)
@@ -65,6 +69,7 @@ def test_one_pair_where_everything_was_chosen():
     assert kinds_of(ordered().fit(everything)) == [RecentTowers]
 
 
+@pytest.mark.slow
 def test_the_share_moves_the_score_from_one_pair_to_the_other():
     few, many = (ordered(second_share=s).fit(X) for s in (0.2, 0.8))
     for left, right in zip(parts_of(few), parts_of(many), strict=True):
@@ -82,6 +87,7 @@ def test_partial_fit_trains_both_pairs():
         assert not torch.equal(part.item_tower.sparse.weight, table)
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_with_both_pairs():
     model = ordered(warm_start=True, max_epochs=1).fit(X)
     first = model.item_embeddings_
@@ -115,6 +121,7 @@ def test_an_interruption_of_the_second_pair_is_told():
     assert net is nets[0] and net.interrupted_ and net.module_ is model
 
 
+@pytest.mark.slow
 def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
     class Stop(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -146,6 +153,7 @@ def test_a_pickle_answers_alike():
     assert_array_equal(again.predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 def test_items_before_the_latest_count_in_the_second_pair_only():
     model = ordered(max_history=2).fit(X)
     why = model.explain("u00", "i01")

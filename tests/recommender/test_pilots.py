@@ -77,6 +77,7 @@ def drifting():
     )
 
 
+@pytest.mark.slow
 def test_auto_half_life_is_used_where_tastes_drift(drifting, monkeypatch):
     monkeypatch.setattr(_pilots, "MIN_USERS", 50)
     model = recommender(max_epochs=1).fit(drifting)

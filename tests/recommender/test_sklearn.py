@@ -155,6 +155,7 @@ def test_randomized_search(X):
     assert search.fit(X).best_params_["lr"] in (0.001, 0.01, 0.1)
 
 
+@pytest.mark.slow
 def test_cross_val_score_is_the_score_of_each_fold(X):
     folds = KFold(3, shuffle=True, random_state=0)
     scores = cross_val_score(small(), X, cv=folds)

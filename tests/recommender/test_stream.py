@@ -13,7 +13,7 @@ from sktwotower import io
 from sktwotower.recommender import _served
 from sktwotower.towers import id_shares
 from sktwotower.towers._dropout import FeatureDropout
-from tests.builders import chain, many, ordered, random_events, small
+from tests.builders import chain, first_fast, many, ordered, random_events, small
 
 X = random_events()
 MORE = pd.DataFrame({"user": ["u1", "u2", "new"], "item": ["i3", "j1", "i3"]})
@@ -58,7 +58,7 @@ def test_an_array_without_rows():
         small().partial_fit(X.iloc[:0])
 
 
-@pytest.mark.parametrize("time", [None, "when"])
+@pytest.mark.parametrize("time", first_fast([None, "when"]))
 def test_items_that_are_only_shown_join_the_catalog(time):
     events = chain(n_users=5)
     model = ordered(time=time).fit(events)
@@ -73,6 +73,7 @@ def test_items_that_are_only_shown_join_the_catalog(time):
     assert len(model.history_) == n_epochs + 1
 
 
+@pytest.mark.slow
 def test_a_replay_is_reported(tmp_path):
     model = small().fit(X).partial_fit(MORE)
     io.dump(model, tmp_path / "model.sktt")
@@ -83,7 +84,7 @@ def test_a_replay_is_reported(tmp_path):
         each.partial_fit(MORE.iloc[:2])
 
 
-@pytest.mark.parametrize("history", ["pooled", "recent", None])
+@pytest.mark.parametrize("history", first_fast(["pooled", "recent", None]))
 def test_the_same_pairs_at_another_time_are_no_replay(history):
     model = small(time="when", history=history).fit(chain(n_users=5))
     more = MORE.assign(when=50)
@@ -98,6 +99,7 @@ def test_the_same_pairs_at_another_time_are_no_replay(history):
 # What goes on.
 
 
+@pytest.mark.slow
 def test_the_optimizer_goes_on(model):
     name = "item_tower.sparse.weight"
     before = model._fitted.model.first.moments
@@ -114,7 +116,9 @@ def test_the_optimizer_goes_on(model):
     assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
 
 
-@pytest.mark.parametrize("params", [{}, {"time": "when", "second_share": 0.3}])
+@pytest.mark.parametrize(
+    "params", first_fast([{}, {"time": "when", "second_share": 0.3}])
+)
 def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     events = chain(n_users=12, noise=0.3)
     model = small(max_epochs=2, candidate_sampling="mixed", **params).fit(events)
@@ -165,6 +169,7 @@ def test_forgotten_users_leave_neither_moments_nor_hits():
     assert_allclose(1 / after.gaps.gap[:place], counts / len(others))
 
 
+@pytest.mark.slow
 def test_all_events_of_a_pair_are_forgotten():
     events = chain(n_users=8, noise=0.3)
     often = pd.DataFrame({"user": "u03", "item": "i01", "when": np.arange(50, 90)})
@@ -185,6 +190,7 @@ def test_shares_after_items_were_forgotten():
     assert model._fitted.stream.n_events == len(others)
 
 
+@pytest.mark.slow
 def test_a_heavy_user_is_forgotten_and_the_stream_goes_on(tmp_path):
     events = pd.DataFrame({"user": np.arange(1200) % 400, "item": np.arange(1200) % 2})
     heavy = pd.DataFrame({"user": 999, "item": np.arange(700)})
@@ -196,6 +202,7 @@ def test_a_heavy_user_is_forgotten_and_the_stream_goes_on(tmp_path):
     assert io.load(tmp_path / "model.sktt")._fitted.stream.gaps.gap[0] == gap
 
 
+@pytest.mark.slow
 def test_one_pass_in_the_given_order():
     def vectors(events):
         model = small(batch_size=1, dropout=0.0, id_dropout=0.0).fit(X)
@@ -206,6 +213,7 @@ def test_one_pass_in_the_given_order():
     assert abs(vectors(X.iloc[19::-1]) - same).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_each_call_draws_other_numbers():
     found = []
     for _ in range(2):
@@ -246,7 +254,7 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
 
 
-@pytest.mark.parametrize("time", [None, "when"])
+@pytest.mark.parametrize("time", first_fast([None, "when"]))
 def test_ids_are_hidden_as_often_as_in_fit(time):
     rng = np.random.default_rng(0)
     n_users, n_items = 100, 40
@@ -299,7 +307,9 @@ def test_only_touched_items_are_computed(layers):
     assert all(p.requires_grad for p in module.parameters())
 
 
-@pytest.mark.parametrize("params", [{"optimizer": "adamw"}, {"batch_size": 2}])
+@pytest.mark.parametrize(
+    "params", first_fast([{"optimizer": "adamw"}, {"batch_size": 2}])
+)
 def test_vectors_are_those_of_the_tower(params):
     side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})
     model, events = many(items=side, **params)

@@ -66,6 +66,7 @@ def test_numbers_of_numpy_are_numbers(events):
     assert_allclose(*vectors)
 
 
+@pytest.mark.slow
 def test_own_scheduler_takes_the_place_of_the_one_cycle(events):
     halve = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     rates = rates_of(events, halve)
@@ -241,6 +242,7 @@ def test_temperature_of_large_catalogs(n_items, expected):
     assert found == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_large_catalogs_have_values_of_their_own(monkeypatch):
     """More items than the limit: short weights at first, and other values of auto."""
     X = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 2, 3]})

@@ -586,6 +586,7 @@ class BestEpoch(Callback):
             self.weights = {name: value.clone() for name, value in state.items()}
 
 
+@pytest.mark.slow
 def test_early_stopping_stops_and_restores_the_best_epoch():
     witness = BestEpoch()
     model = small(

@@ -35,6 +35,7 @@ def test_bytes_added_at_either_end(refuses):
     refuses(b"x" + file_of("popularity"), "not where it should be")
 
 
+@pytest.mark.slow
 def test_compressed_members_such_as_bombs(refuses):
     members = members_of(file_of("popularity"))
     data = assembled([*members.items()], compression=zipfile.ZIP_DEFLATED)
@@ -78,6 +79,7 @@ def test_members_that_the_json_does_not_list(refuses):
     refuses(assembled([*members.items()]), "not those that meta.json lists")
 
 
+@pytest.mark.slow
 def test_a_changed_byte_of_each_member(refuses):
     data = file_of("pooled")
     for member in members_of(data).values():

@@ -17,7 +17,7 @@ from sktwotower import (
 )
 from sktwotower._tables import _sparse
 from sktwotower._tables._frames import as_frame
-from tests.builders import dated, ordered, random_events, small
+from tests.builders import dated, first_fast, ordered, random_events, small
 
 OUT = {"u1": ["i8", "i1", "i1"], "u3": ["i0", "i2", "i5"], "u9": ["i3"]}
 PAIRS = [(user, item) for user, items in OUT.items() for item in items]
@@ -74,8 +74,8 @@ def without(answer, k, out=OUT):
     return answer.reset_index(drop=True)
 
 
-@pytest.mark.parametrize("exclude", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("exclude", first_fast(FORMS.values(), 8), ids=FORMS)
+@pytest.mark.parametrize("seen", first_fast([True, False]))
 def test_they_are_left_out_and_all_else_stays(model, exclude, seen):
     whole = model.recommend(USERS, 9, exclude_seen=seen)
     answer = model.recommend(USERS, 4, exclude_seen=seen, exclude=exclude)

@@ -13,7 +13,7 @@ import pytest
 from sktwotower import EASERecommender, io
 from sktwotower.recommender._fitted import FittedTowers
 from sktwotower.retrieval._one_user import UserVectors, one_known
-from tests.builders import chain, ordered, random_events, small
+from tests.builders import chain, first_fast, ordered, random_events, small
 
 EVENTS = random_events(n_users=30, n_items=25)
 
@@ -55,8 +55,8 @@ def model(request):
     return fitted(request.param)
 
 
-@pytest.mark.parametrize("k", [1, 4, 10**11])
-@pytest.mark.parametrize("exclude", [True, False])
+@pytest.mark.parametrize("k", first_fast([1, 4, 10**11]))
+@pytest.mark.parametrize("exclude", first_fast([True, False]))
 def test_answers_are_those_of_the_usual_way(model, k, exclude):
     for user in model.user_ids_[:3].tolist():
         usual = by_table(model, user)
@@ -82,7 +82,7 @@ def test_the_shorter_way_is_taken(model):
         model.similar_items([model.item_ids_[0]])
 
 
-@pytest.mark.parametrize("k", [1, 4, 10**11])
+@pytest.mark.parametrize("k", first_fast([1, 4, 10**11]))
 def test_similar_items_are_those_of_the_usual_way(model, k):
     removed = model._fitted.items.ids[len(model.item_ids_) :].tolist()
     for item in [*model.item_ids_[:3].tolist(), *removed[:1]]:
@@ -124,7 +124,7 @@ def test_baselines_have_no_shorter_way():
 
 
 @pytest.mark.parametrize("kind", ["plain", "ordered", "numbers"])
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", first_fast([1, 3]))
 def test_a_history_of_one_user_in_any_form_is_the_same(kind, n):
     model = fitted(kind)
     items = model.item_ids_[[2, 0, 1][:n]].tolist()
@@ -164,6 +164,7 @@ def one_by_one(model):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "ordered"])
 def test_kept_vectors_are_dropped_with_the_fitted_state(kind):
     model = fitted(kind)
@@ -200,6 +201,7 @@ def test_forgotten_users_leave_no_vector():
     )
 
 
+@pytest.mark.slow
 def test_kept_vectors_are_in_no_file(tmp_path):
     model = fitted("plain")
     io.dump(model, tmp_path / "before")
@@ -234,6 +236,7 @@ def test_kept_vectors_cannot_be_changed():
         vector += 1
 
 
+@pytest.mark.slow
 def test_threads_get_the_answers_of_one_thread():
     model = fitted("plain")
     expected = answers(model)

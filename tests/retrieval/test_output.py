@@ -24,7 +24,7 @@ from sktwotower._tables._output import library_of
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import prequential_validate
-from tests.builders import random_events, small
+from tests.builders import first_fast, random_events, small
 
 X = random_events()
 X = X.assign(day=np.arange(len(X)))
@@ -75,7 +75,7 @@ REQUESTS = {
 }
 
 
-@pytest.mark.parametrize("library", TABLES)
+@pytest.mark.parametrize("library", first_fast(TABLES))
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_to_ids_the_answer_is_of_the_library_of_fit(fitted, request_, library):
     expected, found = request_(fitted["pandas"]), request_(fitted[library])
@@ -83,7 +83,7 @@ def test_to_ids_the_answer_is_of_the_library_of_fit(fitted, request_, library):
     check_same(found, expected)
 
 
-@pytest.mark.parametrize("library", CONVERT)
+@pytest.mark.parametrize("library", first_fast(CONVERT, 2))
 @pytest.mark.parametrize("of_fit", ["pandas", "polars"])
 def test_a_table_of_a_request_chooses_the_library(fitted, of_fit, library):
     model, convert = fitted[of_fit], CONVERT[library]
@@ -134,6 +134,7 @@ def test_arrays_and_lists_make_tables_of_pandas():
         assert type(model.recommend(["u3"])) is pd.DataFrame
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", TABLES)
 def test_items_and_pairs_are_answered_in_the_library_of_fit(library):
     convert = CONVERT[library]
@@ -174,6 +175,7 @@ def test_tables_of_two_stages():
             check_same(call(model), call(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", TABLES)
 def test_reports_and_streams_are_of_the_library_of_the_events(library):
     events, model = CONVERT[library](X), EASERecommender(time="day").fit(X)
@@ -208,7 +210,7 @@ def test_set_output_chooses_the_library_of_tables():
 
 
 @pytest.mark.parametrize("kind", ["pickle", "file"])
-@pytest.mark.parametrize("library", TABLES)
+@pytest.mark.parametrize("library", first_fast(TABLES))
 def test_copies_answer_in_the_library_of_fit(fitted, tmp_path, library, kind):
     model = fitted[library]
     if kind == "pickle":

@@ -22,7 +22,7 @@ from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
-from tests.builders import small
+from tests.builders import first_fast, small
 
 WORLD = make_interactions(30, 20, n_clusters=2, interactions_per_user=6, random_state=0)
 X, USERS, ITEMS = WORLD.data[["user", "item"]], WORLD.user_table, WORLD.item_table
@@ -292,7 +292,7 @@ def test_what_can_be_made_a_table_says_how(model, table, message):
             ask(table)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", first_fast(LIBRARIES, 3))
 def test_columns_that_are_new_or_missing_are_named(model, library):
     convert = LIBRARIES[library]
     with pytest.raises(ValueError, match="unseen at fit time:\n- extra"):
@@ -310,7 +310,9 @@ def test_columns_that_are_new_or_missing_are_named(model, library):
     assert_array_equal(more, model.embed_items(new))
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "arrow"])
+@pytest.mark.parametrize(
+    "library", first_fast(["pandas", "polars", "pyarrow", "arrow"], 2)
+)
 @pytest.mark.parametrize(
     ("column", "cells", "message"),
     [

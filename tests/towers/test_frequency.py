@@ -95,6 +95,7 @@ def test_repeats_in_a_batch_count_once():
     assert once.n_steps_ == often.n_steps_ == 3
 
 
+@pytest.mark.slow
 def test_shares_of_events():
     frequency = StreamingFrequency(unit="event")
     chances = squares(20)
@@ -104,6 +105,7 @@ def test_shares_of_events():
     assert abs(ratio[5:].mean() - 1) < 0.05 and abs(ratio[5:] - 1).max() < 0.4
 
 
+@pytest.mark.slow
 def test_a_stationary_stream():
     chances = squares(50)
     frequency = after(StreamingFrequency(), batches(chances, 2000, 16))
@@ -116,6 +118,7 @@ def test_a_stationary_stream():
     assert abs(ratio[often].mean() - 1) < 0.03
 
 
+@pytest.mark.slow
 def test_a_stream_whose_popularity_jumps():
     chances = squares(50)
     errors = {}
@@ -132,6 +135,7 @@ def test_a_stream_whose_popularity_jumps():
     assert errors[0.01][1] < 0.2 * errors[0.01][0]
 
 
+@pytest.mark.slow
 def test_hashed_ids():
     chances, ids = squares(60), np.array([f"item {i}" for i in range(60)])
     stream = ids[batches(chances, 150, 8)]

@@ -19,6 +19,7 @@ from sktwotower.towers.parts._histories import RecentHistory
 from sktwotower.towers.parts._tower import Tower
 from sktwotower.towers.parts._two_towers import TwoTowers
 from sktwotower.towers.parts._vectors import Users
+from tests.builders import first_fast
 
 N_ITEMS = 12
 
@@ -439,7 +440,7 @@ def vectors_of(module, data, batch_size, **params):
     return found
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", first_fast(range(5)))
 @pytest.mark.parametrize("params", SAMPLING)
 def test_no_prediction_depends_on_later_events(params, seed):
     users = random_users(seed)
@@ -480,7 +481,7 @@ def test_later_events_more_or_fewer_change_nothing():
             torch.testing.assert_close(one, after[cut.table.offsets[user] + at])
 
 
-@pytest.mark.parametrize("max_history", [4, 50])
+@pytest.mark.parametrize("max_history", first_fast([4, 50]))
 @pytest.mark.parametrize("params", SAMPLING)
 def test_a_prediction_sees_the_earlier_baskets_and_the_rest_of_its_own(
     params, max_history

@@ -88,6 +88,7 @@ def test_the_first_later_event_is_the_request_of_training(model):
     assert_array_equal(table["context__place"], expected)
 
 
+@pytest.mark.slow
 def test_each_event_has_the_context_of_its_own(model):
     events = by_place()
     top = model.recommend(pd.DataFrame({"user": ["u003"], "place": ["work"]}), 10)

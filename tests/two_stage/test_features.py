@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sktwotower import EASERecommender, PopularityRecommender, TwoStageRecommender
 from sktwotower.two_stage import _features, _items_together
-from tests.builders import ordered, random_events
+from tests.builders import first_fast, ordered, random_events
 
 from .builders import follows, stages
 
@@ -70,7 +70,7 @@ def naive(user, item, cut):
     }
 
 
-@pytest.mark.parametrize("cut", ["time", "user"])
+@pytest.mark.parametrize("cut", first_fast(["time", "user"]))
 def test_counts_and_times_are_the_naive_ones(cut):
     found = features_of_log(cut)
     assert len(found) == 4 * 5
@@ -95,6 +95,7 @@ def test_the_latest_events_of_a_user_are_those_before_the_last_one():
     assert found.loc[("bob", "tea"), "popularity_so_far"] == np.float32(2 / 7)
 
 
+@pytest.mark.slow
 def test_rank_and_score_are_those_of_retrieval():
     events = follows(60)
     model = stages(EASERecommender(), n_candidates=12).fit(events)
@@ -273,6 +274,7 @@ def test_entries_of_a_matrix_and_of_a_product(size, monkeypatch):
     assert found.tolist() == [7, 4, 0, 50]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 7])
 def test_blocks_do_not_change_features(block, monkeypatch):
     model = stages(EASERecommender()).fit(follows(60))

@@ -104,6 +104,7 @@ def same_answers(model, train, test):
     assert model.score(test) == alone.score(test)
 
 
+@pytest.mark.slow
 @each
 def test_noise_gets_no_weight(name):
     train, test = last_out(tastes())
@@ -117,6 +118,7 @@ def test_noise_gets_no_weight(name):
     assert_frame_equal(model.recommend(), again.fit(train).recommend())
 
 
+@pytest.mark.slow
 def test_shuffled_labels_get_no_weight():
     train, test = last_out(tastes())
     model = stages(EASERecommender(), Shuffled(max_depth=5)).fit(train)
@@ -129,6 +131,7 @@ def table_of(events, **params):
     return model.training_table_.set_index(["user", "item"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", ["time", "user"])
 @each
 def test_what_comes_after_the_cut_changes_no_feature(name, cut):
@@ -206,6 +209,7 @@ def test_without_times_rows_are_in_order():
     assert by_row.cut_ == "user"
 
 
+@pytest.mark.slow
 def test_the_training_table_is_bounded(monkeypatch):
     monkeypatch.setattr(_found, "MAX_PAIRS", 25 * 30)
     model = stages(keep_training_table=True).fit(follows(200))
@@ -227,6 +231,7 @@ def test_weights_of_zero_leave_events_out():
     assert_frame_equal(model.training_table_, other.training_table_)
 
 
+@pytest.mark.slow
 def test_only_positive_events_are_labels():
     events = follows(80)
     y = (np.arange(len(events)) % 3 > 0).astype(float)

@@ -56,6 +56,7 @@ def fitted(train):
     return stages(features=number, **params).fit(train)
 
 
+@pytest.mark.slow
 def test_a_fashion_that_passes_gets_no_weight(monkeypatch):
     train, test = waves(lasting=False)
     said = r"gains 0\.102 NDCG@10 .*\(-0\.060 \+- 0\.018, see.*than later_size=0\.333"

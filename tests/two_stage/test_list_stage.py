@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sktwotower import ClickRateRecommender
 from sktwotower.metrics import make_list_scorer, retrieval_report, roc_auc_by_list
 from sktwotower.two_stage._click_rates import click_rates, rates_of_users
+from tests.builders import first_fast
 
 from .builders import shown, stages
 
@@ -133,6 +134,7 @@ def test_a_taste_is_found_by_the_ranker_only():
     assert roc_auc_by_list(chosen, scores, new["list"]) > 0.95
 
 
+@pytest.mark.slow
 def test_a_column_of_the_request_is_that_of_each_row():
     events = shown()
     events["odd"] = np.random.default_rng(0).integers(0, 2, len(events)).astype(float)
@@ -154,6 +156,7 @@ def test_click_rates_order_lists_where_the_ranker_is_noise():
     assert_allclose(scores[expected.notna()], expected.dropna(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_retriever_orders_lists_where_nothing_pays():
     events = shown()
     events["y"] = np.random.default_rng(1).permutation(events["y"])
@@ -205,6 +208,7 @@ def quality_of(model, **columns):
     return scores.corr(pd.Series(range(24)), method="spearman")
 
 
+@pytest.mark.slow
 def test_places_are_known_in_training_and_equal_in_requests():
     events = shown(slope=1)
     model = ranked(events, columns=["place"], position="place")
@@ -258,6 +262,7 @@ def test_requests_may_lack_time_list_and_place(kept, with_places, events):
     assert_array_equal(with_places.predict(events[kept]), whole)
 
 
+@pytest.mark.slow
 def test_other_columns_may_not_be_missing(events):
     model = ranked(events.assign(hour=1.0), columns=["hour"], context=["hour"])
     with pytest.raises(ValueError, match="hour"):
@@ -276,6 +281,7 @@ def test_new_users_and_new_items_get_scores(model):
     assert np.isfinite(model.predict(X[:2], history=past)).all()
 
 
+@pytest.mark.slow
 def test_arrays_and_pickles(events):
     X = events[["user", "item", "when", "list"]].to_numpy(object)
     model = stages(time=2, lists=3, cut="time", later_size=0.35).fit(X, events["y"])
@@ -298,6 +304,7 @@ def test_scorers_of_lists_score_the_order(model, events):
     assert_allclose(score, expected)
 
 
+@pytest.mark.slow
 def test_reports_on_lists_have_the_click_rate():
     events = shown(n_lists=6)
     fit, held = events[:1800], events[1800:]
@@ -322,6 +329,7 @@ def test_reports_on_lists_have_the_click_rate():
     pd.testing.assert_series_equal(*rows, check_names=False)
 
 
+@pytest.mark.slow
 def test_rankers_with_groups_get_the_lists(events):
     model = ranked(events, Grouped(max_depth=3))
     _, labels, arguments = model.list_ranker_.seen_
@@ -337,6 +345,7 @@ def test_users_can_be_forgotten(model, events):
     assert_allclose(model.predict(X), before, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_without_a_list_are_left_out():
     events = shown()
     events.loc[events["when"] == events["when"].max(), "list"] = None
@@ -347,7 +356,7 @@ def test_rows_without_a_list_are_left_out():
 # What cannot be learnt or read
 
 
-@pytest.mark.parametrize("why", ["few users", "no y = 0", "one item each"])
+@pytest.mark.parametrize("why", first_fast(["few users", "no y = 0", "one item each"]))
 def test_too_little_was_shown(why):
     events = shown(n_users=30 if why == "few users" else 60)
     if why == "no y = 0":
@@ -388,6 +397,7 @@ def test_columns_that_do_not_fit(changes, params, message, events):
         ranked(events.assign(**changes), columns=["place"], **params)
 
 
+@pytest.mark.slow
 def test_one_list_per_user_by_the_column_of_users(events):
     model = ranked(events, lists="user")
     X = events[["user", "item", "when", "list"]]

@@ -177,6 +177,7 @@ def test_items_without_events_can_be_candidates():
         assert model.predict(pair)[0] > 0
 
 
+@pytest.mark.slow
 def test_a_user_who_has_seen_everything():
     events = tastes()
     everything = pd.DataFrame({"user": "all", "item": events["item"].unique()})
@@ -295,6 +296,7 @@ def test_the_importance_of_groups_is_drawn(model):
     assert f"(full model: {table.attrs['ndcg']:.3f})" in display.ax_.get_title()
 
 
+@pytest.mark.slow
 def test_changing_the_retriever_changes_no_answer(events):
     model = stages(small()).fit(events)
     before = model.recommend(["u01", "u02"])

@@ -90,6 +90,7 @@ def test_fit_changes_no_parameter(X):
     assert not hasattr(ranker, "coef_")
 
 
+@pytest.mark.slow
 def test_a_call_that_fails_changes_nothing(X):
     model = stages().fit(X)
     before = model._fitted
@@ -98,6 +99,7 @@ def test_a_call_that_fails_changes_nothing(X):
     assert model._fitted is before
 
 
+@pytest.mark.slow
 def test_fitted_attributes_are_those_documented(model):
     attributes = {
         name
@@ -188,6 +190,7 @@ def test_the_diagram_shows_both_stages(X, model):
     assert "PopularityRecommender" in repr(stages())
 
 
+@pytest.mark.slow
 def test_a_ranker_of_columns_by_name(X):
     columns = FunctionTransformer(lambda table: table[["rank", "after_last"]])
     ranker = make_pipeline(columns, StandardScaler(), LogisticRegression())

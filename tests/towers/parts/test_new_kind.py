@@ -12,7 +12,7 @@ from sktwotower._records._registry import record
 from sktwotower.towers._sparse_rows import SparseLinear
 from sktwotower.towers.parts import Contributions, Part, _plan
 from sktwotower.towers.parts._onnx_operators import sums, weighted_rows
-from tests.builders import batched, chain, ordered, random_events
+from tests.builders import batched, chain, first_fast, ordered, random_events
 
 SHARE = 0.25
 
@@ -107,7 +107,7 @@ ORDERED = chain(n_users=20)
 MODELS = {"pooled": (pooled, EVENTS), "recent": (recent, ORDERED)}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=first_fast(MODELS))
 def fitted(request):
     make, X = MODELS[request.param]
     return make().fit(X), X
@@ -231,7 +231,7 @@ class PowerCut(Callback):
             raise RuntimeError("the power failed")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", first_fast(MODELS))
 def test_a_checkpoint(name, tmp_path, monkeypatch):
     make, X = MODELS[name]
     whole = make(max_epochs=3).fit(X)

@@ -11,6 +11,7 @@ from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from sktwotower.towers._spectrum import Spectrum
 from sktwotower.towers.parts import _plan, _start
 from sktwotower.towers.parts._start import add_to_ids
+from tests.builders import first_fast
 
 
 def started(monkeypatch, **params):
@@ -43,18 +44,24 @@ def test_events_held_out_for_validation_are_not_seen(monkeypatch):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"history": None},
-        {"embedding_dim": 8},  # of 15 items there are too few
-        {"hidden_layer_sizes": (6,)},
-        {"item_tower": torch.nn.LazyLinear(4), "user_tower": torch.nn.LazyLinear(4)},
-    ],
+    first_fast(
+        [
+            {"history": None},
+            {"embedding_dim": 8},  # of 15 items there are too few
+            {"hidden_layer_sizes": (6,)},
+            {
+                "item_tower": torch.nn.LazyLinear(4),
+                "user_tower": torch.nn.LazyLinear(4),
+            },
+        ]
+    ),
     ids=["no history", "wide", "hidden layer", "own towers"],
 )
 def test_other_towers_start_at_random(monkeypatch, params):
     assert started(monkeypatch, **params) == []
 
 
+@pytest.mark.slow
 def test_epochs_are_more_with_features():
     X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
     items = pd.DataFrame({1: np.arange(15), "kind": np.arange(15) % 3})
