@@ -322,6 +322,19 @@ def test_a_question_for_a_type_is_found(question):
     assert "Tower" in types_asked_for(ast.parse(question))
 
 
+# Rooms in which tests are still named otherwise.
+OTHER_NAMES = {"io", "recommender", "retrieval", "towers"}
+
+
+@pytest.mark.parametrize("room", sorted(set(MAY_IMPORT) - OTHER_NAMES))
+def test_files_of_tests_are_named_after_what_they_test(room):
+    files = [name.split(".")[-1] for name in SOURCES if room_of(name) == room]
+    starts = tuple(f"{name.strip('_')}_" for name in [room, *files])
+    tests = (ROOT.parent / "tests" / room.strip("_")).glob("test_*.py")
+    names = [path.stem.removeprefix("test_") for path in tests]
+    assert [name for name in names if not f"{name}_".startswith(starts)] == []
+
+
 # What rooms know of an estimator of another room
 
 
