@@ -19,7 +19,7 @@ from sktwotower._tables._versions import VersionedMixin
 from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
 from ._stored_graph import GraphCodec, check_changes
-from ._threads import torch_threads_kept
+from ._threads import numba_threads, torch_threads_kept
 
 __all__ = ["NNDescentNeighbors"]
 
@@ -62,7 +62,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     random_state : int, default=0
         Seed of the graph.
     n_jobs : int, default=None
-        Number of threads of a build. None: all that numba has.
+        Number of threads of a build, at most one for each processor. -1 and None: all
+        that numba has.
 
     Attributes
     ----------
@@ -123,7 +124,11 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         "n_graph_neighbors": [Interval(Integral, 1, None, closed="left")],
         "parallel_batch_queries": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
     }
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()
@@ -217,7 +222,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
             search_tree_leaf_size=LEAF_SIZE,
             parallel_batch_queries=self.parallel_batch_queries,
             random_state=self.random_state,
-            n_jobs=self.n_jobs,
+            n_jobs=numba_threads(self.n_jobs),
         )
         graph.prepare()
         graph.query(self.vectors_[:1], k=1)  # compiles the rest

@@ -24,6 +24,8 @@ from sktwotower._records import (
     require,
 )
 
+from ._threads import numba_threads
+
 __all__ = ["GraphCodec", "check_changes"]
 
 
@@ -178,7 +180,7 @@ def _graph(stored, index, vectors):
         "search_tree_leaf_size": stored.leaf_size,
         "parallel_batch_queries": index.parallel_batch_queries,
         "random_state": index.random_state,
-        "n_jobs": index.n_jobs,
+        "n_jobs": numba_threads(index.n_jobs),
         "n_trees": stored.n_trees,
         "n_trees_after_update": stored.n_trees_after_update,
         "n_iters": stored.n_iters,

@@ -4,6 +4,7 @@ Input: ``n_jobs``.
 Output: a context in which torch runs on that many threads.
 """
 
+import os
 import threading
 from contextlib import contextmanager, nullcontext
 
@@ -11,7 +12,22 @@ import torch
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 
-__all__ = ["threads", "torch_threads_kept"]
+__all__ = ["numba_threads", "threads", "torch_threads_kept"]
+
+
+def _count(n_jobs):
+    """Return what ``n_jobs`` stands for: at most one thread for each processor.
+
+    More would be slower, and far more end the process.
+    """
+    return min(effective_n_jobs(n_jobs), os.cpu_count() or 1)
+
+
+def numba_threads(n_jobs):
+    """Return ``n_jobs`` as pynndescent takes it: no more threads than numba has."""
+    from numba import config  # importing it takes long
+
+    return n_jobs and min(_count(n_jobs), config.NUMBA_NUM_THREADS)
 
 
 @contextmanager
@@ -54,7 +70,7 @@ def _threads(n_jobs):
         if _TorchThreads.n_active == 0:
             _TorchThreads.before = torch.get_num_threads()
         _TorchThreads.n_active += 1
-        torch.set_num_threads(effective_n_jobs(n_jobs))
+        torch.set_num_threads(_count(n_jobs))
     try:
         yield
     finally:

@@ -175,8 +175,8 @@ class TwoTowerParameters(ShownEstimator):
     device : str, default="cpu"
         Device of torch, such as "cuda".
     n_jobs : int, default=None
-        Number of torch's threads during a call. -1: all processors, or the share of a
-        worker of joblib. None: torch's setting.
+        Number of torch's threads during a call, at most one for each processor. -1: all
+        of them, or the share of a worker of joblib. None: torch's setting.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, order and dropout. The same seed, data and number of threads
         give the same result.

@@ -18,7 +18,7 @@ from sktwotower.neighbors import (
     _indexes,
 )
 from sktwotower.neighbors._indexes import build_index, check_index
-from sktwotower.neighbors._threads import threads
+from sktwotower.neighbors._threads import numba_threads, threads
 from tests.builders import random_events, small
 from tests.reference import unit_vectors
 
@@ -114,7 +114,12 @@ def test_a_poor_index_is_warned_about():
 
 @pytest.mark.parametrize(
     "params",
-    [{"target_recall": 1.5}, {"epsilon": -0.1}, {"n_graph_neighbors": 0}],
+    [
+        {"target_recall": 1.5},
+        {"epsilon": -0.1},
+        {"n_graph_neighbors": 0},
+        {"n_jobs": 0},
+    ],
 )
 def test_parameters_of_an_index_are_checked_before_training(params):
     index, (name,) = NNDescentNeighbors(**params), params
@@ -123,7 +128,7 @@ def test_parameters_of_an_index_are_checked_before_training(params):
         check_index(index)
     with pytest.raises(ValueError, match=message):
         index.fit(unit_vectors(9))
-    with patch("sktwotower.recommender._fit.net.train") as train:
+    with patch("sktwotower.recommender._fit.train") as train:
         with pytest.raises(ValueError, match=message):
             small(neighbors=index).fit(random_events())
         train.assert_not_called()
@@ -174,7 +179,20 @@ def test_auto_takes_a_graph_for_large_catalogs():
     assert isinstance(build_index("auto", items)[0], ExactNeighbors)
 
 
-def test_threads_of_torch_are_put_back_by_the_last_call():
+def test_there_are_no_more_threads_than_processors(monkeypatch):
+    used = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for n_jobs in (3, 4, 100_000):
+        with threads(n_jobs):
+            pass
+    assert used[::2] == [3, 4, 4]
+    assert numba_threads(None) is None
+    assert 1 <= numba_threads(100_000) <= 4
+
+
+def test_threads_of_torch_are_put_back_by_the_last_call(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     before = torch.get_num_threads()
     first, second = threads(2), threads(3)
     first.__enter__()
