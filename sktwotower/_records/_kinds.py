@@ -5,8 +5,11 @@ Output: the other one of both.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 
 from sktwotower._sklearn_compat import requests_of, set_requests
@@ -205,12 +208,15 @@ class Estimator(Kind):
         known = self.cls._get_param_names()
         if type(specs) is not dict or not set(specs) <= set(known):
             refuse(place, f"parameters of {self.cls.__name__}", specs)
-        return {
+        params = {
             name: self.codecs.get(name, any_value).read(
                 spec, reader, f"parameter {name!r}"
             )
             for name, spec in specs.items()
         }
+        for name, value in params.items():
+            _check_numbers(value, f"parameter {name!r}")
+        return params
 
     def check_parts(self, parts, place):
         """Raise unless all attributes of fit are there, or none, and fit together."""
@@ -218,6 +224,17 @@ class Estimator(Kind):
         is_whole = not parts or needed <= set(parts)
         require(is_whole, place, f"a {self.name} with all attributes of fit")
         super().check_parts(parts, place)
+
+
+def _check_numbers(value, place):
+    """Raise unless decimals and fractions are finite, at any depth."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            _check_numbers(each, place)
+    elif isinstance(value, Decimal | Fraction):
+        require(math.isfinite(value), place, "finite numbers")
 
 
 def _validate(estimator):

@@ -7,6 +7,7 @@ Output: the other one of both.
 import base64
 import datetime
 import math
+import operator
 import uuid
 from decimal import Decimal
 from fractions import Fraction
@@ -119,6 +120,18 @@ def _write_number(value):
     return [value.dtype.name, _write_float(plain) if type(plain) is float else plain]
 
 
+def _read_decimal(text):
+    value = Decimal(text)
+    if value.is_snan():  # each use of it raises an error
+        raise ValueError("a signaling NaN is no number")
+    return value
+
+
+def _read_fraction(numerator, denominator):
+    # of text such as "1e99999999", all digits would be computed
+    return Fraction(operator.index(numerator), operator.index(denominator))
+
+
 def _write_random_state(value):
     _, key, place, has_gauss, gauss = value.get_state()
     return [int(place), int(has_gauss), float(gauss), *key.tolist()]
@@ -165,9 +178,9 @@ SCALARS = {
     ),
     "datetime64": Scalar(np.datetime64, _write_moment, _numpy_unit("datetime64")),
     "timedelta64": Scalar(np.timedelta64, _write_moment, _numpy_unit("timedelta64")),
-    "Decimal": Scalar(Decimal, lambda value: [str(value)], Decimal),
+    "Decimal": Scalar(Decimal, lambda value: [str(value)], _read_decimal),
     "Fraction": Scalar(
-        Fraction, lambda f: [f.numerator, f.denominator], lambda a, b: Fraction(a, b)
+        Fraction, lambda f: [f.numerator, f.denominator], _read_fraction
     ),
     "UUID": Scalar(uuid.UUID, lambda value: [value.hex], uuid.UUID),
     "number": Scalar(np.number, _write_number, _read_number),

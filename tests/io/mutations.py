@@ -10,6 +10,34 @@ from .builders import META, array_bytes, array_of, assembled, find, forged, memb
 NUMBERS = [0, 1, -1, 2, 7, 2**31, -(2**31), 2**62, 2**63, 10**30, 0.5, 1e308]
 DTYPES = ["<i8", "<i4", "<f4", "<f8", "|b1", "<u2", ">i4"]
 OTHERS = [None, True, False, "", "x", "nan", "UTC", [], {}, [1], {"type": "dict"}]
+# Values of a type that JSON does not have, by the parts of each.
+SCALARS = [
+    ("float", ["nan"]),
+    ("float", ["inf"]),
+    ("bytes", ["AAAA"]),
+    ("date", ["0001-01-01"]),
+    ("time", ["23:59:59.999999"]),
+    ("datetime", ["9999-12-31T23:59:59", "UTC", 1]),
+    ("timedelta", [999_999_999, 0, 0]),
+    ("Timestamp", [2**63 - 1, "ns", "UTC"]),
+    ("Timedelta", [-(2**63) + 1, "ns"]),
+    ("NaT", []),
+    ("NA", []),
+    ("Period", [2**62, "D"]),
+    ("datetime64", [2**62, "Y", 1]),
+    ("timedelta64", [-1, "D", 2**31 - 1]),
+    ("Decimal", ["sNaN"]),
+    ("Decimal", ["NaN"]),
+    ("Decimal", ["1e999999999"]),
+    ("Fraction", ["1e100000000", None]),
+    ("Fraction", [1, 10**4000]),
+    ("UUID", ["0" * 32]),
+    ("number", ["float16", "inf"]),
+    ("number", ["uint64", 2**64 - 1]),
+    ("slice", [None, None, 0]),
+    ("RandomState", [0, 0, 0.0, *range(624)]),
+]
+OTHERS += [{"type": name, "value": parts} for name, parts in SCALARS]
 
 
 def flipped(data, rng):
