@@ -8,6 +8,7 @@ import io
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+from joblib import Memory
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
@@ -49,6 +50,9 @@ class SkopsCodec:
     def write(value, writer, place):
         """Return what JSON holds for an estimator; its bytes are a member."""
         skops = _skops(place)
+        for each in _objects_in(value):
+            if (why := _files_of(each)) is not None:
+                raise cannot_write(value, place, f" ({why})")
         try:
             data = skops.dumps(value)
         except Exception as error:  # of skops and of the estimator
@@ -119,28 +123,48 @@ def _check_archive(data, place):
 
 
 def _check_made(made, place):
-    """Refuse sparse matrices and vocabularies, anywhere, that are not what they say.
+    """Refuse, at any depth, what is not what it says, and what uses other files.
 
-    skops makes them of their parts as they are.
+    skops makes sparse matrices and vocabularies of their parts as they are.
     """
-    waiting, known = [made], set()
+    for each in _objects_in(made):
+        if sparse.issparse(each):
+            _check_sparse(each, place)
+        if (why := _files_of(each)) is not None:
+            refuse(place, f"an estimator that uses no other files: {why}")
+        if hasattr(each, "__dict__") and not isinstance(each, type):
+            if isinstance(kind := kind_of(each), Kind):
+                kind.check_object(each, place)
+
+
+def _objects_in(value):
+    """Yield a value and all that it holds, at any depth."""
+    waiting, known = [value], {}
     while waiting:
         value = waiting.pop()
         if id(value) in known:
             continue
-        known.add(id(value))
-        if sparse.issparse(value):
-            _check_sparse(value, place)
-        elif isinstance(value, dict):
+        known[id(value)] = value  # kept: another one must not get its address
+        yield value
+        if isinstance(value, dict):
             waiting += [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple | set | frozenset):
             waiting += value
         elif isinstance(value, np.ndarray) and value.dtype == object:
             waiting += value.ravel().tolist()
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
+        if hasattr(value, "__dict__") and not isinstance(value, type):
             waiting += vars(value).values()
-            if isinstance(kind := kind_of(value), Kind):
-                kind.check_object(value, place)
+
+
+def _files_of(value):
+    """Return which attribute lets an object use files, or None."""
+    state = {} if isinstance(value, type) else getattr(value, "__dict__", {})
+    if isinstance(value, Memory) or state.get("memory") is not None:
+        return f"memory of {type(value).__name__} is a folder of pickles"
+    given = state.get("input")
+    if isinstance(given, str) and given in ("file", "filename"):
+        return f"input={given!r} of {type(value).__name__} reads what cells name"
+    return None
 
 
 def _check_sparse(matrix, place):

@@ -5,15 +5,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Memory
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sktwotower import TowerVectorizer
+from sktwotower import TowerVectorizer, TwoStageRecommender
 from sktwotower.io import dump, load
 from tests.builders import first_fast, random_events, small
 
@@ -213,4 +215,47 @@ def test_an_object_in_the_place_of_a_transformer_must_be_one(path, skops_io):
     dump(fitted(of_sklearn()), path)
     with_object(path, lambda object_: skops_io.dumps({"a": pd.__version__}))
     with pytest.raises(ValueError, match="a transformer"):
+        load(path)
+
+
+def by_name():
+    return make_pipeline(CountVectorizer(input="filename", vocabulary=["a"]))
+
+
+def cached():
+    return make_pipeline(OneHotEncoder(), memory="folder")
+
+
+USING_FILES = [
+    (by_name, "input='filename' of CountVectorizer"),
+    (cached, "memory of Pipeline"),
+]
+
+
+@pytest.mark.parametrize("make, message", USING_FILES)
+def test_transformers_that_use_files_are_neither_written_nor_read(
+    make, message, path, skops_io
+):
+    nested = make_column_transformer((make(), "words"))
+    with pytest.raises(ValueError, match=f"cannot be written.*{message}"):
+        dump(small(item_transformer=nested), path)
+    dump(small(item_transformer=of_sklearn()), path)
+    with_object(path, lambda object_: skops_io.dumps(nested))
+    with pytest.raises(ValueError, match=f"uses no other files: {message}"):
+        load(path)
+
+
+def test_a_cache_is_not_written_wherever_it_is(path):
+    holder = TfidfVectorizer()
+    holder.kept = {"a": [Memory("folder")]}
+    with pytest.raises(ValueError, match="cannot be written.*memory of Memory"):
+        dump(small(item_transformer=make_pipeline(holder)), path)
+
+
+def test_rankers_that_use_files_are_not_read(path, skops_io):
+    ranker = make_pipeline(StandardScaler(), LogisticRegression())
+    dump(TwoStageRecommender(ranker=ranker), path)
+    used = make_pipeline(StandardScaler(), LogisticRegression(), memory="folder")
+    with_object(path, lambda object_: skops_io.dumps(used))
+    with pytest.raises(ValueError, match="uses no other files: memory of Pipeline"):
         load(path)
