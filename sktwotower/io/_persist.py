@@ -50,8 +50,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     ------
     ValueError
         If the model is not an estimator of this package, or a parameter is out of range
-        or cannot be written: callbacks, functions, the folder ``memory``, estimators
-        that skops refuses. The message names it.
+        or cannot be written: callbacks, functions, the folder ``memory``, also that of
+        a Pipeline, estimators that skops refuses. The message names it.
     TypeError
         If ``path`` is no path.
     ImportError
@@ -73,7 +73,8 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     optimizer only moments of the default one are kept, with which `partial_fit` goes
     on; it also starts without those of others. The default ranker is written as the
     arrays of its trees; `load` trusts other trees of scikit-learn only if they are
-    named. The past items of all users of fit are in the file.
+    named. The past items of all users of fit are in the file; ``checkpoint``, and
+    ``compile`` in ``net_params``, are not.
 
     Examples
     --------

@@ -32,11 +32,11 @@ from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import FittedTowers
-from ._folders import Folder, NoFolder
 from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._served import IndexRecipe, served
+from ._stored_parameters import Dropped, NetParams, NoFolder
 
 __all__ = ["TwoTowerRecommender"]
 
@@ -61,7 +61,8 @@ class TwoTowerRecommender(
         "item_tower": TowerParameter("item_tower"),
         "optimizer": OptimizerCodec,
         "memory": NoFolder,
-        "checkpoint": Folder,
+        "checkpoint": Dropped,
+        "net_params": NetParams,
     }
 
     user_transformer_ = fitted_attribute("users.transformer")

@@ -88,12 +88,29 @@ class Fitted:
     def _check_stored(self, place):
         sides = self.users.side, self.items.side
         require(sides == ("user", "item"), place, "users and items")
+        self._check_columns(place)
         shape = len(self.users) + 1, len(self.items)
         csr(shape)(self.seen, f"{place}.seen")
         require((self.seen.data == 1).all(), f"{place}.seen", "a matrix of ones")
         if self.sequences is not None:
             csr(shape, canonical=False)(self.sequences.lags, f"{place}.sequences")
             require(self.schema.time is not None, place, "a schema with times")
+
+    def _check_columns(self, place):
+        """Raise unless ids, features and the time are columns of X in fit."""
+        schema, sides = self.schema, (self.users, self.items)
+        names, labels = schema.names, [side.id_column for side in sides]
+        if names is None:
+            names, labels = [f"x{i}" for i in range(schema.n_columns)], ["user", "item"]
+        used = {column for side in sides for column in (side.id_column, *side.features)}
+        expected = "one with the columns that are used"
+        require(used <= {*names}, f"{place}.schema", expected)
+        given = [side.label for side in sides]
+        require(given == labels, place, f"users and items of the columns {labels}")
+        if schema.time is not None:
+            time = names[schema.time_place]
+            fits = schema.time == time
+            require(fits, f"{place}.schema", f"one with the time {time!r}")
 
     @property
     def n_items(self):

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._records import number, record
+from sktwotower._records import number, record, require
 from sktwotower._tables._messages import warn
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context, with_context
-from ._features import CandidatePairs, features_of, group_of, pairs_of
+from ._features import CandidatePairs, features_of, group_of, pairs_of, scaled_names
 from ._log import Log
 from ._side_columns import SideColumns
 
@@ -97,6 +97,12 @@ class Describer:
     fitted: Fitted | None = None
     encoders: list | None = None
     _not_stored = "fitted", "encoders"
+
+    def _check_stored(self, place):
+        known, given = scaled_names(self.log), {*(self.scales or {})}
+        require(
+            given <= known, f"{place}.scales", f"those of features: {sorted(known)}"
+        )
 
     @cached_property
     def entities(self):

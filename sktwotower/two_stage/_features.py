@@ -11,7 +11,14 @@ import numpy as np
 from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
-__all__ = ["CandidatePairs", "features_of", "group_of", "pairs_of", "scales_of"]
+__all__ = [
+    "CandidatePairs",
+    "features_of",
+    "group_of",
+    "pairs_of",
+    "scaled_names",
+    "scales_of",
+]
 
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02
@@ -110,6 +117,13 @@ def scales_of(log, pairs):
         if len(values):
             scales[name] = values.mean(), values.std() or 1.0
     return scales
+
+
+def scaled_names(log):
+    """Return the names of the features that ``scales_of`` may have, a set."""
+    if "vector" not in log.vectors:
+        return {"score_gap"}
+    return {"score_gap", "nearest", *(f"vector_{part}" for part in DECAYS)}
 
 
 def group_of(name):

@@ -88,6 +88,29 @@ def test_parameters_out_of_range(value, refuses):
     refuses(forged(members_of(file_of("pooled")), apply), "n_neighbors")
 
 
+SCALE = {"type": "tuple", "items": [0.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    "model, part, value, message",
+    [
+        ("ease", "id_column", "price", "the columns that are used"),
+        ("ease", "label", "price", "users and items of the columns"),
+        ("side table", "features", ["price"], "the columns that are used"),
+        ("recent", "time", "price", "with the time 'when'"),
+        ("two stages", "label", "price", "users and items of the columns"),
+        ("two stages", "scales", {"price": SCALE}, "scales must be those of features"),
+    ],
+)
+def test_names_that_are_no_columns(model, part, value, message, refuses):
+    def apply(meta):
+        state = meta["model"]["parts"]["state"]
+        for parent, key in [*find(state, lambda key, _: key == part)][-1:]:
+            parent[key] = value
+
+    refuses(forged(members_of(file_of(model)), apply), message)
+
+
 def test_models_of_other_types(refuses):
     members = members_of(file_of("popularity"))
     for name in ("_tables.Sequences", "baselines.FittedMatrix", "list", None, "skops"):

@@ -36,6 +36,7 @@ from .builders import (
     again,
     array_of,
     assert_same_answers,
+    forged,
     members_of,
     products,
 )
@@ -324,6 +325,23 @@ def test_optimizers_and_dtypes_of_torch_are_kept(path):
     assert read.net_params == params
     assert read.net_.criterion_.matmul_dtype is torch.bfloat16
     assert_same_answers(model, read)
+
+
+def test_a_file_names_no_folder_and_starts_no_compiler(path):
+    params = {"verbose": 1, "compile": True, "compile__dynamic": True}
+    model = small(checkpoint=Path("folder"), net_params=params)
+    read = again(model, path)
+    assert (read.checkpoint, read.net_params) == (None, {"verbose": 1})
+
+    def forge(meta):
+        written = meta["model"]["parts"]["params"]
+        written["checkpoint"] = "folder"
+        written["net_params"]["keys"].append("compile")
+        written["net_params"]["values"].append(True)
+
+    path.write_bytes(forged(members_of(path.read_bytes()), forge))
+    read = load(path)
+    assert (read.checkpoint, read.net_params) == (None, {"verbose": 1})
 
 
 @pytest.mark.parametrize(

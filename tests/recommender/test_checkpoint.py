@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from sktwotower import TwoTowerRecommender, io
+from sktwotower import io
 from sktwotower.recommender import _checkpoint, _fit
 from sktwotower.recommender._checkpoint import Checkpoint
 from tests.builders import batched, first_fast, ordered, random_events
@@ -328,14 +328,3 @@ def test_folder_that_cannot_be_made(tmp_path):
         model.fit(X)
     with pytest.raises(OSError, match="must be a folder that can be written: File ex"):
         model.set_params(checkpoint=file).fit(X)
-
-
-@pytest.mark.parametrize("checkpoint", [None, "folder"])
-def test_parameter_is_kept_in_files(checkpoint, tmp_path):
-    io.dump(TwoTowerRecommender(checkpoint=checkpoint), tmp_path / "model")
-    assert io.load(tmp_path / "model").checkpoint == checkpoint
-
-
-def test_path_is_kept_as_text_in_files(tmp_path):
-    io.dump(TwoTowerRecommender(checkpoint=tmp_path), tmp_path / "model")
-    assert io.load(tmp_path / "model").checkpoint == str(tmp_path)
