@@ -24,7 +24,7 @@ def cloned(estimator):
     }
     copied = type(estimator)(**params)
     # metadata requests refer to their estimator, and so to its tables
-    shared = {id(params[name]): params[name] for name in TABLES}
+    shared = {id(params[name]): params[name] for name in TABLES if name in params}
     memo = {id(estimator): copied} | shared
     copy_configuration(estimator, copied, memo)
     return copied

@@ -106,6 +106,41 @@ def items():
     return pd.DataFrame({"item": range(10), "tag": list("aabbccddee")})
 
 
+class Fewer(TwoTowerRecommender):
+    """A subclass with a parameter of its own, and few others; one of the tables."""
+
+    def __init__(self, *, boost=1.0, items=None, max_epochs=1, random_state=0):
+        super().__init__(
+            items=items,
+            max_epochs=max_epochs,
+            random_state=random_state,
+            embedding_dim=4,
+        )
+        self.boost = boost
+
+
+def test_a_subclass_with_fewer_parameters(X, items):
+    model = Fewer(boost=2.0, items=items)
+    copied = clone(model)
+    assert (copied.boost, copied.items is items) == (2.0, True)
+    assert "boost=2.0" in repr(model) and "boost" in model._repr_html_()
+    for name in (
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_get_params_invariance",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+    ):
+        getattr(estimator_checks, name)("Fewer", Fewer())
+
+
+@pytest.mark.slow
+def test_a_search_over_a_parameter_of_a_subclass(X):
+    search = GridSearchCV(Fewer(), {"boost": [1.0, 3.0]}, cv=2).fit(X)
+    assert search.best_estimator_.boost == search.best_params_["boost"]
+
+
 class Witness(TwoTowerRecommender):
     """Return how many rows fit was given."""
 
