@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import generate_invalid_param_val, make_con
 from torch import nn
 
 from sktwotower import TwoTowerRecommender
+from sktwotower._tables import _memory
 from sktwotower.neighbors import NNDescentNeighbors
 from tests.builders import Rows, readers, small
 
@@ -278,7 +279,14 @@ def test_every_parameter_has_a_constraint():
     [
         ({"optimizer": "adamm"}, "optimizer must be a class of torch.optim"),
         ({"optimizer": nn.Linear}, "optimizer must be a class of torch.optim"),
-        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes must be .* ints >= 1"),
+        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes must be .* ints from 1 "),
+        ({"hidden_layer_sizes": (2**62,)}, "hidden_layer_sizes must be .* ints from 1"),
+        ({"embedding_dim": 2**70}, "'embedding_dim' .* Got 1180591620717411303424"),
+        ({"max_history": 2**62}, "'max_history' parameter"),
+        ({"batch_size": 2**63}, "'batch_size' parameter"),
+        ({"lr": 1e300}, "'lr' parameter"),
+        ({"lr": 10**400}, "'lr' parameter"),
+        ({"net_params": {"iterator_train__num_workers": 2}}, "no 'num_workers'"),
         ({"hidden_layer_sizes": [2.5]}, r"hidden_layer_sizes .* Got \[2.5\]"),
         ({"neighbors": "faiss"}, "'neighbors' parameter .* Got 'faiss'"),
         ({"neighbors": StandardScaler()}, "'neighbors' parameter"),
@@ -311,6 +319,22 @@ def test_values_that_no_range_describes(params, message):
         small(**params).fit(readers())
 
 
+@pytest.mark.parametrize(
+    ("params", "gigabytes"),
+    [
+        # 3 users, 3 items, and 3 items of the history
+        ({"embedding_dim": 10**9}, 2 * 4 * (9 + 2)),
+        ({"embedding_dim": 10**9, "history": None}, 2 * 4 * (6 + 2)),
+        ({"hidden_layer_sizes": (10**9,)}, 2 * 4 * (9 + 2 * (1 + 2 * 8))),
+    ],
+)
+def test_towers_that_do_not_fit_into_memory(params, gigabytes, monkeypatch):
+    monkeypatch.setattr(_memory, "memory_of_process", lambda: 8e9)
+    message = f"3 features.* 3 of items, take {gigabytes}.0 GB, more than the 8.0 GB .*"
+    with pytest.raises(ValueError, match=message):
+        small(**params).fit(readers())
+
+
 def test_a_loss_that_is_no_number_any_more():
     with pytest.raises(ValueError, match="loss became (nan|inf) in epoch .* Lower lr"):
-        small(lr=1e38, normalize=False, optimizer="sgd", max_epochs=5).fit(readers())
+        small(lr=1e18, normalize=False, optimizer="sgd", max_epochs=5).fit(readers())

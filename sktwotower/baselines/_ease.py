@@ -12,6 +12,7 @@ import scipy.linalg
 
 from sktwotower._records import array, record
 from sktwotower._sklearn_compat import Interval
+from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
@@ -36,8 +37,9 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         Weight :math:`\lambda` of the squared weights in the loss, > 0; higher for
         sparser data. The one parameter to tune: 30 to 3,000, on a logarithmic scale.
     max_memory : float, default=8e9
-        Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error. 28
-        bytes per pair of items are needed: 8e9 are enough for 16,900 items.
+        Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error, as do
+        those for which the machine has too little. 28 bytes per pair of items are
+        needed: 8e9 are enough for 16,900 items.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
@@ -120,14 +122,13 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
 
     def _learn(self, seen, events):
         n_items = seen.shape[1]
-        needed = EASE_BYTES * n_items**2
-        if needed > self.max_memory:
-            raise ValueError(
-                f"EASE holds dense matrices of n_items x n_items: {n_items:,} items "
-                f"take {needed / 1e9:,.1f} GB, more than max_memory="
-                f"{self.max_memory:g} bytes. Leave out rare items, raise max_memory, "
-                "or use ItemKNNRecommender, which is sparse."
-            )
+        check_memory(
+            EASE_BYTES * n_items**2,
+            f"EASE holds dense matrices of n_items x n_items: {n_items:,} items",
+            "Leave out rare items, raise max_memory, or use ItemKNNRecommender, which "
+            "is sparse.",
+            self.max_memory,
+        )
         gram = (seen.T @ seen).astype(np.float64).toarray()
         gram[np.diag_indices_from(gram)] += self.l2
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)

@@ -19,6 +19,7 @@ from sktwotower.features._caching import in_cache
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
+from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
@@ -117,9 +118,11 @@ def _read(owner, tables, X, y, sample_weight):
 def check_values(recipe):
     """Check parameters beyond the types and ranges of ``PARAMETERS``."""
     sizes = recipe.hidden_layer_sizes
-    if any(isinstance(s, bool) or not isinstance(s, Integral) or s < 1 for s in sizes):
+    unfit = (not isinstance(s, Integral) or not 1 <= s <= MAX_SIZE for s in sizes)
+    if any(unfit) or any(isinstance(s, bool) for s in sizes):
         raise ValueError(
-            f"hidden_layer_sizes must be a tuple of ints >= 1. Got {sizes!r}."
+            f"hidden_layer_sizes must be a tuple of ints from 1 to {MAX_SIZE}. Got "
+            f"{sizes!r}."
         )
     for callback in recipe.callbacks or []:
         instance = callback[-1] if isinstance(callback, tuple) else callback

@@ -20,6 +20,7 @@ from sktwotower._sklearn_compat import (
 
 __all__ = [
     "BATCH_PARAMETERS",
+    "MAX_SIZE",
     "PARAMETERS",
     "Recipe",
     "check_batch_parameters",
@@ -51,9 +52,13 @@ class Parameter(NamedTuple):
 
 TABLES, TRAINING, INDEX = ("tables",), ("training",), ("index",)
 
+# Larger ones fit no number of torch: int32, int64, and a product of two in float32.
+MAX_SIZE, MAX_BATCH, MAX_RATE = 2**31 - 1, 2**63 - 1, 1e18
 COUNT = Interval(Integral, 1, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+SIZE = Interval(Integral, 1, MAX_SIZE, closed="both")
+BATCH = Interval(Integral, 1, MAX_BATCH, closed="both")
+POSITIVE = Interval(Real, 0, MAX_RATE, closed="right")
+NOT_NEGATIVE = Interval(Real, 0, MAX_RATE, closed="both")
 N_JOBS = COUNT, Interval(Integral, None, -1, closed="right"), None
 SHARE = Interval(Real, 0, 1, closed="both")
 SHARE_BELOW_1 = Interval(Real, 0, 1, closed="left")
@@ -72,13 +77,13 @@ PARAMETERS = {
     "memory": Parameter(TABLES),
     "time": Parameter(TABLES),
     "history": Parameter(TRAINING, (StrOptions({"pooled", "recent"}), None), auto=True),
-    "max_history": Parameter(TRAINING, (COUNT,)),
+    "max_history": Parameter(TRAINING, (SIZE,)),
     "second_share": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
     "half_life": Parameter(TRAINING, auto=True),
     "fold_in": Parameter((), ("boolean",)),
     "user_tower": Parameter(TRAINING),
     "item_tower": Parameter(TRAINING),
-    "embedding_dim": Parameter(TRAINING, (COUNT,), auto=True),
+    "embedding_dim": Parameter(TRAINING, (SIZE,), auto=True),
     "hidden_layer_sizes": Parameter(TRAINING, (tuple, list)),
     "dropout": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),
     "id_dropout": Parameter(TRAINING, (SHARE,)),
@@ -88,7 +93,7 @@ PARAMETERS = {
     "impression_weight": Parameter(TRAINING, (NOT_NEGATIVE,), auto=True),
     "impression_start": Parameter(TRAINING, (SHARE,)),
     "max_epochs": Parameter(TRAINING, (COUNT,), auto=True),
-    "batch_size": Parameter(TRAINING, (COUNT,), auto=True),
+    "batch_size": Parameter(TRAINING, (BATCH,), auto=True),
     "lr": Parameter(TRAINING, (POSITIVE,)),
     "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "optimizer": Parameter(TRAINING, (str, type)),

@@ -19,11 +19,12 @@ from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from ._onnx_operators import array_of, linear, sums
 from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
-__all__ = ["PooledHistory", "RecentHistory"]
+__all__ = ["N_SUMS", "PooledHistory", "RecentHistory"]
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
+N_SUMS = len(DECAYS) + 1
 # Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
 MIN_WEIGHT = 1e-4
 
@@ -154,12 +155,11 @@ class RecentHistory(nn.Module):
         self.max_history = max_history
         self.items = SparseLinear(n_features, width, sparse_grad)
         self.log_decays = nn.Parameter(torch.tensor(DECAYS, dtype=torch.float32).log())
-        n_sums = len(DECAYS) + 1
         identity = torch.eye(width, dtype=torch.float32)
-        self.mix = nn.Parameter(identity.repeat(n_sums, 1) / n_sums)
+        self.mix = nn.Parameter(identity.repeat(N_SUMS, 1) / N_SUMS)
         self.hidden = self.out = None
         if n_hidden:
-            self.hidden = nn.Linear(n_sums * width, n_hidden, dtype=torch.float32)
+            self.hidden = nn.Linear(N_SUMS * width, n_hidden, dtype=torch.float32)
             self.out = nn.Parameter(torch.zeros(n_hidden, width, dtype=torch.float32))
 
     def _stored_parts(self):
@@ -173,11 +173,11 @@ class RecentHistory(nn.Module):
 
     @classmethod
     def _of_stored(cls, items_table, max_history, n_hidden, sparse_grad, others):
-        width, n_sums = items_table.shape[1], len(DECAYS) + 1
-        shapes = {"log_decays": (len(DECAYS),), "mix": (n_sums * width, width)}
+        width = items_table.shape[1]
+        shapes = {"log_decays": (len(DECAYS),), "mix": (N_SUMS * width, width)}
         if n_hidden:
             shapes |= {
-                "hidden.weight": (n_hidden, n_sums * width),
+                "hidden.weight": (n_hidden, N_SUMS * width),
                 "hidden.bias": (n_hidden,),
                 "out": (n_hidden, width),
             }

@@ -4,10 +4,13 @@ Input: a ``Recipe``, and the numbers of features of both sides.
 Output: a part of a model, and its weights taken over from a smaller one.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
 from sktwotower._records import instance, require
+from sktwotower._tables._memory import check_memory
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._optimizer import (
@@ -22,13 +25,17 @@ from sktwotower.towers._sparse_rows import placed_rows
 
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
-from ._histories import PooledHistory, RecentHistory
+from ._histories import N_SUMS, PooledHistory, RecentHistory
 from ._onnx_operators import unit_vectors
 from ._part import Part
 from ._start import start_weights
 from ._tower import Tower
 
-__all__ = ["TwoTowers"]
+__all__ = ["TwoTowers", "count_weights"]
+
+# How often weights are in memory, at least, in training: they, and gradients or vectors
+# of the same size.
+COPIES = 2
 
 
 class TwoTowers(Part):
@@ -88,8 +95,10 @@ class TwoTowers(Part):
         ``n_hidden``: width of the hidden layer of a recent history, 0 for none.
 
         Raise ``ValueError`` or ``TypeError`` if a tower given by the user does not map
-        a sparse tensor (n, p) to (n, d), with the same d on both sides.
+        a sparse tensor (n, p) to (n, d), with the same d on both sides, or if the
+        weights do not fit into memory.
         """
+        _check_size(recipe, n_user_features, n_item_features, n_hidden)
         item_tower = _tower(recipe, "item_tower", n_item_features)
         user_tower = _tower(recipe, "user_tower", n_user_features)
         widths = user_tower.output_width, item_tower.output_width
@@ -252,6 +261,37 @@ class TwoTowers(Part):
 
 # Name of the table of the default item tower.
 TRAINED_TABLE = "item_tower.sparse.weight"
+
+
+def _check_size(recipe, n_user_features, n_item_features, n_hidden):
+    """Raise ``ValueError`` if weights do not fit into memory; see `TwoTowers.build`."""
+    check_memory(
+        4 * COPIES * count_weights(recipe, n_user_features, n_item_features, n_hidden),
+        f"Towers with embedding_dim={recipe.embedding_dim} and hidden_layer_sizes="
+        f"{recipe.hidden_layer_sizes}, for {n_user_features:,} features of users and "
+        f"{n_item_features:,} of items,",
+        "Choose smaller ones, or fewer features: rare ids, levels and words can share "
+        "columns, as with TowerVectorizer(n_hashed=...).",
+    )
+
+
+def count_weights(recipe, n_user_features, n_item_features, n_hidden):
+    """Return the least number of weights of towers; see `TwoTowers.build`.
+
+    Those of towers given by the user, and of a history that joins one, are not counted.
+    """
+    widths = [*recipe.hidden_layer_sizes, recipe.embedding_dim]
+    first, layers, count = widths[0], sum(widths), 0
+    layers += sum(a * b * (1 if a == b else 2) for a, b in pairwise(widths))
+    if recipe.item_tower is None:
+        count += n_item_features * first + layers
+    if recipe.user_tower is None:
+        count += n_user_features * first + layers
+        if recipe.history is not None:
+            count += n_item_features * first
+        if recipe.history == "recent":
+            count += N_SUMS * first * (first + n_hidden) + n_hidden * first
+    return count
 
 
 def _tower(recipe, name, n_features):

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from sktwotower.towers._sparse_rows import SparseRows
 from sktwotower.towers.parts._histories import PooledHistory
 from sktwotower.towers.parts._tower import Tower
-from sktwotower.towers.parts._two_towers import TwoTowers
+from sktwotower.towers.parts._two_towers import TwoTowers, count_weights
 from tests.builders import small
 from tests.towers.parts.builders import (
     dense,
@@ -90,3 +90,24 @@ def test_towers_of_different_lengths_are_refused():
     message = r"of the same length. Got 7 and 8.*\(= 8\)"
     with pytest.raises(ValueError, match=message):
         TwoTowers.build(small(user_tower=nn.LazyLinear(7)), 4, 5)
+
+
+@pytest.mark.parametrize(
+    "params, n_hidden",
+    [
+        ({}, 0),
+        ({"history": None}, 0),
+        ({"hidden_layer_sizes": (6, 9)}, 0),
+        ({"history": "recent"}, 0),
+        ({"history": "recent"}, 7),
+        ({"history": None, "user_tower": lambda n: nn.LSTM(n, 8)}, 0),
+    ],
+)
+def test_weights_are_counted_before_they_are_made(params, n_hidden):
+    recipe = small(**params)
+    parts = [Tower(50, 8)]
+    if recipe.user_tower is None:
+        parts = [*TwoTowers.build(recipe, 40, 50, n_hidden).children()]
+    n_weights = sum(each.numel() for part in parts for each in part.parameters())
+    counted = count_weights(recipe, 40, 50, n_hidden)
+    assert 0.9 * n_weights < counted <= n_weights

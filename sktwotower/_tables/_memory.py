@@ -1,0 +1,74 @@
+"""How much memory a process may use, and the error if a fit needs more.
+
+Input: a number of bytes.
+Output: a ``ValueError`` that says how many GB are needed and how many there are.
+"""
+
+import math
+import os
+from pathlib import Path
+
+__all__ = ["check_memory"]
+
+
+def check_memory(needed, what, remedy, max_memory=math.inf):
+    """Raise ``ValueError`` if ``what`` takes more bytes than there are.
+
+    ``needed``: number of bytes. ``max_memory``: a limit of the user, in bytes.
+    """
+    allowed = memory_of_process()
+    if needed > min(allowed, max_memory):
+        limit = f"the {allowed / 1e9:,.1f} GB that this process may use"
+        if max_memory < allowed:
+            limit = f"max_memory={max_memory:g} bytes"
+        raise ValueError(
+            f"{what} take {needed / 1e9:,.1f} GB, more than {limit}. {remedy}"
+        )
+
+
+def memory_of_process():
+    """Return the bytes that this process may use, swap left out; inf if not known."""
+    return min([_of_machine(), _of_limits(), *_of_cgroups()])
+
+
+def _of_machine():
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return math.inf
+
+
+def _of_limits():
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
+    """Yield the limits of the control groups of this process, inf for none."""
+    try:
+        lines = Path(groups).read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        if names not in ("", "memory"):
+            continue
+        folder, file = (
+            Path(root, names),
+            "memory.limit_in_bytes" if names else "memory.max",
+        )
+        group = folder / path.lstrip("/")
+        for each in (group, *group.parents):
+            if each.is_relative_to(folder):
+                yield _number(each / file)
+
+
+def _number(path):
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such group here, or "max"
+        return math.inf
