@@ -7,10 +7,16 @@ Output: an unfitted transformer; feature rows, CSR (n_rows, p).
 import numpy as np
 from sklearn.base import clone
 
+from sktwotower._tables._messages import warn
+
 from ._table_checks import as_csr
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = ["checked_rows", "prepared"]
+__all__ = ["checked_rows", "prepared", "warn_of_large_columns"]
+
+# A column that is larger than this in more than this share of the rows outweighs ids of
+# size 1: with numbers around 10 in all rows, half as much is found as without them.
+LARGE, SHARE = 10, 0.1
 
 
 def prepared(transformer, side, id_column):
@@ -53,3 +59,27 @@ def checked_rows(output, n_rows, side):
             "example with SimpleImputer as its last step."
         )
     return rows
+
+
+def warn_of_large_columns(entities):
+    """Warn if columns of the feature rows of ``Entities`` are far larger than one."""
+    rows = entities.rows
+    large = rows.indices[np.abs(rows.data) > LARGE]
+    if not len(large) or isinstance(entities.transformer, TowerVectorizer):
+        return
+    counts = np.bincount(large, minlength=entities.width)
+    columns = np.flatnonzero(counts > SHARE * len(entities))
+    if not len(columns):
+        return
+    names = entities.feature_names() or [*range(entities.width)]
+    shown = ", ".join(
+        f"{str(names[column])!r} (up to {np.abs(rows[:, column].data).max():.3g})"
+        for column in columns[:5].tolist()
+    )
+    more = ", ..." if len(columns) > 5 else ""
+    warn(
+        f"{entities.side}_transformer returns numbers far larger than 1 in "
+        f"{len(columns)} of {entities.width} columns: {shown}{more}. They outweigh "
+        "ids and all other features. Scale them, as by StandardScaler or RobustScaler, "
+        "or use TowerVectorizer."
+    )

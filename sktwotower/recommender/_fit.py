@@ -16,6 +16,7 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import have_entries
 from sktwotower._tables._sources import is_source
 from sktwotower.features._caching import in_cache
+from sktwotower.features._transformers import warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
@@ -70,6 +71,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history)
     log_events("fit", table.n_events, events)
+    _warn_of_features(recipe, events)
     n_users, n_active = events.positives.shape[0], len(events.active_items())
     _check_n_items(n_active, n_users, table.n_events)
     _check_negatives(recipe, events)
@@ -140,6 +142,14 @@ def check_values(recipe):
         raise ValueError(
             f"device={recipe.device!r} cannot be used here: {error}"
         ) from None
+
+
+def _warn_of_features(recipe, events):
+    """Warn of features without a scale; towers given by the user may scale them."""
+    if recipe.user_tower is None:
+        warn_of_large_columns(events.users)
+    if recipe.item_tower is None:
+        warn_of_large_columns(events.items)
 
 
 def _check_n_items(n_active, n_users, n_events):

@@ -1,5 +1,7 @@
 """Transformers of one's own: what they are given, and what they may give."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -10,7 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -18,6 +20,7 @@ from sklearn.preprocessing import (
     OneHotEncoder,
     StandardScaler,
 )
+from torch import nn
 
 from sktwotower import TowerVectorizer
 from sktwotower.datasets import make_interactions
@@ -72,6 +75,7 @@ NAMED = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*far larger than 1")
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("name", NAMED)
 def test_columns_have_their_names_whatever_library_the_table_is_of(name):
@@ -304,13 +308,14 @@ def centred(table):
     ids=["noisy", "cross-fitted", "centred"],
 )
 def test_numbers_that_do_not_come_again_are_told(transformer):
-    model = small(items=ITEMS, item_transformer=transformer)
+    items = ITEMS.assign(price=ITEMS["price"] / 10)
+    model = small(items=items, item_transformer=transformer)
     message = "item_transformer is not reproducible: transform returned other values"
     with pytest.warns(UserWarning, match=message) as told:
         model.fit(X)
     assert [w.filename for w in told] == [__file__]
-    assert len(model.recommend(ITEMS["item"][:1])) == 10
-    assert np.isfinite(model.embed_items(ITEMS)).all()
+    assert len(model.recommend(items["item"][:1])) == 10
+    assert np.isfinite(model.embed_items(items)).all()
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -356,3 +361,52 @@ def test_an_error_of_a_transformer_tells_what_it_was_given():
         small(items=table, item_transformer=misspelt).fit(X)
     expected = "item_transformer was given 'item' (int64), 'price' (float64)."
     assert error.value.__notes__ == [expected]
+
+
+def passed_on(factor):
+    """Return a transformer that multiplies prices, next to ids."""
+    times = FunctionTransformer(lambda t: t * factor, feature_names_out="one-to-one")
+    return make_column_transformer((one_hot(), ["item"]), (times, ["price"]))
+
+
+def messages_of_fit(transformer, **params):
+    items = ITEMS.assign(price=np.linspace(0, 10, len(ITEMS)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small(items=items, item_transformer=transformer, **params).fit(X)
+    return [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize("factor", [10, 1e3, 1e6])
+def test_fit_warns_of_columns_without_a_scale(factor):
+    (message,) = messages_of_fit(passed_on(factor))
+    named = f"1 of 21 columns: 'functiontransformer__price' (up to {10 * factor:.3g})."
+    assert message.startswith("item_transformer returns numbers far larger than 1")
+    assert named in message and "Scale them, as by StandardScaler" in message
+
+
+@pytest.mark.parametrize(
+    "transformer, params",
+    [
+        (None, {}),
+        (passed_on(1), {}),
+        (make_union(passed_on(0.1), make_column_transformer((one_hot(), [1]))), {}),
+        (
+            make_column_transformer(
+                (one_hot(), ["item"]),
+                (StandardScaler(), ["price"]),
+                (CountVectorizer(analyzer="char"), "title"),
+            ),
+            {},
+        ),
+        (passed_on(1e3), {"item_tower": lambda n: nn.LazyLinear(8)}),
+    ],
+)
+def test_fit_does_not_warn_of_usual_sizes(transformer, params):
+    assert messages_of_fit(transformer, **params) == []
+
+
+def test_columns_without_names_are_counted():
+    prices = FunctionTransformer(lambda table: table[["price"]] * 1e3)
+    (message,) = messages_of_fit(prices)
+    assert "1 of 1 columns: '0' (up to 1e+04)" in message
