@@ -1,8 +1,12 @@
 """A stamp of versions in pickles of estimators, and a warning where they differ.
 
 Input: the state of an estimator.
-Output: the state with the versions that wrote it, or a warning.
+Output: the state with the versions that wrote it, or a warning; for skops, a file.
 """
+
+import copyreg
+import threading
+from importlib import import_module
 
 import sklearn
 
@@ -10,9 +14,9 @@ from sktwotower import __version__
 
 from ._messages import warn
 
-__all__ = ["VersionedMixin"]
+__all__ = ["RecommenderStateMixin", "VersionedMixin"]
 
-STAMP = "_written_by"
+STAMP, FILE = "_written_by", "_file_of_sktwotower"
 
 
 class VersionedMixin:
@@ -36,6 +40,41 @@ class VersionedMixin:
                 "later versions."
             )
         super().__setstate__(state)
+
+
+class RecommenderStateMixin(VersionedMixin):
+    """Let skops, and so MLflow, write a recommender as the file of ``io.dump``.
+
+    skops cannot write the ids, tables and towers of its attributes one by one. It asks
+    for ``__getstate__``; pickle and copy ask for ``__reduce_ex__``, and get attributes.
+    """
+
+    _pickled = threading.local()
+
+    def __reduce__(self):
+        return copyreg.__newobj__, (type(self),)
+
+    def __reduce_ex__(self, protocol):
+        outer, self._pickled.owner = getattr(self._pickled, "owner", None), self
+        try:
+            return (*self.__reduce__(), self.__getstate__())
+        finally:
+            self._pickled.owner = outer
+
+    def __getstate__(self):
+        if getattr(self._pickled, "owner", None) is self:
+            return super().__getstate__()
+        return {FILE: _files().to_state(self)}
+
+    def __setstate__(self, state):
+        if FILE in state:
+            state = vars(_files().from_state(state[FILE])) | {STAMP: versions()}
+        super().__setstate__(state)
+
+
+def _files():
+    # by its name: only skops needs that room, which is built upon this one
+    return import_module("sktwotower.io._skops_state")
 
 
 def versions():

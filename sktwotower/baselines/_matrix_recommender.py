@@ -19,7 +19,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import pair_matrix, rows_of
-from sktwotower._tables._versions import VersionedMixin
+from sktwotower._tables._versions import RecommenderStateMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
@@ -165,7 +165,9 @@ class FittedMatrix(Fitted):
         return np.where(lost, -np.inf, scores).astype(np.float32), indices
 
 
-class MatrixRecommender(VersionedMixin, RetrievalMixin, EvaluationMixin, BaseEstimator):
+class MatrixRecommender(
+    RecommenderStateMixin, RetrievalMixin, EvaluationMixin, BaseEstimator
+):
     """Rank items by scores computed from a user's past items.
 
     Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past

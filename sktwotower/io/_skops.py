@@ -17,7 +17,7 @@ from sktwotower._records._kinds import Kind
 from sktwotower._records._registry import add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
 
-__all__ = ["SkopsCodec", "check_trusted", "is_foreign"]
+__all__ = ["SkopsCodec", "check_trusted", "is_foreign", "untrusted_types"]
 
 
 # Parts of scikit-learn's estimators that some versions of skops do not know: lists.
@@ -84,6 +84,16 @@ def trusted_types(reader):
 
 def check_trusted(reader):
     """Raise ``ValueError`` that lists the types of a file that are not trusted."""
+    if unknown := untrusted_types(reader):
+        raise ValueError(
+            f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
+            "know them and the origin of the file, name them: "
+            f"sktwotower.io.load(path, trusted={unknown})."
+        )
+
+
+def untrusted_types(reader):
+    """Return the names of the types of a file that are not trusted, sorted."""
     found = set()
     for name in reader.file.members:
         if name.startswith("objects/"):
@@ -93,13 +103,7 @@ def check_trusted(reader):
                 found |= set(skops.get_untrusted_types(data=data))
             except Exception as error:  # of skops: JSON that describes no object
                 refuse(name, f"an estimator that skops can read ({error})")
-    unknown = sorted(found - {_name_of(cls) for cls in trusted_types(reader)})
-    if unknown:
-        raise ValueError(
-            f"The file holds types that are not trusted: {', '.join(unknown)}. If you "
-            "know them and the origin of the file, name them: "
-            f"sktwotower.io.load(path, trusted={unknown})."
-        )
+    return sorted(found - {_name_of(cls) for cls in trusted_types(reader)})
 
 
 def _name_of(trusted):

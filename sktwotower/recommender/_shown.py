@@ -8,14 +8,14 @@ from typing import Self
 
 from sklearn.base import BaseEstimator
 
-from sktwotower._tables._versions import VersionedMixin
+from sktwotower._tables._versions import RecommenderStateMixin
 
 from ._display import cloned, parameters_html, shown, visual_block
 
 __all__ = ["ShownEstimator"]
 
 
-class ShownEstimator(VersionedMixin, BaseEstimator):
+class ShownEstimator(RecommenderStateMixin, BaseEstimator):
     """An estimator whose side tables are shared by clones and shown by their shape."""
 
     def __sklearn_clone__(self):

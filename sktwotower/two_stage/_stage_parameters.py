@@ -10,13 +10,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from sktwotower._sklearn_compat import Interval, StrOptions, visual_block_of
+from sktwotower._tables._versions import RecommenderStateMixin
 
 from ._ranker import default_ranker
 
 __all__ = ["TwoStageParameters"]
 
 
-class TwoStageParameters(BaseEstimator):
+class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     r"""Retrieve candidates with a recommender, then rank them with a classifier.
 
     The retriever finds ``n_candidates`` items in the whole catalog. The ranker orders

@@ -1,5 +1,7 @@
 """Transformers and indexes of other packages, through skops."""
 
+import copy
+import pickle
 import sys
 
 import numpy as np
@@ -10,16 +12,24 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
-from sktwotower import TowerVectorizer, TwoStageRecommender
+from sktwotower import (
+    EASERecommender,
+    PopularityRecommender,
+    TowerVectorizer,
+    TwoStageRecommender,
+)
 from sktwotower.io import dump, load
 from tests.builders import first_fast, random_events, small
 
 from .builders import (
+    MODELS,
     again,
     assembled,
     assert_same_answers,
@@ -153,6 +163,66 @@ def test_models_without_such_estimators_need_no_skops(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "skops", None)
     model = fitted(None)
     assert_same_answers(model, again(model, path))
+
+
+# Recommenders, written by skops itself
+
+
+def through_skops(model, path, skops_io):
+    """Return a model as skops reads it, and the types that had to be trusted."""
+    skops_io.dump(model, path)
+    types = skops_io.get_untrusted_types(file=path)
+    return skops_io.load(path, trusted=types), types
+
+
+@pytest.mark.parametrize(
+    "name", first_fast(["ease", "item-knn", "popularity", "side table", "two stages"])
+)
+def test_skops_writes_recommenders(name, path, skops_io):
+    model = MODELS[name]
+    read, types = through_skops(model, path, skops_io)
+    assert types == [f"{type(model).__module__}.{type(model).__qualname__}"]
+    assert_same_answers(model, read)
+    with pytest.raises(TypeError, match="Untrusted types"):
+        skops_io.load(path, trusted=[])
+
+
+def test_skops_writes_what_holds_a_recommender(path, skops_io):
+    model = FrozenEstimator(EASERecommender().fit(random_events()))
+    read, _ = through_skops(model, path, skops_io)
+    assert_same_answers(model.estimator, read.estimator)
+
+
+def test_skops_asks_for_the_types_within_a_recommender(path, skops_io):
+    ranker = make_pipeline(DecisionTreeClassifier())
+    ranker.fit([[0.0], [1.0]], [0, 1])
+    read, types = through_skops(TwoStageRecommender(ranker=ranker), path, skops_io)
+    assert "sklearn.tree._tree.Tree" in types
+    assert read.ranker.predict([[0.1], [0.9]]).tolist() == [0, 1]
+    with pytest.raises(TypeError, match=r"Untrusted types.*tree\._tree\.Tree"):
+        skops_io.load(path, trusted=types[-1:])
+
+
+def test_pickles_and_copies_hold_attributes(path):
+    class Own(PopularityRecommender):
+        def __getstate__(self):
+            return super().__getstate__() | {"extra": 3}
+
+    model = PopularityRecommender().fit(random_events())
+    for protocol in (0, 2, 5):
+        _, _, state = model.__reduce_ex__(protocol)
+        assert state["_fitted"] is model._fitted
+        assert_same_answers(model, pickle.loads(pickle.dumps(model, protocol)))
+    assert copy.copy(model)._fitted is model._fitted
+    assert copy.copy(Own()).extra == 3
+
+
+def test_skops_refuses_subclasses(path, skops_io):
+    class Own(PopularityRecommender):
+        pass
+
+    with pytest.raises(ValueError, match="no subclasses"):
+        skops_io.dump(Own(), path)
 
 
 # Forged bytes of skops

@@ -1,0 +1,39 @@
+"""A recommender as the bytes of its file, which skops can write.
+
+Input: a recommender, or its bytes and the types in it that skops does not trust.
+Output: the other one of both.
+"""
+
+from pathlib import Path
+from pkgutil import resolve_name
+from tempfile import TemporaryDirectory
+
+from sktwotower._records._container import ReadFile
+from sktwotower._records._values import Reader
+
+from ._persist import dump, load
+from ._skops import untrusted_types
+
+__all__ = ["from_state", "to_state"]
+
+
+def to_state(model):
+    """Return the bytes of the file of a recommender, and its untrusted types, a dict.
+
+    skops shows the types of what it reads, and asks whether they are trusted.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model")
+        dump(model, path)
+        with ReadFile(path, False, False) as file:
+            names = untrusted_types(Reader(file))
+        return {"file": path.read_bytes(), "types": [*map(resolve_name, names)]}
+
+
+def from_state(state):
+    """Return the recommender of bytes; the types are those that skops has trusted."""
+    trusted = [f"{each.__module__}.{each.__qualname__}" for each in state["types"]]
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model")
+        path.write_bytes(state["file"])
+        return load(path, trusted=trusted)
