@@ -79,11 +79,11 @@ def visual_block(estimator):
             ("item", estimator.item_transformer, ItemTower),
         )
     ]
-    steps = [("vectors", TwoTowers(columns)), ("score", Score(estimator))]
+    steps = [("vectors", BothTowers(columns)), ("score", Score(estimator))]
     return visual_block_of(Pipeline(steps))
 
 
-class TwoTowers:
+class BothTowers:
     """Represents both sides in the diagram, which also shows the class name."""
 
     def __init__(self, columns):

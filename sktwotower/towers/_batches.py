@@ -16,7 +16,14 @@ from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_sha
 from ._losses import Targets
 from ._sparse_rows import SparseRows
 
-__all__ = ["Batch", "TrainingSet", "UserBatches", "as_pairs", "history_bag"]
+__all__ = [
+    "Batch",
+    "TrainingSet",
+    "UserBatches",
+    "as_float32",
+    "as_pairs",
+    "history_bag",
+]
 
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.
@@ -78,8 +85,10 @@ class TrainingSet(Dataset):
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
         earlier = [] if self.earlier is None else [self.earlier]
-        count = column_counts if axis == 0 else _row_counts
-        return sum(count(matrix) for matrix in (self.positives, *earlier))
+        known = [self.positives, *earlier]
+        if axis == 0:
+            return sum(map(column_counts, known))
+        return sum(np.diff(matrix.indptr) for matrix in known)
 
     def pairs(self):
         """Return all pairs, CSR (n_users, n_items), with those of before."""
@@ -193,12 +202,12 @@ class UserBatches:
         chosen = dataset.positives
         self.sampler = CandidateSampler(
             column_counts(chosen),
-            len(dataset),
-            candidate_sampling,
-            n_negatives,
-            correction,
-            dataset.pool,
-            dataset.stream,
+            n_users=len(dataset),
+            sampling=candidate_sampling,
+            n_negatives=n_negatives,
+            correction=correction,
+            pool=dataset.pool,
+            stream=dataset.stream,
         )
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
@@ -283,24 +292,25 @@ class UserBatches:
             columns = places_in(candidates, columns, positives.shape[1])
         positive_log_q = shown = None
         if self.correction == "all" and candidates is not None:
-            own = self.sampler.log_prob(len(users))[candidates[columns]]
-            positive_log_q = torch.as_tensor(own, dtype=torch.float32)
+            log_probs = self.sampler.log_prob(len(users))
+            positive_log_q = as_float32(log_probs[candidates[columns]])
         if impressions is not None:
             shown = as_pairs(impressions, candidates)
         return Targets(
-            torch.as_tensor(positives.indptr, dtype=torch.int64),
-            torch.from_numpy(columns),
-            torch.as_tensor(positives.data, dtype=torch.float32),
-            None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
-            positive_log_q,
-            None if known is None else as_pairs(known[users], candidates)[:2],
-            shown,
-            self.weight_per_user * len(users),
+            offsets=torch.as_tensor(positives.indptr, dtype=torch.int64),
+            columns=torch.from_numpy(columns),
+            weights=torch.as_tensor(positives.data, dtype=torch.float32),
+            log_q=as_float32(log_q),
+            positive_log_q=positive_log_q,
+            hidden=None if known is None else as_pairs(known[users], candidates)[:2],
+            impressions=shown,
+            total_weight=self.weight_per_user * len(users),
         )
 
 
-def _row_counts(matrix):
-    return np.diff(matrix.indptr)
+def as_float32(values):
+    """Return an array as a tensor of float32; None stays None."""
+    return None if values is None else torch.as_tensor(values, dtype=torch.float32)
 
 
 def _dropouts(dataset, id_dropout, feature_dropout):

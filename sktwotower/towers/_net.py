@@ -249,7 +249,9 @@ def _net_params(recipe, part, validation, seed):
         params["optimizer__weight_decay"] = recipe.weight_decay
     if optimizer is RowwiseAdam:
         params["optimizer__param_groups"] = [
-            (f"{name}.weight", {"rowwise": True}) for name in part.tables
+            # also as a part of a model
+            (f"*{name}.weight", {"rowwise": True})
+            for name in part.tables
         ]
     if "fused" in accepted and "optimizer__foreach" not in given:
         params["optimizer__fused"] = True  # several times faster on a CPU too

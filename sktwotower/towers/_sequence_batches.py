@@ -10,7 +10,7 @@ from scipy import sparse
 
 from sktwotower._tables._on_disk import Rows
 
-from ._batches import Batch, TrainingSet, UserBatches, as_pairs
+from ._batches import Batch, TrainingSet, UserBatches, as_float32, as_pairs
 from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._losses import Targets
@@ -193,17 +193,15 @@ class SequenceBatches(UserBatches):
             n_items = self.dataset.positives.shape[1]
             columns = places_in(candidates, columns, n_items)
             if self.correction == "all":
-                own = self.sampler.log_prob(len(users))[chosen]
-                positive_log_q = torch.as_tensor(own, dtype=torch.float32)
+                positive_log_q = as_float32(self.sampler.log_prob(len(users))[chosen])
         return Targets(
-            torch.arange(len(chosen) + 1),
-            torch.from_numpy(columns),
-            torch.as_tensor(weights, dtype=torch.float32),
-            None if log_q is None else torch.as_tensor(log_q, dtype=torch.float32),
-            positive_log_q,
-            None,
-            None if shown is None else as_pairs(shown, candidates),
-            self.mean_weight * len(chosen),
+            offsets=torch.arange(len(chosen) + 1),
+            columns=torch.from_numpy(columns),
+            weights=as_float32(weights),
+            log_q=as_float32(log_q),
+            positive_log_q=positive_log_q,
+            impressions=None if shown is None else as_pairs(shown, candidates),
+            total_weight=self.mean_weight * len(chosen),
         )
 
 

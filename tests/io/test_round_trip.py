@@ -28,6 +28,7 @@ from sktwotower import (
 from sktwotower.io import dump, load
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from sktwotower.towers import StreamingFrequency
+from sktwotower.towers._batches import TrainingSet
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 from .builders import (
@@ -126,6 +127,22 @@ def test_a_fit_from_the_weights_of_a_file_is_the_same(path):
     model = small(warm_start=True).fit(random_events())
     read = again(model, path)
     assert_same_answers(model.fit(random_events()), read.fit(random_events()))
+
+
+@pytest.mark.slow
+def test_the_net_of_a_file_can_be_trained_by_skorch(path):
+    fitted = MODELS["pooled"]._fitted
+    seen = fitted.seen[:-1]
+    rows = fitted.users.rows[:-1], fitted.items.rows[:-1]
+    weights = []
+    for net in (again(MODELS["pooled"], path).net_, copy.deepcopy(fitted.net)):
+        torch.manual_seed(0)
+        before = net.module_.first.item_tower.sparse.weight.detach().clone()
+        net.partial_fit(TrainingSet(*rows, seen, history=seen))
+        weights.append(net.module_.first.item_tower.sparse.weight.detach())
+        assert not torch.equal(weights[-1], before)
+        assert net.optimizer_.param_groups[0]["rowwise"]  # also of a whole model
+    assert torch.equal(*weights)
 
 
 def test_the_net_of_a_file_has_the_same_settings(path):

@@ -122,21 +122,21 @@ def contributions_of_towers(part, pair):
             vectors[0] = vectors[0] * lengths[0]
             score = float((vectors[0] * user_slope).sum())
         item_slope = vectors[0] / np.prod(lengths)
-    own, slope = part.user_tower.gradient_times_input(user, pooled, user_slope)
+    of_user, slope = part.user_tower.gradient_times_input(user, pooled, user_slope)
     of_item, _ = part.item_tower.gradient_times_input(item, None, item_slope)
-    own, of_item = (_half(each) for each in (own, of_item))
-    history, of_history = np.zeros(len(pair.past.last)), own[:0]
+    of_user, of_item = _half(of_user), _half(of_item)
+    history, of_history = np.zeros(len(pair.past.last)), of_user[:0]
     if pooled is not None:
         of_history = _half(past_vectors.double() @ slope.double())
         history[places] = of_history
     return Contributions(
-        score,
-        own,
-        history,
-        of_tower / 2 - own.sum() - of_history.sum(),
-        of_item,
-        score / 2 - of_item.sum(),
-        (score - of_tower) / 2,
+        score=score,
+        user=of_user,
+        history=history,
+        user_rest=of_tower / 2 - of_user.sum() - of_history.sum(),
+        item=of_item,
+        item_rest=score / 2 - of_item.sum(),
+        fold_in=(score - of_tower) / 2,
     )
 
 

@@ -122,6 +122,23 @@ class Model(nn.Module):
         sides = zip(self._squares("user"), self._squares("item"), strict=True)
         return [math.sqrt(user * item) for user, item in sides]
 
+    def forward(self, batch):
+        """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
+
+        So a model of one part can be trained further by skorch.
+        """
+        (part,) = self.parts
+        return part(batch)
+
+    @property
+    def tables(self):
+        """The side of each table, "user" or "item", by the name of the layer."""
+        return {
+            f"parts.{number}.{name}": side
+            for number, part in enumerate(self.parts)
+            for name, side in part.tables.items()
+        }
+
     def embed_items(self, rows):
         """Map feature rows (n, q) of items to vectors (n, d)."""
         return self._joined([part.embed_items(rows) for part in self.parts], "item")
