@@ -89,9 +89,9 @@ class FittedMatrix(Fitted):
     model : ItemScores
         ``scores(past)`` returns a new array of scores (n, n_items) for past items, CSR
         (n, n_items). They are ones or, if ``reads_lags``, lags as in `Sequences`.
-        ``similarities(own)``, if defined, returns the same for similar items. ``order``
-        holds the positions (n_items,) of the items, best first, if all users have the
-        same ranking, otherwise None.
+        ``similarities(one_hot)``, if defined, returns the same for similar items.
+        ``order`` holds the positions (n_items,) of the items, best first, if all users
+        have the same ranking, otherwise None.
     popular_first : int array of shape (n_items,)
         Positions of the items, most popular first: the order of equal scores.
     """
