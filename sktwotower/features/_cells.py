@@ -1,7 +1,7 @@
-"""Reading the cells of one column of a table as plain numbers, strings or objects.
+"""Reading a table of users or items, and its columns as plain numbers or objects.
 
-Input: a column (n_rows,) of any dtype.
-Output: its present cells (n_present,), and which are missing, bool (n_rows,).
+Input: a table (n_rows, n_columns) of any library; a column (n_rows,) of any dtype.
+Output: a pandas DataFrame; present cells (n_present,), and which are missing (n_rows,).
 """
 
 from collections import defaultdict
@@ -9,11 +9,54 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.utils.validation import validate_data
 
-from sktwotower._tables._frames import is_missing
+from sktwotower._tables._frames import array_as_frame, as_frame, is_frame, is_missing
+from sktwotower._tables._messages import closest, did_you_mean
+from sktwotower._tables._schema import checked_array
 
 LISTS = (list, tuple, set, frozenset, dict, np.ndarray)
 SPARSE = (sparse.spmatrix, sparse.sparray)
+
+
+def check_table(vectorizer, X, reset):
+    """Return X as a DataFrame; set its column names (``reset``), or compare them."""
+    min_rows = 1 if reset else 0
+    if not is_frame(X):
+        X = checked_array(
+            vectorizer,
+            X,
+            reset=reset,
+            dtype=None,
+            ensure_all_finite=False,
+            ensure_min_samples=min_rows,
+        )
+        return array_as_frame(X, "X")
+    X = as_frame(X, "X")
+    _check_names(vectorizer, X, reset)
+    bounds = ((len(X), min_rows, "sample"), (X.shape[1], 1, "feature"))
+    for size, least, what in bounds:
+        if size < least:
+            raise ValueError(
+                f"Found array with {size} {what}(s) (shape={X.shape}) while a minimum "
+                f"of {least} is required by {type(vectorizer).__name__}."
+            )
+    return X
+
+
+def _check_names(vectorizer, table, reset):
+    """Let scikit-learn check the column names, and name those that may be misspelt."""
+    try:
+        validate_data(vectorizer, table, reset=reset, skip_check_array=True)
+    except ValueError as error:
+        known = getattr(vectorizer, "feature_names_in_", np.empty(0)).tolist()
+        missing = [name for name in known if name not in table.columns]
+        hints = [
+            f"{name!r} was not a column in fit.{did_you_mean(name, missing)}"
+            for name in table.columns
+            if name not in known and closest(name, missing) is not None
+        ]
+        raise ValueError("\n".join([str(error).rstrip(), *hints])) from None
 
 
 def read_cells(column, name):

@@ -28,10 +28,9 @@ from sktwotower._tables._output import library_of
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
 
-from ._caching import fit_transform
 from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
-from ._transformers import checked_rows, prepared
+from ._transformers import checked_rows, fit_transform, prepared
 
 __all__ = ["Entities", "fit_entities"]
 
@@ -249,7 +248,8 @@ class Entities:
         rows = checked_rows(output, len(table), self.side)
         new = replace(new, transformer=transformer, width=rows.shape[1])
         new._check_repeatable(table, rows)
-        return replace(new, rows=_with_empty_row(rows))
+        empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
+        return replace(new, rows=sparse.vstack([rows, empty], format="csr"))
 
     @contextmanager
     def _explained(self, table):
@@ -371,8 +371,3 @@ class Entities:
                 "whose columns are the levels in the table at hand."
             )
         return rows
-
-
-def _with_empty_row(rows):
-    empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
-    return sparse.vstack([rows, empty], format="csr")

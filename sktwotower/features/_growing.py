@@ -1,22 +1,104 @@
-"""Columns for ids, levels, tags and words that come after fit.
+"""Users or items with those of further events, and columns for what comes after fit.
 
-Input: a fitted transformer, and further ids or rows (n, n_columns) of its table.
-Output: one with more columns if it is a ``TowerVectorizer``, and where those of before
-are now, positions (p,).
+Input: ``Entities`` and a table of events (n_events, n_columns); a fitted transformer.
+Output: ``Entities`` with new ones last; a transformer with more columns if it is a
+``TowerVectorizer``, and where those of before are now, positions (p,).
 """
 
 import copy
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower._tables._events import latest_rows
+from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 
 from ._cells import read_cells
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = ["with_ids", "with_keys"]
+__all__ = ["grown", "with_keys"]
 
 
-def with_ids(transformer, width, column, ids):
+def grown(entities, frame, table):
+    """Return entities that include the ids and features of further events.
+
+    Parameters
+    ----------
+    entities : Entities
+    frame : DataFrame of shape (n_events, n_columns)
+        The events.
+    table : dataframe or None
+        The side table now.
+
+    Returns
+    -------
+    grown : Entities
+    codes : int array of shape (n_events,)
+        Position of each event's user or item.
+    inputs : tuple
+        The new positions (p,) of the feature columns so far, and their number now.
+    changed : int array of shape (m,)
+        Positions of the entities that are new, or whose features were read again.
+    """
+    label = f"{entities.side} column {entities.label!r}"
+    ids = check_ids(frame[entities.id_column], label)
+    unknown = positions_of(ids, entities.ids) < 0
+    new = ids[unknown].unique().sort_values()
+    known = entities.ids.append(as_type_of(new, entities.ids, label))
+    codes = known.get_indexer(ids)
+    transformer, places, fresh = _with_ids(
+        entities.transformer, entities.width, entities.id_column, ids.unique()
+    )
+    updated = replace(
+        entities,
+        table=table,
+        ids=known,
+        transformer=transformer,
+        width=entities.width + len(fresh),
+    )
+    changed = np.zeros(len(known), dtype=bool)
+    changed[known.get_indexer(fresh)] = True
+    changed[len(entities.ids) :] = True
+    if entities.features:
+        changed[codes] = True
+    changed = np.flatnonzero(changed)
+    if len(changed):
+        updated, places = _with_changed(updated, changed, places, frame, codes)
+    return updated, codes, (places, updated.width), changed
+
+
+def _with_changed(updated, changed, places, frame, codes):
+    """Return entities with feature rows that are computed again where they changed.
+
+    Their new levels and words get columns. ``places`` (p,): the positions of the
+    feature columns so far; they are returned as well, as they are then.
+    """
+    own = frame[updated.features]
+    if updated.features:  # then exactly the entities of X have changed
+        places_of_codes = np.searchsorted(changed, codes)
+        own = latest_rows(
+            own, places_of_codes, len(changed), f"column {updated.label!r}"
+        )
+    else:
+        own = pd.DataFrame(index=range(len(changed)))
+    n, old = len(updated.ids), updated.rows[:-1].tocoo()
+    updated, moved, rows = updated.describe_anew(changed, own)
+    places = moved[places]
+    before = sparse.csr_matrix(
+        (old.data, (old.row, places[old.col])),
+        shape=(n + 1, updated.width),
+        dtype=np.float32,
+    )
+    source = np.arange(n + 1)
+    source[changed] = n + 1 + np.arange(len(changed))
+    rows = sparse.vstack([before, rows], format="csr")[source]
+    return replace(updated, rows=rows), places
+
+
+def _with_ids(transformer, width, column, ids):
     """Return a transformer with a column for each of the distinct ids (n,).
 
     ``width``: the number of its columns p. ``column``: that of the ids.
@@ -40,7 +122,7 @@ def with_ids(transformer, width, column, ids):
             encoder, fresh = encoder.extended(cells)
         return encoder
 
-    transformer, places, _ = _grown(transformer, extended)
+    transformer, places, _ = _with_grown(transformer, extended)
     return transformer, places, ids[fresh]
 
 
@@ -49,22 +131,22 @@ def with_keys(transformer, width, table):
 
     Those that ``min_frequency`` rows have get one, up to ``max_features``; none if
     there are hashed columns for them. ``width`` and the first two results are those of
-    `with_ids`; the third one is the number of columns now.
+    `_with_ids`; the third one is the number of columns now.
     """
     if not isinstance(transformer, TowerVectorizer):
         return transformer, np.arange(width), width
 
-    def grown(position, encoder):
+    def with_frequent(position, encoder):
         takes = isinstance(encoder, VocabularyEncoder) and encoder.kind != "id"
         if not takes or encoder.n_hashed:
             return encoder
         cells, _ = read_cells(table.iloc[:, position], encoder.name)
         return encoder.grown(cells) if len(cells) else encoder
 
-    return _grown(transformer, grown)
+    return _with_grown(transformer, with_frequent)
 
 
-def _grown(vectorizer, grow):
+def _with_grown(vectorizer, grow):
     """Return a vectorizer whose encoders are ``grow(position, encoder)``, and the rest.
 
     That is what `with_keys` returns. New columns follow the other keys of an encoder.

@@ -212,9 +212,7 @@ class LevelEncoder(VocabularyEncoder):
         """Return a 1 in the column of each cell's level."""
         codes, levels = self._factorize(cells)
         self._check_types(levels)
-        return one_hot(
-            self.columns_of(levels)[codes], len(self.columns) + self._n_shared()
-        )
+        return one_hot(self.columns_of(levels)[codes], self.n_names)
 
     def _check_types(self, levels):
         """Raise for a level of fit that comes as another type: it would be unknown."""
@@ -228,10 +226,6 @@ class LevelEncoder(VocabularyEncoder):
                 f"Got {key!r} ({type(key).__name__}), the same level as another type. "
                 "Convert the cells."
             )
-
-    def _n_shared(self):
-        """Return the number of columns that infrequent levels share."""
-        return self.n_hashed or int(self.other >= 0)
 
     def _factorize(self, cells):
         """Return the code (n,) of each cell, and the list of the distinct levels."""

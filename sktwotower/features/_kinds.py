@@ -9,6 +9,8 @@ import re
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._messages import did_you_mean
+
 from ._bag_encoders import TagEncoder, WordEncoder, find_delimiter
 from ._cells import LISTS, SPARSE
 from ._key_encoders import LevelEncoder
@@ -40,6 +42,23 @@ def make_encoder(name, kind, settings):
     """Return the encoder, not fitted, of a column of a kind."""
     binned = kind == "number" and settings.numbers == "quantiles"
     return (BinEncoder if binned else ENCODERS[kind])(name, kind, settings)
+
+
+def check_kinds(kinds, names):
+    """Return ``kinds``, a dict of columns of X to kinds, after checks."""
+    for name, kind in kinds.items():
+        if name not in names:
+            raise ValueError(
+                f"kinds names {name!r}, which is not a column of X."
+                f"{did_you_mean(name, names)}"
+            )
+        allowed = [*ENCODERS, "drop"]
+        if kind not in allowed:
+            raise ValueError(
+                f"kinds[{name!r}] must be the name of a kind. Got {kind!r} instead."
+                f"{did_you_mean(kind, allowed, 'Kinds')}"
+            )
+    return kinds
 
 
 def choose_kind(name, column, cells):

@@ -43,9 +43,8 @@ from sktwotower._tables._output import LIBRARIES, in_library, library_of
 from sktwotower._tables._sparse import side_by_side
 from sktwotower._tables._versions import VersionedMixin
 
-from ._cells import read_cells
-from ._kinds import ENCODERS, choose_kind, make_encoder
-from ._table_checks import check_kinds, check_table
+from ._cells import check_table, read_cells
+from ._kinds import ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import BinEncoder, Settings
 
 

@@ -15,8 +15,7 @@ from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import have_entries
 from sktwotower._tables._sources import is_source
-from sktwotower.features._caching import in_cache
-from sktwotower.features._transformers import warn_of_large_columns
+from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class

@@ -16,6 +16,7 @@ from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
 from sktwotower._tables._times import times_of_events
+from sktwotower.features._growing import grown
 from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
@@ -26,7 +27,6 @@ from sktwotower.towers.parts import lengths, moved_items
 
 from ._events import Events, seen_matrix
 from ._fit import check_values
-from ._grown_entities import grown
 from ._order import after
 from ._stream import mark_of_table, warn_of_replay
 from ._together import check_events, check_same, random_state_of

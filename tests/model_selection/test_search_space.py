@@ -24,7 +24,7 @@ from skorch.callbacks import Callback
 
 from sktwotower import TowerVectorizer, TwoTowerRecommender
 from sktwotower.datasets import make_interactions
-from sktwotower.features import _caching as caching
+from sktwotower.features import _transformers
 from sktwotower.model_selection import search_space
 from sktwotower.neighbors._threads import threads
 from sktwotower.towers._auto import AUTO
@@ -202,13 +202,15 @@ def test_what_has_no_sure_key_is_fitted_each_time(tmp_path):
         "a function": (FunctionTransformer(unit), True),
     }
     for name, (transformer, has_key) in cases.items():
-        assert (caching._key(transformer, table) is not None) == has_key, name
-        fitted, output = caching.fit_transform(clone(transformer), table, str(tmp_path))
+        assert (_transformers._key(transformer, table) is not None) == has_key, name
+        fitted, output = _transformers.fit_transform(
+            clone(transformer), table, str(tmp_path)
+        )
         assert output.shape[0] == 3 and hasattr(fitted, "transform")
     interactive = FunctionTransformer(unit)
     module, unit.__module__ = unit.__module__, "__main__"
     try:
-        assert caching._key(interactive, table) is None
+        assert _transformers._key(interactive, table) is None
     finally:
         unit.__module__ = module
 
