@@ -16,7 +16,6 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from sktwotower import __version__
-
 from sktwotower._tables._messages import warn
 
 from ._tower_vectorizer import TowerVectorizer

@@ -1,24 +1,246 @@
-"""How `TwoTowerRecommender.set_catalog` replaces the catalog without another fit.
+"""The items that can be recommended: their vectors and index, and how they change.
 
-Input: ``FittedTowers``, and the n items of the new catalog as ids or a table.
-Output: ``FittedTowers`` with these items first, and their number n.
+Input: trained ``FittedTowers``; the n items of a new catalog, as ids or a table.
+Output: ``FittedTowers`` with a ``Catalog``, in which these items come first.
 """
 
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
-from sktwotower.features._forgetting import without_entities
-from sktwotower.retrieval._requests import read_query
+from sktwotower.features._forgetting import without_entities, without_rows
+from sktwotower.neighbors._catalog_index import Catalog
+from sktwotower.neighbors._indexes import build_index, check_index
+from sktwotower.neighbors._threads import threads
+from sktwotower.retrieval._fitted_state import fitted_of
+from sktwotower.retrieval._requests import read_query, to_forget
 from sktwotower.towers._net import with_model
+from sktwotower.towers._recipe import recipe_of
+from sktwotower.towers.parts import embed_items, embed_users
 
-__all__ = ["with_catalog", "with_new_items", "without_items"]
+from ._fold_in import FoldIn
+
+__all__ = ["CatalogMixin", "IndexRecipe", "served", "with_new_items"]
+
+# Number of users for whom the recall of an index is measured.
+MAX_SAMPLED_USERS = 500
 
 
-def with_catalog(fitted, items):
+class CatalogMixin:
+    """Methods ``set_catalog`` and ``forget_items``.
+
+    The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
+    """
+
+    def set_catalog(self, items) -> Self:
+        """Replace the catalog: recommend exactly these items from now on.
+
+        The item tower computes vectors of new items from their features; nothing is
+        learnt. Removed items are no longer recommended, but stay in the histories of
+        the users who chose them, and can be added again; `forget_items` gives back
+        their memory. A graph is kept if all old items come first, in the same order,
+        and at most an eighth of all are new: these are searched exactly. Otherwise the
+        index is rebuilt, or updated if it holds 200,000 items or more.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids known from fit, or a table with the id column and all feature columns,
+            whose features replace those of fit.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            The estimator. A call that fails leaves the catalog as it was.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If there are no items, ids are repeated, a table lacks columns, ids unknown
+            to fit come without features, or features or the resulting vectors are not
+            finite.
+        TypeError
+            If ``items`` is neither ids nor a table, or new ids are of another type than
+            those of fit.
+
+        See Also
+        --------
+        forget_items : Remove items for good.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
+        ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
+        ...      ["dan", "glue"], ["dan", "paint"]]
+        >>> model = TwoTowerRecommender(random_state=1).fit(X)
+        >>> model = model.set_catalog(["glue", "tea", "bread"])  # all others are gone
+        >>> model.recommend(["ann"]).round(2)
+          user   item  score  rank
+        0  ann  bread   0.02     1
+        1  ann   glue  -0.71     2
+        """
+        fitted = fitted_of(self)
+        check_index(self.neighbors, self.normalize)
+        with threads(self.n_jobs):
+            learnt, n_items = _with_catalog(fitted, items)
+            self._fitted = served(learnt, n_items, IndexRecipe.of(self), fitted.catalog)
+        return self
+
+    def forget_items(self, items) -> Self:
+        """Remove items that have left for good, and give back their memory.
+
+        From then on they are unknown items. Removed are their ids, vectors, feature
+        rows, rows of the side table ``items`` (the parameter becomes a copy without
+        them), the events of all users with them, also in histories, and the weights of
+        features that no other item has, such as the id. The index is rebuilt.
+
+        Parameters
+        ----------
+        items : list, array, Series or dataframe of n items
+            Ids, or a table with the item column. Items unknown to fit are ignored, with
+            a warning.
+
+        Returns
+        -------
+        self : TwoTowerRecommender
+            The estimator. A call that fails leaves it as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If fit has not been called.
+        ValueError
+            If no item of the catalog would be left, a table lacks columns, or the item
+            tower is a module of your own whose first layer is not found.
+        TypeError
+            If ``items`` is neither ids nor a table.
+
+        Warns
+        -----
+        UserWarning
+            If items are not known from fit, or ``item_transformer`` is not a
+            `TowerVectorizer`: it may hold ids or features, and is not changed.
+
+        See Also
+        --------
+        set_catalog : Stop recommending items that stay in histories and may come back.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "egg"]]
+        >>> model = TwoTowerRecommender(max_epochs=1).fit(X)
+        >>> model = model.forget_items(["egg"])
+        >>> model.item_ids_
+        array(['jam', 'tea'], dtype=object)
+        >>> model.seen_items(["bob"])
+          user item
+        0  bob  tea
+        """
+        fitted = fitted_of(self)
+        check_index(self.neighbors, self.normalize)
+        gone = to_forget(fitted.items, items, "items", fitted.schema)
+        if gone[: fitted.n_items].all():
+            raise ValueError(
+                f"forget_items would leave none of {fitted.n_items} items of the "
+                "catalog. Fit anew."
+            )
+        if gone.any():
+            self._forget_items(fitted, gone)
+        return self
+
+    def _forget_items(self, fitted, gone):
+        """Replace the fitted state and the side table by ones without some items."""
+        with threads(self.n_jobs):
+            learnt = _without_items(fitted, gone)
+            n_items = int((~gone[: fitted.n_items]).sum())
+            left = served(learnt, n_items, IndexRecipe.of(self))
+        side = self.get_params(deep=False)["items"]
+        if side is not None:
+            shared = side is fitted.items.table
+            ids, label = fitted.items.ids[gone], fitted.items.label
+            if shared:
+                side = learnt.items.table
+            else:
+                side = without_rows(side, label, ids, "items")
+            self.set_params(items=side)
+        self._fitted = left
+
+
+class IndexRecipe(recipe_of("index")):
+    """Parameters of the estimator that configure the search for nearest items."""
+
+    __slots__ = ()
+
+
+def served(fitted, n_items, index, before=None, changed=None):
+    """Return ``FittedTowers`` with what requests need: item vectors, index, fold-in.
+
+    The first ``n_items`` items are the catalog. ``index``: an ``IndexRecipe``;
+    ``before``: the previous ``Catalog``, whose index may be updated. ``changed``:
+    positions (m,) of the items that are not in it, or may have another vector there;
+    the others are at the same positions. None: all are computed.
+    """
+    vectors = _item_vectors(fitted, n_items, before, changed)
+    return replace(
+        fitted,
+        catalog=_indexed(fitted, vectors, index, before, changed),
+        fold_in=FoldIn.of(fitted, vectors),
+    )
+
+
+def _item_vectors(fitted, n_items, before, changed):
+    computed = np.arange(n_items) if changed is None else changed
+    vectors = embed_items(fitted.model, fitted.items.rows[computed])
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        ids = fitted.items.ids[computed[~finite]]
+        raise ValueError(
+            f"The vectors of {len(ids)} items are not finite: {format_ids(ids)}. Lower "
+            "lr, or scale or clip the features."
+        )
+    if changed is None:
+        return vectors
+    together = np.empty((n_items, vectors.shape[1]), dtype=np.float32)
+    together[: len(before.vectors)] = before.vectors
+    together[changed] = vectors
+    return together
+
+
+def _indexed(fitted, vectors, index, before, changed):
+    def sample():
+        users, rng = fitted.users, np.random.default_rng(0)
+        n = min(len(users), MAX_SAMPLED_USERS)
+        rows = np.sort(rng.choice(len(users), n, replace=False))
+        past = None
+        if fitted.sees_history:
+            past = fitted.seen[rows]
+            if fitted.sequences is not None:
+                past = fitted.sequences.rows(rows)
+        return embed_users(fitted.model, users.rows[rows], past, fitted.items.rows)
+
+    return Catalog(
+        vectors,
+        *build_index(
+            index.neighbors,
+            vectors,
+            fitted.model.normalize,
+            sample,
+            index.n_neighbors,
+            None if before is None else (before.index, before.index_recall),
+            changed,
+        ),
+    )
+
+
+def _with_catalog(fitted, items):
     """Return ``FittedTowers`` in which the given items come first, and their number.
 
     ``items``: as in `TwoTowerRecommender.set_catalog`.
@@ -27,7 +249,7 @@ def with_catalog(fitted, items):
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
     ids = _as_in_fit(ids, query.codes, fitted.items.ids)
-    return with_items_first(fitted, ids, query.codes, query.rows), len(ids)
+    return _with_items_first(fitted, ids, query.codes, query.rows), len(ids)
 
 
 def _as_in_fit(ids, codes, known):
@@ -40,7 +262,7 @@ def _as_in_fit(ids, codes, known):
     return together[np.where(is_new, len(known) + np.cumsum(is_new) - 1, codes)]
 
 
-def without_items(fitted, gone):
+def _without_items(fitted, gone):
     """Return a state without the items where ``gone`` (n,), and their events."""
     items, left = without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
@@ -73,10 +295,10 @@ def with_new_items(learnt, fitted):
     ids, rows = learnt.items.ids[codes], learnt.items.rows[codes]
     places[codes] = np.arange(len(codes))
     places[fitted.n_items : n_before] += n_now - n_before
-    return with_items_first(learnt, ids, codes, rows), places
+    return _with_items_first(learnt, ids, codes, rows), places
 
 
-def with_items_first(learnt, ids, codes, rows):
+def _with_items_first(learnt, ids, codes, rows):
     """Return a state in which given items come first; the others follow in order.
 
     The others are no longer recommended, but stay in the histories of the users who

@@ -1,45 +1,90 @@
-"""How `TwoTowerRecommender` is cloned, printed and drawn as a diagram.
+"""How `TwoTowerRecommender` is cloned, restored, printed and drawn as a diagram.
 
 Input: an estimator with side tables ``users`` and ``items`` among its parameters.
 Output: clones that share the tables, a repr with their shapes, and an HTML diagram.
 """
 
-from sklearn.base import clone
+from typing import Self
+
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sktwotower._sklearn_compat import copy_configuration, visual_block_of
+from sktwotower._tables._versions import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
 from sktwotower.towers._auto import WIDTH
 
-__all__ = ["cloned", "parameters_html", "shown", "visual_block"]
+__all__ = ["ShownEstimator"]
 
 TABLES = "users", "items"
 
 
-def cloned(estimator):
-    """Return a clone that shares the side tables, so that a search copies none."""
-    params = {
-        name: value if name in TABLES else clone(value, safe=False)
-        for name, value in estimator.get_params(deep=False).items()
-    }
-    copied = type(estimator)(**params)
-    # metadata requests refer to their estimator, and so to its tables
-    shared = {id(params[name]): params[name] for name in TABLES if name in params}
-    memo = {id(estimator): copied} | shared
-    copy_configuration(estimator, copied, memo)
-    return copied
+class ShownEstimator(RecommenderStateMixin, BaseEstimator):
+    """An estimator whose side tables are shared by clones and shown by their shape."""
 
+    def __sklearn_clone__(self):
+        """Return a clone that shares the side tables, so that a search copies none."""
+        params = {
+            name: value if name in TABLES else clone(value, safe=False)
+            for name, value in self.get_params(deep=False).items()
+        }
+        copied = type(self)(**params)
+        # metadata requests refer to their estimator, and so to its tables
+        shared = {id(params[name]): params[name] for name in TABLES if name in params}
+        memo = {id(self): copied} | shared
+        copy_configuration(self, copied, memo)
+        return copied
 
-def shown(estimator):
-    """Return a copy with the same parameters, but shapes in place of side tables."""
-    copied = type(estimator)(**estimator.get_params(deep=False))
-    return copied.set_params(**_shapes(copied.get_params(deep=False)))
+    def set_params(self, **params) -> Self:
+        """Set parameters, also those of an estimator among them: ``neighbors__n_jobs``.
 
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
 
-def parameters_html(params):
-    """Return displayed parameters with shapes in place of side tables."""
-    params.update(_shapes(params))
-    return params
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or what it belongs to is no estimator.
+
+        Examples
+        --------
+        >>> from sktwotower import TwoTowerRecommender
+        >>> from sktwotower.neighbors import NNDescentNeighbors
+        >>> model = TwoTowerRecommender(neighbors=NNDescentNeighbors())
+        >>> model.set_params(neighbors__target_recall=0.98)
+        TwoTowerRecommender(neighbors=NNDescentNeighbors(target_recall=0.98))
+        """
+        known = self.get_params(deep=False) | params
+        for name in params:
+            owner, is_nested, _ = name.partition("__")
+            if is_nested and owner in known and not hasattr(known[owner], "set_params"):
+                raise ValueError(
+                    f"{name} is a parameter of an estimator, but {owner} is none. Got "
+                    f"{type(known[owner]).__name__}. Pass one first: {owner}=..."
+                )
+        return super().set_params(**params)
+
+    def __repr__(self, N_CHAR_MAX=700):
+        """Show the parameters that are not defaults; of side tables only the shape."""
+        copied = type(self)(**self.get_params(deep=False))
+        copied.set_params(**_shapes(copied.get_params(deep=False)))
+        return BaseEstimator.__repr__(copied, N_CHAR_MAX)
+
+    def _get_params_html(self, *args, **kwargs):
+        """Show the parameters in a notebook; of side tables only the shape."""
+        params = super()._get_params_html(*args, **kwargs)
+        params.update(_shapes(params))
+        return params
+
+    def _sk_visual_block_(self):
+        """Return both towers as scikit-learn draws them."""
+        return _visual_block(self)
 
 
 def _shapes(params):
@@ -58,7 +103,7 @@ class _TableShape:
         return f"<{type(self.table).__name__} of {shape[0]} rows, {shape[1]} columns>"
 
 
-def visual_block(estimator):
+def _visual_block(estimator):
     """Return a diagram: a transformer above its tower for each side, then the score.
 
     They are drawn as passed by the user, not as fitted: the diagram of a fitted

@@ -23,7 +23,7 @@ from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
-from ._checkpoint import NoCheckpoint
+from ._checkpoint import NoCheckpoint, saved_state
 from ._events import Events, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
@@ -31,7 +31,6 @@ from ._impressions import impression_weight
 from ._logs import log_events
 from ._order import history_kind
 from ._stream import first_stream
-from ._together import saved_state
 from ._training_data import training_data
 
 __all__ = ["check_values", "learn"]

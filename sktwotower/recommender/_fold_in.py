@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from sktwotower._records import array, record, vectors
+from sktwotower._tables._on_disk import column_counts
+from sktwotower.towers.parts import embed_items
 
 __all__ = ["FoldIn", "softmax_sample", "vectors_of_softmax"]
 
@@ -129,6 +131,26 @@ class FoldIn:
         covariance = centred.T @ (centred * shares[:, None])
         spread, axes = np.linalg.eigh(covariance)
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
+
+    @classmethod
+    def of(cls, fitted, vectors):
+        """Return the fold-in of the first part of fitted towers, or None.
+
+        ``vectors`` (n_items, d): those of the catalog. None: the part does not fold in,
+        or there are no events.
+        """
+        first = fitted.model.first
+        if not first.folds_in or fitted.sequences is not None:
+            return None
+        counts = column_counts(fitted.seen)
+        places, weights = softmax_sample(counts)
+        if len(places) == 0:  # `forget_items` may leave no event
+            return None
+        if len(fitted.model.parts) > 1 or places.max() >= len(vectors):
+            vectors = embed_items(first, fitted.items.rows[places])
+        else:
+            vectors = vectors[places]
+        return cls(vectors, counts[places], weights, fitted.temperature)
 
     def _without_known(self, vectors):
         """Return a copy without its vectors, if they equal known ones, or None."""

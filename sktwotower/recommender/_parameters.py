@@ -6,7 +6,7 @@ Output: an estimator that keeps it untouched, and shows it.
 
 from sktwotower.towers._recipe import constraints
 
-from ._shown import ShownEstimator
+from ._display import ShownEstimator
 
 __all__ = ["TwoTowerParameters"]
 

@@ -25,11 +25,11 @@ from sktwotower.towers._net import TrainingData, joined, seeded, train, with_mod
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
+from ._checkpoint import check_events, check_same, random_state_of
 from ._events import Events, seen_matrix
 from ._fit import check_values
 from ._order import after
 from ._stream import mark_of_table, warn_of_replay
-from ._together import check_events, check_same, random_state_of
 
 __all__ = ["learn_more"]
 

@@ -25,8 +25,7 @@ from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OptimizerCodec
 from sktwotower.towers.parts import TowerParameter
 
-from ._catalog import with_new_items
-from ._catalog_methods import CatalogMixin
+from ._catalog import CatalogMixin, IndexRecipe, served, with_new_items
 from ._checkpoint import remove_checkpoint
 from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
@@ -35,7 +34,6 @@ from ._fitted import FittedTowers
 from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
-from ._served import IndexRecipe, served
 from ._stored_parameters import Dropped, NetParams, NoFolder
 
 __all__ = ["TwoTowerRecommender"]
@@ -151,7 +149,7 @@ class TwoTowerRecommender(
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
-            self._fitted = served(learnt, len(learnt.items), self._index_recipe())
+            self._fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
             log_result("fit", self._fitted, seconds())
         if not self.interrupted_ and is_first():
             remove_checkpoint(self.checkpoint)
@@ -249,7 +247,7 @@ class TwoTowerRecommender(
                 n_items = fitted.n_items + len(more.items) - len(fitted.items)
                 changed = changed[changed < n_items]
                 self._fitted = served(
-                    more, n_items, self._index_recipe(), fitted.catalog, changed
+                    more, n_items, IndexRecipe.of(self), fitted.catalog, changed
                 )
                 log_result("partial_fit", self._fitted, seconds())
         return self
@@ -258,9 +256,6 @@ class TwoTowerRecommender(
         """Return the estimator's name and what fit needs of its parameters."""
         check_index(self.neighbors, self.normalize)
         return type(self).__name__, TableRecipe.of(self), Recipe.of(self)
-
-    def _index_recipe(self):
-        return IndexRecipe.of(self)
 
     def _serving(self):
         return Serving(self.n_jobs, self.verbose, self.fold_in)

@@ -23,7 +23,7 @@ from skorch.callbacks import Callback
 
 from sktwotower import EASERecommender, PopularityRecommender, TowerVectorizer
 from sktwotower.datasets import make_interactions
-from sktwotower.recommender import _validation_recall
+from sktwotower.recommender import _training_data
 from tests.builders import small
 
 
@@ -206,7 +206,7 @@ def test_an_interrupt_in_validation_is_reported(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return 0.5
 
-    monkeypatch.setattr(_validation_recall, "recall_at_k", recall)
+    monkeypatch.setattr(_training_data, "recall_at_k", recall)
     model = short(max_epochs=9, early_stopping=True)
     with pytest.warns(UserWarning, match="fit was interrupted in epoch 3 of 9"):
         model.fit(made().data)

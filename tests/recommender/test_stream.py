@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import io
-from sktwotower.recommender import _served
+from sktwotower.recommender import _catalog
 from sktwotower.towers import id_shares
 from sktwotower.towers._dropout import FeatureDropout
 from tests.builders import chain, first_fast, many, ordered, random_events, small
@@ -296,13 +296,13 @@ def test_rows_of_users_are_hidden_in_fit_only():
 def test_only_touched_items_are_computed(layers):
     model, events = many(hidden_layer_sizes=layers)
     before = model.item_embeddings_
-    with patch.object(_served, "embed_items", wraps=_served.embed_items) as embedded:
+    with patch.object(_catalog, "embed_items", wraps=_catalog.embed_items) as embedded:
         model.partial_fit(events[:5])
     n_computed = embedded.call_args_list[0].args[1].shape[0]
     moved = (model.item_embeddings_ != before).any(axis=1)
     assert 0 < moved.sum() <= n_computed <= 5 + 20
     module = model.net_.module_
-    everything = _served.embed_items(module, model._fitted.items.rows[:-1])
+    everything = _catalog.embed_items(module, model._fitted.items.rows[:-1])
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
     assert all(p.requires_grad for p in module.parameters())
 
@@ -319,7 +319,7 @@ def test_vectors_are_those_of_the_tower(params):
     model.partial_fit(pd.DataFrame({"user": [1, 2, 2], "item": [400, 1, 60]}))
     assert model.item_ids_.tolist() == [*range(50, 300), 400]
     fitted = model._fitted
-    everything = _served.embed_items(fitted.net.module_, fitted.items.rows[:251])
+    everything = _catalog.embed_items(fitted.net.module_, fitted.items.rows[:251])
     assert_allclose(model.item_embeddings_, everything, atol=1e-6)
     assert set(model.seen_items([2])["item"]) >= {1, 60}
 

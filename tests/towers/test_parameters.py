@@ -8,8 +8,8 @@ import pytest
 
 from sktwotower import TwoTowerRecommender
 from sktwotower._sklearn_compat import StrOptions, validate_parameter_constraints
+from sktwotower.recommender._catalog import IndexRecipe
 from sktwotower.recommender._events import TableRecipe
-from sktwotower.recommender._served import IndexRecipe
 from sktwotower.towers._auto import AUTO, SECOND_PAIR
 from sktwotower.towers._recipe import (
     BATCH_PARAMETERS,
