@@ -95,7 +95,9 @@ def top_k(queries, items, k, excluded=None, allowed=None):
             columns = () if hidden is None else hidden.indices
             exact, found = best_of_one(vectors[0], items, k, columns)
         else:
-            exact, found = _ranked_block(vectors, items, k, hidden)
+            width = k + 2 + k // 16  # room for a few items as good as the last
+            best = _best_of_block(vectors, items, min(width, len(items)), hidden)
+            exact, found = _exact_of_block(best, vectors, items, k, hidden)
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
         scores[block, : exact.shape[-1]] = exact
@@ -103,21 +105,19 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     return scores, indices
 
 
-def _ranked_block(queries, items, k, excluded):
+def _exact_of_block(best, queries, items, k, excluded):
     """Return exact scores and positions (b, k) of the best items of a block.
 
-    ``excluded``: CSR (b, n_items) or None.
+    ``best``: those by rounded products, k or more. ``excluded``: CSR (b, n_items) or
+    None.
     """
     table, n_items = torch.from_numpy(items), len(items)
-    width = min(k + 2 + k // 16, n_items)  # room for a few items as good as the last
-    hidden = None if excluded is None else _by_column(excluded)
-    best = _best_of_block(torch.from_numpy(queries), table, width, hidden)
     exact = rescore(queries, items, np.maximum(best.indices, 0))
     exact[best.indices < 0] = -np.inf
     exact, found = (part[:, :k] for part in by_score(exact, best.indices))
     low = exact[:, -1] - _rounding(queries, items[found[:, -1]])
     worst = best.scores.min(axis=1)  # what is left out has no higher product
-    more = (worst >= low) & (worst > -np.inf) & (width < n_items)
+    more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < n_items)
     rows, step = np.flatnonzero(more), max(1, TILE_SIZE // n_items)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
@@ -281,9 +281,14 @@ def _seconds(way, items, query):
     return min(times)
 
 
-def _best_of_block(queries, table, k, excluded):
-    """Return the k best items of a block by rounded products, ``_BestSoFar``."""
-    n_queries, n_items = len(queries), len(table)
+def _best_of_block(queries, items, k, excluded):
+    """Return the k best items of a block by rounded products, ``_BestSoFar``.
+
+    ``excluded``: CSR (b, n_items) or None.
+    """
+    n_queries, n_items = len(queries), len(items)
+    queries, table = torch.from_numpy(queries), torch.from_numpy(items)
+    hidden = None if excluded is None else _by_column(excluded)
     step = max(MIN_TILE_ITEMS, TILE_SIZE // n_queries, GROUP * k)
     buffer = torch.empty(n_queries * min(step, n_items), dtype=torch.float32)
     best, next_merge = _BestSoFar(n_queries, k), 0
@@ -291,8 +296,8 @@ def _best_of_block(queries, table, k, excluded):
         stop = min(start + step, n_items)
         scores = buffer[: n_queries * (stop - start)].view(n_queries, -1)
         torch.mm(queries, table[start:stop].T, out=scores)
-        if excluded is not None:
-            _hide(scores.numpy(), excluded, start, stop)
+        if hidden is not None:
+            _hide(scores.numpy(), hidden, start, stop)
         best.add(scores, start)
         # The bound rises fast in the first tiles and slowly after them.
         if stop >= next_merge or stop == n_items:

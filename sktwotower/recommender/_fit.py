@@ -4,7 +4,6 @@ Input: an interaction table X (n_events, n_columns) with outcomes y, and recipes
 Output: ``FittedTowers`` without a catalog: users, items, seen pairs, trained net.
 """
 
-import functools
 from numbers import Integral
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._messages import warn
 from sktwotower._tables._on_disk import have_entries
+from sktwotower._tables._progress import logger
 from sktwotower._tables._sources import is_source
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
@@ -28,7 +28,6 @@ from ._events import Events, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
 from ._impressions import impression_weight
-from ._logs import log_events
 from ._order import history_kind
 from ._stream import first_stream
 from ._training_data import training_data
@@ -64,35 +63,23 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         Without what requests need, see `served`.
     """
     check_values(recipe)
-    in_cache(tables.memory)
+    if tables.memory is not None:  # what is wrong with it is said before X is read
+        in_cache(tables.memory)
     schema, users, items, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history)
-    log_events("fit", table.n_events, events)
+    _log_events(events, table.n_events)
     _warn_of_features(recipe, events)
-    n_users, n_active = events.positives.shape[0], len(events.active_items())
-    _check_n_items(n_active, n_users, table.n_events)
+    _check_n_items(events, table.n_events)
     _check_negatives(recipe, events)
-    start = before.model if recipe.warm_start and before is not None else None
+    before = before if recipe.warm_start else None
+    start = None if before is None else before.model
     saved = saved_state(checkpoint, recipe, events, start)
-    rng, half_life = saved.random_state(recipe.random_state), None
-    if events.ordered is None:
-        warn_of_no_ages(recipe)
-    else:
-        seed = rng.randint(np.iinfo(np.int32).max)
-        tried = resolved(recipe, events)
-        events, half_life = with_ages(tried, events, schema.dates, seed, saved.choice)
-    if recipe.impression_weight == "auto":
-        seed = rng.randint(np.iinfo(np.int32).max)
-        weight = saved.choice(
-            "impression_weight",
-            functools.partial(
-                impression_weight, recipe, events, table, _train_one, seed
-            ),
-        )
-        recipe = recipe._replace(impression_weight=weight)
+    rng = saved.random_state(recipe.random_state)
+    recipe, events, half_life = _with_choices(
+        recipe, events, table, schema.dates, rng, saved.choice
+    )
     del table  # it may fill memory or disk, and training does not need it
-    plans = plans_of(recipe, events)
     return FittedTowers(
         schema,
         events.users,
@@ -100,9 +87,43 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         seen_matrix(events.positives),
         None if events.ordered is None else events.ordered.sequences(),
         half_life=half_life,
-        net=_train(plans, before, rng, saved),
+        net=_train(plans_of(recipe, events), before, rng, saved),
         stream=first_stream(events),
     )
+
+
+def _log_events(events, n_events):
+    """Log the size of what is learnt from."""
+    logger.info(
+        "fit: %d events of %d users and %d items, %d pairs chosen, %d shown",
+        n_events,
+        len(events.users),
+        len(events.items),
+        events.positives.nnz,
+        events.impressions.nnz,
+    )
+
+
+def _with_choices(recipe, events, table, dates, rng, choice):
+    """Return the recipe, and the events with weights, that short fits have chosen.
+
+    Also return the half-life. ``dates`` and ``choice``: as of `with_ages`.
+    """
+    half_life = None
+    if events.ordered is None:
+        warn_of_no_ages(recipe)
+    else:
+        seed = rng.randint(np.iinfo(np.int32).max)
+        tried = resolved(recipe, events)
+        events, half_life = with_ages(tried, events, dates, seed, choice)
+    if recipe.impression_weight == "auto":
+        seed = rng.randint(np.iinfo(np.int32).max)
+        weight = choice(
+            "impression_weight",
+            lambda: impression_weight(recipe, events, table, _train_one, seed),
+        )
+        recipe = recipe._replace(impression_weight=weight)
+    return recipe, events, half_life
 
 
 def _read(owner, tables, X, y, sample_weight):
@@ -150,8 +171,9 @@ def _warn_of_features(recipe, events):
         warn_of_large_columns(events.items)
 
 
-def _check_n_items(n_active, n_users, n_events):
-    if n_active < 2:
+def _check_n_items(events, n_events):
+    if len(events.active_items()) < 2:
+        n_users = events.positives.shape[0]
         raise ValueError(
             f"X holds only one item (n_samples={n_events}, n_users={n_users}), so "
             "there is nothing to choose between: events of at least 2 items are "
@@ -193,10 +215,11 @@ def _train_one(recipe, events, rng):
 def _train(plans, before, rng, saved):
     """Return the trained net of a model of planned parts, whose module is a ``Model``.
 
-    ``saved``: a ``Checkpoint``. After an interruption other parts are not trained, and
-    have no share.
+    ``before``: ``FittedTowers`` whose weights training starts from, or None. ``saved``:
+    a ``Checkpoint``. After an interruption other parts are not trained, and have no
+    share.
     """
-    olds = _given(plans, before)
+    olds = None if before is None else _given(plans, before)
     n_components = max(plan.n_components for plan in plans)
     nets, parts, shares = [], [], []
     for number, plan in enumerate(plans):
@@ -221,12 +244,7 @@ def _train(plans, before, rng, saved):
 
 
 def _given(plans, before):
-    """Return the parts whose weights trained ones start from, or None.
-
-    ``before``: ``FittedTowers``, or None. With ``warm_start`` trained parts come first.
-    """
-    if before is None or not plans[0].recipe.warm_start:
-        return None
+    """Return the parts of ``FittedTowers`` whose weights trained ones start from."""
     given = [part for part in before.model.parts if part.is_trained]
     if [type(part) for part in given] != [p.kind for p in plans if p.kind.is_trained]:
         raise ValueError(OTHER_SIZES)

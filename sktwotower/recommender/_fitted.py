@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import record, require
+from sktwotower._tables._progress import logger
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._one_query import nearest_to_one
@@ -147,15 +148,31 @@ class FittedTowers(Fitted):
         """The temperature of training."""
         return self.net.criterion_.temperature
 
-    @property
-    def candidate_sampling(self):
-        """How candidates were sampled in training."""
-        return self.net.iterator_train__candidate_sampling
-
-    @property
-    def interrupted(self):
-        """Whether the last training was interrupted."""
-        return self.net.interrupted_
+    def log(self, call, seconds):
+        """Log what a call has chosen by itself, and the last epoch; never an id."""
+        epochs, net, catalog = self.epochs, self.net, self.catalog
+        last = epochs[-1] if epochs else {}
+        figures = [
+            f", {k} {last[k]:.4f}" for k in ("train_loss", "valid_recall") if k in last
+        ]
+        logger.info(
+            "%s took %.1f s: %d users, %d items, history %s, candidates %s, "
+            "temperature %.3g, half-life %s, impression weight %s, %d epochs%s, index "
+            "%s with recall %.3f",
+            call,
+            seconds,
+            len(self.users),
+            len(catalog.vectors),
+            self.history_kind,
+            net.iterator_train__candidate_sampling,
+            self.temperature,
+            self.half_life,
+            net.criterion__impression_weight,
+            len(epochs),
+            "".join(figures),
+            type(catalog.index).__name__,
+            catalog.index_recall,
+        )
 
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""

@@ -165,7 +165,7 @@ def _recipes(recipe, fitted, call):
         weight = fitted.net.criterion__impression_weight
         recipe = recipe._replace(impression_weight=weight)
     of_fit = {
-        "candidate_sampling": fitted.candidate_sampling,
+        "candidate_sampling": fitted.net.iterator_train__candidate_sampling,
         "temperature": fitted.temperature,
     }
     if recipe.dropout == "auto":  # it depends on all events of fit

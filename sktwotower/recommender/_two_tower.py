@@ -4,6 +4,7 @@ Input: events (n_events, n_columns) and side tables, in fit; users or items late
 Output: a fitted estimator with its state in ``_fitted``; vectors (n, d) and rankings.
 """
 
+import time
 from typing import Self
 
 import numpy as np
@@ -31,7 +32,6 @@ from ._embedding import EmbeddingMixin
 from ._events import TableRecipe
 from ._fit import learn
 from ._fitted import FittedTowers
-from ._logs import log_result, stopwatch
 from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._stored_parameters import Dropped, NetParams, NoFolder
@@ -70,13 +70,13 @@ class TwoTowerRecommender(
     index_recall_ = fitted_attribute("catalog.index_recall")
     net_ = fitted_attribute("net")
     history_ = fitted_attribute("epochs")
-    candidate_sampling_ = fitted_attribute("candidate_sampling")
+    candidate_sampling_ = fitted_attribute("net.iterator_train__candidate_sampling")
     second_share_ = fitted_attribute("second_share")
     temperature_ = fitted_attribute("temperature")
     impression_weight_ = fitted_attribute("net.criterion__impression_weight")
     history_kind_ = fitted_attribute("history_kind", may_be_none=True)
     half_life_ = fitted_attribute("half_life", may_be_none=True)
-    interrupted_ = fitted_attribute("interrupted")
+    interrupted_ = fitted_attribute("net.interrupted_")
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn both towers from events.
@@ -145,13 +145,15 @@ class TwoTowerRecommender(
         array(['dune', 'emma', 'ubik'], dtype=object)
         """
         self._validate_params()
-        with threads(self.n_jobs), stopwatch() as seconds:
+        start = time.perf_counter()
+        with threads(self.n_jobs):
             before = vars(self).get("_fitted")
             events = X, y, sample_weight
             learnt = learn(*self._recipes(), *events, before, self.checkpoint)
-            self._fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
-            log_result("fit", self._fitted, seconds())
-        if not self.interrupted_ and is_first():
+            fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
+            fitted.log("fit", time.perf_counter() - start)
+        self._fitted = fitted
+        if self.checkpoint is not None and not self.interrupted_ and is_first():
             remove_checkpoint(self.checkpoint)
         return self
 
@@ -239,7 +241,8 @@ class TwoTowerRecommender(
             return self.fit(X, y, sample_weight)
         self._validate_params()
         fitted = fitted_of(self)
-        with threads(self.n_jobs), stopwatch() as seconds:
+        start = time.perf_counter()
+        with threads(self.n_jobs):
             more, changed = learn_more(*self._recipes(), fitted, X, y, sample_weight)
             if more is not None:
                 more, places = with_new_items(more, fitted)
@@ -249,7 +252,7 @@ class TwoTowerRecommender(
                 self._fitted = served(
                     more, n_items, IndexRecipe.of(self), fitted.catalog, changed
                 )
-                log_result("partial_fit", self._fitted, seconds())
+                self._fitted.log("partial_fit", time.perf_counter() - start)
         return self
 
     def _recipes(self):
