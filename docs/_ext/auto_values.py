@@ -8,7 +8,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-from sktwotower.neighbors import _indexes
+from sktwotower.neighbors import _catalog_index
 from sktwotower.recommender import _impressions, _partial_fit
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
@@ -112,7 +112,7 @@ def rows_of_others():
         ["dropout", "the table above", "net_.iterator_train__history_dropout"],
         [
             "neighbors",
-            f'"exact" up to {_indexes.MAX_EXACT_ITEMS:,} items and without '
+            f'"exact" up to {_catalog_index.MAX_EXACT_ITEMS:,} items and without '
             '``normalize``, else "nndescent"',
             "neighbors_",
         ],

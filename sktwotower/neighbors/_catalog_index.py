@@ -1,7 +1,7 @@
-"""The vectors of a catalog with their index, and what files hold of them.
+"""The vectors of a catalog with their index: its choice, checks and build.
 
-Input: vectors (n_items, d) with their index.
-Output: a ``Catalog``.
+Input: the parameter ``neighbors``; item vectors (n_items, d).
+Output: a fitted index with ``kneighbors``, and its recall; a ``Catalog``.
 """
 
 import copy
@@ -11,13 +11,19 @@ import numpy as np
 from sklearn.base import clone
 
 from sktwotower._records import number, record, require, vectors
+from sktwotower._tables._messages import warn
 
-from ._exact import ExactNeighbors
+from ._exact import ExactNeighbors, recall_of
 from ._graph import NNDescentNeighbors
+from ._top_k import top_k
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "build_index", "check_index", "check_width"]
 
 OURS = ExactNeighbors, NNDescentNeighbors
+# "auto" searches exactly up to this many items.
+MAX_EXACT_ITEMS = 200_000
+# Warn if the recall of an index is lower.
+MIN_RECALL = 0.95
 
 
 @record
@@ -54,3 +60,93 @@ class Catalog(NamedTuple):
             known = getattr(self.index, "vectors_", None)
             fits = known is not None and known.shape == self.vectors.shape
             require(fits, f"{place}.index", "an index of the vectors of the catalog")
+
+
+def check_index(neighbors, normalize=True):
+    """Raise ValueError or TypeError if no index can be built of the parameter."""
+    names = ("auto", "exact", "nndescent")
+    expected = f"{', '.join(map(repr, names))} or an estimator with fit and kneighbors"
+    message = (
+        "The 'neighbors' parameter of TwoTowerRecommender must be "
+        f"{expected}. Got {neighbors!r} instead."
+    )
+    if isinstance(neighbors, str):
+        if neighbors not in names:
+            raise ValueError(message)
+    elif isinstance(neighbors, type) or not all(
+        hasattr(neighbors, method) for method in ("fit", "kneighbors")
+    ):
+        raise TypeError(message)
+    exact = isinstance(neighbors, ExactNeighbors) or neighbors in ("auto", "exact")
+    if not normalize and not exact:
+        raise ValueError(
+            "normalize=False needs neighbors='exact': an index finds the nearest "
+            "vectors, which have the largest dot products only if all vectors have the "
+            f"same length. Got neighbors={neighbors!r}."
+        )
+    if hasattr(neighbors, "_parameter_constraints"):
+        neighbors._validate_params()  # now, not after training
+
+
+def check_width(index, items):
+    """Raise ``ValueError`` if an index was fitted on vectors of another length."""
+    width = getattr(index, "n_features_in_", items.shape[1])
+    if width != items.shape[1]:
+        raise ValueError(
+            f"The neighbor index was fitted on vectors of {width} numbers, but the "
+            f"item vectors have {items.shape[1]}. Rebuild it with fit or set_catalog."
+        )
+
+
+def build_index(
+    neighbors,
+    vectors,
+    normalize=True,
+    sample=None,
+    k=10,
+    before=None,
+    changed=None,
+):
+    """Return an index fitted on vectors (n_items, d), and its recall.
+
+    ``sample()`` returns queries (n, d) on which the recall of k items is measured. It
+    is not called for exact search, whose recall is 1. ``before``: the index in use and
+    its recall. The index is not changed; a copy is updated instead of a new build if
+    that is possible and cheaper. ``changed``: positions (m,) of the items that are new
+    or have another vector than in that index; None: to be found.
+    """
+    new = _new_index(neighbors, len(vectors), normalize)
+    index, recall_before = None, None
+    if before is not None and isinstance(before[0], NNDescentNeighbors):
+        old, recall_before = before
+        if isinstance(new, type(old)) and old.get_params() == new.get_params():
+            index = old.updated(vectors, changed)
+    if index is None:
+        index = new.fit(vectors)
+    elif index.graph_ is old.graph_:  # what it does not hold is searched exactly
+        return index, recall_before
+    if isinstance(index, ExactNeighbors) or sample is None:
+        return index, 1.0
+    queries, k = sample(), min(k, len(vectors))
+    if hasattr(index, "tune_search_width"):
+        recall = index.tune_search_width(queries, k)
+    else:
+        recall = recall_of(index, queries, top_k(queries, vectors, k)[1])
+    if recall < MIN_RECALL:
+        warn(
+            f"The neighbor index finds {recall:.1%} of the true {k} nearest items of "
+            f"{len(queries)} users. Search wider, as by "
+            "neighbors=NNDescentNeighbors(target_recall=0.98), or use "
+            "neighbors='exact', which finds all."
+        )
+    return index, recall
+
+
+def _new_index(neighbors, n_items, normalize):
+    """Return an index that is not fitted yet."""
+    if not isinstance(neighbors, str):
+        return clone(neighbors)
+    is_large = normalize and n_items > MAX_EXACT_ITEMS
+    if neighbors == "nndescent" or (neighbors == "auto" and is_large):
+        return NNDescentNeighbors()
+    return ExactNeighbors()

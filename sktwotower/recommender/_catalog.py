@@ -13,8 +13,7 @@ from scipy import sparse
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower.features._forgetting import without_entities, without_rows
-from sktwotower.neighbors._catalog_index import Catalog
-from sktwotower.neighbors._indexes import build_index, check_index
+from sktwotower.neighbors._catalog_index import Catalog, build_index, check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import read_query, to_forget

@@ -16,8 +16,7 @@ from sktwotower._records import record, require
 from sktwotower._tables._progress import logger
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
 from sktwotower.neighbors._catalog_index import Catalog
-from sktwotower.neighbors._one_query import nearest_to_one
-from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted, Serving
 from sktwotower.retrieval._one_user import UserVectors

@@ -16,7 +16,7 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import is_source
 from sktwotower.metrics._held_out import EvaluationMixin
-from sktwotower.neighbors._indexes import check_index
+from sktwotower.neighbors._catalog_index import check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin

@@ -19,8 +19,8 @@ from sklearn.base import clone
 from sktwotower import TwoTowerRecommender
 from sktwotower.io import dump, load
 from sktwotower.neighbors import NNDescentNeighbors, _graph
+from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
-from sktwotower.neighbors._indexes import build_index
 from sktwotower.neighbors._search import retrieve
 from sktwotower.neighbors._top_k import top_k
 from tests.builders import many, random_events, small

@@ -143,3 +143,29 @@ def test_queries_need_not_lie_in_a_row():
     vectors = np.eye(4, dtype=np.float32)
     for queries in (vectors[::-1], vectors[:, ::-1]):
         assert top_k(queries, vectors, 1)[1].ravel().tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("way", ["cached", "BLAS", "torch", "vecdot", "einsum"])
+def test_every_way_to_multiply_gives_the_dot_products(way, monkeypatch):
+    monkeypatch.setattr(_top_k, "CACHED_BYTES", 10**9 if way == "cached" else 0)
+    by_rows = way in ("vecdot", "einsum")
+    monkeypatch.setattr(_top_k, "_FASTER_BY_ROWS", {unit_vectors(1).shape[1]: by_rows})
+    monkeypatch.setattr(_top_k, "MANY_THREADS", 1 if way == "torch" else 10**9)
+    if way == "einsum":
+        monkeypatch.delattr(np, "vecdot", raising=False)
+    items, query = unit_vectors(70), unit_vectors(1, seed=1)[0]
+    found = _top_k._products(items, query)
+    assert found.dtype == np.float32 and found.flags.writeable
+    np.testing.assert_allclose(found, items.astype(float) @ query, atol=1e-6)
+
+
+def test_the_faster_product_is_measured_once_for_each_width(monkeypatch):
+    monkeypatch.setattr(_top_k, "CACHED_BYTES", 0)
+    monkeypatch.setattr(_top_k, "MANY_THREADS", 10**9)
+    monkeypatch.setattr(_top_k, "_FASTER_BY_ROWS", {})
+    seconds = iter([2.0, 1.0, 1.0, 2.0, 1.0, 0.9])  # BLAS, rows
+    monkeypatch.setattr(_top_k, "_seconds", lambda *args: next(seconds))
+    for width in (3, 3, 4, 4, 5):
+        found = _top_k._products(np.eye(width, dtype="f"), np.ones(width, dtype="f"))
+        np.testing.assert_array_equal(found, 1)
+    assert _top_k._FASTER_BY_ROWS == {3: True, 4: False, 5: False}  # 0.9: by chance

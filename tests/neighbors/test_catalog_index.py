@@ -15,9 +15,9 @@ from sktwotower.model_selection import LastNSplit
 from sktwotower.neighbors import (
     ExactNeighbors,
     NNDescentNeighbors,
-    _indexes,
+    _catalog_index,
 )
-from sktwotower.neighbors._indexes import build_index, check_index
+from sktwotower.neighbors._catalog_index import build_index, check_index
 from sktwotower.neighbors._threads import numba_threads, threads
 from tests.builders import random_events, small
 from tests.reference import unit_vectors
@@ -172,7 +172,7 @@ def test_a_search_over_parameters_of_an_index():
 
 def test_auto_takes_a_graph_for_large_catalogs():
     items = unit_vectors(50)
-    with patch.object(_indexes, "MAX_EXACT_ITEMS", 49):
+    with patch.object(_catalog_index, "MAX_EXACT_ITEMS", 49):
         assert isinstance(build_index("auto", items)[0], NNDescentNeighbors)
         exact, _ = build_index("auto", items, normalize=False)
     assert isinstance(exact, ExactNeighbors)
