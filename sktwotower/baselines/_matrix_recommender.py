@@ -25,7 +25,6 @@ from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
-from sktwotower.retrieval._warnings import warn_of_unknown_items
 
 __all__ = [
     "CodedEvents",
@@ -347,7 +346,7 @@ class MatrixRecommender(
         fitted = fitted_of(self)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         items = Query(*fitted.items.describe(frame, "X", events=True))
-        warn_of_unknown_items(items, f"{type(self).__name__} scores them with 0.")
+        items.warn_of_unknown(f"{type(self).__name__} scores them with 0.")
         users = Query(*fitted.users.describe(frame, "X", events=True))
         # a history tells users unknown to fit apart
         keys = users.codes if history is None else pd.factorize(users.ids)[0]

@@ -8,8 +8,7 @@ import numpy as np
 
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
-from sktwotower.retrieval._one_user import one_known
-from sktwotower.retrieval._requests import read_query, read_request
+from sktwotower.retrieval._requests import one_known, read_query, read_request
 
 __all__ = ["EmbeddingMixin"]
 

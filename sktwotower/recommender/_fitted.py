@@ -5,6 +5,7 @@ Output: vectors (n, d) of users and items, and the items nearest to users, (n, k
 """
 
 import functools
+import threading
 from dataclasses import dataclass, field, fields
 from typing import Annotated
 
@@ -19,9 +20,7 @@ from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted, Serving
-from sktwotower.retrieval._one_user import UserVectors
 from sktwotower.retrieval._requests import Query, past_of
-from sktwotower.retrieval._warnings import warn_of_unknown_items
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NetCodec
 from sktwotower.towers.parts import embed_items, embed_users
@@ -29,7 +28,49 @@ from sktwotower.towers.parts import embed_items, embed_users
 from ._fold_in import FoldIn, vectors_of_softmax
 from ._stream import Stream
 
-__all__ = ["FittedTowers"]
+__all__ = ["FittedTowers", "UserVectors"]
+
+# Vectors of users are kept up to this many bytes in all.
+MAX_BYTES = 64 * 1024**2
+
+
+class UserVectors:
+    """Vectors of users known from fit, kept from one request to the next.
+
+    They belong to one fitted state, are computed when they are first needed, and are
+    not pickled. If there are too many, the oldest are dropped.
+
+    Parameters
+    ----------
+    max_bytes : int, default=67108864
+        Size of all vectors, 64 MiB; one is always kept.
+    """
+
+    def __init__(self, max_bytes=MAX_BYTES):
+        self.max_bytes = max_bytes
+        self._vectors = {}
+        self._lock = threading.Lock()
+
+    def __len__(self):
+        return len(self._vectors)
+
+    def __reduce__(self):
+        return type(self), (self.max_bytes,)
+
+    def get(self, code, compute):
+        """Return the vector of the user at a position, by ``compute(code)`` if new."""
+        vector = self._vectors.get(code)
+        if vector is None:
+            vector = compute(code)
+            vector.flags.writeable = False
+            with self._lock:
+                while self._vectors and self._is_full(vector.nbytes):
+                    del self._vectors[next(iter(self._vectors))]
+                self._vectors[code] = vector
+        return vector
+
+    def _is_full(self, n_bytes):
+        return (len(self._vectors) + 1) * n_bytes > self.max_bytes
 
 
 @record
@@ -162,7 +203,7 @@ class FittedTowers(Fitted):
             seconds,
             len(self.users),
             len(catalog.vectors),
-            self.history_kind,
+            self.model.past,
             net.iterator_train__candidate_sampling,
             self.temperature,
             self.half_life,
@@ -251,8 +292,7 @@ class FittedTowers(Fitted):
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
         query = Query(*self.items.describe(frame, "X", events=True))
-        warn_of_unknown_items(
-            query,
+        query.warn_of_unknown(
             "They have no features either: the towers give all of them the same score "
             "for a user, which says nothing about them.",
         )

@@ -1,4 +1,4 @@
-"""Tables of ranked items, with one row per recommendation.
+"""Tables of ranked items, with one row per recommendation, in memory or in a file.
 
 Input: ids (n,) of users or items, and scores and positions (n, k) of ranked items.
 Output: a table of id, item, score and rank, in the library that is asked for.
@@ -9,9 +9,11 @@ import functools
 import numpy as np
 import pandas as pd
 
+from sktwotower._records._atomic import replaced_file
+from sktwotower._tables._messages import format_ids
 from sktwotower._tables._output import PANDAS, table_of
 
-__all__ = ["ranked_table"]
+__all__ = ["ranked_table", "write_parquet"]
 
 
 def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
@@ -36,3 +38,55 @@ def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
 def _names(*names):
     """Return names as a pandas Index, cached since it costs as much as the table."""
     return pd.Index(names)
+
+
+def write_parquet(tables, path):
+    """Write an iterable of tables with the same columns to one Parquet file.
+
+    The file gets its name when the last one is written (`replaced_file`).
+    """
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError(
+            "path= writes Parquet, which needs pyarrow: "
+            "pip install 'sktwotower[parquet]'."
+        ) from error
+    writer = None
+    with replaced_file(path) as file:
+        try:
+            for table in _with_rows(tables):
+                table = _arrow_table(table)
+                if writer is None:
+                    writer = parquet.ParquetWriter(file, table.schema)
+                writer.write_table(table.cast(writer.schema))
+        finally:
+            if writer is not None:
+                writer.close()
+        if writer is None:
+            raise ValueError(f"X holds no users: there is nothing to write to {path}.")
+
+
+def _with_rows(tables):
+    """Yield the tables with rows; if none has any, the last: it may show no types."""
+    table, has_rows = None, False
+    for table in tables:
+        if len(table):
+            has_rows = True
+            yield table
+    if table is not None and not has_rows:
+        yield table
+
+
+def _arrow_table(table):
+    """Return a pandas table as a pyarrow one; raise ``TypeError`` if ids do not fit."""
+    import pyarrow
+
+    try:
+        return pyarrow.Table.from_pandas(table, preserve_index=False)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise TypeError(
+            "path= writes Parquet, which has no type for these ids: "
+            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
+            "Fit on text or on integers of 64 bits, or leave path out."
+        ) from error

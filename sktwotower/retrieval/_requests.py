@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._frames import (
     array_as_frame,
     as_array,
@@ -20,11 +19,11 @@ from sktwotower._tables._frames import (
     list_as_array,
     with_names,
 )
-from sktwotower._tables._ids import check_ids
+from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
+from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
-from ._exclude import read_exclude
 from ._fitted_state import Past
 from ._history import history_users, pairs_of, read_history
 
@@ -33,11 +32,11 @@ __all__ = [
     "Request",
     "as_ids",
     "candidate_positions",
+    "one_known",
     "past_of",
     "read_query",
     "read_request",
     "to_forget",
-    "write_parquet",
 ]
 
 
@@ -75,6 +74,19 @@ class Query:
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
         return (self.codes < 0) & (np.diff(self.rows.indptr) == 0)
+
+    def warn_of_unknown(self, meaning):
+        """Warn if they are items of rows of X, some of which lack information.
+
+        ``meaning``: what the scores of these are.
+        """
+        unknown = self.lacks_information()
+        if unknown.any():
+            warn(
+                f"{unknown.sum():,} of {len(self):,} rows of X ({unknown.mean():.1%}) "
+                "hold items that fit has not seen, such as "
+                f"{format_ids(pd.unique(self.ids[unknown]), 2)}. {meaning}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +148,7 @@ def read_request(
         X = history_users(history, fitted.users)
     users = read_query(fitted.users, X, name, fitted.schema)
     allowed = candidate_positions(candidates, users, fitted, unknown)
-    left_out = read_exclude(exclude, users, fitted)
+    left_out = _read_exclude(exclude, users, fitted)
     return Request(users, past_of(fitted, users, history), allowed, left_out)
 
 
@@ -149,6 +161,20 @@ def past_of(fitted, users, history=None):
     if history is not None:
         added = read_history(history, users, fitted)
     return fitted.past(users, added)
+
+
+def one_known(entities, X):
+    """Return the position of the only user, or item, of X, or None.
+
+    It takes no tables and matrices. None says nothing about X: it may hold several of
+    them, an unknown one, features, or ids that need a closer look.
+    """
+    if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype.kind in "iu":
+        X = X.tolist()
+    if not isinstance(X, list | tuple) or len(X) != 1:
+        return None
+    codes = plain_positions(X, entities.ids)
+    return None if codes is None or codes[0] < 0 else codes[0]
 
 
 def read_query(entities, X, name, schema=None):
@@ -277,53 +303,38 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     return matrix[asked]
 
 
-def write_parquet(tables, path):
-    """Write an iterable of tables with the same columns to one Parquet file.
+def _read_exclude(exclude, query, fitted):
+    """Return ones (n, len(items)) for the pairs of ``exclude``, or None for None.
 
-    The file gets its name when the last one is written (`replaced_file`).
+    ``query``: the n users asked for. ``exclude``: a table with the user and the item
+    column of fit, an array of (user, item) rows, a dict of users to items or, for a
+    query of one user, a list of items. Pairs of other users or of items unknown to fit
+    change nothing.
     """
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            "path= writes Parquet, which needs pyarrow: "
-            "pip install 'sktwotower[parquet]'."
-        ) from error
-    writer = None
-    with replaced_file(path) as file:
-        try:
-            for table in _with_rows(tables):
-                table = _arrow_table(table)
-                if writer is None:
-                    writer = parquet.ParquetWriter(file, table.schema)
-                writer.write_table(table.cast(writer.schema))
-        finally:
-            if writer is not None:
-                writer.close()
-        if writer is None:
-            raise ValueError(f"X holds no users: there is nothing to write to {path}.")
-
-
-def _with_rows(tables):
-    """Yield the tables with rows; if none has any, the last: it may show no types."""
-    table, has_rows = None, False
-    for table in tables:
-        if len(table):
-            has_rows = True
-            yield table
-    if table is not None and not has_rows:
-        yield table
-
-
-def _arrow_table(table):
-    """Return a pandas table as a pyarrow one; raise ``TypeError`` if ids do not fit."""
-    import pyarrow
-
-    try:
-        return pyarrow.Table.from_pandas(table, preserve_index=False)
-    except (pyarrow.ArrowException, OverflowError) as error:
-        raise TypeError(
-            "path= writes Parquet, which has no type for these ids: "
-            f"{format_ids(table.iloc[:, 0], 2)} and {format_ids(table.iloc[:, 1], 2)}. "
-            "Fit on text or on integers of 64 bits, or leave path out."
-        ) from error
+    if exclude is None:
+        return None
+    users, items = fitted.users, fitted.items
+    pairs = read_pairs(
+        exclude,
+        "exclude",
+        columns=(users.id_column, items.id_column),
+        labels=(users.label, items.label),
+        owners=query.ids,
+    )
+    owners = check_ids(pairs.users, "the users of exclude")
+    asked = check_ids(query.ids, "X")
+    places = known_positions(
+        owners, asked.unique(), "the users of exclude", "the users asked for"
+    )
+    mine = np.flatnonzero(places >= 0)
+    codes = np.zeros(0, dtype=np.int64)
+    if len(owners):
+        codes = items.codes(pairs.items, "the items of exclude")[mine]
+    known, mine = codes >= 0, places[mine]
+    matrix = pair_matrix(
+        mine[known],
+        codes[known],
+        np.ones(known.sum()),
+        (len(asked.unique()), len(items)),
+    )
+    return take_rows(matrix.sign(), asked.unique().get_indexer(asked))

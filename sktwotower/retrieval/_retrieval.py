@@ -16,9 +16,8 @@ from sktwotower._tables._sparse import blocks
 from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
-from ._one_user import one_known
-from ._ranked_table import ranked_table
-from ._requests import as_ids, read_request, write_parquet
+from ._ranked_table import ranked_table, write_parquet
+from ._requests import as_ids, one_known, read_request
 
 __all__ = ["RetrievalMixin"]
 

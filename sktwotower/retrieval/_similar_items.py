@@ -12,9 +12,8 @@ from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import pair_matrix
 
 from ._fitted_state import fitted_of
-from ._one_user import one_known
 from ._ranked_table import ranked_table
-from ._requests import as_ids, read_query
+from ._requests import as_ids, one_known, read_query
 
 __all__ = ["SimilarItemsMixin"]
 

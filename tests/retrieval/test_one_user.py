@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from sktwotower import EASERecommender, io
-from sktwotower.recommender._fitted import FittedTowers
-from sktwotower.retrieval._one_user import UserVectors, one_known
+from sktwotower.recommender._fitted import FittedTowers, UserVectors
+from sktwotower.retrieval._requests import one_known
 from tests.builders import chain, first_fast, ordered, random_events, small
 
 EVENTS = random_events(n_users=30, n_items=25)
