@@ -13,10 +13,16 @@ from scipy import sparse
 from sklearn.utils.validation import check_scalar
 
 from sktwotower._tables._columns import as_table, codes, column_position
-from sktwotower._tables._frames import as_array, as_frame, is_frame, is_missing
+from sktwotower._tables._frames import (
+    as_array,
+    as_frame,
+    is_frame,
+    is_missing,
+    library_of,
+)
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
-from sktwotower._tables._output import in_library, library_of
+from sktwotower._tables._output import in_library
 from sktwotower._tables._times import duration, times_of
 
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]

@@ -4,11 +4,35 @@ Input: an object, or the name of a class in a file, such as "baselines.FittedMat
 Output: its kind, or None. Nothing else is ever made from a file.
 """
 
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from importlib import import_module
 
-from ._kinds import record_kind
+from sktwotower._sklearn_compat import requests_of, set_requests
 
-__all__ = ["add_codec", "kind_of", "kind_of_name", "nested_types", "record"]
+from ._checks import (
+    any_value,
+    check_of,
+    instance,
+    refuse,
+    require,
+)
+
+__all__ = [
+    "Estimator",
+    "Kind",
+    "add_codec",
+    "add_kind",
+    "kind_of",
+    "kind_of_name",
+    "nested_types",
+    "record",
+]
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -83,3 +107,234 @@ def kind_of_name(name):
     if name not in _BY_NAME:
         _import_room(name.partition(".")[0])
     return _BY_NAME.get(name)
+
+
+def fields_of(cls):
+    """Return the check of each stored field of a class, by its annotations, a dict.
+
+    Also those of its bases within this package; ``_not_stored`` lists those left out.
+    An estimator's annotations with a value, such as constraints, are not of fit.
+    """
+    if is_dataclass(cls):
+        found = {each.name: each.type for each in fields(cls) if each.init}
+    else:
+        found = {}
+        for base in reversed(cls.__mro__):
+            if base is cls or base.__module__.startswith("sktwotower."):
+                found |= inspect.get_annotations(base)
+    if hasattr(cls, "get_params"):
+        found = {name: each for name, each in found.items() if not hasattr(cls, name)}
+    left_out = getattr(cls, "_not_stored", ())
+    return {
+        name: check_of(each) for name, each in found.items() if name not in left_out
+    }
+
+
+def record_kind(cls):
+    """Return the ``Kind`` of a class with annotations.
+
+    It may have the methods ``_stored_parts()``, which returns the values of its fields,
+    a dict, ``_of_stored(**parts)``, which makes an object of them, and
+    ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
+    that do not fit together.
+    """
+    parts = fields_of(cls)
+    if hasattr(cls, "get_params"):
+        return Estimator(cls, parts, getattr(cls, "_stored_parameters", {}))
+    build = getattr(cls, "_of_stored", None)
+    if build is None and not (is_dataclass(cls) or hasattr(cls, "_fields")):
+        build = partial(_with_attributes, cls)
+    return Kind(cls, parts, getattr(cls, "_stored_parts", None), build)
+
+
+def _with_attributes(cls, **attributes):
+    made = cls.__new__(cls)
+    vars(made).update(attributes)
+    return made
+
+
+@dataclass
+class Kind:
+    """A class whose objects consist of named parts.
+
+    Parameters
+    ----------
+    cls : type
+        The class; subclasses are not of this kind.
+    parts : dict of str to check or codec
+        What each part must be. A codec has ``write`` and ``read``.
+    take : callable, default=None
+        Returns the dict of parts of an object. None: its attributes.
+    build : callable, default=None
+        Makes an object of its parts, given by name. None: ``cls``.
+    name : str, default=""
+        Name in files; set by the registry.
+    """
+
+    cls: type
+    parts: dict
+    take: Callable | None = None
+    build: Callable | None = None
+    name: str = ""
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for the parts of an object."""
+        return {
+            name: self.parts[name].write(part, writer, f"{place}.{name}")
+            for name, part in self.parts_of(value).items()
+        }
+
+    def parts_of(self, value):
+        """Return the values of the parts of an object, a dict."""
+        taken = self.take(value) if self.take else None
+        return {n: taken[n] if taken else getattr(value, n) for n in self.parts}
+
+    def read(self, specs, reader, place):
+        """Return the object whose parts JSON holds, after their checks."""
+        if type(specs) is not dict or set(specs) != set(self.parts):
+            refuse(place, f"a {self.name} with {', '.join(self.parts)}", specs)
+        parts = {
+            name: part.read(specs[name], reader, f"{place}.{name}")
+            for name, part in self.parts.items()
+        }
+        self.check_parts(parts, place)
+        made = (self.build or self.cls)(**parts)
+        if hasattr(made, "_check_stored"):
+            made._check_stored(place)
+        return made
+
+    def check_parts(self, parts, place):
+        """Raise unless parts fit together."""
+        sizes = {name: each for name, each in parts.items() if type(each) is int}
+        for name, value in parts.items():
+            if hasattr(self.parts[name], "match"):
+                self.parts[name].match(value, sizes, f"{place}.{name}")
+
+    def check_object(self, value, place):
+        """Raise ``ValueError`` for an object that others have made of unfit parts."""
+        try:
+            parts = self.parts_of(value)
+            for name, part in parts.items():
+                self.parts[name](part, f"{place}.{name}")
+        except (AttributeError, KeyError, TypeError) as error:
+            refuse(place, f"a {self.name} with all its parts ({error})")
+        self.check_parts(parts, place)
+        if parts and hasattr(value, "_check_stored"):
+            value._check_stored(place)
+
+
+CONFIGURATION = instance(dict) | None
+
+
+class Estimator(Kind):
+    """An estimator: its parameters, and attributes that fit has set.
+
+    Parameters
+    ----------
+    cls : type
+    parts : dict of str to check or codec
+        Attributes of fit; an object that is not fitted has none of them.
+    codecs : dict, default=None
+        Codecs of parameters that the tree of values does not hold.
+    """
+
+    def __init__(self, cls, parts, codecs=None):
+        super().__init__(cls, parts)
+        self.codecs = codecs or {}
+
+    def write(self, value, writer, place):
+        """Return what JSON holds for an estimator, if its parameters are valid."""
+        _validate(value)
+        owner = self.cls.__name__
+        params = {
+            name: self.codecs.get(name, any_value).write(
+                param, writer, f"parameter {name!r} of {owner}"
+            )
+            for name, param in value.get_params(deep=False).items()
+        }
+        output = vars(value).get("_sklearn_output_config")
+        return {
+            "params": params,
+            "output": CONFIGURATION.write(output, writer, f"{place}.output"),
+            "requests": CONFIGURATION.write(requests_of(value), writer, place),
+            "state": super().write(value, writer, place),
+        }
+
+    def parts_of(self, value):
+        """Return the attributes of fit that an estimator has, a dict."""
+        return {name: vars(value)[name] for name in self.parts if name in vars(value)}
+
+    def read(self, specs, reader, place):
+        """Return the estimator that JSON holds, after its checks."""
+        names = "params", "output", "requests", "state"
+        if type(specs) is not dict or set(specs) != set(names):
+            refuse(place, f"a {self.name}", specs)
+        params, output, requests, state = (specs[name] for name in names)
+        estimator = self.cls(**self._read_params(params, reader, place))
+        _validate(estimator)
+        output = CONFIGURATION.read(output, reader, f"{place}.output")
+        requests = CONFIGURATION.read(requests, reader, f"{place}.requests")
+        _configure(estimator, output, requests, place)
+        fits = type(state) is dict and set(state) <= set(self.parts)
+        require(fits, place, f"a {self.name} with its state")
+        outer, reader.owner = reader.owner, estimator
+        for name in (name for name in self.parts if name in state):
+            part = self.parts[name].read(state[name], reader, f"{place}.{name}")
+            vars(estimator)[name] = part
+        reader.owner = outer
+        self.check_parts(self.parts_of(estimator), place)
+        if state and hasattr(estimator, "_check_stored"):
+            estimator._check_stored(place)
+        return estimator
+
+    def _read_params(self, specs, reader, place):
+        """Return the dict of parameters; those of later versions are refused."""
+        known = self.cls._get_param_names()
+        if type(specs) is not dict or not set(specs) <= set(known):
+            refuse(place, f"parameters of {self.cls.__name__}", specs)
+        params = {
+            name: self.codecs.get(name, any_value).read(
+                spec, reader, f"parameter {name!r}"
+            )
+            for name, spec in specs.items()
+        }
+        for name, value in params.items():
+            _check_numbers(value, f"parameter {name!r}")
+        return params
+
+    def check_parts(self, parts, place):
+        """Raise unless all attributes of fit are there, or none, and fit together."""
+        needed = set(self.parts) - {"feature_names_in_"}
+        is_whole = not parts or needed <= set(parts)
+        require(is_whole, place, f"a {self.name} with all attributes of fit")
+        super().check_parts(parts, place)
+
+
+def _check_numbers(value, place):
+    """Raise unless decimals and fractions are finite, at any depth."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            _check_numbers(each, place)
+    elif isinstance(value, Decimal | Fraction):
+        require(math.isfinite(value), place, "finite numbers")
+
+
+def _validate(estimator):
+    """Raise ``ValueError`` for parameters that fit would refuse."""
+    if hasattr(estimator, "_parameter_constraints"):
+        estimator._validate_params()
+
+
+def _configure(estimator, output, requests, place):
+    """Set what `set_output` and `set_fit_request` had set."""
+    if output is not None:
+        fits = set(output) <= {"transform"}
+        require(fits, f"{place}.output", "what set_output sets")
+        estimator._sklearn_output_config = output
+    if requests is not None:
+        try:
+            set_requests(estimator, requests)
+        except (AttributeError, TypeError, ValueError) as error:
+            refuse(f"{place}.requests", f"metadata requests ({error})")

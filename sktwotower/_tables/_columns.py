@@ -14,7 +14,7 @@ import pandas as pd
 
 from ._frames import as_known, refuse_lazy, refuse_records
 from ._ids import check_ids
-from ._messages import did_you_mean
+from ._messages import did_you_mean, warn
 
 
 def position_of(names, key, parameter):
@@ -66,7 +66,8 @@ class Columns:
         item = _name_of(names, estimator.item_id, "item_id")
         self.time = _name_of(names, getattr(estimator, "time", None), "time")
         names = [name for name in names if name != self.time]
-        self._check_time(names, user, item)
+        if self.time is not None:
+            self._check_time(names, user, item)
         if len(names) == 2:  # the one that is not named can only be the other
             names = names[::-1] if user == names[1] or item == names[0] else names
         user = names[0] if user is None else user
@@ -89,8 +90,6 @@ class Columns:
 
     def _check_time(self, others, user, item):
         """Check that the time is another column than the ids, which are two others."""
-        if self.time is None:
-            return
         for key, side in ((user, "user"), (item, "item")):
             if key == self.time:
                 raise ValueError(
@@ -229,3 +228,41 @@ def count(size, n_rows):
         return int(size)
     # 1e-9: .1 * 30 is a little more than 3 in binary
     return ceil(size * n_rows - 1e-9)
+
+
+def latest_rows(own, codes, n_entities, name):
+    """Return the last feature row of each entity; warn once if its rows disagree.
+
+    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
+    entity of each. Entities without an event have missing features.
+    """
+    last = np.full(n_entities, -1)
+    last[codes] = np.arange(len(codes))  # the last assignment wins
+    disagree = np.zeros(n_entities, dtype=bool)
+    for column in own.columns:
+        values = own[column]
+        if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
+            values = values.map(repr)
+        first = pd.factorize(values, use_na_sentinel=True)[0]
+        disagree[codes[first != first[last[codes]]]] = True
+    if disagree.any():
+        warn_of_changes(int(disagree.sum()), n_entities, name)
+    if own.shape[1] == 0:
+        return pd.DataFrame(index=range(n_entities))
+    if (last >= 0).all():
+        return own.take(last).reset_index(drop=True)
+    # entities of the side table that have no event
+    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+
+
+def warn_of_changes(n_changed, n_entities, name):
+    """Warn that rows of X disagree on the features of some ids."""
+    warn(
+        f"Rows of X disagree on the features of {n_changed} of {n_entities} ids in "
+        f"{name}; the last row of each was used."
+    )
+
+
+def _may_hold_lists(dtype):
+    arrow = isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O"
+    return arrow or isinstance(dtype, np.dtypes.ObjectDType)

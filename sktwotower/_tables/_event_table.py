@@ -9,9 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from ._on_disk import Column, Rows, by_chunks, is_mapped, row_blocks, take_columns
 from ._sequences import Sequences, as_rows, lags_of, places_of, starts
-from ._sparse import pair_matrix, summed
+from ._sparse import (
+    Column,
+    Rows,
+    by_chunks,
+    is_mapped,
+    pair_matrix,
+    row_blocks,
+    summed,
+    take_columns,
+)
 
 __all__ = ["EventTable"]
 
@@ -68,9 +76,9 @@ class EventTable(NamedTuple):
         # a stable sort by user, in linear time
         entries = order, users[order], np.arange(len(users) + 1)
         by_user = sparse.csr_matrix(entries, shape=(len(users), shape[0])).tocsc()
-        columns = items.astype(np.int32, copy=False), times, weights, chosen
-        columns = (c if c is None else c[by_user.data] for c in columns)
-        return cls(shape[1], by_user.indptr.astype(np.int64), *columns)
+        items = items.astype(np.int32, copy=False)
+        table = cls(shape[1], None, items, times, weights, chosen)
+        return table._at(by_user.data, by_user.indptr.astype(np.int64))
 
     @property
     def n_users(self):
@@ -179,29 +187,21 @@ class EventTable(NamedTuple):
 
     def pairs(self, chosen=True):
         """Return the summed weights of what was chosen, or shown, CSR of all pairs."""
-        return self._pairs(lambda part: part.gains, chosen)
-
-    def chosen_pairs(self):
-        """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
-        return self._pairs(lambda part: np.ones(part.n_events)).sign()
-
-    def _pairs(self, values_of, chosen=True):
+        if self.chosen is None and not chosen:
+            return sparse.csr_matrix((self.n_users, self.n_items), dtype=np.float32)
         pairs = Rows(self.on_disk, self.n_items)
         for part in self.blocks():
-            if part.chosen is not None or not chosen:
-                part = part.events_at(part.chosen if chosen else part.shown)
+            if part.chosen is not None:
+                part = part.events_at(part.chosen if chosen else ~part.chosen)
             # copies, as they are changed
-            columns = values_of(part).astype(float), part.items.copy(), part.offsets
+            columns = part.gains.astype(float), part.items.copy(), part.offsets
             shape = part.n_users, self.n_items
             pairs.append(summed(sparse.csr_matrix(columns, shape)))
         return pairs.finish()
 
-    @property
-    def shown(self):
-        """Which events are impressions, bool (n_events,)."""
-        if self.chosen is None:
-            return np.zeros(self.n_events, dtype=bool)
-        return ~self.chosen
+    def chosen_pairs(self):
+        """Return ones (n_users, n_items) where a user has chosen an item, CSR."""
+        return self._replace(weights=None).pairs().sign()
 
     @property
     def gains(self):
@@ -242,13 +242,12 @@ def _in_order(table):
     events = events.events_at(first)._replace(weights=weights)
     if table.chosen is None:
         return events
-    shown = table.shown
+    shown = ~table.chosen
     is_event = table.chosen.copy()
     is_event[is_event] = first
     owners = table.users[shown]
     place = np.minimum(np.cumsum(is_event)[shown], events.offsets[owners + 1] - 1)
     kept = place >= events.offsets[owners]
-    columns = place, table.items[shown], table.gains[shown]
-    columns = (column[kept] for column in columns)
+    items, weights = table.items[shown][kept], table.gains[shown][kept]
     shape = events.n_events, table.n_items
-    return events._replace(impressions=pair_matrix(*columns, shape))
+    return events._replace(impressions=pair_matrix(place[kept], items, weights, shape))

@@ -4,6 +4,7 @@ Input: a table (n_rows, n_columns), or a column (n_rows,).
 Output: a pandas frame, or an array, of the same cells.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from decimal import InvalidOperation
@@ -13,16 +14,58 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ._checks import is_of
-from ._dask import is_dask_frame
 from ._messages import not_unicode
 
 LEVELS = nw.Categorical, nw.Enum
 NESTED = nw.List, nw.Array, nw.Struct
 WIDE = nw.Int128, nw.UInt128  # numpy has no such integers
-QUERY = "duckdb", "DuckDBPyRelation"
-READER = "RecordBatchReader"
-PLAIN = np.ndarray, list, tuple, str, dict  # narwhals would take 50 us to look at one
+# Classes of libraries that may not be there.
+BATCH, QUERY = "pyarrow.RecordBatch", "duckdb.DuckDBPyRelation"
+READER, DATASET = "pyarrow.RecordBatchReader", "pyarrow.dataset.Dataset"
+LAZY_FRAME = "polars.LazyFrame"
+DASK_FRAME, DASK_SERIES = "dask.dataframe.DataFrame", "dask.dataframe.Series"
+# What is no dataframe: narwhals would take 50 us to look at one.
+PLAIN = np.ndarray, list, tuple, str, dict, int, float, type(None)
+PANDAS = "pandas"
+# Libraries other than pandas that tables come back in.
+OTHERS = "polars", "pyarrow", "modin", "cudf"
+LIBRARIES = PANDAS, *OTHERS
+
+
+def is_of(X, *classes):
+    """Return whether X is of one of some classes; no library is imported for that."""
+    for name in classes:
+        module, _, cls = name.rpartition(".")
+        if module in sys.modules and isinstance(X, getattr(sys.modules[module], cls)):
+            return True
+    return False
+
+
+def is_source(X):
+    """Return whether X is a path, a pyarrow Dataset, a LazyFrame or of Dask."""
+    if isinstance(X, str | os.PathLike):
+        return True
+    known = isinstance(X, (pd.DataFrame, *PLAIN))
+    return not known and is_of(X, DATASET, LAZY_FRAME, DASK_FRAME)
+
+
+def is_frame(X):
+    """Return whether X is a dataframe of any library, in memory or lazy."""
+    if isinstance(X, PLAIN):
+        return False
+    return isinstance(X, pd.DataFrame) or _is_eager(X) or _is_lazy(X)
+
+
+def _is_eager(X):
+    return nw.dependencies.is_into_dataframe(X) or is_of(X, BATCH, QUERY)
+
+
+def _is_lazy(X):
+    if isinstance(X, PLAIN) or _is_eager(X):
+        return False
+    if is_of(X, DASK_FRAME, READER):
+        return True
+    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
 def as_frame(table, name):
@@ -31,13 +74,14 @@ def as_frame(table, name):
     Raise ``TypeError`` for lazy frames and for anything but a dataframe, ``ValueError``
     for column names that occur twice.
     """
-    if not is_frame(table):
-        raise TypeError(
-            f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
-            f"Got {type(table).__name__}."
-        )
-    refuse_lazy(table, name)
-    table = as_known(table)
+    if not isinstance(table, pd.DataFrame):
+        if not is_frame(table):
+            raise TypeError(
+                f"{name} must be a dataframe (pandas, polars, pyarrow ...). "
+                f"Got {type(table).__name__}."
+            )
+        refuse_lazy(table, name)
+        table = as_known(table)
     names = table.columns if isinstance(table, pd.DataFrame) else _names(table)
     twice = names[names.duplicated()].tolist()
     if twice:
@@ -52,24 +96,11 @@ def as_frame(table, name):
     return pd.DataFrame({c: _cells(columns[c]) for c in columns.columns})
 
 
-def is_frame(X):
-    """Return whether X is a dataframe of any library, in memory or lazy."""
-    return _is_eager(X) or _is_lazy(X)
-
-
 def as_known(table):
     """Return a batch of Arrow or a query of DuckDB as the table that it stands for."""
-    if is_of(table, "pyarrow", "RecordBatch"):
+    if is_of(table, BATCH):
         return sys.modules["pyarrow"].Table.from_batches([table])
-    return table.to_arrow_table() if is_of(table, *QUERY) else table
-
-
-def _is_eager(X):
-    if isinstance(X, PLAIN):
-        return False
-    if isinstance(X, pd.DataFrame) or nw.dependencies.is_into_dataframe(X):
-        return True
-    return is_of(X, "pyarrow", "RecordBatch") or is_of(X, *QUERY)
+    return table.to_arrow_table() if is_of(table, QUERY) else table
 
 
 def refuse_lazy(X, name):
@@ -77,9 +108,9 @@ def refuse_lazy(X, name):
     if not _is_lazy(X):
         return
     load = "narwhals.from_native({}).collect()"  # of Spark, Ibis ...
-    if is_dask_frame(X):
+    if is_of(X, DASK_FRAME):
         load = "{}.compute()"
-    elif is_of(X, "pyarrow", READER):
+    elif is_of(X, READER):
         load = "{}.read_all()"
     elif hasattr(X, "collect_schema"):  # of polars or narwhals
         load = "{}.collect()"
@@ -87,14 +118,6 @@ def refuse_lazy(X, name):
         f"{name} is a lazy frame ({type(X).__name__}), which holds no rows yet. "
         f"Load them first: pass {load.format(name)}."
     )
-
-
-def _is_lazy(X):
-    if isinstance(X, PLAIN) or _is_eager(X):
-        return False
-    if is_dask_frame(X) or is_of(X, "pyarrow", READER):
-        return True
-    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
 
 
 def refuse_records(X, name):
@@ -114,6 +137,24 @@ def refuse_records(X, name):
     raise TypeError(
         f"{name} must be a dataframe or an array of rows. Got {got}. {remedy}"
     )
+
+
+def library_of(*given, default=PANDAS):
+    """Return the name of the library of the first table or column among some values.
+
+    ``default``: the name if there is neither.
+    """
+    for value in given:
+        if isinstance(value, PLAIN):
+            continue
+        if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+            return PANDAS
+        value = nw.to_native(value, pass_through=True)
+        packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+        found = next((name for name in OTHERS if name in packages), None)
+        if found:
+            return found
+    return default
 
 
 def _names(table):

@@ -33,23 +33,20 @@ def check_ids(values, name):
     if isinstance(values, np.ndarray) and values.dtype.names:
         raise TypeError(f"{name} must be ids, not records of {values.dtype.names}.")
     try:
-        return _checked(_plain(pd.Series(values)), name)
+        return _checked(pd.Series(values), name)
     except UnicodeEncodeError as error:
         raise not_unicode(name, error) from error
 
 
-def _plain(values):
-    """Return a Series without levels, gaps or types of pyarrow."""
+def _checked(values, name):
+    """Return a Series of ids as an Index of one plain type after all checks."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
     if isinstance(values.dtype, pd.SparseDtype):
-        return values.sparse.to_dense()
-    return values
-
-
-def _checked(values, name):
-    """Return a plain Series of ids as an Index after all checks."""
-    refuse_missing(name, int(is_missing(values, name).sum()), len(values))
+        values = values.sparse.to_dense()
+    n_missing = int(is_missing(values, name).sum())
+    if n_missing:
+        refuse_missing(name, n_missing, len(values))
     if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
         values = pd.Series(values.to_numpy())
     if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
@@ -65,12 +62,11 @@ def _checked(values, name):
 
 
 def refuse_missing(name, n_missing, n, where=""):
-    """Raise ``ValueError`` if some of n ids are missing; ``where``: a sentence."""
-    if n_missing:
-        raise ValueError(
-            f"{name} contains NaN: {n_missing} of {n} ids are missing.{where} Drop "
-            "those rows, or give them an id of their own."
-        )
+    """Raise ``ValueError`` for missing ids among n; ``where``: a sentence."""
+    raise ValueError(
+        f"{name} contains NaN: {n_missing} of {n} ids are missing.{where} Drop "
+        "those rows, or give them an id of their own."
+    )
 
 
 def _check_types(values, name):

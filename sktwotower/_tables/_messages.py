@@ -1,15 +1,45 @@
-"""Helpers for error messages and warnings.
+"""What users see of a call: errors about its numbers, warnings, log records and bars.
 
-Input: names and ids.
-Output: parts of messages, and warnings that point at the user's line.
+Input: values of parameters, names and ids.
+Output: ints and bools, parts of messages, warnings that point at the user's line.
 """
 
+import logging
 import reprlib
 import sys
 import warnings
 from difflib import get_close_matches
+from numbers import Integral
 
 import numpy as np
+from tqdm import tqdm
+
+logger = logging.getLogger("sktwotower")
+
+
+def check_count(value, name, minimum=1, maximum=None):
+    """Return an integer from `minimum` to `maximum` as an int; bools are refused.
+
+    Raise ``TypeError`` if it is not an integer, ``ValueError`` if it is out of range.
+    """
+    if type(value) is int and value >= minimum and maximum is None:
+        return value  # the most frequent case
+    expected = f"an integer >= {minimum}"
+    if maximum is not None:
+        expected = f"an integer from {minimum} to {maximum}"
+    message = f"{name} must be {expected}. Got {value!r} instead."
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(message)
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(message)
+    return int(value)
+
+
+def check_flag(value, name):
+    """Return True or False as a bool; raise ``TypeError`` for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False. Got {value!r}.")
+    return bool(value)
 
 
 def format_ids(ids, n=5):
@@ -70,3 +100,13 @@ def not_unicode(name, error):
         f"{name} holds {error.object!r}, which is not Unicode text: it has half of a "
         "surrogate pair. Repair the text where it is read, or remove such rows."
     )
+
+
+def progress_bar(iterable=None, **options):
+    """Return a tqdm bar, which shows nothing unless somebody can see it move."""
+    return tqdm(iterable, disable=not _is_watched(sys.stderr), **options)
+
+
+def _is_watched(stream):
+    """Return whether a stream is a terminal, or the output of a notebook's cell."""
+    return stream.isatty() or type(stream).__module__.startswith("ipykernel")

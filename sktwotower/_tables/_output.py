@@ -16,40 +16,17 @@ import pandas as pd
 
 from sktwotower._sklearn_compat import output_of
 
+from ._frames import PANDAS, library_of
 from ._messages import shorten, warn
 
-__all__ = ["in_library", "library_for", "library_of", "table_of"]
+__all__ = ["in_library", "library_for", "table_of"]
 
-PANDAS = "pandas"
-# Libraries other than pandas that tables come back in.
-OTHERS = "polars", "pyarrow", "modin", "cudf"
-LIBRARIES = PANDAS, *OTHERS
-# What belongs to no library; a list of ids is the most frequent request.
-PLAIN = list, tuple, np.ndarray, dict, str, int, float, type(None)
 # What the columns of all libraries can hold, and integers up to 64 bits.
 OBJECTS = (
     *(str, bytes, float, Decimal, date, timedelta, np.generic),
     *(list, tuple, np.ndarray, dict, type(None)),
 )
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
-
-
-def library_of(*given, default=PANDAS):
-    """Return the name of the library of the first table or column among some values.
-
-    ``default``: the name if there is neither.
-    """
-    for value in given:
-        if isinstance(value, PLAIN):
-            continue
-        if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
-            return PANDAS
-        value = nw.to_native(value, pass_through=True)
-        packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
-        found = next((name for name in OTHERS if name in packages), None)
-        if found:
-            return found
-    return default
 
 
 def library_for(estimator, fitted, *given):

@@ -1,7 +1,8 @@
-"""The schema of X in fit, and the check of later tables against it.
+"""Reading of tables of events, and the schema of X in fit that later ones must have.
 
-Input: a table X (n_events, n_columns), of any dataframe library or an array.
-Output: a pandas frame (n_events, n_columns) and a ``TableSchema``.
+Input: a table X (n_events, n_columns), of any dataframe library or an array; outcomes.
+Output: a pandas frame (n_events, n_columns), arrays of what is known of each event, and
+a ``TableSchema``.
 """
 
 import functools
@@ -15,12 +16,29 @@ from sklearn.utils.validation import validate_data
 from sktwotower._records import array, integer, list_of, one_of, record, require
 from sktwotower._records._checks import text
 
-from ._frames import array_as_frame, as_frame, is_frame, refuse_records
+from ._columns import Columns
+from ._frames import (
+    LIBRARIES,
+    PANDAS,
+    array_as_frame,
+    as_frame,
+    is_frame,
+    is_source,
+    library_of,
+    refuse_records,
+)
 from ._messages import shorten
-from ._output import LIBRARIES, PANDAS, library_of
-from ._sources import is_source
+from ._outcomes import outcomes
+from ._times import read_times
 
-__all__ = ["TableSchema", "checked_array", "read_table"]
+__all__ = [
+    "TableSchema",
+    "checked_array",
+    "read_events",
+    "read_in_memory",
+    "read_table",
+    "times_of_events",
+]
 
 
 @record
@@ -123,6 +141,61 @@ def read_table(owner, X, schema=None, may_be_empty=False):
     if names is None:
         names = [f"x{i}" for i in range(frame.shape[1])]
     return frame.set_axis(list(names), axis="columns").reset_index(drop=True), schema
+
+
+def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
+    """Return events that count as a table, their rewards and weights, and the schema.
+
+    ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
+    rewards (n_events,) and weights (n_events,) have entries. ``may_be_empty``: whether
+    there may be no positive event, and no row.
+    """
+    frame, schema = read_table(owner, X, schema, may_be_empty)
+    rewards, weights = outcomes(y, sample_weight, len(frame), may_be_empty)
+    kept = weights > 0
+    return frame[kept], rewards[kept], weights[kept], schema
+
+
+def read_in_memory(owner, recipe, X, y, sample_weight):
+    """Return what fit reads of a table of events, after all checks.
+
+    ``owner``: name of the estimator in messages. ``recipe``: names the columns.
+
+    Returns
+    -------
+    frame : DataFrame of shape (n_events, n_columns)
+        The events that count.
+    columns : Columns
+    outcomes : three arrays of shape (n_events,)
+        Rewards, weights and times, None without a time column.
+    schema : TableSchema
+    """
+    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
+    columns = Columns(frame, recipe, schema.names is not None)
+    times = None
+    if columns.time is not None:
+        times, schema = times_of_events(frame, columns.time, schema)
+    return frame, columns, (rewards, weights, times), schema
+
+
+def times_of_events(frame, name, schema, known=None):
+    """Return the times (n_events,) of a table of events, and the schema with them.
+
+    ``name``: the time column. ``known``: the schema of fit, if events are added to it.
+    """
+    if known is not None and frame[name].isna().all():
+        raise ValueError(
+            f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "
+            "new events need their place in the order."
+        )
+    times, dates = read_times(frame[name], f"The time column {name!r} of X")
+    if known is not None and dates != known.dates:
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"The time column {name!r} of X holds {kinds[dates]}, but in fit it held "
+            f"{kinds[known.dates]}."
+        )
+    return times, schema.with_time(frame, name, dates)
 
 
 def checked_array(checker, X, **params):

@@ -11,8 +11,7 @@ from scipy import sparse
 
 from sktwotower._records import array, csr, finite, record, require
 
-from ._on_disk import by_chunks
-from ._sparse import one_row, take_rows
+from ._sparse import by_chunks, one_row, take_rows
 
 __all__ = ["Sequences", "as_rows", "join_past", "lags_of", "places_of", "starts"]
 

@@ -17,40 +17,26 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from ._checks import is_of
 from ._columns import position_of
-from ._dask import is_dask_frame, write_partitions
-from ._frames import as_frame
+from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of, is_source
 from ._messages import did_you_mean
 
-__all__ = ["Source", "held_in_memory", "is_lazy", "is_source", "opened"]
+__all__ = ["Source", "held_in_memory", "opened", "outcome_columns"]
 
 # DuckDB sorts and groups within this much memory, and beyond it on disk.
 MEMORY_LIMIT = "3GB"
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
+# So many partitions of Dask are computed together: the cluster computes them in
+# parallel, and this process holds them in memory.
+N_TOGETHER = 8
 ENDINGS = ".parquet", ".pq"
-
-
-def is_source(X):
-    """Return whether X is a path, a pyarrow Dataset, a LazyFrame or of Dask."""
-    checks = _is_dataset, is_lazy, is_dask_frame
-    return isinstance(X, str | os.PathLike) or any(check(X) for check in checks)
-
-
-def _is_dataset(X):
-    return is_of(X, "pyarrow.dataset", "Dataset")
-
-
-def is_lazy(X):
-    """Return whether X is a polars LazyFrame."""
-    return is_of(X, "polars", "LazyFrame")
 
 
 @contextmanager
 def opened(X):
     """Yield the ``Source`` of X; files that it needs are deleted at the end."""
-    extra = "dask" if is_dask_frame(X) else "scale"
+    extra = "dask" if is_of(X, DASK_FRAME) else "scale"
     duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
     with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
         config = {
@@ -64,9 +50,8 @@ def opened(X):
 
 
 def _kind_of(X):
-    if is_dask_frame(X):
-        return DaskFrame
-    return Frame if is_lazy(X) else DatasetSource if _is_dataset(X) else Files
+    kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
+    return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
 
 
 def _imported(name, extra):
@@ -377,6 +362,52 @@ class DaskFrame(Frame):
         chosen = {name: self.X[column] for name, column in self.columns.items()}
         with self.explained():
             write_partitions(self.X.assign(**chosen)[list(chosen)], self.path)
+
+
+def write_partitions(X, path):
+    """Write a Dask dataframe to a Parquet file of this machine, block by block.
+
+    Workers on other machines need no folder in common with this one. Types are those
+    that X declares; of columns that it declares as objects or categories, those of the
+    first block that has rows.
+    """
+    parquet = import_module("pyarrow.parquet")
+    writer = None
+    try:
+        for start in range(0, X.npartitions, N_TOGETHER):
+            block = X.partitions[start : start + N_TOGETHER].compute()
+            is_last = start + N_TOGETHER >= X.npartitions
+            if writer is None and (len(block) or is_last):
+                writer = parquet.ParquetWriter(path, _types(X._meta, block))
+            if len(block):
+                writer.write_table(_arrow(block, writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _types(declared, block):
+    """Return the Arrow types that a Dask dataframe declares, or else those found."""
+    pyarrow = import_module("pyarrow")
+    types = pyarrow.Schema.from_pandas(declared, preserve_index=False)
+    found = _arrow(block, None).schema
+    open_types = pyarrow.types.is_null, pyarrow.types.is_dictionary
+    return pyarrow.schema(
+        found.field(field.name) if any(is_(field.type) for is_ in open_types) else field
+        for field in types
+    )
+
+
+def _arrow(block, schema):
+    """Return a pandas frame as an Arrow table; categories become their values."""
+    categories = {
+        name: dtype.categories.dtype
+        for name, dtype in block.dtypes.items()
+        if dtype == "category"
+    }
+    block = block.astype(categories)
+    table = import_module("pyarrow").Table
+    return table.from_pandas(block, schema=schema, preserve_index=False)
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):

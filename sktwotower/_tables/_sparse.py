@@ -1,16 +1,22 @@
-"""User x item matrices in CSR format, and blocks of their rows.
+"""User x item matrices in CSR format, in memory or as memory maps that grow.
 
-Input: positions (n,) and values (n,).
-Output: CSR matrices (n_users, n_items).
+Input: positions (n,) and values (n,), or parts of arrays and matrices.
+Output: CSR matrices (n_users, n_items), blocks of their rows, arrays (n,).
 """
+
+import mmap
+import tempfile
 
 import numpy as np
 from scipy import sparse
 
-from ._progress import progress_bar
+from ._messages import progress_bar
 
 TINY = np.finfo(np.float32).tiny
+MAX_INT32 = np.iinfo(np.int32).max
 QUERY_BLOCK = 8192  # queries that are answered together
+# Number of entries of a memory map that are held in memory at a time.
+BLOCK = 4_000_000
 
 
 def pair_matrix(users, items, values, shape):
@@ -75,3 +81,148 @@ def blocks(n_queries, bar=False):
         starts = progress_bar(starts, desc="retrieval")
     for start in starts:
         yield slice(start, min(start + QUERY_BLOCK, n_queries))
+
+
+def is_mapped(array):
+    """Return whether an array is, or is a view of, a memory map."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def row_blocks(offsets, on_disk):
+    """Yield slices of rows that are processed together.
+
+    ``offsets`` (n_rows + 1,): start of each row's entries. In memory all rows are one
+    slice; on disk a slice has 4,000,000 entries, or one row.
+    """
+    n_rows, start = len(offsets) - 1, 0
+    if not on_disk:
+        yield slice(0, n_rows)
+        return
+    while start < n_rows:
+        stop = np.searchsorted(offsets, offsets[start] + BLOCK, side="right") - 1
+        stop = min(max(int(stop), start + 1), n_rows)
+        yield slice(start, stop)
+        start = stop
+
+
+class Column:
+    """An array (n,) that grows part by part.
+
+    On disk it is a file without a name in the folder of `tempfile`, which lives as long
+    as the array.
+
+    Parameters
+    ----------
+    on_disk : bool
+    dtype : dtype, default=None
+        Type of the array. None: that of the first part.
+    """
+
+    def __init__(self, on_disk, dtype=None):
+        self.dtype = None if dtype is None else np.dtype(dtype)
+        self.parts, self.length = [], 0
+        self.file = tempfile.TemporaryFile() if on_disk else None
+
+    def append(self, part):
+        """Add an array (m,)."""
+        self.dtype = part.dtype if self.dtype is None else self.dtype
+        part = np.ascontiguousarray(part, dtype=self.dtype)
+        self.length += len(part)
+        if self.file is None:
+            self.parts.append(part)
+        else:
+            self.file.write(part.view(np.uint8))
+
+    def finish(self):
+        """Return the array (n,), read-only on disk."""
+        if self.file is not None:
+            with self.file:  # the map keeps it
+                if self.length:
+                    self.file.flush()
+                    shape = (self.length,)
+                    mapped = np.memmap(self.file, self.dtype, "r", shape=shape)
+                    return np.asarray(mapped)
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return np.concatenate([np.zeros(0, dtype=self.dtype), *self.parts])
+
+
+class Rows:
+    """A CSR matrix (n, n_columns) that grows part by part.
+
+    Parameters
+    ----------
+    on_disk : bool
+    n_columns : int
+        Less than 2 ** 31.
+    """
+
+    def __init__(self, on_disk, n_columns):
+        self.on_disk, self.n_columns = on_disk, n_columns
+        self.data = Column(on_disk, np.float32)
+        self.indices = Column(on_disk, np.int32)
+        self.sizes, self.first = [], None
+
+    def append(self, matrix):
+        """Add rows, a CSR matrix (m, n_columns)."""
+        if not self.on_disk:
+            self.sizes.append(matrix)
+            return
+        self.data.append(matrix.data)
+        self.indices.append(matrix.indices)
+        self.sizes.append(np.diff(matrix.indptr))
+
+    def finish(self):
+        """Return the matrix; on disk its data and indices are memory maps."""
+        if not self.on_disk:
+            parts = self.sizes
+            return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+        offsets = np.concatenate([[0], *self.sizes]).cumsum()
+        indices = self.indices.finish()
+        if len(indices) > MAX_INT32:  # scipy wants one type for both
+            indices = by_chunks(lambda part: part.astype(np.int64), indices)
+        parts = self.data.finish(), indices, offsets.astype(indices.dtype)
+        return sparse.csr_matrix(parts, shape=(len(offsets) - 1, self.n_columns))
+
+
+def by_chunks(function, array, *others):
+    """Return ``function`` of arrays (n,), element by element, an array (n,).
+
+    If the first one is a memory map the result is one, too, and is computed in chunks.
+    """
+    if not is_mapped(array):
+        return function(array, *others)
+    result = Column(on_disk=True)
+    for start in range(0, len(array), BLOCK):
+        part = slice(start, start + BLOCK)
+        result.append(function(array[part], *(other[part] for other in others)))
+    return result.finish()
+
+
+def column_counts(matrix):
+    """Return the number of entries of each column of a CSR matrix, int64 (n_columns,).
+
+    Unlike ``getnnz``, it does not convert all indices at once.
+    """
+    counts = np.zeros(matrix.shape[1], dtype=np.int64)
+    for start in range(0, len(matrix.indices), BLOCK):
+        part = matrix.indices[start : start + BLOCK]
+        counts += np.bincount(part, minlength=len(counts))
+    return counts
+
+
+def have_entries(matrix, axis):
+    """Return which columns (axis 0) or rows (axis 1) of a CSR matrix hold an entry."""
+    counts = column_counts(matrix) if axis == 0 else np.diff(matrix.indptr)
+    return counts > 0
+
+
+def take_columns(matrix, columns):
+    """Return columns at sorted positions (m,) of a CSR matrix, CSR (n, m)."""
+    on_disk = is_mapped(matrix.indices)
+    taken = Rows(on_disk, len(columns))
+    for block in row_blocks(matrix.indptr, on_disk):
+        taken.append(rows_of(matrix, block)[:, columns].tocsr())
+    return taken.finish()

@@ -19,6 +19,7 @@ from sktwotower._records import (
     refuse,
     require,
 )
+from sktwotower._records._checks import check_of
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 
@@ -155,7 +156,7 @@ class Objects(NamedTuple):
         return array
 
 
-COLUMN = instance(Cells, Levels, Moments, Periods, Masked, Text, Objects)
+COLUMN = check_of(Cells | Levels | Moments | Periods | Masked | Text | Objects)
 
 
 def _column_of(values, place):

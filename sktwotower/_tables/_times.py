@@ -17,7 +17,7 @@ from ._columns import column, column_at, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
 
-__all__ = ["duration", "read_times", "times_of", "times_of_events"]
+__all__ = ["duration", "read_times", "times_of"]
 
 
 def times_of(X, key, groups=None):
@@ -123,7 +123,9 @@ def read_times(values, name):
         If values are missing or infinite, dates are not within the years 1678 and 2261,
         or unsigned integers do not fit into int64.
     """
-    refuse_missing_times(name, int(is_missing(values, name).sum()), len(values))
+    n_missing = int(is_missing(values, name).sum())
+    if n_missing:
+        refuse_missing_times(name, n_missing, len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
     if values.dtype == object:
@@ -140,12 +142,11 @@ def read_times(values, name):
 
 
 def refuse_missing_times(name, n_missing, n, where=""):
-    """Raise ``ValueError`` if some of n times are missing; ``where``: a sentence."""
-    if n_missing:
-        raise ValueError(
-            f"{name} has {n_missing} missing values in {n} rows.{where} Drop or fill "
-            "these rows first."
-        )
+    """Raise ``ValueError`` for missing times among n; ``where``: a sentence."""
+    raise ValueError(
+        f"{name} has {n_missing} missing values in {n} rows.{where} Drop or fill "
+        "these rows first."
+    )
 
 
 def _numbers(values, name):
@@ -185,26 +186,3 @@ def _nanoseconds(values, name):
             f"{name} holds dates that cannot be read: {error}. They must lie between "
             "the years 1678 and 2261."
         ) from None
-
-
-def times_of_events(frame, name, schema, known=None):
-    """Return the times (n_events,) of a table of events, and the schema with them.
-
-    ``name``: the time column, or None. ``known``: the schema of fit, if events are
-    added to it.
-    """
-    if name is None:
-        return None, schema
-    if known is not None and frame[name].isna().all():
-        raise ValueError(
-            f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "
-            "new events need their place in the order."
-        )
-    times, dates = read_times(frame[name], f"The time column {name!r} of X")
-    if known is not None and dates != known.dates:
-        kinds = ["numbers", "dates"]
-        raise TypeError(
-            f"The time column {name!r} of X holds {kinds[dates]}, but in fit it held "
-            f"{kinds[known.dates]}."
-        )
-    return times, schema.with_time(frame, name, dates)

@@ -16,10 +16,9 @@ from sklearn.base import BaseEstimator
 from sktwotower._records import Check, array, positions, record, require
 from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._events import read_in_memory
-from sktwotower._tables._schema import read_table
+from sktwotower._tables._pickled import RecommenderStateMixin
+from sktwotower._tables._schema import read_in_memory, read_table
 from sktwotower._tables._sparse import pair_matrix, rows_of
-from sktwotower._tables._versions import RecommenderStateMixin
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of

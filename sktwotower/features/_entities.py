@@ -14,8 +14,8 @@ from scipy import sparse
 from sklearn import config_context
 
 from sktwotower._records import csr, integer, one_of, record, require
-from sktwotower._tables._events import latest_rows
-from sktwotower._tables._frames import as_frame
+from sktwotower._tables._columns import latest_rows
+from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._ids import (
     check_ids,
     known_as_text,
@@ -24,7 +24,6 @@ from sktwotower._tables._ids import (
     positions_of,
 )
 from sktwotower._tables._messages import did_you_mean, format_ids, warn
-from sktwotower._tables._output import library_of
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
 

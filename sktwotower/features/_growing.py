@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._events import latest_rows
+from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 
 from ._cells import read_cells

@@ -38,10 +38,10 @@ from sktwotower._sklearn_compat import (
     check_feature_names_in,
     fit_context,
 )
-from sktwotower._tables._frames import is_missing
-from sktwotower._tables._output import LIBRARIES, in_library, library_of
+from sktwotower._tables._frames import LIBRARIES, is_missing, library_of
+from sktwotower._tables._output import in_library
+from sktwotower._tables._pickled import VersionedMixin
 from sktwotower._tables._sparse import side_by_side
-from sktwotower._tables._versions import VersionedMixin
 
 from ._cells import check_table, read_cells
 from ._kinds import ENCODERS, check_kinds, choose_kind, make_encoder

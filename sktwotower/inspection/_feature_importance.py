@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
-from sktwotower._tables._messages import did_you_mean
+from sktwotower._tables._messages import check_count, did_you_mean
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sparse import blocks, rows_of

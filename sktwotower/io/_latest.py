@@ -9,7 +9,7 @@ import threading
 from numbers import Real
 from typing import NamedTuple
 
-from sktwotower._tables._progress import logger
+from sktwotower._tables._messages import logger
 
 from ._persist import load
 

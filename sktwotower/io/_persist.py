@@ -11,8 +11,7 @@ import numpy as np
 from sktwotower._records import refuse
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._kinds import Estimator
-from sktwotower._records._registry import kind_of, kind_of_name
+from sktwotower._records._registry import Estimator, kind_of, kind_of_name
 from sktwotower._records._values import Reader, Writer
 
 from ._format_version import FORMAT_VERSION, check_versions, versions

@@ -13,8 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktwotower._records import refuse
-from sktwotower._records._kinds import Kind
-from sktwotower._records._registry import add_codec, kind_of, nested_types
+from sktwotower._records._registry import Kind, add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
 
 __all__ = ["SkopsCodec", "check_trusted", "is_foreign", "untrusted_types"]

@@ -7,7 +7,7 @@ Output: one number per metric.
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 
 from ._hits import (
     check_positions,

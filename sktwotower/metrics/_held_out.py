@@ -6,9 +6,8 @@ Output: a `HeldOutRanking` of items (n_users, k), or the mean recall.
 
 import numpy as np
 
-from sktwotower._tables._checks import check_count
 from sktwotower._tables._ids import check_ids
-from sktwotower._tables._messages import warn
+from sktwotower._tables._messages import check_count, warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._times import read_times

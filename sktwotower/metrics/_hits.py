@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 
 # Standard errors on either side of a mean in a 95 % interval.
 ERRORS_IN_INTERVAL = 1.96

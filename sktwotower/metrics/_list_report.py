@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._checks import check_count
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
+from sktwotower._tables._messages import check_count
 
 from ._compared import named
 from ._ranked_lists import RankedLists, check_one_user, clustered_error, mean_over_lists

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sktwotower._tables._checks import check_count
-from sktwotower._tables._messages import closest
+from sktwotower._tables._messages import check_count, closest
 
 from ._ranked_lists import (
     METRICS,

@@ -10,7 +10,7 @@ of equal scores are in no order: a metric is its mean over all orders of them.
 
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 
 from ._ranked_lists import RankedLists, mean_over_lists
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sktwotower._tables._output import PANDAS, in_library
+from sktwotower._tables._frames import PANDAS
+from sktwotower._tables._output import in_library
 
 from ._hits import ERRORS_IN_INTERVAL
 

@@ -7,8 +7,8 @@ Output: a table with rows (group, model) and a column per figure.
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
-from sktwotower._tables._output import library_of
+from sktwotower._tables._frames import library_of
+from sktwotower._tables._messages import check_count
 
 from ._compared import rank_models
 from ._groups import GroupRanking, groups_of

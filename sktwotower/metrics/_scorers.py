@@ -11,8 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
-from sktwotower._tables._checks import check_count
-from sktwotower._tables._messages import closest
+from sktwotower._tables._messages import check_count, closest
 
 from ._groups import GroupRanking, everyone
 from ._hits import PER_USER, standard_error

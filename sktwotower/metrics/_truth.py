@@ -9,13 +9,12 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
-from sktwotower._tables._checks import check_count
 from sktwotower._tables._columns import as_table, column_position
-from sktwotower._tables._events import outcomes
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
-from sktwotower._tables._messages import format_ids
-from sktwotower._tables._on_disk import column_counts
+from sktwotower._tables._messages import check_count, format_ids
+from sktwotower._tables._outcomes import outcomes
+from sktwotower._tables._sparse import column_counts
 
 __all__ = ["held_out_truth"]
 

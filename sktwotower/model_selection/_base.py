@@ -17,8 +17,7 @@ from sktwotower._sklearn_compat import (
     validate_parameter_constraints,
 )
 from sktwotower._tables._columns import as_table, codes
-from sktwotower._tables._dask import is_dask_frame
-from sktwotower._tables._sources import is_source
+from sktwotower._tables._frames import DASK_FRAME, is_of, is_source
 
 from ._sides_on_disk import count_rows
 
@@ -102,7 +101,7 @@ class InteractionSplit(BaseCrossValidator):
 
     def _split_on_disk(self, X):
         """Yield train and test side, not yet read, fold by fold."""
-        if is_dask_frame(X):
+        if is_of(X, DASK_FRAME):
             raise TypeError(
                 "Splitters take no Dask dataframe. Divide it yourself, as by "
                 "X[X['time'] < start] and X[X['time'] >= start], or write it with "

@@ -9,7 +9,8 @@ import time as clock
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._output import in_library, library_of
+from sktwotower._tables._frames import library_of
+from sktwotower._tables._output import in_library
 from sktwotower.metrics import make_retrieval_scorer
 
 from ._sliced_events import read_sliced_events

@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import loguniform, uniform
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 
 __all__ = ["search_space"]
 

@@ -9,8 +9,8 @@ from importlib import import_module
 
 import numpy as np
 
-from sktwotower._tables._frames import as_frame
-from sktwotower._tables._sources import is_lazy, opened
+from sktwotower._tables._frames import LAZY_FRAME, as_frame, is_of
+from sktwotower._tables._sources import opened
 from sktwotower._tables._times import duration, times_of
 
 __all__ = ["count_rows", "sides_on_disk"]
@@ -41,7 +41,7 @@ def sides_on_disk(splitter, X):
         time, user, item = source.empty.columns[places]
         source.select(t=time)
         bounds = list(_bounds(splitter, source, time))
-        whole = _Lazy(X) if is_lazy(X) else _Dataset(source.dataset())
+        whole = _Lazy(X) if is_of(X, LAZY_FRAME) else _Dataset(source.dataset())
     for after, before, start, end in bounds:
         train = whole.between(time, before=before, after=after)
         test = whole.between(time, before=end, start=start)

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from sktwotower._records import integer, record, vectors
-from sktwotower._tables._checks import check_count
-from sktwotower._tables._versions import VersionedMixin
+from sktwotower._tables._messages import check_count
+from sktwotower._tables._pickled import VersionedMixin
 
 from ._top_k import top_k
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sktwotower._records import array, integer, number, record, vectors
 from sktwotower._sklearn_compat import Interval
-from sktwotower._tables._versions import VersionedMixin
+from sktwotower._tables._pickled import VersionedMixin
 
 from ._exact import checked_vectors
 from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin

@@ -15,7 +15,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._color import (

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 from sktwotower.metrics._hits import find_hits
 
 from ._style import COLORS, HATCHES, Display, bar_style, ink

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 from sktwotower.metrics._groups import everyone
 from sktwotower.metrics._hits import find_hits, standard_error
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 from sktwotower._tables._schema import read_table
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import fitted_of

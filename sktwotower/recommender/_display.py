@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sktwotower._sklearn_compat import copy_configuration, visual_block_of
-from sktwotower._tables._versions import RecommenderStateMixin
+from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
 from sktwotower.towers._auto import WIDTH
 

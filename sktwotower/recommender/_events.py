@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._on_disk import by_chunks, have_entries
+from sktwotower._tables._sparse import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._recipe import recipe_of
 

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sktwotower._tables._events import read_in_memory
-from sktwotower._tables._messages import warn
-from sktwotower._tables._on_disk import have_entries
-from sktwotower._tables._progress import logger
-from sktwotower._tables._sources import is_source
+from sktwotower._tables._frames import is_source
+from sktwotower._tables._messages import logger, warn
+from sktwotower._tables._schema import read_in_memory
+from sktwotower._tables._sparse import have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
 from sktwotower.towers._net import check_net_params, joined, seeded, train

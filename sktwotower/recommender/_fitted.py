@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import record, require
-from sktwotower._tables._progress import logger
+from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve

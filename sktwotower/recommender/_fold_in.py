@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sktwotower._records import array, record, vectors
-from sktwotower._tables._on_disk import column_counts
+from sktwotower._tables._sparse import column_counts
 from sktwotower.towers.parts import embed_items
 
 __all__ = ["FoldIn", "softmax_sample", "vectors_of_softmax"]

@@ -9,20 +9,14 @@ from collections import defaultdict
 
 import numpy as np
 
-from sktwotower._tables._columns import Columns
+from sktwotower._tables._columns import Columns, warn_of_changes
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._events import (
-    Outcome,
-    check_outcomes,
-    check_products,
-    warn_of_changes,
-)
-from sktwotower._tables._frames import as_frame
+from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._ids import refuse_missing
-from sktwotower._tables._on_disk import Column
-from sktwotower._tables._output import library_of
+from sktwotower._tables._outcomes import Outcome, check_outcomes, check_products
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
+from sktwotower._tables._sparse import Column
 from sktwotower._tables._times import read_times, refuse_missing_times
 
 from ._events import fit_side
@@ -138,10 +132,11 @@ def _check_ids(source, frame, columns):
     if not found["n"]:
         raise ValueError("X holds no events: at least one is required.")
     for alias, name in names.items():
-        path = source.file_where(missing[alias]) if found[alias] else None
-        where = "" if path is None else f" The first is in {path}."
-        refuse = refuse_missing_times if alias == TIME else refuse_missing
-        refuse(NAMES[alias].format(name), found[alias], found["n"], where)
+        if found[alias]:
+            path = source.file_where(missing[alias])
+            where = "" if path is None else f" The first is in {path}."
+            refuse = refuse_missing_times if alias == TIME else refuse_missing
+            refuse(NAMES[alias].format(name), found[alias], found["n"], where)
 
 
 def _side(source, side, columns, tables):
@@ -155,14 +150,16 @@ def _side(source, side, columns, tables):
     id_column = getattr(columns, side)
     answer = source.query(_distinct(source, alias, [name for name, _ in features]))
     table = answer.select(["id"])
-    for place, (_, name) in enumerate(features):
+    for place, (name, _) in enumerate(features):
         last = answer["last"].combine_chunks().flatten()[place]
         table = table.append_column(name, last)
-    frame = as_frame(table, "X").rename(columns={"id": id_column})
+    names = [id_column, *(name for _, name in features)]
+    frame = as_frame(table, "X").set_axis(names, axis="columns")
     entities, codes = fit_side(tables, columns, side, frame)
     if features:
         n_changed = int(answer["changed"].to_numpy().sum())
-        warn_of_changes(n_changed, len(entities), f"column {id_column!r}")
+        if n_changed:
+            warn_of_changes(n_changed, len(entities), f"column {id_column!r}")
     sizes = np.zeros(len(entities), dtype=np.int64)
     sizes[codes] = answer["n"].to_numpy()
     codes = pyarrow.array(codes.astype(np.int32))

@@ -11,11 +11,10 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._events import read_events
+from sktwotower._tables._schema import read_events, times_of_events
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
-from sktwotower._tables._times import times_of_events
 from sktwotower.features._growing import grown
 from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet

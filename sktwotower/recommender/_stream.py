@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records import integer, record
 from sktwotower._tables._messages import warn
-from sktwotower._tables._on_disk import BLOCK
+from sktwotower._tables._sparse import BLOCK
 from sktwotower.towers._gaps import Gaps
 
 __all__ = [

@@ -8,8 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._messages import warn
-from sktwotower._tables._on_disk import Rows, is_mapped, row_blocks
-from sktwotower._tables._sparse import rows_of
+from sktwotower._tables._sparse import Rows, is_mapped, row_blocks, rows_of
 from sktwotower.metrics import recall_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net

@@ -12,9 +12,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sktwotower import inspection
 from sktwotower._records import record
+from sktwotower._tables._frames import is_source
 from sktwotower._tables._messages import warn
 from sktwotower._tables._schema import read_table
-from sktwotower._tables._sources import is_source
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.neighbors._catalog_index import check_index
 from sktwotower.neighbors._threads import threads

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
+from sktwotower._tables._frames import PANDAS
 from sktwotower._tables._messages import format_ids
-from sktwotower._tables._output import PANDAS, table_of
+from sktwotower._tables._output import table_of
 
 __all__ = ["ranked_table", "write_parquet"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._tables._checks import check_count, check_flag
-from sktwotower._tables._dask import is_dask
-from sktwotower._tables._output import PANDAS, library_for
+from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
+from sktwotower._tables._messages import check_count, check_flag
+from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import blocks
 
 from ._fitted_state import Serving, fitted_attribute, fitted_of
@@ -292,7 +292,7 @@ class RetrievalMixin(KnownUsersMixin):
           user   item  score  rank
         0  zoe  paint   0.11     1
         """
-        if is_dask(X):
+        if is_of(X, DASK_FRAME, DASK_SERIES):
             options = {
                 "n_neighbors": n_neighbors,
                 "exclude_seen": exclude_seen,

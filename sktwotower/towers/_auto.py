@@ -6,7 +6,7 @@ Output: a ``Recipe`` without "auto".
 
 import numpy as np
 
-from sktwotower._tables._on_disk import column_counts
+from sktwotower._tables._sparse import column_counts
 
 from ._dropout import id_columns
 

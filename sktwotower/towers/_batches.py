@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Dataset
 
-from sktwotower._tables._on_disk import column_counts, take_columns
+from sktwotower._tables._sparse import column_counts, take_columns
 
 from ._candidates import CandidateSampler, distinct, places_in
 from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares

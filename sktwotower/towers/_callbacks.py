@@ -13,7 +13,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.utils import noop
 
-from sktwotower._tables._progress import logger, progress_bar
+from sktwotower._tables._messages import logger, progress_bar
 
 __all__ = [
     "Interruption",

@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower._records import array, integer, record, require
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower._tables._ids import as_type_of, check_ids, positions_of
+from sktwotower._tables._pickled import VersionedMixin
 from sktwotower._tables._stored import index
-from sktwotower._tables._versions import VersionedMixin
 
 from ._gaps import Gaps
 

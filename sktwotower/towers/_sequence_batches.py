@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower._tables._on_disk import Rows
+from sktwotower._tables._sparse import Rows
 
 from ._batches import Batch, TrainingSet, UserBatches, as_float32, as_pairs
 from ._candidates import distinct, places_in

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._events import read_in_memory
 from sktwotower._tables._ids import check_ids
+from sktwotower._tables._schema import read_in_memory
 
 from ._cut import later_events
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from sktwotower._sklearn_compat import Interval, StrOptions, visual_block_of
-from sktwotower._tables._versions import RecommenderStateMixin
+from sktwotower._tables._pickled import RecommenderStateMixin
 
 from ._ranker import default_ranker
 

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from sktwotower._records import record
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
 from sktwotower.features._forgetting import without_rows

@@ -12,7 +12,7 @@ import pytest
 
 import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
-from sktwotower._tables import _versions
+from sktwotower._tables import _pickled
 from sktwotower.io import load
 from sktwotower.io._format_version import FORMAT_VERSION
 from sktwotower.neighbors import ExactNeighbors
@@ -132,8 +132,7 @@ def test_a_pickle_of_the_same_versions_is_read_without_a_warning(model, tmp_path
 @pytest.mark.parametrize("library", ["sktwotower", "scikit-learn"])
 def test_a_pickle_of_other_versions_warns(model, library, monkeypatch):
     with monkeypatch.context() as patch:
-        now = _versions.versions()
-        patch.setattr(_versions, "versions", lambda: now | {library: "0.0.1"})
+        patch.setattr(_pickled, "VERSIONS", _pickled.VERSIONS | {library: "0.0.1"})
         data = pickle.dumps(model)
     with pytest.warns(UserWarning, match=f"written by.*{library} 0.0.1.*is read by"):
         read = pickle.loads(data)

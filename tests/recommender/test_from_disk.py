@@ -18,8 +18,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktwotower import EASERecommender, io
-from sktwotower._tables import _on_disk
-from sktwotower._tables._on_disk import is_mapped
+from sktwotower._tables import _sparse
+from sktwotower._tables._sparse import is_mapped
 from tests.builders import first_fast, small
 
 duckdb = pytest.importorskip("duckdb")
@@ -65,7 +65,7 @@ def write(events, folder):
 @pytest.fixture(autouse=True)
 def few_rows_at_a_time(monkeypatch):
     """Process events by blocks of 100, and in batches of 70 rows."""
-    monkeypatch.setattr(_on_disk, "BLOCK", 100)
+    monkeypatch.setattr(_sparse, "BLOCK", 100)
     monkeypatch.setattr("sktwotower._tables._sources.BATCH", 70)
 
 
@@ -255,6 +255,13 @@ def test_features_that_disagree_are_those_of_the_last_event(events, tmp_path):
     with pytest.warns(UserWarning, match=message):
         other = small(user_features=["age"]).fit(tmp_path)
     assert_same(other, model)
+
+
+def test_a_feature_may_have_the_name_id(events, tmp_path):
+    X = events[IDS].assign(id=events["age"])
+    write(X, tmp_path)
+    model = small(user_features=["id"]).fit(X)
+    assert_same(small(user_features=["id"]).fit(tmp_path), model)
 
 
 @pytest.mark.slow

@@ -7,8 +7,7 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._schema import TableSchema
-from sktwotower._tables._times import times_of_events
+from sktwotower._tables._schema import TableSchema, times_of_events
 from sktwotower.recommender._order import after, history_kind, hold_out_latest
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 
@@ -78,7 +77,6 @@ SCHEMA = TableSchema(3, np.array(["user", "item", "when"]))
 
 def test_times_of_events_are_part_of_the_schema():
     frame = pd.DataFrame({"user": [1], "item": [2], "when": [5]})
-    assert times_of_events(frame, None, SCHEMA) == (None, SCHEMA)
     times, schema = times_of_events(frame, "when", SCHEMA)
     assert times.tolist() == [5]
     assert (schema.time, schema.time_place, schema.dates) == ("when", 2, False)

@@ -19,8 +19,7 @@ from sktwotower import (
     io,
 )
 from sktwotower._tables import _output
-from sktwotower._tables._frames import as_frame
-from sktwotower._tables._output import library_of
+from sktwotower._tables._frames import as_frame, library_of
 from sktwotower.datasets import make_interactions
 from sktwotower.metrics import retrieval_report
 from sktwotower.model_selection import prequential_validate

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower._tables import _on_disk
+from sktwotower._tables import _sparse
 from sktwotower._tables._event_table import COLUMNS, EventTable
-from sktwotower._tables._on_disk import Column, is_mapped
+from sktwotower._tables._sparse import Column, is_mapped
 
 SHAPE = 6, 5
 
@@ -59,7 +59,7 @@ def test_rows_are_sorted_by_user_and_time_and_impressions_come_first():
 @pytest.mark.parametrize("shown", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_table_on_disk_is_that_in_memory(monkeypatch, seed, shown):
-    monkeypatch.setattr(_on_disk, "BLOCK", 10)
+    monkeypatch.setattr(_sparse, "BLOCK", 10)
     table = random_table(seed, shown)
     other = mapped(table)
     assert other.on_disk and len(list(other.blocks())) > 2

@@ -12,7 +12,8 @@ import pytest
 from pyarrow import dataset
 
 from sktwotower._tables import _output
-from sktwotower._tables._output import in_library, library_of, table_of
+from sktwotower._tables._frames import library_of
+from sktwotower._tables._output import in_library, table_of
 
 COLUMN = {"user": [1, 2]}
 GIVEN = {

@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import nn
 
 from sktwotower._records import array, instance, record, require
-from sktwotower._tables._on_disk import column_counts
+from sktwotower._tables._sparse import column_counts
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
 from sktwotower.towers._dropout import id_columns
 

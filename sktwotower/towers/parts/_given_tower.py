@@ -12,8 +12,7 @@ from torch import nn
 
 from sktwotower._records import array, integer, one_of, refuse
 from sktwotower._records._checks import check_of, text
-from sktwotower._records._kinds import Kind
-from sktwotower._records._registry import add_kind
+from sktwotower._records._registry import Kind, add_kind
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
 from ._stored_weights import array_by_name

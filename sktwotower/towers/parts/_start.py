@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sktwotower._tables._on_disk import have_entries
+from sktwotower._tables._sparse import have_entries
 from sktwotower.towers._auto import has_hidden_layer, has_large_catalog
 from sktwotower.towers._dropout import id_columns
 

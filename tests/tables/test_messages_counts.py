@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sktwotower._tables._checks import check_count
+from sktwotower._tables._messages import check_count
 
 
 @pytest.mark.parametrize("value", [1, 3, np.int32(2), np.uint8(3)])

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from sktwotower._tables import _on_disk
-from sktwotower._tables._on_disk import (
+from sktwotower._tables import _sparse
+from sktwotower._tables._sparse import (
     Column,
     Rows,
     by_chunks,
@@ -19,7 +19,7 @@ from sktwotower._tables._on_disk import (
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(_on_disk, "BLOCK", 3)
+    monkeypatch.setattr(_sparse, "BLOCK", 3)
 
 
 def column_of(values, on_disk=True):

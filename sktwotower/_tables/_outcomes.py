@@ -1,75 +1,22 @@
-"""Checks of events: their table, their rewards and their weights.
+"""Checks of rewards and weights of events.
 
-Input: an interaction table X (n_events, n_columns), y and sample_weight (n_events,).
-Output: a pandas frame of the events, and rewards and weights, float64 (n_events,).
+Input: y and sample_weight (n_events,), or figures about columns of files.
+Output: rewards and weights, float64 (n_events,).
 """
 
 from reprlib import repr as shorten
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sktwotower._sklearn_compat import check_sample_weight
 
-from ._columns import Columns
-from ._messages import warn
-from ._schema import read_table
-from ._times import times_of_events
-
-__all__ = [
-    "Outcome",
-    "check_outcomes",
-    "check_products",
-    "latest_rows",
-    "outcomes",
-    "read_events",
-    "read_in_memory",
-    "warn_of_changes",
-]
+__all__ = ["Outcome", "check_outcomes", "check_products", "outcomes"]
 
 # Rewards and weights with a maximum outside of this range are rescaled: their products
 # and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
 MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50
-
-
-def latest_rows(own, codes, n_entities, name):
-    """Return the last feature row of each entity; warn once if its rows disagree.
-
-    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
-    entity of each. Entities without an event have missing features.
-    """
-    last = np.full(n_entities, -1)
-    last[codes] = np.arange(len(codes))  # the last assignment wins
-    disagree = np.zeros(n_entities, dtype=bool)
-    for column in own.columns:
-        values = own[column]
-        if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
-            values = values.map(repr)
-        first = pd.factorize(values, use_na_sentinel=True)[0]
-        disagree[codes[first != first[last[codes]]]] = True
-    warn_of_changes(int(disagree.sum()), n_entities, name)
-    if own.shape[1] == 0:
-        return pd.DataFrame(index=range(n_entities))
-    if (last >= 0).all():
-        return own.take(last).reset_index(drop=True)
-    # entities of the side table that have no event
-    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
-
-
-def warn_of_changes(n_changed, n_entities, name):
-    """Warn if rows of X disagree on the features of some ids."""
-    if n_changed:
-        warn(
-            f"Rows of X disagree on the features of {n_changed} of {n_entities} ids in "
-            f"{name}; the last row of each was used."
-        )
-
-
-def _may_hold_lists(dtype):
-    arrow = isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O"
-    return arrow or isinstance(dtype, np.dtypes.ObjectDType)
 
 
 def outcomes(y, sample_weight, n_events, may_be_empty=False):
@@ -78,6 +25,8 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     ``y`` None: every reward is one. ``sample_weight`` None: every weight is one.
     ``may_be_empty``: whether there may be no positive event.
     """
+    if y is None and sample_weight is None and n_events:
+        return np.ones(n_events), np.ones(n_events)
     y = np.ones(n_events) if y is None else _rewards(y, n_events)
     weights = _event_weights(sample_weight, n_events, may_be_empty)
     figures = Outcome.of("y", y), Outcome.of("sample_weight", weights)
@@ -183,39 +132,6 @@ def _as_numbers(values, name, expected, remedy):
             f"{name} must be numeric {expected}. Got {values.dtype} values such as "
             f"{first}. {remedy}"
         ) from None
-
-
-def read_events(owner, X, y, sample_weight, schema=None, may_be_empty=False):
-    """Return events that count as a table, their rewards and weights, and the schema.
-
-    ``owner`` and ``schema`` are those of `read_table`; the table has as many rows as
-    rewards (n_events,) and weights (n_events,) have entries. ``may_be_empty``: whether
-    there may be no positive event, and no row.
-    """
-    frame, schema = read_table(owner, X, schema, may_be_empty)
-    rewards, weights = outcomes(y, sample_weight, len(frame), may_be_empty)
-    kept = weights > 0
-    return frame[kept], rewards[kept], weights[kept], schema
-
-
-def read_in_memory(owner, recipe, X, y, sample_weight):
-    """Return what fit reads of a table of events, after all checks.
-
-    ``owner``: name of the estimator in messages. ``recipe``: names the columns.
-
-    Returns
-    -------
-    frame : DataFrame of shape (n_events, n_columns)
-        The events that count.
-    columns : Columns
-    outcomes : three arrays of shape (n_events,)
-        Rewards, weights and times, None without a time column.
-    schema : TableSchema
-    """
-    frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
-    columns = Columns(frame, recipe, schema.names is not None)
-    times, schema = times_of_events(frame, columns.time, schema)
-    return frame, columns, (rewards, weights, times), schema
 
 
 def _event_weights(sample_weight, n_events, may_be_empty=False):

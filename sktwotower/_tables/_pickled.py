@@ -17,6 +17,8 @@ from ._messages import warn
 __all__ = ["RecommenderStateMixin", "VersionedMixin"]
 
 STAMP, FILE = "_written_by", "_file_of_sktwotower"
+# What decides whether a pickle can be read.
+VERSIONS = {"sktwotower": __version__, "scikit-learn": sklearn.__version__}
 
 
 class VersionedMixin:
@@ -27,17 +29,17 @@ class VersionedMixin:
     """
 
     def __getstate__(self):
-        return super().__getstate__() | {STAMP: versions()}
+        return super().__getstate__() | {STAMP: VERSIONS}
 
     def __setstate__(self, state):
         state = dict(state)
-        written_by, now = state.pop(STAMP, None), versions()
-        if written_by != now:
+        written_by = state.pop(STAMP, None)
+        if written_by != VERSIONS:
             warn(
                 f"A pickled estimator was written by {_names(written_by)}, and is read "
-                f"by {_names(now)}. It may fail or return other results: install those "
-                "versions, or fit again. Files of sktwotower.io.dump can be read by "
-                "later versions."
+                f"by {_names(VERSIONS)}. It may fail or return other results: install "
+                "those versions, or fit again. Files of sktwotower.io.dump can be read "
+                "by later versions."
             )
         super().__setstate__(state)
 
@@ -68,18 +70,13 @@ class RecommenderStateMixin(VersionedMixin):
 
     def __setstate__(self, state):
         if FILE in state:
-            state = vars(_files().from_state(state[FILE])) | {STAMP: versions()}
+            state = vars(_files().from_state(state[FILE])) | {STAMP: VERSIONS}
         super().__setstate__(state)
 
 
 def _files():
     # by its name: only skops needs that room, which is built upon this one
     return import_module("sktwotower.io._skops_state")
-
-
-def versions():
-    """Return the versions that decide whether a pickle can be read, by package."""
-    return {"sktwotower": __version__, "scikit-learn": sklearn.__version__}
 
 
 def _names(versions):
