@@ -70,6 +70,12 @@ def export_onnx(model, path, *, side="item") -> None:
                                             one before, and so on
     =============================== ======= ==========================================
 
+    Pass all past events of a user, also if they are more than ``max_history``: the file
+    takes the last ones of the order that you pass, and a second part of the model may
+    see all. So that these are the events that the model takes, those at equal times
+    must be in the order of ``item_ids_`` (as it was after fit), and an item must not
+    occur twice at one time.
+
     The features of past items are part of the file: after `partial_fit` or
     ``set_catalog`` export again. ``fold_in``, which improves the vectors of users
     without events in fit, is not part of it. Indices out of range are an error of the

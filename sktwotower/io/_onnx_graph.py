@@ -8,7 +8,6 @@ import numpy as np
 
 __all__ = ["Graph", "import_onnx"]
 
-# Adding at repeated positions is part of ONNX since version 18 of its operators.
 OPERATORS, FORMAT = 18, 9
 # Protocol buffers, in which ONNX is written, hold less than 2 GiB.
 MAX_BYTES = 2**31 - 2**20
@@ -34,12 +33,11 @@ class Graph:
     def __init__(self):
         self.onnx = import_onnx()
         self.inputs, self.nodes, self.constants, self.n_bytes = [], [], [], 0
+        self.n_nodes = 0
 
     def input(self, name, dtype, size):
         """Add an input of shape (size,), a name or a number; return its name."""
-        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        value = self.onnx.helper.make_tensor_value_info(name, kind, [size])
-        self.inputs.append(value)
+        self.inputs.append(self._value(name, dtype, [size]))
         return name
 
     def __call__(self, operator, *inputs, **attributes):
@@ -51,26 +49,42 @@ class Graph:
 
     def outputs(self, n, operator, *inputs, **attributes):
         """Add an operator; return the names of its n outputs."""
-        names = [f"{operator}_{len(self.nodes)}_{i}" for i in range(n)]
+        names = [f"{operator}_{self.n_nodes}_{i}" for i in range(n)]
+        self.n_nodes += 1
         inputs = [x if isinstance(x, str) else self._put(x) for x in inputs]
         node = self.onnx.helper.make_node(operator, inputs, names, **attributes)
         self.nodes.append(node)
         return names
+
+    def stacked(self, n, dtype, build):
+        """Add a loop; return the outputs of its n passes in one array (n, ...).
+
+        ``n``: the name of a number, of shape (). ``build``: takes the name of the
+        number of a pass, from 0 on, and returns that of its output, of ``dtype``.
+        """
+        outside, self.nodes = self.nodes, []
+        number, going = (f"{name}_{self.n_nodes}" for name in ("pass", "going"))
+        output, still = build(number), self("Identity", going)
+        inputs = self._value(number, np.int64, []), self._value(going, bool, [])
+        outputs = self._value(still, bool, []), self._value(output, dtype, None)
+        body = self.onnx.helper.make_graph(self.nodes, number, inputs, outputs)
+        self.nodes = outside
+        return self("Loop", n, "", body=body)
 
     def cast(self, value, dtype):
         """Convert to a numpy dtype."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self("Cast", value, to=int(kind))
 
-    def filled(self, value, size, *others):
-        """Return an array filled with a number.
-
-        ``size``: its first axis, the name of a value of shape (1,). ``others``: the
-        other axes, numbers.
-        """
-        shape = self("Concat", size, np.array(others, dtype=np.int64), axis=0)
+    def filled(self, value, size):
+        """Return an array (size,) filled with a number; ``size``: a name, (1,)."""
         value = self.onnx.numpy_helper.from_array(np.asarray(value).reshape(1))
-        return self("ConstantOfShape", shape, value=value)
+        return self("ConstantOfShape", size, value=value)
+
+    def _value(self, name, dtype, shape):
+        """Return the type of a value, as inputs and outputs declare it."""
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def _put(self, array):
         array = np.ascontiguousarray(array)
@@ -92,8 +106,7 @@ class Graph:
             )
         helper = self.onnx.helper
         self.nodes.append(helper.make_node("Identity", [vectors], ["vectors"]))
-        kind = self.onnx.TensorProto.FLOAT
-        output = helper.make_tensor_value_info("vectors", kind, ["n", n_columns])
+        output = self._value("vectors", np.float32, ["n", n_columns])
         graph = helper.make_graph(
             self.nodes, name, self.inputs, [output], self.constants
         )

@@ -14,6 +14,7 @@ from torch import nn
 
 from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__
 from sktwotower.io import _onnx_graph, export_onnx
+from sktwotower.towers.parts import _onnx_operators
 from tests.builders import chain, first_fast, ordered, random_events, small
 
 EVENTS = random_events()
@@ -64,10 +65,12 @@ def exported(tmp_path):
     """Return a function that exports a tower and returns how to call it."""
     runtime = pytest.importorskip("onnxruntime")
 
-    def export(model, side):
+    def export(model, side, n_threads=0):
         export_onnx(model, tmp_path / "tower.onnx", side=side)
         assert [each.name for each in tmp_path.iterdir()] == ["tower.onnx"]
-        session = runtime.InferenceSession(tmp_path / "tower.onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        session = runtime.InferenceSession(tmp_path / "tower.onnx", options)
         return lambda **inputs: session.run(None, inputs)[0]
 
     return export
@@ -146,6 +149,74 @@ def test_known_users_and_none_at_all(name, exported):
     np.testing.assert_allclose(vectors, model.embed_users(model.user_ids_), atol=1e-6)
     nothing = csr(model.user_transformer_.transform(pd.DataFrame({"user": ["u1"]}))[:0])
     assert embed(**nothing, **past(model, [])).shape == (0, 8)
+
+
+@pytest.mark.parametrize("name", first_fast(["filter", "two pairs", "features"]))
+@pytest.mark.parametrize("max_entries", [1, 7])
+def test_rows_of_all_lengths_in_several_blocks(
+    name, max_entries, exported, monkeypatch
+):
+    monkeypatch.setattr(_onnx_operators, "MAX_ENTRIES", max_entries)
+    model = MODELS[name]().set_params(fold_in=False)
+    catalog, sizes = model.item_ids_, [0, 9, 1, 0, 2, 3, 1, 0]
+    items = [[catalog[i % 5] for i in range(n)] for n in sizes]
+    users = [f"new{i}" for i in range(len(sizes))]
+    features = {"age": np.arange(len(sizes)) * 9.0} if name == "features" else {}
+    inputs = rows_of(model, "user", users, features) | past(model, items)
+    vectors = exported(model, "user")(**inputs)
+    wanted = model.embed_users(
+        pd.DataFrame({"user": users, **features}), dict(zip(users, items, strict=True))
+    )
+    np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_threads_lose_nothing(exported):
+    items = [*range(1500)]
+    X = pd.DataFrame({"user": ["ann"] * 1500 + ["bob"] * 3, "item": items + items[:3]})
+    model = small(embedding_dim=256).fit(X)
+    embed = exported(model, "user", n_threads=2)
+    inputs = rows_of(model, "user", ["ann"], {}) | past(model, [items])
+    wanted = model.embed_users(["ann"])
+    for _ in range(2000):
+        np.testing.assert_allclose(embed(**inputs), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", first_fast(["two pairs", "filter"]))
+def test_nothing_is_added_at_positions_that_repeat(name, tmp_path):
+    # onnxruntime does it in several threads without a lock
+    onnx = pytest.importorskip("onnx")
+    model = MODELS[name]()
+    for side in ("user", "item"):
+        export_onnx(model, tmp_path / side, side=side)
+        used = operators(onnx.load(tmp_path / side).graph)
+        assert "Gather" in used
+        assert not {each for each in used if each.startswith("Scatter")}
+
+
+def operators(graph):
+    """Return the names of all operators of a graph, also of those in its loops."""
+    found = {node.op_type for node in graph.node}
+    inner = [each.g for node in graph.node for each in node.attribute]
+    return found.union(*(operators(each) for each in inner if each.node))
+
+
+def test_of_many_events_the_latest_count(exported):
+    days = [("i07", 1), ("i02", 5), ("i09", 5), ("i04", 5), ("i01", 5), ("i03", 8)]
+    events = pd.DataFrame(days, columns=["item", "when"]).assign(user="long")
+    model = ordered(second_share=0.4, max_history=3).fit(pd.concat([chain(), events]))
+    embed = exported(model, "user")
+    rows = rows_of(model, "user", ["long"], {})
+    lags = {"lags": np.array([3, 2, 2, 2, 2, 1], dtype=np.float32)}
+
+    def vectors(items):
+        return embed(**rows, **past(model, [items]) | lags)
+
+    wanted = model.embed_users(["long"])
+    inputs = ["i07", "i01", "i02", "i04", "i09", "i03"]  # equal times by item_ids_
+    np.testing.assert_allclose(vectors(inputs), wanted, atol=1e-6)
+    others = ["i07", "i09", "i04", "i02", "i01", "i03"]
+    assert np.abs(vectors(others) - wanted).max() > 1e-3
 
 
 def test_towers_without_a_feature(exported):

@@ -16,7 +16,7 @@ from sktwotower.towers._autograd import product_dtype, weighted_sum
 from sktwotower.towers._decays import decayed_sums
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
-from ._onnx_operators import array_of, linear, sums
+from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
 __all__ = ["N_SUMS", "PooledHistory", "RecentHistory"]
@@ -91,15 +91,24 @@ class PooledHistory(SparseLinear):
 
         ``past``: ``OnnxPast``; ``item_rows``: CSR (n_items, q) of the items in it.
         """
-        table = _item_vectors(self, item_rows)
-        n_items, width = np.int64(len(table)), table.shape[1]
-        pairs = graph("Add", graph("Mul", past.owners, n_items), past.items)
-        pairs = graph("Unique", pairs)
-        owners, items = graph("Div", pairs, n_items), graph("Mod", pairs, n_items)
-        ones = graph.filled(np.float32(1), graph("Shape", pairs), 1)
-        counts = graph("Gather", sums(graph, ones, owners, past.n, 1), owners, axis=0)
-        parts = graph("Div", graph("Gather", table, items, axis=0), counts)
-        return graph.cast(sums(graph, parts, owners, past.n, width), np.float64)
+        table, bags = _item_vectors(self, item_rows), past.bags
+
+        def weigh(places, real):
+            # an item that a user has m times has the weight 1 / m each time
+            shape, items = graph("Shape", places), graph("Gather", bags.entries, places)
+            users = graph("Gather", shape, np.int64(0))
+            users = graph("Range", np.int64(0), users, np.int64(1))
+            users = graph("Unsqueeze", users, np.array([1]))
+            pairs = graph("Add", graph("Mul", users, np.int64(len(table))), items)
+            pairs = graph("Where", real, pairs, np.int64(-1))
+            *_, same, counts = graph.outputs(4, "Unique", pairs)
+            counts = graph("Reshape", graph("Gather", counts, same), shape)
+            ones, counts = (graph.cast(each, np.float32) for each in (real, counts))
+            weights = graph("Unsqueeze", graph("Div", ones, counts), np.array([1]))
+            totals = graph("ReduceSum", weights, np.array([2]))
+            return graph("Div", weights, graph("Max", totals, np.float32(0.5)))
+
+        return graph.cast(bags.sums(table, 1, weigh), np.float64)
 
 
 @record
@@ -303,23 +312,22 @@ class RecentHistory(nn.Module):
         The parameters are those of `PooledHistory.onnx`.
         """
         table, rates = _item_vectors(self.items, item_rows), array_of(self.rates())
-        lags = graph("Unsqueeze", past.lags, np.array([1]))
-        weights = graph("Exp", graph("Mul", lags, -rates))
-        weights = graph("Mul", weights, _latest(graph, past, self.max_history))
-        totals = sums(graph, weights, past.owners, past.n, len(rates))
-        norms = graph("Max", totals, np.float32(MIN_WEIGHT))
-        if self.hidden is None:
-            norms = graph("Sqrt", norms)
-        shares = graph("Div", weights, graph("Gather", norms, past.owners, axis=0))
-        vectors = graph("Gather", table, past.items, axis=0)
-        parts = graph(
-            "Mul",
-            graph("Unsqueeze", shares, np.array([2])),
-            graph("Unsqueeze", vectors, np.array([1])),
-        )
-        width = len(rates) * table.shape[1]
-        parts = graph("Reshape", parts, np.array([-1, width]))
-        pooled = sums(graph, parts, past.owners, past.n, width)
+
+        def weigh(places, real):
+            lags = graph("Gather", past.lags, places)
+            ones = graph.cast(real, np.float32)
+            lags = graph("Unsqueeze", lags, np.array([1]))
+            ones = graph("Unsqueeze", ones, np.array([1]))
+            weights = graph("Exp", graph("Mul", lags, -rates[:, None]))
+            weights = graph("Mul", weights, ones)
+            norms = graph("ReduceSum", weights, np.array([2]))
+            norms = graph("Max", norms, np.float32(MIN_WEIGHT))
+            if self.hidden is None:
+                norms = graph("Sqrt", norms)
+            return graph("Div", weights, norms)
+
+        latest = past.bags.latest(self.max_history)
+        pooled = latest.sums(table, len(rates), weigh)
         return self._onnx_output(graph, graph.cast(pooled, np.float64))
 
     def _onnx_output(self, graph, pooled):
@@ -335,14 +343,6 @@ class RecentHistory(nn.Module):
         active = graph("Mul", half, graph("Add", erf, np.float64(1)))
         product = graph("MatMul", active, array_of(self.out, np.float64))
         return graph("Add", output, product)
-
-
-def _latest(graph, past, max_history):
-    """Return 1 for the last events of each user, 0 for earlier ones, (k, 1)."""
-    ends = graph("Gather", past.offsets, graph("Add", past.owners, np.int64(1)))
-    places = graph("CumSum", graph.filled(np.int64(1), graph("Shape", past.owners)), 0)
-    kept = graph("Less", graph("Sub", ends, places), np.int64(max_history))
-    return graph("Unsqueeze", graph.cast(kept, np.float32), np.array([1]))
 
 
 def _item_vectors(layer, item_rows):

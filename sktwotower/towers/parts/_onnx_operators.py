@@ -4,20 +4,23 @@ Input: names of values in a ``Graph`` of operators.
 Output: names of values: sums over rows, in float32, and all that follows, in float64.
 """
 
+import copy
+
 import numpy as np
 
 __all__ = [
+    "Bags",
     "OnnxPast",
     "OnnxRows",
     "array_of",
     "linear",
-    "sums",
     "unit_vectors",
-    "weighted_rows",
 ]
 
 # Smallest length by which a vector is divided, as in `unit_rows`.
 MIN_LENGTH = 1e-12
+# Entries, with padding, whose vectors are held at once.
+MAX_ENTRIES = 8192
 
 
 class OnnxRows:
@@ -25,20 +28,21 @@ class OnnxRows:
 
     Attributes
     ----------
-    indices, values : str
-        Names of the column and of the value of each entry, (nnz,).
     n : str
         Name of the number of rows, (1,).
-    owners : str
-        Name of the row of each entry, (nnz,).
+    bags : Bags
+        The columns of the entries of each row.
+    values : str
+        Name of the value of each entry, and a zero, (nnz + 1,).
     """
 
     def __init__(self, graph):
-        self.indices = graph.input("indices", np.int64, "n_values")
+        indices = graph.input("indices", np.int64, "n_values")
         offsets = graph.input("offsets", np.int64, "n_plus_1")
-        self.values = graph.input("values", np.float32, "n_values")
+        values = graph.input("values", np.float32, "n_values")
         self.n = graph("Sub", graph("Shape", offsets), np.array([1]))
-        self.owners = _owners(graph, offsets, self.indices)
+        self.bags = Bags(graph, offsets, self.n, indices)
+        self.values = with_zero(graph, values, np.float32)
 
 
 class OnnxPast:
@@ -54,44 +58,99 @@ class OnnxPast:
 
     Attributes
     ----------
-    items, offsets, lags, owners : str
-        Names of the item of each event (n_past,), the start of each user (n + 1,), the
-        lag (n_past,) and the user (n_past,) of each event.
+    bags : Bags
+        The items of the events of each user.
+    lags : str or None
+        Name of the lag of each event, and a zero, (n_past + 1,).
     """
 
     def __init__(self, graph, n, lags):
-        self.n = n
-        self.items = graph.input("history", np.int64, "n_past")
-        self.offsets = graph.input("history_offsets", np.int64, "n_plus_1")
-        self.lags = graph.input("lags", np.float32, "n_past") if lags else None
-        self.owners = _owners(graph, self.offsets, self.items)
+        items = graph.input("history", np.int64, "n_past")
+        offsets = graph.input("history_offsets", np.int64, "n_plus_1")
+        self.bags, self.lags = Bags(graph, offsets, n, items), None
+        if lags:
+            lags = graph.input("lags", np.float32, "n_past")
+            self.lags = with_zero(graph, lags, np.float32)
 
 
-def _owners(graph, offsets, entries):
-    """Return the row of each entry of CSR, int64 of the shape of ``entries``.
+class Bags:
+    """The entries of n rows of CSR, and sums of the vectors of each row's entries.
 
-    It is the number of rows that end before the entry or at it.
+    Runtimes add at repeated positions in several threads without a lock, and lose
+    some. So the entries of some rows at a time are laid out as a matrix (b, l).
+
+    Parameters
+    ----------
+    graph : Graph
+    offsets, n, entries : str
+        Names of the offsets (n + 1,), their number of rows (1,), and the entries (k,).
     """
-    n_entries = graph("Shape", entries)
-    zeros = graph.filled(np.int64(0), graph("Add", n_entries, np.array([1])))
-    ends = graph("Slice", offsets, np.array([1]), np.array([np.iinfo(np.int64).max]))
-    ones = graph.filled(np.int64(1), graph("Shape", ends))
-    counts = graph("ScatterElements", zeros, ends, ones, axis=0, reduction="add")
-    numbers = graph("CumSum", counts, np.int64(0))
-    return graph("Slice", numbers, np.array([0]), n_entries)
+
+    def __init__(self, graph, offsets, n, entries):
+        end = np.array([np.iinfo(np.int64).max])
+        self.graph, self.n = graph, n
+        self.starts = graph("Slice", offsets, np.array([0]), np.array([-1]))
+        self.ends = graph("Slice", offsets, np.array([1]), end)
+        # one more for the places in the matrix where a row has ended
+        self.padding = graph("Shape", entries)
+        self.entries = with_zero(graph, entries, np.int64)
+
+    def latest(self, n_entries):
+        """Return the same rows, each with at most its last ``n_entries`` entries."""
+        part = copy.copy(self)
+        first = self.graph("Sub", self.ends, np.int64(n_entries))
+        part.starts = self.graph("Max", self.starts, first)
+        return part
+
+    def sums(self, table, n_sums, weigh):
+        """Return weighted sums (n, n_sums * width) of rows of a table, float32.
+
+        ``table``: an array (m, width); the entries are its rows. ``weigh``: takes the
+        names of places among the entries, (b, l), and of whether they are not padding,
+        and returns that of their weights (b, n_sums, l).
+        """
+        graph, one = self.graph, np.int64(1)
+        longest = self._longest(self.starts, self.ends)
+        n_rows = graph("Max", graph("Div", np.int64(MAX_ENTRIES), longest), one)
+        n_rows = graph("Min", n_rows, graph("Max", self.n, one))
+        n_blocks = graph("Add", graph("Div", self.n, n_rows), one)
+        more = graph.filled(np.int64(0), n_rows)  # empty rows that fill the last block
+        starts = graph("Concat", self.starts, more, axis=0)
+        ends = graph("Concat", self.ends, more, axis=0)
+
+        def block(number):
+            first = graph("Mul", n_rows, number)
+            rows = first, graph("Add", first, n_rows)
+            own = graph("Slice", starts, *rows), graph("Slice", ends, *rows)
+            places, real = self._matrix(*own)
+            vectors = graph("Gather", table, graph("Gather", self.entries, places))
+            return graph("MatMul", weigh(places, real), vectors)
+
+        sums = graph.stacked(graph("Squeeze", n_blocks), np.float32, block)
+        sums = graph("Reshape", sums, np.array([-1, n_sums * table.shape[1]]))
+        return graph("Slice", sums, np.array([0]), self.n)
+
+    def _longest(self, starts, ends):
+        """Return the number of entries of the longest row, or 1, an array (1,)."""
+        sizes = self.graph("Sub", ends, starts)
+        sizes = self.graph("Concat", sizes, np.array([1]), axis=0)
+        return self.graph("ReduceMax", sizes)
+
+    def _matrix(self, starts, ends):
+        """Return places (b, l) among the entries, and whether they are not padding."""
+        graph = self.graph
+        length = graph("Squeeze", self._longest(starts, ends))
+        steps = graph("Range", np.int64(0), length, np.int64(1))
+        starts = graph("Unsqueeze", starts, np.array([1]))
+        ends = graph("Unsqueeze", ends, np.array([1]))
+        places = graph("Add", starts, steps)
+        real = graph("Less", places, ends)
+        return graph("Where", real, places, self.padding), real
 
 
-def sums(graph, vectors, owners, n, width):
-    """Return the sums (n, width) of the vectors (k, width) of each owner, float32."""
-    zeros = graph.filled(np.float32(0), n, width)
-    places = graph("Unsqueeze", owners, np.array([1]))
-    return graph("ScatterND", zeros, places, vectors, reduction="add")
-
-
-def weighted_rows(graph, table, indices, weights):
-    """Return rows (k, width) of a table, an array, times their weights (k,)."""
-    rows = graph("Gather", table, indices, axis=0)
-    return graph("Mul", rows, graph("Unsqueeze", weights, np.array([1])))
+def with_zero(graph, values, dtype):
+    """Return an array (k,) with a zero at its end, (k + 1,)."""
+    return graph("Concat", values, np.zeros(1, dtype), axis=0)
 
 
 def linear(graph, layer, hidden):

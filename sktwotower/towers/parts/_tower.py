@@ -22,7 +22,7 @@ from sktwotower._records import (
 )
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx_operators import array_of, linear, sums, weighted_rows
+from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
 __all__ = ["Tower"]
@@ -200,8 +200,12 @@ class Tower(nn.Module):
         table = array_of(self.sparse.weight)
         if len(table) == 0:  # without features a row is empty; an array needs a row
             table = np.zeros((1, table.shape[1]), dtype=np.float32)
-        parts = weighted_rows(graph, table, rows.indices, rows.values)
-        hidden = sums(graph, parts, rows.owners, rows.n, table.shape[1])
+
+        def weigh(places, _):
+            values = graph("Gather", rows.values, places)
+            return graph("Unsqueeze", values, np.array([1]))
+
+        hidden = rows.bags.sums(table, 1, weigh)
         hidden = graph.cast(graph("Add", hidden, array_of(self.bias)), np.float64)
         if pooled is not None:
             hidden = graph("Add", hidden, pooled)
