@@ -261,7 +261,8 @@ def weights(model):
 def test_items_without_events_change_no_weight(sampling, place):
     cold, warm = TABLE.iloc[6:], TABLE.iloc[:6]
     table = pd.concat([warm, cold] if place == "behind" else [cold, warm])
-    params = {"candidate_sampling": sampling, "n_negatives": 3, "max_epochs": 2}
+    params = {"candidate_sampling": sampling, "max_epochs": 2}
+    params["net_params"] = {"iterator_train__n_negatives": 3}
     params["item_transformer"] = FIXED  # the same columns for any table
     alone = small(items=warm, **params).fit(EVENTS)
     among = small(items=table, **params).fit(EVENTS)
