@@ -21,7 +21,7 @@ from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers.parts import embed_items, embed_users
 
-from ._fold_in import FoldIn
+from ._fold_in import fold_in_of
 
 __all__ = ["CatalogMixin", "IndexRecipe", "served", "with_new_items"]
 
@@ -191,7 +191,7 @@ def served(fitted, n_items, index, before=None, changed=None):
     return replace(
         fitted,
         catalog=_indexed(fitted, vectors, index, before, changed),
-        fold_in=FoldIn.of(fitted, vectors),
+        fold_in=fold_in_of(fitted, vectors),
     )
 
 

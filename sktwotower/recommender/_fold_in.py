@@ -13,7 +13,7 @@ from sktwotower._records import array, record, vectors
 from sktwotower._tables._sparse import column_counts
 from sktwotower.towers.parts import embed_items
 
-__all__ = ["FoldIn", "softmax_sample", "vectors_of_softmax"]
+__all__ = ["FoldIn", "fold_in_of", "softmax_sample", "vectors_of_softmax"]
 
 # Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
@@ -132,26 +132,6 @@ class FoldIn:
         spread, axes = np.linalg.eigh(covariance)
         self.spread, self.axes = np.maximum(spread, 0), axes.astype(np.float32)
 
-    @classmethod
-    def of(cls, fitted, vectors):
-        """Return the fold-in of the first part of fitted towers, or None.
-
-        ``vectors`` (n_items, d): those of the catalog. None: the part does not fold in,
-        or there are no events.
-        """
-        first = fitted.model.first
-        if not first.folds_in or fitted.sequences is not None:
-            return None
-        counts = column_counts(fitted.seen)
-        places, weights = softmax_sample(counts)
-        if len(places) == 0:  # `forget_items` may leave no event
-            return None
-        if len(fitted.model.parts) > 1 or places.max() >= len(vectors):
-            vectors = embed_items(first, fitted.items.rows[places])
-        else:
-            vectors = vectors[places]
-        return cls(vectors, counts[places], weights, fitted.temperature)
-
     def _without_known(self, vectors):
         """Return a copy without its vectors, if they equal known ones, or None."""
         copied = copy.copy(self)
@@ -196,6 +176,26 @@ class FoldIn:
         return (
             torch.softmax(logits + torch.from_numpy(log_weights), 1) @ items
         ).numpy()
+
+
+def fold_in_of(fitted, vectors):
+    """Return the `FoldIn` of the first part of fitted towers, or None.
+
+    ``vectors`` (n_items, d): those of the catalog. None: the part does not fold in,
+    or there are no events.
+    """
+    first = fitted.model.first
+    if not first.folds_in or fitted.sequences is not None:
+        return None
+    counts = column_counts(fitted.seen)
+    places, weights = softmax_sample(counts)
+    if len(places) == 0:  # `forget_items` may leave no event
+        return None
+    if len(fitted.model.parts) > 1 or places.max() >= len(vectors):
+        vectors = embed_items(first, fitted.items.rows[places])
+    else:
+        vectors = vectors[places]
+    return FoldIn(vectors, counts[places], weights, fitted.temperature)
 
 
 def _as_float(array):

@@ -44,6 +44,16 @@ class OnnxRows:
         self.bags = Bags(graph, offsets, self.n, indices)
         self.values = with_zero(graph, values, np.float32)
 
+    def sums(self, table):
+        """Return sums (n, width) of rows of a table times their values, float32."""
+        graph = self.bags.graph
+
+        def weigh(places, _):
+            values = graph("Gather", self.values, places)
+            return graph("Unsqueeze", values, np.array([1]))
+
+        return self.bags.sums(table, 1, weigh)
+
 
 class OnnxPast:
     """The inputs that hold the past items of n users, oldest first.

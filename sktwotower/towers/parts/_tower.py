@@ -200,13 +200,8 @@ class Tower(nn.Module):
         table = array_of(self.sparse.weight)
         if len(table) == 0:  # without features a row is empty; an array needs a row
             table = np.zeros((1, table.shape[1]), dtype=np.float32)
-
-        def weigh(places, _):
-            values = graph("Gather", rows.values, places)
-            return graph("Unsqueeze", values, np.array([1]))
-
-        hidden = rows.bags.sums(table, 1, weigh)
-        hidden = graph.cast(graph("Add", hidden, array_of(self.bias)), np.float64)
+        hidden = graph("Add", rows.sums(table), array_of(self.bias))
+        hidden = graph.cast(hidden, np.float64)
         if pooled is not None:
             hidden = graph("Add", hidden, pooled)
         for layer, shortcut in zip(self.layers, self.shortcuts, strict=True):

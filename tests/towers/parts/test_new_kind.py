@@ -11,7 +11,6 @@ from sktwotower._records._checks import vectors
 from sktwotower._records._registry import record
 from sktwotower.towers._sparse_rows import SparseLinear
 from sktwotower.towers.parts import Contributions, Part, _plan
-from sktwotower.towers.parts._onnx_operators import sums, weighted_rows
 from tests.builders import batched, chain, first_fast, ordered, random_events
 
 SHARE = 0.25
@@ -78,14 +77,14 @@ class Popularity(Part):
 
     def onnx_items(self, graph, rows):
         table = self.item_counts.weight.detach().numpy()
-        parts = weighted_rows(graph, table, rows.indices, rows.values)
-        counts = graph.cast(sums(graph, parts, rows.owners, rows.n, 1), np.float64)
+        counts = graph.cast(rows.sums(table), np.float64)
         popular = graph("Div", counts, graph("Add", counts, np.float64(10)))
         rest = graph("Sub", np.float64(1), graph("Mul", popular, popular))
         return graph("Concat", popular, graph("Sqrt", rest), axis=1)
 
     def onnx_users(self, graph, rows, past, item_rows):
-        ones = graph.filled(np.float64(1), rows.n, 1)
+        ones = graph.filled(np.float64(1), rows.n)
+        ones = graph("Unsqueeze", ones, np.array([1]))
         return graph("Concat", ones, graph("Sub", ones, ones), axis=1)
 
 
