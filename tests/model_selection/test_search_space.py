@@ -1,5 +1,6 @@
 """Searches: halving, threads of workers, and the cache of transformed tables."""
 
+import os
 import re
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def test_a_callback_prunes_by_the_recall_of_an_epoch():
     assert not hasattr(model, "net_")
 
 
-def test_all_processors_are_those_of_a_worker():
+def test_all_processors_are_those_of_a_worker(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     before = torch.get_num_threads()
     with threads(3):
         assert torch.get_num_threads() == 3
@@ -218,5 +220,5 @@ def test_what_has_no_sure_key_is_fitted_each_time(tmp_path):
 def test_memory_must_be_a_folder_or_a_cache():
     with pytest.raises(ValueError, match="'memory' should be None"):
         small(memory=3).fit(X)
-    with pytest.raises(ValueError, match="memory='.*search.py' must be a folder that"):
+    with pytest.raises(ValueError, match="memory='.*space.py' must be a folder that"):
         small(memory=__file__).fit(X)
