@@ -13,7 +13,7 @@ import pandas as pd
 
 from sktwotower._tables._messages import warn
 
-from ._order import aged
+from ._events import aged
 from ._pilots import HELD_OUT, Pilot, some_users
 
 __all__ = [

@@ -1,7 +1,8 @@
-"""Users, items and outcomes that `TwoTowerRecommender` reads from a table of events.
+"""What `TwoTowerRecommender` learns from: users, items, outcomes and their order.
 
 Input: an interaction table X (n_events, n_columns), rewards, weights and times.
-Output: ``Events``: both sides, and matrices (n_users, n_items) of the outcomes.
+Output: ``Events``: both sides, and matrices (n_users, n_items) of the outcomes; tables
+for training and for validation.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
+from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._recipe import recipe_of
@@ -17,6 +19,11 @@ from sktwotower.towers._recipe import recipe_of
 __all__ = [
     "Events",
     "TableRecipe",
+    "after",
+    "aged",
+    "fit_side",
+    "history_kind",
+    "hold_out_latest",
     "read_sides",
     "seen_matrix",
 ]
@@ -50,8 +57,8 @@ class Events(NamedTuple):
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
-        some = (have_entries(m, axis=0) for m in (self.positives, self.impressions))
-        return np.flatnonzero(np.logical_or(*some))
+        chosen = have_entries(self.positives, axis=0)
+        return np.flatnonzero(chosen | have_entries(self.impressions, axis=0))
 
     def everything_is_chosen(self):
         """Return whether all users with positives chose all items with events."""
@@ -76,13 +83,13 @@ def fit_side(tables, columns, side, frame):
     """Return the ``Entities`` of a side, and their positions in the rows of a frame."""
     return fit_entities(
         side,
-        getattr(columns, side),
-        columns.labels[side == "item"],
-        getattr(columns, f"{side}_features"),
-        getattr(tables, f"{side}s"),
-        getattr(tables, f"{side}_transformer"),
-        frame,
-        tables.memory,
+        id_column=getattr(columns, side),
+        label=columns.labels[side == "item"],
+        features=getattr(columns, f"{side}_features"),
+        table=getattr(tables, f"{side}s"),
+        transformer=getattr(tables, f"{side}_transformer"),
+        frame=frame,
+        memory=tables.memory,
     )
 
 
@@ -92,3 +99,108 @@ def seen_matrix(positives):
     offsets = np.append(positives.indptr, positives.indptr[-1:])
     shape = len(offsets) - 1, positives.shape[1]
     return sparse.csr_matrix((ones, positives.indices, offsets), shape=shape)
+
+
+def history_kind(history, table):
+    """Return what ``history`` stands for: "pooled", "recent" or None."""
+    if history not in ("auto", "recent"):
+        return history
+    if table.times is None:
+        if history == "recent":
+            raise ValueError(
+                "history='recent' needs the order of events: name the column of X that "
+                "says when, as in time='timestamp'. Without one, use 'pooled'."
+            )
+        return "pooled"
+    n_events, first, several_times, repeated = 0, None, False, False
+    for block in table.blocks():
+        chosen = block.chosen_events()
+        n_events += chosen.n_events
+        first = chosen.times[:1] if first is None or not len(first) else first
+        several_times = several_times or bool((chosen.times != first).any())
+        repeated = repeated or np.diff(chosen.offsets).max(initial=0) > 1
+        if several_times and repeated:
+            return "recent"
+    if not several_times:
+        warn(
+            f"All {n_events} positive events have the same time, so their order is "
+            "unknown: history='pooled' was used. Check the time column."
+        )
+    else:
+        warn(
+            "No user has two positive events, so there is no next item to predict: "
+            "history='pooled' was used."
+        )
+    return "pooled"
+
+
+def after(before, table):
+    """Return the events of a table in order, each user's earlier ones as context.
+
+    ``before``: ``Sequences`` of the earlier events, whose weight is 0 in the result.
+    Users for whom the table has nothing chosen have no events in it.
+    """
+    touched = np.diff(table.chosen_events().offsets) > 0
+    table = table.events_at(touched[table.users])
+    known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
+    rows, items, times = before.events(known)
+    chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
+    users, items, times, rewards, weights = (
+        np.concatenate(pair)
+        for pair in (
+            (known[rows], table.users),
+            (items, table.items),
+            (times, table.times),
+            (np.ones(len(rows)), chosen),
+            (np.zeros(len(rows)), table.gains),
+        )
+    )
+    shape = table.n_users, table.n_items
+    return EventTable.of(users, items, shape, times, rewards, weights).in_order()
+
+
+def aged(table, half_life):
+    """Return the events with weights that halve with each half-life of age."""
+    if half_life is None:
+        return table
+    latest = float(table.times.max())
+
+    def weighed(part):
+        ages = latest - part.times.astype(float)
+        by_age = part.weights * 0.5 ** (ages / half_life)
+        # Only proportions count; none may vanish.
+        by_age = np.maximum(by_age, np.finfo(np.float32).tiny).astype(np.float32)
+        by_age[part.weights == 0] = 0
+        return by_age
+
+    return table._replace(weights=table.column(weighed))
+
+
+def hold_out_latest(table):
+    """Hold out the last basket of each user who has two, of a table in order.
+
+    Returns
+    -------
+    kept : EventTable
+        The events before.
+    validation : EventTable or None
+        All events; only those held out have a weight. None: nothing can be held out.
+    held_out : CSR matrix of shape (n_users, n_items)
+        Ones for the items held out.
+    """
+    held = table.by_blocks(lambda part: part.events_at(_is_latest(part)))
+    if held.n_events == 0:
+        return table, None, None
+    kept = table.by_blocks(lambda part: part.events_at(~_is_latest(part)))
+    weights = table.column(lambda part: np.where(_is_latest(part), part.weights, 0))
+    validation = table._replace(weights=weights, impressions=None)
+    return kept, validation, held.chosen_pairs()
+
+
+def _is_latest(table):
+    """Return which events are targets in the last of several baskets, (n_events,)."""
+    sizes = np.diff(table.offsets)
+    starts, sizes = table.offsets[:-1][sizes > 0], sizes[sizes > 0]
+    first, last = table.times[starts], table.times[starts + sizes - 1]
+    is_last = table.times == np.repeat(last, sizes)
+    return is_last & np.repeat(first != last, sizes) & (table.weights > 0)

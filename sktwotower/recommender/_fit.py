@@ -23,11 +23,10 @@ from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plan
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
 from ._checkpoint import NoCheckpoint, saved_state
-from ._events import Events, read_sides, seen_matrix
+from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
 from ._impressions import impression_weight
-from ._order import history_kind
 from ._stream import first_stream
 from ._training_data import training_data
 

@@ -25,9 +25,8 @@ from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
 from ._checkpoint import check_events, check_same, random_state_of
-from ._events import Events, seen_matrix
+from ._events import Events, after, seen_matrix
 from ._fit import check_values
-from ._order import after
 from ._stream import mark_of_table, warn_of_replay
 
 __all__ = ["learn_more"]

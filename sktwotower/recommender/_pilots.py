@@ -12,7 +12,7 @@ from sktwotower.towers import _net as net
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
-from ._order import aged
+from ._events import aged
 
 __all__ = ["Pilot", "latest_tenth", "shortened", "some_users"]
 

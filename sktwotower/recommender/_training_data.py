@@ -17,7 +17,7 @@ from sktwotower.towers._callbacks import monitors_validation
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
-from ._order import hold_out_latest
+from ._events import hold_out_latest
 
 __all__ = ["ValidationRecall", "hold_out", "training_data"]
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import TableSchema, times_of_events
-from sktwotower.recommender._order import after, history_kind, hold_out_latest
+from sktwotower.recommender._events import after, history_kind, hold_out_latest
 from sktwotower.towers._sequence_batches import SequenceBatches, SequenceSet
 
 USERS = np.array([0, 0, 1])
