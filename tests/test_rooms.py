@@ -108,9 +108,14 @@ def room_of(module):
 
 
 @cache
+def tree_of(name):
+    return ast.parse(SOURCES[name].read_text(encoding="utf-8"))
+
+
+@cache
 def imported(name):
     """Return the absolute names of everything that a module imports, at any depth."""
-    tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
+    tree = tree_of(name)
     package = ["sktwotower", *name.split(".")]
     if SOURCES[name].name != "__init__.py":
         package.pop()
@@ -220,8 +225,7 @@ def occurring_twice(places):
 
 
 def nodes_of(name, kind):
-    tree = ast.parse(SOURCES[name].read_text(encoding="utf-8"))
-    return (node for node in ast.walk(tree) if isinstance(node, kind))
+    return (node for node in ast.walk(tree_of(name)) if isinstance(node, kind))
 
 
 def test_each_class_has_a_name_of_its_own():
@@ -253,8 +257,8 @@ def crowded_calls(tree):
 
 def test_calls_have_few_positional_arguments():
     crowded = {
-        name: crowded_calls(ast.parse(path.read_text(encoding="utf-8")))
-        for name, path in SOURCES.items()
+        name: crowded_calls(tree_of(name))
+        for name in SOURCES
         if room_of(name) not in TODO
     }
     assert {name: calls for name, calls in crowded.items() if calls} == {}
@@ -299,8 +303,8 @@ def test_no_part_is_asked_for_its_type():
     parts = {node.name for name in inside for node in nodes_of(name, ast.ClassDef)}
     assert MAY_BE_ASKED <= parts
     asked = {
-        name: types_asked_for(ast.parse(path.read_text(encoding="utf-8"))) & parts
-        for name, path in SOURCES.items()
+        name: types_asked_for(tree_of(name)) & parts
+        for name in SOURCES
         if name not in inside
     }
     asked = {name: types - MAY_BE_ASKED for name, types in asked.items()}
@@ -505,7 +509,7 @@ def test_lazy_names_are_the_public_ones():
 
 
 def test_type_checkers_see_the_lazy_names():
-    tree = ast.parse(SOURCES["__init__"].read_text(encoding="utf-8"))
+    tree = tree_of("__init__")
     typed = {
         alias.name: f"sktwotower.{node.module}"
         for branch in tree.body
