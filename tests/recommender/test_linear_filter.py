@@ -345,6 +345,7 @@ def test_files_and_pickles_keep_the_filter(tmp_path):
         assert_array_equal(later.predict(X), again.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", first_fast([None, ["i1", "i4", "i7"]]))
 def test_an_explanation_adds_up_to_the_score(history):
     model = filtered(items=ITEMS).fit(X)

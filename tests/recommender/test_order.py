@@ -123,6 +123,7 @@ AS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", first_fast(AS))
 def test_times_of_every_kind_give_the_same_model(model, kind):
     other = ordered().fit(AS[kind]())

@@ -197,6 +197,7 @@ def test_an_event_counts_half_after_a_half_life(half_life):
     assert_same(both, ordered(half_life=None).fit(X, sample_weight=product))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "half_life",
     first_fast(

@@ -529,7 +529,7 @@ def test_net_params_reach_skorch_and_win():
     assert model.net_.criterion_.temperature == 0.7
 
 
-@pytest.mark.parametrize("time", [None, "when"])
+@pytest.mark.parametrize("time", first_fast([None, "when"]))
 def test_parameters_of_batches_reach_training_validation_and_partial_fit(time):
     given = {"n_negatives": np.int64(3), "correction": "all", "feature_dropout": 0.2}
     net_params = {f"iterator_train__{name}": value for name, value in given.items()}

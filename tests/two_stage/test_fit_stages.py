@@ -271,6 +271,7 @@ def test_a_function_adds_features():
     assert_array_equal(table["own__rank"], table["rank"] ** 2)
 
 
+@pytest.mark.slow
 def test_a_transformer_is_fitted_on_the_training_table_only():
     columns = FunctionTransformer(lambda table: table[["rank", "popularity"]])
     given = make_pipeline(columns, StandardScaler())

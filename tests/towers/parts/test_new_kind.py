@@ -230,6 +230,7 @@ class PowerCut(Callback):
             raise RuntimeError("the power failed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_fast(MODELS))
 def test_a_checkpoint(name, tmp_path, monkeypatch):
     make, X = MODELS[name]
