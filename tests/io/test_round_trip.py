@@ -191,6 +191,9 @@ def test_no_attribute_is_lost(name, path):
         parts = [getattr(each._fitted, part, None) for each in (read, model)]
         if hasattr(parts[1], "__dict__"):
             pairs.append(parts)
+    if hasattr(model, "net_"):
+        nets = (each.net_.module_.parts for each in (read, model))
+        pairs += zip(*nets, strict=True)
     cached = {"user_ids", "item_ids", "n_items"}
     for got, expected in pairs:
         assert type(got) is type(expected)
