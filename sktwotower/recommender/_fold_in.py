@@ -198,25 +198,5 @@ class FoldIn:
         ).numpy()
 
 
-def fold_in_of(fitted, vectors):
-    """Return the `FoldIn` of the first part of fitted towers, or None.
-
-    ``vectors`` (n_items, d): those of the catalog. None: the part does not fold in,
-    or there are no events.
-    """
-    first = fitted.model.first
-    if not first.folds_in or fitted.sequences is not None:
-        return None
-    counts = column_counts(fitted.seen)
-    places, weights = softmax_sample(counts)
-    if len(places) == 0:  # `forget_items` may leave no event
-        return None
-    if len(fitted.model.parts) > 1 or places.max() >= len(vectors):
-        vectors = embed_items(first, fitted.items.rows[places])
-    else:
-        vectors = vectors[places]
-    return FoldIn(vectors, counts[places], weights, fitted.temperature)
-
-
 def _as_float(array):
     return np.asarray(array, dtype=np.float32)
