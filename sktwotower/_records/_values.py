@@ -16,7 +16,7 @@ from ._checks import refuse, require
 from ._registry import kind_of, kind_of_name
 from ._scalars import PLAIN, SCALARS, scalar_of
 
-__all__ = ["Reader", "Writer", "cannot_write"]
+__all__ = ["Reader", "Writer", "cannot_write", "object_array"]
 
 CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = PLAIN | {float}
@@ -215,12 +215,9 @@ class Reader:
             refuse(place, f"a {name} ({error})", parts)
 
     def _read_dict(self, spec, place):
-        keys, values = (
-            self.read_list(part, f"{place}.{name}")
-            for name, part in zip(
-                ("keys", "values"), _fields(spec, place, "keys", "values"), strict=True
-            )
-        )
+        keys, values = _fields(spec, place, "keys values")
+        keys = self.read_list(keys, f"{place}.keys")
+        values = self.read_list(values, f"{place}.values")
         require(len(keys) == len(values), place, "as many keys as values")
         return _hashed(dict, zip(keys, values, strict=True), place, len(keys))
 
@@ -237,15 +234,12 @@ class Reader:
         return values
 
     def _read_objects(self, spec, place):
-        shape, items = _fields(spec, place, "shape", "items")
+        shape, items = _fields(spec, place, "shape items")
         items = self.read_list(items, place)
         fits = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
         if not fits or math.prod(shape) != len(items) or len(shape) > 8:
             refuse(place, f"a shape of {len(items)} objects", shape)
-        array = np.empty(len(items), dtype=object)
-        for i, item in enumerate(items):
-            array[i] = item
-        return array.reshape(shape)
+        return object_array(items).reshape(shape)
 
     def once(self, spec, place, read):
         """Return an object that may occur more than once.
@@ -264,10 +258,10 @@ class Reader:
         return self.shared[key]
 
     def _read_csr(self, spec, place):
-        shape, is_array, *parts = _fields(
-            spec, place, "shape", "is_array", "data", "indices", "indptr"
+        shape, is_array, *arrays = _fields(
+            spec, place, "shape is_array data indices indptr"
         )
-        data, indices, indptr = (self.read(part, place) for part in parts)
+        data, indices, indptr = (self.read(each, place) for each in arrays)
         _check_csr(shape, data, indices, indptr, place)
         cls = sparse.csr_array if is_array is True else sparse.csr_matrix
         matrix = cls(tuple(shape), dtype=data.dtype)
@@ -295,11 +289,20 @@ def _check_csr(shape, data, indices, indptr, place):
         require(fits, place, f"columns from 0 to {shape[1] - 1}")
 
 
-def _fields(spec, place, *names):
+def _fields(spec, place, names):
     """Return the values of the keys that a dict must have next to its type."""
+    names = names.split()
     if set(spec) != {"type", *names}:
         refuse(place, f"a value with {', '.join(names)}", sorted(map(str, spec)))
     return [spec[name] for name in names]
+
+
+def object_array(values):
+    """Return values (n,) of any kind, also lists, as an array (n,) of objects."""
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
 
 
 def _hashed(container, values, place, length=None):

@@ -230,29 +230,29 @@ def count(size, n_rows):
     return ceil(size * n_rows - 1e-9)
 
 
-def latest_rows(own, codes, n_entities, name):
+def latest_rows(features, codes, n_entities, name):
     """Return the last feature row of each entity; warn once if its rows disagree.
 
-    ``own`` (n_events, n_features) : features of the events. ``codes`` (n_events,) : the
+    ``features`` (n_events, n_features) : of the events. ``codes`` (n_events,) : the
     entity of each. Entities without an event have missing features.
     """
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
-    for column in own.columns:
-        values = own[column]
+    for column in features.columns:
+        values = features[column]
         if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
             values = values.map(repr)
         first = pd.factorize(values, use_na_sentinel=True)[0]
         disagree[codes[first != first[last[codes]]]] = True
     if disagree.any():
         warn_of_changes(int(disagree.sum()), n_entities, name)
-    if own.shape[1] == 0:
+    if features.shape[1] == 0:
         return pd.DataFrame(index=range(n_entities))
     if (last >= 0).all():
-        return own.take(last).reset_index(drop=True)
+        return features.take(last).reset_index(drop=True)
     # entities of the side table that have no event
-    return own.reset_index(drop=True).reindex(last).reset_index(drop=True)
+    return features.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def warn_of_changes(n_changed, n_entities, name):

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._records._values import object_array
+
 from ._messages import not_unicode
 
 LEVELS = nw.Categorical, nw.Enum
@@ -177,9 +179,7 @@ def _cells(column):
     if not isinstance(column.dtype, (*NESTED, *WIDE, nw.Unknown)):
         return column.to_numpy()
     # numpy would make lists of one length a table, and the fields of a struct as well
-    cells = np.empty(len(column), dtype=object)
-    cells[:] = column.to_list()
-    return cells
+    return object_array(column.to_list())
 
 
 def _native_type(column):
@@ -218,10 +218,7 @@ def list_as_array(values):
             return np.asarray(values, object) if array.dtype.kind in "US" else array
         except ValueError:  # lists of different lengths
             pass
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
+    return object_array(values)
 
 
 def is_missing(values, name):

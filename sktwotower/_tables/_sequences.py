@@ -177,5 +177,5 @@ def as_rows(data, indices, offsets, n_items):
     dtype = np.int32 if max(n_items, len(indices)) < 2**31 - 1 else np.int64
     if indices.dtype != dtype:  # scipy wants one type for both
         indices = by_chunks(lambda part: part.astype(dtype), indices)
-    parts = data, indices, offsets.astype(dtype)
-    return sparse.csr_matrix(parts, shape=(len(offsets) - 1, n_items))
+    arrays = data, indices, offsets.astype(dtype)
+    return sparse.csr_matrix(arrays, shape=(len(offsets) - 1, n_items))

@@ -51,8 +51,8 @@ def one_row(indices, data, n_columns):
 
 def without_last_row(matrix):
     """Return ``matrix[:-1]`` of a CSR matrix whose last row is empty, uncopied."""
-    parts = matrix.data, matrix.indices, matrix.indptr[:-1]
-    return sparse.csr_matrix(parts, shape=(matrix.shape[0] - 1, matrix.shape[1]))
+    arrays = matrix.data, matrix.indices, matrix.indptr[:-1]
+    return sparse.csr_matrix(arrays, shape=(matrix.shape[0] - 1, matrix.shape[1]))
 
 
 def rows_of(matrix, block):
@@ -122,7 +122,7 @@ class Column:
 
     def __init__(self, on_disk, dtype=None):
         self.dtype = None if dtype is None else np.dtype(dtype)
-        self.parts, self.length = [], 0
+        self.arrays, self.length = [], 0
         self.file = tempfile.TemporaryFile() if on_disk else None
 
     def append(self, part):
@@ -131,7 +131,7 @@ class Column:
         part = np.ascontiguousarray(part, dtype=self.dtype)
         self.length += len(part)
         if self.file is None:
-            self.parts.append(part)
+            self.arrays.append(part)
         else:
             self.file.write(part.view(np.uint8))
 
@@ -144,9 +144,9 @@ class Column:
                     shape = (self.length,)
                     mapped = np.memmap(self.file, self.dtype, "r", shape=shape)
                     return np.asarray(mapped)
-        if len(self.parts) == 1:
-            return self.parts[0]
-        return np.concatenate([np.zeros(0, dtype=self.dtype), *self.parts])
+        if len(self.arrays) == 1:
+            return self.arrays[0]
+        return np.concatenate([np.zeros(0, dtype=self.dtype), *self.arrays])
 
 
 class Rows:
@@ -163,12 +163,12 @@ class Rows:
         self.on_disk, self.n_columns = on_disk, n_columns
         self.data = Column(on_disk, np.float32)
         self.indices = Column(on_disk, np.int32)
-        self.sizes, self.first = [], None
+        self.matrices, self.sizes = [], []
 
     def append(self, matrix):
         """Add rows, a CSR matrix (m, n_columns)."""
         if not self.on_disk:
-            self.sizes.append(matrix)
+            self.matrices.append(matrix)
             return
         self.data.append(matrix.data)
         self.indices.append(matrix.indices)
@@ -177,14 +177,15 @@ class Rows:
     def finish(self):
         """Return the matrix; on disk its data and indices are memory maps."""
         if not self.on_disk:
-            parts = self.sizes
-            return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+            if len(self.matrices) == 1:
+                return self.matrices[0]
+            return sparse.vstack(self.matrices, format="csr")
         offsets = np.concatenate([[0], *self.sizes]).cumsum()
         indices = self.indices.finish()
         if len(indices) > MAX_INT32:  # scipy wants one type for both
             indices = by_chunks(lambda part: part.astype(np.int64), indices)
-        parts = self.data.finish(), indices, offsets.astype(indices.dtype)
-        return sparse.csr_matrix(parts, shape=(len(offsets) - 1, self.n_columns))
+        arrays = self.data.finish(), indices, offsets.astype(indices.dtype)
+        return sparse.csr_matrix(arrays, shape=(len(offsets) - 1, self.n_columns))
 
 
 def by_chunks(function, array, *others):

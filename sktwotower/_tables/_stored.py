@@ -21,7 +21,7 @@ from sktwotower._records import (
 )
 from sktwotower._records._checks import check_of
 from sktwotower._records._registry import add_codec
-from sktwotower._records._values import cannot_write
+from sktwotower._records._values import cannot_write, object_array
 
 from ._frames import as_frame, is_frame
 
@@ -150,10 +150,7 @@ class Objects(NamedTuple):
 
     def made(self):
         """Return what pandas makes a column of."""
-        array = np.empty(len(self.cells), dtype=object)
-        for i, value in enumerate(self.cells):
-            array[i] = value
-        return array
+        return object_array(self.cells)
 
 
 COLUMN = check_of(Cells | Levels | Moments | Periods | Masked | Text | Objects)

@@ -96,7 +96,7 @@ def _kept(source):
 def _check_outcomes(source):
     """Check rewards and weights; return an ``Outcome`` for each that X has, a dict."""
     given = {"y": (REWARD, "y"), "w": (WEIGHT, "sample_weight")}
-    given = {name: parts for name, parts in given.items() if name in source.columns}
+    given = {name: pair for name, pair in given.items() if name in source.columns}
     if not given:
         return {}
     positive = " and ".join(f"{sql} > 0" for sql, _ in given.values())

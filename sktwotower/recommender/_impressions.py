@@ -87,6 +87,6 @@ def _values(recipe, events, before, shown, fit):
         past = past[users]
     user_vectors = embed_users(module, events.users.rows[users], past, item_rows)
     item_vectors = embed_items(module, item_rows[items])
-    pairs = user_vectors[user_of], item_vectors[item_of]
-    scores = np.einsum("nd,nd->n", *pairs, dtype=np.float64)
+    user_vectors, item_vectors = user_vectors[user_of], item_vectors[item_of]
+    scores = np.einsum("nd,nd->n", user_vectors, item_vectors, dtype=np.float64)
     return _lists(shown, scores).values("roc_auc")

@@ -80,10 +80,10 @@ class Pilot:
         """Return the NDCG (n,) of each user, for a half-life."""
         recipe, (user_rows, item_rows) = self.recipe, self.rows
         events = aged(self.before, half_life)
-        data = SequenceSet(*self.rows, events, recipe.max_history)
+        data = SequenceSet(user_rows, item_rows, events, recipe.max_history)
         with net.seeded(self.seed, recipe.device):
-            widths = user_rows.shape[1], item_rows.shape[1]
-            part = main_kind(recipe).build(recipe, *widths)
+            n_user, n_item = user_rows.shape[1], item_rows.shape[1]
+            part = main_kind(recipe).build(recipe, n_user, n_item)
             trained = net.train(recipe, part, net.TrainingData(data), self.seed)
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
