@@ -164,15 +164,14 @@ class EventTable(NamedTuple):
                 values = getattr(part, name)
                 if values is not None:
                     if name not in columns:
-                        columns[name] = self._column_like(values)
+                        is_matrix = sparse.issparse(values)
+                        columns[name] = (
+                            Rows(True, self.n_items) if is_matrix else Column(True)
+                        )
                     columns[name].append(values)
         found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
         return self._replace(offsets=offsets, **found)
-
-    def _column_like(self, values):
-        is_matrix = sparse.issparse(values)
-        return Rows(True, self.n_items) if is_matrix else Column(True, values.dtype)
 
     def column(self, compute):
         """Return what ``compute`` returns for each block of users, (n_events,)."""

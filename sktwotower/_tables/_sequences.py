@@ -144,23 +144,18 @@ def join_past(past, added, n, n_items):
     n, n_items : int
         Shape of the result.
     """
-    rows, items, times = (np.concatenate([a, b]) for a, b in _timed(past, added))
-    later = np.arange(len(rows)) >= len(past[0])
-    if added[2] is not None:
-        later[:] = False
+    later = np.repeat([False, added[2] is None], [len(past[0]), len(added[0])])
+    if added[2] is None:
+        added = *added[:2], np.arange(len(added[0])).astype(past[2].dtype)
+    rows, items, times = (
+        np.concatenate(pair) for pair in zip(past, added, strict=True)
+    )
     order = np.lexsort((items, times, later, rows))
     rows, items, times, later = (a[order] for a in (rows, items, times, later))
     kept = starts(rows, items, times, later)
     rows, items, times, later = (a[kept] for a in (rows, items, times, later))
     offsets = np.searchsorted(rows, np.arange(n + 1))
     return as_rows(lags_of(rows, times, later), items, offsets, n_items)
-
-
-def _timed(past, added):
-    times = added[2]
-    if times is None:
-        times = np.arange(len(added[0])).astype(past[2].dtype)
-    return zip(past, (added[0], added[1], times), strict=True)
 
 
 def starts(*columns):
