@@ -207,8 +207,6 @@ def test_files_inside_a_room_are_private():
 
 # Names, and how functions are called
 
-# Rooms that are not checked yet.
-TODO = {"features", "recommender", "towers"}
 # The most arguments by position that a reader can count.
 MAX_POSITIONAL = 6
 # Towers that a user passed, of which a file must say so.
@@ -218,9 +216,7 @@ MAY_BE_ASKED = {"GivenTower"}
 def occurring_twice(places):
     """Return the names that occur in several places, of which one is checked."""
     return {
-        name: sorted(modules)
-        for name, modules in places.items()
-        if len(modules) > 1 and not {room_of(module) for module in modules} <= TODO
+        name: sorted(modules) for name, modules in places.items() if len(modules) > 1
     }
 
 
@@ -256,11 +252,7 @@ def crowded_calls(tree):
 
 
 def test_calls_have_few_positional_arguments():
-    crowded = {
-        name: crowded_calls(tree_of(name))
-        for name in SOURCES
-        if room_of(name) not in TODO
-    }
+    crowded = {name: crowded_calls(tree_of(name)) for name in SOURCES}
     assert {name: calls for name, calls in crowded.items() if calls} == {}
 
 

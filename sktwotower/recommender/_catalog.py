@@ -230,11 +230,11 @@ def _indexed(fitted, vectors, index, before, changed):
         *build_index(
             index.neighbors,
             vectors,
-            fitted.model.normalize,
-            sample,
-            index.n_neighbors,
-            None if before is None else (before.index, before.index_recall),
-            changed,
+            normalize=fitted.model.normalize,
+            sample=sample,
+            k=index.n_neighbors,
+            before=None if before is None else (before.index, before.index_recall),
+            changed=changed,
         ),
     )
 
