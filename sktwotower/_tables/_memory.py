@@ -10,12 +10,17 @@ from pathlib import Path
 
 __all__ = ["check_memory"]
 
+# Bytes that any process may use: those of smaller needs are not looked up.
+SMALL = 2**26
+
 
 def check_memory(needed, what, remedy, max_memory=math.inf):
     """Raise ``ValueError`` if ``what`` takes more bytes than there are.
 
     ``needed``: number of bytes. ``max_memory``: a limit of the user, in bytes.
     """
+    if needed <= min(SMALL, max_memory):
+        return
     allowed = memory_of_process()
     if needed > min(allowed, max_memory):
         limit = f"the {allowed / 1e9:,.1f} GB that this process may use"

@@ -35,6 +35,8 @@ def test_limits_of_control_groups(groups, files, expected, tmp_path):
 def test_the_least_of_all_limits_counts(monkeypatch):
     assert 1e7 < _memory.memory_of_process() < math.inf
     monkeypatch.setattr(_memory, "_of_cgroups", lambda: [2000.0, 9e99])
+    _memory.check_memory(2001, "Tables", "Use less.")  # too small to be looked up
+    monkeypatch.setattr(_memory, "SMALL", 0)
     _memory.check_memory(2000, "Tables", "Use less.")
     with pytest.raises(ValueError, match="Tables take .* than the 0.0 GB .* Use less."):
         _memory.check_memory(2001, "Tables", "Use less.")
