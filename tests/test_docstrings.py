@@ -57,7 +57,8 @@ def public_names(module):
     return getattr(module, "__all__", None) or [
         name
         for name, thing in vars(module).items()
-        if getattr(thing, "__module__", None) == module.__name__ and name[0] != "_"
+        if inspect.isroutine(thing) or inspect.isclass(thing)
+        if thing.__module__ == module.__name__ and name[0] != "_"
     ]
 
 
@@ -93,8 +94,8 @@ def public_names_of(room):
 
 def signature_of(thing):
     """Return {parameter: default}; ``inspect.Parameter.empty`` where there is none."""
-    named_tuple = inspect.isclass(thing) and issubclass(thing, tuple)
-    if inspect.isclass(thing) and thing.__init__ is object.__init__ and not named_tuple:
+    bare = thing.__init__ in (object.__init__, RuntimeError.__init__)
+    if inspect.isclass(thing) and bare and not issubclass(thing, tuple):
         return {}
     parameters = inspect.signature(thing).parameters.values()
     return {p.name: p.default for p in parameters if p.name != "self"}

@@ -16,8 +16,6 @@ from sktwotower.model_selection import TimeSplit
 
 from ._files import of_one_type, read_names
 
-__all__ = ["DiskTask", "is_on_disk"]
-
 # The held-out events are read into memory: a fifth of all, but no more than these.
 MAX_TEST_ROWS = 1_000_000
 # Number of users, drawn at random, from which examples are chosen.

@@ -9,16 +9,6 @@ from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
 
 from sktwotower._tables._messages import did_you_mean
 
-__all__ = [
-    "check_column",
-    "of_one_type",
-    "read_ids",
-    "read_names",
-    "read_side_table",
-    "read_table",
-    "read_times",
-]
-
 # Whole numbers without leading zeros, which would be a code such as 00141.
 NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\d([T ].*)?"

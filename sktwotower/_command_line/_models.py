@@ -12,8 +12,6 @@ from sktwotower.baselines import (
     PopularityRecommender,
 )
 
-__all__ = ["fit", "fit_baselines"]
-
 # EASE takes minutes on a catalog that needs more bytes than this.
 MAX_EASE_MEMORY = 1e9
 

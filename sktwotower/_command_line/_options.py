@@ -12,8 +12,6 @@ from sktwotower._tables._messages import closest
 
 from ._tasks import own_columns
 
-__all__ = ["parse"]
-
 DESCRIPTION = """\
 Train a two-tower recommender, compare it on held-out events with popularity, EASE and
 item-kNN, and recommend.

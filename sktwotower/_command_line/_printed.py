@@ -4,8 +4,6 @@ Input: a fitted recommender, its report, and events.
 Output: text.
 """
 
-__all__ = ["meaning", "show_quality", "show_recommendations"]
-
 # With fewer users, a recall of .1 has a standard error of more than .03.
 FEW_USERS = 100
 COLUMNS = ["recall@10", "recall@20", "ndcg@10", "coverage@10"]

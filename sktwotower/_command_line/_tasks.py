@@ -23,8 +23,6 @@ from ._files import (
     read_times,
 )
 
-__all__ = ["Task", "own_columns", "own_task", "shipped_task"]
-
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
 

@@ -12,8 +12,6 @@ from sktwotower._records._atomic import replaced_file
 
 from ._printed import meaning
 
-__all__ = ["draw", "make_folders", "page", "save", "write_recommendations"]
-
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">

@@ -15,8 +15,6 @@ try:
 except ImportError:  # Windows: files of writers that were killed stay
     fcntl = None
 
-__all__ = ["replaced_file"]
-
 
 @contextlib.contextmanager
 def replaced_file(path):

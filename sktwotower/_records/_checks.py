@@ -12,22 +12,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import numpy as np
 from scipy import sparse
 
-__all__ = [
-    "array",
-    "check_of",
-    "csr",
-    "finite",
-    "instance",
-    "integer",
-    "list_of",
-    "number",
-    "one_of",
-    "positions",
-    "refuse",
-    "require",
-    "vectors",
-]
-
 
 def refuse(place, expected, value=None):
     """Raise ``ValueError`` for a value that is not what was expected."""

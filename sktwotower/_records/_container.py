@@ -17,8 +17,6 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-__all__ = ["ReadFile", "WrittenFile"]
-
 META = "meta.json"
 NAME = re.compile(r"meta\.json|arrays/\d+\.[\w.-]*npy|objects/\d+\.skops")
 # An extra field of this id fills the header of a member up, so that its data begins at

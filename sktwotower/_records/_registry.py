@@ -23,17 +23,6 @@ from ._checks import (
     require,
 )
 
-__all__ = [
-    "Estimator",
-    "Kind",
-    "add_codec",
-    "add_kind",
-    "kind_of",
-    "kind_of_name",
-    "nested_types",
-    "record",
-]
-
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
 MODULES = {

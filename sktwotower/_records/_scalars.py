@@ -17,8 +17,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-__all__ = ["Scalar", "scalar_of"]
-
 # JSON holds these as they are.
 PLAIN = frozenset([type(None), bool, int, str])
 NUMPY_NUMBERS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32"

@@ -16,8 +16,6 @@ from ._checks import refuse, require
 from ._registry import kind_of, kind_of_name
 from ._scalars import PLAIN, SCALARS, scalar_of
 
-__all__ = ["Reader", "Writer", "cannot_write", "object_array"]
-
 CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = PLAIN | {float}
 

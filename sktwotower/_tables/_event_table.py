@@ -21,8 +21,6 @@ from ._sparse import (
     take_columns,
 )
 
-__all__ = ["EventTable"]
-
 # What each event has: arrays (n_events,), and CSR matrices with a row per event.
 COLUMNS = "items", "times", "weights", "chosen", "impressions"
 

@@ -8,8 +8,6 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["check_memory"]
-
 # Bytes that any process may use: those of smaller needs are not looked up.
 SMALL = 2**26
 

@@ -12,8 +12,6 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sktwotower._sklearn_compat import check_sample_weight
 
-__all__ = ["Outcome", "check_outcomes", "check_products", "outcomes"]
-
 # Rewards and weights with a maximum outside of this range are rescaled: their products
 # and the sums of these are stored as float32, which ends at 1e-45 and 3e38.
 MIN_SCALE, MAX_SCALE = 2.0**-50, 2.0**50

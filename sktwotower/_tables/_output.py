@@ -19,8 +19,6 @@ from sktwotower._sklearn_compat import output_of
 from ._frames import PANDAS, library_of
 from ._messages import shorten, warn
 
-__all__ = ["in_library", "library_for", "table_of"]
-
 # What the columns of all libraries can hold, and integers up to 64 bits.
 OBJECTS = (
     *(str, bytes, float, Decimal, date, timedelta, np.generic),

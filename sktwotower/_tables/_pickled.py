@@ -14,8 +14,6 @@ from sktwotower import __version__
 
 from ._messages import warn
 
-__all__ = ["RecommenderStateMixin", "VersionedMixin"]
-
 STAMP, FILE = "_written_by", "_file_of_sktwotower"
 # What decides whether a pickle can be read.
 VERSIONS = {"sktwotower": __version__, "scikit-learn": sklearn.__version__}

@@ -31,15 +31,6 @@ from ._messages import shorten
 from ._outcomes import outcomes
 from ._times import read_times
 
-__all__ = [
-    "TableSchema",
-    "checked_array",
-    "read_events",
-    "read_in_memory",
-    "read_table",
-    "times_of_events",
-]
-
 
 @record
 class TableSchema(NamedTuple):

@@ -13,8 +13,6 @@ from sktwotower._records import array, csr, finite, record, require
 
 from ._sparse import by_chunks, one_row, take_rows
 
-__all__ = ["Sequences", "as_rows", "join_past", "lags_of", "places_of", "starts"]
-
 
 @record
 class Sequences(NamedTuple):

@@ -21,8 +21,6 @@ from ._columns import position_of
 from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of, is_source
 from ._messages import did_you_mean
 
-__all__ = ["Source", "held_in_memory", "opened", "outcome_columns"]
-
 # DuckDB sorts and groups within this much memory, and beyond it on disk.
 MEMORY_LIMIT = "3GB"
 # Number of rows of a batch that is read from a query.

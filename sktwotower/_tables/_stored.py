@@ -25,8 +25,6 @@ from sktwotower._records._values import cannot_write, object_array
 
 from ._frames import as_frame, is_frame
 
-__all__ = ["index"]
-
 # Extension types whose cells are numbers or booleans with gaps.
 MASKED = frozenset(
     f"{name}{bits}" for name in ("Int", "UInt") for bits in (8, 16, 32, 64)

@@ -17,8 +17,6 @@ from ._columns import column, column_at, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
 
-__all__ = ["duration", "read_times", "times_of"]
-
 
 def times_of(X, key, groups=None):
     """Return the times (n_events,) of a column, datetime64 or numbers.

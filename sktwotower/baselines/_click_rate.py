@@ -15,8 +15,6 @@ from sktwotower.retrieval._fitted_state import fitted_attribute
 from ._matrix_recommender import MatrixRecommender, popular_first
 from ._popularity import _Popularity
 
-__all__ = ["ClickRateRecommender"]
-
 
 @record
 class ClickRateRecommender(MatrixRecommender):

@@ -18,8 +18,6 @@ from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import ItemScores, MatrixRecommender, positive
 
-__all__ = ["EASERecommender"]
-
 # Peak memory of EASE in bytes per pair of items.
 EASE_BYTES = 28
 

@@ -22,8 +22,6 @@ from ._matrix_recommender import (
     positive,
 )
 
-__all__ = ["ItemKNNRecommender"]
-
 
 @record
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):

@@ -25,17 +25,6 @@ from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import Query, past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = [
-    "CodedEvents",
-    "FittedMatrix",
-    "ItemScores",
-    "MatrixRecommender",
-    "blocks_of_rows",
-    "permutation",
-    "popular_first",
-    "positive",
-]
-
 # Scores held at once: 16 MiB of float32.
 BLOCK_SIZE = 1 << 22
 

@@ -20,8 +20,6 @@ from ._matrix_recommender import (
     popular_first,
 )
 
-__all__ = ["PopularityRecommender"]
-
 
 @record
 class PopularityRecommender(MatrixRecommender):

@@ -31,8 +31,6 @@ from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import checked_rows, fit_transform, prepared
 
-__all__ = ["Entities", "fit_entities"]
-
 # So many ids are looked up one by one in less time than their checks take.
 MAX_PLAIN = 64
 

@@ -18,8 +18,6 @@ from sktwotower._tables._messages import warn
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = ["without_entities", "without_rows"]
-
 
 def without_entities(entities, gone):
     """Return entities without those where ``gone`` (n,), and the columns (p,) left.

@@ -19,8 +19,6 @@ from ._cells import read_cells
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = ["grown", "with_keys"]
-
 
 def grown(entities, frame, table):
     """Return entities that include the ids and features of further events.

@@ -20,14 +20,6 @@ from sktwotower._tables._messages import warn
 
 from ._tower_vectorizer import TowerVectorizer
 
-__all__ = [
-    "checked_rows",
-    "fit_transform",
-    "in_cache",
-    "prepared",
-    "warn_of_large_columns",
-]
-
 # A column that is larger than this in more than this share of the rows outweighs ids of
 # size 1: with numbers around 10 in all rows, half as much is found as without them.
 LARGE, SHARE = 10, 0.1

@@ -8,8 +8,6 @@ import numpy as np
 
 from ._value_encoders import CLIP, BinEncoder
 
-__all__ = ["features_in_words"]
-
 PARTS_OF_DATES = {
     "age": "how long ago",
     "month_sin": "time of the year",

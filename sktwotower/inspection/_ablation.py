@@ -11,8 +11,6 @@ from scipy import sparse
 from sktwotower._sklearn_compat import inputs_of_transformers
 from sktwotower.features import TowerVectorizer
 
-__all__ = ["columns_of", "rows_without"]
-
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
 

@@ -19,8 +19,6 @@ from sktwotower.towers.parts import Pair, PastOfOne
 
 from ._reasons import WORDS, names_of_items, reasons_of_past, reasons_of_side
 
-__all__ = ["explain"]
-
 # Name of the row for what no feature and no past item explains: if a tower is linear it
 # is the bias.
 BIAS, REST = "(bias)", "(rest)"

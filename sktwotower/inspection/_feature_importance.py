@@ -25,8 +25,6 @@ from sktwotower.towers.parts import embed_items, embed_users
 
 from ._ablation import columns_of, rows_without
 
-__all__ = ["feature_importance", "lost_recalls"]
-
 HISTORY = "history"
 
 

@@ -12,8 +12,6 @@ from sktwotower._tables._messages import did_you_mean, shorten
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._words import features_in_words
 
-__all__ = ["names_of_items", "reasons_of_past", "reasons_of_side"]
-
 # The user's id, by what it adds to the past items.
 TASTE = "taste not explained by the past"
 # The rows that are neither features nor past items.

@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from sktwotower import __version__
 from sktwotower._records import refuse
 
-__all__ = ["check_versions", "versions"]
-
 # Raised when the code of before cannot read what is written now. Files of lower numbers
 # stay readable; CONTRIBUTING.md says how each number gets its files in tests/data.
 FORMAT_VERSION = 1

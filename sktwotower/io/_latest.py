@@ -13,8 +13,6 @@ from sktwotower._tables._messages import logger
 
 from ._persist import load
 
-__all__ = ["LatestModel"]
-
 
 class Loaded(NamedTuple):
     """A model, and when its file was written, in nanoseconds since 1970."""

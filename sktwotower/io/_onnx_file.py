@@ -10,8 +10,6 @@ from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._onnx_graph import Graph
 
-__all__ = ["export_onnx"]
-
 
 def export_onnx(model, path, *, side="item") -> None:
     """Write the tower of items or users to an ONNX file.

@@ -6,8 +6,6 @@ Output: names of values; at the end the whole model as bytes.
 
 import numpy as np
 
-__all__ = ["Graph", "import_onnx"]
-
 OPERATORS, FORMAT = 18, 9
 # Protocol buffers, in which ONNX is written, hold less than 2 GiB.
 MAX_BYTES = 2**31 - 2**20

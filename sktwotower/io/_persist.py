@@ -17,8 +17,6 @@ from sktwotower._records._values import Reader, Writer
 from ._format_version import FORMAT_VERSION, check_versions, versions
 from ._skops import check_trusted
 
-__all__ = ["dump", "load"]
-
 # What a part that does not fit may raise, if no check has found it before.
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 VECTOR_DTYPES = "float32", "float16"

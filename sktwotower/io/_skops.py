@@ -16,9 +16,6 @@ from sktwotower._records import refuse
 from sktwotower._records._registry import Kind, add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
 
-__all__ = ["SkopsCodec", "check_trusted", "is_foreign", "untrusted_types"]
-
-
 # Parts of scikit-learn's estimators that some versions of skops do not know: lists.
 HARMLESS = ["sklearn.compose._column_transformer._RemainderColsList"]
 

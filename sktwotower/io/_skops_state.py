@@ -14,8 +14,6 @@ from sktwotower._records._values import Reader
 from ._persist import dump, load
 from ._skops import untrusted_types
 
-__all__ = ["from_state", "to_state"]
-
 
 def to_state(model):
     """Return the bytes of the file of a recommender, and its untrusted types, a dict.

@@ -13,8 +13,6 @@ from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._messages import format_ids
 from sktwotower.retrieval._fitted_state import fitted_of
 
-__all__ = ["export_vectors"]
-
 
 def export_vectors(model, path, *, side="item") -> None:
     """Write the vectors of all items or users with their ids to a file.

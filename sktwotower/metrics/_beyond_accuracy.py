@@ -18,8 +18,6 @@ from ._hits import (
     self_information,
 )
 
-__all__ = ["coverage_at_k", "novelty_at_k"]
-
 
 def coverage_at_k(y_pred, n_items, k=10) -> float:
     """Compute the share of the catalog that is in the first k places of any user.

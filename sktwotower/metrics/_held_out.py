@@ -19,9 +19,6 @@ from ._hits import mean_over_users
 from ._ranking import HeldOutRanking
 from ._truth import fields_of_past, judge
 
-__all__ = ["EvaluationMixin", "read_held_out"]
-
-
 # Above this share, held-out events look like a random split.
 MAX_EARLIER_SHARE = 0.5
 

@@ -20,8 +20,6 @@ from ._ranked_lists import RankedLists, check_one_user, clustered_error, mean_ov
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import rank, unwrap
 
-__all__ = ["compare_within_lists"]
-
 
 class _Shown(NamedTuple):
     """Rows of lists: outcome, list, user, scores of each model, (n_rows,) each.

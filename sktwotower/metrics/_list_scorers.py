@@ -20,8 +20,6 @@ from ._ranked_lists import (
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import unwrap
 
-__all__ = ["make_list_scorer"]
-
 OTHER_NAMES = {"auc": "roc_auc", "gauc": "roc_auc", "mrr": "reciprocal_rank"}
 
 

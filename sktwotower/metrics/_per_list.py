@@ -14,8 +14,6 @@ from sktwotower._tables._messages import check_count
 
 from ._ranked_lists import RankedLists, mean_over_lists
 
-__all__ = ["ndcg_by_list", "reciprocal_rank_by_list", "roc_auc_by_list"]
-
 
 def _by_list(metric, y_true, y_score, groups, per_list, k=None):
     """Return a metric of each list, a Series by list, or its mean."""

@@ -14,8 +14,6 @@ from sktwotower._tables._frames import as_array, list_as_array
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids
 
-__all__ = ["RankedLists", "check_one_user", "clustered_error", "mean_over_lists"]
-
 
 class RankedLists:
     """The items of each list by descending score, as blocks of equal scores.

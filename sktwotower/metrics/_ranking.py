@@ -13,8 +13,6 @@ from scipy import sparse
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, shorten
 
-__all__ = ["HeldOutRanking"]
-
 # The kinds of dtype, and the smallest value, of each field of numbers.
 NUMBERS = {
     "item_counts": ("iuf", 0),

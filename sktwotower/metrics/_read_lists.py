@@ -16,8 +16,6 @@ from sktwotower._tables._schema import read_table
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-__all__ = ["need_outcomes", "pairs_of_rows", "scores_of", "split_lists"]
-
 
 def need_outcomes(y):
     """Raise ``TypeError`` if there are no outcomes."""

@@ -16,8 +16,6 @@ from sktwotower._tables._messages import check_count, format_ids
 from sktwotower._tables._outcomes import outcomes
 from sktwotower._tables._sparse import column_counts
 
-__all__ = ["held_out_truth"]
-
 
 def held_out_truth(
     X,

@@ -21,8 +21,6 @@ from sktwotower._tables._frames import DASK_FRAME, is_of, is_source
 
 from ._sides_on_disk import count_rows
 
-__all__ = ["COUNT", "InteractionSplit", "SHARE"]
-
 # What parameters of splitters may be.
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(RealNotInt, 0, 1, closed="neither")

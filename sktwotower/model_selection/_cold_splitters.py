@@ -13,8 +13,6 @@ from sktwotower._tables._columns import codes
 
 from ._base import COUNT, SHARE, InteractionSplit
 
-__all__ = ["ColdItemSplit", "ColdUserSplit"]
-
 
 class _ColdSplit(InteractionSplit):
     """Hold out all events of a random share of the users, or of the items."""

@@ -16,8 +16,6 @@ from sktwotower.metrics import make_retrieval_scorer
 from ._sliced_events import read_sliced_events
 from ._strategies import STRATEGIES, Models, chosen_strategies, in_order_of_work
 
-__all__ = ["prequential_validate"]
-
 
 def prequential_validate(
     estimator,

@@ -11,8 +11,6 @@ from scipy.stats import loguniform, uniform
 
 from sktwotower._tables._messages import check_count
 
-__all__ = ["search_space"]
-
 # Ordered by their effect on three data sets, see benchmarks/README.md.
 _SPACE = {
     "temperature": loguniform(0.05, 0.3),

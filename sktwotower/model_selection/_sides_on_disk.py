@@ -13,8 +13,6 @@ from sktwotower._tables._frames import LAZY_FRAME, as_frame, is_of
 from sktwotower._tables._sources import opened
 from sktwotower._tables._times import duration, times_of
 
-__all__ = ["count_rows", "sides_on_disk"]
-
 
 def sides_on_disk(splitter, X):
     """Yield train and test side of each fold of a `TimeSplit`, not yet read.

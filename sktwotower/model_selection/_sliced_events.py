@@ -15,8 +15,6 @@ from sktwotower._tables._times import times_of
 
 from ._slices import Slices, cut_into_slices
 
-__all__ = ["SlicedEvents", "read_sliced_events"]
-
 
 class SlicedEvents(NamedTuple):
     """Events in the order of time, in slices; y and weights are None if not given."""

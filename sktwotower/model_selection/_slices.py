@@ -13,8 +13,6 @@ from pandas.tseries.frequencies import to_offset
 
 from sktwotower._tables._columns import count
 
-__all__ = ["Slices", "cut_into_slices"]
-
 
 class Slices(NamedTuple):
     """Where slices of events begin, and where the period before each of them begins.

@@ -15,8 +15,6 @@ from sktwotower._tables._times import duration, times_of
 from ._base import COUNT, SHARE, InteractionSplit
 from ._sides_on_disk import sides_on_disk
 
-__all__ = ["LastNSplit", "TimeSplit"]
-
 
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.

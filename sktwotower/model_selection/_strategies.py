@@ -16,8 +16,6 @@ from sktwotower._tables._messages import warn
 from sktwotower.baselines import PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer
 
-__all__ = ["Models", "chosen_strategies", "in_order_of_work"]
-
 STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
 
 

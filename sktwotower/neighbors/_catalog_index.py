@@ -17,8 +17,6 @@ from ._exact import ExactNeighbors, recall_of
 from ._graph import NNDescentNeighbors
 from ._top_k import top_k
 
-__all__ = ["Catalog", "build_index", "check_index", "check_width"]
-
 OURS = ExactNeighbors, NNDescentNeighbors
 # "auto" searches exactly up to this many items.
 MAX_EXACT_ITEMS = 200_000

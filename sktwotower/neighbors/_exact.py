@@ -16,8 +16,6 @@ from sktwotower._tables._pickled import VersionedMixin
 
 from ._top_k import top_k
 
-__all__ = ["ExactNeighbors", "checked_queries", "checked_vectors", "recall_of"]
-
 
 @record
 class ExactNeighbors(VersionedMixin, BaseEstimator):

@@ -21,8 +21,6 @@ from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
 from ._stored_graph import GraphCodec, check_changes
 from ._threads import numba_threads, torch_threads_kept
 
-__all__ = ["NNDescentNeighbors"]
-
 # Larger than pynndescent's default: a search misses fewer items.
 LEAF_SIZE = 60
 # Changed items are searched exactly up to this share of all; then a rebuild pays.

@@ -13,8 +13,6 @@ from ._exact import checked_queries, recall_of
 from ._threads import torch_threads_kept
 from ._top_k import by_score, rescore, top_k
 
-__all__ = ["GraphSearchMixin", "cost_of_width"]
-
 # Defaults of the search width, until `tune_search_width` finds what is needed.
 LEAF_BUDGET, EPSILON = 8, 0.15
 # Widths that `tune_search_width` tries.

@@ -9,8 +9,6 @@ import numpy as np
 from ._catalog_index import ExactNeighbors, check_width
 from ._top_k import best_of_one, by_score, rank_listed, ranked, rescore, top_k
 
-__all__ = ["nearest_to_one", "retrieve"]
-
 # Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
 # If a smaller share of the items is allowed, exact search among them is cheaper.

@@ -26,8 +26,6 @@ from sktwotower._records import (
 
 from ._threads import numba_threads
 
-__all__ = ["GraphCodec", "check_changes"]
-
 
 @record
 class StoredGraph(NamedTuple):

@@ -12,8 +12,6 @@ import torch
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 
-__all__ = ["numba_threads", "threads", "torch_threads_kept"]
-
 
 def _count(n_jobs):
     """Return what ``n_jobs`` stands for: at most one thread for each processor.

@@ -12,15 +12,6 @@ import torch
 
 from sktwotower._tables._sparse import rows_of
 
-__all__ = [
-    "best_of_one",
-    "by_score",
-    "rank_listed",
-    "ranked",
-    "rescore",
-    "top_k",
-]
-
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
 # Queries searched together, and the smallest number of items in a tile.

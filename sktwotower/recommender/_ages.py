@@ -16,13 +16,6 @@ from sktwotower._tables._messages import warn
 from ._events import aged
 from ._pilots import HELD_OUT, Pilot, some_users
 
-__all__ = [
-    "check_half_life",
-    "popularity_half_life",
-    "warn_of_no_ages",
-    "with_ages",
-]
-
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
 # The half-life of a model, relative to that of popularity: vectors need more events.

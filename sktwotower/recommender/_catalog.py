@@ -23,8 +23,6 @@ from sktwotower.towers.parts import embed_items, embed_users
 
 from ._fold_in import fold_in_of
 
-__all__ = ["CatalogMixin", "IndexRecipe", "served", "with_new_items"]
-
 # Number of users for whom the recall of an index is measured.
 MAX_SAMPLED_USERS = 500
 

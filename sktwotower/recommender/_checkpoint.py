@@ -21,17 +21,6 @@ from sktwotower.towers._tensors import StateWriter
 
 from ._fingerprint import differences, fingerprint
 
-__all__ = [
-    "Checkpoint",
-    "NoCheckpoint",
-    "check_events",
-    "check_same",
-    "joined",
-    "random_state_of",
-    "remove_checkpoint",
-    "saved_state",
-]
-
 FORMAT_VERSION = 1
 START = "start"
 SUFFIX = ".checkpoint"
@@ -300,7 +289,7 @@ class SharedCheckpoint:
     ----------
     group : Group
     folder, depends_on
-        As of `Checkpoint`; a folder of None stands for no checkpoint.
+        As in `Checkpoint`; a folder of None stands for no checkpoint.
     """
 
     def __init__(self, group, folder, depends_on):

@@ -14,8 +14,6 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
 from sktwotower.towers._auto import WIDTH
 
-__all__ = ["ShownEstimator"]
-
 TABLES = "users", "items"
 
 

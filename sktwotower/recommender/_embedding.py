@@ -10,8 +10,6 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import one_known, read_query, read_request
 
-__all__ = ["EmbeddingMixin"]
-
 
 class EmbeddingMixin:
     """Methods ``embed_users`` and ``embed_items``.

@@ -16,18 +16,6 @@ from sktwotower._tables._sparse import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._recipe import recipe_of
 
-__all__ = [
-    "Events",
-    "TableRecipe",
-    "after",
-    "aged",
-    "fit_side",
-    "history_kind",
-    "hold_out_latest",
-    "read_sides",
-    "seen_matrix",
-]
-
 
 class TableRecipe(recipe_of("tables")):
     """Parameters of `TwoTowerRecommender` on how tables are read, by the same names."""

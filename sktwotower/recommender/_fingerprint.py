@@ -14,8 +14,6 @@ from scipy import sparse
 
 from sktwotower import __version__
 
-__all__ = ["differences", "fingerprint"]
-
 LIBRARIES = "torch", "numpy", "skorch"
 # Parameters without an effect on what is learnt.
 IGNORED = {"verbose"}

@@ -30,8 +30,6 @@ from ._impressions import impression_weight
 from ._stream import first_stream
 from ._training_data import training_data
 
-__all__ = ["check_values", "learn"]
-
 OTHER_SIZES = (
     "warm_start=True needs the same users, items, features, tower sizes and parts of "
     "the model (second_share) as the fit before. Fit with warm_start=False to start "

@@ -28,8 +28,6 @@ from sktwotower.towers.parts import embed_items, embed_users
 from ._fold_in import FoldIn, vectors_of_softmax
 from ._stream import Stream
 
-__all__ = ["FittedTowers", "UserVectors"]
-
 # Vectors of users are kept up to this many bytes in all.
 MAX_BYTES = 64 * 1024**2
 

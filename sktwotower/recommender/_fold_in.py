@@ -13,8 +13,6 @@ from sktwotower._records import array, record, vectors
 from sktwotower._tables._sparse import column_counts
 from sktwotower.towers.parts import embed_items
 
-__all__ = ["FoldIn", "fold_in_of", "softmax_sample", "vectors_of_softmax"]
-
 # Larger catalogs are represented by a sample of this many items.
 MAX_ITEMS = 10_000
 N_STEPS = 3

@@ -21,8 +21,6 @@ from sktwotower._tables._times import read_times, refuse_missing_times
 
 from ._events import fit_side
 
-__all__ = ["read_from_disk"]
-
 # How queries name the columns of X; y and w are read as numbers.
 USER, ITEM, TIME = "u", "i", "t"
 NAMES = {

@@ -15,8 +15,6 @@ from sktwotower.towers.parts import embed_items, embed_users
 from ._events import Events
 from ._pilots import HELD_OUT, MIN_USERS, shortened, some_users
 
-__all__ = ["impression_weight"]
-
 # The first one is used unless another one is better beyond its standard error.
 WEIGHTS = 0.0, 5.0, 20.0
 # What a short fit without a recent history takes longer to learn.

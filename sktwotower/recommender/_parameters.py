@@ -8,8 +8,6 @@ from sktwotower.towers._recipe import constraints
 
 from ._display import ShownEstimator
 
-__all__ = ["TwoTowerParameters"]
-
 
 class TwoTowerParameters(ShownEstimator):
     """Recommend items to users by the dot product of two learnt vectors.

@@ -29,8 +29,6 @@ from ._events import Events, after, seen_matrix
 from ._fit import check_values
 from ._stream import mark_of_table, warn_of_replay
 
-__all__ = ["learn_more"]
-
 # Number of users in a batch with "auto". The events of a night are few: with the
 # batches of fit they would be one or two steps, which have to be large.
 PARTIAL_BATCH = 128

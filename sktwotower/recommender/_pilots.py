@@ -14,8 +14,6 @@ from sktwotower.towers.parts import embed_items, embed_users, main_kind
 
 from ._events import aged
 
-__all__ = ["Pilot", "latest_tenth", "shortened", "some_users"]
-
 # A pilot is fitted on as many users as have this many events, chosen at random.
 MAX_EVENTS = 250_000
 # With fewer users to judge by, a difference is noise.

@@ -8,8 +8,6 @@ from sktwotower._records import one_of
 from sktwotower._records._checks import text
 from sktwotower._records._values import cannot_write
 
-__all__ = ["Dropped", "NetParams", "NoFolder"]
-
 
 class NoFolder:
     """The parameter ``memory``: a folder of pickles, which no file may name."""

@@ -14,13 +14,6 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import BLOCK
 from sktwotower.towers._gaps import Gaps
 
-__all__ = [
-    "Stream",
-    "first_stream",
-    "mark_of_table",
-    "warn_of_replay",
-]
-
 # Number of calls of partial_fit whose tables are recognized.
 MAX_PASSES = 64
 

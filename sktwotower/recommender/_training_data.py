@@ -19,8 +19,6 @@ from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
 from ._events import hold_out_latest
 
-__all__ = ["ValidationRecall", "hold_out", "training_data"]
-
 # With this many users the standard error of recall is below 0.01.
 MAX_USERS = 2000
 

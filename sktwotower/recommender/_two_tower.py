@@ -36,8 +36,6 @@ from ._parameters import TwoTowerParameters
 from ._partial_fit import learn_more
 from ._stored_parameters import Dropped, NetParams, NoFolder
 
-__all__ = ["TwoTowerRecommender"]
-
 
 @record
 class TwoTowerRecommender(

@@ -20,8 +20,6 @@ from sktwotower._tables._sparse import one_row, pair_matrix, rows_of, take_rows
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
 
-__all__ = ["Fitted", "Past", "Serving", "fitted_attribute", "fitted_of"]
-
 
 class Serving(NamedTuple):
     """Parameters of the estimator that are read at the time of a request."""

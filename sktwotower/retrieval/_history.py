@@ -20,8 +20,6 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._times import read_times
 
-__all__ = ["history_users", "pairs_of", "read_history"]
-
 
 def read_history(history, query, fitted):
     """Return row, item and time, (m,) each, of a ``history`` of the users of a query.

@@ -15,8 +15,6 @@ from sktwotower.features._forgetting import without_rows
 from ._fitted_state import fitted_of
 from ._requests import read_query, to_forget
 
-__all__ = ["KnownUsersMixin"]
-
 
 class KnownUsersMixin:
     """Methods ``seen_items`` and ``forget_users`` of all recommenders.

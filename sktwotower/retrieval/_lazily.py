@@ -12,8 +12,6 @@ from sktwotower._sklearn_compat import without_output
 
 from ._fitted_state import fitted_of
 
-__all__ = ["recommend_lazily"]
-
 
 def recommend_lazily(model, X, options):
     """Return ``model.recommend(X, **options)`` as a Dask dataframe.

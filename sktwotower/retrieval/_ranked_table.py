@@ -14,8 +14,6 @@ from sktwotower._tables._frames import PANDAS
 from sktwotower._tables._messages import format_ids
 from sktwotower._tables._output import table_of
 
-__all__ = ["ranked_table", "write_parquet"]
-
 
 def ranked_table(fitted, library, ids, scores, indices, label, item_label=None):
     """Return ranked positions (n, k) as a table: id, item, score and rank."""

@@ -27,18 +27,6 @@ from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 from ._fitted_state import Past
 from ._history import history_users, pairs_of, read_history
 
-__all__ = [
-    "Query",
-    "Request",
-    "as_ids",
-    "candidate_positions",
-    "one_known",
-    "past_of",
-    "read_query",
-    "read_request",
-    "to_forget",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class Query:

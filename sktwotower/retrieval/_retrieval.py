@@ -19,8 +19,6 @@ from ._lazily import recommend_lazily
 from ._ranked_table import ranked_table, write_parquet
 from ._requests import as_ids, one_known, read_request
 
-__all__ = ["RetrievalMixin"]
-
 
 class RetrievalMixin(KnownUsersMixin):
     """Ranking methods shared by all recommenders.

@@ -15,8 +15,6 @@ from ._fitted_state import fitted_of
 from ._ranked_table import ranked_table
 from ._requests import as_ids, one_known, read_query
 
-__all__ = ["SimilarItemsMixin"]
-
 
 class SimilarItemsMixin:
     """The method ``similar_items``.

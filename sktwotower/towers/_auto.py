@@ -10,17 +10,6 @@ from sktwotower._tables._sparse import column_counts
 
 from ._dropout import id_columns
 
-__all__ = [
-    "FILTER_WIDTH",
-    "WIDTH",
-    "auto_temperature",
-    "has_hidden_layer",
-    "has_large_catalog",
-    "resolved",
-    "values_of_kind",
-    "values_of_second_pair",
-]
-
 # Number of entries of the towers' vectors, and those that a linear filter adds.
 WIDTH, FILTER_WIDTH = 256, 128
 

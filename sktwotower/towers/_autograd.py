@@ -10,16 +10,6 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-__all__ = [
-    "ascend",
-    "embedding_rows",
-    "padded",
-    "product_dtype",
-    "row_sums",
-    "unit_rows",
-    "weighted_sum",
-]
-
 # Write sparse rows out as a dense matrix if more than this share of it is stored: a
 # dense product is then faster than gathering table rows.
 MIN_DENSE_SHARE = 1 / 100

@@ -16,15 +16,6 @@ from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_sha
 from ._losses import Targets
 from ._sparse_rows import SparseRows
 
-__all__ = [
-    "Batch",
-    "TrainingSet",
-    "UserBatches",
-    "as_float32",
-    "as_pairs",
-    "history_bag",
-]
-
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
 # often would let the attributes memorize users.
 ROW_DROPOUT = 0.8

@@ -15,14 +15,6 @@ from skorch.utils import noop
 
 from sktwotower._tables._messages import logger, progress_bar
 
-__all__ = [
-    "Interruption",
-    "looks_at_gradients",
-    "monitors_validation",
-    "own_callbacks",
-    "schedules",
-]
-
 
 def monitors_validation(callbacks):
     """Return whether any callback monitors a validation figure."""

@@ -7,8 +7,6 @@ Output: positions of c candidate items and their log-probabilities, both (c,).
 import numpy as np
 from scipy.special import gammaln
 
-__all__ = ["CandidateSampler", "distinct", "inclusion_log_prob", "places_in"]
-
 
 class CandidateSampler:
     """Sample the candidate items of batches of users.

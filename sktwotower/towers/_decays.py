@@ -6,8 +6,6 @@ Output: sums (t, b, h, d) with h decays.
 
 import torch
 
-__all__ = ["Windows", "decayed_sums"]
-
 
 class Windows:
     """The latest events of b users, padded to t events, and what is predicted of them.

@@ -7,15 +7,6 @@ Output: the same rows with some entries removed.
 import numpy as np
 from scipy import sparse
 
-__all__ = [
-    "FeatureDropout",
-    "features_worth",
-    "has_shared_columns",
-    "id_columns",
-    "id_shares",
-    "profile_auc",
-]
-
 # Number of events for which an id is hidden exactly as often as id_dropout says.
 EVENTS_OF_ID_DROPOUT = 10
 

@@ -12,8 +12,6 @@ from ._group import GroupError
 from ._optimizer import rows_of
 from ._sparse_rows import SparseLinear
 
-__all__ = ["Exchange"]
-
 # What a process says at the start of each exchange.
 GOES_ON, STOPS, ENDED, FAILED = range(4)
 # What it says of a table whose gradient is not sparse.

@@ -21,8 +21,6 @@ from sktwotower._tables._stored import index
 
 from ._gaps import Gaps
 
-__all__ = ["StreamingFrequency"]
-
 
 @record
 class StreamingFrequency(VersionedMixin, BaseEstimator):

@@ -10,8 +10,6 @@ import numpy as np
 
 from sktwotower._records import array, record, require
 
-__all__ = ["Gaps", "ItemStream"]
-
 # Weight of a new gap in the stream of a recommender.
 RATE = 0.01
 

@@ -7,8 +7,6 @@ Output: values that all processes have, and errors when one of them fails.
 import torch
 from torch import distributed
 
-__all__ = ["Group", "current_group", "is_first"]
-
 
 class GroupError(RuntimeError):
     """Says that another process has failed or cannot be reached."""

@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from ._autograd import padded, product_dtype, row_sums
 
-__all__ = ["SampledSoftmaxLoss", "Targets"]
-
 # Scores held at once: 64 MiB of bfloat16. One product for many users is several times
 # faster than many products for few.
 TILE_SIZE = 1 << 25

@@ -30,18 +30,6 @@ from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
 from ._shares import shared_batches
 
-__all__ = [
-    "TrainingData",
-    "TwoTowerNet",
-    "check_net_params",
-    "epochs",
-    "joined",
-    "seeded",
-    "train",
-    "with_model",
-]
-
-
 _GENERATOR_LOCK = threading.RLock()
 
 

@@ -11,18 +11,6 @@ import torch
 from ._autograd import ascend
 from ._sparse_rows import placed_rows
 
-__all__ = [
-    "RowwiseAdam",
-    "grown_moments",
-    "moments_fit",
-    "moments_of",
-    "optimizer_class",
-    "rows_of",
-    "set_moments",
-    "touched_rows",
-    "without_rows",
-]
-
 # Learning-rate multiplier for table rows: they have no momentum, so a step uses one
 # gradient where Adam averages about ten.
 TABLE_RATE = 4.0

@@ -18,16 +18,6 @@ from sktwotower._sklearn_compat import (
     validate_parameter_constraints,
 )
 
-__all__ = [
-    "BATCH_PARAMETERS",
-    "MAX_SIZE",
-    "PARAMETERS",
-    "Recipe",
-    "check_batch_parameters",
-    "constraints",
-    "recipe_of",
-]
-
 
 class Parameter(NamedTuple):
     """What is stated of a parameter.

@@ -10,8 +10,6 @@ from skorch.callbacks import Callback
 from ._callbacks import Interruption
 from ._tensors import StateWriter
 
-__all__ = ["Saver"]
-
 
 class Saver(Callback):
     """Keep the state of training after each epoch, and begin with one that was kept.

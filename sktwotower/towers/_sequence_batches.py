@@ -16,8 +16,6 @@ from ._decays import Windows
 from ._losses import Targets
 from ._sparse_rows import SparseRows
 
-__all__ = ["SequenceBatches", "SequenceSet", "latest_events"]
-
 # A batch of n users holds as many predictions as this times n.
 EVENTS_PER_USER = 8
 

@@ -11,8 +11,6 @@ from ._batches import UserBatches
 from ._group import current_group
 from ._sequence_batches import SequenceBatches
 
-__all__ = ["Share", "SharedSequenceBatches", "SharedUserBatches", "shared_batches"]
-
 
 class Share:
     """The part of a batch that one process computes.

@@ -13,8 +13,6 @@ from torch import nn
 
 from ._autograd import embedding_rows, weighted_sum
 
-__all__ = ["SparseLinear", "SparseRows", "placed_rows"]
-
 
 class SparseRows:
     """The rows of a CSR matrix, as tensors.

@@ -10,8 +10,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-__all__ = ["Spectrum", "spectrum_of"]
-
 # Share of the largest singular value below which others are zero, up to rounding: their
 # vectors are any that are orthogonal to the rest.
 SMALLEST = 1e-5

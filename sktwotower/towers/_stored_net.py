@@ -20,8 +20,6 @@ from ._optimizer import optimizer_class
 from ._sequence_batches import SequenceBatches
 from .parts import Model
 
-__all__ = ["NetCodec", "OptimizerCodec"]
-
 # Parameters of a net that files hold; others are set from the estimator, or fixed.
 SETTINGS = re.compile(
     "lr|max_epochs|batch_size|predict_nonlinearity|warm_start|verbose|use_caching|"

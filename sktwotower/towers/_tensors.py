@@ -11,8 +11,6 @@ from sktwotower._records import one_of, refuse
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import Writer, cannot_write
 
-__all__ = ["StateWriter"]
-
 # Dtypes of torch that numpy does not have, and those that hold the same bits.
 BITS = {torch.bfloat16: torch.int16}
 DTYPES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 bfloat16"

@@ -10,15 +10,6 @@ import pandas as pd
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._hits import standard_error
 
-__all__ = [
-    "blended",
-    "choose_weight",
-    "gains_by_weight",
-    "ranks_among",
-    "ranks_by",
-    "reordered",
-]
-
 WEIGHTS = 0.25, 0.5, 0.75, 1.0
 
 

@@ -21,8 +21,6 @@ from ._features import CandidatePairs, features_of, group_of, pairs_of, scaled_n
 from ._log import Log
 from ._side_columns import SideColumns
 
-__all__ = ["CandidateTable", "Describer", "check_own_features"]
-
 
 class CandidateTable(NamedTuple):
     """Candidates of n users, in retrieval's order, and their features.

@@ -10,8 +10,6 @@ import numpy as np
 
 from sktwotower._records import array, finite, record, require
 
-__all__ = ["Places", "click_rates", "rates_of_users"]
-
 # Added to the showings of each item, and of each position, at the mean rate of all.
 PRIOR_SHOWN = 20.0
 # Rates of items and of positions are computed in turn, this many times.

@@ -10,8 +10,6 @@ import numpy as np
 
 from sktwotower._records import array, finite, record, require
 
-__all__ = ["Clock"]
-
 NANOSECONDS_PER_DAY = 86_400 * 10**9
 
 

@@ -18,8 +18,6 @@ from sktwotower.retrieval._requests import Query
 
 from ._side_columns import Encoder, encoder_of
 
-__all__ = ["Context", "ContextUsers", "learn_context", "with_context"]
-
 
 @record
 class Context(NamedTuple):

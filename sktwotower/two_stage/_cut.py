@@ -6,8 +6,6 @@ Output: which events are later, bool (n_events,), and how they were cut off.
 
 import numpy as np
 
-__all__ = ["later_events"]
-
 # "auto" cuts at one time if this share of the users with later events is known by then.
 MIN_KNOWN = 0.5
 

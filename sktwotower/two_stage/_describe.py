@@ -14,8 +14,6 @@ from ._features import pairs_of, scales_of
 from ._log import build_log
 from ._side_columns import SideColumns, learn_encoders, side_columns
 
-__all__ = ["build_describer"]
-
 # Users on whose candidates the scale of features is measured.
 MAX_SAMPLED_USERS = 300
 

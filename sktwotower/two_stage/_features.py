@@ -11,15 +11,6 @@ import numpy as np
 from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
-__all__ = [
-    "CandidatePairs",
-    "features_of",
-    "group_of",
-    "pairs_of",
-    "scaled_names",
-    "scales_of",
-]
-
 # Shares of all events, the latest ones, in which the popularity of items is counted.
 RECENT, LATEST = 0.1, 0.02
 # How many baskets back a past item counts 1/e, in the mean of a user's past items.

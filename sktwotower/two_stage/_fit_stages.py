@@ -22,8 +22,6 @@ from ._read_events import read
 from ._shown_rows import ShownColumns
 from ._train import cut_events, train_rankers, with_choices
 
-__all__ = ["StageRecipe", "learn"]
-
 
 class StageRecipe(NamedTuple):
     """Parameters of `TwoStageRecommender`, by the same names."""

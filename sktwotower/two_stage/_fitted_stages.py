@@ -23,8 +23,6 @@ from ._list_stage import ListStage
 from ._ranker import FittedRanker
 from ._shown_rows import ShownColumns, ShownRows, describe_rows
 
-__all__ = ["FittedStages"]
-
 # Users whose candidates are described and ranked together.
 USER_BLOCK = 1024
 

@@ -12,8 +12,6 @@ from sktwotower.metrics._held_out import read_held_out
 
 from ._labelled import retrieved
 
-__all__ = ["Fallback", "MIN_USERS", "candidates_of", "users_to_rank"]
-
 # A ranker is trained on as many users as have this many candidates together.
 MAX_PAIRS = 200_000
 # How many times as many users are asked for candidates: not all have a positive one.

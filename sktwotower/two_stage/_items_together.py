@@ -10,8 +10,6 @@ from sklearn.utils.extmath import randomized_svd
 
 from sktwotower._tables._sparse import rows_of
 
-__all__ = ["entries", "followed_by", "unit_rows", "vectors_of_pairs"]
-
 # Entries of the vectors of items chosen together.
 N_ENTRIES = 64
 # An event counts as following another one up to this many events before.

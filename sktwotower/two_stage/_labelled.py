@@ -31,17 +31,6 @@ from ._candidate_table import CandidateTable, Describer
 from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 
-__all__ = [
-    "HeldOutUsers",
-    "Labelled",
-    "Retrieved",
-    "Training",
-    "judge_rankers",
-    "labelled",
-    "of_rows",
-    "retrieved",
-]
-
 # Rankers are fitted on all users except those of one fold, and judged on these.
 N_FOLDS = 3
 # Users of the first fold that are kept, for the importance of features.

@@ -20,8 +20,6 @@ from ._items_together import entries
 from ._labelled import labelled
 from ._ranker import fit_ranker
 
-__all__ = ["judge_later"]
-
 # Share of the positive events after the cut that a ranker is judged by.
 HALF = 0.5
 

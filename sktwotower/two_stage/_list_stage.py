@@ -15,8 +15,6 @@ from sktwotower._tables._messages import warn
 from ._ranker import FittedRanker, fit_ranker
 from ._shown_rows import ShownRows, describe_rows
 
-__all__ = ["ListStage", "train_on_lists"]
-
 # From the simplest on: the next one must pay by more than its standard error.
 ORDERS = "retriever", "click_rate", "ranker"
 # A ranker is trained on at most this many rows.

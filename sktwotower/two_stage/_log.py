@@ -20,8 +20,6 @@ from ._click_rates import Places, click_rates
 from ._clock import NANOSECONDS_PER_DAY, Clock
 from ._items_together import followed_by, unit_rows, vectors_of_pairs
 
-__all__ = ["Log", "StagedPast", "build_log"]
-
 
 class StagedPast(NamedTuple):
     """Past items of n users, for both stages.

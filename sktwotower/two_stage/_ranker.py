@@ -16,8 +16,6 @@ from sktwotower._records import instance, number, record, require
 
 from ._trees import Trees
 
-__all__ = ["FittedRanker", "check_ranker", "default_ranker", "fit_ranker"]
-
 # How a ranker is asked for scores: the first of these that it has.
 METHODS = "predict_proba", "decision_function", "predict"
 

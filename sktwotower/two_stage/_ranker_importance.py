@@ -16,8 +16,6 @@ from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 from ._blend import reordered
 from ._labelled import HeldOutUsers, labelled, retrieved
 
-__all__ = ["importance"]
-
 
 def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
     """Return a row for each group of features, a DataFrame.

@@ -14,8 +14,6 @@ from sktwotower._tables._schema import read_in_memory
 
 from ._cut import later_events
 
-__all__ = ["ReadEvents", "read"]
-
 
 class ReadEvents(NamedTuple):
     """Events, after all checks.

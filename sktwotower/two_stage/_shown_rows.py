@@ -19,8 +19,6 @@ from ._blend import ranks_among
 from ._features import CandidatePairs
 from ._log import StagedPast
 
-__all__ = ["ShownColumns", "ShownRows", "describe_rows"]
-
 # Users whose rows are described together.
 USER_BLOCK = 1024
 # Features that are known for items that fit has not seen, by how their names begin.

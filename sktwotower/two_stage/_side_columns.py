@@ -12,14 +12,6 @@ import pandas as pd
 from sktwotower._records import array, list_of, record
 from sktwotower._tables._stored import index
 
-__all__ = [
-    "Encoder",
-    "SideColumns",
-    "encoder_of",
-    "learn_encoders",
-    "side_columns",
-]
-
 # Columns of text with more levels than this say little as a code.
 MAX_LEVELS = 255
 

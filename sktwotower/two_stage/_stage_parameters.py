@@ -14,8 +14,6 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 
 from ._ranker import default_ranker
 
-__all__ = ["TwoStageParameters"]
-
 
 class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     r"""Retrieve candidates with a recommender, then rank them with a classifier.

@@ -23,8 +23,6 @@ from ._list_stage import ListStage, train_on_lists
 from ._ranker import FittedRanker, fit_ranker
 from ._read_events import ReadEvents
 
-__all__ = ["cut_events", "train_rankers", "with_choices"]
-
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
 AUTO = {"half_life": "half_life_", "impression_weight": "impression_weight_"}
 

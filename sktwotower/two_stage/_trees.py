@@ -19,8 +19,6 @@ from sktwotower._records import (
 )
 from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 
-__all__ = ["Trees"]
-
 # Fields of a node, by the dtype of the array that holds them; others are of categories,
 # which the ranker's features are not.
 WHOLE = (

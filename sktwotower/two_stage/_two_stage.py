@@ -26,8 +26,6 @@ from ._labelled import of_rows
 from ._ranker_importance import importance
 from ._stage_parameters import TwoStageParameters
 
-__all__ = ["TwoStageRecommender"]
-
 
 @record
 class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):

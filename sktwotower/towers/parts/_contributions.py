@@ -12,8 +12,6 @@ from scipy import sparse
 
 from sktwotower.towers._sparse_rows import SparseRows
 
-__all__ = ["Contributions", "Pair", "PastOfOne", "contributions_of_towers"]
-
 
 class PastOfOne(NamedTuple):
     """The past items of one user, oldest first.

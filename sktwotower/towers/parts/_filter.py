@@ -22,8 +22,6 @@ from ._start import MAX_SVD_NUMBERS, MIN_SVD_EVENTS, add_to_ids
 from ._tower import Tower
 from ._two_towers import TwoTowers
 
-__all__ = ["LinearFilter", "auto_share", "linear_filter"]
-
 # Numbers of a vector that hold no singular vector: they give all vectors length one.
 N_PADS = 2
 # Bias of those: the whole vector of whoever has nothing else, and nothing to others.

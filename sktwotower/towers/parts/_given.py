@@ -8,8 +8,6 @@ from sktwotower._records import record
 
 from ._two_towers import TwoTowers
 
-__all__ = ["GivenTowers"]
-
 
 @record
 class GivenTowers(TwoTowers):

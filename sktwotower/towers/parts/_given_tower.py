@@ -18,8 +18,6 @@ from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from ._stored_weights import array_by_name
 from ._tower import same_weights
 
-__all__ = ["GivenTower", "TowerParameter"]
-
 SIDES = "user_tower", "item_tower"
 # Number of rows for which it must return the same vectors without some columns.
 N_PROBED = 20

@@ -19,8 +19,6 @@ from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
-__all__ = ["N_SUMS", "PooledHistory", "RecentHistory"]
-
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)

@@ -16,8 +16,6 @@ from sktwotower._records import Check, list_of, number, record, require
 from ._onnx_operators import OnnxPast, OnnxRows
 from ._part import Part
 
-__all__ = ["Model", "moved_items"]
-
 # A part never fades to nothing.
 MIN_FADE = 1e-6
 

@@ -8,15 +8,6 @@ import copy
 
 import numpy as np
 
-__all__ = [
-    "Bags",
-    "OnnxPast",
-    "OnnxRows",
-    "array_of",
-    "linear",
-    "unit_vectors",
-]
-
 # Smallest length by which a vector is divided, as in `unit_rows`.
 MIN_LENGTH = 1e-12
 # Entries, with padding, whose vectors are held at once.

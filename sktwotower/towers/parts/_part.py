@@ -11,8 +11,6 @@ from torch import nn
 
 from sktwotower.towers._sparse_rows import SparseLinear, placed_rows
 
-__all__ = ["Part"]
-
 
 class Part(nn.Module):
     """A term of the score, with everything that is known of it.

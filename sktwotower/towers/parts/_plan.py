@@ -15,8 +15,6 @@ from ._given import GivenTowers
 from ._pooled import PooledTowers
 from ._recent import RecentTowers
 
-__all__ = ["KINDS", "Plan", "SharedSpectrum", "lengths", "main_kind", "plans_of"]
-
 # All kinds of parts, in the order in which they are asked for their share.
 KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter]
 

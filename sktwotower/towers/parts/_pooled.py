@@ -16,8 +16,6 @@ from sktwotower.towers._callbacks import monitors_validation
 from ._recent import RecentTowers
 from ._two_towers import TwoTowers
 
-__all__ = ["PooledTowers"]
-
 
 @record
 class PooledTowers(TwoTowers):

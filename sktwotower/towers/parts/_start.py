@@ -14,8 +14,6 @@ from sktwotower.towers._dropout import id_columns
 
 from ._tower import Tower
 
-__all__ = ["MAX_SVD_NUMBERS", "MIN_SVD_EVENTS", "add_to_ids", "start_weights"]
-
 # Multiplies the initial weights of columns that several rows share, where there are id
 # columns as well: training starts from a model of ids only.
 SHARED_COLUMN_SCALE = 0.1

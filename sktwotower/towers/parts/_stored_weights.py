@@ -13,8 +13,6 @@ from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded
 
-__all__ = ["array_by_name", "check_shapes", "table_of", "with_weights"]
-
 
 def table_of(layer):
     """Return the weights of a ``SparseLinear`` as an array (p, width)."""

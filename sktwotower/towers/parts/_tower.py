@@ -25,8 +25,6 @@ from sktwotower.towers._sparse_rows import SparseLinear
 from ._onnx_operators import array_of, linear
 from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 
-__all__ = ["Tower"]
-
 
 @record
 class Tower(nn.Module):

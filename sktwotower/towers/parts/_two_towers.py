@@ -31,8 +31,6 @@ from ._part import Part
 from ._start import start_weights
 from ._tower import Tower
 
-__all__ = ["TwoTowers", "count_weights"]
-
 # How often weights are in memory, at least, in training: they, and gradients or vectors
 # of the same size.
 COPIES = 2

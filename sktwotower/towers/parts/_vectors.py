@@ -15,8 +15,6 @@ from sktwotower.towers._batches import history_bag
 from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers._sparse_rows import SparseRows
 
-__all__ = ["Users", "distinct_ones", "embed_items", "embed_users"]
-
 
 class Users:
     """Feature rows of n users with their past items, in the forms that parts read.
