@@ -35,6 +35,9 @@ PARTIAL_BATCH = 128
 # Learning rate, relative to that of fit. Next week's purchases in a shop and the next
 # ratings of films were found best with 0.2 to 0.3.
 PARTIAL_RATE = 0.2
+# Up to this number of pairs of user and item no id is hidden: if those of both sides
+# are, their gradients may cancel out, and nothing is learnt.
+MAX_FEW = 10
 
 
 def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
@@ -160,6 +163,8 @@ def _recipes(recipe, fitted, call):
     if recipe.impression_weight == "auto":
         weight = fitted.net.criterion__impression_weight
         recipe = recipe._replace(impression_weight=weight)
+    if call.events.positives.nnz <= MAX_FEW:
+        recipe = _showing(recipe)
     of_fit = {
         "candidate_sampling": fitted.net.iterator_train__candidate_sampling,
         "temperature": fitted.temperature,
@@ -176,6 +181,14 @@ def _recipes(recipe, fitted, call):
         shorter = recipe._replace(embedding_dim=length)
         recipes.append(part.prepared(shorter, everything)[0])
     return [_one_pass(each) for each in recipes]
+
+
+def _showing(recipe):
+    """Return a recipe that hides no id, or no other feature if ids say nothing."""
+    if recipe.id_dropout < 1:
+        return recipe._replace(id_dropout=0.0)
+    shown = {"iterator_train__feature_dropout": 0.0}
+    return recipe._replace(net_params=(recipe.net_params or {}) | shown)
 
 
 def _lengths(recipe, model):

@@ -269,12 +269,68 @@ def test_ids_are_hidden_as_often_as_in_fit(time):
         seen.append(id_shares(id_dropout, n_events, worth))
         return seen[-1]
 
-    new = pd.DataFrame({"user": [3, 4, n_users], "item": [1, 1, 2], "when": 2000})
+    new = pd.DataFrame({"user": [*range(11), n_users], "item": 1, "when": 2000})
     with patch("sktwotower.towers._batches.id_shares", watched):
         model.partial_fit(new)
     of_items = seen[1]
     counts = np.bincount(np.append(items, new["item"]), minlength=n_items)
     assert_allclose(of_items, id_shares(0.5, counts, worth=0.02), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("id_dropout", "features"), [(0.5, 0.5), (1.0, 0.0)])
+def test_ids_of_few_events_are_not_hidden(id_dropout, features):
+    model = small(id_dropout=id_dropout).fit(X).partial_fit(X[:10])
+    batches = model.net_.get_params()
+    assert batches["iterator_train__id_dropout"] == (id_dropout == 1)
+    assert batches.get("iterator_train__feature_dropout", 0.5) == features
+    model.partial_fit(X[:11])
+    assert model.net_.iterator_train__id_dropout == id_dropout
+
+
+# Two users and two items that differ in nothing except their ids.
+TWO = pd.DataFrame(
+    {"user": ["u01", "u03"], "item": ["i01", "i03"], "when": 99, "land": "True"}
+)
+KINDS = pd.DataFrame({"item": [f"i{i:02}" for i in range(12)], "kind": list("ab") * 6})
+
+
+def preferences(model, history=None):
+    """Return by how much each of the two users prefers the own item to the other."""
+    users = model.embed_users(TWO, history=history)
+    scores = users @ model.embed_items(TWO["item"]).T
+    return np.diag(scores) - np.diag(scores[:, ::-1])
+
+
+@pytest.mark.parametrize("are_alike", [False, True])
+@pytest.mark.parametrize(
+    ("time", "seeds"),
+    [
+        (None, [0, 1]),
+        pytest.param(None, range(2, 20), marks=pytest.mark.slow),
+        pytest.param("when", range(20), marks=pytest.mark.slow),
+    ],
+)
+def test_two_events_are_learnt(time, seeds, are_alike):
+    events = chain(n_users=5).assign(
+        land=lambda X: X["user"].isin(TWO["user"]).map(str)
+    )
+    if are_alike:  # items without an event have one vector
+        events = TWO.assign(item=["i00", "i02"], when=1)
+        if time is not None:  # so that there is a next item
+            later = events.assign(item=["i02", "i00"], when=2)
+            events = pd.concat([events, later])
+    history = "pooled" if time is None else "recent"
+    params = {"user_features": ["land"], "second_share": 0.0, "history": history}
+    model = ordered(items=KINDS, time=time, **params).fit(events)
+    for seed in seeds:
+        after = copy.copy(model).set_params(random_state=seed).partial_fit(TWO)
+        moved = after.embed_items(KINDS) - model.embed_items(KINDS)
+        assert (preferences(after) > preferences(model, TWO) + 1e-3).all()
+        assert (np.abs(moved[[1, 3]]).max(axis=1) > 1e-3).all()
+        if not are_alike:
+            users = model.embed_users(TWO, history=TWO)
+            moved = np.abs(after.embed_users(TWO) - users).max(axis=1)
+            assert (moved > 1e-3).all()
 
 
 def test_rows_of_users_are_hidden_in_fit_only():
