@@ -13,7 +13,7 @@ from torch import nn
 from sktwotower._records import array, integer, one_of, refuse
 from sktwotower._records._checks import check_of, text
 from sktwotower._records._registry import Kind, add_kind
-from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from sktwotower.towers._sparse_rows import SparseRows
 
 from ._stored_weights import array_by_name
 from ._tower import same_weights
@@ -101,8 +101,6 @@ class GivenTower(nn.Module):
     def _first_layer(self, n_features):
         """Return the first linear layer with ``n_features`` inputs, or None."""
         for part in self.module.modules():
-            if isinstance(part, SparseLinear) and len(part.weight) == n_features:
-                return part
             if isinstance(part, nn.Linear) and part.in_features == n_features:
                 return part
         return None
@@ -242,9 +240,6 @@ class TowerParameter:
 
 def _drop_columns(layer, left, unused):
     """Keep the weights of some inputs of a linear layer, in place."""
-    if isinstance(layer, SparseLinear):
-        layer.drop_columns(left, unused)
-        return
     weight = layer.weight.data
     unused, left = (
         torch.as_tensor(np.flatnonzero(each), device=weight.device)
