@@ -5,7 +5,6 @@ Output: the other one.
 """
 
 from sktwotower._records import one_of
-from sktwotower._records._checks import text
 from sktwotower._records._values import cannot_write
 
 
@@ -34,8 +33,8 @@ class Dropped:
 
     @staticmethod
     def read(spec, reader, place):
-        """Return None, also for text in files of before."""
-        (text | None)(spec, place)
+        """Return None."""
+        return one_of(None)(spec, place)
 
 
 class NetParams:

@@ -214,8 +214,6 @@ def _can_be(recipe, events):
         return False
     if recipe.takes_impressions and events.impressions.nnz:
         return False
-    if not sparse.issparse(events.positives):  # on disk
-        return False
     width, own_width = LinearFilter.widths(recipe.embedding_dim)
     numbers = sum(events.positives.shape) * max(width, own_width)
     if own_width <= N_PADS or numbers > MAX_SVD_NUMBERS:
