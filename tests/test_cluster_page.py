@@ -36,6 +36,7 @@ class Users:
         return pd.concat(tables, ignore_index=True)
 
 
+@pytest.mark.slow
 def test_the_spark_recipe_recommends_what_the_model_does(tmp_path):
     model = small().fit(random_events())
     path = tmp_path / "model.sktt"

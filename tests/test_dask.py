@@ -179,6 +179,7 @@ def test_parts_are_of_pandas_whatever_chose_the_library_of_tables(model):
     assert isinstance(other.recommend(["u1"]), pl.DataFrame)
 
 
+@pytest.mark.slow
 def test_recommend_of_a_baseline():
     model = PopularityRecommender().fit(EVENTS)
     assert_same_rows(model.recommend(in_parts(USERS)), model)

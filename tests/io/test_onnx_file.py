@@ -121,7 +121,8 @@ def test_items_have_the_vectors_of_the_model(name, exported):
 HISTORIES = [[[1, 3, 1, 0], [], [3]], [[0]], [[]]]
 
 
-@pytest.mark.parametrize("name", first_fast(MODELS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_users_have_the_vectors_of_the_model(name, exported):
     model = MODELS[name]().set_params(fold_in=False)
     embed = exported(model, "user")
@@ -138,7 +139,8 @@ def test_users_have_the_vectors_of_the_model(name, exported):
         np.testing.assert_allclose(vectors, wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", first_fast(["pooled", "two pairs"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pooled", "two pairs"])
 def test_known_users_and_none_at_all(name, exported):
     model = MODELS[name]()
     embed = exported(model, "user")

@@ -57,9 +57,8 @@ def test_a_model_that_was_read_returns_the_same_answers(name, how, path):
     assert_same_answers(MODELS[name], read)
 
 
-@pytest.mark.parametrize(
-    "name", first_fast(["pooled", "recent", "side table", "no history"])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pooled", "recent", "side table", "no history"])
 def test_all_methods_return_the_same(name, path):
     model = MODELS[name]
     read = again(model, path)
@@ -155,6 +154,7 @@ def test_the_net_of_a_file_has_the_same_settings(path):
         assert params[name] == expected[name], name
 
 
+@pytest.mark.slow
 def test_a_model_in_half_precision_is_close(path):
     model = small(embedding_dim=64).fit(random_events())
     dump(model, path)
@@ -295,16 +295,15 @@ def test_a_random_state_goes_on_where_it_was(path):
     assert read.standard_normal(5).tolist() == state.standard_normal(5).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
-    first_fast(
-        [
-            small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
-            ordered(max_history=np.int64(5), lr=np.float32(0.01)),
-            small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
-            TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
-        ]
-    ),
+    [
+        small(embedding_dim=np.int64(8), hidden_layer_sizes=[np.int64(4)]),
+        ordered(max_history=np.int64(5), lr=np.float32(0.01)),
+        small(item_transformer=TowerVectorizer(max_features=np.int64(5))),
+        TwoStageRecommender(PopularityRecommender(), n_candidates=np.int64(9)),
+    ],
     ids=["towers", "history", "vectorizer", "stages"],
 )
 def test_parameters_may_be_numbers_of_numpy(model, path):

@@ -72,6 +72,7 @@ def test_a_missing_tower_is_named(path):
             call(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tower", [nn.LazyLinear(7), nn.Sequential(Normed())])
 def test_another_tower_is_refused(tower, path):
     dump(small(item_tower=Normed).fit(random_events()), path)
@@ -79,6 +80,7 @@ def test_another_tower_is_refused(tower, path):
         load(path, towers={"item_tower": tower})
 
 
+@pytest.mark.slow
 def test_a_tower_that_is_no_module_is_refused(path):
     dump(small(item_tower=Normed).fit(random_events()), path)
     for tower in (3, lambda n: "tower"):

@@ -143,6 +143,7 @@ def test_a_sample_of_users(logged):
     pd.testing.assert_series_equal(row(0, max_users=10**6)[0], whole)
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_counted(model):
     X = pd.concat([SHOWN, SHOWN.iloc[[0, 2, 3]].assign(page=["s", "t", "t"])])
     y = [*Y, 1, 0, 0]
@@ -156,6 +157,7 @@ def test_what_is_left_out_is_counted(model):
     pd.testing.assert_frame_equal(pd.DataFrame(report), pd.DataFrame(without))
 
 
+@pytest.mark.slow
 def test_users_whose_lists_do_not_count_move_no_median(model):
     # ann has two events of fit and bob one; cid, without any, has a list of one row
     one = pd.DataFrame(

@@ -89,6 +89,7 @@ def test_without_any_positive_slice_the_scores_are_nan(scoring, names):
     assert results.columns.tolist() == judged.columns.tolist()
 
 
+@pytest.mark.slow
 def test_history_reaches_the_model_with_the_request():
     # dan's jam of day 2 leads to tea, which cid's jam does not lead to in fit
     X = pd.DataFrame(
@@ -333,6 +334,7 @@ def test_slices_of_the_calendar():
     assert weeks["n_test"].tolist() == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_window_of_popularity_is_the_slice_before():
     # day 1: tea, tea, jam; day 2: jam, jam, ham; eggs of day 0 do not count
     X = pd.concat([STREAM.head(2).assign(item="egg", day=0), STREAM], ignore_index=True)

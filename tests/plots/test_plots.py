@@ -203,6 +203,7 @@ def test_bars_of_zero_say_so_and_small_ones_can_be_seen():
     assert ends.tolist() == pytest.approx([0, 0.03])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_models", "inside"), [(4, True), (5, False)])
 def test_a_long_legend_is_next_to_the_curves(n_models, inside):
     recall = pd.DataFrame(np.ones((2, n_models)), index=[1, 2])

@@ -308,6 +308,7 @@ def test_set_catalog_checks_the_index():
         model.set_catalog([1, 2])
 
 
+@pytest.mark.slow
 def test_an_own_output_format_of_the_vectorizer_is_no_obstacle():
     own = TowerVectorizer().set_output(transform="pandas")
     X = made().data

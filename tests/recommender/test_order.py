@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit, TimeSplit
-from tests.builders import chain, dated, first_fast, follower, ordered, past_of
+from tests.builders import chain, dated, follower, ordered, past_of
 
 X = chain(n_users=15, noise=0.3)
 DATED = dated(X)
@@ -53,7 +53,7 @@ def share_found(model, histories, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("back", first_fast([1, 2]))
+@pytest.mark.parametrize("back", [1, 2])
 def test_a_planted_order_is_found_only_by_a_recent_history(back):
     # the next item depends on the latest one, or on the one before
     events = chain([40, 100][back - 1], 12, 20, back=back, noise=0.1)
@@ -124,7 +124,7 @@ AS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", first_fast(AS))
+@pytest.mark.parametrize("kind", AS)
 def test_times_of_every_kind_give_the_same_model(model, kind):
     other = ordered().fit(AS[kind]())
     assert_same(other, model)
@@ -144,7 +144,7 @@ def test_dates_in_two_zones_are_compared_as_instants(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("time", [2, -1])
-@pytest.mark.parametrize("events", first_fast([X, DATED]))
+@pytest.mark.parametrize("events", [X, DATED])
 def test_a_position_names_the_time_of_an_array(model, events, time):
     values = events.to_numpy(dtype=object)
     other = ordered(time=time).fit(values)
@@ -156,7 +156,8 @@ def test_a_position_names_the_time_of_an_array(model, events, time):
     assert_array_equal(first.predict(values[:, :2]), model.predict(X))
 
 
-@pytest.mark.parametrize("seed", first_fast(range(3)))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_rows_has_no_effect(model, seed):
     assert_same(ordered().fit(X.sample(frac=1, random_state=seed)), model)
     # u00 chose four items at one time
@@ -296,6 +297,7 @@ def test_what_was_only_shown_is_no_history():
 # The tools of scikit-learn.
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_constructor(model):
     given = {"time": "when", "history": "recent", "max_history": 7, "half_life": 3.0}
     other = TwoTowerRecommender(**given)

@@ -17,6 +17,7 @@ def later(events, n=3):
     return events[from_end <= n], events[from_end > n]
 
 
+@pytest.mark.slow
 def test_predict_takes_a_history():
     model = ordered().fit(X)
     events = pd.DataFrame({"user": ["new", "other", "new"], "item": X["item"][:3]})
@@ -60,6 +61,7 @@ def test_a_random_split_is_no_question_for_the_next_item(kind):
         model.score(X[held])
 
 
+@pytest.mark.slow
 def test_a_pooled_history_is_judged_without_a_warning():
     held = np.random.default_rng(0).random(len(X)) < 0.3
     model = ordered(history="pooled").fit(X[~held])

@@ -38,7 +38,8 @@ def partly_fitted(events, more, **params):
     return before, after.partial_fit(more)
 
 
-@pytest.mark.parametrize("dates", first_fast([False, True]))
+@pytest.mark.slow
+@pytest.mark.parametrize("dates", [False, True])
 def test_further_events_are_seen_as_in_a_request(dates):
     events, more = (dated(X), dated(MORE)) if dates else (X, MORE)
     before, after = partly_fitted(events, more)
@@ -130,7 +131,7 @@ def test_what_is_only_shown_is_no_past():
     ]
 
 
-@pytest.mark.parametrize("events", [X, dated(X)])
+@pytest.mark.parametrize("events", first_fast([X, dated(X)]))
 def test_further_events_need_the_times_of_fit(events):
     model = ordered().fit(events)
     vectors = model.item_embeddings_
@@ -198,7 +199,7 @@ def test_another_catalog_keeps_the_order():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("catalog", first_fast([["i07", "i02"], ["i11", "i01", "i00"]]))
+@pytest.mark.parametrize("catalog", [["i07", "i02"], ["i11", "i01", "i00"]])
 def test_further_events_after_another_catalog(catalog):
     _, expected = partly_fitted(X, pd.concat([MORE, OF_NEW]))
     model = frozen().fit(X).set_params(lr=1e-30).set_catalog(catalog)

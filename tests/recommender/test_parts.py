@@ -103,6 +103,7 @@ def test_warm_start_goes_on_with_both_pairs():
     assert_allclose(model.item_embeddings_, first, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_callbacks_and_epochs_are_those_of_the_first_pair():
     seen = []
 
@@ -147,6 +148,7 @@ def test_an_interruption_of_the_first_pair_ends_training(tmp_path):
     assert not model.interrupted_ and model.second_share_ == 0.3
 
 
+@pytest.mark.slow
 def test_a_pickle_answers_alike():
     model = ordered().fit(X)
     again = pickle.loads(pickle.dumps(model))

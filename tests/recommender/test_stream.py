@@ -32,7 +32,7 @@ def model(fitted):
 # Nothing to learn.
 
 
-@pytest.mark.parametrize("time", [None, "when"])
+@pytest.mark.parametrize("time", first_fast([None, "when"]))
 def test_a_day_without_rows_changes_nothing(time):
     events = chain(n_users=5).assign(when=lambda t: t["when"] + 0.5)
     model = ordered(time=time, history="auto").fit(events)
@@ -46,6 +46,7 @@ def test_a_day_without_rows_changes_nothing(time):
     assert model._fitted is fitted
 
 
+@pytest.mark.slow
 def test_an_array_without_rows():
     model = small().fit(X.to_numpy())
     fitted = model._fitted
@@ -116,9 +117,8 @@ def test_the_optimizer_goes_on(model):
     assert abs(other.item_embeddings_ - model.item_embeddings_).max() > 1e-4
 
 
-@pytest.mark.parametrize(
-    "params", first_fast([{}, {"time": "when", "second_share": 0.3}])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("params", [{}, {"time": "when", "second_share": 0.3}])
 def test_a_file_goes_on_as_the_model_does(params, tmp_path):
     events = chain(n_users=12, noise=0.3)
     model = small(max_epochs=2, candidate_sampling="mixed", **params).fit(events)
@@ -238,7 +238,7 @@ def test_the_rate():
     assert model.net_.lr == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(("given", "expected"), [("auto", 128), (7, 7)])
+@pytest.mark.parametrize(("given", "expected"), first_fast([("auto", 128), (7, 7)]))
 def test_batches_are_smaller_than_those_of_fit(given, expected):
     model = small(batch_size=given).fit(X)
     assert model.net_.batch_size == (512 if given == "auto" else 7)
@@ -254,7 +254,8 @@ def test_as_much_of_the_past_is_hidden_as_in_fit():
     assert model.net_.iterator_train__history_dropout == 0.7
 
 
-@pytest.mark.parametrize("time", first_fast([None, "when"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("time", [None, "when"])
 def test_ids_are_hidden_as_often_as_in_fit(time):
     rng = np.random.default_rng(0)
     n_users, n_items = 100, 40
@@ -333,6 +334,7 @@ def test_two_events_are_learnt(time, seeds, are_alike):
             assert (moved > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_rows_of_users_are_hidden_in_fit_only():
     found = []
 
@@ -348,7 +350,7 @@ def test_rows_of_users_are_hidden_in_fit_only():
 # The cost follows the new events.
 
 
-@pytest.mark.parametrize("layers", [(), (4,)])
+@pytest.mark.parametrize("layers", [(), pytest.param((4,), marks=pytest.mark.slow)])
 def test_only_touched_items_are_computed(layers):
     model, events = many(hidden_layer_sizes=layers)
     before = model.item_embeddings_
@@ -364,7 +366,7 @@ def test_only_touched_items_are_computed(layers):
 
 
 @pytest.mark.parametrize(
-    "params", first_fast([{"optimizer": "adamw"}, {"batch_size": 2}])
+    "params", first_fast([{"batch_size": 2}, {"optimizer": "adamw"}])
 )
 def test_vectors_are_those_of_the_tower(params):
     side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})

@@ -358,6 +358,7 @@ def test_features_of_events_are_missing_for_items_without_events(items):
     assert list(known > 0) == [True] * 6 + [False] * 2
 
 
+@pytest.mark.slow
 def test_an_ignored_column_of_x_never_shadows_a_side_table(items):
     X = checkerboard(3)
     plain = small(items=items).fit(X)
@@ -529,7 +530,8 @@ def test_net_params_reach_skorch_and_win():
     assert model.net_.criterion_.temperature == 0.7
 
 
-@pytest.mark.parametrize("time", first_fast([None, "when"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("time", [None, "when"])
 def test_parameters_of_batches_reach_training_validation_and_partial_fit(time):
     given = {"n_negatives": np.int64(3), "correction": "all", "feature_dropout": 0.2}
     net_params = {f"iterator_train__{name}": value for name, value in given.items()}

@@ -50,7 +50,7 @@ def by_table(model, user):
     return pd.DataFrame({"user": [user]})
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=first_fast(KINDS, 3))
 def model(request):
     return fitted(request.param)
 

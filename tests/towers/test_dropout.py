@@ -310,6 +310,7 @@ def test_who_chose_nothing_and_what_nobody_chose_are_known_by_no_noise():
     assert (learnt["item_tower.sparse.weight"][place] != 0).all()
 
 
+@pytest.mark.slow
 def test_a_tower_that_was_given_keeps_its_weights():
     tower = nn.Linear(12, 8)
     before = tower.weight.detach().numpy().copy()

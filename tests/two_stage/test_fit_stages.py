@@ -218,6 +218,7 @@ def test_the_training_table_is_bounded(monkeypatch):
     assert model.n_positive_candidates_ > table["chosen"].sum()
 
 
+@pytest.mark.slow
 def test_a_training_table_is_kept_on_request_only():
     assert not hasattr(stages().fit(follows()), "training_table_")
 

@@ -96,6 +96,7 @@ def test_the_users_kept_for_importance_go_too(model):
         model.feature_importance()
 
 
+@pytest.mark.slow
 def test_parameters_of_the_caller_are_not_changed():
     events = named_events()
     retriever = EASERecommender().fit(events)  # a fitted one would hold ids
@@ -105,6 +106,7 @@ def test_parameters_of_the_caller_are_not_changed():
     assert GONE[0].encode() not in pickle.dumps(model)
 
 
+@pytest.mark.slow
 def test_a_transformer_of_candidates_may_hold_ids():
     events = named_events()
     own = FunctionTransformer(np.log, validate=False).set_params(func=rank_of)

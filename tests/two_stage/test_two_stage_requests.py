@@ -144,6 +144,7 @@ def test_excluded_pairs_are_not_among_the_candidates(model):
     assert_frame_equal(own[own["user"] == "u02"].reset_index(drop=True), other)
 
 
+@pytest.mark.slow
 def test_lists_that_were_shown_are_scored(events, model):
     rng = np.random.default_rng(0)
     shown = events.iloc[:64].assign(page=np.arange(64) // 4)  # two of each user

@@ -112,6 +112,7 @@ def test_fitted_attributes_are_those_documented(model):
     assert model.feature_names_in_.tolist() == ["user", "item", "when"]
 
 
+@pytest.mark.slow
 def test_pickles_give_the_same_answers(X, model):
     again = pickle.loads(pickle.dumps(model))
     assert again.blend_ == model.blend_ > 0

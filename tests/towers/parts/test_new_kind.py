@@ -152,7 +152,7 @@ def test_the_score_has_its_share(fitted):
     assert best["item"][0] == model.item_ids_[np.argmax(whole[0])]
 
 
-@pytest.mark.parametrize("fold_in", [True, False])
+@pytest.mark.parametrize("fold_in", first_fast([True, False]))
 def test_fold_in(fold_in):
     X = EVENTS
     model = pooled(fold_in=fold_in).fit(X)
@@ -231,7 +231,7 @@ class PowerCut(Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", first_fast(MODELS))
+@pytest.mark.parametrize("name", MODELS)
 def test_a_checkpoint(name, tmp_path, monkeypatch):
     make, X = MODELS[name]
     whole = make(max_epochs=3).fit(X)
@@ -245,7 +245,7 @@ def test_a_checkpoint(name, tmp_path, monkeypatch):
     assert_array_equal(counts_of(again), counts_of(whole))
 
 
-@pytest.mark.parametrize("side", ["item", "user"])
+@pytest.mark.parametrize("side", first_fast(["item", "user"]))
 def test_onnx(fitted, side, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
