@@ -175,10 +175,8 @@ def ranked(query, items, found, k):
 
 def _rounding(queries, vectors):
     """Return how much float32 may change the products of rows (..., d), (...,)."""
-    lengths = (
-        np.sqrt(np.einsum("...d,...d->...", rows, rows, dtype=np.float64))
-        for rows in (queries, vectors)
-    )
+    both = queries.astype(np.float64), vectors.astype(np.float64)
+    lengths = (np.sqrt(np.einsum("...d,...d->...", rows, rows)) for rows in both)
     return (queries.shape[-1] + 2) * UNIT * math.prod(lengths)
 
 

@@ -4,7 +4,6 @@ Input: a ``Recipe``, a part of a model, and ``TrainingData``.
 Output: a trained ``TwoTowerNet``.
 """
 
-import copy
 import inspect
 import threading
 from collections.abc import Callable
@@ -297,7 +296,9 @@ def joined(nets, model):
 
 def with_model(net, model, before=None):
     """Return a net with another module, whose history follows that of one before."""
-    net = copy.copy(net)
+    state = dict(vars(net))
+    net = object.__new__(type(net))  # copy.copy would write all weights to memory
+    vars(net).update(state)
     # the optimizer would keep the parameters of the module that is replaced
     vars(net).pop("optimizer_", None)
     net.module_, net.module = model.eval(), type(model)
