@@ -107,7 +107,6 @@ def room_of(module):
     return module.split(".")[0]
 
 
-@cache
 def tree_of(name):
     return ast.parse(SOURCES[name].read_text(encoding="utf-8"))
 
@@ -224,6 +223,7 @@ def nodes_of(name, kind):
     return (node for node in ast.walk(tree_of(name)) if isinstance(node, kind))
 
 
+@pytest.mark.slow
 def test_each_class_has_a_name_of_its_own():
     places = defaultdict(list)
     for name in SOURCES:
@@ -251,6 +251,7 @@ def crowded_calls(tree):
     ]
 
 
+@pytest.mark.slow
 def test_calls_have_few_positional_arguments():
     crowded = {name: crowded_calls(tree_of(name)) for name in SOURCES}
     assert {name: calls for name, calls in crowded.items() if calls} == {}
@@ -290,6 +291,7 @@ def names_in(node):
                 yield name
 
 
+@pytest.mark.slow
 def test_no_part_is_asked_for_its_type():
     inside = {name for name in SOURCES if name.startswith("towers.parts")}
     parts = {node.name for name in inside for node in nodes_of(name, ast.ClassDef)}
