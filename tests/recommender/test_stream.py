@@ -365,9 +365,8 @@ def test_only_touched_items_are_computed(layers):
     assert all(p.requires_grad for p in module.parameters())
 
 
-@pytest.mark.parametrize(
-    "params", first_fast([{"batch_size": 2}, {"optimizer": "adamw"}])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("params", [{"batch_size": 2}, {"optimizer": "adamw"}])
 def test_vectors_are_those_of_the_tower(params):
     side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})
     model, events = many(items=side, **params)
