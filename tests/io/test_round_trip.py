@@ -352,15 +352,20 @@ def test_a_file_names_no_folder_and_starts_no_compiler(path):
     read = again(model, path)
     assert (read.checkpoint, read.net_params) == (None, {"verbose": 1})
 
-    def forge(meta):
-        written = meta["model"]["parts"]["params"]
-        written["checkpoint"] = "folder"
-        written["net_params"]["keys"].append("compile")
-        written["net_params"]["values"].append(True)
+    def compiles(meta):
+        written = meta["model"]["parts"]["params"]["net_params"]
+        written["keys"].append("compile")
+        written["values"].append(True)
 
-    path.write_bytes(forged(members_of(path.read_bytes()), forge))
-    read = load(path)
-    assert (read.checkpoint, read.net_params) == (None, {"verbose": 1})
+    def names_a_folder(meta):
+        meta["model"]["parts"]["params"]["checkpoint"] = "folder"
+
+    members = members_of(path.read_bytes())
+    path.write_bytes(forged(members, compiles))
+    assert load(path).net_params == {"verbose": 1}
+    path.write_bytes(forged(members, names_a_folder))
+    with pytest.raises(ValueError, match="'checkpoint' must be one of"):
+        load(path)
 
 
 @pytest.mark.parametrize(
