@@ -20,14 +20,12 @@ import pandas as pd
 from ._columns import position_of
 from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of, is_source
 from ._messages import did_you_mean
+from ._partitions import write_partitions
 
 # DuckDB sorts and groups within this much memory, and beyond it on disk.
 MEMORY_LIMIT = "3GB"
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
-# So many partitions of Dask are computed together: the cluster computes them in
-# parallel, and this process holds them in memory.
-N_TOGETHER = 8
 ENDINGS = ".parquet", ".pq"
 
 
@@ -360,52 +358,6 @@ class DaskFrame(Frame):
         chosen = {name: self.X[column] for name, column in self.columns.items()}
         with self.explained():
             write_partitions(self.X.assign(**chosen)[list(chosen)], self.path)
-
-
-def write_partitions(X, path):
-    """Write a Dask dataframe to a Parquet file of this machine, block by block.
-
-    Workers on other machines need no folder in common with this one. Types are those
-    that X declares; of columns that it declares as objects or categories, those of the
-    first block that has rows.
-    """
-    parquet = import_module("pyarrow.parquet")
-    writer = None
-    try:
-        for start in range(0, X.npartitions, N_TOGETHER):
-            block = X.partitions[start : start + N_TOGETHER].compute()
-            is_last = start + N_TOGETHER >= X.npartitions
-            if writer is None and (len(block) or is_last):
-                writer = parquet.ParquetWriter(path, _types(X._meta, block))
-            if len(block):
-                writer.write_table(_arrow(block, writer.schema))
-    finally:
-        if writer is not None:
-            writer.close()
-
-
-def _types(declared, block):
-    """Return the Arrow types that a Dask dataframe declares, or else those found."""
-    pyarrow = import_module("pyarrow")
-    types = pyarrow.Schema.from_pandas(declared, preserve_index=False)
-    found = _arrow(block, None).schema
-    open_types = pyarrow.types.is_null, pyarrow.types.is_dictionary
-    return pyarrow.schema(
-        found.field(field.name) if any(is_(field.type) for is_ in open_types) else field
-        for field in types
-    )
-
-
-def _arrow(block, schema):
-    """Return a pandas frame as an Arrow table; categories become their values."""
-    categories = {
-        name: dtype.categories.dtype
-        for name, dtype in block.dtypes.items()
-        if dtype == "category"
-    }
-    block = block.astype(categories)
-    table = import_module("pyarrow").Table
-    return table.from_pandas(block, schema=schema, preserve_index=False)
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):
