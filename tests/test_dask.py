@@ -169,6 +169,44 @@ def test_recommend_with_options(model):
     assert_same_rows(lazy, model, users, **options)
 
 
+@pytest.fixture(scope="module")
+def asked():
+    """Return events with an hour and a device, of which some are missing."""
+    rng, n = np.random.default_rng(0), len(EVENTS)
+    devices = np.array(["phone", "tv", None], dtype=object)[rng.integers(3, size=n)]
+    return EVENTS.assign(hour=rng.integers(4, size=n), device=devices)
+
+
+@pytest.fixture(scope="module")
+def in_context(asked):
+    return small(context=["hour", "device"]).fit(asked)
+
+
+@pytest.mark.parametrize("columns", [["hour", "device"], ["device"], []], ids=str)
+def test_recommend_in_the_context_of_each_row(in_context, asked, columns):
+    users = asked[["user", *columns]]
+    options = {} if "hour" in columns else {"context": {"hour": 3}}
+    lazy = in_context.recommend(in_parts(users), **options)
+    assert_same_rows(lazy, in_context, users, **options)
+
+
+def test_contexts_that_fit_does_not_know_are_refused_before_any_work(in_context, asked):
+    users = in_parts(asked[["user", "hour"]])
+    with pytest.raises(ValueError, match="context names 'devise'.*Did you mean"):
+        in_context.recommend(users, context={"devise": "tv"})
+    with pytest.raises(ValueError, match="X has a column 'hours'.*Did you mean 'hour'"):
+        in_context.recommend(users.rename(columns={"hour": "hours"}))
+
+
+@pytest.mark.slow
+def test_contexts_are_learnt_as_in_memory(in_context, asked):
+    other = small(context=["hour", "device"]).fit(in_parts(asked))
+    assert_array_equal(other.item_embeddings_, in_context.item_embeddings_)
+    requests = asked[["user", "hour", "device"]]
+    assert_same_rows(other.recommend(in_parts(requests)), in_context, requests)
+    assert other.score(in_parts(asked)) == in_context.score(asked)
+
+
 @pytest.mark.slow
 def test_parts_are_of_pandas_whatever_chose_the_library_of_tables(model):
     pl = pytest.importorskip("polars")

@@ -24,6 +24,8 @@ from sktwotower._command_line._printed import meaning
 from sktwotower._command_line._tasks import Task, own_task
 from sktwotower._command_line._written import write_recommendations
 
+OWN = ["--data", "x.csv", "--user", "u", "--item", "i"]
+
 
 @pytest.fixture
 def plays(tmp_path):
@@ -97,6 +99,99 @@ def test_several_files_are_learnt_from_on_disk(files, tmp_path, capsys):
     pairs = plays[["listener", "track"]].drop_duplicates()
     assert len(model.seen_items()) == len(pairs)
     assert model.history_kind_ == "recent"
+
+
+@pytest.fixture
+def devices(tmp_path):
+    """Tracks below 10 are played on a phone only, the others on a desktop only."""
+    rng = np.random.default_rng(0)
+    track, minutes = rng.integers(20, size=800), np.arange(800)
+    frame = pd.DataFrame(
+        {
+            "track": track,
+            "listener": rng.integers(40, size=800),
+            "device": np.where(track < 10, "phone", "desktop"),
+            "played_at": pd.Timestamp("2024-01-01") + pd.to_timedelta(minutes, "min"),
+        }
+    )
+    frame.loc[::10, "device"] = None
+    frame.to_csv(tmp_path / "devices.csv", index=False)
+    return tmp_path / "devices.csv"
+
+
+@pytest.mark.slow
+def test_events_with_context(devices, tmp_path, capsys):
+    options = ["--time", "played_at", "--context", "device,played_at"]
+    path = tmp_path / "top.csv"
+    epochs = ["--epochs", "15", "--recommendations", str(path)]
+    assert run_own(devices, tmp_path, *options, *epochs) == 0
+    printed = capsys.readouterr().out
+    assert ", each once in a context of device, played_at." in printed
+    assert "40 users in 160 requests, each with its context" in printed
+    assert "on average over requests" in printed
+    first, others = re.search(r"ndcg@10 +([\d.]+)(.*)\n", printed).groups()
+    assert float(first) > 1.05 * max(map(float, others.split()))
+    end = r"played_at 2024-01-01 13:19:00\+00:00 \(end of the data\)"
+    asked = rf"^Asked with (device (phone|desktop) \(last event\), )?{end}:$"
+    assert len(re.findall(asked, printed, re.M)) == 3
+    assert f"Saved {path}: at most 10 recommendations for each user, without" in printed
+    model = io.load(tmp_path / "out" / "model.sktt")
+    plain = model.recommend(n_neighbors=10)
+    assert pd.read_csv(path)["track"].tolist() == plain["track"].tolist()
+    top = model.recommend(context={"device": "phone"}, n_neighbors=1)
+    assert (top["track"] < 10).mean() > 0.8
+
+
+def test_an_event_counts_once_in_each_context(tmp_path):
+    pairs = {"u": [1, 1, 1, 1, 2], "i": [3, 3, 3, 3, 3], "hour": [8, 9, 8, "", ""]}
+    frame = pd.DataFrame({**pairs, "t": [1, 2, 3, 4, 5]})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    own = ["--data", str(tmp_path / "x.csv"), "--user", "u", "--item", "i"]
+    task = own_task(parse([*own, "--time", "t", "--context", "hour"]))
+    assert task.events["t"].tolist() == [1, 2, 4, 5]
+    assert task.events["hour"].tolist()[:2] == [8, 9]
+    assert task.requests([2, 1]).isna()["hour"].all()
+    task = own_task(parse([*own, "--time", "t", "--context", "t, hour"]))
+    assert task.events["t"].tolist() == [1, 2, 3, 4, 5]
+    assert task.requests([2, 1])["t"].tolist() == [5, 5]
+    assert own_task(parse(own)).requests([1]) is None
+
+
+def test_contexts_that_are_lists_count_once(tmp_path):
+    frame = pd.DataFrame({"u": 1, "i": [3, 3, 3], "tags": [["a"], ["a"], ["b"]]})
+    frame.to_parquet(tmp_path / "x.parquet")
+    own = ["--data", str(tmp_path / "x.parquet"), "--user", "u", "--item", "i"]
+    assert len(own_task(parse([*own, "--context", "tags"])).events) == 2
+
+
+@pytest.mark.slow
+def test_context_of_several_files_is_learnt(files, tmp_path, capsys):
+    pytest.importorskip("duckdb")
+    frame = pd.concat(map(pd.read_parquet, sorted(files.glob("*"))))
+    frame["device"] = np.where(frame["track"] % 10 < 5, "phone", "desktop")
+    frame[:400].to_parquet(files / "a.parquet")
+    frame[400:].to_parquet(files / "b.parquet")
+    options = ["--time", "played_at", "--context", "device,played_at"]
+    assert run_own(files, tmp_path, *options) == 0
+    printed = capsys.readouterr().out
+    assert "in 160 requests, each with its context" in printed
+    assert printed.count("Asked without context:") == 3
+    model = io.load(tmp_path / "out" / "model.sktt")
+    phone, desktop = (
+        model.recommend([0], context={"device": d})["score"]
+        for d in ("phone", "desktop")
+    )
+    assert not np.allclose(phone, desktop)
+
+
+def test_context_of_events_on_disk(files):
+    pytest.importorskip("duckdb")
+    own = ["--data", str(files), "--user", "listener", "--item", "track"]
+    own += ["--time", "played_at", "--context"]
+    task = own_task(parse([*own, "title,played_at"]))
+    assert task.context == ["title", "played_at"]
+    with pytest.raises(ValueError, match="--context names 'titel'.*mean 'title'"):
+        own_task(parse([*own, "titel"]))
 
 
 @pytest.mark.parametrize("pattern", ["", "/*.parquet"])
@@ -247,6 +342,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_fit(plays, tmp_path, cap
     [
         (["--time", "when"], "--time: .* has no column 'when', but track, listener"),
         (["--item-name", "name"], "--item-name: .* has no column 'name'"),
+        (["--context", "titel"], "--context: .* no column 'titel'.* mean 'title'"),
     ],
 )
 def test_unknown_columns_are_named(plays, tmp_path, capsys, options, message):
@@ -275,6 +371,11 @@ def test_missing_file_is_named(tmp_path, capsys):
         (["--items", "x.csv"], "describe a --data file"),
         (["--data", "x.csv", "--user", "u", "--item", "u"], "different columns"),
         (["--time-format", "%Y"], "describe a --data file"),
+        (["--context", "hour"], "describe a --data file"),
+        (["--context", "hour,"], "expected COL or COL,COL, got 'hour,'"),
+        ([*OWN, "--context", "h,h"], "--context names 'h' twice"),
+        ([*OWN, "--context", "h,u"], "names 'u', the column of --user, which"),
+        ([*OWN, "--item-name", "n", "--context", "n"], "the column of --item-name"),
         (
             ["--data", "x.csv", "--user", "u", "--item", "i", "--time-format", "%Y"],
             "--time-format is the format of --time, which is missing",

@@ -40,11 +40,15 @@ class DiskTask:
         Column with the names of items, of the events or of ``items``.
     users, items : DataFrame, default=None
         Side tables.
+    context : list of str, default=()
+        Columns that describe the event.
     """
 
     which = ""  # the order of a user's items is not shown
 
-    def __init__(self, path, user, item, time, item_name=None, users=None, items=None):
+    def __init__(
+        self, path, user, item, time, item_name=None, users=None, items=None, context=()
+    ):
         if time is None:
             raise ValueError(
                 f"--data: {path} is several files, of which the latest events are held "
@@ -52,6 +56,7 @@ class DiskTask:
             )
         self.title, self.path = path, path
         self.user, self.item, self.time = user, item, time
+        self.context = list(context)
         with opened(path) as source:
             given = {"--user": user, "--item": item, "--time": time}
             in_items = items is not None and item_name in items
@@ -59,6 +64,8 @@ class DiskTask:
                 given["--item-name"] = item_name
             for option, column in given.items():
                 source.position(column, option)
+            for column in self.context:
+                source.position(column, "--context")
             source.select(i=item, t=time, n=given.get("--item-name", item))
             counted = source.query("select count(*) as n from events")
             self.n_events = counted["n"][0].as_py()
@@ -102,6 +109,9 @@ class DiskTask:
         rng = np.random.default_rng(0)
         n_users = min(N_EXAMPLES, len(model.user_ids_))
         return model.seen_items(rng.choice(model.user_ids_, n_users, replace=False))
+
+    def requests(self, users):
+        """Return None: examples are without context, as of `examples`."""
 
     def name(self, item):
         """Return an item's id with its name."""

@@ -26,6 +26,7 @@ def fit(task, train, epochs, seed=0):
         users=task.users,
         items=task.items,
         time=task.time,
+        context=task.context or None,
         random_state=seed,
         verbose=1,
     )

@@ -35,6 +35,8 @@ examples:
       --time played_at
   python -m sktwotower --data plays.csv --user listener --item track \\
       --items tracks.csv --users listeners.csv --recommendations top.csv
+  python -m sktwotower --data plays.csv --user listener --item track \\
+      --time played_at --context device,played_at
 
 A folder or a pattern of Parquet files is learnt from on disk, so that it may be larger
 than memory (pip install 'sktwotower[scale]'); it needs --time.
@@ -45,6 +47,7 @@ OWN_OPTIONS = [
     ("--item", "COL", "column of the item id"),
     ("--time", "COL", "column of the time; without it rows are in order of time"),
     ("--time-format", "FORMAT", "format of its dates, as in pandas.to_datetime"),
+    ("--context", "COL,...", "columns that describe the event and not the user"),
     ("--item-name", "COL", "column with item names to show, of --data or --items"),
     ("--users", "FILE", "table of features of the users, with the column --user"),
     ("--items", "FILE", "table of features of the items, with the column --item"),
@@ -63,7 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
         "your own data", "Without --time-format, 05/01/2024 is read month first."
     )
     for option, metavar, text in OWN_OPTIONS:
-        own_data.add_argument(option, metavar=metavar, help=text)
+        of_list = {"type": names, "default": []} if option == "--context" else {}
+        own_data.add_argument(option, metavar=metavar, help=text, **of_list)
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the users (default: auto)"
     )
@@ -104,7 +108,7 @@ def parse(arguments) -> argparse.Namespace:
         meant = closest(unknown[0].partition("=")[0], options)
         hint = "" if meant is None else f". Did you mean {meant}?"
         parser.error(f"unknown: {unknown[0]}{hint}")
-    named = list(own_columns(args).values())
+    named = own_columns(args)
     if args.output.exists() and not args.output.is_dir():
         parser.error(f"--output: {args.output} is not a folder")
     if args.epochs is not None and args.epochs < 1:
@@ -122,12 +126,29 @@ def parse(arguments) -> argparse.Namespace:
     describing = [*named, args.time_format, args.users, args.items]
     if args.data is None and any(describing):
         parser.error(
-            "--user, --item, --time..., --item-name, --users and --items describe a "
-            "--data file, which is missing"
+            "--user, --item, --time..., --context, --item-name, --users and --items "
+            "describe a --data file, which is missing"
         )
     if args.time is None and args.time_format is not None:
         parser.error("--time-format is the format of --time, which is missing")
     ids = [column for column in (args.user, args.item, args.time) if column is not None]
     if len(set(ids)) < len(ids):
         parser.error("--user, --item and --time must be three different columns")
+    repeated = [column for column in args.context if args.context.count(column) > 1]
+    if repeated:
+        parser.error(f"--context names {repeated[0]!r} twice")
+    for option, column in named:
+        if option not in ("--time", "--context") and column in args.context:
+            parser.error(
+                f"--context names {column!r}, the column of {option}, which does not "
+                "describe the event"
+            )
     return args
+
+
+def names(text) -> list[str]:
+    """Return names of columns, separated by commas."""
+    columns = [name.strip() for name in text.split(",")]
+    if "" in columns:
+        raise argparse.ArgumentTypeError(f"expected COL or COL,COL, got {text!r}")
+    return columns

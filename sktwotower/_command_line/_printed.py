@@ -20,28 +20,40 @@ def meaning(report) -> str:
         f"{name} finds {n}" for name, n in zip(found.index[1:], others, strict=True)
     ]
     return (
-        f"Of {of:,} later events, on average over users, {first} are among the first "
-        f"20 recommendations; {', '.join(others)}."
+        f"Of {of:,} later events, on average over {_rows(report)}, {first} are among "
+        f"the first 20 recommendations; {', '.join(others)}."
     )
+
+
+def _rows(report) -> str:
+    """Return what the rows of a ranking are, which the mean is over."""
+    return "requests" if "requests" in report else "users"
 
 
 def show_quality(model, report) -> None:
     """Print the figures of the model and of the baselines, and what they mean."""
     sentence, report = meaning(report), report.loc["all"]
-    n_users = int(report["users"].iloc[0])
+    n_users, whose = int(report["users"].iloc[0]), _rows(report)
+    sizes, has = f"{n_users:,} users", "has"
+    if whose == "requests":
+        n_requests = int(report["requests"].iloc[0])
+        sizes += f" in {n_requests:,} requests, each with its context"
+        has = "has and that are not to be found"
     print(
-        f"\nHeld-out events of {n_users:,} users. For each of them all "
-        f"{len(model.item_ids_):,} items were ranked, except those that the user has:\n"
+        f"\nHeld-out events of {sizes}. For each of them all "
+        f"{len(model.item_ids_):,} items were ranked, except those that "
+        f"the user {has}:\n"
     )
     print(report[COLUMNS].T.to_string(float_format="{:.4f}".format))
     found, error = report[["recall@20", "recall@20 se"]].iloc[0]
     best_sellers = report.loc["popularity", "recall@20"]
     ratio = f", {found / best_sellers:.1f} times popularity's" if best_sellers else ""
     print(
-        f"\nrecall@20: {found:.1%} of a user's held-out items are among the first 20 "
-        f"recommendations{ratio} (standard error {error:.1%}).\n"
+        f"\nrecall@20: {found:.1%} of a {whose[:-1]}'s held-out items are among the "
+        f"first 20 recommendations{ratio} (standard error {error:.1%}).\n"
         f"{sentence}\n"
-        "coverage@10: the share of the catalog that is among the first 10 of some user."
+        "coverage@10: the share of the catalog that is among the first 10 of some "
+        f"{whose[:-1]}."
     )
     if n_users < FEW_USERS:
         print("With so few users the figures are not reliable.")
@@ -49,22 +61,37 @@ def show_quality(model, report) -> None:
 
 def show_recommendations(model, task, n_users=3) -> None:
     """Print recommendations for a few users, and items like the most popular one."""
-    train = task.examples(model)
+    train = task.examples(model).drop_duplicates([task.user, task.item], keep="last")
     sizes = train[task.user].value_counts()
     # Users with a middling number of events show what is typical.
     order = sizes.index[sizes >= 5] if (sizes >= 5).any() else sizes.index
     places = [len(order) * (i + 1) // (n_users + 1) for i in range(n_users)]
     chosen = list(dict.fromkeys(order[place] for place in places))
-    top = model.recommend(chosen, n_neighbors=10)
+    requests = task.requests(chosen)
+    top = model.recommend(chosen if requests is None else requests, n_neighbors=10)
     for user in chosen:
         last = train.loc[train[task.user] == user, task.item].tail(5)
         print(f"\n{task.user} {user}, {task.which}{len(last)} of {sizes[user]} items:")
         for item in last:
             print(f"            {task.name(item)}")
+        if task.context:
+            print(f"Asked {context_of(task, requests, user)}:")
         print_ranked("recommended", task, top[top[task.user] == user])
     item = train[task.item].value_counts().index[0]
     print(f"\n{task.item} {task.name(item)}:")
     print_ranked("similar", task, model.similar_items([item], n_neighbors=5))
+
+
+def context_of(task, requests, user) -> str:
+    """Return in which context an example user was asked for."""
+    if requests is None:
+        return "without context"
+    request = requests.loc[requests[task.user] == user, task.context].iloc[0].dropna()
+    cells = [
+        f"{name} {cell} ({'end of the data' if name == task.time else 'last event'})"
+        for name, cell in request.items()
+    ]
+    return f"with {', '.join(cells)}" if cells else "without context"
 
 
 def print_ranked(title, task, top) -> None:

@@ -4,11 +4,12 @@ Input: the command line.
 Output: events, their side tables, and how to hold some of them out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from sktwotower._tables._columns import codes_of_rows
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
@@ -16,6 +17,7 @@ from ._disk_task import DiskTask, is_on_disk
 from ._files import (
     check_column,
     of_one_type,
+    read_feature,
     read_ids,
     read_names,
     read_side_table,
@@ -39,6 +41,7 @@ class Task:
     users: pd.DataFrame | None = None  # side table of the users
     items: pd.DataFrame | None = None  # side table of the items
     names: pd.Series | None = None  # name of each item, by its id
+    context: list[str] = field(default_factory=list)  # columns that describe the event
     which = "the last "  # of a user's items, which are shown
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
@@ -84,6 +87,19 @@ class Task:
         """Return the events of the users to recommend to, the latest last."""
         return self.events
 
+    def requests(self, users) -> pd.DataFrame | None:
+        """Return requests of users in the context of their last events, or None.
+
+        If the time is context, they ask at the end of the data.
+        """
+        if not self.context:
+            return None
+        last = self.events.groupby(self.user).tail(1).set_index(self.user)
+        requests = last.loc[users, self.context].reset_index()
+        if self.time in self.context:
+            requests[self.time] = self.events[self.time].max()
+        return requests
+
     def name(self, item) -> str:
         """Return an item's id with its name."""
         text = "" if self.names is None else str(self.names.get(item, ""))
@@ -124,13 +140,14 @@ def own_task(args) -> Task | DiskTask:
             item_name=args.item_name,
             users=users,
             items=items,
+            context=args.context,
         )
     path = Path(args.data)
     columns = [args.user, args.item]
     events = read_table(path)
     users, items = side_tables(args)
     names, named = None, {} if items is None else items
-    for option, column in own_columns(args).items():
+    for option, column in own_columns(args):
         if column != args.item_name or column not in named:
             check_column(events, column, option, path)
     if args.time is not None:
@@ -144,10 +161,20 @@ def own_task(args) -> Task | DiskTask:
     if args.item_name is not None:
         of = items if args.item_name in named else events
         names = read_names(of, args.item, args.item_name)
-    events = events[columns].drop_duplicates([args.user, args.item])
+    context = [column for column in args.context if column != args.time]
+    for column in context:
+        events[column] = read_feature(events[column])
+    pair = [args.user, args.item]
+    events = events[columns + context]
+    repeated = codes_of_rows(events, [*pair, *args.context], "--context")
+    events = events[~pd.Series(repeated, events.index).duplicated()]
     if events.empty:
         raise ValueError(f"--data: {path} has no row with {' and '.join(columns)}.")
-    print(f"{path}: {len(events):,} distinct pairs of {args.user} and {args.item}.")
+    within = f", each once in a context of {', '.join(args.context)}"
+    print(
+        f"{path}: {len(events.drop_duplicates(pair)):,} distinct pairs of {args.user} "
+        f"and {args.item}{within if args.context else ''}."
+    )
     events = events.reset_index(drop=True)
     return Task(
         path.stem,
@@ -158,6 +185,7 @@ def own_task(args) -> Task | DiskTask:
         users=users,
         items=items,
         names=names,
+        context=args.context,
     )
 
 
@@ -171,15 +199,16 @@ def with_ids(events, args, users, items) -> tuple:
     return events, *tables
 
 
-def own_columns(args) -> dict:
-    """Return the columns of the person's file, by the option that names them."""
-    named = {
-        "--user": args.user,
-        "--item": args.item,
-        "--time": args.time,
-        "--item-name": args.item_name,
-    }
-    return {option: column for option, column in named.items() if column is not None}
+def own_columns(args) -> list[tuple[str, str]]:
+    """Return each column of the person's file, after the option that names it."""
+    named = [
+        ("--user", args.user),
+        ("--item", args.item),
+        ("--time", args.time),
+        ("--item-name", args.item_name),
+        *(("--context", column) for column in args.context),
+    ]
+    return [(option, column) for option, column in named if column is not None]
 
 
 def side_tables(args) -> tuple:

@@ -46,7 +46,8 @@ def write_recommendations(model, task, path, k) -> None:
             top["item_name"] = top[task.item].map(task.names)
         with replaced_file(path) as file:
             (top.to_parquet if is_parquet else top.to_csv)(file, index=False)
-    print(f"Saved {path}: at most {k} recommendations for each user.")
+    without = ", without context" if task.context else ""
+    print(f"Saved {path}: at most {k} recommendations for each user{without}.")
 
 
 def make_folders(args) -> None:

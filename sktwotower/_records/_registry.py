@@ -15,19 +15,13 @@ from importlib import import_module
 
 from sktwotower._sklearn_compat import requests_of, set_requests
 
-from ._checks import (
-    any_value,
-    check_of,
-    instance,
-    refuse,
-    require,
-)
+from ._checks import any_value, check_of, instance, refuse, require
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
 MODULES = {
     "_tables": ("_tables._schema", "_tables._sequences"),
-    "features": ("features._entities",),
+    "features": ("features._entities", "features._request_context"),
     "baselines": ("baselines",),
     "towers": ("towers", "towers.parts"),
     "neighbors": ("neighbors", "neighbors._catalog_index"),

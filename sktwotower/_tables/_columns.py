@@ -38,6 +38,26 @@ def position_of(names, key, parameter):
     )
 
 
+def codes_of_rows(frame, columns, parameter):
+    """Return int (n_rows,), equal for rows with the same values in some columns.
+
+    ``columns``: one or several names or positions, as in `position_of`. Without any,
+    or for None, return None. Missing values are the same.
+    """
+    columns = () if columns is None else columns
+    columns = [columns] if isinstance(columns, str | Integral) else list(columns)
+    if not columns:
+        return None
+    codes = np.zeros(len(frame), dtype=np.int64)
+    for name in columns:
+        values = frame.iloc[:, position_of(frame.columns, name, parameter)]
+        if _may_hold_lists(values.dtype):  # which have no hash
+            values = values.where(values.isna(), values.map(repr))
+        own = pd.factorize(values)[0] + 1  # 0: missing
+        codes = pd.factorize(codes * (own.max(initial=0) + 1) + own)[0]
+    return codes
+
+
 class Columns:
     """Which columns of X hold what.
 
@@ -47,7 +67,7 @@ class Columns:
         The interaction table.
     estimator : object
         Has ``user_id``, ``item_id``, ``user_features``, ``item_features`` and,
-        optionally, ``time``.
+        optionally, ``time`` and ``context``.
     named : bool
         Whether the columns had names before they were read.
 
@@ -56,6 +76,8 @@ class Columns:
     user, item : column names of the ids
     time : column name of the times, or None
     user_features, item_features : lists of further column names
+    context : list of column names that describe the request, without the time
+    asks_time : bool, whether the time is one of them
     labels : (str, str)
         What the id columns are called in results: "user" and "item" without names.
     """
@@ -80,6 +102,7 @@ class Columns:
         self.user, self.item = user, item
         self.user_features = self._features(frame, estimator, "user_features")
         self.item_features = self._features(frame, estimator, "item_features")
+        self._set_context(frame, estimator)
         self.labels = (user, item) if named else ("user", "item")
         taken = {"score", "rank"} & set(self.labels)
         if taken:
@@ -101,6 +124,32 @@ class Columns:
                 f"X has {len(others) + 1} columns, but a user, an item and a time "
                 "column are required."
             )
+
+    def _set_context(self, frame, estimator):
+        """Set the columns of the request; warn of those that are features as well."""
+        selection = getattr(estimator, "context", None)
+        names = list(dict.fromkeys(select_columns(frame, selection, "context")))
+        for side in ("user", "item"):
+            if getattr(self, side) in names:
+                raise ValueError(
+                    f"context names {getattr(self, side)!r}, which is the {side} "
+                    "column. Name columns that describe the request: when, where, or "
+                    "for what a user asks."
+                )
+            twice = [c for c in getattr(self, f"{side}_features") if c in names]
+            if twice:
+                warn(
+                    f"{twice[0]!r} is named in context and in {side}_features: each "
+                    f"event has its own value, and the last one of each {side} counts "
+                    "as a feature. If that is not meant, name it in one of both."
+                )
+        self.asks_time = self.time is not None and self.time in names
+        self.context = [name for name in names if name != self.time]
+
+    @property
+    def has_context(self):
+        """Whether any column describes the request."""
+        return bool(self.context) or self.asks_time
 
     def _features(self, frame, estimator, parameter):
         selection = getattr(estimator, parameter)

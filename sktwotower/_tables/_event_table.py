@@ -22,7 +22,7 @@ from ._sparse import (
 )
 
 # What each event has: arrays (n_events,), and CSR matrices with a row per event.
-COLUMNS = "items", "times", "weights", "chosen", "impressions"
+COLUMNS = "items", "times", "weights", "chosen", "contexts", "impressions"
 
 
 class EventTable(NamedTuple):
@@ -43,6 +43,9 @@ class EventTable(NamedTuple):
         Reward times weight of what was chosen, otherwise weight. None: all are 1.
     chosen : bool array of shape (n_events,) or None, default=None
         False for impressions: shown and not chosen. None: all are chosen.
+    contexts : int32 array of shape (n_events,) or None, default=None
+        Row of the context of each event in a table of distinct ones; 0 is the unknown
+        context. None: nothing is known of contexts, except times.
     impressions : CSR matrix of shape (n_events, n_items) or None, default=None
         Weights of what was shown and not chosen next to each event; see `in_order`.
     """
@@ -53,14 +56,17 @@ class EventTable(NamedTuple):
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
     chosen: np.ndarray | None = None
+    contexts: np.ndarray | None = None
     impressions: sparse.csr_matrix | None = None
 
     @classmethod
-    def of(cls, users, items, shape, times=None, rewards=None, weights=None):
+    def of(
+        cls, users, items, shape, times=None, rewards=None, weights=None, contexts=None
+    ):
         """Return the table of events (n,) in any order; ``shape``: (n_users, n_items).
 
         Without times, the events of a user stay in their order. ``rewards``: > 0 where
-        an item was chosen.
+        an item was chosen. The heaviest of equal events comes last.
         """
         chosen = None
         if rewards is not None:
@@ -70,12 +76,16 @@ class EventTable(NamedTuple):
         order = np.arange(len(users))
         if times is not None:
             keys = items, chosen, times
+            if contexts is not None:
+                keys = contexts, weights, *keys
             order = np.lexsort([key for key in keys if key is not None])
         # a stable sort by user, in linear time
         entries = order, users[order], np.arange(len(users) + 1)
         by_user = sparse.csr_matrix(entries, shape=(len(users), shape[0])).tocsc()
         items = items.astype(np.int32, copy=False)
-        table = cls(shape[1], None, items, times, weights, chosen)
+        if contexts is not None:
+            contexts = contexts.astype(np.int32, copy=False)
+        table = cls(shape[1], None, items, times, weights, chosen, contexts=contexts)
         return table._at(by_user.data, by_user.indptr.astype(np.int64))
 
     @property
@@ -210,7 +220,8 @@ class EventTable(NamedTuple):
 
         That is the first event at the time of the impression or later or, if there is
         none, the user's last one. Impressions of users without events are left out.
-        Equal events are merged, with summed weights, float32.
+        Equal events are merged, with summed weights, float32, and the context of the
+        heaviest.
         """
         return self.by_blocks(_in_order)
 
@@ -226,9 +237,26 @@ class EventTable(NamedTuple):
         lags = as_rows(lags.data, lags.indices, offsets, self.n_items)
         return Sequences(lags, self.times)
 
+    def gaps(self):
+        """Return the time (n_events,) since the last event before each, float64.
+
+        In a basket of several events it is 0, of a user's first basket it is nan.
+        """
+        return self.column(lambda part: _gaps(part.users, part.times))
+
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
         return sum(int(starts(b.users, b.times).sum()) for b in self.blocks())
+
+
+def users_of_events(sizes, seed, n_events):
+    """Return the sorted positions of random users with ``n_events`` together.
+
+    ``sizes`` (n_users,): number of events of each.
+    """
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    n_users = np.searchsorted(np.cumsum(sizes[order]), n_events, side="right")
+    return np.sort(order[: max(1, n_users)])
 
 
 def _in_order(table):
@@ -236,7 +264,11 @@ def _in_order(table):
     events = table.chosen_events()
     first = starts(events.users, events.times, events.items)
     weights = np.add.reduceat(events.gains, np.flatnonzero(first)).astype(np.float32)
-    events = events.events_at(first)._replace(weights=weights)
+    contexts = events.contexts
+    if contexts is not None:
+        last = np.append(first[1:], True)[: len(first)]  # also of no events
+        contexts = contexts[last]
+    events = events.events_at(first)._replace(weights=weights, contexts=contexts)
     if table.chosen is None:
         return events
     shown = ~table.chosen
@@ -248,3 +280,17 @@ def _in_order(table):
     items, weights = table.items[shown][kept], table.gains[shown][kept]
     shape = events.n_events, table.n_items
     return events._replace(impressions=pair_matrix(place[kept], items, weights, shape))
+
+
+def _gaps(users, times):
+    """Return what `EventTable.gaps` does, for arrays (n,) in memory."""
+    gaps = np.full(len(users), np.nan)
+    gaps[1:] = times[1:].astype(float) - times[:-1]
+    first = starts(users)
+    gaps[first] = np.nan
+    basket = starts(users, times)
+    begin = np.flatnonzero(basket)
+    sizes = np.diff(np.append(begin, len(users)))
+    gaps = np.repeat(gaps[begin], sizes)
+    gaps[np.repeat(sizes > 1, sizes)] = 0
+    return gaps

@@ -60,8 +60,13 @@ class Outcome(NamedTuple):
 
         Only their proportions count. Weights that decay with age may all be tiny.
         """
+        return np.ldexp(values, self.exponent) if self.exponent else values
+
+    @property
+    def exponent(self):
+        """Return the power of two that they are scaled by, 0 if float32 holds them."""
         fits = self.largest == 0 or MIN_SCALE <= self.largest <= MAX_SCALE
-        return values if fits else np.ldexp(values, -np.frexp(self.largest)[1])
+        return 0 if fits else -int(np.frexp(self.largest)[1])
 
 
 def check_outcomes(figures, n_positive, may_be_empty=False):

@@ -50,6 +50,8 @@ class TableSchema(NamedTuple):
         Whether times are dates.
     library : str, default="pandas"
         The dataframe library of X, in which tables come back to whoever passes ids.
+    context : tuple of str, default=()
+        Names of the columns of the context, which later tables may lack as well.
     """
 
     n_columns: integer(1)
@@ -58,6 +60,7 @@ class TableSchema(NamedTuple):
     time_place: integer() | None = None
     dates: bool = False
     library: one_of(*LIBRARIES) = PANDAS
+    context: tuple[str, ...] = ()
 
     def _check_stored(self, place):
         n, time = self.n_columns, self.time_place
@@ -71,39 +74,54 @@ class TableSchema(NamedTuple):
         place = list(frame.columns).index(name)
         return self._replace(time=name, time_place=place, dates=dates)
 
-    def with_empty_time(self, X):
-        """Return X with an empty time column if it is the only one that is missing."""
-        if self.time is None:
+    def with_empty_columns(self, X, optional=()):
+        """Return X with empty columns for those that it may lack.
+
+        It may lack the time, columns of the context, and the ``optional`` ones. If it
+        lacks others, it stays as it is.
+        """
+        if self.time is None and not self.context and not optional:
             return X
         if is_frame(X):
-            return self._frame_with_empty_time(as_frame(X, "X"))
+            return self._with_empty(as_frame(X, "X"), optional)
+        if self.time is None:
+            return X
         array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
         if array.ndim != 2 or array.shape[1] != self.n_columns - 1:
             return X
         return np.insert(array.astype(object), self.time_place, np.nan, axis=1)
 
-    def _frame_with_empty_time(self, frame):
-        missing = frame.shape[1] == self.n_columns - 1
-        if missing and self.time not in frame.columns:
-            frame = frame.copy(deep=False)
-            # numbers as names: -1 is none of them
-            has_text = all(isinstance(name, str) for name in frame.columns)
-            frame.insert(self.time_place, self.time if has_text else -1, np.nan)
-        return frame
+    def _with_empty(self, frame, optional):
+        if self.names is None:
+            missing = frame.shape[1] == self.n_columns - 1
+            if self.time is not None and missing and self.time not in frame.columns:
+                frame = frame.copy(deep=False)
+                # numbers as names: -1 is none of them
+                has_text = all(isinstance(name, str) for name in frame.columns)
+                frame.insert(self.time_place, self.time if has_text else -1, np.nan)
+            return frame
+        missing = [name for name in self.names if name not in frame.columns]
+        if not missing or not {*missing} <= {self.time, *self.context, *optional}:
+            return frame
+        in_order, given = [n for n in self.names if n not in missing], [*frame.columns]
+        if {*given} != {*in_order}:
+            return frame
+        if self.context or given == in_order:  # with a context in any order
+            return frame.reindex(columns=self.names)
+        return frame.reindex(columns=[*given, *missing])  # whose order is refused
 
 
-def read_table(owner, X, schema=None, may_be_empty=False):
+def read_table(owner, X, schema=None, may_be_empty=False, optional=()):
     """Return X as a pandas frame, and its schema, after scikit-learn's checks.
 
     Nameless columns are called x0, x1, ... ``owner`` is the name of the estimator in
     error messages. With the ``schema`` of fit, X must agree with it, except that it may
-    lack the time column, which is then filled with missing values. ``may_be_empty``:
-    whether X may have no rows.
+    lack the time, columns of the context and the ``optional`` ones, which are then
+    filled with missing values. ``may_be_empty``: whether X may have no rows.
     """
     checker, first, library = _checker_class(owner)(), schema is None, library_of(X)
-    if not first and schema.time is not None:
-        X = schema.with_empty_time(X)
     if not first:
+        X = schema.with_empty_columns(X, optional)
         checker.n_features_in_ = schema.n_columns
         if schema.names is not None:
             checker.feature_names_in_ = schema.names
@@ -163,7 +181,7 @@ def read_in_memory(owner, recipe, X, y, sample_weight):
     """
     frame, rewards, weights, schema = read_events(owner, X, y, sample_weight)
     columns = Columns(frame, recipe, schema.names is not None)
-    times = None
+    schema, times = schema._replace(context=tuple(columns.context)), None
     if columns.time is not None:
         times, schema = times_of_events(frame, columns.time, schema)
     return frame, columns, (rewards, weights, times), schema

@@ -50,6 +50,31 @@ class Sequences(NamedTuple):
         items = np.concatenate([known, items]).astype(known.dtype)
         return one_row(items, lags.astype(np.float32), self.lags.shape[1])
 
+    def latest_of(self, code):
+        """Return the time of the latest event of one user, as a float; nan for none."""
+        start, stop = self.lags.indptr[code], self.lags.indptr[code + 1]
+        return float(self.times[stop - 1]) if stop > start else np.nan
+
+    def latest(self, codes, added=None):
+        """Return the time (n,) of the latest event of each user, float64.
+
+        It is nan for users without events. ``added``: as of `Fitted.past`; events whose
+        times are not known make it nan.
+        """
+        ends = self.lags.indptr[1:][codes]
+        known = ends > self.lags.indptr[:-1][codes]
+        latest = np.full(len(codes), np.nan)
+        latest[known] = self.times[ends[known] - 1]
+        if added is None:
+            return latest
+        rows, _, times = added
+        if times is None:
+            latest[rows] = np.nan
+            return latest
+        latest = np.where(np.isnan(latest), -np.inf, latest)
+        np.maximum.at(latest, rows, times.astype(float))
+        return np.where(np.isinf(latest), np.nan, latest)
+
     def events(self, codes=None):
         """Return row, item and time, (m,) each, of the events of users (n,), or all."""
         if codes is None:

@@ -105,6 +105,18 @@ class Source:
                 )
         self.prepare()
 
+    def refuse_durations(self, names):
+        """Raise ``TypeError`` if columns hold durations, which files hold as integers.
+
+        ``names``: those of columns of which later tables have durations, not integers.
+        """
+        for name, dtype in self.empty.dtypes[list(names)].items():
+            if dtype.kind == "m":
+                raise TypeError(
+                    f"Column {name!r} of X is {dtype}, of which DuckDB reads only "
+                    "integers. Write numbers (Series.dt.total_seconds())."
+                )
+
     def prepare(self):
         """Do once what all queries need."""
 
@@ -376,6 +388,8 @@ def held_in_memory(X, y=None, sample_weight=None, schema=None):
             for name in source.empty.columns
             if name not in outcomes.values() and (named is None or name in named)
         ]
+        if schema is not None:
+            source.refuse_durations(name for name in schema.context if name in names)
         source.select(
             **{f"c{i}": n for i, n in enumerate([*names, *outcomes.values()])}
         )

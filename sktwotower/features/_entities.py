@@ -4,14 +4,12 @@ Input: a table of events (n_events, n_columns), and optionally a side table.
 Output: feature rows, CSR (n + 1, p), and the position of each event (n_events,).
 """
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn import config_context
 
 from sktwotower._records import csr, integer, one_of, record, require
 from sktwotower._tables._columns import latest_rows
@@ -29,7 +27,15 @@ from sktwotower._tables._stored import index
 
 from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
-from ._transformers import checked_rows, fit_transform, prepared
+from ._transformers import (
+    check_transformer,
+    check_width,
+    checked_rows,
+    explained,
+    fit_transform,
+    names_of,
+    prepared,
+)
 
 # So many ids are looked up one by one in less time than their checks take.
 MAX_PLAIN = 64
@@ -120,24 +126,14 @@ class Entities:
 
     def _check_stored(self, place):
         require(len(self.ids), place, "at least one id")
-        transformer = self.transformer
-        fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
-        require(fits, f"{place}.transformer", "a transformer")
-        if isinstance(transformer, TowerVectorizer):
-            encoders = vars(transformer).get("encoders_", [])
-            n = sum(len(encoder.names) for _, encoder in encoders)
-            require(n == self.width, place, f"{self.width} columns, not {n}")
+        check_transformer(self.transformer, self.width, place)
 
     def __len__(self):
         return len(self.ids)
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""
-        try:
-            names = list(self.transformer.get_feature_names_out())
-        except (AttributeError, NotImplementedError, TypeError, ValueError):
-            return None  # many transformers have no names, some fail to return them
-        return names if len(names) == self.width else None
+        return names_of(self.transformer, self.width)
 
     def side_table(self):
         """Return the side table's features, indexed by id, after its checks."""
@@ -248,28 +244,10 @@ class Entities:
         empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
         return replace(new, rows=sparse.vstack([rows, empty], format="csr"))
 
-    @contextmanager
     def _explained(self, table):
-        """Call the transformer; add its input columns to the errors it raises.
-
-        A global ``set_config(transform_output=...)`` applies to the output that users
-        see, not to the sparse rows here.
-        """
-        try:
-            with config_context(transform_output="default"):
-                yield
-        except Exception as error:
-            now = list(map(str, table.dtypes))
-            columns = list(zip(table, self.dtypes, now, strict=True))
-            given = ", ".join(f"{name!r} ({dtype})" for name, _, dtype in columns)
-            changed = [
-                f"{name!r} was {before} in fit and is {dtype} now."
-                for name, before, dtype in columns
-                if before != dtype
-            ]
-            note = f"{self.side}_transformer was given {given}."
-            error.add_note(" ".join([note, *changed]))
-            raise
+        """Call the transformer; add its input columns to the errors it raises."""
+        dtypes = dict(zip(table, self.dtypes, strict=True))
+        return explained(self.side, table, dtypes)
 
     def _check_repeatable(self, table, rows):
         """Warn if a few rows of fit differ when they are encoded again."""
@@ -359,12 +337,5 @@ class Entities:
         with self._explained(table):
             output = self.transformer.transform(table)
         rows = checked_rows(output, len(table), self.side)
-        if rows.shape[1] != self.width:
-            raise ValueError(
-                f"{self.side}_transformer must return as many columns as in fit: "
-                f"expected {self.width}, got {rows.shape[1]} for {len(table)} rows. "
-                "Their number must not depend on the rows: use "
-                "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
-                "whose columns are the levels in the table at hand."
-            )
+        check_width(rows, self.width, self.side)
         return rows

@@ -31,7 +31,7 @@ def without_entities(entities, gone):
     transformer = entities.transformer
     if isinstance(transformer, TowerVectorizer):
         theirs = entities.rows[np.flatnonzero(gone)].getnnz(axis=0) > 0
-        transformer, columns = _without_keys(
+        transformer, columns = without_keys(
             transformer, theirs & (rows.getnnz(axis=0) == 0)
         )
     elif entities.width:
@@ -53,7 +53,7 @@ def without_entities(entities, gone):
     return left, columns
 
 
-def _without_keys(vectorizer, unused):
+def without_keys(vectorizer, unused):
     """Return a TowerVectorizer without the keys of unused columns, and what is left.
 
     ``unused`` (p,): output columns that no row has any more. Columns that are not keys,

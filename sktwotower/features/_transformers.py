@@ -1,10 +1,11 @@
-"""Transformers of users or items: fitted, perhaps taken from a cache, and their output.
+"""Transformers of a table: fitted, perhaps taken from a cache, and their output.
 
 Input: a transformer of any library, or None; a table (n_rows, n_columns).
 Output: the fitted transformer; feature rows, CSR (n_rows, p).
 """
 
 import pickle
+from contextlib import contextmanager
 from numbers import Integral
 
 import joblib
@@ -12,10 +13,13 @@ import numpy as np
 import pandas as pd
 import sklearn
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from sktwotower import __version__
+from sktwotower._records import require
+from sktwotower._sklearn_compat import inputs_of_transformers
 from sktwotower._tables._messages import warn
 
 from ._tower_vectorizer import TowerVectorizer
@@ -26,7 +30,7 @@ LARGE, SHARE = 10, 0.1
 
 
 def prepared(transformer, side, id_column):
-    """Return a clone of the transformer that reads the id column as ids."""
+    """Return a clone of the transformer that reads the id column, if any, as ids."""
     transformer = TowerVectorizer() if transformer is None else transformer
     needed = ("fit", "transform", "get_params")
     if isinstance(transformer, type) or not all(
@@ -38,8 +42,9 @@ def prepared(transformer, side, id_column):
         )
     transformer = clone(transformer)
     if isinstance(transformer, TowerVectorizer):
-        kinds = {id_column: "id"} | (transformer.kinds or {})
-        transformer.set_params(kinds=kinds)
+        if id_column is not None:
+            kinds = {id_column: "id"} | (transformer.kinds or {})
+            transformer.set_params(kinds=kinds)
         transformer.set_output(transform="default")  # its rows are sparse
     return transformer
 
@@ -95,8 +100,85 @@ def _key(transformer, table):
         return None
 
 
-def checked_rows(output, n_rows, side):
-    """Return a transformer's output as float32 CSR after its checks."""
+@contextmanager
+def explained(side, table, dtypes):
+    """Call a transformer of a table; add its input columns to the errors it raises.
+
+    ``dtypes``: the type of each of these columns in fit, a dict of text. A global
+    ``set_config(transform_output=...)`` applies to the output that users see, not to
+    the sparse rows here.
+    """
+    try:
+        with config_context(transform_output="default"):
+            yield
+    except Exception as error:
+        now = dict(zip(table, map(str, table.dtypes), strict=True))
+        columns = [(name, before, now[name]) for name, before in dtypes.items()]
+        given = ", ".join(f"{name!r} ({dtype})" for name, _, dtype in columns)
+        changed = [
+            f"{name!r} was {before} in fit and is {dtype} now."
+            for name, before, dtype in columns
+            if before != dtype
+        ]
+        note = f"{side}_transformer was given {given}."
+        error.add_note(" ".join([note, *changed]))
+        raise
+
+
+def check_width(rows, width, side):
+    """Raise unless a transformer returned as many columns as in fit."""
+    if rows.shape[1] != width:
+        raise ValueError(
+            f"{side}_transformer must return as many columns as in fit: "
+            f"expected {width}, got {rows.shape[1]} for {rows.shape[0]} rows. "
+            "Their number must not depend on the rows: use "
+            "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
+            "whose columns are the levels in the table at hand."
+        )
+
+
+def names_of(transformer, width):
+    """Return the names of a transformer's output columns, a list, or None."""
+    try:
+        names = list(transformer.get_feature_names_out())
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None  # many transformers have no names, some fail to return them
+    return names if len(names) == width else None
+
+
+def blocks_of(transformer):
+    """Return (positions of inputs, slice of outputs) of each part of a transformer.
+
+    None if it is not known which outputs come from which inputs.
+    """
+    from sklearn.compose import ColumnTransformer  # it loads all linear models
+
+    if isinstance(transformer, TowerVectorizer):
+        inputs = [[position] for position, _ in transformer.encoders_]
+        ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])
+        return list(zip(inputs, map(slice, ends[:-1], ends[1:]), strict=True))
+    if isinstance(transformer, ColumnTransformer):
+        inputs = inputs_of_transformers(transformer)
+        outputs = transformer.output_indices_
+        return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
+    return None
+
+
+def check_transformer(transformer, width, place):
+    """Raise unless an object read from a file is a transformer to ``width`` columns."""
+    fits = hasattr(transformer, "transform") and not isinstance(transformer, type)
+    require(fits, f"{place}.transformer", "a transformer")
+    if isinstance(transformer, TowerVectorizer):
+        encoders = vars(transformer).get("encoders_", [])
+        n = sum(len(encoder.names) for _, encoder in encoders)
+        require(n == width, place, f"{width} columns, not {n}")
+
+
+def checked_rows(output, n_rows, side, incomplete=None):
+    """Return a transformer's output as float32 CSR after its checks.
+
+    ``incomplete`` (n_rows,): rows whose input lacks cells; there NaN becomes 0.
+    """
     name = f"{side}_transformer"
     try:
         rows = _as_csr(output)
@@ -110,11 +192,23 @@ def checked_rows(output, n_rows, side):
             f"{name} must return one row per {side}: expected {n_rows} rows, "
             f"got {rows.shape[0]}."
         )
+    if incomplete is not None:
+        rows = _without_nan(rows, incomplete)
     if not np.isfinite(rows.data).all():
         raise ValueError(
             f"{name} returned NaN or infinity. Impute or clip the values, for "
             "example with SimpleImputer as its last step."
         )
+    return rows
+
+
+def _without_nan(rows, incomplete):
+    """Return CSR rows (n, p) without NaN in those that are ``incomplete`` (n,)."""
+    allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
+    if allowed.any():
+        rows = rows.copy()  # the transformer may keep its output
+        rows.data[allowed] = 0
+        rows.eliminate_zeros()
     return rows
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._sklearn_compat import inputs_of_transformers
-from sktwotower.features import TowerVectorizer
+from sktwotower.features._transformers import blocks_of
 
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
@@ -45,7 +44,7 @@ def rows_without(entities, query, columns, features=None):
 
 def _outputs(transformer, positions, width):
     """Return which outputs (width,) come from some inputs; None if unknown."""
-    blocks = _blocks(transformer)
+    blocks = blocks_of(transformer)
     if blocks is None:
         return None
     dropped = np.zeros(width, dtype=bool)
@@ -55,21 +54,6 @@ def _outputs(transformer, positions, width):
             return None
         dropped[outputs] |= named.all()
     return dropped
-
-
-def _blocks(transformer):
-    """Return (positions of inputs, slice of outputs) of each part of a transformer."""
-    from sklearn.compose import ColumnTransformer  # it loads all linear models
-
-    if isinstance(transformer, TowerVectorizer):
-        inputs = [[position] for position, _ in transformer.encoders_]
-        ends = np.cumsum([0, *(len(e.names) for _, e in transformer.encoders_)])
-        return list(zip(inputs, map(slice, ends[:-1], ends[1:]), strict=True))
-    if isinstance(transformer, ColumnTransformer):
-        inputs = inputs_of_transformers(transformer)
-        outputs = transformer.output_indices_
-        return [(inputs[name], outputs[name]) for name in inputs if len(inputs[name])]
-    return None
 
 
 def _transformed_without(entities, query, columns, features):

@@ -13,18 +13,26 @@ from sktwotower._tables._messages import format_ids, shorten
 from sktwotower._tables._output import in_library, library_for
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import fitted_of
-from sktwotower.retrieval._requests import past_of, read_query
+from sktwotower.retrieval._requests import past_of, read_query, read_users
 from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers.parts import Pair, PastOfOne
 
-from ._reasons import WORDS, names_of_items, reasons_of_past, reasons_of_side
+from ._reasons import (
+    WORDS,
+    names_of_items,
+    reasons_of_context,
+    reasons_of_past,
+    reasons_of_side,
+)
 
 # Name of the row for what no feature and no past item explains: if a tower is linear it
 # is the bias.
 BIAS, REST = "(bias)", "(rest)"
 
 
-def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
+def explain(
+    estimator, user, item, history=None, *, names=None, context=None
+) -> pd.DataFrame:
     r"""Return how much each past item and each feature adds to the score of a pair.
 
     Parameters
@@ -42,13 +50,16 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
         What people call the items, for the column ``reason``: the name of a column of
         the side table ``items``, or a dict or a pandas Series of item id to name. None,
         and for items without a name: their ids.
+    context : dict, default=None
+        What is known of the request, as in `recommend`. None: what the table ``user``
+        says of it.
 
     Returns
     -------
     DataFrame
         One row per nonzero feature and past item, largest absolute contribution
-        first. Columns: ``side`` ("user", "history" or "item"), ``feature`` (its
-        name, such as "genres_Action"; the id of a past item), ``value`` (of the
+        first. Columns: ``side`` ("user", "history", "item" or "context"), ``feature``
+        (its name, such as "genres_Action"; the id of a past item), ``value`` (of the
         feature; the weight of a past item: 1 / n, or 1 if their order counts), ``lag``
         (only if their order counts: 1 for the user's latest time, 2 for the one
         before), ``contribution`` and ``reason``, the feature in words: "taste not
@@ -85,7 +96,8 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
         s = \sum_j \langle x_j w_j / |a|, c / |c| \rangle
 
     and likewise for c. Each side is therefore given half of the score. The row
-    "(bias)" of a side is the contribution of its constant. The row "(fold-in)" of the
+    "(bias)" of a side is the contribution of its constant. In a known context the half
+    of the user is that of user, past and context together. The row "(fold-in)" of the
     history is the change by ``fold_in``, for a user without events in fit.
 
     With hidden layers, and with towers of your own, a contribution is gradient times
@@ -129,7 +141,8 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
     True
     """
     fitted, serving = fitted_of(estimator), estimator._serving()
-    owner, chosen = _one(fitted, "user", user), _one(fitted, "item", item)
+    owner = _one(fitted, "user", user, context)
+    chosen = _one(fitted, "item", item)
     if chosen.lacks_information()[0] and not chosen.described:
         table = ", or pass a table of one row with its features"
         raise ValueError(
@@ -142,16 +155,18 @@ def explain(estimator, user, item, history=None, *, names=None) -> pd.DataFrame:
     return in_library(table, library_for(estimator, fitted, user, item, history))
 
 
-def _one(fitted, side, given):
-    """Return the ``Query`` for one user or item."""
+def _one(fitted, side, given, context=None):
+    """Return the ``Query`` for one user, in a context, or item."""
     if given is None or isinstance(given, Mapping | set | frozenset):
         raise TypeError(
             f"{side} must be an id, or a table of one row. Got {shorten(given)}."
         )
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     given = given if several else [given]
-    entities = fitted.users if side == "user" else fitted.items
-    query = read_query(entities, given, side, fitted.schema)
+    if side == "user":
+        query = read_users(fitted, given, side, context)
+    else:
+        query = read_query(fitted.items, given, side, fitted.schema)
     if len(query) != 1:
         raise ValueError(
             f"{side} must be one {side}: an id, or a table of one row such as "
@@ -166,17 +181,22 @@ def _table(fitted, owner, past, chosen, serving, names):
     with threads(serving.n_jobs):
         vector = None
         if serving.fold_in and len(fitted.fold_in_rows(owner, past)):
-            vector = fitted.embed_users(owner, past, serving)[0]
+            vector = fitted.without_context(owner, past, serving)[0]
         seen, lags = _past_events(fitted, past)
         last = ~pd.Series(seen).duplicated(keep="last").to_numpy()
         of_past = PastOfOne(items.rows[seen], lags, last)
-        pair = Pair(owner.rows, of_past, chosen.rows, vector)
+        context = None
+        if owner.asked is not None:
+            context = fitted.context_rows(owner.asked, past.latest)
+        pair = Pair(owner.rows, of_past, chosen.rows, vector, context)
         contributions = fitted.model.contributions(pair)
     rows = _rows_of_sides(fitted, owner, chosen, contributions, names)
     weights = np.full(len(seen), 1 / max(1, len(seen)) if lags is None else 1.0)
     past_ids = items.ids[seen]
     chose = reasons_of_past(past_ids, names)
     rows.append(_part("history", past_ids, weights, contributions.history, chose))
+    if context is not None:
+        rows.append(_part_of_context(fitted.context, context, contributions.context))
     if vector is not None:
         rows.append(_part("history", ["(fold-in)"], [1.0], [contributions.fold_in]))
     table = pd.concat(rows, ignore_index=True)
@@ -205,6 +225,13 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
     return tables
 
 
+def _part_of_context(context, rows, added):
+    """Return the rows of the context of the request; ``rows``: CSR (1, p)."""
+    features, values = _named(context, rows)
+    reasons = reasons_of_context(context, rows, features)
+    return _part("context", features, values, added, reasons)
+
+
 def _past_events(fitted, past):
     """Return items (n_past,) of the one user's past, and their lags or None."""
     kind, events = fitted.history_kind, past.input
@@ -215,11 +242,14 @@ def _past_events(fitted, past):
     return events.indices if kind == "pooled" else events.indices[:0], None
 
 
-def _named(entities, rows):
-    """Return the names and values of the stored entries of one feature row."""
-    names = entities.feature_names()
+def _named(described, rows):
+    """Return the names and values of the stored entries of one feature row.
+
+    ``described``: ``Entities`` or ``RequestContext``.
+    """
+    names = described.feature_names()
     if names is None:
-        names = [f"{entities.side}_{i}" for i in range(rows.shape[1])]
+        names = [f"{described.side}_{i}" for i in range(rows.shape[1])]
     return np.asarray(names, dtype=object)[rows.indices], rows.data
 
 

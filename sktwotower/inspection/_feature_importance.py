@@ -21,11 +21,11 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._requests import Query
-from sktwotower.towers.parts import embed_items, embed_users
+from sktwotower.towers.parts import embed_items, embed_users, in_context
 
 from ._ablation import columns_of, rows_without
 
-HISTORY = "history"
+HISTORY, CONTEXT = "history", "context"
 
 
 def feature_importance(
@@ -52,27 +52,29 @@ def feature_importance(
     y : array-like of shape (n_events,), default=None
         As in `fit`; only events with y > 0 are to be found.
     groups : dict of str to list of str, default=None
-        Name -> columns of the users or the items, or "history", that are dropped
+        Name -> columns of users, items or context, or "history", that are dropped
         together instead of one by one. A column that users and items both have is
         dropped from both. None: each column on its own.
     n_neighbors : int, default=None
         Number of items that count, >= 1. None: the constructor's.
     max_users : int, default=None
-        Size of a random sample of users, the same for all columns. None: all users.
+        Size of a random sample of users, or requests of a model with context, the same
+        for all columns. None: all.
     random_state : int, RandomState instance or None, default=None
-        Draws the sample of users.
+        Draws the sample.
 
     Returns
     -------
     DataFrame
-        One row per column of the users and the items, the ids among them, and one
-        for the history; the largest loss first. Columns: ``side`` ("user", "item",
-        "history"; joined by "+" for a group of several), ``column`` (or the name of
-        a group), ``recall_lost`` (mean over users of the recall with all columns
-        minus the recall without this one), ``lower`` and ``upper`` (its 95 %
-        interval, from the standard error of the users' differences). It is a table of
-        the library of X, see `recommend`. ``attrs``, which only tables of pandas have,
-        holds the ``recall`` with all columns and ``n_neighbors``.
+        One row per column of the users, the items and the context, the ids among
+        them, and one for the history; the largest loss first. Columns: ``side``
+        ("user", "item", "history", "context"; joined by "+" for a group of several),
+        ``column`` (or the name of a group), ``recall_lost`` (mean over users of the
+        recall with all columns minus the recall without this one), ``lower`` and
+        ``upper`` (its 95 % interval, from the standard error of the users'
+        differences). It is a table of the library of X, see `recommend`. ``attrs``,
+        which only tables of pandas have, holds the ``recall`` with all columns and
+        ``n_neighbors``.
 
     Raises
     ------
@@ -93,11 +95,15 @@ def feature_importance(
     -----
     A column is dropped by setting the outputs of `TowerVectorizer` or
     `ColumnTransformer` for it to zero. With other transformers, the column's cells are
-    set to missing and the table is transformed again. A column dropped from the items
-    is also dropped from the past items in the users' histories.
+    set to missing and the table is transformed again; all columns of the context are
+    then one row, "context". A column dropped from the items is also dropped from the
+    past items in the users' histories.
 
     The figures show which columns this model uses, not the recall of a fit without
     them: if two columns hold the same information, either can replace the other.
+
+    A model with ``context`` ranks for each distinct request, as in `score`; requests of
+    one user count as one cluster in the interval.
 
     The search is exact, regardless of ``neighbors``. The time is that of `score` times
     the number of columns.
@@ -151,7 +157,8 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, max_users, random_stat
             fitted, held_out, features, k, n_jobs, columns=columns, complete=complete
         )
         sides = "+".join(side for side in columns if columns[side])
-        rows.append((sides, name, *_mean_and_interval(complete - recalls)))
+        lost = complete - recalls
+        rows.append((sides, name, *_mean_and_interval(lost, held_out[-1].users)))
     names = ["side", "column", "recall_lost", "lower", "upper"]
     table = pd.DataFrame(rows, columns=names)
     table = table.sort_values("recall_lost", ascending=False, kind="stable")
@@ -166,6 +173,7 @@ def _to_drop(fitted, groups):
         "user": columns_of(fitted.users),
         HISTORY: [HISTORY] if fitted.sees_history else [],
         "item": columns_of(fitted.items),
+        CONTEXT: [] if fitted.context is None else fitted.context.all_columns,
     }
     given = _check_groups(groups, known)
     taken = {column for columns in given.values() for column in columns}
@@ -177,9 +185,15 @@ def _to_drop(fitted, groups):
         (column, {side: [column]})
         for side, columns in known.items()
         for column in columns
-        if column not in taken
+        if column not in taken and side != CONTEXT
     ]
-    return together + alone
+    removable = {} if fitted.context is None else fitted.context.removable()
+    of_context = [
+        (name, {CONTEXT: columns})
+        for name, columns in removable.items()
+        if not taken & {*columns}
+    ]
+    return together + alone + of_context
 
 
 def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None):
@@ -191,29 +205,43 @@ def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None)
     """
     columns = columns or {}
     owners, past, judged = held_out
-    past = past.input if fitted.sees_history else None
+    latest, past = past.latest, past.input if fitted.sees_history else None
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = rows_without(fitted.users, owners, columns.get("user", ()), features)
     items = rows_without(items, everything, columns.get("item", ()))
+    changed = users is not owners.rows or items is not everything.rows
     if columns.get(HISTORY):
-        past = past * 0
+        past, changed = past * 0, True
         past.eliminate_zeros()
-    elif complete is not None and users is owners.rows and items is everything.rows:
+    context = None
+    if owners.asked is not None:
+        context = fitted.context_rows(owners.asked, latest)
+        hidden = columns.get(CONTEXT, ())
+        context, hides = fitted.context.without_columns(context, hidden)
+        changed |= hides
+    if complete is not None and not changed:
         return complete
+    users = users, past, context
     with threads(n_jobs):
-        indices = _ranked(fitted, users, past, items, k, judged.seen)
+        indices = _ranked(fitted, users, items, k, judged.seen)
     return values_of(HeldOutRanking(indices=indices, **judged), "recall", k)
 
 
-def _ranked(fitted, users, past, items, k, excluded):
-    """Return the positions (n, k) of the best items, by exact search on given rows."""
+def _ranked(fitted, users, items, k, excluded):
+    """Return the positions (n, k) of the best items, by exact search on given rows.
+
+    ``users``: their feature rows, their past and the rows of their contexts.
+    """
+    users, past, context = users
     module = fitted.model
     vectors = embed_items(module, items[: fitted.n_items])
     k, n = min(k, fitted.n_items), users.shape[0]
     indices = np.empty((n, k), dtype=np.int64)
     for block in blocks(n):
         queries = embed_users(module, users[block], rows_of(past, block), items)
+        if context is not None:
+            queries = in_context(module, queries, context[block])
         indices[block] = top_k(queries, vectors, k, rows_of(excluded, block))[1]
     return indices
 
@@ -247,7 +275,8 @@ def _check_groups(groups, known):
     return given
 
 
-def _mean_and_interval(differences):
+def _mean_and_interval(differences, users):
     """Return the mean of (m,) and the ends of its 95 % interval; nan for one user."""
-    mean, half = differences.mean(), ERRORS_IN_INTERVAL * standard_error(differences)
+    mean = differences.mean()
+    half = ERRORS_IN_INTERVAL * standard_error(differences, users)
     return mean, mean - half, mean + half

@@ -69,6 +69,18 @@ def reasons_of_side(entities, query, features, names, sees_history):
     return [of_id if column == entities.id_column else text for column, text in found]
 
 
+def reasons_of_context(context, rows, features):
+    """Return the reasons (nnz,) of the context of one request, CSR (1, p), a list.
+
+    ``features`` (nnz,): their names, which are the reasons of the time.
+    """
+    own = rows.indices < context.own_width
+    if not isinstance(context.transformer, TowerVectorizer):
+        return list(features)
+    found = features_in_words(context.transformer, rows.indices[own], rows.data[own])
+    return [text for _, text in found] + list(features[~own])
+
+
 def reasons_of_past(ids, names):
     """Return the reasons (n_past,) that are past items, a list."""
     return [f"chose {_name(item, names)}" for item in ids]

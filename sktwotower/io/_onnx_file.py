@@ -68,6 +68,21 @@ def export_onnx(model, path, *, side="item") -> None:
                                             one before, and so on
     =============================== ======= ==========================================
 
+    A user tower of a model with ``context`` has three more, the arrays of a CSR matrix
+    of n feature rows of contexts. An empty row is an unknown context:
+
+    ============================== ======= ===========================================
+    ``context_indices`` (n_cells,) int64   column of each value
+    ``context_offsets`` (n + 1,)   int64   start of each row, and the number of values
+    ``context_values`` (n_cells,)  float32 the values
+    ============================== ======= ===========================================
+
+    The rows are the output of ``context_transformer_``. If ``time`` is one of the
+    context and holds dates, 43 columns follow, of which three have the value 0.5: the
+    column of the hour (0 to 23), 24 + weekday (Monday is 0) and 30 + month (1 to 12),
+    all in UTC. The last columns are those of the time since the last event, of a model
+    with a recent history. Without a value there, it is unknown.
+
     Pass all past events of a user, also if they are more than ``max_history``: the file
     takes the last ones of the order that you pass, and a second part of the model may
     see all. So that these are the events that the model takes, those at equal times

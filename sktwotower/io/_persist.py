@@ -70,8 +70,9 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     optimizer only moments of the default one are kept, with which `partial_fit` goes
     on; it also starts without those of others. The default ranker is written as the
     arrays of its trees; `load` trusts other trees of scikit-learn only if they are
-    named. The past items of all users of fit are in the file; ``checkpoint``, and
-    ``compile`` in ``net_params``, are not.
+    named. The past items of all users of fit are in the file, and which features of a
+    ``context`` each user's events have; ``checkpoint``, and ``compile`` in
+    ``net_params``, are not.
 
     Examples
     --------

@@ -56,7 +56,9 @@ def export_vectors(model, path, *, side="item") -> None:
     Notes
     -----
     Vectors of users without a place in the file, such as new ones, come from
-    `TwoTowerRecommender.embed_users`. With ``normalize`` (the default) vectors have
+    `TwoTowerRecommender.embed_users`. Of a model with ``context`` the file has the
+    vectors of users whose context is unknown; ``embed_users(context=...)`` returns
+    those of a request. With ``normalize`` (the default) vectors have
     length 1: cosine, inner product and Euclidean distance find the same items. The
     guide has recipes for faiss, hnswlib, Qdrant and pgvector.
 

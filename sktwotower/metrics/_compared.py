@@ -3,7 +3,7 @@
 Input: an estimator, held-out events X (n_events, n_columns), and other estimators or
 rankings that were made elsewhere.
 Output: the ranked items (n_users, k) of each model, for the users and items of the
-first.
+first; rows are requests if a model has context.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 
 from ._groups import popular_items
+from ._ranking import keys_of
 from ._scorers import rank, unwrap
 
 REMEDY = (
@@ -37,12 +38,14 @@ def rank_models(
     max_users=None,
     random_state=None,
     history=None,
+    requests=None,
 ):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, then `baselines`. All are positions
-    in the estimator's `item_ids_`. k is at most the size of the catalog.
+    in the estimator's `item_ids_`. k is at most the size of the catalog. All are asked
+    for the same `requests`; None: those that the context of any model tells apart.
     """
     if not isinstance(random_state, Integral):
         # one seed for all models: they must be compared on the same users
@@ -54,19 +57,37 @@ def rank_models(
             "name must be a string, and not 'popularity', which is a model already. "
             f"Got {name!r}."
         )
-    params = {
-        "n_neighbors": k,
-        "max_users": max_users,
-        "random_state": random_state,
-    }
+    params = {"n_neighbors": k, "max_users": max_users, "random_state": random_state}
     if history is not None:
         params["history"] = history
+    if requests is None:
+        requests = context_of(recommender, *named(baselines, ()).values())
+    if requests is not None:
+        params["requests"] = requests
     ranking = rank(recommender, inner, y, **params)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     params |= {"X": X, "y": y, "n_neighbors": k}
     models |= _competitors(baselines, models, recommender, ranking, params)
     return ranking, models
+
+
+def context_of(*models):
+    """Return the columns of X that are context to any fitted model, or None.
+
+    Models that are no recommenders, such as rankings, have none.
+    """
+    columns = []
+    for model in models:
+        try:
+            fitted = getattr(unwrap(model, None)[0], "_fitted", None)
+        except TypeError:  # a ranking, or refused later
+            continue
+        names = getattr(fitted, "context_columns", ())
+        if names and fitted.schema.names is None:
+            names = [int(name[1:]) for name in names]  # x0, x1, ...
+        columns += [name for name in names if name not in columns]
+    return columns or None
 
 
 def _competitors(baselines, taken, recommender, ranking, rank_params):
@@ -124,7 +145,7 @@ def _class_of(baseline):
 
 
 def _ranked(name, baseline, recommender, ranking, rank_params):
-    """Return an estimator's ranking by the users and items of another one."""
+    """Return an estimator's ranking by the rows and items of another one."""
     params = dict(rank_params)
     other, X = unwrap(baseline, params.pop("X"), hint=REMEDY)
     try:
@@ -132,10 +153,11 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
     except (TypeError, ValueError) as error:
         error.add_note(f"Raised by the baseline {name!r}.")
         raise
-    rows = pd.Index(theirs.users).get_indexer(pd.Index(ranking.users))
+    rows = keys_of(theirs).get_indexer(keys_of(ranking))
     if (rows < 0).any():
+        what = "users" if ranking.requests is None else "requests"
         raise ValueError(
-            f"The baseline {name!r} ranks for other users than the estimator: "
+            f"The baseline {name!r} ranks for other {what} than the estimator: "
             f"{(rows < 0).sum()} of {len(rows)} are missing. Fit it on the same "
             "columns, or set max_users=None."
         )
@@ -147,7 +169,7 @@ def _ranked(name, baseline, recommender, ranking, rank_params):
 def _given(name, given, recommender, ranking, k):
     """Return a ranking that was made elsewhere, (n_users, k), padded with -1."""
     table, known = _as_table(name, given)
-    users = pd.Index(ranking.users)
+    users = pd.Index(ranking.users).unique()
     missing = users[~users.isin(known)]
     if len(missing):
         raise ValueError(
@@ -168,6 +190,7 @@ def _given(name, given, recommender, ranking, k):
     kept = (rows >= 0) & (place < k)
     indices = np.full((len(users), k), -1, dtype=np.int64)
     indices[rows[kept], place[kept]] = items[kept]
+    indices = indices[users.get_indexer(ranking.users)]  # the same for all requests
     _warn_of_seen(name, ranking, indices)
     return indices
 

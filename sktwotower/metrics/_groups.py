@@ -1,6 +1,6 @@
 """Groups of users and items, and the metrics of each group.
 
-Input: a `HeldOutRanking` with ranked items (n_users, k).
+Input: a `HeldOutRanking` of users, or requests, with ranked items (n_users, k).
 Output: metrics of a group, per user (n_users,) or as a mean.
 """
 
@@ -19,6 +19,7 @@ from ._hits import (
     standard_error,
     weights_of_hits,
 )
+from ._ranking import first_rows
 
 # What the report compares user by user, by its name there.
 COMPARED = {"recall": "recall", "ndcg": "ndcg", "mrr": "reciprocal_rank"}
@@ -60,6 +61,8 @@ class GroupRanking:
         self.truth = group.truth[kept]
         self.indices = (ranking.indices if indices is None else indices)[kept]
         self.item_counts = ranking.item_counts
+        self.users = ranking.users[kept]
+        self.of_requests = ranking.requests is not None
         self.hits, self.n_relevant = find_hits(
             self.truth, self.indices, max(self.indices.shape[1], 1)
         )
@@ -99,6 +102,10 @@ class GroupRanking:
             return len(pd.unique(self._filled(k)[1])) / len(self.item_counts)
         return mean_over_users(self.values(metric, k, **params))
 
+    def error(self, values):
+        """Return the standard error of the mean of values of this group, (n_users,)."""
+        return standard_error(values, self.users if self.of_requests else None)
+
     def _filled(self, k):
         """Return the user and the item of each filled place, (n_entries,) each."""
         rows, places = np.nonzero(self.indices[:, :k] >= 0)
@@ -116,15 +123,18 @@ class GroupRanking:
                 less = values - first.values(metric, k)
                 name = f"{short}@{k}"
                 row[name] = mean_over_users(values)
-                row[f"{name} se"] = standard_error(values)
+                row[f"{name} se"] = self.error(values)
                 row[f"{name} diff"] = mean_over_users(less)
-                row[f"{name} diff se"] = standard_error(less)
+                row[f"{name} diff se"] = self.error(less)
             for metric in ("hit_rate", "coverage"):
                 row[f"{metric}@{k}"] = self.mean(metric, k)
             # if all items of a catalog are new, their rarity is unknown
             counted = self.item_counts.any()
             row[f"novelty@{k}"] = self.mean("novelty", k) if counted else np.nan
-        return row | {"users": len(self.hits), "events": int(self.n_relevant.sum())}
+        sizes = {"users": len(self.hits)}
+        if self.of_requests:
+            sizes = {"users": len(pd.unique(self.users)), "requests": len(self.hits)}
+        return row | sizes | {"events": int(self.n_relevant.sum())}
 
 
 def groups_of(ranking):
@@ -133,7 +143,8 @@ def groups_of(ranking):
     yield whole
     item_counts, user_counts = ranking.item_counts, ranking.user_counts
     head = _head(item_counts)
-    few = user_counts <= np.median(user_counts[whole.kept])
+    of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
+    few = user_counts <= np.median(of_users)
     users, items = np.ones_like(few), np.ones_like(head)
     known = [("known items", items, users, False)]
     known = known if ranking.n_unreachable.any() else []

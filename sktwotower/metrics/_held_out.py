@@ -1,18 +1,20 @@
 """The methods that evaluate a fitted recommender on held-out events.
 
 Input: a fitted recommender and held-out events X (n_events, n_columns).
-Output: a `HeldOutRanking` of items (n_users, k), or the mean recall.
+Output: a `HeldOutRanking` of items (n_users, k), or the mean recall; its rows are users
+or, of a model with context, requests.
 """
 
 import numpy as np
 
+from sktwotower._tables._columns import codes_of_rows
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import check_count, warn
 from sktwotower._tables._schema import read_table
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._times import read_times
 from sktwotower.retrieval._fitted_state import fitted_of
-from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._requests import past_of, query_of_events
 
 from ._groups import values_of
 from ._hits import mean_over_users
@@ -67,6 +69,10 @@ class EvaluationMixin:
         with more and with fewer items to be compared; `retrieval_report` shows known
         items separately.
 
+        A model with ``context`` ranks once for each distinct request, a user with a
+        context, and is judged by the events of that request: the mean is over requests.
+        `rank_held_out` returns them.
+
         ``make_retrieval_scorer("recall", k=n_neighbors)`` returns the same figure.
 
         Examples
@@ -94,6 +100,7 @@ class EvaluationMixin:
         max_users=None,
         random_state=None,
         history=None,
+        requests=None,
     ) -> HeldOutRanking:
         """Rank the whole catalog for the users of held-out events.
 
@@ -109,29 +116,40 @@ class EvaluationMixin:
             Weight of each event within its user's recall. None: each item counts
             once, however often it occurs.
         n_neighbors : int
-            Number of ranked items per user, >= 0; at most the whole catalog is ranked.
+            Number of ranked items per row, >= 0; at most the whole catalog is ranked.
             0: nothing is ranked, but all other fields are complete.
         max_users : int, default=None
-            Rank for a random sample of this many users, >= 1. None: all.
+            Rank for a random sample of this many users, >= 1, or requests. None: all.
         random_state : int, RandomState instance or None, default=None
-            Draws the sample of users.
+            Draws the sample.
         history : dataframe, dict or None, default=None
             Events that fit has not seen, as in `recommend`. They are left out of the
             ranking, and count among the user's events.
+        requests : str, int or list of them, default=None
+            Columns of X (or their positions) that tell the requests of a user apart:
+            each distinct combination of user and these columns is a row of its own,
+            judged by its own events. This compares a model without context with one
+            that has it. An empty list: each user is one row, asked for in the context
+            of the last positive event. None: the ``context`` of the model; without
+            one, each user is one row.
 
         Returns
         -------
         ranking : HeldOutRanking
-            Ranked positions in ``item_ids_``, best first, and the relevant items.
+            Ranked positions in ``item_ids_``, best first, and the relevant items. Rows
+            are sorted by user; the requests of a user are in the order of their first
+            positive event.
 
         Raises
         ------
         NotFittedError
             If fit has not been called.
         ValueError
-            If X has no positive event, or `n_neighbors` or `max_users` is too small.
+            If X has no positive event, `n_neighbors` or `max_users` is too small, or X
+            lacks a column of `requests`.
         TypeError
-            If `n_neighbors` or `max_users` is not an integer.
+            If `n_neighbors` or `max_users` is not an integer, or a column of `requests`
+            holds lists.
 
         See Also
         --------
@@ -154,6 +172,23 @@ class EvaluationMixin:
         >>> ranking.truth.toarray().astype(int)  # what they chose, by ``item_ids_``
         array([[1, 0, 0, 0, 0, 0],
                [0, 0, 0, 0, 1, 0]])
+
+        What a user chooses in the morning and in the evening, by a model that ranks
+        alike for both:
+
+        >>> from sktwotower import PopularityRecommender
+        >>> X = pd.DataFrame({"user": ["ann", "bob", "cid"], "hour": [8, 8, 20],
+        ...                   "item": ["tea", "tea", "ham"]})
+        >>> later = pd.DataFrame({"user": ["bob", "bob", "cid"], "hour": [8, 20, 20],
+        ...                       "item": ["tea", "ham", "tea"]})
+        >>> model = PopularityRecommender(item_id="item").fit(X)
+        >>> ranking = model.rank_held_out(later, n_neighbors=1, requests="hour")
+        >>> pd.DataFrame({"user": ranking.users, "request": ranking.requests,
+        ...               "first": model.item_ids_[ranking.indices[:, 0]]})
+          user  request first
+        0  bob        0   tea
+        1  bob        1   ham
+        2  cid        0   tea
         """
         fitted = fitted_of(self)
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
@@ -168,6 +203,7 @@ class EvaluationMixin:
             max_users=max_users,
             random_state=random_state,
             history=history,
+            requests=requests,
         )
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]
@@ -217,13 +253,19 @@ def read_held_out(
     max_users=None,
     random_state=None,
     history=None,
+    requests=None,
 ):
     """Return the users of held-out events, their past items and relevant items.
 
     ``fitted``: the recommender's ``Fitted``; ``frame``: events (n_events, n_columns).
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
-    parameters of a `HeldOutRanking` except ``indices``.
+    parameters of a `HeldOutRanking` except ``indices``. If ``requests``, names of
+    columns, or the model's context tell requests apart, m is the number of requests.
     """
+    if requests is None:
+        contexts = fitted.request_codes(frame)
+    else:
+        contexts = codes_of_rows(frame, requests, "requests")
     users, items = fitted.users, fitted.items
     judged = judge(
         check_ids(frame[users.id_column], "the users of X"),
@@ -232,11 +274,11 @@ def read_held_out(
         fitted.n_items,
         y,
         sample_weight,
+        contexts=contexts,
         max_users=max_users,
         random_state=random_state,
     )
-    last = frame.iloc[judged.last_rows]
-    query = Query(*users.describe(last, "X", events=True))
+    query = query_of_events(fitted, frame.iloc[judged.last_rows])
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))
     return query, past, judged

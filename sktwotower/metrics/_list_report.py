@@ -16,7 +16,9 @@ from sktwotower._tables._ids import positions_of
 from sktwotower._tables._messages import check_count
 
 from ._compared import named
-from ._ranked_lists import RankedLists, check_one_user, clustered_error, mean_over_lists
+from ._hits import clustered_error
+from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
+from ._ranking import first_rows
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import rank, unwrap
 
@@ -95,8 +97,9 @@ def _read(estimator, X, y, lists, baselines, history):
     fit = rank(recommender, inner, y, n_neighbors=0, **params)
     positions = positions_of(items, pd.Index(recommender.item_ids_))
     counts = np.append(fit.item_counts, 0)  # the last entry is for -1
-    places = pd.Index(fit.users).get_indexer(users)
-    n_events = np.append(fit.user_counts.astype(float), np.nan)[places]
+    first = first_rows(fit.users)  # all requests of a user have the same counts
+    places = pd.Index(fit.users[first]).get_indexer(users)
+    n_events = np.append(fit.user_counts[first].astype(float), np.nan)[places]
     scores = {
         type(recommender).__name__: scores_of(estimator, given, history),
         "popularity": counts[positions],

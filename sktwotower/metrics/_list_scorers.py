@@ -10,13 +10,8 @@ import numpy as np
 
 from sktwotower._tables._messages import check_count, closest
 
-from ._ranked_lists import (
-    METRICS,
-    RankedLists,
-    check_one_user,
-    clustered_error,
-    mean_over_lists,
-)
+from ._hits import clustered_error
+from ._ranked_lists import METRICS, RankedLists, check_one_user, mean_over_lists
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
 from ._scorers import unwrap
 
@@ -146,7 +141,7 @@ class _ListScorer:
             values = ranked.values(metric, k)
             scores[name] = mean_over_lists(values)
             if self.standard_error:
-                scores[f"{name} se"] = clustered_error(values, owners)
+                scores[f"{name} se"] = float(clustered_error(values, owners))
         return next(iter(scores.values())) if self.one else scores
 
     def __repr__(self):

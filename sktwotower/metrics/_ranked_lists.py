@@ -154,22 +154,6 @@ def mean_over_lists(values):
     return float(counted.mean())
 
 
-def clustered_error(values, clusters):
-    """Return the standard error of the mean of values (n,), those with nan left out.
-
-    Values of one of the ``clusters`` (n,) may depend on each other. Nan for fewer than
-    two clusters.
-    """
-    counted = ~np.isnan(values)
-    values, codes = values[counted], pd.factorize(clusters[counted])[0]
-    n_clusters = codes.max(initial=-1) + 1
-    if n_clusters < 2:
-        return np.nan
-    sums = np.bincount(codes, values - values.mean())
-    variance = (sums**2).sum() * n_clusters / (n_clusters - 1)
-    return float(np.sqrt(variance) / len(values))
-
-
 def check_one_user(lists, users):
     """Return the user (n_lists,) of each list; raise if a list has several.
 

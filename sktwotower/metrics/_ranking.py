@@ -1,6 +1,7 @@
 """The ranking of items for held-out events that scorer, report and displays read.
 
-Input: users, ranked positions (n_users, k), and the relevant items (n_users, n_items).
+Input: users, ranked positions (n_users, k), and the relevant items (n_users, n_items);
+a row for each request, if users have several.
 Output: a `HeldOutRanking`, with checked shapes and missing fields filled in.
 """
 
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._ids import check_ids
@@ -20,6 +22,7 @@ NUMBERS = {
     "n_unreachable": ("iu", 0),
     "unreachable_weight": ("iuf", 0),
     "last_rows": ("iu", -1),
+    "requests": ("iu", 0),
 }
 
 
@@ -32,7 +35,8 @@ class HeldOutRanking:
     catalog, and this method::
 
         rank_held_out(X, y=None, sample_weight=None, *, n_neighbors,
-                      max_users=None, random_state=None, history=None)
+                      max_users=None, random_state=None, history=None,
+                      requests=None)
 
     The recommenders of this package have it. A wrapper around another library needs
     about ten lines, see the example; `held_out_truth` provides everything except the
@@ -41,7 +45,7 @@ class HeldOutRanking:
     Parameters
     ----------
     users : array of shape (n_users,)
-        Ids of the users who are judged, each once.
+        Ids of the users who are judged, each once, or once for each of `requests`.
     indices : int array of shape (n_users, k)
         Ranked items of each user, best first: positions in ``item_ids_``, -1 for an
         empty place. k may be smaller than the number that was asked for.
@@ -69,16 +73,19 @@ class HeldOutRanking:
         `ScoreDistributionDisplay` reads it. -1 where it is not known. None: all -1.
     left_out : dict of str to int, default=None
         Number of events or users of X that do not count, by reason. None: none.
+    requests : int array of shape (n_users,), default=None
+        Number of each row's request, from 0, where rows are requests and a user may
+        have several: other rankings, and other items to be found. None: rows are users.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit together, a user is missing or occurs twice, `indices`
-        holds positions outside of the catalog, a matrix is not valid, or weights or
-        counts are negative or not finite.
+        If the shapes do not fit together, a user is missing or occurs twice (with the
+        same request), `indices` holds positions outside of the catalog, a matrix is not
+        valid, or weights or counts are negative or not finite.
     TypeError
-        If `indices`, `n_unreachable` or `last_rows` does not hold integers, a field is
-        not an array, or `left_out` is not a dict.
+        If `indices`, `n_unreachable`, `last_rows` or `requests` does not hold integers,
+        a field is not an array, or `left_out` is not a dict.
 
     See Also
     --------
@@ -150,6 +157,7 @@ class HeldOutRanking:
     unreachable_weight: np.ndarray | None = None
     last_rows: np.ndarray | None = None
     left_out: dict[str, int] | None = None
+    requests: np.ndarray | None = None
 
     def __post_init__(self):
         """Fill in missing fields, and check all of them."""
@@ -158,18 +166,23 @@ class HeldOutRanking:
         n_users, n_items = truth.shape
         seen = _as_csr("seen", _given(self.seen, sparse.csr_matrix(truth.shape)))
         past = _as_csr("past", _given(self.past, seen))
+        of_users = past  # each user once
+        if self.requests is not None and len(self.users) == n_users:
+            of_users = past[first_rows(self.users)]
         lost = _given(self.n_unreachable, np.zeros(n_users, dtype=np.int64))
         fields = {
             "users": _as_array("users", self.users),
             "truth": truth,
             "seen": seen,
             "past": past,
-            "item_counts": _given(self.item_counts, past.getnnz(0)),
+            "item_counts": _given(self.item_counts, of_users.getnnz(0)),
             "user_counts": _given(self.user_counts, past.getnnz(1)),
             "n_unreachable": lost,
             "unreachable_weight": _given(self.unreachable_weight, lost),
             "last_rows": _given(self.last_rows, np.full(n_users, -1)),
         }
+        if self.requests is not None:
+            fields["requests"] = self.requests
         for name, value in fields.items():
             if name in NUMBERS:
                 fields[name] = value = _as_numbers(name, value, *NUMBERS[name])
@@ -178,10 +191,22 @@ class HeldOutRanking:
             _check_shape(name, value.shape, shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
         fields["left_out"] = _as_dict(self.left_out)
-        _check_users(self.users)
+        _check_users(self.users, fields.get("requests"))
         for name, value in fields.items():
             # a frozen dataclass does not allow assignments
             object.__setattr__(self, name, value)
+
+
+def keys_of(ranking):
+    """Return an Index (n_rows,) that names each row: the user, with the request."""
+    if ranking.requests is None:
+        return pd.Index(ranking.users)
+    return pd.MultiIndex.from_arrays([ranking.users, ranking.requests])
+
+
+def first_rows(users):
+    """Return the first row of each distinct user (n_rows,), int (n_users,)."""
+    return np.flatnonzero(~pd.Index(users).duplicated())
 
 
 def _given(value, otherwise):
@@ -263,12 +288,16 @@ def _check_shape(name, shape, expected):
         )
 
 
-def _check_users(users):
+def _check_users(users, requests):
     users = check_ids(users, "users of a HeldOutRanking")
-    if not users.is_unique:
+    keys, what = users, "distinct"
+    if requests is not None:
+        keys = pd.MultiIndex.from_arrays([users, requests])
+        what = "distinct within each of requests"
+    if not keys.is_unique:
         raise ValueError(
-            "users of a HeldOutRanking must be distinct. Got "
-            f"{format_ids(users[users.duplicated()].unique(), 2)} more than once."
+            f"users of a HeldOutRanking must be {what}. Got "
+            f"{format_ids(users[keys.duplicated()].unique(), 2)} more than once."
         )
 
 

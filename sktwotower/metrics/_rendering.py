@@ -78,8 +78,12 @@ class Layout(NamedTuple):
 
 def _layouts(frame):
     """Return a ``Layout`` for each k of a report."""
-    layout = _layout_of_lists if "lists" in frame.attrs else _layout
-    return [layout(k) for k in frame.attrs.get("k", ())]
+    layout_of = _layout_of_lists if "lists" in frame.attrs else _layout
+    layouts = [layout_of(k) for k in frame.attrs.get("k", ())]
+    if "requests" in frame.columns:
+        sizes = ["users", "requests", "events"]
+        layouts = [layout._replace(sizes=sizes) for layout in layouts]
+    return layouts
 
 
 def _layout(k):
@@ -234,12 +238,16 @@ def _notes(frame):
     """Return notes on the intervals, and on what does not count."""
     first = frame.index.get_level_values("model")[0]
     lines = [f"± 95 % interval over users; difference from {first}, user by user."]
+    if "requests" in frame.columns:
+        lines[0] = f"± 95 % interval; difference from {first}, request by request."
+        lines.append("The mean over requests; those of one user count as one cluster.")
     if "lists" in frame.attrs:
         lines[0] = f"± 95 % interval; difference from {first}, list by list."
         lines.append("The mean over lists; lists of one user count as one cluster.")
     else:
+        rows = "requests" if "requests" in frame.columns else "users"
         lines.append(
-            "mrr: mean of 1 / rank of the first hit; hit: users with one; "
+            f"mrr: mean of 1 / rank of the first hit; hit: {rows} with one; "
             "cov.: coverage; nov.: novelty in bits."
         )
     left_out = frame.attrs.get("left_out", {})

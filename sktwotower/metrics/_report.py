@@ -27,12 +27,14 @@ def retrieval_report(
     baselines=None,
     history=None,
     lists=None,
+    requests=None,
 ) -> pd.DataFrame:
     """Compare a recommender with popularity on held-out events, overall and by group.
 
-    For each user with positives in X (y is None or y > 0) the whole catalog is
-    ranked, with the items seen in fit left out except the positives of X itself. With
-    `lists`, the items of each list that was shown are ranked instead.
+    For each user, or request of a model with context, with positives in X (y is None or
+    y > 0) the whole catalog is ranked, with the items seen in fit left out except the
+    positives of X itself. With `lists`, the items of each list that was shown are
+    ranked instead.
 
     Parameters
     ----------
@@ -46,16 +48,16 @@ def retrieval_report(
     k : int or sequence of int, default=(10, 20)
         Numbers of places that count, >= 1 each.
     max_users : int, default=None
-        Report on a random sample of this many users, >= 1, the same for all models.
-        None: all users.
+        Report on a random sample of this many users, >= 1, or requests of a model with
+        context, the same for all models. None: all.
     random_state : int, RandomState instance or None, default=None
-        Draws the sample of users.
+        Draws the sample.
     baselines : list of estimators, or dict of str to estimator or ranking, default=None
         Further models, fitted on the same events. In a list, each is reported under its
         class name. For a model of another library, pass its ranking: a dict of users to
         lists of items, best first, or a table whose first two columns are users and
         items, best first or with a column 'rank'. The ranking should leave out items
-        seen in fit, as all other models do.
+        seen in fit, as all other models do; it counts for all requests of a user.
     history : dataframe, dict or None, default=None
         Events that fit has not seen, passed to recommenders as in `recommend`. Users
         unseen in fit are then judged on what they chose after these events. Their items
@@ -70,6 +72,10 @@ def retrieval_report(
         of showings in fit that ended in a choice, is added for a `TwoStageRecommender`
         that was fitted on rows with y = 0. Others do not keep it: pass a
         `ClickRateRecommender` as a baseline. None: the whole catalog is ranked.
+    requests : str, int or list of them, default=None
+        Columns of X that tell the requests of a user apart, as in ``rank_held_out``:
+        all models are judged request by request. None: the columns that are context to
+        any of the models. With `lists`, which are requests, it is not read.
 
     Returns
     -------
@@ -79,7 +85,8 @@ def retrieval_report(
         diff' (the difference from `estimator`, user by user, < 0 where the model is
         worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
         (bits; nan where no item of the catalog has an event of fit). At the end
-        the numbers of 'users' and 'events' that count. Its `attrs` hold the number of
+        the numbers of 'users', of 'requests' if rows are requests, and of 'events' that
+        count. Its `attrs` hold the number of
         'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
         number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
         errors). It is of pandas; its method ``to_frame()`` returns a table with the
@@ -142,6 +149,12 @@ def retrieval_report(
 
     Users left out: those without a relevant item in the group, and those not sampled.
     Repeats of one user and item count once.
+
+    A model with ``context`` ranks once for each distinct request, a user with a
+    context, and is judged by the events of that request. All other models are then
+    judged by the same requests, even if their ranking is the same for all requests of a
+    user. Means are over requests; in standard errors the requests of a user count as
+    one cluster. Groups of users are groups of their requests.
 
     With `lists`, the figures are those of `roc_auc_by_list`, `ndcg_by_list` and
     `reciprocal_rank_by_list`, means over lists. 'known items' are lists without the
@@ -211,6 +224,7 @@ def retrieval_report(
         rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
         attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
         return _as_frame(rows, attrs, library_of(X))
+    params["requests"] = requests
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):

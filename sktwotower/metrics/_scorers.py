@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktwotower._tables._messages import check_count, closest
 
 from ._groups import GroupRanking, everyone
-from ._hits import PER_USER, standard_error
+from ._hits import PER_USER
 from ._ranking import HeldOutRanking
 
 METRICS = [*PER_USER, "coverage", "novelty"]
@@ -29,15 +29,16 @@ def make_retrieval_scorer(
     max_users=None,
     random_state=None,
     standard_error=False,
+    requests=None,
     **kwargs,
 ) -> Callable:
     """Make a scorer of whole-catalog rankings for `GridSearchCV` and its relatives.
 
-    The scorer ranks the catalog for each user that has positives in X (y is None or y
-    > 0), with the items seen in fit left out except the positives of X itself, and
-    takes the positives as relevant. It works on recommenders (any estimator that
-    returns a `HeldOutRanking`), on Pipelines that end in one and on fitted search
-    objects.
+    The scorer ranks the catalog for each user, or request of a model with context, that
+    has positives in X (y is None or y > 0), with the items seen in fit left out except
+    the positives of X itself, and takes the positives as relevant. It works on
+    recommenders (any estimator that returns a `HeldOutRanking`), on Pipelines that end
+    in one and on fitted search objects.
 
     Parameters
     ----------
@@ -49,14 +50,20 @@ def make_retrieval_scorer(
         Number of places that count, >= 1; above the size of the catalog, the places
         that are missing are misses. A k in `metric` takes precedence.
     max_users : int, default=None
-        Score a random sample of this many users, >= 1. None: all.
+        Score a random sample of this many users, >= 1, or requests of a model with
+        context. None: all.
     random_state : int, RandomState instance or None, default=None
-        Draws the sample of users. With an int, all estimators are scored on the same
+        Draws the sample. With an int, all estimators are scored on the same
         sample of the same X.
     standard_error : bool, default=False
         Whether to return each figure's standard error over the users as well: the
-        standard deviation over the square root of their number, nan for one user. The
-        coverage is not a mean over users and has none.
+        standard deviation over the square root of their number, nan for one user.
+        Requests of one user count as one cluster. The coverage is not a mean over users
+        and has none.
+    requests : str, int or list of them, default=None
+        Columns of X that tell the requests of a user apart, as in ``rank_held_out``: a
+        model without context is then judged as one that has it. None: the context of
+        the model.
     **kwargs : dict
         Further arguments of the metric: `truncated` of 'recall', `n_users` of
         'novelty'.
@@ -135,9 +142,8 @@ def make_retrieval_scorer(
             f"{sorted(unknown)}."
         )
     one = isinstance(metric, str) and not standard_error
-    return _RetrievalScorer(
-        figures, one, max_users, random_state, standard_error, kwargs
-    )
+    asked = {"max_users": max_users, "random_state": random_state, "requests": requests}
+    return _RetrievalScorer(figures, one, asked, standard_error, kwargs)
 
 
 def _parse(metric, k):
@@ -156,11 +162,10 @@ def _parse(metric, k):
 class _RetrievalScorer:
     """One metric, or several, of one estimator's ranking of held-out events."""
 
-    def __init__(self, figures, one, max_users, random_state, standard_error, params):
+    def __init__(self, figures, one, asked, standard_error, params):
         self.figures = figures
         self.one = one
-        self.max_users = max_users
-        self.random_state = random_state
+        self.asked = asked
         self.standard_error = standard_error
         self.params = params
         self._request = MetadataRequest(owner=repr(self))
@@ -198,8 +203,7 @@ class _RetrievalScorer:
             y,
             sample_weight=sample_weight,
             n_neighbors=max(k for _, k in self.figures),
-            max_users=self.max_users,
-            random_state=self.random_state,
+            **{p: v for p, v in self.asked.items() if v is not None or p != "requests"},
         )
         table = GroupRanking(ranking, everyone(ranking))
         scores = {}
@@ -212,13 +216,12 @@ class _RetrievalScorer:
         params = {p: v for p, v in self.params.items() if p in OPTIONS.get(name, ())}
         scores = {f"{name}@{k}": table.mean(name, k, **params)}
         if self.standard_error and name != "coverage":
-            error = standard_error(table.values(name, k, **params))
+            error = table.error(table.values(name, k, **params))
             scores[f"{name}@{k} se"] = float(error)
         return scores
 
     def __repr__(self):
-        options = {"max_users": self.max_users, "random_state": self.random_state}
-        options |= {"standard_error": self.standard_error or None}
+        options = self.asked | {"standard_error": self.standard_error or None}
         options = {key: value for key, value in options.items() if value is not None}
         text = "".join(f", {key}={value!r}" for key, value in options.items())
         text += "".join(f", {key}={value!r}" for key, value in self.params.items())
@@ -296,8 +299,8 @@ def _rank_held_out(estimator, X, y, **params):
         if "unexpected keyword argument" in str(error):
             error.add_note(
                 f"Expected of {name}: rank_held_out(X, y=None, sample_weight=None, *, "
-                "n_neighbors, max_users=None, random_state=None, history=None). "
-                f"It was called with {', '.join(params)}."
+                "n_neighbors, max_users=None, random_state=None, history=None, "
+                f"requests=None). It was called with {', '.join(params)}."
             )
         raise
     if not isinstance(ranking, HeldOutRanking):

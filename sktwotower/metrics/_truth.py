@@ -1,7 +1,8 @@
 """The ground truth of held-out events: their users and relevant items.
 
 Input: held-out events X (n_events, n_columns) and the ids of a catalog (n_items,).
-Output: users (n_users,), their relevant items and their past items (n_users, n_items).
+Output: users (n_users,), their relevant items and their past items (n_users, n_items);
+a row for each request, if users have several.
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import Bunch, check_random_state
 
-from sktwotower._tables._columns import as_table, column_position
+from sktwotower._tables._columns import as_table, codes_of_rows, column_position
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
 from sktwotower._tables._messages import check_count, format_ids
@@ -30,6 +31,7 @@ def held_out_truth(
     exclude_seen=True,
     max_users=None,
     random_state=None,
+    requests=None,
 ) -> Bunch:
     """Return all parts of a `HeldOutRanking` except the ranked items.
 
@@ -57,16 +59,21 @@ def held_out_truth(
     exclude_seen : bool, default=True
         Whether the ranking will leave out the training items of a user.
     max_users : int, default=None
-        Judge a random sample of this many users, >= 1. None: all.
+        Judge a random sample of this many users, or requests, >= 1. None: all.
     random_state : int, RandomState instance or None, default=None
-        Draws the sample of users.
+        Draws the sample.
+    requests : str, int or list of them, default=None
+        Columns of X (or their positions) that tell the requests of a user apart: each
+        distinct combination of user and these columns is a row of its own, judged by
+        its own events. None: each user is one row.
 
     Returns
     -------
     judged : Bunch
         The parameters of `HeldOutRanking`, by name, without `indices`. ``users`` are
-        sorted; ``seen`` holds the items that the ranking should leave out: the user's
-        training items, except those that are relevant.
+        sorted, the requests of a user in the order of their first positive event;
+        ``seen`` holds the items that the ranking should leave out: the user's training
+        items, except those that are relevant in the row.
 
     Raises
     ------
@@ -75,7 +82,8 @@ def held_out_truth(
         `item_ids` or `user_ids` are not distinct, `seen` does not fit to them, or
         `max_users` < 1.
     TypeError
-        If ids are of mixed types, or `max_users` is not an integer.
+        If ids are of mixed types, `max_users` is not an integer, or a column of
+        `requests` holds lists.
 
     Warns
     -----
@@ -105,6 +113,16 @@ def held_out_truth(
            [False, False, False]])
     >>> judged.n_unreachable.tolist()  # jam is not in the catalog
     [0, 1]
+
+    What ann chooses in the morning and in the evening is to be found by two rankings:
+
+    >>> X = [["ann", "tea", 8], ["ann", "egg", 8], ["ann", "ham", 20]]
+    >>> judged = held_out_truth(X, item_ids=["egg", "ham", "tea"], requests=[2])
+    >>> judged.users.tolist()
+    ['ann', 'ann']
+    >>> judged.truth.toarray()
+    array([[1., 0., 1.],
+           [0., 1., 0.]])
     """
     frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
     frame = frame.infer_objects()
@@ -125,6 +143,7 @@ def held_out_truth(
         len(catalog),
         y,
         sample_weight,
+        contexts=codes_of_rows(frame, requests, "requests"),
         **sample,
     )
     name_of_users = f"column {frame.columns[user_at]!r} of X"
@@ -142,16 +161,25 @@ def judge(
     y,
     sample_weight,
     *,
+    contexts=None,
     max_users=None,
     random_state=None,
 ):
     """Return the fields of a `HeldOutRanking` that held-out events determine, a Bunch.
 
     ``users`` and ``items`` are Series or Indexes (n_events,). ``encode`` maps items to
-    positions; those outside of 0 .. n_items - 1 are not in the catalog.
+    positions; those outside of 0 .. n_items - 1 are not in the catalog. ``contexts``
+    (n_events,): integers that tell the requests of a user apart; None: there is one.
     """
     positive, weights, left_out = _positives(users, y, sample_weight)
-    rows, ids, left = _sampled(users.take(positive), max_users, random_state)
+    rows, ids = pd.factorize(users.take(positive), sort=True)
+    requests, name = None, "users"
+    if contexts is not None:
+        name = "requests"
+        rows, places, requests = _by_request(rows, contexts[positive])
+        ids = ids[places]
+    rows, chosen, left = _sampled(rows, len(ids), max_users, random_state, name)
+    ids = ids[chosen]
     sampled = rows >= 0
     rows, positive = rows[sampled], positive[sampled]
     last_rows = np.zeros(len(ids), dtype=np.int64)
@@ -167,6 +195,7 @@ def judge(
         n_unreachable=lost.getnnz(axis=1),
         unreachable_weight=np.asarray(lost.sum(axis=1)).ravel(),
         last_rows=last_rows,
+        requests=None if requests is None else requests[chosen],
         left_out=left_out | left | repeats,
     )
 
@@ -198,18 +227,39 @@ def _positives(users, y, sample_weight):
     return np.flatnonzero(positive), weights[positive], left_out
 
 
-def _sampled(users, max_users, random_state):
-    """Return each event's row among the judged users, -1 for others, and their ids."""
-    rows, ids = pd.factorize(users, sort=True)
-    if max_users is None or check_count(max_users, "max_users") >= len(ids):
-        return rows, ids, {}
+def _by_request(rows, contexts):
+    """Return each event's row among the requests, and the requests' users and numbers.
+
+    ``rows`` and ``contexts``, (n,) each: user and context of each event. Requests are
+    sorted by user, then by their first event, and numbered within each user, from 0.
+    """
+    contexts = pd.factorize(contexts)[0]
+    keys = rows.astype(np.int64) * (contexts.max(initial=0) + 1) + contexts
+    found = pd.factorize(keys)[0]
+    owners = rows[np.unique(found, return_index=True)[1]]
+    order = np.argsort(owners, kind="stable")
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    owners = owners[order]
+    numbers = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    return places[found], owners, numbers
+
+
+def _sampled(rows, n, max_users, random_state, name):
+    """Return each event's row among a sample, -1 for others, and the rows of before.
+
+    ``rows``: each event's row among ``n`` users or requests, which ``name`` says. The
+    third value is what is left out.
+    """
+    if max_users is None or check_count(max_users, "max_users") >= n:
+        return rows, np.arange(n), {}
     rng = check_random_state(random_state)
-    chosen = np.sort(rng.choice(len(ids), max_users, replace=False))
-    places = np.full(len(ids), -1)
+    chosen = np.sort(rng.choice(n, max_users, replace=False))
+    places = np.full(n, -1)
     places[chosen] = np.arange(max_users)
-    rows = places[rows]
-    names = "events of users not sampled", "users not sampled"
-    return rows, ids[chosen], _left_out(users, rows >= 0, names)
+    sampled = places[rows]
+    names = f"events of {name} not sampled", f"{name} not sampled"
+    return sampled, chosen, _left_out(pd.Series(rows), sampled >= 0, names)
 
 
 def _left_out(users, kept, names):

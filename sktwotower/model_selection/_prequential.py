@@ -127,6 +127,10 @@ def prequential_validate(
     two slices. Users and items that a model does not know yet count as well: such an
     item is a miss.
 
+    A model with ``context`` is judged by request, as in
+    `sktwotower.metrics.retrieval_report`, and so is popularity if it is compared with
+    another strategy.
+
     With `freq`, slices of whole days and of a fixed length are counted from midnight
     (UTC, if dates have a zone) before the first event after the train events; slices of
     the calendar, such as months, begin where these do. The first and the last one may
@@ -178,13 +182,7 @@ def prequential_validate(
     Name: test_score, dtype: float64
     """
     sliced = read_sliced_events(
-        X,
-        y,
-        sample_weight,
-        time,
-        train_size=train_size,
-        freq=freq,
-        n_slices=n_slices,
+        X, y, sample_weight, time, train_size=train_size, freq=freq, n_slices=n_slices
     )
     strategies, scorer = chosen_strategies(strategies, estimator), _scorer(scoring)
     models = Models(estimator, sliced, time, window)

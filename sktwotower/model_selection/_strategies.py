@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sktwotower._tables._messages import warn
 from sktwotower.baselines import PopularityRecommender
 from sktwotower.metrics import make_retrieval_scorer
+from sktwotower.metrics._compared import context_of
 
 STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
 
@@ -47,8 +48,12 @@ def chosen_strategies(strategies, estimator):
 
 
 def in_order_of_work(strategies):
-    """Return partial_fit last: it changes the model that others need."""
-    return sorted(strategies, key=lambda strategy: strategy == "partial_fit")
+    """Return partial_fit after others: it changes the model that they need.
+
+    Popularity is last, and is asked for the requests of that model.
+    """
+    late = {"partial_fit": 1, "popularity": 2}
+    return sorted(strategies, key=lambda strategy: late.get(strategy, 0))
 
 
 def _parameters_of(estimator, method):
@@ -83,7 +88,7 @@ class Models:
             more = self.sliced.is_positive(starts[0], starts[number]).any()
             if more:
                 history = self.sliced.history(starts[0], starts[number])
-                model = WithHistory(model, history)
+                model = WithParams(model, history=history)
             yield model, seconds
 
     def partial_fit(self):
@@ -110,7 +115,13 @@ class Models:
             window = self.window
             if window is None:
                 window = _window_from(self.sliced.times[[before, start - 1]])
-            yield self._fit(_popularity(self.estimator, self.time, window), start)
+            model, seconds = self._fit(
+                _popularity(self.estimator, self.time, window), start
+            )
+            requests = None if self._fitted is None else context_of(self._fitted[0])
+            if requests is not None:  # all models are judged by the same
+                model = WithParams(model, requests=requests)
+            yield model, seconds
 
     def _first(self):
         if self._fitted is None:
@@ -151,31 +162,33 @@ def _window_from(times):
     return length + 1 if times.dtype.kind == "i" else np.nextafter(length, np.inf)
 
 
-class WithHistory:
-    """A fitted recommender whose users have chosen more since.
+class WithParams:
+    """A fitted recommender that is asked with further parameters of ``rank_held_out``.
 
-    All other attributes are those of the recommender.
+    These are the ``history`` of users who have chosen more since, or the ``requests``
+    to judge. All other attributes are those of the recommender.
     """
 
-    def __init__(self, estimator, history):
-        self.estimator, self.history = estimator, history
+    def __init__(self, estimator, **params):
+        self.estimator, self.params = estimator, params
 
     def __getattr__(self, name):
         return getattr(self.estimator, name)
 
     def rank_held_out(self, X, y=None, sample_weight=None, **params):
-        """Rank the catalog with this history."""
+        """Rank the catalog with these parameters."""
         with warnings.catch_warnings():
             # users of a slice are often new
             warnings.filterwarnings("ignore", "history changes nothing")
             return self.estimator.rank_held_out(
-                X, y, sample_weight, history=self.history, **params
+                X, y, sample_weight, **self.params | params
             )
 
     def predict(self, X):
-        """Return the score of each pair with this history."""
-        return self.estimator.predict(X, history=self.history)
+        """Return the score of each pair with the history, if there is one."""
+        params = {p: v for p, v in self.params.items() if p == "history"}
+        return self.estimator.predict(X, **params)
 
     def score(self, X, y=None):
-        """Return the mean recall with this history."""
+        """Return the mean recall with these parameters."""
         return make_retrieval_scorer("recall", self.n_neighbors)(self, X, y)

@@ -100,9 +100,10 @@ class FeatureImportanceDisplay(Display):
         n_neighbors : int, default=None
             Number of ranked items that count, >= 1. None: the estimator's.
         max_users : int, default=None
-            Judge a random sample of this many users. None: all.
+            Judge a random sample of this many users, or requests of a model with
+            context. None: all.
         random_state : int, RandomState instance or None, default=None
-            Draws the sample of users.
+            Draws the sample.
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure, as high as the rows need.
         **kwargs : dict

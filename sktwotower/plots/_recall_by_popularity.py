@@ -157,7 +157,7 @@ class RecallByPopularityDisplay(Display):
         k = min(k, ranking.truth.shape[1])
         groups, labels = _popularity_groups(ranking, n_groups)
         shares = {
-            label: _share_of_groups(ranking.truth, found, k, groups, len(labels))
+            label: _share_of_groups(ranking, found, k, groups, len(labels))
             for label, found in models.items()
         }
         recall, error = (
@@ -271,13 +271,14 @@ def _popularity_groups(ranking, n_groups):
     return np.searchsorted(edges, counts, side="right") - 1, labels
 
 
-def _share_of_groups(truth, indices, k, groups, n_groups):
+def _share_of_groups(ranking, indices, k, groups, n_groups):
     """Return the share of each group's events that is ranked, and its error."""
-    hits, _ = find_hits(truth, indices, k)
-    users, places = np.nonzero(hits)
-    found = _count(users, groups[indices[users, places]], len(hits), n_groups)
-    users, items = truth.nonzero()
-    wanted = _count(users, groups[items], len(hits), n_groups)
+    hits, _ = find_hits(ranking.truth, indices, k)
+    owners, users = pd.factorize(ranking.users)  # one of several requests, too
+    rows, places = np.nonzero(hits)
+    found = _count(owners[rows], groups[indices[rows, places]], len(users), n_groups)
+    rows, items = ranking.truth.nonzero()
+    wanted = _count(owners[rows], groups[items], len(users), n_groups)
     total = wanted.sum(axis=0)
     share = found.sum(axis=0) / total
     spread = np.square(found - share * wanted).sum(axis=0)

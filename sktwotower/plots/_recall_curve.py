@@ -50,6 +50,9 @@ class RecallCurveDisplay(Display):
     band is one standard error of the mean on either side. Differences between models
     that rank for the same users are often more certain than the bands suggest.
 
+    If a model has context, each row is a request, a user with a context, as in
+    `sktwotower.metrics.retrieval_report`; requests of a user count as one cluster.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -102,10 +105,10 @@ class RecallCurveDisplay(Display):
         name : str, default=None
             Name of the estimator in the legend. None: its class name.
         max_users : int, default=None
-            Rank for a random sample of this many users, the same for all models. None:
-            all.
+            Rank for a random sample of this many users, or requests of a model with
+            context, the same for all models. None: all.
         random_state : int, RandomState instance or None, default=None
-            Draws the sample of users.
+            Draws the sample.
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
         **kwargs : dict
@@ -237,7 +240,7 @@ class RecallCurveDisplay(Display):
 
 
 def _recall_by_k(ranking, indices, k):
-    """Return mean and standard error over users of the recall at 1 .. k, (k,) each.
+    """Return mean and standard error over rows of the recall at 1 .. k, (k,) each.
 
     The places after the last one of ``indices`` are misses.
     """
@@ -246,4 +249,4 @@ def _recall_by_k(ranking, indices, k):
     hits = np.pad(hits, [(0, 0), (0, k - hits.shape[1])])
     relevant = n_relevant + ranking.n_unreachable[kept]
     recall = np.cumsum(hits, axis=1) / relevant[:, None]
-    return recall.mean(axis=0), standard_error(recall)
+    return recall.mean(axis=0), standard_error(recall, ranking.users[kept])

@@ -7,6 +7,8 @@ Output: two histograms.
 from typing import Self
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
@@ -155,7 +157,9 @@ class ScoreDistributionDisplay(Display):
             fitted, frame, y, None, exclude_seen=recommender.exclude_seen
         )
         rng = check_random_state(random_state)
-        users, items, others = _draw_pairs(judged.truth, judged.past, max_pairs, rng)
+        users, items, others = _draw_pairs(
+            judged.truth, _chosen_by_users(judged), max_pairs, rng
+        )
         owners = fitted.embed_users(query, past, recommender._serving())
         vectors = fitted.catalog.vectors
         chosen = others >= 0
@@ -222,6 +226,19 @@ class ScoreDistributionDisplay(Display):
         )
         ax.legend(frameon=False)
         return self
+
+
+def _chosen_by_users(judged):
+    """Return what each row's user chose in fit or in another request, CSR (m, n_items).
+
+    ``judged``: as returned by ``read_held_out``.
+    """
+    if judged.requests is None:
+        return judged.past
+    owners = pd.factorize(judged.users)[0]
+    rows = np.arange(len(owners))
+    by_user = sparse.csr_matrix((np.ones(len(rows)), (owners, rows)))
+    return judged.past + (by_user @ judged.truth)[owners]
 
 
 def _draw_pairs(truth, past, max_pairs, rng):

@@ -104,8 +104,9 @@ class _TableShape:
 def _visual_block(estimator):
     """Return a diagram: a transformer above its tower for each side, then the score.
 
-    They are drawn as passed by the user, not as fitted: the diagram of a fitted
-    transformer lists all of its output columns, one per word and id.
+    The columns of the context, if there are any, stand next to both sides.
+    Transformers are drawn as passed by the user, not as fitted: the diagram of a fitted
+    one lists all of its output columns, one per word and id.
     """
     columns = [
         (
@@ -122,6 +123,11 @@ def _visual_block(estimator):
             ("item", estimator.item_transformer, ItemTower),
         )
     ]
+    if _names_context(estimator):
+        given = estimator.context_transformer
+        given = TowerVectorizer() if given is None else given
+        steps = [("features", given), ("request", RequestedContext(estimator))]
+        columns.append(("context", Pipeline(steps)))
     steps = [("vectors", BothTowers(columns)), ("score", Score(estimator))]
     return visual_block_of(Pipeline(steps))
 
@@ -175,6 +181,33 @@ def _width_of(estimator, fitted):
     if estimator.embedding_dim != "auto":
         return estimator.embedding_dim
     return WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
+
+
+def _names_context(estimator):
+    """Return whether columns describe the request, as far as it is known."""
+    fitted, selection = vars(estimator).get("_fitted"), estimator.context
+    if fitted is not None:
+        return fitted.context is not None
+    return selection is not None and not (
+        isinstance(selection, list | tuple) and not selection
+    )
+
+
+class RequestedContext:
+    """Represents what the context does, in the diagram, which shows the class name."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def __str__(self):
+        fitted, selection = vars(self.estimator).get("_fitted"), self.estimator.context
+        steps = ["feature row", "changes the user vector"]
+        if fitted is not None:
+            selection = list(fitted.context_columns)
+            steps[0] = f"{fitted.context.width} features"
+        if isinstance(selection, list | tuple):
+            selection = ", ".join(map(str, selection))
+        return " → ".join([str(selection), *steps])
 
 
 class UserTower(_DrawnTower):

@@ -17,7 +17,7 @@ class EmbeddingMixin:
     The estimator keeps its fitted state as ``_fitted``, a value of `FittedTowers`.
     """
 
-    def embed_users(self, users, history=None) -> np.ndarray:
+    def embed_users(self, users, history=None, context=None) -> np.ndarray:
         """Return user vectors.
 
         Parameters
@@ -28,6 +28,8 @@ class EmbeddingMixin:
         history : dataframe, dict, list or None, default=None
             Events that fit has not seen, see `recommend`. With ``fold_in`` they improve
             the vector of a user without events in fit.
+        context : dict, default=None
+            What is known of the request, for all users, see `recommend`.
 
         Returns
         -------
@@ -60,11 +62,12 @@ class EmbeddingMixin:
         array([[0.11, 0.71, 0.69]], dtype=float32)
         """
         fitted = fitted_of(self)
-        code = None if history is not None else one_known(fitted.users, users)
+        known = history is None and context is None
+        code = one_known(fitted.users, users) if known else None
         if code is not None:
             with threads(self.n_jobs):
                 return fitted.vector_of(code)[None].copy()
-        request = read_request(fitted, users, history, name="users")
+        request = read_request(fitted, users, history, context=context, name="users")
         with threads(self.n_jobs):
             return fitted.embed_users(request.users, request.past, self._serving())
 

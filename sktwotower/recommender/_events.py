@@ -15,6 +15,9 @@ from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._recipe import recipe_of
+from sktwotower.towers._request_batches import PairContexts
+
+from ._contexts import EventContexts, read_contexts
 
 
 class TableRecipe(recipe_of("tables")):
@@ -28,7 +31,8 @@ class Events(NamedTuple):
 
     ``positives`` holds summed rewards, ``impressions`` the weights of items that were
     shown and not chosen. ``ordered`` holds the positives in the order of time, with
-    impressions next to them, or None if their order is not used.
+    impressions next to them, or None if their order is not used. ``contexts`` are those
+    of events, and ``of_pairs`` those of the two matrices, or None without context.
     """
 
     users: Entities
@@ -36,12 +40,24 @@ class Events(NamedTuple):
     positives: sparse.csr_matrix
     impressions: sparse.csr_matrix
     ordered: EventTable | None
+    contexts: EventContexts | None = None
+    of_pairs: PairContexts | None = None
 
     @classmethod
-    def of(cls, users, items, table, history):
-        """Return the events of an ``EventTable``; ``history``: as of `history_kind`."""
+    def of(cls, users, items, table, history, contexts=None, dates=None):
+        """Return the events of an ``EventTable``.
+
+        ``history``: as of `history_kind`. ``dates``: whether times are dates, if the
+        contexts are yet to learn from them.
+        """
         in_order = table.in_order() if history == "recent" else None
-        return cls(users, items, table.pairs(), table.pairs(chosen=False), in_order)
+        if contexts is not None and dates is not None:
+            contexts = contexts.timed(dates, in_order).weighed(table)
+        of_pairs = None
+        if contexts is not None and in_order is None:
+            of_pairs = contexts.of_pairs(table)
+        pairs = table.pairs(), table.pairs(chosen=False)
+        return cls(users, items, *pairs, in_order, contexts, of_pairs)
 
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
@@ -55,16 +71,18 @@ class Events(NamedTuple):
 
 
 def read_sides(tables, columns, frame, outcomes):
-    """Return users, items and the ``EventTable`` of a table of events.
+    """Return users, items, contexts and the ``EventTable`` of a table of events.
 
     ``outcomes``: rewards, weights and times (n_events,); times may be None.
     """
     users, of_users = fit_side(tables, columns, "user", frame)
     items, of_items = fit_side(tables, columns, "item", frame)
     rewards, weights, times = outcomes
+    contexts, codes = read_contexts(tables, columns, frame)
     shape = len(users), len(items)
-    table = EventTable.of(of_users, of_items, shape, times, rewards, weights)
-    return users, items, table
+    outcomes = times, rewards, weights
+    table = EventTable.of(of_users, of_items, shape, *outcomes, codes)
+    return users, items, contexts, table
 
 
 def fit_side(tables, columns, side, frame):
@@ -133,7 +151,10 @@ def after(before, table):
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
     chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
-    users, items, times, rewards, weights = (
+    contexts = np.zeros(table.n_events, np.int32)
+    if table.contexts is not None:
+        contexts = table.contexts
+    users, items, times, rewards, weights, contexts = (
         np.concatenate(pair)
         for pair in (
             (known[rows], table.users),
@@ -141,10 +162,13 @@ def after(before, table):
             (times, table.times),
             (np.ones(len(rows)), chosen),
             (np.zeros(len(rows)), table.gains),
+            (np.zeros(len(rows), np.int32), contexts),
         )
     )
+    contexts = None if table.contexts is None else contexts
     shape = table.n_users, table.n_items
-    return EventTable.of(users, items, shape, times, rewards, weights).in_order()
+    outcomes = times, rewards, weights
+    return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
 
 
 def aged(table, half_life):

@@ -28,6 +28,7 @@ DATA = {
     "positives": "the chosen pairs (X, y, sample_weight)",
     "impressions": "the pairs that were shown and not chosen",
     "order": "the order of events",
+    "contexts": "the contexts of events",
     "start": "the weights to start from (warm_start)",
 }
 
@@ -50,6 +51,7 @@ def fingerprint(recipe, events, before=None):
         "positives": _digest(events.positives),
         "impressions": _digest(events.impressions),
         "order": "" if events.ordered is None else _digest(events.ordered),
+        "contexts": _digest_of_contexts(events),
         "start": "" if before is None else _digest(before.state_dict()),
     }
 
@@ -62,11 +64,21 @@ def differences(before, now, where=("there", "here")):
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return "; ".join(
         DATA.get(
-            name,
-            f"{name} ({before.get(name)} {where[0]}, {now.get(name)} {where[1]})",
+            name, f"{name} ({before.get(name)} {where[0]}, {now.get(name)} {where[1]})"
         )
         for name in names
     )
+
+
+def _digest_of_contexts(events):
+    """Return a hash of contexts, and of what was chosen in each; "" without context.
+
+    If order counts, that of the order has the context of each event.
+    """
+    if events.contexts is None:
+        return ""
+    pairs = events.of_pairs
+    return _digest(events.contexts.digested(), {} if pairs is None else vars(pairs))
 
 
 def _digest(*values):

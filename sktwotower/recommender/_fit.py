@@ -61,9 +61,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     check_values(recipe)
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
-    schema, users, items, table = _read(owner, tables, X, y, sample_weight)
+    schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
-    events = Events.of(users, items, table, recipe.history)
+    events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
     _log_events(events, table.n_events)
     _warn_of_features(recipe, events)
     _check_n_items(events, table.n_events)
@@ -75,6 +75,9 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     recipe, events, half_life = _with_choices(
         recipe, events, table, schema.dates, rng, saved.choice
     )
+    context = who = None
+    if contexts is not None:
+        context, who = events.contexts.context, events.contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
     return FittedTowers(
         schema,
@@ -85,6 +88,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         half_life=half_life,
         net=_train(plans_of(recipe, events), before, rng, saved),
         stream=first_stream(events),
+        context=context,
+        context_users=who,
     )
 
 
@@ -123,7 +128,7 @@ def _with_choices(recipe, events, table, dates, rng, choice):
 
 
 def _read(owner, tables, X, y, sample_weight):
-    """Return the schema, users, items and the ``EventTable`` of X."""
+    """Return the schema, users, items, contexts and the ``EventTable`` of X."""
     if is_source(X):
         return read_from_disk(tables, X, y, sample_weight)
     frame, columns, outcomes, schema = read_in_memory(
@@ -250,14 +255,18 @@ def _given(plans, before):
 def _take_weights_by_id(plan, part, old, before):
     """Copy the weights of a part of the fit before, matching ids in any order."""
     events = plan.events
-    sides = [(before.users, events.users), (before.items, events.items)]
-    places = [_places_by_name(*pair) for pair in sides]
+    sides = {
+        "user": _places_by_name(before.users, events.users),
+        "item": _places_by_name(before.items, events.items),
+    }
+    if events.contexts is not None and before.context is not None:
+        sides["context"] = _places_of_names(before.context, events.contexts.context)
     states = old.state_dict(), part.state_dict()
     shapes = [{name: value.shape for name, value in s.items()} for s in states]
-    if any(p is None for p in places) or shapes[0] != shapes[1]:
+    if any(p is None for p in sides.values()) or shapes[0] != shapes[1]:
         raise ValueError(OTHER_SIZES)
-    inputs = [(p, len(p)) for p in places]
-    part.take_weights(plan.recipe, old, *inputs)
+    inputs = {side: (places, len(places)) for side, places in sides.items()}
+    part.take_weights(plan.recipe, old, inputs)
 
 
 def _places_by_name(old, new):
@@ -268,10 +277,18 @@ def _places_by_name(old, new):
     """
     if len(old) != len(new) or not old.ids.isin(new.ids).all():
         return None
-    names = [entities.feature_names() for entities in (old, new)]
+    same = old.width == new.width and np.array_equal(old.ids, new.ids)
+    return _places_of_names(old, new, same)
+
+
+def _places_of_names(old, new, same=True):
+    """Return the positions (p,) in ``new`` of the feature columns of ``old``, or None.
+
+    ``same``: whether columns without names are the same ones.
+    """
+    names = [each.feature_names() for each in (old, new)]
     if None in names:
-        same = old.width == new.width and np.array_equal(old.ids, new.ids)
-        return np.arange(new.width) if same else None
+        return np.arange(new.width) if same and old.width == new.width else None
     if names[0] == names[1]:  # also if two columns have one name
         return np.arange(new.width)
     before, now = map(pd.Index, names)

@@ -13,18 +13,25 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import record, require
+from sktwotower._records import csr, record, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
+from sktwotower.features._request_context import RequestContext
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted, Serving
-from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._requests import Query, past_of, query_of_events
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NetCodec
-from sktwotower.towers.parts import embed_items, embed_users
+from sktwotower.towers.parts import (
+    embed_items,
+    embed_users,
+    in_context,
+    in_context_of_one,
+)
 
+from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn, vectors_of_softmax
 from ._stream import Stream
 
@@ -94,11 +101,17 @@ class FittedTowers(Fitted):
     fold_in : FoldIn, default=None
         Computes vectors of new users with a history. None if the first part of the
         model does not fold in, or if no event is left.
+    context : RequestContext, default=None
+        How the context of a request becomes a feature row. None: there is none.
+    context_users : CSR matrix of shape (n_users + 1, p), default=None
+        Ones where a user's events have a feature of the context; the last row is empty.
 
     Attributes
     ----------
     user_vectors : UserVectors
         Vectors of known users that were asked for. Each state begins without any.
+    asked_before : AskedBefore
+        Contexts that were asked in, likewise.
     """
 
     half_life: object
@@ -106,7 +119,10 @@ class FittedTowers(Fitted):
     stream: Stream
     catalog: Catalog | None = None
     fold_in: FoldIn | None = None
+    context: RequestContext | None = None
+    context_users: csr("n_users+1 p", empty_last=True) | None = None
     user_vectors: UserVectors = field(init=False, default_factory=UserVectors)
+    asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
 
     def _stored_parts(self):
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -133,6 +149,16 @@ class FittedTowers(Fitted):
         width = sum(part.width for part in model.parts)
         require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
         widths = {"user": self.users.width, "item": self.items.width}
+        known = self.context is not None
+        require(known == model.sees_context, place, "a context that the model sees")
+        require(known == (self.context_users is not None), place, "users of contexts")
+        if known:
+            widths["context"] = self.context.width
+            shape = len(self.users) + 1, self.context.width
+            at = f"{place}.context_users"
+            csr(shape)(self.context_users, at)
+            require((self.context_users.data == 1).all(), at, "a matrix of ones")
+            self._check_context(place)
         for part in model.parts:
             for name, side in part.tables.items():
                 fits = len(part.get_submodule(name).weight) == widths[side]
@@ -142,6 +168,16 @@ class FittedTowers(Fitted):
         require(fits, f"{place}.stream.gaps", f"numbers of {n_items} items")
         if self.fold_in is not None:
             self._check_fold_in(f"{place}.fold_in")
+
+    def _check_context(self, place):
+        """Raise unless the context is made of columns of X in fit."""
+        context, schema = self.context, self.schema
+        same = tuple(context.columns) == schema.context
+        same = same and context.time in (None, schema.time)
+        require(same, f"{place}.context", "the columns of the schema")
+        if context.clock is not None:
+            same = context.clock.dates == schema.dates
+            require(same, f"{place}.context.clock", "times of the kind of the schema")
 
     def _check_fold_in(self, place):
         folds = self.model.first.folds_in and self.sequences is None
@@ -219,16 +255,97 @@ class FittedTowers(Fitted):
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
         model = self.model.without("user", left, unused, rows)
-        return {
+        fields = {}
+        if self.context is not None:
+            model, fields = self._without_contexts(model, gone)
+        return fields | {
             "net": with_model(self.net, model),
             "stream": self.stream.without_users(events[np.flatnonzero(gone)]),
         }
 
+    def _without_contexts(self, model, gone):
+        """Return a model without the features of contexts that only some users had.
+
+        Also return the fields of the state that change with it. ``gone`` (n_users,).
+        """
+        theirs, others = (
+            self.context_users[np.flatnonzero(of)].getnnz(axis=0) > 0
+            for of in (gone, ~gone)
+        )
+        unused = theirs & ~others
+        context, left = self.context.without(unused)
+        empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
+        kept = np.append(np.flatnonzero(~gone), len(gone))
+        users = self.context_users[kept][:, np.flatnonzero(left)]
+        model = model.without("context", left, unused, empty)
+        return model, {"context": context, "context_users": users}
+
+    @property
+    def sees_gaps(self):
+        """Whether the time since the user's last event counts in a request."""
+        return self.context is not None and self.context.sees_gaps
+
+    def asked(self, frame, n, given=None, name="X"):
+        """Return what n requests ``Asked``; see `Fitted.asked`."""
+        if self.context is None:
+            return super().asked(frame, n, given, name)
+        known = [*self.users.features, *self.users.side_features, self.users.id_column]
+        known += [] if self.schema.names is None else list(self.schema.names)
+
+        def slowly():
+            return asked_of(self.context, frame, n, given, name, known)
+
+        cells = given
+        if frame is not None:
+            if n != 1 or given is not None:
+                return slowly()
+            self.context.check_spelling(frame.columns, known, name)
+            columns = [c for c in self.context.all_columns if c in frame.columns]
+            cells = {column: frame[column].iloc[0] for column in columns} or None
+        if cells is None:
+            return None
+        return self.asked_before.get(self.context, cells, n, slowly)
+
+    @property
+    def context_columns(self):
+        """Names of the columns of X that describe a request, and not its user."""
+        return () if self.context is None else tuple(self.context.all_columns)
+
     def embed_users(self, query, past, serving):
         """Return vectors (n, d) of a ``Query`` of users with their past items.
 
-        ``past``: their ``Past``.
+        ``past``: their ``Past``. They are those of the context, if it is known.
         """
+        vectors = self.without_context(query, past, serving)
+        return self.in_context(vectors, query.asked, past.latest)
+
+    def in_context(self, vectors, asked, latest):
+        """Return vectors (n, d) of users in the context that they ``Asked`` in.
+
+        ``latest`` (n,): the time of the last event of each user, or None.
+        """
+        if asked is None:
+            return vectors
+        if len(vectors) == 1 and self._context_arrays is not None:
+            gaps = asked.gaps(latest)
+            row = self.context.row_of_one(asked.rows, asked.times, gaps)
+            if not len(row[0]):
+                return vectors
+            return in_context_of_one(vectors[0], *row, self._context_arrays)[None]
+        return in_context(self.model, vectors, self.context_rows(asked, latest))
+
+    @functools.cached_property
+    def _context_arrays(self):
+        """What one request needs of the model; None if that is not on a CPU."""
+        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        return self.model.context_arrays() if on_cpu else None
+
+    def context_rows(self, asked, latest):
+        """Return the feature rows, CSR (n, p), of the contexts of requests."""
+        return self.context.rows(asked.rows, asked.times, asked.gaps(latest))
+
+    def without_context(self, query, past, serving):
+        """Return what `embed_users` does for unknown contexts."""
         seen = past.input if self.sees_history else None
         vectors = embed_users(self.model, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
@@ -276,25 +393,33 @@ class FittedTowers(Fitted):
     def users_of_events(self, frame, serving, history=None):
         """Return the vector (n_events, d) of the user of each event of a table.
 
-        ``history``: further past events of these users, as in `recommend`.
+        ``history``: further past events of these users, as in `recommend`. Each event
+        is a request with the context that it has.
         """
+        latest = None
 
         def embed(query):
-            return self.embed_users(query, past_of(self, query, history), serving)
+            nonlocal latest
+            past = past_of(self, query, history)
+            latest = past.latest
+            return self.without_context(query, past, serving)
 
-        query = Query(*self.users.describe(frame, "X", events=True))
+        query = query_of_events(self, frame)
         # a history tells users unknown to fit apart
         keys = query.codes if history is None else pd.factorize(query.ids)[0]
-        return _each_once(query, keys, self.users, embed)
+        vectors, places = _each_once(query, keys, self.users, embed)
+        latest = latest if latest is None else latest[places]
+        return self.in_context(vectors[places], query.asked, latest)
 
     def items_of_events(self, frame):
         """Return the vector (n_events, d) of the item of each event of a table."""
         query = Query(*self.items.describe(frame, "X", events=True))
         query.warn_of_unknown(
             "They have no features either: the towers give all of them the same score "
-            "for a user, which says nothing about them.",
+            "for a user, which says nothing about them."
         )
-        return _each_once(query, query.codes, self.items, self.embed_items)
+        vectors, places = _each_once(query, query.codes, self.items, self.embed_items)
+        return vectors[places]
 
     def search(self, query, past, k, serving, excluded=None, allowed=None):
         """Return scores and positions (n, k) of the best items for users.
@@ -337,13 +462,19 @@ class FittedTowers(Fitted):
                 )
         return scores, indices
 
-    def search_known(self, code, k, serving, exclude_seen):
+    def search_known(self, code, k, serving, exclude_seen, asked=None):
         """Return what ``search`` does for the user of fit at position ``code``, faster.
 
-        The parameters are those of ``search``.
+        The parameters are those of ``search``. ``asked``: the context.
         """
         hidden = self._seen_in_catalog(code) if exclude_seen else ()
-        return self._nearest_to(self.vector_of(code), k, hidden, serving)
+        vector = self.vector_of(code)
+        if asked is not None:
+            latest = None
+            if asked.times is not None and self.sees_gaps:
+                latest = self.sequences.latest_of(code)
+            vector = self.in_context(vector[None], asked, latest)[0]
+        return self._nearest_to(vector, k, hidden, serving)
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.
@@ -401,10 +532,11 @@ class FittedTowers(Fitted):
 def _each_once(query, keys, entities, embed):
     """Embed each distinct user or item once, unless events hold their features.
 
-    ``keys`` (n,) are equal for the same user or item.
+    ``keys`` (n,) are equal for the same user or item. Return the vectors, and which of
+    them (n,) is that of each event.
     """
     if entities.features:
-        return embed(query)
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        return embed(query), np.arange(len(query))
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
     distinct = Query(query.ids[first], query.codes[first], query.rows[first])
-    return embed(distinct)[place]
+    return embed(distinct), places

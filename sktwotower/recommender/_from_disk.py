@@ -18,7 +18,9 @@ from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
 from sktwotower._tables._times import read_times, refuse_missing_times
+from sktwotower.features._distinct_contexts import distinct_contexts
 
+from ._contexts import fit_contexts
 from ._events import fit_side
 
 # How queries name the columns of X; y and w are read as numbers.
@@ -45,6 +47,7 @@ def read_from_disk(tables, X, y, sample_weight):
     -------
     schema : TableSchema
     users, items : Entities
+    contexts : EventContexts or None
     table : EventTable
     """
     with opened(X) as source:
@@ -61,14 +64,18 @@ def read_from_disk(tables, X, y, sample_weight):
         _check_ids(source, frame, columns)
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
-        found, dates = _sorted_columns(source, columns, (of_users, of_items), outcomes)
+        contexts, of_contexts = _contexts(source, columns, tables)
+        codes = of_users, of_items, of_contexts
+        found, dates = _sorted_columns(source, columns, codes, outcomes)
     offsets = np.append(0, np.cumsum(sizes))
     table = EventTable(len(items), offsets, **found)
     names = frame.columns.to_numpy(dtype=object)
-    schema = TableSchema(frame.shape[1], names, library=library_of(X))
+    schema = TableSchema(
+        frame.shape[1], names, library=library_of(X), context=tuple(columns.context)
+    )
     if columns.time is not None:
         schema = schema.with_time(frame, columns.time, dates)
-    return schema, users, items, table
+    return schema, users, items, contexts, table
 
 
 def _select(source, columns, outcomes):
@@ -77,6 +84,8 @@ def _select(source, columns, outcomes):
     chosen |= {"y": outcomes.get("y"), "w": outcomes.get("sample_weight")}
     for side in ("user", "item"):
         chosen |= dict(_features(columns, side))
+    chosen |= dict(_context(columns))
+    source.refuse_durations(columns.context)
     source.select(**{alias: c for alias, c in chosen.items() if c is not None})
 
 
@@ -84,6 +93,11 @@ def _features(columns, side):
     """Return pairs of the name in queries and the column, of the features of a side."""
     names = getattr(columns, f"{side}_features")
     return [(f"{side}_{i}", name) for i, name in enumerate(names)]
+
+
+def _context(columns):
+    """Return pairs of the name in queries and the column, of the request."""
+    return [(f"context_{i}", name) for i, name in enumerate(columns.context)]
 
 
 def _kept(source):
@@ -181,25 +195,63 @@ def _distinct(source, alias, features):
     )
 
 
+def _contexts(source, columns, tables):
+    """Return the ``EventContexts``, and the codes of distinct contexts.
+
+    Codes are an Arrow table of contexts and their rows among the distinct ones. Both
+    are None without context; codes are also if it is only the time.
+    """
+    import pyarrow
+
+    if not columns.has_context:
+        return None, None
+    aliases = [alias for alias, _ in _context(columns)]
+    if not aliases:
+        nothing = distinct_contexts(source.empty[[]])
+        return fit_contexts(tables, columns, *nothing)[0], None
+    # in the order of X, as in memory
+    answer = source.query(
+        f"select {', '.join(aliases)}, count(*) as n "
+        f"from (select *, row_number() over () as place from events){_kept(source)} "
+        f"group by {', '.join(aliases)} order by min(place)"
+    )
+    found = answer.select(aliases)
+    frame = as_frame(found, "X").set_axis(columns.context, axis="columns")
+    distinct, codes, _ = distinct_contexts(frame)  # for which NaN and null are equal
+    counts = np.bincount(codes, answer["n"].to_numpy(), len(distinct)).astype(np.int64)
+    contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
+    codes = pyarrow.array(codes.astype(np.int32))
+    return contexts, found.append_column("code", codes)
+
+
 def _sorted_columns(source, columns, codes, outcomes):
     """Return the columns of an ``EventTable``, a dict, and whether times are dates.
 
-    ``codes``: Arrow tables of the ids and positions of users and of items.
+    ``codes``: Arrow tables of the ids and positions of users and of items, and that of
+    `_contexts`.
     """
     given = {"t": TIME, "chosen": f"{REWARD} > 0", "item": "b.code"}
     given |= {"y": REWARD, "w": WEIGHT}
     needs = {"chosen": "y", "item": "i"}  # of the columns that X may lack
     given = {n: sql for n, sql in given.items() if needs.get(n, n) in source.columns}
+    tables = {"users": codes[0], "items": codes[1]}
+    order, joined = list(given.values()), ""
+    if codes[2] is not None:
+        tables["contexts"], given["context"] = codes[2], "c.code"
+        order = [*order[: -len(outcomes) or None], *_weight(outcomes), "c.code"]
+        joined = _join_of_contexts(columns)
     # equal rows come in any order, all others in one that does not depend on threads
     sql = (
         f"select {', '.join(f'{sql} as {name}' for name, sql in given.items())} "
         f"from events join users as a on {USER} = a.id join items as b on {ITEM} = b.id"
-        f"{_kept(source)} order by a.code, {', '.join(given.values())}"
+        f"{joined}{_kept(source)} order by a.code, {', '.join(order)}"
     )
     result, dates = defaultdict(functools.partial(Column, on_disk=True)), False
-    for batch in source.query(sql, True, users=codes[0], items=codes[1]):
+    for batch in source.query(sql, True, **tables):
         part = {name: batch.column(name) for name in given}
         result["items"].append(part["item"].to_numpy())
+        if "context" in part:
+            result["contexts"].append(part["context"].to_numpy())
         if "t" in part:
             times = as_frame(_table(part["t"]), "X")["t"]
             times, dates = read_times(times, NAMES[TIME].format(columns.time))
@@ -216,6 +268,35 @@ def _sorted_columns(source, columns, codes, outcomes):
     if "chosen" in found and found["chosen"].all():
         del found["chosen"]
     return found, dates
+
+
+def _join_of_contexts(columns):
+    """Return the join of each event with the code of its context."""
+    names = [alias for alias, _ in _context(columns)]
+    same = (f"events.{name} is not distinct from c.{name}" for name in names)
+    return f" join contexts as c on {' and '.join(same)}"
+
+
+def _weight(outcomes):
+    """Return the weights of an ``EventTable``, a list of one expression, or empty.
+
+    They are exactly those in memory: the heaviest of equal events has the last word.
+    """
+    scaled = {name: _scaled(name, outcomes[name].exponent) for name in outcomes}
+    if "y" not in scaled:
+        return list(scaled.values())
+    weight = scaled.get("w", "1.0::double")
+    return [f"case when {REWARD} > 0 then {scaled['y']} * {weight} else {weight} end"]
+
+
+def _scaled(name, exponent):
+    """Return rewards or weights times a power of two, as of ``Outcome``."""
+    sql, half = {"y": REWARD, "w": WEIGHT}[name], exponent // 2
+    if not exponent:
+        return sql
+    # in two steps, as the power itself may be no double
+    powers = (f"{2.0**part!r}::double" for part in (half, exponent - half))
+    return f"({' * '.join([sql, *powers])})"
 
 
 def _table(times):

@@ -68,6 +68,18 @@ class TwoTowerParameters(ShownEstimator):
         Column of X, or its position, that says when: dates, or finite numbers. It is
         not a feature. Events of a user at equal times are one basket. Tables after fit
         may lack it, except new events with a recent history. None: no order.
+    context : str, list, slice, mask or callable, default=None
+        Columns of X that describe the request and not the user: the hour, the device,
+        words of a search, the kind of action. They are selected as ``user_features``
+        are. Each event is learnt with its own context. Requests may have these columns;
+        what is missing is unknown. If ``time`` is one of them, the model learns the
+        hour, weekday and month (UTC) of dates. With a recent history it also learns the
+        time since the user's last event. None: no columns.
+    context_transformer : transformer, default=None
+        Scikit-learn transformer that encodes the columns of the context, except the
+        time. It gets a pandas DataFrame. None: ``TowerVectorizer()``. An integer
+        ``min_frequency`` counts events; for a share, each distinct context counts ten
+        times at most.
     history : {"auto", "recent", "pooled"} or None, default="auto"
         How the user tower sees past items. "recent": as sums in which older items count
         less. Training predicts each item from those before it, and ``time`` is needed.
@@ -198,6 +210,8 @@ class TwoTowerParameters(ShownEstimator):
         Vectors of the catalog.
     user_transformer_, item_transformer_ : transformer
         The fitted transformers.
+    context_transformer_ : transformer or None
+        That of the context. None: there are no columns to encode.
     net_ : skorch.NeuralNet
         The trained net. ``net_.module_`` holds all towers, ``net_.history`` the figures
         of skorch.
@@ -291,6 +305,8 @@ class TwoTowerParameters(ShownEstimator):
         item_transformer=None,
         memory=None,
         time=None,
+        context=None,
+        context_transformer=None,
         history="auto",
         max_history=200,
         second_share="auto",
@@ -337,6 +353,8 @@ class TwoTowerParameters(ShownEstimator):
         self.item_transformer = item_transformer
         self.memory = memory
         self.time = time
+        self.context = context
+        self.context_transformer = context_transformer
         self.history = history
         self.max_history = max_history
         self.second_share = second_share

@@ -16,6 +16,7 @@ from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import without_last_row
 from sktwotower.features._growing import grown
+from sktwotower.features._request_context import RequestContext
 from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
@@ -24,7 +25,9 @@ from sktwotower.towers._net import TrainingData, joined, seeded, train, with_mod
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
+from ._asked import times_of_requests
 from ._checkpoint import check_events, check_same, random_state_of
+from ._contexts import further_contexts
 from ._events import Events, after, seen_matrix
 from ._fit import check_values
 from ._stream import mark_of_table, warn_of_replay
@@ -80,7 +83,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         fitted.model,
         net.module_,
         without_last_row(events.items.rows),
-        call.inputs[1][0],
+        call.inputs["item"][0],
     )
     learnt = replace(
         fitted,
@@ -90,6 +93,8 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         sequences=call.sequences,
         net=net,
         stream=stream,
+        context=call.context,
+        context_users=call.context_users,
     )
     return learnt, np.union1d(moved, described)
 
@@ -100,7 +105,8 @@ class _Call(NamedTuple):
     ``before`` and ``seen``: ones (n_users + 1, n_items) for the pairs before the call
     and after it. ``sequences``: all events in order, if order is used. ``order``:
     positions of users in the order of their first rows.
-    ``inputs``: of both sides, as the last two parameters of `grown_module`.
+    ``inputs``: of all sides, as the last parameter of `Part.grown`. ``context`` and
+    ``context_users``: as in ``FittedTowers``.
     """
 
     events: Events
@@ -108,7 +114,9 @@ class _Call(NamedTuple):
     seen: sparse.csr_matrix
     sequences: Sequences | None
     order: np.ndarray
-    inputs: tuple
+    inputs: dict
+    context: RequestContext | None
+    context_users: sparse.csr_matrix | None
 
 
 def _read_call(tables, fitted, frame, rewards, weights):
@@ -122,17 +130,38 @@ def _read_call(tables, fitted, frame, rewards, weights):
     users, user_codes, user_inputs, _ = grown(fitted.users, frame, tables.users)
     items, item_codes, item_inputs, described = grown(fitted.items, frame, tables.items)
     shape = len(users), len(items)
-    table = EventTable.of(user_codes, item_codes, shape, times, rewards, weights)
-    events, sequences = Events.of(users, items, table, "pooled"), None
+    contexts, codes, places = further_contexts(fitted.context, frame)
+    of_table = times
+    if times is None and contexts is not None:
+        of_table = times_of_requests(contexts.context, frame, "X")
+    outcomes = of_table, rewards, weights
+    table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
+    events, sequences = Events.of(users, items, table, "pooled", contexts), None
     before = _resized(fitted.seen, shape)
-    if times is not None:
+    if fitted.sequences is not None:
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
     seen = seen_matrix((events.positives + without_last_row(before)).tocsr())
     seen.sort_indices()
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
-    inputs = user_inputs, item_inputs
-    return _Call(events, before, seen, sequences, order, inputs), described
+    inputs, context, who = {"user": user_inputs, "item": item_inputs}, None, None
+    if contexts is not None:
+        context = contexts.context
+        inputs["context"] = places, context.width
+        who = _who(fitted.context_users, places, contexts.used_by(table))
+    known = {"context": context, "context_users": who}
+    call = _Call(events, before, seen, sequences, order, inputs, **known)
+    return call, described
+
+
+def _who(before, places, used):
+    """Return who used which features of contexts, before and in further events, CSR.
+
+    ``before``: CSR (n_users + 1, p) with columns at ``places`` among those of ``used``.
+    """
+    old = without_last_row(before).tocoo()
+    entries = old.data, (old.row, places[old.col])
+    return (sparse.csr_matrix(entries, shape=used.shape) + used).sign().tocsr()
 
 
 def _stream(fitted, frame, outcomes, n_items):
@@ -226,7 +255,7 @@ def _train(recipe, fitted, call, stream):
     for recipe, before in zip(recipes, fitted.model.parts, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
         with seeded(seed, recipe.device):
-            part = before.grown(recipe, *call.inputs)
+            part = before.grown(recipe, call.inputs)
             # each part sees the stream once
             items = ItemStream(stream.gaps, stream.n_events)
             first = items if first is None else first
@@ -271,12 +300,12 @@ def _training_set(recipe, call, stream):
 
     ``stream``: the ``ItemStream`` that goes on with each batch.
     """
-    users, items, positives, shown, in_order = call.events
+    users, items, positives, shown, in_order, contexts, of_pairs = call.events
     rows = without_last_row(users.rows), without_last_row(items.rows)
     if recipe.history == "recent":
         if not recipe.takes_impressions:
             in_order = in_order._replace(impressions=None)
-        training = SequenceSet(*rows, in_order, recipe.max_history)
+        training = SequenceSet(*rows, in_order, recipe.max_history, contexts)
     else:
         training = TrainingSet(
             *rows,
@@ -284,6 +313,7 @@ def _training_set(recipe, call, stream):
             history=call.seen if recipe.history is not None else None,
             impressions=shown if shown.nnz and recipe.takes_impressions else None,
             known=without_last_row(call.before),
+            contexts=of_pairs,
         )
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.pool = stream, _pool(call)

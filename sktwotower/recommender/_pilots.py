@@ -6,6 +6,7 @@ Output: the NDCG of each judged user (n,), for a half-life.
 
 import numpy as np
 
+from sktwotower._tables._event_table import users_of_events
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
@@ -124,6 +125,4 @@ def some_users(sizes, seed, n_events=None):
     ``sizes`` (n_users,): number of events of each. ``n_events`` None: 250,000.
     """
     n_events = MAX_EVENTS if n_events is None else n_events
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    n_users = np.searchsorted(np.cumsum(sizes[order]), n_events, side="right")
-    return np.sort(order[: max(1, n_users)])
+    return users_of_events(sizes, seed, n_events)

@@ -27,7 +27,7 @@ def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
     if recipe.history == "recent":
         return _ordered_training_data(recipe, events, rng)
-    users, items, positives, impressions, in_order = events
+    users, items, positives, impressions, in_order, _, contexts = events
     used = impressions.nnz and recipe.takes_impressions
     monitored = monitors_validation(recipe.callbacks)
     fitted, held = positives, None
@@ -46,6 +46,9 @@ def training_data(recipe, events, rng):
         positives=fitted,
         history=past,
         impressions=impressions if used else None,
+        contexts=contexts
+        if contexts is None or held is None
+        else contexts.without(held),
     )
     validation = evaluate = None
     if held is not None:
@@ -85,7 +88,7 @@ def _ordered_training_data(recipe, events, rng):
 def _sequence_set(recipe, events, table):
     active = events.active_items()
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    data = SequenceSet(*rows, table, recipe.max_history)
+    data = SequenceSet(*rows, table, recipe.max_history, events.contexts)
     return data if len(active) == rows[1].shape[0] else data.with_items(active)
 
 

@@ -62,6 +62,7 @@ class TwoTowerRecommender(
     }
 
     user_transformer_ = fitted_attribute("users.transformer")
+    context_transformer_ = fitted_attribute("context.transformer", may_be_none=True)
     item_transformer_ = fitted_attribute("items.transformer")
     item_embeddings_ = fitted_attribute("catalog.vectors")
     neighbors_ = fitted_attribute("catalog.index")
@@ -313,7 +314,10 @@ class TwoTowerRecommender(
         array(['cook', 'builder'], dtype='<U7')
         """
         fitted = fitted_of(self)
-        frame = self._read_events(fitted, X)
+        optional = ()
+        if fitted.context is not None:  # a request has no item
+            optional = fitted.items.id_column, *fitted.items.features
+        frame = self._read_events(fitted, X, optional)
         with threads(self.n_jobs):
             return fitted.users_of_events(frame, self._serving())
 
@@ -415,8 +419,9 @@ class TwoTowerRecommender(
             items = fitted.items_of_events(frame)
         return np.einsum("nd,nd->n", users, items, dtype=np.float64).astype(np.float32)
 
-    def _read_events(self, fitted, X):
-        return read_table(type(self).__name__, X, fitted.schema)[0]
+    def _read_events(self, fitted, X, optional=()):
+        owner = type(self).__name__
+        return read_table(owner, X, fitted.schema, optional=optional)[0]
 
     explain = inspection.explain
     feature_importance = inspection.feature_importance

@@ -17,6 +17,7 @@ from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
 from sktwotower._tables._sparse import one_row, pair_matrix, rows_of, take_rows
+from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
 
@@ -39,14 +40,49 @@ class Past(NamedTuple):
     input : CSR matrix of shape (n, len(items))
         What a user's score is computed from: ``seen``, or lags in the order of time, as
         in `Sequences`.
+    latest : float64 array of shape (n,), default=None
+        Time of the latest event, nan if there is none or its time is not known. None:
+        it is not needed.
     """
 
     seen: sparse.csr_matrix
     input: sparse.csr_matrix
+    latest: np.ndarray | None = None
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        return Past(rows_of(self.seen, block), rows_of(self.input, block))
+        latest = None if self.latest is None else self.latest[block]
+        return Past(rows_of(self.seen, block), rows_of(self.input, block), latest)
+
+    def of_rows(self, places):
+        """Return the past of the users at positions (m,)."""
+        latest = None if self.latest is None else self.latest[places]
+        return Past(self.seen[places], self.input[places], latest)
+
+
+class Asked(NamedTuple):
+    """What n requests say of their context.
+
+    Parameters
+    ----------
+    rows : CSR matrix of shape (n, q)
+        Feature rows of the columns of the context; unknown ones are empty.
+    times : float64 array of shape (n,) or None
+        When they ask; nan: not known. None: the time is not known, or not used.
+    """
+
+    rows: sparse.csr_matrix
+    times: np.ndarray | None
+
+    def __getitem__(self, block):
+        """Return some of the requests, a slice or positions."""
+        times = None if self.times is None else self.times[block]
+        return Asked(self.rows[block], times)
+
+    def gaps(self, latest):
+        """Return the time (n,) since events at ``latest`` (n,); None if not known."""
+        known = latest is not None and self.times is not None
+        return self.times - latest if known else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +116,7 @@ class Fitted:
 
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
-        kept = {"user_ids", "item_ids"}
+        kept = {"user_ids", "item_ids", "_context_arrays"}
         return {n: value for n, value in vars(self).items() if n not in kept}
 
     def _check_stored(self, place):
@@ -130,6 +166,39 @@ class Fitted:
         """Share of showings (n_items,) that ended in a choice; None if not known."""
         return None
 
+    @property
+    def sees_gaps(self):
+        """Whether the time since the user's last event counts in a request."""
+        return False
+
+    def asked(self, frame, n, given=None, name="X"):
+        """Return what n requests ``Asked``, or None if no context is known.
+
+        ``frame``: the table of the requests, or None for ids; ``given``: the parameter
+        ``context``, a dict of columns to values for all requests. ``name``: what
+        messages call the table.
+        """
+        if given is not None:
+            raise ValueError(
+                "context describes the request, but the model has not learnt from any. "
+                "Fit a TwoTowerRecommender(context=[...]) that names these columns of "
+                "X."
+            )
+        return None
+
+    @property
+    def context_columns(self):
+        """Names of the columns of X that describe a request, and not its user."""
+        return ()
+
+    def request_codes(self, frame):
+        """Return int (n_events,), equal for events of a user with the same context.
+
+        None if the model has no context, or ``frame`` none of its columns.
+        """
+        columns = [name for name in self.context_columns if name in frame.columns]
+        return distinct_contexts(frame[columns])[1] if columns else None
+
     def catalog_codes(self, values, name):
         """Return positions (n,) of ids in the catalog; -1 for ids not in it."""
         codes = self.items.codes(values, name)
@@ -152,18 +221,24 @@ class Fitted:
             seen = _with_pairs(seen, added[0], added[1])
         if self.sequences is None:
             return Past(seen, seen)
-        if added is None:
-            return Past(seen, self.sequences.rows(query.codes))
-        codes = np.where(query.codes < 0, len(self.user_ids), query.codes)
-        if len(codes) == 1 and added[2] is None:
-            return Past(seen, self.sequences.followed_by(codes[0], added[1]))
-        before = self.sequences.events(codes)
-        return Past(seen, join_past(before, added, *seen.shape))
+        latest = None
+        if self.sees_gaps:
+            latest = self.sequences.latest(query.codes, added)
+        return Past(seen, self._in_order(query.codes, added, seen.shape), latest)
 
-    def search_known(self, code, k, serving, exclude_seen):
+    def _in_order(self, codes, added, shape):
+        """Return the lags of users at positions (n,) with further events, CSR."""
+        if added is None:
+            return self.sequences.rows(codes)
+        codes = np.where(codes < 0, len(self.user_ids), codes)
+        if len(codes) == 1 and added[2] is None:
+            return self.sequences.followed_by(codes[0], added[1])
+        return join_past(self.sequences.events(codes), added, *shape)
+
+    def search_known(self, code, k, serving, exclude_seen, asked=None):
         """Return what ``search`` does for the user of fit at position ``code``, faster.
 
-        None: there is no faster way.
+        ``asked``: the context, ``Asked``, or None. None: there is no faster way.
         """
         return None
 

@@ -80,8 +80,9 @@ class KnownUsersMixin:
 
         From then on they are unknown users, and a file of the estimator holds no id of
         theirs. Removed are their ids, feature rows, events, rows of the side table
-        ``users`` (the parameter becomes a copy without them), the weights of features
-        that nobody else has, such as the id, with the optimizer's state, and what their
+        ``users`` (the parameter becomes a copy without them), features that nobody else
+        has, such as the id, and levels, tags and words of a ``context`` in which nobody
+        else had events, with their weights and the optimizer's state, and what their
         events add to the frequencies of items. The other users get the same
         recommendations as before.
 
@@ -109,9 +110,10 @@ class KnownUsersMixin:
         Warns
         -----
         UserWarning
-            If users are not known from fit, or ``user_transformer`` is not a
-            `TowerVectorizer`: it may hold ids or features, and is not changed. Nor is a
-            transformer that a `TwoStageRecommender` got as ``features``.
+            If users are not known from fit, or ``user_transformer`` or
+            ``context_transformer`` is not a `TowerVectorizer`: it may hold ids or
+            features, and is not changed. Nor is a transformer that a
+            `TwoStageRecommender` got as ``features``.
 
         See Also
         --------
@@ -121,8 +123,8 @@ class KnownUsersMixin:
         -----
         What was learnt of many users together stays until the next `fit`: item vectors,
         weights of shared features, similarities and counts of items, times of events, a
-        ranker and the levels of its ``context``. So do other copies of the data: files
-        saved before, folders of ``memory``, the table of events.
+        ranker. So do other copies of the data: files saved before, folders of
+        ``memory``, the table of events.
 
         Examples
         --------

@@ -5,7 +5,7 @@ Output: a ``Query`` or ``Request``: positions (n,), feature rows and past items 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
-from ._fitted_state import Past
+from ._fitted_state import Asked, Past
 from ._history import history_users, pairs_of, read_history
 
 
@@ -42,12 +42,15 @@ class Query:
         Feature rows.
     described : bool, default=False
         Whether the caller passed features, and not only ids.
+    asked : Asked, default=None
+        What is known of their context. None: nothing.
     """
 
     ids: np.ndarray
     codes: np.ndarray
     rows: sparse.csr_matrix
     described: bool = False
+    asked: Asked | None = None
 
     def __len__(self):
         return len(self.codes)
@@ -57,7 +60,8 @@ class Query:
         if block == slice(0, len(self)):
             return self
         ids, codes, rows = self.ids[block], self.codes[block], self.rows[block]
-        return Query(ids, codes, rows, self.described)
+        asked = None if self.asked is None else self.asked[block]
+        return Query(ids, codes, rows, self.described, asked)
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
@@ -125,6 +129,7 @@ def read_request(
     candidates=None,
     unknown="error",
     exclude=None,
+    context=None,
     name="X",
 ):
     """Return the ``Request`` that the arguments of a ranking method describe.
@@ -134,7 +139,7 @@ def read_request(
     """
     if X is None and history is not None:
         X = history_users(history, fitted.users)
-    users = read_query(fitted.users, X, name, fitted.schema)
+    users = read_users(fitted, X, name, context)
     allowed = candidate_positions(candidates, users, fitted, unknown)
     left_out = _read_exclude(exclude, users, fitted)
     return Request(users, past_of(fitted, users, history), allowed, left_out)
@@ -165,6 +170,24 @@ def one_known(entities, X):
     return None if codes is None or codes[0] < 0 else codes[0]
 
 
+def read_users(fitted, X, name, context=None):
+    """Return the ``Query`` for users, with what is known of their context.
+
+    ``X`` and ``name`` as in `read_query`; ``context``: of all users, see `recommend`.
+    """
+    frame, values = _parsed(fitted.users, X, name, fitted.schema)
+    users = _query_of(fitted.users, frame, values, name)
+    asked = fitted.asked(frame, len(users), context, name)
+    return users if asked is None else replace(users, asked=asked)
+
+
+def query_of_events(fitted, frame):
+    """Return the ``Query`` for the users of events, with their contexts."""
+    query = Query(*fitted.users.describe(frame, "X", events=True))
+    asked = fitted.asked(frame, len(query))
+    return query if asked is None else replace(query, asked=asked)
+
+
 def read_query(entities, X, name, schema=None):
     """Return the ``Query`` for ids, or for a table, of users or items.
 
@@ -172,19 +195,49 @@ def read_query(entities, X, name, schema=None):
     column and possibly the feature columns. ``schema``: the `TableSchema` of fit; an
     array of its width is read as a table, by position, and may lack the time column.
     """
+    return _query_of(entities, *_parsed(entities, X, name, schema), name)
+
+
+def _parsed(entities, X, name, schema):
+    """Return X as a table with names, or None and X as an array of ids.
+
+    Both are None if X is None.
+    """
     if X is None:
-        codes = np.arange(len(entities.ids))
-        return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
+        return None, None
     if is_frame(X):
-        return Query(*entities.describe(with_names(as_frame(X, name)), name))
+        return with_names(as_frame(X, name)), None
     values = as_ids(X)
     if values is None:
         raise TypeError(
             f"{name} must be a list or array of ids, or a table. Got {shorten(X)}. For "
             f"one {entities.side} write [{shorten(X)}]."
         )
-    if values.ndim != 1:
-        return _read_array(entities, values, name, schema)
+    if values.ndim == 1:
+        return None, values
+    if values.ndim == 2 and values.shape[1] == 1:
+        return None, values[:, 0]
+    if schema is not None:
+        values = schema.with_empty_columns(values)
+    n_columns = None if schema is None else schema.n_columns
+    if values.ndim != 2 or values.shape[1] != n_columns:
+        raise ValueError(
+            f"{name} must be a one-dimensional array of ids, or a table with the "
+            f"{n_columns} columns of fit. Got shape {values.shape}."
+        )
+    frame = with_names(array_as_frame(values, name))
+    if schema.names is not None:
+        frame = frame.set_axis(schema.names, axis=1)
+    return frame, None
+
+
+def _query_of(entities, frame, values, name):
+    """Return the ``Query`` of what was `_parsed`."""
+    if frame is not None:
+        return Query(*entities.describe(frame, name))
+    if values is None:
+        codes = np.arange(len(entities.ids))
+        return Query(entities.ids.to_numpy(), codes, entities.rows[:-1])
     codes = entities.codes(values, name)
     return Query(np.asarray(values), codes, take_rows(entities.rows, codes))
 
@@ -216,24 +269,6 @@ def as_ids(values):
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         return None
     return list_as_array(values)
-
-
-def _read_array(entities, values, name, schema):
-    if values.ndim == 2 and values.shape[1] == 1:
-        codes = entities.codes(values[:, 0], name)
-        return Query(values[:, 0], codes, take_rows(entities.rows, codes))
-    if schema is not None:
-        values = schema.with_empty_time(values)
-    n_columns = None if schema is None else schema.n_columns
-    if values.ndim != 2 or values.shape[1] != n_columns:
-        raise ValueError(
-            f"{name} must be a one-dimensional array of ids, or a table with the "
-            f"{n_columns} columns of fit. Got shape {values.shape}."
-        )
-    frame = with_names(array_as_frame(values, name))
-    if schema.names is not None:
-        frame = frame.set_axis(schema.names, axis=1)
-    return Query(*entities.describe(frame, name))
 
 
 def candidate_positions(candidates, query, fitted, unknown="error"):

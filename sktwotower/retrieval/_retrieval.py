@@ -109,7 +109,7 @@ class RetrievalMixin(KnownUsersMixin):
         scores, indices = found
         return 1 - scores, indices
 
-    def _search_known(self, fitted, X, k, hidden):
+    def _search_known(self, fitted, X, k, hidden, context=None):
         """Return scores and positions (1, k) if X is one known user, otherwise None.
 
         None as well if there is no faster way than the usual one.
@@ -117,7 +117,8 @@ class RetrievalMixin(KnownUsersMixin):
         code = one_known(fitted.users, X)
         if code is None:
             return None
-        return fitted.search_known(code, k, self._serving(), hidden)
+        asked = None if context is None else fitted.asked(None, 1, context)
+        return fitted.search_known(code, k, self._serving(), hidden, asked)
 
     def kneighbors_graph(
         self, X=None, n_neighbors=None, mode="connectivity"
@@ -172,8 +173,7 @@ class RetrievalMixin(KnownUsersMixin):
         values = distances[found] if mode == "distance" else np.ones(found.sum())
         offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
         return sparse.csr_matrix(
-            (values, indices[found], offsets),
-            shape=(len(indices), fitted.n_items),
+            (values, indices[found], offsets), shape=(len(indices), fitted.n_items)
         )
 
     def recommend(
@@ -186,6 +186,7 @@ class RetrievalMixin(KnownUsersMixin):
         unknown_candidates="error",
         history=None,
         exclude=None,
+        context=None,
         path=None,
     ) -> pd.DataFrame | None:
         """Recommend items to users.
@@ -223,6 +224,11 @@ class RetrievalMixin(KnownUsersMixin):
             items. Unlike ``history`` they do not count as taste. Pairs of users who are
             not asked for, and of items that are not in the catalog, are ignored. None:
             no pairs.
+        context : dict, default=None
+            What is known of the request, for all users: columns that
+            ``TwoTowerRecommender(context=...)`` names, with a value for each. A table X
+            may have these columns instead, with a value for each row. None: what X
+            does not say is unknown.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
             instead of returning it. Needs pyarrow.
@@ -298,6 +304,7 @@ class RetrievalMixin(KnownUsersMixin):
                 "unknown_candidates": unknown_candidates,
                 "history": history,
                 "exclude": exclude,
+                "context": context,
                 "path": path,
             }
             return recommend_lazily(self, X, options)
@@ -307,13 +314,19 @@ class RetrievalMixin(KnownUsersMixin):
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
         if all(x is None for x in (history, candidates, exclude, path)):
-            found = self._search_known(fitted, X, k, hidden)
+            found = self._search_known(fitted, X, k, hidden, context)
             if found is not None:
                 (scores, indices), label = found, fitted.users.label
                 library = library_for(self, fitted, X)
                 return ranked_table(fitted, library, as_ids(X), scores, indices, label)
         request = read_request(
-            fitted, X, history, candidates, unknown_candidates, exclude
+            fitted,
+            X,
+            history,
+            candidates,
+            unknown=unknown_candidates,
+            exclude=exclude,
+            context=context,
         )
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)

@@ -41,6 +41,8 @@ class TrainingSet(Dataset):
         uses the value at the time when it is made, so it may be set during training.
     known : CSR matrix of shape (n_users, n_items) or None, default=None
         Further positives of the users. They are never negatives of these users.
+    contexts : PairContexts or None, default=None
+        The contexts of the pairs. None: they have none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TrainingSet(Dataset):
         history=None,
         impressions=None,
         known=None,
+        contexts=None,
     ):
         self.user_rows = user_rows
         self.item_rows = item_rows
@@ -58,6 +61,7 @@ class TrainingSet(Dataset):
         self.history = history
         self.impressions = impressions
         self.known = known
+        self.contexts = contexts
         # In partial_fit: positions of the items that may be sampled as candidates, and
         # the `ItemStream` that knows how often each item comes.
         self.pool = self.stream = None
@@ -97,9 +101,10 @@ class TrainingSet(Dataset):
             self.user_rows,
             self.item_rows[items],
             positives,
-            positives if same else part(self.history),
-            part(self.impressions),
-            part(self.known),
+            history=positives if same else part(self.history),
+            impressions=part(self.impressions),
+            known=part(self.known),
+            contexts=self.contexts and self.contexts.with_items(items),
         )
 
 
@@ -116,13 +121,18 @@ class Batch:
         Rows of the distinct items that occur in ``history``.
     history : SparseRows of shape (b, m) or None, default=None
         Weights of past items; a row sums to one, or is empty.
+    requests : Requests or None, default=None
+        The requests of the users. None: each user, or window, is one without context.
     """
 
-    def __init__(self, user_rows, item_rows, history_items=None, history=None):
+    def __init__(
+        self, user_rows, item_rows, history_items=None, history=None, requests=None
+    ):
         self.user_rows = user_rows
         self.item_rows = item_rows
         self.history_items = history_items
         self.history = history
+        self.requests = requests
 
     def __len__(self):
         return len(self.user_rows)
@@ -246,7 +256,14 @@ class UserBatches:
             item_rows = SparseRows.taken(rows, candidates)
         user_rows = self.user_dropout.draw(users, self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
-        return batch, self._targets(users, positives, impressions, candidates, log_q)
+        n_users, contexts = len(users), data.contexts
+        if contexts is not None:
+            batch.requests, owners, positives, impressions = contexts.add(
+                users, positives, impressions, self.rng
+            )
+            users = users[owners]
+        drawn = candidates, log_q
+        return batch, self._targets(users, positives, impressions, *drawn, n_users)
 
     def _rows_of_items(self, candidates, past):
         """Return the items' rows as CSR and, if all are candidates, as SparseRows.
@@ -275,15 +292,18 @@ class UserBatches:
         """Return the candidates (c,), or None for all items, and their log Q (c,)."""
         return self.sampler.draw(positives, impressions, self.rng)
 
-    def _targets(self, users, positives, impressions, candidates, log_q):
-        """Return the ``Targets`` of users (b,) against the candidates (c,)."""
+    def _targets(self, users, positives, impressions, candidates, log_q, n_users):
+        """Return the ``Targets`` of requests (n,) against the candidates (c,).
+
+        ``users``: the user of each request; there are ``n_users`` in the batch.
+        """
         known = self.dataset.known
         columns = positives.indices.astype(np.int64)
         if candidates is not None:  # all positives are among them
             columns = places_in(candidates, columns, positives.shape[1])
         positive_log_q = shown = None
         if self.correction == "all" and candidates is not None:
-            log_probs = self.sampler.log_prob(len(users))
+            log_probs = self.sampler.log_prob(n_users)
             positive_log_q = as_float32(log_probs[candidates[columns]])
         if impressions is not None:
             shown = as_pairs(impressions, candidates)
@@ -295,7 +315,7 @@ class UserBatches:
             positive_log_q=positive_log_q,
             hidden=None if known is None else as_pairs(known[users], candidates)[:2],
             impressions=shown,
-            total_weight=self.weight_per_user * len(users),
+            total_weight=self.weight_per_user * n_users,
         )
 
 

@@ -270,13 +270,12 @@ def moments_fit(moments, module):
     )
 
 
-def grown_moments(moments, tables, users, items):
+def grown_moments(moments, tables, inputs):
     """Return moments for towers with more columns.
 
-    ``tables``: the side of each table, by the name of its layer. ``users`` and
-    ``items``: pairs of the new positions (p,) of columns and their number now.
+    ``tables``: the side of each table, by the name of its layer. ``inputs``: pairs of
+    the new positions (p,) of columns and their number now, by side.
     """
-    inputs = {"user": users, "item": items}
     inputs = {f"{name}.weight": inputs[side] for name, side in tables.items()}
     return {
         name: _placed(state, *inputs[name]) if name in inputs else state
@@ -307,17 +306,17 @@ def touched_rows(before, now, places, name):
     return steps != earlier
 
 
-def without_rows(moments, side, left):
-    """Return moments without those of some columns (p,) of a side, "user" or "item".
+def without_rows(moments, tables, side, left):
+    """Return moments without those of some columns (p,) of a side.
 
-    Of parameters that are not tables of rows, those of the tower start anew.
+    ``tables``: as in `grown_moments`. Other parameters of a tower of the side start
+    anew.
     """
     if left.all():
         return moments
-    kept = {}
-    tables = f"{side}_tower", "history" if side == "item" else f"{side}_tower"
+    names, kept = _names(n for n, of in tables.items() if of == side), {}
     for name, state in moments.items():
-        if "steps" in state and name.startswith(tables):
+        if "steps" in state and name in names:
             kept[name] = {key: rows[left] for key, rows in state.items()}
         elif not name.startswith(f"{side}_tower"):
             kept[name] = state

@@ -66,6 +66,8 @@ PARAMETERS = {
     "item_transformer": Parameter(TABLES),
     "memory": Parameter(TABLES),
     "time": Parameter(TABLES),
+    "context": Parameter(TABLES),
+    "context_transformer": Parameter(TABLES),
     "history": Parameter(TRAINING, (StrOptions({"pooled", "recent"}), None), auto=True),
     "max_history": Parameter(TRAINING, (SIZE,)),
     "second_share": Parameter(TRAINING, (SHARE_BELOW_1,), auto=True),

@@ -14,6 +14,7 @@ from ._batches import Batch, TrainingSet, UserBatches, as_float32, as_pairs
 from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._losses import Targets
+from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
 # A batch of n users holds as many predictions as this times n.
@@ -31,10 +32,16 @@ class SequenceSet(TrainingSet):
         The events, in order, with the impressions next to each.
     max_history : int
         Number of events of a user that are used, up to the last one to predict.
+    contexts : EventContexts or None, default=None
+        Feature rows of the contexts of events. None: they have none.
     """
 
-    def __init__(self, user_rows, item_rows, table, max_history):
+    def __init__(self, user_rows, item_rows, table, max_history, contexts=None):
         self.table = table
+        self.contexts_of_events = contexts
+        self.gaps = None
+        if contexts is not None and contexts.sees_gaps:
+            self.gaps = table.gaps()
         self.max_history = max_history
         windows, start = [], 0
         chosen, weights = Rows(table.on_disk, table.n_items), []
@@ -50,11 +57,7 @@ class SequenceSet(TrainingSet):
         self.mean_weight = total / max(1, n_targets)
         chosen = chosen.finish()
         super().__init__(
-            user_rows,
-            item_rows,
-            chosen,
-            history=chosen,
-            impressions=table.impressions,
+            user_rows, item_rows, chosen, history=chosen, impressions=table.impressions
         )
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
@@ -70,7 +73,19 @@ class SequenceSet(TrainingSet):
     def with_items(self, items):
         """Return a set with only the items at sorted positions (m,)."""
         rows, table = self.item_rows[items], self.table.with_items(items)
-        return SequenceSet(self.user_rows, rows, table, self.max_history)
+        contexts = self.contexts_of_events
+        return SequenceSet(self.user_rows, rows, table, self.max_history, contexts)
+
+    def requests(self, events, rng):
+        """Return the ``Requests`` of events to predict (n,), or None without contexts.
+
+        Some contexts are hidden.
+        """
+        if self.contexts_of_events is None:
+            return None
+        gaps = None if self.gaps is None else self.gaps[events]
+        rows = self.contexts_of_events.rows(self.table, events, gaps)
+        return Requests.of(some_hidden(rows, rng))
 
 
 def _windows(table, max_history):
@@ -158,7 +173,8 @@ class SequenceBatches(UserBatches):
             torch.from_numpy(places),
             torch.from_numpy(_ends(times, real).ravel()[places]),
         )
-        batch = Batch(user_rows, item_rows, history_items, windows)
+        requests = self.dataset.requests(predicted, self.rng)
+        batch = Batch(user_rows, item_rows, history_items, windows, requests)
         targets = self._targets_of(
             users, chosen, self.table.weights[predicted], shown, candidates, log_q
         )

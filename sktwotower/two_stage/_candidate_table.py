@@ -5,18 +5,17 @@ Output: a ``CandidateTable``: features (n_pairs, n_features) and the pairs they 
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from sktwotower._records import number, record, require
+from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
 from sktwotower.retrieval._fitted_state import Fitted
 
-from ._context import Context, with_context
+from ._context import Context
 from ._features import CandidatePairs, features_of, group_of, pairs_of, scaled_names
 from ._log import Log
 from ._side_columns import SideColumns
@@ -84,6 +83,8 @@ class Describer:
         What the retriever knows of users and items. None: nothing yet, as in a file.
     encoders : pair of lists of Encoder, default=None
         How the columns of both sides became numbers. None: they are not needed again.
+    context_users : CSR matrix of shape (n_users + 1, n_levels), default=None
+        Ones where a user's events have a level of the context. None: not known yet.
     """
 
     log: Log
@@ -94,6 +95,7 @@ class Describer:
     scales: dict[str, tuple[number(), number(above=0)]] | None = None
     fitted: Fitted | None = None
     encoders: list | None = None
+    context_users: csr("n_users+1 n_levels", empty_last=True) | None = None
     _not_stored = "fitted", "encoders"
 
     def _check_stored(self, place):
@@ -101,11 +103,6 @@ class Describer:
         require(
             given <= known, f"{place}.scales", f"those of features: {sorted(known)}"
         )
-
-    @cached_property
-    def entities(self):
-        """The users, `ContextUsers`, with the columns of a request."""
-        return with_context(self.fitted.users, self.context)
 
     def candidates(self, query, past, indices, scores):
         """Return the ``CandidateTable`` of candidates of the users of a query.
@@ -128,7 +125,7 @@ class Describer:
         users = self.users.numbers[query.codes[pairs.rows]]
         numbers = [users, self.items.numbers[pairs.items]]
         if context is None:
-            context = self.entities.numbers(query)[pairs.rows]
+            context = self._numbers(query)[pairs.rows]
         numbers.append(context)
         matrix = np.hstack([np.stack(columns, axis=1), *numbers])
         names = self.users.names, self.items.names, self.context.names
@@ -136,6 +133,13 @@ class Describer:
         if self.own is None:
             return table
         return pd.concat([table, self._own_features(query, pairs, table)], axis=1)
+
+    def _numbers(self, query):
+        """Return the columns of the request (n, n_numbers), nan if it has none."""
+        if query.asked is None:
+            shape = len(query), len(self.context.encoders)
+            return np.full(shape, np.nan, np.float32)
+        return query.asked.numbers
 
     def with_ids(self, query, table):
         """Return the features of a ``CandidateTable`` after the ids of its pairs."""
@@ -177,8 +181,13 @@ class Describer:
             )
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         names, numbers = self.users
+        parts = np.flatnonzero(gone), kept
+        theirs, others = (self.context_users[p].getnnz(axis=0) > 0 for p in parts)
+        unused = theirs & ~others
         return replace(
             self,
+            context=self.context.without(unused),
+            context_users=self.context_users[kept][:, np.flatnonzero(~unused)],
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
             fitted=fitted,
             users=SideColumns(names, numbers[kept]),

@@ -1,20 +1,20 @@
 """Columns of X that describe a request, such as the hour, the place or the device.
 
 Input: a table of events, or of users of a request, (n, n_columns).
-Output: ``ContextUsers``, whose feature rows end with these columns as numbers.
+Output: ``StagedAsked``: what the retriever reads of them, and numbers for the ranker.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from sktwotower._records import record
 from sktwotower._tables._columns import select_columns
-from sktwotower.features._entities import Entities
-from sktwotower.retrieval._requests import Query
+from sktwotower._tables._sparse import pair_matrix
+from sktwotower.features._request_context import RequestContext
+from sktwotower.retrieval._fitted_state import Asked
 
 from ._side_columns import Encoder, encoder_of
 
@@ -42,6 +42,42 @@ class Context(NamedTuple):
         """The names of the features."""
         return [f"context__{encoder.column}" for encoder in self.encoders]
 
+    @property
+    def n_levels(self):
+        """The number of levels of all columns."""
+        return sum(map(_n_levels, self.encoders))
+
+    def used_by(self, users, frame, n_users):
+        """Return ones (n_users + 1, n_levels) where a user's events have a level, CSR.
+
+        ``users`` (n,): the position of the user of each event of ``frame``, or -1.
+        """
+        table, start = _columns_of_request(frame, self.columns, self.dates), 0
+        rows, columns = [users[:0]], [users[:0]]
+        for encoder in self.encoders:
+            places = encoder.places(table[encoder.column])
+            known = (places >= 0) & (users >= 0)
+            rows.append(users[known])
+            columns.append(start + places[known])
+            start += _n_levels(encoder)
+        rows, columns = np.concatenate(rows), np.concatenate(columns)
+        shape = n_users + 1, self.n_levels
+        return pair_matrix(rows, columns, np.ones(len(rows)), shape).sign()
+
+    def without(self, unused):
+        """Return the same without the levels that are ``unused``, bool (n_levels,).
+
+        The others keep their numbers.
+        """
+        encoders, start = [], 0
+        for encoder in self.encoders:
+            stop = start + _n_levels(encoder)
+            if unused[start:stop].any():
+                encoder = encoder.restricted(~unused[start:stop])
+            encoders.append(encoder)
+            start = stop
+        return self._replace(encoders=encoders)
+
     def encode(self, frame):
         """Return the numbers (n, n_numbers) of a table, nan for columns it lacks."""
         numbers = np.full((len(frame), len(self.encoders)), np.nan, np.float32)
@@ -52,57 +88,105 @@ class Context(NamedTuple):
         return numbers
 
 
-@dataclass(frozen=True, eq=False)
-class ContextUsers(Entities):
-    """The users, whose described rows end with the columns of their request.
+def _n_levels(encoder):
+    return 0 if encoder.levels is None else len(encoder.levels)
 
-    ``width`` stays that of the rows without these columns.
+
+class StagedAsked(NamedTuple):
+    """What n requests say of their context, for both stages.
+
+    Parameters
+    ----------
+    first : Asked or None
+        What the retriever reads; None: nothing.
+    numbers : float32 array of shape (n, n_numbers)
+        What the ranker reads, nan if it is not known.
     """
 
-    context: Context | None = None
+    first: Asked | None
+    numbers: np.ndarray
 
-    def describe(self, frame, name, events=False):
-        """Return the same as `Entities.describe`, with the columns of the request."""
-        ids, codes, rows, described = super().describe(frame, name, events)
-        if not self.context.encoders:
-            return ids, codes, rows, described
-        numbers = sparse.csr_matrix(self.context.encode(frame))
-        return ids, codes, sparse.hstack([rows, numbers], format="csr"), described
-
-    def of_retriever(self, query):
-        """Return a ``Query`` of users without the columns of the request."""
-        rows = query.rows
-        if rows.shape[1] > self.width:
-            rows = rows[:, : self.width]
-        return Query(query.ids, query.codes, rows, query.described)
-
-    def numbers(self, query):
-        """Return the columns of the request (n, n_numbers), nan if it has none."""
-        if query.rows.shape[1] > self.width:
-            return query.rows[:, self.width :].toarray()
-        return np.full((len(query), len(self.context.encoders)), np.nan, np.float32)
+    def __getitem__(self, block):
+        """Return some of the requests, a slice or positions."""
+        first = None if self.first is None else self.first[block]
+        return StagedAsked(first, self.numbers[block])
 
 
-def learn_context(frame, selection):
-    """Return the ``Context`` of events; ``selection``: as in `select_columns`."""
-    columns = select_columns(frame, selection, "context")
-    is_date = pd.api.types.is_datetime64_any_dtype
-    dates = [column for column in columns if is_date(frame[column].dtype)]
-    table = _columns_of_request(frame, columns, dates)
-    encoders = [encoder_of(column, table[column]) for column in table]
-    unfit = [c for c, found in zip(table, encoders, strict=True) if found is None]
-    if unfit:
-        raise ValueError(
-            f"The context column {unfit[0]!r} of X must hold numbers, dates or at most "
-            "255 levels. Encode it as numbers, or leave it out."
-        )
-    return Context(columns, dates, encoders)
+def with_numbers(query, numbers):
+    """Return a ``Query`` of the retriever that knows what the ranker reads, too.
+
+    ``numbers`` (n, n_numbers): as in `StagedAsked`.
+    """
+    return replace(query, asked=StagedAsked(query.asked, numbers))
 
 
-def with_context(users, context):
-    """Return users, `Entities`, whose described rows end with a ``Context``."""
-    known = {field.name: getattr(users, field.name) for field in fields(users)}
-    return ContextUsers(**known, context=context)
+def of_retriever(query):
+    """Return the ``Query`` that the retriever reads."""
+    return query if query.asked is None else replace(query, asked=query.asked.first)
+
+
+def asked_of(fitted, context, frame, n, given, name):
+    """Return what n requests asked in both stages, `StagedAsked`, or None for nothing.
+
+    ``fitted``: what the retriever knows; ``context``: a `Context`. The other parameters
+    are those of `Fitted.asked`.
+    """
+    columns = [*dict.fromkeys([*fitted.context_columns, *context.columns])]
+    if given is None or not columns:
+        first = fitted.asked(frame, n, given, name)
+    else:
+        given = RequestContext(columns, None, None).of_mapping(given)
+        known = [] if frame is None else frame.columns
+        twice = [column for column in given.columns if column in known]
+        if twice:
+            raise ValueError(
+                f"context names {twice[0]!r}, which is also a column of {name}. Pass "
+                "it once: as a column, or as one value for all."
+            )
+        own = [column for column in given.columns if column in fitted.context_columns]
+        own = {column: given[column].iloc[0] for column in own}
+        first = fitted.asked(frame, n, own or None, name)
+    numbers = np.full((n, len(context.encoders)), np.nan, np.float32)
+    for table in (frame, given):  # the one row of given is that of all requests
+        if table is not None:
+            np.copyto(numbers, context.encode(table), where=np.isnan(numbers))
+    if first is None and np.isnan(numbers).all():
+        return None
+    return StagedAsked(first, numbers)
+
+
+def learn_context(frame, selection, columns):
+    """Return the ``Context`` of events.
+
+    ``selection``: as in `select_columns`. None: those of the retriever that can be
+    encoded. ``columns``: the `Columns` that the retriever reads.
+    """
+    inherits = selection is None
+    if inherits:
+        names = list(columns.context)
+        if columns.asks_time and _is_date(frame[columns.time]):
+            names.append(columns.time)
+    else:
+        names = list(dict.fromkeys(select_columns(frame, selection, "context")))
+    kept, dates, encoders = [], [], []
+    for name in names:
+        is_date = [name] if _is_date(frame[name]) else []
+        table = _columns_of_request(frame, [name], is_date)
+        found = [encoder_of(column, table[column]) for column in table]
+        if None not in found:
+            kept.append(name)
+            dates += is_date
+            encoders += found
+        elif not inherits:
+            raise ValueError(
+                f"The context column {name!r} of X must hold numbers, dates or at most "
+                "255 levels. Encode it as numbers, or leave it out."
+            )
+    return Context(kept, dates, encoders)
+
+
+def _is_date(values):
+    return pd.api.types.is_datetime64_any_dtype(values.dtype)
 
 
 def _columns_of_request(frame, columns, dates):

@@ -66,7 +66,7 @@ def learn(owner, recipe, X, y, sample_weight):
     check_ranker(ranker)
     check_own_features(recipe.features)
     events = read(owner, retriever, X, y, sample_weight)
-    context = learn_context(events.frame, recipe.context)
+    context = learn_context(events.frame, recipe.context, events.columns)
     columns = ShownColumns.of(events, recipe)
     cut = cut_events(recipe, retriever, events)
     # before any warning: errors are those of a fit without a second stage
@@ -82,9 +82,12 @@ def learn(owner, recipe, X, y, sample_weight):
         positions=columns.positions(events.frame),
         before=before,
     )
+    users = final._fitted.users
+    codes = users.codes(events.frame[users.id_column], "X")
+    used = context.used_by(codes, events.frame, len(users))
     return FittedStages.of(
         final,
-        replace(describer, encoders=None),
+        replace(describer, encoders=None, context_users=used),
         ranker=stage,
         n_candidates=int(recipe.n_candidates),
         training=training,

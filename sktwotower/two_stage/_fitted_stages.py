@@ -8,20 +8,20 @@ import copy
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import pandas as pd
 
 from sktwotower._records import Check, csr, integer, record, require
 from sktwotower.retrieval._fitted_state import Fitted
-from sktwotower.retrieval._requests import Query, past_of
+from sktwotower.retrieval._requests import past_of, query_of_events
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidate_table import Describer
+from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
-from ._shown_rows import ShownColumns, ShownRows, describe_rows
+from ._shown_rows import ShownColumns, ShownRows, describe_rows, requests_of
 
 # Users whose candidates are described and ranked together.
 USER_BLOCK = 1024
@@ -40,8 +40,8 @@ class FittedStages(Fitted):
     Parameters
     ----------
     schema, users, items, seen, sequences
-        As in `Fitted`; those of the retriever, except that users know the columns of
-        a request, and that there are sequences if there is a time column.
+        As in `Fitted`; those of the retriever, except that there are sequences if
+        there is a time column.
     retriever : estimator
         The retriever, fitted on all events.
     describer : Describer
@@ -82,6 +82,9 @@ class FittedStages(Fitted):
         for name, n in (("users", n_users), ("items", n_items)):
             rows = len(getattr(self.describer, name).numbers)
             require(rows == n + 1, f"{at}.{name}", f"numbers of {n + 1} rows")
+        used = self.describer.context_users
+        require(used is not None, at, "users of contexts")
+        csr((n_users + 1, self.describer.context.n_levels))(used, f"{at}.context_users")
         own = self.describer.own
         require(own is None or hasattr(own, "transform"), f"{at}.own", "a transformer")
         unknown = self.lists is not None and log.click_rates is None
@@ -94,6 +97,22 @@ class FittedStages(Fitted):
         """Number of items in the catalog: that of the retriever."""
         return self.retriever._fitted.n_items
 
+    @property
+    def context_columns(self):
+        """Names of the columns of X that describe a request, to any of both stages."""
+        first = self.retriever._fitted.context_columns
+        return tuple(dict.fromkeys([*first, *self.describer.context.columns]))
+
+    @property
+    def sees_gaps(self):
+        """As in `Fitted`."""
+        return self.retriever._fitted.sees_gaps
+
+    def asked(self, frame, n, given=None, name="X"):
+        """Return what n requests asked in both stages; see `Fitted.asked`."""
+        first, context = self.retriever._fitted, self.describer.context
+        return asked_of(first, context, frame, n, given, name)
+
     @classmethod
     def of(cls, retriever, describer, **others):
         """Return the state with what the retriever knows of users and items.
@@ -102,7 +121,6 @@ class FittedStages(Fitted):
         """
         fitted = retriever._fitted
         known = {field.name: getattr(fitted, field.name) for field in fields(Fitted)}
-        known["users"] = describer.entities
         if fitted.schema.time is not None:  # the ranker reads the order in any case
             known["sequences"] = describer.log.sequences
         return cls(**known, retriever=retriever, describer=describer, **others)
@@ -169,7 +187,7 @@ class FittedStages(Fitted):
 
     def retrieve(self, query, past, k, serving, excluded=None, allowed=None):
         """Return the retriever's scores and positions (n, k), as ``search`` does."""
-        query, past = self.users.of_retriever(query), past.of_retriever()
+        query, past = of_retriever(query), past.of_retriever()
         first = self.retriever._fitted
         return first.search(query, past, k, serving, excluded, allowed)
 
@@ -198,8 +216,8 @@ class FittedStages(Fitted):
         if self.lists.order == "retriever":
             return scores
         shown = ShownRows.of(
-            self.users,
-            self.items,
+            self.retriever._fitted,
+            self.describer.context,
             frame,
             scores,
             lambda query: past_of(self, query, history),
@@ -217,9 +235,9 @@ class FittedStages(Fitted):
         ``scores`` (n_events,): those of the retriever. A pair is placed among the
         candidates of its user: by the retriever's score, then by the ranker's.
         """
-        keys = self._requests_of(frame)
+        keys = requests_of(self, frame)
         first = np.unique(keys, return_index=True)[1]
-        query = Query(*self.users.describe(frame.iloc[first], "X", events=True))
+        query = query_of_events(self, frame.iloc[first])
         past = past_of(self, query, history)
         items = self.items.codes(frame[self.items.id_column], "X")
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
@@ -239,16 +257,6 @@ class FittedStages(Fitted):
                 serving=serving,
             )
         return placed
-
-    def _requests_of(self, frame):
-        """Return which request each event of a table belongs to, int (n_events,).
-
-        Events of one user belong together, unless columns of the request differ.
-        """
-        users = pd.factorize(frame[self.users.id_column])[0]
-        table = pd.DataFrame(self.users.context.encode(frame)).assign(user=users)
-        groups = table.groupby(list(table), sort=False, dropna=False)
-        return groups.ngroup().to_numpy()
 
     def _placed(self, query, past, *, rows, items, scores, exclude_seen, serving):
         """Return the blended scores (n_pairs,) of items of users, rows ascending."""

@@ -4,12 +4,11 @@ Input: a retriever that was fitted on the events before, and `ReadEvents` after 
 Output: ``Retrieved`` candidates of n users, of whom each chose one later.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from sktwotower.metrics._held_out import read_held_out
 
+from ._context import with_numbers
 from ._labelled import retrieved
 
 # A ranker is trained on as many users as have this many candidates together.
@@ -39,13 +38,14 @@ class Fallback(Exception):
         self.recall = np.nan if recall is None else recall
 
 
-def candidates_of(recipe, retriever, users, later):
+def candidates_of(recipe, retriever, context, later):
     """Return the ``Retrieved`` candidates of users who have events before and later.
 
-    The columns of a request are those of the user's first later event.
+    The columns of a request, also those of the ranker's ``context``, are those of the
+    user's first later event.
     """
-    ids = later.frame[users.id_column]
-    known = users.codes(ids, "X") >= 0
+    users = retriever._fitted.users
+    known = users.codes(later.frame[users.id_column], "X") >= 0
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
         raise Fallback(
@@ -55,15 +55,18 @@ def candidates_of(recipe, retriever, users, later):
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
     query, past, judged = read_held_out(
-        replace(retriever._fitted, users=users),
+        retriever._fitted,
         later.frame,
         later.rewards,
         later.weights,
         exclude_seen=False,
+        requests=(),
         max_users=USERS_PER_RANKED * _max_users(recipe),
         random_state=recipe.random_state,
     )
-    return retrieved(recipe, retriever, users, query, past, judged.truth)
+    numbers = context.encode(later.frame.iloc[judged.last_rows])
+    query = with_numbers(query, numbers)
+    return retrieved(recipe, retriever, query, past, judged.truth)
 
 
 def _max_users(recipe):

@@ -28,6 +28,7 @@ from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
 from ._candidate_table import CandidateTable, Describer
+from ._context import of_retriever
 from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 
@@ -73,7 +74,7 @@ class Retrieved(NamedTuple):
         """Return the candidates of the users at positions (m,)."""
         return Retrieved(
             query=of_rows(self.query, places),
-            past=Past(self.past.seen[places], self.past.input[places]),
+            past=self.past.of_rows(places),
             scores=self.scores[places],
             indices=self.indices[places],
             truth=self.truth[places],
@@ -234,12 +235,11 @@ class Training(NamedTuple):
         return self._replace(table=table, held_out=held_out)
 
 
-def retrieved(recipe, retriever, users, query, past, truth):
+def retrieved(recipe, retriever, query, past, truth):
     """Return the ``Retrieved`` candidates of the users of a query.
 
-    ``retriever``: fitted on the events before the cut. ``users``: `ContextUsers`.
-    ``past``: the `Past` of n users. ``truth``: CSR (n, n_items), nonzero for the items
-    that they chose later.
+    ``retriever``: fitted on the events before the cut. ``past``: the `Past` of n users.
+    ``truth``: CSR (n, n_items), nonzero for the items that they chose later.
     """
     fitted, excluded = retriever._fitted, None
     truth = truth.sign()
@@ -249,7 +249,7 @@ def retrieved(recipe, retriever, users, query, past, truth):
         truth.eliminate_zeros()
     n_found = min(recipe.n_candidates, fitted.n_items)
     scores, indices = fitted.search(
-        users.of_retriever(query), past, n_found, retriever._serving(), excluded
+        of_retriever(query), past, n_found, retriever._serving(), excluded
     )
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
@@ -301,4 +301,6 @@ def judge_rankers(ranker, table, rng, named):
 
 def of_rows(query, places):
     """Return the ``Query`` of the users at positions (m,)."""
-    return Query(query.ids[places], query.codes[places], query.rows[places])
+    asked = None if query.asked is None else query.asked[places]
+    parts = query.ids[places], query.codes[places], query.rows[places]
+    return Query(*parts, query.described, asked)

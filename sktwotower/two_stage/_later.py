@@ -13,7 +13,6 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sparse import pair_matrix
 
 from ._blend import gains_by_weight
-from ._context import with_context
 from ._describe import build_describer
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
 from ._items_together import entries
@@ -48,9 +47,8 @@ def judge_later(recipe, ranker, cut, table, columns):
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
     context = table.describer.context
-    users = with_context(retriever._fitted.users, context)
     try:
-        found = users_to_rank(recipe, candidates_of(recipe, retriever, users, late))
+        found = users_to_rank(recipe, candidates_of(recipe, retriever, context, late))
     except Fallback:
         return None
     describer = build_describer(

@@ -91,7 +91,7 @@ def train_on_lists(recipe, columns, ranker, retriever, describer, later):
         first = float(np.nanmin(positions))
         features = features.assign(position=positions)
     groups, rate = pd.factorize(later.frame[columns.lists])[0], later.chosen.mean()
-    table = _Table(features, later.chosen.astype(np.int64), groups, shown.rows)
+    table = _Table(features, later.chosen.astype(np.int64), groups, shown.users)
     named = recipe.ranker is not None
     scores = {
         "retriever": np.nan_to_num(shown.scores, nan=np.nanmin(shown.scores) - 1),
@@ -127,14 +127,14 @@ class _Table(NamedTuple):
 
 def _rows(retriever, describer, frame):
     """Return the ``ShownRows`` of a table of events that came after the cut."""
-    fitted, users = retriever._fitted, describer.entities
+    fitted = retriever._fitted
     known = fitted.items.codes(frame[fitted.items.id_column], "X") >= 0
     scores = np.full(len(frame), np.nan)
     if known.any():
         scores[known] = retriever.predict(frame[known])
     return ShownRows.of(
-        users,
-        fitted.items,
+        fitted,
+        describer.context,
         frame,
         scores,
         lambda query: describer.log.past(query, fitted.past(query)),

@@ -32,12 +32,15 @@ class StagedPast(NamedTuple):
         Past items in order, as in `Sequences`.
     last : float array of shape (n,)
         Time of each user's last event in days, nan without one or without dates.
+    latest : float64 array of shape (n,), default=None
+        As in `Past`, for the retriever.
     """
 
     seen: sparse.csr_matrix
     input: sparse.csr_matrix
     lags: sparse.csr_matrix
     last: np.ndarray
+    latest: np.ndarray | None = None
 
     def __getitem__(self, block):
         """Return a slice of the users."""
@@ -46,6 +49,7 @@ class StagedPast(NamedTuple):
             input=rows_of(self.input, block),
             lags=rows_of(self.lags, block),
             last=self.last[block],
+            latest=None if self.latest is None else self.latest[block],
         )
 
     def of_rows(self, places):
@@ -55,11 +59,12 @@ class StagedPast(NamedTuple):
             input=self.input[places],
             lags=self.lags[places],
             last=self.last[places],
+            latest=None if self.latest is None else self.latest[places],
         )
 
     def of_retriever(self):
         """Return the part that the retriever reads."""
-        return Past(self.seen, self.input)
+        return Past(self.seen, self.input, self.latest)
 
 
 @record
@@ -125,7 +130,7 @@ class Log:
         else:
             lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
             self._add_last(last, added)
-        return StagedPast(seen=past.seen, input=past.input, lags=lags, last=last)
+        return StagedPast(past.seen, past.input, lags, last, past.latest)
 
     def _last(self, codes):
         """Return the time (n,) of the last event of users, nan without any."""

@@ -44,7 +44,8 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
             shuffled[names] = features[names].to_numpy()[order]
             lost += complete - _ndcg(held_out, shuffled, weight, k)
         lost /= n_repeats
-        mean, half = lost.mean(), ERRORS_IN_INTERVAL * standard_error(lost)
+        mean = lost.mean()
+        half = ERRORS_IN_INTERVAL * standard_error(lost, held_out.ids)
         rows.append((group, list(names), mean, mean - half, mean + half))
     columns = ["group", "features", "ndcg_lost", "lower", "upper"]
     table = pd.DataFrame(rows, columns=columns)
@@ -67,9 +68,7 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
         random_state=rng,
     )
     past = past.of_retriever()
-    found = retrieved(
-        estimator, fitted.retriever, fitted.users, query, past, judged.truth
-    )
+    found = retrieved(estimator, fitted.retriever, query, past, judged.truth)
     judged = np.flatnonzero(found.truth.getnnz(axis=1))
     if len(judged) == 0:
         raise ValueError(

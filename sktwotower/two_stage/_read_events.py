@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._columns import Columns
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._schema import read_in_memory
 
@@ -30,6 +31,8 @@ class ReadEvents(NamedTuple):
         Whether times are dates, in nanoseconds since 1970.
     users : int array of shape (n_events,)
         Code of each event's user.
+    columns : Columns
+        The columns that the retriever reads.
     """
 
     frame: pd.DataFrame
@@ -38,6 +41,7 @@ class ReadEvents(NamedTuple):
     times: np.ndarray
     dates: bool
     users: np.ndarray
+    columns: Columns
 
     @property
     def chosen(self):
@@ -54,6 +58,7 @@ class ReadEvents(NamedTuple):
             times=self.times[kept],
             dates=self.dates,
             users=self.users[kept],
+            columns=self.columns,
         )
 
     def followed_by(self, later):
@@ -65,6 +70,7 @@ class ReadEvents(NamedTuple):
             times=np.append(self.times, later.times),
             dates=self.dates,
             users=np.append(self.users, later.users),
+            columns=self.columns,
         )
 
     def cut(self, cut, share):
@@ -87,4 +93,5 @@ def read(owner, retriever, X, y, sample_weight):
         times = np.arange(len(frame))
     users = pd.factorize(check_ids(frame[columns.user], "the users of X"))[0]
     frame = frame.reset_index(drop=True)
-    return ReadEvents(frame, rewards, weights, times, schema.dates, users)
+    outcomes = rewards, weights, times, schema.dates
+    return ReadEvents(frame, *outcomes, users, columns)

@@ -13,7 +13,7 @@ from sktwotower._records import record
 from sktwotower._tables._columns import position_of
 from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
-from sktwotower.retrieval._requests import Query
+from sktwotower.retrieval._requests import Query, query_of_events
 
 from ._blend import ranks_among
 from ._features import CandidatePairs
@@ -99,24 +99,26 @@ class ShownColumns(NamedTuple):
 
 
 class ShownRows(NamedTuple):
-    """Rows of n users, one user after the other.
+    """Rows of n requests, one request after the other.
+
+    A request is a user, or one in a context of the retriever.
 
     Parameters
     ----------
     query : Query
-        n users.
+        n requests, as the retriever reads them.
     past : StagedPast
         Their past items.
     order : int array of shape (n_rows,)
         Position of each row in the table.
     rows : int array of shape (n_rows,)
-        Position of its user, ascending.
+        Position of its request, ascending.
     items : int array of shape (n_rows,)
         Position of its item, -1 for items that fit has not seen.
     scores : float array of shape (n_rows,)
         The retriever's score.
     context : float32 array of shape (n_rows, n_numbers)
-        Columns of the request.
+        Columns of the request, for the ranker.
     """
 
     query: Query
@@ -128,18 +130,18 @@ class ShownRows(NamedTuple):
     context: np.ndarray
 
     @classmethod
-    def of(cls, users, items, frame, scores, past_of_query):
+    def of(cls, fitted, context, frame, scores, past_of_query):
         """Return the rows of a table.
 
-        ``users``: `ContextUsers`, ``items``: `Entities`. ``past_of_query``: a function
-        that returns the ``StagedPast`` of a query.
+        ``fitted``: what the retriever knows; ``context``: the ranker's `Context`.
+        ``past_of_query``: a function that returns the ``StagedPast`` of a query.
         """
-        keys = pd.factorize(frame[users.id_column])[0]
+        keys = requests_of(fitted, frame)
         first = np.unique(keys, return_index=True)[1]
-        query = Query(*users.describe(frame.iloc[first], "X", events=True))
+        query = query_of_events(fitted, frame.iloc[first])
         order = np.argsort(keys, kind="stable")
-        codes = items.codes(frame[items.id_column], "X")
-        context = users.context.encode(frame)
+        codes = fitted.items.codes(frame[fitted.items.id_column], "X")
+        context = context.encode(frame)
         return cls(
             query=query,
             past=past_of_query(query),
@@ -150,8 +152,13 @@ class ShownRows(NamedTuple):
             context=context[order],
         )
 
+    @property
+    def users(self):
+        """A number for the user of each row, (n_rows,)."""
+        return pd.factorize(self.query.ids)[0][self.rows]
+
     def blocks(self):
-        """Yield the rows of some users after the others."""
+        """Yield the rows of some requests after the others."""
         for start in range(0, len(self.query), USER_BLOCK):
             users = slice(start, min(start + USER_BLOCK, len(self.query)))
             begin, end = np.searchsorted(self.rows, [users.start, users.stop])
@@ -164,6 +171,19 @@ class ShownRows(NamedTuple):
                 scores=self.scores[begin:end],
                 context=self.context[begin:end],
             )
+
+
+def requests_of(fitted, frame):
+    """Return which request each event of a table belongs to, int (n_events,).
+
+    Events of one user belong together, unless columns of the context differ. Requests
+    are in the order of their first event. ``fitted``: as in `Fitted`.
+    """
+    keys = pd.factorize(frame[fitted.users.id_column])[0].astype(np.int64)
+    codes = fitted.request_codes(frame)
+    if codes is None:
+        return keys
+    return pd.factorize(keys * (int(codes.max(initial=0)) + 1) + codes)[0]
 
 
 def _column(frame, key, parameter):
@@ -191,7 +211,7 @@ def describe_rows(describer, retriever, n_candidates, shown):
 def _describe(describer, retriever, n_candidates, shown):
     query, past = shown.query, shown.past
     best, _ = retriever._fitted.search(
-        describer.entities.of_retriever(query),
+        query,
         past.of_retriever(),
         min(n_candidates, retriever._fitted.n_items),
         retriever._serving(),

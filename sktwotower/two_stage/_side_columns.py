@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sktwotower._records import array, list_of, record
+from sktwotower._records import array, list_of, record, require
 from sktwotower._tables._stored import index
 
 # Columns of text with more levels than this say little as a code.
@@ -18,10 +18,18 @@ MAX_LEVELS = 255
 
 @record
 class Encoder(NamedTuple):
-    """How the cells of a column become numbers; ``levels`` None: they are numbers."""
+    """How the cells of a column become numbers; ``levels`` None: they are numbers.
+
+    ``codes`` (n,): the number of each level. None: its position.
+    """
 
     column: str | int
     levels: index("n") | None
+    codes: array("float32", "n") | None = None
+
+    def _check_stored(self, place):
+        fits = self.codes is None or self.levels is not None
+        require(fits, place, "levels with codes")
 
     def encode(self, values):
         """Return the cells of a Series (n,) as float32; missing and new ones are nan.
@@ -30,8 +38,23 @@ class Encoder(NamedTuple):
         """
         if self.levels is None:
             return _as_numbers(values)
-        codes = self.levels.get_indexer(values.astype(object))
-        return np.where(codes < 0, np.nan, codes).astype(np.float32)
+        places = self.places(values)
+        if self.codes is not None:
+            return np.append(self.codes, np.float32(np.nan))[places]
+        return np.where(places < 0, np.nan, places).astype(np.float32)
+
+    def places(self, values):
+        """Return the positions (n,) of the cells of a Series among levels, or -1."""
+        if self.levels is None or not len(self.levels):
+            return np.full(len(values), -1)
+        return self.levels.get_indexer(values.astype(object))
+
+    def restricted(self, kept):
+        """Return an encoder with only some of its levels, which keep their numbers."""
+        codes = self.codes
+        if codes is None:
+            codes = np.arange(len(self.levels), dtype=np.float32)
+        return self._replace(levels=self.levels[kept], codes=codes[kept])
 
 
 @record

@@ -64,9 +64,13 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     context : str, list, slice, mask or callable, default=None
         Columns of X that describe the request, such as the hour, the place or the
         device, selected as in `sklearn.compose.ColumnTransformer`: numbers, at most 255
-        levels, or dates, of which the hour and the day of the week count. The ranker is
-        trained with those of each user's first later event. Requests may lack them.
-        None: no columns.
+        levels, or dates, of which the hour and the day of the week count. The ranker
+        reads them, and the retriever those of its own ``context``, in fit as well as in
+        requests: candidates of training are those of each user's first later event.
+        Requests may lack them. Held-out events are judged by request: each user with
+        each distinct combination of both, see `rank_held_out`. None: the ``context`` of
+        the retriever, as far as the ranker can read it (no texts, no lists, and no
+        times that are not dates). An empty list: the ranker reads none.
     features : callable or transformer, default=None
         Further features of candidates. A function gets a DataFrame of candidates (the
         id columns, then the features of `candidate_features`) and returns one row of

@@ -115,7 +115,7 @@ def train_rankers(recipe, ranker, cut, columns):
         )
         return Ranked(Training(cut.kind, 0.0, 0, np.nan))
     first, before, later = cut.first, cut.before, cut.later
-    context = learn_context(before.frame, recipe.context)
+    context = learn_context(before.frame, recipe.context, before.columns)
     positions = columns.positions(before.frame)
     describer = build_describer(
         recipe,
@@ -139,7 +139,7 @@ def train_rankers(recipe, ranker, cut, columns):
 
 def _with_ranker(recipe, ranker, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
-    found = candidates_of(recipe, cut.first, describer.entities, cut.later)
+    found = candidates_of(recipe, cut.first, describer.context, cut.later)
     n_positive, recall = int(found.hits.sum()), found.recall()
     table = labelled(describer, users_to_rank(recipe, found), recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None

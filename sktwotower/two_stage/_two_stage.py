@@ -291,7 +291,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         n_repeats : int, default=3
             How often each group is shuffled, >= 1; figures are means.
         max_users : int, default=None
-            Size of a random sample of the users of X. None: all users.
+            Size of a random sample of the users of X, or of their requests, if there is
+            a ``context``. None: all.
         random_state : int, RandomState instance or None, default=None
             Draws the sample and shuffles.
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sktwotower.towers import _auto
+from sktwotower.features import _request_clock
+from sktwotower.towers import _auto, _context_shares, _request_batches
 from sktwotower.towers._recipe import PARAMETERS
+from sktwotower.towers.parts import _context_layer
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -55,3 +57,27 @@ def test_the_formulas_have_the_numbers_of_the_code():
     factor, power, lowest = _auto.LARGE_TEMPERATURE
     large = rf":math:`{factor} \, M^{{-{power}}}` but at least {lowest}"
     assert large in re.sub(r"\s+", " ", text)
+
+
+def test_the_drawing_of_contexts_has_the_numbers_of_the_code():
+    text = (DOCS / "guide" / "how_it_works.rst").read_text("utf-8")
+    text = re.sub(r"\s+", " ", text)
+    batches, clock = _request_batches, _request_clock
+    assert f"drawn with probability 1/{1 / batches.DRAWN:g}, or" in text
+    assert batches.DRAWN == 1 / 3
+    weight = f"by 1 over the probability, but by {batches.MAX_WEIGHT:g} at most"
+    assert weight in text
+    assert batches.MAX_REQUESTS == 1 and "or with 1 over their number if" in text
+    assert f"recent history, with probability {batches.HIDDEN}." in text
+    assert batches.HIDDEN == 0.5 and "which is hidden half of the time" in text
+    hidden = f"values of a context**, each with probability {batches.PARTLY_HIDDEN}:"
+    assert hidden in text
+    assert f"Three of them are {clock.SHARE}." in text
+    assert f"has up to {clock.MAX_KNOTS} columns" in text
+
+
+def test_how_much_contexts_count_has_the_numbers_of_the_code():
+    text = (DOCS / "guide" / "how_it_works.rst").read_text("utf-8")
+    assert rf"s = \min(1, \sqrt{{{_context_layer.STEPS} / n}})" in text
+    assert f"k / (k + {_context_shares.USERS})" in text
+    assert rf"\sum_i t_i > {_context_shares.SIGNIFICANT:g} \sqrt" in text

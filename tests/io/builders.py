@@ -25,6 +25,7 @@ from tests.builders import chain, dated, ordered, random_events, small
 META = "meta.json"
 EVENTS = random_events()
 IN_ORDER = chain(n_users=8, n_events=5)
+OF_SQUARES = IN_ORDER.assign(when=IN_ORDER["when"] ** 2)  # with gaps of several lengths
 
 
 def products():
@@ -45,15 +46,43 @@ def products():
     )
 
 
-def stages(retriever=None, **params):
+def in_context(events):
+    """Return events in contexts of all kinds: levels, words, tags, numbers."""
+    places = np.arange(len(events)) % 4
+    cells = {
+        "place": np.array(["home", "work", "way", None], dtype=object)[places],
+        "words": [f"{a} chair" for a in np.array(["old", "new"])[places % 2]],
+        "tags": [[["a"], ["b", "c"], [], ["c"]][place] for place in places],
+        "level": np.array([0.5, np.nan, 2.5, 4.0])[places],
+    }
+    return events.assign(**cells)
+
+
+# Contexts of a request, of which a model may know a part.
+CONTEXTS = [
+    {"place": "work"},
+    {"place": "nowhere", "words": "a new old chair", "tags": ["c", "z"]},
+    {"level": 3.0, "place": None, "when": pd.Timestamp("2020-04-05 17:30")},
+]
+
+
+def contexts_of(model):
+    """Return what a model can be asked for, a list of dicts."""
+    known = model._fitted.context_columns
+    return [{k: v for k, v in each.items() if k in known} for each in CONTEXTS]
+
+
+def stages(retriever=None, events=None, **params):
     """Return a fitted `TwoStageRecommender` with the default ranker, which has weight.
 
-    ``retriever`` None: EASE.
+    ``retriever`` None: EASE. ``events`` None: dated ones without context.
     """
+    if events is None:
+        events = dated(chain(n_users=40, n_items=12, n_events=6))
     retriever = EASERecommender() if retriever is None else retriever
     params = {"n_candidates": 8, "time": "when", "random_state": 0} | params
     model = TwoStageRecommender(retriever, **params)
-    return model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
+    return model.fit(events)
 
 
 FITS = {
@@ -71,6 +100,16 @@ FITS = {
     "side table": lambda: small(items=products(), hidden_layer_sizes=(6,)).fit(EVENTS),
     "two stages": lambda: stages(),
     "no history": lambda: small(history=None, normalize=False).fit(EVENTS),
+    "context": lambda: small(context=["place", "words", "tags"], max_epochs=3).fit(
+        in_context(EVENTS)
+    ),
+    # with dates, gaps and two pairs of towers
+    "context in order": lambda: ordered(
+        context=["place", "level", "when"], history="recent", hidden_layer_sizes=(6,)
+    ).fit(in_context(dated(OF_SQUARES))),
+    "context of both": lambda: stages(
+        small(context=["place", "words"]), events=in_context(dated(chain(40, 6)))
+    ),
 }
 NAMES = sorted(FITS)
 
@@ -123,7 +162,8 @@ def assert_same_answers(model, other):
     """Check that two recommenders rank and score exactly alike."""
     users = [*model.user_ids_[:4], "somebody"]
     history = {"somebody": model.item_ids_[:3].tolist()}
-    for more in ({}, {"history": history}, {"exclude_seen": False}):
+    asked = [{"context": context} for context in contexts_of(model) if context]
+    for more in ({}, {"history": history}, {"exclude_seen": False}, *asked):
         expected = model.recommend(users, n_neighbors=4, **more)
         got = other.recommend(users, n_neighbors=4, **more)
         pd.testing.assert_frame_equal(got, expected, check_exact=True)

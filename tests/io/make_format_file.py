@@ -15,7 +15,7 @@ from sktwotower.io import dump
 from sktwotower.io._format_version import FORMAT_VERSION
 from tests.builders import chain, dated, ordered, small
 
-from .builders import EVENTS, products, stages
+from .builders import EVENTS, OF_SQUARES, contexts_of, in_context, products, stages
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -40,7 +40,19 @@ def two_stages():
     return stages(PopularityRecommender())
 
 
-MAKE = {"filtered": filtered, "recent": recent, "two_stages": two_stages}
+def context():
+    """Return towers that know contexts of all kinds, dates and gaps among them."""
+    events = in_context(dated(OF_SQUARES))
+    columns = ["place", "words", "tags", "level", "when"]
+    return ordered(context=columns, history="recent", max_epochs=4).fit(events)
+
+
+MAKE = {
+    "context": context,
+    "filtered": filtered,
+    "recent": recent,
+    "two_stages": two_stages,
+}
 
 
 def answers(model):
@@ -58,7 +70,10 @@ def answers(model):
         users, items = model.user_ids_[:4], model.item_ids_
         pairs = pd.DataFrame({"user": np.repeat(users, len(items))})
         scores = model.predict(pairs.assign(item=np.tile(items, len(users))))
-        found = (scores.reshape(len(users), -1),)
+        found = [scores.reshape(len(users), -1)]
+        for asked in contexts_of(model) if model.context else []:
+            vectors = model.embed_users(users, context=asked)
+            found.append(vectors @ model.item_embeddings_.T)
     return [np.round(numbers.astype(float), 6).tolist() for numbers in found]
 
 

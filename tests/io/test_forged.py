@@ -89,6 +89,8 @@ def test_parameters_out_of_range(value, refuses):
 
 
 SCALE = {"type": "tuple", "items": [0.0, 1.0]}
+CONTEXT = "state", "_fitted", "context"
+CLOCK = *CONTEXT, "clock"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,41 @@ def test_names_that_are_no_columns(model, part, value, message, refuses):
             parent[key] = value
 
     refuses(forged(members_of(file_of(model)), apply), message)
+
+
+@pytest.mark.parametrize(
+    "model, part, value, message",
+    [
+        ("context", "columns", ["place", "words"], "dtypes must be types of 2 col"),
+        ("context", "columns", ["place", "tags", "words"], "the columns of the schema"),
+        ("context", "columns", ["place", "words", "item"], "the columns of the schema"),
+        ("context", "own_width", 3, "3 columns, not 8"),
+        ("context", "transformer", None, "must be a transformer"),
+        ("context", "time", "when", "a clock for times"),
+        ("context in order", "clock", None, "a clock for times"),
+        ("context in order", "time", None, "a clock for times"),
+        ("context in order", "time", "place", "distinct names"),
+    ],
+)
+def test_contexts_that_do_not_fit(model, part, value, message, refuses):
+    data = forged(
+        members_of(file_of(model)), change(*CONTEXT, "parts", **{part: value})
+    )
+    refuses(data, message)
+
+
+@pytest.mark.parametrize(
+    "path, values, message",
+    [
+        ((*CLOCK, "parts"), {"unit": 0.0}, "finite number > 0"),
+        ((*CLOCK, "parts"), {"dates": False}, "context_users must be a matrix"),
+        (("state", "_fitted", "parts"), {"context": None}, "a context that the model"),
+        (("state", "_fitted", "parts"), {"context_users": None}, "users of contexts"),
+    ],
+)
+def test_clocks_and_contexts_that_are_missing(path, values, message, refuses):
+    data = forged(members_of(file_of("context in order")), change(*path, **values))
+    refuses(data, message)
 
 
 def test_models_of_other_types(refuses):
@@ -163,6 +200,18 @@ ARRAYS = [
     ("recent", "lags.data", lambda a: a * 0, "lags >= 1"),
     ("recent", "sequences.times", lambda a: a[:-1], "one time for each lag"),
     ("recent", "log_decays", lambda a: a[:-1], "arrays of shapes"),
+    ("context", "context.factors", lambda a: a[:-1], "with p = 7"),
+    ("context", "context.terms", lambda a: a[:, 1:], "with width = 8"),
+    ("context", "context.terms", lambda a: a.astype(float), "dtype float32"),
+    ("context", "context.multiply.weight.second", lambda a: a[1:], "moments must be"),
+    ("context", "context_users.indices", lambda a: a + 100, "columns from 0 to 7"),
+    ("context", "context_users.indptr", lambda a: a[:-1], "ascending offsets"),
+    ("context", "context_users.data", lambda a: a * 2, "a matrix of ones"),
+    ("context in order", "clock.knots", lambda a: a[::-1].copy(), "ascending numbers"),
+    ("context in order", "clock.knots", lambda a: a * np.nan, "finite numbers"),
+    ("context in order", "clock.knots", lambda a: a[:1], "two or more"),
+    ("context in order", "clock.knots", lambda a: a[1:], "context_users must be a mat"),
+    ("context of both", "context_users.data", lambda a: -a, "a matrix of ones"),
     ("ease", "model.weights", lambda a: a[:-1], "shape .n_items, n_items."),
     ("ease", "model.weights", lambda a: a[:-1, :-1], "scores of 9 items"),
     ("ease", "popular_first", lambda a: a + 1, "positions from 0 to 8"),

@@ -6,7 +6,7 @@ import pytest
 
 from sktwotower.io import load
 
-from .builders import MODELS, NAMES, assert_same_answers, file_of
+from .builders import MODELS, NAMES, assert_same_answers, contexts_of, file_of
 from .mutations import DAMAGES, FORGERIES
 
 
@@ -16,6 +16,8 @@ def answers(model, users):
         model.recommend(users, n_neighbors=3, exclude_seen=False)
         model.recommend(["new"], history={"new": model.item_ids_[:2].tolist()})
         model.predict(pd.DataFrame({"user": users[:1], "item": model.item_ids_[:1]}))
+        for context in contexts_of(model):
+            model.recommend(users, context=context)
     except Exception as error:
         return error
     return None
@@ -50,11 +52,12 @@ def run(n, path, first_seed):
     n_refused = 0
     for seed in range(first_seed, first_seed + n):
         name = NAMES[seed % len(NAMES)]
-        if seed // len(NAMES) % 2:
-            change = DAMAGES[seed // 14 % len(DAMAGES)]
+        turn, is_damaged = divmod(seed // len(NAMES), 2)
+        if is_damaged:
+            change = DAMAGES[turn % len(DAMAGES)]
             n_refused += check_damaged(name, change, seed, path)
         else:
-            change = FORGERIES[seed // 14 % len(FORGERIES)]
+            change = FORGERIES[turn % len(FORGERIES)]
             n_refused += check_forged(name, change, seed, path)
     return n_refused
 

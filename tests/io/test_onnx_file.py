@@ -15,7 +15,7 @@ from torch import nn
 from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__
 from sktwotower.io import _onnx_graph, export_onnx
 from sktwotower.towers.parts import _onnx_operators
-from tests.builders import chain, first_fast, ordered, random_events, small
+from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
 EVENTS = random_events()
 WITH_FEATURES = chain().assign(
@@ -98,6 +98,12 @@ def past(model, items):
     return inputs if model.history_kind_ else {}
 
 
+def of_contexts(model, table):
+    """Return the inputs for the contexts of requests, without a time."""
+    found = csr(model.context_transformer_.transform(table))
+    return {f"context_{name}": values for name, values in found.items()}
+
+
 def rows_of(model, side, ids, features):
     table = pd.DataFrame({side: ids, **features})
     return csr(getattr(model, f"{side}_transformer_").transform(table))
@@ -137,6 +143,82 @@ def test_users_have_the_vectors_of_the_model(name, exported):
         own = dict(zip(users, items, strict=True)) if any(items) else None
         wanted = model.embed_users(table, None if name == "no history" else own)
         np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+
+
+PLACES = {"place": ["home", "work"] * 30, "words": ["a b", "b c", "d a"] * 20}
+IN_CONTEXT = {
+    "pooled": {},
+    "two pairs": {"time": "when", "second_share": 0.4, "max_history": 3},
+    "filter": {"second_share": 0.4, "embedding_dim": 12},
+    "any length": {"normalize": False},
+    "any length, two pairs": {"normalize": False, "time": "when", "second_share": 0.4},
+    "hidden layers": {"hidden_layer_sizes": (8, 5)},
+    "recent": {"time": "when", "second_share": 0, "hidden_layer_sizes": (6,)},
+    "no history": {"history": None},
+}
+
+
+@pytest.mark.parametrize("name", first_fast(IN_CONTEXT, 2))
+@pytest.mark.parametrize("n_threads", first_fast([0, 1]))
+def test_users_have_the_vectors_of_their_context(name, n_threads, exported):
+    events = chain(n_users=15, n_events=4).assign(**PLACES)
+    params = {"context": ["place", "words"], "max_epochs": 3, "lr": 0.05}
+    model = small(**params, fold_in=False, **IN_CONTEXT[name]).fit(events)
+    embed, catalog = exported(model, "user", n_threads), model.item_ids_
+    items = [[catalog[i] for i in own] for own in ([1, 3, 0], [], [3], [2, 1], [0])]
+    users = [f"new{i}" for i in range(5)]
+    asked = pd.DataFrame(
+        {
+            "place": ["home", None, "nowhere", "work", None],
+            "words": ["b c", "d a", "unknown", None, None],
+        }
+    )
+    inputs = rows_of(model, "user", users, {}) | past(model, items)
+    vectors = embed(**inputs, **of_contexts(model, asked))
+    own = None if name == "no history" else dict(zip(users, items, strict=True))
+    wanted = model.embed_users(asked.assign(user=users), own)
+    np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+    unknown = embed(**inputs, **of_contexts(model, asked[4:].iloc[[0] * 5]))
+    without = model.embed_users(users, own)
+    np.testing.assert_allclose(unknown, without, atol=1e-6)
+    np.testing.assert_allclose(unknown[[2, 4]], vectors[[2, 4]], atol=1e-6)
+    for place in range(4):
+        far = np.abs(unknown[place] - vectors[place]).max()
+        assert (far > 1e-3) == (place != 2)
+    for request in ({"place": "home"}, {"place": "work", "words": "a b"}):
+        table = pd.DataFrame(request, index=range(5)).reindex(columns=asked.columns)
+        vectors = embed(**inputs, **of_contexts(model, table.astype(object)))
+        wanted = model.embed_users(users, own, context=request)
+        np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+
+
+def test_the_time_of_a_request_is_three_columns(exported):
+    events = dated(chain(n_users=15, n_events=4)).assign(**PLACES)
+    hours = pd.to_timedelta(np.arange(60) * 31, "h")
+    events = events.assign(when=pd.Timestamp("2020-01-01") + hours)
+    params = {"context": ["place", "when"], "time": "when", "history": "pooled"}
+    model = small(**params, fold_in=False, max_epochs=3, lr=0.05).fit(events)
+    embed = exported(model, "user")
+    users = ["new0", "new1"]
+    when = pd.to_datetime(["2020-02-02 17:59", "2020-12-31 00:00"])  # Sunday, Thursday
+    asked = pd.DataFrame({"place": ["work", None], "when": when})
+    own = model.context_transformer_.transform(asked[["place"]]).toarray()
+    clock = np.zeros((2, 43))
+    clock[0, [17, 24 + 6, 30 + 2]] = clock[1, [0, 24 + 3, 30 + 12]] = 0.5
+    rows = csr(sparse.csr_matrix(np.hstack([own, clock])))
+    rows = {f"context_{name}": values for name, values in rows.items()}
+    inputs = rows_of(model, "user", users, {}) | past(model, [[], []])
+    wanted = model.embed_users(asked.assign(user=users))
+    np.testing.assert_allclose(embed(**inputs, **rows), wanted, atol=1e-6)
+    assert np.abs(wanted - model.embed_users(users)).max() > 1e-3
+
+
+def test_items_have_no_context(exported):
+    events = chain(n_users=15, n_events=4).assign(**PLACES)
+    model = small(context=["place"]).fit(events)
+    items = model.item_ids_[:2]
+    vectors = exported(model, "item")(**rows_of(model, "item", items, {}))
+    np.testing.assert_allclose(vectors, model.embed_items(items), atol=1e-6)
 
 
 @pytest.mark.slow

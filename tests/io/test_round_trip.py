@@ -34,10 +34,13 @@ from tests.builders import chain, dated, first_fast, ordered, random_events, sma
 from .builders import (
     MODELS,
     NAMES,
+    OF_SQUARES,
     again,
     array_of,
     assert_same_answers,
+    contexts_of,
     forged,
+    in_context,
     members_of,
     products,
 )
@@ -81,6 +84,45 @@ def test_all_methods_return_the_same(name, path):
         assert getattr(read, name) == getattr(model, name)
     assert read.get_params().keys() == model.get_params().keys()
     assert read.net_.history[:] == model.net_.history[:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["context", "context in order"])
+def test_a_context_means_the_same(name, path):
+    model = copy.copy(MODELS[name])
+    read = again(model, path, load_params=MAPPED)
+    user, new = model.user_ids_[0], {"new": model.item_ids_[:2].tolist()}
+    events = in_context(random_events() if name == "context" else dated(OF_SQUARES))
+    for context in contexts_of(model):
+        for call in (
+            lambda m, c=context: m.embed_users([user, "new"], history=new, context=c),
+            lambda m, c=context: m.explain(user, m.item_ids_[0], context=c)["reason"],
+            lambda m: m.predict(events),
+            lambda m: m.transform(events),
+            lambda m: m.score(events),
+        ):
+            np.testing.assert_array_equal(call(read), call(model))
+    assert read._fitted.context.feature_names() == model._fitted.context.feature_names()
+    more = events.iloc[::5].assign(user="v1", place="at sea", level=7.0)
+    for each in (model, read):
+        each.partial_fit(more)
+    assert "place_at sea" in read._fitted.context.feature_names()
+    assert_same_answers(model, read)
+    kept = model.item_ids_[[2, 0, 1, 3]]
+    for each in (model, read):
+        each.forget_users(["v1"]).set_catalog(kept)
+    assert "place_at sea" not in read._fitted.context.feature_names()
+    assert_same_answers(model, read)
+    assert_same_answers(read, again(read, path))
+
+
+@pytest.mark.slow
+def test_a_context_in_half_precision_is_close(path):
+    model = MODELS["context"]
+    read = again(model, path, vector_dtype="float16")
+    for context in contexts_of(model):
+        vectors = (each.embed_users(["u1"], context=context) for each in (model, read))
+        np.testing.assert_allclose(*vectors, atol=2e-3)
 
 
 @pytest.mark.slow

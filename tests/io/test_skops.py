@@ -34,6 +34,7 @@ from .builders import (
     assembled,
     assert_same_answers,
     forged,
+    in_context,
     members_of,
     products,
 )
@@ -95,6 +96,21 @@ def test_transformers_of_scikit_learn_need_no_trust(make, path):
     assert_same_answers(model, read)
     new = products().assign(color="green")
     np.testing.assert_array_equal(read.embed_items(new), model.embed_items(new))
+
+
+@pytest.mark.slow
+def test_a_transformer_of_contexts_needs_no_trust(path):
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    params = {"context": ["place", "level"], "max_epochs": 2}
+    events = in_context(random_events()).fillna({"level": 1.0, "place": "other"})
+    model = small(context_transformer=encoder, **params).fit(events)
+    read = again(model, path)
+    assert_same_answers(model, read)
+    places = ["home", "other", "way", "work"]
+    assert read.context_transformer_.categories_[0].tolist() == places
+    for each in (model, read):
+        each.partial_fit(events.iloc[::7].assign(item="i1", place="elsewhere"))
+    assert_same_answers(model, read)
 
 
 @pytest.mark.slow
@@ -176,7 +192,11 @@ def through_skops(model, path, skops_io):
 
 
 @pytest.mark.parametrize(
-    "name", first_fast(["ease", "item-knn", "popularity", "side table", "two stages"])
+    "name",
+    first_fast(
+        ["ease", "item-knn", "popularity", "side table", "two stages"]
+        + ["context", "context in order", "context of both"]
+    ),
 )
 def test_skops_writes_recommenders(name, path, skops_io):
     model = MODELS[name]

@@ -18,11 +18,8 @@ from sktwotower.metrics import (
     reciprocal_rank_by_list,
     roc_auc_by_list,
 )
-from sktwotower.metrics._ranked_lists import (
-    RankedLists,
-    check_one_user,
-    clustered_error,
-)
+from sktwotower.metrics._hits import clustered_error
+from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 
 METRICS = [roc_auc_by_list, ndcg_by_list, reciprocal_rank_by_list]
 each = pytest.mark.parametrize("metric", METRICS)
@@ -244,3 +241,5 @@ def test_clustered_error():
     expected = math.sqrt(2 * 0.25**2 * 2 / 1) / 4
     assert clustered_error(values, pairs) == pytest.approx(expected)
     assert math.isnan(clustered_error(values, np.zeros(5)))
+    columns = clustered_error(np.column_stack([values, 2 * values]), pairs)
+    assert columns == pytest.approx([expected, 2 * expected])

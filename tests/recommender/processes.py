@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,10 @@ from torch import distributed, nn
 from sktwotower import TwoTowerRecommender
 from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
+from sktwotower.towers import _request_batches
 from sktwotower.towers._exchange import Exchange
 from sktwotower.towers._group import current_group
+from sktwotower.towers._request_batches import PairContexts
 from sktwotower.towers._sparse_rows import SparseLinear
 from tests.builders import small
 
@@ -41,6 +44,10 @@ CURVES = {
     "few rows of tables": {"candidate_sampling": "mixed", "net_params": FEW},
     "order": {"time": "when", "history": "recent", "second_share": 0},
     "one user in a batch": {"batch_size": 1, "max_epochs": 1},
+}
+ASKING = {
+    "pooled": {"context": "place"},
+    "order": {"context": ["place", "when"], **CURVES["order"]},
 }
 
 
@@ -107,6 +114,32 @@ def curves():
     for name, params in CURVES.items():
         fitted = model(**PLAIN | params).fit(*events())
         found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
+    return found
+
+
+def everything_asks():
+    """Fit with contexts of which none is hidden, in both kinds of history."""
+    found = {}
+
+    def all_of(self, users, rng):
+        owners = np.repeat(np.arange(len(users)), np.diff(self.offsets)[users])
+        places = [np.arange(*self.offsets[user : user + 2]) for user in users]
+        return np.concatenate(places), owners
+
+    X, y = events()
+    X["place"] = np.array(["home", "work", None])[X["item"] % 3]
+    with (
+        patch.object(PairContexts, "draw", all_of),
+        patch.object(_request_batches, "partly_hidden", lambda rows, rng: rows),
+        patch(
+            "sktwotower.towers._sequence_batches.some_hidden", lambda rows, rng: rows
+        ),
+    ):
+        for name, params in ASKING.items():
+            fitted = model(**PLAIN | params).fit(X, y)
+            found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
+            context = {"context": {"place": "work"}}
+            found[f"{name}/asked"] = fitted.embed_users(fitted.user_ids_, **context)
     return found
 
 
@@ -313,6 +346,8 @@ def main(folder):
     for scene in (curves, defaults, sums, other_data, other_parameters, an_empty_day):
         assert run(scene, folder) == [0, 0]
     assert run(curves, folder, size=1) == [0]
+    assert run(everything_asks, folder) == [0, 0]
+    assert run(everything_asks, folder, size=1) == [0]
     assert run(fails, folder, f"{folder}/fails") == [0, 0]
     assert run(disk_full, folder, f"{folder}/full") == [0, 0]
     checkpoint = f"{folder}/checkpoint"

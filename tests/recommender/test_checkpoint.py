@@ -229,6 +229,27 @@ def test_another_fit_is_refused(params, changed, message, unfinished):
     assert "delete this one to start from the beginning" in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:The context column")
+@pytest.mark.parametrize("history", first_fast(["pooled", "recent"]))
+def test_other_contexts_are_refused(history, tmp_path, monkeypatch):
+    params = {"context": "place", "history": history, "time": "when"}
+    model = batched(checkpoint=tmp_path, second_share=0, **params)
+    table = X.assign(place=np.resize(["home", "work", "bus"], len(X)))
+    swapped = np.arange(len(X))
+    swapped[[11, 12]] = 12, 11  # the distinct contexts are the same
+    with monkeypatch.context() as patch:
+        killed_after_writes(patch, 2)
+        with pytest.raises(Killed):
+            model.fit(table, Y)
+    others = table["place"].to_numpy()[swapped], "home"
+    some = table["place"].where(np.arange(len(X)) > 0)
+    for place in (*others, some):
+        with pytest.raises(
+            ValueError, match=r"differ in: the (contexts|order) of even"
+        ):
+            model.fit(table.assign(place=place), Y)
+
+
 def test_another_version_is_refused(unfinished, monkeypatch):
     from sktwotower.recommender import _fingerprint
 

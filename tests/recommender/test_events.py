@@ -299,3 +299,40 @@ def test_events_after_others_have_them_as_context(seed):
     sequences, expected = before.replaced(found), everything.sequences()
     assert (sequences.lags != expected.lags).nnz == 0
     np.testing.assert_array_equal(sequences.times, expected.times)
+
+
+def test_later_events_keep_contexts_and_gaps_to_those_of_before():
+    before = ordered([(0, 0, 3, 1.0), (0, 1, 5, 1.0), (1, 2, 4, 1.0)], (3, 4))
+    later = EventTable.of(
+        np.array([0, 2, 0, 2, 1]),
+        np.array([3, 1, 2, 0, 0]),
+        (3, 4),
+        np.array([9, 7, 12, 8, 6]),
+        np.array([1.0, 1.0, 1.0, 1.0, 0.0]),
+        np.ones(5),
+        np.array([2, 1, 4, 3, 5]),
+    )
+    table = after(before.sequences(), later)
+    # user 1 has chosen nothing later
+    assert table.users.tolist() == [0, 0, 0, 0, 2, 2]
+    assert table.items.tolist() == [0, 1, 3, 2, 1, 0]
+    assert table.weights.tolist() == [0, 0, 1, 1, 1, 1]
+    assert table.contexts.tolist() == [0, 0, 2, 4, 1, 3]
+    nan = np.nan
+    np.testing.assert_array_equal(table.gaps(), [nan, 2, 4, 3, nan, 1])
+
+
+def test_the_last_basket_is_held_out_with_its_contexts():
+    table = EventTable.of(
+        np.array([0, 0, 1, 1]),
+        np.array([0, 1, 2, 3]),
+        (2, 4),
+        np.array([3, 5, 4, 6]),
+        np.ones(4),
+        np.ones(4),
+        np.array([1, 2, 3, 4]),
+    ).in_order()
+    kept, validation, held = hold_out_latest(table)
+    assert kept.contexts.tolist() == [1, 3]
+    assert validation.contexts.tolist() == [1, 2, 3, 4]
+    assert held.toarray().tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]

@@ -6,7 +6,16 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tests.builders import chain, dated, first_fast, follower, ordered, past_of
+from tests.builders import (
+    chain,
+    dated,
+    first_fast,
+    follower,
+    ordered,
+    past_of,
+    random_events,
+    small,
+)
 
 X = chain(n_users=15, noise=0.3)
 NEW = ["i01", "i02", "i03"]
@@ -302,3 +311,15 @@ def test_the_latest_item_of_a_planted_order_counts_most(planted):
         past = why[why["side"] == "history"].sort_values("contribution")
         most.append(past["feature"].iloc[-1] == history[-1])
     assert np.mean(most) > 0.8
+
+
+def test_a_time_of_asking_that_is_no_time_is_named():
+    known = random_events()
+    days = pd.to_timedelta(np.arange(len(known)), unit="D")
+    timed = known.assign(time=pd.Timestamp("2024-01-01") + days)
+    model = small(time="time", context="time", history="pooled").fit(timed)
+    with pytest.raises(TypeError, match="The time column 'time' of context must hold"):
+        model.recommend(["u1"], context={"time": "2024-01-01"})
+    ask = pd.DataFrame({"user": ["u1"], "time": ["2024-01-01"]})
+    with pytest.raises(TypeError, match="The time column 'time' of X must hold"):
+        model.recommend(ask)

@@ -346,3 +346,23 @@ def test_items_without_events_are_no_negatives(sampling):
     weights = model.net_.module_.first.item_tower.sparse.weight.detach().numpy()
     assert (weights[columns == "item_cold0"] != 0).any()
     assert (weights[columns == "item_cold1"] == 0).all()
+
+
+def test_the_time_of_new_events_may_be_unknown_though_it_is_context():
+    known = random_events()
+    days = pd.to_timedelta(np.arange(len(known)), unit="D")
+    timed = known.assign(time=pd.Timestamp("2024-01-01") + days)
+    model = small(time="time", context="time", history="pooled").fit(timed)
+    model.partial_fit(MORE)
+    assert "j1" in model.item_ids_
+    assert model.context_transformer_ is None
+
+
+def test_the_transformer_of_the_context_learns_new_levels():
+    known = random_events()
+    model = small(context="hour").fit(known.assign(hour=np.arange(len(known)) % 2))
+    names = model.context_transformer_.get_feature_names_out().tolist()
+    assert names == ["hour_0", "hour_1"]
+    model.partial_fit(MORE.assign(hour=5))
+    names = model.context_transformer_.get_feature_names_out().tolist()
+    assert names == ["hour_0", "hour_1", "hour_5"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recommender.processes import CURVES, PLAIN, events, model
+from tests.recommender.processes import ASKING, CURVES, PLAIN, events, model
 
 ROOT = Path(__file__).parents[2]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot fork here")
@@ -68,7 +68,20 @@ def test_and_those_of_a_fit_without_a_group(name, scenes):
     np.testing.assert_allclose(losses[:20], expected[:20], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["curves", "defaults", "goes_on", "stops"])
+@pytest.mark.parametrize("name", ASKING)
+def test_and_so_have_models_with_context(name, scenes):
+    one, two = scenes["everything_asks-1-0"], scenes["everything_asks-2-0"]
+    losses = [scene[f"{name}/losses"][:20] for scene in (one, two)]
+    assert losses[0].std() > 0.1
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0, atol=1e-5)
+    for scene in (one, two):
+        changes = scene[f"{name}/asked"] - scene[f"{name}/users"]
+        assert abs(changes).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "name", ["curves", "everything_asks", "defaults", "goes_on", "stops"]
+)
 def test_all_processes_have_the_same_model(name, scenes):
     assert_equal(*both(scenes, name))
 

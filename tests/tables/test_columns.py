@@ -7,7 +7,13 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sktwotower._tables._columns import Columns, column, position_of, select_columns
+from sktwotower._tables._columns import (
+    Columns,
+    codes_of_rows,
+    column,
+    position_of,
+    select_columns,
+)
 from sktwotower.model_selection import LastNSplit
 from sktwotower.preprocessing import k_core, session_ids
 
@@ -102,3 +108,32 @@ def test_tables_with_names_are_read_by_position_as_well(convert):
     assert k_core(X, (1, 1), user_id=2, item_id=1).all()
     train, test = next(LastNSplit(user_id=2, item_id=1, time=0).split(X))
     assert train.tolist() == [0, 1] and test.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ("a", [0, 1, 0, 1, 0, 0]),
+        (["a", "b"], [0, 1, 2, 1, 0, 3]),
+        ([1, "a"], [0, 1, 2, 1, 0, 3]),
+        (2, [0, 0, 1, 1, 0, 0]),
+        (["c", 1], [0, 0, 1, 2, 0, 3]),
+    ],
+)
+def test_codes_of_rows(columns, expected):
+    frame = pd.DataFrame(
+        {
+            "a": ["x", None, "x", np.nan, "x", "x"],
+            "b": [1, 1, 2, 1, 1, np.nan],
+            "c": pd.to_datetime(["2026", "2026", "2027", "2027", "2026", "2026"]),
+        }
+    )
+    found = codes_of_rows(frame, columns, "requests")
+    # equal where the expected ones are equal, and only there
+    pairs = pd.DataFrame({"found": found, "expected": expected}).drop_duplicates()
+    assert len(pairs) == len(set(expected)) == len(set(found))
+
+
+def test_codes_of_no_columns():
+    assert codes_of_rows(FRAME, None, "requests") is None
+    assert codes_of_rows(FRAME, [], "requests") is None

@@ -1,5 +1,9 @@
 """Columns of a request, and items that were chosen before."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sktwotower import EASERecommender, PopularityRecommender
-from sktwotower.metrics import make_retrieval_scorer
+from sktwotower import EASERecommender, PopularityRecommender, io
+from sktwotower.metrics import make_retrieval_scorer, retrieval_report
+from tests.builders import small
 
 from .builders import stages, tastes
 
@@ -131,6 +136,28 @@ def test_columns_that_cannot_describe_a_request():
         stages(context="tags").fit(events)
 
 
+@pytest.mark.slow
+def test_held_out_events_are_judged_by_place():
+    events = by_place()
+    train, later = events[events["when"] < 8], events[events["when"] >= 8]
+    model = stages(EASERecommender(), ranker(), context="place", features=fits)
+    model.fit(train)
+    ranking = model.rank_held_out(later, n_neighbors=3)
+    rows = later.reset_index(drop=True)
+    places = rows.loc[ranking.last_rows, "place"].to_numpy()
+    assert len(ranking.users) == len(rows.drop_duplicates(["user", "place"]))
+    first = pd.Series(model.item_ids_[ranking.indices[:, 0]])
+    assert_array_equal(place_of(first), places)
+    report = retrieval_report(model.retriever_, later, k=3, baselines=[model])
+    by_request = make_retrieval_scorer("recall@3", requests="place")
+    shown = report.loc["all", "recall@3"]
+    assert shown["TwoStageRecommender"] == by_request(model, later)
+    assert shown["EASERecommender"] == by_request(model.retriever_, later)
+    assert shown["TwoStageRecommender"] > shown["EASERecommender"]
+    table = model.feature_importance(later, random_state=0)
+    assert table.loc[0, "group"] == "own features"
+
+
 # Items that were chosen before
 
 
@@ -154,3 +181,191 @@ def test_repeated_choices_are_learnt():
     assert_allclose(table["chosen_lately"], expected, rtol=1e-2, atol=1e-3)
     assert NDCG(model, events[last]) > NDCG(model.retriever_, events[last])
     assert "chosen_before" not in stages().fit(tastes()).candidate_features(["u05"])
+
+
+# A retriever that knows the context
+
+
+def knowing(**params):
+    """Return a retriever that learns what is chosen at which place."""
+    return small(**{"context": ["place"], "max_epochs": 15} | params)
+
+
+@pytest.fixture(scope="module")
+def both():
+    parts = {"n_candidates": 6, "keep_training_table": True}
+    return stages(knowing(), **parts).fit(by_place())
+
+
+def users_at(place, users=("u003", "u005")):
+    return pd.DataFrame({"user": users, "place": place})
+
+
+def test_the_columns_of_the_retriever_are_those_of_the_ranker(both):
+    assert both.context is None
+    table = both.candidate_features(users_at("work", ["u003"]))
+    assert (table["context__place"] == 1).all()
+    found = place_of(table["item"])
+    assert np.mean(found == "work") > 0.5
+    other = both.candidate_features(users_at("home", ["u003"]))
+    assert np.mean(place_of(other["item"]) == "home") > 0.5
+    groups = both.feature_importance(n_repeats=1, random_state=0).set_index("group")
+    assert groups["features"]["columns of the request"] == ["context__place"]
+
+
+@pytest.mark.slow
+def test_training_candidates_are_those_of_the_context(both):
+    events, table = by_place(), both.training_table_
+    first = events[events["when"] == 8].set_index("user")["place"][table["user"]]
+    assert_array_equal(table["context__place"], (first == "work").to_numpy())
+    assert (place_of(table["item"]) == first.to_numpy()).mean() > 0.75
+    plain = stages(knowing(context=None), n_candidates=6, keep_training_table=True)
+    table = plain.fit(events).training_table_
+    first = events[events["when"] == 8].set_index("user")["place"][table["user"]]
+    assert (place_of(table["item"]) == first.to_numpy()).mean() < 0.65
+    assert "context__place" not in table
+
+
+def test_a_context_for_all_is_that_of_each_row(both):
+    for place in ("home", "work"):
+        expected = both.recommend(users_at(place), n_neighbors=4)
+        got = both.recommend(["u003", "u005"], n_neighbors=4, context={"place": place})
+        assert_frame_equal(got, expected, check_exact=True)
+        indices = both.kneighbors(users_at(place), 4, return_distance=False)
+        assert_array_equal(both.item_ids_[indices].ravel(), expected["item"])
+    unknown = both.recommend(["u003"])
+    for context in ({"place": None}, {"place": "elsewhere"}, {}):
+        got = both.recommend(["u003"], context=context)
+        assert_frame_equal(got, unknown, check_exact=True)
+    with pytest.raises(ValueError, match="'place', which is also a column of X"):
+        both.recommend(users_at("home"), context={"place": "work"})
+    with pytest.raises(ValueError, match="'plce'.*Did you mean 'place'"):
+        both.recommend(["u003"], context={"plce": "work"})
+    with pytest.raises(TypeError, match="context must be a dict"):
+        both.recommend(["u003"], context=["work"])
+
+
+def test_pairs_and_held_out_events_are_ranked_in_their_context(both):
+    events = by_place()
+    later = events[events["when"] >= 8]
+    ranking = both.rank_held_out(later, n_neighbors=3)
+    places = later.reset_index(drop=True).loc[ranking.last_rows, "place"].to_numpy()
+    assert len(ranking.users) == len(later.drop_duplicates(["user", "place"]))
+    asked = pd.DataFrame({"user": ranking.users, "place": places})
+    both.set_params(exclude_seen=False)
+    try:
+        ranking = both.rank_held_out(later, n_neighbors=3)
+        indices = both.kneighbors(asked, 3, return_distance=False)
+        pairs = both.recommend(users_at("work"), 3)
+        scores = both.predict(pairs[["user", "item"]].assign(when=0, place="work"))
+    finally:
+        both.set_params(exclude_seen=True)
+    assert_array_equal(ranking.indices, indices)
+    assert_allclose(scores, pairs["score"], rtol=1e-6)
+    assert 0 < both.score(later) < 1
+
+
+@pytest.mark.parametrize(
+    "context, columns",
+    [(["when"], ["when"]), ([], []), (["when", "place"], ["when", "place"])],
+)
+def test_columns_of_the_ranker_only(context, columns):
+    model = stages(knowing(max_epochs=1), n_candidates=6, context=context)
+    model.fit(by_place())
+    found = model.candidate_features(["u003"]).filter(regex="^context__")
+    assert list(found) == [f"context__{column}" for column in columns]
+    given = {"place": "work"} | dict.fromkeys(columns, 3) | {"place": "work"}
+    table = users_at("work").assign(**{c: given[c] for c in columns})
+    got = model.recommend(["u003", "u005"], context=given)
+    assert_frame_equal(got, model.recommend(table), check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ranker's order")
+def test_the_ranker_inherits_what_it_can_read():
+    events = by_place()
+    events["words"] = [[place, "x"] for place in events["place"]]
+    retriever = knowing(context=["words", "when"], max_epochs=1)
+    model = stages(retriever, n_candidates=6).fit(events)
+    assert not list(model.candidate_features(["u003"]).filter(regex="^context__"))
+    assert 0 <= model.score(events[events["when"] == 9]) <= 1  # lists are compared
+    days = pd.to_timedelta(events["when"], "D") + pd.Timestamp("2024-01-01 06:30")
+    model = stages(knowing(context=["place", "when"], max_epochs=1), n_candidates=6)
+    model.fit(events.assign(when=days))
+    table = model.candidate_features(["u003"]).filter(regex="^context__")
+    names = ["place", "when_hour", "when_weekday"]
+    assert list(table) == [f"context__{name}" for name in names]
+
+
+@pytest.mark.slow
+def test_gaps_reach_the_retriever():
+    events = by_place().assign(when=lambda X: X["when"] ** 2)
+    retriever = knowing(context=["when"], max_epochs=5)
+    model = stages(retriever, context=[], n_candidates=6).fit(events)
+    assert model.retriever_._fitted.sees_gaps
+    users = pd.DataFrame({"user": ["u003", "u005"], "when": [82, 400]})
+    expected = model.retriever_.kneighbors(users, 6)[1]
+    table = model.candidate_features(users)
+    codes = pd.Index(model.item_ids_).get_indexer(table["item"])
+    assert_array_equal(codes.reshape(2, 6), expected)
+    distances = model.retriever_.kneighbors(users.assign(when=[400, 82]), 6)[0]
+    assert not np.allclose(distances, model.retriever_.kneighbors(users, 6)[0])
+
+
+@pytest.mark.slow
+def test_lists_in_several_contexts():
+    events = by_place(n_users=60)
+    rng = np.random.default_rng(1)
+    y = (rng.random(len(events)) < 0.5).astype(float)
+    events["list"] = events["user"] + events["place"]
+    parts = {"lists": "list", "n_candidates": 6, "context": None}
+    model = stages(knowing(), later_size=0.4, **parts).fit(events, y)
+    model._fitted = replace(
+        model._fitted, lists=model._fitted.lists._replace(order="ranker")
+    )
+    mixed = model.predict(events)
+    for place in ("home", "work"):
+        rows = (events["place"] == place).to_numpy()
+        assert_array_equal(model.predict(events[rows]), mixed[rows])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of_retriever", [["place", "words"], None])
+def test_levels_that_only_they_had_are_forgotten(of_retriever, tmp_path):
+    events = by_place()
+    events["words"] = np.array(["chair", "lamp", "zoo"])[np.arange(len(events)) % 3]
+    events.loc[events["user"] == "u004", "words"] = "secret"
+    model = stages(
+        knowing(context=of_retriever),
+        context=None if of_retriever else ["place", "words"],
+        n_candidates=6,
+    ).fit(events)
+    table = users_at("work").assign(words=["lamp", "zoo"])
+    found, asked = model.recommend(table, 4), table.assign(words="secret")
+    numbers = model.candidate_features(table)["context__words"]
+    assert set(numbers) == {1, 3}
+    assert (model.candidate_features(asked)["context__words"] == 2).all()
+    io.dump(model, tmp_path / "a")
+    assert b"secret" in (tmp_path / "a").read_bytes()
+    model.forget_users(["u004"])
+    assert_array_equal(model.recommend(table, 4)["item"], found["item"])
+    assert_array_equal(model.candidate_features(table)["context__words"], numbers)
+    assert model.candidate_features(asked)["context__words"].isna().all()
+    io.dump(model, tmp_path / "b")
+    for data in (tmp_path / "b").read_bytes(), pickle.dumps(model):
+        assert b"secret" not in data
+    trusted = ["sklearn.tree._tree.Tree"]
+    again = io.load(tmp_path / "b", trusted=trusted).forget_users(["u006"])
+    assert_array_equal(again.candidate_features(table)["context__words"], numbers)
+
+
+def test_users_are_forgotten_with_their_context(both):
+    model = copy.copy(both)
+    expected = model.recommend(users_at("work"), 4)
+    model.forget_users(["u004"])
+    got = model.recommend(users_at("work"), 4)
+    assert_array_equal(got["item"], expected["item"])
+    assert_allclose(got["score"], expected["score"], rtol=1e-6)
+    again = pickle.loads(pickle.dumps(model))
+    got = again.recommend(["u003", "u005"], 4, context={"place": "work"})
+    assert_array_equal(got["item"], expected["item"])

@@ -8,10 +8,10 @@ asked for.
 
 from ._contributions import Contributions, Pair, PastOfOne
 from ._given_tower import TowerParameter
-from ._model import Model, moved_items
+from ._model import Model, in_context_of_one, moved_items
 from ._part import Part
 from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
-from ._vectors import Users, distinct_ones, embed_items, embed_users
+from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context
 
 __all__ = [
     "Contributions",
@@ -27,6 +27,8 @@ __all__ = [
     "distinct_ones",
     "embed_items",
     "embed_users",
+    "in_context",
+    "in_context_of_one",
     "lengths",
     "main_kind",
     "moved_items",

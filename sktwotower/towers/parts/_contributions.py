@@ -46,20 +46,24 @@ class Pair(NamedTuple):
     item_rows : CSR matrix of shape (1, q)
     user_vector : array of shape (d,), default=None
         The user's vector after fold-in. None: the one that the towers compute.
+    context : CSR matrix of shape (1, n), default=None
+        Feature row of the context of the request. None: it is unknown.
     """
 
     user_rows: sparse.csr_matrix
     past: PastOfOne
     item_rows: sparse.csr_matrix
     user_vector: np.ndarray | None = None
+    context: sparse.csr_matrix | None = None
 
 
 class Contributions(NamedTuple):
     """Contributions that add up to the score of one pair.
 
-    ``user`` (nnz,), ``history`` (n_past,) and ``item`` (nnz,) belong to the stored
-    values of the rows, ``user_rest`` and ``item_rest`` to no single value. ``fold_in``
-    is the change of the score by fold-in.
+    ``user`` (nnz,), ``history`` (n_past,), ``item`` (nnz,) and ``context`` (nnz,)
+    belong to the stored values of the rows, ``user_rest`` and ``item_rest`` to no
+    single value. ``fold_in`` is the change of the score by fold-in. ``context`` is 0 if
+    the part does not see it.
     """
 
     score: float
@@ -69,6 +73,7 @@ class Contributions(NamedTuple):
     item: np.ndarray
     item_rest: float
     fold_in: float
+    context: np.ndarray | float = 0.0
 
     def times(self, factor):
         """Return all of them multiplied by a factor."""
@@ -113,13 +118,16 @@ def contributions_of_towers(part, pair):
             part.item_tower(item).double(),
         ]
         lengths = [_length(part, vector) for vector in vectors]
-        user_slope = vectors[1] / np.prod(lengths)
-        of_tower = score = float((vectors[0] * user_slope).sum())
+        user_vector = vectors[0] / lengths[0]
         if pair.user_vector is not None:
-            vectors[0] = torch.as_tensor(pair.user_vector[None]).to(vectors[0])
-            vectors[0] = vectors[0] * lengths[0]
-            score = float((vectors[0] * user_slope).sum())
-        item_slope = vectors[0] / np.prod(lengths)
+            user_vector = torch.as_tensor(pair.user_vector[None]).to(user_vector)
+        added, asked = _in_context(part, user_vector, pair.context, device)
+        length = 1.0 if added is None else _length(part, asked)
+        user_slope = vectors[1] / np.prod([*lengths, length])
+        of_tower = float((vectors[0] * user_slope).sum())
+        of_user_vector = float((user_vector * user_slope).sum()) * lengths[0]
+        item_slope = asked / (length * lengths[1])
+        score = float((item_slope * vectors[1]).sum())
     of_user, slope = part.user_tower.gradient_times_input(user, pooled, user_slope)
     of_item, _ = part.item_tower.gradient_times_input(item, None, item_slope)
     of_user, of_item = _half(of_user), _half(of_item)
@@ -134,8 +142,21 @@ def contributions_of_towers(part, pair):
         user_rest=of_tower / 2 - of_user.sum() - of_history.sum(),
         item=of_item,
         item_rest=score / 2 - of_item.sum(),
-        fold_in=(score - of_tower) / 2,
+        fold_in=(of_user_vector - of_tower) / 2,
+        context=0.0 if added is None else _half(added @ user_slope[0] * lengths[0]),
     )
+
+
+def _in_context(part, user, context, device):
+    """Return what each value of a context adds to a user vector (1, d), and the sum.
+
+    The first is (nnz, d), or None without a context.
+    """
+    if context is None or part.context is None:
+        return None, user
+    rows = SparseRows.from_csr(context).to(device)
+    added = part.context.contributions(user, rows)
+    return added, user + added.sum(0, keepdim=True)
 
 
 def _past(history, past, device):

@@ -13,6 +13,7 @@ from torch import nn
 
 from sktwotower._records import Check, list_of, number, record, require
 
+from ._context_layer import asked_by_one
 from ._onnx_operators import OnnxPast, OnnxRows
 from ._part import Part
 
@@ -73,11 +74,7 @@ class Model(nn.Module):
         self.normalize = self.parts[0].normalize
 
     def _stored_parts(self):
-        return {
-            "parts": list(self.parts),
-            "shares": self.shares,
-            "fades": self.fades,
-        }
+        return {"parts": list(self.parts), "shares": self.shares, "fades": self.fades}
 
     @classmethod
     def _of_stored(cls, parts, shares, fades):
@@ -152,6 +149,31 @@ class Model(nn.Module):
         scaled = zip(vectors, self.scales(side), strict=True)
         return torch.cat([vector * scale for vector, scale in scaled], 1)
 
+    @property
+    def sees_context(self):
+        """Whether the context of a request changes vectors of users."""
+        return any(part.context is not None for part in self.parts)
+
+    def in_context(self, users, rows):
+        """Map vectors (n, d) of users to those of requests.
+
+        ``rows``: feature rows (n, p) of their contexts, ``SparseRows``.
+        """
+        widths = [part.width for part in self.parts]
+        pieces = zip(
+            self.parts, self.scales("user"), users.split(widths, 1), strict=True
+        )
+        asked = [part.in_context(u / (s or 1.0), rows) for part, s, u in pieces]
+        return self._joined(asked, "user")
+
+    def context_arrays(self):
+        """Return what `in_context_of_one` takes, of a model on a CPU."""
+        places = np.cumsum([0, *(part.width for part in self.parts)])
+        slices = map(slice, places[:-1], places[1:])
+        layers = [part.context for part in self.parts]
+        arrays = [None if layer is None else layer.arrays() for layer in layers]
+        return list(zip(slices, self.scales("user"), arrays, strict=True))
+
     def folded(self, vectors, sums, fold_in):
         """Return user vectors (n, d) of which the first part is folded in.
 
@@ -189,8 +211,10 @@ class Model(nn.Module):
             past = None
             if self.past is not None:
                 past = OnnxPast(graph, rows.n, lags=self.past == "recent")
+            context = OnnxRows(graph, "context_") if self.sees_context else None
             vectors = [
-                part.onnx_users(graph, rows, past, item_rows) for part in self.parts
+                part.onnx_users(graph, rows, past, item_rows, context)
+                for part in self.parts
             ]
         vectors = [graph.cast(each, np.float32) for each in vectors]
         if len(vectors) == 1:
@@ -218,6 +242,21 @@ class Model(nn.Module):
             for part in model.parts:
                 part.drop(side, left, unused, rows)
         return model
+
+
+def in_context_of_one(user, places, values, arrays):
+    """Return the vector (d,), float32, of one request.
+
+    ``places`` and ``values`` (m,): columns of the row of its context, and what they
+    hold. ``arrays``: `Model.context_arrays`. It takes a fifth of the time of
+    `Model.in_context`.
+    """
+    asked = user.astype(float)
+    for place, scale, of_part in arrays:
+        if of_part is not None and scale:
+            own = asked_by_one(asked[place] / scale, places, values, of_part)
+            asked[place] = own * scale
+    return asked.astype(np.float32)
 
 
 def moved_items(before, now, rows, places):

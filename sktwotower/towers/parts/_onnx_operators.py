@@ -15,7 +15,13 @@ MAX_ENTRIES = 8192
 
 
 class OnnxRows:
-    """The inputs that hold the feature rows of n users or items, as CSR.
+    """The inputs that hold the feature rows of n users, items or contexts, as CSR.
+
+    Parameters
+    ----------
+    graph : Graph
+    prefix : str, default=""
+        What the names of the inputs begin with.
 
     Attributes
     ----------
@@ -27,10 +33,11 @@ class OnnxRows:
         Name of the value of each entry, and a zero, (nnz + 1,).
     """
 
-    def __init__(self, graph):
-        indices = graph.input("indices", np.int64, "n_values")
-        offsets = graph.input("offsets", np.int64, "n_plus_1")
-        values = graph.input("values", np.float32, "n_values")
+    def __init__(self, graph, prefix=""):
+        size = f"n_{prefix}values"
+        indices = graph.input(f"{prefix}indices", np.int64, size)
+        offsets = graph.input(f"{prefix}offsets", np.int64, "n_plus_1")
+        values = graph.input(f"{prefix}values", np.float32, size)
         self.n = graph("Sub", graph("Shape", offsets), np.array([1]))
         self.bags = Bags(graph, offsets, self.n, indices)
         self.values = with_zero(graph, values, np.float32)

@@ -26,6 +26,8 @@ class Part(nn.Module):
         (b, d) and (c, d). Otherwise `start` computes it from the events.
     past : {"pooled", "recent"} or None
         How it sees the past items of users; None: not at all.
+    context : ContextLayer or None
+        What the context of a request does to vectors of users; None: nothing.
     max_history : int or None
         Number of latest past items that it sees; None: all.
     folds_in : bool
@@ -42,6 +44,10 @@ class Part(nn.Module):
     folds_in = False
     normalize = True
     width = 0
+
+    def __init__(self):
+        super().__init__()
+        self.context = None
 
     # How it comes into being
 
@@ -104,28 +110,35 @@ class Part(nn.Module):
         """Map feature rows (n, q) of items, ``SparseRows``, to vectors (n, d)."""
         raise NotImplementedError
 
+    def in_context(self, users, rows):
+        """Map vectors (n, d) of users to those of requests.
+
+        ``rows``: feature rows (n, p) of their contexts, ``SparseRows``.
+        """
+        return users if self.context is None else self.context(users, rows)
+
     # What happens to it later
 
     @property
     def tables(self):
-        """The side of each of its tables, "user" or "item", by the name of the layer.
+        """The side of each of its tables, by the name of the layer.
 
-        A table is a ``SparseLinear`` layer. It belongs to the users if its name begins
-        with "user".
+        A table is a ``SparseLinear`` layer. Its side is "user" or "context" if the name
+        begins with that, otherwise "item".
         """
         return {
-            name: "user" if name.startswith("user") else "item"
+            name: next((s for s in ("user", "context") if name.startswith(s)), "item")
             for name, layer in self.named_modules()
             if isinstance(layer, SparseLinear)
         }
 
-    def grown(self, recipe, users, items):
+    def grown(self, recipe, inputs):
         """Return a part for more columns; new ones start at zero.
 
-        ``users`` and ``items`` are pairs: the new positions (p,) of the old columns,
-        and the number of columns now.
+        ``inputs``: for each side ("user", "item", "context") a pair of the new
+        positions (p,) of the old columns, and the number of columns now.
         """
-        part, inputs = copy.deepcopy(self), {"user": users, "item": items}
+        part = copy.deepcopy(self)
         for name, side in self.tables.items():
             layer = part.get_submodule(name)
             layer.weight = nn.Parameter(placed_rows(layer.weight.data, *inputs[side]))
@@ -180,12 +193,13 @@ class Part(nn.Module):
         """
         raise NotImplementedError
 
-    def onnx_users(self, graph, rows, past, item_rows):
+    def onnx_users(self, graph, rows, past, item_rows, context):
         """Add operators of ONNX; return the name of the vectors of users (n, d).
 
         ``rows`` and ``past``: their feature rows, ``OnnxRows``, and past items,
         ``OnnxPast``. ``item_rows``: CSR (n_items, q), the feature rows of past items.
-        The vectors are float64.
+        ``context``: feature rows of contexts, ``OnnxRows``, or None. The vectors are
+        float64.
         """
         raise NotImplementedError
 

@@ -52,7 +52,11 @@ class PooledTowers(TwoTowers):
         Callbacks belong to the first one.
         """
         if events.ordered is not None:
-            events = events._replace(positives=events.ordered.pairs())
+            contexts = events.contexts
+            events = events._replace(
+                positives=events.ordered.pairs(),
+                of_pairs=contexts and contexts.of_pairs(events.ordered),
+            )
         recipe = recipe._replace(
             history="pooled",
             callbacks=None,

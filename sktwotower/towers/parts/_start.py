@@ -12,6 +12,7 @@ from sktwotower._tables._sparse import have_entries
 from sktwotower.towers._auto import has_hidden_layer, has_large_catalog
 from sktwotower.towers._dropout import id_columns
 
+from ._context_layer import scale_of
 from ._tower import Tower
 
 # Multiplies the initial weights of columns that several rows share, where there are id
@@ -33,6 +34,10 @@ def start_weights(kind, plan, training, spectrum):
     """
     recipe, events = plan.recipe, plan.events
     part = _random_part(kind, recipe, events)
+    if part.context is not None:
+        n_steps = recipe.max_epochs * training.n_batches(recipe.batch_size)
+        part.context.scale = scale_of(n_steps)
+        part.context.shares = events.contexts.shares
     if events.ordered is None and _can_start_from_svd(part, training):
         rows, table = training.item_rows, part.history.table
         vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
@@ -44,10 +49,11 @@ def start_weights(kind, plan, training, spectrum):
 
 
 def _random_part(kind, recipe, events):
-    users, items, positives, impressions, _ = events
+    users, items, positives, impressions, *_ = events
     n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
     widths = users.rows.shape[1], items.rows.shape[1]
-    part = kind.build(recipe, *widths, n_hidden)
+    n_context = None if events.contexts is None else events.contexts.width
+    part = kind.build(recipe, *widths, n_hidden, n_context)
     # Users without positives are in no batch, items without positives in no history.
     chosen = have_entries(positives, 0)
     active = {
@@ -57,8 +63,10 @@ def _random_part(kind, recipe, events):
     }
     start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
     with torch.no_grad():
-        for name in part.tables:
+        for name, side in part.tables.items():
             owner = name.partition(".")[0]
+            if side == "context":
+                continue  # its weights are zero
             # Towers given by the user are not changed: they may be trained already.
             if getattr(recipe, owner, None) is None or owner == "history":
                 factors = start * _scales(recipe, *active[owner])

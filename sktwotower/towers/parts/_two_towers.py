@@ -23,6 +23,7 @@ from sktwotower.towers._optimizer import (
 )
 from sktwotower.towers._sparse_rows import placed_rows
 
+from ._context_layer import ContextLayer
 from ._contributions import contributions_of_towers
 from ._given_tower import GivenTower
 from ._histories import N_SUMS, PooledHistory, RecentHistory
@@ -49,6 +50,8 @@ class TwoTowers(Part):
         Scale vectors to unit length.
     matmul_dtype : torch.dtype or None, default=None
         As in `SampledSoftmaxLoss`; used to pool histories in training.
+    context : ContextLayer or None, default=None
+        What the context of a request does to the vector of a user.
 
     Attributes
     ----------
@@ -62,6 +65,7 @@ class TwoTowers(Part):
     history: PooledHistory | RecentHistory | None
     normalize: bool
     matmul_dtype: torch.dtype | None
+    context: ContextLayer | None
     moments: dict
 
     is_trained = True
@@ -73,6 +77,7 @@ class TwoTowers(Part):
         history=None,
         normalize=True,
         matmul_dtype=None,
+        context=None,
     ):
         super().__init__()
         self.user_tower = user_tower
@@ -80,6 +85,7 @@ class TwoTowers(Part):
         self.history = history
         self.normalize = normalize
         self.matmul_dtype = matmul_dtype
+        self.context = context
         self.width = item_tower.output_width
         if history is not None:
             self.past, self.max_history = history.kind, history.max_history
@@ -87,16 +93,20 @@ class TwoTowers(Part):
         self.moments = {}
 
     @classmethod
-    def build(cls, recipe, n_user_features, n_item_features, n_hidden=0):
+    def build(
+        cls, recipe, n_user_features, n_item_features, n_hidden=0, n_context=None
+    ):
         """Build the towers that a ``Recipe`` describes, with random weights.
 
         ``n_hidden``: width of the hidden layer of a recent history, 0 for none.
+        ``n_context``: number of features of a context; None: there is no context.
 
         Raise ``ValueError`` or ``TypeError`` if a tower given by the user does not map
         a sparse tensor (n, p) to (n, d), with the same d on both sides, or if the
         weights do not fit into memory.
         """
-        _check_size(recipe, n_user_features, n_item_features, n_hidden)
+        sizes = n_user_features, n_item_features, n_hidden, n_context or 0
+        _check_size(recipe, *sizes)
         item_tower = _tower(recipe, "item_tower", n_item_features)
         user_tower = _tower(recipe, "user_tower", n_user_features)
         widths = user_tower.output_width, item_tower.output_width
@@ -108,7 +118,13 @@ class TwoTowers(Part):
             )
         history = _history(recipe, n_item_features, user_tower.input_width, n_hidden)
         matmul_dtype = (recipe.net_params or {}).get("criterion__matmul_dtype")
-        return cls(user_tower, item_tower, history, recipe.normalize, matmul_dtype)
+        context = None
+        if n_context is not None:
+            sparse_grad = takes_sparse_gradients(recipe)
+            context = ContextLayer(n_context, widths[0], recipe.normalize, sparse_grad)
+        return cls(
+            user_tower, item_tower, history, recipe.normalize, matmul_dtype, context
+        )
 
     @classmethod
     def _of_stored(cls, moments, **parts):
@@ -124,6 +140,10 @@ class TwoTowers(Part):
             width = self.user_tower.input_width
             fits = self.history.table.weight.shape[1] == width
             require(fits, f"{place}.history", f"a width of {width}")
+        if self.context is not None:
+            fits = self.context.add.weight.shape[1] == widths[0]
+            fits = fits and self.context.normalize == self.normalize
+            require(fits, f"{place}.context", f"vectors of {widths[0]} numbers")
         fits = moments_fit(self.moments, self)
         require(fits, f"{place}.moments", "those of the parameters of the towers")
 
@@ -139,7 +159,8 @@ class TwoTowers(Part):
     def forward(self, batch):
         """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
 
-        With ``Windows`` there is a user vector for each of their predictions.
+        With ``Windows`` there is a user vector for each of their predictions, with
+        ``Requests`` for each of these.
         """
         pooled, past = None, batch.history
         if self.history is not None:
@@ -148,6 +169,8 @@ class TwoTowers(Part):
             )
         owners = getattr(past, "owners", None)
         users = self._finish(self.user_tower(batch.user_rows, pooled, owners))
+        if batch.requests is not None:
+            users = batch.requests.apply(self.in_context, users)
         return users, self.embed_items(batch.item_rows)
 
     def embed_items(self, rows):
@@ -163,38 +186,38 @@ class TwoTowers(Part):
         """Return vectors (n, d), of unit length if ``normalize``."""
         return unit_rows(vectors) if self.normalize else vectors
 
-    def grown(self, recipe, users, items):
+    def grown(self, recipe, inputs):
         """Return towers of a recipe for more columns, with the weights of these.
 
         Tables of default towers are made without initial weights, which would take
         longer than a step of training.
         """
-        n_users = 0 if recipe.user_tower is None else users[1]
-        n_items = 0 if recipe.item_tower is None else items[1]
+        n_users = 0 if recipe.user_tower is None else inputs["user"][1]
+        n_items = 0 if recipe.item_tower is None else inputs["item"][1]
         n_hidden = getattr(self.history, "n_hidden", 0)
-        part = type(self).build(recipe, n_users, n_items, n_hidden)
-        weights = part.weights_of(recipe, self, users, items)
+        n_context = None if self.context is None else 0
+        part = type(self).build(recipe, n_users, n_items, n_hidden, n_context)
+        weights = part.weights_of(recipe, self, inputs)
         for name in part.tables:
             table = part.get_submodule(name)
             table.weight = nn.Parameter(weights[f"{name}.weight"])
         part.load_state_dict(weights, assign=True)
-        part.moments = grown_moments(self.moments, part.tables, users, items)
+        if part.context is not None:
+            part.context.grown_from(self.context, *inputs["context"])
+        part.moments = grown_moments(self.moments, part.tables, inputs)
         return part
 
-    def take_weights(self, recipe, before, users, items):
+    def take_weights(self, recipe, before, inputs):
         """Copy the weights of towers with fewer columns; new ones start at zero.
 
         So a new id starts with the vector of its features, or of an empty row.
-        ``users`` and ``items`` are those of `grown`.
+        ``inputs`` are those of `grown`.
         """
-        self.load_state_dict(self.weights_of(recipe, before, users, items))
+        self.load_state_dict(self.weights_of(recipe, before, inputs))
 
-    def weights_of(self, recipe, before, users, items):
+    def weights_of(self, recipe, before, inputs):
         """Return the weights of ``before`` for these towers by name; see `grown`."""
-        inputs = {
-            f"{name}.weight": users if side == "user" else items
-            for name, side in self.tables.items()
-        }
+        inputs = {f"{name}.weight": inputs[side] for name, side in self.tables.items()}
         state, old = self.state_dict(), before.state_dict()
         if state.keys() != old.keys():
             raise ValueError(
@@ -228,10 +251,16 @@ class TwoTowers(Part):
 
     def drop(self, side, left, unused, rows):
         """Keep the weights of some columns of a side, and their moments, in place."""
-        self.tower(side).drop_columns(left, unused, rows)
+        tables = self.tables
+        if side == "context":
+            super().drop(side, left, unused, rows)
+            if self.context is not None:
+                self.context.drop_columns(left)
+        else:
+            self.tower(side).drop_columns(left, unused, rows)
         if side == "item" and self.history is not None:
             self.history.table.drop_columns(left, unused)
-        self.moments = without_rows(self.moments, side, left)
+        self.moments = without_rows(self.moments, tables, side, left)
 
     def is_linear(self, side):
         """Return whether vectors of a side are linear in their inputs, with a bias."""
@@ -246,12 +275,15 @@ class TwoTowers(Part):
         """Add operators of ONNX; return the name of the vectors of items (n, d)."""
         return self._onnx_finish(graph, self.item_tower.onnx(graph, rows))
 
-    def onnx_users(self, graph, rows, past, item_rows):
+    def onnx_users(self, graph, rows, past, item_rows, context):
         """Add operators of ONNX; return the name of the vectors of users (n, d)."""
         pooled = None
         if self.history is not None:
             pooled = self.history.onnx(graph, past, item_rows)
-        return self._onnx_finish(graph, self.user_tower.onnx(graph, rows, pooled))
+        users = self._onnx_finish(graph, self.user_tower.onnx(graph, rows, pooled))
+        return (
+            users if self.context is None else self.context.onnx(graph, users, context)
+        )
 
     def _onnx_finish(self, graph, vectors):
         return unit_vectors(graph, vectors) if self.normalize else vectors
@@ -261,10 +293,15 @@ class TwoTowers(Part):
 TRAINED_TABLE = "item_tower.sparse.weight"
 
 
-def _check_size(recipe, n_user_features, n_item_features, n_hidden):
+def _check_size(recipe, n_user_features, n_item_features, n_hidden, n_context):
     """Raise ``ValueError`` if weights do not fit into memory; see `TwoTowers.build`."""
     check_memory(
-        4 * COPIES * count_weights(recipe, n_user_features, n_item_features, n_hidden),
+        4
+        * COPIES
+        * (
+            count_weights(recipe, n_user_features, n_item_features, n_hidden)
+            + 2 * n_context * recipe.embedding_dim
+        ),
         f"Towers with embedding_dim={recipe.embedding_dim} and hidden_layer_sizes="
         f"{recipe.hidden_layer_sizes}, for {n_user_features:,} features of users and "
         f"{n_item_features:,} of items,",

@@ -78,6 +78,26 @@ def embed_users(part, user_rows, history, item_rows, block=8192):
     return _blocks(embed, part, [user_rows, history], block)
 
 
+def in_context(model, users, context_rows):
+    """Return vectors, float32 array (n, d), of users (n, d) in their contexts.
+
+    ``context_rows``: CSR (n, p); of an empty one the vector stays as it is.
+    """
+    asking = np.flatnonzero(np.diff(context_rows.indptr))
+    if len(asking) == 0:
+        return users
+    device = _device(model)
+    with torch.inference_mode():
+        rows = SparseRows.taken(context_rows, asking).to(device)
+        vectors = torch.from_numpy(users[asking]).to(device)
+        vectors = model.in_context(vectors, rows).to("cpu", torch.float32).numpy()
+    if len(asking) == len(users):
+        return vectors
+    users = users.copy()
+    users[asking] = vectors
+    return users
+
+
 def distinct_ones(past):
     """Return ones for the distinct entries of each row of a CSR matrix."""
     if past.shape[0] == 1:

@@ -137,7 +137,9 @@ def test_its_weight_falls_with_further_events():
 def test_new_columns_say_nothing_and_the_others_stay():
     module = linear_filter(*singular(events()), identity(N_ITEMS))
     places = np.arange(N_ITEMS) + (np.arange(N_ITEMS) >= 4)  # a new one at 4
-    grown = module.grown(None, (np.arange(3), 5), (places, N_ITEMS + 1))
+    grown = module.grown(
+        None, {"user": (np.arange(3), 5), "item": (places, N_ITEMS + 1)}
+    )
     assert isinstance(grown, LinearFilter)
     before = embed_items(module, identity(N_ITEMS))
     after = embed_items(grown, identity(N_ITEMS + 1))

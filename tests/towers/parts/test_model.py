@@ -7,7 +7,13 @@ from scipy import sparse
 
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._sparse_rows import SparseRows
-from sktwotower.towers.parts import Model, embed_items, embed_users, moved_items
+from sktwotower.towers.parts import (
+    Model,
+    embed_items,
+    embed_users,
+    in_context,
+    moved_items,
+)
 from sktwotower.towers.parts._pooled import PooledTowers
 from sktwotower.towers.parts._recent import RecentTowers
 from tests.builders import small
@@ -127,3 +133,90 @@ def test_items_move_if_any_part_has_changed_their_columns(number):
     with torch.no_grad():  # of all items
         now.parts[number].item_tower.bias += 1
     assert moved_items(model, now, ITEMS, np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+CONTEXTS = sparse.csr_matrix(
+    np.array([[1, 0, 2], [0, 0, 0], [0, 1, 0]], dtype=np.float32)
+)
+
+
+def asking_model(share=0.3, fades=None):
+    """Return a model of two parts that see a context of three columns."""
+    torch.manual_seed(0)
+    recipe = Recipe.of(small())._replace(dropout=0.0, max_history=9)
+    kinds = (RecentTowers, "recent", 4), (PooledTowers, "pooled", 3)
+    parts = [
+        kind.build(recipe._replace(history=past, embedding_dim=d), 3, 5, n_context=3)
+        for kind, past, d in kinds
+    ]
+    for part in parts:
+        for layer in (part.context.multiply, part.context.add):
+            torch.nn.init.normal_(layer.weight)
+    return Model(parts, [1 - share, share], fades).eval()
+
+
+@pytest.mark.parametrize("fades", [None, [1.0, 0.1]])
+@pytest.mark.parametrize("share", [0.3, 0.0])
+def test_a_context_changes_each_part(fades, share):
+    model = asking_model(share, fades)
+    assert model.sees_context and not model_of().sees_context
+    users = embed_users(model, USERS, LAGS, ITEMS)
+    items = embed_items(model, ITEMS)
+    asked = in_context(model, users, CONTEXTS)
+    scores, factor = 0.0, [1 - share, share * (fades or [1, 1])[1]]
+    for part, past, f in zip(model.parts, (LAGS, ONCE), factor, strict=True):
+        own = embed_users(part, USERS, past, ITEMS)
+        rows = CONTEXTS.toarray()
+        layers = part.context.multiply, part.context.add
+        factors, terms = (layer.weight.detach().numpy() for layer in layers)
+        own = own + part.context.scale * (own * (rows @ factors) + rows @ terms)
+        own = own / np.linalg.norm(own, axis=1, keepdims=True)
+        scores = scores + f * own @ embed_items(part, ITEMS).T
+    length = np.sqrt(1 - share + share * (fades or [1, 1])[1] ** 2)
+    np.testing.assert_allclose(asked @ items.T, scores / length, atol=1e-5)
+    np.testing.assert_array_equal(asked[1], users[1])  # an unknown context
+    np.testing.assert_allclose(np.linalg.norm(asked, axis=1), 1, atol=1e-5)
+
+
+def test_columns_of_a_context_grow_and_are_dropped_in_all_parts():
+    model = asking_model()
+    users = embed_users(model, USERS, LAGS, ITEMS)
+    recipe = Recipe.of(small())._replace(dropout=0.0, max_history=9)
+    places = np.array([0, 3, 4])
+    inputs = {
+        "user": (np.arange(3), 3),
+        "item": (np.arange(5), 5),
+        "context": (places, 6),
+    }
+    recipes = (
+        recipe._replace(history=past, embedding_dim=d)
+        for past, d in (("recent", 4), ("pooled", 3))
+    )
+    for part in model.parts:
+        shape = part.context.add.weight.shape
+        rows = np.arange(3 * shape[1], dtype=np.float32).reshape(shape)
+        steps = np.arange(3, dtype=np.float32)
+        part.moments = {"context.add.weight": {"mean": rows, "steps": steps}}
+    parts = [p.grown(r, inputs) for p, r in zip(model.parts, recipes, strict=True)]
+    grown = Model(parts, model.shares).eval()
+    wider = sparse.lil_matrix((3, 6), dtype=np.float32)
+    wider[:, places] = CONTEXTS
+    expected = in_context(model, users, CONTEXTS)
+    found = in_context(grown, users, wider.tocsr())
+    np.testing.assert_array_equal(found, expected)
+    new = sparse.csr_matrix(np.eye(6, dtype=np.float32)[[1, 2, 5]])
+    np.testing.assert_allclose(in_context(grown, users, new), users, atol=1e-6)
+    for part in grown.parts:
+        moments = part.moments["context.add.weight"]
+        np.testing.assert_array_equal(moments["steps"], [0, 0, 0, 1, 2, 0])
+        assert moments["mean"].shape == part.context.add.weight.shape
+    left = np.array([True, False, True, True, True, False])
+    unused = np.array([False, True, False, False, False, True])
+    empty = sparse.csr_matrix((1, 6), dtype=np.float32)
+    dropped = grown.without("context", left, unused, empty)
+    rows = wider.tocsr()[:, np.flatnonzero(left)]
+    np.testing.assert_array_equal(in_context(dropped, users, rows), expected)
+    for part in dropped.parts:
+        moments = part.moments["context.add.weight"]
+        np.testing.assert_array_equal(moments["steps"], [0, 0, 1, 2])
+    assert len(grown.first.context.add.weight) == 6

@@ -82,7 +82,7 @@ class Popularity(Part):
         rest = graph("Sub", np.float64(1), graph("Mul", popular, popular))
         return graph("Concat", popular, graph("Sqrt", rest), axis=1)
 
-    def onnx_users(self, graph, rows, past, item_rows):
+    def onnx_users(self, graph, rows, past, item_rows, context):
         ones = graph.filled(np.float64(1), rows.n)
         ones = graph("Unsqueeze", ones, np.array([1]))
         return graph("Concat", ones, graph("Sub", ones, ones), axis=1)

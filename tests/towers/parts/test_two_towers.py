@@ -1,13 +1,13 @@
 """Two towers with the past items of users, compared with dense products."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import normalize
 
+from sktwotower.towers._batches import Batch
 from sktwotower.towers._sparse_rows import SparseRows
 from sktwotower.towers.parts._histories import PooledHistory
 from sktwotower.towers.parts._tower import Tower
@@ -62,9 +62,7 @@ def test_pooled_history_equals_brute_force(hidden):
 def test_normalize(scaled):
     users, items = (SparseRows.from_csr(random_csr(n, 5)) for n in (4, 6))
     module = TwoTowers(Tower(5, 3), Tower(5, 3), normalize=scaled)
-    batch = SimpleNamespace(
-        user_rows=users, item_rows=items, history_items=None, history=None
-    )
+    batch = Batch(users, items)
     for out, tower, rows in zip(
         module(batch),
         (module.user_tower, module.item_tower),

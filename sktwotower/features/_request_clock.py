@@ -1,0 +1,217 @@
+"""What is known of the time of a request: hour, weekday, month, and the gap before it.
+
+Input: times (n,) of requests, and gaps (n,): the time since the last event of the user.
+Output: CSR float32 (n, width), an empty row where the time is unknown.
+"""
+
+import bisect
+import datetime
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sktwotower._records import array, finite, number, record, require
+
+SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86_400 * 10**9
+PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
+N_PARTS = sum(map(len, PARTS.values()))
+# The value of each of the three entries of a date. With 1 each, their norm would be
+# 1.7 times that of a column of the context; so it is 0.9.
+SHARE = 0.5
+MAX_KNOTS = 16
+# Units in which a gap is written: from so many seconds on, and what one is.
+UNITS = ((172_800, 86_400, "d"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
+BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
+FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
+LATEST = 2.0**63  # dates are below it, as they are int64
+LARGEST = float(np.finfo(float).max)
+
+
+@record
+class RequestClock(NamedTuple):
+    """How the time of a request is encoded.
+
+    Parameters
+    ----------
+    dates : bool
+        Whether times are dates, in nanoseconds since 1970, or other numbers.
+    knots : float array of shape (n_knots,)
+        Ascending values of log2(1 + gap / unit), one output column for each. Empty: the
+        gap is not used.
+    unit : float
+        One second if times are dates, otherwise the smallest positive gap of fit.
+    """
+
+    dates: bool
+    knots: array("float64", "n_knots")
+    unit: number(above=0)
+
+    def _check_stored(self, place):
+        knots = finite(self.knots, f"{place}.knots")
+        fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
+        require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
+
+    @classmethod
+    def learn(cls, dates, gaps=None):
+        """Return the clock of events whose gaps are known.
+
+        ``gaps`` (m,): float64, in units of times, NaN where unknown. None: not used.
+        """
+        gaps = np.zeros(0) if gaps is None else np.asarray(gaps, dtype=float)
+        gaps = gaps[(gaps >= 0) & (gaps < np.inf)]
+        positive = gaps[gaps > 0]
+        unit = float(positive.min()) if len(positive) and not dates else 1.0
+        clock = cls(bool(dates), np.zeros(0), float(SECOND) if dates else unit)
+        if not len(positive):
+            return clock
+        levels = np.linspace(0, 1, MAX_KNOTS)
+        places = clock._places(gaps)
+        knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
+        return clock._replace(knots=knots) if len(knots) > 1 else clock
+
+    def parts(self):
+        """Return the columns of hours, of weekdays and of months, a list of arrays."""
+        ends = np.cumsum([0, *map(len, PARTS.values())]) if self.dates else [0]
+        return [
+            np.arange(start, end)
+            for start, end in zip(ends[:-1], ends[1:], strict=True)
+        ]
+
+    @property
+    def width(self):
+        """Return the number of output columns."""
+        return self._n_parts + len(self.knots)
+
+    @property
+    def _n_parts(self):
+        return N_PARTS if self.dates else 0
+
+    def names(self, label):
+        """Return the names of the output columns, such as 'time_hour_8', a list.
+
+        ``label``: the name of the column of times.
+        """
+        parts = PARTS.items() if self.dates else ()
+        names = [f"{label}_{part}_{value}" for part, of in parts for value in of]
+        return names + [f"{label}_gap_{gap}" for gap in self._gap_names()]
+
+    def _gap_names(self):
+        """Return the gap of each knot as text; all are distinct."""
+        with np.errstate(over="ignore"):
+            gaps = np.minimum((np.exp2(self.knots) - 1) * self.unit, LARGEST).tolist()
+        for n_digits in range(2, 18):
+            names = [_written(gap, n_digits, self.dates) for gap in gaps]
+            if len(set(names)) == len(names):
+                return names
+        return [f"{name}_{i}" for i, name in enumerate(names)]
+
+    def _places(self, gaps):
+        """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
+        largest = LARGEST * min(self.unit, 1.0)  # more would overflow
+        return np.log2(1 + np.minimum(gaps, largest) / self.unit)
+
+    def rows(self, times, gaps=None):
+        """Encode times.
+
+        Parameters
+        ----------
+        times : float array of shape (n,)
+            NaN: unknown, and so is the gap.
+        gaps : float array of shape (n,), default=None
+            The time since the event before, in units of times. NaN, negative: unknown.
+
+        Returns
+        -------
+        rows : CSR matrix of shape (n, width), float32
+        """
+        times = np.asarray(times, dtype=float)
+        known = np.abs(times) < LATEST if self.dates else np.isfinite(times)
+        blocks = [_date_entries(times, known)] if self.dates else []
+        if gaps is not None and len(self.knots):
+            gaps = np.asarray(gaps, dtype=float)
+            blocks.append(self._gap_entries(gaps, known & (gaps >= 0)))
+        return _as_rows(blocks, (len(times), self.width))
+
+    def of_one(self, time, gap):
+        """Return columns and values of the row of one request, lists; see `rows`."""
+        columns, values = [], []
+        if not math.isfinite(time) or (self.dates and abs(time) >= LATEST):
+            return columns, values
+        if self.dates:
+            day, rest = divmod(int(time), DAY)
+            month = datetime.date.fromordinal(day + FIRST_DAY).month
+            columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
+            values = [SHARE] * 3
+        knots = self.knots
+        if gap is not None and gap >= 0 and len(knots):
+            place = float(self._places(gap))
+            place = min(max(place, knots[0]), knots[-1])
+            lower = min(bisect.bisect_right(knots, place, 1), len(knots) - 1) - 1
+            share = (place - knots[lower]) / (knots[lower + 1] - knots[lower])
+            share = np.float32(share)
+            for knot, value in ((lower, 1 - share), (lower + 1, share)):
+                if value:
+                    columns.append(self._n_parts + knot)
+                    values.append(value)
+        return columns, values
+
+    def _gap_entries(self, gaps, known):
+        """Return the columns (n, 2) of gaps (n,) and their values (n, 2).
+
+        They are those of the knots below and above a gap; values are 0 unless
+        ``known`` (n,).
+        """
+        knots = self.knots
+        places = self._places(np.where(known, gaps, 0))
+        places = np.minimum(np.maximum(places, knots[0]), knots[-1])
+        lower = knots[1:-1].searchsorted(places, side="right")
+        low = knots[lower]
+        weights = np.empty((len(gaps), 2), dtype=np.float32)
+        weights[:, 1] = (places - low) / (knots[lower + 1] - low)
+        weights[:, 0] = 1 - weights[:, 1]
+        weights *= known[:, None]
+        return (self._n_parts + lower)[:, None] + BELOW_AND_ABOVE, weights
+
+
+def _date_entries(times, known):
+    """Return the columns (n, 3) of hour, weekday and month, UTC, and values (n, 3).
+
+    Values are 0 unless ``known`` (n,).
+    """
+    moments = np.where(known, times, 0).astype(np.int64)
+    days = moments // DAY
+    columns = np.empty((len(times), 3), dtype=np.int32)
+    columns[:, 0] = moments // HOUR - 24 * days
+    columns[:, 1] = 24 + (days + 3) % 7  # 1970 began on a Thursday
+    months = days.view("datetime64[D]").astype("datetime64[M]").view(np.int64)
+    columns[:, 2] = 31 + months % 12
+    values = np.zeros((len(times), 3), dtype=np.float32)
+    values[known] = SHARE
+    return columns, values
+
+
+def _as_rows(blocks, shape):
+    """Return a CSR matrix of blocks: columns (n, k), and values (n, k), 0 for none."""
+    if not blocks:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    columns, values = (
+        np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True)
+    )
+    stored = values != 0
+    offsets = np.zeros(shape[0] + 1, dtype=np.int32)
+    stored.sum(axis=1).cumsum(out=offsets[1:])
+    arrays = values[stored], columns[stored].astype(np.int32), offsets
+    return sparse.csr_matrix(arrays, shape=shape)
+
+
+def _written(gap, n_digits, dates):
+    """Return a gap as text, such as '5min' for nanoseconds (``dates``), or '300'."""
+    seconds = gap / SECOND
+    size, suffix = next(
+        (size, suffix) for least, size, suffix in UNITS if seconds >= least
+    )
+    value, suffix = (seconds / size, suffix) if dates else (gap, "")
+    rounded = float(f"{value:.{n_digits}g}")
+    return f"{rounded:.{max(n_digits, 6)}g}{suffix}"

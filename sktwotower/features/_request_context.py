@@ -1,0 +1,560 @@
+"""The context of a request, such as the hour, the device and the words of a search.
+
+Input: distinct contexts (n_distinct, n_columns) of events; later, contexts of requests.
+Output: feature rows, CSR (n, width). All that is unknown of a request has no entry.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower._records import integer, record, require
+from sktwotower._tables._frames import as_frame, is_missing
+from sktwotower._tables._messages import closest, warn
+from sktwotower._tables._sparse import side_by_side
+
+from ._cells import read_cells, to_objects
+from ._distinct_contexts import distinct_contexts
+from ._forgetting import without_keys
+from ._growing import with_keys
+from ._key_encoders import LevelEncoder
+from ._request_clock import RequestClock
+from ._tower_vectorizer import TowerVectorizer
+from ._transformers import (
+    blocks_of,
+    check_transformer,
+    check_width,
+    checked_rows,
+    explained,
+    fit_transform,
+    names_of,
+    prepared,
+)
+from ._value_encoders import from_rows
+
+# The transformer sees each distinct context so many times at most, or as many as an
+# integer min_frequency. Then that and the choice of a kind count events, also where
+# only distinct contexts are read from disk; as a frequent context is not repeated
+# further, fit stays quick.
+REPEATS = 10
+# So many contexts are encoded in less time than it takes to find the distinct ones.
+FEW = 8
+
+
+def fit_context(columns, time, clock, distinct, counts, transformer, memory):
+    """Learn the context of requests from that of events.
+
+    Parameters
+    ----------
+    columns, time, clock
+        As in `RequestContext`.
+    distinct : DataFrame of shape (n_distinct, n_columns)
+        The distinct contexts, as of `distinct_contexts`.
+    counts : int array of shape (n_distinct,)
+        The number of events of each.
+    transformer : transformer or None
+        Maps a table of contexts to feature rows. None: ``TowerVectorizer()``.
+    memory : str, joblib.Memory or None
+        Cache of fitted transformers and their output, as in `fit_transform`.
+
+    Returns
+    -------
+    context : RequestContext
+    rows : CSR matrix of shape (n_distinct, own_width), float32
+        Those of the distinct contexts; the first one, of no known cell, is empty.
+    """
+    context = RequestContext(list(columns), time, None, clock=clock)
+    if not columns:
+        return context, context._empty(len(distinct))
+    transformer = prepared(transformer, "context", None)
+    if len(distinct) == 1:
+        names = ", ".join(map(repr, columns))
+        warn(f"All cells of the context columns {names} are missing: they say nothing.")
+        return context, context._empty(1)
+    # missing cells matter to the choice of a kind; other transformers may refuse them
+    is_vectorizer = isinstance(transformer, TowerVectorizer)
+    own, start, most = distinct[context.columns], 0 if is_vectorizer else 1, REPEATS
+    if is_vectorizer and isinstance(transformer.min_frequency, Integral):
+        most = transformer.min_frequency
+    table = _repeated(own, counts, start, most)
+    context = replace(context, dtypes=tuple(map(str, table.dtypes)))
+    with context._explained(table):
+        transformer, output = fit_transform(transformer, table, memory)
+    if is_vectorizer:
+        shares = np.average(_are_missing(own), axis=0, weights=counts).tolist()
+        transformer = _without_marks(transformer, context.columns, shares)
+        width = sum(len(encoder.names) for _, encoder in transformer.encoders_)
+    else:
+        incomplete = _are_missing(table).any(axis=1)
+        width = checked_rows(output, len(table), "context", incomplete).shape[1]
+    context = replace(context, transformer=transformer, own_width=width)
+    return context, context._of_distinct(distinct)
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class RequestContext:
+    """What was known of a request, and how it is encoded.
+
+    Parameters
+    ----------
+    columns : list
+        The columns of X that describe a request, without the time.
+    time : str or None
+        The column of times, if it is one of the context.
+    transformer : fitted transformer or None
+        Maps a table of these columns to feature rows. None: there is nothing to encode.
+    dtypes : tuple of str, default=()
+        Type of each column that the transformer was fitted on.
+    own_width : int, default=0
+        Number of columns of the transformer's output.
+    clock : RequestClock or None, default=None
+        How times are encoded, whose columns come last. None if ``time`` is.
+    """
+
+    columns: list[str | int]
+    time: str | int | None
+    transformer: object | None
+    dtypes: tuple[str, ...] = ()
+    own_width: integer() = 0
+    clock: RequestClock | None = None
+
+    side = "context"
+
+    def _check_stored(self, place):
+        names, fitted = self.all_columns, self.transformer is not None
+        require(len(set(names)) == len(names), f"{place}.columns", "distinct names")
+        require((self.time is None) == (self.clock is None), place, "a clock for times")
+        if not fitted:
+            require(self.own_width == 0, place, "a transformer")
+            return
+        n = len(self.columns)
+        require(n == len(self.dtypes) > 0, f"{place}.dtypes", f"types of {n} columns")
+        check_transformer(self.transformer, self.own_width, place)
+        if isinstance(self.transformer, TowerVectorizer):
+            found = vars(self.transformer).get("n_features_in_")
+            require(found == n, f"{place}.transformer", f"one of {n} columns")
+
+    @property
+    def width(self):
+        """Return the number of columns of feature rows."""
+        return self.own_width + self._clock_width
+
+    @property
+    def _clock_width(self):
+        return 0 if self.clock is None else self.clock.width
+
+    @property
+    def sees_gaps(self):
+        """Return whether the time since the user's last event is a feature."""
+        return self.clock is not None and len(self.clock.knots) > 0
+
+    @property
+    def all_columns(self):
+        """Return the names of all columns of the context, also the time, a list."""
+        return self.columns + ([] if self.time is None else [self.time])
+
+    def encode(self, table, name):
+        """Return feature rows of a table, without those of the time.
+
+        Parameters
+        ----------
+        table : dataframe of shape (n, n_columns)
+            Has any of the columns; those it lacks are unknown, others are ignored.
+        name : str
+            What errors call the table.
+
+        Returns
+        -------
+        rows : CSR matrix of shape (n, own_width), float32
+        """
+        table = as_frame(table, name)
+        given = [column for column in self.columns if column in table.columns]
+        if self.transformer is None or not given:
+            return self._empty(len(table))
+        if len(table) <= FEW:
+            return self._transform(table, given)
+        distinct, codes, _ = distinct_contexts(table[given])
+        return self._of_distinct(distinct)[codes]
+
+    def _of_distinct(self, distinct):
+        """Return rows (n_distinct, own_width) of distinct contexts, the first empty."""
+        if self.transformer is None:
+            return self._empty(len(distinct))
+        table = distinct.iloc[1:].reset_index(drop=True)
+        given = [column for column in self.columns if column in table.columns]
+        rows = self._transform(table.infer_objects(), given)
+        return sparse.vstack([self._empty(1), rows], format="csr")
+
+    def _transform(self, table, given):
+        """Return rows (n, own_width) of some columns of a table, in order."""
+        if not len(table):
+            return self._empty(0)
+        if not isinstance(self.transformer, TowerVectorizer):
+            return self._of_others(self._completed(table[given]))
+        with self._explained(table, given):
+            return self._vectorized(table, given)
+
+    def _vectorized(self, table, given):
+        """Return the rows (n, own_width) of a ``TowerVectorizer``.
+
+        Its checks, which take most of the time of a single row, are left out.
+        """
+        blocks, n = [], len(table)
+        for position, encoder in self.transformer.encoders_:
+            column = self.columns[position]
+            if column in given:
+                block = encoder.encode(*read_cells(table[column], encoder.name))
+            else:
+                block = sparse.csr_matrix((n, len(encoder.names)), dtype=np.float32)
+            blocks.append(block)
+        return side_by_side(blocks, n)
+
+    def _of_others(self, table):
+        """Return the rows (n, own_width) of another transformer.
+
+        Those without a known cell are empty, and in those with a missing one NaN is 0.
+        """
+        missing = _are_missing(table)
+        known = ~missing.all(axis=1)
+        if not known.any():
+            return self._empty(len(table))
+        table = table[known]
+        with self._explained(table):
+            output = self.transformer.transform(table)
+        incomplete = missing[known].any(axis=1)
+        rows = checked_rows(output, len(table), "context", incomplete)
+        check_width(rows, self.own_width, "context")
+        n_nonzero = np.zeros(len(known), dtype=np.int64)
+        n_nonzero[known] = np.diff(rows.indptr)
+        return from_rows(rows.data, rows.indices, n_nonzero, self.own_width)
+
+    def _completed(self, table):
+        """Return a table of exactly the columns: those that it lacks are missing."""
+        if table.shape[1] == len(self.columns):
+            return table
+        dtypes = zip(self.columns, self.dtypes, strict=True)
+        cells = {
+            column: table[column]
+            if column in table.columns
+            else _missing_cells(table.index, dtype)
+            for column, dtype in dtypes
+        }
+        return pd.DataFrame(cells, columns=self.columns)
+
+    def _explained(self, table, given=None):
+        """Add the columns of a table, or those ``given``, to the errors of a call."""
+        dtypes = dict(zip(self.columns, self.dtypes, strict=True))
+        given = self.columns if given is None else given
+        return explained("context", table, {column: dtypes[column] for column in given})
+
+    def _empty(self, n):
+        return sparse.csr_matrix((n, self.own_width), dtype=np.float32)
+
+    def rows(self, own, times=None, gaps=None):
+        """Return feature rows with those of the time.
+
+        Parameters
+        ----------
+        own : CSR matrix of shape (n, own_width)
+            What `encode` returns.
+        times, gaps : float arrays of shape (n,), default=None
+            As in `RequestClock.rows`. None: unknown.
+
+        Returns
+        -------
+        rows : CSR matrix of shape (n, width), float32
+        """
+        if self.clock is None:
+            return own
+        n = own.shape[0]
+        if times is None:
+            arrays = own.data, own.indices, own.indptr
+            return sparse.csr_matrix(arrays, shape=(n, self.width))
+        timed = self.clock.rows(times, gaps)
+        return sparse.hstack([own, timed], format="csr", dtype=np.float32)
+
+    def row_of_one(self, own, times=None, gaps=None):
+        """Return columns and values, (m,) each, of what `rows` returns for one row."""
+        if times is None or self.clock is None:
+            return own.indices, own.data
+        gap = None if gaps is None else float(gaps[0])
+        columns, values = self.clock.of_one(float(times[0]), gap)
+        columns = [self.own_width + column for column in columns]
+        indices = np.concatenate([own.indices, np.array(columns, own.indices.dtype)])
+        return indices, np.concatenate([own.data, np.array(values, np.float32)])
+
+    def of_mapping(self, mapping, parameter="context"):
+        """Return the context of one request as a table (1, n_given).
+
+        ``mapping``: names of columns to cells; a list is one cell. ``parameter``: what
+        errors call it.
+        """
+        if not isinstance(mapping, Mapping):
+            raise TypeError(
+                f"{parameter} must be a dict of context columns to values, such as "
+                f"{{'hour': 9}}. Got {type(mapping).__name__}."
+            )
+        for key in mapping:
+            self._check_key(key, parameter)
+        cells = {key: to_objects([cell]) for key, cell in mapping.items()}
+        return pd.DataFrame(cells, index=[0]).infer_objects()
+
+    def _check_key(self, key, parameter):
+        """Raise unless a key of a mapping is a context column."""
+        if not isinstance(key, str | int):
+            raise TypeError(
+                f"{parameter} must have names of columns as keys. Got {key!r} "
+                f"({type(key).__name__})."
+            )
+        known = self.all_columns
+        if key not in known:
+            close = closest(key, known)
+            hint = "" if close is None else f" Did you mean {close!r}?"
+            raise ValueError(
+                f"{parameter} names {key!r}, which is not a context column of fit "
+                f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
+            )
+
+    def check_spelling(self, columns, known, name):
+        """Raise if a column has almost the name of one of the context.
+
+        ``columns``: those of a request. ``known``: further names that it may have.
+        ``name``: what errors call the request.
+        """
+        own = self.all_columns
+        for column in columns:
+            if column in known or column in own:
+                continue
+            close = closest(column, own, cutoff=0.7)
+            if close is not None:
+                raise ValueError(
+                    f"{name} has a column {column!r}, which is not a context column of "
+                    f"fit. Did you mean {close!r}?"
+                )
+
+    def feature_names(self):
+        """Return the name of each feature column, a list, or None if there are none."""
+        names = [] if not self.own_width else names_of(self.transformer, self.own_width)
+        if names is None or self.clock is None:
+            return names
+        return names + self.clock.names(self.time)
+
+    def columns_out(self):
+        """Return which feature columns come from each column, a dict of int arrays.
+
+        None if the transformer does not encode each column on its own.
+        """
+        blocks = [] if self.transformer is None else blocks_of(self.transformer)
+        if blocks is None and len(self.columns) == 1:
+            blocks = [([0], slice(None))]
+        if blocks is None:
+            return None
+        places = {column: [np.zeros(0, dtype=int)] for column in self.all_columns}
+        for inputs, outputs in blocks:
+            own = np.arange(self.own_width)[outputs]
+            if len(own) and len(inputs) > 1:
+                return None
+            places[self.columns[inputs[0]]].append(own)
+        if self.time is not None:
+            places[self.time].append(np.arange(self.own_width, self.width))
+        return {column: np.concatenate(parts) for column, parts in places.items()}
+
+    def removable(self):
+        """Return columns that can be removed without the others, a dict of lists.
+
+        Each is alone, under its own name, unless the transformer mixes columns. Then
+        they are together, as "context".
+        """
+        if self.columns_out() is not None:
+            return {column: [column] for column in self.all_columns}
+        time = {} if self.time is None else {self.time: [self.time]}
+        return {self.side: self.columns} | time
+
+    def blocks(self):
+        """Return the positions of features that belong together, int arrays.
+
+        They are those of each column, or of all if the transformer mixes them, and of
+        the hour, the weekday and the month. Those of the gap are in none.
+        """
+        places = self.columns_out()
+        if places is None:
+            blocks = [np.arange(self.own_width)]
+        else:
+            blocks = [places[column] for column in self.columns]
+        if self.clock is not None:
+            blocks += [self.own_width + part for part in self.clock.parts()]
+        return [block for block in blocks if len(block)]
+
+    def without_columns(self, rows, columns):
+        """Return feature rows, CSR (n, width), without the entries of some columns.
+
+        Also return whether there were any.
+        """
+        dropped = np.zeros(self.width, dtype=bool)
+        dropped[self.own_width :] = self.time in columns
+        own = [column for column in columns if column != self.time]
+        places = self.columns_out()
+        if places is not None:
+            for column in own:
+                dropped[places[column]] = True
+        elif {*own} == {*self.columns}:
+            dropped[: self.own_width] = True
+        elif own:
+            raise ValueError(
+                f"Cannot remove {own[0]!r} from the context: context_transformer "
+                "does not encode each column on its own. Use TowerVectorizer or "
+                "ColumnTransformer."
+            )
+        gone = dropped[rows.indices]
+        if not gone.any():
+            return rows, False
+        rows = rows.copy()
+        rows.data[gone] = 0
+        rows.eliminate_zeros()
+        return rows, True
+
+    def grown(self, distinct, counts):
+        """Return a context with columns for levels, tags and words of later events.
+
+        Parameters
+        ----------
+        distinct, counts
+            As in `fit_context`, but of the later events.
+
+        Returns
+        -------
+        context : RequestContext
+        places : int array of shape (width,)
+            Where the feature columns so far are among those now.
+        rows : CSR matrix of shape (n_distinct, own_width), float32
+            Those of the distinct contexts now.
+        """
+        context, places, width = self, np.arange(self.own_width), self.own_width
+        if self.transformer is not None:
+            table = _repeated(distinct[self.columns], counts, 1, self._min_count())
+            with self._explained(table):
+                transformer, places, width = with_keys(self.transformer, width, table)
+            context = replace(self, transformer=transformer, own_width=width)
+        places = np.append(places, width + np.arange(self._clock_width))
+        return context, places, context._of_distinct(distinct)
+
+    def _min_count(self):
+        """Return how many rows of the transformer's table a new level needs at most."""
+        if not isinstance(self.transformer, TowerVectorizer):
+            return REPEATS
+        counts = [each.settings.min_count for _, each in self.transformer.encoders_]
+        return max([REPEATS, *map(ceil, counts)])
+
+    def without(self, unused):
+        """Return a context without the levels, tags and words that nobody has any more.
+
+        ``unused`` (width,): feature columns without an entry. Also return which feature
+        columns are left, bool (width,). Columns of numbers and of the time always are.
+        """
+        left = np.ones(self.width, dtype=bool)
+        if isinstance(self.transformer, TowerVectorizer):
+            own = slice(0, self.own_width)
+            transformer, left[own] = without_keys(self.transformer, unused[own])
+            n_left = int(left[own].sum())
+            return replace(self, transformer=transformer, own_width=n_left), left
+        if self.own_width:
+            warn(
+                f"context_transformer is a {type(self.transformer).__name__}, which "
+                "may hold values of the events that were forgotten: it is not changed. "
+                "Fit anew without them, or use a TowerVectorizer."
+            )
+        return self, left
+
+
+def _repeated(distinct, counts, start, most):
+    """Return distinct contexts from ``start`` on, as often as events, up to a limit.
+
+    The limit is ``most``, or REPEATS if that is more.
+    """
+    most = min(max(REPEATS, most), counts.max(initial=0))
+    times = np.minimum(counts[start:], most)
+    places = np.repeat(np.arange(start, len(distinct)), times)
+    return distinct.iloc[places].reset_index(drop=True).infer_objects()
+
+
+def _are_missing(table):
+    """Return which cells of a table are missing, bool (n, n_columns)."""
+    missing = [
+        is_missing(table.iloc[:, position].to_numpy(), f"Column {name!r}")
+        for position, name in enumerate(table.columns)
+    ]
+    return np.stack(missing, axis=1)
+
+
+def _missing_cells(index, dtype):
+    """Return missing cells for a column of a dtype of fit, given as text."""
+    if dtype.startswith(("datetime64", "timedelta64")):
+        return pd.Series(pd.NaT, index=index, dtype=dtype)
+    is_number = dtype.lower().startswith(("int", "uint", "float", "bool"))
+    return pd.Series(np.nan, index=index, dtype=float if is_number else object)
+
+
+def _without_marks(vectorizer, columns, shares):
+    """Return a TowerVectorizer that has no entries for missing and for rare cells.
+
+    They would be known to training only: later, a context that is unknown and a level
+    that fit has not seen have no entries either. Warn of ``columns`` that say nothing.
+    ``shares`` (n_columns,): that of the events in which each is missing.
+    """
+    vectorizer = copy.copy(vectorizer)
+    forced, kinds, encoders = vectorizer.kinds or {}, dict(vectorizer.kinds_), []
+    for position, encoder in vectorizer.encoders_:
+        finding = None if encoder.name in forced else _finding(encoder)
+        if finding is None:
+            encoders.append((position, _without_mark(encoder)))
+            continue
+        column, kinds[encoder.name] = columns[position], "drop"
+        other = "number" if _has_numbers(encoder) else "text"
+        warn(
+            f"The context column {column!r} has {finding}, so that no value says "
+            "anything of a later request; it is left out. Bin it, or set its kind: "
+            f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
+        )
+    vectorizer._shares_missing = shares
+    for column, share, (name, kind) in zip(
+        columns, shares, vectorizer.kinds_.items(), strict=True
+    ):
+        if kind == "drop" and name not in forced:
+            state = "missing in all events" if share == 1 else "constant"
+            warn(f"The context column {column!r} is {state}: it says nothing.")
+    vectorizer.kinds_, vectorizer.encoders_ = kinds, encoders
+    return vectorizer
+
+
+def _finding(encoder):
+    """Return why nothing can be learnt from the column of an encoder, or None."""
+    if encoder.kind == "id":
+        return "as many values as rows"
+    if encoder.kind == "category" and not encoder.n_names - (encoder.other >= 0):
+        return f"no value that {ceil(encoder.settings.min_count)} rows share"
+    return None
+
+
+def _has_numbers(encoder):
+    """Return whether the keys of an encoder are numbers."""
+    return bool(encoder.columns) and all(
+        isinstance(key, int | float) for key in encoder.columns
+    )
+
+
+def _without_mark(encoder):
+    """Return an encoder without the columns of missing cells and of rare levels."""
+    encoder = copy.copy(encoder)
+    if encoder.marks_missing:
+        encoder.marks_missing, encoder.names = False, encoder.names[:-1]
+    if isinstance(encoder, LevelEncoder) and encoder.other >= 0:
+        encoder.names = encoder.names[: encoder.other]
+        encoder.other = -1
+    return encoder

@@ -1,0 +1,123 @@
+"""What requests say of their context.
+
+Input: the table of n requests, or one dict for all of them.
+Output: ``Asked``: feature rows of the columns of the context, CSR (n, q), and times.
+"""
+
+import datetime
+import math
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._frames import is_missing
+from sktwotower._tables._times import read_times
+from sktwotower.retrieval._fitted_state import Asked
+
+# Number of contexts whose feature rows are kept: encoding one takes as long as a
+# request without context.
+MAX_KEPT = 1000
+
+
+class AskedBefore:
+    """Feature rows of contexts that were asked in, kept from one request to the next.
+
+    They belong to one fitted state, and are not pickled. The oldest are dropped.
+    """
+
+    def __init__(self):
+        self._rows = {}
+
+    def __reduce__(self):
+        return type(self), ()
+
+    def get(self, context, given, n, slowly):
+        """Return what `asked_of` does for n requests in the same context, a dict.
+
+        ``slowly()`` returns it for what needs a closer look.
+        """
+        others, times = given, None
+        try:
+            if context.time in given:
+                times = np.array([_moment(context, given[context.time])])
+                others = {k: v for k, v in given.items() if k != context.time}
+            key = tuple((name, type(cell), cell) for name, cell in others.items())
+            rows = self._rows.get(key)
+        except (AttributeError, TypeError):  # of another type, or cells without a hash
+            return slowly()
+        if rows is None:
+            found = asked_of(context, None, 1, others, "X", ())
+            rows = context.encode(_nothing(1), "X") if found is None else found.rows
+            while len(self._rows) >= MAX_KEPT:
+                self._rows.pop(next(iter(self._rows)), None)
+            self._rows[key] = rows
+        asked = Asked(rows, times)
+        return asked if n == 1 else asked[np.zeros(n, dtype=int)]
+
+
+def _moment(context, value):
+    """Return one time as a float; raise ``TypeError`` if it needs a closer look."""
+    if context.clock.dates and isinstance(value, datetime.datetime):
+        moment = pd.Timestamp(value)
+        if moment is not pd.NaT:
+            return float(moment.as_unit("ns").value)
+    elif not context.clock.dates and type(value) in (int, float):
+        if math.isfinite(value):
+            return float(value)
+    raise TypeError
+
+
+def _nothing(n):
+    return pd.DataFrame(index=range(n))
+
+
+def asked_of(context, frame, n, given, name, known):
+    """Return what n requests ``Asked``, or None if no context is known.
+
+    ``context``: a ``RequestContext``. ``known``: columns that a table may have as well.
+    The other parameters are those of `Fitted.asked`.
+    """
+    columns = []
+    if frame is not None:
+        context.check_spelling(frame.columns, known, name)
+        columns = [c for c in context.all_columns if c in frame.columns]
+    table = _nothing(1) if frame is None else frame[columns]
+    if given is not None:
+        given = context.of_mapping(given)
+        twice = [c for c in given.columns if c in columns]
+        if twice:
+            raise ValueError(
+                f"context names {twice[0]!r}, which is also a column of {name}. Pass "
+                "it once: as a column, or as one value for all."
+            )
+        if not columns:
+            table, name = given, "context"
+        else:
+            places = np.zeros(len(table), dtype=int)
+            given = given.iloc[places].reset_index(drop=True)
+            table = pd.concat([table.reset_index(drop=True), given], axis=1)
+    if table.shape[1] == 0:
+        return None
+    asked = Asked(context.encode(table, name), times_of_requests(context, table, name))
+    if len(table) == n:
+        return asked
+    return asked[np.zeros(n, dtype=int)]
+
+
+def times_of_requests(context, table, name):
+    """Return when requests ask, float64 (n,) with nan for missing ones, or None."""
+    if context.time is None or context.time not in table.columns:
+        return None
+    values = table[context.time]
+    what = f"The time column {context.time!r} of {name}"
+    times = np.full(len(values), np.nan)
+    known = np.flatnonzero(~is_missing(values, what))
+    if len(known) == 0:
+        return None
+    times[known], dates = read_times(values.iloc[known], what)
+    if dates != context.clock.dates:
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"{what} holds {kinds[dates]}, but in fit it held {kinds[not dates]}."
+        )
+    return times

@@ -1,0 +1,87 @@
+"""How much each feature of a context counts, by what it says of others' choices.
+
+Input: feature rows of the contexts of events, CSR (n, p), and who chose what.
+Output: shares (p,) of the features, in [0, 1].
+"""
+
+import numpy as np
+from scipy import sparse
+
+# Number of users of a feature from which on it counts by more than a half, if its
+# column says nothing of the choices of others: then what few users say is noise.
+USERS = 400
+# Number of standard errors from which on two halves of the users agree.
+SIGNIFICANT = 2.0
+
+
+def context_shares(rows, users, items, blocks):
+    r"""Return the share of each feature of contexts.
+
+    Parameters
+    ----------
+    rows : CSR matrix of shape (n, p)
+        Feature rows of the contexts of n events.
+    users, items : int arrays of shape (n,)
+        Who chose what.
+    blocks : list of int arrays
+        Positions of the features that belong to each column.
+
+    Returns
+    -------
+    float32 array of shape (p,)
+        1 for the features of columns that say something of what others choose, and for
+        those of no block. Otherwise n / (n + 400) for a feature of n users.
+
+    Notes
+    -----
+    Users are divided into two halves. In half h, :math:`p_{hfi}` is the share of item i
+    among the events that have the feature f, and :math:`q_{hi}` among all events with a
+    feature of the column. A column says something if
+
+    .. math::
+        \sum_i t_i, \quad t_i = \frac{1}{q_i} \sum_f w_f (p_{1fi} - q_{1i})
+        (p_{2fi} - q_{2i})
+
+    is more than two of its standard errors, :math:`(\sum_i t_i^2)^{1/2}`, above zero:
+    both halves then prefer the same items in the same contexts. The weights
+    :math:`w_f` are the geometric means of the numbers of events in both halves.
+    """
+    shares = np.ones(rows.shape[1], dtype=np.float32)
+    half = np.random.default_rng(0).random(users.max(initial=0) + 1) < 0.5
+    ones = np.ones(len(users), dtype=np.float32)
+    of_users = sparse.csr_matrix((ones, (users, np.arange(len(users)))))
+    n_users = (of_users @ abs(rows)).getnnz(axis=0)
+    for block in blocks:
+        own = rows[:, block].tocsr()
+        known = np.flatnonzero(np.diff(own.indptr))
+        if not _agree(own[known], half[users[known]], items[known]):
+            shares[block] = n_users[block] / (n_users[block] + USERS)
+    return shares
+
+
+def _agree(rows, half, items):
+    """Return whether both halves of users agree on a column; see `context_shares`."""
+    of_half = [_counts(rows, items, side) for side in (half, ~half)]
+    totals = [np.asarray(counts.sum(axis=1)).ravel() for counts in of_half]
+    weights = np.sqrt(totals[0] * totals[1])
+    if not weights.any():
+        return False
+    shares = [
+        sparse.diags(1 / np.maximum(total, 1)) @ counts
+        for counts, total in zip(of_half, totals, strict=True)
+    ]
+    of_all = [np.asarray(c.sum(axis=0)).ravel() / max(c.sum(), 1) for c in of_half]
+    first, second = (weights @ each for each in shares)
+    both = weights @ shares[0].multiply(shares[1])
+    both = both - of_all[0] * second - of_all[1] * first
+    both = both + weights.sum() * of_all[0] * of_all[1]
+    terms = both / np.maximum(of_all[0] + of_all[1], 1e-12)
+    return terms.sum() > SIGNIFICANT * np.sqrt((terms**2).sum())
+
+
+def _counts(rows, items, chosen):
+    """Return how many of the ``chosen`` events (n,) have a feature and an item, CSR."""
+    n_events, n_items = int(chosen.sum()), items.max(initial=0) + 1
+    entries = np.ones(n_events), items[chosen], np.arange(n_events + 1)
+    of_items = sparse.csr_matrix(entries, shape=(n_events, n_items))
+    return sparse.csr_matrix((rows[chosen] != 0).astype(float).T @ of_items)

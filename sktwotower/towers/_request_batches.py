@@ -1,0 +1,173 @@
+"""The contexts in which users chose, or were shown, what.
+
+Input: events of users, each with the feature row of its context.
+Output: per batch, the requests of b users: rows of users and contexts, and what was
+chosen in each.
+"""
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sktwotower._tables._sparse import (
+    Rows,
+    is_mapped,
+    row_blocks,
+    rows_of,
+    take_columns,
+)
+
+from ._sparse_rows import SparseRows
+
+# How often the context of an event to predict is hidden: a request may lack it.
+HIDDEN = 0.5
+# How often a part of a context is hidden: a request may know some of the columns.
+PARTLY_HIDDEN = 0.1
+# How often a user of a batch also asks in one of the contexts of the past, with a
+# weight that makes up for the other times; and how many of them at most, in the mean.
+# Each costs as much as a user does.
+DRAWN, MAX_REQUESTS, MAX_WEIGHT = 1 / 3, 1.0, 10.0
+
+
+class Requests:
+    """Which of the vectors of a batch of users ask in which context.
+
+    Parameters
+    ----------
+    owners : int64 tensor of shape (n,) or None
+        Position of the user of each request. None: each vector is one request.
+    asking : int64 tensor of shape (m,)
+        Positions of the requests whose context is known, ascending.
+    rows : SparseRows of shape (m, p)
+        Feature rows of their contexts.
+    """
+
+    def __init__(self, owners, asking, rows):
+        self.owners, self.asking, self.rows = owners, asking, rows
+
+    @classmethod
+    def of(cls, rows, owners=None):
+        """Return the requests of rows, CSR (n, p); empty ones are unknown contexts."""
+        asking = np.flatnonzero(np.diff(rows.indptr))
+        if owners is not None:
+            owners = torch.from_numpy(owners.astype(np.int64))
+        known = SparseRows.taken(rows, asking)
+        return cls(owners, torch.from_numpy(asking), known)
+
+    def apply(self, in_context, users):
+        """Return the vectors (n, d) of the requests, given those of users (b, d)."""
+        if self.owners is not None:
+            users = users.index_select(0, self.owners)
+        if len(self.asking) == 0:
+            return users
+        asked = in_context(users.index_select(0, self.asking), self.rows)
+        return users.index_copy(0, self.asking, asked.to(users.dtype))
+
+    def to(self, device):
+        """Return the requests on a device."""
+        parts = vars(self).values()
+        return Requests(*(part if part is None else part.to(device) for part in parts))
+
+
+class PairContexts:
+    """What each user chose, and was shown, in each known context.
+
+    Parameters
+    ----------
+    offsets : int64 array of shape (n_users + 1,)
+        Start of each user's contexts.
+    rows : CSR matrix of shape (n_contexts, p)
+        Their feature rows.
+    positives, impressions : CSR matrices of shape (n_contexts, n_items)
+        Weights of what was chosen, and of what was shown and not chosen.
+    """
+
+    def __init__(self, offsets, rows, positives, impressions):
+        self.offsets, self.rows = offsets, rows
+        self.positives, self.impressions = positives, impressions
+
+    @property
+    def owners(self):
+        """Position of the user of each context, (n_contexts,)."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def with_items(self, items):
+        """Return the same with only the items at sorted positions (m,)."""
+        matrices = self.positives, self.impressions
+        columns = (take_columns(matrix, items) for matrix in matrices)
+        return PairContexts(self.offsets, self.rows, *columns)
+
+    def without(self, held_out):
+        """Return the same without pairs that are stored in CSR (n_users, n_items)."""
+        on_disk, owners = is_mapped(self.positives.indices), self.owners
+        kept = Rows(on_disk, self.positives.shape[1])
+        for block in row_blocks(self.positives.indptr, on_disk):
+            positives = rows_of(self.positives, block)
+            hidden = held_out[owners[block]].astype(bool)
+            left = positives - positives.multiply(hidden)
+            left = sparse.csr_matrix(left, dtype=np.float32)
+            left.eliminate_zeros()
+            kept.append(left)
+        return PairContexts(self.offsets, self.rows, kept.finish(), self.impressions)
+
+    def draw(self, users, rng):
+        """Return the contexts (k,) of users (b,) that are asked in, owners and weights.
+
+        The owners are positions in ``users``, ascending.
+        """
+        sizes = np.diff(self.offsets)[users]
+        shares = np.minimum(DRAWN, MAX_REQUESTS / np.maximum(sizes, 1))
+        kept = rng.random(sizes.sum()) < np.repeat(shares, sizes)
+        weights = np.minimum(1 / shares, MAX_WEIGHT).astype(np.float32)
+        owners = np.repeat(np.arange(len(users)), sizes)
+        first = np.repeat(self.offsets[users] - (np.cumsum(sizes) - sizes), sizes)
+        places = first + np.arange(len(owners))
+        owners = owners[kept]
+        return places[kept], owners, weights[owners]
+
+    def add(self, users, positives, impressions, rng):
+        """Return the requests of a batch, and what was chosen and shown in each.
+
+        Parameters
+        ----------
+        users : int array of shape (b,)
+        positives, impressions : CSR matrices of shape (b, n_items)
+            All that the users chose, and were shown (or None).
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        requests : Requests
+            First all users, with an unknown context. The contexts drawn follow.
+        owners : int array of shape (n,)
+            Position of the user of each request.
+        positives, impressions : CSR matrices of shape (n, n_items)
+        """
+        drawn, owners, weights = self.draw(users, rng)
+        chosen = sparse.diags(weights) @ self.positives[drawn]
+        positives = sparse.vstack([positives, chosen], format="csr")
+        if impressions is not None:
+            shown = self.impressions[drawn]
+            impressions = sparse.vstack([impressions, shown], format="csr")
+        n_features = self.rows.shape[1]
+        unknown = sparse.csr_matrix((len(users), n_features), dtype=np.float32)
+        known = partly_hidden(self.rows[drawn], rng)
+        rows = sparse.vstack([unknown, known], format="csr")
+        owners = np.concatenate([np.arange(len(users)), owners])
+        return Requests.of(rows, owners), owners, positives, impressions
+
+
+def partly_hidden(rows, rng):
+    """Return feature rows of contexts, CSR (n, p), with some of the entries hidden."""
+    kept = rng.random(rows.nnz) >= PARTLY_HIDDEN
+    offsets = np.append(0, np.cumsum(kept))[rows.indptr]
+    arrays = rows.data[kept], rows.indices[kept], offsets
+    return sparse.csr_matrix(arrays, shape=rows.shape)
+
+
+def some_hidden(rows, rng):
+    """Return feature rows of contexts, CSR (n, p), some of them unknown or in part."""
+    shown = (rng.random(rows.shape[0]) >= HIDDEN).astype(np.float32)
+    rows = sparse.csr_matrix(sparse.diags(shown) @ rows)
+    rows.eliminate_zeros()
+    return partly_hidden(rows, rng)

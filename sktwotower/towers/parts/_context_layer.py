@@ -1,0 +1,174 @@
+"""What the context of a request does to the vector of a user.
+
+Input: vectors of users (n, d), and feature rows of contexts (n, p).
+Output: vectors of requests (n, d).
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sktwotower._records import array, number, record, require, vectors
+from sktwotower.towers._autograd import unit_rows
+from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+
+from ._onnx_operators import MIN_LENGTH, array_of, unit_vectors
+from ._stored_weights import table_of, with_weights
+
+# The optimizer moves all weights at the same rate, so that noise adds up with the root
+# of the number of steps. From this number on, contexts count less by as much.
+STEPS = 200
+
+
+@record
+class ContextLayer(nn.Module):
+    r"""Multiply the vector of a user by a context, and add the context.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns p of the feature row of a context.
+    width : int
+        Length d of vectors.
+    normalize : bool, default=True
+        Scale the result to unit length.
+    sparse_grad : bool, default=False
+        As in `SparseLinear`.
+    scale : float, default=1.0
+        Factor s of both matrices, > 0; see `scale_of`.
+
+    Attributes
+    ----------
+    shares : array of shape (p,), float32
+        Factor of each feature, in [0, 1]; see `context_shares`.
+
+    Notes
+    -----
+    A user with the vector u asks in the context c with the vector
+
+    .. math:: q = u \odot (1 + s M c) + s A c
+
+    scaled to unit length, with learnt matrices M and A, which are 0 at the start, and
+    with each feature of c times its share. An
+    empty row is an unknown context: then q is u. So vectors u of known users can be
+    computed once.
+    """
+
+    # What files hold of it
+    factors: vectors("p width")
+    terms: vectors("p width")
+    normalize: bool
+    sparse_grad: bool
+    scale: number(above=0)
+    shares: array("float32", "p")
+
+    def __init__(self, n_features, width, normalize=True, sparse_grad=False, scale=1.0):
+        super().__init__()
+        self.multiply = SparseLinear(n_features, width, sparse_grad)
+        self.add = SparseLinear(n_features, width, sparse_grad)
+        for layer in (self.multiply, self.add):
+            nn.init.zeros_(layer.weight)
+        self.normalize, self.scale = normalize, scale
+        self.shares = np.ones(n_features, dtype=np.float32)
+
+    def _stored_parts(self):
+        return {
+            "factors": table_of(self.multiply),
+            "terms": table_of(self.add),
+            "normalize": self.normalize,
+            "sparse_grad": self.add.sparse_grad,
+            "scale": self.scale,
+            "shares": self.shares,
+        }
+
+    @classmethod
+    def _of_stored(cls, factors, terms, normalize, sparse_grad, scale, shares):
+        require(factors.shape == terms.shape, "a context layer", "tables of one shape")
+
+        def make(n):
+            return cls(n, terms.shape[1], normalize, sparse_grad, scale)
+
+        layer = with_weights(make, "add", terms, {})
+        with torch.inference_mode(False):
+            layer.multiply.weight = nn.Parameter(torch.from_numpy(factors))
+        layer.shares = shares
+        return layer
+
+    def forward(self, users, rows):
+        """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""
+        rows = self._shared(rows)
+        dtype = users.dtype if self.training else users.double().dtype
+        users = users.to(dtype)
+        factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
+        asked = users + self.scale * (users * factors + terms)
+        return unit_rows(asked) if self.normalize else asked
+
+    def _shared(self, rows):
+        """Return ``SparseRows`` whose values are multiplied by ``shares``."""
+        shares = torch.from_numpy(self.shares).to(rows.values.device)
+        values = rows.values * shares[rows.indices]
+        return SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
+
+    def drop_columns(self, left):
+        """Keep the shares of columns where ``left`` (p,), in place."""
+        self.shares = self.shares[left]
+
+    def grown_from(self, before, places, n_columns):
+        """Take the scale and shares of a layer with fewer columns, in place.
+
+        ``places`` (p_before,): where its columns are among ``n_columns`` now.
+        """
+        self.scale = before.scale
+        self.shares = np.ones(n_columns, dtype=np.float32)
+        self.shares[places] = before.shares
+
+    def arrays(self):
+        """Return what `asked_by_one` takes: the tables and what they are changed by."""
+        tables = (layer.weight.detach().numpy() for layer in (self.multiply, self.add))
+        return *tables, self.shares, self.scale, self.normalize
+
+    def contributions(self, user, rows):
+        """Return what each value of one row adds to the vector before it is scaled.
+
+        ``user`` (1, d), ``rows`` (1, p); the result is (nnz, d).
+        """
+        rows = self._shared(rows)
+        weights = [layer.weight.detach() for layer in (self.multiply, self.add)]
+        factors, terms = (functional.embedding(rows.indices, w) for w in weights)
+        return self.scale * rows.values[:, None] * (user * factors + terms)
+
+    def onnx(self, graph, users, rows):
+        """Add operators of ONNX; return the name of vectors (n, d), float64.
+
+        ``users``: name of vectors (n, d), float64; ``rows``: ``OnnxRows``.
+        """
+        by_column = np.float32(self.scale) * self.shares[:, None]
+        factors, terms = (
+            graph.cast(rows.sums(by_column * array_of(table)), float)
+            for table in (self.multiply.weight, self.add.weight)
+        )
+        asked = graph("Add", users, graph("Mul", users, factors))
+        asked = graph("Add", asked, terms)
+        return unit_vectors(graph, asked) if self.normalize else asked
+
+
+def scale_of(n_steps):
+    """Return the factor of contexts for a number of steps of training, in (0, 1]."""
+    return min(1.0, math.sqrt(STEPS / max(1, n_steps)))
+
+
+def asked_by_one(user, places, values, arrays):
+    """Return what a `ContextLayer` does for one request, (d,), in less time.
+
+    ``user`` (d,), float64; ``places`` and ``values`` (m,): the columns of a row, and
+    what they hold; ``arrays``: those of the layer, on a CPU.
+    """
+    factors, terms, shares, scale, normalize = arrays
+    values = scale * (values * shares[places])
+    asked = user + user * (values @ factors[places]) + values @ terms[places]
+    if normalize:
+        asked /= max(math.sqrt(asked @ asked), MIN_LENGTH)
+    return asked

@@ -1,0 +1,111 @@
+"""Tables of requests, and models that learn from their contexts."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sktwotower import TwoTowerRecommender
+
+SLOTS, DEVICES = ("morning", "noon", "night"), ("phone", "tv")
+N_OF_CELL = 5
+
+
+def cells(group, slots, devices):
+    """Return which block of five items is chosen by a group in a slot on a device."""
+    slots, devices = map(np.asarray, (slots, devices))
+    of_slot = np.searchsorted(np.sort(SLOTS), slots)
+    return (group * len(SLOTS) + of_slot) * len(DEVICES) + (devices == "tv")
+
+
+def planted(n_users=60, n_events=14, seed=0):
+    """Draw events of two groups; group, slot and device decide on five of 60 items."""
+    rng = np.random.default_rng(seed)
+    users = np.repeat(np.arange(n_users), n_events)
+    slots, devices = rng.choice(SLOTS, len(users)), rng.choice(DEVICES, len(users))
+    block = cells(users % 2, slots, devices)
+    items = N_OF_CELL * block + rng.integers(N_OF_CELL, size=len(users))
+    times = rng.permutation(len(users))
+    return pd.DataFrame(
+        {
+            "user": [f"u{u:02}" for u in users],
+            "item": [f"i{i:02}" for i in items],
+            "slot": slots,
+            "device": devices,
+            "time": times,
+        }
+    )
+
+
+def requests_of(X):
+    """Return each user of X in each slot and on each device, and the right block."""
+    users = np.sort(X["user"].unique())
+    grid = pd.MultiIndex.from_product([users, SLOTS, DEVICES])
+    table = grid.to_frame(index=False, name=["user", "slot", "device"])
+    group = table["user"].str[1:].astype(int) % 2
+    return table, cells(group, table["slot"], table["device"])
+
+
+def share_found(model, table, blocks):
+    """Return the share of the best five items that belong to the block of each row."""
+    top = model.kneighbors(table, N_OF_CELL, return_distance=False)
+    found = np.char.lstrip(model.item_ids_[top].astype(str), "i").astype(int)
+    return (found // N_OF_CELL == np.asarray(blocks)[:, None]).mean()
+
+
+def asking(**params):
+    """Return a small model that learns from the contexts of `planted` events."""
+    params = {
+        "context": ["slot", "device"],
+        "embedding_dim": 16,
+        "max_epochs": 40,
+        "exclude_seen": False,
+        "random_state": 0,
+    } | params
+    return TwoTowerRecommender(**params)
+
+
+class Each(dict):
+    """Make the value of each key when it is first asked for."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, key):
+        self[key] = self.make(key)
+        return self[key]
+
+
+def stirred(model, seed=0):
+    """Replace the weights of the context by large random ones, in place."""
+    rng = np.random.default_rng(seed)
+    for part in model._fitted.model.parts:
+        if part.context is not None:
+            for layer in (part.context.multiply, part.context.add):
+                values = rng.normal(size=tuple(layer.weight.shape))
+                with torch.no_grad():
+                    layer.weight.copy_(torch.from_numpy(values.astype(np.float32)))
+            shares = rng.uniform(0.5, 1, len(part.context.shares))
+            part.context.shares = shares.astype(np.float32)
+    return model
+
+
+def asked_by_hand(model, users, rows):
+    """Return what users (n, d) ask for in contexts (n, p), computed one by one."""
+    towers, found = model._fitted.model, []
+    for user, row in zip(users.astype(float), np.asarray(rows, float), strict=True):
+        pieces, start = [], 0
+        for part, scale in zip(towers.parts, towers.scales("user"), strict=True):
+            u = user[start : start + part.width] / scale
+            start += part.width
+            if part.context is not None and row.any():
+                factors, terms = (
+                    layer.weight.detach().double().numpy()
+                    for layer in (part.context.multiply, part.context.add)
+                )
+                own = row * part.context.shares
+                u = u + part.context.scale * (u * (own @ factors) + own @ terms)
+                u = u / np.linalg.norm(u) if part.normalize else u
+            pieces.append(u * scale)
+        found.append(np.concatenate(pieces))
+    return np.array(found)

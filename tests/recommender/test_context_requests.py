@@ -1,0 +1,232 @@
+"""Requests in blocks, with features of users, and held-out events at their times."""
+
+import copy
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
+
+from sktwotower._tables import _sparse
+from tests.builders import first_fast
+
+from .builders import Each, asking, planted, stirred
+
+X = planted(12, 6)
+X["time"] = pd.Timestamp("2024-03-01") + pd.to_timedelta(X["time"], "h")
+X["city"] = np.resize(["x", "y", "z"], len(X))
+HELD = planted(12, 3, seed=4)
+HELD["time"] = X["time"].max() + pd.to_timedelta(HELD["time"] * 3, "h")
+HELD["city"] = "y"
+CASES = {
+    "time": {"history": "recent"},
+    "second": {"history": "recent", "second_share": 0.3},
+    "features": {"history": "recent", "user_features": ["city"]},
+    "pooled": {"history": "pooled", "user_features": ["city"]},
+    "none": {"history": None},
+}
+
+
+def fit(**params):
+    columns = {"context": ["slot", "time", "device"], "time": "time", "max_epochs": 2}
+    with warnings.catch_warnings():  # users have several cities
+        warnings.simplefilter("ignore", UserWarning)
+        return stirred(asking(**columns | params).fit(X))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Each(lambda name: fit(**CASES[name]))
+
+
+def one_by_one(model, table, history=None):
+    """Return the vector of each row of a table, asked for alone."""
+    rows = [table.iloc[[i]] for i in range(len(table))]
+    return np.vstack([model.embed_users(row, history=history) for row in rows])
+
+
+@pytest.mark.parametrize("case", first_fast(CASES))
+def test_all_methods_embed_each_event_in_its_own_context(fitted, case):
+    model = fitted[case]
+    table = HELD.copy()
+    table.loc[[1, 4], "slot"] = None
+    table.loc[[2, 4], "time"] = pd.NaT
+    expected = one_by_one(model, table.drop(columns="item"))
+    assert_allclose(model.embed_users(table), expected, atol=1e-6)
+    assert_allclose(model.transform(table), expected, atol=1e-6)
+    items = np.vstack([model.embed_items([item]) for item in table["item"]])
+    scores = (expected * items).sum(1)
+    assert_allclose(model.predict(table), scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", first_fast(CASES))
+@pytest.mark.parametrize("size", first_fast([10, 1]))
+def test_blocks_of_requests_are_answered_alike(
+    fitted, case, size, monkeypatch, tmp_path
+):
+    model, table = fitted[case], HELD.drop(columns="item")
+    history = {"u00": [*model.item_ids_[3:4]], "u05": [*model.item_ids_[9:11]]}
+    users = enumerate(table["user"].unique(), 2)
+    allowed = {user: [*model.item_ids_[:n]] for n, user in users}
+    plain = model.recommend(table, 3)
+    full = model.recommend(table, 3, history=history, candidates=allowed)
+    monkeypatch.setattr(_sparse, "QUERY_BLOCK", size)
+    assert_same(model.recommend(table, 3), plain)
+    found = model.recommend(table, 3, history=history, candidates=allowed)
+    assert_same(found, full)
+    path = tmp_path / "found.parquet"
+    assert model.recommend(table, 3, path=path) is None
+    assert_same(pd.read_parquet(path), plain)
+
+
+def assert_same(found, expected):
+    assert_frame_equal(found, expected, rtol=1e-4, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_held_out_events_are_found_as_their_requests_would(fitted, case):
+    model = copy.deepcopy(fitted[case])
+    requests = HELD.drop_duplicates(["user", "slot", "device", "time"])
+    ranking = model.rank_held_out(HELD, n_neighbors=5)
+    assert len(ranking.indices) == len(requests)
+    truth = ranking.truth.toarray() > 0
+    found = sum(truth[row, top].sum() for row, top in enumerate(ranking.indices))
+    hits = 0
+    for _, group in HELD.groupby(["user", "slot", "device", "time"]):
+        top = model.recommend(group.iloc[[0]].drop(columns="item"), 5)["item"]
+        hits += len({*top} & {*group["item"]})
+    assert found == hits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["time", "features", "none"])
+def test_importance_of_a_context_with_times(fitted, case):
+    model = fitted[case]
+    table = model.feature_importance(HELD, n_neighbors=5)
+    columns = table.loc[table["side"] == "context", "column"]
+    assert {*columns} == {"slot", "device", "time"}
+    groups = {"all": ["slot", "time", "device"]}
+    lost = model.feature_importance(HELD, n_neighbors=5, groups=groups)
+    lost = lost.set_index("column").loc["all", "recall_lost"]
+    recall = table.attrs["recall"] - lost
+    requests = ["slot", "device", "time"]
+    flat = HELD.assign(slot=None, device=None, time=pd.NaT)
+    hits = []
+    for _, group in HELD.groupby(["user", *requests]):
+        top = model.recommend(flat.loc[group.index[:1]].drop(columns="item"), 5)["item"]
+        truth = {*group["item"]} & {*model.item_ids_}
+        hits += [len(truth & {*top}) / min(5, len(truth))] if truth else [0.0]
+    assert recall == pytest.approx(np.mean(hits))
+
+
+def test_columns_of_the_context_in_a_history_do_not_count(fitted):
+    model = fitted["time"]
+    past = HELD[HELD["user"] == "u03"]
+    asked = {"slot": "noon", "time": HELD["time"].max() + pd.Timedelta("3h")}
+    expected = model.embed_users(["u03"], history=past[["user", "item", "time"]])
+    assert_array_equal(model.embed_users(["u03"], history=past), expected)
+    found = model.embed_users(["u03"], history=past, context=asked)
+    assert not np.array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_warm_start_finds_levels_in_another_order():
+    model = fit(history="pooled", warm_start=True)
+    before = weights_by_name(model)
+    other = X.iloc[::-1]
+    params = {"lr": 1e-9, "max_epochs": 1}
+    model.set_params(**params).fit(other)
+    after = weights_by_name(model)
+    assert {*after} == {*before}
+    for name, row in before.items():
+        assert_allclose(after[name], row, atol=1e-5)
+    with pytest.raises(ValueError, match="warm_start=True needs the same"):
+        model.fit(other.assign(slot=np.resize(["p", "q"], len(other))))
+    with pytest.raises(ValueError, match="warm_start=True needs the same"):
+        model.set_params(context=None).fit(other)
+
+
+def weights_by_name(model):
+    names = model._fitted.context.feature_names()
+    layer = model._fitted.model.first.context.multiply
+    return dict(zip(names, layer.weight.detach().numpy().copy(), strict=True))
+
+
+ITEMS = pd.DataFrame(
+    {"item": [f"i{i:02}" for i in range(70)], "genre": ["a", "b"] * 35}
+)
+FITS = {
+    "items without events": {"items": ITEMS},
+    "early stopping": {"early_stopping": True},
+    "half-life": {"half_life": "auto"},
+    "another optimizer": {"optimizer": "SGD"},
+    "sampled": {"candidate_sampling": "mixed", "items": ITEMS},
+    "only the time": {"context": "time"},
+    "hidden layers": {"hidden_layer_sizes": (8,), "dropout": 0.3},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:half_life")
+@pytest.mark.parametrize("history", ["pooled", "recent", None])
+@pytest.mark.parametrize("second", [0.0, 0.3])
+@pytest.mark.parametrize("name", FITS)
+def test_context_goes_with_all_other_parameters(name, history, second):
+    params = {"history": history, "second_share": second} | FITS[name]
+    model = fit(**params)
+    table = HELD.drop(columns="item").iloc[:5]
+    assert_allclose(model.embed_users(table), one_by_one(model, table), atol=1e-6)
+    later = HELD.assign(slot="dawn", time=HELD["time"] + pd.Timedelta("9D"))
+    model.partial_fit(later)
+    found = model.embed_users(table)
+    assert np.isfinite(found).all()
+    assert_allclose(found, one_by_one(model, table), atol=1e-6)
+    assert len(model.recommend(table, 4)) == 4 * len(table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_hours_are_those_of_utc_in_all_time_zones(zone, fitted):
+    table = X.assign(time=X["time"].dt.tz_localize("UTC").dt.tz_convert(zone))
+    model = stirred(
+        asking(
+            context=["slot", "time", "device"],
+            time="time",
+            history="recent",
+            max_epochs=2,
+        ).fit(table)
+    )
+    asked = HELD.drop(columns="item")
+    expected = model.embed_users(asked)
+    zoned = asked["time"].dt.tz_localize("UTC").dt.tz_convert("America/Lima")
+    assert_allclose(model.embed_users(asked.assign(time=zoned)), expected, atol=1e-6)
+    assert_allclose(fitted["time"].embed_users(asked), expected, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_dask_tables_of_requests(fitted):
+    dask = pytest.importorskip("dask.dataframe")
+    table = HELD[["user", "slot"]].iloc[:6].reset_index(drop=True)
+    lazy = dask.from_pandas(table, npartitions=2)
+    context = {"device": "tv", "time": HELD["time"].max()}
+    found = fitted["time"].recommend(lazy, 3, context=context).compute()
+    expected = fitted["time"].recommend(table.assign(**context), 3)
+    assert_same(found.reset_index(drop=True), expected)
+
+
+@pytest.mark.slow
+def test_columns_whose_names_are_numbers_are_found_by_position():
+    table = X[["user", "item", "slot", "device"]].set_axis(range(4), axis=1)
+    model = stirred(asking(context=[2], max_epochs=1).fit(table))
+    assert model._fitted.context.columns == ["x2"]
+    user = table[0].iloc[0]
+    found = model.embed_users([user], context={"x2": "noon"})
+    asked = table.iloc[[0]].copy()
+    asked[2] = "noon"
+    assert_allclose(model.embed_users(asked), found, atol=1e-6)
+    assert not np.array_equal(found, model.embed_users([user]))
+    with pytest.raises(ValueError, match="names 2, .* Did you mean 'x2'"):
+        model.embed_users([user], context={2: "noon"})
