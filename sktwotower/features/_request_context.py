@@ -40,7 +40,7 @@ from ._value_encoders import from_rows
 
 # The transformer sees each distinct context so many times at most, or as many as an
 # integer min_frequency. Then that and the choice of a kind count events, also where
-# only distinct contexts are read from disk; as a frequent context is not repeated
+# only distinct contexts are read from disk; and as a frequent context is not repeated
 # further, fit stays quick.
 REPEATS = 10
 # So many contexts are encoded in less time than it takes to find the distinct ones.

@@ -42,9 +42,17 @@ def context_shares(rows, users, items, blocks):
         \sum_i t_i, \quad t_i = \frac{1}{q_i} \sum_f w_f (p_{1fi} - q_{1i})
         (p_{2fi} - q_{2i})
 
-    is more than two of its standard errors, :math:`(\sum_i t_i^2)^{1/2}`, above zero:
-    both halves then prefer the same items in the same contexts. The weights
-    :math:`w_f` are the geometric means of the numbers of events in both halves.
+    is more than two of its standard errors above zero: both halves then prefer the same
+    items in the same contexts. The weights :math:`w_f` are the geometric means of the
+    numbers of events in both halves. The standard error is :math:`(\sum_i t_i^2)^{1/2}`
+    or, as that is too large if there are only a few items,
+
+    .. math::
+        \Bigl( (I - 1) \sum_f c_{1f} c_{2f} \Bigr)^{1/2}, \quad
+        c_{hf} = \sum_u n_{hfu}^2 \Bigm/ \sum_u n_{hfu}
+
+    if that is less. It is the one of noise, with I items, as if all :math:`n_{hfu}`
+    events of a user in one context were of one item.
     """
     shares = np.ones(rows.shape[1], dtype=np.float32)
     half = np.random.default_rng(0).random(users.max(initial=0) + 1) < 0.5
@@ -54,12 +62,27 @@ def context_shares(rows, users, items, blocks):
     for block in blocks:
         own = rows[:, block].tocsr()
         known = np.flatnonzero(np.diff(own.indptr))
-        if not _agree(own[known], half[users[known]], items[known]):
+        repeats = _repeats(of_users[:, known] @ (own[known] != 0), half)
+        if not _agree(own[known], half[users[known]], items[known], repeats):
             shares[block] = n_users[block] / (n_users[block] + USERS)
     return shares
 
 
-def _agree(rows, half, items):
+def _repeats(counts, half):
+    """Return the sum of products of two halves, of how often users repeat a context.
+
+    ``counts``: the number of events of users with features, CSR (n_users, n).
+    """
+    both = []
+    for side in (half, ~half):
+        own = sparse.csr_matrix(counts[np.flatnonzero(side)], dtype=float)
+        totals = np.asarray(own.sum(axis=0)).ravel()
+        squares = np.asarray(own.multiply(own).sum(axis=0)).ravel()
+        both.append(squares / np.maximum(totals, 1))
+    return both[0] @ both[1]
+
+
+def _agree(rows, half, items, repeats):
     """Return whether both halves of users agree on a column; see `context_shares`."""
     of_half = [_counts(rows, items, side) for side in (half, ~half)]
     totals = [np.asarray(counts.sum(axis=1)).ravel() for counts in of_half]
@@ -76,7 +99,11 @@ def _agree(rows, half, items):
     both = both - of_all[0] * second - of_all[1] * first
     both = both + weights.sum() * of_all[0] * of_all[1]
     terms = both / np.maximum(of_all[0] + of_all[1], 1e-12)
-    return terms.sum() > SIGNIFICANT * np.sqrt((terms**2).sum())
+    n_items = np.count_nonzero(of_all[0] + of_all[1])
+    # each term is divided by the sum of two shares of an item: twice their mean
+    of_noise = np.sqrt((n_items - 1) * repeats) / 2
+    error = min(np.sqrt((terms**2).sum()), of_noise)
+    return terms.sum() > SIGNIFICANT * error
 
 
 def _counts(rows, items, chosen):

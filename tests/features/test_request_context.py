@@ -146,12 +146,11 @@ def test_a_share_of_the_rows_of_fit_is_one_of_later_events():
     context, _ = fit(pd.concat([table] * 3), TowerVectorizer(min_frequency=0.05))
     assert context.own_width == 20
     wide = pd.DataFrame({"c": ["a", "b"] * 20, "d": list("klmno") * 8})
-    context, _ = fit(wide, TowerVectorizer(min_frequency=0.4))
+    context, _ = fit(wide, TowerVectorizer(min_frequency=0.4, kinds={"d": "drop"}))
     assert context.feature_names() == ["c_a", "c_b"]  # 16 of 40 rows
     for n, names in ((15, ["c_a", "c_b"]), (16, ["c_a", "c_b", "c_z"])):
-        distinct, _, counts = distinct_contexts(
-            pd.DataFrame({"c": ["z"] * n, "d": "p"})
-        )
+        later = pd.DataFrame({"c": ["z"] * n, "d": "p"})
+        distinct, _, counts = distinct_contexts(later)
         assert context.grown(distinct, counts)[0].feature_names() == names
 
 

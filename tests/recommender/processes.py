@@ -124,7 +124,8 @@ def everything_asks():
     def all_of(self, users, rng):
         owners = np.repeat(np.arange(len(users)), np.diff(self.offsets)[users])
         places = [np.arange(*self.offsets[user : user + 2]) for user in users]
-        return np.concatenate(places), owners
+        ones = np.ones(len(owners), dtype=np.float32)
+        return np.concatenate(places), owners, ones
 
     X, y = events()
     X["place"] = np.array(["home", "work", None])[X["item"] % 3]

@@ -242,7 +242,7 @@ def test_other_contexts_are_refused(history, tmp_path, monkeypatch):
         with pytest.raises(Killed):
             model.fit(table, Y)
     others = table["place"].to_numpy()[swapped], "home"
-    some = table["place"].where(np.arange(len(X)) > 0)
+    some = table["place"].where(np.arange(len(X)) != 1)
     for place in (*others, some):
         with pytest.raises(
             ValueError, match=r"differ in: the (contexts|order) of even"

@@ -34,12 +34,26 @@ def test_a_column_that_decides_counts_and_noise_counts_less(seed):
     assert_allclose(shares[6:], np.array(n) / (np.array(n) + USERS), rtol=1e-6)
 
 
+@pytest.mark.parametrize("n_items", [2, 3, 4, 6])
+@pytest.mark.parametrize("strength", [0, 0.3])
+def test_catalogs_of_a_few_items(n_items, strength):
+    """Users repeat one item each, and some events are of the item of the hour."""
+    rng = np.random.default_rng(0)
+    users, hours = rng.integers(N_USERS, size=N_EVENTS), rng.integers(6, size=N_EVENTS)
+    items = rng.integers(n_items, size=N_USERS)[users]
+    items = np.where(rng.random(N_EVENTS) < strength, hours % n_items, items)
+    shares = context_shares(one_hot(hours, 6), users, items, [np.arange(6)])
+    assert ((shares == 1) == (strength > 0)).all()
+
+
 def test_what_one_user_always_does_says_nothing_of_others():
     """Each user has one hour and one item: the hour tells users apart, and no more."""
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(200), 20)
     hours, items = rng.integers(6, size=200)[users], rng.integers(50, size=200)[users]
     shares = context_shares(one_hot(hours, 6), users, items, [np.arange(6)])
+    assert (shares < 0.2).all()
+    shares = context_shares(one_hot(hours, 6), users, items % 2, [np.arange(6)])
     assert (shares < 0.2).all()
 
 
