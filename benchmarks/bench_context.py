@@ -215,7 +215,8 @@ def summary(row):
         f"{f} {row[f]:.4f} ({row[f'{f} gain']:+.1f} ± {row[f'{f} half']:.1f} %)"
         for f in FIGURES
     )
-    return f"{row['data']}, {row['system']}: {shown}; fit {row['fit_ratio']:.2f}"
+    fit = f"; fit {row['fit_ratio']:.2f}" if "fit_ratio" in row else ""
+    return f"{row['data']}, {row['system']}: {shown}{fit}"
 
 
 def only(kept):
@@ -256,7 +257,7 @@ def compare_variants(name, folder, seeds):
         values = np.mean([run.found for run in runs], axis=0)
         base = values if base is None else base
         row = {"data": name, "system": f"validation: {system}", "seeds": seeds}
-        row |= {"fit_ratio": np.nan, "requests": len(runs[0].owners)}
+        row |= {"requests": len(runs[0].owners)}
         for place, figure in enumerate(FIGURES):
             row |= gain(figure, values[place], base[place], runs[0].owners)
         rows.append(row)
