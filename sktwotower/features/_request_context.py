@@ -179,7 +179,8 @@ class RequestContext:
         if self.transformer is None or not given:
             return self._empty(len(table))
         if len(table) <= FEW:
-            return self._transform(table, given)
+            # as of the distinct ones, so that an answer is not that of fewer rows
+            return self._transform(table[given].infer_objects(), given)
         distinct, codes, _ = distinct_contexts(table[given])
         return self._of_distinct(distinct)[codes]
 
@@ -236,15 +237,17 @@ class RequestContext:
         return from_rows(rows.data, rows.indices, n_nonzero, self.own_width)
 
     def _completed(self, table):
-        """Return a table of exactly the columns: those that it lacks are missing."""
-        if table.shape[1] == len(self.columns):
-            return table
-        dtypes = zip(self.columns, self.dtypes, strict=True)
+        """Return a table of exactly the columns: those that it lacks are missing.
+
+        Those without a known cell get the type of fit: a transformer may not take
+        another one, such as the floats that missing text becomes.
+        """
+        known = {*table.columns[~_are_missing(table).all(axis=0)]}
         cells = {
             column: table[column]
-            if column in table.columns
+            if column in known
             else _missing_cells(table.index, dtype)
-            for column, dtype in dtypes
+            for column, dtype in zip(self.columns, self.dtypes, strict=True)
         }
         return pd.DataFrame(cells, columns=self.columns)
 

@@ -6,6 +6,8 @@ Output: ``Asked``: feature rows of the columns of the context, CSR (n, q), and t
 
 import datetime
 import math
+import threading
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,9 @@ from sktwotower.retrieval._fitted_state import Asked
 # Number of contexts whose feature rows are kept: encoding one takes as long as a
 # request without context.
 MAX_KEPT = 1000
+# Types of cells that are kept: if two are equal, nothing tells them apart. Equal tuples
+# may hold 1 and True, and equal dates may be an hour apart.
+PLAIN = str, bytes, int, float, np.generic, type(None), type(pd.NA), type(pd.NaT)
 
 
 class AskedBefore:
@@ -27,6 +32,7 @@ class AskedBefore:
 
     def __init__(self):
         self._rows = {}
+        self._lock = threading.Lock()
 
     def __reduce__(self):
         return type(self), ()
@@ -36,21 +42,26 @@ class AskedBefore:
 
         ``slowly()`` returns it for what needs a closer look.
         """
+        if not isinstance(given, Mapping):
+            return slowly()
         others, times = given, None
         try:
-            if context.time in given:
+            if context.time is not None and context.time in given:
                 times = np.array([_moment(context, given[context.time])])
                 others = {k: v for k, v in given.items() if k != context.time}
-            key = tuple((name, type(cell), cell) for name, cell in others.items())
-            rows = self._rows.get(key)
-        except (AttributeError, TypeError):  # of another type, or cells without a hash
+        except (OverflowError, TypeError, ValueError):  # of another type, out of range
             return slowly()
+        if not all(isinstance(cell, PLAIN) for cell in others.values()):
+            return slowly()
+        key = tuple((name, type(cell), cell) for name, cell in others.items())
+        rows = self._rows.get(key)
         if rows is None:
             found = asked_of(context, None, 1, others, "X", ())
             rows = context.encode(_nothing(1), "X") if found is None else found.rows
-            while len(self._rows) >= MAX_KEPT:
-                self._rows.pop(next(iter(self._rows)), None)
-            self._rows[key] = rows
+            with self._lock:
+                while len(self._rows) >= MAX_KEPT:
+                    del self._rows[next(iter(self._rows))]
+                self._rows[key] = rows
         asked = Asked(rows, times)
         return asked if n == 1 else asked[np.zeros(n, dtype=int)]
 

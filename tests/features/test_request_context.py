@@ -109,6 +109,25 @@ def test_unknown_cells_of_every_kind_have_no_entry(kind):
     assert_array_equal(context.encode(many, "X").toarray(), np.tile(rows, (3, 1)))
 
 
+@pytest.mark.parametrize("n", [1, 2, 12])
+def test_objects_are_read_alike_in_few_rows_and_in_many(n):
+    days = pd.Series(pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin"))
+    days = days.repeat(4).reset_index(drop=True)
+    context, rows = fit({"c": days}, TowerVectorizer(kinds={"c": "category"}))
+    table = pd.DataFrame({"c": days.astype(object)})[:n]
+    assert rows.any(axis=1).all()
+    assert_array_equal(context.encode(table, "X").toarray(), rows[:n])
+
+
+@pytest.mark.parametrize("n", [1, 2, 12])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_other_transformers_get_missing_text_as_text(n, missing):
+    table = {"c": ["a", "b", "a", "b"], "d": ["x", "x", "y", "y"]}
+    context, _ = fit(table, OneHotEncoder(handle_unknown="ignore"))
+    asked = pd.DataFrame({"c": "a", "d": pd.Series([missing] * n, dtype=object)})
+    assert_array_equal(context.encode(asked, "X").toarray(), [[1, 0, 0, 0]] * n)
+
+
 def test_an_array_of_a_mapping_is_one_cell():
     context, rows = fit({"c": KINDS["vector"]})
     assert_array_equal(encode(context, c=np.array([1.0, 2.0])), rows[0])

@@ -1,0 +1,121 @@
+"""Contexts that were asked in are kept, and never taken for others."""
+
+import threading
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from sktwotower.features._request_clock import RequestClock
+from sktwotower.recommender import _asked
+from sktwotower.recommender._asked import AskedBefore, asked_of
+
+BERLIN = ZoneInfo("Europe/Berlin")
+TWICE = datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN)  # an hour that comes twice
+
+
+class Context:
+    """A context that encodes a cell by its text: all that can be told apart."""
+
+    time, clock, all_columns = "asked", RequestClock(True, np.zeros(0), 1.0), ["c"]
+
+    def __init__(self):
+        self.texts = []
+
+    def of_mapping(self, mapping):
+        return pd.DataFrame({name: pd.Series([c]) for name, c in mapping.items()})
+
+    def encode(self, table, name):
+        text = ascii(table["c"].tolist()) if "c" in table else "nothing"
+        if text not in self.texts:
+            self.texts.append(text)
+        row = np.array([[1 + self.texts.index(text)]], dtype=np.float32)
+        return sparse.csr_matrix(row)
+
+
+def get(kept, context, given):
+    return kept.get(
+        context, given, 1, lambda: asked_of(context, None, 1, given, "X", ())
+    )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [1, True, 1.0, np.int64(1), np.float32(1), np.True_, "1", b"1", np.str_("1")],
+        [("a", 1), ("a", True), ("a", 1.0)],
+        [frozenset([1]), frozenset([True])],
+        [TWICE, TWICE.replace(fold=1)],
+        [None, np.nan, pd.NA, pd.NaT],
+    ],
+)
+def test_equal_cells_of_other_types_are_other_contexts(cells):
+    context, kept = Context(), AskedBefore()
+    expected = [asked_of(context, None, 1, {"c": c}, "X", ()).rows for c in cells]
+    for _ in range(2):
+        for cell, row in zip(cells, expected, strict=True):
+            assert get(kept, context, {"c": cell}).rows[0, 0] == row[0, 0]
+
+
+def test_only_the_latest_are_kept(monkeypatch):
+    monkeypatch.setattr(_asked, "MAX_KEPT", 2)
+    context, kept = Context(), AskedBefore()
+    for cell in "abcc":
+        get(kept, context, {"c": cell})
+    assert [cell for ((_, _, cell),) in kept._rows] == ["b", "c"]
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_time_out_of_range_needs_a_closer_look(year):
+    given = {"asked": datetime(year, 1, 1)}
+    assert AskedBefore().get(Context(), given, 1, lambda: "slowly") == "slowly"
+
+
+def test_what_is_no_dict_needs_a_closer_look_also_if_it_was_asked_before():
+    context, kept = Context(), AskedBefore()
+    get(kept, context, {"c": "a"})
+    given = pd.Series({"c": "a"})
+    assert kept.get(context, given, 1, lambda: "slowly") == "slowly"
+
+
+def test_threads_drop_the_oldest_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(_asked, "MAX_KEPT", 1)
+    context, kept = Context(), AskedBefore()
+    get(kept, context, {"c": "a"})
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Stopped(dict):
+        def __iter__(self):
+            names = super().__iter__()
+            if not entered.is_set():
+                entered.set()
+                go_on.wait(5)
+            return names
+
+        def __delitem__(self, name):
+            super().__delitem__(name)
+            go_on.set()
+            time.sleep(0.02)
+
+    kept._rows = Stopped(kept._rows)
+    errors = []
+
+    def ask(cell):
+        try:
+            get(kept, context, {"c": cell})
+        except RuntimeError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=(cell,)) for cell in "bc"]
+    threads[0].start()
+    assert entered.wait(5)
+    threads[1].start()
+    threads[1].join(0.02)  # it waits for the first; otherwise both change the dict
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert not errors and len(kept._rows) == 1
