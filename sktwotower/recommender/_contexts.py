@@ -133,8 +133,7 @@ class EventContexts(NamedTuple):
             # contexts in which nothing was chosen teach nothing
             chosen = table.chosen[known]
             chooses = np.bincount(groups, chosen, len(first)) > 0
-            first, places = first[chooses], np.cumsum(chooses) - 1
-            kept = chooses[groups]
+            kept, places = chooses[groups], np.cumsum(chooses) - 1
             known, chosen, groups = known[kept], chosen[kept], places[groups[kept]]
             first = np.unique(groups, return_index=True)[1]
         n, shape = len(first), (len(first), table.n_items)

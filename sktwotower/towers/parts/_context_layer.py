@@ -97,6 +97,10 @@ class ContextLayer(nn.Module):
         layer.shares = shares
         return layer
 
+    def _check_stored(self, place):
+        fits = ((self.shares >= 0) & (self.shares <= 1)).all()
+        require(fits, f"{place}.shares", "numbers from 0 to 1")
+
     def forward(self, users, rows):
         """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""
         rows = self._shared(rows)
