@@ -31,9 +31,9 @@ from ._stream import first_stream
 from ._training_data import training_data
 
 OTHER_SIZES = (
-    "warm_start=True needs the same users, items, features, tower sizes and parts of "
-    "the model (second_share) as the fit before. Fit with warm_start=False to start "
-    "anew."
+    "warm_start=True needs the same users, items, features, contexts, tower sizes and "
+    "parts of the model (second_share) as the fit before. Fit with warm_start=False to "
+    "start anew."
 )
 
 
