@@ -21,6 +21,8 @@ from ._sparse import (
     take_columns,
 )
 
+# Odd numbers whose multiples, modulo 2 ** 64, look random.
+FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
 # What each event has: arrays (n_events,), and CSR matrices with a row per event.
 COLUMNS = "items", "times", "weights", "chosen", "contexts", "impressions"
 
@@ -240,9 +242,10 @@ class EventTable(NamedTuple):
     def gaps(self):
         """Return the time (n_events,) since the last event before each, float64.
 
-        In a basket of several events it is 0, of a user's first basket it is nan.
+        In a basket it is 0, except for one event, as if that were the first: the time
+        since the basket before, nan if there is none.
         """
-        return self.column(lambda part: _gaps(part.users, part.times))
+        return self.column(_gaps)
 
     def n_baskets(self):
         """Return the number of distinct times of all users together."""
@@ -282,15 +285,20 @@ def _in_order(table):
     return events._replace(impressions=pair_matrix(place[kept], items, weights, shape))
 
 
-def _gaps(users, times):
-    """Return what `EventTable.gaps` does, for arrays (n,) in memory."""
-    gaps = np.full(len(users), np.nan)
-    gaps[1:] = times[1:].astype(float) - times[:-1]
-    first = starts(users)
-    gaps[first] = np.nan
-    basket = starts(users, times)
-    begin = np.flatnonzero(basket)
+def _gaps(table):
+    """Return what `EventTable.gaps` does, for a table in memory."""
+    users, times = table.users, table.times
+    if not len(users):
+        return np.zeros(0)
+    first = starts(users, times)
+    begin = np.flatnonzero(first)
+    gaps = np.full(len(begin), np.nan)
+    gaps[1:] = np.diff(times[begin].astype(float))
+    gaps[starts(users)[begin]] = np.nan
     sizes = np.diff(np.append(begin, len(users)))
-    gaps = np.repeat(gaps[begin], sizes)
-    gaps[np.repeat(sizes > 1, sizes)] = 0
-    return gaps
+    # any order, but the same one for the same events, in memory and on disk
+    hashed = table.items.astype(np.uint64) * FACTORS[0]
+    hashed ^= times.astype(float).view(np.uint64) * FACTORS[1]
+    hashed *= FACTORS[0]
+    is_first = hashed == np.repeat(np.minimum.reduceat(hashed, begin), sizes)
+    return np.where(is_first, np.repeat(gaps, sizes), 0.0)
