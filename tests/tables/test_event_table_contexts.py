@@ -85,12 +85,42 @@ def test_parts_of_a_table_have_their_contexts():
 def test_gaps_by_hand():
     nan = np.nan
     # user 1 in a basket of three events that are one
-    assert_array_equal(table_of().in_order().gaps(), [nan, 0, 0, nan, 4, nan])
-    # in a basket of several events the one before is as late
+    gaps = table_of().in_order().gaps()
+    assert_array_equal(gaps[[0, 3, 4, 5]], [nan, nan, 4, nan])
+    # one event of a basket is as if it were the first: 4 after the basket before
+    assert_array_equal(np.sort(gaps[1:3]), [0, 4])
     rows = [(0, 0, 2, 1, 1, 0), (0, 1, 2, 1, 1, 0), (0, 2, 9, 1, 1, 0)]
     table = table_of(np.array(rows, dtype=float)).in_order()
-    assert_array_equal(table.gaps(), [0, 0, 7])
+    assert_array_equal(np.sort(table.gaps()), [0, 7, nan])
+    assert table.gaps()[2] == 7
     assert table.gaps().dtype == np.float64
+
+
+def test_each_item_of_a_basket_is_first_now_and_then():
+    """Which one is a matter of the events, and not of others in the table."""
+    n_baskets, size = 300, 4
+    users = np.repeat(np.arange(n_baskets), 1 + size)
+    items = np.tile(np.arange(1 + size), n_baskets)
+    times = np.tile([1, *[3] * size], n_baskets) + 10 * (users % 7)
+    table = EventTable.of(users, items, (n_baskets, 1 + size), times).in_order()
+    gaps = table.gaps().reshape(n_baskets, -1)
+    assert np.isnan(gaps[:, 0]).all()
+    assert_array_equal((gaps[:, 1:] == 2).sum(axis=1), 1)
+    assert_array_equal((gaps[:, 1:] == 0).sum(axis=1), size - 1)
+    of_times = gaps[:7, 1:]  # the others have the times of these
+    assert_array_equal(gaps[7:14, 1:], of_times)
+    part = np.array([40, 3, 250])
+    assert_array_equal(table.of_users(part).gaps().reshape(3, -1), gaps[part])
+
+
+def test_any_item_may_be_the_first():
+    rng = np.random.default_rng(0)
+    users, items = np.repeat(np.arange(4000), 4), np.tile(np.arange(4), 4000)
+    times = np.repeat(rng.integers(10**18, size=4000), 4)
+    table = EventTable.of(users, items, (4000, 4), times).in_order()
+    first = np.isnan(table.gaps()).reshape(4000, 4)
+    # 4,000 draws of four: a share has the standard error .007
+    assert abs(first.mean(axis=0) - 0.25).max() < 0.03
 
 
 def test_gaps_of_no_events():
