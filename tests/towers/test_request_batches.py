@@ -288,13 +288,9 @@ def test_each_prediction_has_the_context_and_the_gap_of_its_event(monkeypatch):
     data = in_order()
     ((batch, targets),) = SequenceBatches(data, batch_size=8)
     rows, table = keys_of(batch.requests, len(targets)), data.table
-    by_user = [[] for _ in range(N_USERS)]
+    by_user, gaps = [[] for _ in range(N_USERS)], table.gaps()
     for event, user in enumerate(table.users):
-        chosen, before = int(table.items[event]), table.times[event]
-        mine = np.flatnonzero(table.users == user)
-        together = (table.times[mine] == before).sum() > 1
-        earlier = table.times[mine][table.times[mine] < before]
-        gap = 0.0 if together or not len(earlier) else before - earlier.max()
+        chosen, gap = int(table.items[event]), np.nan_to_num(gaps[event])
         code = table.contexts[event]
         row = ROWS.toarray()[code - 1].copy() if code else np.zeros(P)
         row[-1] = gap
