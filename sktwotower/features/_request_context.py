@@ -4,7 +4,6 @@ Input: distinct contexts (n_distinct, n_columns) of events; later, contexts of r
 Output: feature rows, CSR (n, width). All that is unknown of a request has no entry.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -23,8 +22,8 @@ from ._cells import read_cells, to_objects
 from ._distinct_contexts import distinct_contexts
 from ._forgetting import without_keys
 from ._growing import with_keys
-from ._key_encoders import LevelEncoder
 from ._request_clock import RequestClock
+from ._request_encoders import without_marks
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import (
     blocks_of,
@@ -88,7 +87,7 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
         transformer, output = fit_transform(transformer, table, memory)
     if is_vectorizer:
         shares = np.average(_are_missing(own), axis=0, weights=counts).tolist()
-        transformer = _without_marks(transformer, context.columns, shares)
+        transformer = without_marks(transformer, context.columns, shares)
         width = sum(len(encoder.names) for _, encoder in transformer.encoders_)
     else:
         incomplete = _are_missing(table).any(axis=1)
@@ -502,62 +501,3 @@ def _missing_cells(index, dtype):
         return pd.Series(pd.NaT, index=index, dtype=dtype)
     is_number = dtype.lower().startswith(("int", "uint", "float", "bool"))
     return pd.Series(np.nan, index=index, dtype=float if is_number else object)
-
-
-def _without_marks(vectorizer, columns, shares):
-    """Return a TowerVectorizer that has no entries for missing and for rare cells.
-
-    They would be known to training only: later, a context that is unknown and a level
-    that fit has not seen have no entries either. Warn of ``columns`` that say nothing.
-    ``shares`` (n_columns,): that of the events in which each is missing.
-    """
-    vectorizer = copy.copy(vectorizer)
-    forced, kinds, encoders = vectorizer.kinds or {}, dict(vectorizer.kinds_), []
-    for position, encoder in vectorizer.encoders_:
-        finding = None if encoder.name in forced else _finding(encoder)
-        if finding is None:
-            encoders.append((position, _without_mark(encoder)))
-            continue
-        column, kinds[encoder.name] = columns[position], "drop"
-        other = "number" if _has_numbers(encoder) else "text"
-        warn(
-            f"The context column {column!r} has {finding}, so that no value says "
-            "anything of a later request; it is left out. Bin it, or set its kind: "
-            f"TowerVectorizer(kinds={{{encoder.name!r}: {other!r}}})."
-        )
-    vectorizer._shares_missing = shares
-    for column, share, (name, kind) in zip(
-        columns, shares, vectorizer.kinds_.items(), strict=True
-    ):
-        if kind == "drop" and name not in forced:
-            state = "missing in all events" if share == 1 else "constant"
-            warn(f"The context column {column!r} is {state}: it says nothing.")
-    vectorizer.kinds_, vectorizer.encoders_ = kinds, encoders
-    return vectorizer
-
-
-def _finding(encoder):
-    """Return why nothing can be learnt from the column of an encoder, or None."""
-    if encoder.kind == "id":
-        return "as many values as rows"
-    if encoder.kind == "category" and not encoder.n_names - (encoder.other >= 0):
-        return f"no value that {ceil(encoder.settings.min_count)} rows share"
-    return None
-
-
-def _has_numbers(encoder):
-    """Return whether the keys of an encoder are numbers."""
-    return bool(encoder.columns) and all(
-        isinstance(key, int | float) for key in encoder.columns
-    )
-
-
-def _without_mark(encoder):
-    """Return an encoder without the columns of missing cells and of rare levels."""
-    encoder = copy.copy(encoder)
-    if encoder.marks_missing:
-        encoder.marks_missing, encoder.names = False, encoder.names[:-1]
-    if isinstance(encoder, LevelEncoder) and encoder.other >= 0:
-        encoder.names = encoder.names[: encoder.other]
-        encoder.other = -1
-    return encoder
