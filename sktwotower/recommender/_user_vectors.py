@@ -40,6 +40,7 @@ class UserVectors:
             vector = compute(code)
             vector.flags.writeable = False
             with self._lock:
+                self._vectors.pop(code, None)  # another thread may have added it
                 while self._vectors and self._is_full(vector.nbytes):
                     del self._vectors[next(iter(self._vectors))]
                 self._vectors[code] = vector
