@@ -209,9 +209,7 @@ def load(name, folder=None):
     train, test = _cut(read(folder), held_out)
     tuning = _cut(train, held_out_again)
     return SimpleNamespace(
-        train=train[PAIR],
-        test=test[PAIR],
-        tuning=tuple(part[PAIR] for part in tuning),
+        train=train[PAIR], test=test[PAIR], tuning=tuple(part[PAIR] for part in tuning)
     )
 
 

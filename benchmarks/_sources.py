@@ -256,9 +256,7 @@ SOURCES = {
         hetrec, f"{GROUPLENS}/hetrec2011/hetrec2011-lastfm-2k.zip"
     ),
     "lastfm-lightgcn": _source(
-        lastfm_lightgcn,
-        f"{LIGHTGCN}/lastfm/data1.txt",
-        f"{LIGHTGCN}/lastfm/test1.txt",
+        lastfm_lightgcn, f"{LIGHTGCN}/lastfm/data1.txt", f"{LIGHTGCN}/lastfm/test1.txt"
     ),
     "gowalla-lightgcn": _source(
         gowalla, f"{LIGHTGCN}/gowalla/train.txt", f"{LIGHTGCN}/gowalla/test.txt"
@@ -277,7 +275,6 @@ SOURCES = {
         kuairand, "https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz"
     ),
     "online-retail": _source(
-        online_retail,
-        "https://archive.ics.uci.edu/static/public/352/online+retail.zip",
+        online_retail, "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
     ),
 }

@@ -193,9 +193,7 @@ def hits_in_block(model, block):
         now = block[place == nth]
         before = block[(place < nth) & block["user"].isin(now["user"])]
         found = model.recommend(
-            now["user"].to_numpy(),
-            n_neighbors=10,
-            history=before if nth else None,
+            now["user"].to_numpy(), n_neighbors=10, history=before if nth else None
         )
         found = pd.MultiIndex.from_frame(found[EVENT[:2]])
         hits[now.index] = pd.MultiIndex.from_frame(now[EVENT[:2]]).isin(found)

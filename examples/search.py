@@ -78,10 +78,7 @@ def fit(train, products, context=None, **params):
         settings["context"] = context
         settings["context_transformer"] = TowerVectorizer(kinds={context: "text"})
     return TwoTowerRecommender(
-        user_id="customer",
-        item_id="product",
-        items=products,
-        **settings | params,
+        user_id="customer", item_id="product", items=products, **settings | params
     ).fit(train)
 
 

@@ -15,10 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import sktwotower
-from sktwotower import (
-    TwoTowerRecommender,
-    interactions_from_matrix,
-)
+from sktwotower import TwoTowerRecommender, interactions_from_matrix
 from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import ColdUserSplit, LastNSplit
 from sktwotower.preprocessing import k_core, session_ids

@@ -44,13 +44,7 @@ MAY_IMPORT = {
         "retrieval",
         "towers",
     },
-    "baselines": {
-        "_records",
-        "_tables",
-        "features",
-        "metrics",
-        "retrieval",
-    },
+    "baselines": {"_records", "_tables", "features", "metrics", "retrieval"},
     "model_selection": {"_tables", "baselines", "metrics"},
     "two_stage": {
         "_records",
@@ -75,13 +69,7 @@ MAY_IMPORT = {
         "recommender",
     },
     "__main__": {"_command_line", "metrics", "recommender"},
-    "__init__": {
-        "baselines",
-        "features",
-        "preprocessing",
-        "recommender",
-        "two_stage",
-    },
+    "__init__": {"baselines", "features", "preprocessing", "recommender", "two_stage"},
 }
 # The rooms in which a heavy library may be imported.
 MAY_LOAD = {

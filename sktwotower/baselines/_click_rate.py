@@ -80,7 +80,7 @@ class ClickRateRecommender(MatrixRecommender):
     item_rates_ = fitted_attribute("model.shares")
 
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")]
     }
 
     def __init__(

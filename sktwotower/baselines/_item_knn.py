@@ -15,12 +15,7 @@ from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
-from ._matrix_recommender import (
-    ItemScores,
-    MatrixRecommender,
-    blocks_of_rows,
-    positive,
-)
+from ._matrix_recommender import ItemScores, MatrixRecommender, blocks_of_rows, positive
 
 
 @record

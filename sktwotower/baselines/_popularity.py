@@ -91,7 +91,7 @@ class PopularityRecommender(MatrixRecommender):
 
     _need_time = ("window",)
     _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "window": "no_validation",
+        "window": "no_validation"
     }
 
     def __init__(

@@ -14,14 +14,7 @@ from sklearn.utils import murmurhash3_32
 from sktwotower._records import integer, record, require
 from sktwotower._tables._messages import warn
 
-from ._cells import (
-    LISTS,
-    SPARSE,
-    factorize,
-    infinite_error,
-    is_unhashable,
-    printable,
-)
+from ._cells import LISTS, SPARSE, factorize, infinite_error, is_unhashable, printable
 from ._value_encoders import ColumnEncoder, one_hot
 
 

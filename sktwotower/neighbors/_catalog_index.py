@@ -97,13 +97,7 @@ def check_width(index, items):
 
 
 def build_index(
-    neighbors,
-    vectors,
-    normalize=True,
-    sample=None,
-    k=10,
-    before=None,
-    changed=None,
+    neighbors, vectors, normalize=True, sample=None, k=10, before=None, changed=None
 ):
     """Return an index fitted on vectors (n_items, d), and its recall.
 

@@ -191,10 +191,7 @@ class Checkpoint:
     def write(self, name, state):
         """Replace the file of a name."""
         try:
-            with (
-                replaced_file(self._path(name)) as file,
-                WrittenFile(file) as written,
-            ):
+            with replaced_file(self._path(name)) as file, WrittenFile(file) as written:
                 spec = StateWriter(written).write(state, name)
                 written.finish(
                     {

@@ -32,17 +32,8 @@ LARGE_BASKET = 5
 # higher temperature, less dropout, fewer epochs and small initial weights.
 LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
-POOLED = {
-    "dropout": 0.5,
-    "max_epochs": 20,
-    "batch_size": 512,
-}
-RECENT = {
-    "dropout": 0.2,
-    "max_epochs": 6,
-    "batch_size": 256,
-    "second_share": 0.3,
-}
+POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
+RECENT = {"dropout": 0.2, "max_epochs": 6, "batch_size": 256, "second_share": 0.3}
 LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
 # Columns that several rows share start almost at zero, so they take more epochs.
 WITH_FEATURES = {"max_epochs": 30}
@@ -57,11 +48,7 @@ AUTO = {
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
-SECOND_PAIR = {
-    "dropout": 0.5,
-    "max_epochs": 15,
-    "batch_size": 256,
-}
+SECOND_PAIR = {"dropout": 0.5, "max_epochs": 15, "batch_size": 256}
 
 
 def has_hidden_layer(recipe, events):

@@ -191,11 +191,7 @@ class _TakeRows(torch.autograd.Function):
     def backward(ctx, grad):
         (columns,) = ctx.saved_tensors
         rows = torch.sparse_coo_tensor(
-            columns[None],
-            grad,
-            ctx.shape,
-            is_coalesced=True,
-            check_invariants=False,
+            columns[None], grad, ctx.shape, is_coalesced=True, check_invariants=False
         )
         return rows, None
 

@@ -31,14 +31,7 @@ class CandidateSampler:
     """
 
     def __init__(
-        self,
-        counts,
-        n_users,
-        sampling,
-        n_negatives,
-        correction,
-        pool=None,
-        stream=None,
+        self, counts, n_users, sampling, n_negatives, correction, pool=None, stream=None
     ):
         self.counts = counts
         self.n_users = n_users

@@ -14,11 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktwotower import (
-    EASERecommender,
-    ItemKNNRecommender,
-    PopularityRecommender,
-)
+from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
 from sktwotower.baselines import _matrix_recommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit

@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import choose, vectorize
 
 

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from sktwotower._tables._frames import as_frame
 
 N = 24

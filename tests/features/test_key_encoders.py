@@ -8,9 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import vectorize
 
 
@@ -28,13 +26,11 @@ def test_missing_id_in_fit_gets_no_column():
 
 def test_category_groups_rare_and_unknown_levels():
     rows, names = vectorize(
-        ["UK", "UK", "DE", "DE", "FR", "IT", None],
-        ["DE", "FR", "UK", "XX", None],
+        ["UK", "UK", "DE", "DE", "FR", "IT", None], ["DE", "FR", "UK", "XX", None]
     )
     assert names == ["c_DE", "c_UK", "c_infrequent", "c_missing"]
     assert_array_equal(
-        rows,
-        [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        rows, [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     )
 
 

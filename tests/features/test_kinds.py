@@ -3,9 +3,7 @@
 import pandas as pd
 import pytest
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import choose
 
 

@@ -417,10 +417,7 @@ def test_names_that_are_almost_those_of_the_context_are_refused(context):
 
 def test_frequent_levels_of_later_events_get_columns(context):
     later = pd.DataFrame(
-        {
-            "hour": [8, 23, 23, 7, 9],
-            "device": ["watch", "watch", "watch", "car", None],
-        }
+        {"hour": [8, 23, 23, 7, 9], "device": ["watch", "watch", "watch", "car", None]}
     )
     distinct, codes, counts = distinct_contexts(later)
     grown, places, rows = context.grown(distinct, counts)

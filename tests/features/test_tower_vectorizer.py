@@ -17,9 +17,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import vectorize
 
 

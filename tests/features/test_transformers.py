@@ -67,8 +67,7 @@ NAMED = {
         ),
     ),
     "bins": lambda: make_column_transformer(
-        (one_hot(), ["item"]),
-        (KBinsDiscretizer(3, strategy="uniform"), ["price"]),
+        (one_hot(), ["item"]), (KBinsDiscretizer(3, strategy="uniform"), ["price"])
     ),
     "skrub": skrub_vectorizer,
 }

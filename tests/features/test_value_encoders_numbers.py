@@ -5,9 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import choose, vectorize
 
 

@@ -8,9 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from sktwotower import (
-    TowerVectorizer,
-)
+from sktwotower import TowerVectorizer
 from tests.features.builders import vectorize
 
 VECTORS = [[3.0, 4.0], [0.0, 0.0], None, [-0.5, 0.0]]

@@ -9,10 +9,7 @@ from torch import nn
 from sktwotower.io import dump, load
 from tests.builders import first_fast, random_events, small
 
-from .builders import (
-    again,
-    assert_same_answers,
-)
+from .builders import again, assert_same_answers
 
 
 class Normed(nn.Module):

@@ -92,10 +92,9 @@ def test_ids_of_several_kinds(kind, ending, read):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_ids_that_no_file_can_hold_are_named(ending, tmp_path):
-    ids = {
-        ".npz": [uuid.UUID(int=1), uuid.UUID(int=2)],
-        ".parquet": [10**30, 10**31],
-    }[ending]
+    ids = {".npz": [uuid.UUID(int=1), uuid.UUID(int=2)], ".parquet": [10**30, 10**31]}[
+        ending
+    ]
     events = pd.DataFrame({"user": ["a", "b"], "item": pd.Series(ids, dtype=object)})
     model = small().fit(events)
     with pytest.raises(ValueError, match=f"{ending} has no type for these ids: .*Fit"):

@@ -25,13 +25,7 @@ from tests.builders import Wrapper, random_events, small, spelt
 TRAIN = spelt("a:pq b:pqr c:p d:ps").assign(hour=0)
 # q is not left out where it is to be found; z is in no catalog
 HELD_OUT = pd.DataFrame(
-    [
-        ("c", "q", 8),
-        ("a", "s", 20),
-        ("a", "r", 8),
-        ("a", "q", 20),
-        ("d", "z", 20),
-    ],
+    [("c", "q", 8), ("a", "s", 20), ("a", "r", 8), ("a", "q", 20), ("d", "z", 20)],
     columns=["user", "item", "hour"],
 )
 # of a at 20, a at 8, c and d: r, s, q are found, q is first, p was chosen in fit

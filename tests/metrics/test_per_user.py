@@ -331,11 +331,7 @@ def test_novelty_of_an_id_without_count_is_that_of_a_zero_count():
         ([[0]], [1, -1], "item_counts must be finite"),
         ([[0]], {0: np.nan}, "item_counts must be finite"),
         ([[5]], [1, 1], "positions of item_counts, integers from 0 to 1"),
-        (
-            [[1, -(2**70)]],
-            [1, 1],
-            "from 0 to 1 .* Got -1180591620717411303424",
-        ),
+        ([[1, -(2**70)]], [1, 1], "from 0 to 1 .* Got -1180591620717411303424"),
         ([[], [-1]], [1, 1], "holds no ids"),
         ([["a"]], pd.Series([1, 2], index=["a", "a"]), "names an id twice"),
     ],

@@ -13,11 +13,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from sktwotower.metrics import (
-    ndcg_by_list,
-    reciprocal_rank_by_list,
-    roc_auc_by_list,
-)
+from sktwotower.metrics import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
 from sktwotower.metrics._hits import clustered_error
 from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 

@@ -226,10 +226,7 @@ def test_rows_are_those_of_a_loop_by_hand():
         expected["frozen"][0],
         score(_Ranked(frozen, ranking), truth),
     ]
-    expected["refit"] = [
-        expected["frozen"][0],
-        score(model.fit(X[:half]), truth),
-    ]
+    expected["refit"] = [expected["frozen"][0], score(model.fit(X[:half]), truth)]
     expected["partial_fit"] = [
         expected["frozen"][0],
         score(learner.partial_fit(X[800:half]), truth),

@@ -12,11 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.model_selection import LastNSplit
-from sktwotower.neighbors import (
-    ExactNeighbors,
-    NNDescentNeighbors,
-    _catalog_index,
-)
+from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors, _catalog_index
 from sktwotower.neighbors._catalog_index import build_index, check_index
 from sktwotower.neighbors._threads import numba_threads, threads
 from tests.builders import random_events, small

@@ -136,10 +136,7 @@ def test_a_graph_grows(graph, monkeypatch):
     assert graph.updated(graph.vectors_[1:]) is None
     before = graph.kneighbors(queries, 10)
     index, recall = build_index(
-        clone(graph),
-        vectors,
-        sample=lambda: queries,
-        before=(graph, 1.0),
+        clone(graph), vectors, sample=lambda: queries, before=(graph, 1.0)
     )
     assert recall == index.tune_search_width(queries, 10) > 0.95
     assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
@@ -216,10 +213,7 @@ def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch
             for seed in (6, 8):
                 vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
                 index, _ = build_index(
-                    clone(graph),
-                    vectors,
-                    sample=lambda: queries,
-                    before=(graph, 1.0),
+                    clone(graph), vectors, sample=lambda: queries, before=(graph, 1.0)
                 )
                 assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
         finally:

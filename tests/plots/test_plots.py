@@ -771,18 +771,8 @@ def test_bad_baselines_are_refused(display):
 @pytest.mark.parametrize(
     ("display", "params", "error", "message"),
     [
-        (
-            RecallCurveDisplay,
-            {"max_k": 0},
-            ValueError,
-            "max_k must be .* Got 0",
-        ),
-        (
-            LorenzCurveDisplay,
-            {"k": 1.5},
-            TypeError,
-            "^k must be .* Got 1.5",
-        ),
+        (RecallCurveDisplay, {"max_k": 0}, ValueError, "max_k must be .* Got 0"),
+        (LorenzCurveDisplay, {"k": 1.5}, TypeError, "^k must be .* Got 1.5"),
         (
             RecallByPopularityDisplay,
             {"n_groups": 0},

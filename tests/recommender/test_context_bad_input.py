@@ -9,11 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sktwotower import (
-    EASERecommender,
-    PopularityRecommender,
-    TowerVectorizer,
-)
+from sktwotower import EASERecommender, PopularityRecommender, TowerVectorizer
 from tests.builders import first_fast
 
 from .builders import asking, planted, stirred

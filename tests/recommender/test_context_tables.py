@@ -12,12 +12,7 @@ from numpy.testing import assert_array_equal
 from sktwotower._tables._frames import as_frame
 from sktwotower._tables._schema import read_in_memory
 from sktwotower.model_selection import prequential_validate
-from sktwotower.recommender._events import (
-    Events,
-    TableRecipe,
-    history_kind,
-    read_sides,
-)
+from sktwotower.recommender._events import Events, TableRecipe, history_kind, read_sides
 from sktwotower.recommender._fingerprint import differences, fingerprint
 from sktwotower.towers._recipe import Recipe
 from tests.builders import first_fast, small

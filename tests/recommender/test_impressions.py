@@ -5,9 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from skorch.callbacks import (
-    Callback,
-)
+from skorch.callbacks import Callback
 
 from tests.builders import batched
 
@@ -40,8 +38,7 @@ def joined(events, **params):
 
 
 @pytest.mark.parametrize(
-    ("start", "first"),
-    [(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 3), (1.0, 4), (0, 0)],
+    ("start", "first"), [(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 3), (1.0, 4), (0, 0)]
 )
 def test_impressions_join_after_a_share_of_training(events, start, first):
     took_part, model = joined(events, max_epochs=4, impression_start=start)

@@ -162,12 +162,7 @@ SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 
         ({}, MORE[["user"]], ValueError, "feature names should match"),
         ({}, MORE.assign(item=[1, 2, 3, 4, 5]), TypeError, None),
         ({}, MORE.assign(item=[None, "i1", "i1", "i1", "i1"]), ValueError, "NaN"),
-        (
-            {"items": SIDE},
-            MORE,
-            ValueError,
-            "2 ids in column 'item' .* missing",
-        ),
+        ({"items": SIDE}, MORE, ValueError, "2 ids in column 'item' .* missing"),
         (
             {"item_tower": lambda n: nn.Linear(n, 8)},
             MORE,

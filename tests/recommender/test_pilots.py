@@ -6,12 +6,7 @@ from scipy import sparse
 from sktwotower._tables._event_table import EventTable
 from sktwotower.recommender import _pilots
 from sktwotower.recommender._ages import popularity_half_life
-from sktwotower.recommender._pilots import (
-    _to_find,
-    latest_tenth,
-    shortened,
-    some_users,
-)
+from sktwotower.recommender._pilots import _to_find, latest_tenth, shortened, some_users
 from sktwotower.towers import RowwiseAdam
 from sktwotower.towers._recipe import Recipe
 from tests.builders import ordered as recommender
@@ -100,10 +95,7 @@ def test_an_interruption_of_a_short_fit_ends_fit(drifting, monkeypatch):
 
 
 def test_short_fits_hide_and_correct_what_the_long_one_does():
-    kept = {
-        "iterator_train__correction": None,
-        "iterator_train__feature_dropout": 0.1,
-    }
+    kept = {"iterator_train__correction": None, "iterator_train__feature_dropout": 0.1}
     others = {"iterator_train__n_negatives": 9, "max_epochs": 70}
     recipe = shortened(Recipe.of(small(net_params=kept | others)), normalize=False)
     assert recipe.net_params == kept and not recipe.normalize

@@ -274,8 +274,7 @@ def test_features_of_theirs_are_gone_too(table):
     X = named_events()
     kinds = {"name": "text", "tags": "list"}
     model = small(
-        users=table,
-        user_transformer=TowerVectorizer(kinds=kinds, min_frequency=1),
+        users=table, user_transformer=TowerVectorizer(kinds=kinds, min_frequency=1)
     ).fit(X)
     theirs = [*GONE, "xanthippe", "yacht"]
     assert all(word.encode() in bytes_of(model) for word in theirs)

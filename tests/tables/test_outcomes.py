@@ -8,9 +8,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from sktwotower import (
-    TwoTowerRecommender,
-)
+from sktwotower import TwoTowerRecommender
 from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._outcomes import outcomes
 from sktwotower._tables._schema import read_table

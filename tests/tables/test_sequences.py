@@ -106,12 +106,7 @@ def test_integer_times_next_to_each_other_are_two_baskets(start):
 
 
 def test_float_times():
-    events = [
-        (0, 0, 0.5, 1.0),
-        (0, 1, 0.25, 1.0),
-        (0, 2, -1e9, 1.0),
-        (0, 3, 0.5, 1.0),
-    ]
+    events = [(0, 0, 0.5, 1.0), (0, 1, 0.25, 1.0), (0, 2, -1e9, 1.0), (0, 3, 0.5, 1.0)]
     found, _ = build(events, dtype=float)
     assert rows_of(found.lags)[0] == [(2, 3.0), (1, 2.0), (0, 1.0), (3, 1.0)]
     assert found.times.tolist() == [-1e9, 0.25, 0.5, 0.5]

@@ -11,11 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from sktwotower import (
-    PopularityRecommender,
-    TowerVectorizer,
-    interactions_from_matrix,
-)
+from sktwotower import PopularityRecommender, TowerVectorizer, interactions_from_matrix
 from sktwotower._tables import _frames
 from sktwotower._tables._frames import as_frame
 from sktwotower.datasets import make_interactions
@@ -277,10 +273,7 @@ SPARSE = [sparse.csr_matrix, sparse.coo_array, sparse.dok_array]
     [
         (X.to_dict("list"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
         (X.to_dict("records"), r"Got dict objects. Pass pandas.DataFrame\(X\)"),
-        (
-            X.to_records(index=False),
-            r"records of .*'item'\). Pass pandas.DataFrame",
-        ),
+        (X.to_records(index=False), r"records of .*'item'\). Pass pandas.DataFrame"),
         *((kind(np.eye(2)), "call fit.*.interactions_from_matrix") for kind in SPARSE),
     ],
     ids=lambda value: type(value).__name__,

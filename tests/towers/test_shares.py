@@ -52,12 +52,7 @@ def shares(monkeypatch, batches, dataset, size, batch_size=4, **params):
     return found
 
 
-SETTINGS = {
-    "candidate_sampling": "mixed",
-    "n_negatives": 5,
-    "shuffle": True,
-    "seed": 3,
-}
+SETTINGS = {"candidate_sampling": "mixed", "n_negatives": 5, "shuffle": True, "seed": 3}
 
 
 @pytest.mark.parametrize(
