@@ -1,24 +1,27 @@
-"""How far does training by several processes scale?
+"""How does training scale with the number of processes?
 
-Call ``python benchmarks/bench_distributed.py [--quick] [--simulated 1,2,4,8,16]``. Two
-processes on this machine train by gloo, and their seconds are measured. More are
-simulated: each is a thread with its own copy of the towers, which exchanges its
-gradients by memory. A thread's processor time, the bytes that it would send and receive
-and the number of its exchanges are measured; what a step takes is calculated from them
-for a network, as if each process had a core of its own:
+Call ``python benchmarks/bench_distributed.py [--quick] [--processes 1,2,4,8]
+[--steps 20]``. Real processes train by gloo on this machine, each on as many users of
+its own as the one process that trains alone: weak scaling. Their processor time per
+step is measured, since they may be more than there are cores, and so are the bytes that
+each sends, and the memory of its tables. How many users all of them train in a second
+of processor time of each, relative to one process, says how they scale with a core for
+each and a network that is not in the way.
+
+What a step takes in a network is calculated from that:
 
     step = processor time + bytes / bandwidth + number of exchanges * latency
 
-A sum over n processes moves 2 (n - 1) / n times its size through each of them, a
-gathering n - 1 times what one contributes.
+and so is a row for 64 processes: it is a calculation, with the time of the largest
+number that was measured, and not a measurement.
 
-Failure: the simulated processes do not end with equal towers.
+Failure: two, four or eight processes train less than 1.7, 3.2 or 6 times as many users
+as one; or a process has more than its share of the tables, plus 10 %.
 """
 
 import argparse
 import os
 import tempfile
-import threading
 import time
 from types import SimpleNamespace
 
@@ -29,18 +32,22 @@ from _common import machine, write_results
 from scipy import sparse
 from torch import distributed
 
-from sktwotower.towers import _shares
 from sktwotower.towers._batches import TrainingSet, UserBatches
-from sktwotower.towers._exchange import Exchange
+from sktwotower.towers._division import Division
+from sktwotower.towers._exchange import Exchange, Shares
 from sktwotower.towers._group import Group, current_group
 from sktwotower.towers._losses import SampledSoftmaxLoss
 from sktwotower.towers._optimizer import RowwiseAdam
 from sktwotower.towers.parts._pooled import PooledTowers
 
 N_USERS, N_ITEMS, EVENTS_PER_USER, WIDTH = 100_000, 200_000, 20, 64
-USERS_PER_BATCH, N_NEGATIVES = 1024, 2048
+USERS_PER_BATCH, N_NEGATIVES = 256, 2048
 # Bytes per second of each direction, and seconds of one exchange.
 NETWORKS = {"10 Gbit/s": (1.25e9, 1e-4), "100 Gbit/s": (1.25e10, 2e-5)}
+LEAST = {2: 1.7, 4: 3.2, 8: 6.0}
+MORE_MEMORY = 1.1
+CALCULATED = 64
+N_EXCHANGES = 5
 RECIPE = SimpleNamespace(
     history="pooled",
     user_tower=None,
@@ -55,101 +62,72 @@ RECIPE = SimpleNamespace(
 )
 
 
-def made_data(quick):
-    """Return a training set of users who choose items with long-tailed odds."""
-    n_users, n_items = (size // (10 if quick else 1) for size in (N_USERS, N_ITEMS))
+def made_data(quick, rank, size):
+    """Return a training set of users who choose items with long-tailed odds.
+
+    It has the events of the users of one process.
+    """
+    n_users, n_items = (n // (10 if quick else 1) for n in (N_USERS, N_ITEMS))
     rng = np.random.default_rng(0)
     users = np.repeat(np.arange(n_users), EVENTS_PER_USER)
     items = (n_items * rng.random(len(users)) ** 3).astype(int)
-    ones = np.ones(len(users), dtype=np.float32)
-    chosen = sparse.csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+    own = users % size == rank
+    entries = np.ones(own.sum(), dtype=np.float32), (users[own], items[own])
+    chosen = sparse.csr_matrix(entries, shape=(n_users, n_items))
     chosen.data[:] = 1
     chosen.sort_indices()
     rows = (sparse.identity(n, np.float32, "csr") for n in (n_users, n_items))
     return TrainingSet(*rows, chosen, chosen)
 
 
-class Threads:
-    """What threads that stand for processes exchange."""
+class CountingGroup(Group):
+    """A group that counts the bytes that this process sends to others."""
 
-    def __init__(self, size):
-        self.size, self.barrier = size, threading.Barrier(size)
-        self.values = [None] * size
+    def __init__(self, rank, size):
+        super().__init__(rank, size)
+        self.n_bytes = 0
 
-    def all(self, rank, value, merge=list):
-        """Return ``merge(values)`` of the values of all threads."""
-        self.values[rank] = value
-        if self.barrier.wait() == 0:
-            self.merged = merge(self.values)
-        self.barrier.wait()
-        return self.merged
-
-
-class ThreadGroup(Group):
-    """A group of threads, which counts what processes would send."""
-
-    def __init__(self, rank, threads):
-        super().__init__(rank, threads.size)
-        self.threads = threads
-        self.reset()
-
-    def reset(self):
-        """Count from now on."""
-        self.n_bytes, self.n_exchanges, self.seconds = 0.0, 0, 0.0
-
-    def device(self, module_device):
-        """Return where tensors must be to be exchanged."""
-        return "cpu"
-
-    def run(self, call, first, *others):
-        """Do what a function of torch.distributed does."""
-        start = time.thread_time()
-        self.n_exchanges += 1
-        if call is distributed.all_gather:
-            own = others[0]
-            values = self.threads.all(self.rank, own)
-            for part, value in zip(first, values, strict=True):
-                part.copy_(value)
-            self.n_bytes += (self.size - 1) * own.nbytes
+    def run(self, call, first, *others, **kwargs):
+        """Call a function of torch.distributed."""
+        if call is distributed.all_to_all_single:
+            self.n_bytes += others[0].nbytes
+        elif call is distributed.all_gather:
+            self.n_bytes += (self.size - 1) * others[0].nbytes
         elif call is distributed.all_reduce:
-            first.copy_(self.threads.all(self.rank, first.clone(), _total))
             self.n_bytes += 2 * (self.size - 1) / self.size * first.nbytes
-        else:
-            first.copy_(self.threads.all(self.rank, first)[0])
-        self.threads.barrier.wait()
-        self.seconds += time.thread_time() - start
-
-
-def _total(values):
-    total = values[0].clone()
-    for value in values[1:]:
-        total += value
-    return total
+        return super().run(call, first, *others, **kwargs)
 
 
 class Trainer:
     """One process's training: its batches, towers and optimizer."""
 
-    def __init__(self, group, data, batch_size):
-        torch.manual_seed(0)
-        widths = data.user_rows.shape[1], data.item_rows.shape[1]
-        module = PooledTowers.build(RECIPE, *widths)
+    def __init__(self, data, group):
+        rank, size = (0, 1) if group is None else (group.rank, group.size)
+        sides = {"user": data.user_rows.shape[1], "item": data.item_rows.shape[1]}
+        divisions = {name: Division(n, size) for name, n in sides.items()}
+        torch.manual_seed(rank)
+        module = PooledTowers.build(
+            RECIPE, *(len(division.of(rank)) for division in divisions.values())
+        )
+        module.divisions = divisions
         self.net = SimpleNamespace(
             module_=module.train(), criterion_=SampledSoftmaxLoss(0.1), device="cpu"
         )
-        tables = [module.get_submodule(name).weight for name in module.tables]
-        known = set(tables)
+        self.tables = [module.get_submodule(name).weight for name in module.tables]
+        known = set(self.tables)
         others = [p for p in module.parameters() if p not in known]
-        groups = [{"params": tables, "rowwise": True}, {"params": others}]
+        groups = [{"params": self.tables, "rowwise": True}, {"params": others}]
         self.optimizer = RowwiseAdam(groups)
-        self.group, self.exchange = group, None
         sampling = {"candidate_sampling": "mixed", "n_negatives": N_NEGATIVES}
-        kind = UserBatches if group is None else _shares.SharedUserBatches
-        self.batches = kind(data, batch_size, shuffle=True, **sampling)
+        batches = UserBatches(
+            data, USERS_PER_BATCH, shuffle=True, seed=rank, **sampling
+        )
+        self.batches, self.group, self.exchange = batches, None, None
         if group is not None:
-            self.batches.rank, self.batches.size = group.rank, group.size
+            self.group = CountingGroup(rank, size)
+            self.batches = Shares(batches)
             interruption = SimpleNamespace(received=None)
-            self.exchange = Exchange(group, self.net, interruption)
+            self.exchange = Exchange(self.group, self.net, interruption)
 
     def compute(self, batch, targets):
         loss = self.net.criterion_(*self.net.module_(batch), targets)
@@ -165,117 +143,106 @@ class Trainer:
             self.exchange.step(self.compute, batch, targets)
         self.optimizer.step()
 
-    def run(self, n_steps, seconds=time.thread_time):
-        """Return the seconds of a step, after two that do not count."""
+    def run(self, n_steps):
+        """Return what a step takes, after three that do not count."""
         batches = iter(self.batches)
-        for _ in range(2):
+        for _ in range(3):
             self.step(batches)
-        if isinstance(self.group, ThreadGroup):
-            self.group.reset()
-        start = seconds()
+        before = 0 if self.group is None else self.group.n_bytes
+        thread = time.thread_time()
+        cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(n_steps):
             self.step(batches)
-        return (seconds() - start) / n_steps
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        thread = time.thread_time() - thread
+        n_bytes = 0 if self.group is None else self.group.n_bytes - before
+        state = [v for t in self.tables for v in self.optimizer.state[t].values()]
+        return {
+            "cpu_ms": cpu / n_steps * 1e3,
+            "thread_ms": thread / n_steps * 1e3,
+            "wall_ms": wall / n_steps * 1e3,
+            "mb": n_bytes / n_steps / 1e6,
+            "table_mb": sum(each.nbytes for each in [*self.tables, *state]) / 1e6,
+        }
 
 
-def simulated(data, size, batch_size, n_steps):
-    """Return a row of results for threads that stand for processes."""
-    threads, times = Threads(size), [0.0] * size
-    trainers = [Trainer(ThreadGroup(r, threads), data, batch_size) for r in range(size)]
-
-    def work(rank):
-        trainer = trainers[rank]
-        # what threads copy in memory goes over the network
-        times[rank] = trainer.run(n_steps) - trainer.group.seconds / n_steps
-
-    workers = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    states = [trainer.net.module_.state_dict() for trainer in trainers]
-    for state in states[1:]:
-        assert all(torch.equal(state[k], v) for k, v in states[0].items())
-    group = trainers[0].group
-    return {
-        "processes": size,
-        "users per batch": batch_size,
-        "cpu_ms": max(times) * 1e3,
-        "mb": group.n_bytes / n_steps / 1e6,
-        "exchanges": group.n_exchanges / n_steps,
-    }
-
-
-def with_networks(rows):
-    """Return a table of rows, with what a step takes in each network."""
-    table = pd.DataFrame(rows)
-    table.loc[table["processes"] == 1, "exchanges"] = 0
-    for name, (bandwidth, latency) in NETWORKS.items():
-        network = table["mb"] * 1e6 / bandwidth + table["exchanges"] * latency
-        seconds = table["cpu_ms"] / 1e3 + network
-        table[f"ms, {name}"] = seconds * 1e3
-        users = table["users per batch"] / seconds
-        table[f"times one, {name}"] = users / users.iloc[0]
-    return table
-
-
-def measured(quick, n_steps, batch_size, store=None, rank=None):
-    """Return seconds and processor time of a step of this process; rank None: alone."""
+def work(quick, n_steps, store, rank, size):
+    """Return what a step of one of several processes takes; size 1: it is alone."""
     torch.set_num_threads(1)
-    if rank is not None:
+    if size > 1:
+        place = f"file://{store}"
         distributed.init_process_group(
-            "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+            "gloo", init_method=place, rank=rank, world_size=size
         )
-    trainer = Trainer(current_group(), made_data(quick), batch_size)
-    started = time.process_time()
-    seconds = trainer.run(n_steps, time.perf_counter)
-    used = time.process_time() - started
-    return {"wall_ms": seconds * 1e3, "cpu_ms": used / (n_steps + 2) * 1e3}
+    return Trainer(made_data(quick, rank, size), current_group()).run(n_steps)
 
 
-def measured_pair(quick, n_steps, batch_size):
-    """Return what `measured` does, alone and in two forked processes."""
-    rows = []
-    for size in (1, 2):
-        with tempfile.TemporaryDirectory() as folder:
-            children = []
-            for rank in range(size):
-                child = os.fork()
-                if not child:
-                    place = (f"{folder}/store", rank) if size > 1 else ()
-                    row = measured(quick, n_steps, batch_size, *place)
-                    pd.Series(row).to_json(f"{folder}/{rank}.json")
-                    os._exit(0)
-                children.append(child)
-            codes = [os.waitpid(child, 0)[1] for child in children]
-            assert codes == [0] * size, codes
-            first = pd.read_json(f"{folder}/0.json", typ="series")
-        rows.append({"processes": size, "users per batch": batch_size} | dict(first))
-    return rows
+def measured(size, quick, n_steps):
+    """Return a row of results: the slowest and largest of some forked processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for rank in range(size):
+            child = os.fork()
+            if not child:
+                row = work(quick, n_steps, f"{folder}/store", rank, size)
+                pd.Series(row).to_json(f"{folder}/{rank}.json")
+                os._exit(0)
+            children.append(child)
+        codes = [os.waitpid(child, 0)[1] for child in children]
+        assert codes == [0] * size, codes
+        rows = [pd.read_json(f"{folder}/{r}.json", typ="series") for r in range(size)]
+    return {"processes": size, "users per process": USERS_PER_BATCH} | dict(
+        pd.DataFrame(rows).max()
+    )
+
+
+def with_rates(rows):
+    """Return a table of rows, with what all processes train relative to one.
+
+    The last row is calculated.
+    """
+    last = rows[-1]
+    share = (
+        (CALCULATED - 1)
+        / CALCULATED
+        * last["processes"]
+        / (max(1, last["processes"] - 1))
+    )
+    calculated = {
+        "processes": CALCULATED,
+        "mb": last["mb"] * share,
+        "table_mb": rows[0]["table_mb"] / CALCULATED,
+    }
+    table = pd.DataFrame([*rows, {**last, **calculated, "calculated": True}])
+    table["calculated"] = table["calculated"].fillna(False).astype(bool)
+    one = table["cpu_ms"].iloc[0]
+    table["times one"] = table["processes"] * one / table["cpu_ms"]
+    for name, (bandwidth, latency) in NETWORKS.items():
+        network = table["mb"] * 1e6 / bandwidth + N_EXCHANGES * latency
+        ms = table["cpu_ms"] + network.where(table["processes"] > 1, 0.0) * 1e3
+        table[f"ms, {name}"] = ms
+        table[f"times one, {name}"] = table["processes"] * one / ms
+    return table
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulated", default="1,2,4,8,16", help="numbers of them")
+    parser.add_argument("--processes", default="1,2,4,8", help="numbers of them")
+    parser.add_argument("--steps", type=int, default=20, help="steps to measure")
     parser.add_argument("--quick", action="store_true", help="small, not written")
     arguments = parser.parse_args()
-    sizes = [1, 2] if arguments.quick else map(int, arguments.simulated.split(","))
-    where, n_steps = machine(), 3 if arguments.quick else 10
-    # first: a process with threads of torch may not be forked
-    pair = measured_pair(arguments.quick, n_steps, USERS_PER_BATCH)
-    print(pd.DataFrame(pair).to_string(float_format="{:,.2f}".format))
-    torch.set_num_threads(1)
-    data, kept, grown = made_data(arguments.quick), [], []
-    for size in sizes:
-        kept.append(simulated(data, size, USERS_PER_BATCH, n_steps))
-        grown.append(simulated(data, size, size * USERS_PER_BATCH // 4, n_steps))
-    for title, rows in {"one batch for all": kept, "a batch for each": grown}.items():
-        table = with_networks(rows)
-        print(title)
-        print(table.to_string(index=False, float_format="{:,.2f}".format))
-        pair += [{"batch": title} | row for row in table.to_dict("records")]
+    sizes = list(map(int, arguments.processes.split(",")))
+    where = machine()
+    rows = [measured(size, arguments.quick, arguments.steps) for size in sizes]
+    table = with_rates(rows)
+    print(table.to_string(index=False, float_format="{:,.2f}".format))
     if not arguments.quick:
-        write_results("distributed", [row | where for row in pair])
+        write_results("distributed", [row | where for row in table.to_dict("records")])
+        for row in table[~table["calculated"]].to_dict("records"):
+            size = row["processes"]
+            assert row["times one"] >= LEAST.get(size, 0), row
+            most = MORE_MEMORY * rows[0]["table_mb"] / size
+            assert row["table_mb"] <= most, row
 
 
 if __name__ == "__main__":

@@ -64,9 +64,9 @@ def joined():
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield True
         return
-    from sktwotower.recommender import _checkpoint  # torch takes seconds to import
+    from sktwotower.recommender import _processes  # torch takes seconds to import
 
-    with _checkpoint.joined() as is_first:
+    with _processes.joined() as is_first:
         yield is_first
 
 

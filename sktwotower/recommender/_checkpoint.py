@@ -5,43 +5,26 @@ Output: choices and states of training that an earlier process has made; an erro
 processes that train one model together differ.
 """
 
-import contextlib
 import os
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import check_random_state
-from torch import distributed
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader
-from sktwotower.towers._group import current_group, is_first
+from sktwotower.towers._group import current_group
 from sktwotower.towers._tensors import StateWriter
 
-from ._fingerprint import differences, fingerprint
+from ._fingerprint import OF_PROCESS, differences, digest, fingerprint
+from ._processes import compare, random_state_of
 
 FORMAT_VERSION = 1
 START = "start"
 SUFFIX = ".checkpoint"
 # What a part of a file that does not fit may raise.
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, TypeError, RuntimeError
-
-
-@contextlib.contextmanager
-def joined():
-    """Join the processes that torchrun has started; yield whether this is the first.
-
-    They communicate by gloo. Without torchrun, or in a group already, nothing is done.
-    """
-    if not distributed.is_torchelastic_launched() or current_group() is not None:
-        yield is_first()
-        return
-    distributed.init_process_group("gloo")
-    try:
-        yield is_first()
-    finally:
-        distributed.destroy_process_group()
 
 
 def saved_state(folder, recipe, events, before=None):
@@ -57,52 +40,11 @@ def saved_state(folder, recipe, events, before=None):
     depends_on = fingerprint(recipe, events, before)
     if group is None:
         return Checkpoint(folder, depends_on)
-    _compare(group, depends_on)
+    own = {name: depends_on.pop(name) for name in OF_PROCESS}
+    compare(group, depends_on)
+    depends_on |= {name: digest(group.gather(each)) for name, each in own.items()}
+    depends_on["number of processes"] = str(group.size)
     return SharedCheckpoint(group, folder, depends_on)
-
-
-def check_same(recipe, events, before):
-    """Raise ``ValueError`` if processes that train together differ."""
-    group = current_group()
-    if group is not None:
-        _compare(group, fingerprint(recipe, events, before))
-
-
-def check_events(n_events):
-    """Raise ``ValueError`` if some of the processes have events, and others none."""
-    group = current_group()
-    counts = [n_events] if group is None else group.gather(n_events)
-    if 0 in counts and any(counts):
-        raise ValueError(
-            f"{len(counts)} processes learn together, so each needs all of the same "
-            f"events. Numbers of events, by process: {counts}."
-        )
-
-
-def _compare(group, depends_on):
-    first, *others = group.gather(depends_on)
-    for rank, other in enumerate(others, start=1):
-        found = differences(first, other, ("in process 0", f"in process {rank}"))
-        if found:
-            raise ValueError(
-                f"{group.size} processes fit one model together, so each needs all of "
-                "the same data and parameters; users are divided among them. Processes "
-                f"0 and {rank} differ in: {found}. To fit a model in each process, "
-                "end the process group first: torch.distributed.destroy_process_group()"
-            )
-
-
-def random_state_of(given):
-    """Return the generator that ``random_state`` stands for, in the same state in all.
-
-    A generator of the caller is set to that state; the global one of numpy stays.
-    """
-    group = current_group()
-    if group is None:
-        return check_random_state(given)
-    rng = np.random.RandomState() if given is None else check_random_state(given)
-    rng.set_state(group.share(rng.get_state(legacy=False)))
-    return rng
 
 
 class NoCheckpoint:
@@ -270,8 +212,11 @@ class _Part:
 
 def remove_checkpoint(folder):
     """Remove the files of a checkpoint, and the folder if nothing else is in it."""
-    folder = Path(folder)
-    for path in [*folder.glob("towers-?" + SUFFIX), folder / (START + SUFFIX)]:
+    folder, group = Path(folder), current_group()
+    names = ["towers-?", START]
+    if group is not None:
+        names = [f"towers-?-{group.rank}-*", START]
+    for path in (path for name in names for path in folder.glob(name + SUFFIX)):
         path.unlink(missing_ok=True)
     try:
         folder.rmdir()
@@ -280,7 +225,10 @@ def remove_checkpoint(folder):
 
 
 class SharedCheckpoint:
-    """A checkpoint of several processes: the first one reads and writes it.
+    """A checkpoint of several processes, each of which keeps its share.
+
+    The first one keeps what all have in common. Each keeps the last two epochs in turn:
+    a process may be killed before another one has kept the same epoch.
 
     Parameters
     ----------
@@ -290,44 +238,47 @@ class SharedCheckpoint:
     """
 
     def __init__(self, group, folder, depends_on):
-        self.group, self.folder = group, folder
-        self.saved = NoCheckpoint()
+        self.group, self.saved = group, NoCheckpoint()
         if folder is not None:
-            first = []
-            group.from_first(lambda: first.append(Checkpoint(folder, depends_on)))
-            self.saved = first[0] if first else None
+            # one after another: each removes what was left unfinished
+            self.saved = Checkpoint(folder, depends_on)
 
     def random_state(self, given):
         """Return the generator that ``random_state`` stands for, the same in all."""
-        if self.group.rank == 0 and self.folder is not None:
+        if self.group.rank == 0:
             given = self.saved.random_state(given)
         return random_state_of(given)
 
     def choice(self, name, make):
-        """Return what was chosen under a name, or the result of ``make()``."""
-        chosen = self.group.from_first(lambda: self.saved.choices)
-        value = chosen[name] if name in chosen else make()
-        return self.group.from_first(lambda: self.saved.choice(name, lambda: value))
+        """Return the result of ``make()`` in the first process, or what it was."""
+        return self.group.from_first(lambda: self.saved.choice(name, make))
 
     def part(self, number):
         """Return what keeps the training of one pair of towers, or None."""
-        if self.folder is None:
+        if isinstance(self.saved, NoCheckpoint):
             return None
-        first = self.group.rank == 0
-        return _SharedPart(self.group, self.saved.part(number) if first else None)
+        return _SharedPart(self.group, self.saved, f"towers-{number}")
 
 
 class _SharedPart:
     """Keeps the training of one pair of towers; see `SharedCheckpoint`."""
 
-    def __init__(self, group, part):
-        self.group, self.part = group, part
+    def __init__(self, group, checkpoint, name):
+        self.group, self.checkpoint = group, checkpoint
+        self.names = [f"{name}-{group.rank}-{turn}" for turn in ("even", "odd")]
 
     def read(self):
-        """Return the last state, or None."""
-        return self.group.from_first(lambda: self.part.read())
+        """Return the last state that all processes have kept, or None."""
+        found = map(self.checkpoint.read, self.names)
+        found = {_n_done(state): state for state in found if state is not None}
+        known = set.intersection(*map(set, self.group.gather(list(found))))
+        return found[max(known)] if known else None
 
     def write(self, state):
-        """Keep a state, in the first process."""
-        if self.part is not None:
-            self.part.write(state)
+        """Keep a state."""
+        self.checkpoint.write(self.names[_n_done(state) % 2], state)
+
+
+def _n_done(state):
+    """Return the number of epochs that are finished, one more after the last one."""
+    return len(state["history"]) + state["finished"]

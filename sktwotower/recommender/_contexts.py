@@ -17,6 +17,7 @@ from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
 from sktwotower.towers._context_shares import context_shares
+from sktwotower.towers._group import current_group
 from sktwotower.towers._request_batches import PairContexts
 
 # Of more gaps between events, so many or half as many tell how long gaps are.
@@ -77,6 +78,17 @@ class EventContexts(NamedTuple):
         places = np.where(places == unknown, 0, places + (places < unknown))
         first = np.append(first[unknown], np.delete(first, unknown))
         return self._replace(own=own[first]), places[codes]
+
+    def learnt(self, dates, in_order, table):
+        """Return the same with what `timed` and `weighed` learn from a table of events.
+
+        Of several processes the first one learns it, from its events.
+        """
+        group = current_group()
+        if group is None:
+            return self.timed(dates, in_order).weighed(table)
+        learnt = group.from_first(lambda: self.timed(dates, in_order).weighed(table))
+        return self._replace(context=learnt.context, shares=learnt.shares)
 
     def timed(self, dates, in_order):
         """Return the same with the time, if it is one of the context.

@@ -14,6 +14,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import by_chunks, have_entries
 from sktwotower.features._entities import Entities, fit_entities
+from sktwotower.towers._group import most, summed
 from sktwotower.towers._recipe import recipe_of
 from sktwotower.towers._request_batches import PairContexts
 
@@ -52,7 +53,7 @@ class Events(NamedTuple):
         """
         in_order = table.in_order() if history == "recent" else None
         if contexts is not None and dates is not None:
-            contexts = contexts.timed(dates, in_order).weighed(table)
+            contexts = contexts.learnt(dates, in_order, table)
         of_pairs = None
         if contexts is not None and in_order is None:
             of_pairs = contexts.of_pairs(table)
@@ -62,12 +63,13 @@ class Events(NamedTuple):
     def active_items(self):
         """Return the positions (m,) of the items with at least one event."""
         chosen = have_entries(self.positives, axis=0)
-        return np.flatnonzero(chosen | have_entries(self.impressions, axis=0))
+        return np.flatnonzero(summed(chosen | have_entries(self.impressions, axis=0)))
 
     def everything_is_chosen(self):
         """Return whether all users with positives chose all items with events."""
         n_chosen = np.diff(self.positives.indptr)
-        return n_chosen[n_chosen > 0].min() == len(self.active_items())
+        fewer = (n_chosen > 0) & (n_chosen < len(self.active_items()))
+        return not summed(np.count_nonzero(fewer))
 
 
 def read_sides(tables, columns, frame, outcomes):
@@ -126,7 +128,10 @@ def history_kind(history, table):
         several_times = several_times or bool((chosen.times != first).any())
         repeated = repeated or np.diff(chosen.offsets).max(initial=0) > 1
         if several_times and repeated:
-            return "recent"
+            break
+    several_times, repeated = summed(np.array([several_times, repeated])) > 0
+    if several_times and repeated:
+        return "recent"
     if not several_times:
         warn(
             f"All {n_events} positive events have the same time, so their order is "
@@ -175,7 +180,7 @@ def aged(table, half_life):
     """Return the events with weights that halve with each half-life of age."""
     if half_life is None:
         return table
-    latest = float(table.times.max())
+    latest = most(float(table.times.max()))
 
     def weighed(part):
         ages = latest - part.times.astype(float)
@@ -201,7 +206,7 @@ def hold_out_latest(table):
         Ones for the items held out.
     """
     held = table.by_blocks(lambda part: part.events_at(_is_latest(part)))
-    if held.n_events == 0:
+    if summed(held.n_events) == 0:
         return table, None, None
     kept = table.by_blocks(lambda part: part.events_at(~_is_latest(part)))
     weights = table.column(lambda part: np.where(_is_latest(part), part.weights, 0))

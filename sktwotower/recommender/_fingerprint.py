@@ -17,6 +17,8 @@ from sktwotower import __version__
 LIBRARIES = "torch", "numpy", "skorch"
 # Parameters without an effect on what is learnt.
 IGNORED = {"verbose"}
+# What differs between processes that train together: each has its own users.
+OF_PROCESS = "positives", "impressions", "order", "contexts"
 # Number of entries that are hashed at a time.
 CHUNK = 1 << 22
 # Parts of the data, whose digests mean nothing to a reader.
@@ -28,6 +30,7 @@ DATA = {
     "positives": "the chosen pairs (X, y, sample_weight)",
     "impressions": "the pairs that were shown and not chosen",
     "order": "the order of events",
+    "events": "the events (X, y, sample_weight)",
     "contexts": "the contexts of events",
     "start": "the weights to start from (warm_start)",
 }
@@ -44,15 +47,15 @@ def fingerprint(recipe, events, before=None):
     parts["sktwotower"] = __version__
     parts |= {name: version(name) for name in LIBRARIES}
     return parts | {
-        "users": _digest(events.users.ids),
-        "items": _digest(events.items.ids),
-        "user_rows": _digest(events.users.rows),
-        "item_rows": _digest(events.items.rows),
-        "positives": _digest(events.positives),
-        "impressions": _digest(events.impressions),
-        "order": "" if events.ordered is None else _digest(events.ordered),
+        "users": digest(events.users.ids),
+        "items": digest(events.items.ids),
+        "user_rows": digest(events.users.rows),
+        "item_rows": digest(events.items.rows),
+        "positives": digest(events.positives),
+        "impressions": digest(events.impressions),
+        "order": "" if events.ordered is None else digest(events.ordered),
         "contexts": _digest_of_contexts(events),
-        "start": "" if before is None else _digest(before.state_dict()),
+        "start": "" if before is None else digest(before.state_dict()),
     }
 
 
@@ -78,10 +81,10 @@ def _digest_of_contexts(events):
     if events.contexts is None:
         return ""
     pairs = events.of_pairs
-    return _digest(events.contexts.digested(), {} if pairs is None else vars(pairs))
+    return digest(events.contexts.digested(), {} if pairs is None else vars(pairs))
 
 
-def _digest(*values):
+def digest(*values):
     """Return a hash of nested tuples and dicts of arrays, matrices, ids and tensors."""
     digest = hashlib.blake2b(digest_size=16)
     for value in values:
@@ -145,6 +148,6 @@ def _weights(module):
     """Return a digest of a module's weights, except those that are not made yet."""
     state = {k: v for k, v in module.state_dict().items() if hasattr(v, "numpy")}
     try:
-        return f"({_digest(state)})"
+        return f"({digest(state)})"
     except (RuntimeError, ValueError):
         return f"({sorted(state)})"

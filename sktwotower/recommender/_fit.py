@@ -16,6 +16,8 @@ from sktwotower._tables._schema import read_in_memory
 from sktwotower._tables._sparse import have_entries
 from sktwotower.features._transformers import in_cache, warn_of_large_columns
 from sktwotower.towers._auto import resolved, values_of_kind
+from sktwotower.towers._division import divisions
+from sktwotower.towers._group import rank, summed
 from sktwotower.towers._net import check_net_params, joined, seeded, train
 from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._recipe import MAX_SIZE
@@ -27,6 +29,7 @@ from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
 from ._impressions import impression_weight
+from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import training_data
 
@@ -62,6 +65,8 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     if tables.memory is not None:  # what is wrong with it is said before X is read
         in_cache(tables.memory)
     schema, users, items, contexts, table = _read(owner, tables, X, y, sample_weight)
+    if not is_source(X):
+        table = own_events(table, users)
     recipe = recipe._replace(history=history_kind(recipe.history, table))
     events = Events.of(users, items, table, recipe.history, contexts, schema.dates)
     _log_events(events, table.n_events)
@@ -79,7 +84,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
     if contexts is not None:
         context, who = events.contexts.context, events.contexts.used_by(table)
     del table  # it may fill memory or disk, and training does not need it
-    return FittedTowers(
+    learnt = FittedTowers(
         schema,
         events.users,
         events.items,
@@ -91,6 +96,7 @@ def learn(owner, tables, recipe, X, y, sample_weight, before=None, checkpoint=No
         context=context,
         context_users=who,
     )
+    return with_users(learnt, recipe.gather_users)
 
 
 def _log_events(events, n_events):
@@ -187,7 +193,7 @@ def _check_negatives(recipe, events):
 
     With a recent history all other items are negatives, also those of the user.
     """
-    n_users = have_entries(events.positives, 1).sum()
+    n_users = summed(have_entries(events.positives, 1).sum())
     if recipe.history != "recent" and events.everything_is_chosen():
         n_active = len(events.active_items())
         message = (
@@ -227,10 +233,11 @@ def _train(plans, before, rng, saved):
         ready = not any(net.interrupted_ for net in nets)
         if plan.kind.is_trained:
             seed = rng.randint(np.iinfo(np.int32).max)
-            recipe, data = training_data(plan.recipe, plan.events, rng)
-            plan = plan._replace(recipe=recipe)
+            recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
+            plan = plan._replace(recipe=recipe, divisions=_divided(plan.events))
             spectrum = SharedSpectrum(data.training.positives, n_components, seed)
-        with seeded(seed, plan.recipe.device):
+        # no two processes draw the same
+        with seeded(seed + rank(), plan.recipe.device):
             part = plan.kind.start(plan, data.training, spectrum)
             if plan.kind.is_trained:
                 if olds is not None:
@@ -242,6 +249,12 @@ def _train(plans, before, rng, saved):
         shares.append(plan.share if ready or not plan.kind.is_trained else 0.0)
     shares[0] = 1 - sum(shares[1:])
     return joined(nets, Model(parts, shares))
+
+
+def _divided(events):
+    """Return which process holds which rows of tables, or None; see `divisions`."""
+    n_context = 0 if events.contexts is None else events.contexts.width
+    return divisions(events.users, events.items, n_context)
 
 
 def _given(plans, before):
@@ -261,8 +274,10 @@ def _take_weights_by_id(plan, part, old, before):
     }
     if events.contexts is not None and before.context is not None:
         sides["context"] = _places_of_names(before.context, events.contexts.context)
-    states = old.state_dict(), part.state_dict()
-    shapes = [{name: value.shape for name, value in s.items()} for s in states]
+    states, tables = (old.state_dict(), part.state_dict()), ()
+    if part.divisions is not None:  # it has a part of the rows of tables
+        tables = {f"{name}.weight" for name in part.tables}
+    shapes = [{n: v.shape[n in tables :] for n, v in s.items()} for s in states]
     if any(p is None for p in sides.values()) or shapes[0] != shapes[1]:
         raise ValueError(OTHER_SIZES)
     inputs = {side: (places, len(places)) for side, places in sides.items()}

@@ -208,18 +208,22 @@ class FittedTowers(Fitted):
 
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""
-        theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
-        unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
         # sequences have all events of a pair
         events = self.seen if self.sequences is None else self.sequences.lags
-        model = self.model.without("user", left, unused, rows)
-        fields = {}
+        net, fields = self.net_without(gone, left), {}
         if self.context is not None:
-            model, fields = self._without_contexts(model, gone)
+            model, fields = self._without_contexts(net.module_, gone)
+            net = with_model(net, model)
         return fields | {
-            "net": with_model(self.net, model),
+            "net": net,
             "stream": self.stream.without_users(events[np.flatnonzero(gone)]),
         }
+
+    def net_without(self, gone, left):
+        """Return the net without what only some users have; see `fields_without`."""
+        theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
+        unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+        return with_model(self.net, self.model.without("user", left, unused, rows))
 
     def _without_contexts(self, model, gone):
         """Return a model without the features of contexts that only some users had.

@@ -341,6 +341,7 @@ class TwoTowerParameters(ShownEstimator):
         random_state=None,
         warm_start=False,
         checkpoint=None,
+        gather_users=True,
         verbose=0,
     ):
         self.user_id = user_id
@@ -389,4 +390,5 @@ class TwoTowerParameters(ShownEstimator):
         self.random_state = random_state
         self.warm_start = warm_start
         self.checkpoint = checkpoint
+        self.gather_users = gather_users
         self.verbose = verbose

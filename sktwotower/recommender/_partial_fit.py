@@ -21,15 +21,16 @@ from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
 from sktwotower.towers._gaps import ItemStream
+from sktwotower.towers._group import alone
 from sktwotower.towers._net import TrainingData, joined, seeded, train, with_model
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import lengths, moved_items
 
 from ._asked import times_of_requests
-from ._checkpoint import check_events, check_same, random_state_of
 from ._contexts import further_contexts
 from ._events import Events, after, seen_matrix
 from ._fit import check_values
+from ._processes import check_events, check_same, random_state_of
 from ._stream import mark_of_table, warn_of_replay
 
 # Number of users in a batch with "auto". The events of a night are few: with the
@@ -78,7 +79,9 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     events = call.events
     check_same(recipe, events, fitted.model)
     stream = _stream(fitted, frame, (rewards, weights), len(events.items))
-    net, stream = _train(recipe, fitted, call, stream)
+    random = _random(recipe.random_state, len(fitted.epochs))
+    with alone():  # all processes that train together learn the same
+        net, stream = _train(recipe, fitted, call, stream, random)
     moved = moved_items(
         fitted.model,
         net.module_,
@@ -246,10 +249,9 @@ def _one_pass(recipe):
     )
 
 
-def _train(recipe, fitted, call, stream):
+def _train(recipe, fitted, call, stream, random):
     """Return a net that is trained on further events, and the ``Stream`` after them."""
     recipes = _recipes(recipe, fitted, call)
-    random = _random(recipe.random_state, len(fitted.epochs))
     learns = call.events.positives.nnz > 0
     parts, nets, first = [], [], None
     for recipe, before in zip(recipes, fitted.model.parts, strict=True):

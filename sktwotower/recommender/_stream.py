@@ -13,6 +13,7 @@ from sktwotower._records import integer, record
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import BLOCK
 from sktwotower.towers._gaps import Gaps
+from sktwotower.towers._group import summed
 
 # Number of calls of partial_fit whose tables are recognized.
 MAX_PASSES = 64
@@ -80,8 +81,9 @@ def first_stream(events):
         counts += np.bincount(items[part], minlength=n_items)
         own = None if weights is None else weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)
+    counts, sums = summed(counts), summed(sums)
     gaps = Gaps.of_shares(sums / sums.sum(), counts)
-    return Stream(gaps, len(items), ())
+    return Stream(gaps, summed(len(items)), ())
 
 
 def mark_of_table(frame, outcomes):

@@ -14,6 +14,7 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation
+from sktwotower.towers._group import current_group, summed
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
 
@@ -28,7 +29,7 @@ def training_data(recipe, events, rng):
     if recipe.history == "recent":
         return _ordered_training_data(recipe, events, rng)
     users, items, positives, impressions, in_order, _, contexts = events
-    used = impressions.nnz and recipe.takes_impressions
+    used = summed(impressions.nnz) and recipe.takes_impressions
     monitored = monitors_validation(recipe.callbacks)
     fitted, held = positives, None
     if _validates(recipe):
@@ -69,7 +70,7 @@ def _validates(recipe):
 def _ordered_training_data(recipe, events, rng):
     """Return what `training_data` does, for events in the order of time."""
     users, items, in_order = events.users, events.items, events.ordered
-    used = events.impressions.nnz and recipe.takes_impressions
+    used = summed(events.impressions.nnz) and recipe.takes_impressions
     if not used:
         in_order = in_order._replace(impressions=None)
     validation = evaluate = None
@@ -120,17 +121,18 @@ def hold_out(positives, fraction, rng):
         for side, chosen in zip(sides, (~held, held), strict=True):
             side.append(_part(pairs, chosen))
     kept, held_out = (side.finish() for side in sides)
-    return (kept, held_out) if held_out.nnz else _hold_out_one(positives, rng)
+    if not summed(held_out.nnz):
+        kept, held_out = _hold_out_one(positives, rng)
+    return (kept, held_out) if summed(held_out.nnz) else (positives, None)
 
 
 def _hold_out_one(positives, rng):
     """Return what `hold_out` does, with a single pair held out."""
     pairs = positives.tocoo()
     several = np.flatnonzero(np.diff(positives.indptr)[pairs.row] > 1)
-    if len(several) == 0:
-        return positives, None
     held = np.zeros(pairs.nnz, dtype=bool)
-    held[rng.choice(several)] = True
+    if len(several):
+        held[rng.choice(several)] = True
     return _part(pairs, ~held), _part(pairs, held)
 
 
@@ -159,9 +161,10 @@ class ValidationRecall:
     """
 
     def __init__(self, recipe, users, items, before, held_out, rng):
-        rows = np.flatnonzero(np.diff(held_out.indptr))
-        if len(rows) > MAX_USERS:
-            rows = np.sort(rng.choice(rows, MAX_USERS, replace=False))
+        rows, group = np.flatnonzero(np.diff(held_out.indptr)), current_group()
+        n = MAX_USERS // (1 if group is None else group.size)
+        if len(rows) > n:
+            rows = np.sort(rng.choice(rows, n, replace=False))
         seen, past = before
         self.truth = held_out[rows]
         self.user_rows, self.item_rows = users.rows[rows], items.rows[:-1]
@@ -169,10 +172,36 @@ class ValidationRecall:
         self.seen = distinct_ones(self.history) if seen is None else seen[rows]
         self.k = recipe.n_neighbors
 
-    def __call__(self, module):
-        """Return the recall, in [0, 1]."""
+    def __call__(self, module, exchange=None):
+        """Return the recall, in [0, 1]; that of all users of all processes.
+
+        ``exchange``: an ``Exchange``, or None.
+        """
+        if exchange is None:
+            return float(self._recall(module).mean())
+        found = np.zeros(0)
+        with exchange.fetched(self._columns(exchange.layers)):
+            if len(self.truth.indptr) > 1:
+                found = self._recall(module)
+        total, n_users = summed(np.array([found.sum(), len(found)]))
+        return total / n_users
+
+    def _columns(self, layers):
+        """Return the columns of tables that are needed, by the name of the layer."""
+        past = [] if self.history is None else self.history.indices
+        rows = {
+            "user_tower": self.user_rows,
+            "item_tower": self.item_rows,
+            "history": self.item_rows[np.unique(past)],
+        }
+        rows = {n: rows.get(n.partition(".")[0]) for n in layers}
+        columns = {n: np.unique(r.indices) for n, r in rows.items() if r is not None}
+        return {n: each.astype(np.int64) for n, each in columns.items()}
+
+    def _recall(self, module):
+        """Return the recall (n,) of each user."""
         items = embed_items(module, self.item_rows)
         users = embed_users(module, self.user_rows, self.history, self.item_rows)
         # recall is at k, even if there are fewer items than k
         _, found = top_k(users, items, min(self.k, len(items)), self.seen)
-        return recall_at_k(self.truth, found, self.k)
+        return recall_at_k(self.truth, found, self.k, per_user=True)

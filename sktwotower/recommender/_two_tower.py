@@ -21,7 +21,6 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_attribute, fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
-from sktwotower.towers._group import is_first
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._stored_net import OptimizerCodec
 from sktwotower.towers.parts import TowerParameter
@@ -152,7 +151,7 @@ class TwoTowerRecommender(
             fitted = served(learnt, len(learnt.items), IndexRecipe.of(self))
             fitted.log("fit", time.perf_counter() - start)
         self._fitted = fitted
-        if self.checkpoint is not None and not self.interrupted_ and is_first():
+        if self.checkpoint is not None and not self.interrupted_:
             remove_checkpoint(self.checkpoint)
         return self
 

@@ -9,6 +9,7 @@ import numpy as np
 from sktwotower._tables._sparse import column_counts
 
 from ._dropout import id_columns
+from ._group import summed
 
 # Number of entries of the towers' vectors, and those that a linear filter adds.
 WIDTH, FILTER_WIDTH = 256, 128
@@ -55,8 +56,8 @@ def has_hidden_layer(recipe, events):
     """Return whether there are enough events for a hidden layer of a recent history."""
     if recipe.history != "recent":
         return False
-    n_items = np.count_nonzero(column_counts(events.positives))
-    return events.ordered.n_events >= EVENTS_FOR_HIDDEN_LAYER * n_items
+    n_items = np.count_nonzero(summed(column_counts(events.positives)))
+    return summed(events.ordered.n_events) >= EVENTS_FOR_HIDDEN_LAYER * n_items
 
 
 def has_large_catalog(recipe, events):
@@ -68,8 +69,8 @@ def has_large_baskets(recipe, events):
     """Return whether events in order come in baskets of five or more on average."""
     if recipe.history != "recent":
         return False
-    baskets = events.ordered.n_baskets()
-    return events.ordered.n_events >= LARGE_BASKET * baskets
+    baskets = summed(events.ordered.n_baskets())
+    return summed(events.ordered.n_events) >= LARGE_BASKET * baskets
 
 
 def values_of_kind(recipe, events=None):
@@ -116,7 +117,7 @@ def resolved(recipe, events):
         small = small and recipe.history != "recent"
         sampling = "full" if small else "mixed"
     if temperature == "auto":
-        n_items = np.count_nonzero(column_counts(events.positives))
+        n_items = np.count_nonzero(summed(column_counts(events.positives)))
         temperature = auto_temperature(n_items, has_large_catalog(recipe, events))
         if has_hidden_layer(recipe, events):
             temperature = min(temperature, HIDDEN_LAYER_TEMPERATURE)

@@ -13,6 +13,7 @@ from sktwotower._tables._sparse import column_counts, take_columns
 
 from ._candidates import CandidateSampler, distinct, places_in
 from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares
+from ._group import most, summed
 from ._losses import Targets
 from ._sparse_rows import SparseRows
 
@@ -74,15 +75,15 @@ class TrainingSet(Dataset):
         return len(self.users)
 
     def n_batches(self, batch_size):
-        """Return the number of batches of one epoch."""
-        return -(-len(self) // batch_size)
+        """Return the number of batches of one epoch: the most of all processes."""
+        return most(-(-len(self) // batch_size))
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
         earlier = [] if self.earlier is None else [self.earlier]
         known = [self.positives, *earlier]
         if axis == 0:
-            return sum(map(column_counts, known))
+            return summed(sum(map(column_counts, known)))
         return sum(np.diff(matrix.indptr) for matrix in known)
 
     def pairs(self):
@@ -212,7 +213,8 @@ class UserBatches:
         )
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
-        self.weight_per_user = float(chosen.data.sum(dtype=float)) / len(dataset)
+        total = float(chosen.data.sum(dtype=float))
+        self.weight_per_user = total / max(1, len(dataset))
         self.device = device
         catalog = SparseRows.from_csr(dataset.item_rows).to(device)
         self.catalog = catalog if candidate_sampling == "full" else None

@@ -165,7 +165,7 @@ class _ValidationRecall(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         net.module_.eval()
-        recall = self.evaluate(net.module_)
+        recall = self.evaluate(net.module_, net.exchange_)
         before = [row["valid_recall"] for row in net.history[:-1]]
         net.history.record("valid_recall", recall)
         # read by Checkpoint(monitor="valid_recall_best")

@@ -1,112 +1,156 @@
-"""Sums of the gradients that several processes have computed.
+"""Rows of tables, and gradients, that several processes exchange in a step.
 
-Input: in each process, the gradients of the loss of its own users of a batch.
-Output: in all processes, the gradients of the loss of the whole batch.
+Input: in each process, a batch of its own users, and its rows of the tables.
+Output: the loss of all batches together, and gradients of the process's own rows.
 """
 
 import numpy as np
 import torch
 from torch import distributed
 
+from ._autograd import has_bfloat16_products
+from ._fetched import Fetched, columns_of
 from ._group import GroupError
-from ._optimizer import rows_of
-from ._sparse_rows import SparseLinear
 
-# What a process says at the start of each exchange.
+# What a process says at the start of each step.
 GOES_ON, STOPS, ENDED, FAILED = range(4)
-# What it says of a table whose gradient is not sparse.
-DENSE = -1
+# Status, weight and number of users come before the numbers of rows.
+N_FIGURES = 3
+
+
+class Share:
+    """The batch of one process in a step, or None if it has no users left.
+
+    ``n_users`` becomes the number of users of all processes together.
+    """
+
+    def __init__(self, batch):
+        self.batch, self.n_users = batch, 0
+
+    def __len__(self):
+        return self.n_users
+
+
+class Shares:
+    """Batches of one process, and empty ones until all processes have ended a pass."""
+
+    def __init__(self, batches):
+        self.batches, self.n_batches = batches, len(batches)
+
+    def __iter__(self):
+        n_left = self.n_batches
+        for batch, targets in self.batches:
+            yield Share(batch), targets
+            n_left -= 1
+        for _ in range(n_left):
+            yield Share(None), None
 
 
 class Exchange:
     """The training of one net by a ``Group``, as a context.
 
+    A process holds some rows of each table. In a step it fetches those that its batch
+    needs from their owners, and sends them the gradients. All other parameters are the
+    same in all processes, and their gradients are added up.
+
     At the start of each step all processes exchange a header: whether they go on, the
-    weight and the loss of their users, and the number of rows that they touched in each
-    table. So a process that ends or fails is noticed by all others.
+    weight of their users, and how many rows they fetch of whom. So a process that ends
+    or fails is noticed by all others.
 
     Parameters
     ----------
     group : Group
     net : TwoTowerNet
-        Initialized. It takes the weights of process 0.
+        Initialized; its module holds the rows of this process, and its ``divisions``
+        say which ones they are.
     interruption : Interruption
         Says whether this process has been asked to stop.
     """
 
     def __init__(self, group, net, interruption):
         self.group, self.net, self.interruption = group, net, interruption
-        self.device = group.device(net.device)
-        modules = [net.module_, net.criterion_]
-        tables = [
-            part.weight
-            for module in modules
-            for part in module.modules()
-            if isinstance(part, SparseLinear)
-        ]
-        self.tables = list(dict.fromkeys(tables))
-        known = set(self.tables)
+        self.device, wanted = group.device, net.criterion_.matmul_dtype
+        short = has_bfloat16_products() if wanted is None else wanted == torch.bfloat16
+        # what the products that follow are computed in
+        self.dtype = torch.bfloat16 if short else torch.float32
+        self.layers, self.divisions = {}, {}
+        for name, side in net.module_.tables.items():
+            self.layers[name] = net.module_.get_submodule(name)
+            self.divisions[name] = net.module_.divisions[side]
+        known = {layer.weight for layer in self.layers.values()}
         self.dense = [
-            p
-            for module in modules
-            for p in module.parameters()
-            if p.requires_grad and p not in known
+            parameter
+            for module in (net.module_, net.criterion_)
+            for parameter in module.parameters()
+            if parameter not in known
         ]
         self.stops = False
 
     def __enter__(self):
-        self._share_weights()
+        for parameter in self.dense:  # those of process 0
+            moved = parameter.detach().to(self.device)
+            self.group.run(distributed.broadcast, moved, 0)
+            parameter.data.copy_(moved)
         return self
 
     def __exit__(self, kind, error, trace):
         if error is None:
-            self._header(ENDED)
-            self._share_weights()
+            self.header(ENDED)
         elif not isinstance(error, GroupError):
-            self._fail()
+            try:
+                self.header(FAILED)
+            except GroupError:
+                pass  # the others have ended as well
 
-    def _fail(self):
-        try:
-            self._header(FAILED)
-        except GroupError:
-            pass  # the others have ended as well
+    def step(self, compute, share, targets, learns=True):
+        """Return skorch's result of a step, with the loss of all processes together.
 
-    def _share_weights(self):
-        """Take weights and buffers of process 0."""
-        for module in (self.net.module_, self.net.criterion_):
-            for value in module.state_dict().values():
-                moved = value.detach().to(self.device)
-                self.group.run(distributed.broadcast, moved, 0)
-                value.copy_(moved)
-
-    def step(self, compute, share, targets):
-        """Return skorch's result of a step, with the loss of the whole batch.
-
-        ``compute(batch, targets)`` computes the loss and the gradients of this
-        process's part, a ``Share``; it is called unless that has no users.
+        ``compute(batch, targets)`` returns that of this process, with its loss and, if
+        it ``learns``, gradients; it is called unless the ``share`` is empty.
         """
-        weight = loss = 0.0
-        step = {"y_pred": None}
+        columns, weight, n_users = {}, 0.0, 0
         if share.batch is not None:
-            step = compute(share.batch, targets)
-            weight, loss = float(targets.total_weight), step["loss"].item()
-        rows = [_touched(table) for table in self.tables]
-        counts = [DENSE if each is None else len(each[0]) for each in rows]
-        status = GOES_ON if self.interruption.received is None else STOPS
-        header = self._header(status, weight, weight * loss, *counts)
-        self.stops = bool((header[:, 0] == STOPS).any())
-        total = header[:, 1].sum()
-        self._sum(rows, header[:, 3:].astype(np.int64), weight / total)
-        return step | {"loss": torch.tensor(header[:, 2].sum() / total)}
+            columns = columns_of(share.batch, self.layers)
+            weight, n_users = float(targets.total_weight), len(share.batch)
+        step, loss = {"y_pred": None}, 0.0
+        with self.fetched(columns, weight, n_users) as fetched:
+            share.n_users = fetched.n_users
+            if share.batch is not None:
+                targets.total_weight = fetched.total_weight
+                step = compute(share.batch, targets)
+                loss = step["loss"].item()
+            if learns:
+                fetched.send_gradients()
+        loss = self._reduce(loss, learns)
+        return step | {"loss": torch.tensor(loss)}
 
-    def _header(self, status, *values):
-        """Return the headers (size, 3 + n_tables) of all processes."""
-        values = [status, *values, *[0.0] * (2 + len(self.tables) - len(values))]
+    def fetched(self, columns, weight=0.0, n_users=0):
+        """Return a context in which layers have some columns (m,) of their tables.
+
+        ``columns``: ascending, by the name of the layer. ``weight`` and ``n_users``: of
+        this process; those of all are added up.
+        """
+        status = GOES_ON if self.interruption.received is None else STOPS
+        fetched = Fetched(self, columns)
+        header = self.header(status, weight, n_users, *fetched.wanted.ravel())
+        self.stops = bool((header[:, 0] == STOPS).any())
+        fetched.total_weight = header[:, 1].sum() or 1.0
+        fetched.n_users = int(header[:, 2].sum())
+        counts = header[:, N_FIGURES:].astype(np.int64)
+        fetched.given = counts.reshape(-1, *fetched.wanted.shape)[:, self.group.rank]
+        return fetched
+
+    def header(self, status, *values):
+        """Return the headers (size, 3 + n_tables * size) of all processes."""
+        n_values = N_FIGURES + len(self.layers) * self.group.size
+        values = [status, *values, *[0.0] * (n_values - 1 - len(values))]
         own = torch.tensor(values, dtype=torch.float64, device=self.device)
-        header = torch.stack(self._gather(own)).cpu().numpy()
-        for rank in np.flatnonzero(header[:, 0] == FAILED):
-            if status != FAILED:
-                raise GroupError(f"Process {rank} has failed: its error says why.")
+        parts = [torch.empty_like(own) for _ in range(self.group.size)]
+        self.group.run(distributed.all_gather, parts, own)
+        header = torch.stack(parts).cpu().numpy()
+        failed = np.flatnonzero(header[:, 0] == FAILED)
+        if len(failed) and status != FAILED:
+            raise GroupError(f"Process {failed[0]} has failed: its error says why.")
         ended = header[:, 0] == ENDED
         if ended.any() and not ended.all():
             raise GroupError(
@@ -115,128 +159,45 @@ class Exchange:
             )
         return header
 
-    def _gather(self, own):
-        """Return the tensors of all processes, which have the same shape."""
-        parts = [torch.empty_like(own) for _ in range(self.group.size)]
-        self.group.run(distributed.all_gather, parts, own.contiguous())
-        return parts
-
-    def _gather_padded(self, own, sizes):
-        """Return the flat tensors of all processes, of which the sizes are known."""
-        filled = own.new_zeros(max(sizes))
-        filled[: len(own)] = own
-        parts = self._gather(filled)
-        return [part[:size] for part, size in zip(parts, sizes, strict=True)]
-
-    def _sum(self, rows, counts, factor):
-        """Replace each gradient by its weighted sum over the processes.
-
-        ``rows``: ids and gradients of the touched rows of each table. ``counts``
-        (size, n_tables): their numbers in each process. ``factor``: multiplies what
-        this process has computed.
-        """
-        touched = [t for t in range(len(self.tables)) if counts[:, t].any()]
-        sparse = [t for t in touched if self._is_sparse(t, counts[:, t])]
-        ids = self._gather_ids(rows, counts, sparse)
-        apart = [t for t in sparse if _is_apart(ids[t])]
-        self._gather_rows(apart, rows, ids, factor)
-        dense = [self.tables[t] for t in touched if t not in ids]
-        together = [t for t in sparse if t not in apart]
-        self._reduce(together, rows, ids, [*self.dense, *dense], factor)
-
-    def _is_sparse(self, t, counts):
-        """Return whether the ids of touched rows are shorter than the whole table."""
-        n_numbers = 2 * counts.sum()  # an id takes as many bytes as two numbers
-        return (counts != DENSE).all() and n_numbers < self.tables[t].numel()
-
-    def _gather_ids(self, rows, counts, sparse):
-        """Return the touched rows of each process, by table: a dict of lists."""
-        if not sparse:
-            return {}
-        own = torch.cat([rows[t][0] for t in sparse]).to(self.device)
-        sizes = counts[:, sparse].tolist()
-        parts = self._gather_padded(own, list(map(sum, sizes)))
-        parts = [part.split(each) for part, each in zip(parts, sizes, strict=True)]
-        return {t: [part[i] for part in parts] for i, t in enumerate(sparse)}
-
-    def _gather_rows(self, tables, rows, ids, factor):
-        """Gather the gradients of touched rows, and add those of the same row."""
-        if not tables:
-            return
-        values = [(rows[t][1] * factor).reshape(-1) for t in tables]
-        widths = [self.tables[t].shape[1] for t in tables]
-        sizes = [
-            [len(ids[t][rank]) * w for t, w in zip(tables, widths, strict=True)]
-            for rank in range(self.group.size)
-        ]
-        own = torch.cat(values).to(self.device)
-        parts = self._gather_padded(own, [sum(each) for each in sizes])
-        parts = [part.split(each) for part, each in zip(parts, sizes, strict=True)]
-        for i, t in enumerate(tables):
-            values = torch.cat([part[i] for part in parts]).view(-1, widths[i])
-            self._set_rows(self.tables[t], torch.cat(ids[t]), values)
-
-    def _reduce(self, tables, rows, ids, dense, factor):
-        """Sum the gradients of touched rows of some tables, and dense ones."""
-        distinct = [torch.unique(torch.cat(ids[t])) for t in tables]
-        summed = [
-            _placed(*rows[t], of_all)
-            for t, of_all in zip(tables, distinct, strict=True)
-        ]
-        others = [table for t, table in enumerate(self.tables) if t not in ids]
-        dense = [*self.dense, *others]
-        summed += [_dense_gradient(parameter) for parameter in dense]
-        flat = torch.cat([each.reshape(-1) for each in summed]).mul_(factor)
-        flat = flat.to(self.device)
+    def _reduce(self, loss, learns):
+        """Add up the gradients of what all processes have; return the sum of losses."""
+        dense = [p for p in self.dense if p.requires_grad] if learns else []
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in dense]
+        flat = [each.reshape(-1).to(self.device, torch.float32) for each in grads]
+        flat = torch.cat([*flat, torch.tensor([loss], device=self.device)])
         self.group.run(distributed.all_reduce, flat)
-        parts = iter(flat.split([each.numel() for each in summed]))
-        for t, of_all in zip(tables, distinct, strict=True):
-            values = next(parts).view(-1, self.tables[t].shape[1])
-            self._set_rows(self.tables[t], of_all, values)
-        for parameter in dense:
-            part = next(parts).view(parameter.shape)
-            parameter.grad = part.to(parameter.device)
+        *parts, total = flat.split([*(p.numel() for p in dense), 1])
+        for parameter, part in zip(dense, parts, strict=True):
+            parameter.grad = part.view(parameter.shape).to(parameter)
+        return total.item()
 
-    @staticmethod
-    def _set_rows(table, ids, values):
-        """Set a sparse gradient, in which a row may occur several times."""
-        table.grad = torch.sparse_coo_tensor(
-            ids[None].to(table.device),
-            values.to(table.device),
-            table.shape,
-            check_invariants=False,
-        ).coalesce()
+    def gather(self, users):
+        """Let the module, and its moments, have the rows of all processes.
 
+        ``users``: whether also those of the ids of users that others have; otherwise
+        these are zeros.
+        """
+        module = self.net.module_
+        for name, layer in self.layers.items():
+            layer.weight.data = self._whole(name, layer.weight.detach(), users)
+            moments = module.moments.get(f"{name}.weight", {})
+            for key, rows in moments.items():
+                moments[key] = self._whole(name, torch.from_numpy(rows), users).numpy()
+        module.divisions = None
 
-def _is_apart(ids):
-    """Return whether the touched rows of a table are better gathered than summed.
-
-    Each process receives all rows if they are gathered, and twice the distinct ones if
-    they are summed.
-    """
-    n_rows = len(ids) * max(map(len, ids))
-    return n_rows < 2 * len(torch.unique(torch.cat(ids)))
-
-
-def _placed(own, values, ids):
-    """Return the gradients (n, width) of the rows ``ids`` (n,), some of which are own.
-
-    The result is where ``values`` are, the gradients of the rows ``own``.
-    """
-    placed = values.new_zeros(len(ids), values.shape[1])
-    placed[torch.searchsorted(ids.to(own.device), own)] = values
-    return placed
-
-
-def _touched(table):
-    """Return ids and gradients of the touched rows of a table; None if it is dense."""
-    if table.grad is None:
-        none = torch.zeros(0, dtype=torch.int64, device=table.device)
-        return none, table.detach()[:0]
-    return rows_of(table.grad) if table.grad.is_sparse else None
-
-
-def _dense_gradient(parameter):
-    if parameter.grad is None:
-        return torch.zeros_like(parameter)
-    return parameter.grad.to_dense()
+    def _whole(self, name, rows, users):
+        """Return the rows (p, ...) of a table, given those of this process (m, ...)."""
+        division, device = self.divisions[name], rows.device
+        whole = rows.new_zeros(division.n_columns, *rows.shape[1:])
+        for rank in range(self.group.size):
+            columns, is_own = division.of(rank), rank == self.group.rank
+            if is_own:
+                whole[torch.from_numpy(columns).to(device)] = rows
+            if not users:
+                columns = columns[division.is_common[columns]]
+            places = torch.from_numpy(columns).to(device)
+            part = whole[places].to(self.device)
+            self.group.run(distributed.broadcast, part, rank)
+            if not is_own:
+                whole[places] = part.to(rows)
+        return whole

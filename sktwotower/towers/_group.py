@@ -4,8 +4,17 @@ Input: a process group that the caller has initialized, as torchrun does.
 Output: values that all processes have, and errors when one of them fails.
 """
 
+import contextlib
+import contextvars
+import datetime
+
+import numpy as np
 import torch
 from torch import distributed
+
+# Seconds in which a process says that it lives, after another one has failed.
+SECONDS_TO_ANSWER = 15
+_ALONE = contextvars.ContextVar("alone", default=False)
 
 
 class GroupError(RuntimeError):
@@ -13,16 +22,45 @@ class GroupError(RuntimeError):
 
 
 def current_group():
-    """Return the ``Group`` of this process; None if no process group is initialized."""
-    if distributed.is_available() and distributed.is_initialized():
-        return Group(distributed.get_rank(), distributed.get_world_size())
-    return None
+    """Return the ``Group`` of this process; None if it works alone."""
+    if _ALONE.get() or not distributed.is_available():
+        return None
+    if not distributed.is_initialized():
+        return None
+    return Group(distributed.get_rank(), distributed.get_world_size())
+
+
+@contextlib.contextmanager
+def alone():
+    """Let this process work for itself within the block, as if there were no group."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
 
 
 def is_first():
     """Return whether this is the process that writes files and shows progress."""
+    return rank() == 0
+
+
+def rank():
+    """Return the number of this process, 0 without others."""
     group = current_group()
-    return group is None or group.rank == 0
+    return 0 if group is None else group.rank
+
+
+def summed(values):
+    """Return the sums of an array, or number, over all processes."""
+    group = current_group()
+    return values if group is None else group.reduce(values, distributed.ReduceOp.SUM)
+
+
+def most(value):
+    """Return the largest of a number of all processes."""
+    group = current_group()
+    return value if group is None else group.reduce(value, distributed.ReduceOp.MAX)
 
 
 class Group:
@@ -42,11 +80,11 @@ class Group:
         self.rank = rank
         self.size = size
 
-    def device(self, module_device):
-        """Return where tensors must be to be exchanged: NCCL reads only its GPU."""
-        on_gpu = torch.device(module_device).type == "cuda"
+    @property
+    def device(self):
+        """Where tensors must be to be exchanged: NCCL reads only its GPU."""
         backends = distributed.get_backend_config()
-        return module_device if on_gpu and "nccl" in backends else "cpu"
+        return "cuda" if "nccl" in backends and "gloo" not in backends else "cpu"
 
     def gather(self, value):
         """Return the values (size,) of all processes."""
@@ -61,19 +99,30 @@ class Group:
         return values[0]
 
     def from_first(self, make):
-        """Return the result of ``make()``, which only process 0 calls."""
+        """Return the result of ``make()``, which only process 0 calls, alone."""
         result = error = None
         if self.rank == 0:
             try:
-                result = make()
-            except Exception as raised:
+                with alone():
+                    result = make()
+            except BaseException as raised:
                 error = raised
-        result, reason = self.share((result, None if error is None else str(error)))
+        reason = None if error is None else f"{type(error).__name__}: {error}"
+        result, reason = self.share((result, reason))
         if error is not None:
             raise error
         if reason is not None:
             raise GroupError(f"Process 0 has failed: {reason}")
         return result
+
+    def reduce(self, values, how):
+        """Return values, a number or an array, added up or compared by ``how``."""
+        array = np.asarray(values)
+        kind = {"b": np.int32, "i": np.int64, "u": np.int64}.get(array.dtype.kind)
+        moved = torch.tensor(array.astype(kind or array.dtype), device=self.device)
+        self.run(distributed.all_reduce, moved, how)
+        reduced = moved.cpu().numpy()
+        return reduced if isinstance(values, np.ndarray) else reduced.item()
 
     def run(self, call, *args, **kwargs):
         """Call a function of torch.distributed; raise ``GroupError`` if it fails."""
@@ -82,8 +131,26 @@ class Group:
         except RuntimeError as error:
             reason = str(error).partition("\n")[0].partition(". ")[0]
             raise GroupError(
-                f"Training by {self.size} processes has ended: another process has "
-                f"died or cannot be reached, as seen by process {self.rank} ({reason})."
-                " Start all of them again; with checkpoint=, fit goes on from the end "
-                "of the last epoch."
+                f"Training by {self.size} processes has ended: {self._who_has_died()} "
+                f"has died or cannot be reached, as seen by process {self.rank} "
+                f"({reason}). Start all of them again; with checkpoint=, fit goes on "
+                "from the end of the last epoch."
             ) from error
+
+    def _who_has_died(self):
+        """Return which processes do not answer any more, as text."""
+        try:
+            store = distributed.distributed_c10d._get_default_store()
+            store.set(f"sktwotower alive {self.rank}", "")
+        except (RuntimeError, AttributeError, ValueError):
+            return "another process"  # it may have been the one that kept the store
+        gone = [str(rank) for rank in range(self.size) if not self._lives(store, rank)]
+        return f"process {', '.join(gone)}" if gone else "another process"
+
+    def _lives(self, store, rank):
+        try:
+            seconds = datetime.timedelta(seconds=SECONDS_TO_ANSWER)
+            store.wait([f"sktwotower alive {rank}"], seconds)
+        except RuntimeError:
+            return False
+        return True

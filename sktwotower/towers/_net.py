@@ -20,14 +20,13 @@ from sktwotower._tables._messages import warn
 
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import Interruption, own_callbacks
-from ._exchange import Exchange
+from ._exchange import Exchange, Shares
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
 from ._recipe import BATCH_PARAMETERS, check_batch_parameters
 from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
-from ._shares import shared_batches
 
 _GENERATOR_LOCK = threading.RLock()
 
@@ -77,7 +76,7 @@ class TwoTowerNet(NeuralNet):
         iterator = super().get_iterator(dataset, training)
         if training:
             self.batches_ = iterator
-        return iterator
+        return iterator if self.exchange_ is None else Shares(iterator)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradients."""
@@ -85,6 +84,14 @@ class TwoTowerNet(NeuralNet):
         if self.exchange_ is None:
             return compute(batch, **fit_params)
         return self.exchange_.step(lambda *pair: compute(pair, **fit_params), *batch)
+
+    def validation_step(self, batch, **fit_params):
+        """Compute the loss of a batch of validation."""
+        compute = super().validation_step
+        if self.exchange_ is None:
+            return compute(batch, **fit_params)
+        own = lambda *pair: compute(pair, **fit_params)  # noqa: E731
+        return self.exchange_.step(own, *batch, learns=False)
 
     def infer(self, x, **fit_params):
         """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
@@ -124,7 +131,7 @@ class TrainingData(NamedTuple):
     """The data that a net is trained on, and validated on if there is validation.
 
     After each epoch, ``validation`` is used for the validation loss, and
-    ``evaluate(module)`` returns the validation recall.
+    ``evaluate(module, exchange)`` returns the validation recall.
     """
 
     training: TrainingSet
@@ -159,7 +166,9 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
             net.partial_fit(data.training, y=None)
         else:
             saver.train(net, data.training)
-    net.module_.moments = moments_of(net)
+        net.module_.moments = moments_of(net)
+    if net.exchange_ is not None:
+        net.exchange_.gather(recipe.gather_users)
     if net.interrupted_:
         _warn_of_interruption(net, saver)
         interruption.end_process()
@@ -246,8 +255,20 @@ def _net_params(recipe, part, validation, seed):
         params["callbacks__print_log"] = None
     params |= _batch_params(given) | given
     if current_group() is not None:
-        params["iterator_train"] = shared_batches(params["iterator_train"])
+        _share_batches(params, current_group())
     return params
+
+
+def _share_batches(params, group):
+    """Let each process make a part of each batch, of its own users, in place."""
+    if not issubclass(params["iterator_train"], UserBatches):
+        raise ValueError(
+            "Several processes train on the batches of this package only. Got "
+            f"net_params={{'iterator_train': {params['iterator_train']!r}}}: train in "
+            "one process, or leave it out."
+        )
+    params["batch_size"] = -(-params["batch_size"] // group.size)
+    params["iterator_train__seed"] = params["iterator_train__seed"] + group.rank
 
 
 def _batch_params(given):
@@ -272,7 +293,6 @@ def _trim(net, ours):
     """
     for name in ("batches_", "epochs_before_", "exchange_"):
         vars(net).pop(name, None)
-    net.iterator_train = getattr(net.iterator_train, "alone", net.iterator_train)
     net.optimizer_.state.clear()  # small ones are kept as ``moments`` of the part
     net.optimizer_.zero_grad(set_to_none=True)
     net.train_split = None

@@ -102,6 +102,7 @@ PARAMETERS = {
     "random_state": Parameter(TRAINING, ("random_state",)),
     "warm_start": Parameter(TRAINING, ("boolean",)),
     "checkpoint": Parameter((), (str, os.PathLike, None)),
+    "gather_users": Parameter(TRAINING, ("boolean",)),
     "verbose": Parameter(TRAINING, ("verbose",)),
 }
 

@@ -13,6 +13,7 @@ from sktwotower._tables._sparse import Rows
 from ._batches import Batch, TrainingSet, UserBatches, as_float32, as_pairs
 from ._candidates import distinct, places_in
 from ._decays import Windows
+from ._group import most
 from ._losses import Targets
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
@@ -63,8 +64,8 @@ class SequenceSet(TrainingSet):
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
 
     def n_batches(self, batch_size):
-        """Return the number of batches of one epoch."""
-        return len(self.groups(batch_size))
+        """Return the number of batches of one epoch: the most of all processes."""
+        return most(len(self.groups(batch_size)))
 
     def groups(self, batch_size):
         """Return a slice of ``users``, the longest sequences first, for each batch."""

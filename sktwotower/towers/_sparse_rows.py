@@ -124,6 +124,10 @@ class SparseLinear(nn.Module):
     a one-hot row is mapped to a vector of about unit length.
     """
 
+    # Some rows of the table, and their columns (m,), if several processes train: then
+    # ``weight`` holds the rows of this process.
+    fetched = None
+
     def __init__(self, n_features, width, sparse_grad=False):
         super().__init__()
         self.sparse_grad = sparse_grad
@@ -133,7 +137,11 @@ class SparseLinear(nn.Module):
     def forward(self, rows):
         """Map ``SparseRows`` of shape (n, p) to a tensor (n, width)."""
         table = self.weight
-        if self.sparse_grad and self.training:
+        if self.fetched is not None:
+            table, columns = self.fetched
+            places = torch.searchsorted(columns, rows.indices)
+            rows = rows.with_columns(places, len(columns))
+        elif self.sparse_grad and self.training:
             table, rows = embedding_rows(table, rows)
         return weighted_sum(table, rows)
 

@@ -10,9 +10,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
+from ._group import current_group, summed
+
 # Share of the largest singular value below which others are zero, up to rounding: their
 # vectors are any that are orthogonal to the rest.
 SMALLEST = 1e-5
+# Number of vectors beyond those wanted, which make these more exact.
+N_MORE = 10
 
 
 class Spectrum(NamedTuple):
@@ -43,13 +47,35 @@ def spectrum_of(chosen, size, seed):
     """Return the ``Spectrum`` of weights of events, CSR (n_users, n_items).
 
     ``size``: number k of singular values, below both numbers of ``chosen.shape``.
-    ``seed``: of the randomized algorithm, an int.
+    ``seed``: of the randomized algorithm, an int. The events are those of all processes
+    together.
     """
     users, items = (np.asarray(chosen.sum(axis=a)).ravel() for a in (1, 0))
+    items = summed(items)
     left, right = (sparse.diags(np.maximum(n, 1e-12) ** -0.5) for n in (users, items))
     normalized = sparse.csr_matrix(left @ chosen @ right, dtype=np.float32)
-    _, values, vectors = randomized_svd(
-        normalized, size, n_iter=2, random_state=seed, flip_sign=False
-    )
+    if current_group() is None:
+        _, values, vectors = randomized_svd(
+            normalized, size, n_iter=2, random_state=seed, flip_sign=False
+        )
+    else:
+        values, vectors = _of_all(normalized, size, seed)
     vectors[values < SMALLEST * values[0]] = 0
     return Spectrum(vectors.T, values, items)
+
+
+def _of_all(own, size, seed):
+    """Return singular values (k,) and vectors (k, n_items) of what all processes have.
+
+    ``own``: the rows of this one, CSR (n_users, n_items). Subspace iteration, with as
+    many products as `randomized_svd` takes.
+    """
+    rng = np.random.RandomState(seed)
+    found = rng.normal(size=(own.shape[1], size + N_MORE)).astype(np.float32)
+    for _ in range(2):
+        found, _ = np.linalg.qr(summed(own.T @ (own @ found)))
+    gram = found.T @ summed(own.T @ (own @ found))
+    squares, turn = np.linalg.eigh((gram + gram.T) / 2)
+    largest = np.argsort(-squares)[:size]
+    values = np.sqrt(np.maximum(squares[largest], 0))
+    return values, np.ascontiguousarray((found @ turn[:, largest]).T)

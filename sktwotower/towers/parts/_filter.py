@@ -13,6 +13,7 @@ from sktwotower._records import array, instance, record, require
 from sktwotower._tables._sparse import column_counts
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
 from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._group import summed
 
 from ._histories import PooledHistory
 from ._onnx_operators import array_of
@@ -113,7 +114,7 @@ class LinearFilter(TwoTowers):
         width, own_width = cls.widths(recipe.embedding_dim)
         if share != "auto":
             return share if own_width < min(n_users, n_items) else 0.0
-        n_events = events.positives.nnz
+        n_events = summed(events.positives.nnz)
         small = n_events < MIN_SVD_EVENTS or min(n_users, n_items) <= 2 * width
         if small or width + own_width < MIN_LENGTH:
             return 0.0
@@ -212,7 +213,7 @@ def _can_be(recipe, events):
     """Return whether all that counts are pairs, and vectors have length one."""
     if recipe.history != "pooled" or events.ordered is not None or not recipe.normalize:
         return False
-    if recipe.takes_impressions and events.impressions.nnz:
+    if recipe.takes_impressions and summed(events.impressions.nnz):
         return False
     width, own_width = LinearFilter.widths(recipe.embedding_dim)
     numbers = sum(events.positives.shape) * max(width, own_width)
@@ -226,7 +227,8 @@ def _can_be(recipe, events):
 def _n_active(events):
     """Return the numbers of users and of items with events."""
     n_users = np.count_nonzero(np.diff(events.positives.indptr))
-    return n_users, np.count_nonzero(column_counts(events.positives))
+    counts = summed(column_counts(events.positives))
+    return summed(n_users), np.count_nonzero(counts)
 
 
 def auto_share(per_user, per_item):

@@ -24,6 +24,8 @@ class Part(nn.Module):
     is_trained : bool
         Whether it learns by gradients: ``forward`` then maps a ``Batch`` to vectors
         (b, d) and (c, d). Otherwise `start` computes it from the events.
+    divisions : dict or None
+        The ``Division`` of each side, if this process holds some rows of its tables.
     past : {"pooled", "recent"} or None
         How it sees the past items of users; None: not at all.
     context : ContextLayer or None
@@ -39,6 +41,7 @@ class Part(nn.Module):
     """
 
     is_trained = False
+    divisions = None
     past = None
     max_history = None
     folds_in = False

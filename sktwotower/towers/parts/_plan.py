@@ -20,12 +20,16 @@ KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter]
 
 
 class Plan(NamedTuple):
-    """A part to be made: its kind, its share in the score, and what it is made from."""
+    """A part to be made: its kind, its share in the score, and what it is made from.
+
+    ``divisions``: which process holds which rows of tables, or None; see `divisions`.
+    """
 
     kind: type
     share: float
     recipe: Recipe
     events: object
+    divisions: dict | None = None
 
     @property
     def n_components(self):

@@ -11,6 +11,7 @@ from scipy import sparse
 from sktwotower._tables._sparse import have_entries
 from sktwotower.towers._auto import has_hidden_layer, has_large_catalog
 from sktwotower.towers._dropout import id_columns
+from sktwotower.towers._group import rank, summed
 
 from ._context_layer import scale_of
 from ._tower import Tower
@@ -33,7 +34,9 @@ def start_weights(kind, plan, training, spectrum):
     The parameters are those of `Part.start`, and ``kind``, the class.
     """
     recipe, events = plan.recipe, plan.events
-    part = _random_part(kind, recipe, events)
+    owned = _columns_of_process(plan.divisions)
+    part = _random_part(kind, recipe, events, owned)
+    part.divisions = plan.divisions
     if part.context is not None:
         n_steps = recipe.max_epochs * training.n_batches(recipe.batch_size)
         part.context.scale = scale_of(n_steps)
@@ -43,34 +46,51 @@ def start_weights(kind, plan, training, spectrum):
         vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
-        add_to_ids(part.item_tower.sparse, rows, vectors)
-        add_to_ids(table, rows, vectors)
+        add_to_ids(part.item_tower.sparse, rows, vectors, owned["item"])
+        add_to_ids(table, rows, vectors, owned["item"])
     return part
 
 
-def _random_part(kind, recipe, events):
+def _columns_of_process(divisions):
+    """Return the columns of each side whose weights this process holds, a dict."""
+    if divisions is None:
+        return dict.fromkeys(("user", "item", "context"), slice(None))
+    return {side: division.of(rank()) for side, division in divisions.items()}
+
+
+def _random_part(kind, recipe, events, owned):
+    """Return new towers for the columns of each side that are ``owned``, a dict."""
     users, items, positives, impressions, *_ = events
     n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
-    widths = users.rows.shape[1], items.rows.shape[1]
-    n_context = None if events.contexts is None else events.contexts.width
-    part = kind.build(recipe, *widths, n_hidden, n_context)
+    widths = {"user": users.rows.shape[1], "item": items.rows.shape[1]}
+    n_context = None
+    if events.contexts is not None:
+        n_context = widths["context"] = events.contexts.width
+        n_context = len(np.arange(n_context)[owned["context"]])
+    sizes = [
+        # a tower given by the user takes whole rows
+        n if getattr(recipe, f"{side}_tower") else len(np.arange(n)[owned[side]])
+        for side, n in list(widths.items())[:2]
+    ]
+    part = kind.build(recipe, *sizes, n_hidden, n_context)
     # Users without positives are in no batch, items without positives in no history.
-    chosen = have_entries(positives, 0)
+    chosen, shown = (summed(have_entries(m, 0)) > 0 for m in (positives, impressions))
     active = {
-        "user_tower": (users, have_entries(positives, 1)),
-        "item_tower": (items, chosen | have_entries(impressions, 0)),
+        "user_tower": (users, summed(have_entries(positives, 1)) > 0),
+        "item_tower": (items, chosen | shown),
         "history": (items, chosen),
     }
     start = LARGE_CATALOG_SCALE if has_large_catalog(recipe, events) else 1.0
     with torch.no_grad():
         for name, side in part.tables.items():
-            owner = name.partition(".")[0]
+            owner, weight = name.partition(".")[0], part.get_submodule(name).weight
+            if len(weight) == widths[side]:
+                weight.data = weight.data[owned[side]]
             if side == "context":
                 continue  # its weights are zero
             # Towers given by the user are not changed: they may be trained already.
             if getattr(recipe, owner, None) is None or owner == "history":
-                factors = start * _scales(recipe, *active[owner])
-                weight = part.get_submodule(name).weight
+                factors = start * _scales(recipe, *active[owner])[owned[side]]
                 factors = torch.as_tensor(factors, dtype=weight.dtype)
                 weight *= factors[:, None].to(weight.device)
     return part
@@ -112,19 +132,24 @@ def _can_start_from_svd(part, training):
     width, chosen = part.history.table.weight.shape[1], training.positives
     return (
         sparse.issparse(chosen)
-        and chosen.nnz >= MIN_SVD_EVENTS
+        and summed(chosen.nnz) >= MIN_SVD_EVENTS
         and min(chosen.shape) > 2 * width
         and sum(chosen.shape) * width <= MAX_SVD_NUMBERS
         and id_columns(training.item_rows).any()
     )
 
 
-def add_to_ids(layer, rows, vectors):
-    """Add vectors (n, width) to what a layer maps rows (n, p) to, by ids only."""
+def add_to_ids(layer, rows, vectors, owned=slice(None)):
+    """Add vectors (n, width) to what a layer maps rows (n, p) to, by ids only.
+
+    ``owned``: the columns that the layer has.
+    """
     ids = sparse.csr_matrix(rows[:, np.flatnonzero(id_columns(rows))])
     squares = np.asarray(ids.multiply(ids).sum(axis=1)).ravel()
     weights = ids.T @ sparse.diags(1 / np.maximum(squares, 1e-12)) @ vectors
-    columns = torch.from_numpy(np.flatnonzero(id_columns(rows)))
+    is_id = id_columns(rows)
+    columns = torch.from_numpy(np.flatnonzero(is_id[owned]))
+    places = (np.cumsum(is_id) - 1)[owned][columns]
     with torch.no_grad():
-        given = torch.from_numpy(np.asarray(weights, dtype=np.float32))
+        given = torch.from_numpy(np.asarray(weights[places], dtype=np.float32))
         layer.weight[columns] += given.to(layer.weight)

@@ -13,6 +13,7 @@ from sktwotower._records import instance, require
 from sktwotower._tables._memory import check_memory
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
+from sktwotower.towers._group import rank
 from sktwotower.towers._optimizer import (
     RowwiseAdam,
     grown_moments,
@@ -213,7 +214,12 @@ class TwoTowers(Part):
         So a new id starts with the vector of its features, or of an empty row.
         ``inputs`` are those of `grown`.
         """
-        self.load_state_dict(self.weights_of(recipe, before, inputs))
+        weights = self.weights_of(recipe, before, inputs)
+        for name, side in self.tables.items():
+            if self.divisions is not None:
+                own = torch.from_numpy(self.divisions[side].of(rank()))
+                weights[f"{name}.weight"] = weights[f"{name}.weight"][own]
+        self.load_state_dict(weights)
 
     def weights_of(self, recipe, before, inputs):
         """Return the weights of ``before`` for these towers by name; see `grown`."""
@@ -229,7 +235,8 @@ class TwoTowers(Part):
         for name, value in old.items():
             places, n_inputs = inputs.get(name, (None, len(value) if value.ndim else 0))
             shape = state[name].shape
-            if places is not None and shape[:1] == (0,):  # a table to be made
+            to_make = shape[:1] == (0,) or self.divisions is not None
+            if places is not None and to_make:
                 shape = n_inputs, *shape[1:]
             if shape and shape != (n_inputs, *value.shape[1:]):
                 raise ValueError(_of_another_size(recipe, name, value, shape))

@@ -1,0 +1,171 @@
+"""Processes that fit one model together: what each of them has, and what all have.
+
+Input: the same events, or files of events, in each process.
+Output: in training the events of its own users; then a model of all users, or of these.
+"""
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils import check_random_state
+from torch import distributed
+
+from sktwotower._tables._sequences import Sequences, as_rows
+from sktwotower.features._forgetting import without_entities
+from sktwotower.towers._division import owners_of_users
+from sktwotower.towers._group import current_group, is_first, summed
+
+from ._fingerprint import differences, digest, fingerprint
+
+
+@contextlib.contextmanager
+def joined():
+    """Join the processes that torchrun has started; yield whether this is the first.
+
+    They communicate by gloo. Without torchrun, or in a group already, nothing is done.
+    """
+    if not distributed.is_torchelastic_launched() or current_group() is not None:
+        yield is_first()
+        return
+    distributed.init_process_group("gloo")
+    try:
+        yield is_first()
+    finally:
+        distributed.destroy_process_group()
+
+
+def compare(group, depends_on):
+    """Raise ``ValueError`` if a ``fingerprint`` is not the same in all processes."""
+    first, *others = group.gather(depends_on)
+    for rank, other in enumerate(others, start=1):
+        found = differences(first, other, ("in process 0", f"in process {rank}"))
+        if found:
+            raise ValueError(
+                f"{group.size} processes fit one model together, so each needs all of "
+                "the same data and parameters; users are divided among them. Processes "
+                f"0 and {rank} differ in: {found}. To fit a model in each process, "
+                "end the process group first: torch.distributed.destroy_process_group()"
+            )
+
+
+def check_same(recipe, events, before):
+    """Raise ``ValueError`` if processes that learn the same events differ."""
+    group = current_group()
+    if group is not None:
+        compare(group, fingerprint(recipe, events, before))
+
+
+def check_events(n_events):
+    """Raise ``ValueError`` if some of the processes have events, and others none."""
+    group = current_group()
+    counts = [n_events] if group is None else group.gather(n_events)
+    if 0 in counts and any(counts):
+        raise ValueError(
+            f"{len(counts)} processes learn together, so each needs all of the same "
+            f"events. Numbers of events, by process: {counts}."
+        )
+
+
+def random_state_of(given):
+    """Return the generator that ``random_state`` stands for, in the same state in all.
+
+    A generator of the caller is set to that state; the global one of numpy stays.
+    """
+    group = current_group()
+    if group is None:
+        return check_random_state(given)
+    rng = np.random.RandomState() if given is None else check_random_state(given)
+    rng.set_state(group.share(rng.get_state(legacy=False)))
+    return rng
+
+
+def own_generator(rng):
+    """Return a generator of this process, which takes one number of a shared one."""
+    group = current_group()
+    if group is None:
+        return rng
+    return np.random.RandomState([rng.randint(2**31), group.rank])
+
+
+def own_events(table, users):
+    """Return the events of the users of this process, of an ``EventTable`` of all.
+
+    ``users``: ``Entities``. Without other processes these are all events.
+    """
+    group = current_group()
+    if group is None:
+        return table
+    columns = [c for c in table if c is not None]
+    compare(group, {"users": digest(users.ids), "events": digest(columns)})
+    owners = owners_of_users(users.ids, group.size)
+    own = table.only(np.flatnonzero(owners == group.rank))
+    check_division(own.n_events, len(users))
+    return own
+
+
+def check_division(n_events, n_users):
+    """Raise ``ValueError`` if a process has no events of its own.
+
+    ``n_events``: of this process; ``n_users``: of all.
+    """
+    counts = current_group().gather(n_events)
+    if 0 in counts:
+        raise ValueError(
+            f"{len(counts)} processes divide the {n_users} users of X among them, and "
+            f"process {counts.index(0)} has none with an event. Start fewer processes."
+        )
+
+
+def with_users(fitted, gather):
+    """Return ``FittedTowers`` with what all processes have seen of all users.
+
+    ``gather``: False: with the users of this process only.
+    """
+    group = current_group()
+    if group is None:
+        return fitted
+    owners = owners_of_users(fitted.users.ids, group.size)
+    if not gather:
+        return _only(fitted, owners == group.rank)
+    lags = times = who = None
+    seen, _ = _gathered(group, owners, fitted.seen)
+    if fitted.sequences is not None:
+        lags, (times,) = _gathered(group, owners, *fitted.sequences)
+    if fitted.context_users is not None:
+        who, _ = _gathered(group, owners, fitted.context_users)
+    sequences = None if lags is None else Sequences(lags, times)
+    return replace(fitted, seen=seen, sequences=sequences, context_users=who)
+
+
+def _gathered(group, owners, matrix, *columns):
+    """Return the rows of all processes of CSR (n_users + 1, p), and their columns.
+
+    ``owners``: the process of each user. ``columns``: arrays with a value for each
+    entry of the matrix.
+    """
+    sizes = summed(np.diff(matrix.indptr))
+    of_entries = np.repeat(np.append(owners, -1), sizes)
+    parts = group.gather((matrix.indices, matrix.data, *columns))
+    whole = [np.empty(len(of_entries), dtype=part.dtype) for part in parts[0]]
+    for rank, part in enumerate(parts):
+        for array, values in zip(whole, part, strict=True):
+            array[of_entries == rank] = values
+    indices, data, *columns = whole
+    offsets = np.append(0, np.cumsum(sizes))
+    return as_rows(data, indices, offsets, matrix.shape[1]), columns
+
+
+def _only(fitted, own):
+    """Return ``FittedTowers`` with the users where ``own`` (n_users,) only."""
+    users, left = without_entities(fitted.users, ~own)
+    kept = np.append(np.flatnonzero(own), len(own))
+    in_order, who = fitted.sequences, fitted.context_users
+    return replace(
+        fitted,
+        users=users,
+        seen=fitted.seen[kept],
+        sequences=None if in_order is None else in_order.take(kept),
+        net=fitted.net_without(~own, left),
+        context_users=None if who is None else who[kept],
+    )

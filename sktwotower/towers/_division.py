@@ -1,0 +1,70 @@
+"""Which process holds which users, and which rows of the tables of weights.
+
+Input: ids of users, feature rows of users (n, p), and a number of processes.
+Output: a ``Division`` of the columns of each side.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ._dropout import id_columns
+from ._group import current_group
+
+
+def owners_of_users(ids, size):
+    """Return the process (n,) of each user, by a hash of the id."""
+    hashed = pd.util.hash_pandas_object(pd.Index(ids), index=False)
+    return (hashed.to_numpy() % np.uint64(size)).astype(np.int32)
+
+
+class Division:
+    """Which of some processes holds each of the columns of a side.
+
+    A column is a row of a table. Column i is of process i modulo ``size``, unless
+    ``owners`` (p,) are given. ``is_common`` (p,): which ones all processes need.
+    """
+
+    def __init__(self, n_columns, size, owners=None, is_common=None):
+        self.n_columns, self.size, self.owners = n_columns, size, owners
+        self.is_common = np.ones(n_columns, bool) if is_common is None else is_common
+        if owners is not None:
+            order = np.argsort(owners, kind="stable")
+            sizes = np.bincount(owners, minlength=size)
+            self.places = np.empty(n_columns, dtype=np.int64)
+            first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+            self.places[order] = np.arange(n_columns) - first
+
+    def of(self, rank):
+        """Return the columns (m,) of a process, ascending."""
+        if self.owners is None:
+            return np.arange(rank, self.n_columns, self.size)
+        return np.flatnonzero(self.owners == rank)
+
+    def places_of(self, columns):
+        """Return the process of columns (m,), and their places in its table."""
+        if self.owners is None:
+            return columns % self.size, columns // self.size
+        return self.owners[columns], self.places[columns]
+
+
+def divisions(users, items, n_context):
+    """Return the ``Division`` of each side, a dict; None without other processes.
+
+    The ids of a user are columns of the process that has the user, all other columns
+    are divided evenly. ``users`` and ``items``: ``Entities``. ``n_context``: number of
+    columns of contexts.
+    """
+    group = current_group()
+    if group is None:
+        return None
+    rows = users.rows[:-1]
+    owners = (np.arange(rows.shape[1]) % group.size).astype(np.int32)
+    of_users = np.repeat(owners_of_users(users.ids, group.size), np.diff(rows.indptr))
+    are_ids = id_columns(rows)
+    is_id = are_ids[rows.indices]
+    owners[rows.indices[is_id]] = of_users[is_id]
+    return {
+        "user": Division(rows.shape[1], group.size, owners, ~are_ids),
+        "item": Division(items.rows.shape[1], group.size),
+        "context": Division(n_context, group.size),
+    }

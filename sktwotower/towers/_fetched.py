@@ -1,0 +1,197 @@
+"""Rows of tables that a process fetches from their owners, and gradients for these.
+
+Input: the columns of each table that a batch needs.
+Output: layers that compute with these rows, and sparse gradients of the owners' rows.
+"""
+
+import numpy as np
+import torch
+from torch import distributed
+
+from ._candidates import distinct, places_in
+
+
+def columns_of(batch, layers):
+    """Return the ascending columns that a ``Batch`` needs of tables, a dict by layer.
+
+    ``layers``: by name. That says which rows of the batch a layer maps.
+    """
+    context = None if batch.requests is None else batch.requests.rows
+    rows = {
+        "user_tower": batch.user_rows,
+        "item_tower": batch.item_rows,
+        "history": batch.history_items,
+        "context": context,
+    }
+    found, known = {}, {}
+    for name in layers:
+        of = rows[name.partition(".")[0]]
+        if of is not None:
+            if id(of) not in known:
+                known[id(of)] = _ascending(of.indices.numpy(), of.n_columns)
+            found[name] = known[id(of)]
+    return found
+
+
+def _ascending(columns, n_columns):
+    if (columns[1:] > columns[:-1]).all():
+        return columns
+    return distinct(columns, n_columns)
+
+
+class _Table:
+    """What a process wants of one table.
+
+    Attributes
+    ----------
+    places : list of int64 arrays
+        Where the wanted columns of each process are in its part of the table.
+    orders : list of int64 tensors
+        Where they are among all that are wanted.
+    """
+
+    def __init__(self, layer, division, columns, rank):
+        self.layer, self.rank, device = layer, rank, layer.weight.device
+        self.columns = torch.from_numpy(columns).to(device)
+        owners, places = division.places_of(columns)
+        orders = [np.flatnonzero(owners == r) for r in range(division.size)]
+        self.places = [places[order] for order in orders]
+        self.orders = [torch.from_numpy(order).to(device) for order in orders]
+        self.own = torch.from_numpy(self.places[rank]).to(device)
+        self.is_own = len(self.own) == len(columns)
+
+    def lay(self, found):
+        """Let the layer compute with rows, of which others have sent ``found``."""
+        weight = self.layer.weight
+        rows = weight.index_select(0, self.own)
+        if not self.is_own:
+            own, rows = rows, weight.new_empty(len(self.columns), weight.shape[1])
+            rows.index_copy_(0, self.orders[self.rank], own)
+            for r, part in found.items():
+                rows.index_copy_(0, self.orders[r], part.to(rows))
+        self.layer.fetched = rows.requires_grad_(), self.columns
+
+    def gradient(self):
+        """Return the gradient of the rows that the layer has computed with."""
+        rows = self.layer.fetched[0]
+        return torch.zeros_like(rows) if rows.grad is None else rows.grad
+
+    def add_up(self, grad, others):
+        """Set the gradient of the rows of this process.
+
+        ``grad``: of the rows that it has computed with. ``others``: pairs of places
+        (n,) and gradients (n, width).
+        """
+        weight, ids, values = self.layer.weight, self.own, grad
+        if not self.is_own:
+            values = grad.index_select(0, self.orders[self.rank])
+        if sum(len(places) for places, _ in others):
+            pieces = [self.places[self.rank], *(p.cpu().numpy() for p, _ in others)]
+            found = distinct(np.concatenate(pieces), len(weight))
+            ids = torch.from_numpy(found).to(weight.device)
+            own, values = values, weight.new_zeros(len(found), weight.shape[1])
+            parts = [own, *(each for _, each in others)]
+            for places, part in zip(pieces, parts, strict=True):
+                at = torch.from_numpy(places_in(found, places, len(weight)))
+                values.index_add_(0, at.to(weight.device), part.to(weight))
+        weight.grad = torch.sparse_coo_tensor(
+            ids[None], values, weight.shape, is_coalesced=True, check_invariants=False
+        )
+        if not self.layer.sparse_grad:
+            weight.grad = weight.grad.to_dense()
+
+
+class Fetched:
+    """Rows of tables that a process has fetched, as a context; see `Exchange`.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    columns : dict
+        The ascending columns (m,) that are wanted, by the name of the layer.
+
+    Attributes
+    ----------
+    wanted : int64 array of shape (size, n_tables)
+        How many rows of each table this process gets of each other one.
+    given : int64 array of shape (size, n_tables)
+        How many it gives to each.
+    n_users, total_weight
+        Sums of what all processes have in this step.
+    """
+
+    def __init__(self, exchange, columns):
+        self.group, self.device = exchange.group, exchange.device
+        nothing, rank = np.zeros(0, dtype=np.int64), self.group.rank
+        self.tables = [
+            _Table(layer, exchange.divisions[name], columns.get(name, nothing), rank)
+            for name, layer in exchange.layers.items()
+        ]
+        self.widths = np.array([t.layer.weight.shape[1] for t in self.tables])
+        self.dtype = exchange.dtype
+        self.ones = np.ones_like(self.widths)
+        self.others = [r for r in range(self.group.size) if r != rank]
+        self.wanted = np.zeros((self.group.size, len(self.tables)), dtype=np.int64)
+        for r in self.others:
+            self.wanted[r] = [len(table.places[r]) for table in self.tables]
+
+    @torch.no_grad()
+    def __enter__(self):
+        asked = [t.places[r] for r in self.others for t in self.tables]
+        asked = torch.from_numpy(np.concatenate([*asked, []]).astype(np.int32))
+        asked = self._swap(asked.to(self.device), self.wanted, self.given, self.ones)
+        self.asked = dict(self._parts(asked.long(), self.given, self.ones))
+        rows = self._buffer(self.given)
+        for (r, t), part in self._parts(rows, self.given, self.widths):
+            weight = self.tables[t].layer.weight
+            part.copy_(weight.index_select(0, self.asked[r, t].to(weight.device)))
+        rows = self._swap(rows, self.given, self.wanted, self.widths)
+        found = dict(self._parts(rows, self.wanted, self.widths))
+        for t, table in enumerate(self.tables):
+            table.lay({r: found[r, t] for r in self.others})
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for table in self.tables:
+            table.layer.fetched = None
+
+    @torch.no_grad()
+    def send_gradients(self):
+        """Give the rows of each table their gradients, added up over processes."""
+        grads = [table.gradient() for table in self.tables]
+        rows = self._buffer(self.wanted)
+        for (r, t), part in self._parts(rows, self.wanted, self.widths):
+            part.copy_(grads[t].index_select(0, self.tables[t].orders[r]))
+        rows = self._swap(rows, self.wanted, self.given, self.widths)
+        found = dict(self._parts(rows, self.given, self.widths))
+        for t, table in enumerate(self.tables):
+            others = [(self.asked[r, t], found[r, t]) for r in self.others]
+            table.add_up(grads[t], others)
+
+    def _buffer(self, counts):
+        n_numbers = int((counts * self.widths).sum())
+        return torch.empty(n_numbers, dtype=self.dtype, device=self.device)
+
+    def _parts(self, flat, counts, widths):
+        """Yield the part (n, width) of each process and table, of a flat tensor."""
+        start = 0
+        for r in self.others:
+            for t, n in enumerate(counts[r]):
+                width = int(widths[t])
+                stop = start + int(n) * width
+                part = flat[start:stop]
+                yield (r, t), part if width == 1 else part.view(-1, width)
+                start = stop
+
+    def _swap(self, flat, sent, received, widths):
+        """Return what others have for this process, of the form of what they get.
+
+        ``sent`` and ``received`` (size, n_tables): numbers of rows, to and from each.
+        """
+        sizes = [(counts * widths).sum(axis=1) for counts in (received, sent)]
+        values = flat.new_empty(int(sizes[0].sum()))
+        bits = flat.dtype if flat.dtype != torch.bfloat16 else torch.float16
+        pair = values.view(bits), flat.view(bits)  # gloo does not know bfloat16
+        swap = distributed.all_to_all_single
+        self.group.run(swap, *pair, *(each.tolist() for each in sizes))
+        return values
