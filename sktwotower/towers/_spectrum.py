@@ -73,7 +73,8 @@ def _of_all(own, size, seed):
     rng = np.random.RandomState(seed)
     found = rng.normal(size=(own.shape[1], size + N_MORE)).astype(np.float32)
     for _ in range(2):
-        found, _ = np.linalg.qr(summed(own.T @ (own @ found)))
+        found = summed(own.T @ (own @ found))
+    found = current_group().from_first(lambda: np.linalg.qr(found)[0])
     gram = found.T @ summed(own.T @ (own @ found))
     squares, turn = np.linalg.eigh((gram + gram.T) / 2)
     largest = np.argsort(-squares)[:size]
