@@ -15,14 +15,16 @@ BLOCK_SIZE = 1 << 23
 MIN_ALLOWED_SHARE = 1 / 4
 # Request at most this many extra neighbors from an index without filtering.
 MAX_EXTRA = 512
+# At first, request at most this many extra ones for hidden items: each costs time.
+FEW_HIDDEN = 64
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):
     """Return the k best allowed items of each query, from any neighbor index.
 
-    From an index that is not exact, more items are requested, as many as filters may
-    remove; the results are scored again exactly. If a list is too short, more items
-    are requested for its query, and in the end the query is searched exactly.
+    From an index that is not exact, more items are requested, and the results are
+    scored again exactly. If a list is too short, more items are requested for its
+    query, and in the end the query is searched exactly.
 
     Parameters
     ----------
@@ -59,8 +61,10 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
 class _Search:
     """Search on an index without filtering, which may return poor or short lists.
 
-    More than k neighbors are requested from the index. They are filtered and scored
-    again, and queries with too short lists are repeated.
+    More than k neighbors are requested from the index, at first as many more as filters
+    may remove, but few for hidden items: most of these are far away. They are filtered
+    and scored again. Queries with too short lists are repeated, with all hidden items
+    counted, and then with four times as many neighbors.
     """
 
     def __init__(self, index, queries, items, k, excluded, allowed):
@@ -78,20 +82,23 @@ class _Search:
             n_excluded = np.diff(excluded.indptr)
             inside = excluded if allowed is None else excluded[:, allowed].tocsr()
             n_left = n_allowed - np.diff(inside.indptr)
-        # number of neighbors to request, and length of list to reach, per query (n,)
+        # numbers of neighbors to request in turn (3, n), and lengths to reach (n,)
         share = max(n_allowed / len(items), 1e-9)
-        self.widths = np.ceil((k + n_excluded) / share).astype(np.int64)
+        few = np.minimum(n_excluded, FEW_HIDDEN)
+        widths = [(k + few) / share, (k + n_excluded) / share]
+        widths = np.ceil([*widths, 4 * widths[1]]).astype(np.int64)
+        self.widths = np.minimum(widths, len(items))
         self.lengths = np.minimum(k, n_left)
         self.scores = np.full((len(queries), k), -np.inf)
         self.indices = np.full((len(queries), k), -1, dtype=np.int64)
 
     def run(self):
         """Return scores and positions (n, k)."""
-        rows = np.arange(len(self.queries))
-        for factor in (1, 4):
-            widths = np.minimum(self.widths * factor, len(self.items))
-            self._ask(rows[widths[rows] <= self.k + MAX_EXTRA], widths)
-            rows = self._too_short()
+        rows, before = np.arange(len(self.queries)), 0
+        for widths in self.widths:
+            useful = (widths > before) & (widths <= self.k + MAX_EXTRA)
+            self._ask(rows[useful[rows]], widths)
+            rows, before = self._too_short(), widths
         if len(rows):
             hidden = None if self.excluded is None else self.excluded[rows]
             self.scores[rows], self.indices[rows] = top_k(
@@ -193,12 +200,12 @@ def nearest_to_one(index, query, items, k, hidden):
 def _from_index(index, query, n_items, k, hidden):
     """Return positions (m,), ascending, from the index; None if too few can be used.
 
-    First as many more neighbors are requested as may be hidden, then four times as
-    many.
+    It is searched as wide as by `_Search`.
     """
-    n_left = min(k, n_items - len(hidden))
-    for factor in (1, 4):
-        width = min(factor * (k + len(hidden)), n_items)
+    n_hidden = len(hidden)
+    n_left = min(k, n_items - n_hidden)
+    widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
+    for width in sorted({min(width, n_items) for width in widths}):
         if width > k + MAX_EXTRA:
             return None
         found = index.kneighbors(query[None], n_neighbors=width, return_distance=False)

@@ -18,10 +18,10 @@ from sklearn.base import clone
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.io import dump, load
-from sktwotower.neighbors import NNDescentNeighbors, _graph
+from sktwotower.neighbors import NNDescentNeighbors, _graph, _search
 from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
-from sktwotower.neighbors._search import retrieve
+from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._top_k import top_k
 from tests.builders import many, random_events, small
 from tests.io.builders import again, array_bytes, array_of, forged, members_of
@@ -84,6 +84,26 @@ def test_filters_over_a_graph(graph, share):
     assert excluded[np.arange(20)[:, None], indices].sum() == 0
     assert allowed is None or np.isin(indices, allowed).all()
     assert np.isclose(scores, expected).mean() > 0.95
+
+
+def test_hidden_items_cost_no_recall_of_a_graph(graph):
+    queries, items = clustered(50, seed=2), graph.vectors_
+    excluded = exclusions(50, 2000, share=0.15)
+    expected, _ = brute_force(queries, items, 10, excluded)
+
+    def recall():
+        scores, indices = retrieve(graph, queries, items, 10, excluded)
+        alone = [
+            nearest_to_one(graph, query, items, 10, hidden.indices)[1]
+            for query, hidden in zip(queries, excluded, strict=True)
+        ]
+        np.testing.assert_array_equal(indices, alone)
+        assert (indices >= 0).all()
+        return np.isclose(scores, expected).mean()
+
+    found = recall()
+    with patch.object(_search, "FEW_HIDDEN", 2000):
+        assert found > recall() - 0.01
 
 
 def test_a_graph_has_no_more_neighbors_than_items(graph):

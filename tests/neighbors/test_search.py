@@ -278,6 +278,47 @@ def test_an_index_is_asked_again_for_more_and_then_done_without(padding):
     assert indices.tolist() == order[[0, 2, 4]].tolist()
 
 
+class Recording(NearestNeighbors):
+    """Finds all nearest items, and remembers how many were requested."""
+
+    def fit(self, X, y=None):
+        self.widths_ = []
+        return super().fit(X)
+
+    def kneighbors(self, X, n_neighbors, return_distance=False):
+        self.widths_.append(n_neighbors)
+        return super().kneighbors(X, n_neighbors, return_distance)
+
+
+def test_long_histories_widen_the_search_only_if_they_fill_it():
+    items, query = unit_vectors(600), unit_vectors(1, seed=1)
+    order = np.argsort(-(items @ query[0]), kind="stable")
+    index = Recording(algorithm="brute").fit(items)
+    few, k = _search.FEW_HIDDEN, 5
+    cases = [
+        (few, order[:few], [k + few]),
+        (few + 40, order[-few - 40 :], [k + few]),
+        (few + 40, order[: few + 40], [k + few, k + few + 40]),
+        # more than may be requested: then the rest is searched exactly
+        (540, np.r_[order[:40], order[100:]], [k + few]),
+        (540, order[:540], [k + few]),
+    ]
+    with patch.object(_search, "MAX_EXTRA", 500):
+        for n_hidden, hidden, widths in cases:
+            assert len(hidden) == n_hidden
+            expected = np.setdiff1d(order, hidden, assume_unique=True)[:k]
+            index.widths_.clear()
+            _, found = nearest_to_one(index, query[0], items, k, np.sort(hidden))
+            assert found.tolist() == expected.tolist() and index.widths_ == widths
+            excluded = np.zeros((2, 600))
+            excluded[0, hidden] = 1
+            excluded = sparse.csr_matrix(excluded)
+            index.widths_.clear()
+            both = retrieve(index, np.tile(query, (2, 1)), items, k, excluded)
+            assert both[1].tolist() == [expected.tolist(), order[:k].tolist()]
+            assert sorted(index.widths_) == [k, *widths]
+
+
 def test_an_index_of_other_vectors_is_refused():
     index = ExactNeighbors().fit(np.eye(3))
     with pytest.raises(ValueError, match="vectors of 3 numbers, but .* have 2"):
