@@ -192,6 +192,7 @@ def times_of_events(frame, name, schema, known=None):
 
     ``name``: the time column. ``known``: the schema of fit, if events are added to it.
     """
+    known = known if len(frame) else None
     if known is not None and frame[name].isna().all():
         raise ValueError(
             f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "

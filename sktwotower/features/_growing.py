@@ -9,7 +9,6 @@ import copy
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from sktwotower._tables._columns import latest_rows
@@ -22,6 +21,8 @@ from ._tower_vectorizer import TowerVectorizer
 
 def grown(entities, frame, table):
     """Return entities that include the ids and features of further events.
+
+    Those that only a new side table has join without a column for their id.
 
     Parameters
     ----------
@@ -43,26 +44,23 @@ def grown(entities, frame, table):
     """
     label = f"{entities.side} column {entities.label!r}"
     ids = check_ids(frame[entities.id_column], label)
-    unknown = positions_of(ids, entities.ids) < 0
-    new = ids[unknown].unique().sort_values()
+    new = ids[positions_of(ids, entities.ids) < 0].unique().sort_values()
     known = entities.ids.append(as_type_of(new, entities.ids, label))
+    updated = replace(entities, table=table)
+    had, has = entities.table is not None, table is not None
+    if had and has and table is not entities.table:
+        listed = updated.side_table().index
+        listed = listed[positions_of(listed, known) < 0]
+        known = known.append(as_type_of(listed, known, f"{entities.side}s"))
     codes = known.get_indexer(ids)
     transformer, places, fresh = _with_ids(
         entities.transformer, entities.width, entities.id_column, ids.unique()
     )
     updated = replace(
-        entities,
-        table=table,
-        ids=known,
-        transformer=transformer,
-        width=entities.width + len(fresh),
+        updated, ids=known, transformer=transformer, width=entities.width + len(fresh)
     )
-    changed = np.zeros(len(known), dtype=bool)
-    changed[known.get_indexer(fresh)] = True
-    changed[len(entities.ids) :] = True
-    if entities.features:
-        changed[codes] = True
-    changed = np.flatnonzero(changed)
+    read = codes if entities.features else known.get_indexer(fresh)
+    changed = np.union1d(read, np.arange(len(entities.ids), len(known)))
     if len(changed):
         updated, places = _with_changed(updated, changed, places, frame, codes)
     return updated, codes, (places, updated.width), changed
@@ -74,14 +72,9 @@ def _with_changed(updated, changed, places, frame, codes):
     Their new levels and words get columns. ``places`` (p,): the positions of the
     feature columns so far; they are returned as well, as they are then.
     """
-    own = frame[updated.features]
-    if updated.features:  # then exactly the entities of X have changed
-        places_of_codes = np.searchsorted(changed, codes)
-        own = latest_rows(
-            own, places_of_codes, len(changed), f"column {updated.label!r}"
-        )
-    else:
-        own = pd.DataFrame(index=range(len(changed)))
+    kept = np.isin(codes, changed)
+    own, codes = frame[updated.features][kept], np.searchsorted(changed, codes[kept])
+    own = latest_rows(own, codes, len(changed), f"column {updated.label!r}")
     n, old = len(updated.ids), updated.rows[:-1].tocoo()
     updated, moved, rows = updated.describe_anew(changed, own)
     places = moved[places]

@@ -63,7 +63,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     -------
     learnt : FittedTowers or None
         New users and new items come last; what requests need is that of before. None: X
-        has no rows that count.
+        has no rows that count, and side tables no new ones.
     changed : int array of shape (m,)
         Positions of the items whose vectors may be others than before.
     """
@@ -73,11 +73,11 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         owner, X, y, sample_weight, fitted.schema, may_be_empty=True
     )
     check_events(len(frame))
-    if len(frame) == 0:
-        return None, np.zeros(0, dtype=np.int64)
     call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events
     check_same(recipe, events, fitted.model)
+    if len(frame) == 0 and call.seen.shape == fitted.seen.shape:
+        return None, described
     stream = _stream(fitted, frame, (rewards, weights), len(events.items))
     random = _random(recipe.random_state, len(fitted.epochs))
     with alone():  # all processes that train together learn the same

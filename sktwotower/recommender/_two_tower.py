@@ -160,10 +160,11 @@ class TwoTowerRecommender(
 
         Events may be of new users and items; new items join the catalog. If ``users``
         or ``items`` is a side table, it must contain them as well: call
-        ``set_params(items=products)`` first. New ids get weights of their own if the
-        transformer is a `TowerVectorizer` (the default), and so do new levels, tags and
-        words, see Notes. With a recent history, events take their place in time among
-        those of before, also if they are late.
+        ``set_params(items=products)`` first. As in `fit`, all of the new table join:
+        items without events are recommended by their features. New ids of X get weights
+        of their own if the transformer is a `TowerVectorizer` (the default), and so do
+        new levels, tags and words, see Notes. With a recent history, events take their
+        place in time among those of before, also if they are late.
 
         The cost follows the new events: only items with weights that have changed get
         new vectors, and a graph searches these exactly until an eighth of all items has
@@ -175,9 +176,10 @@ class TwoTowerRecommender(
         X, y, sample_weight
             As in `fit`, with the same columns; only the new events. Users of X keep
             their past items, which are never negatives (with a recent history all items
-            are, except the one to predict). X may have no rows, and no positive event:
-            items that were only shown join the catalog. Events on disk, and what a
-            model that was fitted from disk has seen, are read into memory.
+            are, except the one to predict). X may have no positive event, as items that
+            were only shown join the catalog, and no rows, as those of a new side table
+            do. Events on disk, and what a model that was fitted from disk has seen, are
+            read into memory.
 
         Returns
         -------

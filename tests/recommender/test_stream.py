@@ -371,8 +371,8 @@ def test_vectors_are_those_of_the_tower(params):
     side = pd.DataFrame({"item": np.arange(400), "kind": np.arange(400) % 7})
     model, events = many(items=side, **params)
     new = pd.DataFrame({"item": [400], "kind": [3]})
-    model.set_params(items=pd.concat([side, new]))
     model.partial_fit(events[:5]).set_catalog(np.arange(50, 300))
+    model.set_params(items=pd.concat([side, new]))
     model.partial_fit(pd.DataFrame({"user": [1, 2, 2], "item": [400, 1, 60]}))
     assert model.item_ids_.tolist() == [*range(50, 300), 400]
     fitted = model._fitted

@@ -1,0 +1,116 @@
+"""New rows of side tables that `partial_fit` adds without an event."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktwotower import TowerVectorizer, io
+from tests.builders import chain, dated, ordered, random_events, small
+
+MORE = pd.DataFrame({"user": ["u2", "u3"], "item": ["i3", "i0"]})
+NOTHING = MORE[:0]
+SIDE = pd.DataFrame({"item": [f"i{i}" for i in range(9)], "kind": list("abc") * 3})
+NEW = pd.DataFrame({"item": ["n1", "n2"], "kind": ["b", "d"]})
+LONGER = pd.concat([SIDE, NEW, SIDE[:2].assign(item=["n3", "n4"], kind="d")])
+
+
+def test_new_rows_of_a_side_table_join_the_catalog_without_events(tmp_path):
+    model = small(items=SIDE).fit(random_events())
+    vectors, cold = model.item_embeddings_, model.embed_items(LONGER[9:])
+    model.set_params(items=LONGER).partial_fit(NOTHING)
+    assert model.item_ids_.tolist() == [*SIDE["item"], "n1", "n2", "n3", "n4"]
+    np.testing.assert_array_equal(model.item_embeddings_, np.r_[vectors, cold])
+    assert set(LONGER["item"][9:]) < set(model.recommend(["u1"], 99)["item"])
+    assert len(model.history_) == 1  # nothing was learnt
+    names = model.item_transformer_.get_feature_names_out().tolist()
+    assert names[9:] == ["kind_a", "kind_b", "kind_c", "kind_d"]
+    state = model._fitted
+    for nothing in (NOTHING, NOTHING.astype(float)):  # twice: no warning either
+        assert model.partial_fit(nothing)._fitted is state
+    io.dump(model, tmp_path / "model.sktt")
+    loaded = io.load(tmp_path / "model.sktt")
+    pd.testing.assert_frame_equal(loaded.recommend(), model.recommend())
+    # the first event makes the item one of its own
+    for each in (model, loaded):
+        each.partial_fit(pd.DataFrame({"user": ["u1"], "item": ["n3"]}))
+        assert "item_n3" in each.item_transformer_.get_feature_names_out()
+    np.testing.assert_array_equal(loaded.item_embeddings_, model.item_embeddings_)
+
+
+@pytest.mark.slow
+def test_new_rows_join_next_to_new_events_and_behind_a_catalog():
+    model = small(items=SIDE).fit(random_events()).set_catalog(["i5", "i2", "i0"])
+    model.set_params(items=LONGER)
+    model.partial_fit(pd.DataFrame({"user": ["u1", "new"], "item": ["n2", "i3"]}))
+    assert model.item_ids_.tolist() == ["i5", "i2", "i0", "n2", "n1", "n3", "n4"]
+    found = model.recommend(["new"], 99)["item"]
+    assert set(found) == set(model.item_ids_)
+    model.set_catalog(["i0", "n2"]).partial_fit(MORE[:1])
+    assert model.item_ids_.tolist() == ["i0", "n2"]  # gone items stay gone
+    model.forget_items(["n1"]).partial_fit(NOTHING)
+    assert model.item_ids_.tolist() == ["i0", "n2"]
+
+
+@pytest.mark.slow
+def test_new_rows_of_users_are_known():
+    ages = pd.DataFrame({"user": [f"u{i}" for i in range(14)], "age": range(14)})
+    model = small(users=ages[:12]).fit(random_events())
+    cold = model.embed_users(ages[12:])
+    model.set_params(users=ages).partial_fit(NOTHING)
+    assert model.user_ids_.tolist() == ages["user"].tolist()
+    np.testing.assert_allclose(model.embed_users(["u12", "u13"]), cold, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dates", [False, True])
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"context": ["when"]}, {"context": ["when", "hue"]}, {"history": "pooled"}],
+    ids=["order", "time", "context", "pooled"],
+)
+def test_new_rows_join_where_there_are_times(params, dates):
+    hues = (
+        {} if "hue" not in params.get("context", ()) else {"hue": ["red", "tan"] * 160}
+    )
+    X = (dated(chain()) if dates else chain()).assign(**hues)
+    side = pd.DataFrame({"item": sorted(set(X["item"])), "kind": list("abcd") * 3})
+    model = ordered(items=side, **params).fit(X)
+    cold = model.embed_items(NEW)
+    model.set_params(items=pd.concat([side, NEW])).partial_fit(X[:0])
+    np.testing.assert_array_equal(model.item_embeddings_[-2:], cold)
+    model.partial_fit(X[:30].replace("i03", "n1"))
+    assert model.item_ids_[-2:].tolist() == ["n1", "n2"]
+
+
+@pytest.mark.slow
+def test_features_of_events_that_new_rows_lack_are_missing():
+    X = random_events().assign(shop=lambda t: t["item"].str[1:].astype(int) % 2)
+    kinds = TowerVectorizer(kinds={"shop": "category"})
+    model = small(items=SIDE, item_features=["shop"], item_transformer=kinds).fit(X)
+    rows = model._fitted.items.rows[:9].toarray()
+    model.set_params(items=LONGER[:11]).partial_fit(X[:5])
+    now = model._fitted.items.rows.toarray()
+    np.testing.assert_array_equal(now[:9], rows)
+    assert now[9:11, 9:11].sum() == 0 and now[9, 11:].tolist() == [0, 1, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        (pd.concat([LONGER, NEW]), ValueError, "2 ids are duplicated: 'n1'"),
+        (SIDE.assign(item=range(9)), TypeError, "ids of items have another type"),
+        (LONGER[["item"]], ValueError, "items lacks the column 'kind'"),
+    ],
+)
+def test_side_tables_that_do_not_fit_are_refused(table, error, message):
+    model = small(items=SIDE).fit(random_events())
+    state = model._fitted
+    with pytest.raises(error, match=message):
+        model.set_params(items=table).partial_fit(NOTHING)
+    assert model._fitted is state
+
+
+def test_a_table_that_fit_did_not_have_adds_nothing():
+    model = small().fit(random_events())
+    assert "n1" not in model.set_params(items=LONGER).partial_fit(NOTHING).item_ids_
