@@ -145,8 +145,9 @@ class TwoTowerParameters(ShownEstimator):
         Number of users in a batch, >= 1. With a recent history a batch holds at most 8
         times as many events. "auto": see the table in the guide.
     lr : float, default=0.01
-        Highest learning rate of the one cycle, > 0. An `LRScheduler` among
-        ``callbacks`` replaces the cycle. `partial_fit` takes a fifth of it.
+        Highest learning rate of the one cycle, >= 0. An `LRScheduler` among
+        ``callbacks`` replaces the cycle. `partial_fit` takes a fifth of it; with 0 it
+        adds events to the past of their users, and learns nothing.
     weight_decay : float, default=0.01
         Weight decay of the optimizer, >= 0.
     optimizer : str or torch.optim.Optimizer class, default="rowwiseadam"

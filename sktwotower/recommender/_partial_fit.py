@@ -78,7 +78,9 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     check_same(recipe, events, fitted.model)
     if len(frame) == 0 and call.seen.shape == fitted.seen.shape:
         return None, described
-    stream = _stream(fitted, frame, (rewards, weights), len(events.items))
+    # what was not learnt may be given again
+    outcomes = rewards * (recipe.lr > 0), weights
+    stream = _stream(fitted, frame, outcomes, len(events.items))
     random = _random(recipe.random_state, len(fitted.epochs))
     with alone():  # all processes that train together learn the same
         net, stream = _train(recipe, fitted, call, stream, random)
@@ -252,7 +254,7 @@ def _one_pass(recipe):
 def _train(recipe, fitted, call, stream, random):
     """Return a net that is trained on further events, and the ``Stream`` after them."""
     recipes = _recipes(recipe, fitted, call)
-    learns = call.events.positives.nnz > 0
+    learns = recipe.lr > 0 and call.events.positives.nnz > 0
     parts, nets, first = [], [], None
     for recipe, before in zip(recipes, fitted.model.parts, strict=True):
         seed = random.randint(np.iinfo(np.int32).max)
@@ -268,7 +270,7 @@ def _train(recipe, fitted, call, stream, random):
                 part.learn_more(call.events)
         parts.append(part)
     stream = stream._replace(gaps=first.gaps, n_events=first.n_steps)
-    share_of_new = call.events.positives.nnz / max(call.before.nnz, 1)
+    share_of_new = learns * call.events.positives.nnz / max(call.before.nnz, 1)
     model = fitted.model.after(parts, share_of_new)
     net = joined(nets, model) if learns else fitted.net
     return with_model(net, model, fitted.net if learns else None), stream

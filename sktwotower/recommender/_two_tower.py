@@ -164,7 +164,8 @@ class TwoTowerRecommender(
         items without events are recommended by their features. New ids of X get weights
         of their own if the transformer is a `TowerVectorizer` (the default), and so do
         new levels, tags and words, see Notes. With a recent history, events take their
-        place in time among those of before, also if they are late.
+        place in time among those of before, also if they are late. With ``lr=0`` events
+        only join the past of their users; they can be learnt later.
 
         The cost follows the new events: only items with weights that have changed get
         new vectors, and a graph searches these exactly until an eighth of all items has

@@ -86,7 +86,7 @@ PARAMETERS = {
     "impression_start": Parameter(TRAINING, (SHARE,)),
     "max_epochs": Parameter(TRAINING, (COUNT,), auto=True),
     "batch_size": Parameter(TRAINING, (BATCH,), auto=True),
-    "lr": Parameter(TRAINING, (POSITIVE,)),
+    "lr": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "weight_decay": Parameter(TRAINING, (NOT_NEGATIVE,)),
     "optimizer": Parameter(TRAINING, (str, type)),
     "early_stopping": Parameter(TRAINING, ("boolean",)),

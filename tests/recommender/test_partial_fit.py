@@ -285,6 +285,26 @@ def test_one_pass_whatever_fit_was_told():
 
 
 @pytest.mark.slow
+def test_without_a_rate_events_are_only_past():
+    side = pd.concat([SIDE, pd.DataFrame({"item": ["a0", "j1"], "kind": ["a", "b"]})])
+    model = small(items=side[:9], second_share=0.4, embedding_dim=12)
+    model.fit(random_events())
+    vectors, model = model.item_embeddings_, model.set_params(items=side, lr=0)
+    cold = model.embed_items(side[9:])
+    model.partial_fit(MORE)
+    np.testing.assert_array_equal(model.item_embeddings_, np.r_[vectors, cold])
+    assert model.second_share_ == 0.4 and len(model.history_) == 1
+    assert model.seen_items(["new"])["item"].tolist() == ["i0", "j1"]
+    assert not pairs(model.recommend(n_neighbors=99)) & pairs(MORE)
+    with pytest.warns(UserWarning, match="5 events were given to an earlier"):
+        model.partial_fit(MORE)
+    model.set_params(lr=0.1).partial_fit(MORE)  # to learn them is another thing
+    assert abs(model.item_embeddings_[:9] - vectors).max() > 1e-4
+    assert model.second_share_ < 0.4
+    assert np.isfinite(small(lr=0).fit(random_events()).item_embeddings_).all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"history": None}, {"embedding_dim": 4}])
 def test_other_towers_than_those_of_fit(changed):
     model = small().fit(random_events()).set_params(**changed)
