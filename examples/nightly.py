@@ -1,27 +1,39 @@
 """Teach a model the events of a day, and publish it unless it has become worse.
 
 Input: a file of ``sktwotower.io.dump``, and the day's events as CSV or Parquet.
-Output: the file replaced in one step, or left as it was; an exit code; log lines.
+Output: the file replaced in one step; an exit code; log lines.
 
 ``python examples/nightly.py model.sktt day.parquet`` learns the first nine tenths of
 the day (in the order of the time column, or of the rows) by `partial_fit` of a copy,
 and compares recall on the last tenth with yesterday's model, which gets the same events
-as ``history``. The copy is published after it has learnt the whole day. The file before
-stays as ``model.sktt.previous``.
+as ``history``. If the copy is not worse, it learns the whole day and is published.
+
+If it is worse, yesterday's model is published with the day as past events of its users
+(``lr=0``), so that it does not recommend what they have bought. The day is kept in
+``model.sktt.refused.000001.csv``, with the next free number, and is offered again each
+night, to be learnt before the new day; if that is worse, the new day is tried without.
+The latest seven such days are kept. Delete these files, too, if users are forgotten.
+
+The file before stays as ``model.sktt.previous``. There are no notes that could differ
+from the model: its file knows the tables of the latest 64 calls of `partial_fit`, so
+that no day is learnt twice. A run that was killed anywhere, or found a full disk, is
+repeated by the same call, and ends as if nothing had happened: with the same numbers,
+if the model has a ``random_state``.
 
 Exit codes: 0 done (published, an empty day, or a day that was learnt before); 3 the
-copy was worse, the old model stays; 65 the events cannot be used; 66 a file is missing;
-75 another run is under way, try again later; 1 anything else.
+copy was worse, nothing was learnt; 65 the events cannot be used; 66 a file is missing;
+74 the model, or the file of a refused day, is damaged: the log says what to do; 75
+another run is under way, try again later; 1 anything else, such as a full disk.
 """
 
 import argparse
 import copy
 import fcntl
-import hashlib
-import json
+import glob
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +42,13 @@ import pandas as pd
 from sktwotower import io
 from sktwotower.metrics import recall_at_k
 
-DONE, WORSE, BAD_DATA, NO_INPUT, TRY_AGAIN = 0, 3, 65, 66, 75
+DONE, WORSE, BAD_DATA, NO_INPUT, DAMAGED, TRY_AGAIN = 0, 3, 65, 66, 74, 75
+MAX_REFUSED = 7
 log = logging.getLogger("nightly")
+
+
+class Damaged(Exception):
+    """The file of a refused day cannot be used."""
 
 
 def column_of(model, parameter, otherwise):
@@ -74,22 +91,35 @@ def recall(model, held_out, k, history=None):
     return np.nan_to_num(found) * reachable / (reachable + ranking.n_unreachable)
 
 
-def learnt(model, events):
-    """Return a copy of the model that has learnt further events."""
-    model = copy.copy(model).partial_fit(events)
-    if model.interrupted_:
-        raise KeyboardInterrupt("the model is only partly trained")
+def with_days(model, *days, learn=True):
+    """Return a copy of the model that has learnt days, or knows them as past events.
+
+    Days that it was given before are left out: without others it is the model itself.
+    """
+    for events in days:
+        more = copy.copy(model).set_params(lr=model.lr if learn else 0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default")
+                warnings.filterwarnings("error", "These .* an earlier partial_fit")
+                more.partial_fit(events)
+        except UserWarning:
+            continue
+        if learn and more.interrupted_:
+            raise KeyboardInterrupt("the model is only partly trained")
+        model = more.set_params(lr=model.lr)
     return model
 
 
-def is_better(model, events, k, max_loss):
-    """Return whether learning most of the day pays on the rest of it."""
+def is_better(model, days, k, max_loss):
+    """Return whether learning days, of the last one most, pays on the rest of it."""
+    *before, events = days
     n_held_out = max(1, len(events) // 10)
     first, held_out = events[:-n_held_out], events[-n_held_out:]
     if len(first) == 0:
         raise ValueError("One event is too few to learn from and to compare.")
     old = recall(model, held_out, k, history=first)
-    new = recall(learnt(model, first), held_out, k)
+    new = recall(with_days(model, *before, first), held_out, k)
     log.info(
         "recall@%d of %d users on the last %d events: %.4f, yesterday's model %.4f",
         *(k, len(old), n_held_out, new.mean(), old.mean()),
@@ -109,34 +139,100 @@ def publish(model, path):
     os.replace(new, path)
 
 
-def night(path, day, k, max_loss):
+def refused(path):
+    """Return the bytes of the files of refused days by file, oldest first."""
+    files = sorted(path.parent.glob(f"{glob.escape(path.name)}.refused.[0-9]*"))
+    try:
+        return {each: each.read_bytes() for each in files}
+    except OSError as error:
+        raise Damaged(f"A file of a refused day is damaged: {error}") from error
+
+
+def keep(day, path):
+    """Copy the file of a refused day next to the model, in one step."""
+    kept, data = refused(path), day.read_bytes()
+    if data in kept.values():
+        return
+    number = 1 + max((int(each.name.split(".")[-2]) for each in kept), default=0)
+    kind = "parquet" if day.suffix == ".parquet" else "csv"
+    part = f"{path}.refused.part"
+    with open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, f"{path}.refused.{number:06}.{kind}")
+
+
+def offered_again(path, day, model):
+    """Return the events of earlier days that the model knows as refused, by file."""
+    data, days = day.read_bytes(), {}
+    others = [each for each, its in refused(path).items() if its != data]
+    for each in others[:-MAX_REFUSED]:
+        each.unlink()
+    for each in others[-MAX_REFUSED:]:
+        try:
+            events = read_day(each, model)
+            if with_days(model, events, learn=False) is model:  # not by a new fit
+                days[each] = events
+        except (TypeError, ValueError) as error:
+            raise Damaged(f"{each} is damaged, delete it: {error}") from error
+    return days
+
+
+def decide(model, events, again, given):
+    """Return the model to publish or None, the files it has learnt, and the exit code.
+
+    ``again``: of `offered_again`.
+    """
+    taught = with_days(model, events)
+    if taught is model:
+        log.info("%s was learnt before", given.day)
+        learnt = [f for f, its in again.items() if with_days(model, its) is model]
+        return None, learnt, DONE
+    past = with_days(model, events, learn=False)
+    if past is model:
+        log.warning("%s was refused before, and will be offered again", given.day)
+        return None, [], WORSE
+    for days in [again, {}] if again else [{}]:
+        if is_better(model, [*days.values(), events], given.k, given.max_loss):
+            new = with_days(model, *days.values(), events) if days else taught
+            return new, [*days], DONE
+    log.warning("the new model is worse, the old one stays, without what was bought")
+    return past, [], WORSE
+
+
+def night(given):
     """Return the exit code of one run; the caller holds the lock."""
+    path, day = given.model, given.day
     if not day.exists() or not path.exists():
         log.error("%s does not exist", path if day.exists() else day)
         return NO_INPUT
-    notes = path.with_name(f"{path.name}.days")
-    digest = hashlib.sha256(day.read_bytes()).hexdigest()
-    days = json.loads(notes.read_text()) if notes.exists() else []
-    if digest in days:
-        log.info("%s was learnt before", day)
-        return DONE
-    model = io.load(path)
     try:
+        model = io.load(path)
+    except (OSError, ValueError) as error:
+        log.error("%s If nothing else helps, put %s.previous there.", error, path)
+        return DAMAGED
+    try:
+        again = offered_again(path, day, model)
         events = read_day(day, model)
         if len(events) == 0:
             log.info("%s holds no events", day)
             return DONE
-        if not is_better(model, events, k, max_loss):
-            log.warning("the new model is worse, the old one stays")
-            return WORSE
-        model = learnt(model, events)
-    except (TypeError, ValueError) as error:
+        new, learnt, code = decide(model, events, again, given)
+    except Damaged as error:
+        log.error("%s", error)
+        return DAMAGED
+    except (OSError, TypeError, ValueError) as error:
         log.error("%s cannot be learnt: %s", day, error)
         return BAD_DATA
-    publish(model, path)
-    notes.write_text(json.dumps([*days[-30:], digest]))
-    log.info("published %s: %d users", path, len(model.user_ids_))
-    return DONE
+    if code == WORSE and new is not None:
+        keep(day, path)
+    if new is not None:
+        publish(new, path)
+        log.info("published %s: %d users", path, len(new.user_ids_))
+    for each in learnt:
+        each.unlink()
+    return code
 
 
 def main():
@@ -155,7 +251,7 @@ def main():
         except BlockingIOError:
             log.error("another run is under way")
             return TRY_AGAIN
-        return night(given.model, given.day, given.k, given.max_loss)
+        return night(given)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The nightly job of the examples: what it learns, publishes, logs and returns."""
 
 import fcntl
-import importlib.util
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -13,19 +14,17 @@ import pytest
 
 from sktwotower import io
 from tests.builders import chain, ordered, random_events, small
+from tests.examples import nights
+from tests.examples.nights import SCRIPT, later_days
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples" / "nightly.py"
 
 
 @pytest.fixture(scope="module")
 def nightly():
     """Return the script as a module, which saves the starts of processes."""
-    spec = importlib.util.spec_from_file_location("nightly", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return nights.nightly()
 
 
 @pytest.fixture
@@ -85,12 +84,77 @@ def test_ids_that_are_words_for_a_gap(path, run, tmp_path):
     assert {"NA", "null"} <= set(model.user_ids_) and "None" in model.item_ids_
 
 
-def test_a_model_that_is_worse_is_not_published(path, run, tmp_path):
-    old = path.read_bytes()
-    new_day().to_csv(tmp_path / "day.csv", index=False)
-    code, log = run(path, tmp_path / "day.csv", "--max-loss", "-2")
+def recommended(path, file):
+    """Return the purchases of a day that the published model recommends again."""
+    day = pd.read_csv(file)
+    found = io.load(path).recommend(day["user"].unique(), n_neighbors=99)
+    return found[["user", "item"]].merge(day).to_numpy().tolist()
+
+
+def kept(path):
+    return sorted(each.name for each in path.parent.glob("*refused*"))
+
+
+def test_a_day_that_makes_it_worse_is_known_and_learnt_later(path, run, tmp_path):
+    old, vectors = path.read_bytes(), io.load(path).item_embeddings_
+    day, second, _ = later_days(tmp_path, [9, 8, 7])
+    assert recommended(path, day)
+    code, log = run(path, day, "--max-loss", "-2")
     assert code == 3 and "the old one stays" in log
-    assert path.read_bytes() == old
+    model, written = io.load(path), path.read_bytes()
+    np.testing.assert_array_equal(model.item_embeddings_[:9], vectors)
+    assert model.lr == 0.01 and not recommended(path, day)
+    assert path.with_name("model.sktt.previous").read_bytes() == old
+    assert kept(path) == ["model.sktt.refused.000001.csv"]
+    # a scheduler that runs it again changes nothing
+    code, log = run(path, day, "--max-loss", "1")
+    assert code == 3 and "will be offered again" in log
+    assert path.read_bytes() == written and len(kept(path)) == 1
+    # the next night learns both, the old one first
+    assert run(path, second, "--max-loss", "1")[0] == 0
+    model.partial_fit(pd.read_csv(day)).partial_fit(pd.read_csv(second))
+    found, written = io.load(path), path.read_bytes()
+    np.testing.assert_array_equal(found.item_embeddings_, model.item_embeddings_)
+    for each in (day, second):
+        code, log = run(path, each)
+        assert code == 0 and "learnt before" in log
+    assert path.read_bytes() == written and not kept(path)
+
+
+def test_bad_days_do_not_stop_the_good_ones(path, run, tmp_path, nightly):
+    days = later_days(tmp_path, [9, 8, 7])
+
+    def is_better(model, days, k, max_loss):
+        return [len(day) for day in days] == [7]  # the third only
+
+    with patch.object(nightly, "is_better", is_better):
+        assert [run(path, day)[0] for day in days] == [3, 3, 0]
+    assert kept(path) == [f"model.sktt.refused.00000{i}.csv" for i in (1, 2)]
+    assert not any(recommended(path, day) for day in days)
+    with patch.object(nightly, "MAX_REFUSED", 1):
+        assert run(path, days[2])[0] == 0
+    assert kept(path) == ["model.sktt.refused.000002.csv"]
+    # a new fit may have learnt that day from elsewhere, and is not taught it again
+    io.dump(small().fit(random_events()), path)
+    assert run(path, days[2], "--max-loss", "1")[0] == 0
+    assert recommended(path, days[1])
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\0", b"user,thing\nu1,i1\n", None])
+def test_a_damaged_file_of_a_refused_day_is_named(path, run, tmp_path, damage):
+    bad, day, _ = later_days(tmp_path, [9, 8, 7])
+    assert run(path, bad, "--max-loss", "-2")[0] == 3
+    written, file = path.read_bytes(), path.with_name(kept(path)[0])
+    file.unlink()
+    if damage is None:
+        file.mkdir()
+    else:
+        file.write_bytes(damage)
+    code, log = run(path, day, "--max-loss", "1")
+    assert code == 74 and "is damaged" in log and str(file) in log
+    assert path.read_bytes() == written
+    file.rmdir() if damage is None else file.unlink()
+    assert run(path, day, "--max-loss", "1")[0] == 0
 
 
 def test_times_are_read_and_ordered(run, tmp_path):
@@ -131,8 +195,8 @@ def test_days_that_cannot_be_learnt(path, run, tmp_path, text, code, message):
 def test_a_damaged_model_is_an_error(path, run, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     new_day().to_csv(tmp_path / "day.csv", index=False)
-    with pytest.raises(ValueError, match="not a valid zip file"):
-        run(path, tmp_path / "day.csv")
+    code, log = run(path, tmp_path / "day.csv")
+    assert code == 74 and "not a valid zip file" in log and "model.sktt.previous" in log
 
 
 def test_a_scheduler_that_starts_it_twice_gets_an_exit_code_and_a_line(path, tmp_path):
@@ -143,3 +207,33 @@ def test_a_scheduler_that_starts_it_twice_gets_an_exit_code_and_a_line(path, tmp
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (75, "")
     assert "another run" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def disturbed(folder, *n_kills):
+    """Return what `nights` prints."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.examples.nights",
+        folder,
+        *map(str, n_kills),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_night_that_was_stopped_anywhere_is_repeated(tmp_path):
+    found = disturbed(tmp_path)
+    assert found["codes"] == [0, 3, 0] and found["stops"] >= 20
+    assert found["wrong"] == []  # files, bit for bit, and exit codes
+
+
+@pytest.mark.fuzz
+def test_nights_that_were_killed_at_any_time_are_repeated(tmp_path):
+    found = disturbed(tmp_path, 200)
+    assert found["codes"] == [0, 3, 0, 3, 3, 0, 0] and found["stops"] > 50
+    assert found["wrong"] == []
