@@ -210,7 +210,7 @@ def night(given):
     try:
         model = io.load(path)
     except (OSError, ValueError) as error:
-        log.error("%s If nothing else helps, put %s.previous there.", error, path)
+        log.error("%s To go on, put %s.previous in its place.", error, path)
         return DAMAGED
     try:
         again = offered_again(path, day, model)
