@@ -10,6 +10,8 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
+from ._devices import on_cpu
+
 # Write sparse rows out as a dense matrix if more than this share of it is stored: a
 # dense product is then faster than gathering table rows.
 MIN_DENSE_SHARE = 1 / 100
@@ -18,15 +20,18 @@ MIN_DENSE_SHARE = 1 / 100
 SHAPE_STEP = 128
 # Fewer multiplications take less time in float32 than that kernel.
 MIN_BFLOAT16_PRODUCTS = 1 << 24
-# Compute the gradient of touched rows only if they are at most this share of a table,
-# and a smaller one if they have to be sorted.
-MAX_TOUCHED_SHARE = 3 / 4
-MAX_SORTED_SHARE = 1 / 4
 
 
 @functools.cache
-def has_bfloat16_products():
-    """Return whether the CPU multiplies bfloat16 in hardware (AMX or AVX512_BF16)."""
+def has_bfloat16_products(kind="cpu"):
+    """Return whether bfloat16 is multiplied in hardware by a kind of device.
+
+    CPUs do so by AMX or AVX512_BF16, and GPUs since about 2020.
+    """
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind != "cpu":
+        return False
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
@@ -34,15 +39,16 @@ def has_bfloat16_products():
 def product_dtype(tensor, n_products, wanted=None):
     """Return the dtype in which to multiply matrices such as ``tensor`` in training.
 
-    It is ``wanted`` if given. Otherwise it is bfloat16 for float32 on a CPU with
-    bfloat16 products, which are four to six times as fast, if there are many products
-    of two numbers, and the tensor's own dtype everywhere else.
+    It is ``wanted`` if given. Otherwise it is bfloat16 for float32 on a device with
+    bfloat16 products, which are four to six times as fast on a CPU, if there are many
+    products of two numbers, and the tensor's own dtype everywhere else.
     """
     if wanted is not None:
         return wanted
-    short = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-    short = short and n_products >= MIN_BFLOAT16_PRODUCTS
-    return torch.bfloat16 if short and has_bfloat16_products() else tensor.dtype
+    if tensor.dtype != torch.float32 or n_products < MIN_BFLOAT16_PRODUCTS:
+        return tensor.dtype
+    short = has_bfloat16_products(tensor.device.type)
+    return torch.bfloat16 if short else tensor.dtype
 
 
 def weighted_sum(table, rows, dtype=None):
@@ -59,7 +65,7 @@ def weighted_sum(table, rows, dtype=None):
     if dense and dtype == torch.bfloat16:
         return _DenseProduct.apply(table, rows, dtype)
     learns = table.requires_grad and torch.is_grad_enabled()
-    if learns and table.device.type == "cpu":
+    if learns and on_cpu(table):
         return _BagSum.apply(table, rows)
     return _bag_sum(table, rows.indices, rows.offsets, rows.values)
 
@@ -83,7 +89,7 @@ def padded(matrix, dtype):
     n = -(-len(matrix) // SHAPE_STEP) * SHAPE_STEP
     rows = matrix.new_empty(n, matrix.shape[1], dtype=dtype)
     rows[: len(matrix)] = matrix
-    rows[len(matrix) :] = 0
+    rows[len(matrix) :].zero_()
     return rows
 
 
@@ -108,15 +114,12 @@ def embedding_rows(table, rows):
     The columns of the new rows are those of the part. The gradient of the table is then
     a sparse tensor with the touched rows only.
     """
-    columns, ordered = rows.indices, ascend(rows.indices)
-    most = MAX_TOUCHED_SHARE if ordered else MAX_SORTED_SHARE
-    if len(columns) > most * rows.n_columns:
+    if rows.touched is None:
         return table, rows
-    if ordered:
-        places = torch.arange(len(columns), device=columns.device)
-    else:
-        columns, places = torch.unique(columns, return_inverse=True)
-    return _TakeRows.apply(table, columns), rows.with_columns(places, len(columns))
+    columns, places, is_identity = rows.touched
+    part = type(rows)(places, rows.offsets, rows.values, len(columns))
+    part.is_identity = is_identity
+    return _TakeRows.apply(table, columns), part
 
 
 def unit_rows(vectors):
@@ -193,6 +196,10 @@ class _TakeRows(torch.autograd.Function):
         rows = torch.sparse_coo_tensor(
             columns[None], grad, ctx.shape, is_coalesced=True, check_invariants=False
         )
+        if not on_cpu(grad):
+            # Of what is in use elsewhere autograd makes a copy, which is marked as
+            # coalesced too; to look whether its rows ascend is to wait for the device.
+            ctx.rows = rows
         return rows, None
 
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from sktwotower._tables._sparse import column_counts, take_columns
 
 from ._candidates import CandidateSampler, distinct, places_in
+from ._devices import Movable
 from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares
 from ._group import most, summed
 from ._losses import Targets
@@ -109,7 +110,7 @@ class TrainingSet(Dataset):
         )
 
 
-class Batch:
+class Batch(Movable):
     """Inputs of both towers for b users and c candidate items.
 
     Parameters
@@ -137,11 +138,6 @@ class Batch:
 
     def __len__(self):
         return len(self.user_rows)
-
-    def to(self, device):
-        """Return a batch on a device. Parts that are there already are not copied."""
-        parts = vars(self).values()
-        return Batch(*(part if part is None else part.to(device) for part in parts))
 
 
 class UserBatches:
@@ -215,7 +211,6 @@ class UserBatches:
         # count relative to the others in the batch.
         total = float(chosen.data.sum(dtype=float))
         self.weight_per_user = total / max(1, len(dataset))
-        self.device = device
         catalog = SparseRows.from_csr(dataset.item_rows).to(device)
         self.catalog = catalog if candidate_sampling == "full" else None
         # Rows that are the identity need no selection if a batch has most of them.
@@ -280,7 +275,7 @@ class UserBatches:
             return rows, self.catalog
         if candidates is None:
             rows = self.item_dropout.draw(np.arange(rows.shape[0]), self.rng)
-            return rows, SparseRows.from_csr(rows).to(self.device)
+            return rows, SparseRows.from_csr(rows)
         if past is not None:
             candidates = np.union1d(candidates, past)
         part = self.item_dropout.draw(candidates, self.rng)

@@ -103,10 +103,13 @@ def _early_stopping(recipe, waits):
 class _LossCheck(Callback):
     """Raise at the first batch whose loss is not finite."""
 
-    def on_batch_end(self, net, training, loss, **kwargs):
-        if training and not math.isfinite(loss.item()):
+    def on_batch_end(self, net, training, **kwargs):
+        if not training:
+            return
+        loss = net.history[-1, "batches", -1, "train_loss"]  # read from the device once
+        if not math.isfinite(loss):
             raise ValueError(
-                f"The training loss became {loss.item()} in epoch {len(net.history)}. "
+                f"The training loss became {loss} in epoch {len(net.history)}. "
                 f"Lower lr (it is {net.lr!r}), raise temperature, or scale the "
                 "output of the transformers."
             )

@@ -6,8 +6,10 @@ Output: sums (t, b, h, d) with h decays.
 
 import torch
 
+from ._devices import Movable
 
-class Windows:
+
+class Windows(Movable):
     """The latest events of b users, padded to t events, and what is predicted of them.
 
     An *event* has a place e = row * b + column in the tables of shape (t, b), whose
@@ -41,10 +43,6 @@ class Windows:
     def owners(self):
         """User of each prediction, int64 (n,)."""
         return self.targets % self.items.shape[1]
-
-    def to(self, device):
-        """Return the windows on a device."""
-        return Windows(*(part.to(device) for part in vars(self).values()))
 
 
 def decayed_sums(vectors, factors):

@@ -8,11 +8,13 @@ import copy
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from ._autograd import padded, product_dtype, row_sums
+from ._devices import Movable, on_cpu
 
 # Scores held at once: 64 MiB of bfloat16. One product for many users is several times
 # faster than many products for few.
@@ -24,7 +26,7 @@ MAX_UNSHIFTED = 40.0
 LOWEST_EXPONENT = -80.0
 
 
-class Targets:
+class Targets(Movable):
     """The positives of b users among c candidates, and what the loss corrects.
 
     Parameters
@@ -70,19 +72,14 @@ class Targets:
         self.hidden = hidden
         self.impressions = impressions
         self.total_weight = total_weight
+        # These stay on the CPU: what belongs to a tile is found without waiting.
+        self.starts, self.hidden_rows, self.shown_rows = (
+            None if rows is None else rows.cpu().numpy()
+            for rows in (offsets, hidden and hidden[0], impressions and impressions[0])
+        )
 
     def __len__(self):
-        return len(self.offsets) - 1
-
-    def to(self, device):
-        """Return the targets on a device."""
-
-        def move(value):
-            if isinstance(value, tuple):
-                return tuple(map(move, value))
-            return value.to(device) if isinstance(value, torch.Tensor) else value
-
-        return Targets(*map(move, vars(self).values()))
+        return len(self.starts) - 1
 
 
 class SampledSoftmaxLoss(nn.Module):
@@ -103,6 +100,8 @@ class SampledSoftmaxLoss(nn.Module):
         in the type of the vectors. None: bfloat16 for many float32 vectors on a CPU
         with bfloat16 products, which is several times faster and as good; otherwise the
         type of the vectors.
+    unit_vectors : bool, default=False
+        Whether all vectors have length one, or zero. The largest score is then known.
 
     Notes
     -----
@@ -168,6 +167,7 @@ class SampledSoftmaxLoss(nn.Module):
         impression_weight=1.0,
         impression_temperature=1.0,
         matmul_dtype=None,
+        unit_vectors=False,
     ):
         super().__init__()
         self.temperature = temperature
@@ -175,6 +175,7 @@ class SampledSoftmaxLoss(nn.Module):
         self.impression_weight = impression_weight
         self.impression_temperature = impression_temperature
         self.matmul_dtype = matmul_dtype
+        self.unit_vectors = unit_vectors
 
     def forward(self, users, items, targets):
         """Compute the loss of a batch.
@@ -221,7 +222,7 @@ class _TiledSoftmax(torch.autograd.Function):
         # Scale the vectors, which have fewer entries than the scores.
         scale = 1 / loss.temperature
         users = users * scale
-        factors = _Factors.of(users, items, loss.matmul_dtype)
+        factors = _Factors.of(users, items, loss)
         targets = _normalized(targets, total.dtype)
         step = max(1, loss.tile_size // max(1, len(factors.items)))
         for start in range(0, len(users), step):
@@ -248,7 +249,7 @@ class _TiledSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         user_grad, item_grad = ctx.saved_tensors
-        if grad != 1:
+        if not on_cpu(grad) or grad != 1:
             user_grad, item_grad = user_grad * grad, item_grad * grad
         return user_grad, item_grad, None, None
 
@@ -266,11 +267,16 @@ class _Factors(NamedTuple):
     largest: float
 
     @classmethod
-    def of(cls, users, items, dtype):
+    def of(cls, users, items, loss):
         """Return the factors in the type for products, see `product_dtype`."""
-        dtype = product_dtype(users, len(users) * items.numel(), dtype)
+        n_products = len(users) * items.numel()
+        dtype = product_dtype(users, n_products, loss.matmul_dtype)
         largest = 0.0
-        if len(users) and len(items):
+        if loss.unit_vectors:
+            largest = 1 / loss.temperature
+        elif not on_cpu(users):
+            largest = math.inf  # to read it is to wait for the device
+        elif n_products:
             norms = (torch.linalg.vector_norm(each, dim=1) for each in (users, items))
             largest = math.prod(each.max().item() for each in norms)
         return cls(users.to(dtype), padded(items, dtype), len(items), largest)
@@ -280,7 +286,7 @@ def _normalized(targets, dtype):
     """Return targets with weights divided by the total weight."""
     total = targets.weights.sum().to(dtype)
     if targets.total_weight is not None:
-        total = total.new_tensor(targets.total_weight)
+        total = total.new_full((), targets.total_weight)
     divided = copy.copy(targets)
     divided.weights = targets.weights.to(dtype) / torch.where(total > 0, total, 1.0)
     return divided
@@ -294,20 +300,22 @@ def _loss_of_tile(factors, targets, tile, loss):
     the gradient of the impressions' term, or None without impressions.
     """
     logits = torch.mm(factors.users[tile], factors.items.T)
-    logits[:, factors.n_items :] = -torch.inf
+    logits[:, factors.n_items :].fill_(-torch.inf)
     dtype, width = targets.weights.dtype, logits.shape[1]
-    bounds = targets.offsets[tile.start : tile.stop + 1]
-    own = slice(int(bounds[0]), int(bounds[-1]))
+    sizes = targets.offsets[tile.start : tile.stop + 1].diff()
+    own = slice(*targets.starts[[tile.start, tile.stop]].tolist())
     columns, weights = targets.columns[own], targets.weights[own]
     rows = torch.repeat_interleave(
-        torch.arange(len(logits), device=logits.device), bounds.diff()
+        torch.arange(len(logits), device=logits.device),
+        sizes,
+        output_size=own.stop - own.start,
     )
     flat, places = logits.view(-1), rows * width + columns
     positive, masked = flat.index_select(0, places).to(dtype), places
-    hidden = _within(targets.hidden, tile)
+    hidden = _within(targets.hidden, targets.hidden_rows, tile)
     if hidden is not None:
         masked = torch.cat([places, hidden[0] * width + hidden[1]])
-    value, shown = 0.0, _within(targets.impressions, tile)
+    value, shown = 0.0, _within(targets.impressions, targets.shown_rows, tile)
     if shown is not None:
         flat.index_fill_(0, masked, -torch.inf)
         value, *shown = _loss_of_impressions(
@@ -384,12 +392,10 @@ def _loss_of_impressions(logits, positives, shown, loss):
     return value, places, grad * (temperature_ratio * loss.impression_weight)
 
 
-def _within(pairs, tile):
+def _within(pairs, rows_on_cpu, tile):
     """Return the (row, column, ...) entries of a tile, with rows from its start on."""
     if pairs is None:
         return None
-    low, high = torch.searchsorted(
-        pairs[0], torch.tensor([tile.start, tile.stop], device=pairs[0].device)
-    ).tolist()
-    rows, *others = (values[low:high] for values in pairs)
+    own = slice(*np.searchsorted(rows_on_cpu, [tile.start, tile.stop]).tolist())
+    rows, *others = (values[own] for values in pairs)
     return rows - tile.start, *others

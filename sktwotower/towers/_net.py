@@ -7,7 +7,7 @@ Output: a trained ``TwoTowerNet``.
 import inspect
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from skorch.helper import predefined_split
 
 from sktwotower._tables._messages import warn
 
+from ._ahead import ahead, pays
 from ._batches import TrainingSet, UserBatches
 from ._callbacks import Interruption, own_callbacks
 from ._exchange import Exchange, Shares
@@ -34,11 +35,11 @@ _GENERATOR_LOCK = threading.RLock()
 class TwoTowerNet(NeuralNet):
     """A skorch ``NeuralNet`` that trains two towers on batches of users.
 
-    It differs from ``NeuralNet`` in five places: a batch holds the inputs of both
+    It differs from ``NeuralNet`` in six places: a batch holds the inputs of both
     towers, the loss gets the vectors of both, an interruption is recorded, training can
-    go on after ``epochs_before_`` epochs of a checkpoint, and several processes add
-    their gradients by an ``exchange_``. Everything else (callbacks, history,
-    optimizers, ``save_params``) is skorch's.
+    go on after ``epochs_before_`` epochs of a checkpoint, batches may be made ahead of
+    their use, and several processes add their gradients by an ``exchange_``. Everything
+    else (callbacks, history, optimizers, ``save_params``) is skorch's.
     """
 
     interrupted_ = False
@@ -77,6 +78,14 @@ class TwoTowerNet(NeuralNet):
         if training:
             self.batches_ = iterator
         return iterator if self.exchange_ is None else Shares(iterator)
+
+    def run_single_epoch(self, iterator, training, *args, **kwargs):
+        """Run an epoch; while a batch is computed, the next ones may be made."""
+        run = super().run_single_epoch
+        if not training or not pays(iterator, self.device):
+            return run(iterator, training, *args, **kwargs)
+        with closing(ahead(iterator)) as batches:
+            return run(batches, training, *args, **kwargs)
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradients."""
@@ -253,6 +262,8 @@ def _net_params(recipe, part, validation, seed):
         params["optimizer__fused"] = True  # several times faster on a CPU too
     if recipe.verbose < 2:
         params["callbacks__print_log"] = None
+    if not {"module", "criterion"} & given.keys():
+        params["criterion__unit_vectors"] = recipe.normalize
     params |= _batch_params(given) | given
     if current_group() is not None:
         _share_batches(params, current_group())

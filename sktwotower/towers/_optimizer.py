@@ -197,9 +197,9 @@ class RowwiseAdam(torch.optim.Optimizer):
 def rows_of(grad):
     """Return the distinct rows (m,) of a sparse gradient and their gradients."""
     rows = grad._indices()[0]
-    # Autograd marks gradients as not coalesced even if their rows ascend. Sorting them
-    # again would dominate the step.
-    if not ascend(rows):
+    # Autograd may mark gradients as not coalesced even if their rows ascend. Sorting
+    # them again would dominate the step.
+    if not grad.is_coalesced() and not ascend(rows):
         grad = grad.coalesce()
         rows = grad.indices()[0]
     return rows, grad._values()

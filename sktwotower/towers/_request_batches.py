@@ -17,6 +17,7 @@ from sktwotower._tables._sparse import (
     take_columns,
 )
 
+from ._devices import Movable
 from ._sparse_rows import SparseRows
 
 # How often the context of an event to predict is hidden: a request may lack it.
@@ -29,7 +30,7 @@ PARTLY_HIDDEN = 0.1
 DRAWN, MAX_REQUESTS, MAX_WEIGHT = 1 / 3, 1.0, 10.0
 
 
-class Requests:
+class Requests(Movable):
     """Which of the vectors of a batch of users ask in which context.
 
     Parameters
@@ -62,11 +63,6 @@ class Requests:
             return users
         asked = in_context(users.index_select(0, self.asking), self.rows)
         return users.index_copy(0, self.asking, asked.to(users.dtype))
-
-    def to(self, device):
-        """Return the requests on a device."""
-        parts = vars(self).values()
-        return Requests(*(part if part is None else part.to(device) for part in parts))
 
 
 class PairContexts:

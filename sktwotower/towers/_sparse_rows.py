@@ -4,6 +4,7 @@ Input: sparse feature rows (n, p), as CSR.
 Output: ``SparseRows``, and their products with a table, (n, width).
 """
 
+import copy
 import functools
 import math
 
@@ -11,10 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ._autograd import embedding_rows, weighted_sum
+from ._autograd import ascend, embedding_rows, weighted_sum
+from ._devices import Movable, is_on
+
+# Compute the gradient of touched rows only if they are at most this share of a table,
+# and a smaller one if they have to be sorted.
+MAX_TOUCHED_SHARE = 3 / 4
+MAX_SORTED_SHARE = 1 / 4
 
 
-class SparseRows:
+class SparseRows(Movable):
     """The rows of a CSR matrix, as tensors.
 
     Parameters
@@ -68,11 +75,14 @@ class SparseRows:
         return len(self.offsets) - 1
 
     def to(self, device):
-        """Return the rows on a device. Tensors already there are not copied."""
-        if self.indices.device == device:
+        """Return the rows on a device, with what would have to be read from it later.
+
+        Tensors that are there are not copied.
+        """
+        if is_on(self.indices, device):
             return self
-        tensors = (self.indices, self.offsets, self.values)
-        return SparseRows(*(t.to(device) for t in tensors), self.n_columns)
+        self.is_identity, self.touched  # noqa: B018  (both are kept)
+        return super().to(device)
 
     def to_torch(self):
         """Return a sparse COO tensor (n, p), which ``torch.nn.Linear`` accepts."""
@@ -87,20 +97,48 @@ class SparseRows:
     @functools.cached_property
     def is_identity(self):
         """Whether the matrix is the identity, as for a catalog with ids only."""
-        n = len(self)
-        if not len(self.indices) == n == self.n_columns:
+        if len(self) != self.n_columns or not self._is_one_each():
             return False
-        places = torch.arange(n, device=self.indices.device)
-        return bool((self.indices == places).all() and (self.values == 1).all())
+        places = torch.arange(len(self), device=self.indices.device)
+        return torch.equal(self.indices, places)
+
+    def _is_one_each(self):
+        """Return whether each row holds one value, a 1."""
+        n = len(self)
+        if len(self.indices) != n or not (self.values == 1).all():
+            return False
+        return torch.equal(self.offsets, torch.arange(n + 1, device=self.values.device))
+
+    @functools.cached_property
+    def touched(self):
+        """Distinct columns (k,), and places (nnz,) of the stored values among them.
+
+        The third is whether rows of these columns alone are the identity. None if so
+        many columns are touched that a selection does not pay.
+        """
+        columns = self.indices
+        ordered = ascend(columns)
+        most = MAX_TOUCHED_SHARE if ordered else MAX_SORTED_SHARE
+        if len(columns) > most * self.n_columns:
+            return None
+        if ordered:
+            places = torch.arange(len(columns), device=columns.device)
+            return columns, places, self._is_one_each()
+        return *torch.unique(columns, return_inverse=True), False
 
     def row_numbers(self):
         """Return the row of each stored value, int64 of shape (nnz,)."""
         places = torch.arange(len(self), device=self.indices.device)
-        return torch.repeat_interleave(places, self.offsets.diff())
+        n = len(self.indices)
+        return torch.repeat_interleave(places, self.offsets.diff(), output_size=n)
 
-    def with_columns(self, indices, n_columns):
-        """Return the same rows with other columns."""
-        return SparseRows(indices, self.offsets, self.values, n_columns)
+    def scaled(self, factors):
+        """Return the same rows with values multiplied by factors (p,) of columns."""
+        rows = copy.copy(self)  # with what is known of its columns
+        rows.values, rows.is_identity = self.values * factors[self.indices], False
+        if vars(rows).get("touched"):
+            rows.touched = *self.touched[:2], False
+        return rows
 
 
 class SparseLinear(nn.Module):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -84,8 +86,9 @@ def test_weighted_sum_without_values_or_columns_is_zero():
 def test_the_identity_gives_the_table_itself_and_nothing_else_does():
     table = torch.randn(3, 2)
     assert weighted_sum(table, rows_of(np.eye(3))) is table
-    for other in (np.eye(3)[[1, 0, 2]], np.eye(3) * 2, np.eye(4)[:3]):
-        rows, wide = rows_of(other), torch.randn(other.shape[1], 2)
+    two_in_one_row = [[0, 0, 0], [1, 1, 0], [0, 0, 1]]
+    for other in (np.eye(3)[[1, 0, 2]], np.eye(3) * 2, np.eye(4)[:3], two_in_one_row):
+        rows, wide = rows_of(other), torch.randn(len(other[0]), 2)
         expected = torch.as_tensor(other, dtype=torch.float32) @ wide
         torch.testing.assert_close(weighted_sum(wide, rows), expected)
 
@@ -117,6 +120,8 @@ def test_touched_rows_in_order_need_no_sorting(monkeypatch):
     table = torch.randn(6, 3, requires_grad=True)
     part, rows = embedding_rows(table, rows_of(np.eye(6)[[0, 2, 5]]))
     assert torch.equal(part, table[[0, 2, 5]]) and rows.is_identity
+    _, rows = embedding_rows(table, rows_of([[0] * 6, [1, 0, 1, 0, 0, 0]]))
+    assert not rows.is_identity  # two values, but both in one row
 
 
 def test_unit_rows_by_hand_and_by_finite_differences():
@@ -138,12 +143,25 @@ def test_results_are_the_same_without_gradients():
 
 def test_the_type_of_products_follows_the_machine_unless_it_is_given(monkeypatch):
     single, double = torch.ones(1), torch.ones(1, dtype=torch.float64)
-    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: True)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda kind: kind == "cpu")
     many = 10**9
     assert product_dtype(single, many) == torch.bfloat16
     assert product_dtype(single, 10**6) == torch.float32  # not worth a kernel
     assert product_dtype(double, many) == torch.float64
     assert product_dtype(single, many, torch.float32) == torch.float32
     assert product_dtype(single.to("meta"), many) == torch.float32
-    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda: False)
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", lambda kind: False)
     assert product_dtype(single, many) == torch.float32
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_products_of_a_gpu_are_in_bfloat16_where_it_has_them(supported, monkeypatch):
+    has_products = _autograd.has_bfloat16_products.__wrapped__  # nothing is kept
+    monkeypatch.setattr(_autograd, "has_bfloat16_products", has_products)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation: supported
+    )
+    tensor = SimpleNamespace(dtype=torch.float32, device=torch.device("cuda", 1))
+    expected = torch.bfloat16 if supported else torch.float32
+    assert product_dtype(tensor, 10**9) == expected
+    assert product_dtype(tensor, 10**6) == torch.float32

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from sktwotower._records import array, number, record, require, vectors
 from sktwotower.towers._autograd import unit_rows
-from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
+from sktwotower.towers._devices import moved
+from sktwotower.towers._sparse_rows import SparseLinear
 
 from ._onnx_operators import MIN_LENGTH, array_of, unit_vectors
 from ._stored_weights import table_of, with_weights
@@ -112,9 +113,7 @@ class ContextLayer(nn.Module):
 
     def _shared(self, rows):
         """Return ``SparseRows`` whose values are multiplied by ``shares``."""
-        shares = torch.from_numpy(self.shares).to(rows.values.device)
-        values = rows.values * shares[rows.indices]
-        return SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
+        return rows.scaled(moved(torch.from_numpy(self.shares), rows.values.device))
 
     def drop_columns(self, left):
         """Keep the shares of columns where ``left`` (p,), in place."""

@@ -1,0 +1,46 @@
+"""Where tensors are, and how they come to the device on which a model is trained.
+
+Input: tensors, and objects that hold some.
+Output: the same on another device.
+"""
+
+import copy
+
+import torch
+
+
+def on_cpu(tensor):
+    """Return whether Python can read a tensor without waiting for another device."""
+    return tensor.device.type == "cpu"
+
+
+def is_on(tensor, device):
+    """Return whether a tensor is on a device, of which the number may be left out."""
+    device = torch.device(device)
+    same = tensor.device.type == device.type
+    return same and device.index in (None, tensor.device.index)
+
+
+def moved(value, device):
+    """Return a tensor, or what holds some, on a device; all else as it is."""
+    if isinstance(value, tuple):
+        return tuple(moved(each, device) for each in value)
+    if isinstance(value, Movable):
+        return value.to(device)
+    if not isinstance(value, torch.Tensor) or is_on(value, device):
+        return value
+    if on_cpu(value) and torch.device(device).type == "cuda":
+        # from pinned memory, the copy does not wait for what the device has to do
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)
+
+
+class Movable:
+    """Something whose attributes are tensors, or hold some."""
+
+    def to(self, device):
+        """Return the same on a device. Tensors that are there are not copied."""
+        there = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(there, name, moved(value, device))
+        return there
