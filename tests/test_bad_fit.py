@@ -322,10 +322,14 @@ def test_values_that_no_range_describes(params, message):
 @pytest.mark.parametrize(
     ("params", "gigabytes"),
     [
-        # 3 users, 3 items, and 3 items of the history
-        ({"embedding_dim": 10**9}, 2 * 4 * (9 + 2)),
-        ({"embedding_dim": 10**9, "history": None}, 2 * 4 * (6 + 2)),
+        # 3 users, 3 items, and 3 items of the history; 128 rows of a padded product
+        ({"embedding_dim": 10**9}, 4 * (2 * (9 + 2) + 128)),
+        ({"embedding_dim": 10**9, "history": None}, 4 * (2 * (6 + 2) + 128)),
         ({"hidden_layer_sizes": (10**9,)}, 2 * 4 * (9 + 2 * (1 + 2 * 8))),
+        # with two moments of each weight, and with the best weights so far
+        ({"embedding_dim": 10**9, "optimizer": "adam"}, 4 * (4 * (9 + 2) + 128)),
+        ({"embedding_dim": 10**9, "early_stopping": True}, 4 * (3 * (9 + 2) + 128)),
+        ({"embedding_dim": 10**9, "optimizer": "sgd"}, 4 * (2 * (9 + 2) + 128)),
     ],
 )
 def test_towers_that_do_not_fit_into_memory(params, gigabytes, monkeypatch):

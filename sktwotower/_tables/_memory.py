@@ -29,6 +29,11 @@ def check_memory(needed, what, remedy, max_memory=math.inf):
         )
 
 
+def check_result(n, what, n_bytes):
+    """Raise ``ValueError`` if ``n`` of something do not fit; each takes ``n_bytes``."""
+    check_memory(n * n_bytes, f"{n:,} {what}", "Pass fewer at once.")
+
+
 def memory_of_process():
     """Return the bytes that this process may use, swap left out; inf if not known."""
     return min([_of_machine(), _of_limits(), *_of_cgroups()])

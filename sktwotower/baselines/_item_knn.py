@@ -12,10 +12,14 @@ from scipy import sparse
 
 from sktwotower._records import csr, finite, number, record
 from sktwotower._sklearn_compat import Interval, StrOptions
+from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
 from sktwotower.retrieval._similar_items import SimilarItemsMixin
 
 from ._matrix_recommender import ItemScores, MatrixRecommender, blocks_of_rows, positive
+
+# Memory of the similarity of a pair of items, in rows and in columns.
+BYTES_OF_PAIR = 16
 
 
 @record
@@ -151,10 +155,12 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
 
     def _learn(self, seen, events):
         users_of, n_items = seen.T.tocsr(), seen.shape[1]
-        nearest = [
-            self._nearest_similar(users_of, seen, block)
-            for block in blocks_of_rows(n_items, n_items)
-        ]
+        nearest, n_pairs = [], 0
+        for block in blocks_of_rows(n_items, n_items):
+            nearest.append(self._nearest_similar(users_of, seen, block))
+            n_pairs += nearest[-1].nnz
+            needed = BYTES_OF_PAIR * n_pairs
+            check_memory(needed, f"{n_pairs:,} similarities", "Lower n_similar.")
         return _Similarities(sparse.vstack(nearest, format="csr"), self.decay)
 
     def _nearest_similar(self, users_of, seen, block):

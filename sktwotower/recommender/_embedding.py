@@ -68,6 +68,7 @@ class EmbeddingMixin:
             with threads(self.n_jobs):
                 return fitted.vector_of(code)[None].copy()
         request = read_request(fitted, users, history, context=context, name="users")
+        fitted.check_vectors(len(request))
         with threads(self.n_jobs):
             return fitted.embed_users(request.users, request.past, self._serving())
 

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import csr, record, require
+from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of, take_rows
 from sktwotower.features._request_context import RequestContext
@@ -350,7 +351,13 @@ class FittedTowers(Fitted):
 
     def embed_items(self, query):
         """Return vectors (n, d) of a ``Query`` of items."""
+        self.check_vectors(len(query))
         return embed_items(self.model, query.rows)
+
+    def check_vectors(self, n):
+        """Raise ``ValueError`` if n vectors do not fit into memory."""
+        width = self.catalog.vectors.shape[1]
+        check_result(n, f"vectors of {width:,} numbers", 4 * width)
 
     def users_of_events(self, frame, serving, history=None):
         """Return the vector (n_events, d) of the user of each event of a table.
@@ -358,6 +365,7 @@ class FittedTowers(Fitted):
         ``history``: further past events of these users, as in `recommend`. Each event
         is a request with the context that it has.
         """
+        self.check_vectors(len(frame))
         latest = None
 
         def embed(query):

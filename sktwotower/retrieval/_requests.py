@@ -20,12 +20,16 @@ from sktwotower._tables._frames import (
     with_names,
 )
 from sktwotower._tables._ids import check_ids, known_positions, plain_positions
+from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._pairs import read_pairs
 from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
 
 from ._fitted_state import Asked, Past
 from ._history import history_users, pairs_of, read_history
+
+# Least memory of one item of a list: score, distance or rank, and position.
+BYTES_OF_ITEM = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,10 @@ class Request:
 
     def __len__(self):
         return len(self.users)
+
+    def check_size(self, k):
+        """Raise ``ValueError`` if k items for each user do not fit into memory."""
+        check_result(len(self), f"lists of {k:,} items", BYTES_OF_ITEM * k)
 
     def __getitem__(self, block):
         """Return a slice of the users."""

@@ -102,6 +102,7 @@ class RetrievalMixin(KnownUsersMixin):
         found = self._search_known(fitted, X, k, hidden)
         if found is None:
             request = read_request(fitted, X)
+            request.check_size(k)
             excluded = request.excluded(hidden)
             found = fitted.search(
                 request.users, request.past, k, self._serving(), excluded
@@ -331,6 +332,7 @@ class RetrievalMixin(KnownUsersMixin):
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
+        request.check_size(k)
         scores, indices = fitted.search(
             request.users,
             request.past,

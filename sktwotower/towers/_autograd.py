@@ -30,9 +30,8 @@ def has_bfloat16_products(kind="cpu"):
     """
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if kind != "cpu":
-        return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    read = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities = read() if kind == "cpu" else {}
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 

@@ -4,6 +4,8 @@ Input: feature rows of both sides and a matrix of positives (n_users, n_items).
 Output: per batch, inputs of both towers for b users and c items, and the ``Targets``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -110,6 +112,7 @@ class TrainingSet(Dataset):
         )
 
 
+@dataclass(eq=False)
 class Batch(Movable):
     """Inputs of both towers for b users and c candidate items.
 
@@ -127,14 +130,11 @@ class Batch(Movable):
         The requests of the users. None: each user, or window, is one without context.
     """
 
-    def __init__(
-        self, user_rows, item_rows, history_items=None, history=None, requests=None
-    ):
-        self.user_rows = user_rows
-        self.item_rows = item_rows
-        self.history_items = history_items
-        self.history = history
-        self.requests = requests
+    user_rows: SparseRows
+    item_rows: SparseRows
+    history_items: SparseRows | None = None
+    history: Movable | None = None
+    requests: Movable | None = None
 
     def __len__(self):
         return len(self.user_rows)

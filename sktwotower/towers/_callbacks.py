@@ -104,9 +104,8 @@ class _LossCheck(Callback):
     """Raise at the first batch whose loss is not finite."""
 
     def on_batch_end(self, net, training, **kwargs):
-        if not training:
-            return
-        loss = net.history[-1, "batches", -1, "train_loss"]  # read from the device once
+        # skorch has read it from the device already
+        loss = net.history[-1, "batches", -1, "train_loss"] if training else 0.0
         if not math.isfinite(loss):
             raise ValueError(
                 f"The training loss became {loss} in epoch {len(net.history)}. "

@@ -27,12 +27,11 @@ def moved(value, device):
         return tuple(moved(each, device) for each in value)
     if isinstance(value, Movable):
         return value.to(device)
-    if not isinstance(value, torch.Tensor) or is_on(value, device):
+    if not isinstance(value, torch.Tensor):
         return value
-    if on_cpu(value) and torch.device(device).type == "cuda":
-        # from pinned memory, the copy does not wait for what the device has to do
-        return value.pin_memory().to(device, non_blocking=True)
-    return value.to(device)
+    # From pinned memory a copy does not wait for what the GPU has to do before.
+    pinned = on_cpu(value) and torch.device(device).type == "cuda"
+    return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
 
 
 class Movable:

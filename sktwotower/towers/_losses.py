@@ -6,6 +6,7 @@ Output: the loss with its exact gradient, a tile of the (b, c) scores at a time.
 
 import copy
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ MAX_UNSHIFTED = 40.0
 LOWEST_EXPONENT = -80.0
 
 
+@dataclass(eq=False)
 class Targets(Movable):
     """The positives of b users among c candidates, and what the loss corrects.
 
@@ -53,29 +55,20 @@ class Targets(Movable):
         Divisor of the summed losses. None: the sum of ``weights``.
     """
 
-    def __init__(
-        self,
-        offsets,
-        columns,
-        weights,
-        log_q=None,
-        positive_log_q=None,
-        hidden=None,
-        impressions=None,
-        total_weight=None,
-    ):
-        self.offsets = offsets
-        self.columns = columns
-        self.weights = weights
-        self.log_q = log_q
-        self.positive_log_q = positive_log_q
-        self.hidden = hidden
-        self.impressions = impressions
-        self.total_weight = total_weight
+    offsets: torch.Tensor
+    columns: torch.Tensor
+    weights: torch.Tensor
+    log_q: torch.Tensor | None = None
+    positive_log_q: torch.Tensor | None = None
+    hidden: tuple | None = None
+    impressions: tuple | None = None
+    total_weight: float | None = None
+
+    def __post_init__(self):
         # These stay on the CPU: what belongs to a tile is found without waiting.
+        rows = self.offsets, *(p and p[0] for p in (self.hidden, self.impressions))
         self.starts, self.hidden_rows, self.shown_rows = (
-            None if rows is None else rows.cpu().numpy()
-            for rows in (offsets, hidden and hidden[0], impressions and impressions[0])
+            each if each is None else each.cpu().numpy() for each in rows
         )
 
     def __len__(self):

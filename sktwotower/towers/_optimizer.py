@@ -5,6 +5,8 @@ Output: the parameters after a step, changed in place; or *moments*: a dict of a
 for each parameter, by its name, which are kept from call to call.
 """
 
+import inspect
+
 import numpy as np
 import torch
 
@@ -227,6 +229,13 @@ def optimizer_class(optimizer):
         "optimizer must be a class of torch.optim for dense gradients, or its name in "
         f"lower case: {sorted(known)}. Got {optimizer!r}."
     )
+
+
+def n_moments(optimizer):
+    """Return how many numbers an optimizer, or its name, keeps for each of a table."""
+    optimizer = optimizer_class(optimizer)
+    kept = "betas" in inspect.signature(optimizer).parameters
+    return 2 if kept and optimizer is not RowwiseAdam else 0
 
 
 def moments_of(net):

@@ -97,17 +97,13 @@ class SparseRows(Movable):
     @functools.cached_property
     def is_identity(self):
         """Whether the matrix is the identity, as for a catalog with ids only."""
-        if len(self) != self.n_columns or not self._is_one_each():
-            return False
-        places = torch.arange(len(self), device=self.indices.device)
-        return torch.equal(self.indices, places)
+        square = len(self) == self.n_columns
+        return square and self._is_one_each() and ascend(self.indices)
 
     def _is_one_each(self):
         """Return whether each row holds one value, a 1."""
-        n = len(self)
-        if len(self.indices) != n or not (self.values == 1).all():
-            return False
-        return torch.equal(self.offsets, torch.arange(n + 1, device=self.values.device))
+        places = torch.arange(len(self) + 1, device=self.offsets.device)
+        return torch.equal(self.offsets, places) and bool((self.values == 1).all())
 
     @functools.cached_property
     def touched(self):

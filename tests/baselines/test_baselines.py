@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktwotower import EASERecommender, ItemKNNRecommender, PopularityRecommender
+from sktwotower._tables import _memory
 from sktwotower.baselines import _matrix_recommender
 from sktwotower.metrics import make_retrieval_scorer
 from sktwotower.model_selection import LastNSplit
@@ -231,6 +232,14 @@ def test_a_catalog_too_large_for_ease_is_refused(X):
     message = "15 items take 0.0 GB, more than max_memory=1000 bytes.*ItemKNN"
     with pytest.raises(ValueError, match=message):
         EASERecommender(max_memory=1000).fit(X)
+
+
+def test_similarities_too_many_for_item_knn_are_refused(X, monkeypatch):
+    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "memory_of_process", lambda: 99)
+    message = "[0-9]+ similarities take 0.0 GB.*Lower n_similar"
+    with pytest.raises(ValueError, match=message):
+        ItemKNNRecommender().fit(X)
 
 
 @pytest.mark.parametrize(

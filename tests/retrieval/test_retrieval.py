@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from sktwotower._tables import _sparse
+from sktwotower._tables import _memory, _sparse
 from sktwotower._tables._frames import as_frame
 from sktwotower.retrieval import _retrieval
 from tests.builders import first_fast, random_events, small
@@ -740,3 +740,34 @@ def test_custom_encoders_without_ids_serve_new_users():
     model = small(user_features="town", user_transformer=encoder).fit(X)
     answer = model.recommend(pd.DataFrame({"user": ["new"], "town": ["1"]}))
     assert len(answer) == 9
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Memory for 99 bytes."""
+    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "memory_of_process", lambda: 99)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: model.recommend(), "12 lists of 9 items"),
+        (lambda model: model.kneighbors(), "12 lists of 9 items"),
+        (lambda model: model.embed_users(model.user_ids_), "12 vectors of 8 numbers"),
+        (lambda model: model.embed_items(model.item_ids_), "9 vectors of 8 numbers"),
+        (lambda model: model.transform(random_events()), "[0-9]+ vectors of 8 numbers"),
+        (lambda model: model.predict(random_events()), "[0-9]+ vectors of 8 numbers"),
+    ],
+    ids=["recommend", "kneighbors", "users", "items", "transform", "predict"],
+)
+def test_answers_that_do_not_fit_into_memory(ask, message, plain, little_memory):
+    with pytest.raises(ValueError, match=f"{message} take 0.0 GB, .* Pass fewer at on"):
+        ask(plain)
+
+
+def test_events_after_which_the_towers_do_not_fit_into_memory(plain, little_memory):
+    before = plain._fitted
+    with pytest.raises(ValueError, match="Towers .* 13 features of users and 10 of it"):
+        plain.partial_fit([["u99", "i99"]])
+    assert plain._fitted is before

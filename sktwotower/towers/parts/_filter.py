@@ -133,6 +133,11 @@ class LinearFilter(TwoTowers):
         return recipe.embedding_dim - N_PADS
 
     @classmethod
+    def count_weights(cls, recipe, events):
+        """Return how many weights it has: two tables of items."""
+        return 2 * events.items.rows.shape[1] * recipe.embedding_dim
+
+    @classmethod
     def start(cls, plan, training, spectrum):
         """Return the filter of the events that the towers are trained on."""
         k = cls.n_components(plan.recipe)

@@ -89,6 +89,11 @@ class Part(nn.Module):
         return 0
 
     @classmethod
+    def count_weights(cls, recipe, events):
+        """Return how many weights it has, at least."""
+        return 0
+
+    @classmethod
     def start(cls, plan, training, spectrum):
         """Return a new part, to be trained or computed.
 

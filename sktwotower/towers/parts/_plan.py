@@ -7,6 +7,8 @@ Output: a ``Plan`` for each part.
 from typing import NamedTuple
 
 from sktwotower.towers._auto import WIDTH, resolved
+from sktwotower.towers._autograd import SHAPE_STEP
+from sktwotower.towers._optimizer import n_moments
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
 
@@ -14,6 +16,7 @@ from ._filter import LinearFilter
 from ._given import GivenTowers
 from ._pooled import PooledTowers
 from ._recent import RecentTowers
+from ._two_towers import COPIES, check_size
 
 # All kinds of parts, in the order in which they are asked for their share.
 KINDS = [GivenTowers, RecentTowers, PooledTowers, LinearFilter]
@@ -36,6 +39,11 @@ class Plan(NamedTuple):
         """Number of singular vectors of the events that it needs, if not trained."""
         return 0 if self.kind.is_trained else self.kind.n_components(self.recipe)
 
+    @property
+    def n_weights(self):
+        """Least number of its weights."""
+        return self.kind.count_weights(self.recipe, self.events)
+
 
 def main_kind(recipe):
     """Return the kind of the first part, which takes what others leave."""
@@ -56,7 +64,28 @@ def plans_of(recipe, events):
     for kind, share, length in zip(kinds[1:], shares, others, strict=True):
         prepared, seen = kind.prepared(recipe._replace(embedding_dim=length), events)
         plans.append(Plan(kind, share, prepared, seen))
+    _check_size(plans)
     return plans
+
+
+def _check_size(plans):
+    """Raise ``ValueError`` if a model cannot fit into memory, before it is begun."""
+    recipe, events = plans[0].recipe, plans[0].events
+    width = sum(plan.recipe.embedding_dim for plan in plans)
+    # The weights of all parts; and in training gradients, moments, the best weights so
+    # far and products of padded matrices, or later the vectors of items in two types.
+    copies = COPIES - 1 + n_moments(recipe.optimizer) + recipe.early_stopping
+    training = [copies * plan.n_weights for plan in plans if plan.kind.is_trained]
+    steps, vectors = SHAPE_STEP * width, 2 * events.positives.shape[1] * width
+    if None not in (recipe.user_tower, recipe.item_tower):  # of any length
+        steps = vectors = 0
+    later = max(max(training) + steps, vectors)
+    check_size(
+        recipe._replace(embedding_dim=width),
+        events.users.rows.shape[1],
+        events.items.rows.shape[1],
+        sum(plan.n_weights for plan in plans) + later,
+    )
 
 
 def lengths(embedding_dim, kinds):

@@ -58,21 +58,26 @@ def _columns_of_process(divisions):
     return {side: division.of(rank()) for side, division in divisions.items()}
 
 
+def sizes_of(recipe, events, owned=None):
+    """Return the sizes that `TwoTowers.build` takes, of the columns that are ``owned``.
+
+    None: all columns of all sides.
+    """
+    widths = {"user": events.users.rows.shape[1], "item": events.items.rows.shape[1]}
+    if events.contexts is not None:
+        widths["context"] = events.contexts.width
+    for side, n in widths.items():
+        # a tower given by the user takes whole rows
+        if owned and not getattr(recipe, f"{side}_tower", None):
+            widths[side] = len(np.arange(n)[owned[side]])
+    n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
+    return widths["user"], widths["item"], n_hidden, widths.get("context")
+
+
 def _random_part(kind, recipe, events, owned):
     """Return new towers for the columns of each side that are ``owned``, a dict."""
     users, items, positives, impressions, *_ = events
-    n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
-    widths = {"user": users.rows.shape[1], "item": items.rows.shape[1]}
-    n_context = None
-    if events.contexts is not None:
-        n_context = widths["context"] = events.contexts.width
-        n_context = len(np.arange(n_context)[owned["context"]])
-    sizes = [
-        # a tower given by the user takes whole rows
-        n if getattr(recipe, f"{side}_tower") else len(np.arange(n)[owned[side]])
-        for side, n in list(widths.items())[:2]
-    ]
-    part = kind.build(recipe, *sizes, n_hidden, n_context)
+    part = kind.build(recipe, *sizes_of(recipe, events, owned))
     # Users without positives are in no batch, items without positives in no history.
     chosen, shown = (summed(have_entries(m, 0)) > 0 for m in (positives, impressions))
     active = {

@@ -30,7 +30,7 @@ from ._given_tower import GivenTower
 from ._histories import N_SUMS, PooledHistory, RecentHistory
 from ._onnx_operators import unit_vectors
 from ._part import Part
-from ._start import start_weights
+from ._start import sizes_of, start_weights
 from ._tower import Tower
 
 # How often weights are in memory, at least, in training: they, and gradients or vectors
@@ -106,8 +106,8 @@ class TwoTowers(Part):
         a sparse tensor (n, p) to (n, d), with the same d on both sides, or if the
         weights do not fit into memory.
         """
-        sizes = n_user_features, n_item_features, n_hidden, n_context or 0
-        _check_size(recipe, *sizes)
+        sizes = n_user_features, n_item_features, n_hidden, n_context
+        check_size(recipe, *sizes[:2], COPIES * count_weights(recipe, *sizes))
         item_tower = _tower(recipe, "item_tower", n_item_features)
         user_tower = _tower(recipe, "user_tower", n_user_features)
         widths = user_tower.output_width, item_tower.output_width
@@ -147,6 +147,11 @@ class TwoTowers(Part):
             require(fits, f"{place}.context", f"vectors of {widths[0]} numbers")
         fits = moments_fit(self.moments, self)
         require(fits, f"{place}.moments", "those of the parameters of the towers")
+
+    @classmethod
+    def count_weights(cls, recipe, events):
+        """Return how many weights there are, at least."""
+        return count_weights(recipe, *sizes_of(recipe, events))
 
     @classmethod
     def start(cls, plan, training, spectrum):
@@ -193,9 +198,12 @@ class TwoTowers(Part):
         Tables of default towers are made without initial weights, which would take
         longer than a step of training.
         """
-        n_users = 0 if recipe.user_tower is None else inputs["user"][1]
-        n_items = 0 if recipe.item_tower is None else inputs["item"][1]
         n_hidden = getattr(self.history, "n_hidden", 0)
+        n_users, n_items = inputs["user"][1], inputs["item"][1]
+        n_weights = count_weights(recipe, n_users, n_items, n_hidden)
+        check_size(recipe, n_users, n_items, COPIES * n_weights)
+        n_users *= recipe.user_tower is not None
+        n_items *= recipe.item_tower is not None
         n_context = None if self.context is None else 0
         part = type(self).build(recipe, n_users, n_items, n_hidden, n_context)
         weights = part.weights_of(recipe, self, inputs)
@@ -300,15 +308,10 @@ class TwoTowers(Part):
 TRAINED_TABLE = "item_tower.sparse.weight"
 
 
-def _check_size(recipe, n_user_features, n_item_features, n_hidden, n_context):
-    """Raise ``ValueError`` if weights do not fit into memory; see `TwoTowers.build`."""
+def check_size(recipe, n_user_features, n_item_features, n_numbers):
+    """Raise ``ValueError`` if numbers of float32, that towers need, do not fit."""
     check_memory(
-        4
-        * COPIES
-        * (
-            count_weights(recipe, n_user_features, n_item_features, n_hidden)
-            + 2 * n_context * recipe.embedding_dim
-        ),
+        4 * n_numbers,
         f"Towers with embedding_dim={recipe.embedding_dim} and hidden_layer_sizes="
         f"{recipe.hidden_layer_sizes}, for {n_user_features:,} features of users and "
         f"{n_item_features:,} of items,",
@@ -317,13 +320,14 @@ def _check_size(recipe, n_user_features, n_item_features, n_hidden, n_context):
     )
 
 
-def count_weights(recipe, n_user_features, n_item_features, n_hidden):
+def count_weights(recipe, n_user_features, n_item_features, n_hidden=0, n_context=None):
     """Return the least number of weights of towers; see `TwoTowers.build`.
 
     Those of towers given by the user, and of a history that joins one, are not counted.
     """
     widths = [*recipe.hidden_layer_sizes, recipe.embedding_dim]
-    first, layers, count = widths[0], sum(widths), 0
+    first, layers = widths[0], sum(widths)
+    count = 2 * (n_context or 0) * recipe.embedding_dim
     layers += sum(a * b * (1 if a == b else 2) for a, b in pairwise(widths))
     if recipe.item_tower is None:
         count += n_item_features * first + layers

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._sparse import one_row
 from sktwotower.towers._batches import history_bag
+from sktwotower.towers._devices import moved
 from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers._sparse_rows import SparseRows
 
@@ -38,17 +39,15 @@ class Users:
     def bag(self):
         """Rows of the distinct past items, and the weights (n, m) of each user's."""
         past = distinct_ones(self.past) if self.in_order else self.past
-        return self._moved(history_bag(past, self.item_rows))
+        return moved(history_bag(past, self.item_rows), self.rows.indices.device)
 
     def latest(self, max_history):
         """Return rows of the latest past items, and the lags (n, m) of each user's."""
         past = latest_events(self.past, max_history)
         items, places = np.unique(past.indices, return_inverse=True)
         bag = SparseRows.from_arrays(places, past.indptr, past.data, len(items))
-        return self._moved((SparseRows.taken(self.item_rows, items), bag))
-
-    def _moved(self, tensors):
-        return tuple(each.to(self.rows.indices.device) for each in tensors)
+        rows = SparseRows.taken(self.item_rows, items)
+        return moved((rows, bag), self.rows.indices.device)
 
 
 def embed_items(part, item_rows, block=65536):
