@@ -116,7 +116,7 @@ def embedding_rows(table, rows):
     if rows.touched is None:
         return table, rows
     columns, places, is_identity = rows.touched
-    part = type(rows)(places, rows.offsets, rows.values, len(columns))
+    part = rows.with_columns(places, len(columns))
     part.is_identity = is_identity
     return _TakeRows.apply(table, columns), part
 

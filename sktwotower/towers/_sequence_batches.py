@@ -10,11 +10,10 @@ from scipy import sparse
 
 from sktwotower._tables._sparse import Rows
 
-from ._batches import Batch, TrainingSet, UserBatches, as_float32, as_pairs
+from ._batches import Batch, TrainingSet, UserBatches
 from ._candidates import distinct, places_in
 from ._decays import Windows
 from ._group import most
-from ._losses import Targets
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
@@ -176,9 +175,10 @@ class SequenceBatches(UserBatches):
         )
         requests = self.dataset.requests(predicted, self.rng)
         batch = Batch(user_rows, item_rows, history_items, windows, requests)
-        targets = self._targets_of(
-            users, chosen, self.table.weights[predicted], shown, candidates, log_q
-        )
+        parts = self.table.weights[predicted], chosen, np.arange(len(chosen) + 1)
+        each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
+        targets = self._targets(users, each, shown, candidates, log_q, len(users))
+        targets.total_weight = self.mean_weight * len(chosen)
         return batch, targets
 
     def _events(self, users):
@@ -200,24 +200,6 @@ class SequenceBatches(UserBatches):
             past = items[:1, 0]
         places = places_in(past, items, rows.shape[0])
         return SparseRows.taken(rows, past), np.where(kept, places, 0)
-
-    def _targets_of(self, users, chosen, weights, shown, candidates, log_q):
-        """Return the ``Targets`` of predictions (n,) against the candidates (c,)."""
-        columns, positive_log_q = chosen.astype(np.int64), None
-        if candidates is not None:
-            n_items = self.dataset.positives.shape[1]
-            columns = places_in(candidates, columns, n_items)
-            if self.correction == "all":
-                positive_log_q = as_float32(self.sampler.log_prob(len(users))[chosen])
-        return Targets(
-            offsets=torch.arange(len(chosen) + 1),
-            columns=torch.from_numpy(columns),
-            weights=as_float32(weights),
-            log_q=as_float32(log_q),
-            positive_log_q=positive_log_q,
-            impressions=None if shown is None else as_pairs(shown, candidates),
-            total_weight=self.mean_weight * len(chosen),
-        )
 
 
 def _groups(lengths, n_events):

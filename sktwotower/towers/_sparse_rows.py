@@ -128,6 +128,10 @@ class SparseRows(Movable):
         n = len(self.indices)
         return torch.repeat_interleave(places, self.offsets.diff(), output_size=n)
 
+    def with_columns(self, indices, n_columns):
+        """Return the same rows with other columns."""
+        return SparseRows(indices, self.offsets, self.values, n_columns)
+
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
         rows = copy.copy(self)  # with what is known of its columns

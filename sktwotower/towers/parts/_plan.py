@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sktwotower.towers._auto import WIDTH, resolved
 from sktwotower.towers._autograd import SHAPE_STEP
+from sktwotower.towers._group import current_group
 from sktwotower.towers._optimizer import n_moments
 from sktwotower.towers._recipe import Recipe
 from sktwotower.towers._spectrum import spectrum_of
@@ -16,6 +17,7 @@ from ._filter import LinearFilter
 from ._given import GivenTowers
 from ._pooled import PooledTowers
 from ._recent import RecentTowers
+from ._start import sizes_of
 from ._two_towers import COPIES, check_size
 
 # All kinds of parts, in the order in which they are asked for their share.
@@ -75,17 +77,14 @@ def _check_size(plans):
     # The weights of all parts; and in training gradients, moments, the best weights so
     # far and products of padded matrices, or later the vectors of items in two types.
     copies = COPIES - 1 + n_moments(recipe.optimizer) + recipe.early_stopping
+    copies *= current_group() is None  # several processes divide them
     training = [copies * plan.n_weights for plan in plans if plan.kind.is_trained]
+    known = None in (recipe.user_tower, recipe.item_tower)  # else of any length
     steps, vectors = SHAPE_STEP * width, 2 * events.positives.shape[1] * width
-    if None not in (recipe.user_tower, recipe.item_tower):  # of any length
-        steps = vectors = 0
-    later = max(max(training) + steps, vectors)
-    check_size(
-        recipe._replace(embedding_dim=width),
-        events.users.rows.shape[1],
-        events.items.rows.shape[1],
-        sum(plan.n_weights for plan in plans) + later,
-    )
+    needed = sum(plan.n_weights for plan in plans)
+    needed += max(max(training) + known * steps, known * vectors)
+    recipe = recipe._replace(embedding_dim=width)
+    check_size(recipe, *sizes_of(recipe, events)[:2], needed)
 
 
 def lengths(embedding_dim, kinds):

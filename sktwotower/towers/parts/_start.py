@@ -78,6 +78,8 @@ def _random_part(kind, recipe, events, owned):
     """Return new towers for the columns of each side that are ``owned``, a dict."""
     users, items, positives, impressions, *_ = events
     part = kind.build(recipe, *sizes_of(recipe, events, owned))
+    n_user, n_item, _, n_context = sizes_of(recipe, events)
+    widths = {"user": n_user, "item": n_item, "context": n_context}
     # Users without positives are in no batch, items without positives in no history.
     chosen, shown = (summed(have_entries(m, 0)) > 0 for m in (positives, impressions))
     active = {

@@ -87,7 +87,7 @@ def test_all_parts_must_fit_into_memory_together(
 ):
     side = SimpleNamespace(rows=np.zeros((3, 3)))
     positives = SimpleNamespace(shape=(3, n_items))
-    events = SimpleNamespace(users=side, items=side, positives=positives)
+    events = SimpleNamespace(users=side, items=side, positives=positives, contexts=None)
     recipe = Recipe.of(small(**{"embedding_dim": 3_000} | params))
     plans = [Plan(kind, 0.5, recipe, events) for kind in (OneMillion, Computed)]
     monkeypatch.setattr(_memory, "SMALL", 0)
