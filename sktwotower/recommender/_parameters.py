@@ -184,7 +184,7 @@ class TwoTowerParameters(ShownEstimator):
     Running
         Device, threads, seed and output.
     device : str, default="cpu"
-        Device of torch, such as "cuda".
+        Device of torch, such as "cuda". Only CPUs were measured.
     n_jobs : int, default=None
         Number of torch's threads during a call, at most one for each processor. -1: all
         of them, or the share of a worker of joblib. None: torch's setting.
