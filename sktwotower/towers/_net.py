@@ -342,11 +342,12 @@ def epochs(net):
     """Return the figures of each finished epoch, a list of dicts."""
     names = ("epoch", "train_loss", "valid_loss", "valid_recall", "dur")
     return [
-        {name: _plain(row[name]) for name in names if name in row}
+        {name: plain(row[name]) for name in names if name in row}
         for row in net.history
         if "dur" in row
     ]
 
 
-def _plain(value):
+def plain(value):
+    """Return a number of numpy as one of Python; anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value

@@ -6,7 +6,6 @@ Output: the other one of both.
 
 import re
 
-import numpy as np
 import torch
 
 from sktwotower._records import instance, list_of, refuse, require
@@ -15,7 +14,7 @@ from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches
 from ._losses import SampledSoftmaxLoss
-from ._net import TwoTowerNet
+from ._net import TwoTowerNet, plain
 from ._optimizer import optimizer_class
 from ._sequence_batches import SequenceBatches
 from .parts import Model
@@ -40,7 +39,7 @@ class NetCodec:
             if SETTINGS.fullmatch(name)
         }
         rows = [
-            {key: _plain(value) for key, value in row.items()} for row in net.history
+            {key: plain(value) for key, value in row.items()} for row in net.history
         ]
         settings.pop("criterion__matmul_dtype", None)
         return {
@@ -86,10 +85,6 @@ def check_device(device):
             f"The model was written with device={device!r}, which cannot be used here. "
             "Write it again after model.set_params(device='cpu')."
         )
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _optimizer_name(optimizer, place):
