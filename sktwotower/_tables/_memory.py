@@ -6,10 +6,14 @@ Output: a ``ValueError`` that says how many GB are needed and how many there are
 
 import math
 import os
+import re
 from pathlib import Path
 
 # Bytes that any process may use: those of smaller needs are not looked up.
 SMALL = 2**26
+# The environment variable that says how much memory this process may use.
+VARIABLE = "SKTWOTOWER_MEMORY"
+UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 def check_memory(needed, what, remedy, max_memory=math.inf):
@@ -35,8 +39,25 @@ def check_result(n, what, n_bytes):
 
 
 def memory_of_process():
-    """Return the bytes that this process may use, swap left out; inf if not known."""
-    return min([_of_machine(), _of_limits(), *_of_cgroups()])
+    """Return the bytes that this process may use, swap left out; inf if not known.
+
+    They are those of `VARIABLE`, such as "2GB" or "1.5 GiB", or else what the machine,
+    limits of the process and its control groups allow.
+    """
+    if text := os.environ.get(VARIABLE):
+        return _bytes(text)
+    return min([_of_machine(), *_of_limits(), *_of_cgroups()])
+
+
+def _bytes(text):
+    found = re.fullmatch(r"(\d+\.?\d*) ?([A-Z]+)", text.strip().upper())
+    size = float(found[1]) * UNITS.get(found[2], 0) if found else 0
+    if size < SMALL:
+        raise ValueError(
+            f"The environment variable {VARIABLE} must be a size of at least 64 MiB, "
+            f"such as '2GB' or '500MB'. Got {text!r}."
+        )
+    return size
 
 
 def _of_machine():
@@ -50,9 +71,10 @@ def _of_limits():
     try:
         import resource
     except ImportError:  # Windows
-        return math.inf
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return math.inf if limit == resource.RLIM_INFINITY else limit
+        return
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        limit, _ = resource.getrlimit(kind)
+        yield math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def _of_cgroups(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):

@@ -32,6 +32,33 @@ def test_limits_of_control_groups(groups, files, expected, tmp_path):
     assert list(_memory._of_cgroups(tmp_path / "missing", root)) == []
 
 
+@pytest.mark.parametrize(
+    "text, expected", [("2GB", 2e9), (" 1.5 GiB", 1.5 * 2**30), ("64mib", 2**26)]
+)
+def test_the_environment_says_how_much(text, expected, monkeypatch):
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", text)
+    assert _memory.memory_of_process() == expected
+    with pytest.raises(ValueError, match="more than the .* GB that this process may"):
+        _memory.check_memory(expected + 1, "Tables", "Use less.")
+
+
+@pytest.mark.parametrize(
+    "text", ["2", "much", "-2GB", "1e3GB", "2 KB", "10 MB", "infGB"]
+)
+def test_sizes_that_are_none(text, monkeypatch):
+    monkeypatch.setenv("SKTWOTOWER_MEMORY", text)
+    with pytest.raises(ValueError, match=f"such as '2GB' or '500MB'. Got '{text}'"):
+        _memory.memory_of_process()
+
+
+def test_a_limit_of_the_data_of_this_process(monkeypatch):
+    resource = pytest.importorskip("resource")
+    limits = {resource.RLIMIT_DATA: (5000, 9000)}
+    none = (resource.RLIM_INFINITY,) * 2
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: limits.get(kind, none))
+    assert _memory.memory_of_process() == 5000
+
+
 def test_the_least_of_all_limits_counts(monkeypatch):
     assert 1e7 < _memory.memory_of_process() < math.inf
     monkeypatch.setattr(_memory, "_of_cgroups", lambda: [2000.0, 9e99])
