@@ -194,6 +194,13 @@ def test_context_of_events_on_disk(files):
         own_task(parse([*own, "titel"]))
 
 
+def test_a_url_of_several_files(files):
+    pytest.importorskip("duckdb")
+    own = ["--data", files.as_uri(), "--user", "listener", "--item", "track"]
+    task = own_task(parse([*own, "--time", "played_at"]))
+    assert task.n_events == sum(len(pd.read_parquet(path)) for path in files.iterdir())
+
+
 @pytest.mark.parametrize("pattern", ["", "/*.parquet"])
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -1,6 +1,6 @@
 """The command line's task with several Parquet files, which are not read into memory.
 
-Input: a folder or a pattern of Parquet files, and the names of columns.
+Input: a folder, a pattern or a URL of Parquet files, and the names of columns.
 Output: a train side on disk, a test side as a table, and what is printed of them.
 """
 
@@ -23,8 +23,9 @@ N_EXAMPLES = 1_000
 
 
 def is_on_disk(path):
-    """Return whether a path is a folder or a pattern."""
-    return os.path.isdir(path) or (not os.path.isfile(path) and glob.has_magic(path))
+    """Return whether a path is a folder, a pattern or a URL."""
+    several = "://" in path or glob.has_magic(path)
+    return os.path.isdir(path) or (not os.path.isfile(path) and several)
 
 
 class DiskTask:
@@ -33,7 +34,7 @@ class DiskTask:
     Parameters
     ----------
     path : str
-        A folder or a pattern of Parquet files.
+        A folder, a pattern or a URL of Parquet files.
     user, item, time : str
         Names of columns.
     item_name : str, default=None

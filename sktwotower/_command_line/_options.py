@@ -38,8 +38,8 @@ examples:
   python -m sktwotower --data plays.csv --user listener --item track \\
       --time played_at --context device,played_at
 
-A folder or a pattern of Parquet files is learnt from on disk, so that it may be larger
-than memory (pip install 'sktwotower[scale]'); it needs --time.
+A folder, a pattern or a URL of Parquet files is learnt from on disk, so that it may be
+larger than memory (pip install 'sktwotower[scale]'); it needs --time.
 """
 OWN_OPTIONS = [
     ("--data", "FILE", "CSV, TSV or Parquet file; several Parquet files: see below"),

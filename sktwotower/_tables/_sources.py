@@ -1,12 +1,14 @@
 """Events that lie on disk or on a cluster, and are read bit by bit.
 
-Input: X (n_events, n_columns): a path or a pattern of Parquet files, a pyarrow Dataset,
-    a polars LazyFrame or a Dask dataframe.
+Input: X (n_events, n_columns): a path, a pattern or a URL of Parquet files, a pyarrow
+    Dataset, a polars LazyFrame or a Dask dataframe.
 Output: a ``Source``: names of columns, and answers to SQL queries, as Arrow tables.
 """
 
 import glob
+import math
 import os
+import re
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -19,11 +21,14 @@ import pandas as pd
 
 from ._columns import position_of
 from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of, is_source
+from ._memory import VARIABLE, memory_of_process
 from ._messages import did_you_mean
 from ._partitions import write_partitions
 
-# DuckDB sorts and groups within this much memory, and beyond it on disk.
-MEMORY_LIMIT = "3GB"
+# DuckDB sorts and groups within this share of the memory that this process may use, and
+# beyond it on disk; each of its threads needs some of it.
+MEMORY_SHARE, BYTES_OF_THREAD = 0.25, 2**27
+MAX_MEMORY = 2**60  # where the memory is not known
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
 ENDINGS = ".parquet", ".pq"
@@ -34,18 +39,29 @@ def opened(X):
     """Yield the ``Source`` of X; files that it needs are deleted at the end."""
     extra = "dask" if is_of(X, DASK_FRAME) else "scale"
     duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
+    available = min(memory_of_process(), MAX_MEMORY)
+    memory = available * MEMORY_SHARE
     with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
         config = {
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{memory:.0f}B",
             "temp_directory": folder,
-            "threads": joblib.cpu_count(),
+            "threads": min(joblib.cpu_count(), math.ceil(memory / BYTES_OF_THREAD)),
         }
-        with duckdb.connect(config=config) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            yield _kind_of(X)(X, connection, folder)
+        try:
+            with duckdb.connect(config=config) as connection:
+                connection.execute("set TimeZone = 'UTC'")
+                yield _kind_of(X)(X, connection, folder)
+        except (MemoryError, duckdb.OutOfMemoryException) as error:
+            raise ValueError(
+                f"Reading X needs more memory than the {available / 1e9:,.1f} GB that "
+                f"this process may use, {VARIABLE} if that is set, or more room in "
+                f"{folder}, of TMPDIR ({first_line(error)}). Raise what is too small."
+            ) from None
 
 
 def _kind_of(X):
+    if isinstance(X, str) and "://" in X:
+        return Url
     kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
     return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
 
@@ -82,8 +98,8 @@ class Source:
         The columns of the events and their types.
     """
 
-    # What messages call it.
-    called = "X"
+    # What messages call it, and what they advise if it cannot be read.
+    called, remedy = "X", ""
 
     def __init__(self, X, connection, folder):
         self.X, self.connection, self.folder = X, connection, folder
@@ -143,9 +159,11 @@ class Source:
         duckdb, pyarrow = import_module("duckdb"), import_module("pyarrow")
         try:
             yield
+        except (MemoryError, duckdb.OutOfMemoryException):
+            raise
         except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
             raise ValueError(
-                f"{self.called} cannot be read: {first_line(error)}"
+                f"{self.called} cannot be read: {first_line(error)}{self.remedy}"
             ) from None
 
     def file_where(self, condition):
@@ -243,11 +261,6 @@ def _schema(parquet, path):
 
 def _paths(path):
     """Return the sorted Parquet files of a path or a pattern."""
-    if "://" in path:
-        raise ValueError(
-            f"X={path!r} is a URL. Download the files and pass their path, or open "
-            "them yourself: pyarrow.dataset.dataset(files, filesystem=...)."
-        )
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         return _files_in(Path(path))
@@ -276,21 +289,41 @@ def _files_in(folder):
         and path.is_file()
         and not any(part[0] in "._" for part in path.relative_to(folder).parts)
     )
-    if not files:
-        raise ValueError(
-            f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."
-        )
-    parts = files[0].relative_to(folder).parts[:-1]
-    if any("=" in part for part in parts):
-        raise ValueError(
-            f"The folder {str(folder)!r} is partitioned: the folder {parts[0]!r} in it "
-            "stands for a column. Open it as pyarrow.dataset.dataset(folder, "
-            "partitioning='hive'), and pass that."
-        )
+    _check_files(str(folder), [path.relative_to(folder).parts for path in files[:1]])
     return [str(path) for path in files]
 
 
-class DatasetSource(Source):
+def _check_files(folder, files):
+    """Raise ``ValueError`` if there are no files in a folder, or if it is partitioned.
+
+    ``files``: the parts of their names, from the folder on.
+    """
+    if not files:
+        raise ValueError(
+            f"The folder {folder!r} holds no Parquet files (*.parquet or *.pq)."
+        )
+    if any("=" in part for part in files[0][:-1]):
+        raise ValueError(
+            f"The folder {folder!r} is partitioned: the folder {files[0][0]!r} in it "
+            "stands for a column. Open it as pyarrow.dataset.dataset(folder, "
+            "partitioning='hive'), and pass that."
+        )
+
+
+class Copied(Source):
+    """What is computed once, the chosen columns into temporary Parquet files."""
+
+    def prepare(self):
+        """Write the files, and keep their paths."""
+        with self.explained():
+            self.paths = self.written(os.path.join(self.folder, "events.parquet"))
+
+    def relation(self):
+        """Return the query of the chosen columns."""
+        return f"from read_parquet([{', '.join(map(_quoted, self.paths))}])"
+
+
+class DatasetSource(Copied):
     """A pyarrow Dataset, which may be filtered."""
 
     called = "X, a pyarrow Dataset,"
@@ -303,17 +336,40 @@ class DatasetSource(Source):
         """Return the columns, an empty Arrow table."""
         return self.X.schema.empty_table()
 
-    def relation(self):
-        """Return the query of what can be read once: it is prepared for each query."""
+    def written(self, path):
+        """Write the chosen columns, batch by batch."""
         field = import_module("pyarrow.dataset").field
         columns = {name: field(column) for name, column in self.columns.items()}
-        reader = self.X.scanner(columns=columns).to_reader()
-        self.connection.register("raw_events", reader)
-        return "from raw_events"
+        with self.X.scanner(columns=columns).to_reader() as reader:
+            parquet = import_module("pyarrow.parquet")
+            with parquet.ParquetWriter(path, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+        return [path]
 
 
-class Frame(Source):
-    """A polars LazyFrame, which is computed once, into a temporary file."""
+class Url(DatasetSource):
+    """A Parquet file, or a folder of them, that pyarrow opens by its URL."""
+
+    remedy = (
+        ". Check the address, of a file or a folder, and the credentials, or open it "
+        "yourself and pass pyarrow.dataset.dataset(files, filesystem=...)."
+    )
+
+    def __init__(self, X, connection, folder):
+        shown = re.sub("//[^/@]*:[^/@]*@", "//***@", X)  # without a password
+        self.called = f"X={shown!r}"
+        with self.explained():
+            system, path = import_module("pyarrow.fs").FileSystem.from_uri(X)
+            dataset = import_module("pyarrow.dataset").dataset
+            found = dataset(path, filesystem=system, format="parquet")
+        start = len(path.rstrip("/")) + 1
+        _check_files(shown, [file[start:].split("/") for file in found.files[:1]])
+        super().__init__(found, connection, folder)
+
+
+class Frame(Copied):
+    """A polars LazyFrame."""
 
     called = "X, a polars LazyFrame,"
     # Shows the whole error of X.
@@ -323,22 +379,13 @@ class Frame(Source):
         """Return the columns, an empty frame of polars."""
         return sys.modules["polars"].DataFrame(schema=self.X.collect_schema())
 
-    def prepare(self):
+    def written(self, path):
         """Compute the chosen columns, in the streaming engine of polars."""
         # polars.col would read some names as patterns
         column = sys.modules["polars"].selectors.by_name
         chosen = [column(c).alias(name) for name, c in self.columns.items()]
-        with self.explained():
-            self.X.select(chosen).sink_parquet(self.path)
-
-    @property
-    def path(self):
-        """The file with the chosen columns."""
-        return os.path.join(self.folder, "events.parquet")
-
-    def relation(self):
-        """Return the query of the chosen columns."""
-        return f"from read_parquet({_quoted(self.path)})"
+        self.X.select(chosen).sink_parquet(path)
+        return [path]
 
     @contextmanager
     def explained(self):
@@ -346,7 +393,7 @@ class Frame(Source):
         try:
             with super().explained():
                 yield
-        except ValueError:
+        except (ValueError, MemoryError, import_module("duckdb").OutOfMemoryException):
             raise
         except Exception as error:  # of polars, or of a function of the user
             raise ValueError(
@@ -356,7 +403,7 @@ class Frame(Source):
 
 
 class DaskFrame(Frame):
-    """A Dask dataframe, which is computed once, into a temporary file."""
+    """A Dask dataframe."""
 
     called = "X, a Dask dataframe,"
     computed = "X.compute()"
@@ -365,11 +412,10 @@ class DaskFrame(Frame):
         """Return the columns as Dask declares them, an empty frame of pandas."""
         return self.X._meta
 
-    def prepare(self):
-        """Compute the chosen columns, some partitions at a time."""
+    def written(self, path):
+        """Compute the chosen columns, by the workers or some partitions at a time."""
         chosen = {name: self.X[column] for name, column in self.columns.items()}
-        with self.explained():
-            write_partitions(self.X.assign(**chosen)[list(chosen)], self.path)
+        return write_partitions(self.X.assign(**chosen)[list(chosen)], self.folder)
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):

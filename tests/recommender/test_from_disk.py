@@ -374,7 +374,7 @@ def test_no_files(fitted, tmp_path):
     pattern = f"{tmp_path}/*.parquet"
     refused(fitted, ValueError, "No file matches the pattern", pattern)
     refused(fitted, ValueError, "no file or folder of that name", tmp_path / "none")
-    refused(fitted, ValueError, "is a URL. Download", "s3://bucket/events.parquet")
+    refused(fitted, ValueError, "FileNotFoundError: none. Check", "mock:///none")
 
 
 def test_a_file_that_is_cut_off_is_named(fitted, folder, events, tmp_path):
