@@ -266,7 +266,7 @@ def test_a_frame_that_fails():
         return part
 
     frame = in_parts(EVENTS).map_partitions(broken, meta=EVENTS.iloc[:0])
-    with pytest.raises(ValueError, match="Dask dataframe, failed .* no such bucket"):
+    with pytest.raises(ValueError, match="Dask dataframe, cannot be .* no such bucket"):
         small().fit(frame)
 
 

@@ -28,7 +28,6 @@ from ._partitions import write_partitions
 # DuckDB sorts and groups within this share of the memory that this process may use, and
 # beyond it on disk; each of its threads needs some of it.
 MEMORY_SHARE, BYTES_OF_THREAD = 0.25, 2**27
-MAX_MEMORY = 2**60  # where the memory is not known
 # Number of rows of a batch that is read from a query.
 BATCH = 1_000_000
 ENDINGS = ".parquet", ".pq"
@@ -39,8 +38,8 @@ def opened(X):
     """Yield the ``Source`` of X; files that it needs are deleted at the end."""
     extra = "dask" if is_of(X, DASK_FRAME) else "scale"
     duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
-    available = min(memory_of_process(), MAX_MEMORY)
-    memory = available * MEMORY_SHARE
+    available = memory_of_process()
+    memory = 3e9 if math.isinf(available) else available * MEMORY_SHARE  # Windows
     with tempfile.TemporaryDirectory(prefix="sktwotower_") as folder:
         config = {
             "memory_limit": f"{memory:.0f}B",
@@ -54,16 +53,22 @@ def opened(X):
         except (MemoryError, duckdb.OutOfMemoryException) as error:
             raise ValueError(
                 f"Reading X needs more memory than the {available / 1e9:,.1f} GB that "
-                f"this process may use, {VARIABLE} if that is set, or more room in "
-                f"{folder}, of TMPDIR ({first_line(error)}). Raise what is too small."
+                f"this process may use ({first_line(error)}). If there is more, set "
+                f"the environment variable {VARIABLE}; if {tempfile.gettempdir()} is "
+                "full, TMPDIR."
             ) from None
 
 
 def _kind_of(X):
-    if isinstance(X, str) and "://" in X:
-        return Url
+    if isinstance(X, str | os.PathLike) and _is_for_arrow(os.fspath(X)):
+        return ArrowFiles
     kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
     return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
+
+
+def _is_for_arrow(path):
+    """Return whether a path is a URL, or of a folder with folders such as day=1."""
+    return "://" in path or any(Path(path).expanduser().rglob("*=*/"))
 
 
 def _imported(name, extra):
@@ -98,8 +103,9 @@ class Source:
         The columns of the events and their types.
     """
 
-    # What messages call it, and what they advise if it cannot be read.
-    called, remedy = "X", ""
+    # What messages call it, what they advise if it cannot be read, and whether reading
+    # it runs functions of the user.
+    called, remedy, runs_code = "X", "", False
 
     def __init__(self, X, connection, folder):
         self.X, self.connection, self.folder = X, connection, folder
@@ -161,7 +167,10 @@ class Source:
             yield
         except (MemoryError, duckdb.OutOfMemoryException):
             raise
-        except (duckdb.Error, pyarrow.ArrowException, OSError) as error:
+        except Exception as error:
+            reading = isinstance(error, (duckdb.Error, pyarrow.ArrowException, OSError))
+            if not reading and (isinstance(error, ValueError) or not self.runs_code):
+                raise
             raise ValueError(
                 f"{self.called} cannot be read: {first_line(error)}{self.remedy}"
             ) from None
@@ -289,25 +298,11 @@ def _files_in(folder):
         and path.is_file()
         and not any(part[0] in "._" for part in path.relative_to(folder).parts)
     )
-    _check_files(str(folder), [path.relative_to(folder).parts for path in files[:1]])
-    return [str(path) for path in files]
-
-
-def _check_files(folder, files):
-    """Raise ``ValueError`` if there are no files in a folder, or if it is partitioned.
-
-    ``files``: the parts of their names, from the folder on.
-    """
     if not files:
         raise ValueError(
-            f"The folder {folder!r} holds no Parquet files (*.parquet or *.pq)."
+            f"The folder {str(folder)!r} holds no Parquet files (*.parquet or *.pq)."
         )
-    if any("=" in part for part in files[0][:-1]):
-        raise ValueError(
-            f"The folder {folder!r} is partitioned: the folder {files[0][0]!r} in it "
-            "stands for a column. Open it as pyarrow.dataset.dataset(folder, "
-            "partitioning='hive'), and pass that."
-        )
+    return [str(path) for path in files]
 
 
 class Copied(Source):
@@ -340,40 +335,34 @@ class DatasetSource(Copied):
         """Write the chosen columns, batch by batch."""
         field = import_module("pyarrow.dataset").field
         columns = {name: field(column) for name, column in self.columns.items()}
-        with self.X.scanner(columns=columns).to_reader() as reader:
-            parquet = import_module("pyarrow.parquet")
-            with parquet.ParquetWriter(path, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
+        reader = self.X.scanner(columns=columns).to_reader()
+        self.connection.register("raw_events", reader)
+        self.connection.execute(f"copy raw_events to {_quoted(path)}")
         return [path]
 
 
-class Url(DatasetSource):
-    """A Parquet file, or a folder of them, that pyarrow opens by its URL."""
+class ArrowFiles(DatasetSource):
+    """Parquet files at a URL, or in folders that stand for columns."""
 
-    remedy = (
-        ". Check the address, of a file or a folder, and the credentials, or open it "
-        "yourself and pass pyarrow.dataset.dataset(files, filesystem=...)."
-    )
+    remedy = ". Check the address and the credentials, or pass a pyarrow Dataset."
 
     def __init__(self, X, connection, folder):
-        shown = re.sub("//[^/@]*:[^/@]*@", "//***@", X)  # without a password
+        path = os.path.expanduser(os.fspath(X))
+        shown = re.sub("//[^/@]*:[^/@]*@", "//***@", path)  # without a password
         self.called = f"X={shown!r}"
         with self.explained():
-            system, path = import_module("pyarrow.fs").FileSystem.from_uri(X)
             dataset = import_module("pyarrow.dataset").dataset
-            found = dataset(path, filesystem=system, format="parquet")
-        start = len(path.rstrip("/")) + 1
-        _check_files(shown, [file[start:].split("/") for file in found.files[:1]])
+            found = dataset(path, format="parquet", partitioning="hive")
+            if not found.files:
+                raise FileNotFoundError("it holds no files")
         super().__init__(found, connection, folder)
 
 
 class Frame(Copied):
     """A polars LazyFrame."""
 
-    called = "X, a polars LazyFrame,"
-    # Shows the whole error of X.
-    computed = "X.collect()"
+    called, runs_code = "X, a polars LazyFrame,", True
+    remedy = ". X.collect() shows the whole error."
 
     def empty_table(self):
         """Return the columns, an empty frame of polars."""
@@ -387,26 +376,12 @@ class Frame(Copied):
         self.X.select(chosen).sink_parquet(path)
         return [path]
 
-    @contextmanager
-    def explained(self):
-        """Turn errors of the plan behind the frame into ``ValueError``."""
-        try:
-            with super().explained():
-                yield
-        except (ValueError, MemoryError, import_module("duckdb").OutOfMemoryException):
-            raise
-        except Exception as error:  # of polars, or of a function of the user
-            raise ValueError(
-                f"{self.called} failed when it was computed: {first_line(error)}. "
-                f"{self.computed} shows the whole error."
-            ) from None
-
 
 class DaskFrame(Frame):
     """A Dask dataframe."""
 
     called = "X, a Dask dataframe,"
-    computed = "X.compute()"
+    remedy = ". X.compute() shows the whole error."
 
     def empty_table(self):
         """Return the columns as Dask declares them, an empty frame of pandas."""
