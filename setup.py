@@ -107,6 +107,13 @@ setup(
             "pyarrow>=15",
             "qdrant-client>=1.12",
         ],
+        # what docs/cluster.rst has recipes for (Spark needs Java), and a server of S3
+        "cluster": [
+            "moto[server]>=5.2",
+            "pyarrow>=15",
+            "pyspark>=4.3",
+            "ray[data]>=2.60",
+        ],
         "docs": [
             "matplotlib>=3.8",
             "myst-nb>=1.3",

@@ -1,9 +1,13 @@
-"""The recipes of docs/cluster.rst: Spark's on frames of pandas, torchrun's alone."""
+"""The recipes of docs/cluster.rst: in Spark and Ray if they are there, else alone."""
 
+import os
 import re
+import sys
 import textwrap
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -36,17 +40,82 @@ class Users:
         return pd.concat(tables, ignore_index=True)
 
 
-@pytest.mark.slow
-def test_the_spark_recipe_recommends_what_the_model_does(tmp_path):
+@pytest.fixture
+def dumped(tmp_path, monkeypatch):
+    """Return a model, its file and its users; write the module of the page."""
     model = small().fit(random_events())
-    path = tmp_path / "model.sktt"
-    io.dump(model, path)
-    everyone = pd.DataFrame({"user": model.user_ids_, "country": "x"})
-    names = {"path": path, "users": Users([everyone[:5], everyone[5:5], everyone[5:]])}
-    exec(block("spark"), names)
+    io.dump(model, tmp_path / "model.sktt")
+    (tmp_path / "top_items.py").write_text(block("top_items"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "top_items", raising=False)
+    # for the processes that Spark and Ray start
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    users = pd.DataFrame({"user": model.user_ids_, "country": "x"})
+    return model, str(tmp_path / "model.sktt"), users
+
+
+def assert_is_of(model, found):
     expected = model.recommend(model.user_ids_, n_neighbors=10)
+    found = found.sort_values(["user", "rank"], ignore_index=True)
     # a batch without users has ids of no type
-    pd.testing.assert_frame_equal(names["top"], expected, check_dtype=False)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+@pytest.mark.slow
+def test_the_spark_recipe_recommends_what_the_model_does(dumped):
+    model, path, users = dumped
+    spark = SimpleNamespace(sparkContext=SimpleNamespace(addPyFile=print))
+    parts = Users([users[:5], users[5:5], users[5:]])
+    names = {"path": path, "users": parts, "spark": spark}
+    exec(block("spark"), names)
+    assert_is_of(model, names["top"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("pyspark") is None, reason="needs pyspark and Java")
+def test_the_recipe_in_spark(dumped):
+    from pyspark.sql import SparkSession
+
+    model, path, users = dumped
+    builder = SparkSession.builder.master("local[2]")
+    spark = builder.config("spark.ui.enabled", "false").getOrCreate()
+    names = {"path": path, "spark": spark}
+    names["users"] = spark.createDataFrame(users).repartition(6)
+    try:
+        exec(block("spark"), names)
+        assert_is_of(model, names["top"].toPandas())
+
+        def loads(frames):
+            from top_items import model
+
+            for _ in frames:
+                yield pd.DataFrame(
+                    {"pid": [os.getpid()], "n": model.cache_info().misses}
+                )
+
+        # processes go from one task, and from one query, to the next
+        found = names["users"].mapInPandas(loads, "pid long, n long").toPandas()
+    finally:
+        spark.stop()
+    assert found["pid"].nunique() <= 2 < len(found)
+    assert set(found["n"]) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs ray[data]")
+def test_the_recipe_in_ray(dumped):
+    import ray
+
+    model, path, users = dumped
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
+    try:
+        names = {"path": path, "users": ray.data.from_pandas(users).repartition(4)}
+        exec(block("ray"), names)
+        assert_is_of(model, names["top"].to_pandas())
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.slow

@@ -83,9 +83,9 @@ class TwoTowerRecommender(
         ----------
         X : dataframe or array-like of shape (n_events, n_columns), or events on disk
             One row per event: a user, an item, perhaps features of both. Events on disk
-            may be larger than memory: a path of Parquet files (a file, a folder or a
-            pattern: ``"events/*.parquet"``), a pyarrow Dataset, a polars LazyFrame
-            or a Dask dataframe; see the notes.
+            may be larger than memory: a path of Parquet files (a file, a folder, a
+            pattern, ``"events/*.parquet"``, or a URL, ``"s3://bucket/events"``), a
+            pyarrow Dataset, a polars LazyFrame or a Dask dataframe; see the notes.
         y : array-like of shape (n_events,) or str, default=None
             Outcome of each event: > 0 is its reward, 0 means shown and not chosen.
             None: all events are positive, with reward 1. With events on disk, the name
@@ -119,11 +119,12 @@ class TwoTowerRecommender(
         Notes
         -----
         Events on disk need ``pip install 'sktwotower[scale]'``, a Dask dataframe
-        ``'sktwotower[dask]'``: its partitions are copied to a temporary file, a few at
-        a time, and the towers are trained in this process. DuckDB finds the
-        distinct ids and sorts the events by user, within 3 GB of memory. The encoded
-        events become memory maps of files without a name, in the folder of `tempfile`,
-        which the environment variable TMPDIR chooses; they end with the model. What
+        ``'sktwotower[dask]'``: its partitions are written to temporary files, and the
+        towers are trained in this process. DuckDB finds the distinct ids and sorts the
+        events by user, within a quarter of the memory that this process may use, or of
+        the environment variable SKTWOTOWER_MEMORY, such as "2GB". The encoded events
+        become memory maps of files without a name, in the folder of `tempfile`, which
+        the environment variable TMPDIR chooses; they end with the model. What
         stays in memory grows with users and items, not with events. The model is the
         one that the same events in memory give. A pickle of it, and a file of
         `sktwotower.io.dump`, hold the events that it has seen.
