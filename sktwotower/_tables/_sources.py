@@ -336,8 +336,10 @@ class DatasetSource(Copied):
         field = import_module("pyarrow.dataset").field
         columns = {name: field(column) for name, column in self.columns.items()}
         reader = self.X.scanner(columns=columns).to_reader()
-        self.connection.register("raw_events", reader)
-        self.connection.execute(f"copy raw_events to {_quoted(path)}")
+        parquet = import_module("pyarrow.parquet")
+        with parquet.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
         return [path]
 
 

@@ -168,6 +168,18 @@ def test_a_dataset_is_read_once(folder, monkeypatch):
     assert found["i"].tolist() == expected["item"].tolist() and len(readings) == 1
 
 
+def test_durations_of_a_dataset_are_those_of_files(tmp_path):
+    waited = pd.to_timedelta(np.arange(len(EVENTS)), "us")
+    EVENTS.assign(waited=waited).to_parquet(tmp_path / "a.parquet")
+    for X in (tmp_path, dataset.dataset(tmp_path)):
+        assert rows(X, "waited")["waited"].tolist() == list(range(len(EVENTS)))
+
+
+def test_a_dataset_without_rows(folder):
+    nothing = dataset.dataset(folder).filter(dataset.field("time") < 0)
+    assert rows(nothing, "user", "time").shape == (0, 2)
+
+
 # Memory and temporary files
 
 
