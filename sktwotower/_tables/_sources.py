@@ -52,10 +52,10 @@ def opened(X):
                 yield _kind_of(X)(X, connection, folder)
         except (MemoryError, duckdb.OutOfMemoryException) as error:
             raise ValueError(
-                f"Reading X needs more memory than the {available / 1e9:,.1f} GB that "
-                f"this process may use ({first_line(error)}). If there is more, set "
+                f"Reading X needs more memory than the {available / 1e9:.3g} GB that "
+                f"this process may use ({first_line(error)}). If there is more, raise "
                 f"the environment variable {VARIABLE}; if {tempfile.gettempdir()} is "
-                "full, TMPDIR."
+                "full, set TMPDIR."
             ) from None
 
 

@@ -211,9 +211,7 @@ def test_too_little_memory_is_said(folder, error, monkeypatch):
 
     for X in (folder, dataset.dataset(folder)):
         with (
-            pytest.raises(
-                ValueError, match="needs more memory than the 2.0 GB"
-            ) as said,
+            pytest.raises(ValueError, match="needs more memory than the 2 GB") as said,
             opened(X) as source,
         ):
             source.select(u="user")
