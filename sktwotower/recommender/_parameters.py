@@ -198,6 +198,9 @@ class TwoTowerParameters(ShownEstimator):
         Folder that keeps the state of `fit` after each epoch. After a kill, the same
         call goes on from there. Other data, parameters or versions are refused. One fit
         at a time may use a folder. None: nothing is kept.
+    gather_users : bool, default=True
+        What each of several processes has after `fit`, as those of torchrun: a model of
+        all users, or one of the users that it has trained on, with all items.
     verbose : int, default=0
         1: progress bars in a terminal or a notebook. 2: a line per epoch. The logger
         ``sktwotower`` gets what fit reads and chooses, at any value.

@@ -183,7 +183,7 @@ class Exchange:
             moments = module.moments.get(f"{name}.weight", {})
             for key, rows in moments.items():
                 moments[key] = self._whole(name, torch.from_numpy(rows), users).numpy()
-        module.divisions = None
+        del module.divisions  # it has all rows
 
     def _whole(self, name, rows, users):
         """Return the rows (p, ...) of a table, given those of this process (m, ...)."""

@@ -39,7 +39,7 @@ def _ascending(columns, n_columns):
     return distinct(columns, n_columns)
 
 
-class _Table:
+class _WantedRows:
     """What a process wants of one table.
 
     Attributes
@@ -124,7 +124,9 @@ class Fetched:
         self.group, self.device = exchange.group, exchange.device
         nothing, rank = np.zeros(0, dtype=np.int64), self.group.rank
         self.tables = [
-            _Table(layer, exchange.divisions[name], columns.get(name, nothing), rank)
+            _WantedRows(
+                layer, exchange.divisions[name], columns.get(name, nothing), rank
+            )
             for name, layer in exchange.layers.items()
         ]
         self.widths = np.array([t.layer.weight.shape[1] for t in self.tables])
@@ -157,7 +159,7 @@ class Fetched:
 
     @torch.no_grad()
     def send_gradients(self):
-        """Give the rows of each table their gradients, added up over processes."""
+        """Set the gradients of the rows of each table, added up over processes."""
         grads = [table.gradient() for table in self.tables]
         rows = self._buffer(self.wanted)
         for (r, t), part in self._parts(rows, self.wanted, self.widths):

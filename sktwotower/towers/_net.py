@@ -5,6 +5,7 @@ Output: a trained ``TwoTowerNet``.
 """
 
 import inspect
+import math
 import threading
 from collections.abc import Callable
 from contextlib import closing, contextmanager, nullcontext
@@ -29,6 +30,9 @@ from ._recipe import BATCH_PARAMETERS, check_batch_parameters
 from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
 
+# Each of several processes makes batches of the size that one process would make, but
+# smaller ones if an epoch had fewer batches than this.
+MIN_BATCHES = 12
 _GENERATOR_LOCK = threading.RLock()
 
 
@@ -158,7 +162,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
     """
     if not is_first():
         recipe = recipe._replace(verbose=0)
-    net = TwoTowerNet(**_net_params(recipe, part, data.validation, seed))
+    net = TwoTowerNet(**_net_params(recipe, part, data, seed))
     ours = own_callbacks(recipe, data, net, schedule)
     saver = None if saved is None else Saver(saved)
     interruption = Interruption(terminable=saver is not None)
@@ -221,7 +225,7 @@ def check_net_params(net_params):
     check_batch_parameters(net_params)
 
 
-def _net_params(recipe, part, validation, seed):
+def _net_params(recipe, part, data, seed):
     """Return the net's arguments; those in ``net_params`` take precedence."""
     optimizer = optimizer_class(recipe.optimizer)
     batches = SequenceBatches if recipe.history == "recent" else UserBatches
@@ -244,7 +248,9 @@ def _net_params(recipe, part, validation, seed):
         "iterator_valid": batches,
         "iterator_valid__candidate_sampling": recipe.candidate_sampling,
         "iterator_valid__device": recipe.device,
-        "train_split": None if validation is None else predefined_split(validation),
+        "train_split": None
+        if data.validation is None
+        else predefined_split(data.validation),
         "device": recipe.device,
         "verbose": max(0, recipe.verbose - 1),
     }
@@ -266,19 +272,22 @@ def _net_params(recipe, part, validation, seed):
         params["criterion__unit_vectors"] = recipe.normalize
     params |= _batch_params(given) | given
     if current_group() is not None:
-        _share_batches(params, current_group())
+        _share_batches(params, data, current_group())
     return params
 
 
-def _share_batches(params, group):
-    """Let each process make a part of each batch, of its own users, in place."""
+def _share_batches(params, data, group):
+    """Let each process make batches of its own users, in place."""
     if not issubclass(params["iterator_train"], UserBatches):
         raise ValueError(
             "Several processes train on the batches of this package only. Got "
             f"net_params={{'iterator_train': {params['iterator_train']!r}}}: train in "
             "one process, or leave it out."
         )
-    params["batch_size"] = -(-params["batch_size"] // group.size)
+    size = params["batch_size"]
+    n_batches = data.training.n_batches(size)
+    smaller = math.ceil(size * min(1, n_batches / MIN_BATCHES))
+    params["batch_size"] = max(smaller, math.ceil(size / group.size))
     params["iterator_train__seed"] = params["iterator_train__seed"] + group.rank
 
 
