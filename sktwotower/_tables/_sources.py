@@ -34,8 +34,12 @@ ENDINGS = ".parquet", ".pq"
 
 
 @contextmanager
-def opened(X):
-    """Yield the ``Source`` of X; files that it needs are deleted at the end."""
+def opened(X, together=None):
+    """Yield the ``Source`` of X; files that it needs are deleted at the end.
+
+    ``together(make)`` returns the paths of files that ``make()`` writes, in one of
+    several processes or in each. None: this one writes them.
+    """
     extra = "dask" if is_of(X, DASK_FRAME) else "scale"
     duckdb, _ = (_imported(name, extra) for name in ("duckdb", "pyarrow"))
     available = memory_of_process()
@@ -49,7 +53,9 @@ def opened(X):
         try:
             with duckdb.connect(config=config) as connection:
                 connection.execute("set TimeZone = 'UTC'")
-                yield _kind_of(X)(X, connection, folder)
+                source = _kind_of(X)(X, connection, folder)
+                source.together = together or (lambda make: make())
+                yield source
         except (MemoryError, duckdb.OutOfMemoryException) as error:
             raise ValueError(
                 f"Reading X needs more memory than the {available / 1e9:.3g} GB that "
@@ -311,7 +317,8 @@ class Copied(Source):
     def prepare(self):
         """Write the files, and keep their paths."""
         with self.explained():
-            self.paths = self.written(os.path.join(self.folder, "events.parquet"))
+            path = os.path.join(self.folder, "events.parquet")
+            self.paths = self.together(lambda: self.written(path))
 
     def relation(self):
         """Return the query of the chosen columns."""

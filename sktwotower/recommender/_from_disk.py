@@ -22,6 +22,7 @@ from sktwotower.features._distinct_contexts import distinct_contexts
 
 from ._contexts import fit_contexts
 from ._events import fit_side
+from ._processes import check_division, from_first, of_own_part, own_users, written_once
 
 # How queries name the columns of X; y and w are read as numbers.
 USER, ITEM, TIME = "u", "i", "t"
@@ -50,7 +51,7 @@ def read_from_disk(tables, X, y, sample_weight):
     contexts : EventContexts or None
     table : EventTable
     """
-    with opened(X) as source:
+    with opened(X, written_once) as source:
         outcomes = outcome_columns(source, y=y, sample_weight=sample_weight)
         frame = source.empty.drop(columns=list(outcomes.values()))
         if frame.shape[1] < 2:
@@ -65,8 +66,12 @@ def read_from_disk(tables, X, y, sample_weight):
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
         contexts, of_contexts = _contexts(source, columns, tables)
+        own = own_users(users.ids)
+        sizes[~own] = 0
+        of_users = of_users.filter(own[of_users["code"].to_numpy()])
         codes = of_users, of_items, of_contexts
         found, dates = _sorted_columns(source, columns, codes, outcomes)
+        check_division(len(found["items"]), len(users))  # all have read the files
     offsets = np.append(0, np.cumsum(sizes))
     table = EventTable(len(items), offsets, **found)
     names = frame.columns.to_numpy(dtype=object)
@@ -100,9 +105,11 @@ def _context(columns):
     return [(f"context_{i}", name) for i, name in enumerate(columns.context)]
 
 
-def _kept(source):
-    """Return the condition of the events that count."""
-    return f" where {WEIGHT} > 0" if "w" in source.columns else ""
+def _kept(source, part=""):
+    """Return the condition of the events that count, and another one."""
+    weighs = f"{WEIGHT} > 0" if "w" in source.columns else ""
+    found = " and ".join(filter(None, [weighs, part]))
+    return found and f" where {found}"
 
 
 def _check_outcomes(source):
@@ -116,7 +123,8 @@ def _check_outcomes(source):
     for name, (sql, _) in given.items():
         figures.append(f"count_if(not coalesce(isfinite({sql}), false)) as bad_{name}")
         figures.append(f"min({sql}) as min_{name}, max({sql}) as max_{name}")
-    found = source.query(f"select {', '.join(figures)} from events").to_pylist()[0]
+    sql = f"select {', '.join(figures)} from events"
+    found = from_first(lambda: source.query(sql).to_pylist()[0])
     outcomes = {
         name: Outcome(
             f"{parameter}, the column {source.columns[name]!r} of X,",
@@ -140,7 +148,7 @@ def _check_ids(source, frame, columns):
     }
     counts = [f"count_if({sql}) as {alias}" for alias, sql in missing.items()]
     sql = f"select count(*) as n, {', '.join(counts)} from events{_kept(source)}"
-    found = source.query(sql).to_pylist()[0]
+    found = from_first(lambda: source.query(sql).to_pylist()[0])
     if not found["n"]:
         raise ValueError("X holds no events: at least one is required.")
     for alias, name in names.items():
@@ -160,7 +168,10 @@ def _side(source, side, columns, tables):
 
     alias, features = {"user": USER, "item": ITEM}[side], _features(columns, side)
     id_column = getattr(columns, side)
-    answer = source.query(_distinct(source, alias, [name for name, _ in features]))
+    names = [name for name, _ in features]
+    answer = of_own_part(
+        lambda part: source.query(_distinct(source, alias, names, part)), [alias]
+    )
     table = answer.select(["id"])
     for place, (name, _) in enumerate(features):
         last = answer["last"].combine_chunks().flatten()[place]
@@ -178,10 +189,13 @@ def _side(source, side, columns, tables):
     return entities, answer.select(["id"]).append_column("code", codes), sizes
 
 
-def _distinct(source, alias, features):
-    """Return the query of distinct ids, with the features of their last event."""
+def _distinct(source, alias, features, part):
+    """Return the query of distinct ids, with the features of their last event.
+
+    ``part``: a condition of the ids, or "".
+    """
+    kept = _kept(source, part)
     if not features:
-        kept = _kept(source)
         return f"select {alias} as id, count(*) as n from events{kept} group by {alias}"
     last = ", ".join(f"{name} := {name}" for name in features)
     changed = " or ".join(
@@ -190,7 +204,7 @@ def _distinct(source, alias, features):
     return (
         f"select {alias} as id, count(*) as n, ({changed})::int as changed, "
         f"arg_max(struct_pack({last}), place) as last "
-        f"from (select *, row_number() over () as place from events){_kept(source)} "
+        f"from (select *, row_number() over () as place from events){kept} "
         f"group by {alias}"
     )
 
@@ -210,11 +224,14 @@ def _contexts(source, columns, tables):
         nothing = distinct_contexts(source.empty[[]])
         return fit_contexts(tables, columns, *nothing)[0], None
     # in the order of X, as in memory
-    answer = source.query(
-        f"select {', '.join(aliases)}, count(*) as n "
-        f"from (select *, row_number() over () as place from events){_kept(source)} "
-        f"group by {', '.join(aliases)} order by min(place)"
-    )
+    answer = of_own_part(
+        lambda part: source.query(
+            f"select {', '.join(aliases)}, count(*) as n, min(place) as first "
+            "from (select *, row_number() over () as place from events)"
+            f"{_kept(source, part)} group by {', '.join(aliases)}"
+        ),
+        aliases,
+    ).sort_by("first")
     found = answer.select(aliases)
     frame = as_frame(found, "X").set_axis(columns.context, axis="columns")
     distinct, codes, _ = distinct_contexts(frame)  # for which NaN and null are equal

@@ -5,7 +5,9 @@ Output: in training the events of its own users; then a model of all users, or o
 """
 
 import contextlib
+import os
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -14,7 +16,7 @@ from torch import distributed
 from sktwotower._tables._sequences import Sequences, as_rows
 from sktwotower.features._forgetting import without_entities
 from sktwotower.towers._division import owners_of_users
-from sktwotower.towers._group import current_group, is_first, summed
+from sktwotower.towers._group import current_group, is_first, rank, summed
 
 from ._fingerprint import differences, digest, fingerprint
 
@@ -38,13 +40,13 @@ def joined():
 def compare(group, depends_on):
     """Raise ``ValueError`` if a ``fingerprint`` is not the same in all processes."""
     first, *others = group.gather(depends_on)
-    for rank, other in enumerate(others, start=1):
-        found = differences(first, other, ("in process 0", f"in process {rank}"))
+    for number, other in enumerate(others, start=1):
+        found = differences(first, other, ("in process 0", f"in process {number}"))
         if found:
             raise ValueError(
                 f"{group.size} processes fit one model together, so each needs all of "
                 "the same data and parameters; users are divided among them. Processes "
-                f"0 and {rank} differ in: {found}. To fit a model in each process, "
+                f"0 and {number} differ in: {found}. To fit a model in each process, "
                 "end the process group first: torch.distributed.destroy_process_group()"
             )
 
@@ -98,10 +100,47 @@ def own_events(table, users):
         return table
     columns = [c for c in table if c is not None]
     compare(group, {"users": digest(users.ids), "events": digest(columns)})
-    owners = owners_of_users(users.ids, group.size)
-    own = table.only(np.flatnonzero(owners == group.rank))
+    own = table.only(np.flatnonzero(own_users(users.ids)))
     check_division(own.n_events, len(users))
     return own
+
+
+def from_first(make):
+    """Return the result of ``make()``, which only the first process calls."""
+    group = current_group()
+    return make() if group is None else group.from_first(make)
+
+
+def written_once(make):
+    """Return the paths of files that the first process writes, if all can read them.
+
+    Otherwise each process writes its own.
+    """
+    paths = from_first(make)
+    unseen = not all(map(os.path.exists, paths))
+    return make() if summed(int(unseen)) and rank() else paths
+
+
+def of_own_part(query, keys):
+    """Return the answer to a query of distinct keys, to which each process adds a part.
+
+    ``query(condition)``: an Arrow table of those of which the ``keys``, columns in SQL,
+    meet a condition; "" stands for all.
+    """
+    group = current_group()
+    if group is None:
+        return query("")
+    hashed = f"hash({', '.join(keys)}) % {group.size} = {group.rank}"
+    parts = group.gather(query(hashed))
+    return import_module("pyarrow").concat_tables(parts)
+
+
+def own_users(ids):
+    """Return which users (n,) are of this process, bool."""
+    group = current_group()
+    if group is None:
+        return np.ones(len(ids), dtype=bool)
+    return owners_of_users(ids, group.size) == group.rank
 
 
 def check_division(n_events, n_users):
@@ -109,7 +148,8 @@ def check_division(n_events, n_users):
 
     ``n_events``: of this process; ``n_users``: of all.
     """
-    counts = current_group().gather(n_events)
+    group = current_group()
+    counts = [n_events] if group is None else group.gather(n_events)
     if 0 in counts:
         raise ValueError(
             f"{len(counts)} processes divide the {n_users} users of X among them, and "
@@ -125,9 +165,9 @@ def with_users(fitted, gather):
     group = current_group()
     if group is None:
         return fitted
-    owners = owners_of_users(fitted.users.ids, group.size)
     if not gather:
-        return _only(fitted, owners == group.rank)
+        return _only(fitted, own_users(fitted.users.ids))
+    owners = owners_of_users(fitted.users.ids, group.size)
     lags = times = who = None
     seen, _ = _gathered(group, owners, fitted.seen)
     if fitted.sequences is not None:
@@ -148,9 +188,9 @@ def _gathered(group, owners, matrix, *columns):
     of_entries = np.repeat(np.append(owners, -1), sizes)
     parts = group.gather((matrix.indices, matrix.data, *columns))
     whole = [np.empty(len(of_entries), dtype=part.dtype) for part in parts[0]]
-    for rank, part in enumerate(parts):
+    for process, part in enumerate(parts):
         for array, values in zip(whole, part, strict=True):
-            array[of_entries == rank] = values
+            array[of_entries == process] = values
     indices, data, *columns = whole
     offsets = np.append(0, np.cumsum(sizes))
     return as_rows(data, indices, offsets, matrix.shape[1]), columns
