@@ -87,11 +87,15 @@ class Exchange:
         self.stops = False
 
     def __enter__(self):
-        for parameter in self.dense:  # those of process 0
-            moved = parameter.detach().to(self.device)
-            self.group.run(distributed.broadcast, moved, 0)
-            parameter.data.copy_(moved)
+        self._share_others()
         return self
+
+    def _share_others(self):
+        """Take what is no row of a table, parameters and buffers, of process 0."""
+        for value in [*self.dense, *self.net.module_.buffers()]:
+            moved = value.detach().to(self.device)
+            self.group.run(distributed.broadcast, moved, 0)
+            value.data.copy_(moved)
 
     def __exit__(self, kind, error, trace):
         if error is None:
@@ -112,16 +116,21 @@ class Exchange:
         if share.batch is not None:
             columns = columns_of(share.batch, self.layers)
             weight, n_users = float(targets.total_weight), len(share.batch)
-        step, loss = {"y_pred": None}, 0.0
+        step, loss, failure = {"y_pred": None}, 0.0, None
         with self.fetched(columns, weight, n_users) as fetched:
             share.n_users = fetched.n_users
             if share.batch is not None:
                 targets.total_weight = fetched.total_weight
-                step = compute(share.batch, targets)
-                loss = step["loss"].item()
+                try:
+                    step = compute(share.batch, targets)
+                    loss = step["loss"].item()
+                except BaseException as error:  # the others wait for this step's rows
+                    failure = error
             if learns:
                 fetched.send_gradients()
         loss = self._reduce(loss, learns)
+        if failure is not None:
+            raise failure
         return step | {"loss": torch.tensor(loss)}
 
     def fetched(self, columns, weight=0.0, n_users=0):
@@ -178,6 +187,7 @@ class Exchange:
         these are zeros.
         """
         module = self.net.module_
+        self._share_others()
         for name, layer in self.layers.items():
             layer.weight.data = self._whole(name, layer.weight.detach(), users)
             moments = module.moments.get(f"{name}.weight", {})
