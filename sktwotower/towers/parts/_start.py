@@ -69,7 +69,7 @@ def sizes_of(recipe, events, owned=None):
         widths["context"] = events.contexts.width
     for side, n in widths.items():
         # a tower given by the user takes whole rows
-        if owned and not getattr(recipe, f"{side}_tower", None):
+        if owned and getattr(recipe, f"{side}_tower", None) is None:
             widths[side] = len(np.arange(n)[owned[side]])
     n_hidden = recipe.embedding_dim if has_hidden_layer(recipe, events) else 0
     return widths["user"], widths["item"], n_hidden, widths.get("context")
