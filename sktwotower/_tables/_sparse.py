@@ -61,6 +61,12 @@ def rows_of(matrix, block):
     return matrix if whole else matrix[block]
 
 
+def rows_of_each(parts, rows):
+    """Return rows, a slice or positions, of arrays and matrices; None stays None."""
+    is_whole = isinstance(rows, slice) and rows == slice(0, parts[0].shape[0])
+    return [part if part is None or is_whole else part[rows] for part in parts]
+
+
 def side_by_side(blocks, n_rows):
     """Return CSR blocks (n_rows, p) side by side in one CSR matrix without zeros."""
     if not blocks:

@@ -16,7 +16,7 @@ from sktwotower._records import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
-from sktwotower._tables._sparse import one_row, pair_matrix, rows_of, take_rows
+from sktwotower._tables._sparse import one_row, pair_matrix, rows_of_each, take_rows
 from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
@@ -49,15 +49,9 @@ class Past(NamedTuple):
     input: sparse.csr_matrix
     latest: np.ndarray | None = None
 
-    def __getitem__(self, block):
-        """Return a slice of the users."""
-        latest = None if self.latest is None else self.latest[block]
-        return Past(rows_of(self.seen, block), rows_of(self.input, block), latest)
-
-    def of_rows(self, places):
-        """Return the past of the users at positions (m,)."""
-        latest = None if self.latest is None else self.latest[places]
-        return Past(self.seen[places], self.input[places], latest)
+    def __getitem__(self, rows):
+        """Return the past of some users, a slice or positions."""
+        return Past(*rows_of_each([*self], rows))
 
 
 class Asked(NamedTuple):
@@ -74,10 +68,9 @@ class Asked(NamedTuple):
     rows: sparse.csr_matrix
     times: np.ndarray | None
 
-    def __getitem__(self, block):
+    def __getitem__(self, rows):
         """Return some of the requests, a slice or positions."""
-        times = None if self.times is None else self.times[block]
-        return Asked(self.rows[block], times)
+        return Asked(*rows_of_each([*self], rows))
 
     def gaps(self, latest):
         """Return the time (n,) since events at ``latest`` (n,); None if not known."""

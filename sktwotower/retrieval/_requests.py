@@ -23,7 +23,7 @@ from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._pairs import read_pairs
-from sktwotower._tables._sparse import pair_matrix, rows_of, take_rows
+from sktwotower._tables._sparse import pair_matrix, rows_of, rows_of_each, take_rows
 
 from ._fitted_state import Asked, Past
 from ._history import history_users, pairs_of, read_history
@@ -59,13 +59,11 @@ class Query:
     def __len__(self):
         return len(self.codes)
 
-    def __getitem__(self, block):
-        """Return a slice of the users, or items."""
-        if block == slice(0, len(self)):
-            return self
-        ids, codes, rows = self.ids[block], self.codes[block], self.rows[block]
-        asked = None if self.asked is None else self.asked[block]
-        return Query(ids, codes, rows, self.described, asked)
+    def __getitem__(self, rows):
+        """Return some of the users, or items, a slice or positions."""
+        parts = self.codes, self.ids, self.rows, self.asked
+        codes, ids, features, asked = rows_of_each(parts, rows)
+        return Query(ids, codes, features, self.described, asked)
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sparse import rows_of_each
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context
@@ -46,19 +47,12 @@ class CandidateTable(NamedTuple):
 
     def of_rows(self, kept):
         """Return the table of the users that are ``kept``, bool (n,)."""
-        rows = np.cumsum(kept)[self.pairs.rows] - 1
-        pairs = kept[self.pairs.rows]
-        return CandidateTable(
-            features=self.features[pairs].reset_index(drop=True),
-            pairs=CandidatePairs(
-                rows=rows[pairs],
-                items=self.pairs.items[pairs],
-                ranks=self.pairs.ranks[pairs],
-                gaps=self.pairs.gaps[pairs],
-                past=self.pairs.past.of_rows(np.flatnonzero(kept)),
-            ),
-            found=self.found[kept],
-        )
+        rows, *parts, past = self.pairs
+        pairs = kept[rows]
+        rows, *parts = rows_of_each((np.cumsum(kept)[rows] - 1, *parts), pairs)
+        features = self.features[pairs].reset_index(drop=True)
+        pairs = CandidatePairs(rows, *parts, past[np.flatnonzero(kept)])
+        return CandidateTable(features, pairs, self.found[kept])
 
 
 @record

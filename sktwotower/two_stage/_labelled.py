@@ -4,7 +4,7 @@ Input: users with their candidates, and what they chose later, CSR (n_users, n_i
 Output: ``Labelled`` candidates, and scores (n_users, n_candidates) for each user.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from sktwotower._records import (
     share,
 )
 from sktwotower._records._checks import text
+from sktwotower._tables._sparse import rows_of_each
 from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
@@ -72,14 +73,7 @@ class Retrieved(NamedTuple):
 
     def of_rows(self, places):
         """Return the candidates of the users at positions (m,)."""
-        return Retrieved(
-            query=of_rows(self.query, places),
-            past=self.past.of_rows(places),
-            scores=self.scores[places],
-            indices=self.indices[places],
-            truth=self.truth[places],
-            hits=self.hits[places],
-        )
+        return Retrieved(*(part[places] for part in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +109,19 @@ class Labelled:
     def of_rows(self, kept):
         """Return the candidates of the users that are ``kept``, bool (n,)."""
         places = np.flatnonzero(kept)
-        query = of_rows(self.query, places)
-        return replace(
-            self,
-            query=query,
-            candidates=self.candidates.of_rows(kept),
-            indices=self.indices[places],
-            truth=self.truth[places],
-            labels=self.labels[kept[self.candidates.pairs.rows]],
+        return Labelled(
+            self.describer,
+            self.query[places],
+            self.candidates.of_rows(kept),
+            self.indices[places],
+            self.truth[places],
+            self.labels[kept[self.candidates.pairs.rows]],
         )
+
+    def fit(self, ranker, named):
+        """Return a ``FittedRanker`` of the candidates."""
+        features, groups = self.candidates.features, self.candidates.pairs.rows
+        return fit_ranker(ranker, features, self.labels, groups, named)
 
     def as_frame(self):
         """Return ids, features and labels, a DataFrame of n_pairs rows."""
@@ -184,12 +182,8 @@ class HeldOutUsers(NamedTuple):
             return None
         rows = np.nonzero(self.indices >= 0)[0]
         features = self.features[np.isin(rows, kept)].reset_index(drop=True)
-        return self._replace(
-            ids=self.ids[kept],
-            features=features,
-            indices=self.indices[kept],
-            truth=self.truth[kept],
-        )
+        ids, *parts = rows_of_each((self.ids, self.indices, self.truth), kept)
+        return HeldOutUsers(ids, features, *parts, self.ranker)
 
 
 @record
@@ -284,23 +278,10 @@ def judge_rankers(ranker, table, rng, named):
     held_out = None
     for fold in range(N_FOLDS):
         others, judged = table.of_rows(folds != fold), table.of_rows(folds == fold)
-        fitted = fit_ranker(
-            ranker,
-            others.candidates.features,
-            others.labels,
-            others.candidates.pairs.rows,
-            named,
-        )
+        fitted = others.fit(ranker, named)
         values = fitted.scores(judged.candidates.features)
         scores[folds == fold] = judged.candidates.spread(values)
         if held_out is None:
             few = judged.of_rows(np.arange(len(judged)) < MAX_KEPT)
             held_out = HeldOutUsers.of(few, fitted)
     return scores, held_out
-
-
-def of_rows(query, places):
-    """Return the ``Query`` of the users at positions (m,)."""
-    asked = None if query.asked is None else query.asked[places]
-    parts = query.ids[places], query.codes[places], query.rows[places]
-    return Query(*parts, query.described, asked)

@@ -17,7 +17,6 @@ from ._describe import build_describer
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
 from ._items_together import entries
 from ._labelled import labelled
-from ._ranker import fit_ranker
 
 # Share of the positive events after the cut that a ranker is judged by.
 HALF = 0.5
@@ -60,9 +59,7 @@ def judge_later(recipe, ranker, cut, table, columns):
         positions=columns.positions(events.frame),
         before=table.describer,
     )
-    features, groups = table.candidates.features, table.candidates.pairs.rows
-    named = recipe.ranker is not None
-    stage = fit_ranker(ranker, features, table.labels, groups, named)
+    stage = table.fit(ranker, recipe.ranker is not None)
     judged = labelled(describer, found, None)
     scores = judged.candidates.spread(stage.scores(judged.candidates.features))
     return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)

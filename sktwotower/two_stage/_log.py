@@ -13,7 +13,7 @@ from scipy import sparse
 from sktwotower._records import array, csr, finite, integer, record, require, vectors
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sequences import Sequences, join_past
-from sktwotower._tables._sparse import rows_of
+from sktwotower._tables._sparse import rows_of_each
 from sktwotower.retrieval._fitted_state import Past
 
 from ._click_rates import Places, click_rates
@@ -42,25 +42,9 @@ class StagedPast(NamedTuple):
     last: np.ndarray
     latest: np.ndarray | None = None
 
-    def __getitem__(self, block):
-        """Return a slice of the users."""
-        return StagedPast(
-            seen=rows_of(self.seen, block),
-            input=rows_of(self.input, block),
-            lags=rows_of(self.lags, block),
-            last=self.last[block],
-            latest=None if self.latest is None else self.latest[block],
-        )
-
-    def of_rows(self, places):
-        """Return the past of the users at positions (m,)."""
-        return StagedPast(
-            seen=self.seen[places],
-            input=self.input[places],
-            lags=self.lags[places],
-            last=self.last[places],
-            latest=None if self.latest is None else self.latest[places],
-        )
+    def __getitem__(self, rows):
+        """Return the past of some users, a slice or positions."""
+        return StagedPast(*rows_of_each([*self], rows))
 
     def of_retriever(self):
         """Return the part that the retriever reads."""

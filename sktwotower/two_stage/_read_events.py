@@ -15,6 +15,9 @@ from sktwotower._tables._schema import read_in_memory
 
 from ._cut import later_events
 
+# Fields with an entry for each event.
+ARRAYS = "rewards", "weights", "times", "users"
+
 
 class ReadEvents(NamedTuple):
     """Events, after all checks.
@@ -51,27 +54,15 @@ class ReadEvents(NamedTuple):
     def part(self, kept):
         """Return the events that are ``kept``, bool (n_events,) or positions (m,)."""
         frame = self.frame.iloc[kept].reset_index(drop=True)
-        return ReadEvents(
-            frame=frame,
-            rewards=self.rewards[kept],
-            weights=self.weights[kept],
-            times=self.times[kept],
-            dates=self.dates,
-            users=self.users[kept],
-            columns=self.columns,
-        )
+        arrays = {name: getattr(self, name)[kept] for name in ARRAYS}
+        return self._replace(frame=frame, **arrays)
 
     def followed_by(self, later):
         """Return these events and then later ones, ``ReadEvents`` of the same table."""
-        return ReadEvents(
-            frame=pd.concat([self.frame, later.frame], ignore_index=True),
-            rewards=np.append(self.rewards, later.rewards),
-            weights=np.append(self.weights, later.weights),
-            times=np.append(self.times, later.times),
-            dates=self.dates,
-            users=np.append(self.users, later.users),
-            columns=self.columns,
-        )
+        frame = pd.concat([self.frame, later.frame], ignore_index=True)
+        both = ((name, getattr(self, name), getattr(later, name)) for name in ARRAYS)
+        arrays = {name: np.append(before, after) for name, before, after in both}
+        return self._replace(frame=frame, **arrays)
 
     def cut(self, cut, share):
         """Return the events before a cut, those after it, and how they were cut."""

@@ -20,7 +20,7 @@ from ._found import Fallback, candidates_of, users_to_rank
 from ._labelled import Training, judge_rankers, labelled
 from ._later import judge_later
 from ._list_stage import ListStage, train_on_lists
-from ._ranker import FittedRanker, fit_ranker
+from ._ranker import FittedRanker
 from ._read_events import ReadEvents
 
 # Parameters that are chosen by short fits if they are "auto", and what was chosen.
@@ -151,8 +151,7 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
-    features, groups = table.candidates.features, table.candidates.pairs.rows
-    stage = fit_ranker(ranker, features, table.labels, groups, named)
+    stage = table.fit(ranker, named)
     training = Training(
         cut=cut.kind,
         weight=weight,

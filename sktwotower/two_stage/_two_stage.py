@@ -22,7 +22,6 @@ from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._fit_stages import StageRecipe, learn
 from ._fitted_stages import FittedStages
-from ._labelled import of_rows
 from ._ranker_importance import importance
 from ._stage_parameters import TwoStageParameters
 
@@ -262,8 +261,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         fitted = fitted_of(self)
         request = read_request(fitted, X, history)
         distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
-        query = of_rows(request.users, distinct)
-        past = request.past.of_rows(distinct)
+        query, past = request.users[distinct], request.past[distinct]
         excluded = past.seen if self.exclude_seen else None
         n_found = min(fitted.n_candidates, fitted.n_items)
         scores, indices = fitted.retrieve(
