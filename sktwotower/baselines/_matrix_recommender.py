@@ -167,9 +167,6 @@ class MatrixRecommender(
 
     _need_time = ()
     _parameter_constraints = {
-        "user_id": "no_validation",
-        "item_id": "no_validation",
-        "time": "no_validation",
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
     }

@@ -90,9 +90,6 @@ class PopularityRecommender(MatrixRecommender):
     """
 
     _need_time = ("window",)
-    _parameter_constraints = MatrixRecommender._parameter_constraints | {
-        "window": "no_validation"
-    }
 
     def __init__(
         self,

@@ -21,8 +21,6 @@ class _ColdSplit(InteractionSplit):
     _parameter_constraints = {
         "test_size": [SHARE, COUNT],
         "n_splits": [COUNT],
-        "user_id": "no_validation",
-        "item_id": "no_validation",
         "random_state": ["random_state"],
         "drop_unseen_users": ["boolean"],
         "drop_unseen_items": ["boolean"],

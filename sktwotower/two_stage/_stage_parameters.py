@@ -231,16 +231,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "retriever": "no_validation",
-        "ranker": "no_validation",
         "n_candidates": [Interval(Integral, 2, None, closed="left")],
-        "time": "no_validation",
         "cut": [StrOptions({"auto", "time", "user"})],
         "later_size": [Interval(Real, 0, 1, closed="neither")],
-        "context": "no_validation",
-        "features": "no_validation",
-        "lists": "no_validation",
-        "position": "no_validation",
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "exclude_seen": ["boolean"],
         "keep_training_table": ["boolean"],
