@@ -19,21 +19,21 @@ MAX_SAMPLED_USERS = 300
 
 
 def build_describer(
-    recipe, retriever, events, *, context, by_user, positions, before=None
+    recipe, retriever, events, columns, *, by_user, context=None, before=None
 ):
     """Return the ``Describer`` of the events that a retriever was fitted on.
 
-    ``context``: ``Context``. ``positions``: as in ``click_rates``. ``before``: the
-    describer of earlier events, whose levels and own features stay.
+    ``columns``: ``ShownColumns``. ``before``: the describer of earlier events, whose
+    context, levels and own features stay; None: ``context`` is that of the events.
     """
     fitted, frame = retriever._fitted, events.frame
     repeats = not recipe.exclude_seen
-    log = build_log(retriever, events, by_user, repeats, positions)
-    sides = fitted.users, fitted.items
+    log = build_log(retriever, events, by_user, repeats, columns.positions(frame))
+    sides, own = (fitted.users, fitted.items), None
     if before is None:
         encoders = [learn_encoders(side, frame) for side in sides]
     else:
-        encoders = before.encoders
+        context, encoders, own = before.context, before.encoders, before.own
     users, items = (
         side_columns(side, frame, of_side)
         for side, of_side in zip(sides, encoders, strict=True)
@@ -45,7 +45,7 @@ def build_describer(
         context=context,
         users=users,
         items=items,
-        own=None if before is None else before.own,
+        own=own,
         scales=_scales(recipe, retriever, log),
         fitted=fitted,
         encoders=encoders,

@@ -72,19 +72,13 @@ def learn(owner, recipe, X, y, sample_weight):
     # before any warning: errors are those of a fit without a second stage
     final = with_choices(retriever, cut.first).fit(X, y, sample_weight)
     training, before, stage, lists = train_rankers(recipe, ranker, cut, columns)
-    context = context if before is None else before.context
+    by_user = training.cut == "user"
     describer = build_describer(
-        recipe,
-        final,
-        events,
-        context=context,
-        by_user=training.cut == "user",
-        positions=columns.positions(events.frame),
-        before=before,
+        recipe, final, events, columns, by_user=by_user, context=context, before=before
     )
     users = final._fitted.users
     codes = users.codes(events.frame[users.id_column], "X")
-    used = context.used_by(codes, events.frame, len(users))
+    used = describer.context.used_by(codes, events.frame, len(users))
     return FittedStages.of(
         final,
         replace(describer, encoders=None, context_users=used),

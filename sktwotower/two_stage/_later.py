@@ -50,14 +50,9 @@ def judge_later(recipe, ranker, cut, table, columns):
         found = users_to_rank(recipe, candidates_of(recipe, retriever, context, late))
     except Fallback:
         return None
+    by_user, before = cut.kind == "user", table.describer
     describer = build_describer(
-        recipe,
-        retriever,
-        events,
-        context=context,
-        by_user=cut.kind == "user",
-        positions=columns.positions(events.frame),
-        before=table.describer,
+        recipe, retriever, events, columns, by_user=by_user, before=before
     )
     stage = table.fit(ranker, recipe.ranker is not None)
     judged = labelled(describer, found, None)

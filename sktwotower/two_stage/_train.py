@@ -116,14 +116,9 @@ def train_rankers(recipe, ranker, cut, columns):
         return Ranked(Training(cut.kind, 0.0, 0, np.nan))
     first, before, later = cut.first, cut.before, cut.later
     context = learn_context(before.frame, recipe.context, before.columns)
-    positions = columns.positions(before.frame)
+    by_user = cut.kind == "user"
     describer = build_describer(
-        recipe,
-        first,
-        before,
-        context=context,
-        by_user=cut.kind == "user",
-        positions=positions,
+        recipe, first, before, columns, by_user=by_user, context=context
     )
     try:
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
