@@ -121,19 +121,14 @@ def feature_importance(
          side   column  recall_lost  lower  upper
     0  history  history          0.1   0.05   0.15
     """
+    sample = {"max_users": max_users, "random_state": random_state}
     table = lost_recalls(
-        estimator,
-        X,
-        y,
-        groups=groups,
-        n_neighbors=n_neighbors,
-        max_users=max_users,
-        random_state=random_state,
+        estimator, X, y, groups=groups, n_neighbors=n_neighbors, **sample
     )
     return in_library(table, library_for(estimator, fitted_of(estimator), X))
 
 
-def lost_recalls(estimator, X, y, *, groups, n_neighbors, max_users, random_state):
+def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
     """Return the table of `feature_importance`, which has its parameters, of pandas."""
     fitted = fitted_of(estimator)
     k = estimator.n_neighbors if n_neighbors is None else n_neighbors
@@ -141,13 +136,7 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, max_users, random_stat
     dropped = _to_drop(fitted, groups)
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
     held_out = read_held_out(
-        fitted,
-        frame,
-        y,
-        None,
-        exclude_seen=estimator.exclude_seen,
-        max_users=max_users,
-        random_state=random_state,
+        fitted, frame, y, exclude_seen=estimator.exclude_seen, **sample
     )
     features = frame.iloc[held_out[-1].last_rows][fitted.users.features]
     complete = _recalls(fitted, held_out, features, k, n_jobs)

@@ -244,16 +244,7 @@ def _warn_if_not_later(fitted, frame):
 
 
 def read_held_out(
-    fitted,
-    frame,
-    y,
-    sample_weight,
-    *,
-    exclude_seen,
-    max_users=None,
-    random_state=None,
-    history=None,
-    requests=None,
+    fitted, frame, y, weights=None, *, exclude_seen, history=None, requests=None, **draw
 ):
     """Return the users of held-out events, their past items and relevant items.
 
@@ -261,6 +252,7 @@ def read_held_out(
     The results are a ``Query`` of length m, their ``Past`` and a Bunch of all
     parameters of a `HeldOutRanking` except ``indices``. If ``requests``, names of
     columns, or the model's context tell requests apart, m is the number of requests.
+    ``draw``: ``max_users`` and ``random_state``.
     """
     if requests is None:
         contexts = fitted.request_codes(frame)
@@ -273,10 +265,9 @@ def read_held_out(
         lambda chosen: items.codes(chosen, "X"),
         fitted.n_items,
         y,
-        sample_weight,
+        weights,
         contexts=contexts,
-        max_users=max_users,
-        random_state=random_state,
+        **draw,
     )
     query = query_of_events(fitted, frame.iloc[judged.last_rows])
     past = past_of(fitted, query, history)

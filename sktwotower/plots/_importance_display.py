@@ -146,14 +146,9 @@ class FeatureImportanceDisplay(Display):
         # it loads torch
         from sktwotower.inspection._feature_importance import lost_recalls
 
+        sample = {"max_users": max_users, "random_state": random_state}
         importance = lost_recalls(
-            recommender,
-            X,
-            y,
-            groups=groups,
-            n_neighbors=n_neighbors,
-            max_users=max_users,
-            random_state=random_state,
+            recommender, X, y, groups=groups, n_neighbors=n_neighbors, **sample
         )
         return cls(importance=importance).plot(ax, **kwargs)
 

@@ -154,7 +154,7 @@ class ScoreDistributionDisplay(Display):
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
         query, past, judged = read_held_out(
-            fitted, frame, y, None, exclude_seen=recommender.exclude_seen
+            fitted, frame, y, exclude_seen=recommender.exclude_seen
         )
         rng = check_random_state(random_state)
         users, items, others = _draw_pairs(
