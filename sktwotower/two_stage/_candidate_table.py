@@ -39,11 +39,9 @@ class CandidateTable(NamedTuple):
     pairs: CandidatePairs
     found: np.ndarray
 
-    def spread(self, values, fill=-np.inf):
-        """Return values (n_pairs,) as an array (n, c), ``fill`` without a candidate."""
-        table = np.full(self.found.shape, fill)
-        table[self.found] = values
-        return table
+    def spread(self, values):
+        """Return values (n_pairs,) as an array (n, c), -inf without a candidate."""
+        return spread(values, self.found)
 
     def of_rows(self, kept):
         """Return the table of the users that are ``kept``, bool (n,)."""
@@ -53,6 +51,13 @@ class CandidateTable(NamedTuple):
         features = self.features[pairs].reset_index(drop=True)
         pairs = CandidatePairs(rows, *parts, past[np.flatnonzero(kept)])
         return CandidateTable(features, pairs, self.found[kept])
+
+
+def spread(values, found):
+    """Return values (n_pairs,) where they were ``found``, (n, c), -inf elsewhere."""
+    table = np.full(found.shape, -np.inf)
+    table[found] = values
+    return table
 
 
 @record

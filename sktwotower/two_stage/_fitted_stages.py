@@ -5,13 +5,14 @@ Output: scores and positions (n, k) of the best items, in the blended order.
 """
 
 import copy
+import functools
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from sktwotower._records import Check, csr, integer, record, require
 from sktwotower.retrieval._fitted_state import Fitted
-from sktwotower.retrieval._requests import past_of, query_of_events
+from sktwotower.retrieval._requests import past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
@@ -21,7 +22,7 @@ from ._features import CandidatePairs
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
-from ._shown_rows import ShownColumns, ShownRows, describe_rows, requests_of
+from ._shown_rows import ShownColumns, ShownRows, describe_rows
 
 # Users whose candidates are described and ranked together.
 USER_BLOCK = 1024
@@ -215,13 +216,7 @@ class FittedStages(Fitted):
         """
         if self.lists.order == "retriever":
             return scores
-        shown = ShownRows.of(
-            self.retriever._fitted,
-            self.describer.context,
-            frame,
-            scores,
-            lambda query: past_of(self, query, history),
-        )
+        shown = self._shown(self.retriever._fitted, frame, scores, history)
         features = describe_rows(
             self.describer, self.retriever, self.n_candidates, shown
         )
@@ -235,31 +230,21 @@ class FittedStages(Fitted):
         ``scores`` (n_events,): those of the retriever. A pair is placed among the
         candidates of its user: by the retriever's score, then by the ranker's.
         """
-        keys = requests_of(self, frame)
-        first = np.unique(keys, return_index=True)[1]
-        query = query_of_events(self, frame.iloc[first])
-        past = past_of(self, query, history)
-        items = self.items.codes(frame[self.items.id_column], "X")
+        shown = self._shown(self, frame, scores, history)
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
-        order = np.argsort(keys, kind="stable")
-        order = order[items[order] >= 0]
-        for start in range(0, len(query), USER_BLOCK):
-            block = slice(start, min(start + USER_BLOCK, len(query)))
-            begin, end = np.searchsorted(keys[order], [block.start, block.stop])
-            rows = order[begin:end]
-            placed[rows] = self._placed(
-                query[block],
-                past[block],
-                rows=keys[rows] - start,
-                items=items[rows],
-                scores=scores[rows].astype(float),
-                exclude_seen=exclude_seen,
-                serving=serving,
-            )
+        for block in shown.part(shown.items >= 0).blocks():
+            placed[block.order] = self._placed(block, exclude_seen, serving)
         return placed
 
-    def _placed(self, query, past, *, rows, items, scores, exclude_seen, serving):
-        """Return the blended scores (n_pairs,) of items of users, rows ascending."""
+    def _shown(self, fitted, frame, scores, history):
+        """Return the ``ShownRows`` of a table; ``fitted``: whose requests they are."""
+        context = self.describer.context
+        past = functools.partial(past_of, self, history=history)
+        return ShownRows.of(fitted, context, frame, scores, past)
+
+    def _placed(self, shown, exclude_seen, serving):
+        """Return the blended scores (n_pairs,) of items of ``ShownRows``."""
+        query, past, _, rows, items, scores, _ = shown
         excluded = past.seen if exclude_seen else None
         n_found = min(self.n_candidates, self.n_items)
         first, indices = self.retrieve(query, past, n_found, serving, excluded)

@@ -166,12 +166,6 @@ class HeldOutUsers(NamedTuple):
         features, truth = table.candidates.features, table.truth.astype(np.float32)
         return cls(table.query.ids, features, table.indices, truth, ranker)
 
-    def spread(self, values):
-        """Return values (n_pairs,) as an array (n, n_candidates), padded with -inf."""
-        table = np.full(self.indices.shape, -np.inf)
-        table[self.indices >= 0] = values
-        return table
-
     def without(self, ids):
         """Return the same without the users of some ids; None if there are no others.
 

@@ -14,6 +14,7 @@ from sktwotower.metrics._held_out import read_held_out
 from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
 
 from ._blend import reordered
+from ._candidate_table import spread
 from ._labelled import HeldOutUsers, labelled, retrieved
 
 
@@ -58,15 +59,8 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
 def _users_of(estimator, fitted, X, y, max_users, rng):
     """Return the users of held-out events as ``HeldOutUsers``."""
     frame, _ = read_table(type(estimator).__name__, X, fitted.schema)
-    query, past, judged = read_held_out(
-        fitted,
-        frame,
-        y,
-        None,
-        exclude_seen=False,
-        max_users=max_users,
-        random_state=rng,
-    )
+    sample = {"max_users": max_users, "random_state": rng}
+    query, past, judged = read_held_out(fitted, frame, y, exclude_seen=False, **sample)
     past = past.of_retriever()
     found = retrieved(estimator, fitted.retriever, query, past, judged.truth)
     judged = np.flatnonzero(found.truth.getnnz(axis=1))
@@ -82,7 +76,7 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
 
 def _ndcg(held_out, features, weight, k):
     """Return the NDCG (n,) of users, with given features of their candidates."""
-    scores = held_out.spread(held_out.ranker.scores(features))
+    scores = spread(held_out.ranker.scores(features), held_out.indices >= 0)
     _, order = reordered(scores, weight)
     ranked = np.take_along_axis(held_out.indices, order, axis=1)
     return ndcg_at_k(held_out.truth, ranked, k, per_user=True)

@@ -141,16 +141,9 @@ class ShownRows(NamedTuple):
         query = query_of_events(fitted, frame.iloc[first])
         order = np.argsort(keys, kind="stable")
         codes = fitted.items.codes(frame[fitted.items.id_column], "X")
-        context = context.encode(frame)
-        return cls(
-            query=query,
-            past=past_of_query(query),
-            order=order,
-            rows=keys[order],
-            items=codes[order],
-            scores=scores.astype(float)[order],
-            context=context[order],
-        )
+        arrays = keys, codes, scores.astype(float), context.encode(frame)
+        arrays = (each[order] for each in arrays)
+        return cls(query, past_of_query(query), order, *arrays)
 
     @property
     def users(self):
@@ -162,15 +155,13 @@ class ShownRows(NamedTuple):
         for start in range(0, len(self.query), USER_BLOCK):
             users = slice(start, min(start + USER_BLOCK, len(self.query)))
             begin, end = np.searchsorted(self.rows, [users.start, users.stop])
-            yield ShownRows(
-                query=self.query[users],
-                past=self.past[users],
-                order=self.order[begin:end],
-                rows=self.rows[begin:end] - start,
-                items=self.items[begin:end],
-                scores=self.scores[begin:end],
-                context=self.context[begin:end],
-            )
+            part = self.part(slice(begin, end))
+            query, past = self.query[users], self.past[users]
+            yield part._replace(query=query, past=past, rows=part.rows - start)
+
+    def part(self, kept):
+        """Return the rows that are ``kept``, a slice or bool (n_rows,)."""
+        return ShownRows(self.query, self.past, *(each[kept] for each in self[2:]))
 
 
 def requests_of(fitted, frame):
