@@ -11,7 +11,7 @@ from numbers import Real
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, stats
+from scipy import sparse
 
 from sktwotower._tables._messages import check_count
 
@@ -299,33 +299,18 @@ def novelty_by_user(rows, information, n_users):
 
 
 def standard_error(values, owners=None):
-    """Return the standard error of the mean over users, of (n_users,) or (n_users, n).
-
-    Users without a value, nan, do not count. Nan for fewer than two users. ``owners``
-    (n_users,): the user of each value, if one may have several, as `clustered_error`
-    takes them.
-    """
-    if owners is not None and pd.Index(owners).has_duplicates:
-        return clustered_error(values, owners)
-    missing = np.isnan(values).reshape(len(values), -1).any(axis=1)
-    values = values[~missing]
-    if len(values) < 2:
-        return np.full(values.shape[1:], np.nan)[()]
-    return stats.sem(values)
-
-
-def clustered_error(values, clusters):
     """Return the standard error of the mean of values (n,) or (n, m), nan left out.
 
-    Values of one of the ``clusters`` (n,) may depend on each other. Nan for fewer than
-    two clusters.
+    ``owners`` (n,): values of one owner may depend on each other. None: none of them
+    do. Nan for fewer than two owners.
     """
     counted = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
-    values, codes = values[counted], pd.factorize(clusters[counted])[0]
-    n_clusters = codes.max(initial=-1) + 1
-    if n_clusters < 2:
+    owners = np.arange(len(values)) if owners is None else owners
+    values, codes = values[counted], pd.factorize(owners[counted])[0]
+    n_owners = codes.max(initial=-1) + 1
+    if n_owners < 2:
         return np.full(values.shape[1:], np.nan)[()]
-    sums = np.zeros((n_clusters, *values.shape[1:]))
+    sums = np.zeros((n_owners, *values.shape[1:]))
     np.add.at(sums, codes, values - values.mean(axis=0))
-    variance = (sums**2).sum(axis=0) * n_clusters / (n_clusters - 1)
+    variance = (sums**2).sum(axis=0) * n_owners / (n_owners - 1)
     return np.sqrt(variance) / len(values)

@@ -16,7 +16,7 @@ from sktwotower._tables._ids import positions_of
 from sktwotower._tables._messages import check_count
 
 from ._compared import named
-from ._hits import clustered_error
+from ._hits import standard_error
 from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
 from ._ranking import first_rows
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
@@ -187,7 +187,7 @@ def _row(ranked, first, owners, ks):
         for title, figures in ((name, values), (f"{name} diff", less)):
             has_values = not np.isnan(figures).all()
             row[title] = mean_over_lists(figures) if has_values else np.nan
-            row[f"{title} se"] = clustered_error(figures, owners)
+            row[f"{title} se"] = standard_error(figures, owners)
     return row | {
         "users": len(np.unique(owners[counted])),
         "lists": int(counted.sum()),

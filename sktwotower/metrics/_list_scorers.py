@@ -6,14 +6,12 @@ Output: one number per metric.
 
 from collections.abc import Callable
 
-import numpy as np
+from sktwotower._tables._messages import check_count
 
-from sktwotower._tables._messages import check_count, closest
-
-from ._hits import clustered_error
+from ._hits import standard_error
 from ._ranked_lists import METRICS, RankedLists, check_one_user, mean_over_lists
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
-from ._scorers import unwrap
+from ._scorers import names_of_metrics, split_metric, unwrap
 
 OTHER_NAMES = {"auc": "roc_auc", "gauc": "roc_auc", "mrr": "reciprocal_rank"}
 
@@ -90,31 +88,21 @@ def make_list_scorer(
     >>> make_list_scorer(lists="list")(model, X, y=[1, 0, 0, 1])
     0.5
     """
-    metrics = [metric] if isinstance(metric, str) else metric
-    if not isinstance(metrics, (list, tuple)) or not metrics:
-        raise ValueError(
-            f"metric must be a name like 'ndcg@5', or a list of names. Got {metric!r}."
-        )
     one = isinstance(metric, str) and not standard_error
-    figures = [_parse(name, k) for name in metrics]
+    figures = [_parse(name, k) for name in names_of_metrics(metric, "ndcg@5")]
     return _ListScorer(figures, one, lists, standard_error)
 
 
 def _parse(metric, k):
     """Return the name in results, the metric and its k of a text like 'ndcg@5'."""
-    name, at, own_k = str(metric).partition("@")
-    if name not in METRICS or (at and name == "roc_auc"):
-        known = [*METRICS, "ndcg@5"]
-        close = OTHER_NAMES.get(name.lower()) or closest(name.lower(), known, 0.5)
-        hint = f" Did you mean {close!r}?" if close else ""
-        raise ValueError(
-            f"metric must be one of {list(METRICS)}. Got {metric!r}.{hint}"
-        )
-    if at and not own_k.isdecimal():
-        raise ValueError(f"metric must read like '{name}@5'. Got {metric!r}.")
-    if name == "roc_auc" or (name == "reciprocal_rank" and not at):
+    name, own_k = split_metric(metric, METRICS, OTHER_NAMES, "5")
+    if own_k is None and name != "ndcg":
         return name, name, None
-    k = check_count(int(own_k) if at else k, "k")
+    if name == "roc_auc":
+        raise ValueError(
+            f"metric must be one of {[*METRICS]}; 'roc_auc' has no k. Got {metric!r}."
+        )
+    k = check_count(k if own_k is None else own_k, "k")
     return f"{name}@{k}", name, k
 
 
@@ -134,14 +122,12 @@ class _ListScorer:
         ranked = RankedLists(y, scores_of(estimator, given), groups, names)
         users = _users_of(estimator, given)
         owners = None if users is None else check_one_user(ranked, users)
-        if owners is None:
-            owners = np.arange(len(ranked.ids))
         scores = {}
         for name, metric, k in self.figures:
             values = ranked.values(metric, k)
             scores[name] = mean_over_lists(values)
             if self.standard_error:
-                scores[f"{name} se"] = float(clustered_error(values, owners))
+                scores[f"{name} se"] = float(standard_error(values, owners))
         return next(iter(scores.values())) if self.one else scores
 
     def __repr__(self):

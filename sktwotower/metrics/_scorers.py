@@ -127,13 +127,7 @@ def make_retrieval_scorer(
     0           0.11              0.02         0.07            0.01
     1           0.06              0.02         0.04            0.01
     """
-    metrics = [metric] if isinstance(metric, str) else metric
-    if not isinstance(metrics, (list, tuple)) or not metrics:
-        raise ValueError(
-            "metric must be a name like 'recall@20', or a list of names. Got "
-            f"{metric!r}."
-        )
-    figures = [_parse(name, k) for name in metrics]
+    figures = [_parse(name, k) for name in names_of_metrics(metric, "recall@20")]
     names = {name for name, _ in figures}
     unknown = set(kwargs).difference(*(OPTIONS.get(name, ()) for name in names))
     if unknown:
@@ -148,15 +142,31 @@ def make_retrieval_scorer(
 
 def _parse(metric, k):
     """Return the name and the k of a metric like 'recall@20'."""
-    name, at, own_k = str(metric).partition("@")
-    if name not in METRICS:
-        name = OTHER_NAMES.get(name.lower(), name.lower())
-        close = closest(name, METRICS, cutoff=0.5)
+    name, own_k = split_metric(metric, METRICS, OTHER_NAMES, "20")
+    return name, check_count(k if own_k is None else own_k, "k")
+
+
+def names_of_metrics(metric, example):
+    """Return the parameter ``metric``, one name or several, as a list after a check."""
+    metrics = [metric] if isinstance(metric, str) else metric
+    if not isinstance(metrics, (list, tuple)) or not metrics:
+        raise ValueError(
+            f"metric must be a name like {example!r}, or a list of names. Got "
+            f"{metric!r}."
+        )
+    return metrics
+
+
+def split_metric(metric, known, other_names, example):
+    """Return the name of a metric like 'recall@20', and its own k or None."""
+    name, at, k = str(metric).partition("@")
+    if name not in known:
+        close = other_names.get(name.lower()) or closest(name.lower(), known, 0.5)
         hint = f" Did you mean {close!r}?" if close else ""
-        raise ValueError(f"metric must be one of {METRICS}. Got {metric!r}.{hint}")
-    if at and not own_k.isdecimal():
-        raise ValueError(f"metric must read like '{name}@20'. Got {metric!r}.")
-    return name, check_count(int(own_k) if at else k, "k")
+        raise ValueError(f"metric must be one of {[*known]}. Got {metric!r}.{hint}")
+    if at and not k.isdecimal():
+        raise ValueError(f"metric must read like '{name}@{example}'. Got {metric!r}.")
+    return name, int(k) if at else None
 
 
 class _RetrievalScorer:

@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from sktwotower.metrics import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
-from sktwotower.metrics._hits import clustered_error
+from sktwotower.metrics._hits import standard_error
 from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 
 METRICS = [roc_auc_by_list, ndcg_by_list, reciprocal_rank_by_list]
@@ -226,16 +226,14 @@ def test_lists_of_several_users_are_refused():
         check_one_user(lists, users)
 
 
-def test_clustered_error():
+def test_standard_error():
     values = np.array([0.1, 0.5, np.nan, 0.9, 0.2])
     own = np.arange(5)
-    assert clustered_error(values, own) == pytest.approx(
-        stats.sem(values[[0, 1, 3, 4]])
-    )
+    assert standard_error(values, own) == pytest.approx(stats.sem(values[[0, 1, 3, 4]]))
     # by hand: the mean is .425; the first two add up to -.25, the others to .25
     pairs = np.array([7, 7, 7, 8, 8])
     expected = math.sqrt(2 * 0.25**2 * 2 / 1) / 4
-    assert clustered_error(values, pairs) == pytest.approx(expected)
-    assert math.isnan(clustered_error(values, np.zeros(5)))
-    columns = clustered_error(np.column_stack([values, 2 * values]), pairs)
+    assert standard_error(values, pairs) == pytest.approx(expected)
+    assert math.isnan(standard_error(values, np.zeros(5)))
+    columns = standard_error(np.column_stack([values, 2 * values]), pairs)
     assert columns == pytest.approx([expected, 2 * expected])
