@@ -141,19 +141,14 @@ class Report(pd.DataFrame):
 
 
 def _cells(row, layout, first):
-    """Return the shown cells of a row, in the order of the titles."""
-    cells = []
+    """Yield column and text of the cells of a row, in the order of the titles."""
     for name in layout.with_interval:
-        difference = row[f"{name} diff"], row[f"{name} diff se"]
-        cells.append(_number(row[name]) + _margin(row[f"{name} se"]))
-        cells.append(
-            "" if first else _number(difference[0], "+") + _margin(difference[1])
-        )
-    cells += [
-        _number(row[name], digits=2 if name.startswith("novelty") else 3)
-        for name in layout.plain
-    ]
-    return cells
+        less = f"{name} diff"
+        difference = _number(row[less], "+") + _margin(row[f"{less} se"])
+        yield name, _number(row[name]) + _margin(row[f"{name} se"])
+        yield less, "" if first else difference
+    for name in layout.plain:
+        yield name, _number(row[name], digits=2 if name.startswith("novelty") else 3)
 
 
 def _number(value, sign="", digits=4):
@@ -188,7 +183,8 @@ def _text(frame, layout):
     for group, size, rows in _groups(frame, layout.sizes):
         lines.append(f"{group}: {size}")
         for place, (name, row) in enumerate(rows.iterrows()):
-            lines.append(line(name, _cells(row, layout, first=place == 0)))
+            cells = [text for _, text in _cells(row, layout, first=place == 0)]
+            lines.append(line(name, cells))
     return "\n".join(lines)
 
 
@@ -204,26 +200,15 @@ def _html(frame, layout):
         )
         best = rows[list(layout.best)].max()
         for place, (name, row) in enumerate(rows.iterrows()):
-            cells = _cells(row, layout, first=place == 0)
-            shown = "".join(
-                f"<td><b>{cell}</b></td>" if is_best else f"<td>{cell}</td>"
-                for cell, is_best in zip(
-                    cells, _is_best(row, best, layout), strict=True
-                )
+            cells = (
+                f"<td><b>{text}</b></td>"
+                if column in best and row[column] == best[column]
+                else f"<td>{text}</td>"
+                for column, text in _cells(row, layout, first=place == 0)
             )
-            lines.append(f"<tr><th>{escape(str(name))}</th>{shown}</tr>")
+            lines.append(f"<tr><th>{escape(str(name))}</th>{''.join(cells)}</tr>")
     caption = f"<caption>{layout.caption}</caption>"
     return f"<table class='sktwotower-report'>{caption}{''.join(lines)}</table>"
-
-
-def _is_best(row, best, layout):
-    """Return which shown cells hold the best figure of their group."""
-    marks = []
-    for name in [*layout.with_interval, *layout.plain]:
-        marks.append(name in layout.best and row[name] == best[name])
-        if name in layout.with_interval:
-            marks.append(False)
-    return marks
 
 
 def _groups_explained(frame):
