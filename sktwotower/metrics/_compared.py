@@ -27,29 +27,19 @@ REMEDY = (
 )
 
 
-def rank_models(
-    estimator,
-    X,
-    y,
-    k,
-    *,
-    baselines=None,
-    name=None,
-    max_users=None,
-    random_state=None,
-    history=None,
-    requests=None,
-):
+def rank_models(estimator, X, y, k, *, baselines=None, name=None, **asked):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, then `baselines`. All are positions
-    in the estimator's `item_ids_`. k is at most the size of the catalog. All are asked
-    for the same `requests`; None: those that the context of any model tells apart.
+    in the estimator's `item_ids_`. k is at most the size of the catalog. ``asked``:
+    parameters of ``rank_held_out``. All are asked for the same ``requests``; None:
+    those that the context of any model tells apart.
     """
-    if not isinstance(random_state, Integral):
+    seed = asked.get("random_state")
+    if not isinstance(seed, Integral):
         # one seed for all models: they must be compared on the same users
-        random_state = check_random_state(random_state).randint(2**31 - 1)
+        asked["random_state"] = check_random_state(seed).randint(2**31 - 1)
     recommender, inner = unwrap(estimator, X)
     name = type(recommender).__name__ if name is None else name
     if not isinstance(name, str) or name == "popularity":
@@ -57,13 +47,10 @@ def rank_models(
             "name must be a string, and not 'popularity', which is a model already. "
             f"Got {name!r}."
         )
-    params = {"n_neighbors": k, "max_users": max_users, "random_state": random_state}
-    if history is not None:
-        params["history"] = history
-    if requests is None:
-        requests = context_of(recommender, *named(baselines, ()).values())
-    if requests is not None:
-        params["requests"] = requests
+    if asked.get("requests") is None:
+        asked["requests"] = context_of(recommender, *named(baselines, ()).values())
+    params = {"n_neighbors": k, "max_users": None}
+    params |= {param: value for param, value in asked.items() if value is not None}
     ranking = rank(recommender, inner, y, **params)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}

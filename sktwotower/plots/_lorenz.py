@@ -135,15 +135,9 @@ class LorenzCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(k, "k")
+        sample = {"max_users": max_users, "random_state": random_state}
         ranking, models = cls._rank(
-            estimator,
-            X,
-            y,
-            k,
-            baselines=baselines,
-            name=name,
-            max_users=max_users,
-            random_state=random_state,
+            estimator, X, y, k, baselines=baselines, name=name, **sample
         )
         if EVENTS in models:
             raise ValueError(

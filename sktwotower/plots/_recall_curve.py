@@ -152,15 +152,9 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(max_k, "max_k")
+        sample = {"max_users": max_users, "random_state": random_state}
         ranking, models = cls._rank(
-            estimator,
-            X,
-            y,
-            max_k,
-            baselines=baselines,
-            name=name,
-            max_users=max_users,
-            random_state=random_state,
+            estimator, X, y, max_k, baselines=baselines, name=name, **sample
         )
         k = min(max_k, ranking.truth.shape[1])
         curves = {
