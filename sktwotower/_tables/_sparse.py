@@ -27,6 +27,11 @@ def pair_matrix(users, items, values, shape):
     return summed(sparse.csr_matrix((values, (users, items)), shape, np.float64))
 
 
+def ones_at(rows, columns, shape):
+    """Return ones at positions, (n,) each, as a float32 CSR matrix of ``shape``."""
+    return pair_matrix(rows, columns, np.ones(len(rows)), shape).sign()
+
+
 def summed(matrix):
     """Sum the entries of each pair of a CSR matrix, float64, as `pair_matrix` does."""
     matrix.sum_duplicates()

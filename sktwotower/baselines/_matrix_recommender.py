@@ -18,7 +18,7 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._schema import read_in_memory, read_table
-from sktwotower._tables._sparse import pair_matrix, rows_of
+from sktwotower._tables._sparse import ones_at, rows_of
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
@@ -265,12 +265,7 @@ class MatrixRecommender(
         """Return the ``FittedMatrix`` of positive events."""
         shape = len(users), len(items)
         # the last, empty row is for unknown users
-        seen = pair_matrix(
-            events.users,
-            events.items,
-            np.ones(len(events.users)),
-            (shape[0] + 1, shape[1]),
-        ).sign()
+        seen = ones_at(events.users, events.items, (shape[0] + 1, shape[1]))
         model = self._learn(seen[:-1], events)
         in_order = None
         if model.reads_lags:

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from sktwotower._records import array, record
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._sparse import ones_at
 
 from ._matrix_recommender import (
     ItemScores,
@@ -113,7 +113,7 @@ class PopularityRecommender(MatrixRecommender):
         if self.window is not None:
             recent = _ages(events.times) < _length(self.window, events.dates)
             users, items = events.users[recent], events.items[recent]
-            chosen = pair_matrix(users, items, np.ones(recent.sum()), seen.shape).sign()
+            chosen = ones_at(users, items, seen.shape)
         n_users = np.count_nonzero(np.diff(chosen.indptr))
         shares = np.asarray(chosen.sum(axis=0)).ravel() / np.float32(n_users)
         first = popular_first(seen)

@@ -16,7 +16,7 @@ from sktwotower._records import csr, require
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sequences import Sequences, join_past
-from sktwotower._tables._sparse import one_row, pair_matrix, rows_of_each, take_rows
+from sktwotower._tables._sparse import one_row, ones_at, rows_of_each, take_rows
 from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
@@ -273,8 +273,7 @@ def _with_pairs(seen, rows, items):
     if seen.shape[0] == 1:
         items = np.union1d(seen.indices, items).astype(seen.indices.dtype)
         return one_row(items, np.ones(len(items), np.float32), seen.shape[1])
-    new = pair_matrix(rows, items, np.ones(len(rows)), seen.shape)
-    return (seen + new).sign()
+    return (seen + ones_at(rows, items, seen.shape)).sign()
 
 
 def fitted_of(estimator):

@@ -29,18 +29,16 @@ def read_history(history, query, fitted):
     of items. Items unknown to fit, and users who are not asked for, are left out. The
     times are None unless the table has the time column of fit.
     """
-    users, items, schema = fitted.users, fitted.items, fitted.schema
+    items, schema = fitted.items, fitted.schema
     ordered = fitted.sequences is not None
     of_one_user = _items_of_one_user(history, query)
     if of_one_user is not None:
         return _history_of_one_user(list_as_array(of_one_user), items)
     if ordered:
         history = _array_as_table(history, schema)
-    owners, chosen = pairs_of(
-        history, query, users, items, "history", "oldest first" if ordered else None
-    )
+    order = "oldest first" if ordered else None
+    owners, chosen = pairs_of(history, query, fitted, "history", order)
     times = _times_of_history(history, schema) if ordered else None
-    owners = check_ids(owners, "the users of history")
     known = owners.unique()
     codes = items.codes(chosen, "history") if len(chosen) else np.zeros(0, int)
     kept = codes >= 0
@@ -157,13 +155,15 @@ def history_users(history, users):
     )
 
 
-def pairs_of(given, query, users, items, name, order=None):
-    """Return users and items, both (n_pairs,), of a history or of candidates."""
-    return read_pairs(
+def pairs_of(given, query, fitted, name, order=None):
+    """Return users, an Index, and items, (n_pairs,) each, of pairs that were given."""
+    users, items = fitted.users, fitted.items
+    owners, chosen, *_ = read_pairs(
         given,
         name,
         columns=(users.id_column, items.id_column),
         labels=(users.label, items.label),
         owners=query.ids,
         order=order,
-    )[:2]
+    )
+    return check_ids(owners, f"the users of {name}"), chosen

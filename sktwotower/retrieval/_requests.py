@@ -22,8 +22,7 @@ from sktwotower._tables._frames import (
 from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
-from sktwotower._tables._pairs import read_pairs
-from sktwotower._tables._sparse import pair_matrix, rows_of, rows_of_each, take_rows
+from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, take_rows
 
 from ._fitted_state import Asked, Past
 from ._history import history_users, pairs_of, read_history
@@ -133,7 +132,7 @@ def read_request(
     X,
     history=None,
     candidates=None,
-    unknown="error",
+    unknown_candidates="error",
     exclude=None,
     context=None,
     name="X",
@@ -146,7 +145,7 @@ def read_request(
     if X is None and history is not None:
         X = history_users(history, fitted.users)
     users = read_users(fitted, X, name, context)
-    allowed = candidate_positions(candidates, users, fitted, unknown)
+    allowed = candidate_positions(candidates, users, fitted, unknown_candidates)
     left_out = _read_exclude(exclude, users, fitted)
     return Request(users, past_of(fitted, users, history), allowed, left_out)
 
@@ -293,10 +292,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
-        owners, values = pairs_of(
-            candidates, query, fitted.users, fitted.items, "candidates"
-        )
-        owners = check_ids(owners, "the users of candidates")
+        owners, values = pairs_of(candidates, query, fitted, "candidates")
     values = as_ids(values)
     if values is None or values.ndim != 1:
         raise TypeError(
@@ -317,12 +313,8 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
     if owners is None:
         return np.unique(codes[~lost])
     known = owners.unique()
-    matrix = pair_matrix(
-        known.get_indexer(owners)[~lost],
-        codes[~lost],
-        np.ones((~lost).sum()),
-        (len(known) + 1, fitted.n_items),
-    )
+    shape = len(known) + 1, fitted.n_items
+    matrix = ones_at(known.get_indexer(owners)[~lost], codes[~lost], shape)
     asked = known.get_indexer(check_ids(query.ids, "X"))
     if len(known) and len(asked) and (asked < 0).all():
         warn(
@@ -342,28 +334,15 @@ def _read_exclude(exclude, query, fitted):
     """
     if exclude is None:
         return None
-    users, items = fitted.users, fitted.items
-    pairs = read_pairs(
-        exclude,
-        "exclude",
-        columns=(users.id_column, items.id_column),
-        labels=(users.label, items.label),
-        owners=query.ids,
-    )
-    owners = check_ids(pairs.users, "the users of exclude")
+    owners, chosen = pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
+    users = asked.unique()
     places = known_positions(
-        owners, asked.unique(), "the users of exclude", "the users asked for"
+        owners, users, "the users of exclude", "the users asked for"
     )
-    mine = np.flatnonzero(places >= 0)
     codes = np.zeros(0, dtype=np.int64)
     if len(owners):
-        codes = items.codes(pairs.items, "the items of exclude")[mine]
-    known, mine = codes >= 0, places[mine]
-    matrix = pair_matrix(
-        mine[known],
-        codes[known],
-        np.ones(known.sum()),
-        (len(asked.unique()), len(items)),
-    )
-    return take_rows(matrix.sign(), asked.unique().get_indexer(asked))
+        codes = fitted.items.codes(chosen, "the items of exclude")
+    known = (places >= 0) & (codes >= 0)
+    matrix = ones_at(places[known], codes[known], (len(users), len(fitted.items)))
+    return take_rows(matrix, users.get_indexer(asked))

@@ -103,10 +103,7 @@ class RetrievalMixin(KnownUsersMixin):
         if found is None:
             request = read_request(fitted, X)
             request.check_size(k)
-            excluded = request.excluded(hidden)
-            found = fitted.search(
-                request.users, request.past, k, self._serving(), excluded
-            )
+            found = _search(fitted, request, k, hidden, self._serving())
         scores, indices = found
         return 1 - scores, indices
 
@@ -297,18 +294,11 @@ class RetrievalMixin(KnownUsersMixin):
           user   item  score  rank
         0  zoe  paint   0.11     1
         """
+        asked = {"candidates": candidates, "unknown_candidates": unknown_candidates}
+        asked |= {"history": history, "exclude": exclude, "context": context}
         if is_of(X, DASK_FRAME, DASK_SERIES):
-            options = {
-                "n_neighbors": n_neighbors,
-                "exclude_seen": exclude_seen,
-                "candidates": candidates,
-                "unknown_candidates": unknown_candidates,
-                "history": history,
-                "exclude": exclude,
-                "context": context,
-                "path": path,
-            }
-            return recommend_lazily(self, X, options)
+            options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
+            return recommend_lazily(self, X, options | asked | {"path": path})
         fitted = fitted_of(self)
         k, serving = self._k(n_neighbors, fitted), self._serving()
         hidden = self.exclude_seen
@@ -320,30 +310,21 @@ class RetrievalMixin(KnownUsersMixin):
                 (scores, indices), label = found, fitted.users.label
                 library = library_for(self, fitted, X)
                 return ranked_table(fitted, library, as_ids(X), scores, indices, label)
-        request = read_request(
-            fitted,
-            X,
-            history,
-            candidates,
-            unknown=unknown_candidates,
-            exclude=exclude,
-            context=context,
-        )
+        request = read_request(fitted, X, **asked)
         if path is not None:
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
         request.check_size(k)
-        scores, indices = fitted.search(
-            request.users,
-            request.past,
-            k,
-            serving,
-            request.excluded(hidden),
-            request.allowed,
-        )
+        scores, indices = _search(fitted, request, k, hidden, serving)
         library = library_for(self, fitted, X, history, candidates, exclude)
         ids, label = request.users.ids, fitted.users.label
         return ranked_table(fitted, library, ids, scores, indices, label)
+
+
+def _search(fitted, request, k, hidden, serving):
+    """Return scores and positions (n, k) of the best items for a ``Request``."""
+    users, past, excluded = request.users, request.past, request.excluded(hidden)
+    return fitted.search(users, past, k, serving, excluded, request.allowed)
 
 
 def _tables(fitted, request, k, hidden, serving):
@@ -351,7 +332,5 @@ def _tables(fitted, request, k, hidden, serving):
     label = fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        scores, indices = fitted.search(
-            part.users, part.past, k, serving, part.excluded(hidden), part.allowed
-        )
+        scores, indices = _search(fitted, part, k, hidden, serving)
         yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)

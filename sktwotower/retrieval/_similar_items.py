@@ -9,7 +9,7 @@ import pandas as pd
 
 from sktwotower._tables._messages import not_known
 from sktwotower._tables._output import library_for
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._sparse import ones_at
 
 from ._fitted_state import fitted_of
 from ._ranked_table import ranked_table
@@ -94,10 +94,6 @@ class SimilarItemsMixin:
                 f"{table if fitted.items.has_features else ''}."
             )
         known = (query.codes >= 0) & (query.codes < fitted.n_items)
-        itself = pair_matrix(
-            np.flatnonzero(known),
-            query.codes[known],
-            np.ones(known.sum()),
-            (len(query), fitted.n_items),
-        )
+        shape = len(query), fitted.n_items
+        itself = ones_at(np.flatnonzero(known), query.codes[known], shape)
         return query.ids, *fitted.search_similar(query, k, itself, serving)

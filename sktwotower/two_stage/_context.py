@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower._records import record
 from sktwotower._tables._columns import select_columns
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._sparse import ones_at
 from sktwotower.features._request_context import RequestContext
 from sktwotower.retrieval._fitted_state import Asked
 
@@ -61,8 +61,7 @@ class Context(NamedTuple):
             columns.append(start + places[known])
             start += _n_levels(encoder)
         rows, columns = np.concatenate(rows), np.concatenate(columns)
-        shape = n_users + 1, self.n_levels
-        return pair_matrix(rows, columns, np.ones(len(rows)), shape).sign()
+        return ones_at(rows, columns, (n_users + 1, self.n_levels))
 
     def without(self, unused):
         """Return the same without the levels that are ``unused``, bool (n_levels,).

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from sktwotower._tables._event_table import EventTable
-from sktwotower._tables._sparse import pair_matrix
+from sktwotower._tables._sparse import ones_at
 
 from ._blend import gains_by_weight
 from ._describe import build_describer
@@ -65,8 +65,7 @@ def _labelled_by(table, fitted, events):
     users, items = _codes(fitted, events)
     known = (users >= 0) & (items >= 0) & events.chosen
     shape = len(fitted.user_ids), len(fitted.items)
-    chosen = pair_matrix(users[known], items[known], np.ones(known.sum()), shape)
-    chosen = chosen[table.query.codes]
+    chosen = ones_at(users[known], items[known], shape)[table.query.codes]
     rows, candidates = table.candidates.pairs.rows, table.candidates.pairs.items
     labels = (entries(chosen, rows, candidates) > 0).astype(np.int64)
     some = np.bincount(rows, labels, minlength=len(table)) > 0
@@ -83,8 +82,7 @@ def _with_events(retriever, events):
     known = (users >= 0) & (items >= 0)
     events, users, items = events.part(known), users[known], items[known]
     users, items = users[events.chosen], items[events.chosen]
-    ones = np.ones(len(users))
-    seen = pair_matrix(users, items, ones, fitted.seen.shape).sign()
+    seen = ones_at(users, items, fitted.seen.shape)
     in_order = fitted.sequences
     if in_order is not None:
         shape = len(fitted.user_ids), len(fitted.items)
