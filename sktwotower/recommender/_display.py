@@ -9,7 +9,7 @@ from typing import Self
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from sktwotower._sklearn_compat import copy_configuration, visual_block_of
+from sktwotower._sklearn_compat import copy_configuration, drawn_as, visual_block_of
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower.features import TowerVectorizer
 from sktwotower.towers._auto import WIDTH
@@ -108,28 +108,26 @@ def _visual_block(estimator):
     Transformers are drawn as passed by the user, not as fitted: the diagram of a fitted
     one lists all of its output columns, one per word and id.
     """
-    columns = [
-        (
-            f"{side} side",
-            Pipeline(
-                [
-                    ("features", TowerVectorizer() if given is None else given),
-                    ("tower", tower(estimator)),
-                ]
-            ),
-        )
-        for side, given, tower in (
-            ("user", estimator.user_transformer, UserTower),
-            ("item", estimator.item_transformer, ItemTower),
-        )
-    ]
+    columns = []
+    for side in ("user", "item"):
+        drawn = drawn_as(f"{side.title()}Tower", _tower_in_words(estimator, side))
+        given = getattr(estimator, f"{side}_transformer")
+        columns.append((f"{side} side", _steps(given, "tower", drawn)))
     if _names_context(estimator):
-        given = estimator.context_transformer
-        given = TowerVectorizer() if given is None else given
-        steps = [("features", given), ("request", RequestedContext(estimator))]
-        columns.append(("context", Pipeline(steps)))
-    steps = [("vectors", BothTowers(columns)), ("score", Score(estimator))]
+        drawn = drawn_as("RequestedContext", _context_in_words(estimator))
+        columns.append(
+            ("context", _steps(estimator.context_transformer, "request", drawn))
+        )
+    is_cosine = " (their cosine)" if estimator.normalize else ""
+    text = f"dot product of the user vector and the item vector{is_cosine}"
+    steps = [("vectors", BothTowers(columns)), ("score", drawn_as("Score", text))]
     return visual_block_of(Pipeline(steps))
+
+
+def _steps(transformer, name, drawn):
+    """Return a transformer, and what its rows go into, as a Pipeline."""
+    transformer = TowerVectorizer() if transformer is None else transformer
+    return Pipeline([("features", transformer), (name, drawn)])
 
 
 class BothTowers:
@@ -145,35 +143,18 @@ class BothTowers:
         return visual_block_of(FeatureUnion(self.columns))
 
 
-class Score:
-    """Represents the score in the diagram, which also shows the class name."""
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    def __str__(self):
-        is_cosine = " (their cosine)" if self.estimator.normalize else ""
-        return f"dot product of the user vector and the item vector{is_cosine}"
-
-
-class _DrawnTower:
-    """Represents a tower in the diagram, which also shows the class name."""
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    def __str__(self):
-        estimator = self.estimator
-        fitted = vars(estimator).get("_fitted")
-        steps = ["feature row"]
-        if fitted is not None:
-            steps = [f"{getattr(fitted, f'{self.side}s').width} features"]
-        given = getattr(estimator, f"{self.side}_tower")
-        layers = [*estimator.hidden_layer_sizes, _width_of(estimator, fitted)]
-        steps += [f"{given!r}"] if given is not None else map(str, layers)
-        if self.side == "user" and estimator.history is not None:
-            steps[0] += " + mean of past items"
-        return " → ".join(steps) + (" → unit length" if estimator.normalize else "")
+def _tower_in_words(estimator, side):
+    """Return the steps from a feature row to the vector of a user or an item."""
+    fitted = vars(estimator).get("_fitted")
+    steps = ["feature row"]
+    if fitted is not None:
+        steps = [f"{getattr(fitted, f'{side}s').width} features"]
+    given = getattr(estimator, f"{side}_tower")
+    layers = [*estimator.hidden_layer_sizes, _width_of(estimator, fitted)]
+    steps += [f"{given!r}"] if given is not None else map(str, layers)
+    if side == "user" and estimator.history is not None:
+        steps[0] += " + mean of past items"
+    return " → ".join(steps) + (" → unit length" if estimator.normalize else "")
 
 
 def _width_of(estimator, fitted):
@@ -193,30 +174,13 @@ def _names_context(estimator):
     )
 
 
-class RequestedContext:
-    """Represents what the context does, in the diagram, which shows the class name."""
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    def __str__(self):
-        fitted, selection = vars(self.estimator).get("_fitted"), self.estimator.context
-        steps = ["feature row", "changes the user vector"]
-        if fitted is not None:
-            selection = list(fitted.context_columns)
-            steps[0] = f"{fitted.context.width} features"
-        if isinstance(selection, list | tuple):
-            selection = ", ".join(map(str, selection))
-        return " → ".join([str(selection), *steps])
-
-
-class UserTower(_DrawnTower):
-    """The user tower."""
-
-    side = "user"
-
-
-class ItemTower(_DrawnTower):
-    """The item tower."""
-
-    side = "item"
+def _context_in_words(estimator):
+    """Return the columns of the context, and what they do."""
+    fitted, selection = vars(estimator).get("_fitted"), estimator.context
+    steps = ["feature row", "changes the user vector"]
+    if fitted is not None:
+        selection = list(fitted.context_columns)
+        steps[0] = f"{fitted.context.width} features"
+    if isinstance(selection, list | tuple):
+        selection = ", ".join(map(str, selection))
+    return " → ".join([str(selection), *steps])

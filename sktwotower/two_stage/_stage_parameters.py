@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from sktwotower._sklearn_compat import Interval, StrOptions, visual_block_of
+from sktwotower._sklearn_compat import Interval, StrOptions, drawn_as, visual_block_of
 from sktwotower._tables._pickled import RecommenderStateMixin
 
 from ._ranker import default_ranker
@@ -284,16 +284,8 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         steps = [("retriever", retriever), ("ranker", ranker)]
         fitted = vars(self).get("_fitted")
         if fitted is not None:
-            steps.append(("blend", Blend(fitted)))
+            weight, recall = fitted.weight, fitted.training.recall
+            text = f"weight of the ranker {weight:g}, "
+            text += f"recall of the candidates {recall:.3f}"
+            steps.append(("blend", drawn_as("Blend", text)))
         return visual_block_of(Pipeline(steps))
-
-
-class Blend:
-    """Represents what fit chose, in the diagram, which also shows the class name."""
-
-    def __init__(self, fitted):
-        self.fitted = fitted
-
-    def __str__(self):
-        weight, recall = self.fitted.weight, self.fitted.training.recall
-        return f"weight of the ranker {weight:g}, recall of the candidates {recall:.3f}"
