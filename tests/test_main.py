@@ -603,7 +603,9 @@ def test_side_tables_of_several_files_have_their_type_of_ids_and_names(tmp_path)
     plays.to_parquet(tmp_path / "a.parquet")
     people = pd.DataFrame({"listener": [1], "age": [20]})
     songs = pd.DataFrame({"track": [2], "genre": ["rock"]})
-    task = DiskTask(str(tmp_path), *plays.columns, "genre", people, songs)
+    options = ["--user", "listener", "--item", "track", "--time", "time"]
+    args = parse(["--data", str(tmp_path), *options, "--item-name", "genre"])
+    task = DiskTask(args, people, songs)
     assert task.name(2).split() == ["2", "rock"]
     assert task.users["listener"].tolist() == ["1"]
     assert task.items["track"].tolist() == [2]
@@ -662,5 +664,6 @@ def test_names_on_disk_whose_column_is_called_almost_as_that_of_the_items(tmp_pa
     pytest.importorskip("duckdb")
     plays = pd.DataFrame({"who": [1], "name": [2], "time": [3], "Name": ["rock"]})
     plays.to_parquet(tmp_path / "a.parquet")
-    task = DiskTask(str(tmp_path), "who", "name", "time", "Name")
+    options = ["--user", "who", "--item", "name", "--time", "time"]
+    task = own_task(parse(["--data", str(tmp_path), *options, "--item-name", "Name"]))
     assert task.name(2).split() == ["2", "rock"]

@@ -15,6 +15,7 @@ from sktwotower._tables._sources import opened
 from sktwotower.model_selection import TimeSplit
 
 from ._files import of_one_type, read_names
+from ._options import own_columns
 
 # The held-out events are read into memory: a fifth of all, but no more than these.
 MAX_TEST_ROWS = 1_000_000
@@ -33,49 +34,40 @@ class DiskTask:
 
     Parameters
     ----------
-    path : str
-        A folder, a pattern or a URL of Parquet files.
-    user, item, time : str
-        Names of columns.
-    item_name : str, default=None
-        Column with the names of items, of the events or of ``items``.
-    users, items : DataFrame, default=None
+    args : Namespace
+        The options: ``data`` is a folder, a pattern or a URL of Parquet
+        files.
+    users, items : DataFrame or None
         Side tables.
-    context : list of str, default=()
-        Columns that describe the event.
     """
 
     which = ""  # the order of a user's items is not shown
 
-    def __init__(
-        self, path, user, item, time, item_name=None, users=None, items=None, context=()
-    ):
-        if time is None:
+    def __init__(self, args, users, items):
+        path, item = args.data, args.item
+        if args.time is None:
             raise ValueError(
                 f"--data: {path} is several files, of which the latest events are held "
                 "out. Name the column of the time: --time."
             )
         self.title, self.path = path, path
-        self.user, self.item, self.time = user, item, time
-        self.context = list(context)
+        self.user, self.item, self.time = args.user, item, args.time
+        self.context, named = args.context, args.item_name
+        in_items = items is not None and named in items
         with opened(path) as source:
-            given = {"--user": user, "--item": item, "--time": time}
-            in_items = items is not None and item_name in items
-            if not (item_name is None or in_items):
-                given["--item-name"] = item_name
-            for option, column in given.items():
-                source.position(column, option)
-            for column in self.context:
-                source.position(column, "--context")
-            source.select(i=item, t=time, n=given.get("--item-name", item))
+            for option, column in own_columns(args):
+                if option != "--item-name" or not in_items:
+                    source.position(column, option)
+            own_name = item if named is None or in_items else named
+            source.select(i=item, t=args.time, n=own_name)
             counted = source.query("select count(*) as n from events")
             self.n_events = counted["n"][0].as_py()
-            self.users = _of_type(source, user, users)
+            self.users = _of_type(source, args.user, users)
             self.items = _of_type(source, item, items)
             if in_items:
-                self.names = read_names(self.items, item, item_name)
+                self.names = read_names(self.items, item, named)
             else:
-                self.names = None if item_name is None else _names(source, item)
+                self.names = None if named is None else _names(source, item)
 
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""

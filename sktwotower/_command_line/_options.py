@@ -10,8 +10,6 @@ from pathlib import Path
 from sktwotower import __version__
 from sktwotower._tables._messages import closest
 
-from ._tasks import own_columns
-
 DESCRIPTION = """\
 Train a two-tower recommender, compare it on held-out events with popularity, EASE and
 item-kNN, and recommend.
@@ -144,6 +142,18 @@ def parse(arguments) -> argparse.Namespace:
                 "describe the event"
             )
     return args
+
+
+def own_columns(args) -> list[tuple[str, str]]:
+    """Return each column of the person's file, after the option that names it."""
+    named = [
+        ("--user", args.user),
+        ("--item", args.item),
+        ("--time", args.time),
+        ("--item-name", args.item_name),
+        *(("--context", column) for column in args.context),
+    ]
+    return [(option, column) for option, column in named if column is not None]
 
 
 def names(text) -> list[str]:

@@ -24,6 +24,7 @@ from ._files import (
     read_table,
     read_times,
 )
+from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
 NOT_GOODS = ["POST", "DOT", "C2", "M", "BANK CHARGES"]
@@ -43,6 +44,7 @@ class Task:
     names: pd.Series | None = None  # name of each item, by its id
     context: list[str] = field(default_factory=list)  # columns that describe the event
     which = "the last "  # of a user's items, which are shown
+    name = DiskTask.name
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
@@ -100,11 +102,6 @@ class Task:
             requests[self.time] = self.events[self.time].max()
         return requests
 
-    def name(self, item) -> str:
-        """Return an item's id with its name."""
-        text = "" if self.names is None else str(self.names.get(item, ""))
-        return f"{item!s:<12} {text.strip()}".rstrip()
-
 
 def shipped_task() -> Task:
     """Return the shipped purchases: a customer's first purchase of each product."""
@@ -131,17 +128,7 @@ def shipped_task() -> Task:
 def own_task(args) -> Task | DiskTask:
     """Return the events of the person's own file or files."""
     if is_on_disk(args.data):
-        users, items = side_tables(args)
-        return DiskTask(
-            args.data,
-            args.user,
-            args.item,
-            args.time,
-            item_name=args.item_name,
-            users=users,
-            items=items,
-            context=args.context,
-        )
+        return DiskTask(args, *side_tables(args))
     path = Path(args.data)
     columns = [args.user, args.item]
     events = read_table(path)
@@ -197,18 +184,6 @@ def with_ids(events, args, users, items) -> tuple:
         events = events.assign(**{column: ids})
         tables.append(table)
     return events, *tables
-
-
-def own_columns(args) -> list[tuple[str, str]]:
-    """Return each column of the person's file, after the option that names it."""
-    named = [
-        ("--user", args.user),
-        ("--item", args.item),
-        ("--time", args.time),
-        ("--item-name", args.item_name),
-        *(("--context", column) for column in args.context),
-    ]
-    return [(option, column) for option, column in named if column is not None]
 
 
 def side_tables(args) -> tuple:
