@@ -32,6 +32,12 @@ class InteractionSplit(BaseCrossValidator):
     These are the train and the test side of each fold, bool (n_events,) each.
     """
 
+    _parameter_constraints = {
+        "n_splits": [COUNT],
+        "drop_unseen_users": ["boolean"],
+        "drop_unseen_items": ["boolean"],
+    }
+
     def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the row positions of train and test side, fold by fold.
 

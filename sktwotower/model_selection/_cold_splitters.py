@@ -18,12 +18,9 @@ class _ColdSplit(InteractionSplit):
     """Hold out all events of a random share of the users, or of the items."""
 
     _remedy = "Choose another test_size."
-    _parameter_constraints = {
+    _parameter_constraints = InteractionSplit._parameter_constraints | {
         "test_size": [SHARE, COUNT],
-        "n_splits": [COUNT],
         "random_state": ["random_state"],
-        "drop_unseen_users": ["boolean"],
-        "drop_unseen_items": ["boolean"],
     }
     # The held-out users or items are always unseen.
     drop_unseen_users = drop_unseen_items = False

@@ -15,6 +15,10 @@ from sktwotower._tables._times import duration, times_of
 from ._base import COUNT, SHARE, InteractionSplit
 from ._sides_on_disk import sides_on_disk
 
+# What the parameters of both splitters may be.
+COLUMNS = dict.fromkeys(("user_id", "item_id", "time"), [None, str, Integral])
+COLUMNS |= InteractionSplit._parameter_constraints
+
 
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
@@ -64,15 +68,7 @@ class LastNSplit(InteractionSplit):
     [([0, 2, 3], [1, 4])]
     """
 
-    _parameter_constraints = {
-        "n": [COUNT, SHARE],
-        "n_splits": [COUNT],
-        "user_id": [None, str, Integral],
-        "item_id": [None, str, Integral],
-        "time": [None, str, Integral],
-        "drop_unseen_users": ["boolean"],
-        "drop_unseen_items": ["boolean"],
-    }
+    _parameter_constraints = COLUMNS | {"n": [COUNT, SHARE]}
     _remedy = "Choose a smaller n or fewer n_splits, or keep unseen users and items."
 
     def __init__(
@@ -168,16 +164,10 @@ class TimeSplit(InteractionSplit):
     [([1, 3], [0, 2])]
     """
 
-    _parameter_constraints = {
+    _parameter_constraints = COLUMNS | {
         "test_size": [COUNT, SHARE],
-        "n_splits": [COUNT],
-        "time": [None, str, Integral],
-        "user_id": [None, str, Integral],
-        "item_id": [None, str, Integral],
         "gap": [Real, datetime.timedelta, np.timedelta64],
         "max_train_size": [None, COUNT, SHARE],
-        "drop_unseen_users": ["boolean"],
-        "drop_unseen_items": ["boolean"],
     }
     _remedy = (
         "Choose another test_size, fewer n_splits or a smaller gap, or keep unseen "
