@@ -103,7 +103,7 @@ class ClickRateRecommender(MatrixRecommender):
     def _learn(self, seen, events):
         n_items = seen.shape[1]
         chosen = np.bincount(events.items, events.weights, n_items)
-        counts = chosen + np.bincount(events.shown, events.shown_weights, n_items)
+        counts = events.counts
         mean = chosen.sum() / counts.sum()
         rates = (chosen + self.smoothing * mean) / (counts + self.smoothing)
         rates, first = rates.astype(np.float32), popular_first(seen)

@@ -18,7 +18,7 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._schema import read_in_memory, read_table
-from sktwotower._tables._sparse import ones_at, rows_of
+from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
@@ -33,18 +33,16 @@ class CodedEvents(NamedTuple):
     """Positive events: positions of users and items, and times, (n_events,) each.
 
     ``times`` are int64 or float64, or None without a time column. If ``dates``, they
-    are nanoseconds since 1970. ``weights`` (n_events,) are those of the events.
-    ``shown`` and ``shown_weights``: positions of the items and weights (n_shown,) of
-    the events that are not positive.
+    are nanoseconds since 1970. ``weights`` (n_events,) are those of the events, and
+    ``counts`` (n_items,) the sums of those of all events, also of what was only shown.
     """
 
     users: np.ndarray
     items: np.ndarray
     times: np.ndarray | None
-    dates: bool
     weights: np.ndarray
-    shown: np.ndarray
-    shown_weights: np.ndarray
+    dates: bool
+    counts: np.ndarray
 
 
 class ItemScores:
@@ -222,32 +220,15 @@ class MatrixRecommender(
         frame, columns, (rewards, weights, times), schema = read_in_memory(
             type(self).__name__, self, X, y, sample_weight
         )
-        keys = columns.user, columns.item
+        keys, sides = (columns.user, columns.item), ("user", "item")
+        how = {"transformer": _NoFeatures(), "frame": frame, "memory": None}
         (users, user_codes), (items, item_codes) = (
-            fit_entities(
-                side=side,
-                id_column=key,
-                label=label,
-                features=[],
-                table=None,
-                transformer=_NoFeatures(),
-                frame=frame,
-                memory=None,
-            )
-            for side, key, label in zip(
-                ("user", "item"), keys, columns.labels, strict=True
-            )
+            fit_entities(side, key, label, [], None, **how)
+            for side, key, label in zip(sides, keys, columns.labels, strict=True)
         )
-        chosen = rewards > 0
-        events = CodedEvents(
-            users=user_codes[chosen],
-            items=item_codes[chosen],
-            times=None if times is None else times[chosen],
-            dates=schema.dates,
-            weights=weights[chosen],
-            shown=item_codes[~chosen],
-            shown_weights=weights[~chosen],
-        )
+        counts = np.bincount(item_codes, weights, len(items))
+        arrays = rows_of_each((user_codes, item_codes, times, weights), rewards > 0)
+        events = CodedEvents(*arrays, schema.dates, counts)
         self._fitted = self._fit_events(schema, users, items, events)
         return self
 
@@ -271,14 +252,9 @@ class MatrixRecommender(
         if model.reads_lags:
             table = EventTable.of(events.users, events.items, shape, events.times)
             in_order = table.in_order().sequences()
+        first = popular_first(seen)
         return FittedMatrix(
-            schema,
-            users,
-            items,
-            seen,
-            in_order,
-            model=model,
-            popular_first=popular_first(seen),
+            schema, users, items, seen, in_order, model=model, popular_first=first
         )
 
     def predict(self, X, history=None) -> np.ndarray:
