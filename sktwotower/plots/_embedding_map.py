@@ -252,11 +252,13 @@ class EmbeddingMapDisplay(Display):
         ax = self._start(ax, width=7.5, height=5.5)
         style = {"s": 12, "alpha": 0.8, "linewidths": 0, **kwargs}
         ax.spines[:].set_visible(False)
+        method = "" if self.method is None else f" ({self.method})"
+        feature = "" if self.color_name is None else f", by {self.color_name}"
         ax.set(
             xticks=[],
             yticks=[],
-            xlabel=f"near items are similar{self._by()}; the axes have no unit",
-            title=f"Map of {len(positions):,} items{self._colored_by()}",
+            xlabel=f"near items are similar{method}; the axes have no unit",
+            title=f"Map of {len(positions):,} items{feature}",
         )
         color = None if self.color is None else readable(self.color)
         if color is None:
@@ -266,12 +268,6 @@ class EmbeddingMapDisplay(Display):
         else:
             self._plot_groups(positions, color, n_groups, style)
         return self
-
-    def _by(self):
-        return "" if self.method is None else f" ({self.method})"
-
-    def _colored_by(self):
-        return "" if self.color_name is None else f", by {self.color_name}"
 
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]

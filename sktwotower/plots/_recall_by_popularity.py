@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._messages import check_count
 from sktwotower.metrics._hits import find_hits
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink
+from ._style import COLORS, HATCHES, Display, bar_style, ink, two_tables
 
 # On a linear scale the popular items would leave the rare ones bars of no height.
 SCALE = (lambda share: np.sqrt(np.maximum(share, 0)), np.square)
@@ -154,10 +154,7 @@ class RecallByPopularityDisplay(Display):
             label: _share_of_groups(ranking, found, k, groups, len(labels))
             for label, found in models.items()
         }
-        recall, error = (
-            pd.DataFrame({label: s[i] for label, s in shares.items()}, index=labels)
-            for i in range(2)
-        )
+        recall, error = two_tables(shares, labels)
         return cls(recall=recall, standard_error=error, k=k).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:

@@ -13,7 +13,7 @@ from sktwotower._tables._messages import check_count
 from sktwotower.metrics._groups import everyone
 from sktwotower.metrics._hits import find_hits, standard_error
 
-from ._style import Display, line_style, round_numbers
+from ._style import Display, line_style, round_numbers, two_tables
 
 
 class RecallCurveDisplay(Display):
@@ -160,11 +160,7 @@ class RecallCurveDisplay(Display):
         curves = {
             label: _recall_by_k(ranking, found, k) for label, found in models.items()
         }
-        k = pd.RangeIndex(1, k + 1, name="k")
-        recall, error = (
-            pd.DataFrame({label: curve[i] for label, curve in curves.items()}, index=k)
-            for i in range(2)
-        )
+        recall, error = two_tables(curves, pd.RangeIndex(1, k + 1, name="k"))
         return cls(recall=recall, standard_error=error).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:

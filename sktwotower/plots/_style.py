@@ -6,6 +6,8 @@ Output: axes, and styles that can be read on a light and on a dark background.
 
 from textwrap import fill
 
+import pandas as pd
+
 from sktwotower.metrics._compared import rank_models
 
 # Distinct for color-blind readers (after Okabe and Ito), with a contrast of at least
@@ -114,6 +116,14 @@ def bar_style(kwargs, **defaults):
     from matplotlib.patches import Patch
 
     return defaults | normalize_kwargs(kwargs, Patch)
+
+
+def two_tables(pairs, index):
+    """Return two DataFrames, of the first and the second array (n,) of each model."""
+    return [
+        pd.DataFrame({model: pair[i] for model, pair in pairs.items()}, index)
+        for i in range(2)
+    ]
 
 
 def round_numbers(low, high):
