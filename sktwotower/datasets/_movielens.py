@@ -47,29 +47,12 @@ _GENRES_100K = (
 ).split()
 
 # In the order of the codes 0 to 20 in the README of ml-1m.
-_OCCUPATIONS_1M = [
-    "other",
-    "academic/educator",
-    "artist",
-    "clerical/admin",
-    "college/grad student",
-    "customer service",
-    "doctor/health care",
-    "executive/managerial",
-    "farmer",
-    "homemaker",
-    "K-12 student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "sales/marketing",
-    "scientist",
-    "self-employed",
-    "technician/engineer",
-    "tradesman/craftsman",
-    "unemployed",
-    "writer",
-]
+_OCCUPATIONS_1M = (
+    "other|academic/educator|artist|clerical/admin|college/grad student|"
+    "customer service|doctor/health care|executive/managerial|farmer|homemaker|"
+    "K-12 student|lawyer|programmer|retired|sales/marketing|scientist|"
+    "self-employed|technician/engineer|tradesman/craftsman|unemployed|writer"
+).split("|")
 
 
 @validate_params(

@@ -212,18 +212,10 @@ def fit_contexts(tables, columns, distinct, codes, counts):
 
     ``distinct``, ``codes`` and ``counts``: as of `distinct_contexts`.
     """
-    contexts = EventContexts(
-        *fit_context(
-            columns.context,
-            columns.time if columns.asks_time else None,
-            clock=None,
-            distinct=distinct,
-            counts=counts,
-            transformer=tables.context_transformer,
-            memory=tables.memory,
-        )
-    )
-    return contexts.sorted(codes)
+    time = columns.time if columns.asks_time else None
+    how = {"transformer": tables.context_transformer, "memory": tables.memory}
+    found = fit_context(columns.context, time, None, distinct, counts, **how)
+    return EventContexts(*found).sorted(codes)
 
 
 def further_contexts(context, frame):

@@ -21,16 +21,8 @@ from sktwotower._sklearn_compat import boosted_trees_of, with_boosted_trees
 
 # Fields of a node, by the dtype of the array that holds them; others are of categories,
 # which the ranker's features are not.
-WHOLE = (
-    "count",
-    "feature_idx",
-    "missing_go_to_left",
-    "left",
-    "right",
-    "depth",
-    "is_leaf",
-    "bin_threshold",
-)
+WHOLE = "count feature_idx missing_go_to_left left right depth is_leaf bin_threshold"
+WHOLE = WHOLE.split()
 REAL = "value", "num_threshold", "gain"
 # The largest value of each field in scikit-learn.
 LIMITS = {"missing_go_to_left": 1, "is_leaf": 1, "bin_threshold": 255}
