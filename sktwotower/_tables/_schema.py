@@ -198,13 +198,8 @@ def times_of_events(frame, name, schema, known=None):
             f"X lacks the time column {name!r} of fit, or has no time in it. Pass it: "
             "new events need their place in the order."
         )
-    times, dates = read_times(frame[name], f"The time column {name!r} of X")
-    if known is not None and dates != known.dates:
-        kinds = ["numbers", "dates"]
-        raise TypeError(
-            f"The time column {name!r} of X holds {kinds[dates]}, but in fit it held "
-            f"{kinds[known.dates]}."
-        )
+    expected = None if known is None else known.dates
+    times, dates = read_times(frame[name], f"The time column {name!r} of X", expected)
     return times, schema.with_time(frame, name, dates)
 
 

@@ -95,7 +95,7 @@ def duration(gap, times):
     return gap // pd.Timedelta(unit) * unit
 
 
-def read_times(values, name):
+def read_times(values, name, expected=None):
     """Return times (n,) as int64 or float64, and whether they are dates.
 
     Parameters
@@ -105,6 +105,8 @@ def read_times(values, name):
         read as UTC.
     name : str
         What messages call the values.
+    expected : bool, default=None
+        Whether times were dates in fit. None: this is fit.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def read_times(values, name):
     Raises
     ------
     TypeError
-        If the values are neither dates nor numbers.
+        If the values are neither dates nor numbers, or of the other kind than in fit.
     ValueError
         If values are missing or infinite, dates are not within the years 1678 and 2261,
         or unsigned integers do not fit into int64.
@@ -128,15 +130,19 @@ def read_times(values, name):
         return np.zeros(0, dtype=np.int64), False
     if values.dtype == object:
         values = values.infer_objects()
-    if _holds_dates(values):
-        return _nanoseconds(values, name), True
-    if getattr(values.dtype, "kind", "O") not in "iuf":
+    dates = _holds_dates(values)
+    if not dates and getattr(values.dtype, "kind", "O") not in "iuf":
         raise TypeError(
             f"{name} must hold dates or numbers. Got dtype {values.dtype}, such as "
             f"{shorten(values.iloc[0])}. Convert text with pandas.to_datetime, "
             "durations with .dt.total_seconds()."
         )
-    return _numbers(values, name), False
+    if expected not in (None, dates):
+        kinds = ["numbers", "dates"]
+        raise TypeError(
+            f"{name} holds {kinds[dates]}, but in fit it held {kinds[expected]}."
+        )
+    return (_nanoseconds if dates else _numbers)(values, name), dates
 
 
 def refuse_missing_times(name, n_missing, n, where=""):

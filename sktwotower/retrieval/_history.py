@@ -127,16 +127,8 @@ def _times_of_history(history, schema):
             f"history has no column {schema.time!r}, so its order is unknown. Pass the "
             "column, or a dict of users to lists of items, oldest first."
         )
-    times, dates = read_times(
-        frame[schema.time], f"The time column {schema.time!r} of history"
-    )
-    if len(times) and dates != schema.dates:
-        kinds = ["numbers", "dates"]
-        raise TypeError(
-            f"The time column {schema.time!r} of history holds {kinds[dates]}, but in "
-            f"fit it held {kinds[schema.dates]}."
-        )
-    return times
+    what = f"The time column {schema.time!r} of history"
+    return read_times(frame[schema.time], what, schema.dates)[0]
 
 
 def history_users(history, users):
