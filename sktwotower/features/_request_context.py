@@ -292,27 +292,32 @@ class RequestContext:
         indices = np.concatenate([own.indices, np.array(columns, own.indices.dtype)])
         return indices, np.concatenate([own.data, np.array(values, np.float32)])
 
-    def of_mapping(self, mapping, parameter="context"):
+    def of_mapping(self, mapping, columns=(), name="X"):
         """Return the context of one request as a table (1, n_given).
 
-        ``mapping``: names of columns to cells; a list is one cell. ``parameter``: what
-        errors call it.
+        ``mapping``: the parameter ``context``, names of columns to cells; a list is one
+        cell. ``columns``: those that the table ``name`` of requests has already.
         """
         if not isinstance(mapping, Mapping):
             raise TypeError(
-                f"{parameter} must be a dict of context columns to values, such as "
+                f"context must be a dict of context columns to values, such as "
                 f"{{'hour': 9}}. Got {type(mapping).__name__}."
             )
         for key in mapping:
-            self._check_key(key, parameter)
+            self._check_key(key)
+            if key in columns:
+                raise ValueError(
+                    f"context names {key!r}, which is also a column of {name}. Pass "
+                    "it once: as a column, or as one value for all."
+                )
         cells = {key: to_objects([cell]) for key, cell in mapping.items()}
         return pd.DataFrame(cells, index=[0]).infer_objects()
 
-    def _check_key(self, key, parameter):
+    def _check_key(self, key):
         """Raise unless a key of a mapping is a context column."""
         if not isinstance(key, str | int):
             raise TypeError(
-                f"{parameter} must have names of columns as keys. Got {key!r} "
+                f"context must have names of columns as keys. Got {key!r} "
                 f"({type(key).__name__})."
             )
         known = self.all_columns
@@ -320,7 +325,7 @@ class RequestContext:
             close = closest(key, known)
             hint = "" if close is None else f" Did you mean {close!r}?"
             raise ValueError(
-                f"{parameter} names {key!r}, which is not a context column of fit "
+                f"context names {key!r}, which is not a context column of fit "
                 f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
             )
 

@@ -94,13 +94,7 @@ def asked_of(context, frame, n, given, name, known):
         columns = [c for c in context.all_columns if c in frame.columns]
     table = _nothing(1) if frame is None else frame[columns]
     if given is not None:
-        given = context.of_mapping(given)
-        twice = [c for c in given.columns if c in columns]
-        if twice:
-            raise ValueError(
-                f"context names {twice[0]!r}, which is also a column of {name}. Pass "
-                "it once: as a column, or as one value for all."
-            )
+        given = context.of_mapping(given, columns, name)
         if not columns:
             table, name = given, "context"
         else:
@@ -125,10 +119,5 @@ def times_of_requests(context, table, name):
     known = np.flatnonzero(~is_missing(values, what))
     if len(known) == 0:
         return None
-    times[known], dates = read_times(values.iloc[known], what)
-    if dates != context.clock.dates:
-        kinds = ["numbers", "dates"]
-        raise TypeError(
-            f"{what} holds {kinds[dates]}, but in fit it held {kinds[not dates]}."
-        )
+    times[known], _ = read_times(values.iloc[known], what, context.clock.dates)
     return times

@@ -134,14 +134,8 @@ def asked_of(fitted, context, frame, n, given, name):
     if given is None or not columns:
         first = fitted.asked(frame, n, given, name)
     else:
-        given = RequestContext(columns, None, None).of_mapping(given)
         known = [] if frame is None else frame.columns
-        twice = [column for column in given.columns if column in known]
-        if twice:
-            raise ValueError(
-                f"context names {twice[0]!r}, which is also a column of {name}. Pass "
-                "it once: as a column, or as one value for all."
-            )
+        given = RequestContext(columns, None, None).of_mapping(given, known, name)
         own = [column for column in given.columns if column in fitted.context_columns]
         own = {column: given[column].iloc[0] for column in own}
         first = fitted.asked(frame, n, own or None, name)

@@ -390,9 +390,9 @@ def test_mappings_are_checked(context):
     with pytest.raises(ValueError, match=message):
         context.of_mapping({"huor": 8})
     with pytest.raises(
-        ValueError, match=r"query names 'zz'.*\(hour, device, asked\)\.$"
+        ValueError, match=r"context names 'zz'.*\(hour, device, asked\)\.$"
     ):
-        context.of_mapping({"zz": 8}, "query")
+        context.of_mapping({"zz": 8})
     with pytest.raises(TypeError, match="context must be a dict.*Got list"):
         context.of_mapping(["hour"])
     with pytest.raises(TypeError, match=r"Got \('hour',\) \(tuple\)"):

@@ -26,7 +26,7 @@ class Context:
     def __init__(self):
         self.texts = []
 
-    def of_mapping(self, mapping):
+    def of_mapping(self, mapping, *_):
         return pd.DataFrame({name: pd.Series([c]) for name, c in mapping.items()})
 
     def encode(self, table, name):
