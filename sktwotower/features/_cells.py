@@ -87,11 +87,11 @@ def read_cells(column, name):
     return cells, missing
 
 
-def infinite_error(name):
+def infinite_error(name, kind=""):
     """Return the error for a column with an infinite number."""
     return ValueError(
-        f"Column {name!r} holds an infinite number. Expected finite numbers or missing "
-        "cells; replace inf by NaN."
+        f"Column {name!r}{kind} holds an infinite number. Expected finite numbers or "
+        "missing cells; replace inf by NaN."
     )
 
 
@@ -161,13 +161,18 @@ def factorize(values):
     return codes, list(distinct)
 
 
-def is_unhashable(cell):
-    """Return whether a cell cannot be a key of a dict."""
+def is_refused(cell, call):
+    """Return whether a call refuses a cell."""
     try:
-        hash(cell)
-    except TypeError:
+        call(cell)
+    except (TypeError, ValueError, OverflowError):
         return True
     return False
+
+
+def is_unhashable(cell):
+    """Return whether a cell cannot be a key of a dict."""
+    return is_refused(cell, hash)
 
 
 def printable(text):

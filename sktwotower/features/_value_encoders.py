@@ -4,6 +4,7 @@ Input: the present cells of one column (n_present,), and the mask of missing one
 Output: a CSR float32 block (n_rows, n_names).
 """
 
+import functools
 from numbers import Number
 from reprlib import repr as shorten
 from typing import NamedTuple
@@ -14,7 +15,14 @@ from scipy import sparse
 
 from sktwotower._records import array, finite, integer, number, one_of, record, require
 
-from ._cells import SPARSE, factorize, is_unhashable, to_objects
+from ._cells import (
+    SPARSE,
+    factorize,
+    infinite_error,
+    is_refused,
+    is_unhashable,
+    to_objects,
+)
 
 CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 N_BINS = 10
@@ -95,22 +103,11 @@ class ColumnEncoder:
         try:
             numbers = cells.astype(float)
         except (TypeError, ValueError, OverflowError):
-            raise self.unsuitable_error(next(filter(_is_no_number, cells))) from None
+            odd = next(cell for cell in cells if is_refused(cell, float))
+            raise self.unsuitable_error(odd) from None
         if not np.isfinite(numbers).all():
-            raise ValueError(
-                f"Column {self.name!r} of kind {self.kind!r} holds an infinite number. "
-                "Expected finite numbers or missing cells; replace inf by NaN."
-            )
+            raise infinite_error(self.name, f" of kind {self.kind!r}")
         return numbers
-
-
-def _is_no_number(cell):
-    """Return whether float() refuses a cell."""
-    try:
-        float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return True
-    return False
 
 
 def from_rows(data, indices, n_nonzero, width):
@@ -388,16 +385,9 @@ class VectorEncoder(ColumnEncoder):
         try:
             return np.array(dense, dtype=float)
         except (TypeError, ValueError, OverflowError):
-            raise self.unsuitable_error(next(filter(_is_no_vector, dense))) from None
-
-
-def _is_no_vector(cell):
-    """Return whether a cell is not a one-dimensional array of numbers."""
-    try:
-        np.array(cell, dtype=float)
-    except (TypeError, ValueError, OverflowError):
-        return True
-    return np.ndim(cell) != 1
+            as_floats = functools.partial(np.array, dtype=float)
+            odd = (c for c in dense if is_refused(c, as_floats) or np.ndim(c) != 1)
+            raise self.unsuitable_error(next(odd)) from None
 
 
 def length_of(cell):
