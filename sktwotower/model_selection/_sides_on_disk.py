@@ -4,6 +4,7 @@ Input: a path of Parquet files, a pyarrow Dataset or a polars LazyFrame X.
 Output: train and test side as filtered Datasets or LazyFrames, fold by fold.
 """
 
+import operator
 import sys
 from importlib import import_module
 
@@ -84,6 +85,9 @@ def _bounds(splitter, source, time):
     yield from splitter._bounds(n_rows, time_at, n_before, duration(splitter.gap, ends))
 
 
+COMPARE = {"after": operator.gt, "start": operator.ge, "before": operator.lt}
+
+
 class _Dataset:
     """A pyarrow Dataset that can be filtered."""
 
@@ -92,19 +96,18 @@ class _Dataset:
 
     def between(self, time, **bounds):
         """Return the events between moments; None is no bound."""
-        field = import_module("pyarrow.dataset").field(time)
-        kind, kept = self.events.schema.field(time).type, self
+        kept = self.events
         for name, moment in bounds.items():
             if moment is not None:
-                moment = self._moment(moment, kind)
-                kept = _Dataset(kept.events.filter(COMPARE[name](field, moment)))
-        return kept
+                kept = kept.filter(COMPARE[name](*self._terms(time, moment)))
+        return type(self)(kept)
 
-    @staticmethod
-    def _moment(moment, kind):
-        arrow = import_module("pyarrow")
-        scalar = arrow.scalar(moment)
-        return scalar.cast(kind) if isinstance(moment, np.datetime64) else scalar
+    def _terms(self, time, moment):
+        """Return the column of times and a moment, as a filter compares them."""
+        scalar = import_module("pyarrow").scalar(moment)
+        if isinstance(moment, np.datetime64):
+            scalar = scalar.cast(self.events.schema.field(time).type)
+        return import_module("pyarrow.dataset").field(time), scalar
 
     def known(self, column, train):
         """Return the events whose id in a column is in the train side."""
@@ -115,24 +118,15 @@ class _Dataset:
 class _Lazy(_Dataset):
     """A polars LazyFrame that can be filtered."""
 
-    def between(self, time, **bounds):
-        """Return the events between moments; None is no bound."""
-        column = sys.modules["polars"].col(time)
-        kind, kept = self.events.collect_schema()[time], self.events
-        for name, moment in bounds.items():
-            if moment is not None:
-                moment = self._moment(moment, kind)
-                kept = kept.filter(COMPARE[name](column, moment))
-        return _Lazy(kept)
-
-    @staticmethod
-    def _moment(moment, kind):
+    def _terms(self, time, moment):
+        """Return the column of times and a moment, as a filter compares them."""
         polars = sys.modules["polars"]
         if not isinstance(moment, np.datetime64):
-            return polars.lit(moment.item())
+            return polars.col(time), polars.lit(moment.item())
+        kind = self.events.collect_schema()[time]
         unit = getattr(kind, "time_unit", "D")  # a Date has no unit
-        number = moment.astype(f"datetime64[{unit}]").astype(np.int64)
-        return polars.lit(int(number), dtype=polars.Int64).cast(kind)
+        number = int(moment.astype(f"datetime64[{unit}]").astype(np.int64))
+        return polars.col(time), polars.lit(number, dtype=polars.Int64).cast(kind)
 
     def known(self, column, train):
         """Return the events whose id in a column is in the train side."""
@@ -141,13 +135,6 @@ class _Lazy(_Dataset):
         ids = ids.cast(self.events.collect_schema()[column]).alias(column)
         known = polars.LazyFrame({column: ids})
         return _Lazy(self.events.join(known, on=column, how="semi"))
-
-
-COMPARE = {
-    "after": lambda time, moment: time > moment,
-    "start": lambda time, moment: time >= moment,
-    "before": lambda time, moment: time < moment,
-}
 
 
 def _distinct(X, column):
