@@ -32,11 +32,8 @@ class Scalar(NamedTuple):
 
 
 def _write_datetime(value):
-    return [
-        value.replace(tzinfo=None).isoformat(),
-        _zone_name(value.tzinfo),
-        value.fold,
-    ]
+    text = value.replace(tzinfo=None).isoformat()
+    return [text, _zone_name(value.tzinfo), value.fold]
 
 
 def _read_datetime(text, zone, fold):
@@ -66,12 +63,7 @@ def _zone(name):
 
 
 def _write_timestamp(value):
-    zone = _zone_name(value.tzinfo)
-    return [
-        int(value.value if value.unit == "ns" else value.asm8.view(np.int64)),
-        value.unit,
-        zone,
-    ]
+    return [int(value.asm8.view(np.int64)), value.unit, _zone_name(value.tzinfo)]
 
 
 def _read_timestamp(number, unit, zone):

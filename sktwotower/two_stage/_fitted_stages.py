@@ -137,11 +137,6 @@ class FittedStages(Fitted):
         return self.training.weight
 
     @property
-    def estimator_of_ranker(self):
-        """The fitted ranker itself, or None."""
-        return None if self.ranker is None else self.ranker.estimator
-
-    @property
     def click_rates(self):
         """As in `Fitted`."""
         return self.describer.log.click_rates

@@ -51,11 +51,6 @@ class ListStage(NamedTuple):
     rate: share()
     gains: pd.DataFrame
 
-    @property
-    def estimator(self):
-        """The fitted ranker itself."""
-        return self.ranker.estimator
-
     def scores(self, features):
         """Return the scores (n_rows,) by click rate or ranker of described rows."""
         if self.order == "click_rate":

@@ -33,7 +33,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     _fitted: FittedStages
 
     retriever_ = fitted_attribute("copied_retriever")
-    ranker_ = fitted_attribute("estimator_of_ranker", may_be_none=True)
+    ranker_ = fitted_attribute("ranker.estimator", may_be_none=True)
     blend_ = fitted_attribute("weight")
     blend_gains_ = fitted_attribute("training.gains", may_be_none=True, is_table=True)
     blend_gains_later_ = fitted_attribute(
@@ -44,7 +44,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
     n_positive_candidates_ = fitted_attribute("training.n_positive")
     training_table_ = fitted_attribute("training.table", is_table=True)
     list_order_ = fitted_attribute("lists.order")
-    list_ranker_ = fitted_attribute("lists.estimator")
+    list_ranker_ = fitted_attribute("lists.ranker.estimator")
     list_gains_ = fitted_attribute("lists.gains", is_table=True)
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
