@@ -58,13 +58,9 @@ class Clock:
         places = np.searchsorted(in_order, days)
         order = np.lexsort((places, items))
         items, n_places = items[order].astype(np.int64), len(days) + 1
-        return cls(
-            in_order,
-            days[order],
-            items * n_places + places[order],
-            np.searchsorted(items, np.arange(n_items + 1)),
-            by_user,
-        )
+        keys = items * n_places + places[order]
+        offsets = np.searchsorted(items, np.arange(n_items + 1))
+        return cls(in_order, days[order], keys, offsets, by_user)
 
     def now(self, last):
         """Return the time (n,) of requests of users by their last event, or nan."""

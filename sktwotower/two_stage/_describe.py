@@ -11,6 +11,7 @@ from sktwotower.retrieval._requests import Query
 from ._candidate_table import Describer
 from ._click_rates import rates_of_users
 from ._features import pairs_of, scales_of
+from ._first_stage import find_candidates
 from ._log import build_log
 from ._side_columns import SideColumns, learn_encoders, side_columns
 
@@ -67,9 +68,7 @@ def _scales(recipe, retriever, log):
     users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
     query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
     past = fitted.past(query)
-    excluded = past.seen if recipe.exclude_seen else None
-    n_found = min(recipe.n_candidates, fitted.n_items)
-    scores, indices = fitted.search(
-        query, past, n_found, retriever._serving(), excluded
+    scores, indices = find_candidates(
+        retriever, query, past, recipe.n_candidates, recipe.exclude_seen
     )
     return scales_of(log, pairs_of(log.past(query, past), indices, scores))

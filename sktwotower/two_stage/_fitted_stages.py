@@ -19,6 +19,7 @@ from ._blend import blended, ranks_among, ranks_by, reordered
 from ._candidate_table import Describer
 from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
+from ._first_stage import find_candidates
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
@@ -147,15 +148,9 @@ class FittedStages(Fitted):
         retriever._forget(retriever._fitted, gone)
         describer = self.describer.without_users(gone, retriever._fitted)
         training = self.training.without(self.users.ids[gone], self.users.label)
-        return FittedStages.of(
-            retriever,
-            describer,
-            ranker=self.ranker,
-            n_candidates=self.n_candidates,
-            training=training,
-            columns=self.columns,
-            lists=self.lists,
-        )
+        same = "ranker", "n_candidates", "columns", "lists"
+        others = {name: getattr(self, name) for name in same}
+        return FittedStages.of(retriever, describer, training=training, **others)
 
     def past(self, query, added=None):
         """Return the ``StagedPast`` of the users of a query, as `Fitted.past` does."""
@@ -169,8 +164,9 @@ class FittedStages(Fitted):
         """
         k = min(k, self.n_items)
         n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
-        scores, indices = self.retrieve(
-            query, past, max(k, n_ranked), serving, excluded, allowed
+        own, n_found = past.of_retriever(), max(k, n_ranked)
+        scores, indices = self.retriever._fitted.search(
+            of_retriever(query), own, n_found, serving, excluded, allowed
         )
         if self.weight == 0:
             return scores, indices
@@ -181,11 +177,10 @@ class FittedStages(Fitted):
             )
         return scores[:, :k], indices[:, :k]
 
-    def retrieve(self, query, past, k, serving, excluded=None, allowed=None):
-        """Return the retriever's scores and positions (n, k), as ``search`` does."""
-        query, past = of_retriever(query), past.of_retriever()
-        first = self.retriever._fitted
-        return first.search(query, past, k, serving, excluded, allowed)
+    def candidates(self, query, past, exclude_seen):
+        """Return scores and positions (n, c) of the retriever's candidates."""
+        n, query, past = self.n_candidates, of_retriever(query), past.of_retriever()
+        return find_candidates(self.retriever, query, past, n, exclude_seen)
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
@@ -219,7 +214,7 @@ class FittedStages(Fitted):
         ordered[shown.order] = self.lists.scores(features)
         return ordered
 
-    def scores_of_pairs(self, frame, scores, history, exclude_seen, serving):
+    def scores_of_pairs(self, frame, scores, history, exclude_seen):
         """Return the blended scores (n_events,) of the pairs of a table of events.
 
         ``scores`` (n_events,): those of the retriever. A pair is placed among the
@@ -228,7 +223,7 @@ class FittedStages(Fitted):
         shown = self._shown(self, frame, scores, history)
         placed = np.zeros(len(frame), dtype=np.float32)  # 0 for items unknown to fit
         for block in shown.part(shown.items >= 0).blocks():
-            placed[block.order] = self._placed(block, exclude_seen, serving)
+            placed[block.order] = self._placed(block, exclude_seen)
         return placed
 
     def _shown(self, fitted, frame, scores, history):
@@ -237,12 +232,10 @@ class FittedStages(Fitted):
         past = functools.partial(past_of, self, history=history)
         return ShownRows.of(fitted, context, frame, scores, past)
 
-    def _placed(self, shown, exclude_seen, serving):
+    def _placed(self, shown, exclude_seen):
         """Return the blended scores (n_pairs,) of items of ``ShownRows``."""
         query, past, _, rows, items, scores, _ = shown
-        excluded = past.seen if exclude_seen else None
-        n_found = min(self.n_candidates, self.n_items)
-        first, indices = self.retrieve(query, past, n_found, serving, excluded)
+        first, indices = self.candidates(query, past, exclude_seen)
         by_ranker = self._scores_of_ranker(query, past, first, indices)
         same = indices[rows] == items[:, None]
         retrieved, place = same.any(axis=1), same.argmax(axis=1)

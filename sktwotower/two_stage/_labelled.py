@@ -30,6 +30,7 @@ from sktwotower.retrieval._requests import Query
 
 from ._candidate_table import CandidateTable, Describer
 from ._context import of_retriever
+from ._first_stage import find_candidates
 from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 
@@ -109,14 +110,11 @@ class Labelled:
     def of_rows(self, kept):
         """Return the candidates of the users that are ``kept``, bool (n,)."""
         places = np.flatnonzero(kept)
-        return Labelled(
-            self.describer,
-            self.query[places],
-            self.candidates.of_rows(kept),
-            self.indices[places],
-            self.truth[places],
-            self.labels[kept[self.candidates.pairs.rows]],
-        )
+        parts = self.query, self.indices, self.truth
+        query, indices, truth = rows_of_each(parts, places)
+        labels = self.labels[kept[self.candidates.pairs.rows]]
+        candidates = self.candidates.of_rows(kept)
+        return Labelled(self.describer, query, candidates, indices, truth, labels)
 
     def fit(self, ranker, named):
         """Return a ``FittedRanker`` of the candidates."""
@@ -229,15 +227,12 @@ def retrieved(recipe, retriever, query, past, truth):
     ``retriever``: fitted on the events before the cut. ``past``: the `Past` of n users.
     ``truth``: CSR (n, n_items), nonzero for the items that they chose later.
     """
-    fitted, excluded = retriever._fitted, None
     truth = truth.sign()
     if recipe.exclude_seen:
-        excluded = past.seen
-        truth = sparse.csr_matrix(truth - truth.multiply(excluded))
+        truth = sparse.csr_matrix(truth - truth.multiply(past.seen))
         truth.eliminate_zeros()
-    n_found = min(recipe.n_candidates, fitted.n_items)
-    scores, indices = fitted.search(
-        of_retriever(query), past, n_found, retriever._serving(), excluded
+    scores, indices = find_candidates(
+        retriever, of_retriever(query), past, recipe.n_candidates, recipe.exclude_seen
     )
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sktwotower._records import number, one_of, record, share
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sparse import rows_of_each
 
 from ._ranker import FittedRanker, fit_ranker
 from ._shown_rows import ShownRows, describe_rows
@@ -106,12 +107,8 @@ class _Table(NamedTuple):
     users: np.ndarray
 
     def part(self, kept):
-        return _Table(
-            features=self.features.loc[kept].reset_index(drop=True),
-            labels=self.labels[kept],
-            groups=self.groups[kept],
-            users=self.users[kept],
-        )
+        features = self.features.loc[kept].reset_index(drop=True)
+        return _Table(features, *rows_of_each(self[1:], kept))
 
     def fit(self, ranker, named):
         """Return a ``FittedRanker``, list by list if the ranker takes groups."""
@@ -127,13 +124,11 @@ def _rows(retriever, describer, frame):
     scores = np.full(len(frame), np.nan)
     if known.any():
         scores[known] = retriever.predict(frame[known])
-    return ShownRows.of(
-        fitted,
-        describer.context,
-        frame,
-        scores,
-        lambda query: describer.log.past(query, fitted.past(query)),
-    )
+
+    def past(query):
+        return describer.log.past(query, fitted.past(query))
+
+    return ShownRows.of(fitted, describer.context, frame, scores, past)
 
 
 def _count_users(later, columns):

@@ -17,6 +17,7 @@ from sktwotower.retrieval._requests import Query, query_of_events
 
 from ._blend import ranks_among
 from ._features import CandidatePairs
+from ._first_stage import find_candidates
 from ._log import StagedPast
 
 # Users whose rows are described together.
@@ -201,12 +202,7 @@ def describe_rows(describer, retriever, n_candidates, shown):
 
 def _describe(describer, retriever, n_candidates, shown):
     query, past = shown.query, shown.past
-    best, _ = retriever._fitted.search(
-        query,
-        past.of_retriever(),
-        min(n_candidates, retriever._fitted.n_items),
-        retriever._serving(),
-    )
+    best, _ = find_candidates(retriever, query, past.of_retriever(), n_candidates)
     ranks = ranks_among(best[shown.rows], shown.scores)
     gaps = shown.scores - best[shown.rows, 0]
     new = shown.items < 0

@@ -182,10 +182,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
         if fitted.lists is not None:
             return fitted.scores_of_lists(frame, scores, history)
-        serving = fitted.retriever._serving()
-        return fitted.scores_of_pairs(
-            frame, scores, history, self.exclude_seen, serving
-        )
+        return fitted.scores_of_pairs(frame, scores, history, self.exclude_seen)
 
     def candidate_features(self, X=None, *, history=None) -> pd.DataFrame:
         """Return the candidates of users, with the features that the ranker reads.
@@ -262,11 +259,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         request = read_request(fitted, X, history)
         distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
         query, past = request.users[distinct], request.past[distinct]
-        excluded = past.seen if self.exclude_seen else None
-        n_found = min(fitted.n_candidates, fitted.n_items)
-        scores, indices = fitted.retrieve(
-            query, past, n_found, self._serving(), excluded
-        )
+        scores, indices = fitted.candidates(query, past, self.exclude_seen)
         table = fitted.describer.candidates(query, past, indices, scores)
         library = library_for(self, fitted, X, history)
         return in_library(fitted.describer.with_ids(query, table), library)
@@ -340,15 +333,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
                 "There is no ranker whose features could be important: fit warned why "
                 "none was trained. Raise n_candidates, or fit on more events."
             )
-        table = importance(
-            self,
-            fitted,
-            X,
-            y,
-            n_repeats=n_repeats,
-            max_users=max_users,
-            rng=random_state,
-        )
+        how = {"max_users": max_users, "rng": random_state}
+        table = importance(self, fitted, X, y, n_repeats=n_repeats, **how)
         return in_library(table, library_for(self, fitted, X))
 
     def __sklearn_tags__(self):
