@@ -194,16 +194,10 @@ class EvaluationMixin:
         k = min(check_count(n_neighbors, "n_neighbors", 0), fitted.n_items)
         X, y, sample_weight = held_in_memory(X, y, sample_weight, fitted.schema)
         frame, _ = read_table(type(self).__name__, X, fitted.schema)
+        asked = {"max_users": max_users, "random_state": random_state}
+        asked |= {"history": history, "requests": requests}
         query, past, judged = read_held_out(
-            fitted,
-            frame,
-            y,
-            sample_weight,
-            exclude_seen=self.exclude_seen,
-            max_users=max_users,
-            random_state=random_state,
-            history=history,
-            requests=requests,
+            fitted, frame, y, sample_weight, exclude_seen=self.exclude_seen, **asked
         )
         if y is not None:  # what was shown and not chosen is not to be found
             frame = frame[np.asarray(y, dtype=float).ravel() > 0]

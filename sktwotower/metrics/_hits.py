@@ -214,14 +214,8 @@ def hit_rate(hits, n_relevant, k):
     return hits.any(axis=1).astype(float)
 
 
-PER_USER = {
-    "recall": recall,
-    "precision": precision,
-    "ndcg": ndcg,
-    "average_precision": average_precision,
-    "reciprocal_rank": reciprocal_rank,
-    "hit_rate": hit_rate,
-}
+PER_USER = [recall, precision, ndcg, average_precision, reciprocal_rank, hit_rate]
+PER_USER = {metric.__name__: metric for metric in PER_USER}
 
 
 def per_user_values(name, hits, n_relevant, k, **params):

@@ -208,13 +208,11 @@ class _RetrievalScorer:
         return get_routing_for_object(self._request)
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
-        ranking = rank(
-            *unwrap(estimator, X),
-            y,
-            sample_weight=sample_weight,
-            n_neighbors=max(k for _, k in self.figures),
-            **{p: v for p, v in self.asked.items() if v is not None or p != "requests"},
-        )
+        recommender, X = unwrap(estimator, X)
+        asked = {p: v for p, v in self.asked.items() if (p, v) != ("requests", None)}
+        asked |= {"sample_weight": sample_weight}
+        asked |= {"n_neighbors": max(k for _, k in self.figures)}
+        ranking = rank(recommender, X, y, **asked)
         table = GroupRanking(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:

@@ -113,12 +113,8 @@ class Request:
 
     def __getitem__(self, block):
         """Return a slice of the users."""
-        return Request(
-            self.users[block],
-            self.past[block],
-            rows_of(self.allowed, block),
-            rows_of(self.left_out, block),
-        )
+        allowed, left_out = rows_of(self.allowed, block), rows_of(self.left_out, block)
+        return Request(self.users[block], self.past[block], allowed, left_out)
 
     def excluded(self, exclude_seen):
         """Return what must not be recommended, CSR (n, len(items)), or None."""
