@@ -29,6 +29,12 @@ def is_on_disk(path):
     return os.path.isdir(path) or (not os.path.isfile(path) and several)
 
 
+def of_known(task):
+    """Return parameters of a splitter, by which held-out users and items are known."""
+    columns = {"user_id": task.user, "item_id": task.item}
+    return columns | {"drop_unseen_users": True, "drop_unseen_items": True}
+
+
 class DiskTask:
     """Events on disk, what they are called, and how to hold some of them out.
 
@@ -72,14 +78,7 @@ class DiskTask:
     def split(self):
         """Return events to learn from, events held out, and how they were chosen."""
         share = min(0.2, MAX_TEST_ROWS / max(1, self.n_events))
-        splitter = TimeSplit(
-            test_size=share,
-            time=self.time,
-            user_id=self.user,
-            item_id=self.item,
-            drop_unseen_users=True,
-            drop_unseen_items=True,
-        )
+        splitter = TimeSplit(test_size=share, time=self.time, **of_known(self))
         train, test = next(splitter.split(self.path))
         test = as_frame(test.to_table(), "test")
         return train, test, f"the last {share:.2%} by {self.time}"

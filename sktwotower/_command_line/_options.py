@@ -51,6 +51,17 @@ OWN_OPTIONS = [
     ("--items", "FILE", "table of features of the items, with the column --item"),
 ]
 
+OUTPUT = Path("sktwotower_output")
+SHOWN = "(default: %(default)s)"
+TOP = ".csv or .parquet file of recommendations"
+OPTIONS = [
+    ("--epochs", int, None, "N", "passes over the users (default: auto)"),
+    ("--output", Path, OUTPUT, "DIR", f"folder for model, picture and page {SHOWN}"),
+    ("--recommendations", Path, None, "FILE", f"{TOP} for every user"),
+    ("--k", int, 10, "K", f"number of them {SHOWN}"),
+    ("--seed", int, 0, "N", f"of the random numbers {SHOWN}"),
+]
+
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -66,32 +77,10 @@ def make_parser() -> argparse.ArgumentParser:
     for option, metavar, text in OWN_OPTIONS:
         of_list = {"type": names, "default": []} if option == "--context" else {}
         own_data.add_argument(option, metavar=metavar, help=text, **of_list)
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the users (default: auto)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("sktwotower_output"),
-        metavar="DIR",
-        help="folder for model, picture and page (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--recommendations",
-        type=Path,
-        metavar="FILE",
-        help=".csv or .parquet file of recommendations for every user",
-    )
-    parser.add_argument(
-        "--k", type=int, default=10, help="number of them (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the random numbers (default: %(default)s)",
-    )
+    for option, kind, default, metavar, text in OPTIONS:
+        parser.add_argument(
+            option, type=kind, default=default, metavar=metavar, help=text
+        )
     version = f"sktwotower {__version__}"
     parser.add_argument("--version", action="version", version=version)
     return parser

@@ -13,7 +13,7 @@ from sktwotower._tables._columns import codes_of_rows
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
-from ._disk_task import DiskTask, is_on_disk
+from ._disk_task import DiskTask, is_on_disk, of_known
 from ._files import (
     check_column,
     of_one_type,
@@ -48,17 +48,11 @@ class Task:
 
     def split(self) -> tuple[pd.DataFrame, pd.DataFrame, str]:
         """Return events to learn from, events held out, and how they were chosen."""
-        known = {
-            "user_id": self.user,
-            "item_id": self.item,
-            "drop_unseen_users": True,
-            "drop_unseen_items": True,
-        }
         if self.time is not None:
-            splitter = TimeSplit(test_size=0.2, time=self.time, **known)
+            splitter = TimeSplit(test_size=0.2, time=self.time, **of_known(self))
             how = f"the last 20 % by {self.time}"
         else:
-            splitter = LastNSplit(n=0.2, **known)
+            splitter = LastNSplit(n=0.2, **of_known(self))
             how = f"the last 20 % of each {self.user}'s rows"
         try:
             train, test = next(splitter.split(self.events))
