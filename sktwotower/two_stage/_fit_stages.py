@@ -4,8 +4,8 @@ Input: an interaction table X (n_events, n_columns) with outcomes y; a ``StageRe
 Output: ``FittedStages``: a retriever fitted on all events, and a ranker.
 """
 
+from collections import namedtuple
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -20,26 +20,12 @@ from ._fitted_stages import FittedStages
 from ._ranker import check_ranker, default_ranker
 from ._read_events import read
 from ._shown_rows import ShownColumns
+from ._stage_parameters import TwoStageParameters
 from ._train import cut_events, train_rankers, with_choices
 
 
-class StageRecipe(NamedTuple):
+class StageRecipe(namedtuple("StageRecipe", TwoStageParameters._get_param_names())):
     """Parameters of `TwoStageRecommender`, by the same names."""
-
-    retriever: object
-    ranker: object
-    n_candidates: int
-    time: object
-    cut: str
-    later_size: float
-    context: object
-    features: object
-    lists: object
-    position: object
-    n_neighbors: int
-    exclude_seen: bool
-    keep_training_table: bool
-    random_state: object
 
     @classmethod
     def of(cls, estimator):
