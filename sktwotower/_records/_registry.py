@@ -6,6 +6,7 @@ Output: its kind, or None. Nothing else is ever made from a file.
 
 import inspect
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
@@ -223,16 +224,14 @@ class Estimator(Kind):
 
     def __init__(self, cls, parts, codecs=None):
         super().__init__(cls, parts)
-        self.codecs = codecs or {}
+        self.codecs = defaultdict(lambda: any_value, codecs or {})
 
     def write(self, value, writer, place):
         """Return what JSON holds for an estimator, if its parameters are valid."""
         _validate(value)
-        owner = self.cls.__name__
+        of = self.cls.__name__
         params = {
-            name: self.codecs.get(name, any_value).write(
-                param, writer, f"parameter {name!r} of {owner}"
-            )
+            name: self.codecs[name].write(param, writer, f"parameter {name!r} of {of}")
             for name, param in value.get_params(deep=False).items()
         }
         output = vars(value).get("_sklearn_output_config")
@@ -276,9 +275,7 @@ class Estimator(Kind):
         if type(specs) is not dict or not set(specs) <= set(known):
             refuse(place, f"parameters of {self.cls.__name__}", specs)
         params = {
-            name: self.codecs.get(name, any_value).read(
-                spec, reader, f"parameter {name!r}"
-            )
+            name: self.codecs[name].read(spec, reader, f"parameter {name!r}")
             for name, spec in specs.items()
         }
         for name, value in params.items():
