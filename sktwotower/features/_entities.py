@@ -165,6 +165,22 @@ class Entities:
         side = side.drop(columns=column).set_axis(ids, axis="index")
         return side.set_axis([str(c) for c in side.columns], axis="columns")
 
+    def side_column(self, name, parameter, remedy):
+        """Return the column of the side table that a parameter names, by id."""
+        table, tables = self.side_table(), f"{self.side}s"
+        if table is None:
+            raise ValueError(
+                f"{parameter}={name!r} names a column of the side table {tables}, but "
+                f"the model was fitted without one. {remedy}"
+            )
+        if name not in table.columns:
+            raise ValueError(
+                f"{parameter}={name!r} is not a column of the side table {tables}: it "
+                f"has {list(table.columns)}. {remedy}"
+                f"{did_you_mean(name, table.columns)}"
+            )
+        return table[name]
+
     def _codes_in_table(self, ids):
         codes = positions_of(ids, self.ids)
         self._check_missing(ids[codes < 0].unique())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from sktwotower._tables._messages import did_you_mean, shorten
+from sktwotower._tables._messages import shorten
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._words import features_in_words
 
@@ -38,18 +38,8 @@ def names_of_items(items, names):
             "names must be a column of the side table items, or a dict or a pandas "
             f"Series of item id to name. Got {got}."
         )
-    table = items.side_table()
-    if table is None:
-        raise ValueError(
-            f"names={names!r} names a column of the side table items, but the model "
-            "was fitted without one. Pass a dict of item id to name."
-        )
-    if names not in table.columns:
-        raise ValueError(
-            f"names={names!r} is not a column of the side table items: it has "
-            f"{list(table.columns)}.{did_you_mean(names, table.columns)}"
-        )
-    return table[names].to_dict()
+    remedy = "Pass a dict of item id to name."
+    return items.side_column(names, "names", remedy).to_dict()
 
 
 def reasons_of_side(entities, query, features, names, sees_history):

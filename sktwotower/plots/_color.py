@@ -11,8 +11,6 @@ from textwrap import shorten
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import did_you_mean
-
 from ._style import GRAY, round_numbers
 
 # The name of the group for all other items.
@@ -33,21 +31,9 @@ def color_of_items(fitted, color):
         users = fitted.seen.getnnz(axis=0)[: fitted.n_items]
         return pd.Series(np.maximum(users, 1)), "number of users in fit"
     if isinstance(color, str):
-        table = fitted.items.side_table()
-        if table is None:
-            raise ValueError(
-                f"color names {color!r}, a column of the side table items, but the "
-                "model was fitted without one. Fit with items=..., or pass a value for "
-                "each of item_ids_."
-            )
-        columns = table.columns
-        if color not in columns:
-            raise ValueError(
-                f"color names {color!r}, which is not a column of the side table "
-                "items. Name one of its columns, or pass a value for each of item_ids_."
-                f"{did_you_mean(color, columns)}"
-            )
-        return table[color].reindex(fitted.item_ids), color
+        remedy = "Fit with items=..., or pass a value for each of item_ids_."
+        values = fitted.items.side_column(color, "color", remedy)
+        return values.reindex(fitted.item_ids), color
     if not isinstance(color, Iterable):
         raise TypeError(
             "color must name a column of the side table items, or hold a value for "
