@@ -16,7 +16,7 @@ from sktwotower._tables._sparse import blocks, rows_of
 from sktwotower.metrics import HeldOutRanking
 from sktwotower.metrics._groups import values_of
 from sktwotower.metrics._held_out import read_held_out
-from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
+from sktwotower.metrics._hits import table_of_losses
 from sktwotower.neighbors._threads import threads
 from sktwotower.neighbors._top_k import top_k
 from sktwotower.retrieval._fitted_state import fitted_of
@@ -146,14 +146,8 @@ def lost_recalls(estimator, X, y, *, groups, n_neighbors, **sample):
             fitted, held_out, features, k, n_jobs, columns=columns, complete=complete
         )
         sides = "+".join(side for side in columns if columns[side])
-        lost = complete - recalls
-        rows.append((sides, name, *_mean_and_interval(lost, held_out[-1].users)))
-    names = ["side", "column", "recall_lost", "lower", "upper"]
-    table = pd.DataFrame(rows, columns=names)
-    table = table.sort_values("recall_lost", ascending=False, kind="stable")
-    table = table.reset_index(drop=True)
-    table.attrs = {"recall": float(complete.mean()), "n_neighbors": k}
-    return table
+        rows.append((sides, name, complete - recalls, held_out[-1].users))
+    return table_of_losses(rows, ["side", "column"], "recall", complete, k)
 
 
 def _to_drop(fitted, groups):
@@ -262,10 +256,3 @@ def _check_groups(groups, known):
                 f"{names}. {got} in {name!r}.{hint}"
             )
     return given
-
-
-def _mean_and_interval(differences, users):
-    """Return the mean of (m,) and the ends of its 95 % interval; nan for one user."""
-    mean = differences.mean()
-    half = ERRORS_IN_INTERVAL * standard_error(differences, users)
-    return mean, mean - half, mean + half

@@ -292,6 +292,24 @@ def novelty_by_user(rows, information, n_users):
     return np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
 
 
+def table_of_losses(rows, names, metric, complete, k):
+    """Return what a metric loses without parts of the data, most first, a DataFrame.
+
+    ``rows``: names of each part and what is lost without it, the values (n,) and their
+    owners (n,), as in `standard_error`. ``names``: those of the first two columns.
+    ``complete`` (n,): the metric at ``k`` with all parts.
+    """
+    table = []
+    for *named, lost, owners in rows:
+        mean, half = lost.mean(), ERRORS_IN_INTERVAL * standard_error(lost, owners)
+        table.append((*named, mean, mean - half, mean + half))
+    table = pd.DataFrame(table, columns=[*names, f"{metric}_lost", "lower", "upper"])
+    table = table.sort_values(f"{metric}_lost", ascending=False, kind="stable")
+    table = table.reset_index(drop=True)
+    table.attrs = {metric: float(complete.mean()), "n_neighbors": k}
+    return table
+
+
 def standard_error(values, owners=None):
     """Return the standard error of the mean of values (n,) or (n, m), nan left out.
 

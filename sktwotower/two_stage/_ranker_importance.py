@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sktwotower._tables._schema import read_table
 from sktwotower.metrics import ndcg_at_k
 from sktwotower.metrics._held_out import read_held_out
-from sktwotower.metrics._hits import ERRORS_IN_INTERVAL, standard_error
+from sktwotower.metrics._hits import table_of_losses
 
 from ._blend import reordered
 from ._candidate_table import spread
@@ -44,16 +44,8 @@ def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
             order = rng.permutation(len(features))
             shuffled[names] = features[names].to_numpy()[order]
             lost += complete - _ndcg(held_out, shuffled, weight, k)
-        lost /= n_repeats
-        mean = lost.mean()
-        half = ERRORS_IN_INTERVAL * standard_error(lost, held_out.ids)
-        rows.append((group, list(names), mean, mean - half, mean + half))
-    columns = ["group", "features", "ndcg_lost", "lower", "upper"]
-    table = pd.DataFrame(rows, columns=columns)
-    table = table.sort_values("ndcg_lost", ascending=False, kind="stable")
-    table = table.reset_index(drop=True)
-    table.attrs = {"ndcg": float(complete.mean()), "n_neighbors": k}
-    return table
+        rows.append((group, list(names), lost / n_repeats, held_out.ids))
+    return table_of_losses(rows, ["group", "features"], "ndcg", complete, k)
 
 
 def _users_of(estimator, fitted, X, y, max_users, rng):
