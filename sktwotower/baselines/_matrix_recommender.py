@@ -316,11 +316,6 @@ class MatrixRecommender(
             scores[asked] = found[place[asked] - block.start, items.codes[asked]]
         return scores
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        return tags
-
 
 @record
 class _NoFeatures(BaseEstimator):

@@ -431,7 +431,6 @@ class TwoTowerRecommender(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 

@@ -35,6 +35,11 @@ class RetrievalMixin(KnownUsersMixin):
     def __sklearn_is_fitted__(self):
         return vars(self).get("_fitted") is not None
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
     def _serving(self):
         """Return the parameters that are read at the time of a request."""
         return Serving()

@@ -336,8 +336,3 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         how = {"max_users": max_users, "rng": random_state}
         table = importance(self, fitted, X, y, n_repeats=n_repeats, **how)
         return in_library(table, library_for(self, fitted, X))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        return tags
