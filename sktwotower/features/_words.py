@@ -38,25 +38,23 @@ def _text(encoder, place, value):
         return "missing"
     if isinstance(encoder, BinEncoder):
         return _bin(encoder.edges, place)
-    describe = {
-        "boolean": _boolean,
-        "datetime": _date,
-        "number": _number,
-        "vector": _entry,
-    }
-    return describe.get(encoder.kind, _key)(encoder, place, value)
+    if encoder.kind == "boolean":
+        return "yes" if value > 0 else "no"
+    if encoder.kind == "datetime":
+        return _date(encoder, place, value)
+    if encoder.kind == "number":
+        return _unscaled(value, encoder.scale, _short, ("or less", "or more"))
+    if encoder.kind == "vector":
+        return f"entry {place} of the vector"
+    return _key(encoder, place)
 
 
-def _key(encoder, place, value):
+def _key(encoder, place):
     """Return the name of a level, a tag or a word."""
     if place >= len(encoder.columns):
         return "a rare or a new one"
     name = encoder.names[place]
     return f'"{name}"' if encoder.kind == "text" else name
-
-
-def _number(encoder, place, value):
-    return _unscaled(value, encoder.scale, _short, ("or less", "or more"))
 
 
 def _date(encoder, place, value):
@@ -65,14 +63,6 @@ def _date(encoder, place, value):
         return PARTS_OF_DATES[name]
     parts = 2 * value, encoder.days_scale, _day, ("or earlier", "or later")
     return _unscaled(*parts)
-
-
-def _boolean(encoder, place, value):
-    return "yes" if value > 0 else "no"
-
-
-def _entry(encoder, place, value):
-    return f"entry {place} of the vector"
 
 
 def _bin(edges, place):

@@ -88,7 +88,9 @@ def features_of(log, pairs):
     for name, vectors in log.vectors.items():
         found |= _similarities(name, vectors, pairs, weights)
     found["nearest"] = _nearest(next(iter(log.vectors.values())), pairs)
-    found |= _order(log, pairs, weights)
+    for part, decay in STEPS.items():
+        follows = entries(weights[decay], pairs.rows, pairs.items, log.after)
+        found[f"after_{part}"] = follows
     return {name: np.asarray(values, np.float32) for name, values in found.items()}
 
 
@@ -142,11 +144,8 @@ def _popularity(log, pairs, weights):
 def _mean_of_past(lags, values):
     """Return the mean of values (n_items,) over the past items of n users, or nan."""
     n_events = np.diff(lags.indptr)
-    sums = np.bincount(
-        np.repeat(np.arange(len(n_events)), n_events),
-        values[lags.indices],
-        minlength=len(n_events),
-    )
+    owners = np.repeat(np.arange(len(n_events)), n_events)
+    sums = np.bincount(owners, values[lags.indices], minlength=len(n_events))
     return np.where(n_events > 0, sums / np.maximum(n_events, 1), np.nan)
 
 
@@ -233,11 +232,3 @@ def _nearest(vectors, pairs):
         means = np.where(n_best > 0, sums / np.maximum(n_best, 1), np.nan)
         nearest[part] = means[rows - start, columns]
     return nearest
-
-
-def _order(log, pairs, weights):
-    """Return how often candidates follow the latest items of a user."""
-    return {
-        f"after_{part}": entries(weights[decay], pairs.rows, pairs.items, log.after)
-        for part, decay in STEPS.items()
-    }
