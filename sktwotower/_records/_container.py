@@ -6,6 +6,7 @@ Output: the members again, after their checks; arrays can be mapped into memory.
 
 import contextlib
 import hashlib
+import io
 import json
 import mmap
 import os
@@ -46,14 +47,14 @@ class WrittenFile:
         """Write an array as a .npy member; return the name of the member."""
         name = f"arrays/{len(self.checksums)}.{re.sub(r'[^A-Za-z0-9_]+', '.', label)}"
         name = name[:100].rstrip(".") + ".npy"
-        header = _Header()
+        header = io.BytesIO()
         fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         array = array if fortran else np.asarray(array, order="C")
         np.lib.format.write_array_header_1_0(
             header, np.lib.format.header_data_from_array_1_0(array)
         )
         data = array.T if fortran else array
-        self._add(name, header.data, data.reshape(-1).view(np.uint8))
+        self._add(name, header.getvalue(), data.reshape(-1).view(np.uint8))
         return name
 
     def add_bytes(self, data):
@@ -90,16 +91,6 @@ class WrittenFile:
                 member.write(chunk)
                 checksum.update(chunk)
         self.checksums[name] = checksum.hexdigest()
-
-
-class _Header:
-    """Collects the header of a .npy file."""
-
-    data = b""
-
-    def write(self, data):
-        """Append bytes."""
-        self.data += data
 
 
 class Member(NamedTuple):

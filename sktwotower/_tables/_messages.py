@@ -71,6 +71,17 @@ def closest(name, known, cutoff=0.6):
     return close[0] if close else None
 
 
+def refuse_misspelled(columns, known, what, table):
+    """Raise if a column of a table has almost the name of ``what`` fit has known."""
+    for column in columns:
+        close = closest(column, known, cutoff=0.7)
+        if close is not None:
+            raise ValueError(
+                f"{table} has a column {column!r}, which is not a {what} of fit. "
+                f"Did you mean {close!r}?"
+            )
+
+
 def did_you_mean(name, known, what="Columns"):
     """Return ' Did you mean ...?', or the known names where none is similar."""
     close = closest(name, known)

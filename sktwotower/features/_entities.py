@@ -5,7 +5,6 @@ Output: feature rows, CSR (n + 1, p), and the position of each event (n_events,)
 """
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,12 @@ from sktwotower._tables._ids import (
     plain_positions,
     positions_of,
 )
-from sktwotower._tables._messages import did_you_mean, format_ids, warn
+from sktwotower._tables._messages import (
+    did_you_mean,
+    format_ids,
+    refuse_misspelled,
+    warn,
+)
 from sktwotower._tables._sparse import take_rows
 from sktwotower._tables._stored import index
 
@@ -314,23 +318,12 @@ class Entities:
         if not given:
             if not events and (codes < 0).any():
                 others = [c for c in frame.columns if c != self.id_column]
-                self._check_spelling(others, wanted, name)
+                refuse_misspelled(others, wanted, "feature", name)
             return values.to_numpy(), codes, take_rows(self.rows, codes), False
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())
         table = self._complete(table, wanted, in_side_table, name)
         return values.to_numpy(), codes, self._transform(table), True
-
-    @staticmethod
-    def _check_spelling(columns, wanted, name):
-        """Raise if a column has almost the name of a feature: it would be ignored."""
-        for column in columns:
-            close = get_close_matches(str(column), wanted, n=1, cutoff=0.7)
-            if close:
-                raise ValueError(
-                    f"{name} has a column {column!r}, which is not a feature of fit. "
-                    f"Did you mean {close[0]!r}?"
-                )
 
     def _complete(self, table, wanted, in_side_table, name):
         """Return a table with the features it lacks, from the side table or refused."""

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from sktwotower._records import integer, record, require
 from sktwotower._tables._frames import as_frame, is_missing
-from sktwotower._tables._messages import closest, warn
+from sktwotower._tables._messages import closest, refuse_misspelled, warn
 from sktwotower._tables._sparse import side_by_side
 
 from ._cells import read_cells, to_objects
@@ -336,15 +336,8 @@ class RequestContext:
         ``name``: what errors call the request.
         """
         own = self.all_columns
-        for column in columns:
-            if column in known or column in own:
-                continue
-            close = closest(column, own, cutoff=0.7)
-            if close is not None:
-                raise ValueError(
-                    f"{name} has a column {column!r}, which is not a context column of "
-                    f"fit. Did you mean {close!r}?"
-                )
+        others = [c for c in columns if c not in known and c not in own]
+        refuse_misspelled(others, own, "context column", name)
 
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""

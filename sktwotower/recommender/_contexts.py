@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._sequences import starts
-from sktwotower._tables._sparse import Rows, pair_matrix
+from sktwotower._tables._sparse import Rows, ones_at, pair_matrix
 from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
@@ -155,8 +155,7 @@ class EventContexts(NamedTuple):
             for part in (chosen, ~chosen)
         )
         if table.impressions is not None:
-            entries = np.ones(len(known), np.float32), (groups, known)
-            sums = sparse.csr_matrix(entries, shape=(n, table.n_events))
+            sums = ones_at(groups, known, (n, table.n_events))
             shown = sparse.csr_matrix(sums @ table.impressions)
         return users[known[first]], rows[known[first]], positives, shown
 
@@ -170,9 +169,7 @@ class EventContexts(NamedTuple):
             return sparse.csr_matrix(shape, dtype=np.float32)
         own, used = abs(self.own), Rows(table.on_disk, self.own.shape[1])
         for block in table.blocks():
-            places = block.users, block.contexts
-            entries = np.ones(block.n_events, np.float32), places
-            codes = sparse.csr_matrix(entries, (block.n_users, own.shape[0]))
+            codes = ones_at(block.users, block.contexts, (block.n_users, own.shape[0]))
             used.append(sparse.csr_matrix((codes @ own).sign()))
         used = used.finish()
         offsets = np.append(used.indptr, used.indptr[-1:])
