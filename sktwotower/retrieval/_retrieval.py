@@ -108,7 +108,12 @@ class RetrievalMixin(KnownUsersMixin):
         if found is None:
             request = read_request(fitted, X)
             request.check_size(k)
-            found = _search(fitted, request, k, hidden, self._serving())
+            users, past, excluded = (
+                request.users,
+                request.past,
+                request.excluded(hidden),
+            )
+            found = fitted.search(users, past, k, self._serving(), excluded)
         scores, indices = found
         return 1 - scores, indices
 
@@ -320,16 +325,12 @@ class RetrievalMixin(KnownUsersMixin):
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
         request.check_size(k)
-        scores, indices = _search(fitted, request, k, hidden, serving)
+        users, past, excluded = request.users, request.past, request.excluded(hidden)
+        allowed = request.allowed
+        scores, indices = fitted.search(users, past, k, serving, excluded, allowed)
         library = library_for(self, fitted, X, history, candidates, exclude)
-        ids, label = request.users.ids, fitted.users.label
+        ids, label = users.ids, fitted.users.label
         return ranked_table(fitted, library, ids, scores, indices, label)
-
-
-def _search(fitted, request, k, hidden, serving):
-    """Return scores and positions (n, k) of the best items for a ``Request``."""
-    users, past, excluded = request.users, request.past, request.excluded(hidden)
-    return fitted.search(users, past, k, serving, excluded, request.allowed)
 
 
 def _tables(fitted, request, k, hidden, serving):
@@ -337,5 +338,7 @@ def _tables(fitted, request, k, hidden, serving):
     label = fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        scores, indices = _search(fitted, part, k, hidden, serving)
+        scores, indices = fitted.search(
+            part.users, part.past, k, serving, part.excluded(hidden), part.allowed
+        )
         yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)
