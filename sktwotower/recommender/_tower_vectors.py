@@ -1,0 +1,165 @@
+"""The vectors of users and items of fitted towers.
+
+Input: users or items of a request, or events, with past items and contexts.
+Output: vectors (n, d).
+"""
+
+import functools
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sktwotower._tables._memory import check_result
+from sktwotower._tables._sparse import take_rows
+from sktwotower.retrieval._fitted_state import Serving
+from sktwotower.retrieval._requests import Query, past_of, query_of_events
+from sktwotower.towers.parts import (
+    embed_items,
+    embed_users,
+    in_context,
+    in_context_of_one,
+)
+
+
+class TowerVectors:
+    """The part of `FittedTowers`, whose fields it reads, that computes vectors."""
+
+    def embed_users(self, query, past, serving):
+        """Return vectors (n, d) of a ``Query`` of users with their past items.
+
+        ``past``: their ``Past``. They are those of the context, if it is known.
+        """
+        vectors = self.without_context(query, past, serving)
+        return self.in_context(vectors, query.asked, past.latest)
+
+    def in_context(self, vectors, asked, latest):
+        """Return vectors (n, d) of users in the context that they ``Asked`` in.
+
+        ``latest`` (n,): the time of the last event of each user, or None.
+        """
+        if asked is None:
+            return vectors
+        if len(vectors) == 1 and self._context_arrays is not None:
+            gaps = asked.gaps(latest)
+            row = self.context.row_of_one(asked.rows, asked.times, gaps)
+            if not len(row[0]):
+                return vectors
+            return in_context_of_one(vectors[0], *row, self._context_arrays)[None]
+        return in_context(self.model, vectors, self.context_rows(asked, latest))
+
+    @functools.cached_property
+    def _context_arrays(self):
+        """What one request needs of the model; None if that is not on a CPU."""
+        on_cpu = next(self.model.parameters()).device.type == "cpu"
+        return self.model.context_arrays() if on_cpu else None
+
+    def context_rows(self, asked, latest):
+        """Return the feature rows, CSR (n, p), of the contexts of requests."""
+        return self.context.rows(asked.rows, asked.times, asked.gaps(latest))
+
+    def without_context(self, query, past, serving):
+        """Return what `embed_users` does for unknown contexts."""
+        seen = past.input if self.sees_history else None
+        vectors = embed_users(self.model, query.rows, seen, self.items.rows)
+        new = self.fold_in_rows(query, past) if serving.fold_in else []
+        if len(new):
+            chosen = past.seen if len(new) == len(query) else past.seen[new]
+            vectors[new] = self.model.folded(
+                vectors[new],
+                self._sums(chosen),
+                functools.partial(self.fold_in, n_past=np.diff(chosen.indptr)),
+            )
+        return vectors
+
+    def fold_in_rows(self, query, past):
+        """Return the rows to fold in: those whose history comes only from the request.
+
+        Empty if ``fold_in`` is None.
+        """
+        if self.fold_in is None:
+            return np.zeros(0, dtype=np.int64)
+        # the last row of seen is that of unknown users
+        codes = np.where(query.codes < 0, len(self.users), query.codes)
+        n_seen = self.seen.indptr[codes + 1] - self.seen.indptr[codes]
+        return np.flatnonzero((n_seen == 0) & (np.diff(past.seen.indptr) > 0))
+
+    def _sums(self, past):
+        """Return the sums (n, d) of the vectors of past items."""
+        if past.shape[0] == 1:
+            vectors = self._vectors_of_items(past.indices)
+            return vectors.sum(axis=0, dtype=np.float64, keepdims=True)
+        items, places = np.unique(past.indices, return_inverse=True)
+        shape = past.shape[0], len(items)
+        pairs = sparse.csr_matrix((np.ones(past.nnz), places, past.indptr), shape)
+        return pairs @ self._vectors_of_items(items)
+
+    def _vectors_of_items(self, codes):
+        """Return the vectors (m, d) of items at positions (m,), computed if removed."""
+        if codes.max(initial=-1) < self.n_items:
+            return np.asarray(self.catalog.vectors).take(codes, axis=0)
+        return embed_items(self.model, self.items.rows[codes])
+
+    def embed_items(self, query):
+        """Return vectors (n, d) of a ``Query`` of items."""
+        self.check_vectors(len(query))
+        return embed_items(self.model, query.rows)
+
+    def check_vectors(self, n):
+        """Raise ``ValueError`` if n vectors do not fit into memory."""
+        width = self.catalog.vectors.shape[1]
+        check_result(n, f"vectors of {width:,} numbers", 4 * width)
+
+    def users_of_events(self, frame, serving, history=None):
+        """Return the vector (n_events, d) of the user of each event of a table.
+
+        ``history``: further past events of these users, as in `recommend`. Each event
+        is a request with the context that it has.
+        """
+        self.check_vectors(len(frame))
+        latest = None
+
+        def embed(query):
+            nonlocal latest
+            past = past_of(self, query, history)
+            latest = past.latest
+            return self.without_context(query, past, serving)
+
+        query = query_of_events(self, frame)
+        # a history tells users unknown to fit apart
+        keys = query.codes if history is None else pd.factorize(query.ids)[0]
+        vectors, places = _each_once(query, keys, self.users, embed)
+        latest = latest if latest is None else latest[places]
+        return self.in_context(vectors[places], query.asked, latest)
+
+    def items_of_events(self, frame):
+        """Return the vector (n_events, d) of the item of each event of a table."""
+        query = Query(*self.items.describe(frame, "X", events=True))
+        query.warn_of_unknown(
+            "They have no features either: the towers give all of them the same score "
+            "for a user, which says nothing about them."
+        )
+        vectors, places = _each_once(query, query.codes, self.items, self.embed_items)
+        return vectors[places]
+
+    def vector_of(self, code):
+        """Return the vector (d,) of the user of fit at a position, computed once."""
+        return self.user_vectors.get(code, self._compute_vector)
+
+    def _compute_vector(self, code):
+        codes = np.array([code])
+        query = Query(self.user_ids[codes], codes, take_rows(self.users.rows, codes))
+        return self.embed_users(query, self.past(query), Serving())[0]
+
+
+def _each_once(query, keys, entities, embed):
+    """Embed each distinct user or item once, unless events hold their features.
+
+    ``keys`` (n,) are equal for the same user or item. Return the vectors, and which of
+    them (n,) is that of each event.
+    """
+    if entities.features:
+        return embed(query), np.arange(len(query))
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    distinct = Query(query.ids[first], query.codes[first], query.rows[first])
+    return embed(distinct), places
