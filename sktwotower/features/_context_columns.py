@@ -1,0 +1,167 @@
+"""Questions about the columns of a context of requests, and about their features.
+
+Input: columns of X, a fitted transformer of them, and a clock of the time.
+Output: names and positions of features, feature rows without some columns, and errors
+of what a request names.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from sktwotower._tables._messages import closest, refuse_misspelled
+
+from ._cells import to_objects
+from ._transformers import blocks_of, names_of
+
+
+class ContextColumns:
+    """The part of a `RequestContext`, whose fields it reads, that encodes nothing."""
+
+    @property
+    def width(self):
+        """Return the number of columns of feature rows."""
+        return self.own_width + self._clock_width
+
+    @property
+    def _clock_width(self):
+        return 0 if self.clock is None else self.clock.width
+
+    @property
+    def sees_gaps(self):
+        """Return whether the time since the user's last event is a feature."""
+        return self.clock is not None and len(self.clock.knots) > 0
+
+    @property
+    def all_columns(self):
+        """Return the names of all columns of the context, also the time, a list."""
+        return self.columns + ([] if self.time is None else [self.time])
+
+    def of_mapping(self, mapping, columns=(), name="X"):
+        """Return the context of one request as a table (1, n_given).
+
+        ``mapping``: the parameter ``context``, names of columns to cells; a list is one
+        cell. ``columns``: those that the table ``name`` of requests has already.
+        """
+        if not isinstance(mapping, Mapping):
+            raise TypeError(
+                f"context must be a dict of context columns to values, such as "
+                f"{{'hour': 9}}. Got {type(mapping).__name__}."
+            )
+        for key in mapping:
+            self._check_key(key)
+            if key in columns:
+                raise ValueError(
+                    f"context names {key!r}, which is also a column of {name}. Pass "
+                    "it once: as a column, or as one value for all."
+                )
+        cells = {key: to_objects([cell]) for key, cell in mapping.items()}
+        return pd.DataFrame(cells, index=[0]).infer_objects()
+
+    def _check_key(self, key):
+        """Raise unless a key of a mapping is a context column."""
+        if not isinstance(key, str | int):
+            raise TypeError(
+                f"context must have names of columns as keys. Got {key!r} "
+                f"({type(key).__name__})."
+            )
+        known = self.all_columns
+        if key not in known:
+            close = closest(key, known)
+            hint = "" if close is None else f" Did you mean {close!r}?"
+            raise ValueError(
+                f"context names {key!r}, which is not a context column of fit "
+                f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
+            )
+
+    def check_spelling(self, columns, known, name):
+        """Raise if a column has almost the name of one of the context.
+
+        ``columns``: those of a request. ``known``: further names that it may have.
+        ``name``: what errors call the request.
+        """
+        own = self.all_columns
+        others = [c for c in columns if c not in known and c not in own]
+        refuse_misspelled(others, own, "context column", name)
+
+    def feature_names(self):
+        """Return the name of each feature column, a list, or None if there are none."""
+        names = [] if not self.own_width else names_of(self.transformer, self.own_width)
+        if names is None or self.clock is None:
+            return names
+        return names + self.clock.names(self.time)
+
+    def columns_out(self):
+        """Return which feature columns come from each column, a dict of int arrays.
+
+        None if the transformer does not encode each column on its own.
+        """
+        blocks = [] if self.transformer is None else blocks_of(self.transformer)
+        if blocks is None and len(self.columns) == 1:
+            blocks = [([0], slice(None))]
+        if blocks is None:
+            return None
+        places = {column: [np.zeros(0, dtype=int)] for column in self.all_columns}
+        for inputs, outputs in blocks:
+            own = np.arange(self.own_width)[outputs]
+            if len(own) and len(inputs) > 1:
+                return None
+            places[self.columns[inputs[0]]].append(own)
+        if self.time is not None:
+            places[self.time].append(np.arange(self.own_width, self.width))
+        return {column: np.concatenate(parts) for column, parts in places.items()}
+
+    def removable(self):
+        """Return columns that can be removed without the others, a dict of lists.
+
+        Each is alone, under its own name, unless the transformer mixes columns. Then
+        they are together, as "context".
+        """
+        if self.columns_out() is not None:
+            return {column: [column] for column in self.all_columns}
+        time = {} if self.time is None else {self.time: [self.time]}
+        return {self.side: self.columns} | time
+
+    def blocks(self):
+        """Return the positions of features that belong together, int arrays.
+
+        They are those of each column, or of all if the transformer mixes them, and of
+        the hour, the weekday and the month. Those of the gap are in none.
+        """
+        places = self.columns_out()
+        if places is None:
+            blocks = [np.arange(self.own_width)]
+        else:
+            blocks = [places[column] for column in self.columns]
+        if self.clock is not None:
+            blocks += [self.own_width + part for part in self.clock.parts()]
+        return [block for block in blocks if len(block)]
+
+    def without_columns(self, rows, columns):
+        """Return feature rows, CSR (n, width), without the entries of some columns.
+
+        Also return whether there were any.
+        """
+        dropped = np.zeros(self.width, dtype=bool)
+        dropped[self.own_width :] = self.time in columns
+        own = [column for column in columns if column != self.time]
+        places = self.columns_out()
+        if places is not None:
+            for column in own:
+                dropped[places[column]] = True
+        elif {*own} == {*self.columns}:
+            dropped[: self.own_width] = True
+        elif own:
+            raise ValueError(
+                f"Cannot remove {own[0]!r} from the context: context_transformer "
+                "does not encode each column on its own. Use TowerVectorizer or "
+                "ColumnTransformer."
+            )
+        gone = dropped[rows.indices]
+        if not gone.any():
+            return rows, False
+        rows = rows.copy()
+        rows.data[gone] = 0
+        rows.eliminate_zeros()
+        return rows, True
