@@ -108,12 +108,8 @@ class RetrievalMixin(KnownUsersMixin):
         if found is None:
             request = read_request(fitted, X)
             request.check_size(k)
-            users, past, excluded = (
-                request.users,
-                request.past,
-                request.excluded(hidden),
-            )
-            found = fitted.search(users, past, k, self._serving(), excluded)
+            users, past, serving = request.users, request.past, self._serving()
+            found = fitted.search(users, past, k, serving, request.excluded(hidden))
         scores, indices = found
         return 1 - scores, indices
 
@@ -325,8 +321,8 @@ class RetrievalMixin(KnownUsersMixin):
             tables = _tables(fitted, request, k, hidden, serving)
             return write_parquet(tables, path)
         request.check_size(k)
-        users, past, excluded = request.users, request.past, request.excluded(hidden)
-        allowed = request.allowed
+        users, past, allowed = request.users, request.past, request.allowed
+        excluded = request.excluded(hidden)
         scores, indices = fitted.search(users, past, k, serving, excluded, allowed)
         library = library_for(self, fitted, X, history, candidates, exclude)
         ids, label = users.ids, fitted.users.label
