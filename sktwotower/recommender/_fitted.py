@@ -176,27 +176,19 @@ class FittedTowers(TowerVectors, Fitted):
         """Log what a call has chosen by itself, and the last epoch; never an id."""
         epochs, net, catalog = self.epochs, self.net, self.catalog
         last = epochs[-1] if epochs else {}
+        shown = [k for k in ("train_loss", "valid_recall") if k in last]
         figures = [
-            f", {k} {last[k]:.4f}" for k in ("train_loss", "valid_recall") if k in last
+            f"{len(self.users)} users, {len(catalog.vectors)} items",
+            f"history {self.model.past}",
+            f"candidates {net.iterator_train__candidate_sampling}",
+            f"temperature {self.temperature:.3g}, half-life {self.half_life}",
+            f"impression weight {net.criterion__impression_weight}",
+            f"{len(epochs)} epochs",
+            *(f"{k} {last[k]:.4f}" for k in shown),
+            f"index {type(catalog.index).__name__}",
         ]
-        logger.info(
-            "%s took %.1f s: %d users, %d items, history %s, candidates %s, "
-            "temperature %.3g, half-life %s, impression weight %s, %d epochs%s, index "
-            "%s with recall %.3f",
-            call,
-            seconds,
-            len(self.users),
-            len(catalog.vectors),
-            self.model.past,
-            net.iterator_train__candidate_sampling,
-            self.temperature,
-            self.half_life,
-            net.criterion__impression_weight,
-            len(epochs),
-            "".join(figures),
-            type(catalog.index).__name__,
-            catalog.index_recall,
-        )
+        recall, text = catalog.index_recall, ", ".join(figures)
+        logger.info("%s took %.1f s: %s with recall %.3f", call, seconds, text, recall)
 
     def fields_without(self, gone, left):
         """Return the net and the stream without some users, a dict."""

@@ -120,13 +120,12 @@ class Describer:
         found = features_of(self.log, pairs)
         for name, (mean, deviation) in (self.scales or {}).items():
             found[name] = (found[name] - mean) / deviation
-        columns = list(found.values())
         users = self.users.numbers[query.codes[pairs.rows]]
-        numbers = [users, self.items.numbers[pairs.items]]
+        items = self.items.numbers[pairs.items]
         if context is None:
             context = self._numbers(query)[pairs.rows]
-        numbers.append(context)
-        matrix = np.hstack([np.stack(columns, axis=1), *numbers])
+        columns = np.stack([*found.values()], axis=1)
+        matrix = np.hstack([columns, users, items, context])
         names = self.users.names, self.items.names, self.context.names
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:

@@ -54,7 +54,6 @@ def _latest_of_each_user(users, times, chosen, share):
     Events at equal times are on one side. Users whose positive events are all at one
     time keep them.
     """
-    later = np.zeros(len(users), dtype=bool)
     owners, when = users[chosen], times[chosen]
     order = np.lexsort((when, owners))
     owners, when = owners[order], when[order]
@@ -67,8 +66,7 @@ def _latest_of_each_user(users, times, chosen, share):
     limit = np.zeros(users.max() + 1, dtype=times.dtype)
     has_limit = np.zeros(len(limit), dtype=bool)
     limit[owners[starts]], has_limit[owners[starts]] = limits, limited
-    later[:] = has_limit[users] & (times >= limit[users])
-    return later
+    return has_limit[users] & (times >= limit[users])
 
 
 def _share_known(users, chosen, later):

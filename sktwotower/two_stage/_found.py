@@ -76,28 +76,24 @@ def _max_users(recipe):
 def users_to_rank(recipe, found):
     """Return the candidates of users with a positive one, at most ``MAX_PAIRS``."""
     n, n_positive, recall = recipe.n_candidates, int(found.hits.sum()), found.recall()
+    positive, reason = np.flatnonzero(found.hits.any(axis=1)), None
     if n_positive == 0:
-        raise Fallback(
-            "No ranker was trained: none of the items that users chose later is among "
-            f"their {n} candidates (recall 0). Raise n_candidates.",
-            n_positive,
-            recall,
+        reason = (
+            "none of the items that users chose later is among their "
+            f"{n} candidates (recall 0). Raise n_candidates."
         )
-    positive = np.flatnonzero(found.hits.any(axis=1))
-    if len(positive) < MIN_USERS:
-        raise Fallback(
-            f"No ranker was trained: there are too few events, as only {len(positive)} "
-            f"users chose one of their {n} candidates later (recall {recall:.3f}), and "
-            f"{MIN_USERS} are required. Raise n_candidates, or pass more events.",
-            n_positive,
-            recall,
+    elif len(positive) < MIN_USERS:
+        reason = (
+            f"there are too few events, as only {len(positive)} users chose one of "
+            f"their {n} candidates later (recall {recall:.3f}), and {MIN_USERS} are "
+            "required. Raise n_candidates, or pass more events."
         )
-    if (found.hits | (found.indices < 0))[positive].all():
-        raise Fallback(
-            "No ranker was trained: there is nothing to order, as users chose all of "
-            f"their {n} candidates later. Raise n_candidates, or lower later_size.",
-            n_positive,
-            recall,
+    elif (found.hits | (found.indices < 0))[positive].all():
+        reason = (
+            f"there is nothing to order, as users chose all of their {n} candidates "
+            "later. Raise n_candidates, or lower later_size."
         )
+    if reason is not None:
+        raise Fallback(f"No ranker was trained: {reason}", n_positive, recall)
     rng = np.random.default_rng(recipe.random_state)
     return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))
