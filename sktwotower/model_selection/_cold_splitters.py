@@ -26,7 +26,8 @@ class _ColdSplit(InteractionSplit):
     drop_unseen_users = drop_unseen_items = False
 
     def _sides(self, X):
-        groups = codes(X, *self._held_out())
+        side, place = self._held_out
+        groups = codes(X, getattr(self, side), place, side)
         n_ids = groups.max(initial=-1) + 1
         least = self.test_size + 1 if isinstance(self.test_size, Integral) else 2
         if n_ids < least:
@@ -78,6 +79,8 @@ class ColdItemSplit(_ColdSplit):
     (['c'], ['a', 'b', 'a', 'b'])
     """
 
+    _held_out = "item_id", 1
+
     def __init__(
         self,
         test_size=0.2,
@@ -94,9 +97,6 @@ class ColdItemSplit(_ColdSplit):
         self.item_id = item_id
         self.random_state = random_state
         self.drop_unseen_users = drop_unseen_users
-
-    def _held_out(self):
-        return self.item_id, 1, "item_id"
 
 
 class ColdUserSplit(_ColdSplit):
@@ -135,6 +135,8 @@ class ColdUserSplit(_ColdSplit):
     ([3], [1, 1, 2, 2])
     """
 
+    _held_out = "user_id", 0
+
     def __init__(
         self,
         test_size=0.2,
@@ -151,6 +153,3 @@ class ColdUserSplit(_ColdSplit):
         self.item_id = item_id
         self.random_state = random_state
         self.drop_unseen_items = drop_unseen_items
-
-    def _held_out(self):
-        return self.user_id, 0, "user_id"

@@ -215,8 +215,7 @@ class TimeSplit(InteractionSplit):
                 train &= times > after
             yield train, test
 
-    def _sides_on_disk(self, X):
-        return sides_on_disk(self, X)
+    _sides_on_disk = sides_on_disk
 
     def _bounds(self, n_rows, time_at, n_before, gap):
         """Yield the times between which the sides of each fold lie.

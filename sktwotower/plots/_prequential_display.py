@@ -248,11 +248,11 @@ class PrequentialDisplay(Display):
         self.lines_ = []
         for strategy, rows in self.results.groupby("strategy", sort=False):
             values = rows[self.score_name].to_numpy()
-            style = line_style(PLACES.get(strategy, 4), kwargs, **_style_of(strategy))
             label = f"{LABELS.get(strategy, strategy)} ({np.nanmean(values):.3f})"
-            self.lines_ += ax.plot(
-                rows["start"].to_numpy(), values, **{"label": label} | style
-            )
+            own = {"label": label, "marker": "."}
+            own |= {"color": GRAY} if strategy == BASELINE else {}
+            style = line_style(PLACES.get(strategy, 4), kwargs, **own)
+            self.lines_ += ax.plot(rows["start"].to_numpy(), values, **style)
         name = self.score_name.removeprefix("test_")
         ax.set(
             xlabel="start of the slice",
@@ -265,12 +265,6 @@ class PrequentialDisplay(Display):
         title = "mean of the slices in brackets"
         ax.legend(frameon=False, ncols=2, title=title, alignment="left")
         return self
-
-
-def _style_of(strategy):
-    """Return the style of a strategy that differs from that of its place."""
-    color = {"color": GRAY} if strategy == BASELINE else {}
-    return {"marker": "."} | color
 
 
 def _date_ticks(ax):

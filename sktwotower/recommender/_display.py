@@ -81,8 +81,25 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
         return params
 
     def _sk_visual_block_(self):
-        """Return both towers as scikit-learn draws them."""
-        return _visual_block(self)
+        """Return a diagram: each side's transformer above its tower, then the score.
+
+        The columns of the context, if there are any, stand next to both sides.
+        Transformers are drawn as passed by the user, not as fitted: the diagram of a
+        fitted one lists all of its output columns, one per word and id.
+        """
+        columns = []
+        for side in ("user", "item"):
+            drawn = drawn_as(f"{side.title()}Tower", _tower_in_words(self, side))
+            given = getattr(self, f"{side}_transformer")
+            columns.append((f"{side} side", _steps(given, "tower", drawn)))
+        if _names_context(self):
+            drawn = drawn_as("RequestedContext", _context_in_words(self))
+            steps = _steps(self.context_transformer, "request", drawn)
+            columns.append(("context", steps))
+        is_cosine = " (their cosine)" if self.normalize else ""
+        text = f"dot product of the user vector and the item vector{is_cosine}"
+        steps = [("vectors", BothTowers(columns)), ("score", drawn_as("Score", text))]
+        return visual_block_of(Pipeline(steps))
 
 
 def _shapes(params):
@@ -99,29 +116,6 @@ class _TableShape:
     def __repr__(self):
         shape = getattr(self.table, "shape", ("?", "?"))
         return f"<{type(self.table).__name__} of {shape[0]} rows, {shape[1]} columns>"
-
-
-def _visual_block(estimator):
-    """Return a diagram: a transformer above its tower for each side, then the score.
-
-    The columns of the context, if there are any, stand next to both sides.
-    Transformers are drawn as passed by the user, not as fitted: the diagram of a fitted
-    one lists all of its output columns, one per word and id.
-    """
-    columns = []
-    for side in ("user", "item"):
-        drawn = drawn_as(f"{side.title()}Tower", _tower_in_words(estimator, side))
-        given = getattr(estimator, f"{side}_transformer")
-        columns.append((f"{side} side", _steps(given, "tower", drawn)))
-    if _names_context(estimator):
-        drawn = drawn_as("RequestedContext", _context_in_words(estimator))
-        columns.append(
-            ("context", _steps(estimator.context_transformer, "request", drawn))
-        )
-    is_cosine = " (their cosine)" if estimator.normalize else ""
-    text = f"dot product of the user vector and the item vector{is_cosine}"
-    steps = [("vectors", BothTowers(columns)), ("score", drawn_as("Score", text))]
-    return visual_block_of(Pipeline(steps))
 
 
 def _steps(transformer, name, drawn):

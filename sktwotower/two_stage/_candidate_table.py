@@ -130,7 +130,9 @@ class Describer:
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
-        return pd.concat([table, self._own_features(query, pairs, table)], axis=1)
+        named = self._identified(query, pairs, table)
+        own = self.own(named) if callable(self.own) else self.own.transform(named)
+        return pd.concat([table, _as_table(own, table)], axis=1)
 
     def _numbers(self, query):
         """Return the columns of the request (n, n_numbers), nan if it has none."""
@@ -148,12 +150,6 @@ class Describer:
         ids = query.ids[pairs.rows], self.fitted.item_ids[pairs.items]
         named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
         return pd.concat([named, features], axis=1)
-
-    def _own_features(self, query, pairs, features):
-        """Return what the caller's function makes of candidates, a DataFrame."""
-        table = self._identified(query, pairs, features)
-        own = self.own(table) if callable(self.own) else self.own.transform(table)
-        return _as_table(own, features)
 
     def with_own(self, given, query, table):
         """Return a describer with features of the caller.
