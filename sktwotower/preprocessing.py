@@ -241,9 +241,8 @@ def interactions_from_matrix(
     rows, columns, values = _entries(matrix)
     users = _ids(user_ids, matrix.shape[0], "user_ids", "rows")
     items = _ids(item_ids, matrix.shape[1], "item_ids", "columns")
-    return in_library(
-        pd.DataFrame({user: users[rows], item: items[columns]}), library
-    ), values
+    events = pd.DataFrame({user: users[rows], item: items[columns]})
+    return in_library(events, library), values
 
 
 def _is_sparse(frame):

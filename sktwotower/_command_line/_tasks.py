@@ -156,18 +156,9 @@ def own_task(args) -> Task | DiskTask:
         f"{path}: {len(events.drop_duplicates(pair)):,} distinct pairs of {args.user} "
         f"and {args.item}{within if args.context else ''}."
     )
-    events = events.reset_index(drop=True)
-    return Task(
-        path.stem,
-        events,
-        args.user,
-        args.item,
-        args.time,
-        users=users,
-        items=items,
-        names=names,
-        context=args.context,
-    )
+    events, context = events.reset_index(drop=True), args.context
+    others = {"users": users, "items": items, "names": names, "context": context}
+    return Task(path.stem, events, args.user, args.item, args.time, **others)
 
 
 def with_ids(events, args, users, items) -> tuple:

@@ -27,7 +27,7 @@ def find_hits(y_true, y_pred, k):
     k = check_count(k, "k")
     rows, places, ids, n_ranked = flatten(y_pred, "y_pred", k)
     if sparse.issparse(y_true):
-        true_rows, true_codes = _nonzeros(y_true)
+        true_rows, true_codes = (each.astype(np.int64) for each in y_true.nonzero())
         n_users, n_codes = y_true.shape
         codes = check_positions(ids, n_codes, "y_true")
     else:
@@ -122,13 +122,6 @@ def _check_lists(lists, name, ordered):
                 "which has no order; use a list."
             )
     return lists
-
-
-def _nonzeros(matrix):
-    """Return the row and column of each nonzero of a sparse matrix, int64 each."""
-    matrix = matrix.tocoo()
-    kept = matrix.data != 0
-    return matrix.row[kept].astype(np.int64), matrix.col[kept].astype(np.int64)
 
 
 def check_positions(ids, n_items, source):

@@ -214,12 +214,8 @@ def retrieval_report(
     ks = [check_count(one, "k") for one in np.atleast_1d(np.asarray(k, dtype=object))]
     if not ks:
         raise ValueError(f"k must hold at least one integer >= 1. Got {k!r}.")
-    params = {
-        "baselines": baselines,
-        "max_users": max_users,
-        "random_state": random_state,
-        "history": history,
-    }
+    params = {"max_users": max_users, "random_state": random_state}
+    params |= {"baselines": baselines, "history": history}
     if lists is not None:
         rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
         attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
