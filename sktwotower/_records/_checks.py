@@ -226,9 +226,7 @@ def number(minimum=-math.inf, above=-math.inf):
     """Return a check for a finite number >= ``minimum`` and > ``above``."""
 
     def check(value, place):
-        fits = isinstance(value, int | float | np.number) and not isinstance(
-            value, bool
-        )
+        fits = isinstance(value, int | float | np.number) and type(value) is not bool
         fits = fits and math.isfinite(value) and value >= minimum and value > above
         if not fits:
             limit = "" if minimum == -math.inf else f" >= {minimum}"

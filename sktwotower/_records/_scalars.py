@@ -184,8 +184,7 @@ _NAMES = {scalar.cls: name for name, scalar in SCALARS.items()}
 
 def scalar_of(value):
     """Return the name in ``SCALARS`` of the type of a value, or None."""
-    if isinstance(value, np.bool_ | np.number) and not isinstance(
-        value, np.timedelta64
-    ):
+    is_time = isinstance(value, np.timedelta64)  # which are numbers to numpy
+    if isinstance(value, np.bool_ | np.number) and not is_time:
         return "number" if value.dtype.name in NUMPY_NUMBERS else None
     return _NAMES.get(type(value))
