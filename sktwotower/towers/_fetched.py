@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from ._candidates import distinct, places_in
+from ._candidates import distinct
 
 
 def columns_of(batch, layers):
@@ -40,60 +40,65 @@ def _ascending(columns, n_columns):
 
 
 class _WantedRows:
-    """What a process wants of one table.
+    """What a process wants of one table: its own rows first, then those of others.
 
     Attributes
     ----------
     places : list of int64 arrays
-        Where the wanted columns of each process are in its part of the table.
-    orders : list of int64 tensors
-        Where they are among all that are wanted.
+        Where the wanted columns are in their owners' parts of the table: own ones, then
+        those of each process.
+    parts : list of tensors (n, width)
+        The rows that the layer computes with, in the same order.
     """
 
     def __init__(self, layer, division, columns, rank):
-        self.layer, self.rank, device = layer, rank, layer.weight.device
-        self.columns = torch.from_numpy(columns).to(device)
+        self.layer, device = layer, layer.weight.device
         owners, places = division.places_of(columns)
-        orders = [np.flatnonzero(owners == r) for r in range(division.size)]
-        self.places = [places[order] for order in orders]
-        self.orders = [torch.from_numpy(order).to(device) for order in orders]
-        self.own = torch.from_numpy(self.places[rank]).to(device)
-        self.is_own = len(self.own) == len(columns)
+        turns = owners.astype(np.int16) + 1  # a short type is sorted by its digits
+        turns[owners == rank] = 0
+        order = np.argsort(turns, kind="stable")
+        self.sizes = np.bincount(turns, minlength=division.size + 1).tolist()
+        self.places = np.split(places[order], np.cumsum(self.sizes)[:-1])
+        turns = np.empty_like(order)
+        turns[order] = np.arange(len(order))
+        self.columns, self.turns = (
+            torch.from_numpy(each).to(device) for each in (columns, turns)
+        )
 
-    def lay(self, found):
-        """Let the layer compute with rows, of which others have sent ``found``."""
+    def lay(self):
+        """Let the layer compute with rows, of which others are still to be set."""
         weight = self.layer.weight
-        rows = weight.index_select(0, self.own)
-        if not self.is_own:
-            own, rows = rows, weight.new_empty(len(self.columns), weight.shape[1])
-            rows.index_copy_(0, self.orders[self.rank], own)
-            for r, part in found.items():
-                rows.index_copy_(0, self.orders[r], part.to(rows))
-        self.layer.fetched = rows.requires_grad_(), self.columns
+        own = torch.from_numpy(self.places[0]).to(weight.device)
+        rows = weight.new_empty(len(self.columns), weight.shape[1])
+        torch.index_select(weight, 0, own, out=rows[: len(own)])
+        self.parts = rows.split(self.sizes)
+        self.layer.fetched = rows.requires_grad_(), self.columns, self.turns
 
-    def gradient(self):
-        """Return the gradient of the rows that the layer has computed with."""
+    def gradients(self):
+        """Return those of the ``parts``."""
         rows = self.layer.fetched[0]
-        return torch.zeros_like(rows) if rows.grad is None else rows.grad
+        grad = torch.zeros_like(rows) if rows.grad is None else rows.grad
+        return grad.split(self.sizes)
 
-    def add_up(self, grad, others):
+    def add_up(self, own, others):
         """Set the gradient of the rows of this process.
 
-        ``grad``: of the rows that it has computed with. ``others``: pairs of places
-        (n,) and gradients (n, width).
+        ``own``: of those that it has computed with. ``others``: pairs of places (n,)
+        and gradients (n, width).
         """
-        weight, ids, values = self.layer.weight, self.own, grad
-        if not self.is_own:
-            values = grad.index_select(0, self.orders[self.rank])
-        if sum(len(places) for places, _ in others):
-            pieces = [self.places[self.rank], *(p.cpu().numpy() for p, _ in others)]
-            found = distinct(np.concatenate(pieces), len(weight))
-            ids = torch.from_numpy(found).to(weight.device)
-            own, values = values, weight.new_zeros(len(found), weight.shape[1])
-            parts = [own, *(each for _, each in others)]
-            for places, part in zip(pieces, parts, strict=True):
-                at = torch.from_numpy(places_in(found, places, len(weight)))
-                values.index_add_(0, at.to(weight.device), part.to(weight))
+        weight, known, n = self.layer.weight, self.places[0], len(own)
+        asked = [places.cpu().numpy() for places, _ in others]
+        asked = np.concatenate([*asked, known[:0]])
+        at = np.searchsorted(known, asked)
+        is_new = np.append(known, -1)[at] != asked
+        new, at_new = np.unique(asked[is_new], return_inverse=True)
+        at[is_new] = n + at_new
+        values = weight.new_empty(n + len(new), weight.shape[1])
+        values[:n], values[n:] = own, 0
+        at = torch.from_numpy(at).to(weight.device).split([len(p) for p, _ in others])
+        for places, (_, part) in zip(at, others, strict=True):
+            values.index_add_(0, places, part.to(weight))
+        ids = torch.from_numpy(np.append(known, new)).to(weight.device)
         weight.grad = torch.sparse_coo_tensor(
             ids[None], values, weight.shape, is_coalesced=True, check_invariants=False
         )
@@ -135,11 +140,11 @@ class Fetched:
         self.others = [r for r in range(self.group.size) if r != rank]
         self.wanted = np.zeros((self.group.size, len(self.tables)), dtype=np.int64)
         for r in self.others:
-            self.wanted[r] = [len(table.places[r]) for table in self.tables]
+            self.wanted[r] = [table.sizes[1 + r] for table in self.tables]
 
     @torch.no_grad()
     def __enter__(self):
-        asked = [t.places[r] for r in self.others for t in self.tables]
+        asked = [t.places[1 + r] for r in self.others for t in self.tables]
         asked = torch.from_numpy(np.concatenate([*asked, []]).astype(np.int32))
         asked = self._swap(asked.to(self.device), self.wanted, self.given, self.ones)
         self.asked = dict(self._parts(asked.long(), self.given, self.ones))
@@ -148,9 +153,10 @@ class Fetched:
             weight = self.tables[t].layer.weight
             part.copy_(weight.index_select(0, self.asked[r, t].to(weight.device)))
         rows = self._swap(rows, self.given, self.wanted, self.widths)
-        found = dict(self._parts(rows, self.wanted, self.widths))
-        for t, table in enumerate(self.tables):
-            table.lay({r: found[r, t] for r in self.others})
+        for table in self.tables:
+            table.lay()
+        for (r, t), part in self._parts(rows, self.wanted, self.widths):
+            self.tables[t].parts[1 + r].copy_(part)
         return self
 
     def __exit__(self, kind, error, trace):
@@ -160,15 +166,15 @@ class Fetched:
     @torch.no_grad()
     def send_gradients(self):
         """Set the gradients of the rows of each table, added up over processes."""
-        grads = [table.gradient() for table in self.tables]
+        grads = [table.gradients() for table in self.tables]
         rows = self._buffer(self.wanted)
         for (r, t), part in self._parts(rows, self.wanted, self.widths):
-            part.copy_(grads[t].index_select(0, self.tables[t].orders[r]))
+            part.copy_(grads[t][1 + r])
         rows = self._swap(rows, self.wanted, self.given, self.widths)
         found = dict(self._parts(rows, self.given, self.widths))
         for t, table in enumerate(self.tables):
             others = [(self.asked[r, t], found[r, t]) for r in self.others]
-            table.add_up(grads[t], others)
+            table.add_up(grads[t][0], others)
 
     def _buffer(self, counts):
         n_numbers = int((counts * self.widths).sum())

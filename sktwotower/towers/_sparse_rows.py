@@ -162,8 +162,8 @@ class SparseLinear(nn.Module):
     a one-hot row is mapped to a vector of about unit length.
     """
 
-    # Some rows of the table, and their columns (m,), if several processes train: then
-    # ``weight`` holds the rows of this process.
+    # Some rows of the table, their columns (m,), ascending, and where each is among the
+    # rows, if several processes train: then ``weight`` holds the rows of this process.
     fetched = None
 
     def __init__(self, n_features, width, sparse_grad=False):
@@ -176,8 +176,8 @@ class SparseLinear(nn.Module):
         """Map ``SparseRows`` of shape (n, p) to a tensor (n, width)."""
         table = self.weight
         if self.fetched is not None:
-            table, columns = self.fetched
-            places = torch.searchsorted(columns, rows.indices)
+            table, columns, turns = self.fetched
+            places = turns[torch.searchsorted(columns, rows.indices)]
             rows = rows.with_columns(places, len(columns))
         elif self.sparse_grad and self.training:
             table, rows = embedding_rows(table, rows)
