@@ -4,6 +4,8 @@ Input: the columns of each table that a batch needs.
 Output: layers that compute with these rows, and sparse gradients of the owners' rows.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import distributed
@@ -52,18 +54,16 @@ class _WantedRows:
     """
 
     def __init__(self, layer, division, columns, rank):
-        self.layer, device = layer, layer.weight.device
+        self.layer, self.arranged = layer, None
         owners, places = division.places_of(columns)
         turns = owners.astype(np.int16) + 1  # a short type is sorted by its digits
         turns[owners == rank] = 0
         order = np.argsort(turns, kind="stable")
         self.sizes = np.bincount(turns, minlength=division.size + 1).tolist()
         self.places = np.split(places[order], np.cumsum(self.sizes)[:-1])
-        turns = np.empty_like(order)
-        turns[order] = np.arange(len(order))
-        self.columns, self.turns = (
-            torch.from_numpy(each).to(device) for each in (columns, turns)
-        )
+        self.columns, order = torch.from_numpy(columns), torch.from_numpy(order)
+        self.turns = torch.empty_like(order)  # of the columns, among the rows
+        self.turns[order] = torch.arange(len(order))
 
     def lay(self):
         """Let the layer compute with rows, of which others are still to be set."""
@@ -72,11 +72,33 @@ class _WantedRows:
         rows = weight.new_empty(len(self.columns), weight.shape[1])
         torch.index_select(weight, 0, own, out=rows[: len(own)])
         self.parts = rows.split(self.sizes)
-        self.layer.fetched = rows.requires_grad_(), self.columns, self.turns
+        self.rows, self.layer.fetched = rows.requires_grad_(), self
+
+    def arrange(self, rows):
+        """Return rows (m, p) that are one column each in the order of the ``parts``.
+
+        None if they are not, or need not be arranged.
+        """
+        if not torch.equal(rows.indices, self.columns) or not rows.is_one_each():
+            return None
+        columns = torch.empty_like(rows.indices)
+        columns[self.turns] = rows.indices
+        self.arranged = rows.with_columns(columns, rows.n_columns)
+        return self.arranged
+
+    def of(self, rows):
+        """Return what the layer computes with: a table, and its rows (n, m)."""
+        device = self.rows.device
+        if rows is self.arranged:
+            places = torch.arange(len(rows), device=device)
+        else:
+            places = torch.searchsorted(self.columns.to(device), rows.indices)
+            places = self.turns.to(device)[places]
+        return self.rows, rows.with_columns(places, len(self.columns))
 
     def gradients(self):
         """Return those of the ``parts``."""
-        rows = self.layer.fetched[0]
+        rows = self.rows
         grad = torch.zeros_like(rows) if rows.grad is None else rows.grad
         return grad.split(self.sizes)
 
@@ -128,6 +150,7 @@ class Fetched:
     def __init__(self, exchange, columns):
         self.group, self.device = exchange.group, exchange.device
         nothing, rank = np.zeros(0, dtype=np.int64), self.group.rank
+        self.names = list(exchange.layers)
         self.tables = [
             _WantedRows(
                 layer, exchange.divisions[name], columns.get(name, nothing), rank
@@ -158,6 +181,24 @@ class Fetched:
         for (r, t), part in self._parts(rows, self.wanted, self.widths):
             self.tables[t].parts[1 + r].copy_(part)
         return self
+
+    def arranged(self, batch, targets):
+        """Return a ``Batch``, and its ``Targets``, with items in the order of the rows.
+
+        So items that are known by their ids only need no further copy of these rows.
+        """
+        for name, table in zip(self.names, self.tables, strict=True):
+            if name.startswith("item_tower"):
+                rows = table.arrange(batch.item_rows)
+                if rows is not None:
+                    batch = replace(batch, item_rows=rows)
+                    targets = targets.renumbered(table.turns)
+            elif name.startswith("history"):
+                rows = table.arrange(batch.history_items)
+                if rows is not None:
+                    history = batch.history.renumbered(table.turns)
+                    batch = replace(batch, history_items=rows, history=history)
+        return batch, targets
 
     def __exit__(self, kind, error, trace):
         for table in self.tables:

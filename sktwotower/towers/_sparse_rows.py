@@ -98,9 +98,9 @@ class SparseRows(Movable):
     def is_identity(self):
         """Whether the matrix is the identity, as for a catalog with ids only."""
         square = len(self) == self.n_columns
-        return square and self._is_one_each() and ascend(self.indices)
+        return square and self.is_one_each() and ascend(self.indices)
 
-    def _is_one_each(self):
+    def is_one_each(self):
         """Return whether each row holds one value, a 1."""
         places = torch.arange(len(self) + 1, device=self.offsets.device)
         return torch.equal(self.offsets, places) and bool((self.values == 1).all())
@@ -119,7 +119,7 @@ class SparseRows(Movable):
             return None
         if ordered:
             places = torch.arange(len(columns), device=columns.device)
-            return columns, places, self._is_one_each()
+            return columns, places, self.is_one_each()
         return *torch.unique(columns, return_inverse=True), False
 
     def row_numbers(self):
@@ -131,6 +131,10 @@ class SparseRows(Movable):
     def with_columns(self, indices, n_columns):
         """Return the same rows with other columns."""
         return SparseRows(indices, self.offsets, self.values, n_columns)
+
+    def renumbered(self, places):
+        """Return the same rows with columns that are now at places (p,)."""
+        return self.with_columns(places[self.indices], self.n_columns)
 
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
@@ -162,8 +166,8 @@ class SparseLinear(nn.Module):
     a one-hot row is mapped to a vector of about unit length.
     """
 
-    # Some rows of the table, their columns (m,), ascending, and where each is among the
-    # rows, if several processes train: then ``weight`` holds the rows of this process.
+    # Some rows of the table, if several processes train: then ``weight`` holds the rows
+    # of this process.
     fetched = None
 
     def __init__(self, n_features, width, sparse_grad=False):
@@ -176,9 +180,7 @@ class SparseLinear(nn.Module):
         """Map ``SparseRows`` of shape (n, p) to a tensor (n, width)."""
         table = self.weight
         if self.fetched is not None:
-            table, columns, turns = self.fetched
-            places = turns[torch.searchsorted(columns, rows.indices)]
-            rows = rows.with_columns(places, len(columns))
+            table, rows = self.fetched.of(rows)
         elif self.sparse_grad and self.training:
             table, rows = embedding_rows(table, rows)
         return weighted_sum(table, rows)
