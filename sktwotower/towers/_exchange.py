@@ -14,8 +14,6 @@ from ._group import GroupError
 
 # What a process says at the start of each step.
 GOES_ON, STOPS, ENDED, FAILED = range(4)
-# Status, weight and number of users come before the numbers of rows.
-N_FIGURES = 3
 
 
 class Share:
@@ -141,22 +139,24 @@ class Exchange:
         """
         status = GOES_ON if self.interruption.received is None else STOPS
         fetched = Fetched(self, columns)
-        header = self.header(status, weight, n_users, *fetched.wanted.ravel())
+        header = self.header(status, weight, n_users, fetched.wanted)
         self.stops = bool((header[:, 0] == STOPS).any())
         fetched.total_weight = header[:, 1].sum() or 1.0
         fetched.n_users = int(header[:, 2].sum())
-        counts = header[:, N_FIGURES:].astype(np.int64)
-        fetched.given = counts.reshape(-1, *fetched.wanted.shape)[:, self.group.rank]
+        fetched.given = header[:, 3:].astype(np.int64)
         return fetched
 
-    def header(self, status, *values):
-        """Return the headers (size, 3 + n_tables * size) of all processes."""
-        n_values = N_FIGURES + len(self.layers) * self.group.size
-        values = [status, *values, *[0.0] * (n_values - 1 - len(values))]
-        own = torch.tensor(values, dtype=torch.float64, device=self.device)
-        parts = [torch.empty_like(own) for _ in range(self.group.size)]
-        self.group.run(distributed.all_gather, parts, own)
-        header = torch.stack(parts).cpu().numpy()
+    def header(self, status, weight=0.0, n_users=0, wanted=0):
+        """Return the headers (size, 3 + n_tables) of all processes for this one.
+
+        ``wanted`` (size, n_tables): how many rows this one fetches of each.
+        """
+        sent = np.empty((self.group.size, 3 + len(self.layers)))
+        sent[:, :3], sent[:, 3:] = (status, weight, n_users), wanted
+        sent = torch.from_numpy(sent).to(self.device)
+        header = torch.empty_like(sent)
+        self.group.run(distributed.all_to_all_single, header, sent)
+        header = header.cpu().numpy()
         failed = np.flatnonzero(header[:, 0] == FAILED)
         if len(failed) and status != FAILED:
             raise GroupError(f"Process {failed[0]} has failed: its error says why.")

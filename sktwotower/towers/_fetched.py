@@ -98,25 +98,28 @@ class _WantedRows:
 
     def gradients(self):
         """Return those of the ``parts``."""
-        rows = self.rows
-        grad = torch.zeros_like(rows) if rows.grad is None else rows.grad
-        return grad.split(self.sizes)
+        if self.rows.grad is None:
+            self.rows.grad = torch.zeros_like(self.rows)
+        return self.rows.grad.split(self.sizes)
 
-    def add_up(self, own, others):
-        """Set the gradient of the rows of this process.
+    def add_up(self, others):
+        """Set the gradient of the rows of this process, once that of others is sent.
 
-        ``own``: of those that it has computed with. ``others``: pairs of places (n,)
-        and gradients (n, width).
+        ``others``: pairs of places (n,) and gradients (n, width).
         """
-        weight, known, n = self.layer.weight, self.places[0], len(own)
+        weight, known, n = self.layer.weight, self.places[0], self.sizes[0]
         asked = [places.cpu().numpy() for places, _ in others]
         asked = np.concatenate([*asked, known[:0]])
         at = np.searchsorted(known, asked)
         is_new = np.append(known, -1)[at] != asked
         new, at_new = np.unique(asked[is_new], return_inverse=True)
         at[is_new] = n + at_new
-        values = weight.new_empty(n + len(new), weight.shape[1])
-        values[:n], values[n:] = own, 0
+        values = self.rows.grad[: n + len(new)]  # there is room where theirs were
+        if len(values) < n + len(new):
+            values = torch.cat(
+                [values[:n], weight.new_empty(len(new), weight.shape[1])]
+            )
+        values[n:] = 0
         at = torch.from_numpy(at).to(weight.device).split([len(p) for p, _ in others])
         for places, (_, part) in zip(at, others, strict=True):
             values.index_add_(0, places, part.to(weight))
@@ -215,7 +218,7 @@ class Fetched:
         found = dict(self._parts(rows, self.given, self.widths))
         for t, table in enumerate(self.tables):
             others = [(self.asked[r, t], found[r, t]) for r in self.others]
-            table.add_up(grads[t][0], others)
+            table.add_up(others)
 
     def _buffer(self, counts):
         n_numbers = int((counts * self.widths).sum())
