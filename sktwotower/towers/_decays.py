@@ -1,12 +1,18 @@
-"""Events of users in their order, and running sums of them that decay.
+"""Events of users in their order, and means of them that decay.
 
-Input: vectors of events (t, b, d), oldest first.
-Output: sums (t, b, h, d) with h decays.
+Input: vectors of events (t, b, d), oldest first, and what is predicted of them.
+Output: means (n, h, d) with h decays.
 """
 
 import torch
 
 from ._devices import Movable
+
+# Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
+MIN_WEIGHT = 1e-4
+# Predictions whose means are computed at once: they fit into a cache.
+BLOCK = 128
+
 
 
 class Windows(Movable):
@@ -50,39 +56,69 @@ class Windows(Movable):
         return self.targets % self.items.shape[1]
 
 
-def decayed_sums(vectors, factors):
-    """Return running sums (t, b, h, d) of vectors (t, b, d) with factors (t, b, h).
+def decayed_means(vectors, factors, windows, power, dtype):
+    """Return the means (n, h, d) of what each prediction of ``Windows`` sees.
 
+    It sees the running sums at the end of its basket, except its own event. They are
     ``sums[i] = factors[i] * sums[i - 1] + vectors[i]``, from zero.
+
+    Parameters
+    ----------
+    vectors : tensor of shape (t, b, d + 1)
+        Vectors of events with their weights, the last number; zeros for hidden ones.
+    factors : tensor of shape (t, b, h)
+    windows : Windows
+    power : float
+        Sums of vectors are divided by this power of the sum of weights.
+    dtype : torch.dtype
+        Of the result.
     """
-    return _DecayedSums.apply(vectors, factors)
+    return _DecayedMeans.apply(vectors, factors, windows, power, dtype)
 
 
-class _DecayedSums(torch.autograd.Function):
-    """The recurrence, one operation per step in either direction."""
+class _DecayedMeans(torch.autograd.Function):
+    """The recurrence, one operation per step in either direction.
+
+    Means are computed block by block: whole tensors would go through memory each time.
+    """
 
     @staticmethod
-    def forward(ctx, vectors, factors):
+    def forward(ctx, vectors, factors, windows, power, dtype):
         length, n, width = vectors.shape
         sums = vectors.new_empty(length, n, factors.shape[2], width)
-        if length:
-            sums[0] = vectors[0, :, None]
-        for i in range(1, length):
-            torch.addcmul(
-                vectors[i, :, None], sums[i - 1], factors[i, ..., None], out=sums[i]
-            )
-        ctx.save_for_backward(sums, factors)
-        return sums
+        before = vectors.new_zeros(sums.shape[1:])
+        for new, factor, total in zip(vectors, factors, sums, strict=True):
+            before = torch.addcmul(new[:, None], before, factor[..., None], out=total)
+        means = sums.new_empty(len(windows), sums.shape[2], width - 1, dtype=dtype)
+        weights = sums.new_empty(*means.shape[:2], 1)
+        own, seen = vectors.flatten(0, 1), sums.flatten(0, 1)
+        for rows in _blocks(len(windows)):
+            part = seen[windows.ends[rows]] - own[windows.targets[rows], None]
+            torch.clamp_min(part[..., -1:], MIN_WEIGHT, out=weights[rows])
+            means[rows] = part[..., :-1] * weights[rows] ** -power
+        ctx.save_for_backward(sums, factors, means, weights)
+        ctx.windows, ctx.power = windows, power
+        return means
 
     @staticmethod
     def backward(ctx, grad):
-        sums, factors = ctx.saved_tensors
-        grad = grad.clone()
-        for i in range(len(grad) - 1, 0, -1):
-            grad[i - 1].addcmul_(grad[i], factors[i, ..., None])
-        factor_grad = None
-        if ctx.needs_input_grad[1]:
-            factor_grad = torch.zeros_like(factors)
-            torch.linalg.vecdot(grad[1:], sums[:-1], out=factor_grad[1:])
-        vector_grad = grad.sum(2) if ctx.needs_input_grad[0] else None
-        return vector_grad, factor_grad
+        sums, factors, means, weights = ctx.saved_tensors
+        windows, power = ctx.windows, ctx.power
+        slopes, own = torch.zeros_like(sums), torch.zeros_like(sums[:, :, 0])
+        for rows in _blocks(len(windows)):
+            slope, weight = grad[rows].to(sums.dtype), weights[rows]
+            along = torch.linalg.vecdot(slope, means[rows].to(sums.dtype))[..., None]
+            along *= weight > MIN_WEIGHT
+            slope = torch.cat([slope * weight**-power, along * -power / weight], -1)
+            slopes.flatten(0, 1).index_add_(0, windows.ends[rows], slope)
+            own.flatten(0, 1).index_add_(0, windows.targets[rows], -slope.sum(1))
+        for i in range(len(slopes) - 1, 0, -1):
+            slopes[i - 1].addcmul_(slopes[i], factors[i, ..., None])
+        factor_grad = torch.zeros_like(factors)
+        torch.linalg.vecdot(slopes[1:], sums[:-1], out=factor_grad[1:])
+        return own.add_(slopes.sum(2)), factor_grad, None, None, None
+
+
+def _blocks(n):
+    """Return slices of n predictions."""
+    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]

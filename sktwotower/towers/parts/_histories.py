@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sktwotower._records import array, integer, record, vectors
 from sktwotower.towers._autograd import product_dtype, weighted_sum
-from sktwotower.towers._decays import decayed_sums
+from sktwotower.towers._decays import MIN_WEIGHT, decayed_means
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
 from ._onnx_operators import array_of, linear
@@ -23,8 +23,6 @@ from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
 N_SUMS = len(DECAYS) + 1
-# Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
-MIN_WEIGHT = 1e-4
 
 
 @record
@@ -219,31 +217,24 @@ class RecentHistory(nn.Module):
 
         ``item_rows``: feature rows (m, q) of the distinct items.
         """
-        table = self.items(item_rows)
-        kept = windows.kept[..., None]
-        vectors = functional.embedding(windows.items, table) * kept
+        table = functional.pad(self.items(item_rows), (0, 1), value=1.0)
+        vectors = functional.embedding(windows.items, table) * windows.kept[..., None]
         factors = torch.exp(-windows.steps[..., None] * self.rates())
-        sums = decayed_sums(vectors, factors).flatten(0, 1)
-        weights = decayed_sums(kept, factors).flatten(0, 1)
-        own, ends = windows.targets, windows.ends
-        sums = sums[ends] - vectors.flatten(0, 1)[own][:, None]
-        weights = weights[ends] - kept.flatten(0, 1)[own][:, None]
-        pooled = (sums / self._norms(weights)).flatten(1)
-        n_products = pooled.numel() * self.width
-        return self._output(pooled, product_dtype(pooled, n_products, matmul_dtype))
+        n_products = len(windows) * self.mix.numel()
+        dtype = product_dtype(vectors, n_products, matmul_dtype)
+        power = 0.5 if self.hidden is None else 1.0
+        means = decayed_means(vectors, factors, windows, power, dtype)
+        return self._output(means.flatten(1)).to(vectors.dtype)
 
-    def _output(self, sums, dtype):
-        """Return the output (n, width) for all sums (n, n_sums * width).
-
-        Products are computed in ``dtype``.
-        """
-        result, sums = sums.dtype, sums.to(dtype)
+    def _output(self, sums):
+        """Return the output (n, width) for sums (n, n_sums * width), in their type."""
+        dtype = sums.dtype
         output = torch.mm(sums, self.mix.to(dtype))
         if self.hidden is not None:
             weight, bias = self.hidden.weight.to(dtype), self.hidden.bias.to(dtype)
             hidden = functional.gelu(functional.linear(sums, weight, bias))
             output = output + torch.mm(hidden, self.out.to(dtype))
-        return output.to(result)
+        return output
 
     def _norms(self, totals):
         """Return what sums are divided by, of the shape of their total weights."""
@@ -274,10 +265,10 @@ class RecentHistory(nn.Module):
         total = sums.sum(0, keepdim=True)
         _, parts = torch.func.vmap(
             lambda part: torch.func.jvp(
-                lambda x: self._output(x[None], torch.float64)[0], (total[0],), (part,)
+                lambda x: self._output(x[None])[0], (total[0],), (part,)
             )
         )(sums)
-        return self._output(total, torch.float64), parts
+        return self._output(total), parts
 
     def pool(self, users):
         """Return the input (n, width), float64, of ``Users`` whose past is complete."""
@@ -302,7 +293,7 @@ class RecentHistory(nn.Module):
         )
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
         sums = (sums / self._norms(totals)[..., None]).flatten(1)
-        return self._output(sums.double(), torch.float64)
+        return self._output(sums.double())
 
     def onnx(self, graph, past, item_rows):
         """Add operators of ONNX; return the name of the output (n, width), float64.
