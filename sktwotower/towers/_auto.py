@@ -27,6 +27,9 @@ LARGE_TEMPERATURE = 6.5, 0.4, 0.09
 HIDDEN_LAYER_TEMPERATURE = 0.1
 # Number of events per item from which on a recent history has a hidden layer.
 EVENTS_FOR_HIDDEN_LAYER = 100
+# With fewer events a fit takes a second anyway, and does not start from singular
+# vectors: they would be noise. With a recent history it takes twice as many epochs.
+MIN_SVD_EVENTS = 10_000
 # Number of events per basket from which on more of the past is hidden in training.
 LARGE_BASKET = 5
 # In larger catalogs most items have few events. A pooled history then needs a
@@ -34,7 +37,7 @@ LARGE_BASKET = 5
 LARGE_CATALOG = 10_000
 # Values of "auto", by the kind of history.
 POOLED = {"dropout": 0.5, "max_epochs": 20, "batch_size": 512}
-RECENT = {"dropout": 0.2, "max_epochs": 6, "batch_size": 256, "second_share": 0.3}
+RECENT = {"dropout": 0.2, "max_epochs": 4, "batch_size": 256, "second_share": 0.3}
 LARGE = POOLED | {"dropout": 0.2, "max_epochs": 15}
 # Columns that several rows share start almost at zero, so they take more epochs.
 WITH_FEATURES = {"max_epochs": 30}
@@ -44,12 +47,12 @@ AUTO = {
     "pooled, large catalog": LARGE,
     "pooled, large catalog, features": LARGE | WITH_FEATURES,
     "recent": RECENT,
-    "recent, large baskets": RECENT | {"dropout": 0.7, "max_epochs": 8},
+    "recent, large baskets": RECENT | {"dropout": 0.7},
     "recent, hidden layer": RECENT | {"dropout": 0.1, "second_share": 0.15},
 }
 # The same for a pair of towers with a pooled history next to one with a recent history:
 # it need not be as good as one that stands alone.
-SECOND_PAIR = {"dropout": 0.5, "max_epochs": 15, "batch_size": 256}
+SECOND_PAIR = {"dropout": 0.5, "max_epochs": 8, "batch_size": 256}
 
 
 def has_hidden_layer(recipe, events):
@@ -75,7 +78,11 @@ def has_large_baskets(recipe, events):
 
 def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
-    return _with_values(recipe, AUTO[_kind(recipe, events)])
+    values = AUTO[_kind(recipe, events)]
+    if recipe.history == "recent" and events is not None:
+        if events.positives.nnz < MIN_SVD_EVENTS:
+            values = values | {"max_epochs": 2 * values["max_epochs"]}
+    return _with_values(recipe, values)
 
 
 def _kind(recipe, events):

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import have_entries
-from sktwotower.towers._auto import has_hidden_layer, has_large_catalog
+from sktwotower.towers._auto import MIN_SVD_EVENTS, has_hidden_layer, has_large_catalog
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import rank, summed
 
@@ -22,8 +22,6 @@ SHARED_COLUMN_SCALE = 0.1
 # Multiplies all random initial weights if the catalog is large: the vectors of its many
 # rare items hardly move, so long random ones would be recommended at random.
 LARGE_CATALOG_SCALE = 0.1
-# With fewer events a fit takes a second anyway, and the vectors would be noise.
-MIN_SVD_EVENTS = 10_000
 # Most numbers in the vectors of users and items: the decomposition keeps a few copies.
 MAX_SVD_NUMBERS = 100_000_000
 
@@ -42,7 +40,7 @@ def start_weights(kind, plan, training, spectrum):
         n_steps = recipe.max_epochs * training.n_batches(recipe.batch_size)
         part.context.scale = scale_of(n_steps)
         part.context.shares = events.contexts.shares
-    if events.ordered is None and _can_start_from_svd(part, training):
+    if _can_start_from_svd(part, training):
         rows, table = training.item_rows, part.history.table
         vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
         if recipe.id_dropout == 1:
@@ -135,7 +133,7 @@ def _can_start_from_svd(part, training):
     """
     towers = part.user_tower, part.item_tower
     linear = all(isinstance(each, Tower) and each.is_linear for each in towers)
-    if not linear or part.past != "pooled":
+    if not linear or part.history is None:
         return False
     width, chosen = part.history.table.weight.shape[1], training.positives
     return (

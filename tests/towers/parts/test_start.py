@@ -27,6 +27,7 @@ def started(monkeypatch, **params):
     monkeypatch.setattr(_plan, "spectrum_of", spy)
     X = np.array([(u, (u + 3 * j) % 15) for u in range(20) for j in range(4)])
     settings = {"embedding_dim": 4, "max_epochs": 1, "random_state": 0}
+    X = params.pop("X", X)
     TwoTowerRecommender(**settings | params).fit(X)
     return given
 
@@ -35,6 +36,14 @@ def test_a_pooled_history_starts_from_the_svd(monkeypatch):
     (matrix,) = started(monkeypatch)
     assert matrix.shape == (20, 15)
     assert matrix.sum() == 80
+
+
+def test_a_recent_history_and_its_second_pair_start_from_the_svd(monkeypatch):
+    X = pd.DataFrame([(u, (u + 3 * j) % 15, j) for u in range(20) for j in range(4)])
+    events = {"X": X, "time": 2, "embedding_dim": 8}
+    first, second = started(monkeypatch, **events, max_history=3)
+    assert first.shape == second.shape == (20, 15)
+    assert first.sum() == 60 and second.sum() == 80
 
 
 def test_events_held_out_for_validation_are_not_seen(monkeypatch):
