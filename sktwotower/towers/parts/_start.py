@@ -9,7 +9,12 @@ import torch
 from scipy import sparse
 
 from sktwotower._tables._sparse import have_entries
-from sktwotower.towers._auto import MIN_SVD_EVENTS, has_hidden_layer, has_large_catalog
+from sktwotower.towers._auto import (
+    MIN_SVD_EVENTS,
+    has_hidden_layer,
+    has_large_catalog,
+    values_of_kind,
+)
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import rank, summed
 
@@ -43,6 +48,10 @@ def start_weights(kind, plan, training, spectrum):
     if _can_start_from_svd(part, training):
         rows, table = training.item_rows, part.history.table
         vectors = spectrum(table.weight.shape[1]).start(table.weight.shape[1])
+        if recipe.normalize:
+            # a step turns longer vectors by less: in fewer steps more of them is kept
+            usual = values_of_kind(recipe._replace(max_epochs="auto"), events)
+            vectors *= max(1, usual.max_epochs / recipe.max_epochs) ** 0.5
         if recipe.id_dropout == 1:
             vectors[_has_shared_columns(rows)] = 0
         add_to_ids(part.item_tower.sparse, rows, vectors, owned["item"])

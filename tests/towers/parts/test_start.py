@@ -46,6 +46,18 @@ def test_a_recent_history_and_its_second_pair_start_from_the_svd(monkeypatch):
     assert first.sum() == 60 and second.sum() == 80
 
 
+@pytest.mark.parametrize(
+    ("normalize", "max_epochs", "factor"), [(True, 5, 2), (True, 30, 1), (False, 5, 1)]
+)
+def test_vectors_are_longer_for_fewer_epochs(
+    monkeypatch, normalize, max_epochs, factor
+):
+    added = []
+    monkeypatch.setattr(_start, "add_to_ids", lambda *args: added.append(args[2]))
+    started(monkeypatch, max_epochs=max_epochs, normalize=normalize)
+    np.testing.assert_allclose(added, factor * 0.5)  # 20 epochs are "auto"
+
+
 def test_events_held_out_for_validation_are_not_seen(monkeypatch):
     (matrix,) = started(monkeypatch, early_stopping=True, validation_fraction=0.25)
     assert 0 < matrix.sum() < 80
