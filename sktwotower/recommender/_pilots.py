@@ -72,7 +72,8 @@ class Pilot:
         truth = _to_find(before, truth)
         if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
             return None
-        recipe = shortened(recipe, impression_weight=0.0)  # it may be "auto"
+        # the weight may be "auto"; three epochs find the same difference
+        recipe = shortened(recipe, impression_weight=0.0, max_epochs=1)
         return cls(recipe, rows, before, truth, seed)
 
     def __call__(self, half_life=None):

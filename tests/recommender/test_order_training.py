@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from sktwotower.recommender import _pilots
+from sktwotower.towers import _auto
 from tests.builders import chain, dated, first_fast, ordered, small
 
 X = chain(n_users=15, noise=0.3)
@@ -53,17 +54,19 @@ def test_the_loss_falls_with_candidates_of_every_kind(sampling):
 
 
 @pytest.mark.slow
-def test_auto_means_other_values_for_a_recent_history():
+def test_auto_means_other_values_for_a_recent_history(monkeypatch):
     model = small(time="when", max_epochs="auto").fit(X)
-    assert model.candidate_sampling_ == "mixed" and len(model.history_) == 6
+    assert model.candidate_sampling_ == "mixed" and len(model.history_) == 8
     pooled = small(time="when", history="pooled", max_epochs="auto").fit(X)
     assert pooled.candidate_sampling_ == "full" and len(pooled.history_) == 20
     assert model.temperature_ == pooled.temperature_ == 0.2
     one_pair = small(time="when", max_epochs="auto", second_share=0).fit(X)
-    given = {"dropout": 0.2, "max_epochs": 6, "second_share": 0}
+    given = {"dropout": 0.2, "max_epochs": 8, "second_share": 0}
     assert_array_equal(
         small(time="when", **given).fit(X).item_embeddings_, one_pair.item_embeddings_
     )
+    monkeypatch.setattr(_auto, "MIN_SVD_EVENTS", 10)  # more events take fewer epochs
+    assert len(small(time="when", max_epochs="auto").fit(X).history_) == 4
 
 
 @pytest.mark.parametrize("history", first_fast(["pooled", None]))
