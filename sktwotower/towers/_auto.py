@@ -80,7 +80,7 @@ def values_of_kind(recipe, events=None):
     """Return the recipe with the values of "auto" that depend on ``history``."""
     values = AUTO[_kind(recipe, events)]
     if recipe.history == "recent" and events is not None:
-        if events.positives.nnz < MIN_SVD_EVENTS:
+        if summed(events.positives.nnz) < MIN_SVD_EVENTS:
             values = values | {"max_epochs": 2 * values["max_epochs"]}
     return _with_values(recipe, values)
 

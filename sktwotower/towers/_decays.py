@@ -14,7 +14,6 @@ MIN_WEIGHT = 1e-4
 BLOCK = 128
 
 
-
 class Windows(Movable):
     """The latest events of b users, padded to t events, and what is predicted of them.
 
