@@ -118,7 +118,8 @@ class Trainer:
         others = [p for p in module.parameters() if p not in known]
         groups = [{"params": self.tables, "rowwise": True}, {"params": others}]
         self.optimizer = RowwiseAdam(groups)
-        sampling = {"candidate_sampling": "mixed", "n_negatives": N_NEGATIVES}
+        # each process draws its share of the uniform candidates
+        sampling = {"candidate_sampling": "mixed", "n_negatives": N_NEGATIVES // size}
         batches = UserBatches(
             data, USERS_PER_BATCH, shuffle=True, seed=rank, **sampling
         )

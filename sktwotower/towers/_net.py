@@ -288,6 +288,8 @@ def _share_batches(params, data, group):
     n_batches = data.training.n_batches(size)
     smaller = math.ceil(size * min(1, n_batches / MIN_BATCHES))
     params["batch_size"] = max(smaller, math.ceil(size / group.size))
+    n_drawn = "iterator_train__n_negatives"  # of all processes together
+    params[n_drawn] = math.ceil(params[n_drawn] / group.size)
     params["iterator_train__seed"] = params["iterator_train__seed"] + group.rank
 
 
