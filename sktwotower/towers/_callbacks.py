@@ -251,7 +251,7 @@ class Interruption(Callback):
         self.before[number] = signal.signal(number, self._receive)
 
     def _receive(self, number, frame):
-        if self.received == number == signal.SIGINT:
+        if self.received == number == signal.SIGINT and self.exchange is None:
             self.is_raised = True
             raise KeyboardInterrupt
         self.received = number
@@ -276,6 +276,8 @@ class Interruption(Callback):
         143 and after its `finally` blocks.
         """
         if self.received == signal.SIGTERM and self.is_raised:
-            if self.before[signal.SIGTERM] is signal.SIG_DFL:
+            handler = self.before.get(signal.SIGTERM)  # None: another process got it
+            if handler is signal.SIG_DFL:
                 raise SystemExit(TERMINATED)
-            signal.raise_signal(signal.SIGTERM)
+            if handler is not None:
+                signal.raise_signal(signal.SIGTERM)

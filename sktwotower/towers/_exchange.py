@@ -12,8 +12,8 @@ from ._autograd import has_bfloat16_products
 from ._fetched import Fetched, columns_of
 from ._group import GroupError
 
-# What a process says at the start of each step.
-GOES_ON, STOPS, ENDED, FAILED = range(4)
+# What a process says at the start of each step; or it is the number of a signal.
+GOES_ON, ENDED, FAILED = 0, -1, -2
 
 
 class Share:
@@ -137,10 +137,12 @@ class Exchange:
         ``columns``: ascending, by the name of the layer. ``weight`` and ``n_users``: of
         this process; those of all are added up.
         """
-        status = GOES_ON if self.interruption.received is None else STOPS
+        status = self.interruption.received or GOES_ON
         fetched = Fetched(self, columns)
         header = self.header(status, weight, n_users, fetched.wanted)
-        self.stops = bool((header[:, 0] == STOPS).any())
+        received = int(header[:, 0].max())
+        if received != GOES_ON:  # a signal to one process is one to all
+            self.stops, self.interruption.received = True, received
         fetched.total_weight = header[:, 1].sum() or 1.0
         fetched.n_users = int(header[:, 2].sum())
         fetched.given = header[:, 3:].astype(np.int64)
