@@ -234,10 +234,11 @@ def _train(plans, before, rng, saved):
         if plan.kind.is_trained:
             seed = rng.randint(np.iinfo(np.int32).max)
             recipe, data = training_data(plan.recipe, plan.events, own_generator(rng))
-            plan = plan._replace(recipe=recipe, divisions=_divided(plan.events))
+            divided = _divided(plan.events) if ready else None  # all rows: not trained
+            plan = plan._replace(recipe=recipe, divisions=divided)
             spectrum = SharedSpectrum(data.training.positives, n_components, seed)
         # no two processes draw the same
-        with seeded(seed + rank(), plan.recipe.device):
+        with seeded(seed + ready * rank(), plan.recipe.device):
             part = plan.kind.start(plan, data.training, spectrum)
             if plan.kind.is_trained:
                 if olds is not None:
