@@ -23,6 +23,7 @@ from ._processes import compare, random_state_of
 FORMAT_VERSION = 1
 START = "start"
 SUFFIX = ".checkpoint"
+PROCESSES = "number of processes"
 # What a part of a file that does not fit may raise.
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, TypeError, RuntimeError
 
@@ -39,11 +40,11 @@ def saved_state(folder, recipe, events, before=None):
         return NoCheckpoint()
     depends_on = fingerprint(recipe, events, before)
     if group is None:
-        return Checkpoint(folder, depends_on)
+        return Checkpoint(folder, depends_on | {PROCESSES: "1"})
     own = {name: depends_on.pop(name) for name in OF_PROCESS}
     compare(group, depends_on)
     depends_on |= {name: digest(group.gather(each)) for name, each in own.items()}
-    depends_on["number of processes"] = str(group.size)
+    depends_on[PROCESSES] = str(group.size)
     return SharedCheckpoint(group, folder, depends_on)
 
 
@@ -170,7 +171,10 @@ class Checkpoint:
             before = {"format of the checkpoint": meta["format_version"]}
             found = differences(before, {"format of the checkpoint": FORMAT_VERSION})
         else:
-            found = differences(meta["depends_on"], self.depends_on)
+            both = meta["depends_on"], self.depends_on
+            # with another number of them all digests of data differ
+            numbers = [{PROCESSES: each.get(PROCESSES)} for each in both]
+            found = differences(*numbers) or differences(*both)
         if found:
             raise _Refused(
                 f"checkpoint={self.given!r} holds the unfinished training of another "
@@ -240,8 +244,8 @@ class SharedCheckpoint:
     def __init__(self, group, folder, depends_on):
         self.group, self.saved = group, NoCheckpoint()
         if folder is not None:
-            # one after another: each removes what was left unfinished
             self.saved = Checkpoint(folder, depends_on)
+            group.gather(None)  # each has removed what was left unfinished
 
     def random_state(self, given):
         """Return the generator that ``random_state`` stands for, the same in all."""
