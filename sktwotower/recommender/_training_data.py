@@ -14,6 +14,7 @@ from sktwotower.neighbors._top_k import top_k
 from sktwotower.towers import _net as net
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation
+from sktwotower.towers._exchange import GOES_ON
 from sktwotower.towers._group import current_group, summed
 from sktwotower.towers._sequence_batches import SequenceSet
 from sktwotower.towers.parts import distinct_ones, embed_items, embed_users
@@ -183,8 +184,10 @@ class ValidationRecall:
         with exchange.fetched(self._columns(exchange.layers)):
             if len(self.truth.indptr) > 1:
                 found = self._recall(module)
-        total, n_users = summed(np.array([found.sum(), len(found)]))
-        return total / n_users
+        _, total, n_users, *_ = exchange.header(GOES_ON, found.sum(), len(found)).sum(
+            axis=0
+        )
+        return float(total / n_users)
 
     def _columns(self, layers):
         """Return the columns of tables that are needed, by the name of the layer."""

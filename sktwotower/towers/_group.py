@@ -145,7 +145,9 @@ class Group:
         except (RuntimeError, AttributeError, ValueError):
             return "another process"  # it may have been the one that kept the store
         gone = [str(rank) for rank in range(self.size) if not self._lives(store, rank)]
-        return f"process {', '.join(gone)}" if gone else "another process"
+        if len(gone) > 1:  # others may wait for a process that has not ended yet
+            return f"one of the processes {', '.join(gone)}"
+        return f"process {gone[0]}" if gone else "another process"
 
     def _lives(self, store, rank):
         try:

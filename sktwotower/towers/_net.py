@@ -21,8 +21,8 @@ from sktwotower._tables._messages import warn
 
 from ._ahead import ahead, pays
 from ._batches import TrainingSet, UserBatches
-from ._callbacks import Interruption, own_callbacks
-from ._exchange import Exchange, Shares
+from ._callbacks import Interruption, looks_at_gradients, own_callbacks
+from ._exchange import GOES_ON, Exchange, Shares
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
@@ -78,6 +78,8 @@ class TwoTowerNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Return the batches; those of training are kept until it has ended."""
+        if self.exchange_ is not None:
+            self.exchange_.header(GOES_ON)  # all have begun, and can count together
         iterator = super().get_iterator(dataset, training)
         if training:
             self.batches_ = iterator
@@ -272,6 +274,12 @@ def _net_params(recipe, part, data, seed):
         params["criterion__unit_vectors"] = recipe.normalize
     params |= _batch_params(given) | given
     if current_group() is not None:
+        if looks_at_gradients(recipe.callbacks):
+            raise ValueError(
+                "callbacks that read gradients (on_grad_computed) need those of all "
+                "rows, and each of several processes has its own. Train in one, or "
+                "leave them out."
+            )
         _share_batches(params, data, current_group())
     return params
 
