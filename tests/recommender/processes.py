@@ -1,18 +1,16 @@
 """Scenes with several processes: run as ``python -m tests.recommender.processes``.
 
 Everything is imported once; then each scene forks its processes. What a process returns
-is in ``scene-rank.npz`` of the folder that is given. With a number of places after the
-folder, a fit is killed at so many places instead, and goes on.
+is in ``scene-size-rank.npz`` of the folder that is given. With a number of places after
+the folder, a fit is killed at so many places instead, and goes on.
 """
 
-import errno
-import functools
+import datetime
 import importlib
 import os
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -20,45 +18,72 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 from skorch.callbacks import Callback
 from torch import distributed, nn
 
-from sktwotower import TwoTowerRecommender
+from sktwotower import TwoTowerRecommender, io
 from sktwotower.__main__ import main as command_line
 from sktwotower.datasets import make_interactions
-from sktwotower.towers import _request_batches
-from sktwotower.towers._exchange import Exchange
-from sktwotower.towers._group import current_group
-from sktwotower.towers._request_batches import PairContexts
-from sktwotower.towers._sparse_rows import SparseLinear
+from sktwotower.recommender import _contexts, _training_data
+from sktwotower.towers import _group, _request_batches, _sequence_batches
+from sktwotower.towers._batches import Batch
+from sktwotower.towers._division import Division
+from sktwotower.towers._exchange import Exchange, Share
+from sktwotower.towers._group import alone, current_group
+from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 from tests.builders import small
 
-N_ITEMS = 300
+N_USERS, N_ITEMS = 41, 60
+MINUTE = datetime.timedelta(minutes=1)
 # Sums differ by rounding only: bfloat16 would round to 1e-3.
-EXACT = {"criterion__matmul_dtype": torch.float32}
-NOTHING_HIDDEN = EXACT | {"iterator_train__feature_dropout": 0}
-FEW = NOTHING_HIDDEN | {"iterator_train__n_negatives": 10}
-PLAIN = {"dropout": 0, "id_dropout": 0, "net_params": NOTHING_HIDDEN}
-CURVES = {
-    "all items": {"candidate_sampling": "full"},
-    "few rows of tables": {"candidate_sampling": "mixed", "net_params": FEW},
-    "order": {"time": "when", "history": "recent", "second_share": 0},
-    "one user in a batch": {"batch_size": 1, "max_epochs": 1},
-}
-ASKING = {
-    "pooled": {"context": "place"},
-    "order": {"context": ["place", "when"], **CURVES["order"]},
+EXACT = {"criterion__matmul_dtype": torch.float32, "iterator_train__feature_dropout": 0}
+# One batch of all users, who see all items, and nothing is hidden.
+SAME = {
+    **{"batch_size": 400, "max_epochs": 5, "candidate_sampling": "full"},
+    **{"dropout": 0, "id_dropout": 0, "second_share": 0, "net_params": EXACT},
+    **{"early_stopping": True, "impression_start": 0},
 }
 
 
-def events():
-    """Return events of 41 users: six batches of eight, the last one of one user."""
+class Own(nn.Module):
+    """A user tower of the user's own."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.layer = nn.Linear(n, 8)
+
+    def forward(self, rows):
+        return torch.tanh(self.layer(rows.to_dense()))
+
+
+RECENT = {"time": "when", "history": "recent", "half_life": 30}
+SETTINGS = {
+    "pooled": {},
+    "no history": {"history": None},
+    "features": {"user_features": ["country"], "item_features": ["color"]},
+    "hidden layers": {"hidden_layer_sizes": (8,)},
+    "own tower": {"user_tower": Own},
+    "adamw": {"optimizer": "adamw"},
+    "context": {"context": "place"},
+    "recent": RECENT,
+    "recent, context": RECENT | {"context": ["place", "when"]},
+}
+# Four processes of two cores take longer.
+OF_FOUR = ["pooled", "features", "own tower", "adamw", "recent, context"]
+
+
+def events(n=500):
+    """Return events of 41 users, with features and contexts, and rewards."""
     rng = np.random.default_rng(0)
-    users, items = np.divmod(rng.choice(41 * N_ITEMS, 500, replace=False), N_ITEMS)
-    users[:41] = np.arange(41)
-    table = pd.DataFrame({"user": users, "item": items})
-    table["when"] = rng.integers(0, 100, len(table))
-    return table, (np.arange(len(table)) % 6 > 0).astype(float)
+    users, items = np.divmod(rng.choice(N_USERS * N_ITEMS, n, replace=False), N_ITEMS)
+    users[:N_USERS], items[:N_ITEMS] = np.arange(N_USERS), np.arange(N_ITEMS)
+    table = pd.DataFrame({"user": [f"u{u}" for u in users], "item": items})
+    table["when"] = rng.integers(0, 100, n)
+    table["country"] = np.array(["at", "be", "ch"])[users % 3]
+    table["color"] = np.array(["red", "blue"])[items % 2]
+    table["place"] = np.array(["home", "work", None])[items % 3]
+    return table, (np.arange(n) % 6 > 0).astype(float)
 
 
 def model(**params):
@@ -78,24 +103,14 @@ class Curve(Callback):
             self.losses.append(loss.item())
 
 
-class Acts(Callback):
-    """Do what ``act`` says in the second batch of the second epoch, in process 1."""
-
-    act = int  # nothing
-
-    def on_batch_begin(self, net, **kwargs):
-        second = len(net.history) == 2 and len(net.history[-1, "batches"]) == 2
-        if second and current_group().rank == 1:
-            Acts.act()
-
-
 def learnt(fitted):
-    """Return what a recommender has learnt, and the losses of its batches."""
+    """Return what a recommender has learnt, and the figures of its epochs."""
+    names = ("train_loss", "valid_loss", "valid_recall")
     return {
         "items": fitted.item_embeddings_,
         "users": fitted.embed_users(fitted.user_ids_),
         "losses": next(c for c in fitted.callbacks if isinstance(c, Curve)).losses,
-        "epochs": [row["train_loss"] for row in fitted.history_],
+        "epochs": [[row.get(name, 0) for name in names] for row in fitted.history_],
         "interrupted": fitted.interrupted_,
     }
 
@@ -109,43 +124,80 @@ def error_of(fit):
     return {"error": "", "message": ""}
 
 
-def curves():
+def last_pairs(positives, fraction, rng):
+    """Hold out the last pair of each user who has two, as `hold_out` a random one."""
+    pairs = positives.tocoo()
+    counts = np.diff(positives.indptr)
+    held = np.zeros(pairs.nnz, dtype=bool)
+    held[positives.indptr[1:][counts > 1] - 1] = True
+    return (
+        sparse.csr_matrix((pairs.data[c], (pairs.row[c], pairs.col[c])), pairs.shape)
+        for c in (~held, held)
+    )
+
+
+def all_contexts(self, users, rng):
+    """Ask with all contexts of users, as `PairContexts.draw` does with some."""
+    owners = np.repeat(np.arange(len(users)), np.diff(self.offsets)[users])
+    places = [np.arange(*self.offsets[user : user + 2]) for user in users]
+    return np.concatenate(places), owners, np.ones(len(owners), dtype=np.float32)
+
+
+def nothing_is_drawn():
+    """Let contexts be complete, count equally, and validation be the last pairs."""
+
+    def unchanged(rows, rng):
+        return rows
+
+    def ones(rows, *args):
+        return np.ones(rows.shape[1], dtype=np.float32)
+
+    patch.object(_training_data, "hold_out", last_pairs).start()
+    patch.object(_request_batches.PairContexts, "draw", all_contexts).start()
+    patch.object(_request_batches, "partly_hidden", unchanged).start()
+    patch.object(_sequence_batches, "some_hidden", unchanged).start()
+    patch.object(_contexts, "context_shares", ones).start()
+    learn = _contexts.RequestClock.learn
+    patch.object(
+        _contexts.RequestClock, "learn", lambda dates, gaps: learn(dates, np.arange(99))
+    ).start()
+
+
+def start_of(folder, name):
+    """Return a recommender that starts from the weights of a file."""
+    started = model(**SAME | SETTINGS[name], warm_start=True)
+    towers = {"user_tower": Own} if name == "own tower" else None
+    started._fitted = io.load(f"{folder}/{name}.sktt", towers=towers)._fitted
+    return started
+
+
+def starts(folder):
+    """Write models from which all go on."""
+    nothing_is_drawn()
+    for name, params in SETTINGS.items():
+        fitted = model(**SAME | params | {"early_stopping": False, "callbacks": None})
+        io.dump(fitted.fit(*events()), f"{folder}/{name}.sktt")
+    return {}
+
+
+def curves(folder):
+    """Fit where several processes must learn what one does."""
+    nothing_is_drawn()
     found = {}
-    for name, params in CURVES.items():
-        fitted = model(**PLAIN | params).fit(*events())
+    for name in OF_FOUR if distributed.get_world_size() == 4 else SETTINGS:
+        fitted = start_of(folder, name).fit(*events())
         found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
-    return found
-
-
-def everything_asks():
-    """Fit with contexts of which none is hidden, in both kinds of history."""
-    found = {}
-
-    def all_of(self, users, rng):
-        owners = np.repeat(np.arange(len(users)), np.diff(self.offsets)[users])
-        places = [np.arange(*self.offsets[user : user + 2]) for user in users]
-        ones = np.ones(len(owners), dtype=np.float32)
-        return np.concatenate(places), owners, ones
-
-    X, y = events()
-    X["place"] = np.array(["home", "work", None])[X["item"] % 3]
-    with (
-        patch.object(PairContexts, "draw", all_of),
-        patch.object(_request_batches, "partly_hidden", lambda rows, rng: rows),
-        patch(
-            "sktwotower.towers._sequence_batches.some_hidden", lambda rows, rng: rows
-        ),
-    ):
-        for name, params in ASKING.items():
-            fitted = model(**PLAIN | params).fit(X, y)
-            found |= {f"{name}/{key}": value for key, value in learnt(fitted).items()}
-            context = {"context": {"place": "work"}}
-            found[f"{name}/asked"] = fitted.embed_users(fitted.user_ids_, **context)
+        if "context" in name:
+            place = {"place": "work"}
+            if name == "recent, context":
+                place["when"] = 100
+            asked = fitted.embed_users(fitted.user_ids_, context=place)
+            found[f"{name}/asked"] = asked
     return found
 
 
 def defaults():
-    """Fit with dropout, validation and a new seed in each process, then learn more."""
+    """Fit with all that is drawn and a new seed in each process, then learn more."""
     params = {"random_state": None, "optimizer": "adamw", "hidden_layer_sizes": (8,)}
     fitted = model(max_epochs=2, early_stopping=True, **params).fit(*events())
     X, y = events()
@@ -153,129 +205,202 @@ def defaults():
     return learnt(fitted)
 
 
-def sums():
-    """Sum known gradients of two tables and a vector."""
-    rank = distributed.get_rank()
-    net = SimpleNamespace(device="cpu", criterion_=nn.Module(), module_=nn.Module())
-    net.module_.first, net.module_.second = SparseLinear(40, 2), SparseLinear(4, 1)
-    net.module_.bias = nn.Parameter(torch.ones(2) * rank)
-    net.module_.unused = nn.Parameter(torch.ones(1))
-    interruption = SimpleNamespace(received=None)
-    ids, values = ([1, 3], [[1.0, 2.0], [3.0, 4.0]]) if rank else ([3], [[8.0, 8.0]])
+def served(fitted, users):
+    """Return all that a recommender says of users."""
+    top = fitted.recommend(users, n_neighbors=5)
+    return {
+        "user_ids": fitted.user_ids_.astype(str),
+        "items": fitted.item_embeddings_,
+        "users": fitted.embed_users(users),
+        "top": top["item"].to_numpy(int),
+        "scores": top["score"],
+        "past": fitted.seen_items(users).to_csv(),
+    }
 
-    def compute(batch, targets):
-        first, second = net.module_.first.weight, net.module_.second.weight
-        first.grad = torch.sparse_coo_tensor(
-            [ids], torch.tensor(values), (40, 2), check_invariants=True
-        )
-        second.grad = torch.full((4, 1), 1.0 + rank)
-        net.module_.bias.grad = torch.tensor([1.0, rank])
-        return {"loss": torch.tensor(2.0 + rank), "y_pred": None}
 
-    targets = SimpleNamespace(total_weight=1.0 + 2 * rank)  # 1 and 3 of 4
-    found = {}
-    with Exchange(current_group(), net, interruption) as exchange:
-        found["bias"] = net.module_.bias.detach().numpy().copy()
-        for name, batch in {"both": True, "one": rank or None}.items():
-            net.module_.zero_grad()
-            share = SimpleNamespace(batch=batch)
-            step = exchange.step(compute, share, targets)
-            found |= {
-                f"{name}/loss": step["loss"].item(),
-                f"{name}/is_sparse": net.module_.first.weight.grad.is_sparse,
-                f"{name}/first": net.module_.first.weight.grad.to_dense().numpy(),
-                f"{name}/second": net.module_.second.weight.grad.numpy(),
-                f"{name}/bias": net.module_.bias.grad.numpy(),
-                f"{name}/unused": net.module_.unused.grad.numpy(),
-            }
+EVERYTHING = {
+    **{"time": "when", "context": ["place", "when"], "max_epochs": 2},
+    "batch_size": 100,
+    **{"user_features": ["country"], "hidden_layer_sizes": (8,)},
+}
+
+
+def shared(folder):
+    """Fit a model of all users, and one of the own users of each process."""
+    rank, found = distributed.get_rank(), {}
+    for name, gather in {"gathered": True, "own": False}.items():
+        for kind in ("pooled", "auto"):
+            params = EVERYTHING | {"history": kind, "gather_users": gather}
+            made = model(callbacks=None, **params)
+            fitted = made.fit(*events())
+            path = f"{folder}/{name}-{kind}-{distributed.get_world_size()}-{rank}.sktt"
+            io.dump(fitted, path)
     return found
 
 
-def other_data():
-    X, y = events()
-    y[distributed.get_rank()] = 2
-    return error_of(lambda: model().fit(X, y))
+def served_alone(folder, size):
+    """Serve what was written by processes that trained together, and learn more."""
+    found, (X, y) = {}, events()
+    for kind in ("pooled", "auto"):
+        for rank in range(size):
+            place = f"{kind}-{size}-{rank}.sktt"
+            whole = io.load(f"{folder}/gathered-{place}")
+            own = io.load(f"{folder}/own-{place}")
+            for name, fitted in {"gathered": whole, "own": own}.items():
+                answers = served(fitted, own.user_ids_)
+                found |= {f"{name}/{kind}/{rank}/{k}": v for k, v in answers.items()}
+            other = np.setdiff1d(whole.user_ids_, own.user_ids_)[:1]
+            unknown = own.embed_users(["nobody", *other])
+            found[f"unknown/{kind}/{rank}"] = unknown
+            further = X[:20].assign(user="new", country="at")
+            own.partial_fit(further, y[:20])
+            found[f"more/{kind}/{rank}"] = own.recommend(["new"])["item"].to_numpy(int)
+    return found
 
 
-def other_parameters():
-    return error_of(lambda: model(lr=0.01 + distributed.get_rank()).fit(*events()))
-
-
-def an_empty_day():
-    """Learn events that one of the processes lacks, and then none."""
-    X, _ = events()
-    fitted = model().fit(X)
+def more_together(folder):
+    """Learn further events in a group, and none, with a model that all have."""
+    fitted, (X, _) = io.load(f"{folder}/pooled.sktt"), events()
+    # one of the processes lacks the events of a day
     found = error_of(lambda: fitted.partial_fit(X[: 3 * distributed.get_rank()]))
-    return found | learnt(fitted.partial_fit(X[:0]).partial_fit(X[:3]))
+    fitted.set_params(callbacks=[Curve()])
+    return found | learnt(fitted.partial_fit(X[:0]).partial_fit(X[:9]))
 
 
-def interruptible(folder):
-    """Return a recommender with random numbers of torch, and an ``Acts``."""
-    params = {"callbacks": [Curve(), Acts()], "hidden_layer_sizes": (8,)}
-    return model(checkpoint=folder, **params)
+# Rounded to 1 in bfloat16.
+MORE_THAN_ONE = 1 + 2**-10
 
 
-def fails(folder):
-    def fail():
-        raise KeyError("in a callback")
-
-    Acts.act = fail
-    return error_of(lambda: interruptible(folder).fit(*events()))
-
-
-def disk_full(folder):
-    def full(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    class Fills(Callback):
-        def on_epoch_begin(self, net, **kwargs):
-            if len(net.history) == 2:
-                os.fsync = full
-
-    callbacks = [Curve(), Fills()]
-    fitted = model(callbacks=callbacks, checkpoint=folder)
-    return error_of(lambda: fitted.fit(*events()))
+def net_of(rank, size, dtype, sparse_grad):
+    """Return what stands for a net: tables of users and items, and what all share."""
+    module, criterion = nn.Module(), nn.Module()
+    owners = np.arange(6)[::-1] % size
+    module.divisions = {"user": Division(6, size, owners), "item": Division(10, size)}
+    module.divisions["context"] = Division(0, size)
+    module.tables = {"user_tower": "user", "item_tower": "item", "context": "context"}
+    for name, side in module.tables.items():
+        division = module.divisions[side]
+        whole = torch.arange(2.0 * division.n_columns).reshape(-1, 2)
+        layer = SparseLinear(len(division.of(rank)), 2, sparse_grad)
+        layer.weight.data = whole[division.of(rank)]
+        setattr(module, name, layer)
+    module.bias = nn.Parameter(torch.ones(2) * rank)
+    module.unused = nn.Parameter(torch.ones(1))
+    criterion.matmul_dtype = dtype
+    return SimpleNamespace(device="cpu", criterion_=criterion, module_=module)
 
 
-def dies(folder):
-    Acts.act = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
-    return error_of(lambda: interruptible(folder).fit(*events()))
+def one_each(columns, n):
+    """Return rows with a one in each of some columns."""
+    ones = np.ones(len(columns), dtype=np.float32)
+    places = np.arange(len(columns)), columns
+    shape = len(columns), n
+    return SparseRows.from_csr(sparse.csr_matrix((ones, places), shape))
 
 
-def stops(folder):
-    signal.signal(signal.SIGTERM, lambda *args: None)
-    Acts.act = functools.partial(signal.raise_signal, signal.SIGTERM)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fitted = interruptible(folder).fit(*events())
-    return learnt(fitted) | {"messages": [str(each.message) for each in caught]}
+def sums():
+    """Sum known gradients of two tables and a vector."""
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    found = {}
+    for kind, dtype in {"exact": torch.float32, "short": torch.bfloat16}.items():
+        for sparse_grad in (True, False):
+            net = net_of(rank, size, dtype, sparse_grad)
+            interruption = SimpleNamespace(received=None)
+            with Exchange(current_group(), net, interruption) as exchange:
+                for who in ("all", "last"):
+                    name = f"{kind}/{who}/{'sparse' if sparse_grad else 'dense'}"
+                    has_users = who == "all" or rank == size - 1
+                    of_step = one_step(exchange, net, rank, has_users)
+                    found |= {f"{name}/{key}": v for key, v in of_step.items()}
+    return found
 
 
-def goes_on(folder):
-    return learnt(interruptible(folder).fit(*events()))
+def one_step(exchange, net, rank, has_users):
+    """Return the gradients of all columns, and what was computed with.
+
+    Process r has the users r and 5, and the items 0, r + 1 and 9.
+    """
+    module, seen = net.module_, {}
+    users, items = one_each([rank, 5], 6), one_each([0, rank + 1, 9], 10)
+    targets = SimpleNamespace(total_weight=1.0 + rank)
+    targets.renumbered = lambda turns: targets
+
+    def compute(batch, targets):
+        seen["users"] = module.user_tower(batch.user_rows)
+        seen["items"] = module.item_tower(batch.item_rows)
+        seen["order"] = batch.item_rows.indices
+        total = seen["users"].sum() + seen["items"].sum() + module.bias.sum()
+        loss = MORE_THAN_ONE * (rank + 1) * total / targets.total_weight
+        loss.backward()
+        return {"loss": torch.tensor(rank + 1.0), "y_pred": None}
+
+    for parameter in module.parameters():
+        parameter.grad = None
+    share = Share(Batch(users, items) if has_users else None)
+    step = exchange.step(compute, share, targets if has_users else None)
+    found = {"loss": step["loss"].item(), "n_users": len(share)}
+    found |= {name: value.detach().numpy() for name, value in seen.items()}
+    for name, side in module.tables.items():
+        grad, own = module.get_submodule(name).weight.grad, found.setdefault
+        own(f"{name} is sparse", grad.is_sparse)
+        whole = np.zeros((module.divisions[side].n_columns, 2), np.float32)
+        whole[module.divisions[side].of(rank)] = grad.to_dense().numpy()
+        own(name, _group.summed(whole))
+    others = {"bias": module.bias.grad, "unused": module.unused.grad}
+    return found | {name: grad.numpy() for name, grad in others.items()}
 
 
-def without_a_break():
-    return goes_on(None)
+def planted(seed):
+    """Return events of 10 tastes, and later ones."""
+    rng = np.random.default_rng(seed)
+    n_users, n_items = 400, 200
+    users = np.repeat(np.arange(n_users), 12)
+    of_taste = rng.integers(0, n_items // 10, len(users)) * 10 + users % 10
+    any_item = rng.integers(0, n_items, len(users))
+    items = np.where(rng.random(len(users)) < 0.7, of_taste, any_item)
+    X = pd.DataFrame({"user": users, "item": items}).drop_duplicates()
+    late = X.groupby("user").cumcount(ascending=False) < 2
+    return X[~late], X[late]
 
 
-def run(scene, folder, *args, size=2):
-    """Run a scene in forked processes, and return their exit codes."""
-    children = []
+def recalls():
+    """Return the recall of later events, for each seed."""
+    found = []
+    for seed in range(3):
+        X, later = planted(seed)
+        fitted = TwoTowerRecommender(embedding_dim=16, random_state=seed).fit(X)
+        with alone():
+            found.append(fitted.score(later))
+    return {"recall": found}
+
+
+def begin(scene, folder, *args, size=2, name=None):
+    """Fork the processes of a scene, and return their ids."""
+    children, name = [], name or scene.__name__
     for rank in range(size):
         child = os.fork()
         if not child:
-            store = f"file://{folder}/{scene.__name__}-{size}.store"
+            _group.SECONDS_TO_ANSWER = 2
+            store = f"file://{folder}/{name}-{size}.store"
             distributed.init_process_group(
-                "gloo", init_method=store, rank=rank, world_size=size
+                "gloo", store, MINUTE, world_size=size, rank=rank
             )
             found = scene(*args)
-            name = f"{scene.__name__}-{size}-{rank}.npz"
-            np.savez(Path(folder) / name, **found)
+            np.savez(Path(folder) / f"{name}-{size}-{rank}.npz", **found)
             os._exit(0)
         children.append(child)
+    return children
+
+
+def ended(children):
+    """Wait for processes, and return their exit codes."""
     codes = [os.waitpid(child, 0)[1] for child in children]
     return [os.waitstatus_to_exitcode(code) for code in codes]
+
+
+def run(scene, folder, *args, size=2, name=None):
+    """Run a scene in forked processes, all of which must end well."""
+    assert ended(begin(scene, folder, *args, size=size, name=name)) == [0] * size
 
 
 def launch(folder):
@@ -316,16 +441,11 @@ def start(*args):
     return child
 
 
-def ended(child):
-    """Wait for a child, and return its exit code."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def kills(folder, n_places):
     """Kill a fit twice at random times, then let it finish; all that n_places times."""
-    rng, begin = np.random.default_rng(0), time.monotonic()
-    assert ended(start(None, f"{folder}/whole.npz")) == 0
-    duration = time.monotonic() - begin
+    rng, beginning = np.random.default_rng(0), time.monotonic()
+    assert ended([start(None, f"{folder}/whole.npz")]) == [0]
+    duration = time.monotonic() - beginning
     for place in range(n_places):
         checkpoint, result = f"{folder}/checkpoint-{place}", f"{folder}/{place}.npz"
         n_killed = 0
@@ -333,31 +453,35 @@ def kills(folder, n_places):
             child = start(checkpoint, result)
             time.sleep(rng.uniform(0, duration))
             os.kill(child, signal.SIGKILL)
-            if ended(child) == -signal.SIGKILL:
+            if ended([child]) == [-signal.SIGKILL]:
                 n_killed += 1
             else:  # it had finished, as other work on the machine changes its speed
                 duration *= 0.8
-        assert ended(start(checkpoint, result)) == 0
+        assert ended([start(checkpoint, result)]) == [0]
         assert not os.path.exists(checkpoint)
+
+
+def learns(folder):
+    """Run the scenes in which several processes learn."""
+    run(starts, folder, folder, size=1)
+    for size in (1, 2, 4):
+        run(curves, folder, folder, size=size)
+        run(recalls, folder, size=size)
+        run(more_together, folder, folder, size=size)
+    for size in (2, 4):
+        run(defaults, folder, size=size)
+        run(sums, folder, size=size)
+        run(shared, folder, folder, size=size)
+        run(served_alone, folder, folder, size, size=1, name=f"served_alone_{size}")
 
 
 def main(folder):
     """Run all scenes."""
     importlib.import_module("torch._dynamo")  # once, not in each process that needs it
-    for scene in (curves, defaults, sums, other_data, other_parameters, an_empty_day):
-        assert run(scene, folder) == [0, 0]
-    assert run(curves, folder, size=1) == [0]
-    assert run(everything_asks, folder) == [0, 0]
-    assert run(everything_asks, folder, size=1) == [0]
-    assert run(fails, folder, f"{folder}/fails") == [0, 0]
-    assert run(disk_full, folder, f"{folder}/full") == [0, 0]
-    checkpoint = f"{folder}/checkpoint"
-    assert run(dies, folder, checkpoint) == [0, -signal.SIGKILL]
-    assert run(stops, folder, checkpoint) == [0, 0]
-    assert sorted(os.listdir(checkpoint)) == ["start.checkpoint", "towers-0.checkpoint"]
-    assert run(goes_on, folder, checkpoint) == [0, 0]
-    assert not os.path.exists(checkpoint)
-    assert run(without_a_break, folder) == [0, 0]
+    learns(folder)
+    # which imports this module
+    scenes = importlib.import_module("tests.recommender.failing_processes")
+    scenes.fails_and_goes_on(folder)
     kills(folder, 2)
     launch(folder)
 

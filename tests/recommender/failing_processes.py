@@ -1,0 +1,276 @@
+"""Scenes in which one of several processes is killed, fails or is asked to stop.
+
+`processes.main` forks them. They wait for one another most of the time, so that all of
+them run at once.
+"""
+
+import errno
+import functools
+import os
+import signal
+import time
+import warnings
+from itertools import product
+
+import pandas as pd
+from torch import distributed
+
+from sktwotower.recommender import _ages, _checkpoint, _fit, _processes, _training_data
+from sktwotower.recommender._checkpoint import Checkpoint
+from sktwotower.towers import _spectrum
+from sktwotower.towers._exchange import Exchange
+from sktwotower.towers.parts import _start
+from tests.recommender.processes import (
+    Callback,
+    Curve,
+    begin,
+    ended,
+    error_of,
+    events,
+    learnt,
+    model,
+    run,
+)
+
+
+class Acts(Callback):
+    """Call ``act`` at a moment of the second epoch, in one process."""
+
+    def __init__(self, moment=None, act=int, rank=1):
+        self.when_, self.act_ = (moment, rank), act
+
+    def _do(self, moment, net):
+        now = (moment, distributed.get_rank()) == self.when_
+        if now and (len(net.history) == 2 or "train" in moment):
+            self.when_ = None
+            self.act_()
+
+    def on_train_begin(self, net, **kwargs):
+        self._do("on_train_begin", net)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self._do("on_epoch_begin", net)
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        self._do("on_batch_begin" if training else "validation", net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self._do("on_epoch_end", net)
+
+    def on_train_end(self, net, **kwargs):
+        self._do("on_train_end", net)
+
+
+MOMENTS = ["on_train_begin", "on_epoch_begin", "on_batch_begin", "validation"]
+MOMENTS += ["on_epoch_end", "on_train_end"]
+# Signals, and whether there is a handler.
+SIGNALS = {
+    "interrupted": (signal.SIGINT, False),
+    "terminated": (signal.SIGTERM, False),
+    "handled": (signal.SIGTERM, True),
+}
+# In what a process is killed: a function, and which call of it.
+PHASES = {
+    "reading": (_fit, "_read", 1),
+    "half-life": (_ages, "popularity_half_life", 1),
+    "singular vectors": (_spectrum, "summed", 3),
+    "first epoch": (Exchange, "step", 2),
+    "validation": (_training_data.ValidationRecall, "_recall", 2),
+    "checkpoint": (_checkpoint.WrittenFile, "finish", 2),
+    "rows at the end": (Exchange, "_whole", 2),
+    "users at the end": (_processes, "_gathered", 1),
+}
+PHASES_OF_FOUR = ["first epoch", "users at the end"]
+
+
+def whole(phase, checkpoint, *acts):
+    """Fit with a half-life or singular vectors, and with validation."""
+    _start.MIN_SVD_EVENTS = 0
+    X, y = events()
+    X["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(X["when"], "D")
+    params = {"max_epochs": 2, "batch_size": 20, "early_stopping": True}
+    params |= {"callbacks": [Curve(), Acts(*acts)], "hidden_layer_sizes": ()}
+    kind = "pooled" if phase == "singular vectors" else "recent"
+    params |= {"time": "when", "history": kind, "checkpoint": checkpoint}
+    return model(**params).fit(X, y)
+
+
+def killed(phase, checkpoint, rank):
+    """Fit; the process of a rank is killed in a phase."""
+    owner, name, at = PHASES[phase]
+    original, calls = getattr(owner, name), []
+
+    def dies(*args, **kwargs):
+        calls.append(name)
+        if distributed.get_rank() == rank and len(calls) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **kwargs)
+
+    setattr(owner, name, dies)
+    return error_of(lambda: whole(phase, checkpoint))
+
+
+def goes_on(phase, checkpoint):
+    return learnt(whole(phase, checkpoint))
+
+
+def raises(error):
+    def act():
+        raise error
+
+    return act
+
+
+def fails(moment, rank):
+    """Fit; a callback of one process raises an error."""
+    callbacks = [Curve(), Acts(moment, raises(KeyError("in a callback")), rank)]
+    fitted = model(callbacks=callbacks, early_stopping=True)
+    return error_of(lambda: fitted.fit(*events()))
+
+
+def fails_within(name, rank):
+    """Fit; one process lacks memory in the midst of a step, or of validation."""
+    owner = Exchange if name == "step" else _training_data.ValidationRecall
+    original, calls = getattr(owner, name), []
+
+    def fails(self, *args, **kwargs):
+        calls.append(name)
+        if len(calls) == 3 and distributed.get_rank() == rank:
+            if name != "step":
+                raise MemoryError
+            args = raises_memory_error, *args[1:]
+        return original(self, *args, **kwargs)
+
+    setattr(owner, name, fails)
+    fitted = model(early_stopping=True)
+    return error_of(lambda: fitted.fit(*events()))
+
+
+def raises_memory_error(batch, targets):
+    raise MemoryError
+
+
+def disk_full(checkpoint, rank):
+    """Fit; the disk of one process becomes full."""
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill():
+        os.fsync = full
+
+    callbacks = [Curve(), Acts("on_epoch_begin", fill, rank)]
+    fitted = model(callbacks=callbacks, checkpoint=checkpoint)
+    return error_of(lambda: fitted.fit(*events()))
+
+
+def stops(number, handled, checkpoint, rank):
+    """Fit until one process gets a signal; a caller may have a handler."""
+    if handled:
+        signal.signal(number, lambda *args: None)
+    acts = "on_batch_begin", functools.partial(signal.raise_signal, number), rank
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = learnt(whole("signal", checkpoint, *acts))
+        except SystemExit as end:
+            found = {"code": end.code}
+    return found | {"messages": [str(each.message) for each in caught]}
+
+
+def refused():
+    """Fit with data or parameters that differ, or with too many processes."""
+    rank, found = distributed.get_rank(), {}
+
+    def fit(name, X, y=None, **params):
+        error = error_of(lambda: model(**params).fit(X, y))
+        found.update({f"{name}/{key}": value for key, value in error.items()})
+
+    X, y = events()
+    fit("events", X, y + (rank > 0) * (y > 0))
+    fit("parameters", X, lr=0.01 + rank / 100)
+    fit("features", X.assign(country=X["item"] % (rank + 2)), user_features=["country"])
+    fit("no users", X[X["user"] == "u1"])
+    fit("gradients", X, callbacks=[ReadsGradients()])
+    return found
+
+
+class ReadsGradients(Callback):
+    def on_grad_computed(self, net, **kwargs):
+        pass
+
+
+def reads_late(checkpoint):
+    """Fit; process 1 looks for what was left unfinished while process 0 writes."""
+    make, replace = Checkpoint.__init__, os.replace
+
+    def late(self, *args):
+        time.sleep(0.2)
+        make(self, *args)
+
+    def slow(*paths):
+        time.sleep(0.4)
+        replace(*paths)
+
+    if distributed.get_rank() == 1:
+        Checkpoint.__init__ = late
+    os.replace = slow
+    return error_of(lambda: model(checkpoint=checkpoint, max_epochs=1).fit(*events()))
+
+
+def all_at_once(folder):
+    """Yield the arguments of `begin` for all scenes, and the exit codes."""
+    for size, rank in ((2, 1), (4, 2)):
+        for phase in PHASES if size == 2 else PHASES_OF_FOUR:
+            who = 0 if phase == "half-life" else rank
+            checkpoint = f"{folder}/killed {phase} {size}"
+            codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
+            args = killed, folder, phase, checkpoint, who
+            yield args, {"size": size, "name": f"killed {phase}"}, codes
+    for moment in MOMENTS:
+        yield (fails, folder, moment, 1), {"name": f"fails {moment}"}, [0, 0]
+    for name, size in (("step", 2), ("step", 4), ("_recall", 2)):
+        keys = {"name": f"fails within {name}", "size": size}
+        yield (fails_within, folder, name, 1), keys, [0] * size
+    for rank in (0, 1):
+        args = disk_full, folder, f"{folder}/full {rank}", rank
+        yield args, {"name": f"disk full {rank}"}, [0, 0]
+    for name, size in (*product(SIGNALS, (2,)), ("interrupted", 4)):
+        number, handled = SIGNALS[name]
+        args = stops, folder, number, handled, f"{folder}/{name} {size}", size - 1
+        yield args, {"name": name, "size": size}, [0] * size
+    yield (reads_late, folder, f"{folder}/late"), {}, [0, 0]
+    yield (refused, folder), {}, [0, 0]
+    for phase, size in (("half-life", 2), ("singular vectors", 2), ("half-life", 4)):
+        keys = {"name": f"whole {phase}", "size": size}
+        yield (goes_on, folder, phase, None), keys, [0] * size
+
+
+def afterwards(folder):
+    """Yield the same of the scenes that go on where others have ended."""
+    of_four = product(PHASES_OF_FOUR, (4,))
+    for phase, size in (*product(PHASES, (2,)), *of_four):
+        args = goes_on, folder, phase, f"{folder}/killed {phase} {size}"
+        yield args, {"name": f"goes on {phase}", "size": size}, [0] * size
+    for name, size in (*product(SIGNALS, (2,)), ("interrupted", 4)):
+        args = goes_on, folder, "signal", f"{folder}/{name} {size}"
+        yield args, {"name": f"goes on {name}", "size": size}, [0] * size
+
+
+def other_size(folder):
+    """Go on with another number of processes than before."""
+    return error_of(lambda: whole("signal", folder))
+
+
+def run_all(scenes):
+    """Run scenes at once."""
+    begun = [(begin(*args, **keys), codes) for args, keys, codes in scenes]
+    assert [ended(children) for children, _ in begun] == [codes for _, codes in begun]
+
+
+def fails_and_goes_on(folder):
+    """Run all scenes."""
+    run_all(all_at_once(folder))
+    for size in (1, 4):
+        run(other_size, folder, f"{folder}/interrupted 2", size=size)
+    run_all(afterwards(folder))

@@ -1,0 +1,23 @@
+"""What several processes exchange in a step, worked out by hand.
+
+With one process here: a group of one. Those of several are in
+``tests/recommender/test_processes.py``.
+"""
+
+from sktwotower.towers._exchange import Shares
+
+
+class Batches(list):
+    """Batches, of which another process has more."""
+
+    def __len__(self):
+        return 3
+
+
+def test_a_process_with_fewer_batches_goes_on_with_empty_ones():
+    found = list(Shares(Batches([("batch", "targets")])))
+    assert [(share.batch, targets) for share, targets in found] == [
+        ("batch", "targets"),
+        (None, None),
+        (None, None),
+    ]
