@@ -127,8 +127,13 @@ def test_the_script_for_torchrun(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain = partial(small, dropout=0, id_dropout=0)
     monkeypatch.setattr("sktwotower.TwoTowerRecommender", plain)
-    random_events().to_parquet("events.parquet")
-    exec(block("torchrun"), {})
+    Path("events").mkdir()
+    random_events().to_parquet("events/1.parquet")
+    try:
+        exec(block("torchrun"), {})
+    except BaseException:  # or all later tests would be in a group
+        distributed.destroy_process_group()
+        raise
     model = io.load("model.sktt")
     expected = plain().fit(random_events())
     assert_allclose(model.item_embeddings_, expected.item_embeddings_, atol=1e-6)
