@@ -143,10 +143,12 @@ class Group:
             store = distributed.distributed_c10d._get_default_store()
             store.set(f"sktwotower alive {self.rank}", "")
         except (RuntimeError, AttributeError, ValueError):
-            return "another process"  # it may have been the one that kept the store
-        gone = [str(rank) for rank in range(self.size) if not self._lives(store, rank)]
+            return "process 0"  # which keeps the store
+        gone = [rank for rank in range(self.size) if not self._lives(store, rank)]
+        if self.rank in gone:  # it is the store that does not answer
+            return "process 0"
         if len(gone) > 1:  # others may wait for a process that has not ended yet
-            return f"one of the processes {', '.join(gone)}"
+            return f"one of the processes {', '.join(map(str, gone))}"
         return f"process {gone[0]}" if gone else "another process"
 
     def _lives(self, store, rank):

@@ -226,7 +226,8 @@ def all_at_once(folder):
             checkpoint = f"{folder}/killed {phase} {size}"
             codes = [-signal.SIGKILL if r == who else 0 for r in range(size)]
             args = killed, folder, phase, checkpoint, who
-            yield args, {"size": size, "name": f"killed {phase}"}, codes
+            keys = {"size": size, "name": f"killed {phase}", "in_file": who > 0}
+            yield args, keys, codes
     for moment in MOMENTS:
         yield (fails, folder, moment, 1), {"name": f"fails {moment}"}, [0, 0]
     for name, size in (("step", 2), ("step", 4), ("_recall", 2)):

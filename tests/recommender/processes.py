@@ -9,6 +9,7 @@ import datetime
 import importlib
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -374,14 +375,25 @@ def recalls():
     return {"recall": found}
 
 
-def begin(scene, folder, *args, size=2, name=None):
-    """Fork the processes of a scene, and return their ids."""
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def begin(scene, folder, *args, size=2, name=None, in_file=True):
+    """Fork the processes of a scene, and return their ids.
+
+    ``in_file``: False: process 0 keeps the store of the group, as without torchrun.
+    """
     children, name = [], name or scene.__name__
+    store = f"file://{folder}/{name}-{size}.store"
+    if not in_file:
+        store = f"tcp://127.0.0.1:{free_port()}"
     for rank in range(size):
         child = os.fork()
         if not child:
             _group.SECONDS_TO_ANSWER = 2
-            store = f"file://{folder}/{name}-{size}.store"
             distributed.init_process_group(
                 "gloo", store, MINUTE, world_size=size, rank=rank
             )

@@ -238,6 +238,8 @@ def test_a_process_that_is_killed_ends_the_others(name, size, scenes):
         assert found["error"] == "GroupError"
         who, _, why = str(found["message"]).partition(" has died or cannot be reached")
         assert str(killed) in who.rpartition("process")[2]
+        if size == 2:
+            assert who.endswith(f"process {killed}")
         assert "fit goes on from the end of the last epoch" in why
 
 
