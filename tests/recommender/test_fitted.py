@@ -201,10 +201,10 @@ def test_an_interrupt_in_a_callback_is_reported(moment, epoch):
 def test_an_interrupt_in_validation_is_reported(monkeypatch):
     calls = iter(range(9))
 
-    def recall(*args):
+    def recall(*args, per_user):
         if next(calls) == 2:
             signal.raise_signal(signal.SIGINT)
-        return 0.5
+        return np.full(9, 0.5)
 
     monkeypatch.setattr(_training_data, "recall_at_k", recall)
     model = short(max_epochs=9, early_stopping=True)
