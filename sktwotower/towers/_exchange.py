@@ -176,7 +176,7 @@ class Exchange:
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in dense]
         flat = [each.reshape(-1).to(self.device, torch.float32) for each in grads]
         flat = torch.cat([*flat, torch.tensor([loss], device=self.device)])
-        self.group.run(distributed.all_reduce, flat)
+        flat = self.group.add_up(flat)
         *parts, total = flat.split([*(p.numel() for p in dense), 1])
         for parameter, part in zip(dense, parts, strict=True):
             parameter.grad = part.view(parameter.shape).to(parameter)

@@ -102,27 +102,23 @@ class _WantedRows:
             self.rows.grad = torch.zeros_like(self.rows)
         return self.rows.grad.split(self.sizes)
 
-    def add_up(self, others):
+    def add_up(self, asked, grads):
         """Set the gradient of the rows of this process, once that of others is sent.
 
-        ``others``: pairs of places (n,) and gradients (n, width).
+        ``asked`` (n,), ``grads`` (n, width): places and gradients from others.
         """
         weight, known, n = self.layer.weight, self.places[0], self.sizes[0]
-        asked = [places.cpu().numpy() for places, _ in others]
-        asked = np.concatenate([*asked, known[:0]])
+        asked = asked.cpu().numpy()
         at = np.searchsorted(known, asked)
         is_new = np.append(known, -1)[at] != asked
         new, at_new = np.unique(asked[is_new], return_inverse=True)
         at[is_new] = n + at_new
         values = self.rows.grad[: n + len(new)]  # there is room where theirs were
         if len(values) < n + len(new):
-            values = torch.cat(
-                [values[:n], weight.new_empty(len(new), weight.shape[1])]
-            )
+            room = weight.new_empty(len(new), weight.shape[1])
+            values = torch.cat([values[:n], room])
         values[n:] = 0
-        at = torch.from_numpy(at).to(weight.device).split([len(p) for p, _ in others])
-        for places, (_, part) in zip(at, others, strict=True):
-            values.index_add_(0, places, part.to(weight))
+        values.index_add_(0, torch.from_numpy(at).to(weight.device), grads.to(weight))
         ids = torch.from_numpy(np.append(known, new)).to(weight.device)
         weight.grad = torch.sparse_coo_tensor(
             ids[None], values, weight.shape, is_coalesced=True, check_invariants=False
@@ -173,11 +169,16 @@ class Fetched:
         asked = [t.places[1 + r] for r in self.others for t in self.tables]
         asked = torch.from_numpy(np.concatenate([*asked, []]).astype(np.int32))
         asked = self._swap(asked.to(self.device), self.wanted, self.given, self.ones)
-        self.asked = dict(self._parts(asked.long(), self.given, self.ones))
+        asked = self._by_table(asked.long(), self.ones)
+        self.asked = [each.flatten() for each in asked]
         rows = self._buffer(self.given)
-        for (r, t), part in self._parts(rows, self.given, self.widths):
+        parts = dict(self._parts(rows, self.given, self.widths))
+        for t, asked in enumerate(self.asked):
             weight = self.tables[t].layer.weight
-            part.copy_(weight.index_select(0, self.asked[r, t].to(weight.device)))
+            chosen = weight.index_select(0, asked.to(weight.device))
+            each = chosen.split(self.given[self.others, t].tolist())
+            for r, chosen_of_one in zip(self.others, each, strict=True):
+                parts[r, t].copy_(chosen_of_one)
         rows = self._swap(rows, self.given, self.wanted, self.widths)
         for table in self.tables:
             table.lay()
@@ -215,10 +216,17 @@ class Fetched:
         for (r, t), part in self._parts(rows, self.wanted, self.widths):
             part.copy_(grads[t][1 + r])
         rows = self._swap(rows, self.wanted, self.given, self.widths)
-        found = dict(self._parts(rows, self.given, self.widths))
-        for t, table in enumerate(self.tables):
-            others = [(self.asked[r, t], found[r, t]) for r in self.others]
-            table.add_up(others)
+        found = self._by_table(rows, self.widths)
+        for table, asked, part in zip(self.tables, self.asked, found, strict=True):
+            table.add_up(asked, part)
+
+    def _by_table(self, flat, widths):
+        """Return what all others have sent for each table, of a flat tensor."""
+        parts = dict(self._parts(flat, self.given, widths))
+        return [
+            torch.cat([flat[:0].view(0, width), *(parts[r, t] for r in self.others)])
+            for t, width in enumerate(widths.tolist())
+        ]
 
     def _buffer(self, counts):
         n_numbers = int((counts * self.widths).sum())
@@ -229,10 +237,8 @@ class Fetched:
         start = 0
         for r in self.others:
             for t, n in enumerate(counts[r]):
-                width = int(widths[t])
-                stop = start + int(n) * width
-                part = flat[start:stop]
-                yield (r, t), part if width == 1 else part.view(-1, width)
+                stop = start + int(n * widths[t])
+                yield (r, t), flat[start:stop].view(-1, int(widths[t]))
                 start = stop
 
     def _swap(self, flat, sent, received, widths):
