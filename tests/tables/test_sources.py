@@ -169,7 +169,7 @@ def test_a_dataset_is_read_once(folder, monkeypatch):
 
 
 def test_durations_of_a_dataset_are_those_of_files(tmp_path):
-    waited = pd.to_timedelta(np.arange(len(EVENTS)), "us")
+    waited = np.arange(len(EVENTS)).astype("timedelta64[us]")
     EVENTS.assign(waited=waited).to_parquet(tmp_path / "a.parquet")
     for X in (tmp_path, dataset.dataset(tmp_path)):
         assert rows(X, "waited")["waited"].tolist() == list(range(len(EVENTS)))
