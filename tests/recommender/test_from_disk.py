@@ -66,7 +66,7 @@ def write(events, folder):
 def few_rows_at_a_time(monkeypatch):
     """Process events by blocks of 100, and in batches of 70 rows."""
     monkeypatch.setattr(_sparse, "BLOCK", 100)
-    monkeypatch.setattr("sktwotower._tables._sources.BATCH", 70)
+    monkeypatch.setattr("sktwotower._tables._source_kinds.BATCH", 70)
 
 
 def assert_same(model, other):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower._tables import _memory, _sources
+from sktwotower._tables import _memory, _source_kinds
 from sktwotower._tables._sources import opened
 from sktwotower.model_selection import TimeSplit
 from tests.builders import random_events, small
@@ -154,9 +154,9 @@ def test_events_in_s3(bucket):
 
 def test_a_dataset_is_read_once(folder, monkeypatch):
     X, readings = dataset.dataset(folder).filter(dataset.field("time") >= 10), []
-    scanner = _sources.DatasetSource.written
+    scanner = _source_kinds.DatasetSource.written
     monkeypatch.setattr(
-        _sources.DatasetSource,
+        _source_kinds.DatasetSource,
         "written",
         lambda self, path: readings.append(path) or scanner(self, path),
     )
