@@ -105,8 +105,9 @@ class TwoTowerNet(NeuralNet):
         compute = super().validation_step
         if self.exchange_ is None:
             return compute(batch, **fit_params)
-        own = lambda *pair: compute(pair, **fit_params)  # noqa: E731
-        return self.exchange_.step(own, *batch, learns=False)
+        return self.exchange_.step(
+            lambda *pair: compute(pair, **fit_params), *batch, learns=False
+        )
 
     def infer(self, x, **fit_params):
         """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
