@@ -52,7 +52,7 @@ def folder(tmp_path_factory, events):
 @pytest.fixture(autouse=True)
 def few_rows_at_a_time(monkeypatch):
     monkeypatch.setattr(_sparse, "BLOCK", 100)
-    monkeypatch.setattr("sktwotower._tables._sources.BATCH", 70)
+    monkeypatch.setattr("sktwotower._tables._source_kinds.BATCH", 70)
 
 
 def assert_same_contexts(model, other):
