@@ -10,7 +10,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-from scipy import sparse
 
 
 def refuse(place, expected, value=None):
@@ -311,7 +310,7 @@ def vectors(dims="n d", must_be_finite=False):
 
 def finite(values, place):
     """Raise unless all numbers of an array or matrix are finite."""
-    numbers = values.data if sparse.issparse(values) else values
+    numbers = values if isinstance(values, np.ndarray) else values.data
     require(np.isfinite(numbers).all(), place, "finite numbers")
     return values
 
@@ -332,7 +331,7 @@ def csr(shape=None, canonical=True, empty_last=False):
     dims = shape if isinstance(shape, str) else None
 
     def check(value, place):
-        if not sparse.issparse(value) or value.format != "csr" or value.ndim != 2:
+        if getattr(value, "format", None) != "csr" or value.ndim != 2:
             refuse(place, "a CSR matrix", value)
         require(value.dtype == np.float32, place, "a matrix of float32")
         if shape is not None and dims is None:

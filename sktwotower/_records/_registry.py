@@ -5,18 +5,12 @@ Output: its kind, or None. Nothing else is ever made from a file.
 """
 
 import inspect
-import math
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from decimal import Decimal
-from fractions import Fraction
 from functools import partial
 from importlib import import_module
 
-from sktwotower._sklearn_compat import requests_of, set_requests
-
-from ._checks import any_value, check_of, instance, refuse, require
+from ._checks import check_of, refuse
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -124,7 +118,8 @@ def record_kind(cls):
     """
     parts = fields_of(cls)
     if hasattr(cls, "get_params"):
-        return Estimator(cls, parts, getattr(cls, "_stored_parameters", {}))
+        estimators = import_module("._estimators", __package__)  # needs scikit-learn
+        return estimators.Estimator(cls, parts, getattr(cls, "_stored_parameters", {}))
     build = getattr(cls, "_of_stored", None)
     if build is None and not (is_dataclass(cls) or hasattr(cls, "_fields")):
         build = partial(_with_attributes, cls)
@@ -205,116 +200,3 @@ class Kind:
         self.check_parts(parts, place)
         if parts and hasattr(value, "_check_stored"):
             value._check_stored(place)
-
-
-CONFIGURATION = instance(dict) | None
-
-
-class Estimator(Kind):
-    """An estimator: its parameters, and attributes that fit has set.
-
-    Parameters
-    ----------
-    cls : type
-    parts : dict of str to check or codec
-        Attributes of fit; an object that is not fitted has none of them.
-    codecs : dict, default=None
-        Codecs of parameters that the tree of values does not hold.
-    """
-
-    def __init__(self, cls, parts, codecs=None):
-        super().__init__(cls, parts)
-        self.codecs = defaultdict(lambda: any_value, codecs or {})
-
-    def write(self, value, writer, place):
-        """Return what JSON holds for an estimator, if its parameters are valid."""
-        _validate(value)
-        of = self.cls.__name__
-        params = {
-            name: self.codecs[name].write(param, writer, f"parameter {name!r} of {of}")
-            for name, param in value.get_params(deep=False).items()
-        }
-        output = vars(value).get("_sklearn_output_config")
-        return {
-            "params": params,
-            "output": CONFIGURATION.write(output, writer, f"{place}.output"),
-            "requests": CONFIGURATION.write(requests_of(value), writer, place),
-            "state": super().write(value, writer, place),
-        }
-
-    def parts_of(self, value):
-        """Return the attributes of fit that an estimator has, a dict."""
-        return {name: vars(value)[name] for name in self.parts if name in vars(value)}
-
-    def read(self, specs, reader, place):
-        """Return the estimator that JSON holds, after its checks."""
-        names = "params", "output", "requests", "state"
-        if type(specs) is not dict or set(specs) != set(names):
-            refuse(place, f"a {self.name}", specs)
-        params, output, requests, state = (specs[name] for name in names)
-        estimator = self.cls(**self._read_params(params, reader, place))
-        _validate(estimator)
-        output = CONFIGURATION.read(output, reader, f"{place}.output")
-        requests = CONFIGURATION.read(requests, reader, f"{place}.requests")
-        _configure(estimator, output, requests, place)
-        fits = type(state) is dict and set(state) <= set(self.parts)
-        require(fits, place, f"a {self.name} with its state")
-        outer, reader.owner = reader.owner, estimator
-        for name in (name for name in self.parts if name in state):
-            part = self.parts[name].read(state[name], reader, f"{place}.{name}")
-            vars(estimator)[name] = part
-        reader.owner = outer
-        self.check_parts(self.parts_of(estimator), place)
-        if state and hasattr(estimator, "_check_stored"):
-            estimator._check_stored(place)
-        return estimator
-
-    def _read_params(self, specs, reader, place):
-        """Return the dict of parameters; those of later versions are refused."""
-        known = self.cls._get_param_names()
-        if type(specs) is not dict or not set(specs) <= set(known):
-            refuse(place, f"parameters of {self.cls.__name__}", specs)
-        params = {
-            name: self.codecs[name].read(spec, reader, f"parameter {name!r}")
-            for name, spec in specs.items()
-        }
-        for name, value in params.items():
-            _check_numbers(value, f"parameter {name!r}")
-        return params
-
-    def check_parts(self, parts, place):
-        """Raise unless all attributes of fit are there, or none, and fit together."""
-        needed = set(self.parts) - {"feature_names_in_"}
-        is_whole = not parts or needed <= set(parts)
-        require(is_whole, place, f"a {self.name} with all attributes of fit")
-        super().check_parts(parts, place)
-
-
-def _check_numbers(value, place):
-    """Raise unless decimals and fractions are finite, at any depth."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    if isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            _check_numbers(each, place)
-    elif isinstance(value, Decimal | Fraction):
-        require(math.isfinite(value), place, "finite numbers")
-
-
-def _validate(estimator):
-    """Raise ``ValueError`` for parameters that fit would refuse."""
-    if hasattr(estimator, "_parameter_constraints"):
-        estimator._validate_params()
-
-
-def _configure(estimator, output, requests, place):
-    """Set what `set_output` and `set_fit_request` had set."""
-    if output is not None:
-        fits = set(output) <= {"transform"}
-        require(fits, f"{place}.output", "what set_output sets")
-        estimator._sklearn_output_config = output
-    if requests is not None:
-        try:
-            set_requests(estimator, requests)
-        except (AttributeError, TypeError, ValueError) as error:
-            refuse(f"{place}.requests", f"metadata requests ({error})")

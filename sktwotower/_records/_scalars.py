@@ -15,7 +15,6 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 
 # JSON holds these as they are.
 PLAIN = frozenset([type(None), bool, int, str])
@@ -33,25 +32,25 @@ class Scalar(NamedTuple):
 
 def _write_datetime(value):
     text = value.replace(tzinfo=None).isoformat()
-    return [text, _zone_name(value.tzinfo), value.fold]
+    return [text, zone_name(value.tzinfo), value.fold]
 
 
 def _read_datetime(text, zone, fold):
     value = datetime.datetime.fromisoformat(text)
-    return value.replace(tzinfo=_zone(zone), fold=fold)
+    return value.replace(tzinfo=zone_of(zone), fold=fold)
 
 
-def _zone_name(zone):
+def zone_name(zone):
     """Return the name of a time zone; raise ``TypeError`` if it has none."""
     if zone is None:
         return None
     name = getattr(zone, "key", None) or str(zone)
-    if _zone(name) != zone and str(_zone(name)) != str(zone):
+    if zone_of(name) != zone and str(zone_of(name)) != str(zone):
         raise TypeError(f"the time zone {zone!r} has no name")
     return name
 
 
-def _zone(name):
+def zone_of(name):
     if name is None:
         return None
     if name.startswith("UTC"):  # UTC, UTC+01:00
@@ -60,23 +59,6 @@ def _zone(name):
         offset = datetime.timedelta(hours=int(hours), minutes=sign * int(minutes or 0))
         return datetime.timezone(offset)
     return ZoneInfo(name)
-
-
-def _write_timestamp(value):
-    return [int(value.asm8.view(np.int64)), value.unit, _zone_name(value.tzinfo)]
-
-
-def _read_timestamp(number, unit, zone):
-    moment = pd.Timestamp(np.datetime64(number, unit)).as_unit(unit)
-    return moment if zone is None else moment.tz_localize("UTC").tz_convert(_zone(zone))
-
-
-def _write_timedelta(value):
-    return [int(value.asm8.view(np.int64)), value.unit]
-
-
-def _read_timedelta(number, unit):
-    return pd.Timedelta(np.timedelta64(number, unit)).as_unit(unit)
 
 
 def _write_moment(value):
@@ -157,15 +139,6 @@ SCALARS = {
         lambda d: [d.days, d.seconds, d.microseconds],
         datetime.timedelta,
     ),
-    "Timestamp": Scalar(pd.Timestamp, _write_timestamp, _read_timestamp),
-    "Timedelta": Scalar(pd.Timedelta, _write_timedelta, _read_timedelta),
-    "NaT": Scalar(type(pd.NaT), lambda value: [], lambda: pd.NaT),
-    "NA": Scalar(type(pd.NA), lambda value: [], lambda: pd.NA),
-    "Period": Scalar(
-        pd.Period,
-        lambda value: [int(value.ordinal), value.freqstr],
-        lambda ordinal, unit: pd.Period(ordinal=ordinal, freq=unit),
-    ),
     "datetime64": Scalar(np.datetime64, _write_moment, _numpy_unit("datetime64")),
     "timedelta64": Scalar(np.timedelta64, _write_moment, _numpy_unit("timedelta64")),
     "Decimal": Scalar(Decimal, lambda value: [str(value)], _read_decimal),
@@ -179,12 +152,3 @@ SCALARS = {
         np.random.RandomState, _write_random_state, _read_random_state
     ),
 }
-_NAMES = {scalar.cls: name for name, scalar in SCALARS.items()}
-
-
-def scalar_of(value):
-    """Return the name in ``SCALARS`` of the type of a value, or None."""
-    is_time = isinstance(value, np.timedelta64)  # which are numbers to numpy
-    if isinstance(value, np.bool_ | np.number) and not is_time:
-        return "number" if value.dtype.name in NUMPY_NUMBERS else None
-    return _NAMES.get(type(value))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records._values import object_array
+from sktwotower._records._reading import object_array
 
 from ._messages import not_unicode
 

@@ -20,8 +20,9 @@ from sktwotower._records import (
     require,
 )
 from sktwotower._records._checks import check_of
+from sktwotower._records._reading import object_array
 from sktwotower._records._registry import add_codec
-from sktwotower._records._values import cannot_write, object_array
+from sktwotower._records._values import cannot_write
 
 from ._frames import as_frame, is_frame
 

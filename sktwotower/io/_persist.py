@@ -5,22 +5,27 @@ Output: a file, or an equal estimator.
 """
 
 import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from sktwotower import __version__
 from sktwotower._records import refuse
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
-from sktwotower._records._registry import Estimator, kind_of, kind_of_name
+from sktwotower._records._estimators import Estimator
+from sktwotower._records._format_version import FORMAT_VERSION, check_versions
+from sktwotower._records._registry import kind_of, kind_of_name
 from sktwotower._records._values import Reader, Writer
 
-from ._format_version import FORMAT_VERSION, check_versions, versions
 from ._skops import check_trusted
 
 # What a part that does not fit may raise, if no check has found it before.
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 VECTOR_DTYPES = "float32", "float16"
 SIDES = "user_tower", "item_tower"
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
 
 def dump(model, path, *, vector_dtype="float32") -> None:
@@ -100,7 +105,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
     with replaced_file(path) as file, WrittenFile(file) as written:
         spec = Writer(written, vector_dtype).write(model, "model")
         written.finish(
-            {"format_version": FORMAT_VERSION, "versions": versions(), "model": spec}
+            {"format_version": FORMAT_VERSION, "versions": _versions(), "model": spec}
         )
 
 
@@ -204,6 +209,17 @@ def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
             raise
         except UNEXPECTED as error:
             raise file.damaged(f"its parts do not fit together ({error})") from error
+
+
+def _versions():
+    """Return the version of Python, of this package and of the libraries it uses."""
+    found = {"python": sys.version.split()[0], "sktwotower": __version__}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = None
+    return found
 
 
 def _check_path(path):

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sktwotower import PopularityRecommender
+from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower.io import dump
-from sktwotower.io._format_version import FORMAT_VERSION
 from tests.builders import chain, dated, ordered, small
 
 from .builders import EVENTS, OF_SQUARES, contexts_of, in_context, products, stages

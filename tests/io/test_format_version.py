@@ -12,9 +12,9 @@ import pytest
 
 import sktwotower
 from sktwotower import PopularityRecommender, TowerVectorizer
+from sktwotower._records._format_version import FORMAT_VERSION
 from sktwotower._tables import _pickled
 from sktwotower.io import load
-from sktwotower.io._format_version import FORMAT_VERSION
 from sktwotower.neighbors import ExactNeighbors
 
 from .builders import META, MODELS, dumped, forged, members_of

@@ -1,33 +1,20 @@
-"""The number of the file format, and the versions of the libraries that wrote a file.
+"""The number of the file format.
 
-Input: what the file says of them.
+Input: what a file says of it, and of the version that wrote the file.
 Output: a ``ValueError`` for a file of a later format.
 """
 
 import re
-import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from sktwotower import __version__
-from sktwotower._records import refuse
+
+from ._checks import refuse
 
 # Raised when the code of before cannot read what is written now. Files of lower numbers
 # stay readable; CONTRIBUTING.md says how each number gets its files in tests/data.
 FORMAT_VERSION = 1
 
 NAME = re.compile(r"\d{1,9}(\.\w{1,20}){1,9}([+-][\w.]{1,40})?")
-LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
-
-
-def versions():
-    """Return the version of Python, of this package and of the libraries it uses."""
-    found = {"python": sys.version.split()[0], "sktwotower": __version__}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = None
-    return found
 
 
 def check_versions(meta):

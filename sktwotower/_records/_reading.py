@@ -1,0 +1,216 @@
+"""Values of a file, read without SciPy and pandas.
+
+Input: what JSON holds, and members of a ``ReadFile``.
+Output: values; a sparse matrix is ``Rows``.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._checks import refuse, require
+from ._scalars import PLAIN, SCALARS
+
+CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
+NUMBERS = PLAIN | {float}
+
+
+class Rows(NamedTuple):
+    """A sparse matrix by rows (CSR) of arrays.
+
+    Parameters
+    ----------
+    data, indices : array of shape (nnz,)
+    indptr : array of shape (n + 1,)
+    shape : tuple of int
+    """
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shape: tuple
+
+    format, ndim = "csr", 2
+
+    @property
+    def dtype(self):
+        """The type of the values."""
+        return self.data.dtype
+
+    @property
+    def has_canonical_format(self):
+        """Whether columns ascend in each row."""
+        ascending = np.diff(self.indices) > 0
+        starts = self.indptr[1:-1]
+        ascending[starts[(starts > 0) & (starts < len(self.indices))] - 1] = True
+        return bool(ascending.all())
+
+    def of(self, row):
+        """Return columns and values, (m,) each, of a row."""
+        entries = slice(self.indptr[row], self.indptr[row + 1])
+        return self.indices[entries], self.data[entries]
+
+
+class PlainReader:
+    """Turn JSON and members of a ``ReadFile`` into values, without other libraries.
+
+    Parameters
+    ----------
+    file : ReadFile
+    trusted, towers
+        As in `load`.
+    """
+
+    scalars = SCALARS
+
+    def __init__(self, file, trusted=(), towers=None):
+        self.file = file
+        self.trusted = trusted
+        self.towers = towers or {}
+        self.owner = None  # the estimator whose state is being read
+        self.shared = {}
+
+    def kind_of_name(self, name):
+        """Return the kind of a name in the file, or None."""
+
+    def read(self, spec, place):
+        """Return the value that JSON holds."""
+        kind = type(spec)
+        if kind in NUMBERS:
+            return spec
+        if kind is list:
+            return self.read_list(spec, place)
+        if kind is not dict or type(spec.get("type")) is not str:
+            refuse(place, "a value with a type", spec)
+        name = spec["type"]
+        if name in self.scalars:
+            (value,) = _fields(spec, place, "value")
+            return self._scalar(name, value, place)
+        if name in CONTAINERS:
+            (items,) = _fields(spec, place, "items")
+            return _hashed(CONTAINERS[name], self.read_list(items, place), place)
+        read = getattr(self, f"_read_{name}", None)
+        if read is not None:
+            return read(spec, place)
+        found = self.kind_of_name(name)
+        if found is None:
+            refuse(place, "of a type that files may hold", name)
+        (parts,) = _fields(spec, place, "parts")
+        return found.read(parts, self, place)
+
+    def read_list(self, values, place):
+        """Return the list of values that JSON holds."""
+        if type(values) is not list:
+            refuse(place, "a list", values)
+        if set(map(type, values)) <= NUMBERS:
+            return values
+        return [self.read(v, f"{place}[{i}]") for i, v in enumerate(values)]
+
+    def _scalar(self, name, parts, place):
+        if type(parts) is not list or not set(map(type, parts)) <= NUMBERS:
+            refuse(place, f"the parts of a {name}", parts)
+        try:
+            return self.scalars[name].read(*parts)
+        except Exception as error:  # of many libraries: all say that it is not a value
+            refuse(place, f"a {name} ({error})", parts)
+
+    def _read_dict(self, spec, place):
+        keys, values = _fields(spec, place, "keys values")
+        keys = self.read_list(keys, f"{place}.keys")
+        values = self.read_list(values, f"{place}.values")
+        require(len(keys) == len(values), place, "as many keys as values")
+        return _hashed(dict, zip(keys, values, strict=True), place, len(keys))
+
+    def _read_array(self, spec, place):
+        (member,) = _fields(spec, place, "member")
+        return self.file.array(member)
+
+    def vectors(self, spec, place):
+        """Return float32 vectors that may be stored in half precision."""
+        values = self.read(spec, place)
+        if isinstance(values, np.ndarray) and values.dtype == np.float16:
+            member = spec["member"], "float32"
+            return self.shared.setdefault(member, values.astype(np.float32))
+        return values
+
+    def _read_objects(self, spec, place):
+        shape, items = _fields(spec, place, "shape items")
+        items = self.read_list(items, place)
+        fits = type(shape) is list and all(type(n) is int and n >= 0 for n in shape)
+        if not fits or math.prod(shape) != len(items) or len(shape) > 8:
+            refuse(place, f"a shape of {len(items)} objects", shape)
+        return object_array(items).reshape(shape)
+
+    def once(self, spec, place, read):
+        """Return an object that may occur more than once.
+
+        ``read(spec, reader, place)`` is called for the first occurrence.
+        """
+        if type(spec) is not dict or type(spec.get("key")) is not int:
+            refuse(place, "an object with a number", spec)
+        key = spec["key"]
+        if set(spec) == {"key"}:
+            require(key in self.shared, place, "an object that occurred before")
+            return self.shared[key]
+        require(set(spec) == {"key", "value"}, place, "an object with a number")
+        require(key not in self.shared, place, "a new object")
+        self.shared[key] = read(spec["value"], self, place)
+        return self.shared[key]
+
+    def _read_csr(self, spec, place):
+        shape, is_array, *arrays = _fields(
+            spec, place, "shape is_array data indices indptr"
+        )
+        data, indices, indptr = (self.read(each, place) for each in arrays)
+        _check_csr(shape, data, indices, indptr, place)
+        return self._csr(tuple(shape), data, indices, indptr, is_array)
+
+    def _csr(self, shape, data, indices, indptr, is_array):
+        return Rows(data, indices, indptr, shape)
+
+
+def _check_csr(shape, data, indices, indptr, place):
+    """Raise unless these are parts of a CSR matrix that reads within its arrays."""
+    fits = type(shape) is list and len(shape) == 2
+    fits = fits and all(type(n) is int and 0 <= n < 2**62 for n in shape)
+    require(fits, place, "a matrix of two dimensions")
+    for part in (data, indices, indptr):
+        require(isinstance(part, np.ndarray) and part.ndim == 1, place, "three arrays")
+    require(data.dtype.kind in "biuf", place, "a matrix of numbers")
+    for part in (indices, indptr):
+        require(part.dtype in (np.int32, np.int64), place, "a matrix of int32 or int64")
+    require(indices.dtype == indptr.dtype, place, "columns and offsets of one dtype")
+    require(len(data) == len(indices), place, "as many columns as values")
+    fits = len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(data)
+    require(fits and (np.diff(indptr) >= 0).all(), place, "ascending offsets of rows")
+    if len(indices):
+        fits = indices.min() >= 0 and indices.max() < shape[1]
+        require(fits, place, f"columns from 0 to {shape[1] - 1}")
+
+
+def _fields(spec, place, names):
+    """Return the values of the keys that a dict must have next to its type."""
+    names = names.split()
+    if set(spec) != {"type", *names}:
+        refuse(place, f"a value with {', '.join(names)}", sorted(map(str, spec)))
+    return [spec[name] for name in names]
+
+
+def object_array(values):
+    """Return values (n,) of any kind, also lists, as an array (n,) of objects."""
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
+
+
+def _hashed(container, values, place, length=None):
+    """Return a set or dict of values, all of which must have a hash."""
+    length = len(values) if length is None else length
+    try:
+        made = container(values)
+    except TypeError as error:
+        refuse(place, f"a {container.__name__} ({error})")
+    require(len(made) == length, place, "without equal elements")
+    return made
