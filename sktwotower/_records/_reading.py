@@ -33,6 +33,11 @@ class Rows(NamedTuple):
 
     format, ndim = "csr", 2
 
+    @classmethod
+    def of_csr(cls, matrix):
+        """Return the rows of a CSR matrix of SciPy, uncopied."""
+        return cls(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
     @property
     def dtype(self):
         """The type of the values."""

@@ -114,16 +114,19 @@ def record_kind(cls):
     It may have the methods ``_stored_parts()``, which returns the values of its fields,
     a dict, ``_of_stored(**parts)``, which makes an object of them, and
     ``_check_stored(place)``, which raises ``ValueError`` for values, read from a file,
-    that do not fit together.
+    that do not fit together. ``_stored_as`` is another class that has the annotations
+    and the checks, such as one that does without torch.
     """
-    parts = fields_of(cls)
+    stored_as = getattr(cls, "_stored_as", cls)
+    parts = fields_of(stored_as)
     if hasattr(cls, "get_params"):
         estimators = import_module("._estimators", __package__)  # needs scikit-learn
         return estimators.Estimator(cls, parts, getattr(cls, "_stored_parameters", {}))
     build = getattr(cls, "_of_stored", None)
     if build is None and not (is_dataclass(cls) or hasattr(cls, "_fields")):
         build = partial(_with_attributes, cls)
-    return Kind(cls, parts, getattr(cls, "_stored_parts", None), build)
+    take = getattr(cls, "_stored_parts", None)
+    return Kind(cls, parts, take, build, stored_as=stored_as)
 
 
 def _with_attributes(cls, **attributes):
@@ -148,6 +151,8 @@ class Kind:
         Makes an object of its parts, given by name. None: ``cls``.
     name : str, default=""
         Name in files; set by the registry.
+    stored_as : type, default=None
+        A dataclass of the parts, which checks them. None: ``cls``.
     """
 
     cls: type
@@ -155,6 +160,7 @@ class Kind:
     take: Callable | None = None
     build: Callable | None = None
     name: str = ""
+    stored_as: type | None = None
 
     def write(self, value, writer, place):
         """Return what JSON holds for the parts of an object."""
@@ -188,6 +194,10 @@ class Kind:
         for name, value in parts.items():
             if hasattr(self.parts[name], "match"):
                 self.parts[name].match(value, sizes, f"{place}.{name}")
+        if parts and self.stored_as not in (None, self.cls):
+            check = getattr(self.stored_as, "_check_stored", None)
+            if check is not None:
+                check(self.stored_as(**parts), place)
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an object that others have made of unfit parts."""

@@ -4,29 +4,29 @@ Input: times (n,) of requests, and gaps (n,): the time since the last event of t
 Output: CSR float32 (n, width), an empty row where the time is unknown.
 """
 
-import bisect
-import datetime
-import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from sktwotower._records import array, finite, number, record, require
+from sktwotower.runtime._context_cells import (
+    DAY,
+    HOUR,
+    LARGEST,
+    LATEST,
+    N_PARTS,
+    SHARE,
+    clock_entries,
+    places_of_gaps,
+)
 
-SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86_400 * 10**9
+SECOND = 10**9
 PARTS = {"hour": range(24), "weekday": range(7), "month": range(1, 13)}
-N_PARTS = sum(map(len, PARTS.values()))
-# The value of each of the three entries of a date. With 1 each, their norm would be
-# 1.7 times that of a column of the context; so it is 0.9.
-SHARE = 0.5
 MAX_KNOTS = 16
 # Units in which a gap is written: from so many seconds on, and what one is.
 UNITS = ((172_800, 86_400, "d"), (7200, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
 BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
-FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
-LATEST = 2.0**63  # dates are below it, as they are int64
-LARGEST = float(np.finfo(float).max)
 
 
 @record
@@ -109,8 +109,7 @@ class RequestClock(NamedTuple):
 
     def _places(self, gaps):
         """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
-        largest = LARGEST * min(self.unit, 1.0)  # more would overflow
-        return np.log2(1 + np.minimum(gaps, largest) / self.unit)
+        return places_of_gaps(gaps, self.unit)
 
     def rows(self, times, gaps=None):
         """Encode times.
@@ -136,26 +135,7 @@ class RequestClock(NamedTuple):
 
     def of_one(self, time, gap):
         """Return columns and values of the row of one request, lists; see `rows`."""
-        columns, values = [], []
-        if not math.isfinite(time) or (self.dates and abs(time) >= LATEST):
-            return columns, values
-        if self.dates:
-            day, rest = divmod(int(time), DAY)
-            month = datetime.date.fromordinal(day + FIRST_DAY).month
-            columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
-            values = [SHARE] * 3
-        knots = self.knots
-        if gap is not None and gap >= 0 and len(knots):
-            place = float(self._places(gap))
-            place = min(max(place, knots[0]), knots[-1])
-            lower = min(bisect.bisect_right(knots, place, 1), len(knots) - 1) - 1
-            share = (place - knots[lower]) / (knots[lower + 1] - knots[lower])
-            share = np.float32(share)
-            for knot, value in ((lower, 1 - share), (lower + 1, share)):
-                if value:
-                    columns.append(self._n_parts + knot)
-                    values.append(value)
-        return columns, values
+        return clock_entries(self, time, gap)
 
     def _gap_entries(self, gaps, known):
         """Return the columns (n, 2) of gaps (n,) and their values (n, 2).

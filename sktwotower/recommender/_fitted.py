@@ -18,6 +18,7 @@ from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted
+from sktwotower.runtime._user_vectors import UserVectors
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NetCodec
 
@@ -25,7 +26,6 @@ from ._asked import AskedBefore, asked_of
 from ._fold_in import FoldIn, vectors_of_softmax
 from ._stream import Stream
 from ._tower_vectors import TowerVectors
-from ._user_vectors import UserVectors
 
 
 @record

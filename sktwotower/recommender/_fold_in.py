@@ -9,51 +9,12 @@ import copy
 import numpy as np
 import torch
 
-from sktwotower._records import array, record, vectors
+from sktwotower._records import record
 from sktwotower._tables._sparse import column_counts
+from sktwotower.runtime._model_arrays import FoldInArrays, as_float, softmax_sample
 from sktwotower.towers.parts import embed_items
 
-# Larger catalogs are represented by a sample of this many items.
-MAX_ITEMS = 10_000
-N_STEPS = 3
-# Weight of the tower's output as a prior, in pseudo-events. The history length is added
-# to it, otherwise Newton's method overshoots on long histories.
-EVENTS_OF_TOWER = 100.0
 BLOCK = 256
-
-
-def softmax_sample(counts):
-    """Return a sample of the items with events, and how many each item represents.
-
-    Parameters
-    ----------
-    counts : array of shape (n_items,)
-        Number of events of each item. Items without any are left out.
-
-    Returns
-    -------
-    positions : int array of shape (m,)
-        All items with events, most popular first. If there are more than 10,000: the
-        5,000 most popular ones and a random 5,000 of the others, the same ones for the
-        same counts.
-    weights : array of shape (m,)
-        Number of items that each represents, >= 1.
-
-    Examples
-    --------
-    >>> from sktwotower.recommender._fold_in import softmax_sample
-    >>> positions, weights = softmax_sample([2, 0, 5])
-    >>> positions.tolist(), weights.tolist()
-    ([2, 0], [1.0, 1.0])
-    """
-    counts = np.asarray(counts)
-    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    if len(order) <= MAX_ITEMS:
-        return order, np.ones(len(order))
-    half = MAX_ITEMS // 2
-    others = np.random.default_rng(0).choice(order[half:], half, replace=False)
-    weights = np.repeat([1.0, (len(order) - half) / half], half)
-    return np.concatenate([order[:half], others]), weights
 
 
 def fold_in_of(fitted, vectors):
@@ -88,7 +49,7 @@ def vectors_of_softmax(seen, catalog):
 
 
 @record
-class FoldIn:
+class FoldIn(FoldInArrays):
     r"""Compute the vector of a new user from a history, with item vectors held fixed.
 
     Parameters
@@ -133,12 +94,6 @@ class FoldIn:
     array([[0.64, 0.77]], dtype=float32)
     """
 
-    # What files hold of it; the temperature is that of the net
-    vectors: vectors("m d") | None
-    log_weights: array("float64", "m")
-    spread: array("float32 float64", "d")
-    axes: array("float32", "d d")
-
     def __init__(self, vectors, counts, weights, temperature):
         self.vectors = vectors
         self.log_weights = np.log(weights)
@@ -164,37 +119,16 @@ class FoldIn:
         user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
         """
         given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
-        parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
+        parts = [self.moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
         return np.concatenate([users[:0], *parts])
 
-    def _moved(self, users, sums, n_past):
-        start, sums, n = map(_as_float, (users, sums, n_past[:, None]))
-        spread, axes = _as_float(self.spread), _as_float(self.axes)
-        weight = (EVENTS_OF_TOWER + n) * (n > 0)
-        scale = np.maximum(n * spread / self.temperature**2 + weight, 1e-12)
-        vectors = start
-        for _ in range(N_STEPS):
-            slope = (sums - n * self._expected(vectors)) / self.temperature
-            slope -= weight * (vectors - start)
-            slope -= (slope * vectors).sum(1, keepdims=True) * vectors
-            vectors = vectors + (slope @ axes / scale) @ axes.T
-            lengths = np.sqrt((vectors * vectors).sum(1, keepdims=True))
-            vectors /= np.maximum(lengths, 1e-12)
-        return vectors
-
-    def _expected(self, users):
+    def expected(self, users):
         """Return the mean item vector (n, d) under the softmax of each user (n, d)."""
-        items, log_weights = _as_float(self.vectors), _as_float(self.log_weights)
         if len(users) == 1:  # numpy takes two thirds of the time of torch
-            logits = items @ (users[0] / self.temperature) + log_weights
-            shares = np.exp(logits - logits.max())
-            return (shares @ items / shares.sum())[None]
+            return super().expected(users)
+        items, log_weights = as_float(self.vectors), as_float(self.log_weights)
         items = torch.from_numpy(items)
         logits = torch.from_numpy(users) @ items.T / self.temperature
         return (
             torch.softmax(logits + torch.from_numpy(log_weights), 1) @ items
         ).numpy()
-
-
-def _as_float(array):
-    return np.asarray(array, dtype=np.float32)

@@ -10,16 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sktwotower._records._reading import Rows
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._sparse import take_rows
 from sktwotower.retrieval._fitted_state import Serving
 from sktwotower.retrieval._requests import Query, past_of, query_of_events
-from sktwotower.towers.parts import (
-    embed_items,
-    embed_users,
-    in_context,
-    in_context_of_one,
-)
+from sktwotower.runtime._tower_arrays import PastItems
+from sktwotower.towers.parts import embed_items, embed_users, in_context
 
 
 class TowerVectors:
@@ -40,19 +37,16 @@ class TowerVectors:
         """
         if asked is None:
             return vectors
-        if len(vectors) == 1 and self._context_arrays is not None:
+        if len(vectors) == 1 and self._arrays is not None:
             gaps = asked.gaps(latest)
             row = self.context.row_of_one(asked.rows, asked.times, gaps)
-            if not len(row[0]):
-                return vectors
-            return in_context_of_one(vectors[0], *row, self._context_arrays)[None]
+            return self._arrays.in_context(vectors[0], *row)[None]
         return in_context(self.model, vectors, self.context_rows(asked, latest))
 
     @functools.cached_property
-    def _context_arrays(self):
-        """What one request needs of the model; None if that is not on a CPU."""
-        on_cpu = next(self.model.parameters()).device.type == "cpu"
-        return self.model.context_arrays() if on_cpu else None
+    def _arrays(self):
+        """What one request needs of the model: its ``ModelArrays``, or None."""
+        return self.model.arrays()
 
     def context_rows(self, asked, latest):
         """Return the feature rows, CSR (n, p), of the contexts of requests."""
@@ -60,8 +54,11 @@ class TowerVectors:
 
     def without_context(self, query, past, serving):
         """Return what `embed_users` does for unknown contexts."""
-        seen = past.input if self.sees_history else None
-        vectors = embed_users(self.model, query.rows, seen, self.items.rows)
+        if len(query) == 1 and self._arrays is not None:
+            vectors = self._vector_of_one(query.rows, past.input)
+        else:
+            seen = past.input if self.sees_history else None
+            vectors = embed_users(self.model, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):
             chosen = past.seen if len(new) == len(query) else past.seen[new]
@@ -71,6 +68,12 @@ class TowerVectors:
                 functools.partial(self.fold_in, n_past=np.diff(chosen.indptr)),
             )
         return vectors
+
+    def _vector_of_one(self, row, past):
+        """Return the vector (1, d) of one user: feature row and past items, CSR."""
+        lags = None if self.sequences is None else past.data
+        past = PastItems(past.indices, lags, Rows.of_csr(self.items.rows))
+        return self._arrays.of_user(row.indices, row.data, past)[None]
 
     def fold_in_rows(self, query, past):
         """Return the rows to fold in: those whose history comes only from the request.

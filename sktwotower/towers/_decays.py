@@ -6,10 +6,10 @@ Output: means (n, h, d) with h decays.
 
 import torch
 
+from sktwotower.runtime._tower_arrays import MIN_WEIGHT
+
 from ._devices import Movable
 
-# Smallest sum of weights by which, or by whose root, a sum of vectors is divided.
-MIN_WEIGHT = 1e-4
 # Predictions whose means are computed at once: they fit into a cache.
 BLOCK = 128
 

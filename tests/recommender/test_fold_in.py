@@ -7,8 +7,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower import TwoTowerRecommender
-from sktwotower.recommender import _fold_in as fold_in
-from sktwotower.recommender._fold_in import FoldIn, softmax_sample
+from sktwotower.recommender._fold_in import FoldIn
+from sktwotower.runtime import _model_arrays as fold_in
+from sktwotower.runtime._model_arrays import softmax_sample
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ asked for.
 
 from ._contributions import Contributions, Pair, PastOfOne
 from ._given_tower import TowerParameter
-from ._model import Model, in_context_of_one, moved_items
+from ._model import Model, moved_items
 from ._part import Part
 from ._plan import KINDS, Plan, SharedSpectrum, lengths, main_kind, plans_of
 from ._vectors import Users, distinct_ones, embed_items, embed_users, in_context
@@ -28,7 +28,6 @@ __all__ = [
     "embed_items",
     "embed_users",
     "in_context",
-    "in_context_of_one",
     "lengths",
     "main_kind",
     "moved_items",

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower._records import array, number, record, require, vectors
+from sktwotower._records import record, require
+from sktwotower.runtime._tower_arrays import ContextArrays
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._devices import moved
 from sktwotower.towers._sparse_rows import SparseLinear
 
-from ._onnx_operators import MIN_LENGTH, array_of, unit_vectors
+from ._onnx_operators import array_of, unit_vectors
 from ._stored_weights import table_of, with_weights
 
 # The optimizer moves all weights at the same rate, so that noise adds up with the root
@@ -58,13 +59,7 @@ class ContextLayer(nn.Module):
     computed once.
     """
 
-    # What files hold of it
-    factors: vectors("p width")
-    terms: vectors("p width")
-    normalize: bool
-    sparse_grad: bool
-    scale: number(above=0)
-    shares: array("float32", "p")
+    _stored_as = ContextArrays
 
     def __init__(self, n_features, width, normalize=True, sparse_grad=False, scale=1.0):
         super().__init__()
@@ -98,10 +93,6 @@ class ContextLayer(nn.Module):
         layer.shares = shares
         return layer
 
-    def _check_stored(self, place):
-        fits = ((self.shares >= 0) & (self.shares <= 1)).all()
-        require(fits, f"{place}.shares", "numbers from 0 to 1")
-
     def forward(self, users, rows):
         """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""
         rows = self._shared(rows)
@@ -127,11 +118,6 @@ class ContextLayer(nn.Module):
         self.scale = before.scale
         self.shares = np.ones(n_columns, dtype=np.float32)
         self.shares[places] = before.shares
-
-    def arrays(self):
-        """Return what `asked_by_one` takes: the tables and what they are changed by."""
-        tables = (layer.weight.detach().numpy() for layer in (self.multiply, self.add))
-        return *tables, self.shares, self.scale, self.normalize
 
     def contributions(self, user, rows):
         """Return what each value of one row adds to the vector before it is scaled.
@@ -161,17 +147,3 @@ class ContextLayer(nn.Module):
 def scale_of(n_steps):
     """Return the factor of contexts for a number of steps of training, in (0, 1]."""
     return min(1.0, math.sqrt(STEPS / max(1, n_steps)))
-
-
-def asked_by_one(user, places, values, arrays):
-    """Return what a `ContextLayer` does for one request, (d,), in less time.
-
-    ``user`` (d,), float64; ``places`` and ``values`` (m,): the columns of a row, and
-    what they hold; ``arrays``: those of the layer, on a CPU.
-    """
-    factors, terms, shares, scale, normalize = arrays
-    values = scale * (values * shares[places])
-    asked = user + user * (values @ factors[places]) + values @ terms[places]
-    if normalize:
-        asked /= max(math.sqrt(asked @ asked), MIN_LENGTH)
-    return asked

@@ -9,8 +9,9 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower._records import array, instance, record, require
+from sktwotower._records import instance, record, require
 from sktwotower._tables._sparse import column_counts
+from sktwotower.runtime._tower_arrays import PastOnlyArrays
 from sktwotower.towers._auto import FILTER_WIDTH, WIDTH
 from sktwotower.towers._dropout import id_columns
 from sktwotower.towers._group import summed
@@ -45,7 +46,7 @@ class PastOnly(nn.Module):
     bias : Tensor of shape (width,)
     """
 
-    bias_of_all: array("float32", "width")  # what files hold of it
+    _stored_as = PastOnlyArrays
 
     is_linear = True
 

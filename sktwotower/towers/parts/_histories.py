@@ -11,18 +11,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower._records import array, integer, record, vectors
+from sktwotower._records import record
+from sktwotower.runtime._tower_arrays import (
+    MIN_WEIGHT,
+    N_SUMS,
+    PooledArrays,
+    RecentArrays,
+)
 from sktwotower.towers._autograd import product_dtype, weighted_sum
-from sktwotower.towers._decays import MIN_WEIGHT, decayed_means
+from sktwotower.towers._decays import decayed_means
 from sktwotower.towers._sparse_rows import SparseLinear, SparseRows
 
 from ._onnx_operators import array_of, linear
-from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
+from ._stored_weights import array_by_name, table_of, with_weights
 
 # Initial numbers of steps after which a past item counts 1 / e. There is one further
 # sum without decay.
 DECAYS = (1.0, 3.0, 10.0, 50.0)
-N_SUMS = len(DECAYS) + 1
 
 
 @record
@@ -33,10 +38,7 @@ class PooledHistory(SparseLinear):
     vector.
     """
 
-    # What files hold of it
-    weights: vectors("p width")
-    sparse_grad: bool
-
+    _stored_as = PooledArrays
     kind = "pooled"
     max_history = None
     n_hidden = 0
@@ -146,13 +148,7 @@ class RecentHistory(nn.Module):
     is proportional to the number of events.
     """
 
-    # What files hold of it
-    items_table: vectors("p width")
-    max_history: integer(1)
-    n_hidden: integer()
-    sparse_grad: bool
-    others: dict[str, array("float32")]
-
+    _stored_as = RecentArrays
     kind = "recent"
 
     def __init__(self, n_features, width, max_history, n_hidden=0, sparse_grad=False):
@@ -179,14 +175,6 @@ class RecentHistory(nn.Module):
     @classmethod
     def _of_stored(cls, items_table, max_history, n_hidden, sparse_grad, others):
         width = items_table.shape[1]
-        shapes = {"log_decays": (len(DECAYS),), "mix": (N_SUMS * width, width)}
-        if n_hidden:
-            shapes |= {
-                "hidden.weight": (n_hidden, N_SUMS * width),
-                "hidden.bias": (n_hidden,),
-                "out": (n_hidden, width),
-            }
-        check_shapes(others, shapes, "the weights of a history")
 
         def make(n):
             return cls(n, width, max_history, n_hidden, sparse_grad)

@@ -5,15 +5,14 @@ Output: vectors (n, d) of users and items.
 """
 
 import copy
-import math
 
 import numpy as np
 import torch
 from torch import nn
 
 from sktwotower._records import Check, list_of, number, record, require
+from sktwotower.runtime._model_arrays import JoinedParts, ModelArrays
 
-from ._context_layer import asked_by_one
 from ._onnx_operators import OnnxPast, OnnxRows
 from ._part import Part
 
@@ -26,7 +25,7 @@ def _is_part(value, place):
 
 
 @record
-class Model(nn.Module):
+class Model(JoinedParts, nn.Module):
     r"""Parts whose scores are added.
 
     Parameters
@@ -91,32 +90,6 @@ class Model(nn.Module):
         alike = len({part.normalize for part in self.parts}) == 1
         require(alike, place, "vectors of one kind")
 
-    @property
-    def first(self):
-        """The first part, which is trained."""
-        return self.parts[0]
-
-    @property
-    def shares_now(self):
-        """Share of each part in the score, with ``fades``."""
-        pairs = zip(self.fades, self.shares, strict=True)
-        faded = [fade * share for fade, share in pairs]
-        return [each / sum(faded) for each in faded]
-
-    def _squares(self, side):
-        fades = self.fades if side == "user" else [1.0] * len(self.fades)
-        squares = [f**2 * share for f, share in zip(fades, self.shares, strict=True)]
-        return [each / sum(squares) for each in squares]
-
-    def scales(self, side):
-        """Return the factors of the vectors of all parts, of "user" or "item"."""
-        return [math.sqrt(each) for each in self._squares(side)]
-
-    def factors(self):
-        """Return the factor of the score of each part in that of the model."""
-        sides = zip(self._squares("user"), self._squares("item"), strict=True)
-        return [math.sqrt(user * item) for user, item in sides]
-
     def forward(self, batch):
         """Return user vectors (b, d) and candidate item vectors (c, d) of a batch.
 
@@ -166,27 +139,14 @@ class Model(nn.Module):
         asked = [part.in_context(u / (s or 1.0), rows) for part, s, u in pieces]
         return self._joined(asked, "user")
 
-    def context_arrays(self):
-        """Return what `in_context_of_one` takes, of a model on a CPU."""
-        places = np.cumsum([0, *(part.width for part in self.parts)])
-        slices = map(slice, places[:-1], places[1:])
-        layers = [part.context for part in self.parts]
-        arrays = [None if layer is None else layer.arrays() for layer in layers]
-        return list(zip(slices, self.scales("user"), arrays, strict=True))
+    def arrays(self):
+        """Return the ``ModelArrays`` of the same weights, or None.
 
-    def folded(self, vectors, sums, fold_in):
-        """Return user vectors (n, d) of which the first part is folded in.
-
-        ``sums`` (n, d): those of the vectors of past items. ``fold_in`` moves vectors
-        of the first part.
+        They answer for one user in a fifth of the time. None: not on a CPU, or a part
+        does not have them.
         """
-        if len(self.parts) == 1:
-            return fold_in(vectors, sums)
-        width = self.first.width
-        of_users, of_items = (self.scales(side)[0] for side in ("user", "item"))
-        moved = fold_in(vectors[:, :width] / of_users, sums[:, :width] / of_items)
-        moved = np.hstack([moved * of_users, vectors[:, width:]])
-        return moved.astype(np.float32)
+        parts = [part.arrays() for part in self.parts]
+        return None if None in parts else ModelArrays(parts, self.shares, self.fades)
 
     def contributions(self, pair):
         """Return what each input of a ``Pair`` adds to the score, `Contributions`."""
@@ -242,21 +202,6 @@ class Model(nn.Module):
             for part in model.parts:
                 part.drop(side, left, unused, rows)
         return model
-
-
-def in_context_of_one(user, places, values, arrays):
-    """Return the vector (d,), float32, of one request.
-
-    ``places`` and ``values`` (m,): columns of the row of its context, and what they
-    hold. ``arrays``: `Model.context_arrays`. It takes a fifth of the time of
-    `Model.in_context`.
-    """
-    asked = user.astype(float)
-    for place, scale, of_part in arrays:
-        if of_part is not None and scale:
-            own = asked_by_one(asked[place] / scale, places, values, of_part)
-            asked[place] = own * scale
-    return asked.astype(np.float32)
 
 
 def moved_items(before, now, rows, places):

@@ -8,8 +8,8 @@ import copy
 
 import numpy as np
 
-# Smallest length by which a vector is divided, as in `unit_rows`.
-MIN_LENGTH = 1e-12
+from sktwotower.runtime._tower_arrays import MIN_LENGTH
+
 # Entries, with padding, whose vectors are held at once.
 MAX_ENTRIES = 8192
 

@@ -125,6 +125,9 @@ class Part(nn.Module):
         """
         return users if self.context is None else self.context(users, rows)
 
+    def arrays(self):
+        """Return the ``PairArrays`` of the same weights, for numpy, or None."""
+
     # What happens to it later
 
     @property

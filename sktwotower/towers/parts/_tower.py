@@ -11,19 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktwotower._records import (
-    array,
-    integer,
-    list_of,
-    number,
-    record,
-    require,
-    vectors,
-)
+from sktwotower._records import record
+from sktwotower.runtime._tower_arrays import TowerArrays
 from sktwotower.towers._sparse_rows import SparseLinear
 
 from ._onnx_operators import array_of, linear
-from ._stored_weights import array_by_name, check_shapes, table_of, with_weights
+from ._stored_weights import array_by_name, table_of, with_weights
 
 
 @record
@@ -55,12 +48,7 @@ class Tower(nn.Module):
     vector does not depend on the other rows of a batch.
     """
 
-    # What files hold of it
-    table: vectors("p width")
-    widths: list_of(integer(1))
-    dropout: number(0)
-    sparse_grad: bool
-    weights: dict[str, array("float32")]
+    _stored_as = TowerArrays
 
     def __init__(
         self,
@@ -118,14 +106,6 @@ class Tower(nn.Module):
 
     @classmethod
     def _of_stored(cls, table, widths, dropout, sparse_grad, weights):
-        fits = len(widths) and table.shape[1] == widths[0]
-        require(fits, "the table of a tower", "of its width")
-        shapes = {"bias": (widths[0],)}
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
-            shapes |= {f"layers.{i}.weight": (b, a), f"layers.{i}.bias": (b,)}
-            if a != b:
-                shapes[f"shortcuts.{i}.weight"] = (b, a)
-        check_shapes(weights, shapes, "the weights of a tower")
         *hidden, width = widths
 
         def make(n):

@@ -11,6 +11,7 @@ from torch import nn
 
 from sktwotower._records import instance, require
 from sktwotower._tables._memory import check_memory
+from sktwotower.runtime._model_arrays import PairArrays
 from sktwotower.towers._autograd import unit_rows
 from sktwotower.towers._callbacks import looks_at_gradients
 from sktwotower.towers._group import rank
@@ -188,6 +189,19 @@ class TwoTowers(Part):
         pooled = None if self.history is None else self.history.pool(users)
         return self._finish(self.user_tower(users.rows, pooled))
 
+    def arrays(self):
+        """Return the ``PairArrays`` of the same weights, or None."""
+        modules = self.user_tower, self.item_tower, self.history, self.context
+        plain = all(hasattr(m, "_stored_as") for m in modules if m is not None)
+        on_cpu = all(
+            p.device.type == "cpu" and p.dtype == torch.float32
+            for p in self.parameters()
+        )
+        if not plain or not on_cpu:
+            return None
+        users, items, history, context = map(arrays_of, modules)
+        return PairArrays(users, items, history, self.normalize, context)
+
     def _finish(self, vectors):
         """Return vectors (n, d), of unit length if ``normalize``."""
         return unit_rows(vectors) if self.normalize else vectors
@@ -302,6 +316,11 @@ class TwoTowers(Part):
 
     def _onnx_finish(self, graph, vectors):
         return unit_vectors(graph, vectors) if self.normalize else vectors
+
+
+def arrays_of(module):
+    """Return the arrays of a module that files hold, as their class; None for None."""
+    return None if module is None else module._stored_as(**module._stored_parts())
 
 
 # Name of the table of the default item tower.

@@ -1,0 +1,410 @@
+"""What files hold of the context of requests, and the feature row of one request.
+
+Input: a context, a dict of columns to cells; a time, and the time since the last event.
+Output: columns and values (m,) of its feature row.
+"""
+
+import bisect
+import datetime
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+
+from sktwotower._records import array, finite, integer, number, require
+
+HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
+FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
+LATEST = 2.0**63  # dates are below it, as they are int64
+LARGEST = float(np.finfo(float).max)
+N_PARTS = 24 + 7 + 12  # columns of hours, weekdays and months
+# The value of each of the three entries of a date. With 1 each, their norm would be
+# 1.7 times that of a column of the context; so it is 0.9.
+SHARE = 0.5
+CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
+WORD = re.compile(r"\w+")
+SCALE = tuple[number(), number(above=0)]  # a median and a spread
+
+
+class Clock(NamedTuple):
+    """What a `RequestClock` has learnt."""
+
+    dates: bool
+    knots: array("float64", "n_knots")
+    unit: number(above=0)
+
+
+def places_of_gaps(gaps, unit):
+    """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
+    largest = LARGEST * min(unit, 1.0)  # more would overflow
+    return np.log2(1 + np.minimum(gaps, largest) / unit)
+
+
+def clock_entries(clock, time, gap):
+    """Return columns and values, lists, of the time of one request.
+
+    ``clock``: has ``dates``, ``knots`` and ``unit``. ``time``: nan if unknown, and then
+    so is the ``gap``, the time since the event before; None, negative: unknown.
+    """
+    columns, values = [], []
+    if not math.isfinite(time) or (clock.dates and abs(time) >= LATEST):
+        return columns, values
+    if clock.dates:
+        day, rest = divmod(int(time), DAY)
+        month = datetime.date.fromordinal(day + FIRST_DAY).month
+        columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
+        values = [SHARE] * 3
+    knots = clock.knots
+    if gap is not None and gap >= 0 and len(knots):
+        place = float(places_of_gaps(gap, clock.unit))
+        place = min(max(place, knots[0]), knots[-1])
+        lower = min(bisect.bisect_right(knots, place, 1), len(knots) - 1) - 1
+        share = (place - knots[lower]) / (knots[lower + 1] - knots[lower])
+        share = np.float32(share)
+        for knot, value in ((lower, 1 - share), (lower + 1, share)):
+            if value:
+                columns.append(N_PARTS * clock.dates + knot)
+                values.append(value)
+    return columns, values
+
+
+def moment_of(cell, dates):
+    """Return the time of a request as a float, nan for a missing one.
+
+    ``dates``: in nanoseconds since 1970. Raise ``TypeError`` or ``ValueError`` for
+    what is no time.
+    """
+    if is_missing(cell):
+        return math.nan
+    if not dates:
+        if isinstance(cell, str | bool | np.datetime64 | datetime.date):
+            raise TypeError
+        return float(cell)
+    return float(date_of(cell).astype("datetime64[ns]").view(np.int64))
+
+
+def date_of(cell):
+    """Return a date as datetime64, in UTC."""
+    if isinstance(cell, str):
+        cell = datetime.datetime.fromisoformat(cell)
+    if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(datetime.UTC).replace(tzinfo=None)
+    if not isinstance(cell, np.datetime64 | datetime.date):
+        raise TypeError
+    return np.datetime64(cell)
+
+
+def is_missing(cell):
+    """Return whether a cell is None, NaN or NaT."""
+    if cell is None:
+        return True
+    is_scalar = isinstance(cell, float | np.floating | np.datetime64 | np.timedelta64)
+    return bool(is_scalar and cell != cell)
+
+
+class KeyCell:
+    """Encodes the keys of a cell: levels, tags or words."""
+
+    name: str
+    kind: str
+    names: list[str]
+    columns: list
+    n_hashed: integer()
+
+    def places(self, keys):
+        """Return the column of each key, a list of pairs."""
+        if not hasattr(self, "_places"):
+            self._places = {key: column for column, key in enumerate(self.columns)}
+        found = []
+        for key, weight in keys:
+            column = self._places.get(key)
+            if column is None and self.n_hashed and not is_missing(key):
+                column = len(self.columns) + murmurhash(name_of(key)) % self.n_hashed
+            if column is not None:
+                found.append((column, weight))
+        return found
+
+    def summed(self, keys):
+        """Return columns (m,), ascending, and the sum of weights of each."""
+        pairs = self.places(keys)
+        columns, places = np.unique([c for c, _ in pairs], return_inverse=True)
+        weights = np.array([weight for _, weight in pairs], dtype=float)
+        return columns.astype(int), np.bincount(places, weights, len(columns))
+
+
+def name_of(key):
+    """Return a key as part of a column name; 5.0 is written as 5."""
+    whole = isinstance(key, float) and key.is_integer()
+    text = str(int(key) if whole else key)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def murmurhash(text):
+    """Return MurmurHash3 of text in UTF-8, 32 bits, as scikit-learn computes it."""
+    data, mask, state = text.encode(), 0xFFFFFFFF, 0
+    whole = len(data) & ~3
+    blocks = [int.from_bytes(data[i : i + 4], "little") for i in range(0, whole, 4)]
+    for i, block in enumerate([*blocks, int.from_bytes(data[whole:], "little")]):
+        block = block * 0xCC9E2D51 & mask
+        block = (block << 15 | block >> 17) * 0x1B873593 & mask
+        state ^= block
+        if i < len(blocks):
+            state = ((state << 13 | state >> 19) & mask) * 5 + 0xE6546B64 & mask
+    state ^= len(data)
+    state = (state ^ state >> 16) * 0x85EBCA6B & mask
+    state = (state ^ state >> 13) * 0xC2B2AE35 & mask
+    return state ^ state >> 16
+
+
+def scaled(values):
+    """Return values (m,) with norm 1; zeros stay."""
+    peak = np.abs(values).max(initial=0)
+    values = values / (peak or 1)
+    return values / max(np.sqrt(values @ values), 1)
+
+
+class LevelCell(KeyCell):
+    """Encodes a level, such as the device."""
+
+    other: integer(-1)
+
+    def entries(self, cell):
+        """Return the column of a level, and 1."""
+        if isinstance(cell, Decimal):
+            cell = float(cell)
+        if isinstance(cell, np.datetime64 | datetime.datetime):
+            cell = date_of(cell).astype("datetime64[us]").tolist()
+        places = [column for column, _ in self.places([(cell, 1)])]
+        if not places and self.other >= 0:
+            places = [self.other]
+        return np.array(places, dtype=int), np.ones(len(places))
+
+
+class TagCell(KeyCell):
+    """Encodes a list of tags, or a dict of tags to weights."""
+
+    delimiter: object
+
+    def entries(self, cell):
+        """Return the columns of the tags, and values of norm 1."""
+        if isinstance(cell, str):
+            if self.delimiter is None:
+                raise TypeError
+            cell = [t for part in cell.split(self.delimiter) if (t := part.strip())]
+        elif isinstance(cell, np.ndarray):
+            cell = cell.tolist()
+        if isinstance(cell, dict):
+            weights = [0.0 if is_missing(w) else float(w) for w in cell.values()]
+            return self._scaled(zip(cell, weights, strict=True))
+        if not isinstance(cell, list | tuple | set | frozenset):
+            raise TypeError
+        distinct = dict.fromkeys(
+            t.decode() if isinstance(t, bytes) else t for t in cell
+        )
+        return self._scaled((tag, 1.0) for tag in distinct)
+
+    def _scaled(self, keys):
+        columns, weights = self.summed(keys)
+        return columns, scaled(weights)
+
+
+class WordCell(KeyCell):
+    """Encodes words by TF-IDF."""
+
+    idf: array("float64", "n_weighed")
+
+    def entries(self, cell):
+        """Return the columns of the words, and values of norm 1."""
+        if not isinstance(cell, str):
+            raise TypeError
+        text = unicodedata.normalize("NFKD", cell.lower())
+        text = "".join(c for c in text if not unicodedata.combining(c))
+        columns, counts = self.summed((word, 1.0) for word in WORD.findall(text))
+        return columns, scaled((1 + np.log(counts)) * self.idf[columns])
+
+
+def to_number(cell):
+    """Return a number as a float, a time span in seconds."""
+    if isinstance(cell, datetime.timedelta):
+        cell = np.timedelta64(cell)
+    if isinstance(cell, np.timedelta64):
+        return float(cell / np.timedelta64(1, "s"))
+    if isinstance(cell, str | datetime.date | np.datetime64):
+        raise TypeError
+    return float(cell)
+
+
+def _score(value, scale):
+    return min(max((value - scale[0]) / scale[1], -CLIP), CLIP)
+
+
+class ValueCell:
+    """Encodes one value."""
+
+    name: str
+    kind: str
+    names: list[str]
+
+
+class NumberCell(ValueCell):
+    """Encodes a number by its robust score."""
+
+    scale: SCALE
+
+    def entries(self, cell):
+        """Return column 0, and the score."""
+        return np.zeros(1, int), np.array([_score(to_number(cell), self.scale)])
+
+
+class BinCell(ValueCell):
+    """Encodes a number by its bin."""
+
+    edges: array("float64", "n")
+
+    def entries(self, cell):
+        """Return the column of the bin, and 1."""
+        place = self.edges.searchsorted(to_number(cell), side="right")
+        return np.array([place]), np.ones(1)
+
+
+class BooleanCell(ValueCell):
+    """Encodes a boolean as 1 or -1."""
+
+    def entries(self, cell):
+        """Return column 0, and 1 or -1."""
+        if to_number(cell) not in (0, 1):
+            raise TypeError
+        return np.zeros(1, int), np.array([2.0 * to_number(cell) - 1])
+
+
+class DateCell(ValueCell):
+    """Encodes a date by six numbers."""
+
+    newest: number()
+    days_scale: SCALE
+    age_scale: SCALE
+
+    def entries(self, cell):
+        """Return all columns, and numbers of the date."""
+        date = date_of(cell)
+        days = float((date - np.datetime64(0, "s")) / np.timedelta64(1, "D"))
+        day = date.astype("datetime64[D]").tolist()
+        month, weekday = math.tau * (day.month - 1) / 12, math.tau * day.weekday() / 7
+        numbers = [
+            _score(days, self.days_scale),
+            _score(math.log1p(max(self.newest - days, 0)), self.age_scale),
+            *(math.sin(month), math.cos(month), math.sin(weekday), math.cos(weekday)),
+        ]
+        return np.arange(6), np.array(numbers) / 2
+
+
+class VectorCell(ValueCell):
+    """Encodes a vector by its numbers, with norm 1."""
+
+    length: integer(1)
+
+    def entries(self, cell):
+        """Return all columns, and the numbers."""
+        numbers = np.asarray(cell, dtype=float)
+        if numbers.shape != (self.length,):
+            raise ValueError
+        return np.arange(self.length), scaled(numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectorizer:
+    """The encoders of a `TowerVectorizer`, each with the position of its column."""
+
+    encoders_: list
+
+
+@dataclass(frozen=True, eq=False)
+class ContextCells:
+    """What files hold of a `RequestContext`."""
+
+    columns: list[str | int]
+    time: str | int | None
+    transformer: Vectorizer | None
+    own_width: integer()
+    clock: Clock | None
+
+    def _check_stored(self, place):
+        require((self.time is None) == (self.clock is None), place, "a clock for times")
+        encoders = self.transformer.encoders_ if self.transformer else []
+        width = sum(len(encoder.names) for _, encoder in encoders)
+        require(width == self.own_width, place, f"features in {width} columns")
+        for position, _ in encoders:
+            require(position < len(self.columns), place, "encoders of its columns")
+        if self.clock is not None:
+            finite(self.clock.knots, f"{place}.clock.knots")
+
+    @property
+    def width(self):
+        """Number of columns of feature rows."""
+        clock = self.clock
+        return self.own_width + (
+            0 if clock is None else N_PARTS * clock.dates + len(clock.knots)
+        )
+
+    def entries(self, context, latest):
+        """Return columns and values (m,) of the row of a request.
+
+        ``context``: a dict. ``latest``: the time of the user's last event, or nan.
+        """
+        self._check_names(context)
+        columns, values, start = [], [], 0
+        for position, encoder in self.transformer.encoders_ if self.transformer else ():
+            cell = context.get(self.columns[position])
+            if not is_missing(cell):
+                own, weights = self._encoded(encoder, self.columns[position], cell)
+                columns.append(start + own[weights != 0])
+                values.append(weights[weights != 0])
+            start += len(encoder.names)
+        if self.time in context and self.clock is not None:
+            time = self._moment(context[self.time])
+            own, weights = clock_entries(self.clock, time, time - latest)
+            columns.append(self.own_width + np.array(own, dtype=int))
+            values.append(np.array(weights))
+        if not columns:
+            return np.zeros(0, int), np.zeros(0, np.float32)
+        return np.concatenate(columns), np.concatenate(values).astype(np.float32)
+
+    def _check_names(self, context):
+        if not isinstance(context, dict):
+            raise TypeError(
+                "context must be a dict of context columns to values. Got "
+                f"{type(context).__name__}."
+            )
+        known = self.columns + ([] if self.time is None else [self.time])
+        for name in context:
+            if name not in known:
+                raise ValueError(
+                    f"context names {name!r}, which is not a context column of fit "
+                    f"({', '.join(map(str, known))})."
+                )
+
+    def _encoded(self, encoder, name, cell):
+        try:
+            columns, values = encoder.entries(cell)
+            if not np.isfinite(values).all():
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"context has {cell!r} for {name!r}, which cannot be read as "
+                f"{encoder.kind}, its kind in fit."
+            ) from None
+        return columns, values
+
+    def _moment(self, cell):
+        try:
+            return moment_of(cell, self.clock.dates)
+        except (TypeError, ValueError, OverflowError):
+            expected = "a date" if self.clock.dates else "a number"
+            raise ValueError(
+                f"context has {cell!r} for the time {self.time!r}: {expected} is "
+                "needed, as in fit."
+            ) from None

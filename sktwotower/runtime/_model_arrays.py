@@ -1,0 +1,258 @@
+"""What files hold of a model, and the vectors that it computes for one user or item.
+
+Input: a feature row, its columns and values (m,), past items, a context.
+Output: vectors (d,), float32.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+
+from sktwotower._records import array, instance, list_of, number, require, vectors
+
+from ._tower_arrays import (
+    ContextArrays,
+    PastOnlyArrays,
+    PooledArrays,
+    RecentArrays,
+    TowerArrays,
+    unit,
+)
+
+# Larger catalogs are represented by a sample of this many items.
+MAX_ITEMS = 10_000
+N_STEPS = 3
+# Weight of the tower's output as a prior, in pseudo-events. The history length is added
+# to it, otherwise Newton's method overshoots on long histories.
+EVENTS_OF_TOWER = 100.0
+
+
+class JoinedParts:
+    """How the vectors of parts are joined: ``parts`` with ``shares`` and ``fades``."""
+
+    @property
+    def first(self):
+        """The first part, which is trained."""
+        return self.parts[0]
+
+    @property
+    def shares_now(self):
+        """Share of each part in the score, with ``fades``."""
+        pairs = zip(self.fades, self.shares, strict=True)
+        faded = [fade * share for fade, share in pairs]
+        return [each / sum(faded) for each in faded]
+
+    def _squares(self, side):
+        fades = self.fades if side == "user" else [1.0] * len(self.fades)
+        squares = [f**2 * share for f, share in zip(fades, self.shares, strict=True)]
+        return [each / sum(squares) for each in squares]
+
+    def scales(self, side):
+        """Return the factors of the vectors of all parts, of "user" or "item"."""
+        return [math.sqrt(each) for each in self._squares(side)]
+
+    def factors(self):
+        """Return the factor of the score of each part in that of the model."""
+        sides = zip(self._squares("user"), self._squares("item"), strict=True)
+        return [math.sqrt(user * item) for user, item in sides]
+
+    def folded(self, vectors, sums, fold_in):
+        """Return user vectors (n, d) of which the first part is folded in.
+
+        ``sums`` (n, d): those of the vectors of past items. ``fold_in`` moves vectors
+        of the first part.
+        """
+        if len(self.parts) == 1:
+            return fold_in(vectors, sums)
+        width = self.first.width
+        of_users, of_items = (self.scales(side)[0] for side in ("user", "item"))
+        moved = fold_in(vectors[:, :width] / of_users, sums[:, :width] / of_items)
+        moved = np.hstack([moved * of_users, vectors[:, width:]])
+        return moved.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PairArrays:
+    """Two towers, with a history and a context if they see any."""
+
+    user_tower: instance(TowerArrays, PastOnlyArrays)
+    item_tower: instance(TowerArrays)
+    history: instance(PooledArrays, RecentArrays) | None
+    normalize: bool
+    context: instance(ContextArrays) | None
+
+    @property
+    def width(self):
+        """Length of vectors."""
+        return self.item_tower.widths[-1]
+
+    @property
+    def of_past_only(self):
+        """Whether all that is known of a user is the past."""
+        return isinstance(self.user_tower, PastOnlyArrays)
+
+    def _check_stored(self, place):
+        past_only, width = self.of_past_only, self.width
+        first = width if past_only else self.user_tower.widths[0]
+        last = (
+            len(self.user_tower.bias_of_all)
+            if past_only
+            else self.user_tower.widths[-1]
+        )
+        require(last == width, place, "two towers whose vectors have the same length")
+        fits = not past_only if self.history is None else self.history.width == first
+        require(fits, f"{place}.history", f"a width of {first}")
+        if self.context is not None:
+            fits = self.context.terms.shape[1] == width
+            fits = fits and self.context.normalize == self.normalize
+            require(fits, f"{place}.context", f"vectors of {width} numbers")
+
+    def of_user(self, columns, values, past):
+        """Return the vector (d,) of a user, float64; ``past``: ``PastItems``."""
+        pooled = 0.0 if self.history is None else self.history.pooled(past)
+        return self._finish(self.user_tower.vector(columns, values, pooled))
+
+    def of_item(self, columns, values):
+        """Return the vector (d,) of an item, float64."""
+        return self._finish(self.item_tower.vector(columns, values))
+
+    def _finish(self, vector):
+        return unit(vector) if self.normalize else vector
+
+
+@dataclass(frozen=True, eq=False)
+class ModelArrays(JoinedParts):
+    """The parts of a model, whose scores are added."""
+
+    parts: list_of(instance(PairArrays), "n_parts")
+    shares: list_of(number(0), "n_parts")
+    fades: list_of(number(0), "n_parts")
+
+    def _check_stored(self, place):
+        require(len(self.parts), place, "at least one part")
+
+    @cached_property
+    def _user_scales(self):
+        return self.scales("user")
+
+    @cached_property
+    def _pieces(self):
+        ends = [*accumulate(part.width for part in self.parts)]
+        starts = [0, *ends[:-1]]
+        slices = map(slice, starts, ends)
+        return [*zip(self.parts, slices, self._user_scales, strict=True)]
+
+    @property
+    def sees_order(self):
+        """Whether a part sees past items in order."""
+        return any(isinstance(part.history, RecentArrays) for part in self.parts)
+
+    @property
+    def sees_context(self):
+        """Whether the context of a request changes vectors of users."""
+        return any(part.context is not None for part in self.parts)
+
+    def of_user(self, columns, values, past):
+        """Return the vector (d,) of a user; ``past``: ``PastItems``."""
+        found = [part.of_user(columns, values, past) for part in self.parts]
+        return self._joined(found, self._user_scales)
+
+    def of_item(self, columns, values):
+        """Return the vector (d,) of an item."""
+        found = [part.of_item(columns, values) for part in self.parts]
+        return self._joined(found, self.scales("item"))
+
+    def _joined(self, found, scales):
+        if len(found) > 1:
+            found = [v * s for v, s in zip(found, scales, strict=True)]
+        return np.concatenate(found).astype(np.float32)
+
+    def in_context(self, user, columns, values):
+        """Return the vector (d,) of a request of a user (d,) in a context."""
+        if not len(columns):
+            return user
+        asked = user.astype(float)
+        for part, place, scale in self._pieces:
+            if part.context is not None and scale:
+                own = part.context.asked(asked[place] / scale, columns, values)
+                asked[place] = own * scale
+        return asked.astype(np.float32)
+
+
+def softmax_sample(counts):
+    """Return a sample of the items with events, and how many each item represents.
+
+    Parameters
+    ----------
+    counts : array of shape (n_items,)
+        Number of events of each item. Items without any are left out.
+
+    Returns
+    -------
+    positions : int array of shape (m,)
+        All items with events, most popular first. If there are more than 10,000: the
+        5,000 most popular ones and a random 5,000 of the others, the same ones for the
+        same counts.
+    weights : array of shape (m,)
+        Number of items that each represents, >= 1.
+
+    Examples
+    --------
+    >>> from sktwotower.runtime._model_arrays import softmax_sample
+    >>> positions, weights = softmax_sample([2, 0, 5])
+    >>> positions.tolist(), weights.tolist()
+    ([2, 0], [1.0, 1.0])
+    """
+    counts = np.asarray(counts)
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    if len(order) <= MAX_ITEMS:
+        return order, np.ones(len(order))
+    half = MAX_ITEMS // 2
+    others = np.random.default_rng(0).choice(order[half:], half, replace=False)
+    weights = np.repeat([1.0, (len(order) - half) / half], half)
+    return np.concatenate([order[:half], others]), weights
+
+
+class FoldInArrays:
+    """What files hold of a `FoldIn`, and its steps."""
+
+    # The temperature is that of the net. None: vectors of the catalog.
+    vectors: vectors("m d") | None
+    log_weights: array("float64", "m")
+    spread: array("float32 float64", "d")
+    axes: array("float32", "d d")
+
+    def moved(self, users, sums, n_past):
+        """Return unit vectors (n, d), float32, moved towards the users' past items.
+
+        ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
+        user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
+        """
+        start, sums, n = map(as_float, (users, sums, n_past[:, None]))
+        spread, axes = as_float(self.spread), as_float(self.axes)
+        weight = (EVENTS_OF_TOWER + n) * (n > 0)
+        scale = np.maximum(n * spread / self.temperature**2 + weight, 1e-12)
+        vectors = start
+        for _ in range(N_STEPS):
+            slope = (sums - n * self.expected(vectors)) / self.temperature
+            slope -= weight * (vectors - start)
+            slope -= (slope * vectors).sum(1, keepdims=True) * vectors
+            vectors = vectors + (slope @ axes / scale) @ axes.T
+            lengths = np.sqrt((vectors * vectors).sum(1, keepdims=True))
+            vectors /= np.maximum(lengths, 1e-12)
+        return vectors
+
+    def expected(self, users):
+        """Return the mean item vector (1, d) under the softmax of a user (1, d)."""
+        items, log_weights = as_float(self.vectors), as_float(self.log_weights)
+        logits = items @ (users[0] / self.temperature) + log_weights
+        shares = np.exp(logits - logits.max())
+        return (shares @ items / shares.sum())[None]
+
+
+def as_float(array):
+    """Return an array as float32."""
+    return np.asarray(array, dtype=np.float32)
