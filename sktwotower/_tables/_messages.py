@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from numbers import Integral
 
 import numpy as np
-from tqdm import tqdm
 
 logger = logging.getLogger("sktwotower")
 
@@ -115,6 +114,8 @@ def not_unicode(name, error):
 
 def progress_bar(iterable=None, **options):
     """Return a tqdm bar, which shows nothing unless somebody can see it move."""
+    from tqdm import tqdm  # not where numpy has to be enough
+
     return tqdm(iterable, disable=not _is_watched(sys.stderr), **options)
 
 

@@ -61,8 +61,10 @@ def without_last_row(matrix):
 
 
 def rows_of(matrix, block):
-    """Return a slice of the rows of a sparse matrix; other objects as they are."""
-    whole = not sparse.issparse(matrix) or block == slice(0, matrix.shape[0])
+    """Return rows, a slice or positions, of a sparse matrix; else the object."""
+    whole = not sparse.issparse(matrix)
+    if isinstance(block, slice):
+        whole = whole or block == slice(0, matrix.shape[0])
     return matrix if whole else matrix[block]
 
 

@@ -81,6 +81,8 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
         new = replace(new, ids=side_table.index, side_features=names)
         codes = new._codes_in_table(ids)
     own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
+    if side == "item" and features:
+        new = replace(new, own=own.reset_index(drop=True))
     return new._fitted(new._assemble(new.ids, own, side_table), memory), codes
 
 
@@ -114,6 +116,8 @@ class Entities:
         Number of columns p of the feature rows.
     rows : CSR matrix of shape (n + 1, p), default=None
         Feature rows, float32; the last, empty row is for unknown entities.
+    own : DataFrame of shape (n, n_features), default=None
+        Of items, features that do not come from the side table, or are newer.
     """
 
     side: one_of("user", "item")
@@ -127,9 +131,12 @@ class Entities:
     ids: index("n") = None
     width: integer() = 0
     rows: csr("n+1 width", empty_last=True) = None
+    own: pd.DataFrame | None = None
 
     def _check_stored(self, place):
         require(len(self.ids), place, "at least one id")
+        fits = self.own is None or len(self.own) == len(self.ids)
+        require(fits, f"{place}.own", "a row for each id")
         check_transformer(self.transformer, self.width, place)
 
     def __len__(self):
@@ -168,6 +175,17 @@ class Entities:
             )
         side = side.drop(columns=column).set_axis(ids, axis="index")
         return side.set_axis([str(c) for c in side.columns], axis="columns")
+
+    def feature_table(self, n=None):
+        """Return ids and features of the first n entities; None: of all.
+
+        A DataFrame (n, 1 + n_features), with what the side table holds now.
+        """
+        ids, side = self.ids[:n], self.side_table()
+        own = pd.DataFrame(index=range(len(ids))) if self.own is None else self.own[:n]
+        if side is not None:
+            side = side.drop(columns=own.columns, errors="ignore").reindex(ids)
+        return self._assemble(ids, own, side)
 
     def side_column(self, name, parameter, remedy):
         """Return the column of the side table that a parameter names, by id."""
@@ -226,7 +244,11 @@ class Entities:
         table = self._assemble(ids, own, side)
         with self._explained(table):
             transformer, places, width = with_keys(self.transformer, self.width, table)
-        grown = replace(self, transformer=transformer, width=width)
+        own, source = self.own, np.arange(len(self.ids))
+        if own is not None:
+            source[changed] = len(own) + np.arange(len(changed))
+            own = rows_of_tables(source, own, table)
+        grown = replace(self, transformer=transformer, width=width, own=own)
         return grown, places, grown._transform(table)
 
     def describe_without(self, ids, own, columns):
@@ -299,11 +321,11 @@ class Entities:
         return known_positions(ids, self.ids, name, "fit")
 
     def describe(self, frame, name, events=False):
-        """Return ids (n,), positions (n,), feature rows (n, p) and a bool for a table.
+        """Return ids (n,), positions (n,), feature rows (n, p) and a table of features.
 
-        The bool is True if the table has features. Then rows are computed from them,
-        otherwise they are those of fit. In a table of events (``events``), only columns
-        that fit took from X are used; features that the side table lacks are missing.
+        It is None if the frame has no features: then rows are those of fit, otherwise
+        they are computed. In a table of events (``events``), only columns that fit took
+        from X are used; features that the side table lacks are missing.
         """
         if self.id_column not in frame.columns:
             raise ValueError(
@@ -319,11 +341,11 @@ class Entities:
             if not events and (codes < 0).any():
                 others = [c for c in frame.columns if c != self.id_column]
                 refuse_misspelled(others, wanted, "feature", name)
-            return values.to_numpy(), codes, take_rows(self.rows, codes), False
+            return values.to_numpy(), codes, take_rows(self.rows, codes), None
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())
         table = self._complete(table, wanted, in_side_table, name)
-        return values.to_numpy(), codes, self._transform(table), True
+        return values.to_numpy(), codes, self._transform(table), table
 
     def _complete(self, table, wanted, in_side_table, name):
         """Return a table with the features it lacks, from the side table or refused."""
@@ -348,3 +370,15 @@ class Entities:
         rows = checked_rows(output, len(table), self.side)
         check_width(rows, self.width, self.side)
         return rows
+
+
+def rows_of_tables(source, *tables):
+    """Return rows (m,) of tables that follow one another, a frame.
+
+    ``source``: positions (m,) among the rows of all. The columns are those of the first
+    one; None stays None.
+    """
+    if tables[0] is None:
+        return None
+    parts = [table[tables[0].columns] for table in tables]
+    return pd.concat(parts, ignore_index=True).take(source).reset_index(drop=True)

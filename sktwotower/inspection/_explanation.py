@@ -143,7 +143,7 @@ def explain(
     fitted, serving = fitted_of(estimator), estimator._serving()
     owner = _one(fitted, "user", user, context)
     chosen = _one(fitted, "item", item)
-    if chosen.lacks_information()[0] and not chosen.described:
+    if chosen.lacks_information()[0] and chosen.described is None:
         table = ", or pass a table of one row with its features"
         raise ValueError(
             f"The item {format_ids(chosen.ids)} is not known from fit. Check the id "

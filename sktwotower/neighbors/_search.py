@@ -4,7 +4,11 @@ Input: query vectors (n, d), an index, excluded items and allowed items.
 Output: scores and positions of the best items, both (n, min(k, n_items)).
 """
 
+import math
+
 import numpy as np
+
+from sktwotower.runtime._rules import in_both
 
 from ._catalog_index import ExactNeighbors, check_width
 from ._top_k import best_of_one, by_score, rank_listed, ranked, rescore, top_k
@@ -48,14 +52,18 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
     if allowed is not None and not isinstance(allowed, np.ndarray):
         return rank_listed(queries, items, k, allowed, excluded)
     check_width(index, items)
-    if len(queries) == 1 and allowed is None:
+    if len(queries) == 1:
         hidden = () if excluded is None else excluded.indices
-        scores, indices = nearest_to_one(index, queries[0], items, k, hidden)
+        scores, indices = nearest_to_one(index, queries[0], items, k, hidden, allowed)
         return scores[None], indices[None]
-    few = allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
-    if isinstance(index, ExactNeighbors) or few or len(queries) == 0:
+    if isinstance(index, ExactNeighbors) or _few(allowed, items) or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)
     return _Search(index, queries, items, k, excluded, allowed).run()
+
+
+def _few(allowed, items):
+    """Return whether exact search among the allowed items is cheaper than an index."""
+    return allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
 
 
 class _Search:
@@ -158,7 +166,7 @@ class _Search:
         return unusable
 
 
-def nearest_to_one(index, query, items, k, hidden):
+def nearest_to_one(index, query, items, k, hidden, allowed=None):
     """Return the k best items of one query, without matrices of one row.
 
     As `retrieve` for a single query: the same items, in the same order.
@@ -173,6 +181,8 @@ def nearest_to_one(index, query, items, k, hidden):
         Number of items, >= 1.
     hidden : int array of shape (m,)
         Distinct positions of items that must not be returned.
+    allowed : sorted int array or None, default=None
+        Positions of the items that may be returned. None: all.
 
     Returns
     -------
@@ -184,10 +194,10 @@ def nearest_to_one(index, query, items, k, hidden):
     check_width(index, items)
     items = np.asarray(items)  # a memmap is slower
     k, found = min(k, len(items)), None
-    if not isinstance(index, ExactNeighbors):
-        found = _from_index(index, query, len(items), k, hidden)
+    if not (isinstance(index, ExactNeighbors) or _few(allowed, items)):
+        found = _from_index(index, query, len(items), k, hidden, allowed)
     if found is None:
-        exact, best = best_of_one(query, items, k, hidden)
+        exact, best = _exactly(query, items, k, hidden, allowed)
     else:
         exact, best = ranked(query, items, found, k)
     if len(best) == k:
@@ -197,15 +207,33 @@ def nearest_to_one(index, query, items, k, hidden):
     return scores, indices
 
 
-def _from_index(index, query, n_items, k, hidden):
+def _exactly(query, items, k, hidden, allowed):
+    """Return exact scores and positions (m,), as `best_of_one`, of allowed items."""
+    if allowed is None:
+        return best_of_one(query, items, k, hidden)
+    left = np.zeros(len(items), dtype=bool)
+    left[allowed] = True
+    left.put(hidden, False)
+    if not _few(allowed, items):  # to copy them would take longer than to search all
+        return best_of_one(query, items, k, (~left).nonzero()[0])
+    listed = allowed[left[allowed]]
+    exact, best = best_of_one(query, items.take(listed, axis=0), k)
+    return exact, listed[best]
+
+
+def _from_index(index, query, n_items, k, hidden, allowed):
     """Return positions (m,), ascending, from the index; None if too few can be used.
 
     It is searched as wide as by `_Search`.
     """
     n_hidden = len(hidden)
-    n_left = min(k, n_items - n_hidden)
+    if allowed is None:
+        n_left, share = n_items - n_hidden, 1
+    else:
+        n_left = len(allowed) - len(in_both(np.sort(hidden), allowed))
+        share = len(allowed) / n_items
     widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
-    for width in sorted({min(width, n_items) for width in widths}):
+    for width in sorted({min(math.ceil(width / share), n_items) for width in widths}):
         if width > k + MAX_EXTRA:
             return None
         found = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
@@ -213,6 +241,8 @@ def _from_index(index, query, n_items, k, hidden):
         # Some indexes pad short lists with -1, others with n_items.
         found = found[(found >= 0) & (found < n_items)]
         found = found[~np.isin(found, hidden)]
-        if len(found) >= n_left:
+        if allowed is not None:
+            found = in_both(found, allowed)
+        if len(found) >= min(k, n_left):
             return found
     return None

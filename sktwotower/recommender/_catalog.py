@@ -12,6 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
+from sktwotower.features._entities import rows_of_tables
 from sktwotower.features._forgetting import without_entities, without_rows
 from sktwotower.neighbors._catalog_index import Catalog, build_index, check_index
 from sktwotower.neighbors._threads import threads
@@ -246,7 +247,8 @@ def _with_catalog(fitted, items):
     ids = check_ids(query.ids, "items")
     _check_items(ids, query)
     ids = _as_in_fit(ids, query.codes, fitted.items.ids)
-    return _with_items_first(fitted, ids, query.codes, query.rows), len(ids)
+    new = _with_items_first(fitted, ids, query.codes, query.rows, query.described)
+    return new, len(ids)
 
 
 def _as_in_fit(ids, codes, known):
@@ -295,19 +297,27 @@ def with_new_items(learnt, fitted):
     return _with_items_first(learnt, ids, codes, rows), places
 
 
-def _with_items_first(learnt, ids, codes, rows):
+def _with_items_first(learnt, ids, codes, rows, described=None):
     """Return a state in which given items come first; the others follow in order.
 
     The others are no longer recommended, but stay in the histories of the users who
     chose them. ``ids`` (n,) and ``rows``, CSR (n, q), describe the first items;
     ``codes`` (n,) are their positions among the items so far, -1 for new ones.
+    ``described``: a table of their features; None: these are those of before.
     """
     items = learnt.items
     others = np.setdiff1d(np.arange(len(items)), codes)
+    if described is None:
+        own = rows_of_tables(np.append(codes, others), items.own)
+    else:
+        described = described.drop(columns=items.id_column)
+        source = np.append(np.arange(len(ids)), len(ids) + others)
+        own = rows_of_tables(source, described, items.feature_table())
     together = replace(
         items,
         ids=ids.append(items.ids[others]),
         rows=sparse.vstack([rows, items.rows[others], items.rows[-1]], format="csr"),
+        own=own,
     )
     places = np.full(len(items), -1)
     places[codes[codes >= 0]] = np.flatnonzero(codes >= 0)
@@ -342,7 +352,7 @@ def _check_items(ids, query):
             f"{format_ids(repeated)}."
         )
     unknown = ids[query.lacks_information()]
-    if len(unknown) and query.described:
+    if len(unknown) and query.described is not None:
         warn(
             f"{len(unknown)} new items have no feature known from fit: "
             f"{format_ids(unknown)}. They share one vector, that of an empty row."

@@ -18,7 +18,8 @@ from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted
-from sktwotower.runtime._user_vectors import UserVectors
+from sktwotower.runtime._kept import Kept
+from sktwotower.runtime._rules import cosines_of
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NetCodec
 
@@ -58,7 +59,7 @@ class FittedTowers(TowerVectors, Fitted):
 
     Attributes
     ----------
-    user_vectors : UserVectors
+    user_vectors : Kept
         Vectors of known users that were asked for. Each state begins without any.
     asked_before : AskedBefore
         Contexts that were asked in, likewise.
@@ -71,7 +72,7 @@ class FittedTowers(TowerVectors, Fitted):
     fold_in: FoldIn | None = None
     context: RequestContext | None = None
     context_users: csr("n_users+1 p", empty_last=True) | None = None
-    user_vectors: UserVectors = field(init=False, default_factory=UserVectors)
+    user_vectors: Kept = field(init=False, default_factory=Kept)
     asked_before: AskedBefore = field(init=False, default_factory=AskedBefore)
 
     def _stored_parts(self):
@@ -298,19 +299,24 @@ class FittedTowers(TowerVectors, Fitted):
                 )
         return scores, indices
 
-    def search_known(self, code, k, serving, exclude_seen, asked=None):
+    def search_known(
+        self, code, k, serving, exclude_seen, asked=None, left_out=None, allowed=None
+    ):
         """Return what ``search`` does for the user of fit at position ``code``, faster.
 
-        The parameters are those of ``search``. ``asked``: the context.
+        ``asked``: the context. ``left_out``: positions of items that must not be
+        returned, ``allowed``: sorted ones of those that may be; None: none, and all.
         """
         hidden = self._seen_in_catalog(code) if exclude_seen else ()
+        if left_out is not None:
+            hidden = np.union1d(hidden, left_out[left_out < self.n_items])
         vector = self.vector_of(code)
         if asked is not None:
             latest = None
             if asked.times is not None and self.sees_gaps:
                 latest = self.sequences.latest_of(code)
             vector = self.in_context(vector[None], asked, latest)[0]
-        return self._nearest_to(vector, k, hidden, serving)
+        return self._nearest_to(vector, k, hidden, serving, allowed)
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.
@@ -322,17 +328,22 @@ class FittedTowers(TowerVectors, Fitted):
         vector = np.asarray(self.catalog.vectors[code])
         return self._nearest_to(vector, k, np.array([code]), serving)
 
-    def _nearest_to(self, vector, k, hidden, serving):
+    def _nearest_to(self, vector, k, hidden, serving, allowed=None):
         """Return scores and positions (1, k) of the items nearest to a vector (d,).
 
-        ``hidden``: positions (m,) of items that must not be returned.
+        ``hidden``: positions (m,) of items that must not be returned. ``allowed``:
+        sorted positions of those that may be; None: all.
         """
         catalog = self.catalog
         with threads(serving.n_jobs):
             scores, indices = nearest_to_one(
-                catalog.index, vector, catalog.vectors, k, hidden
+                catalog.index, vector, catalog.vectors, k, hidden, allowed
             )
         return scores[None].astype(np.float32), indices[None]
+
+    def cosines(self, positions):
+        """As in `Fitted`: the cosines of item vectors."""
+        return cosines_of(np.asarray(self.catalog.vectors).take(positions, axis=0))
 
     def _seen_in_catalog(self, code):
         """Return the positions (m,) of the items of the catalog that a user chose."""

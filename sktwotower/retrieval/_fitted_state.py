@@ -21,6 +21,8 @@ from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._entities import Entities
 from sktwotower.features._forgetting import without_entities
 
+from ._item_rules import item_table_of
+
 
 class Serving(NamedTuple):
     """Parameters of the estimator that are read at the time of a request."""
@@ -106,10 +108,12 @@ class Fitted:
     items: Entities
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: Sequences | None
+    # does what ``search`` does for a known user, faster; None: there is no faster way
+    search_known = None
 
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
-        kept = {"user_ids", "item_ids", "_arrays"}
+        kept = {"user_ids", "item_ids", "item_table", "_arrays", "_choosers"}
         return {n: value for n, value in vars(self).items() if n not in kept}
 
     def _check_stored(self, place):
@@ -153,6 +157,26 @@ class Fitted:
     def item_ids(self):
         """Ids of the catalog, (n_items,)."""
         return self.items.ids[: self.n_items].to_numpy()
+
+    @functools.cached_property
+    def item_table(self):
+        """The ``ItemTable`` of the catalog, which keeps answers to rules."""
+        return item_table_of(self.items, self.n_items, self.schema.library)
+
+    @functools.cached_property
+    def _choosers(self):
+        """Unit columns of ``seen``: who chose each item, CSC (n_users + 1, n_items)."""
+        columns = self.seen.tocsc()
+        counts = np.maximum(np.diff(columns.indptr), 1)
+        return columns @ sparse.diags(counts**-0.5)
+
+    def cosines(self, positions):
+        """Return what ``Rules.lists`` asks for, of items at positions (m,).
+
+        Without vectors of items, they are those of the columns of ``seen``.
+        """
+        columns = self._choosers[:, positions]
+        return (columns.T @ columns).toarray().__getitem__
 
     @property
     def click_rates(self):
@@ -227,13 +251,6 @@ class Fitted:
         if len(codes) == 1 and added[2] is None:
             return self.sequences.followed_by(codes[0], added[1])
         return join_past(self.sequences.events(codes), added, *shape)
-
-    def search_known(self, code, k, serving, exclude_seen, asked=None):
-        """Return what ``search`` does for the user of fit at position ``code``, faster.
-
-        ``asked``: the context, ``Asked``, or None. None: there is no faster way.
-        """
-        return None
 
     def similar_to_known(self, code, k, serving):
         """Return what ``search_similar`` does for the item of fit at ``code``, faster.

@@ -43,8 +43,8 @@ class Query:
         Positions among the entities of fit; -1 for unknown ones.
     rows : CSR matrix of shape (n, p)
         Feature rows.
-    described : bool, default=False
-        Whether the caller passed features, and not only ids.
+    described : DataFrame of shape (n, 1 + n_features), default=None
+        Ids and features that the caller passed. None: only ids.
     asked : Asked, default=None
         What is known of their context. None: nothing.
     """
@@ -52,7 +52,7 @@ class Query:
     ids: np.ndarray
     codes: np.ndarray
     rows: sparse.csr_matrix
-    described: bool = False
+    described: pd.DataFrame | None = None
     asked: Asked | None = None
 
     def __len__(self):
@@ -62,7 +62,8 @@ class Query:
         """Return some of the users, or items, a slice or positions."""
         parts = self.codes, self.ids, self.rows, self.asked
         codes, ids, features, asked = rows_of_each(parts, rows)
-        return Query(ids, codes, features, self.described, asked)
+        described = None if self.described is None else self.described.iloc[rows]
+        return Query(ids, codes, features, described, asked)
 
     def lacks_information(self):
         """Return which are unknown to fit and have no features, bool (n,)."""
@@ -107,12 +108,21 @@ class Request:
     def __len__(self):
         return len(self.users)
 
+    def restricted(self, rules):
+        """Return the request for items that qualify by ``Rules``."""
+        if rules.qualifying is None or not sparse.issparse(self.allowed):
+            return replace(self, allowed=rules.among(self.allowed))
+        listed = self.allowed.tocoo()
+        kept = np.isin(listed.col, rules.qualifying)
+        allowed = ones_at(listed.row[kept], listed.col[kept], listed.shape)
+        return replace(self, allowed=allowed)
+
     def check_size(self, k):
         """Raise ``ValueError`` if k items for each user do not fit into memory."""
         check_result(len(self), f"lists of {k:,} items", BYTES_OF_ITEM * k)
 
     def __getitem__(self, block):
-        """Return a slice of the users."""
+        """Return some of the users, a slice or positions."""
         allowed, left_out = rows_of(self.allowed, block), rows_of(self.left_out, block)
         return Request(self.users[block], self.past[block], allowed, left_out)
 
@@ -144,6 +154,23 @@ def read_request(
     allowed = candidate_positions(candidates, users, fitted, unknown_candidates)
     left_out = _read_exclude(exclude, users, fitted)
     return Request(users, past_of(fitted, users, history), allowed, left_out)
+
+
+def candidates_of_one(
+    fitted, user, rules, candidates=None, unknown_candidates="error", exclude=None
+):
+    """Return ``allowed`` and ``left_out`` of `FittedTowers.search_known`, a dict.
+
+    ``user``: a ``Query`` of one. The other parameters are ``Rules``, and those of
+    `recommend`.
+    """
+    allowed = candidate_positions(candidates, user, fitted, unknown_candidates)
+    if sparse.issparse(allowed):
+        allowed = allowed.indices
+    left_out = _read_exclude(exclude, user, fitted)
+    if left_out is not None:
+        left_out = left_out.indices
+    return {"allowed": rules.among(allowed), "left_out": left_out}
 
 
 def past_of(fitted, users, history=None):

@@ -12,12 +12,13 @@ from sktwotower._tables._frames import DASK_FRAME, DASK_SERIES, PANDAS, is_of
 from sktwotower._tables._messages import check_count, check_flag
 from sktwotower._tables._output import library_for
 from sktwotower._tables._sparse import blocks
+from sktwotower.runtime._rules import NO_RULES
 
 from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._ranked_table import ranked_table, write_parquet
-from ._requests import as_ids, one_known, read_request
+from ._requests import Query, as_ids, candidates_of_one, one_known, read_request
 
 
 class RetrievalMixin(KnownUsersMixin):
@@ -108,21 +109,32 @@ class RetrievalMixin(KnownUsersMixin):
         if found is None:
             request = read_request(fitted, X)
             request.check_size(k)
-            users, past, serving = request.users, request.past, self._serving()
-            found = fitted.search(users, past, k, serving, request.excluded(hidden))
+            found = _search(fitted, request, k, hidden, self._serving())
         scores, indices = found
         return 1 - scores, indices
 
-    def _search_known(self, fitted, X, k, hidden, context=None):
+    def _search_known(
+        self, fitted, X, k, hidden, rules=NO_RULES, *, context=None, **filters
+    ):
         """Return scores and positions (1, k) if X is one known user, otherwise None.
 
-        None as well if there is no faster way than the usual one.
+        None as well if there is no faster way than the usual one. ``filters``: as in
+        `candidates_of_one`.
         """
-        code = one_known(fitted.users, X)
+        code = None
+        if fitted.search_known is not None:
+            code = one_known(fitted.users, X)
         if code is None:
             return None
         asked = None if context is None else fitted.asked(None, 1, context)
-        return fitted.search_known(code, k, self._serving(), hidden, asked)
+        user = Query(as_ids(X), np.array([code]), None)
+        items = candidates_of_one(fitted, user, rules, **filters)
+
+        def search(_, width):
+            how = self._serving(), hidden, asked
+            return fitted.search_known(code, width, *how, **items)
+
+        return rules.lists(search, 1, k, fitted.n_items, fitted.cosines)
 
     def kneighbors_graph(
         self, X=None, n_neighbors=None, mode="connectivity"
@@ -191,9 +203,12 @@ class RetrievalMixin(KnownUsersMixin):
         history=None,
         exclude=None,
         context=None,
+        where=None,
+        max_per=None,
+        diversity=None,
         path=None,
     ) -> pd.DataFrame | None:
-        """Recommend items to users.
+        r"""Recommend items to users.
 
         Parameters
         ----------
@@ -233,6 +248,24 @@ class RetrievalMixin(KnownUsersMixin):
             ``TwoTowerRecommender(context=...)`` names, with a value for each. A table X
             may have these columns instead, with a value for each row. None: what X
             does not say is unknown.
+        where : dict or callable, default=None
+            Recommend only items that qualify by the item table: the ids, named as in X
+            of fit, and the features of items, from the side table ``items``, from X or
+            from `set_catalog`. A dict of columns to what their cells must be: a value;
+            a list, of which any will do; or an interval, a tuple (low, high) of numbers
+            or dates, both inclusive, None where it is open. Missing values never
+            qualify; a cell that is a list qualifies by any of its values; times with a
+            zone are compared as UTC. Or a function, which gets the item table, one row
+            for each of ``item_ids_``, and returns booleans (n_items,). The answer is
+            kept as long as the catalog, and the function, which is called again if it
+            is a new one. None: all items.
+        max_per : dict, default=None
+            How many items of a list may have the same value: a dict of columns of the
+            item table to numbers >= 1. The best ones are kept. Items whose value is
+            missing are not limited. None: no limit.
+        diversity : float, default=None
+            How much the items of a list are to differ, from 0 to 1; lists have at most
+            1,000 items then. 0 or None is the order by score. See the Notes.
         path : str or path, default=None
             Write the table to this Parquet file, one block of users after the other,
             instead of returning it. Needs pyarrow.
@@ -242,13 +275,16 @@ class RetrievalMixin(KnownUsersMixin):
         DataFrame, or None with ``path``
             One row per recommendation, users in the order given, best first. Columns:
             the user and the item column, named as in X of fit, ``score`` and ``rank``
-            (from 1). A user for whom fewer items are left has fewer rows. The table is
-            of the library (pandas, polars, pyarrow) that ``set_output`` chose or, by
-            default, of X, ``history``, ``candidates`` or ``exclude``: the first that is
-            a table or a Series. If only ids are passed, it is of X in fit. It is of
-            pandas, with a warning, if that library is not installed or has no type for
-            the ids. If X is of Dask, so is the table, not yet computed: each partition
-            is ranked on one thread by the model as it is now.
+            (from 1). A user for whom fewer items are left has fewer rows, and none if
+            no item qualifies. With ``diversity``, ``rank`` is the order in which items
+            were chosen, and ``score``, which stays that of the model, need not fall
+            with it. The table is of the library (pandas, polars, pyarrow) that
+            ``set_output`` chose or, by default, of X, ``history``, ``candidates`` or
+            ``exclude``: the first that is a table or a Series. If only ids are passed,
+            it is of X in fit. It is of pandas, with a warning, if that library is not
+            installed or has no type for the ids. If X is of Dask, so is the table, not
+            yet computed: each partition is ranked on one thread by the model as it is
+            now.
 
         Raises
         ------
@@ -256,11 +292,16 @@ class RetrievalMixin(KnownUsersMixin):
             If fit has not been called.
         ValueError
             If a table lacks columns, ``history`` or ``candidates`` do not name their
-            users, candidates are not in the catalog, ``n_neighbors`` < 1, or ``path``
-            is set and X is of Dask.
+            users, candidates are not in the catalog, ``n_neighbors`` < 1, ``where`` or
+            ``max_per`` names a column that the item table lacks, an interval is not
+            one, a function as ``where`` returns another number of booleans, a limit of
+            ``max_per`` is < 1 or its column holds lists, ``diversity`` is not from 0 to
+            1 or k > 1,000 with it, or ``path`` is set and X is of Dask.
         TypeError
-            If X, ``history``, ``candidates``, ``exclude`` or ``exclude_seen`` are of
-            another type, or ids do not fit into Parquet.
+            If X, ``history``, ``candidates``, ``exclude``, ``exclude_seen``,
+            ``where``, ``max_per`` or ``diversity`` are of another type, a value of
+            ``where`` is not of the type of its column, a function as ``where`` returns
+            no booleans, or ids do not fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
         OSError
@@ -270,6 +311,28 @@ class RetrievalMixin(KnownUsersMixin):
         -----
         UserWarning
             If none of the ids in an argument is known, and they have another type.
+
+        Notes
+        -----
+        ``diversity`` is maximal marginal relevance [1]_. Candidates are the max(5 k,
+        50) best items that qualify. Items are chosen one by one, each the one with the
+        largest
+
+        .. math:: (1 - d) \, \frac{s - s_{min}}{s_{max} - s_{min}}
+                  - d \, \max_{j \in chosen} \cos(v, v_j)
+
+        where d is ``diversity``, s the item's score, the smallest and the largest one
+        are those of the candidates, and v is the item's vector; the maximum is 0 for
+        the first item. `TwoStageRecommender` takes the vectors of its retriever.
+        Recommenders without vectors take the columns of the matrix of ones where a user
+        chose an item. If ``max_per`` leaves a list short, there are four times as many
+        candidates, until it is full or all items were looked at.
+
+        References
+        ----------
+        .. [1] Carbonell, J. and Goldstein, J. (1998). The use of MMR, diversity-based
+           reranking for reordering documents and producing summaries. SIGIR 1998,
+           335-336.
 
         Examples
         --------
@@ -299,42 +362,78 @@ class RetrievalMixin(KnownUsersMixin):
         >>> model.recommend(["zoe"], 1, history=basket, exclude=refused).round(2)
           user   item  score  rank
         0  zoe  paint   0.11     1
+
+        Only items in stock; one of each shelf; items that differ:
+
+        >>> import pandas as pd
+        >>> items = ["tea", "jam", "bread", "nails", "glue", "paint"]
+        >>> shop = pd.DataFrame({"item": items, "shelf": ["food"] * 3 + ["tools"] * 3,
+        ...                      "stock": [0, 7, 3, 90, 12, 0]})
+        >>> model = TwoTowerRecommender(items=shop, random_state=1, exclude_seen=False)
+        >>> model = model.fit(X)
+        >>> model.recommend(["ann"], 2, where={"stock": (1, None)}).round(2)
+          user   item  score  rank
+        0  ann    jam   0.93     1
+        1  ann  bread   0.56     2
+        >>> model.recommend(["ann"], 2, max_per={"shelf": 1}).round(2)
+          user  item  score  rank
+        0  ann   jam   0.93     1
+        1  ann  glue  -0.18     2
+        >>> model.recommend(["ann"], 3, diversity=0.5).round(2)
+          user   item  score  rank
+        0  ann    jam   0.93     1
+        1  ann  nails  -0.30     2
+        2  ann  paint  -0.36     3
         """
         asked = {"candidates": candidates, "unknown_candidates": unknown_candidates}
-        asked |= {"history": history, "exclude": exclude, "context": context}
+        asked |= {"exclude": exclude, "context": context}
         if is_of(X, DASK_FRAME, DASK_SERIES):
             options = {"n_neighbors": n_neighbors, "exclude_seen": exclude_seen}
-            return recommend_lazily(self, X, options | asked | {"path": path})
+            options |= {"where": where, "max_per": max_per, "diversity": diversity}
+            options |= {"history": history, "path": path}
+            return recommend_lazily(self, X, options | asked)
         fitted = fitted_of(self)
         k, serving = self._k(n_neighbors, fitted), self._serving()
-        hidden = self.exclude_seen
+        hidden, rules = self.exclude_seen, NO_RULES
         if exclude_seen is not None:
             hidden = check_flag(exclude_seen, "exclude_seen")
-        if all(x is None for x in (history, candidates, exclude, path)):
-            found = self._search_known(fitted, X, k, hidden, context)
+        if any(rule is not None for rule in (where, max_per, diversity)):
+            rules = fitted.item_table.rules(where, max_per, diversity, k)
+        library = library_for(self, fitted, X, history, candidates, exclude)
+        label = fitted.users.label
+        if history is None and path is None:
+            found = self._search_known(fitted, X, k, hidden, rules, **asked)
             if found is not None:
-                (scores, indices), label = found, fitted.users.label
-                library = library_for(self, fitted, X)
-                return ranked_table(fitted, library, as_ids(X), scores, indices, label)
-        request = read_request(fitted, X, **asked)
+                return ranked_table(fitted, library, as_ids(X), *found, label)
+        request = read_request(fitted, X, history, **asked).restricted(rules)
         if path is not None:
-            tables = _tables(fitted, request, k, hidden, serving)
+            tables = _tables(fitted, request, k, hidden, serving, rules)
             return write_parquet(tables, path)
         request.check_size(k)
-        users, past, allowed = request.users, request.past, request.allowed
-        excluded = request.excluded(hidden)
-        scores, indices = fitted.search(users, past, k, serving, excluded, allowed)
-        library = library_for(self, fitted, X, history, candidates, exclude)
-        ids, label = users.ids, fitted.users.label
-        return ranked_table(fitted, library, ids, scores, indices, label)
+        found = _search(fitted, request, k, hidden, serving, rules)
+        return ranked_table(fitted, library, request.users.ids, *found, label)
 
 
-def _tables(fitted, request, k, hidden, serving):
+def _search(fitted, request, k, hidden, serving, rules=NO_RULES):
+    """Return scores and positions (n, k) of the best items for users of a request.
+
+    ``hidden``: whether items that they chose are left out.
+    """
+
+    def search(rows, width):
+        part = request if rows is None else request[rows]
+        excluded = part.excluded(hidden)
+        return fitted.search(
+            part.users, part.past, width, serving, excluded, part.allowed
+        )
+
+    return rules.lists(search, len(request), k, fitted.n_items, fitted.cosines)
+
+
+def _tables(fitted, request, k, hidden, serving, rules):
     """Yield a table of recommendations for each block of the users of a request."""
     label = fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        scores, indices = fitted.search(
-            part.users, part.past, k, serving, part.excluded(hidden), part.allowed
-        )
-        yield ranked_table(fitted, PANDAS, part.users.ids, scores, indices, label)
+        found = _search(fitted, part, k, hidden, serving, rules)
+        yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)

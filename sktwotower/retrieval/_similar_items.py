@@ -86,7 +86,7 @@ class SimilarItemsMixin:
             if found is not None:
                 return as_ids(items), *found
         query = read_query(fitted.items, items, "items", fitted.schema)
-        unknown = query.ids[query.lacks_information() & (not query.described)]
+        unknown = query.ids[query.lacks_information() & (query.described is None)]
         if len(unknown):
             table = ", or pass a table with the features of new items"
             raise ValueError(

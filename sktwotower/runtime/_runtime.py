@@ -14,9 +14,9 @@ from sktwotower._records._container import ReadFile
 from sktwotower._records._format_version import check_versions
 
 from ._id_table import IdTable
+from ._kept import Kept
 from ._stored_state import KINDS, ServedModel, ServingReader
 from ._tower_arrays import PastItems
-from ._user_vectors import UserVectors
 
 # What a part that does not fit may raise, if no check has found it before.
 UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
@@ -145,7 +145,7 @@ class Runtime:
         self._items = IdTable(state.items.ids, "item")
         self.user_ids_ = state.users.ids
         self.item_ids_ = state.items.ids[: len(vectors)]
-        self._kept = UserVectors()
+        self._kept = Kept()
 
     def recommend(
         self,

@@ -47,11 +47,11 @@ def test_a_table_is_described_by_its_own_features_or_by_those_of_fit():
     ids = pd.DataFrame({"item": ["x", "q"]})
     _, codes, rows, described = items.describe(ids, "items")
     assert_array_equal(codes, [0, -1])
-    assert not described
+    assert described is None
     assert_array_equal(rows.toarray(), [[1, 0, 0, 1], [0, 0, 0, 0]])
     _, codes, rows, described = items.describe(ids.assign(price=1), "items")
     assert_array_equal(rows.toarray(), [[1, 0, 1, 0], [0, 0, 1, 0]])
-    assert described
+    assert described["price"].tolist() == [1] * len(described)
 
 
 def test_columns_of_events_count_only_if_fit_took_them_from_x():

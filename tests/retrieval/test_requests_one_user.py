@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from sktwotower import EASERecommender, io
-from sktwotower.recommender._fitted import FittedTowers, UserVectors
+from sktwotower.recommender._fitted import FittedTowers
 from sktwotower.retrieval._requests import one_known
+from sktwotower.runtime._kept import Kept
 from tests.builders import chain, first_fast, ordered, random_events, small
 
 EVENTS = random_events(n_users=30, n_items=25)
@@ -217,7 +218,7 @@ def test_kept_vectors_are_in_no_file(tmp_path):
 
 
 def test_the_oldest_vectors_make_room():
-    vectors, computed = UserVectors(max_bytes=24), []
+    vectors, computed = Kept(max_bytes=24), []
 
     def compute(code):
         computed.append(code)
@@ -227,11 +228,11 @@ def test_the_oldest_vectors_make_room():
         assert vectors.get(code, compute).tolist() == [code, code]
         assert len(vectors) <= 3
     assert computed == [0, 1, 2, 3, 0]  # 3 took the place of 0, and 0 that of 1
-    assert UserVectors(max_bytes=1).get(5, compute).tolist() == [5, 5]
+    assert Kept(max_bytes=1).get(5, compute).tolist() == [5, 5]
 
 
 def test_kept_vectors_cannot_be_changed():
-    vector = UserVectors().get(0, lambda _: np.ones(2))
+    vector = Kept().get(0, lambda _: np.ones(2))
     with pytest.raises(ValueError, match="read-only"):
         vector += 1
 
