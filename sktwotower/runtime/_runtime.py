@@ -5,16 +5,19 @@ Output: ids and scores of the best items.
 """
 
 import os
-from numbers import Integral
+from functools import cached_property
 
 import numpy as np
 
 from sktwotower._records import refuse
 from sktwotower._records._container import ReadFile
 from sktwotower._records._format_version import check_versions
+from sktwotower._tables._messages import check_count
 
 from ._id_table import IdTable
 from ._kept import Kept
+from ._rules import NO_RULES, cosines_of
+from ._stored_items import item_table_of_arrays
 from ._stored_state import KINDS, ServedModel, ServingReader
 from ._tower_arrays import PastItems
 
@@ -147,6 +150,11 @@ class Runtime:
         self.item_ids_ = state.items.ids[: len(vectors)]
         self._kept = Kept()
 
+    @cached_property
+    def item_table(self):
+        """The ``ItemTable`` of the catalog, which keeps answers to rules."""
+        return item_table_of_arrays(self._state.items, len(self.item_ids_))
+
     def recommend(
         self,
         user,
@@ -157,6 +165,9 @@ class Runtime:
         exclude_seen=True,
         candidates=None,
         exclude=None,
+        where=None,
+        max_per=None,
+        diversity=None,
     ):
         """Recommend items to a user, or to several.
 
@@ -178,6 +189,14 @@ class Runtime:
         exclude : list or dict, default=None
             Items that are not recommended. For several users, a dict of users to lists.
             Items that are not in the catalog are ignored.
+        where : dict or callable, default=None
+            Recommend only items that qualify by the item table, as
+            `TwoTowerRecommender.recommend` says. A function gets a dict of columns to
+            arrays (n_items,), in which a missing value is None, NaN or NaT.
+        max_per : dict, default=None
+            How many items of a list may have the same value, by column.
+        diversity : float, default=None
+            How much the items of a list are to differ, from 0 to 1.
 
         Returns
         -------
@@ -190,8 +209,9 @@ class Runtime:
         Raises
         ------
         ValueError
-            If n < 1, an id is missing, candidates are not in the catalog, or a context
-            names a column that is not known, or has a value that cannot be read.
+            If n < 1, an id is missing, candidates are not in the catalog, a context
+            names a column that is not known, or has a value that cannot be read, or a
+            rule is one that the estimator refuses.
         TypeError
             If an argument is of another type.
 
@@ -210,7 +230,9 @@ class Runtime:
         >>> ids
         array(['glue', 'paint'], dtype=object)
         """
-        n, allowed = _count(n), self._allowed(candidates)
+        n = check_count(n, "n")
+        rules = self.item_table.rules(where, max_per, diversity, n)
+        allowed = rules.among(self._allowed(candidates))
         if not isinstance(exclude_seen, bool | np.bool_):
             raise TypeError(f"exclude_seen must be a bool. Got {exclude_seen!r}.")
 
@@ -222,7 +244,7 @@ class Runtime:
                 others = self._items.positions(exclude, "exclude")
                 hidden = np.concatenate([hidden, others])
             hidden = hidden[(hidden >= 0) & (hidden < len(self.item_ids_))]
-            return self._best(vector, n, hidden, allowed)
+            return self._best(vector, n, hidden, allowed, rules)
 
         if not _are_several(user):
             return answer(user, history, exclude)
@@ -274,7 +296,7 @@ class Runtime:
             raise ValueError(f"The item {item!r} is not known from fit.")
         (vector,), n_items = self._item_vectors([code]), len(self.item_ids_)
         hidden = np.array([code] if code < n_items else [], dtype=np.int64)
-        return self._best(vector, _count(n), hidden, None)
+        return self._best(vector, check_count(n, "n"), hidden, None, NO_RULES)
 
     def score(self, user, items, *, history=None, context=None):
         """Return the scores of items for a user.
@@ -481,30 +503,38 @@ class Runtime:
             raise ValueError("candidates has items that are not in the catalog.")
         return codes
 
-    def _best(self, vector, k, hidden, allowed):
+    def _best(self, vector, k, hidden, allowed, rules):
         """Return ids and scores (m,) of the k best items for a vector (d,)."""
         vectors = self.item_embeddings_
-        scores = (vectors if allowed is None else vectors[allowed]) @ vector
-        if allowed is None:
-            scores[hidden] = -np.inf
-        else:
-            scores[np.isin(allowed, hidden)] = -np.inf
-        k = min(k, len(scores))
-        best = np.argpartition(-scores, k - 1)[:k] if k else np.zeros(0, int)
-        best = best[scores[best] > -np.inf]
-        found = np.sort(best if allowed is None else allowed[best])
-        exact = vectors[found].astype(float) @ vector.astype(float)
-        order = (-exact).argsort(kind="stable")
-        return self.item_ids_[found[order]], exact[order].astype(np.float32)
+
+        def search(_, width):
+            return [
+                each[None] for each in _nearest(vector, vectors, width, hidden, allowed)
+            ]
+
+        def cosines(positions):
+            return cosines_of(vectors[positions])
+
+        scores, positions = rules.lists(search, 1, k, len(vectors), cosines)
+        found = positions[0] >= 0
+        return self.item_ids_[positions[0][found]], scores[0][found].astype(np.float32)
 
 
-def _count(n):
-    """Return a number of items as an int."""
-    if not isinstance(n, Integral) or isinstance(n, bool):
-        raise TypeError(f"n must be an integer >= 1. Got {n!r}.")
-    if n < 1:
-        raise ValueError(f"n must be an integer >= 1. Got {n!r}.")
-    return int(n)
+def _nearest(vector, vectors, k, hidden, allowed):
+    """Return scores and positions (k,) of the nearest items; -inf and -1 for none."""
+    scores = (vectors if allowed is None else vectors[allowed]) @ vector
+    scores[hidden if allowed is None else np.isin(allowed, hidden)] = -np.inf
+    k = min(k, len(scores))
+    bound = np.partition(scores, len(scores) - k)[len(scores) - k] if k else 0
+    found = np.flatnonzero((scores >= bound - 1e-5) & (scores > -np.inf))
+    found = found if allowed is None else allowed[found]
+    exact = vectors[found].astype(float) @ vector.astype(float)
+    order = (-exact).argsort(kind="stable")[:k]
+    padding = (0, k - len(order))
+    return (
+        np.pad(exact[order], padding, constant_values=-np.inf),
+        np.pad(found[order], padding, constant_values=-1),
+    )
 
 
 def _are_several(user):

@@ -158,6 +158,7 @@ class Side:
     id_column: str
     label: str | int
     table: object
+    own: object
     ids: array("", "n")
     width: integer()
     rows: csr("n+1 width", empty_last=True)
