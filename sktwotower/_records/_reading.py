@@ -1,7 +1,7 @@
 """Values of a file, read without SciPy and pandas.
 
 Input: what JSON holds, and members of a ``ReadFile``.
-Output: values; a sparse matrix is ``Rows``.
+Output: values; a sparse matrix is ``CSRArrays``.
 """
 
 import math
@@ -16,7 +16,7 @@ CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = PLAIN | {float}
 
 
-class Rows(NamedTuple):
+class CSRArrays(NamedTuple):
     """A sparse matrix by rows (CSR) of arrays.
 
     Parameters
@@ -172,7 +172,7 @@ class PlainReader:
         return self._csr(tuple(shape), data, indices, indptr, is_array)
 
     def _csr(self, shape, data, indices, indptr, is_array):
-        return Rows(data, indices, indptr, shape)
+        return CSRArrays(data, indices, indptr, shape)
 
 
 def _check_csr(shape, data, indices, indptr, place):

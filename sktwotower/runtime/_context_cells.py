@@ -30,7 +30,7 @@ WORD = re.compile(r"\w+")
 SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 
-class Clock(NamedTuple):
+class StoredClock(NamedTuple):
     """What a `RequestClock` has learnt."""
 
     dates: bool
@@ -330,7 +330,7 @@ class ContextCells:
     time: str | int | None
     transformer: Vectorizer | None
     own_width: integer()
-    clock: Clock | None
+    clock: StoredClock | None
 
     def _check_stored(self, place):
         require((self.time is None) == (self.clock is None), place, "a clock for times")

@@ -173,7 +173,7 @@ class InOrder:
 
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class CatalogVectors:
     """The vectors of the catalog."""
 
     vectors: vectors("n_items d", must_be_finite=True)
@@ -188,7 +188,7 @@ class ServedState:
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: InOrder | None
     net: Annotated[object, NetArrays]
-    catalog: instance(Vectors)
+    catalog: instance(CatalogVectors)
     fold_in: FoldInArrays | None
     context: cells.ContextCells | None
 
@@ -277,7 +277,7 @@ KINDS = {
     "recommender.FittedTowers": _some(ServedState),
     "recommender.FoldIn": _with_attributes(FoldInArrays),
     "features.Entities": _some(Side),
-    "neighbors.Catalog": _some(Vectors),
+    "neighbors.Catalog": _some(CatalogVectors),
     "_tables.Sequences": _some(InOrder),
     "_tables.Table": KindOfSome(
         dict, {"n_rows": integer(), "columns": instance(dict)}, build=_table
@@ -293,7 +293,7 @@ KINDS = {
     "towers.RecentHistory": _some(RecentArrays),
     "towers.ContextLayer": _some(ContextArrays),
     "features.RequestContext": _some(cells.ContextCells),
-    "features.RequestClock": _some(cells.Clock),
+    "features.RequestClock": _some(cells.StoredClock),
     "features.LevelEncoder": _with_attributes(cells.LevelCell),
     "features.TagEncoder": _with_attributes(cells.TagCell),
     "features.WordEncoder": _with_attributes(cells.WordCell),

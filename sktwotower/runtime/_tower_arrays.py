@@ -45,7 +45,7 @@ class PastItems:
         first.
     lags : float array of shape (k,) or None
         Their lags, as in `Sequences`. None: order is not known, or not used.
-    item_rows : Rows of shape (at least n_items, q)
+    item_rows : CSRArrays of shape (at least n_items, q)
         Feature rows of items.
     """
 

@@ -1,0 +1,459 @@
+"""Answers of a file with numpy only, compared with those of the estimator."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sktwotower import TwoTowerRecommender, runtime
+from sktwotower._records._format_version import FORMAT_VERSION
+from sktwotower.io import dump
+from tests.builders import random_events, small
+from tests.io.builders import (
+    FITS,
+    MODELS,
+    contexts_of,
+    file_of,
+    forged,
+    in_context,
+    members_of,
+)
+from tests.io.mutations import DAMAGES, FORGERIES
+
+TOWERS = [
+    "pooled",
+    "recent",
+    "filtered",
+    "recent only",
+    "side table",
+    "no history",
+    "context",
+    "context in order",
+]
+OTHERS = sorted(set(FITS) - set(TOWERS))
+
+
+def written(model, folder, **how):
+    path = folder / "model.sktt"
+    dump(model, path, **how)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Return a function that returns what serves one of the models."""
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            path = tmp_path_factory.mktemp("runtime") / "model.sktt"
+            path.write_bytes(file_of(name))
+            kept[name] = runtime.load(path)
+        return kept[name]
+
+    return get
+
+
+def assert_answers(model, other, user, **asked):
+    """Check one answer against that of the estimator."""
+    given = dict(asked)
+    for name in ("history", "exclude"):
+        if given.get(name) is not None:
+            given[name] = {user: given[name]}
+    expected = model.recommend([user], 5, **given)
+    ids, scores = other.recommend(user, 5, **asked)
+    assert ids.tolist() == expected["item"].tolist()
+    assert_allclose(scores, expected["score"], atol=1e-5)
+    assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_answers_are_those_of_the_estimator(name, served):
+    model, other = MODELS[name], served(name)
+    items = model.item_ids_.tolist()
+    contexts = [None, *(each for each in contexts_of(model) if each)]
+    histories = [
+        None,
+        [items[1]],
+        [items[2], items[0], items[2]],
+        ["nothing", items[3]],
+    ]
+    for user in [*model.user_ids_.tolist(), "somebody"]:
+        for history in histories:
+            for context in contexts:
+                asked = {"history": history, "context": context}
+                assert_answers(model, other, user, **asked)
+    assert_array_equal(other.item_ids_, model.item_ids_)
+    assert_array_equal(other.user_ids_, model.user_ids_)
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_filters(name, served):
+    model, other = MODELS[name], served(name)
+    items = model.item_ids_.tolist()
+    for user in [model.user_ids_[0], "somebody"]:
+        assert_answers(model, other, user, exclude=items[:2])
+        assert_answers(model, other, user, candidates=items[::2])
+        assert_answers(model, other, user, candidates=items[:4], exclude=items[3:])
+        assert_answers(model, other, user, exclude_seen=False)
+        assert_answers(model, other, user, diversity=0.6)
+        assert_answers(model, other, user, where={"item": items[1:6]})
+
+
+RULES = [
+    {"where": {"color": "red"}},
+    {"where": {"price": (1.0, 2.0)}},
+    {"where": {"tags": ["a", "c"]}, "exclude": ["i0"]},
+    {"where": {"since": (None, np.datetime64("2020-06-01"))}},
+    {"where": {"new": True}, "candidates": ["i0", "i2", "i5", "i7"]},
+    {"max_per": {"color": 1}},
+    {"max_per": {"level": 1, "color": 2}, "diversity": 0.4},
+    {"where": {"color": "red"}, "max_per": {"level": 1}, "diversity": 1},
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_rules_of_a_list(rule, served):
+    model = MODELS["side table"]
+    for user in [*model.user_ids_.tolist(), "somebody"]:
+        assert_answers(model, served("side table"), user, **rule)
+
+
+def test_a_function_gets_the_columns_of_the_item_table(served):
+    found = {}
+
+    def red(table):
+        found.update(table)
+        return table["color"] == "red"
+
+    ids, _ = served("side table").recommend("somebody", where=red)
+    assert {*found} == {"item", *MODELS["side table"].items.columns}
+    table = MODELS["side table"].items.set_index("item")
+    assert (table.loc[ids, "color"] == "red").all() and len(ids) == 6
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_vectors_and_scores(name, served):
+    model, other = MODELS[name], served(name)
+    users, items = model.user_ids_.tolist(), model.item_ids_.tolist()
+    # torch computes those of many users at once
+    assert_allclose(other.embed(users), model.embed_users(users), atol=1e-6)
+    assert_array_equal(other.item_embeddings_, model.item_embeddings_)
+    pairs = pd.DataFrame({"user": users[0], "item": items})
+    for column in {*model.feature_names_in_} - {*pairs}:
+        pairs[column] = None
+    scores = other.score(users[0], items)
+    alone = model.embed_users([users[0]])[0] @ model.item_embeddings_.T
+    assert_allclose(scores, alone, atol=1e-5)
+    expected = model.similar_items([items[2]], 3)
+    ids, scores = other.similar_items(items[2], 3)
+    assert ids.tolist() == expected["similar_item"].tolist()
+    assert_allclose(scores, expected["score"], atol=1e-5)
+    for user in users[:3]:
+        assert other.seen(user).tolist() == model.seen_items([user])["item"].tolist()
+
+
+@pytest.mark.parametrize("name", ["pooled", "recent"])
+def test_several_users(name, served):
+    other = served(name)
+    users = [*other.user_ids_[:3].tolist(), "somebody"]
+    history = {users[1]: other.item_ids_[:2].tolist(), "nobody": ["x"]}
+    exclude = {users[0]: other.item_ids_[3:5].tolist()}
+    ids, scores = other.recommend(users, 4, history=history, exclude=exclude)
+    assert len(ids) == len(scores) == 4
+    for place, user in enumerate(users):
+        asked = {"history": history.get(user), "exclude": exclude.get(user)}
+        alone, alone_scores = other.recommend(user, 4, **asked)
+        assert_array_equal(ids[place], alone)
+        assert_array_equal(scores[place], alone_scores)
+    vectors = other.embed(users, history=history)
+    assert_array_equal(vectors[1], other.embed(users[1], history=history[users[1]]))
+    assert other.recommend([]) == ([], [])
+    assert other.embed([]).shape == (0, other.item_embeddings_.shape[1])
+
+
+def test_integers_as_ids(tmp_path):
+    events = random_events()
+    codes = {each: 10 * i for i, each in enumerate(sorted({*events["user"]}))}
+    events = events.assign(user=events["user"].map(codes))
+    events["item"] = pd.factorize(events["item"])[0] + 5
+    model = small().fit(events)
+    other = runtime.load(written(model, tmp_path))
+    for user in (0, np.int64(10), 20.0, 5, -1, 10**30, "0", True):
+        known = user if not isinstance(user, str | bool) and user < 10**9 else 5
+        expected = model.recommend([int(known)], 3)["item"].tolist()
+        assert other.recommend(user, 3)[0].tolist() == expected
+    candidates = np.array([5, 7, 8])
+    assert_answers(model, other, 10, candidates=candidates, exclude_seen=False)
+    assert_answers(model, other, 10, history=[6, 99, 7])
+
+
+def test_dates_as_ids(tmp_path):
+    events = random_events()
+    days = pd.date_range("2024-01-01", periods=30)
+    places = pd.factorize(events["item"])[0]
+    model = small().fit(events.assign(item=days[places]))
+    other = runtime.load(written(model, tmp_path))
+    ids, _ = other.recommend("u1", 3, history=[days[0].to_pydatetime()])
+    expected = model.recommend(["u1"], 3, history={"u1": [days[0]]})
+    assert_array_equal(ids, expected["item"].to_numpy())
+
+
+def test_items_that_have_left_the_catalog(tmp_path):
+    model = small(items=None).fit(random_events())
+    gone = model.item_ids_[2]
+    model.set_catalog([each for each in model.item_ids_ if each != gone][::-1])
+    other = runtime.load(written(model, tmp_path))
+    assert gone not in other.item_ids_
+    for user in [*model.user_ids_, "somebody"]:
+        assert_answers(model, other, user)
+        assert_answers(model, other, user, history=[gone])
+    expected = model.similar_items([gone], 3)["similar_item"].tolist()
+    assert other.similar_items(gone, 3)[0].tolist() == expected
+    with pytest.raises(ValueError, match="candidates.*not in the catalog"):
+        other.recommend("u1", candidates=[gone])
+
+
+@pytest.mark.parametrize("fold_in", [True, False])
+def test_fold_in_is_as_the_parameter_says(fold_in, tmp_path):
+    model = small().fit(random_events()).set_params(fold_in=fold_in)
+    other = runtime.load(written(model, tmp_path))
+    history = model.item_ids_[:4].tolist()
+    vector = other.embed("somebody", history=history)
+    expected = model.embed_users(["somebody"], history={"somebody": history})[0]
+    assert_allclose(vector, expected, atol=1e-6)
+    folded = runtime.load(written(model.set_params(fold_in=True), tmp_path))
+    differs = np.abs(folded.embed("somebody", history=history) - vector).max() > 1e-4
+    assert differs == (not fold_in)
+
+
+@pytest.mark.parametrize("how", [{"vector_dtype": "float16"}, {"vector_dtype": "int8"}])
+@pytest.mark.parametrize("mmap, verify", [(True, False), (False, True)])
+def test_other_files(how, mmap, verify, tmp_path):
+    model = MODELS["filtered"]
+    path = written(model, tmp_path, **how)
+    other = runtime.load(path, mmap=mmap, verify=verify)
+    from sktwotower.io import load
+
+    assert_answers(load(path), other, "u1")
+
+
+# What loading needs
+
+
+def in_a_fresh_process(code, path):
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+CODE = """
+import json, sys
+from sktwotower import runtime
+model = runtime.load(sys.argv[1], mmap=True)
+ids, _ = model.recommend("u1", 3, history=["i1"], context=CONTEXT)
+model.recommend("u1", where={"color": "red"}, diversity=0.5)
+model.similar_items("i1")
+heavy = "torch sklearn scipy pandas skorch narwhals pynndescent numba tqdm joblib"
+print(json.dumps([ids.tolist(), sorted(set(heavy.split()) & set(sys.modules))]))
+"""
+
+
+def test_numpy_is_enough(tmp_path):
+    events = in_context(random_events())
+    table = MODELS["side table"].items
+    model = small(items=table, context=["place", "words"], embedding_dim=12)
+    model.fit(events)
+    context = {"place": "work", "words": "old chair"}
+    code = CODE.replace("CONTEXT", repr(context))
+    ids, loaded = in_a_fresh_process(code, written(model, tmp_path))
+    assert loaded == []
+    history = {"u1": ["i1"]}
+    expected = model.recommend(["u1"], 3, history=history, context=context)
+    assert ids == expected["item"].tolist()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_recommenders(name, tmp_path):
+    path = tmp_path / "model"
+    path.write_bytes(file_of(name))
+    with pytest.raises(ValueError, match=type(MODELS[name]).__name__):
+        runtime.load(path)
+
+
+def test_towers_of_the_user(tmp_path):
+    from tests.io.test_towers import Normed
+
+    model = small(item_tower=Normed).fit(random_events())
+    with pytest.raises(ValueError, match="module of your own.*ONNX"):
+        runtime.load(written(model, tmp_path))
+
+
+def test_a_model_that_is_not_fitted(tmp_path):
+    with pytest.raises(ValueError, match="not fitted"):
+        runtime.load(written(TwoTowerRecommender(), tmp_path))
+
+
+def test_later_formats_and_cut_files(tmp_path):
+    path, data = tmp_path / "model", file_of("pooled")
+
+    def later(meta):
+        meta["format_version"] = FORMAT_VERSION + 1
+
+    path.write_bytes(forged(members_of(data), later))
+    with pytest.raises(ValueError, match="later version"):
+        runtime.load(path)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="not a valid zip file"):
+        runtime.load(path)
+    with pytest.raises(TypeError, match="path must be"):
+        runtime.load(3)
+    with pytest.raises(FileNotFoundError):
+        runtime.load(tmp_path / "none")
+
+
+def check_files(n, path, first_seed):
+    """Load damaged and forged files; return how many were refused."""
+    n_refused = 0
+    for seed in range(first_seed, first_seed + n):
+        name, rng = TOWERS[seed % len(TOWERS)], np.random.default_rng(seed)
+        turn, is_damaged = divmod(seed // len(TOWERS), 2)
+        changes = DAMAGES if is_damaged else FORGERIES
+        path.write_bytes(changes[turn % len(changes)](file_of(name), rng))
+        try:
+            other = runtime.load(path, mmap=bool(seed % 2), verify=bool(seed % 3))
+        except ValueError as error:
+            assert len(str(error)) > 20
+            n_refused += 1
+            continue
+        model = MODELS[name]
+        for user in [*model.user_ids_[:2], "somebody"]:
+            for context in [None, *(c for c in contexts_of(model) if c)]:
+                try:
+                    other.recommend(user, 3, history=["i1"], context=context)
+                except Exception as error:
+                    assert isinstance(error, ValueError | TypeError), error
+    return n_refused
+
+
+@pytest.mark.slow
+def test_some_damaged_and_forged_files(tmp_path):
+    assert check_files(200, tmp_path / "model", first_seed=0) > 100
+
+
+@pytest.mark.fuzz
+@pytest.mark.slow
+def test_thousands_of_damaged_and_forged_files(tmp_path):
+    assert check_files(5000, tmp_path / "model", first_seed=1000) > 2500
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "asked, error, message",
+    [
+        ({"user": None}, ValueError, "missing"),
+        ({"user": float("nan")}, ValueError, "missing"),
+        ({"user": {}}, TypeError, "must be an id"),
+        ({"n": 0}, ValueError, "n must be an integer >= 1"),
+        ({"n": True}, TypeError, "n must be an integer"),
+        ({"n": 2.5}, TypeError, "n must be an integer"),
+        ({"history": "i1"}, TypeError, "history must be a list"),
+        ({"history": 3}, TypeError, "history must be a list"),
+        ({"history": [None]}, ValueError, "missing"),
+        ({"history": [[1]]}, TypeError, "must be an id"),
+        ({"exclude": {"u1": []}}, TypeError, "exclude must be a list"),
+        ({"candidates": ["i1", "x"]}, ValueError, "1 of candidates.*'x'"),
+        ({"exclude_seen": 1}, TypeError, "exclude_seen must be a bool"),
+        ({"context": {"hour": 3}}, ValueError, "has not learnt from any"),
+        ({"where": {"colour": 1}}, ValueError, "Did you mean 'color'"),
+        ({"where": 3}, TypeError, "where must be"),
+        ({"max_per": {"color": 0}}, ValueError, "max_per"),
+        ({"diversity": -0.1}, ValueError, "diversity"),
+        ({"user": ["u1"], "history": ["i1"]}, TypeError, "dict of users"),
+        ({"user": ["u1", None]}, ValueError, "missing"),
+    ],
+)
+def test_bad_requests(asked, error, message, served):
+    other = served("side table")
+    with pytest.raises(error, match=message):
+        other.recommend(**{"user": "u1", **asked})
+    assert len(other.recommend("u1")[0])
+
+
+def test_documented_answers(served):
+    other = served("side table")
+    ids, scores = other.recommend("u1", where={"price": (100, None)})
+    assert len(ids) == len(scores) == 0
+    assert len(other.recommend("u1", candidates=[])[0]) == 0
+    ids, _ = other.recommend("u1", 10**6, exclude_seen=False)
+    assert len(ids) == len(other.item_ids_)
+    new, of_nothing = other.recommend("x"), other.recommend("x", history=["nothing"])
+    assert_array_equal(new[0], of_nothing[0])
+    with pytest.raises(ValueError, match="'nothing' is not known"):
+        other.similar_items("nothing")
+    with pytest.raises(ValueError, match="not known from fit.*'nothing'"):
+        other.score("u1", ["i1", "nothing"])
+    assert len(other.seen("x")) == 0
+
+
+@pytest.mark.parametrize(
+    "context, message",
+    [
+        ({"plce": "work"}, "'plce', which is not a context column"),
+        ({"words": 3}, "3 for 'words'"),
+        ({"tags": 3}, "3 for 'tags'"),
+        ([], "must be a dict"),
+    ],
+)
+def test_bad_contexts(context, message, served):
+    with pytest.raises((TypeError, ValueError), match=message):
+        served("context").recommend("u1", context=context)
+
+
+# Threads
+
+
+def test_threads_share_it_and_a_second_model_takes_its_place(served):
+    current = [served("pooled")]
+    models = [served("pooled"), served("filtered")]
+    expected = {
+        id(m): {u: m.recommend(u, 4)[0].tolist() for u in m.user_ids_} for m in models
+    }
+    wrong, ended = [], threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            model = current[0]
+            for user in model.user_ids_:
+                if model.recommend(user, 4)[0].tolist() != expected[id(model)][user]:
+                    wrong.append(user)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(200):
+        current[0] = models[turn % 2]
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_what_it_returns_can_be_changed_by_the_caller(served):
+    other = served("pooled")
+    vector = other.embed("u1")
+    vector[:] = 0
+    assert np.abs(other.embed("u1")).max() > 0
+    ids, scores = other.recommend("u1")
+    ids[:], scores[:] = "x", 0
+    assert "x" not in other.recommend("u1")[0]
