@@ -132,7 +132,7 @@ class Named(Check):
 
 
 class Vectors(Check):
-    """Vectors, float32, which may be stored in half precision."""
+    """Vectors, float32, which may be stored in fewer bits."""
 
     def __init__(self, dims, must_be_finite):
         super().__init__(array("float32", dims), dims)
@@ -301,7 +301,7 @@ def array(dtypes, dims=None):
 
 
 def vectors(dims="n d", must_be_finite=False):
-    """Return a check for float32 vectors (n, d), perhaps stored in half precision.
+    """Return a check for float32 vectors (n, d), perhaps stored in fewer bits.
 
     ``must_be_finite``: whether files that are verified are refused if they are not.
     """

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._checks import refuse, require
+from ._rounded import restored
 from ._scalars import PLAIN, SCALARS
 
 CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
@@ -132,12 +133,11 @@ class PlainReader:
         return self.file.array(member)
 
     def vectors(self, spec, place):
-        """Return float32 vectors that may be stored in half precision."""
-        values = self.read(spec, place)
-        if isinstance(values, np.ndarray) and values.dtype == np.float16:
-            member = spec["member"], "float32"
-            return self.shared.setdefault(member, values.astype(np.float32))
-        return values
+        """Return float32 vectors, which may be stored in fewer bits."""
+        key = repr(spec)
+        if key not in self.shared:
+            self.shared[key] = restored(self.read(spec, place), place)
+        return self.shared[key]
 
     def _read_objects(self, spec, place):
         shape, items = _fields(spec, place, "shape items")

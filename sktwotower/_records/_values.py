@@ -15,6 +15,7 @@ from scipy import sparse
 from ._pandas_scalars import SCALARS, scalar_of
 from ._reading import CONTAINERS, PlainReader
 from ._registry import kind_of, kind_of_name
+from ._rounded import rounded
 from ._scalars import PLAIN
 
 
@@ -24,7 +25,7 @@ class Writer:
     Parameters
     ----------
     file : WrittenFile
-    vector_dtype : {"float32", "float16"}, default="float32"
+    vector_dtype : {"float32", "float16", "int8"}, default="float32"
         How vectors are stored.
     """
 
@@ -33,6 +34,7 @@ class Writer:
         self.vector_dtype = vector_dtype
         self.members = {}  # member of each array that is written, by its memory
         self.shared = {}  # number of each table that is written, by its identity
+        self.stored = {}  # vectors as they are written, by the identity of those given
 
     def write(self, value, place):
         """Return what JSON holds for a value. ``place`` is where it is."""
@@ -87,24 +89,19 @@ class Writer:
         return {"type": "array", "member": self._member(array, place)}
 
     def _member(self, array, place):
-        key = _key(array)
+        # what is the same for arrays of the same memory
+        key = array.dtype.str, array.shape, array.strides, array.ctypes.data
         if key not in self.members:
             # the array is kept: another one must not get its address
             self.members[key] = self.file.add_array(array, place), array
         return self.members[key][0]
 
     def vectors(self, array, place):
-        """Return what JSON holds for float32 vectors, perhaps in half precision."""
-        if self.vector_dtype == "float16":
-            with np.errstate(over="ignore"):
-                half = array.astype(np.float16)
-            if not np.isfinite(half).all():
-                raise ValueError(
-                    f"{place} has numbers beyond 65,504, which float16 cannot hold: "
-                    "write it with vector_dtype='float32'."
-                )
-            array, _ = self.shared.setdefault(id(array), (half, array))
-        return self._array(array, place)
+        """Return what JSON holds for float32 vectors, perhaps in fewer bits."""
+        if id(array) not in self.stored:
+            made = rounded(array, self.vector_dtype, place)
+            self.stored[id(array)] = made, array
+        return self.write(self.stored[id(array)][0], place)
 
     def once(self, value, place, write):
         """Return what JSON holds for an object that may occur more than once.
@@ -130,11 +127,6 @@ class Writer:
         if kind is None:
             raise cannot_write(value, place)
         return {"type": kind.name, "parts": kind.write(value, self, place)}
-
-
-def _key(array):
-    """Return what is the same for arrays of the same memory."""
-    return array.dtype.str, array.shape, array.strides, array.ctypes.data
 
 
 def _sorted(values):

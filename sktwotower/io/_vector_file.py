@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
+from sktwotower._records._rounded import check_vector_dtype, rounded
 from sktwotower._tables._messages import format_ids
 from sktwotower.retrieval._fitted_state import fitted_of
 
 
-def export_vectors(model, path, *, side="item") -> None:
+def export_vectors(model, path, *, side="item", vector_dtype="float32") -> None:
     """Write the vectors of all items or users with their ids to a file.
 
     The score of a user and an item is the dot product of their vectors: what a search
@@ -33,6 +34,10 @@ def export_vectors(model, path, *, side="item") -> None:
     side : {"item", "user"}, default="item"
         The items of the catalog, in the order of ``item_ids_``, or the users of fit
         with their histories, in the order of ``user_ids_``.
+    vector_dtype : {"float32", "float16", "int8"}, default="float32"
+        How vectors are stored, as in `dump`. "int8": codes from -127 to 127, and one
+        array or column more, ``scales`` (n,) in numpy and ``scale`` in Parquet, each
+        row's float32. The vectors are ``codes * scales[:, None]``.
 
     Raises
     ------
@@ -41,8 +46,9 @@ def export_vectors(model, path, *, side="item") -> None:
     TypeError
         If the model has no vectors, as baselines.
     ValueError
-        If the name ends with something else, ``side`` is another word, the file has no
-        type for the ids, or their column in Parquet would be called "vector", too.
+        If the name ends with something else, ``side`` or ``vector_dtype`` is another
+        word, the file has no type for the ids or such numbers, or the column of ids in
+        Parquet would be called "vector" or "scale", too.
     ImportError
         If pyarrow is not installed, for Parquet.
     OSError
@@ -60,7 +66,7 @@ def export_vectors(model, path, *, side="item") -> None:
     vectors of users whose context is unknown; ``embed_users(context=...)`` returns
     those of a request. With ``normalize`` (the default) vectors have
     length 1: cosine, inner product and Euclidean distance find the same items. The
-    guide has recipes for faiss, hnswlib, Qdrant and pgvector.
+    guide has recipes for faiss, hnswlib, Qdrant, pgvector, Milvus and LanceDB.
 
     Examples
     --------
@@ -91,6 +97,7 @@ def export_vectors(model, path, *, side="item") -> None:
     """
     if side not in ("item", "user"):
         raise ValueError(f"side must be 'item' or 'user'. Got {side!r}.")
+    check_vector_dtype(vector_dtype)
     writers = {".parquet": _write_parquet, ".npz": _write_numpy}
     ending = Path(path).suffix.lower()
     if ending not in writers:
@@ -106,22 +113,25 @@ def export_vectors(model, path, *, side="item") -> None:
     else:
         ids = fitted.user_ids
         vectors = model.embed_users(ids)
+    stored = rounded(vectors, vector_dtype, f"the vectors of {side}s")
+    stored = stored if isinstance(stored, tuple) else (stored,)
+    columns = dict(zip(("vector", "scale"), stored, strict=False))
     name = str(getattr(fitted, f"{side}s").label)
-    if name == "vector" and ending == ".parquet":
+    if name in columns and ending == ".parquet":
         raise ValueError(
-            f"The column of {side}s in fit is called 'vector', as the one of their "
-            "vectors in the file. Fit with another name, or write '.npz'."
+            f"The column of {side}s in fit is called {name!r}, as one of their vectors "
+            "in the file. Fit with another name, or write '.npz'."
         )
     try:
-        writers[ending](path, name, ids, vectors)
-    except (TypeError, OverflowError, ValueError) as error:
+        writers[ending](path, name, ids, columns)
+    except (TypeError, OverflowError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f"{ending} has no type for these ids: {format_ids(ids, 3)} ({error}). Fit "
             "on text or on integers of 64 bits."
         ) from error
 
 
-def _write_numpy(path, name, ids, vectors):
+def _write_numpy(path, name, ids, columns):
     ids = np.asarray(ids)
     if ids.dtype == object:
         text = pd.api.types.infer_dtype(ids, skipna=False) == "string"
@@ -129,10 +139,11 @@ def _write_numpy(path, name, ids, vectors):
             raise TypeError("objects that are not text")
         ids = ids.astype(str)
     with replaced_file(path) as file:
-        np.savez(file, allow_pickle=False, ids=ids, vectors=vectors)
+        arrays = {f"{column}s": values for column, values in columns.items()}
+        np.savez(file, allow_pickle=False, ids=ids, **arrays)
 
 
-def _write_parquet(path, name, ids, vectors):
+def _write_parquet(path, name, ids, columns):
     try:
         import pyarrow
         from pyarrow import parquet
@@ -140,12 +151,10 @@ def _write_parquet(path, name, ids, vectors):
         raise ImportError(
             "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
         ) from error
-    flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1))
-    lists = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    try:
-        column = pyarrow.array(pd.Series(ids))
-    except pyarrow.ArrowException as error:
-        raise TypeError(error) from error
-    table = pyarrow.table({name: column, "vector": lists})
+    table = {name: pyarrow.array(pd.Series(ids))}
+    for column, values in columns.items():
+        table[column] = pyarrow.array(np.ascontiguousarray(values).reshape(-1))
+    vectors, width = table["vector"], columns["vector"].shape[1]
+    table["vector"] = pyarrow.FixedSizeListArray.from_arrays(vectors, width)
     with replaced_file(path) as file:
-        parquet.write_table(table, file)
+        parquet.write_table(pyarrow.table(table), file)

@@ -140,10 +140,11 @@ MODELS = Models()
 
 
 @functools.cache
-def file_of(name):
+def file_of(name, vector_dtype="float32"):
     """Return the bytes of the file of a model."""
     with tempfile.TemporaryDirectory() as folder:
-        return dumped(MODELS[name], Path(folder) / "model")
+        path = Path(folder) / "model"
+        return dumped(MODELS[name], path, vector_dtype=vector_dtype)
 
 
 def dumped(model, path, **how):

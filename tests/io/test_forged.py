@@ -258,6 +258,28 @@ def test_arrays_that_do_not_fit(model, part, change, message, refuses):
     refuses(forged(members), message)
 
 
+@pytest.mark.parametrize(
+    "part, change, message",
+    [
+        ("1", lambda a: a * np.nan, "item_tower.table.* a scale each, from 0"),
+        ("1", lambda a: -a, "item_tower.table.* a scale each, from 0"),
+        ("1", lambda a: a[1:], "item_tower.table.* a scale each, from 0"),
+        (
+            "1",
+            lambda a: a[:, None],
+            "item_tower.table.*of 1 dimensions and dtype float",
+        ),
+        ("0", lambda a: a[1:], "item_tower.table.* a scale each, from 0"),
+        ("0", lambda a: a.astype(np.int16), "item_tower.table.* and dtype int8"),
+    ],
+)
+def test_integers_and_scales_that_do_not_fit(part, change, message, refuses):
+    members = members_of(file_of("pooled", "int8"))
+    (name,) = [name for name in members if f"item_tower.table.{part}.npy" in name]
+    members[name] = array_bytes(change(array_of(members[name])))
+    refuses(forged(members), message)
+
+
 def test_ids_that_occur_twice_or_are_missing(refuses):
     members = members_of(file_of("popularity"))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sktwotower._records._rounded import VECTOR_DTYPES
 from sktwotower.io import load
 
 from .builders import MODELS, NAMES, assert_same_answers, contexts_of, file_of
@@ -37,7 +38,8 @@ def check_damaged(name, change, seed, path):
 
 def check_forged(name, change, seed, path):
     """Check that a forged file is refused, or gives a model that does no harm."""
-    path.write_bytes(change(file_of(name), np.random.default_rng(seed)))
+    dtype = VECTOR_DTYPES[seed % 5 % 3]
+    path.write_bytes(change(file_of(name, dtype), np.random.default_rng(seed)))
     try:
         model = load(path, mmap=bool(seed % 2), verify=bool(seed % 3))
     except ValueError as error:

@@ -117,12 +117,13 @@ def test_a_context_means_the_same(name, path):
 
 
 @pytest.mark.slow
-def test_a_context_in_half_precision_is_close(path):
+@pytest.mark.parametrize("dtype, tolerance", [("float16", 2e-3), ("int8", 2e-2)])
+def test_a_context_in_fewer_bits_is_close(dtype, tolerance, path):
     model = MODELS["context"]
-    read = again(model, path, vector_dtype="float16")
+    read = again(model, path, vector_dtype=dtype)
     for context in contexts_of(model):
         vectors = (each.embed_users(["u1"], context=context) for each in (model, read))
-        np.testing.assert_allclose(*vectors, atol=2e-3)
+        np.testing.assert_allclose(*vectors, atol=tolerance)
 
 
 @pytest.mark.slow
@@ -212,12 +213,52 @@ def test_a_model_in_half_precision_is_close(path):
     np.testing.assert_allclose(read.predict(events), model.predict(events), atol=2e-3)
 
 
-def test_half_precision_refuses_what_it_cannot_hold(path):
+def test_integers_take_a_quarter_of_the_room(path):
+    rows = np.random.default_rng(0).normal(size=(500, 256)).astype(np.float32)
+    index = ExactNeighbors().fit(rows)
+    dump(index, path)
+    size = path.stat().st_size
+    read = again(index, path, vector_dtype="int8")
+    assert path.stat().st_size < 0.26 * size
+    half_steps = abs(rows).max(axis=1, keepdims=True) / 254
+    assert (abs(read.vectors_ - rows) <= half_steps * 1.0001).all()
+
+
+@pytest.mark.parametrize("how", first_fast([{}, MAPPED, {"mmap": True}]))
+def test_integers_become_vectors_of_float32(how, path):
+    model = MODELS["filtered"]
+    read = again(model, path, load_params=how, vector_dtype="int8")
+    catalog, expected = read._fitted.catalog, model._fitted.catalog.vectors
+    assert catalog.vectors.dtype == np.float32
+    assert catalog.index.vectors_ is catalog.vectors  # in the file and memory once
+    np.testing.assert_allclose(catalog.vectors, expected, atol=1 / 254)
+    assert not np.array_equal(catalog.vectors, expected)
+    # what is rounded once is not rounded further
+    assert_same_answers(read, again(read, path, load_params=how))
+    read.partial_fit(random_events(n_users=14, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["recent", "side table", "no history"])
+def test_vectors_of_users_are_close_in_integers(name, path):
+    model = MODELS[name]
+    read = again(model, path, vector_dtype="int8")
+    vectors = [each.embed_users(model.user_ids_) for each in (read, model)]
+    np.testing.assert_allclose(*vectors, atol=0.02 * abs(vectors[1]).max())
+
+
+def test_what_fewer_bits_cannot_hold_is_refused(path):
     index = ExactNeighbors().fit(np.full((2, 2), 1e6))
     with pytest.raises(ValueError, match="65,504.*vector_dtype='float32'"):
         dump(index, path, vector_dtype="float16")
-    with pytest.raises(ValueError, match="one of.*'float16'.*Got 'half'"):
+    again(index, path, vector_dtype="int8")
+    path.unlink()
+    index.vectors_ = np.full((2, 2), np.nan, dtype=np.float32)
+    with pytest.raises(ValueError, match="3.37e38.*vector_dtype='float32'"):
+        dump(index, path, vector_dtype="int8")
+    with pytest.raises(ValueError, match="one of.*'int8'.*Got 'half'"):
         dump(index, path, vector_dtype="half")
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

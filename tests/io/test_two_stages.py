@@ -74,9 +74,10 @@ def test_the_default_retriever(path):
     model.fit(dated(chain(n_users=40, n_items=12, n_events=6)))
     assert "vector" in model._fitted.describer.log.vectors
     assert_same_stages(model, again(model, path))
-    half = again(model, path, vector_dtype="float16")
-    vectors = [each._fitted.describer.log.vectors["vector"] for each in (half, model)]
-    np.testing.assert_allclose(*vectors, atol=1e-3)
+    for dtype, tolerance in (("float16", 1e-3), ("int8", 1 / 254)):
+        models = again(model, path, vector_dtype=dtype), model
+        vectors = [each._fitted.describer.log.vectors["vector"] for each in models]
+        np.testing.assert_allclose(*vectors, atol=tolerance)
 
 
 @pytest.mark.slow

@@ -189,6 +189,16 @@ def test_half_precision_is_for_vectors_only(again):
     assert read.tables["x"][0, 0] == np.float16(0.1) != np.float32(0.1)
 
 
+def test_integers_are_for_vectors_only_and_each_array_is_read_once(again):
+    rows = np.float32([[0.1, 0.2, -0.3], [0, 0, 0]])
+    value = everything(tables={"x": rows, "y": rows})
+    read = again(value, vector_dtype="int8")
+    codes = np.float32([[42, 85, -127], [0, 0, 0]])
+    np.testing.assert_allclose(read.tables["x"], codes * 0.3 / 127, rtol=1e-6)
+    assert read.tables["y"] is read.tables["x"]
+    assert read.rows.dtype == np.float32 and read.counts.dtype == value.counts.dtype
+
+
 def test_a_class_may_store_something_else_than_its_attributes(again):
     plain = Plain._of_stored(["b", "a"], 2)
     assert vars(again(plain)) == {"columns": {"b": 0, "a": 1}}
