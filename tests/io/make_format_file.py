@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower import PopularityRecommender
 from sktwotower._records._format_version import FORMAT_VERSION
-from sktwotower.io import dump
+from sktwotower.io import dump, load
 from tests.builders import chain, dated, ordered, small
 
 from .builders import EVENTS, OF_SQUARES, contexts_of, in_context, products, stages
@@ -50,6 +50,7 @@ def context():
 MAKE = {
     "context": context,
     "filtered": filtered,
+    "int8": filtered,
     "recent": recent,
     "two_stages": two_stages,
 }
@@ -81,10 +82,11 @@ def main():
     """Write a file of each model, and one with the answers of all."""
     folder = DATA / f"format_{FORMAT_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
-    models = {name: make() for name, make in MAKE.items()}
-    for name, model in models.items():
-        dump(model, folder / f"{name}.sktt")
-    text = json.dumps({name: answers(model) for name, model in models.items()})
+    paths = {name: folder / f"{name}.sktt" for name in MAKE}
+    for name, path in paths.items():
+        vector_dtype = "int8" if name == "int8" else "float32"
+        dump(MAKE[name](), path, vector_dtype=vector_dtype)
+    text = json.dumps({name: answers(load(path)) for name, path in paths.items()})
     (folder / "answers.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -264,11 +264,7 @@ def test_arrays_that_do_not_fit(model, part, change, message, refuses):
         ("1", lambda a: a * np.nan, "item_tower.table.* a scale each, from 0"),
         ("1", lambda a: -a, "item_tower.table.* a scale each, from 0"),
         ("1", lambda a: a[1:], "item_tower.table.* a scale each, from 0"),
-        (
-            "1",
-            lambda a: a[:, None],
-            "item_tower.table.*of 1 dimensions and dtype float",
-        ),
+        ("1", lambda a: a[:, None], "item_tower.table.*of 1 dimensions"),
         ("0", lambda a: a[1:], "item_tower.table.* a scale each, from 0"),
         ("0", lambda a: a.astype(np.int16), "item_tower.table.* and dtype int8"),
     ],

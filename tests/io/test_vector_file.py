@@ -18,7 +18,7 @@ K = 5
 
 @pytest.fixture
 def read(tmp_path):
-    """Return a function that exports vectors and returns ids and vectors."""
+    """Return a function that exports vectors and returns ids, vectors and scales."""
 
     def exported(model, ending, **how):
         path = tmp_path / f"vectors{ending}"
@@ -26,13 +26,18 @@ def read(tmp_path):
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
         if ending == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return arrays["ids"], arrays["vectors"]
+                assert arrays.files[:2] == ["ids", "vectors"]
+                return tuple(arrays.values())
         from pyarrow import parquet
 
         table = parquet.read_table(path)
-        ids, vectors = table.columns
-        assert table.column_names[1] == "vector"
-        return ids.to_pandas().to_numpy(), np.stack(vectors.to_numpy())
+        ids, vectors, *scales = table.columns
+        assert table.column_names[1:] == ["vector", "scale"][: 1 + len(scales)]
+        return (
+            ids.to_pandas().to_numpy(),
+            np.stack(vectors.to_numpy()),
+            *(each.to_numpy() for each in scales),
+        )
 
     return exported
 
@@ -51,17 +56,50 @@ def test_items_and_users_are_those_of_the_model(ending, read):
     np.testing.assert_array_equal(vectors, MODEL.embed_users(MODEL.user_ids_))
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("side", ["item", "user"])
+def test_vectors_in_fewer_bits(side, ending, read):
+    ids, expected = read(MODEL, ending, side=side)
+    halves = read(MODEL, ending, side=side, vector_dtype="float16")
+    codes = read(MODEL, ending, side=side, vector_dtype="int8")
+    assert [a.dtype for a in halves[1:]] == [np.float16]
+    assert [a.dtype for a in codes[1:]] == [np.int8, np.float32]
+    np.testing.assert_array_equal(halves[0], ids)
+    np.testing.assert_array_equal(codes[0], ids)
+    np.testing.assert_allclose(halves[1], expected, atol=2**-11)
+    half_steps = abs(expected).max(axis=1) / 254
+    np.testing.assert_allclose(codes[2], 2 * half_steps, rtol=1e-6)
+    off = abs(codes[1] * codes[2][:, None] - expected)
+    assert (off <= half_steps[:, None] * 1.0001).all()
+
+
+def test_other_dtypes_and_numbers_beyond_them_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="vector_dtype must be one of.*Got 'int4'"):
+        export_vectors(MODEL, tmp_path / "x.npz", vector_dtype="int4")
+    model = small(normalize=False).fit(EVENTS)
+    model._fitted.catalog.vectors[1, 1] = 1e6
+    with pytest.raises(ValueError, match="the vectors of items has.*65,504"):
+        export_vectors(model, tmp_path / "x.npz", vector_dtype="float16")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_catalog_is_exported_and_not_all_items(read):
     model = small().fit(EVENTS).set_catalog(["i5", "i2"])
     ids, vectors = read(model, ".npz")
     assert ids.tolist() == ["i5", "i2"] and vectors.shape == (2, 8)
 
 
-def test_a_column_of_ids_called_vector_is_refused(tmp_path, read):
-    model = small().fit(EVENTS.rename(columns={"item": "vector"}))
+def test_a_column_of_ids_with_the_name_of_another_one_is_refused(tmp_path, read):
+    model = small().fit(EVENTS.rename(columns={"item": "vector", "user": "scale"}))
     with pytest.raises(ValueError, match="column of items in fit is called 'vector'"):
         export_vectors(model, tmp_path / "vectors.parquet")
     assert read(model, ".npz")[0].tolist() == model.item_ids_.tolist()
+    (tmp_path / "vectors.npz").unlink()
+    how = {"side": "user", "vector_dtype": "int8"}
+    with pytest.raises(ValueError, match="column of users in fit is called 'scale'"):
+        export_vectors(model, tmp_path / "vectors.parquet", **how)
+    ids, _ = read(model, ".parquet", side="user")
+    assert ids.tolist() == model.user_ids_.tolist()
 
 
 def test_the_column_is_named_as_in_fit(tmp_path):

@@ -17,6 +17,7 @@ def test_each_row_has_its_own_scale():
     assert codes.dtype == np.int8 and scales.dtype == np.float32
     np.testing.assert_array_equal(codes, [[127, -64, 1], [0, 127, -51], [0, 0, 0]])
     np.testing.assert_array_equal(scales, np.float32([1, 0.5 / 127, 0]))
+    assert not np.signbit(scales).any()
     expected = [[127, -64, 1], [0, 0.5, -51 * 0.5 / 127], [0, 0, 0]]
     np.testing.assert_allclose(restored((codes, scales), ""), expected, rtol=1e-6)
 
@@ -39,14 +40,13 @@ def test_no_number_changes_by_more_than_half_a_step():
 
 
 @pytest.mark.parametrize(
-    "row", [[0, 0], [3.37e38, -3.37e38], [1e-44, -1e-45], [1e-38, 3e38], [-2, -2]]
+    "row", [[0, 0], [3.37e38, -3.37e38], [2.5e-43, 0], [1e-44, -1e-45], [1e-38, 3e38]]
 )
 def test_rows_at_the_limits_stay_finite(row):
     read = restored(coded([row, [1, 2]]), "")
     half_step = abs(np.float32(row)).max() / 254
     np.testing.assert_allclose(read[0], row, rtol=0, atol=half_step + 1e-43)
     np.testing.assert_allclose(read[1], [1, 2], atol=2 / 254)
-    assert not np.signbit(restored(coded([[0, -0.0]]), "")).any()
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
