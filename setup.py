@@ -100,11 +100,14 @@ setup(
         # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
         "recipes": [
             "faiss-cpu>=1.8",
+            "lancedb>=0.40",
+            "milvus-lite>=3.2",
             "onnxruntime>=1.17",
             "pgserver>=0.1.4",
             "pgvector>=0.3",
             "psycopg[binary]>=3.2",
             "pyarrow>=15",
+            "pymilvus>=3.0",
             "qdrant-client>=1.12",
         ],
         # what docs/cluster.rst has recipes for (Spark needs Java), and a server of S3
