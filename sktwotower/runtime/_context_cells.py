@@ -26,6 +26,8 @@ N_PARTS = 24 + 7 + 12  # columns of hours, weekdays and months
 # 1.7 times that of a column of the context; so it is 0.9.
 SHARE = 0.5
 CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
+# Types of NaN and NaT; that of pandas is a datetime, too.
+MAY_BE_MISSING = float, np.floating, np.datetime64, np.timedelta64, datetime.datetime
 WORD = re.compile(r"\w+")
 SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
@@ -102,8 +104,7 @@ def is_missing(cell):
     """Return whether a cell is None, NaN or NaT."""
     if cell is None:
         return True
-    is_scalar = isinstance(cell, float | np.floating | np.datetime64 | np.timedelta64)
-    return bool(is_scalar and cell != cell)
+    return bool(isinstance(cell, MAY_BE_MISSING) and cell != cell)
 
 
 class KeyCell:
@@ -235,6 +236,8 @@ def to_number(cell):
         return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, str | datetime.date | np.datetime64):
         raise TypeError
+    if not math.isfinite(cell):
+        raise ValueError
     return float(cell)
 
 

@@ -410,7 +410,6 @@ def test_documented_answers(served):
     "context, message",
     [
         ({"plce": "work"}, "'plce', which is not a context column"),
-        ({"words": 3}, "3 for 'words'"),
         ({"tags": 3}, "3 for 'tags'"),
         ([], "must be a dict"),
     ],
