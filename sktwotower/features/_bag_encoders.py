@@ -9,15 +9,14 @@ from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from sklearn.feature_extraction.text import strip_accents_unicode
 
 from sktwotower._records import array, finite, integer, one_of, record, require
 from sktwotower._tables._frames import is_missing
 
-from ._cells import LISTS, decode, factorize, is_unhashable, to_objects
+from ._cells import LISTS, factorize, is_unhashable, to_objects, with_strings
 from ._key_encoders import VocabularyEncoder, frequent_keys, is_null
-from ._value_encoders import one_hot, scale_rows
+from ._value_encoders import from_rows, one_hot, scale_rows
 
 # Minimum share of the distinct cells that hold the delimiter. It is higher for commas,
 # which are frequent in prose.
@@ -99,9 +98,7 @@ class BagEncoder(VocabularyEncoder):
 
     def _selector(self, keys):
         """Return a CSR matrix (n_keys, n_names), 1 where a key has its column."""
-        return one_hot(self.columns_of(keys), len(self.columns) + self.n_hashed).astype(
-            float
-        )
+        return one_hot(self.columns_of(keys), len(self.columns) + self.n_hashed)
 
 
 def _distinct_texts(cells):
@@ -127,14 +124,6 @@ def _count_rows(matrix, places):
     times = np.bincount(places, minlength=matrix.shape[0])
     times = np.repeat(times, np.diff(matrix.indptr))
     return np.bincount(matrix.indices, times, minlength=matrix.shape[1])
-
-
-def _to_matrix(data, codes, lengths, n_keys):
-    """Return a CSR matrix whose rows hold, in order, ``lengths`` (n,) of the codes."""
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    matrix = sparse.csr_matrix((data, codes, indptr), shape=(len(lengths), n_keys))
-    matrix.sum_duplicates()
-    return matrix
 
 
 @record
@@ -168,9 +157,10 @@ class TagEncoder(BagEncoder):
             codes, tags = factorize(chain.from_iterable(bags))
         except TypeError:
             raise self.unsuitable_error(next(filter(_has_unhashable, bags))) from None
-        codes, tags = self._decode(codes, tags)
+        codes_of_texts, tags = factorize(with_strings(tags, self.name))
         weights = self._read_weights(bags, len(codes))
-        matrix = _to_matrix(weights, codes, lengths, len(tags))
+        matrix = from_rows(weights, codes_of_texts[codes], lengths, len(tags))
+        matrix.sum_duplicates()
         is_list = np.array([not isinstance(bag, dict) for bag in bags], dtype=bool)
         matrix.data[np.repeat(is_list, np.diff(matrix.indptr))] = 1
         return matrix, tags
@@ -186,14 +176,6 @@ class TagEncoder(BagEncoder):
         if not isinstance(cell, LISTS) or getattr(cell, "ndim", 1) != 1:
             raise self.unsuitable_error(cell)
         return cell.tolist() if isinstance(cell, np.ndarray) else cell
-
-    def _decode(self, codes, tags):
-        """Return codes and tags with strings where there were bytes."""
-        if not any(isinstance(tag, bytes) for tag in tags):
-            return codes, tags
-        texts = [decode(t, self.name) if isinstance(t, bytes) else t for t in tags]
-        codes_of_texts, texts = factorize(texts)
-        return codes_of_texts[codes], texts
 
     def _read_weights(self, bags, n_tags):
         """Return the weight of each tag (n_tags,): 1, or the value in a dict."""
@@ -248,7 +230,9 @@ class WordEncoder(BagEncoder):
         """Return how often each word is in each cell."""
         lengths = np.zeros(len(cells), dtype=int)
         codes, words = factorize(chain.from_iterable(self._split(cells, lengths)))
-        return _to_matrix(np.ones(len(codes)), codes, lengths, len(words)), words
+        matrix = from_rows(np.ones(len(codes)), codes, lengths, len(words))
+        matrix.sum_duplicates()
+        return matrix, words
 
     def weigh(self, matrix):
         """Return the logarithm of each count times the rarity of the word."""

@@ -121,21 +121,16 @@ def _simplify(cells, name):
     if inferred == "complex":
         return cells.astype(complex)
     if inferred in ("bytes", "mixed", "mixed-integer"):
-        return _decode_cells(cells, name)
+        return to_objects(with_strings(cells, name))
     return cells
 
 
-def _decode_cells(cells, name):
-    """Return objects (n,) with strings where there were bytes."""
-    places = [place for place, cell in enumerate(cells) if isinstance(cell, bytes)]
-    if places:
-        cells = cells.copy()
-    for place in places:
-        cells[place] = decode(cells[place], name)
-    return cells
+def with_strings(cells, name):
+    """Return a list of cells with strings where there are bytes."""
+    return [_decode(c, name) if isinstance(c, bytes) else c for c in cells]
 
 
-def decode(text, name):
+def _decode(text, name):
     """Return bytes in UTF-8 as a string."""
     try:
         return text.decode()

@@ -111,21 +111,20 @@ class ColumnEncoder:
 
 
 def from_rows(data, indices, n_nonzero, width):
-    """Return a CSR float32 matrix whose rows have ``n_nonzero`` (n_rows,) entries."""
+    """Return a CSR matrix whose rows have ``n_nonzero`` (n_rows,) entries."""
     indptr = np.concatenate([[0], np.cumsum(n_nonzero)])
-    data = np.asarray(data, dtype=np.float32)
     return sparse.csr_matrix((data, indices, indptr), shape=(len(n_nonzero), width))
 
 
 def from_dense(block):
-    """Return a dense block (n, p) as a CSR float32 matrix that stores zeros as well."""
+    """Return a dense block (n, p) as a CSR matrix that stores zeros as well."""
     n_rows, width = block.shape
     columns = np.tile(np.arange(width, dtype=np.int32), n_rows)
     return from_rows(block.ravel(), columns, np.full(n_rows, width), width)
 
 
 def one_hot(columns, width):
-    """Return a CSR float32 matrix with a 1 in the column (n,) of each row; -1: none."""
+    """Return a CSR matrix with a 1 in the column (n,) of each row; -1: none."""
     known = columns >= 0
     return from_rows(np.ones(known.sum()), columns[known], known, width)
 
@@ -136,22 +135,13 @@ def scale_rows(matrix):
     sklearn.preprocessing.normalize takes a millisecond for one row, most of it for
     checks, and squares numbers as they are, which overflows for extreme ones.
     """
-    n_rows = matrix.shape[0]
-    rows = np.repeat(np.arange(n_rows), np.diff(matrix.indptr))
-    peaks = np.zeros(n_rows)
-    np.maximum.at(peaks, rows, np.abs(matrix.data))
-    matrix.data /= np.where(peaks == 0, 1, peaks)[rows]
-    norms = np.sqrt(np.bincount(rows, matrix.data**2, minlength=n_rows))
-    matrix.data /= np.maximum(norms, 1)[rows]
+    sizes = np.diff(matrix.indptr)
+    starts, sizes = matrix.indptr[:-1][sizes > 0], sizes[sizes > 0]
+    peaks = np.maximum.reduceat(np.abs(matrix.data), starts)
+    matrix.data /= np.repeat(np.where(peaks == 0, 1, peaks), sizes)
+    norms = np.sqrt(np.add.reduceat(matrix.data**2, starts))
+    matrix.data /= np.repeat(np.maximum(norms, 1), sizes)
     return matrix
-
-
-def scale_vectors(vectors):
-    """Scale dense rows (n, p) to norm 1 in place; rows of zeros stay. Return them."""
-    peaks = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
-    vectors /= np.where(peaks == 0, 1, peaks)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
-    return vectors
 
 
 @record
@@ -353,18 +343,15 @@ class VectorEncoder(ColumnEncoder):
         if all(isinstance(cell, SPARSE) for cell in cells):
             rows = [cell.reshape(1, -1) for cell in cells]
             vectors = sparse.vstack(rows, format="csr", dtype=float)
-            numbers = vectors.data
         else:
-            vectors = numbers = self._stack(cells)
-        if not np.isfinite(numbers).all():
+            vectors = from_dense(self._stack(cells))
+        if not np.isfinite(vectors.data).all():
             raise ValueError(
                 f"Column {self.name!r} of kind 'vector' holds a vector with NaN or "
                 "infinity in it. Expected finite numbers; replace them, or let the "
                 "whole cell be missing (None)."
             )
-        if sparse.issparse(vectors):
-            return scale_rows(vectors)
-        return from_dense(scale_vectors(vectors))
+        return scale_rows(vectors)
 
     def _check_lengths(self, cells):
         """Raise unless all cells are vectors of the length in fit."""
