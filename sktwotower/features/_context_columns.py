@@ -13,7 +13,7 @@ import pandas as pd
 from sktwotower._tables._messages import closest, refuse_misspelled
 
 from ._cells import to_objects
-from ._transformers import blocks_of, names_of
+from ._transformers import blocks_of, names_of, without_entries
 
 
 class ContextColumns:
@@ -141,7 +141,7 @@ class ContextColumns:
     def without_columns(self, rows, columns):
         """Return feature rows, CSR (n, width), without the entries of some columns.
 
-        Also return whether there were any.
+        If there are none, the rows themselves are returned.
         """
         dropped = np.zeros(self.width, dtype=bool)
         dropped[self.own_width :] = self.time in columns
@@ -158,10 +158,4 @@ class ContextColumns:
                 "does not encode each column on its own. Use TowerVectorizer or "
                 "ColumnTransformer."
             )
-        gone = dropped[rows.indices]
-        if not gone.any():
-            return rows, False
-        rows = rows.copy()
-        rows.data[gone] = 0
-        rows.eliminate_zeros()
-        return rows, True
+        return without_entries(rows, dropped[rows.indices])

@@ -193,7 +193,8 @@ def checked_rows(output, n_rows, side, incomplete=None):
             f"got {rows.shape[0]}."
         )
     if incomplete is not None:
-        rows = _without_nan(rows, incomplete)
+        allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
+        rows = without_entries(rows, allowed)
     if not np.isfinite(rows.data).all():
         raise ValueError(
             f"{name} returned NaN or infinity. Impute or clip the values, for "
@@ -202,12 +203,11 @@ def checked_rows(output, n_rows, side, incomplete=None):
     return rows
 
 
-def _without_nan(rows, incomplete):
-    """Return CSR rows (n, p) without NaN in those that are ``incomplete`` (n,)."""
-    allowed = np.repeat(incomplete, np.diff(rows.indptr)) & np.isnan(rows.data)
-    if allowed.any():
-        rows = rows.copy()  # the transformer may keep its output
-        rows.data[allowed] = 0
+def without_entries(rows, gone):
+    """Return a copy of CSR rows without entries (nnz,); if none is gone, the rows."""
+    if gone.any():
+        rows = rows.copy()
+        rows.data[gone] = 0
         rows.eliminate_zeros()
     return rows
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower.features._transformers import blocks_of
+from sktwotower.features._transformers import blocks_of, without_entries
 
 # Relative to the largest value: fit_transform and transform may differ by rounding.
 TOLERANCE = 1e-3
@@ -34,12 +34,7 @@ def rows_without(entities, query, columns, features=None):
     dropped = _outputs(entities.transformer, positions, query.rows.shape[1])
     if dropped is None:
         return _transformed_without(entities, query, columns, features)
-    if not dropped[query.rows.indices].any():
-        return query.rows
-    rows = query.rows.copy()
-    rows.data[dropped[rows.indices]] = 0
-    rows.eliminate_zeros()
-    return rows
+    return without_entries(query.rows, dropped[query.rows.indices])
 
 
 def _outputs(transformer, positions, width):

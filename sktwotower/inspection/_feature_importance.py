@@ -158,6 +158,9 @@ def _to_drop(fitted, groups):
         "item": columns_of(fitted.items),
         CONTEXT: [] if fitted.context is None else fitted.context.all_columns,
     }
+    removable = {side: {name: [name] for name in known[side]} for side in known}
+    if fitted.context is not None:
+        removable[CONTEXT] = fitted.context.removable()
     given = _check_groups(groups, known)
     taken = {column for columns in given.values() for column in columns}
     together = [
@@ -165,18 +168,12 @@ def _to_drop(fitted, groups):
         for name, columns in given.items()
     ]
     alone = [
-        (column, {side: [column]})
-        for side, columns in known.items()
-        for column in columns
-        if column not in taken and side != CONTEXT
-    ]
-    removable = {} if fitted.context is None else fitted.context.removable()
-    of_context = [
-        (name, {CONTEXT: columns})
-        for name, columns in removable.items()
+        (name, {side: columns})
+        for side in known
+        for name, columns in removable[side].items()
         if not taken & {*columns}
     ]
-    return together + alone + of_context
+    return together + alone
 
 
 def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None):
@@ -199,10 +196,9 @@ def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None)
         past.eliminate_zeros()
     context = None
     if owners.asked is not None:
-        context = fitted.context_rows(owners.asked, latest)
-        hidden = columns.get(CONTEXT, ())
-        context, hides = fitted.context.without_columns(context, hidden)
-        changed |= hides
+        known = fitted.context_rows(owners.asked, latest)
+        context = fitted.context.without_columns(known, columns.get(CONTEXT, ()))
+        changed |= context is not known
     if complete is not None and not changed:
         return complete
     users = users, past, context
