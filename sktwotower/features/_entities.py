@@ -33,12 +33,12 @@ from ._growing import with_keys
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import (
     check_transformer,
-    check_width,
     checked_rows,
     explained,
     fit_transform,
     names_of,
     prepared,
+    transform,
 )
 
 # So many ids are looked up one by one in less time than their checks take.
@@ -79,7 +79,8 @@ def fit_entities(side, id_column, label, features, table, transformer, frame, me
     else:
         names = tuple(side_table.columns)
         new = replace(new, ids=side_table.index, side_features=names)
-        codes = new._codes_in_table(ids)
+        codes = positions_of(ids, new.ids)
+        new._check_missing(ids[codes < 0].unique())
     own = latest_rows(frame[features], codes, len(new.ids), f"column {label!r}")
     if side == "item" and features:
         new = replace(new, own=own.reset_index(drop=True))
@@ -142,6 +143,11 @@ class Entities:
     def __len__(self):
         return len(self.ids)
 
+    @property
+    def columns(self):
+        """Return the columns of the transformer's tables, the id first, a list."""
+        return [self.id_column, *self.features, *self.side_features]
+
     def feature_names(self):
         """Return the name of each feature column, a list, or None if there are none."""
         return names_of(self.transformer, self.width)
@@ -203,11 +209,6 @@ class Entities:
             )
         return table[name]
 
-    def _codes_in_table(self, ids):
-        codes = positions_of(ids, self.ids)
-        self._check_missing(ids[codes < 0].unique())
-        return codes
-
     def _check_missing(self, missing):
         """Raise if the side table lacks ids of X."""
         if len(missing):
@@ -240,9 +241,8 @@ class Entities:
                     f"{self.side}s lacks the column {lost[0]!r}, which it had in fit."
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
-            side = side[list(self.side_features)].reindex(ids)
         table = self._assemble(ids, own, side)
-        with self._explained(table):
+        with explained(self, table):
             transformer, places, width = with_keys(self.transformer, self.width, table)
         own, source = self.own, np.arange(len(self.ids))
         if own is not None:
@@ -257,10 +257,7 @@ class Entities:
         ``own``: the features of X, (n, n_features); ids that the side table lacks have
         missing features.
         """
-        side = self.side_table()
-        if side is not None:
-            side = side[list(self.side_features)].reindex(ids)
-        table = self._assemble(pd.Index(ids), own, side)
+        table = self._assemble(pd.Index(ids), own, self.side_table())
         for column in columns:
             table[column] = table[column].where(np.zeros(len(table), dtype=bool))
         return self._transform(table)
@@ -270,14 +267,14 @@ class Entities:
         table = pd.DataFrame({self.id_column: ids.to_numpy()})
         parts = [table, own.reset_index(drop=True)]
         if side is not None:
+            side = side[list(self.side_features)].reindex(ids)
             parts.append(side.reset_index(drop=True))
         return pd.concat(parts, axis=1)
 
     def _fitted(self, table, memory):
         """Return these entities with a transformer fitted on their table."""
         new = replace(self, dtypes=tuple(map(str, table.dtypes)))
-        with new._explained(table):
-            transformer, output = fit_transform(self.transformer, table, memory)
+        transformer, output = fit_transform(new, table, memory)
         if isinstance(transformer, TowerVectorizer):  # it was fitted on pandas
             transformer._library = library_of(self.table)
         rows = checked_rows(output, len(table), self.side)
@@ -285,11 +282,6 @@ class Entities:
         new._check_repeatable(table, rows)
         empty = sparse.csr_matrix((1, rows.shape[1]), dtype=np.float32)
         return replace(new, rows=sparse.vstack([rows, empty], format="csr"))
-
-    def _explained(self, table):
-        """Call the transformer; add its input columns to the errors it raises."""
-        dtypes = dict(zip(table, self.dtypes, strict=True))
-        return explained(self.side, table, dtypes)
 
     def _check_repeatable(self, table, rows):
         """Warn if a few rows of fit differ when they are encoded again."""
@@ -334,7 +326,7 @@ class Entities:
             )
         values = frame[self.id_column]
         codes = self.codes(values, f"column {self.label!r} of {name}")
-        wanted = [*self.features, *self.side_features]
+        wanted = self.columns[1:]
         own = self.features if events else wanted
         given = [c for c in own if c in frame.columns]
         if not given:
@@ -365,11 +357,7 @@ class Entities:
     def _transform(self, table):
         if len(table) == 0:
             return sparse.csr_matrix((0, self.width), dtype=np.float32)
-        with self._explained(table):
-            output = self.transformer.transform(table)
-        rows = checked_rows(output, len(table), self.side)
-        check_width(rows, self.width, self.side)
-        return rows
+        return transform(self, table, self.width)
 
 
 def rows_of_tables(source, *tables):

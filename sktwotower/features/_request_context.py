@@ -27,11 +27,11 @@ from ._request_encoders import without_marks
 from ._tower_vectorizer import TowerVectorizer
 from ._transformers import (
     check_transformer,
-    check_width,
     checked_rows,
     explained,
     fit_transform,
     prepared,
+    transform,
 )
 from ._value_encoders import from_rows
 
@@ -80,9 +80,9 @@ def fit_context(columns, time, clock, distinct, counts, transformer, memory):
     if is_vectorizer and isinstance(transformer.min_frequency, Integral):
         most = transformer.min_frequency
     table = _repeated(own, counts, start, most)
-    context = replace(context, dtypes=tuple(map(str, table.dtypes)))
-    with context._explained(table):
-        transformer, output = fit_transform(transformer, table, memory)
+    dtypes = tuple(map(str, table.dtypes))
+    context = replace(context, dtypes=dtypes, transformer=transformer)
+    transformer, output = fit_transform(context, table, memory)
     if is_vectorizer:
         shares = np.average(_are_missing(own), axis=0, weights=counts).tolist()
         transformer = without_marks(transformer, context.columns, shares)
@@ -158,7 +158,7 @@ class RequestContext(ContextColumns):
             return self._empty(len(table))
         if len(table) <= FEW:
             # as of the distinct ones, so that an answer is not that of fewer rows
-            return self._transform(table[given].infer_objects(), given)
+            return self._transform(table[given].infer_objects())
         distinct, codes, _ = distinct_contexts(table[given])
         return self._of_distinct(distinct)[codes]
 
@@ -166,21 +166,21 @@ class RequestContext(ContextColumns):
         """Return rows (n_distinct, own_width) of distinct contexts, the first empty."""
         if self.transformer is None:
             return self._empty(len(distinct))
-        table = distinct.iloc[1:].reset_index(drop=True)
-        given = [column for column in self.columns if column in table.columns]
-        rows = self._transform(table.infer_objects(), given)
+        given = [column for column in self.columns if column in distinct.columns]
+        table = distinct[given].iloc[1:].reset_index(drop=True)
+        rows = self._transform(table.infer_objects())
         return sparse.vstack([self._empty(1), rows], format="csr")
 
-    def _transform(self, table, given):
-        """Return rows (n, own_width) of some columns of a table, in order."""
+    def _transform(self, table):
+        """Return rows (n, own_width) of a table of some of the columns, in order."""
         if not len(table):
             return self._empty(0)
         if not isinstance(self.transformer, TowerVectorizer):
-            return self._of_others(self._completed(table[given]))
-        with self._explained(table, given):
-            return self._vectorized(table, given)
+            return self._of_others(self._completed(table))
+        with explained(self, table):
+            return self._vectorized(table)
 
-    def _vectorized(self, table, given):
+    def _vectorized(self, table):
         """Return the rows (n, own_width) of a ``TowerVectorizer``.
 
         Its checks, which take most of the time of a single row, are left out.
@@ -188,7 +188,7 @@ class RequestContext(ContextColumns):
         blocks, n = [], len(table)
         for position, encoder in self.transformer.encoders_:
             column = self.columns[position]
-            if column in given:
+            if column in table.columns:
                 block = encoder.encode(*read_cells(table[column], encoder.name))
             else:
                 block = sparse.csr_matrix((n, len(encoder.names)), dtype=np.float32)
@@ -205,11 +205,7 @@ class RequestContext(ContextColumns):
         if not known.any():
             return self._empty(len(table))
         table = table[known]
-        with self._explained(table):
-            output = self.transformer.transform(table)
-        incomplete = missing[known].any(axis=1)
-        rows = checked_rows(output, len(table), "context", incomplete)
-        check_width(rows, self.own_width, "context")
+        rows = transform(self, table, self.own_width, missing[known].any(axis=1))
         n_nonzero = np.zeros(len(known), dtype=np.int64)
         n_nonzero[known] = np.diff(rows.indptr)
         return from_rows(rows.data, rows.indices, n_nonzero, self.own_width)
@@ -228,12 +224,6 @@ class RequestContext(ContextColumns):
             for column, dtype in zip(self.columns, self.dtypes, strict=True)
         }
         return pd.DataFrame(cells, columns=self.columns)
-
-    def _explained(self, table, given=None):
-        """Add the columns of a table, or those ``given``, to the errors of a call."""
-        dtypes = dict(zip(self.columns, self.dtypes, strict=True))
-        given = self.columns if given is None else given
-        return explained("context", table, {column: dtypes[column] for column in given})
 
     def _empty(self, n):
         return sparse.csr_matrix((n, self.own_width), dtype=np.float32)
@@ -290,7 +280,7 @@ class RequestContext(ContextColumns):
         context, places, width = self, np.arange(self.own_width), self.own_width
         if self.transformer is not None:
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
-            with self._explained(table):
+            with explained(self, table):
                 transformer, places, width = with_keys(self.transformer, width, table)
             context = replace(self, transformer=transformer, own_width=width)
         places = np.append(places, width + np.arange(self._clock_width))

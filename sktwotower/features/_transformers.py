@@ -62,18 +62,39 @@ def in_cache(memory):
         ) from error
 
 
-def fit_transform(transformer, table, memory=None):
+def fit_transform(described, table, memory=None):
     """Fit a transformer on a table; return the fitted transformer and its output.
+
+    ``described``: the ``Entities`` or the ``RequestContext`` that it is of.
 
     ``memory`` (None, a folder or a `joblib.Memory`) keeps both. The key is the pickled
     transformer and table. A transformer is fitted each time if its pickle does not
     determine its output: one that draws random numbers without a seed, one that cannot
     be pickled, or one with code of ``__main__``, which may change under the same name.
     """
-    key = None if memory is None else _key(transformer, table)
-    if key is None:
-        return _fit_transform(transformer, table, key)
-    return in_cache(memory)(transformer, table, key)
+    key = None if memory is None else _key(described.transformer, table)
+    call = _fit_transform if key is None else in_cache(memory)
+    with explained(described, table):
+        return call(described.transformer, table, key)
+
+
+def transform(described, table, width, incomplete=None):
+    """Return the rows of a table, CSR (n, width), by a fitted transformer.
+
+    ``described``: as in `fit_transform`. ``incomplete`` (n,): as in `checked_rows`.
+    """
+    with explained(described, table):
+        output = described.transformer.transform(table)
+    rows = checked_rows(output, len(table), described.side, incomplete)
+    if rows.shape[1] != width:
+        raise ValueError(
+            f"{described.side}_transformer must return as many columns as in fit: "
+            f"expected {width}, got {rows.shape[1]} for {rows.shape[0]} rows. "
+            "Their number must not depend on the rows: use "
+            "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
+            "whose columns are the levels in the table at hand."
+        )
+    return rows
 
 
 def _fit_transform(transformer, table, key):
@@ -101,40 +122,26 @@ def _key(transformer, table):
 
 
 @contextmanager
-def explained(side, table, dtypes):
+def explained(described, table):
     """Call a transformer of a table; add its input columns to the errors it raises.
 
-    ``dtypes``: the type of each of these columns in fit, a dict of text. A global
-    ``set_config(transform_output=...)`` applies to the output that users see, not to
-    the sparse rows here.
+    ``described``: as in `fit_transform`. A global ``set_config(transform_output=...)``
+    applies to the output that users see, not to the sparse rows here.
     """
     try:
         with config_context(transform_output="default"):
             yield
     except Exception as error:
-        now = dict(zip(table, map(str, table.dtypes), strict=True))
-        columns = [(name, before, now[name]) for name, before in dtypes.items()]
-        given = ", ".join(f"{name!r} ({dtype})" for name, _, dtype in columns)
+        dtypes = dict(zip(described.columns, described.dtypes, strict=True))
+        given = ", ".join(f"{name!r} ({dtype})" for name, dtype in table.dtypes.items())
         changed = [
-            f"{name!r} was {before} in fit and is {dtype} now."
-            for name, before, dtype in columns
-            if before != dtype
+            f"{name!r} was {dtypes[name]} in fit and is {dtype} now."
+            for name, dtype in table.dtypes.items()
+            if dtypes[name] != str(dtype)
         ]
-        note = f"{side}_transformer was given {given}."
+        note = f"{described.side}_transformer was given {given}."
         error.add_note(" ".join([note, *changed]))
         raise
-
-
-def check_width(rows, width, side):
-    """Raise unless a transformer returned as many columns as in fit."""
-    if rows.shape[1] != width:
-        raise ValueError(
-            f"{side}_transformer must return as many columns as in fit: "
-            f"expected {width}, got {rows.shape[1]} for {rows.shape[0]} rows. "
-            "Their number must not depend on the rows: use "
-            "OneHotEncoder(handle_unknown='ignore') instead of pandas.get_dummies, "
-            "whose columns are the levels in the table at hand."
-        )
 
 
 def names_of(transformer, width):
