@@ -109,7 +109,8 @@ class RetrievalMixin(KnownUsersMixin):
         if found is None:
             request = read_request(fitted, X)
             request.check_size(k)
-            found = _search(fitted, request, k, hidden, self._serving())
+            users, past, serving = request.users, request.past, self._serving()
+            found = fitted.search(users, past, k, serving, request.excluded(hidden))
         scores, indices = found
         return 1 - scores, indices
 
@@ -129,11 +130,13 @@ class RetrievalMixin(KnownUsersMixin):
         asked = None if context is None else fitted.asked(None, 1, context)
         user = Query(as_ids(X), np.array([code]), None)
         items = candidates_of_one(fitted, user, rules, **filters)
+        how = self._serving(), hidden, asked
 
         def search(_, width):
-            how = self._serving(), hidden, asked
             return fitted.search_known(code, width, *how, **items)
 
+        if not rules.reorder:
+            return search(None, k)
         return rules.lists(search, 1, k, fitted.n_items, fitted.cosines)
 
     def kneighbors_graph(
@@ -410,24 +413,30 @@ class RetrievalMixin(KnownUsersMixin):
             tables = _tables(fitted, request, k, hidden, serving, rules)
             return write_parquet(tables, path)
         request.check_size(k)
-        found = _search(fitted, request, k, hidden, serving, rules)
-        return ranked_table(fitted, library, request.users.ids, *found, label)
+        users, past, allowed = request.users, request.past, request.allowed
+        if rules.reorder:
+            found = _by_rules(fitted, request, k, hidden, serving, rules)
+        else:
+            excluded = request.excluded(hidden)
+            found = fitted.search(users, past, k, serving, excluded, allowed)
+        return ranked_table(fitted, library, users.ids, *found, label)
 
 
-def _search(fitted, request, k, hidden, serving, rules=NO_RULES):
-    """Return scores and positions (n, k) of the best items for users of a request.
+def _by_rules(fitted, request, k, hidden, serving, rules):
+    """Return scores and positions (n, k) of the lists of a request, by ``Rules``.
 
-    ``hidden``: whether items that they chose are left out.
+    ``hidden``: whether items that users chose are left out.
     """
 
     def search(rows, width):
-        part = request if rows is None else request[rows]
-        excluded = part.excluded(hidden)
-        return fitted.search(
-            part.users, part.past, width, serving, excluded, part.allowed
-        )
+        part = request[rows]
+        how = serving, part.excluded(hidden), part.allowed
+        return fitted.search(part.users, part.past, width, *how)
 
-    return rules.lists(search, len(request), k, fitted.n_items, fitted.cosines)
+    n = len(request)
+    if not rules.reorder:
+        return search(slice(0, n), k)
+    return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
 
 
 def _tables(fitted, request, k, hidden, serving, rules):
@@ -435,5 +444,5 @@ def _tables(fitted, request, k, hidden, serving, rules):
     label = fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        found = _search(fitted, part, k, hidden, serving, rules)
+        found = _by_rules(fitted, part, k, hidden, serving, rules)
         yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)

@@ -168,6 +168,11 @@ class Rules(NamedTuple):
     limits: tuple = ()
     diversity: float = 0.0
 
+    @property
+    def reorder(self):
+        """Whether lists are others than the best items that qualify."""
+        return bool(self.limits or self.diversity)
+
     def among(self, candidates):
         """Return those of sorted positions (c,) that qualify; None: all items."""
         if self.qualifying is None or candidates is None:
@@ -182,15 +187,13 @@ class Rules(NamedTuple):
         search : callable
             ``search(rows, width)`` returns scores and positions (r, width) of the best
             items for the lists at ``rows``, an int array (r,); best first, and position
-            -1 where there are no more. ``rows`` None: all lists.
+            -1 where there are no more.
         n, k, n_items : int
         cosines : callable
             ``cosines(positions)`` returns a function of a place among positions (m,).
             Its result are the cosines (m,) of the item there with all of them.
         """
         k = min(k, n_items)
-        if not (self.limits or self.diversity):
-            return search(None, k)
         scores = np.full((n, k), -np.inf, dtype=np.float32)
         indices = np.full((n, k), -1, dtype=np.int64)
         rows, width = np.arange(n), max(PER_PLACE * k, MIN_CANDIDATES)
