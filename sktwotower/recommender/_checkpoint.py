@@ -14,11 +14,11 @@ from sklearn.utils import check_random_state
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Reader
-from sktwotower.towers._group import current_group
+from sktwotower.towers._group import current_group, is_first, rank
 from sktwotower.towers._tensors import StateWriter
 
 from ._fingerprint import OF_PROCESS, differences, digest, fingerprint
-from ._processes import compare, random_state_of
+from ._processes import compare, from_first, of_all, random_state_of
 
 FORMAT_VERSION = 1
 START = "start"
@@ -29,7 +29,7 @@ UNEXPECTED = ArithmeticError, AttributeError, LookupError, TypeError, RuntimeErr
 
 
 def saved_state(folder, recipe, events, before=None):
-    """Return the ``Checkpoint`` of a fit, or what stands for none.
+    """Return the ``Checkpoint`` of a fit.
 
     ``folder``: the parameter ``checkpoint``. ``before``: the module whose weights
     training starts from, or None. Raise ``ValueError`` if processes that fit together
@@ -37,32 +37,14 @@ def saved_state(folder, recipe, events, before=None):
     """
     group = current_group()
     if folder is None and group is None:
-        return NoCheckpoint()
+        return Checkpoint()
     depends_on = fingerprint(recipe, events, before)
-    if group is None:
-        return Checkpoint(folder, depends_on | {PROCESSES: "1"})
-    own = {name: depends_on.pop(name) for name in OF_PROCESS}
-    compare(group, depends_on)
-    depends_on |= {name: digest(group.gather(each)) for name, each in own.items()}
-    depends_on[PROCESSES] = str(group.size)
-    return SharedCheckpoint(group, folder, depends_on)
-
-
-class NoCheckpoint:
-    """Stands for a checkpoint where none is kept."""
-
-    choices = {}
-
-    def random_state(self, given):
-        """Return the generator that ``random_state`` stands for."""
-        return check_random_state(given)
-
-    def choice(self, name, make):
-        """Return the result of ``make()``."""
-        return make()
-
-    def part(self, number):
-        """Return None."""
+    if group is not None:
+        own = {name: depends_on.pop(name) for name in OF_PROCESS}
+        compare(group, depends_on)
+        depends_on |= {name: digest(group.gather(each)) for name, each in own.items()}
+    depends_on[PROCESSES] = str(1 if group is None else group.size)
+    return Checkpoint(folder, depends_on)
 
 
 class Checkpoint:
@@ -72,12 +54,15 @@ class Checkpoint:
     ``towers-0.checkpoint`` the first pair of towers and ``towers-1.checkpoint`` the
     second, both after their last finished epoch. Each file is replaced as a whole.
 
+    Of several processes the first one keeps what all have in common, and each its share
+    of the towers.
+
     Parameters
     ----------
-    folder : str or path-like
-        It is made if it is missing.
-    depends_on : dict
-        The ``fingerprint`` of the training.
+    folder : str or path-like, default=None
+        It is made if it is missing. None: nothing is kept.
+    depends_on : dict, default=None
+        The ``fingerprint`` of the training; not needed without a folder.
 
     Raises
     ------
@@ -87,9 +72,12 @@ class Checkpoint:
         If it cannot be read or written.
     """
 
-    def __init__(self, folder, depends_on):
-        self.given, self.folder = folder, Path(folder)
-        self.depends_on = depends_on
+    def __init__(self, folder=None, depends_on=None):
+        self.given, self.depends_on = folder, depends_on
+        self.choices, self.state = {}, None
+        if folder is None:
+            return
+        self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,48 +91,63 @@ class Checkpoint:
             left.unlink(missing_ok=True)  # of a process that was killed
         start = self.read(START) or {"choices": {}}
         self.choices, self.state = start["choices"], start.get("random_state")
+        of_all(None)  # each has removed what was left unfinished
 
     def random_state(self, given):
         """Return the generator that ``random_state`` stands for, as fit first had it.
 
-        A generator of the caller is set back; the global one of numpy stays.
+        It is the same in all processes. A generator of the caller is set back; with a
+        folder the global one of numpy stays.
         """
-        rng = np.random.RandomState() if given is None else check_random_state(given)
-        if self.state is None:
-            self.state = rng.get_state(legacy=False)
-            self._write_start()
-        else:
-            rng.set_state(self.state)
-        return rng
+        if is_first():
+            if given is None and self.given is not None:
+                given = np.random.RandomState()
+            given = check_random_state(given)
+            if self.state is None:
+                self.state = given.get_state(legacy=False)
+                self._write_start()
+            else:
+                given.set_state(self.state)
+        return random_state_of(given)
 
     def choice(self, name, make):
-        """Return what was chosen under a name, or the result of ``make()``."""
-        if name not in self.choices:
-            self.choices[name] = make()
-            self._write_start()
-        return self.choices[name]
+        """Return what was chosen under a name, or the result of ``make()``.
+
+        The first process chooses.
+        """
+
+        def chosen():
+            if name not in self.choices:
+                self.choices[name] = make()
+                self._write_start()
+            return self.choices[name]
+
+        return from_first(chosen)
 
     def part(self, number):
-        """Return what keeps the training of one pair of towers."""
-        return _Part(self, f"towers-{number}")
+        """Return what keeps the training of one pair of towers, or None."""
+        return None if self.given is None else _Part(self, f"towers-{number}")
 
     def _write_start(self):
         self.write(START, {"random_state": self.state, "choices": self.choices})
 
     def write(self, name, state):
-        """Replace the file of a name."""
+        """Replace the file of a name, if there is a folder."""
+        if self.given is None:
+            return
         try:
             with replaced_file(self._path(name)) as file, WrittenFile(file) as written:
                 spec = StateWriter(written).write(state, name)
-                written.finish(
-                    {
-                        "format_version": FORMAT_VERSION,
-                        "depends_on": self.depends_on,
-                        "state": spec,
-                    }
-                )
+                meta = {"format_version": FORMAT_VERSION, "state": spec}
+                written.finish(meta | {"depends_on": self.depends_on})
         except OSError as error:
-            raise self._not_written(error) from error
+            raise OSError(
+                error.errno,
+                f"checkpoint={self.given!r} cannot be written: {error.strerror}. What "
+                "it held before is still there. Free space or name another folder, and "
+                "call fit again",
+                str(self.folder),
+            ) from error
 
     def read(self, name):
         """Return what the file of a name holds; None if there is none."""
@@ -185,33 +188,38 @@ class Checkpoint:
     def _path(self, name):
         return self.folder / (name + SUFFIX)
 
-    def _not_written(self, error):
-        return OSError(
-            error.errno,
-            f"checkpoint={self.given!r} cannot be written: {error.strerror}. What it "
-            "held before is still there. Free space or name another folder, and call "
-            "fit again",
-            str(self.folder),
-        )
-
 
 class _Refused(ValueError):
     """Says that a checkpoint is of another training."""
 
 
 class _Part:
-    """Keeps the training of one pair of towers; see `Checkpoint`."""
+    """Keeps the training of one pair of towers; see `Checkpoint`.
+
+    Of several processes each keeps the last two epochs in turn: a process may be killed
+    before another one has kept the same epoch.
+    """
 
     def __init__(self, checkpoint, name):
-        self.checkpoint, self.name = checkpoint, name
+        self.checkpoint, self.names = checkpoint, [name]
+        if current_group() is not None:
+            self.names = [f"{name}-{rank()}-{turn}" for turn in ("even", "odd")]
 
     def read(self):
-        """Return the last state, or None."""
-        return self.checkpoint.read(self.name)
+        """Return the last state that all processes have kept, or None."""
+        found = map(self.checkpoint.read, self.names)
+        found = {_n_done(state): state for state in found if state is not None}
+        known = set.intersection(*map(set, of_all(list(found))))
+        return found[max(known)] if known else None
 
     def write(self, state):
         """Keep a state."""
-        self.checkpoint.write(self.name, state)
+        self.checkpoint.write(self.names[_n_done(state) % len(self.names)], state)
+
+
+def _n_done(state):
+    """Return the number of epochs that are finished, one more after the last one."""
+    return len(state["history"]) + state["finished"]
 
 
 def remove_checkpoint(folder):
@@ -226,63 +234,3 @@ def remove_checkpoint(folder):
         folder.rmdir()
     except OSError:
         pass  # it holds other files
-
-
-class SharedCheckpoint:
-    """A checkpoint of several processes, each of which keeps its share.
-
-    The first one keeps what all have in common. Each keeps the last two epochs in turn:
-    a process may be killed before another one has kept the same epoch.
-
-    Parameters
-    ----------
-    group : Group
-    folder, depends_on
-        As in `Checkpoint`; a folder of None stands for no checkpoint.
-    """
-
-    def __init__(self, group, folder, depends_on):
-        self.group, self.saved = group, NoCheckpoint()
-        if folder is not None:
-            self.saved = Checkpoint(folder, depends_on)
-            group.gather(None)  # each has removed what was left unfinished
-
-    def random_state(self, given):
-        """Return the generator that ``random_state`` stands for, the same in all."""
-        if self.group.rank == 0:
-            given = self.saved.random_state(given)
-        return random_state_of(given)
-
-    def choice(self, name, make):
-        """Return the result of ``make()`` in the first process, or what it was."""
-        return self.group.from_first(lambda: self.saved.choice(name, make))
-
-    def part(self, number):
-        """Return what keeps the training of one pair of towers, or None."""
-        if isinstance(self.saved, NoCheckpoint):
-            return None
-        return _SharedPart(self.group, self.saved, f"towers-{number}")
-
-
-class _SharedPart:
-    """Keeps the training of one pair of towers; see `SharedCheckpoint`."""
-
-    def __init__(self, group, checkpoint, name):
-        self.group, self.checkpoint = group, checkpoint
-        self.names = [f"{name}-{group.rank}-{turn}" for turn in ("even", "odd")]
-
-    def read(self):
-        """Return the last state that all processes have kept, or None."""
-        found = map(self.checkpoint.read, self.names)
-        found = {_n_done(state): state for state in found if state is not None}
-        known = set.intersection(*map(set, self.group.gather(list(found))))
-        return found[max(known)] if known else None
-
-    def write(self, state):
-        """Keep a state."""
-        self.checkpoint.write(self.names[_n_done(state) % 2], state)
-
-
-def _n_done(state):
-    """Return the number of epochs that are finished, one more after the last one."""
-    return len(state["history"]) + state["finished"]

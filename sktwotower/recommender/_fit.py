@@ -24,7 +24,7 @@ from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
 from ._ages import check_half_life, warn_of_no_ages, with_ages
-from ._checkpoint import NoCheckpoint, saved_state
+from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
@@ -216,7 +216,7 @@ def _check_negatives(recipe, events):
 def _train_one(recipe, events, rng):
     """Return the trained net of one part, whose recipe is resolved."""
     plan = Plan(main_kind(recipe), 1.0, recipe, events)
-    return _train([plan], None, rng, NoCheckpoint())
+    return _train([plan], None, rng, Checkpoint())
 
 
 def _train(plans, before, rng, saved):

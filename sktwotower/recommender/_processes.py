@@ -37,6 +37,12 @@ def joined():
         distributed.destroy_process_group()
 
 
+def of_all(value):
+    """Return the values (n_processes,) that all processes have, a list."""
+    group = current_group()
+    return [value] if group is None else group.gather(value)
+
+
 def compare(group, depends_on):
     """Raise ``ValueError`` if a ``fingerprint`` is not the same in all processes."""
     first, *others = group.gather(depends_on)
@@ -60,8 +66,7 @@ def check_same(recipe, events, before):
 
 def check_events(n_events):
     """Raise ``ValueError`` if some of the processes have events, and others none."""
-    group = current_group()
-    counts = [n_events] if group is None else group.gather(n_events)
+    counts = of_all(n_events)
     if 0 in counts and any(counts):
         raise ValueError(
             f"{len(counts)} processes learn together, so each needs all of the same "
@@ -148,8 +153,7 @@ def check_division(n_events, n_users):
 
     ``n_events``: of this process; ``n_users``: of all.
     """
-    group = current_group()
-    counts = [n_events] if group is None else group.gather(n_events)
+    counts = of_all(n_events)
     if 0 in counts:
         raise ValueError(
             f"{len(counts)} processes divide the {n_users} users of X among them, and "
