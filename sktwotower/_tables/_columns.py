@@ -249,13 +249,19 @@ def column_at(X, at):
 
 def refuse_missing(column, parameter):
     """Raise ``ValueError`` if the column has missing values."""
-    n_missing = int(column.is_null().sum())
+    gaps = column.is_null()
     if column.dtype.is_float():
-        n_missing = int((column.is_null() | column.is_nan()).sum())
+        gaps = gaps | column.is_nan()
+    name = f"The {parameter} column {column.name!r} of X"
+    refuse_gaps(name, int(gaps.sum()), len(column))
+
+
+def refuse_gaps(name, n_missing, n, where=""):
+    """Raise ``ValueError`` for missing cells among n, if any; ``where``: a sentence."""
     if n_missing:
         raise ValueError(
-            f"The {parameter} column {column.name!r} of X has {n_missing} missing "
-            f"values in {len(column)} rows. Drop or fill these rows first."
+            f"{name} has {n_missing} missing values in {n} rows.{where} Drop or fill "
+            "these rows first."
         )
 
 
@@ -279,16 +285,18 @@ def count(size, n_rows):
     return ceil(size * n_rows - 1e-9)
 
 
-def latest_rows(features, codes, n_entities, name):
+def latest_rows(features, codes, n_entities, name=None):
     """Return the last feature row of each entity; warn once if its rows disagree.
 
     ``features`` (n_events, n_features) : of the events. ``codes`` (n_events,) : the
-    entity of each. Entities without an event have missing features.
+    entity of each. Entities without an event have missing features. ``name``: what the
+    warning calls them; None: there is none.
     """
     last = np.full(n_entities, -1)
     last[codes] = np.arange(len(codes))  # the last assignment wins
     disagree = np.zeros(n_entities, dtype=bool)
-    for column in features.columns:
+    compared = () if name is None else features.columns
+    for column in compared:
         values = features[column]
         if _may_hold_lists(values.dtype):  # which cannot be compared as arrays
             values = values.map(repr)
@@ -296,11 +304,6 @@ def latest_rows(features, codes, n_entities, name):
         disagree[codes[first != first[last[codes]]]] = True
     if disagree.any():
         warn_of_changes(int(disagree.sum()), n_entities, name)
-    if features.shape[1] == 0:
-        return pd.DataFrame(index=range(n_entities))
-    if (last >= 0).all():
-        return features.take(last).reset_index(drop=True)
-    # entities of the side table that have no event
     return features.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 

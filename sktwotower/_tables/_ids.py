@@ -44,9 +44,7 @@ def _checked(values, name):
         values = values.astype(values.cat.categories.dtype)
     if isinstance(values.dtype, pd.SparseDtype):
         values = values.sparse.to_dense()
-    n_missing = int(is_missing(values, name).sum())
-    if n_missing:
-        refuse_missing(name, n_missing, len(values))
+    refuse_missing_ids(name, int(is_missing(values, name).sum()), len(values))
     if hasattr(values.dtype, "numpy_dtype"):  # nullable, or of pyarrow
         values = pd.Series(values.to_numpy())
     if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind == "S":
@@ -61,12 +59,13 @@ def _checked(values, name):
     return index
 
 
-def refuse_missing(name, n_missing, n, where=""):
-    """Raise ``ValueError`` for missing ids among n; ``where``: a sentence."""
-    raise ValueError(
-        f"{name} contains NaN: {n_missing} of {n} ids are missing.{where} Drop "
-        "those rows, or give them an id of their own."
-    )
+def refuse_missing_ids(name, n_missing, n, where=""):
+    """Raise ``ValueError`` for missing ids among n, if any; ``where``: a sentence."""
+    if n_missing:
+        raise ValueError(
+            f"{name} contains NaN: {n_missing} of {n} ids are missing.{where} Drop "
+            "those rows, or give them an id of their own."
+        )
 
 
 def _check_types(values, name):

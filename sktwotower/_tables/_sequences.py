@@ -71,9 +71,8 @@ class Sequences(NamedTuple):
         if times is None:
             latest[rows] = np.nan
             return latest
-        latest = np.where(np.isnan(latest), -np.inf, latest)
-        np.maximum.at(latest, rows, times.astype(float))
-        return np.where(np.isinf(latest), np.nan, latest)
+        np.fmax.at(latest, rows, times.astype(float))
+        return latest
 
     def events(self, codes=None):
         """Return row, item and time, (m,) each, of the events of users (n,), or all."""

@@ -84,16 +84,19 @@ def side_by_side(blocks, n_rows):
     return matrix
 
 
+def slices(n, size):
+    """Return slices of n rows with ``size`` each, or fewer in the last one."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
 def blocks(n_queries, bar=False):
-    """Yield slices of the queries that are answered together.
+    """Return slices of the queries that are answered together.
 
     ``bar`` : show a progress bar if there is more than one slice.
     """
-    starts = range(0, n_queries, QUERY_BLOCK)
-    if bar and len(starts) > 1:
-        starts = progress_bar(starts, desc="retrieval")
-    for start in starts:
-        yield slice(start, min(start + QUERY_BLOCK, n_queries))
+    found = slices(n_queries, QUERY_BLOCK)
+    shows = bar and len(found) > 1
+    return progress_bar(found, desc="retrieval") if shows else found
 
 
 def is_mapped(array):
@@ -209,8 +212,7 @@ def by_chunks(function, array, *others):
     if not is_mapped(array):
         return function(array, *others)
     result = Column(on_disk=True)
-    for start in range(0, len(array), BLOCK):
-        part = slice(start, start + BLOCK)
+    for part in slices(len(array), BLOCK):
         result.append(function(array[part], *(other[part] for other in others)))
     return result.finish()
 
@@ -221,9 +223,8 @@ def column_counts(matrix):
     Unlike ``getnnz``, it does not convert all indices at once.
     """
     counts = np.zeros(matrix.shape[1], dtype=np.int64)
-    for start in range(0, len(matrix.indices), BLOCK):
-        part = matrix.indices[start : start + BLOCK]
-        counts += np.bincount(part, minlength=len(counts))
+    for part in slices(len(matrix.indices), BLOCK):
+        counts += np.bincount(matrix.indices[part], minlength=len(counts))
     return counts
 
 

@@ -13,7 +13,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from ._columns import column, column_at, refuse_missing
+from ._columns import column, column_at, refuse_gaps, refuse_missing
 from ._frames import is_missing
 from ._messages import warn
 
@@ -123,9 +123,7 @@ def read_times(values, name, expected=None):
         If values are missing or infinite, dates are not within the years 1678 and 2261,
         or unsigned integers do not fit into int64.
     """
-    n_missing = int(is_missing(values, name).sum())
-    if n_missing:
-        refuse_missing_times(name, n_missing, len(values))
+    refuse_gaps(name, int(is_missing(values, name).sum()), len(values))
     if len(values) == 0:  # of any type, as in an empty history
         return np.zeros(0, dtype=np.int64), False
     if values.dtype == object:
@@ -143,14 +141,6 @@ def read_times(values, name, expected=None):
             f"{name} holds {kinds[dates]}, but in fit it held {kinds[expected]}."
         )
     return (_nanoseconds if dates else _numbers)(values, name), dates
-
-
-def refuse_missing_times(name, n_missing, n, where=""):
-    """Raise ``ValueError`` for missing times among n; ``where``: a sentence."""
-    raise ValueError(
-        f"{name} has {n_missing} missing values in {n} rows.{where} Drop or fill "
-        "these rows first."
-    )
 
 
 def _numbers(values, name):

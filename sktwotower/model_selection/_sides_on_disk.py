@@ -10,6 +10,7 @@ from importlib import import_module
 
 import numpy as np
 
+from sktwotower._tables._columns import refuse_gaps
 from sktwotower._tables._frames import LAZY_FRAME, as_frame, is_of
 from sktwotower._tables._sources import opened
 from sktwotower._tables._times import duration, times_of
@@ -63,11 +64,7 @@ def _bounds(splitter, source, time):
     arrow = import_module("pyarrow")
     found = source.query("select count(*) as n, count(t) as known from events")
     n_rows, n_known = (found[name][0].as_py() for name in ("n", "known"))
-    if n_known < n_rows:
-        raise ValueError(
-            f"The time column {time!r} of X has {n_rows - n_known} missing values in "
-            f"{n_rows} rows. Drop or fill these rows first."
-        )
+    refuse_gaps(f"The time column {time!r} of X", n_rows - n_known, n_rows)
 
     def times(sql):
         frame = as_frame(source.query(sql), "X")

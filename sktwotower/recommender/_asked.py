@@ -5,8 +5,8 @@ Output: ``Asked``: feature rows of the columns of the context, CSR (n, q), and t
 """
 
 import datetime
+import functools
 import math
-import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -27,12 +27,12 @@ PLAIN = str, bytes, int, float, np.generic, type(None), type(pd.NA), type(pd.NaT
 class AskedBefore:
     """Feature rows of contexts that were asked in, kept from one request to the next.
 
-    They belong to one fitted state, and are not pickled. The oldest are dropped.
+    They belong to one fitted state, and are not pickled. Those that were asked in
+    longest ago are dropped.
     """
 
     def __init__(self):
-        self._rows = {}
-        self._lock = threading.Lock()
+        self._rows = functools.lru_cache(MAX_KEPT)(_rows_of)
 
     def __reduce__(self):
         return type(self), ()
@@ -53,17 +53,16 @@ class AskedBefore:
             return slowly()
         if not all(isinstance(cell, PLAIN) for cell in others.values()):
             return slowly()
-        key = tuple((name, type(cell), cell) for name, cell in others.items())
-        rows = self._rows.get(key)
-        if rows is None:
-            found = asked_of(context, None, 1, others, "X", ())
-            rows = context.encode(_nothing(1), "X") if found is None else found.rows
-            with self._lock:
-                while len(self._rows) >= MAX_KEPT:
-                    del self._rows[next(iter(self._rows))]
-                self._rows[key] = rows
-        asked = Asked(rows, times)
+        cells = tuple((name, type(cell), cell) for name, cell in others.items())
+        asked = Asked(self._rows(context, cells), times)
         return asked if n == 1 else asked[np.zeros(n, dtype=int)]
+
+
+def _rows_of(context, cells):
+    """Return the feature row, CSR (1, q), of a context: (name, type, cell) of each."""
+    others = {name: cell for name, _, cell in cells}
+    found = asked_of(context, None, 1, others, "X", ())
+    return context.encode(_nothing(1), "X") if found is None else found.rows
 
 
 def _moment(context, value):

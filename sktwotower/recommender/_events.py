@@ -156,23 +156,13 @@ def after(before, table):
     known = np.flatnonzero(touched[: before.lags.shape[0] - 1])
     rows, items, times = before.events(known)
     chosen = np.ones(table.n_events) if table.chosen is None else table.chosen
-    contexts = np.zeros(table.n_events, np.int32)
+    nothing, contexts = np.zeros(len(rows)), None
+    earlier = known[rows], items, times, nothing + 1, nothing
+    later = table.users, table.items, table.times, chosen, table.gains
+    users, items, *outcomes = map(np.append, earlier, later)
     if table.contexts is not None:
-        contexts = table.contexts
-    users, items, times, rewards, weights, contexts = (
-        np.concatenate(pair)
-        for pair in (
-            (known[rows], table.users),
-            (items, table.items),
-            (times, table.times),
-            (np.ones(len(rows)), chosen),
-            (np.zeros(len(rows)), table.gains),
-            (np.zeros(len(rows), np.int32), contexts),
-        )
-    )
-    contexts = None if table.contexts is None else contexts
+        contexts = np.append(nothing, table.contexts)
     shape = table.n_users, table.n_items
-    outcomes = times, rewards, weights
     return EventTable.of(users, items, shape, *outcomes, contexts).in_order()
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower import __version__
+from sktwotower._tables._sparse import slices
 
 LIBRARIES = "torch", "numpy", "skorch"
 # Parameters without an effect on what is learnt.
@@ -104,10 +105,10 @@ def _update(digest, value):
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype.kind}{value.shape}".encode())
         flat = value.reshape(-1)
-        for start in range(0, len(flat), CHUNK):  # it may be larger than memory
-            part = flat[start : start + CHUNK]
-            # the width of integers depends on the size of other arrays
-            part = part.astype(np.int64) if part.dtype.kind in "iu" else part
+        # the width of integers depends on the size of other arrays
+        kind = np.int64 if value.dtype.kind in "iu" else value.dtype
+        for chunk in slices(len(flat), CHUNK):  # it may be larger than memory
+            part = flat[chunk].astype(kind, copy=False)
             digest.update(np.ascontiguousarray(part).view(np.uint8).data)
     elif isinstance(value, list | tuple):
         for part in value:

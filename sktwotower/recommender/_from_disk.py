@@ -9,15 +9,15 @@ from collections import defaultdict
 
 import numpy as np
 
-from sktwotower._tables._columns import Columns, warn_of_changes
+from sktwotower._tables._columns import Columns, refuse_gaps, warn_of_changes
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._frames import as_frame, library_of
-from sktwotower._tables._ids import refuse_missing
+from sktwotower._tables._ids import refuse_missing_ids
 from sktwotower._tables._outcomes import Outcome, check_outcomes, check_products
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
-from sktwotower._tables._times import read_times, refuse_missing_times
+from sktwotower._tables._times import read_times
 from sktwotower.features._distinct_contexts import distinct_contexts
 
 from ._contexts import fit_contexts
@@ -155,7 +155,7 @@ def _check_ids(source, frame, columns):
         if found[alias]:
             path = source.file_where(missing[alias])
             where = "" if path is None else f" The first is in {path}."
-            refuse = refuse_missing_times if alias == TIME else refuse_missing
+            refuse = refuse_gaps if alias == TIME else refuse_missing_ids
             refuse(NAMES[alias].format(name), found[alias], found["n"], where)
 
 

@@ -14,7 +14,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import read_events, times_of_events
 from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
-from sktwotower._tables._sparse import without_last_row
+from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._growing import grown
 from sktwotower.features._request_context import RequestContext
 from sktwotower.towers._auto import values_of_kind
@@ -107,11 +107,11 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
 class _Call(NamedTuple):
     """The events of one call, and what was known before.
 
-    ``before`` and ``seen``: ones (n_users + 1, n_items) for the pairs before the call
-    and after it. ``sequences``: all events in order, if order is used. ``order``:
-    positions of users in the order of their first rows.
-    ``inputs``: of all sides, as the last parameter of `Part.grown`. ``context`` and
-    ``context_users``: as in ``FittedTowers``.
+    ``before``, (n_users, n_items), and ``seen``, with one row more: ones for the pairs
+    before the call and after it. ``sequences``: all events in order, if order is used.
+    ``order``: positions of users in the order of their first rows. ``inputs``: of all
+    sides, as the last parameter of `Part.grown`. ``context`` and ``context_users``: as
+    in ``FittedTowers``.
     """
 
     events: Events
@@ -146,7 +146,7 @@ def _read_call(tables, fitted, frame, rewards, weights):
     if fitted.sequences is not None:
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
-    seen = seen_matrix((events.positives + without_last_row(before)).tocsr())
+    seen = seen_matrix((events.positives + before).tocsr())
     seen.sort_indices()
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
     inputs, context, who = {"user": user_inputs, "item": item_inputs}, None, None
@@ -181,11 +181,10 @@ def _stream(fitted, frame, outcomes, n_items):
 
 
 def _resized(seen, shape):
-    """Return ones (n_users + 1, n_items) for the pairs of before; nothing is copied."""
-    offsets = np.full(shape[0] + 2, seen.indptr[-1], dtype=seen.indptr.dtype)
-    offsets[: len(seen.indptr)] = seen.indptr
-    arrays = seen.data, seen.indices, offsets
-    return sparse.csr_matrix(arrays, shape=(shape[0] + 1, shape[1]))
+    """Return ones (n_users, n_items) for the pairs of before; nothing is copied."""
+    offsets = np.full(shape[0] + 1, seen.indptr[-1], dtype=seen.indptr.dtype)
+    offsets[: len(seen.indptr) - 1] = seen.indptr[:-1]
+    return sparse.csr_matrix((seen.data, seen.indices, offsets), shape=shape)
 
 
 def _recipes(recipe, fitted, call):
@@ -316,12 +315,12 @@ def _training_set(recipe, call, stream):
             positives,
             history=call.seen if recipe.history is not None else None,
             impressions=shown if shown.nnz and recipe.takes_impressions else None,
-            known=without_last_row(call.before),
+            known=call.before,
             contexts=of_pairs,
         )
     training.users = _in_order(training, call.order, recipe)
     training.stream, training.pool = stream, _pool(call)
-    training.earlier = without_last_row(call.before)
+    training.earlier = call.before
     return training
 
 
@@ -336,7 +335,6 @@ def _in_order(training, order, recipe):
 
 def _pool(call):
     """Return the items (m,) that may be negatives, those with an event; None: all."""
-    active = np.zeros(call.seen.shape[1], dtype=bool)
-    active[call.seen.indices] = True
-    active[call.events.impressions.indices] = True
+    shown = call.events.impressions
+    active = have_entries(call.seen, axis=0) | have_entries(shown, axis=0)
     return None if active.all() else np.flatnonzero(active)

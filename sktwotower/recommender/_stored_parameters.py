@@ -8,21 +8,6 @@ from sktwotower._records import one_of
 from sktwotower._records._values import cannot_write
 
 
-class NoFolder:
-    """The parameter ``memory``: a folder of pickles, which no file may name."""
-
-    @staticmethod
-    def write(value, writer, place):
-        """Raise ``ValueError`` if there is a folder."""
-        if value is not None:
-            raise cannot_write(value, place, ", a folder of pickles")
-
-    @staticmethod
-    def read(spec, reader, place):
-        """Return None."""
-        return one_of(None)(spec, place)
-
-
 class Dropped:
     """The parameter ``checkpoint``: a folder of one machine, which becomes None."""
 
@@ -35,6 +20,16 @@ class Dropped:
     def read(spec, reader, place):
         """Return None."""
         return one_of(None)(spec, place)
+
+
+class NoFolder(Dropped):
+    """The parameter ``memory``: a folder of pickles, which no file may name."""
+
+    @staticmethod
+    def write(value, writer, place):
+        """Raise ``ValueError`` if there is a folder."""
+        if value is not None:
+            raise cannot_write(value, place, ", a folder of pickles")
 
 
 class NetParams:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records import integer, record
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import BLOCK
+from sktwotower._tables._sparse import BLOCK, slices
 from sktwotower.towers._gaps import Gaps
 from sktwotower.towers._group import summed
 
@@ -76,8 +76,7 @@ def first_stream(events):
     else:
         items, weights = events.ordered.items, events.ordered.weights
     counts, sums = np.zeros(n_items, dtype=np.int64), np.zeros(n_items)
-    for start in range(0, len(items), BLOCK):  # they may be larger than memory
-        part = slice(start, start + BLOCK)
+    for part in slices(len(items), BLOCK):  # they may be larger than memory
         counts += np.bincount(items[part], minlength=n_items)
         own = None if weights is None else weights[part]
         sums += np.bincount(items[part], own, minlength=n_items)

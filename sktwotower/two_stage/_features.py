@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sktwotower._tables._sparse import slices
+
 from ._items_together import entries, unit_rows
 from ._log import StagedPast
 
@@ -181,8 +183,7 @@ def _similarities(name, vectors, pairs, weights):
     for part, decay in DECAYS.items():
         profiles = unit_rows(weights[decay] @ vectors)
         values = found[f"{name}_{part}"] = np.empty(len(pairs.items), np.float32)
-        for start in range(0, len(values), PAIR_BLOCK):
-            block = slice(start, start + PAIR_BLOCK)
+        for block in slices(len(values), PAIR_BLOCK):
             ours, theirs = profiles[pairs.rows[block]], vectors[pairs.items[block]]
             values[block] = np.einsum("nd,nd->n", ours, theirs)
     return found
@@ -216,18 +217,18 @@ def _nearest(vectors, pairs):
     latest[known] = lags.indices[places[known]]
     nearest = np.empty(len(pairs.items), np.float32)
     bounds = np.searchsorted(pairs.rows, np.arange(n + 1))
-    for start in range(0, n, USER_BLOCK):
-        end = min(start + USER_BLOCK, n)
+    for block in slices(n, USER_BLOCK):
+        start, end = block.start, block.stop
         part = slice(bounds[start], bounds[end])
         rows = pairs.rows[part]
         width = np.diff(bounds[start : end + 1]).max(initial=0)
         columns = np.arange(part.start, part.stop) - bounds[rows]
         candidates = np.zeros((end - start, width), dtype=np.int64)
         candidates[rows - start, columns] = pairs.items[part]
-        products = vectors[candidates] @ vectors[latest[start:end]].transpose(0, 2, 1)
-        products[np.broadcast_to(~known[start:end, None, :], products.shape)] = -np.inf
+        products = vectors[candidates] @ vectors[latest[block]].transpose(0, 2, 1)
+        products[np.broadcast_to(~known[block, None, :], products.shape)] = -np.inf
         best = np.partition(products, N_LATEST - N_NEAREST, axis=2)[:, :, -N_NEAREST:]
-        n_best = np.minimum(known[start:end].sum(axis=1), N_NEAREST)[:, None]
+        n_best = np.minimum(known[block].sum(axis=1), N_NEAREST)[:, None]
         sums = np.where(np.isneginf(best), 0, best).sum(axis=2)
         means = np.where(n_best > 0, sums / np.maximum(n_best, 1), np.nan)
         nearest[part] = means[rows - start, columns]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from sktwotower._records import Check, csr, integer, record, require
+from sktwotower._tables._sparse import slices
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.retrieval._requests import past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
@@ -23,10 +24,7 @@ from ._first_stage import find_candidates
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker
-from ._shown_rows import ShownColumns, ShownRows, describe_rows
-
-# Users whose candidates are described and ranked together.
-USER_BLOCK = 1024
+from ._shown_rows import USER_BLOCK, ShownColumns, ShownRows, describe_rows
 
 
 def _is_retriever(value, place):
@@ -170,8 +168,7 @@ class FittedStages(Fitted):
         )
         if self.weight == 0:
             return scores, indices
-        for start in range(0, len(query), USER_BLOCK):
-            block = slice(start, min(start + USER_BLOCK, len(query)))
+        for block in slices(len(query), USER_BLOCK):
             scores[block], indices[block] = self._ranked(
                 query[block], past[block], scores[block], indices[block]
             )

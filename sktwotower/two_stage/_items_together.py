@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from sktwotower._tables._sparse import rows_of
+from sktwotower._tables._sparse import rows_of, slices
 
 # Entries of the vectors of items chosen together.
 N_ENTRIES = 64
@@ -68,10 +68,10 @@ def entries(matrix, rows, columns, factor=None):
     found = np.empty(len(rows), dtype=matrix.dtype)
     n_columns = (matrix if factor is None else factor).shape[1]
     step = max(1, DENSE_ENTRIES // n_columns)
-    for start in range(0, matrix.shape[0], step):
-        block = rows_of(matrix, slice(start, min(start + step, matrix.shape[0])))
-        part = slice(*np.searchsorted(rows, [start, start + step]))
+    for block in slices(matrix.shape[0], step):
+        some = rows_of(matrix, block)
+        part = slice(*np.searchsorted(rows, [block.start, block.stop]))
         # scipy reads single entries of unsorted rows one after the other, and slowly
-        dense = (block if factor is None else block @ factor).toarray()
-        found[part] = dense[rows[part] - start, columns[part]]
+        dense = (some if factor is None else some @ factor).toarray()
+        found[part] = dense[rows[part] - block.start, columns[part]]
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import number, one_of, record, share
+from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
 from sktwotower._tables._sparse import rows_of_each
 
@@ -76,7 +77,9 @@ def train_on_lists(recipe, columns, ranker, retriever, describer, later):
         )
         return None
     rng = np.random.default_rng(recipe.random_state)
-    later = later.part(_sample(later.users, rng))
+    sizes = np.bincount(later.users)
+    sampled = users_of_events(sizes, rng, max(MAX_ROWS, sizes.max()))
+    later = later.part(np.isin(later.users, sampled))
     shown = _rows(retriever, describer, later.frame)
     later = later.part(shown.order)
     features = describe_rows(describer, retriever, recipe.n_candidates, shown)
@@ -136,15 +139,6 @@ def _count_users(later, columns):
     chosen = pd.Series(later.chosen).groupby(later.frame[columns.lists].to_numpy())
     both = chosen.transform("any") & ~chosen.transform("all")
     return len(np.unique(later.users[both]))
-
-
-def _sample(users, rng):
-    """Return which rows belong to users who have ``MAX_ROWS`` together, bool (n,)."""
-    sizes = np.bincount(users)
-    order = rng.permutation(len(sizes))
-    kept = np.zeros(len(sizes), dtype=bool)
-    kept[order] = np.cumsum(sizes[order]) <= max(MAX_ROWS, sizes.max())
-    return kept[users]
 
 
 def _scores_by_others(ranker, table, first, rng, named):

@@ -108,35 +108,16 @@ class Log:
         """
         n_users = self.sequences.lags.shape[0] - 1
         codes = np.where(query.codes < 0, n_users, query.codes)
-        last = self._last(codes)
         if added is None:
             lags = self.sequences.rows(codes)
         else:
             lags = join_past(self.sequences.events(codes), added, *past.seen.shape)
-            self._add_last(last, added)
-        return StagedPast(past.seen, past.input, lags, last, past.latest)
-
-    def _last(self, codes):
-        """Return the time (n,) of the last event of users, nan without any."""
         last = np.full(len(codes), np.nan)
         if self.clock is not None:
-            starts, ends = (self.sequences.lags.indptr[codes + i] for i in (0, 1))
-            some = ends > starts
-            last[some] = self.sequences.times[ends[some] - 1] / NANOSECONDS_PER_DAY
-        return last
-
-    def _add_last(self, last, added):
-        """Raise the time (n,) of the last event to those of added ones.
-
-        Without times they are as late as the latest event of all.
-        """
-        rows, _, times = added
-        if self.clock is None:
-            return
-        if times is None:
-            last[rows] = self.clock.times[-1]
-        else:
-            np.fmax.at(last, rows, times / NANOSECONDS_PER_DAY)
+            last = self.sequences.latest(codes, added) / NANOSECONDS_PER_DAY
+            if added is not None and added[2] is None:  # later than all others
+                last[added[0]] = self.clock.times[-1]
+        return StagedPast(past.seen, past.input, lags, last, past.latest)
 
 
 def build_log(retriever, events, by_user, repeats, positions=None):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records import record
 from sktwotower._tables._columns import position_of
-from sktwotower._tables._frames import as_frame, is_frame
+from sktwotower._tables._sparse import slices
 from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query, query_of_events
 
@@ -81,23 +81,6 @@ class ShownColumns(NamedTuple):
                 f"place the smallest one. Got dtype {values.dtype}."
             ) from None
 
-    def complete(self, X, schema):
-        """Return a table with these columns, empty if it lacks them.
-
-        ``schema``: that of X in fit. Arrays, and tables without names, must have them.
-        """
-        if schema.names is None or self.lists is None or not is_frame(X):
-            return X
-        frame = as_frame(X, "X")
-        lacking = {c for c in self if c is not None} - set(frame.columns)
-        has_time = schema.time in frame.columns
-        names = [c for c in schema.names if has_time or c != schema.time]
-        for place, name in enumerate(names):
-            if name in lacking and place <= frame.shape[1]:
-                frame = frame.copy(deep=False)
-                frame.insert(place, name, np.nan)
-        return frame
-
 
 class ShownRows(NamedTuple):
     """Rows of n requests, one request after the other.
@@ -153,12 +136,11 @@ class ShownRows(NamedTuple):
 
     def blocks(self):
         """Yield the rows of some requests after the others."""
-        for start in range(0, len(self.query), USER_BLOCK):
-            users = slice(start, min(start + USER_BLOCK, len(self.query)))
+        for users in slices(len(self.query), USER_BLOCK):
             begin, end = np.searchsorted(self.rows, [users.start, users.stop])
             part = self.part(slice(begin, end))
             query, past = self.query[users], self.past[users]
-            yield part._replace(query=query, past=past, rows=part.rows - start)
+            yield part._replace(query=query, past=past, rows=part.rows - users.start)
 
     def part(self, kept):
         """Return the rows that are ``kept``, a slice or bool (n_rows,)."""

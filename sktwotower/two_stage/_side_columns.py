@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import array, list_of, record, require
+from sktwotower._tables._columns import latest_rows
 from sktwotower._tables._stored import index
 
 # Columns of text with more levels than this say little as a code.
@@ -92,22 +93,13 @@ def _table(entities, frame):
     """Return the features of all entities, (n, n_columns), in the order of ids."""
     codes = entities.codes(frame[entities.id_column], "X")
     kept = codes >= 0
-    of_events = _latest(frame.loc[kept, entities.features], codes[kept], len(entities))
+    own = frame.loc[kept, entities.features]
+    of_events = latest_rows(own, codes[kept], len(entities))
     side = entities.side_table()
     if side is None:
         return of_events
     side = side.reindex(entities.ids).reset_index(drop=True)
     return pd.concat([of_events, side], axis=1)
-
-
-def _latest(cells, codes, n):
-    """Return the last row of each of n entities, as the retriever does.
-
-    ``codes`` (n_events,): the entity of each row of ``cells`` (n_events, n_columns).
-    """
-    last = np.full(n, -1)
-    last[codes] = np.arange(len(codes))  # the last assignment wins
-    return cells.reset_index(drop=True).reindex(last).reset_index(drop=True)
 
 
 def encoder_of(column, values):

@@ -175,7 +175,8 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         array([1. , 0.2], dtype=float32)
         """
         fitted = fitted_of(self)
-        X = fitted.columns.complete(X, fitted.schema)
+        about_lists = [name for name in fitted.columns if name is not None]
+        X = fitted.schema.with_empty_columns(X, about_lists)
         scores = fitted.retriever.predict(X, history=history)
         if fitted.weight == 0 and fitted.lists is None:
             return scores

@@ -1,7 +1,5 @@
 """Contexts that were asked in are kept, and never taken for others."""
 
-import threading
-import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -66,7 +64,10 @@ def test_only_the_latest_are_kept(monkeypatch):
     context, kept = Context(), AskedBefore()
     for cell in "abcc":
         get(kept, context, {"c": cell})
-    assert [cell for ((_, _, cell),) in kept._rows] == ["b", "c"]
+    assert kept._rows.cache_info()[:] == (1, 3, 2, 2)  # hits, misses, limit, kept
+    get(kept, context, {"c": "a"})
+    get(kept, context, {"c": "c"})
+    assert kept._rows.cache_info()[:2] == (2, 4)
 
 
 @pytest.mark.parametrize("year", [1, 9999])
@@ -80,42 +81,3 @@ def test_what_is_no_dict_needs_a_closer_look_also_if_it_was_asked_before():
     get(kept, context, {"c": "a"})
     given = pd.Series({"c": "a"})
     assert kept.get(context, given, 1, lambda: "slowly") == "slowly"
-
-
-def test_threads_drop_the_oldest_one_after_the_other(monkeypatch):
-    monkeypatch.setattr(_asked, "MAX_KEPT", 1)
-    context, kept = Context(), AskedBefore()
-    get(kept, context, {"c": "a"})
-    entered, go_on = threading.Event(), threading.Event()
-
-    class Stopped(dict):
-        def __iter__(self):
-            names = super().__iter__()
-            if not entered.is_set():
-                entered.set()
-                go_on.wait(5)
-            return names
-
-        def __delitem__(self, name):
-            super().__delitem__(name)
-            go_on.set()
-            time.sleep(0.02)
-
-    kept._rows = Stopped(kept._rows)
-    errors = []
-
-    def ask(cell):
-        try:
-            get(kept, context, {"c": cell})
-        except RuntimeError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=ask, args=(cell,)) for cell in "bc"]
-    threads[0].start()
-    assert entered.wait(5)
-    threads[1].start()
-    threads[1].join(0.02)  # it waits for the first; otherwise both change the dict
-    go_on.set()
-    for thread in threads:
-        thread.join(5)
-    assert not errors and len(kept._rows) == 1
