@@ -9,13 +9,13 @@ import io
 import os
 import sys
 
-from sktwotower import _command_line as command_line
+from sktwotower._command_line import _models, _options, _printed, _tasks, _written
 from sktwotower.metrics import retrieval_report
 
 
 def main(arguments=None) -> int:
     """Run the command line and return the exit status."""
-    args = command_line.parse(arguments)
+    args = _options.parse(arguments)
     try:
         with joined() as is_first, output_of(is_first):
             run(args, is_first)
@@ -27,35 +27,31 @@ def main(arguments=None) -> int:
 
 def run(args, is_first) -> None:
     """Fit, and in the first of several processes print and save the result."""
-    task = (
-        command_line.shipped_task()
-        if args.data is None
-        else command_line.own_task(args)
-    )
+    task = _tasks.shipped_task() if args.data is None else _tasks.own_task(args)
     train, test, how = task.split()
     summary = task.summary(train, test, how)
     print(summary)
     if is_first:
-        command_line.make_folders(args)
-    model = command_line.fit(task, train, args.epochs, args.seed)
+        _written.make_folders(args)
+    model = _models.fit(task, train, args.epochs, args.seed)
     if is_first:
         in_memory = hasattr(task, "events")  # as the baselines need
-        baselines = command_line.fit_baselines(task, train) if in_memory else {}
+        baselines = _models.fit_baselines(task, train) if in_memory else {}
         report = retrieval_report(model, test, baselines=baselines)
-        command_line.show_quality(model, report)
-        picture = command_line.draw(model, task, test, baselines)
+        _printed.show_quality(model, report)
+        picture = _written.draw(model, task, test, baselines)
     print("\nOnce more, with the held-out events, for what is saved and recommended:")
-    model = command_line.fit(task, task.everything(), args.epochs, args.seed)
+    model = _models.fit(task, task.everything(), args.epochs, args.seed)
     if not is_first:
         return
     examples = io.StringIO()
     with contextlib.redirect_stdout(examples):
-        command_line.show_recommendations(model, task)
+        _printed.show_recommendations(model, task)
     print(examples.getvalue(), end="")
-    page = command_line.page(task, report, summary, picture, examples.getvalue())
-    command_line.save(model, task, picture, page, args.output)
+    page = _written.page(task, report, summary, picture, examples.getvalue())
+    _written.save(model, task, picture, page, args.output)
     if args.recommendations is not None:
-        command_line.write_recommendations(model, task, args.recommendations, args.k)
+        _written.write_recommendations(model, task, args.recommendations, args.k)
 
 
 @contextlib.contextmanager

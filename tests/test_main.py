@@ -12,7 +12,6 @@ import pytest
 
 from sktwotower import __version__, io
 from sktwotower.__main__ import main
-from sktwotower._command_line import fit_baselines, parse, shipped_task
 from sktwotower._command_line._disk_task import DiskTask
 from sktwotower._command_line._files import (
     read_feature,
@@ -20,8 +19,10 @@ from sktwotower._command_line._files import (
     read_table,
     read_times,
 )
+from sktwotower._command_line._models import fit_baselines
+from sktwotower._command_line._options import parse
 from sktwotower._command_line._printed import meaning
-from sktwotower._command_line._tasks import Task, own_task
+from sktwotower._command_line._tasks import Task, own_task, shipped_task
 from sktwotower._command_line._written import write_recommendations
 
 OWN = ["--data", "x.csv", "--user", "u", "--item", "i"]

@@ -19,6 +19,7 @@ from ._sparse import (
     row_blocks,
     summed,
     take_columns,
+    with_empty_row,
 )
 
 # Odd numbers whose multiples, modulo 2 ** 64, look random.
@@ -234,10 +235,7 @@ class EventTable(NamedTuple):
 
     def sequences(self):
         """Return the ``Sequences`` of a table that is in order."""
-        lags = self.lags()
-        offsets = np.append(lags.indptr, lags.indptr[-1:])
-        lags = as_rows(lags.data, lags.indices, offsets, self.n_items)
-        return Sequences(lags, self.times)
+        return Sequences(with_empty_row(self.lags()), self.times)
 
     def gaps(self):
         """Return the time (n_events,) since the last event before each, float64.

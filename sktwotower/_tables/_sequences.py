@@ -125,10 +125,9 @@ class Sequences(NamedTuple):
 
     def with_columns(self, places, n_items):
         """Return the same events with item j at position ``places[j]`` of n_items."""
-        indices = places[self.lags.indices].astype(self.lags.indices.dtype)
-        return self._replace(
-            lags=as_rows(self.lags.data, indices, self.lags.indptr, n_items)
-        )
+        lags = self.lags
+        indices = places[lags.indices]
+        return self._replace(lags=as_rows(lags.data, indices, lags.indptr, n_items))
 
 
 def places_of(offsets, rows):

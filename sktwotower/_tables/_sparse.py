@@ -54,6 +54,13 @@ def one_row(indices, data, n_columns):
     return sparse.csr_matrix((data, indices, offsets), shape=(1, n_columns))
 
 
+def with_empty_row(matrix):
+    """Return a CSR matrix with a further row at the end, uncopied."""
+    offsets = np.append(matrix.indptr, matrix.indptr[-1:])
+    shape = matrix.shape[0] + 1, matrix.shape[1]
+    return sparse.csr_matrix((matrix.data, matrix.indices, offsets), shape=shape)
+
+
 def without_last_row(matrix):
     """Return ``matrix[:-1]`` of a CSR matrix whose last row is empty, uncopied."""
     arrays = matrix.data, matrix.indices, matrix.indptr[:-1]

@@ -11,10 +11,11 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
+from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._messages import warn
 
 from ._events import aged
-from ._pilots import HELD_OUT, Pilot, some_users
+from ._pilots import HELD_OUT, pilot
 
 # Half-lives of popularity to compare, in shares of the time from first to last event.
 SHARES = 2.0 ** -np.arange(1, 9)
@@ -31,7 +32,7 @@ def with_ages(recipe, events, dates, seed, choice):
     times are dates; numbers give only the order of a user's events. ``choice(name,
     make)`` returns what was chosen before under a name, or the result of ``make()``.
     """
-    half_life = _in_units(recipe.half_life, dates)
+    half_life = in_units(recipe.half_life, dates)
     if half_life == "auto":
         half_life = None
         if dates:
@@ -43,19 +44,30 @@ def with_ages(recipe, events, dates, seed, choice):
     return events, half_life
 
 
-def check_half_life(half_life):
-    """Raise unless it is a duration or a number > 0, "auto" or None."""
+def in_units(half_life, dates=None):
+    """Return a half-life in units of the times, "auto" or None.
+
+    Raises ``TypeError`` unless it is a duration or a number, as times are, and
+    ``ValueError`` unless it is > 0. ``dates``: whether times are dates, if it is known.
+    """
     if not _is_chosen(half_life):
-        return
-    if not (_is_duration(half_life) or _is_number(half_life)):
+        return half_life
+    duration = isinstance(half_life, (datetime.timedelta, np.timedelta64))
+    number = isinstance(half_life, Real) and not isinstance(half_life, bool)
+    fits = {None: duration or number, True: duration, False: number}
+    if not fits[dates]:
+        expected = {
+            None: "a Timedelta, a number",
+            True: "a Timedelta, as times are dates",
+            False: "a number",
+        }
         raise TypeError(
-            "half_life must be a Timedelta, a number, 'auto' or None. Got "
-            f"{half_life!r}."
+            f"half_life must be {expected[dates]}, 'auto' or None. Got {half_life!r}."
         )
-    duration = _is_duration(half_life)
     value = _nanoseconds(half_life) if duration else float(half_life)
     if not 0 < value < np.inf:
         raise ValueError(f"half_life must be > 0 and finite. Got {half_life!r}.")
+    return value
 
 
 def warn_of_no_ages(recipe):
@@ -72,26 +84,6 @@ def warn_of_no_ages(recipe):
 def _is_chosen(half_life):
     is_auto = isinstance(half_life, str) and half_life == "auto"
     return half_life is not None and not is_auto
-
-
-def _is_duration(half_life):
-    return isinstance(half_life, (datetime.timedelta, np.timedelta64))
-
-
-def _is_number(half_life):
-    return isinstance(half_life, Real) and not isinstance(half_life, bool)
-
-
-def _in_units(half_life, dates):
-    """Return a half-life in units of the times, "auto" or None."""
-    if not _is_chosen(half_life):
-        return half_life
-    if not (_is_duration if dates else _is_number)(half_life):
-        expected = "a Timedelta, as times are dates" if dates else "a number"
-        raise TypeError(
-            f"half_life must be {expected}, 'auto' or None. Got {half_life!r}."
-        )
-    return _nanoseconds(half_life) if dates else float(half_life)
 
 
 def _nanoseconds(half_life):
@@ -113,12 +105,10 @@ def _chosen(recipe, events, seed):
     Better means: a higher NDCG on the latest tenth of events.
     """
     half_life = popularity_half_life(events.ordered)
-    pilot = None
-    if half_life is not None:
-        pilot = Pilot.of(recipe, events, seed)
-    if pilot is None:
+    ndcg = None if half_life is None else pilot(recipe, events, seed)
+    if ndcg is None:
         return None
-    gain = pilot(half_life) - pilot(None)
+    gain = ndcg(half_life) - ndcg(None)
     return half_life if gain.mean() > 0 else None
 
 
@@ -144,7 +134,7 @@ def popularity_half_life(table):
     10,000,000 events, those of random users with that many are used.
     """
     if table.n_events > MAX_EVENTS:
-        table = table.of_users(some_users(np.diff(table.offsets), 0, MAX_EVENTS))
+        table = table.of_users(users_of_events(np.diff(table.offsets), 0, MAX_EVENTS))
     order = np.argsort(table.times, kind="stable")
     times, items = table.times[order].astype(float), table.items[order]
     cut = int((1 - HELD_OUT) * len(items))

@@ -12,15 +12,16 @@ from scipy import sparse
 
 from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
+from sktwotower._tables._sequences import as_rows
 from sktwotower.features._entities import rows_of_tables
 from sktwotower.features._forgetting import without_entities, without_rows
 from sktwotower.neighbors._catalog_index import Catalog, build_index, check_index
 from sktwotower.neighbors._threads import threads
-from sktwotower.retrieval._fitted_state import fitted_of
-from sktwotower.retrieval._requests import read_query, to_forget
+from sktwotower.retrieval._fitted_state import Serving, fitted_of
+from sktwotower.retrieval._requests import Query, read_query, to_forget
 from sktwotower.towers._net import with_model
 from sktwotower.towers._recipe import recipe_of
-from sktwotower.towers.parts import embed_items, embed_users
+from sktwotower.towers.parts import embed_items
 
 from ._fold_in import fold_in_of
 
@@ -217,12 +218,8 @@ def _indexed(fitted, vectors, index, before, changed):
         users, rng = fitted.users, np.random.default_rng(0)
         n = min(len(users), MAX_SAMPLED_USERS)
         rows = np.sort(rng.choice(len(users), n, replace=False))
-        past = None
-        if fitted.sees_history:
-            past = fitted.seen[rows]
-            if fitted.sequences is not None:
-                past = fitted.sequences.rows(rows)
-        return embed_users(fitted.model, users.rows[rows], past, fitted.items.rows)
+        query = Query(fitted.user_ids[rows], rows, users.rows[rows])
+        return fitted.without_context(query, fitted.past(query), Serving(fold_in=False))
 
     return Catalog(
         vectors,
@@ -334,9 +331,9 @@ def _with_items_first(learnt, ids, codes, rows, described=None):
 
 def _with_columns(matrix, places, n_columns):
     """Return a CSR matrix whose column j is at ``places[j]`` of ``n_columns``."""
-    indices = places[matrix.indices].astype(matrix.indices.dtype)
-    shape = matrix.shape[0], n_columns
-    moved = sparse.csr_matrix((matrix.data.copy(), indices, matrix.indptr), shape)
+    moved = as_rows(
+        matrix.data.copy(), places[matrix.indices], matrix.indptr, n_columns
+    )
     moved.sort_indices()
     return moved
 

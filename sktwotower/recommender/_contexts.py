@@ -12,13 +12,14 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import users_of_events
 from sktwotower._tables._sequences import starts
-from sktwotower._tables._sparse import Rows, ones_at, pair_matrix
+from sktwotower._tables._sparse import Rows, ones_at, pair_matrix, with_empty_row
 from sktwotower.features._distinct_contexts import distinct_contexts
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import RequestContext, fit_context
 from sktwotower.towers._context_shares import context_shares
-from sktwotower.towers._group import current_group
 from sktwotower.towers._request_batches import PairContexts
+
+from ._processes import from_first
 
 # Of more gaps between events, so many or half as many tell how long gaps are.
 MAX_GAPS = 10_000_000
@@ -84,10 +85,7 @@ class EventContexts(NamedTuple):
 
         Of several processes the first one learns it, from its events.
         """
-        group = current_group()
-        if group is None:
-            return self.timed(dates, in_order).weighed(table)
-        learnt = group.from_first(lambda: self.timed(dates, in_order).weighed(table))
+        learnt = from_first(lambda: self.timed(dates, in_order).weighed(table))
         return self._replace(context=learnt.context, shares=learnt.shares)
 
     def timed(self, dates, in_order):
@@ -167,13 +165,12 @@ class EventContexts(NamedTuple):
         shape = table.n_users + 1, self.width
         if table.contexts is None:
             return sparse.csr_matrix(shape, dtype=np.float32)
-        own, used = abs(self.own), Rows(table.on_disk, self.own.shape[1])
+        own, used = abs(self.own), Rows(table.on_disk, self.width)
+        own.resize(own.shape[0], self.width)
         for block in table.blocks():
             codes = ones_at(block.users, block.contexts, (block.n_users, own.shape[0]))
             used.append(sparse.csr_matrix((codes @ own).sign()))
-        used = used.finish()
-        offsets = np.append(used.indptr, used.indptr[-1:])
-        return sparse.csr_matrix((used.data, used.indices, offsets), shape=shape)
+        return with_empty_row(used.finish())
 
 
 def _groups(users, codes, clock):

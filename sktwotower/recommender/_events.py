@@ -12,7 +12,7 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import by_chunks, have_entries
+from sktwotower._tables._sparse import by_chunks, have_entries, with_empty_row
 from sktwotower.features._entities import Entities, fit_entities
 from sktwotower.towers._group import most, summed
 from sktwotower.towers._recipe import recipe_of
@@ -103,10 +103,9 @@ def fit_side(tables, columns, side, frame):
 
 def seen_matrix(positives):
     """Return ones (n_users + 1, n_items) for positives; the last row is empty."""
-    ones = by_chunks(np.ones_like, positives.data)
-    offsets = np.append(positives.indptr, positives.indptr[-1:])
-    shape = len(offsets) - 1, positives.shape[1]
-    return sparse.csr_matrix((ones, positives.indices, offsets), shape=shape)
+    seen = with_empty_row(positives)
+    seen.data = by_chunks(np.ones_like, positives.data)
+    return seen
 
 
 def history_kind(history, table):

@@ -23,7 +23,7 @@ from sktwotower.towers._optimizer import optimizer_class
 from sktwotower.towers._recipe import MAX_SIZE
 from sktwotower.towers.parts import Model, Plan, SharedSpectrum, main_kind, plans_of
 
-from ._ages import check_half_life, warn_of_no_ages, with_ages
+from ._ages import in_units, warn_of_no_ages, with_ages
 from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
@@ -160,7 +160,7 @@ def check_values(recipe):
                 f"{callback!r}."
             )
     optimizer_class(recipe.optimizer)
-    check_half_life(recipe.half_life)
+    in_units(recipe.half_life)
     check_net_params(recipe.net_params or {})
     try:
         torch.empty(0, device=recipe.device)

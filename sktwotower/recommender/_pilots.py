@@ -39,60 +39,40 @@ SIZE = {
 KEPT_NET_PARAMS = "iterator_train__correction", "iterator_train__feature_dropout"
 
 
-class Pilot:
-    """A short fit on a part of the users, judged on events that are held out.
+def pilot(recipe, events, seed):
+    """Return a function of a half-life that returns the NDCG (n,) of each user.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    rows : pair of CSR matrices
-        Feature rows of users and items.
-    before : EventTable
-        The events to fit on, in order.
-    truth : CSR matrix of shape (n_users, n_items)
-        The items to find.
-    seed : int
+    It is that of a short fit on a part of the users, judged on the latest tenth of the
+    events. None: too few users can be judged.
     """
+    users = some_users(np.diff(events.ordered.offsets), seed)
+    user_rows, item_rows = events.users.rows[users], events.items.rows[:-1]
+    table = events.ordered._replace(impressions=None).of_users(users)
+    before, truth = latest_tenth(table)
+    truth = _to_find(before, truth)
+    judged = np.flatnonzero(np.diff(truth.indptr))
+    if len(judged) < MIN_USERS:
+        return None
+    # the weight may be "auto"; three epochs find the same difference
+    recipe = shortened(recipe, impression_weight=0.0, max_epochs=1)
 
-    def __init__(self, recipe, rows, before, truth, seed):
-        self.recipe, self.rows, self.before = recipe, rows, before
-        self.users = np.flatnonzero(np.diff(truth.indptr))
-        self.truth, self.seed = truth[self.users], seed
-
-    @classmethod
-    def of(cls, recipe, events, seed):
-        """Return a pilot on a part of the users, or None if too few can be judged.
-
-        It is judged on the latest tenth of the events.
-        """
-        users = some_users(np.diff(events.ordered.offsets), seed)
-        rows = events.users.rows[users], events.items.rows[:-1]
-        table = events.ordered._replace(impressions=None).of_users(users)
-        before, truth = latest_tenth(table)
-        truth = _to_find(before, truth)
-        if (np.diff(truth.indptr) > 0).sum() < MIN_USERS:
-            return None
-        # the weight may be "auto"; three epochs find the same difference
-        recipe = shortened(recipe, impression_weight=0.0, max_epochs=1)
-        return cls(recipe, rows, before, truth, seed)
-
-    def __call__(self, half_life=None):
-        """Return the NDCG (n,) of each user, for a half-life."""
-        recipe, (user_rows, item_rows) = self.recipe, self.rows
-        events = aged(self.before, half_life)
+    def ndcg(half_life):
+        events = aged(before, half_life)
         data = SequenceSet(user_rows, item_rows, events, recipe.max_history)
-        with net.seeded(self.seed, recipe.device):
+        with net.seeded(seed, recipe.device):
             n_user, n_item = user_rows.shape[1], item_rows.shape[1]
             part = main_kind(recipe).build(recipe, n_user, n_item)
-            trained = net.train(recipe, part, net.TrainingData(data), self.seed)
+            trained = net.train(recipe, part, net.TrainingData(data), seed)
         if trained.interrupted_:  # nothing is learnt yet that could be kept
             raise KeyboardInterrupt
-        past, user_rows = events.lags()[self.users], user_rows[self.users]
         items = embed_items(trained.module_, item_rows)
-        users = embed_users(trained.module_, user_rows, past, item_rows)
-        seen = self.before.chosen_pairs()[self.users]
+        past = events.lags()[judged]
+        users = embed_users(trained.module_, user_rows[judged], past, item_rows)
+        seen = before.chosen_pairs()[judged]
         _, found = top_k(users, items, min(K, len(items)), seen)
-        return ndcg_at_k(self.truth, found, K, per_user=True)
+        return ndcg_at_k(truth[judged], found, K, per_user=True)
+
+    return ndcg
 
 
 def shortened(recipe, **changes):
@@ -120,10 +100,9 @@ def _to_find(before, truth):
     return truth
 
 
-def some_users(sizes, seed, n_events=None):
-    """Return the sorted positions of random users with ``n_events`` together.
+def some_users(sizes, seed):
+    """Return the sorted positions of random users with 250,000 events together.
 
-    ``sizes`` (n_users,): number of events of each. ``n_events`` None: 250,000.
+    ``sizes`` (n_users,): number of events of each.
     """
-    n_events = MAX_EVENTS if n_events is None else n_events
-    return users_of_events(sizes, seed, n_events)
+    return users_of_events(sizes, seed, MAX_EVENTS)

@@ -27,71 +27,65 @@ MAX_USERS = 2000
 
 def training_data(recipe, events, rng):
     """Return the recipe and ``TrainingData``, with validation if it is needed."""
-    if recipe.history == "recent":
-        return _ordered_training_data(recipe, events, rng)
-    users, items, positives, impressions, in_order, _, contexts = events
-    used = summed(impressions.nnz) and recipe.takes_impressions
     monitored = monitors_validation(recipe.callbacks)
-    fitted, held = positives, None
-    if _validates(recipe):
-        if in_order is None:
-            fitted, held = hold_out(positives, recipe.validation_fraction, rng)
-        else:
-            kept, _, held = hold_out_latest(in_order)
-            fitted = kept.pairs()
-        if held is None:
-            recipe = _without_validation(recipe, monitored)
-    rows = {"user_rows": users.rows[:-1], "item_rows": items.rows[:-1]}
-    past = fitted if recipe.history is not None else None
-    training = TrainingSet(
-        **rows,
-        positives=fitted,
-        history=past,
-        impressions=impressions if used else None,
-        contexts=contexts
-        if contexts is None or held is None
-        else contexts.without(held),
-    )
-    validation = evaluate = None
+    validates = recipe.early_stopping or monitored
+    divided = _sequence_sets if recipe.history == "recent" else _pair_sets
+    training, validation, before, held = divided(recipe, events, validates, rng)
+    evaluate = None
     if held is not None:
-        validation = TrainingSet(**rows, positives=held, history=past, known=fitted)
-        evaluate = ValidationRecall(recipe, users, items, (fitted, past), held, rng)
+        sides = events.users, events.items
+        evaluate = ValidationRecall(recipe, *sides, before, held, rng)
+    elif validates:
+        recipe = _without_validation(recipe, monitored)
     active = events.active_items()
-    if len(active) < positives.shape[1]:
+    if len(active) < len(events.items):
         training = training.with_items(active)
         validation = validation and validation.with_items(active)
     return recipe, net.TrainingData(training, validation, evaluate)
 
 
-def _validates(recipe):
-    """Return whether training needs events held out for validation."""
-    return recipe.early_stopping or monitors_validation(recipe.callbacks)
+def _shows(recipe, events):
+    """Return whether any process has impressions that count."""
+    return summed(events.impressions.nnz) and recipe.takes_impressions
 
 
-def _ordered_training_data(recipe, events, rng):
-    """Return what `training_data` does, for events in the order of time."""
-    users, items, in_order = events.users, events.items, events.ordered
-    used = summed(events.impressions.nnz) and recipe.takes_impressions
-    if not used:
+def _pair_sets(recipe, events, validates, rng):
+    """Return training and validation set of pairs, and those held out.
+
+    Before the last ones come training pairs and past of ``ValidationRecall``. What is
+    not there is None.
+    """
+    users, items, fitted, impressions, in_order, _, contexts = events
+    held = validation = None
+    if validates and in_order is None:
+        fitted, held = hold_out(fitted, recipe.validation_fraction, rng)
+    elif validates:
+        kept, _, held = hold_out_latest(in_order)
+        fitted = kept.pairs()
+    rows = users.rows[:-1], items.rows[:-1]
+    past = fitted if recipe.history is not None else None
+    if held is not None:
+        validation = TrainingSet(*rows, held, history=past, known=fitted)
+        contexts = None if contexts is None else contexts.without(held)
+    impressions = impressions if _shows(recipe, events) else None
+    how = {"impressions": impressions, "contexts": contexts}
+    training = TrainingSet(*rows, fitted, history=past, **how)
+    return training, validation, (fitted, past), held
+
+
+def _sequence_sets(recipe, events, validates, rng):
+    """Return what `_pair_sets` does, for events in the order of time."""
+    in_order, latest, held = events.ordered, None, None
+    if not _shows(recipe, events):
         in_order = in_order._replace(impressions=None)
-    validation = evaluate = None
-    if _validates(recipe):
+    if validates:
         in_order, latest, held = hold_out_latest(in_order)
-        if held is None:
-            recipe = _without_validation(recipe, monitors_validation(recipe.callbacks))
-        else:
-            past = None, in_order.lags()
-            evaluate = ValidationRecall(recipe, users, items, past, held, rng)
-            validation = _sequence_set(recipe, events, latest)
-    training = _sequence_set(recipe, events, in_order)
-    return recipe, net.TrainingData(training, validation, evaluate)
-
-
-def _sequence_set(recipe, events, table):
-    active = events.active_items()
     rows = events.users.rows[:-1], events.items.rows[:-1]
-    data = SequenceSet(*rows, table, recipe.max_history, events.contexts)
-    return data if len(active) == rows[1].shape[0] else data.with_items(active)
+    how, past = (recipe.max_history, events.contexts), None
+    training, validation = SequenceSet(*rows, in_order, *how), None
+    if held is not None:
+        validation, past = SequenceSet(*rows, latest, *how), in_order.lags()
+    return training, validation, (None, past), held
 
 
 def _without_validation(recipe, monitored):

@@ -31,17 +31,17 @@ class CandidateTable(NamedTuple):
         What the ranker reads.
     pairs : CandidatePairs
         The users and items of its rows.
-    found : bool array of shape (n, c)
-        Where there is a candidate, row by row that of the next pair.
+    indices : int array of shape (n, c)
+        Positions of the candidates, padded with -1: row by row those of the pairs.
     """
 
     features: pd.DataFrame
     pairs: CandidatePairs
-    found: np.ndarray
+    indices: np.ndarray
 
     def spread(self, values):
         """Return values (n_pairs,) as an array (n, c), -inf without a candidate."""
-        return spread(values, self.found)
+        return spread(values, self.indices)
 
     def of_rows(self, kept):
         """Return the table of the users that are ``kept``, bool (n,)."""
@@ -50,13 +50,13 @@ class CandidateTable(NamedTuple):
         rows, *parts = rows_of_each((np.cumsum(kept)[rows] - 1, *parts), pairs)
         features = self.features[pairs].reset_index(drop=True)
         pairs = CandidatePairs(rows, *parts, past[np.flatnonzero(kept)])
-        return CandidateTable(features, pairs, self.found[kept])
+        return CandidateTable(features, pairs, self.indices[kept])
 
 
-def spread(values, found):
-    """Return values (n_pairs,) where they were ``found``, (n, c), -inf elsewhere."""
-    table = np.full(found.shape, -np.inf)
-    table[found] = values
+def spread(values, indices):
+    """Return values (n_pairs,) where there are candidates, (n, c), -inf elsewhere."""
+    table = np.full(indices.shape, -np.inf)
+    table[indices >= 0] = values
     return table
 
 
@@ -110,7 +110,7 @@ class Describer:
         retrieval's order, padded with -1.
         """
         pairs = pairs_of(past, indices, scores)
-        return CandidateTable(self.features(query, pairs), pairs, indices >= 0)
+        return CandidateTable(self.features(query, pairs), pairs, indices)
 
     def features(self, query, pairs, context=None):
         """Return the features (n_pairs, n_features) of ``CandidatePairs``, a DataFrame.

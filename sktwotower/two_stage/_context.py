@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktwotower._records import record
 from sktwotower._tables._columns import select_columns
-from sktwotower._tables._sparse import ones_at
+from sktwotower._tables._sparse import ones_at, side_by_side
 from sktwotower.features._request_context import RequestContext
 from sktwotower.retrieval._fitted_state import Asked
 
@@ -52,30 +52,24 @@ class Context(NamedTuple):
 
         ``users`` (n,): the position of the user of each event of ``frame``, or -1.
         """
-        table, start = _columns_of_request(frame, self.columns, self.dates), 0
-        rows, columns = [users[:0]], [users[:0]]
+        table, used = _columns_of_request(frame, self.columns, self.dates), []
         for encoder in self.encoders:
             places = encoder.places(table[encoder.column])
             known = (places >= 0) & (users >= 0)
-            rows.append(users[known])
-            columns.append(start + places[known])
-            start += _n_levels(encoder)
-        rows, columns = np.concatenate(rows), np.concatenate(columns)
-        return ones_at(rows, columns, (n_users + 1, self.n_levels))
+            shape = n_users + 1, _n_levels(encoder)
+            used.append(ones_at(users[known], places[known], shape))
+        return side_by_side(used, n_users + 1)
 
     def without(self, unused):
         """Return the same without the levels that are ``unused``, bool (n_levels,).
 
         The others keep their numbers.
         """
-        encoders, start = [], 0
-        for encoder in self.encoders:
-            stop = start + _n_levels(encoder)
-            if unused[start:stop].any():
-                encoder = encoder.restricted(~unused[start:stop])
-            encoders.append(encoder)
-            start = stop
-        return self._replace(encoders=encoders)
+        ends = np.cumsum([_n_levels(encoder) for encoder in self.encoders])
+        both = zip(self.encoders, np.split(unused, ends[:-1]), strict=False)
+        return self._replace(
+            encoders=[e.restricted(~gone) if gone.any() else e for e, gone in both]
+        )
 
     def encode(self, frame):
         """Return the numbers (n, n_numbers) of a table, nan for columns it lacks."""

@@ -27,11 +27,6 @@ from ._train import cut_events, train_rankers, with_choices
 class StageRecipe(namedtuple("StageRecipe", TwoStageParameters._get_param_names())):
     """Parameters of `TwoStageRecommender`, by the same names."""
 
-    @classmethod
-    def of(cls, estimator):
-        """Return the recipe of an estimator."""
-        return cls._make(getattr(estimator, name) for name in cls._fields)
-
 
 def learn(owner, recipe, X, y, sample_weight):
     """Return ``FittedStages`` of events.

@@ -89,8 +89,6 @@ class Labelled:
         n users.
     candidates : CandidateTable
         Their candidates.
-    indices : int array of shape (n, n_candidates)
-        Positions of the candidates, padded with -1.
     truth : CSR matrix of shape (n, n_items)
         Ones for the items that users chose later.
     labels : int array of shape (n_pairs,)
@@ -100,21 +98,18 @@ class Labelled:
     describer: Describer
     query: Query
     candidates: CandidateTable
-    indices: np.ndarray
     truth: sparse.csr_matrix
     labels: np.ndarray
 
     def __len__(self):
-        return len(self.indices)
+        return len(self.query)
 
     def of_rows(self, kept):
         """Return the candidates of the users that are ``kept``, bool (n,)."""
-        places = np.flatnonzero(kept)
-        parts = self.query, self.indices, self.truth
-        query, indices, truth = rows_of_each(parts, places)
+        query, truth = rows_of_each((self.query, self.truth), np.flatnonzero(kept))
         labels = self.labels[kept[self.candidates.pairs.rows]]
         candidates = self.candidates.of_rows(kept)
-        return Labelled(self.describer, query, candidates, indices, truth, labels)
+        return Labelled(self.describer, query, candidates, truth, labels)
 
     def fit(self, ranker, named):
         """Return a ``FittedRanker`` of the candidates."""
@@ -138,7 +133,7 @@ class HeldOutUsers(NamedTuple):
     features : DataFrame of shape (n_pairs, n_features)
         Features of the candidates, user by user.
     indices, truth
-        As in ``Labelled``.
+        As in ``CandidateTable`` and in ``Labelled``.
     ranker : FittedRanker
         The ranker.
     """
@@ -161,8 +156,9 @@ class HeldOutUsers(NamedTuple):
     @classmethod
     def of(cls, table, ranker):
         """Return the users of ``Labelled`` candidates."""
-        features, truth = table.candidates.features, table.truth.astype(np.float32)
-        return cls(table.query.ids, features, table.indices, truth, ranker)
+        features, _, indices = table.candidates
+        truth = table.truth.astype(np.float32)
+        return cls(table.query.ids, features, indices, truth, ranker)
 
     def without(self, ids):
         """Return the same without the users of some ids; None if there are no others.
@@ -252,8 +248,8 @@ def labelled(describer, found, features):
     if features is not None:
         describer = describer.with_own(features, query, candidates)
         candidates = describer.candidates(query, past, indices, scores)
-    labels = hits[candidates.found].astype(np.int64)
-    return Labelled(describer, query, candidates, indices, truth, labels)
+    labels = hits[indices >= 0].astype(np.int64)
+    return Labelled(describer, query, candidates, truth, labels)
 
 
 def judge_rankers(ranker, table, rng, named):
@@ -263,7 +259,7 @@ def judge_rankers(ranker, table, rng, named):
     folds. ``named``: as in ``fit_ranker``.
     """
     folds = rng.permutation(len(table)) % N_FOLDS
-    scores = np.full(table.indices.shape, -np.inf)
+    scores = np.full(table.candidates.indices.shape, -np.inf)
     held_out = None
     for fold in range(N_FOLDS):
         others, judged = table.of_rows(folds != fold), table.of_rows(folds == fold)

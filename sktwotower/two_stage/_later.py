@@ -56,8 +56,9 @@ def judge_later(recipe, ranker, cut, table, columns):
     )
     stage = table.fit(ranker, recipe.ranker is not None)
     judged = labelled(describer, found, None)
-    scores = judged.candidates.spread(stage.scores(judged.candidates.features))
-    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
+    candidates, k = judged.candidates, recipe.n_neighbors
+    scores = candidates.spread(stage.scores(candidates.features))
+    return gains_by_weight(candidates.indices, scores, judged.truth, k)
 
 
 def _labelled_by(table, fitted, events):

@@ -68,7 +68,7 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
 
 def _ndcg(held_out, features, weight, k):
     """Return the NDCG (n,) of users, with given features of their candidates."""
-    scores = spread(held_out.ranker.scores(features), held_out.indices >= 0)
+    scores = spread(held_out.ranker.scores(features), held_out.indices)
     _, order = reordered(scores, weight)
     ranked = np.take_along_axis(held_out.indices, order, axis=1)
     return ndcg_at_k(held_out.truth, ranked, k, per_user=True)

@@ -139,7 +139,8 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
     table = labelled(describer, users_to_rank(recipe, found), recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
-    gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
+    indices, k = table.candidates.indices, recipe.n_neighbors
+    gains = gains_by_weight(indices, by_others, table.truth, k)
     later = None
     if choose_weight(gains) > 0 and cut.kind == "time":
         later = judge_later(recipe, ranker, cut, table, columns)

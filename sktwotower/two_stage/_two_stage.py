@@ -103,7 +103,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         1.0
         """
         self._validate_params()
-        recipe = StageRecipe.of(self)
+        recipe = StageRecipe(**self.get_params(deep=False))
         self._fitted = learn(type(self).__name__, recipe, X, y, sample_weight)
         return self
 
