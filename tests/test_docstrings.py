@@ -241,6 +241,8 @@ def tree_of(thing):
         thing = vars(thing).get("__post_init__", vars(thing).get("__init__"))
     if not inspect.isfunction(inspect.unwrap(thing)):
         return ast.Module([], [])
+    if inspect.unwrap(thing).__code__.co_filename == "<string>":  # of a dataclass
+        return ast.Module([], [])
     return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
 
 

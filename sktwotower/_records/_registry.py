@@ -91,9 +91,9 @@ def fields_of(cls):
     """Return the check of each stored field of a class, by its annotations, a dict.
 
     Also those of its bases within this package; ``_not_stored`` lists those left out.
-    An estimator's annotations with a value, such as constraints, are not of fit.
+    An estimator's annotations with a value, those of parameters, are not of fit.
     """
-    if is_dataclass(cls):
+    if is_dataclass(cls) and not hasattr(cls, "get_params"):
         found = {each.name: each.type for each in fields(cls) if each.init}
     else:
         found = {}
@@ -102,6 +102,7 @@ def fields_of(cls):
                 found |= inspect.get_annotations(base)
     if hasattr(cls, "get_params"):
         found = {name: each for name, each in found.items() if not hasattr(cls, name)}
+        found.pop("_", None)  # of a dataclass, before parameters by name only
     left_out = getattr(cls, "_not_stored", ())
     return {
         name: check_of(each) for name, each in found.items() if name not in left_out

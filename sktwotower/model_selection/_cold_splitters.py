@@ -4,7 +4,9 @@ Input: an interaction table X (n_events, n_columns) with users and items.
 Output: row positions of train and test, 1-D each, for `cv=` of scikit-learn.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
@@ -14,6 +16,7 @@ from sktwotower._tables._columns import codes
 from ._base import COUNT, SHARE, InteractionSplit
 
 
+@dataclass(eq=False, repr=False)
 class _ColdSplit(InteractionSplit):
     """Hold out all events of a random share of the users, or of the items."""
 
@@ -24,6 +27,13 @@ class _ColdSplit(InteractionSplit):
     }
     # The held-out users or items are always unseen.
     drop_unseen_users = drop_unseen_items = False
+
+    test_size: int | float = 0.2
+    _: KW_ONLY
+    n_splits: int = 1
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    random_state: Any = None
 
     def _sides(self, X):
         side, place = self._held_out
@@ -43,6 +53,7 @@ class _ColdSplit(InteractionSplit):
             yield ~test, test
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ColdItemSplit(_ColdSplit):
     """Hold out all events of a random share of the items.
 
@@ -80,25 +91,10 @@ class ColdItemSplit(_ColdSplit):
     """
 
     _held_out = "item_id", 1
-
-    def __init__(
-        self,
-        test_size=0.2,
-        *,
-        n_splits=1,
-        user_id=None,
-        item_id=None,
-        random_state=None,
-        drop_unseen_users=False,
-    ):
-        self.test_size = test_size
-        self.n_splits = n_splits
-        self.user_id = user_id
-        self.item_id = item_id
-        self.random_state = random_state
-        self.drop_unseen_users = drop_unseen_users
+    drop_unseen_users: bool = False
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ColdUserSplit(_ColdSplit):
     """Hold out all events of a random share of the users.
 
@@ -136,20 +132,4 @@ class ColdUserSplit(_ColdSplit):
     """
 
     _held_out = "user_id", 0
-
-    def __init__(
-        self,
-        test_size=0.2,
-        *,
-        n_splits=1,
-        user_id=None,
-        item_id=None,
-        random_state=None,
-        drop_unseen_items=False,
-    ):
-        self.test_size = test_size
-        self.n_splits = n_splits
-        self.user_id = user_id
-        self.item_id = item_id
-        self.random_state = random_state
-        self.drop_unseen_items = drop_unseen_items
+    drop_unseen_items: bool = False

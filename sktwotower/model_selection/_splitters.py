@@ -5,7 +5,9 @@ Output: row positions of train and test, 1-D each, for `cv=` of scikit-learn.
 """
 
 import datetime
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ COLUMNS = dict.fromkeys(("user_id", "item_id", "time"), [None, str, Integral])
 COLUMNS |= InteractionSplit._parameter_constraints
 
 
+@dataclass(eq=False, repr=False)
 class LastNSplit(InteractionSplit):
     """Hold out each user's last events.
 
@@ -71,24 +74,14 @@ class LastNSplit(InteractionSplit):
     _parameter_constraints = COLUMNS | {"n": [COUNT, SHARE]}
     _remedy = "Choose a smaller n or fewer n_splits, or keep unseen users and items."
 
-    def __init__(
-        self,
-        n=1,
-        *,
-        n_splits=1,
-        user_id=None,
-        item_id=None,
-        time=None,
-        drop_unseen_users=False,
-        drop_unseen_items=False,
-    ):
-        self.n = n
-        self.n_splits = n_splits
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.drop_unseen_users = drop_unseen_users
-        self.drop_unseen_items = drop_unseen_items
+    n: int | float = 1
+    _: KW_ONLY
+    n_splits: int = 1
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    time: str | int | None = None
+    drop_unseen_users: bool = False
+    drop_unseen_items: bool = False
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""
@@ -108,6 +101,7 @@ class LastNSplit(InteractionSplit):
             yield train, ~train & (from_end >= (end - n_rows)[users])
 
 
+@dataclass(eq=False, repr=False)
 class TimeSplit(InteractionSplit):
     """Hold out the events after a point in time, the same for all users.
 
@@ -174,28 +168,16 @@ class TimeSplit(InteractionSplit):
         "users and items; rows of the same time stay together."
     )
 
-    def __init__(
-        self,
-        test_size=0.2,
-        *,
-        n_splits=1,
-        time=None,
-        user_id=None,
-        item_id=None,
-        gap=0,
-        max_train_size=None,
-        drop_unseen_users=False,
-        drop_unseen_items=False,
-    ):
-        self.test_size = test_size
-        self.n_splits = n_splits
-        self.time = time
-        self.user_id = user_id
-        self.item_id = item_id
-        self.gap = gap
-        self.max_train_size = max_train_size
-        self.drop_unseen_users = drop_unseen_users
-        self.drop_unseen_items = drop_unseen_items
+    test_size: int | float = 0.2
+    _: KW_ONLY
+    n_splits: int = 1
+    time: str | int | None = None
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    gap: Any = 0
+    max_train_size: int | float | None = None
+    drop_unseen_users: bool = False
+    drop_unseen_items: bool = False
 
     def _sides(self, X):
         """Yield train and test side of each fold, bool (n_events,) each."""

@@ -4,11 +4,16 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it.
 """
 
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
 from sktwotower.towers._recipe import constraints
 
 from ._display import ShownEstimator
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TwoTowerParameters(ShownEstimator):
     """Recommend items to users by the dot product of two learnt vectors.
 
@@ -296,103 +301,51 @@ class TwoTowerParameters(ShownEstimator):
 
     _parameter_constraints = constraints()
 
-    def __init__(
-        self,
-        *,
-        user_id=None,
-        item_id=None,
-        user_features=None,
-        item_features=None,
-        users=None,
-        items=None,
-        user_transformer=None,
-        item_transformer=None,
-        memory=None,
-        time=None,
-        context=None,
-        context_transformer=None,
-        history="auto",
-        max_history=200,
-        second_share="auto",
-        half_life="auto",
-        fold_in=True,
-        user_tower=None,
-        item_tower=None,
-        embedding_dim="auto",
-        hidden_layer_sizes=(),
-        dropout="auto",
-        id_dropout=0.5,
-        normalize=True,
-        temperature="auto",
-        candidate_sampling="auto",
-        impression_weight=5.0,
-        impression_start=0.5,
-        max_epochs="auto",
-        batch_size="auto",
-        lr=0.01,
-        weight_decay=0.01,
-        optimizer="rowwiseadam",
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        callbacks=None,
-        net_params=None,
-        neighbors="auto",
-        n_neighbors=10,
-        exclude_seen=True,
-        device="cpu",
-        n_jobs=None,
-        random_state=None,
-        warm_start=False,
-        checkpoint=None,
-        gather_users=True,
-        verbose=0,
-    ):
-        self.user_id = user_id
-        self.item_id = item_id
-        self.user_features = user_features
-        self.item_features = item_features
-        self.users = users
-        self.items = items
-        self.user_transformer = user_transformer
-        self.item_transformer = item_transformer
-        self.memory = memory
-        self.time = time
-        self.context = context
-        self.context_transformer = context_transformer
-        self.history = history
-        self.max_history = max_history
-        self.second_share = second_share
-        self.half_life = half_life
-        self.fold_in = fold_in
-        self.user_tower = user_tower
-        self.item_tower = item_tower
-        self.embedding_dim = embedding_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.dropout = dropout
-        self.id_dropout = id_dropout
-        self.normalize = normalize
-        self.temperature = temperature
-        self.candidate_sampling = candidate_sampling
-        self.impression_weight = impression_weight
-        self.impression_start = impression_start
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.optimizer = optimizer
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.callbacks = callbacks
-        self.net_params = net_params
-        self.neighbors = neighbors
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
-        self.device = device
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.checkpoint = checkpoint
-        self.gather_users = gather_users
-        self.verbose = verbose
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    user_features: Any = None
+    item_features: Any = None
+    users: Any = None
+    items: Any = None
+    user_transformer: Any = None
+    item_transformer: Any = None
+    memory: Any = None
+    time: str | int | None = None
+    context: Any = None
+    context_transformer: Any = None
+    history: str | None = "auto"
+    max_history: int = 200
+    second_share: float | str = "auto"
+    half_life: Any = "auto"
+    fold_in: bool = True
+    user_tower: Any = None
+    item_tower: Any = None
+    embedding_dim: int | str = "auto"
+    hidden_layer_sizes: tuple[int, ...] = ()
+    dropout: float | str = "auto"
+    id_dropout: float = 0.5
+    normalize: bool = True
+    temperature: float | str = "auto"
+    candidate_sampling: str = "auto"
+    impression_weight: float | str = 5.0
+    impression_start: float = 0.5
+    max_epochs: int | str = "auto"
+    batch_size: int | str = "auto"
+    lr: float = 0.01
+    weight_decay: float = 0.01
+    optimizer: str | type = "rowwiseadam"
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 5
+    callbacks: list | None = None
+    net_params: dict | None = None
+    neighbors: Any = "auto"
+    n_neighbors: int = 10
+    exclude_seen: bool = True
+    device: str = "cpu"
+    n_jobs: int | None = None
+    random_state: Any = None
+    warm_start: bool = False
+    checkpoint: str | PathLike | None = None
+    gather_users: bool = True
+    verbose: int = 0

@@ -4,7 +4,9 @@ Input: what a caller chooses.
 Output: an estimator that keeps it untouched, and shows it as a diagram.
 """
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
@@ -15,6 +17,7 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 from ._ranker import default_ranker
 
 
+@dataclass(eq=False, repr=False)
 class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     r"""Retrieve candidates with a recommender, then rank them with a classifier.
 
@@ -230,7 +233,7 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
     1     0   jam  0.366667     2
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints = {
         "n_candidates": [Interval(Integral, 2, None, closed="left")],
         "cut": [StrOptions({"auto", "time", "user"})],
         "later_size": [Interval(Real, 0, 1, closed="neither")],
@@ -240,38 +243,21 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        retriever=None,
-        ranker=None,
-        *,
-        n_candidates=100,
-        time=None,
-        cut="auto",
-        later_size=0.2,
-        context=None,
-        features=None,
-        lists=None,
-        position=None,
-        n_neighbors=10,
-        exclude_seen=True,
-        keep_training_table=False,
-        random_state=None,
-    ):
-        self.retriever = retriever
-        self.ranker = ranker
-        self.n_candidates = n_candidates
-        self.time = time
-        self.cut = cut
-        self.later_size = later_size
-        self.context = context
-        self.features = features
-        self.lists = lists
-        self.position = position
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
-        self.keep_training_table = keep_training_table
-        self.random_state = random_state
+    retriever: Any = None
+    ranker: Any = None
+    _: KW_ONLY
+    n_candidates: int = 100
+    time: str | int | None = None
+    cut: str = "auto"
+    later_size: float = 0.2
+    context: Any = None
+    features: Any = None
+    lists: str | int | None = None
+    position: str | int | None = None
+    n_neighbors: int = 10
+    exclude_seen: bool = True
+    keep_training_table: bool = False
+    random_state: Any = None
 
     def _sk_visual_block_(self):
         """Return both stages, one after the other, as scikit-learn draws them."""
