@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as rows_at
 from sklearn.utils._param_validation import (
     Interval,
     RealNotInt,
@@ -31,6 +32,7 @@ __all__ = [
     "inputs_of_transformers",
     "output_of",
     "requests_of",
+    "rows_at",
     "set_requests",
     "validate_parameter_constraints",
     "validate_params",

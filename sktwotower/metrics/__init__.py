@@ -7,7 +7,13 @@ models on held-out events, by groups of users and items. Models of other librari
 part with a small wrapper, see `HeldOutRanking`.
 """
 
-from ._beyond_accuracy import coverage_at_k, novelty_at_k
+from ._beyond_accuracy import (
+    coverage_at_k,
+    gini_at_k,
+    intra_list_diversity_at_k,
+    long_tail_share_at_k,
+    novelty_at_k,
+)
 from ._list_scorers import make_list_scorer
 from ._per_list import ndcg_by_list, reciprocal_rank_by_list, roc_auc_by_list
 from ._per_user import (
@@ -27,8 +33,11 @@ __all__ = [
     "HeldOutRanking",
     "average_precision_at_k",
     "coverage_at_k",
+    "gini_at_k",
     "held_out_truth",
     "hit_rate_at_k",
+    "intra_list_diversity_at_k",
+    "long_tail_share_at_k",
     "make_list_scorer",
     "make_retrieval_scorer",
     "ndcg_at_k",

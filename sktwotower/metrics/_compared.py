@@ -7,6 +7,7 @@ first; rows are requests if a model has context.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +19,7 @@ from sktwotower._tables._messages import format_ids, warn
 from sktwotower._tables._pairs import read_pairs
 
 from ._groups import popular_items
+from ._places import check_vectors
 from ._ranking import keys_of
 from ._scorers import rank, unwrap
 
@@ -27,14 +29,17 @@ REMEDY = (
 )
 
 
-def rank_models(estimator, X, y, k, *, baselines=None, name=None, **asked):
+def rank_models(
+    estimator, X, y, k, *, baselines=None, name=None, item_vectors=None, **asked
+):
     """Rank for the users of held-out events, by the estimator and by its baselines.
 
     Return the estimator's `HeldOutRanking`, and the ranked positions (n_users, k) of
     each model by name: the estimator, popularity, then `baselines`. All are positions
     in the estimator's `item_ids_`. k is at most the size of the catalog. ``asked``:
     parameters of ``rank_held_out``. All are asked for the same ``requests``; None:
-    those that the context of any model tells apart.
+    those that the context of any model tells apart. ``item_vectors``: those of the
+    `HeldOutRanking`, or a table by id; None: the estimator's.
     """
     seed = asked.get("random_state")
     if not isinstance(seed, Integral):
@@ -52,6 +57,10 @@ def rank_models(estimator, X, y, k, *, baselines=None, name=None, **asked):
     params = {"n_neighbors": k, "max_users": None}
     params |= {param: value for param, value in asked.items() if value is not None}
     ranking = rank(recommender, inner, y, **params)
+    if item_vectors is not None:
+        ids = recommender.item_ids_
+        vectors = check_vectors(item_vectors, "item_vectors", ids)
+        ranking = replace(ranking, item_vectors=vectors)
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     params |= {"X": X, "y": y, "n_neighbors": k}

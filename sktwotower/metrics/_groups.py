@@ -13,14 +13,16 @@ from scipy import sparse
 from ._hits import (
     find_hits,
     mean_over_users,
-    novelty_by_user,
     per_user_values,
-    self_information,
     standard_error,
     weights_of_hits,
 )
+from ._places import OF_ITEMS, diversity_by_row, gini, head_of, mean_by_row
 from ._ranking import first_rows
 
+# Metrics of what fills the places of each user, and of all of them together.
+OF_LISTS = [*OF_ITEMS, "intra_list_diversity"]
+OF_ALL_LISTS = ["coverage", "gini"]
 # What the report compares user by user, by its name there.
 COMPARED = {"recall": "recall", "ndcg": "ndcg", "mrr": "reciprocal_rank"}
 
@@ -61,6 +63,7 @@ class GroupRanking:
         self.truth = group.truth[kept]
         self.indices = (ranking.indices if indices is None else indices)[kept]
         self.item_counts = ranking.item_counts
+        self.item_vectors = ranking.item_vectors
         self.users = ranking.users[kept]
         self.of_requests = ranking.requests is not None
         self.hits, self.n_relevant = find_hits(
@@ -73,16 +76,8 @@ class GroupRanking:
 
     def values(self, metric, k, **params):
         """Return the metric of each user, (n_users,)."""
-        if metric == "novelty":
-            if not self.item_counts.any():
-                raise ValueError(
-                    "novelty needs users per item, but no item has any. Pass "
-                    "item_counts, seen or past to HeldOutRanking, or seen to "
-                    "held_out_truth, which then computes them."
-                )
-            rows, items = self._filled(k)
-            information = self_information(self.item_counts, **params)
-            return novelty_by_user(rows, information[items], len(self.indices))
+        if metric in OF_LISTS:
+            return self._values_of_lists(metric, k, **params)
         hits, relevant = self.hits[:, :k], self.n_relevant
         if metric == "recall" and self._is_weighted():
             if params.get("truncated"):
@@ -91,6 +86,26 @@ class GroupRanking:
             relevant = self.weight
         return per_user_values(metric, hits, relevant, k, **params)
 
+    def _values_of_lists(self, metric, k, **params):
+        """Return a metric that needs no relevant items of each user, (n_users,)."""
+        rows, items = self._filled(k)
+        if metric == "intra_list_diversity":
+            if self.item_vectors is None:
+                raise ValueError(
+                    f"{metric} needs a vector for each item, which this recommender "
+                    "does not have. Pass features of the items as item_vectors, to a "
+                    "report, a display or a HeldOutRanking."
+                )
+            return diversity_by_row(rows, items, self.item_vectors, len(self.indices))
+        if not self.item_counts.any():
+            raise ValueError(
+                f"{metric} needs users per item, but no item has any. Pass "
+                "item_counts, seen or past to HeldOutRanking, or seen to "
+                "held_out_truth, which then computes them."
+            )
+        values = OF_ITEMS[metric](self.item_counts, **params)
+        return mean_by_row(rows, values[items], len(self.indices))
+
     def _is_weighted(self):
         """Return whether any relevant item has another weight than one."""
         is_one = (self.truth.data == 1).all()
@@ -98,9 +113,19 @@ class GroupRanking:
 
     def mean(self, metric, k, **params):
         """Return the metric over all users, a float."""
-        if metric == "coverage":
-            return len(pd.unique(self._filled(k)[1])) / len(self.item_counts)
+        if metric in OF_ALL_LISTS:
+            counts, n_items = np.bincount(self._filled(k)[1]), len(self.item_counts)
+            if metric == "gini":
+                return gini(counts, n_items)
+            return np.count_nonzero(counts) / n_items
         return mean_over_users(self.values(metric, k, **params))
+
+    def _mean_or_nan(self, metric, k):
+        """Return the same, nan where it needs counts, vectors or more places."""
+        try:
+            return self.mean(metric, k)
+        except ValueError:
+            return np.nan
 
     def error(self, values):
         """Return the standard error of the mean of values of this group, (n_users,)."""
@@ -126,11 +151,8 @@ class GroupRanking:
                 row[f"{name} se"] = self.error(values)
                 row[f"{name} diff"] = mean_over_users(less)
                 row[f"{name} diff se"] = self.error(less)
-            for metric in ("hit_rate", "coverage"):
-                row[f"{metric}@{k}"] = self.mean(metric, k)
-            # if all items of a catalog are new, their rarity is unknown
-            counted = self.item_counts.any()
-            row[f"novelty@{k}"] = self.mean("novelty", k) if counted else np.nan
+            for metric in ("hit_rate", *OF_ALL_LISTS, *OF_LISTS):
+                row[f"{metric}@{k}"] = self._mean_or_nan(metric, k)
         sizes = {"users": len(self.hits)}
         if self.of_requests:
             sizes = {"users": len(pd.unique(self.users)), "requests": len(self.hits)}
@@ -142,7 +164,7 @@ def groups_of(ranking):
     whole = everyone(ranking)
     yield whole
     item_counts, user_counts = ranking.item_counts, ranking.user_counts
-    head = _head(item_counts)
+    head = head_of(item_counts, 0.5)
     of_users = user_counts[whole.kept][first_rows(ranking.users[whole.kept])]
     few = user_counts <= np.median(of_users)
     users, items = np.ones_like(few), np.ones_like(head)
@@ -163,15 +185,6 @@ def groups_of(ranking):
         kept = (part.getnnz(axis=1) + misses > 0) & users_of
         if kept.any():
             yield UserGroup(name, part, kept, with_misses)
-
-
-def _head(counts):
-    """Return which items, the fewest, hold half of the events, bool (n_items,)."""
-    order = np.argsort(-counts, kind="stable")
-    before = np.cumsum(counts[order]) - counts[order]
-    head = np.empty(len(counts), dtype=bool)
-    head[order] = before < counts.sum() / 2
-    return head
 
 
 def popular_items(ranking, k):

@@ -206,7 +206,8 @@ class EvaluationMixin:
         if k:
             serving = self._serving()
             _, indices = fitted.search(query, past, k, serving, judged.seen)
-        return HeldOutRanking(indices=indices, **judged)
+        vectors = fitted.item_vectors
+        return HeldOutRanking(indices=indices, item_vectors=vectors, **judged)
 
 
 def _warn_if_not_later(fitted, frame):

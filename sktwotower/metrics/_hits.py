@@ -257,34 +257,6 @@ def _as_weights(sample_weight):
         ) from error
 
 
-def self_information(counts, n_users=None):
-    """Return -log2 of each item's share of the events or users, (n_items,), in bits."""
-    counts = np.asarray(counts, dtype=float)
-    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.any()):
-        raise ValueError(
-            "item_counts must be finite, >= 0 and above zero for at least one item."
-        )
-    if not isinstance(n_users, Real | None):
-        raise TypeError(f"n_users must be a number or None. Got {n_users!r}.")
-    total = counts.sum() if n_users is None else n_users
-    if counts.max() > total:
-        raise ValueError(
-            f"n_users must be at least the largest of item_counts, {counts.max():g}, "
-            f"which then are users per item. Got {n_users!r}."
-        )
-    rarest = counts[counts > 0].min()
-    return -np.log2(np.where(counts > 0, counts, rarest / 2) / total)
-
-
-def novelty_by_user(rows, information, n_users):
-    """Mean over each user's places, (n_users,), nan without any; entries (n,)."""
-    sizes = np.bincount(rows, minlength=n_users)
-    if not sizes.any():
-        raise ValueError("y_pred holds no ids, so there is nothing to average.")
-    totals = np.bincount(rows, weights=information, minlength=n_users)
-    return np.where(sizes > 0, totals / np.maximum(sizes, 1), np.nan)
-
-
 def table_of_losses(rows, names, metric, complete, k):
     """Return what a metric loses without parts of the data, most first, a DataFrame.
 

@@ -15,6 +15,8 @@ from scipy import sparse
 from sktwotower._tables._ids import check_ids
 from sktwotower._tables._messages import format_ids, shorten
 
+from ._places import check_vectors
+
 # The kinds of dtype, and the smallest value, of each field of numbers.
 NUMBERS = {
     "item_counts": ("iuf", 0),
@@ -76,6 +78,10 @@ class HeldOutRanking:
     requests : int array of shape (n_users,), default=None
         Number of each row's request, from 0, where rows are requests and a user may
         have several: other rankings, and other items to be found. None: rows are users.
+
+    item_vectors : array or sparse matrix of shape (n_items, d), default=None
+        A vector for each item, finite, by which the intra-list diversity of rankings is
+        computed. None: not known.
 
     Raises
     ------
@@ -158,6 +164,7 @@ class HeldOutRanking:
     last_rows: np.ndarray | None = None
     left_out: dict[str, int] | None = None
     requests: np.ndarray | None = None
+    item_vectors: np.ndarray | sparse.csr_matrix | None = None
 
     def __post_init__(self):
         """Fill in missing fields, and check all of them."""
@@ -191,6 +198,9 @@ class HeldOutRanking:
             _check_shape(name, value.shape, shape)
         fields["indices"] = _as_positions(self.indices, n_users, n_items)
         fields["left_out"] = _as_dict(self.left_out)
+        if self.item_vectors is not None:
+            vectors = check_vectors(self.item_vectors, "item_vectors", range(n_items))
+            fields["item_vectors"] = vectors
         _check_users(self.users, fields.get("requests"))
         for name, value in fields.items():
             # a frozen dataclass does not allow assignments

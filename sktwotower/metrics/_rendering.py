@@ -12,6 +12,7 @@ import pandas as pd
 from sktwotower._tables._frames import PANDAS
 from sktwotower._tables._output import in_library
 
+from ._groups import OF_ALL_LISTS, OF_LISTS
 from ._hits import ERRORS_IN_INTERVAL
 
 # Only the page's own colors, so that it reads on white and on black.
@@ -56,6 +57,8 @@ class Layout(NamedTuple):
         Columns in which higher is better.
     sizes : list of str
         Columns that say how large a group is.
+    n_groups : int, default=None
+        Number of groups that are shown. None: all.
     """
 
     caption: str
@@ -63,6 +66,7 @@ class Layout(NamedTuple):
     plain: dict
     best: set
     sizes: list
+    n_groups: int | None = None
 
     def columns(self):
         """Return all columns that are read."""
@@ -77,31 +81,31 @@ class Layout(NamedTuple):
 
 
 def _layouts(frame):
-    """Return a ``Layout`` for each k of a report."""
-    layout_of = _layout_of_lists if "lists" in frame.attrs else _layout
-    layouts = [layout_of(k) for k in frame.attrs.get("k", ())]
+    """Return the ``Layout`` of each table of a report, some for each k."""
+    layouts_of = _layouts_of_lists if "lists" in frame.attrs else _layouts_of_catalog
+    layouts = [layout for k in frame.attrs.get("k", ()) for layout in layouts_of(k)]
     if "requests" in frame.columns:
         sizes = ["users", "requests", "events"]
         layouts = [layout._replace(sizes=sizes) for layout in layouts]
     return layouts
 
 
-def _layout(k):
-    plain = {"mrr": "mrr", "hit_rate": "hit", "coverage": "cov.", "novelty": "nov."}
-    best = {f"{name}@{k}" for name in ("recall", "ndcg", "mrr", "hit_rate", "coverage")}
-    return Layout(
-        f"First {k} places",
-        [f"recall@{k}", f"ndcg@{k}"],
-        {f"{name}@{k}": title for name, title in plain.items()},
-        best,
-        ["users", "events"],
-    )
+def _layouts_of_catalog(k):
+    """Return two: what is found by group, and what the lists of all users are like."""
+    with_interval = [f"recall@{k}", f"ndcg@{k}"]
+    hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
+    best, sizes = {*with_interval, *hits}, ["users", "events"]
+    found = Layout(f"First {k} places", with_interval, hits, best, sizes)
+    metrics = [*OF_ALL_LISTS, *OF_LISTS]
+    titles = {f"{metric}@{k}": metric.replace("_", " ") for metric in metrics}
+    caption = f"What is in the first {k} places"
+    return found, Layout(caption, [], titles, set(), sizes, n_groups=1)
 
 
-def _layout_of_lists(k):
+def _layouts_of_lists(k):
     figures = ["roc_auc", f"ndcg@{k}", "mrr"]
     caption = f"Within lists, first {k} places"
-    return Layout(caption, figures, {}, set(figures), ["users", "lists"])
+    return [Layout(caption, figures, {}, set(figures), ["users", "lists"])]
 
 
 class Report(pd.DataFrame):
@@ -161,26 +165,28 @@ def _margin(error):
     return "" if pd.isna(error) else f"±{_number(ERRORS_IN_INTERVAL * error)}"
 
 
-def _groups(frame, sizes):
+def _groups(frame, layout):
     """Yield the name of each group, its size in words, and its rows by model."""
-    for group in dict.fromkeys(frame.index.get_level_values("group")):
+    groups = dict.fromkeys(frame.index.get_level_values("group"))
+    for group in list(groups)[: layout.n_groups]:
         rows = pd.DataFrame(frame).loc[group]
-        numbers = rows[sizes].iloc[0].astype(int)
-        size = ", ".join(f"{numbers[name]:,} {name}" for name in sizes)
+        numbers = rows[layout.sizes].iloc[0].astype(int)
+        size = ", ".join(f"{numbers[name]:,} {name}" for name in layout.sizes)
         yield group, size, rows
 
 
 def _text(frame, layout):
     """Return one table, in at most 100 columns for names of usual length."""
     width = max(map(len, frame.index.get_level_values("model"))) + 1
-    widths = [13, 13] * len(layout.with_interval) + [6] * len(layout.plain)
+    widths = [13, 13] * len(layout.with_interval)
+    widths += [max(len(title) + 2, 6) for title in layout.plain.values()]
 
     def line(name, cells):
         padded = (f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
         return f" {name:<{width - 1}}{''.join(padded)}".rstrip()
 
     lines = [line("", layout.titles())]
-    for group, size, rows in _groups(frame, layout.sizes):
+    for group, size, rows in _groups(frame, layout):
         lines.append(f"{group}: {size}")
         for place, (name, row) in enumerate(rows.iterrows()):
             cells = [text for _, text in _cells(row, layout, first=place == 0)]
@@ -193,7 +199,7 @@ def _html(frame, layout):
     titles = layout.titles()
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     lines = [f"<thead><tr><th></th>{head}</tr></thead>"]
-    for group, size, rows in _groups(frame, layout.sizes):
+    for group, size, rows in _groups(frame, layout):
         head = f"<b>{escape(group)}</b> <small>{size}</small>"
         lines.append(
             f"<tr class='group'><th colspan='{len(titles) + 1}'>{head}</th></tr>"
@@ -232,8 +238,10 @@ def _notes(frame):
     else:
         rows = "requests" if "requests" in frame.columns else "users"
         lines.append(
-            f"mrr: mean of 1 / rank of the first hit; hit: {rows} with one; "
-            "cov.: coverage; nov.: novelty in bits."
+            f"mrr: mean of 1 / rank of the first hit; hit: {rows} with one. gini: 0 if "
+            "all items are\nrecommended equally often, 1 if one item is; novelty: in "
+            "bits; long tail: all items except the\nmost popular ones with 80 % of the "
+            "events; diversity: mean of 1 - cosine of two items of a list."
         )
     left_out = frame.attrs.get("left_out", {})
     reasons = [f"{n:,} {reason}" for reason, n in left_out.items() if n]

@@ -28,6 +28,7 @@ def retrieval_report(
     history=None,
     lists=None,
     requests=None,
+    item_vectors=None,
 ) -> pd.DataFrame:
     """Compare a recommender with popularity on held-out events, overall and by group.
 
@@ -76,17 +77,23 @@ def retrieval_report(
         Columns of X that tell the requests of a user apart, as in ``rank_held_out``:
         all models are judged request by request. None: the columns that are context to
         any of the models. With `lists`, which are requests, it is not read.
+    item_vectors : array, sparse matrix or DataFrame of shape (n_items, d), default=None
+        Vectors by which the diversity of all lists is computed: any features, such as
+        ones for the genres of a film. Rows are in the order of the estimator's
+        ``item_ids_``; of a DataFrame the index holds the ids. With `lists` it is not
+        read. None: the vectors of the estimator, if it has any.
 
     Returns
     -------
-    report : DataFrame of shape (n_groups * n_models, 15 * n_k + 2)
+    report : DataFrame of shape (n_groups * n_models, 18 * n_k + 2)
         The rows are named by (group, model). Columns per k: 'recall@k', 'ndcg@k' and
         'mrr@k', each with 'recall@k se' (standard error over the users), 'recall@k
         diff' (the difference from `estimator`, user by user, < 0 where the model is
-        worse) and 'recall@k diff se'; then 'hit_rate@k', 'coverage@k' and 'novelty@k'
-        (bits; nan where no item of the catalog has an event of fit). At the end
-        the numbers of 'users', of 'requests' if rows are requests, and of 'events' that
-        count. Its `attrs` hold the number of
+        worse) and 'recall@k diff se'; then 'hit_rate@k' and, of all that is
+        recommended, 'coverage@k', 'gini@k', 'novelty@k' and 'long_tail_share@k' (nan
+        where no item of the catalog has an event of fit) and 'intra_list_diversity@k'
+        (nan without vectors). At the end the numbers of 'users', of 'requests' if rows
+        are requests, and of 'events' that count. Its `attrs` hold the number of
         'events_not_in_catalog' and what was 'left_out' of X, a dict of reason to
         number. It prints, and shows in a notebook, with 95 % intervals (1.96 standard
         errors). It is of pandas; its method ``to_frame()`` returns a table with the
@@ -102,10 +109,11 @@ def retrieval_report(
     NotFittedError
         If an estimator is not fitted.
     ValueError
-        If X has no positive event, if k or `max_users` < 1, or if a baseline has the
-        name of another model, lacks users of X or ranks fewer than k items. With
-        `lists`: if X lacks the column, a list has rows of several users, no list
-        counts, or a model does not return a finite score per row.
+        If X has no positive event, if k or `max_users` < 1, if a baseline has the name
+        of another model, lacks users of X or ranks fewer than k items, or if
+        `item_vectors` are not finite or lack an item. With `lists`: if X lacks the
+        column, a list has rows of several users, no list counts, or a model does not
+        return a finite score per row.
     TypeError
         If k or `max_users` is not an integer, an estimator cannot rank held-out events,
         or a baseline's name is not a string. With `lists`: if y is missing, or a
@@ -144,8 +152,9 @@ def retrieval_report(
     users vary less than the figures themselves. Among many models and groups some will
     differ by chance.
 
-    Denominator: as in the functions of `sktwotower.metrics`; coverage is a share of the
-    estimator's catalog.
+    Denominator: as in the functions of `sktwotower.metrics`; coverage and Gini index
+    are of the estimator's catalog. What is printed of the lists themselves is that of
+    the group 'all'.
 
     Users left out: those without a relevant item in the group, and those not sampled.
     Repeats of one user and item count once.
@@ -220,7 +229,7 @@ def retrieval_report(
         rows, left_out = compare_within_lists(estimator, X, y, ks, lists, **params)
         attrs = {"k": tuple(ks), "lists": lists, "left_out": left_out}
         return _as_frame(rows, attrs, library_of(X))
-    params["requests"] = requests
+    params |= {"requests": requests, "item_vectors": item_vectors}
     ranking, models = rank_models(estimator, X, y, max(ks), **params)
     rows = {}
     for group in groups_of(ranking):

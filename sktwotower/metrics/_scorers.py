@@ -13,12 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktwotower._tables._messages import check_count, closest
 
-from ._groups import GroupRanking, everyone
+from ._groups import OF_ALL_LISTS, OF_LISTS, GroupRanking, everyone
 from ._hits import PER_USER
 from ._ranking import HeldOutRanking
 
-METRICS = [*PER_USER, "coverage", "novelty"]
-OPTIONS = {"recall": {"truncated"}, "novelty": {"n_users"}}
+METRICS = [*PER_USER, *OF_ALL_LISTS, *OF_LISTS]
+OPTIONS = {"recall": {"truncated"}, "novelty": {"n_users"}, "long_tail_share": {"head"}}
 OTHER_NAMES = {"mrr": "reciprocal_rank", "map": "average_precision", "hr": "hit_rate"}
 
 
@@ -44,8 +44,9 @@ def make_retrieval_scorer(
     ----------
     metric : str or list of str, default="recall"
         One of 'recall', 'precision', 'ndcg', 'average_precision', 'reciprocal_rank',
-        'hit_rate', 'coverage' and 'novelty', or such a name with its k: 'recall@20'. A
-        list: several, all from one ranking.
+        'hit_rate', 'coverage', 'gini', 'novelty', 'long_tail_share' and
+        'intra_list_diversity', or such a name with its k: 'recall@20'. A list: several,
+        all from one ranking. The diversity is that of the estimator's own vectors.
     k : int, default=10
         Number of places that count, >= 1; above the size of the catalog, the places
         that are missing are misses. A k in `metric` takes precedence.
@@ -58,26 +59,27 @@ def make_retrieval_scorer(
     standard_error : bool, default=False
         Whether to return each figure's standard error over the users as well: the
         standard deviation over the square root of their number, nan for one user.
-        Requests of one user count as one cluster. The coverage is not a mean over users
-        and has none.
+        Requests of one user count as one cluster. 'coverage' and 'gini' are not means
+        over users and have none.
     requests : str, int or list of them, default=None
         Columns of X that tell the requests of a user apart, as in ``rank_held_out``: a
         model without context is then judged as one that has it. None: the context of
         the model.
     **kwargs : dict
         Further arguments of the metric: `truncated` of 'recall', `n_users` of
-        'novelty'.
+        'novelty', `head` of 'long_tail_share'.
 
     Returns
     -------
     scorer : callable
         `scorer(estimator, X, y=None, sample_weight=None)` returns a float, higher is
-        better. For a list of metrics, or with `standard_error`, a dict of floats by
-        name, 'recall@20' and 'recall@20 se', as scikit-learn takes it: searches then
-        need `refit='recall@20'`. Can be pickled. With `sample_weight`, one weight per
-        row of X, rows of weight 0 do not count, and recall weights each user's relevant
-        items, as ``score`` does; the other metrics and the mean over users do not. For
-        metadata routing there is `scorer.set_score_request(sample_weight=True)`.
+        better; of 'gini' lower is more even. For a list of metrics, or with
+        `standard_error`, a dict of floats by name, 'recall@20' and 'recall@20 se', as
+        scikit-learn takes it: searches then need `refit='recall@20'`. Can be pickled.
+        With `sample_weight`, one weight per row of X, rows of weight 0 do not count,
+        and recall weights each user's relevant items, as ``score`` does; the other
+        metrics and the mean over users do not. For metadata routing there is
+        `scorer.set_score_request(sample_weight=True)`.
 
     Raises
     ------
@@ -223,7 +225,7 @@ class _RetrievalScorer:
         """Return one metric, and its standard error if asked for, by name."""
         params = {p: v for p, v in self.params.items() if p in OPTIONS.get(name, ())}
         scores = {f"{name}@{k}": table.mean(name, k, **params)}
-        if self.standard_error and name != "coverage":
+        if self.standard_error and name not in OF_ALL_LISTS:
             error = table.error(table.values(name, k, **params))
             scores[f"{name}@{k} se"] = float(error)
         return scores

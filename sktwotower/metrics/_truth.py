@@ -33,7 +33,7 @@ def held_out_truth(
     random_state=None,
     requests=None,
 ) -> Bunch:
-    """Return all parts of a `HeldOutRanking` except the ranked items.
+    """Return all parts of a `HeldOutRanking` except ranked items and their vectors.
 
     A wrapper around another library calls this in its ``rank_held_out``.
 
@@ -70,8 +70,8 @@ def held_out_truth(
     Returns
     -------
     judged : Bunch
-        The parameters of `HeldOutRanking`, by name, without `indices`. ``users`` are
-        sorted, the requests of a user in the order of their first positive event;
+        The parameters of `HeldOutRanking`, by name, without `indices` and
+        `item_vectors`. ``users`` are sorted, the requests of a user in the order of their first positive event;
         ``seen`` holds the items that the ranking should leave out: the user's training
         items, except those that are relevant in the row.
 

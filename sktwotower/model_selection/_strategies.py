@@ -23,7 +23,7 @@ STRATEGIES = ["frozen", "history", "partial_fit", "refit", "popularity"]
 def chosen_strategies(strategies, estimator):
     """Return those that an estimator can follow, after a warning or an error."""
     lacks = {}
-    if "history" not in _parameters_of(estimator, "rank_held_out"):
+    if "history" not in parameters_of(estimator, "rank_held_out"):
         lacks["history"] = "rank_held_out with the parameter history"
     if not hasattr(estimator, "partial_fit"):
         lacks["partial_fit"] = "partial_fit"
@@ -56,7 +56,7 @@ def in_order_of_work(strategies):
     return sorted(strategies, key=lambda strategy: late.get(strategy, 0))
 
 
-def _parameters_of(estimator, method):
+def parameters_of(estimator, method):
     """Return the names of the parameters of a method, none if there is no such one."""
     if not hasattr(estimator, method):
         return []

@@ -11,6 +11,7 @@ from ._lorenz import LorenzCurveDisplay
 from ._prequential_display import PrequentialDisplay
 from ._recall_by_popularity import RecallByPopularityDisplay
 from ._recall_curve import RecallCurveDisplay
+from ._recall_diversity import RecallDiversityDisplay
 from ._scores import ScoreDistributionDisplay
 from ._training import TrainingCurveDisplay
 
@@ -21,6 +22,7 @@ __all__ = [
     "PrequentialDisplay",
     "RecallByPopularityDisplay",
     "RecallCurveDisplay",
+    "RecallDiversityDisplay",
     "ScoreDistributionDisplay",
     "TrainingCurveDisplay",
 ]

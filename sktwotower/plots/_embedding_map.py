@@ -306,14 +306,9 @@ class EmbeddingMapDisplay(Display):
             x, y = positions[groups == name].T
             dots = self.ax_.scatter(x, y, **style_of_group | style)
             self.scatters_.append(dots)
-        self.ax_.legend(
-            title=self.color_name,
-            frameon=False,
-            alignment="left",
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-            markerscale=2,
-        )
+        style = {"title": self.color_name, "frameon": False, "alignment": "left"}
+        style |= {"loc": "center left", "bbox_to_anchor": (1, 0.5), "markerscale": 2}
+        self.ax_.legend(**style)
         self._name_groups(positions, groups, shown)
 
     def _name_groups(self, positions, groups, shown):
@@ -326,21 +321,13 @@ class EmbeddingMapDisplay(Display):
         around = NearestNeighbors(n_neighbors=n_around).fit(positions)
         around = around.kneighbors(positions, return_distance=False)
         halo = [withStroke(linewidth=3, foreground=self.ax_.get_facecolor())]
+        style = {"fontsize": "small", "fontweight": "bold", "path_effects": halo}
         for name, color in zip(shown, cycle(COLORS), strict=False):
             members = np.flatnonzero(groups == name)
             purity = (groups[around[members]] == name).mean(axis=1)
             x, y = positions[members[purity.argmax()]]
-            text = self.ax_.text(
-                x,
-                y,
-                name,
-                color=color,
-                path_effects=halo,
-                ha=_alignment(x, positions[:, 0]),
-                va="center",
-                fontsize="small",
-                fontweight="bold",
-            )
+            style |= {"color": color, "ha": _alignment(x, positions[:, 0])}
+            text = self.ax_.text(x, y, name, va="center", **style)
             if any(_overlap(text, other) for other in self.texts_):
                 text.remove()  # the legend names it
             else:

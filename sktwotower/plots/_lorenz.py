@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import check_count
+from sktwotower.metrics._places import gini
 
 from ._style import GRAY, Display, ink, line_style
 
@@ -19,7 +20,7 @@ N_POINTS = 1000
 
 
 class LorenzCurveDisplay(Display):
-    r"""Share of the recommendations by share of the catalog: the long tail.
+    """Share of the recommendations by share of the catalog: the long tail.
 
     The items are sorted from the least to the most recommended. If all are recommended
     equally often, the curve is the diagonal. If a few items are recommended to all
@@ -34,7 +35,7 @@ class LorenzCurveDisplay(Display):
     Attributes
     ----------
     gini_ : Series of shape (n_models,)
-        Gini coefficient of each column of `counts`.
+        Gini index of each column of `counts`, as in `sktwotower.metrics.gini_at_k`.
     lines_ : list of n_models matplotlib Line2D
         The curves.
     ax_ : matplotlib Axes
@@ -45,15 +46,14 @@ class LorenzCurveDisplay(Display):
     See Also
     --------
     RecallByPopularityDisplay : Whether recommended items of the tail are hits.
+    sktwotower.metrics.gini_at_k : The index of any lists.
     sktwotower.metrics.coverage_at_k : The share of the catalog that is shown at all.
 
     Notes
     -----
-    With the counts :math:`c_1 \le \dots \le c_n` of the n items, the Gini coefficient
-    is :math:`\frac{1}{n \sum c_j} \sum_j (2 j - n - 1) c_j`: 0 if all items are
-    recommended equally often, (n - 1) / n if only one is. It is twice the area between
-    the diagonal and the curve. An even distribution is not a goal by itself: random
-    recommendations are the most even.
+    The Gini index of n items is n / (n - 1) times twice the area between the diagonal
+    and the curve: 0 if all items are recommended equally often, 1 if only one is. An
+    even distribution is not a goal by itself: random recommendations are the most even.
 
     The curve is zero for the items that are never recommended.
 
@@ -65,7 +65,7 @@ class LorenzCurveDisplay(Display):
     >>> counts = pd.DataFrame({"even": [2, 2, 2, 2], "one item": [0, 0, 0, 8]})
     >>> display = LorenzCurveDisplay(counts=counts)
     >>> display.plot().gini_.to_dict()
-    {'even': 0.0, 'one item': 0.75}
+    {'even': 0.0, 'one item': 1.0}
     >>> plt.show()
     """
 
@@ -152,7 +152,7 @@ class LorenzCurveDisplay(Display):
         return cls(counts=pd.DataFrame(counts)).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:
-        """Draw the curves, with their Gini coefficients in the legend.
+        """Draw the curves, with their Gini indexes in the legend.
 
         Parameters
         ----------
@@ -184,13 +184,13 @@ class LorenzCurveDisplay(Display):
         >>> plt.show()
         """
         ax = self._start(ax, width=5.5, height=4.8)
-        curves = {label: _lorenz(column) for label, column in self.counts.items()}
-        self.gini_ = pd.Series({label: gini for label, (_, _, gini) in curves.items()})
+        self.gini_ = self.counts.apply(lambda counts: gini(counts, len(counts)))
         self.lines_ = []
-        for place, (label, (items, shares, gini)) in enumerate(curves.items()):
+        for place, (label, counts) in enumerate(self.counts.items()):
             style = {"color": GRAY, "linestyle": "-"} if label == EVENTS else {}
-            style["label"] = f"{label} (Gini {gini:.2f})"
-            self.lines_ += ax.plot(items, shares, **line_style(place, kwargs, **style))
+            style["label"] = f"{label} (Gini {self.gini_[label]:.2f})"
+            curve = _lorenz(counts.to_numpy(dtype=float))
+            self.lines_ += ax.plot(*curve, **line_style(place, kwargs, **style))
         even = {"color": ink(ax), "linewidth": 0.8, "linestyle": ":"}
         ax.plot([0, 1], [0, 1], label="all items equally often", **even)
         for axis in (ax.xaxis, ax.yaxis):
@@ -207,10 +207,7 @@ class LorenzCurveDisplay(Display):
 
 
 def _lorenz(counts):
-    """Return shares of items and of their counts, (n_points,) each, and the Gini."""
-    counts = np.sort(np.asarray(counts, dtype=float))
+    """Return the shares of items and of their counts, (n_points,) each."""
     n_items, total = len(counts), max(counts.sum(), 1e-300)
-    ranks = np.arange(1, n_items + 1)
-    gini = float((2 * ranks - n_items - 1) @ counts / (n_items * total))
     at = np.unique(np.linspace(0, n_items, N_POINTS).round().astype(int))
-    return at / n_items, np.append(0, np.cumsum(counts))[at] / total, gini
+    return at / n_items, np.append(0, np.cumsum(np.sort(counts)))[at] / total

@@ -204,14 +204,8 @@ class RecallCurveDisplay(Display):
             self.lines_ += ax.plot(k, recall.to_numpy(), **style)
             if self.standard_error is not None:
                 error = self.standard_error[label]
-                band = ax.fill_between(
-                    k,
-                    recall - error,
-                    recall + error,
-                    color=self.lines_[-1].get_color(),
-                    alpha=0.35,
-                    linewidth=0,
-                )
+                style = {"color": self.lines_[-1].get_color(), "alpha": 0.35, "lw": 0}
+                band = ax.fill_between(k, recall - error, recall + error, **style)
                 self.bands_.append(band)
         # on a linear axis the first places would be too close together
         ax.set_xscale("log")

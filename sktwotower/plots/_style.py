@@ -64,14 +64,9 @@ class Display:
         labels = [fill(label, MAX_LABEL, break_long_words=False) for label in labels]
         is_short = len(labels) <= MAX_INSIDE
         outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-        legend = self.ax_.legend(
-            handles,
-            labels,
-            frameon=False,
-            title=title,
-            alignment="left",
-            **(inside if is_short else outside),
-        )
+        style = {"frameon": False, "title": title, "alignment": "left"}
+        style |= inside if is_short else outside
+        legend = self.ax_.legend(handles, labels, **style)
         if self._owns_figure and not is_short:
             width, height = self.figure_.get_size_inches()
             more = legend.get_window_extent().width / self.figure_.dpi

@@ -254,6 +254,11 @@ class FittedTowers(TowerVectors, Fitted):
         return self.asked_before.get(self.context, cells, n, slowly)
 
     @property
+    def item_vectors(self):
+        """As in `Fitted`."""
+        return self.catalog.vectors
+
+    @property
     def context_columns(self):
         """Names of the columns of X that describe a request, and not its user."""
         return () if self.context is None else tuple(self.context.all_columns)

@@ -111,6 +111,9 @@ class Fitted:
     # does what ``search`` does for a known user, faster; None: there is no faster way
     search_known = None
 
+    # Vectors (n_items, d) of the catalog, of models that have any.
+    item_vectors = None
+
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
         kept = {"user_ids", "item_ids", "item_table", "_arrays", "_choosers"}

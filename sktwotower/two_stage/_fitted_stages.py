@@ -136,6 +136,11 @@ class FittedStages(Fitted):
         return self.training.weight
 
     @property
+    def item_vectors(self):
+        """As in `Fitted`."""
+        return self.retriever._fitted.item_vectors
+
+    @property
     def click_rates(self):
         """As in `Fitted`."""
         return self.describer.log.click_rates

@@ -325,8 +325,10 @@ def test_the_novelty_of_new_items_alone_is_unknown():
     report = retrieval_report(New().fit(TRAIN), TEST, k=2)
     known = retrieval_report(FixedRanking().fit(TRAIN), TEST, k=2)
     assert report["novelty@2"].isna().all() and not known["novelty@2"].isna().any()
-    shown = report.drop(columns="novelty@2").loc["all"].iloc[0]
-    assert shown.equals(known.drop(columns="novelty@2").loc["all"].iloc[0])
+    unknown = ["novelty@2", "long_tail_share@2"]
+    shown = report.drop(columns=unknown).loc["all"].iloc[0]
+    assert shown.equals(known.drop(columns=unknown).loc["all"].iloc[0])
+    assert report["long_tail_share@2"].isna().all()
     assert "nan" in repr(report)
 
 
@@ -363,7 +365,9 @@ def test_a_notebook_shows_the_best_in_bold(model):
     recalls = report.loc["all", "recall@1"].to_numpy()
     bold = [row.split("</td>")[0].endswith("</b>") for row in rows]
     assert_array_equal(bold, recalls == recalls.max())
-    assert html.count("<table") == 1 and "color: inherit" in html
+    # one by group, and one of what is in the lists of all
+    assert html.count("<table") == 2 and "color: inherit" in html
+    assert html.split("<table")[2].count("class='group'") == 1
     assert "Misses: 2 events with an item not in the catalog." in html
     assert "Bold: the highest mean" in html
     for group in report.index.get_level_values("group").drop("all"):

@@ -28,7 +28,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 
 from sktwotower import TwoTowerRecommender, plots  # noqa: E402
 from sktwotower.datasets import make_interactions  # noqa: E402
-from sktwotower.metrics import HeldOutRanking, recall_at_k  # noqa: E402
+from sktwotower.metrics import HeldOutRanking, gini_at_k, recall_at_k  # noqa: E402
 from sktwotower.plots import (  # noqa: E402
     EmbeddingMapDisplay,
     FeatureImportanceDisplay,
@@ -36,6 +36,7 @@ from sktwotower.plots import (  # noqa: E402
     PrequentialDisplay,
     RecallByPopularityDisplay,
     RecallCurveDisplay,
+    RecallDiversityDisplay,
     ScoreDistributionDisplay,
     TrainingCurveDisplay,
 )
@@ -50,10 +51,9 @@ OF_EVENTS = [
     ScoreDistributionDisplay,
 ]
 RANKED = OF_EVENTS[1:4]
-# Those that are made of a fitted estimator.
-OF_FITTED = [
-    getattr(plots, name) for name in plots.__all__ if name != "PrequentialDisplay"
-]
+# Those that are made of any fitted estimator.
+OTHERS = {"PrequentialDisplay", "RecallDiversityDisplay"}
+OF_FITTED = [getattr(plots, name) for name in plots.__all__ if name not in OTHERS]
 
 
 @pytest.fixture(autouse=True)
@@ -241,20 +241,22 @@ def test_lorenz_curve_by_hand():
     display = LorenzCurveDisplay.from_estimator(Ranked(), None, k=2)
     assert display.counts["Ranked"].tolist() == [1, 0, 2, 1]
     assert display.counts["popularity"].tolist() == [0, 0, 2, 2]
-    # Sorted 0, 1, 1, 2: (-3 * 0 - 1 + 1 + 3 * 2) / (4 * 4).
-    assert display.gini_.tolist() == [0.375, 0.5, pytest.approx(28 / 64)]
+    # Sorted 0, 1, 1, 2: (-3 * 0 - 1 + 1 + 3 * 2) / (3 * 4).
+    assert display.gini_.tolist() == pytest.approx([1 / 2, 2 / 3, 28 / 48])
     assert display.lines_[0].get_xdata().tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert display.lines_[0].get_ydata().tolist() == [0, 0, 0.25, 0.5, 1]
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels[0] == "Ranked (Gini 0.38)"
+    assert labels[0] == "Ranked (Gini 0.50)"
 
 
-def test_gini_is_twice_the_area(rng):
+def test_gini_is_the_area_over_the_largest_possible_one(rng):
     counts = rng.poisson(2.0, size=500)
     display = LorenzCurveDisplay(counts=pd.DataFrame({"a": counts})).plot()
     items, shares = display.lines_[0].get_data()
     area = (np.diff(items) * (shares[1:] + shares[:-1]) / 2).sum()
-    assert display.gini_["a"] == pytest.approx(1 - 2 * area)
+    assert display.gini_["a"] == pytest.approx((1 / 2 - area) / (1 / 2 - 1 / 1000))
+    lists = np.repeat(np.arange(500), counts)[:, None]
+    assert display.gini_["a"] == pytest.approx(gini_at_k(lists, n_items=500))
 
 
 @pytest.mark.slow
@@ -615,6 +617,8 @@ def all_displays(model, made):
     ).plot()
     results = {"start": [1, 2], "strategy": "popularity", "test_score": [0.1, 0.2]}
     yield PrequentialDisplay.from_frame(pd.DataFrame(results))
+    results = {"recall@5": [0.3, 0.2], "intra_list_diversity@5": [0.1, 0.4]}
+    yield RecallDiversityDisplay(results=pd.DataFrame(results)).plot()
     for color in ("category", "price"):
         yield EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
 
