@@ -71,9 +71,9 @@ def held_out_truth(
     -------
     judged : Bunch
         The parameters of `HeldOutRanking`, by name, without `indices` and
-        `item_vectors`. ``users`` are sorted, the requests of a user in the order of their first positive event;
-        ``seen`` holds the items that the ranking should leave out: the user's training
-        items, except those that are relevant in the row.
+        `item_vectors`. ``users`` are sorted, the requests of a user in the order of
+        their first positive event; ``seen`` holds the items that the ranking should
+        leave out: the user's training items, except those that are relevant in the row.
 
     Raises
     ------

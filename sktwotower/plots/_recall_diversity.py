@@ -22,7 +22,7 @@ from ._style import Display, check_matplotlib, ink, line_style
 
 
 class RecallDiversityDisplay(Display):
-    """Recall against the diversity of the lists: what more diverse lists cost.
+    """Recall against the diversity of the lists: what diversity costs, or gains.
 
     Make it with `from_estimator`, or from a table of such figures.
 
@@ -79,7 +79,7 @@ class RecallDiversityDisplay(Display):
         X,
         y=None,
         *,
-        diversity=(0, 0.1, 0.2, 0.3, 0.4, 0.6),
+        diversity=(0, 0.2, 0.4, 0.6, 0.8, 1),
         k=10,
         item_vectors=None,
         max_users=None,
@@ -95,7 +95,7 @@ class RecallDiversityDisplay(Display):
             A fitted estimator whose ``recommend`` has the parameter ``diversity``.
         X, y
             As in `RecallCurveDisplay.from_estimator`.
-        diversity : float or sequence, default=(0, 0.1, 0.2, 0.3, 0.4, 0.6)
+        diversity : float or sequence, default=(0, 0.2, 0.4, 0.6, 0.8, 1)
             Values of the parameter, each in [0, 1]; 0 is the plain order.
         k : int, default=10
             Number of recommendations, >= 2; at most the whole catalog.
@@ -143,6 +143,9 @@ class RecallDiversityDisplay(Display):
         >>> display = RecallDiversityDisplay.from_estimator(model, held_out, k=5)
         >>> figures = ["recall@5", "intra_list_diversity@5"]
         >>> display.results[figures].round(2)
+                   recall@5  intra_list_diversity@5
+        diversity
+        0.0            0.53                    0.86
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
@@ -201,7 +204,7 @@ class RecallDiversityDisplay(Display):
         >>> display = RecallDiversityDisplay(results=results)
         >>> figure, ax = plt.subplots()
         >>> display.plot(ax, marker="s").ax_.get_title()
-        'What more diverse lists cost'
+        'Recall by diversity of the lists'
         >>> plt.show()
         """
         recall, diversity = _names(self.results)
@@ -222,7 +225,7 @@ class RecallDiversityDisplay(Display):
         ax.set(
             xlabel=diversity.replace("intra_list_diversity", "intra-list diversity"),
             ylabel=f"{recall}, mean over users",
-            title="What more diverse lists cost",
+            title="Recall by diversity of the lists",
             ylim=(0, None),
         )
         title = None if error is None else "lines: ± 1 standard error"
