@@ -10,8 +10,9 @@ import threading
 import numpy as np
 
 from ._exact import checked_queries, recall_of
+from ._one_query import rescore
 from ._threads import torch_threads_kept
-from ._top_k import by_score, rescore, top_k
+from ._top_k import by_score, top_k
 
 # Defaults of the search width, until `tune_search_width` finds what is needed.
 LEAF_BUDGET, EPSILON = 8, 0.15

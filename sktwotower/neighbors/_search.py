@@ -8,10 +8,9 @@ import math
 
 import numpy as np
 
-from sktwotower.runtime._rules import in_both
-
 from ._catalog_index import ExactNeighbors, check_width
-from ._top_k import best_of_one, by_score, rank_listed, ranked, rescore, top_k
+from ._one_query import among, best_of_one, ranked, rescore
+from ._top_k import by_score, rank_listed, top_k
 
 # Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
@@ -181,8 +180,8 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
         Number of items, >= 1.
     hidden : int array of shape (m,)
         Distinct positions of items that must not be returned.
-    allowed : sorted int array or None, default=None
-        Positions of the items that may be returned. None: all.
+    allowed : sorted int array of shape (n_allowed,), default=None
+        Distinct positions of the items that may be returned. None: all items.
 
     Returns
     -------
@@ -197,7 +196,7 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
     if not (isinstance(index, ExactNeighbors) or _few(allowed, items)):
         found = _from_index(index, query, len(items), k, hidden, allowed)
     if found is None:
-        exact, best = _exactly(query, items, k, hidden, allowed)
+        exact, best = best_of_one(query, items, k, hidden, allowed)
     else:
         exact, best = ranked(query, items, found, k)
     if len(best) == k:
@@ -207,42 +206,27 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
     return scores, indices
 
 
-def _exactly(query, items, k, hidden, allowed):
-    """Return exact scores and positions (m,), as `best_of_one`, of allowed items."""
-    if allowed is None:
-        return best_of_one(query, items, k, hidden)
-    left = np.zeros(len(items), dtype=bool)
-    left[allowed] = True
-    left.put(hidden, False)
-    if not _few(allowed, items):  # to copy them would take longer than to search all
-        return best_of_one(query, items, k, (~left).nonzero()[0])
-    listed = allowed[left[allowed]]
-    exact, best = best_of_one(query, items.take(listed, axis=0), k)
-    return exact, listed[best]
-
-
 def _from_index(index, query, n_items, k, hidden, allowed):
     """Return positions (m,), ascending, from the index; None if too few can be used.
 
     It is searched as wide as by `_Search`.
     """
-    n_hidden = len(hidden)
-    if allowed is None:
-        n_left, share = n_items - n_hidden, 1
-    else:
-        n_left = len(allowed) - len(in_both(np.sort(hidden), allowed))
+    hidden, n_hidden, share = np.sort(hidden), len(hidden), 1.0
+    n_left = n_items - n_hidden
+    if allowed is not None:
         share = len(allowed) / n_items
+        n_left = len(allowed) - int(among(hidden, allowed).sum())
     widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
-    for width in sorted({min(math.ceil(width / share), n_items) for width in widths}):
+    widths = {min(math.ceil(width / share), n_items) for width in widths}
+    for width in sorted(widths):
         if width > k + MAX_EXTRA:
             return None
         found = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
         found = np.unique(np.asarray(found, dtype=np.int64))
         # Some indexes pad short lists with -1, others with n_items.
-        found = found[(found >= 0) & (found < n_items)]
-        found = found[~np.isin(found, hidden)]
+        found = found[(found >= 0) & (found < n_items) & ~among(found, hidden)]
         if allowed is not None:
-            found = in_both(found, allowed)
+            found = found[among(found, allowed)]
         if len(found) >= min(k, n_left):
             return found
     return None

@@ -5,12 +5,13 @@ Output: scores and positions of the k best items, both (n, min(k, n_items)).
 """
 
 import math
-import time
 
 import numpy as np
 import torch
 
 from sktwotower._tables._sparse import rows_of
+
+from ._one_query import UNIT, best_of_one, rescore
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -21,18 +22,6 @@ MIN_TILE_ITEMS = 8192
 # are at most GROUPS_PER_NEIGHBOR groups for each of the k places.
 GROUP = 32
 GROUPS_PER_NEIGHBOR = 64
-# Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
-MAX_GATHERED = 1 << 22
-# A single query: BLAS is fastest where vectors of fewer bytes stay in the cache; with
-# so many threads torch's product is faster than one with each row on one thread.
-CACHED_BYTES = 1 << 22
-MANY_THREADS = 4
-# Whether a product for each row is faster than BLAS, by the width of the rows: it takes
-# at most this share of its time. Other jobs disturb the measurement.
-MAX_SHARE_BY_ROWS = 0.8
-_FASTER_BY_ROWS = {}
-# The largest relative error of one operation in float32.
-UNIT = 2.0**-24
 
 
 def top_k(queries, items, k, excluded=None, allowed=None):
@@ -64,35 +53,34 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     A block of queries is multiplied by one tile of items after another, so that the
     scores stay in the cache. Of each tile only scores above a bound are kept. The bound
     is the k-th best score of the tiles before. In the first tile it is the k-th best of
-    the maxima of groups of items. A single query is multiplied by all items at once.
+    the maxima of groups of items. A single query goes its own way, `best_of_one`.
 
     These products are rounded, each way in its own manner. So all items are looked at
     again whose score may be as good as the last one, which are rarely more than k.
     """
     n = len(queries)
     scores, indices = _empty_lists(n, min(k, len(items)))
+    if n == 1:
+        hidden = _columns_of(excluded, 0)
+        exact, found = best_of_one(queries[0], items, k, hidden, allowed)
+        scores[0, : len(exact)], indices[0, : len(exact)] = exact, found
+        return scores, indices
     if allowed is not None:
         excluded = None if excluded is None else excluded[:, allowed].tocsr()
         items = items[allowed]
     k = min(k, len(items))
     if n == 0 or k == 0:
         return scores, indices
-    items = np.ascontiguousarray(items)
+    items, width = np.ascontiguousarray(items), k + 2 + k // 16  # a few are as good
     for start in range(0, n, QUERY_BLOCK):
         block = slice(start, min(start + QUERY_BLOCK, n))
         hidden = None if excluded is None else rows_of(excluded, block)
         vectors = np.ascontiguousarray(queries[block])
-        if len(vectors) == 1:
-            columns = () if hidden is None else hidden.indices
-            exact, found = best_of_one(vectors[0], items, k, columns)
-        else:
-            width = k + 2 + k // 16  # room for a few items as good as the last
-            best = _best_of_block(vectors, items, min(width, len(items)), hidden)
-            exact, found = _exact_of_block(best, vectors, items, k, hidden)
+        best = _best_of_block(vectors, items, min(width, len(items)), hidden)
+        exact, found = _exact_of_block(best, vectors, items, k, hidden)
         if allowed is not None:
             found = np.where(found < 0, -1, allowed[found])
-        scores[block, : exact.shape[-1]] = exact
-        indices[block, : exact.shape[-1]] = found
+        scores[block, :k], indices[block, :k] = exact, found
     return scores, indices
 
 
@@ -102,22 +90,15 @@ def _exact_of_block(best, queries, items, k, excluded):
     ``best``: those by rounded products, k or more. ``excluded``: CSR (b, n_items) or
     None.
     """
-    table, n_items = torch.from_numpy(items), len(items)
     exact = rescore(queries, items, np.maximum(best.indices, 0))
     exact[best.indices < 0] = -np.inf
     exact, found = (part[:, :k] for part in by_score(exact, best.indices))
     low = exact[:, -1] - _rounding(queries, items[found[:, -1]])
     worst = best.scores.min(axis=1)  # what is left out has no higher product
-    more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < n_items)
-    rows, step = np.flatnonzero(more), max(1, TILE_SIZE // n_items)
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        scores = (torch.from_numpy(queries[part]) @ table.T).numpy()
-        if excluded is not None:
-            _hide(scores, _by_column(excluded[part]), 0, n_items)
-        for row, products in zip(part, scores, strict=True):
-            within = (products >= low[row]).nonzero()[0]
-            exact[row], found[row] = ranked(queries[row], items, within, k)
+    more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
+    for row in np.flatnonzero(more):
+        hidden = _columns_of(excluded, row)
+        exact[row], found[row] = best_of_one(queries[row], items, k, hidden)
     return exact, found
 
 
@@ -127,50 +108,19 @@ def rank_listed(queries, items, k, listed, excluded=None):
     ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
     listed, or excluded. The other parameters and the results are as in `top_k`.
     """
-    n = len(queries)
-    scores, indices = _empty_lists(n, min(k, len(items)))
-    if excluded is not None:
-        listed = listed.astype(bool) > excluded.astype(bool)
-    listed = listed.tocoo()
-    rows, columns = listed.row.astype(np.int64), listed.col.astype(np.int64)
-    found = np.empty(len(rows))
-    step = max(1, TILE_SIZE // items.shape[1])
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        users = queries[rows[part]].astype(np.float64)
-        found[part] = np.einsum("nd,nd->n", users, items[columns[part]])
-    order = np.lexsort((columns, -found, rows))
-    rows, columns, found = rows[order], columns[order], found[order]
-    counts = np.bincount(rows, minlength=n)
-    ranks = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
-    kept = ranks < k
-    scores[rows[kept], ranks[kept]] = found[kept]
-    indices[rows[kept], ranks[kept]] = columns[kept]
+    scores, indices = _empty_lists(len(queries), min(k, len(items)))
+    for row, query in enumerate(queries):
+        hidden, own = _columns_of(excluded, row), np.sort(_columns_of(listed, row))
+        exact, found = best_of_one(query, items, k, hidden, own)
+        scores[row, : len(exact)], indices[row, : len(exact)] = exact, found
     return scores, indices
 
 
-def rescore(queries, items, indices):
-    """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
-    (n, k), d = indices.shape, max(1, items.shape[1])
-    queries, scores = queries.astype(np.float64), np.empty((n, k))
-    width = max(1, min(k, MAX_GATHERED // d))
-    height = max(1, MAX_GATHERED // (width * d))
-    for top in range(0, n, height):
-        for left in range(0, k, width):
-            part = np.s_[top : top + height, left : left + width]
-            vectors = items[indices[part]].astype(np.float64)
-            scores[part] = np.einsum("nd,nkd->nk", queries[part[0]], vectors)
-    return scores
-
-
-def ranked(query, items, found, k):
-    """Return exact scores and positions of the k best of the items found for a query.
-
-    ``query``: (d,). ``found``: positions (m,), ascending. The results are (min(k, m),).
-    """
-    exact = _scores_of_one(query, items, found)
-    best = (-exact).argsort(kind="stable")[:k]
-    return exact[best], found[best]
+def _columns_of(matrix, row):
+    """Return the columns (m,) of the entries of a row of a CSR matrix, or of None."""
+    if matrix is None:
+        return ()
+    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
 def _rounding(queries, vectors):
@@ -178,14 +128,6 @@ def _rounding(queries, vectors):
     both = queries.astype(np.float64), vectors.astype(np.float64)
     lengths = (np.sqrt(np.einsum("...d,...d->...", rows, rows)) for rows in both)
     return (queries.shape[-1] + 2) * UNIT * math.prod(lengths)
-
-
-def _scores_of_one(query, items, indices):
-    """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
-    if indices.size * len(query) > MAX_GATHERED:
-        return rescore(query[None], items, indices[None])[0]
-    vectors = items.take(indices, axis=0).astype(np.float64)
-    return np.einsum("kd,d->k", vectors, query.astype(np.float64))
 
 
 def by_score(scores, indices):
@@ -197,77 +139,6 @@ def by_score(scores, indices):
 def _empty_lists(n, width):
     """Return scores and indices (n, width) of queries for which nothing is found."""
     return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
-
-
-def best_of_one(query, items, k, hidden=()):
-    """Return exact scores and positions (m,) of the k best items of one query.
-
-    ``query``: float32 (d,); ``hidden``: positions of items to leave out. m is less than
-    k only if fewer items are left.
-    """
-    scores = _products(items, query)
-    if len(hidden):
-        scores.put(hidden, -np.inf)
-    bound = _bound_of_one(scores, k)
-    if bound == -np.inf:
-        return ranked(query, items, (scores > bound).nonzero()[0], k)
-    exact, found = ranked(query, items, (scores >= bound).nonzero()[0], k)
-    low = exact[-1] - _rounding(query, items[found[-1]])
-    if bound <= low:
-        return exact, found
-    return ranked(query, items, (scores >= low).nonzero()[0], k)
-
-
-def _bound_of_one(scores, k):
-    """Return the k-th largest maximum of groups of scores (n_items,).
-
-    The same as `_lower_bound`, which at least k scores exceed, for scores that equal
-    it. With twice as many groups fewer scores are left.
-    """
-    group, n_groups = _groups(len(scores), 2 * k)
-    if n_groups >= k:  # numpy takes half the time of torch
-        maxima = np.maximum.reduce(scores[: n_groups * group].reshape(group, n_groups))
-    elif len(scores) >= k:
-        maxima = scores.copy()
-    else:
-        return -np.inf
-    maxima.partition(len(maxima) - k)
-    return maxima[len(maxima) - k]
-
-
-def _products(items, query):
-    """Return the dot products (n_items,) of item vectors with one query, float32.
-
-    For vectors outside the cache, BLAS takes two thirds of the time that a product for
-    each row takes, or one and a half times as long: it depends on the processor and on
-    the width. So both are measured once.
-    """
-    if items.nbytes <= CACHED_BYTES:
-        return items @ query
-    if torch.get_num_threads() >= MANY_THREADS:
-        return torch.mv(torch.from_numpy(items), torch.from_numpy(query)).numpy()
-    width = items.shape[1]
-    if width not in _FASTER_BY_ROWS:
-        blas, rows = (_seconds(way, items, query) for way in (np.matmul, _by_rows))
-        _FASTER_BY_ROWS[width] = rows < MAX_SHARE_BY_ROWS * blas
-    return _by_rows(items, query) if _FASTER_BY_ROWS[width] else items @ query
-
-
-def _by_rows(items, query):
-    """Return the products (n_items,) of each row with the query."""
-    if hasattr(np, "vecdot"):  # numpy 2
-        return np.vecdot(items, query)
-    return np.einsum("nd,d->n", items, query)
-
-
-def _seconds(way, items, query):
-    """Return the CPU time of a product, the shortest of three."""
-    times = []
-    for _ in range(3):
-        start = time.thread_time()
-        way(items, query)
-        times.append(time.thread_time() - start)
-    return min(times)
 
 
 def _best_of_block(queries, items, k, excluded):

@@ -123,49 +123,7 @@ def test_equal_scores_come_by_position_for_one_query_as_for_many(k, tile):
         np.testing.assert_array_equal(each, expected)
 
 
-@pytest.mark.parametrize(("n", "k"), [(1, 40), (7, 3), (5, 40)])
-def test_vectors_are_gathered_a_part_at_a_time(n, k):
-    rng = np.random.default_rng(0)
-    queries, items = (rng.normal(size=(m, 4)).astype(np.float32) for m in (n, 50))
-    indices = rng.integers(0, 50, (n, k))
-    whole = _top_k.rescore(queries, items, indices)
-    for most in (_top_k.MAX_GATHERED, 16):
-        with patch.object(_top_k, "MAX_GATHERED", most):
-            found = _top_k.rescore(queries, items, indices)
-            one = _top_k._scores_of_one(queries[0], items, indices[0])
-        np.testing.assert_array_equal(found, whole)
-        np.testing.assert_array_equal(one, whole[0])
-    expected = np.take_along_axis(queries.astype(float) @ items.T, indices, axis=1)
-    np.testing.assert_allclose(whole, expected, atol=1e-6)
-
-
 def test_queries_need_not_lie_in_a_row():
     vectors = np.eye(4, dtype=np.float32)
     for queries in (vectors[::-1], vectors[:, ::-1]):
         assert top_k(queries, vectors, 1)[1].ravel().tolist() == [3, 2, 1, 0]
-
-
-@pytest.mark.parametrize("way", ["cached", "BLAS", "torch", "vecdot", "einsum"])
-def test_every_way_to_multiply_gives_the_dot_products(way, monkeypatch):
-    monkeypatch.setattr(_top_k, "CACHED_BYTES", 10**9 if way == "cached" else 0)
-    by_rows = way in ("vecdot", "einsum")
-    monkeypatch.setattr(_top_k, "_FASTER_BY_ROWS", {unit_vectors(1).shape[1]: by_rows})
-    monkeypatch.setattr(_top_k, "MANY_THREADS", 1 if way == "torch" else 10**9)
-    if way == "einsum":
-        monkeypatch.delattr(np, "vecdot", raising=False)
-    items, query = unit_vectors(70), unit_vectors(1, seed=1)[0]
-    found = _top_k._products(items, query)
-    assert found.dtype == np.float32 and found.flags.writeable
-    np.testing.assert_allclose(found, items.astype(float) @ query, atol=1e-6)
-
-
-def test_the_faster_product_is_measured_once_for_each_width(monkeypatch):
-    monkeypatch.setattr(_top_k, "CACHED_BYTES", 0)
-    monkeypatch.setattr(_top_k, "MANY_THREADS", 10**9)
-    monkeypatch.setattr(_top_k, "_FASTER_BY_ROWS", {})
-    seconds = iter([2.0, 1.0, 1.0, 2.0, 1.0, 0.9])  # BLAS, rows
-    monkeypatch.setattr(_top_k, "_seconds", lambda *args: next(seconds))
-    for width in (3, 3, 4, 4, 5):
-        found = _top_k._products(np.eye(width, dtype="f"), np.ones(width, dtype="f"))
-        np.testing.assert_array_equal(found, 1)
-    assert _top_k._FASTER_BY_ROWS == {3: True, 4: False, 5: False}  # 0.9: by chance

@@ -1,0 +1,180 @@
+"""Exact search for one query, with numpy only, and exact scores.
+
+Input: a query (d,) and item vectors (n_items, d), float32.
+Output: scores and positions of the k best items, (min(k, n_items),) or fewer.
+"""
+
+import math
+import time
+
+import numpy as np
+
+# Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
+MAX_GATHERED = 1 << 22
+# Groups of scores whose maxima give a bound of the k best, and such groups for each k.
+MIN_GROUPS, GROUPS_PER_PLACE = 512, 8
+# BLAS is fastest where vectors of fewer bytes stay in the cache. A product is measured
+# with vectors of at most so many bytes.
+CACHED_BYTES, MEASURED_BYTES = 1 << 22, 1 << 26
+# Whether a product for each row is faster than BLAS, by width and size of the vectors.
+_FASTER_BY_ROWS = {}
+# The largest relative error of one operation in float32, and its lowest number.
+UNIT = 2.0**-24
+LOWEST = np.finfo(np.float32).min
+
+
+def best_of_one(query, items, k, hidden=(), allowed=None):
+    """Return the k best items of one query by exact search.
+
+    Parameters
+    ----------
+    query : float32 array of shape (d,)
+    items : float32 array of shape (n_items, d)
+    k : int
+        Number of items, >= 1.
+    hidden : int array of shape (n_hidden,), default=()
+        Positions of items that must not be returned.
+    allowed : int array of shape (n_allowed,), default=None
+        Positions of the items to choose from, distinct and ascending. None: all.
+
+    Returns
+    -------
+    scores : float64 array of shape (m,)
+        Descending. m is less than k only if fewer items are left.
+    indices : int64 array of shape (m,)
+        Positions in ``items``, ascending where scores are equal.
+
+    Notes
+    -----
+    Products in float32 are rounded. So all items are scored again whose product may
+    belong to one of the k best scores, which are rarely more than k.
+    """
+    if allowed is None:
+        return _best_among(query, items, k, hidden)
+    if 2 * len(allowed) > len(items):  # to gather their vectors would take longer
+        others = np.ones(len(items), dtype=bool)
+        others[allowed] = False
+        if len(hidden):
+            others[hidden] = True
+        return _best_among(query, items, k, others)
+    if len(hidden):
+        allowed = allowed[~among(allowed, np.sort(hidden))]
+    scores, found = _best_among(query, items.take(allowed, axis=0), k)
+    return scores, allowed[found]
+
+
+def among(values, positions):
+    """Return whether each value (n,) is one of the positions (m,), ascending."""
+    if len(positions) == 0:
+        return np.zeros(len(values), dtype=bool)
+    places = positions.searchsorted(values)
+    return positions.take(places, mode="clip") == values
+
+
+def _best_among(query, items, k, hidden=()):
+    """Return what `best_of_one` does; ``hidden``: positions, or a mask (n_items,)."""
+    k = min(k, len(items))
+    if k == 0:
+        return np.empty(0), np.empty(0, dtype=np.int64)
+    scores = _products(items, query)
+    if len(hidden):
+        scores[hidden] = -np.inf
+    # by how much a product with a vector of length one, and the bound, may be wrong
+    rounding = (len(query) + 3) * UNIT * _length(query)
+    low = float(_bound(scores, k)) - 2 * rounding * _length(items[0])
+    low = max(np.float32(low), LOWEST)  # which no item that is hidden reaches
+    while True:
+        found = (scores >= low).nonzero()[0]
+        exact, found = ranked(query, items, found, k)
+        if len(found) < k:
+            return exact, found
+        needed = exact[-1] - rounding * _length(items[found[-1]])
+        needed = max(np.float32(needed), LOWEST)
+        if needed >= low:
+            return exact, found
+        low = needed
+
+
+def _bound(scores, k):
+    """Return a bound that at least k of the scores (n_items,) reach, >= k of them.
+
+    It is the k-th largest maximum of groups, as each such group holds a score that
+    large.
+    """
+    n_groups = min(len(scores), max(MIN_GROUPS, GROUPS_PER_PLACE * k))
+    size = len(scores) // n_groups
+    maxima = np.maximum.reduce(scores[: size * n_groups].reshape(size, n_groups))
+    maxima.partition(n_groups - k)
+    return maxima[n_groups - k]
+
+
+def _length(vector):
+    return math.sqrt(vector.dot(vector))
+
+
+def _products(items, query):
+    """Return the dot products (n_items,) of item vectors with one query, float32.
+
+    For vectors outside the cache, BLAS takes half the time that a product for each row
+    takes, or twice as long: it depends on the processor, the width and the size. So
+    both are measured once.
+    """
+    width, n_bytes = items.shape[1], items.nbytes
+    if n_bytes <= CACHED_BYTES:
+        return items @ query
+    case = width, min(n_bytes, MEASURED_BYTES).bit_length()
+    if case not in _FASTER_BY_ROWS:
+        some = items[: MEASURED_BYTES // (4 * width)]
+        seconds = [
+            [_seconds(way, some, query) for way in (np.matmul, _by_rows)]
+            for _ in range(3)
+        ]
+        blas, rows = map(min, zip(*seconds, strict=True))
+        _FASTER_BY_ROWS[case] = rows < blas
+    return _by_rows(items, query) if _FASTER_BY_ROWS[case] else items @ query
+
+
+def _by_rows(items, query):
+    """Return the products (n_items,) of each row with the query."""
+    if hasattr(np, "vecdot"):  # numpy 2
+        return np.vecdot(items, query)
+    return np.einsum("nd,d->n", items, query)
+
+
+def _seconds(way, items, query):
+    """Return the CPU time of a product."""
+    start = time.thread_time()
+    way(items, query)
+    return time.thread_time() - start
+
+
+def ranked(query, items, found, k):
+    """Return exact scores and positions of the k best of the items found for a query.
+
+    ``query``: (d,). ``found``: positions (m,), ascending. The results are (min(k, m),).
+    """
+    exact = _scores_of_one(query, items, found)
+    best = (-exact).argsort(kind="stable")[:k]
+    return exact[best], found[best]
+
+
+def _scores_of_one(query, items, indices):
+    """Return what `rescore` does, (m,), for one query (d,) and positions (m,)."""
+    if indices.size * len(query) > MAX_GATHERED:
+        return rescore(query[None], items, indices[None])[0]
+    vectors = items.take(indices, axis=0).astype(np.float64)
+    return np.einsum("kd,d->k", vectors, query.astype(np.float64))
+
+
+def rescore(queries, items, indices):
+    """Return exact float64 scores (n, k) of items (n, k) found for queries (n, d)."""
+    (n, k), d = indices.shape, max(1, items.shape[1])
+    queries, scores = queries.astype(np.float64), np.empty((n, k))
+    width = max(1, min(k, MAX_GATHERED // d))
+    height = max(1, MAX_GATHERED // (width * d))
+    for top in range(0, n, height):
+        for left in range(0, k, width):
+            part = np.s_[top : top + height, left : left + width]
+            vectors = items[indices[part]].astype(np.float64)
+            scores[part] = np.einsum("nd,nkd->nk", queries[part[0]], vectors)
+    return scores
