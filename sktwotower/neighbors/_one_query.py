@@ -11,6 +11,8 @@ import numpy as np
 
 # Entries of vectors gathered at once in `rescore`: 32 MiB of float64.
 MAX_GATHERED = 1 << 22
+# If a larger share of the items is allowed, products with all are cheaper.
+MAX_GATHERED_SHARE = 1 / 8
 # Groups of scores whose maxima give a bound of the k best, and such groups for each k.
 MIN_GROUPS, GROUPS_PER_PLACE = 512, 8
 # BLAS is fastest where vectors of fewer bytes stay in the cache. A product is measured
@@ -50,41 +52,25 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
     belong to one of the k best scores, which are rarely more than k.
     """
     if allowed is None:
-        return _best_among(query, items, k, hidden)
-    if 2 * len(allowed) > len(items):  # to gather their vectors would take longer
-        others = np.ones(len(items), dtype=bool)
-        others[allowed] = False
-        if len(hidden):
-            others[hidden] = True
-        return _best_among(query, items, k, others)
-    if len(hidden):
-        allowed = allowed[~among(allowed, np.sort(hidden))]
-    scores, found = _best_among(query, items.take(allowed, axis=0), k)
-    return scores, allowed[found]
-
-
-def among(values, positions):
-    """Return whether each value (n,) is one of the positions (m,), ascending."""
-    if len(positions) == 0:
-        return np.zeros(len(values), dtype=bool)
-    places = positions.searchsorted(values)
-    return positions.take(places, mode="clip") == values
-
-
-def _best_among(query, items, k, hidden=()):
-    """Return what `best_of_one` does; ``hidden``: positions, or a mask (n_items,)."""
-    k = min(k, len(items))
-    if k == 0:
-        return np.empty(0), np.empty(0, dtype=np.int64)
-    scores = _products(items, query)
+        scores = _products(items, query)
+    elif len(allowed) > MAX_GATHERED_SHARE * len(items):
+        scores = _products(items, query).take(allowed)
+    else:
+        scores = _products(items.take(allowed, axis=0), query)
+    if len(hidden) and allowed is not None:
+        hidden = allowed.searchsorted(hidden[among(hidden, allowed)])
     if len(hidden):
         scores[hidden] = -np.inf
+    k = min(k, len(scores))
+    if k == 0:
+        return np.empty(0), np.empty(0, dtype=np.int64)
     # by how much a product with a vector of length one, and the bound, may be wrong
     rounding = (len(query) + 3) * UNIT * _length(query)
     low = float(_bound(scores, k)) - 2 * rounding * _length(items[0])
     low = max(np.float32(low), LOWEST)  # which no item that is hidden reaches
     while True:
         found = (scores >= low).nonzero()[0]
+        found = found if allowed is None else allowed[found]
         exact, found = ranked(query, items, found, k)
         if len(found) < k:
             return exact, found
@@ -93,6 +79,14 @@ def _best_among(query, items, k, hidden=()):
         if needed >= low:
             return exact, found
         low = needed
+
+
+def among(values, positions):
+    """Return whether each value (n,) is one of the positions (m,), ascending."""
+    if len(positions) == 0:
+        return np.zeros(len(values), dtype=bool)
+    places = positions.searchsorted(values)
+    return positions.take(places, mode="clip") == values
 
 
 def _bound(scores, k):

@@ -61,11 +61,22 @@ def test_filters_of_one_query_equal_brute_force(seed, n_items, k, shares, ties, 
 
 
 def test_a_product_that_was_rounded_down_is_not_lost():
-    # float32 knows no number between 1e8 and 1e8 + 8, and the first vector, by whose
-    # length the error is guessed, is short
-    items = np.array([[1e-9, 0], [1e4, 1], [1e4, 3], [1e4, 2]], dtype=np.float32)
-    exact, found = best_of_one(np.array([1e4, 1], dtype=np.float32), items, 1)
-    assert found.tolist() == [2] and exact.tolist() == [1e8 + 3]
+    # in float32 the second may lose 3 twice; the first vector, by whose length the
+    # error is guessed, is short
+    items = [[1e-9, 0, 0], [1e4, 3, 3], [1e4, 5, 0]]
+    items, query = np.array(items, dtype="f"), np.array([1e4, 1, 1], dtype="f")
+    products = np.array([1e-5, 1e8, 1e8 + 8], dtype="f")
+    with patch.object(_one_query, "_products", return_value=products):
+        exact, found = best_of_one(query, items, 1)
+    assert found.tolist() == [1] and exact.tolist() == [1e8 + 6]
+
+
+def test_vectors_of_one_length_are_looked_at_once():
+    items, query = unit_vectors(5000, 16), unit_vectors(1, 16, seed=1)[0]
+    with patch.object(_one_query, "ranked", wraps=_one_query.ranked) as ranked:
+        best_of_one(query, items, 10)
+    ranked.assert_called_once()
+    assert len(ranked.call_args.args[2]) < 20
 
 
 def test_positions_among_others():

@@ -1,3 +1,4 @@
+import math
 from unittest.mock import patch
 
 import numpy as np
@@ -261,6 +262,32 @@ def test_one_query_is_answered_as_it_is_among_others():
         scores, indices = nearest_to_one(index, queries[row], items, 7, hidden)
         np.testing.assert_array_equal(scores, together[0][row])
         np.testing.assert_array_equal(indices, together[1][row])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 1.0])
+@pytest.mark.parametrize("hidden", [0.0, 0.3])
+def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden):
+    queries, items = unit_vectors(20, seed=1), unit_vectors(300)
+    allowed = np.flatnonzero(np.random.default_rng(2).random(300) < share)
+    excluded = exclusions(20, 300, share=hidden)
+    expected = brute_force(queries, items, 7, excluded, allowed)
+    for index in (ExactNeighbors(), Recording(algorithm="brute"), Sparing()):
+        index.fit(items)
+        for row, query in enumerate(queries):
+            gone = excluded[row].indices
+            scores, found = nearest_to_one(index, query, items, 7, gone, allowed)
+            right = np.isin(found, allowed) & ~np.isin(found, gone)
+            assert right.all() and len(set(found.tolist())) == 7
+            if not isinstance(index, Sparing):
+                np.testing.assert_array_equal(found, expected[1][row])
+            again = retrieve(index, query[None], items, 7, excluded[row], allowed)
+            np.testing.assert_array_equal(again[1][0], found)
+            np.testing.assert_array_equal(again[0][0], scores)
+        # few items are searched exactly; else the index is asked for about what is left
+        widths = getattr(index, "widths_", [])
+        assert (len(widths) == 0) == (share == 0.1 or isinstance(index, ExactNeighbors))
+        if isinstance(index, Recording) and share == 0.6:
+            assert min(widths) == math.ceil(7 / (len(allowed) / 300)) or hidden
 
 
 @pytest.mark.parametrize("padding", [-1, 60])
