@@ -9,8 +9,9 @@ import threading
 
 import numpy as np
 
+from sktwotower.runtime._one_query import rescore
+
 from ._exact import checked_queries, recall_of
-from ._one_query import rescore
 from ._threads import torch_threads_kept
 from ._top_k import by_score, top_k
 

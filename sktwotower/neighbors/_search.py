@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
+from sktwotower.runtime._one_query import among, best_of_one, ranked, rescore
+
 from ._catalog_index import ExactNeighbors, check_width
-from ._one_query import among, best_of_one, ranked, rescore
 from ._top_k import by_score, rank_listed, top_k
 
 # Entries of gathered vectors held at once.

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from sktwotower._tables._sparse import rows_of
-
-from ._one_query import UNIT, best_of_one, rescore
+from sktwotower.runtime._one_query import UNIT, best_of_one, rescore
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21

@@ -16,6 +16,7 @@ from sktwotower._tables._messages import check_count
 
 from ._id_table import IdTable
 from ._kept import Kept
+from ._one_query import best_of_one
 from ._rules import NO_RULES, cosines_of
 from ._stored_items import item_table_of_arrays
 from ._stored_state import KINDS, ServedModel, ServingReader
@@ -506,35 +507,24 @@ class Runtime:
     def _best(self, vector, k, hidden, allowed, rules):
         """Return ids and scores (m,) of the k best items for a vector (d,)."""
         vectors = self.item_embeddings_
+        if allowed is not None and not len(allowed):
+            return self.item_ids_[:0], np.zeros(0, dtype=np.float32)
 
         def search(_, width):
-            return [
-                each[None] for each in _nearest(vector, vectors, width, hidden, allowed)
-            ]
+            found = best_of_one(vector, vectors, width, hidden, allowed)
+            padding = (0, width - len(found[0]))
+            fills = zip(found, (-np.inf, -1), strict=True)
+            return [np.pad(x, padding, constant_values=fill)[None] for x, fill in fills]
 
         def cosines(positions):
             return cosines_of(vectors[positions])
 
-        scores, positions = rules.lists(search, 1, k, len(vectors), cosines)
-        found = positions[0] >= 0
-        return self.item_ids_[positions[0][found]], scores[0][found].astype(np.float32)
-
-
-def _nearest(vector, vectors, k, hidden, allowed):
-    """Return scores and positions (k,) of the nearest items; -inf and -1 for none."""
-    scores = (vectors if allowed is None else vectors[allowed]) @ vector
-    scores[hidden if allowed is None else np.isin(allowed, hidden)] = -np.inf
-    k = min(k, len(scores))
-    bound = np.partition(scores, len(scores) - k)[len(scores) - k] if k else 0
-    found = np.flatnonzero((scores >= bound - 1e-5) & (scores > -np.inf))
-    found = found if allowed is None else allowed[found]
-    exact = vectors[found].astype(float) @ vector.astype(float)
-    order = (-exact).argsort(kind="stable")[:k]
-    padding = (0, k - len(order))
-    return (
-        np.pad(exact[order], padding, constant_values=-np.inf),
-        np.pad(found[order], padding, constant_values=-1),
-    )
+        if rules.reorder:
+            found = rules.lists(search, 1, k, len(vectors), cosines)
+            scores, positions = (each[0][found[1][0] >= 0] for each in found)
+        else:
+            scores, positions = best_of_one(vector, vectors, k, hidden, allowed)
+        return self.item_ids_[positions], scores.astype(np.float32)
 
 
 def _are_several(user):

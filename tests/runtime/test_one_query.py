@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sktwotower.neighbors import _one_query
-from sktwotower.neighbors._one_query import among, best_of_one
+from sktwotower.runtime import _one_query
+from sktwotower.runtime._one_query import among, best_of_one
 from tests.reference import brute_force, exclusions, unit_vectors
 
 
@@ -142,7 +142,7 @@ def test_the_faster_product_is_measured_once_for_each_width_and_size(monkeypatch
 def test_one_query_needs_numpy_only():
     code = (
         "import sys; before = set(sys.modules)\n"
-        "import sktwotower.neighbors._one_query\n"
+        "import sktwotower.runtime._one_query\n"
         "print({name.split('.')[0] for name in set(sys.modules) - before} & "
         "{'torch', 'sklearn', 'scipy', 'pandas', 'joblib'})"
     )
