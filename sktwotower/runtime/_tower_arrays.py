@@ -60,12 +60,13 @@ class PastItems:
 
     def entries(self, items):
         """Return columns and values of the rows of items, and the place of each."""
-        rows = [self.item_rows.of(item) for item in items]
-        if not rows:
-            return np.zeros(0, int), np.zeros(0, np.float32), np.zeros(0, int)
-        columns, values = map(np.concatenate, zip(*rows, strict=True))
-        places = np.repeat(np.arange(len(rows)), [len(own) for own, _ in rows])
-        return columns, values, places
+        rows = self.item_rows
+        starts = rows.indptr[items]
+        sizes = rows.indptr[items + 1] - starts
+        places = np.repeat(np.arange(len(items)), sizes)
+        first = starts - (np.cumsum(sizes) - sizes)
+        entries = first[places] + np.arange(len(places))
+        return rows.indices[entries], rows.data[entries], places
 
 
 @dataclass(frozen=True, eq=False)
