@@ -1,12 +1,13 @@
 """A recommender behind HTTP: one file in several processes, replaced while they run.
 
-Input: the path of a file that ``sktwotower.io.dump`` has written.
+Input: the path of a file of a ``TwoTowerRecommender`` that ``io.dump`` has written.
 Output: ``/recommend``, ``/similar``, ``/health`` and ``/metrics``.
 
-Run ``pip install 'sktwotower[serve]'``, then ``python examples/service.py model.sktt
---workers 2``. To serve another model, ``dump`` it to the same path. Put a proxy in
-front, which limits rates and connections, and asks again when a process dies.
-``/metrics`` are those of the process that answers.
+It needs numpy, and neither torch nor scikit-learn. Run ``pip install
+'sktwotower[serve]'``, then ``python examples/service.py model.sktt --workers 2``. To
+serve another model, ``dump`` it to the same path. Put a proxy in front, which limits
+rates and connections, and asks again when a process dies. ``/metrics`` are those of the
+process that answers.
 """
 
 import argparse
@@ -17,9 +18,8 @@ import time
 import warnings
 from collections import Counter
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
-import narwhals as nw
 import uvicorn
 from fastapi import Body, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,16 +27,18 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import Field, StrictInt
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sktwotower import io
+from sktwotower import io, runtime
 
 MAX_BYTES = 200_000
 Id = StrictInt | Annotated[str, Field(max_length=200)]
-History = Annotated[list[Id], Field(max_length=1000)]
+Ids = Annotated[list[Id], Field(max_length=1000)]
+Columns = Annotated[dict[str, Any], Field(max_length=20)]
 K = Annotated[StrictInt, Field(ge=1, le=100), Body()]
 PATHS = "/recommend", "/similar", "/health", "/metrics"  # others are counted together
 counts = Counter()
 latest = io.LatestModel(
     os.environ.get("MODEL", "model.sktt"),
+    load=runtime.load,
     check=lambda model: model.recommend(model.user_ids_[:1].tolist()),
 )
 
@@ -92,27 +94,34 @@ def answer(ask):
     if served is None:
         raise HTTPException(503, "No model could be loaded yet.", {"Retry-After": "1"})
     try:
-        table = nw.from_native(ask(served.model))  # of the library of fit
+        ids, scores = ask(served.model)
     except (TypeError, ValueError) as error:
         raise HTTPException(400, str(error)) from error
-    items = [i if isinstance(i, int | float) else str(i) for i in table[:, 1].to_list()]
-    scores = table["score"].to_list()
-    return JSONResponse({"version": served.version, "items": items, "scores": scores})
+    items = ids.tolist() if ids.dtype.kind in "iuf" else [str(each) for each in ids]
+    answer = {"version": served.version, "items": items, "scores": scores.tolist()}
+    return JSONResponse(answer)
 
 
-# A request takes about a millisecond of CPU: threads would only wait for one another.
+# A request takes a fraction of a millisecond: threads would only wait for one another.
 @app.post("/recommend")
 async def recommend(
     user: Annotated[Id, Body()],
-    history: Annotated[History | None, Body()] = None,
     k: K = 10,
+    history: Annotated[Ids | None, Body()] = None,
+    exclude: Annotated[Ids | None, Body()] = None,
+    context: Annotated[Columns | None, Body()] = None,
+    where: Annotated[Columns | None, Body()] = None,
+    max_per: Annotated[Columns | None, Body()] = None,
+    diversity: Annotated[float | None, Body()] = None,
 ):
-    return answer(lambda model: model.recommend([user], k, history=history))
+    asked = {"history": history, "exclude": exclude, "context": context}
+    asked |= {"where": where, "max_per": max_per, "diversity": diversity}
+    return answer(lambda model: model.recommend(user, k, **asked))
 
 
 @app.post("/similar")
 async def similar(item: Annotated[Id, Body()], k: K = 10):
-    return answer(lambda model: model.similar_items([item], k))
+    return answer(lambda model: model.similar_items(item, k))
 
 
 @app.get("/health")
@@ -141,5 +150,5 @@ if __name__ == "__main__":
         port=given.port,
         access_log=False,
         http="service:Protocol",
-        timeout_worker_healthcheck=60,  # a process imports torch before it answers
+        timeout_graceful_shutdown=5,  # clients that never end their request are left
     )

@@ -4,14 +4,13 @@ Input: the path of a file that `dump` writes again and again.
 Output: the latest model that could be loaded, and its version.
 """
 
+import importlib
 import os
 import threading
 from numbers import Real
 from typing import NamedTuple
 
 from sktwotower._tables._messages import logger
-
-from ._persist import load
 
 
 class Loaded(NamedTuple):
@@ -36,6 +35,10 @@ class LatestModel:
         path, or by renaming a file; never write into it: it is mapped into memory.
     seconds : float, default=0.5
         Time between two looks, > 0; inf: only the first look is taken.
+    load : callable, default=None
+        Reads the file: ``load(path, mmap=mmap, verify=verify)``, such as
+        `sktwotower.runtime.load`, which serves with numpy only. None:
+        `sktwotower.io.load`, with ``trusted`` and ``towers``.
     check : callable, default=None
         Is called with each new model before it is served, for example to ask it for a
         first answer. If it raises an error, the old model stays. None: no check.
@@ -90,6 +93,7 @@ class LatestModel:
         path,
         *,
         seconds=0.5,
+        load=None,
         check=None,
         trusted=(),
         towers=None,
@@ -99,8 +103,11 @@ class LatestModel:
         if not isinstance(seconds, Real) or not seconds > 0:
             raise ValueError(f"seconds must be a number > 0. Got {seconds!r}.")
         self.path, self.seconds, self.check = path, seconds, check
-        self.options = {"trusted": trusted, "towers": towers}
-        self.options |= {"mmap": mmap, "verify": verify}
+        self.options = {"mmap": mmap, "verify": verify}
+        if load is None:
+            load = importlib.import_module("sktwotower.io").load
+            self.options |= {"trusted": trusted, "towers": towers}
+        self.load = load
         self.current, self.n_refused = None, 0
         self._seen = self._thread = None
         self._ended = threading.Event()
@@ -142,7 +149,7 @@ class LatestModel:
         """Return the model of the file, and remember the state it was read from."""
         while True:
             self._seen = _state(self.path)
-            model = load(self.path, **self.options)
+            model = self.load(self.path, **self.options)
             if self._seen == _state(self.path):  # not replaced meanwhile
                 break
         if self.check is not None:

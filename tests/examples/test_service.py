@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktwotower import PopularityRecommender, TwoTowerRecommender, io
+from sktwotower import TwoTowerRecommender, io, runtime
 from sktwotower.datasets import make_interactions
 
 from .serving import ROOT, Client, Crowd, private_memory, running, wait_until
@@ -46,6 +46,8 @@ def wishes_of(model):
             ("/recommend", {"user": user}),
             ("/recommend", {"user": user, "k": 30, "history": history}),
             ("/recommend", {"user": "new", "history": history}),
+            ("/recommend", {"user": user, "exclude": history, "diversity": 0.3}),
+            ("/recommend", {"user": user, "where": {"item": history}}),
             ("/similar", {"item": history[0], "k": 3}),
         ]
     return wishes
@@ -56,7 +58,9 @@ def right_answer(model, path, body):
     if path == "/similar":
         table = model.similar_items([body["item"]], k)
     else:
-        table = model.recommend([body["user"]], k, history=body.get("history"))
+        asked = {n: body.get(n) for n in ("history", "where", "diversity")}
+        exclude = {body["user"]: body["exclude"]} if "exclude" in body else None
+        table = model.recommend([body["user"]], k, exclude=exclude, **asked)
     return table.iloc[:, 1].tolist(), table["score"].tolist()
 
 
@@ -114,7 +118,11 @@ def test_answers_are_those_of_the_model(client, models):
         ("/recommend", {}, 422, "body.user: Field required"),
         ("/recommend", [], 422, "body"),
         ("/recommend", {"user": "u" * 200_000}, 413, "at most 200000 bytes"),
-        ("/recommend", {"user": "u1", "history": ["i1", 1]}, 400, "mixes ids"),
+        ("/recommend", {"user": "u1", "where": {"no": 1}}, 400, "not a column of"),
+        ("/recommend", {"user": "u1", "context": {"hour": 1}}, 400, "not learnt from"),
+        ("/recommend", {"user": "u1", "max_per": {"item": 0}}, 400, "max_per"),
+        ("/recommend", {"user": "u1", "diversity": 2}, 400, "from 0 to 1"),
+        ("/recommend", {"user": "u1", "where": [1]}, 422, "where"),
         ("/similar", {"item": "no"}, 400, "The item 'no' is not known from fit"),
         ("/nothing", {}, 404, "Not Found"),
     ],
@@ -126,18 +134,21 @@ def test_bad_requests_are_refused_with_a_reason(client, path, body, status, mess
     assert len(answer["detail"]) < 500
 
 
-def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch):
+def test_ids_that_json_does_not_have_are_answered_as_text(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "examples")
     import service
 
     days = pd.date_range("2024-01-01", periods=3)
     X = pd.DataFrame({"user": [1, 1, 2], "item": days[[0, 1, 0]]})
-    model = PopularityRecommender().fit(X)
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0).fit(X)
+    io.dump(model, tmp_path / "model")
+    model = runtime.load(tmp_path / "model")
     monkeypatch.setattr(
         service.latest, "current", SimpleNamespace(model=model, version=7)
     )
-    answer = json.loads(service.answer(lambda model: model.recommend([2])).body)
-    assert answer == {"version": 7, "items": ["2024-01-02 00:00:00"], "scores": [0.5]}
+    answer = json.loads(service.answer(lambda model: model.recommend(2)).body)
+    assert answer["version"] == 7 and len(answer["scores"]) == 1
+    assert answer["items"][0].startswith("2024-01-02")
 
 
 def answer_to(port, *lines):
@@ -188,6 +199,21 @@ def test_a_damaged_file_does_not_replace_the_one_that_is_served(
     wait_until(lambda: number(client, name) > before)
     status, answer = client.ask("/recommend", {"user": "u1"})
     assert status == 200 and served.service.names[answer["version"]] == "first"
+
+
+def test_it_ends_while_clients_hold_half_sent_requests(models, tmp_path):
+    with running(tmp_path, models["first"], n_workers=2) as service:
+        service.wait()
+        start = b"POST /recommend HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{"
+        clients = [
+            socket.create_connection(("127.0.0.1", service.port), 60) for _ in range(8)
+        ]
+        for place, client in enumerate(clients):
+            client.sendall(start[: len(start) - 10 * (place % 3)])
+        service.process.terminate()
+        service.process.wait(10)  # seconds, as the example promises
+        for client in clients:
+            client.close()
 
 
 @pytest.mark.parametrize(
