@@ -1,7 +1,8 @@
 """Services of one frame around several recommenders, and clients that count answers.
 
-Input: the name of a system, and the number of processes.
-Output: answers per second, and CPU time of the processes per answer.
+Input: a fitted model, the name of a system, and the number of processes.
+Output: answers per second, CPU time of the processes per answer, and what a process
+needs until its first answer.
 """
 
 import http.client
@@ -16,37 +17,50 @@ import threading
 import time
 from pathlib import Path
 
-from _common import load
-
-SYSTEMS = "ours", "implicit", "faiss"
+SYSTEMS = "runtime", "estimator", "implicit", "faiss"
 N_CLIENTS, SECONDS = 4, 5
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def write_models(folder):
-    """Write ours, and what the others need, for the shipped purchases."""
+def write_models(model, folder):
+    """Write ours, and what the others need: they search the same vectors."""
     import numpy as np
     from implicit.als import AlternatingLeastSquares
 
-    from sktwotower import TwoTowerRecommender, io
+    from sktwotower import io
 
-    model = TwoTowerRecommender(max_epochs=1, random_state=0)
-    model.fit(load("online-retail").train)
     io.dump(model, folder / "ours")
-    table = model.seen_items()
-    seen = model._fitted.seen[:-1].tocsr()
-    peer = AlternatingLeastSquares(factors=256, iterations=1, use_gpu=False)
-    peer.fit(seen, show_progress=False)
+    seen = model._fitted.seen[:-1, : len(model.item_ids_)].tocsr()
     vectors = model.embed_users(model.user_ids_), model.item_embeddings_
-    codes = dict(zip(model.user_ids_.tolist(), range(len(seen.indptr)), strict=False))
-    with open(folder / "others", "wb") as file:
-        pickle.dump((peer, seen, vectors, codes, np.asarray(model.item_ids_)), file)
-    return table.iloc[:, 0].unique().tolist()
+    width = vectors[1].shape[1]
+    peer = AlternatingLeastSquares(factors=width, iterations=1, use_gpu=False)
+    peer.user_factors, peer.item_factors = vectors
+    with open(folder / "implicit", "wb") as file:
+        pickle.dump((peer, seen, model.user_ids_, model.item_ids_), file)
+    np.savez(
+        folder / "faiss.npz",
+        users=vectors[0],
+        items=vectors[1],
+        indices=seen.indices,
+        offsets=seen.indptr,
+        user_ids=model.user_ids_,
+        item_ids=np.array(model.item_ids_.tolist()),
+    )
 
 
 def answers_of(system, folder):
     """Return a function of a user that returns items and scores, as lists."""
-    if system == "ours":
+    if system == "runtime":
+        from sktwotower import runtime
+
+        model = runtime.load(folder / "ours", mmap=True, verify=False)
+
+        def answer(user):
+            ids, scores = model.recommend(user)
+            return ids.tolist(), scores.tolist()
+
+        return answer
+    if system == "estimator":
         from sktwotower import io
 
         model = io.load(folder / "ours", mmap=True, verify=False)
@@ -56,9 +70,10 @@ def answers_of(system, folder):
             return table.iloc[:, 1].tolist(), table["score"].tolist()
 
         return answer
-    with open(folder / "others", "rb") as file:
-        peer, seen, (users, items), codes, item_ids = pickle.load(file)
     if system == "implicit":
+        with open(folder / "implicit", "rb") as file:
+            peer, seen, user_ids, item_ids = pickle.load(file)
+        codes = {user: code for code, user in enumerate(user_ids.tolist())}
 
         def answer(user):
             code = codes[user]
@@ -67,20 +82,64 @@ def answers_of(system, folder):
 
         return answer
     import faiss
+    import numpy as np
 
+    stored = np.load(folder / "faiss.npz")
+    users, indices, offsets = stored["users"], stored["indices"], stored["offsets"]
+    item_ids = stored["item_ids"]
+    codes = {user: code for code, user in enumerate(stored["user_ids"].tolist())}
     faiss.omp_set_num_threads(1)
-    flat = faiss.IndexFlatIP(items.shape[1])
-    flat.add(items)
+    flat = faiss.IndexFlatIP(users.shape[1])
+    flat.add(stored["items"])
 
     def answer(user):
         code = codes[user]
-        own = seen.indices[seen.indptr[code] : seen.indptr[code + 1]]
+        own = indices[offsets[code] : offsets[code + 1]].astype(np.int64)
         left_out = faiss.IDSelectorNot(faiss.IDSelectorBatch(own))
         params = faiss.SearchParameters(sel=left_out)
         scores, found = flat.search(users[code : code + 1], 10, params=params)
         return item_ids[found[0]].tolist(), scores[0].tolist()
 
     return answer
+
+
+START = """
+import json, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from _services import answers_of
+answer = answers_of(sys.argv[1], Path(sys.argv[2]))
+items, _ = answer(json.loads(sys.argv[4]))
+seconds = time.process_time()
+lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+private = sum(int(l.split()[1]) for l in lines if l.startswith("Private")) / 1024
+print(json.dumps({"start_cpu_s": seconds, "private_mb": private, "items": items}))
+"""
+
+
+def _started(system, folder, user):
+    """Return what a process needs until its first answer, and its private memory."""
+    command = [
+        sys.executable,
+        "-c",
+        START,
+        system,
+        str(folder),
+        str(Path(__file__).parent),
+    ]
+    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    environment = os.environ | environment
+    found = []
+    for _ in range(3):  # the first one reads files from the disk
+        done = subprocess.run(
+            [*command, json.dumps(user)],
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        found.append(json.loads(done.stdout))
+    return min(found, key=lambda row: row["start_cpu_s"])
 
 
 def create_app():
@@ -174,19 +233,28 @@ def _measure(system, n_processes, folder, users):
         service.terminate()
         service.wait()
     return {
-        "data": f"service of {n_processes} processes",
-        "system": system,
         "answers_per_s": n_answers / SECONDS,
         "cpu_ms_per_answer": used / n_answers * 1e3,
     }
 
 
-def requests_per_second():
-    """Return a row of results for each system and number of processes."""
+def requests_per_second(model, name):
+    """Return a row of results for each system and number of processes.
+
+    ``name``: what the rows call the data.
+    """
+    rows, users = [], model.user_ids_.tolist()
     with tempfile.TemporaryDirectory() as folder:
-        users = write_models(Path(folder))
-        return [
-            _measure(system, n_processes, Path(folder), users)
-            for n_processes in (1, 2)
-            for system in SYSTEMS
-        ]
+        folder = Path(folder)
+        write_models(model, folder)
+        started = {system: _started(system, folder, users[0]) for system in SYSTEMS}
+        expected = started["runtime"]["items"]
+        for n_processes in (1, 2):
+            for system in SYSTEMS:
+                row = {"data": f"service of {n_processes}, {name}", "system": system}
+                row |= started[system]
+                row["same_items"] = len({*row.pop("items")} & {*expected}) / len(
+                    expected
+                )
+                rows.append(row | _measure(system, n_processes, folder, users))
+    return rows

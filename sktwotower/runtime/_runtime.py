@@ -232,10 +232,13 @@ class Runtime:
         array(['glue', 'paint'], dtype=object)
         """
         n = check_count(n, "n")
-        rules = self.item_table.rules(where, max_per, diversity, n)
+        rules = NO_RULES
+        if any(rule is not None for rule in (where, max_per, diversity)):
+            rules = self.item_table.rules(where, max_per, diversity, n)
         allowed = rules.among(self._allowed(candidates))
         if not isinstance(exclude_seen, bool | np.bool_):
             raise TypeError(f"exclude_seen must be a bool. Got {exclude_seen!r}.")
+        n_items = len(self.item_ids_)
 
         def answer(user, history, exclude):
             code, past = self._past(user, history)
@@ -244,7 +247,8 @@ class Runtime:
             if exclude is not None:
                 others = self._items.positions(exclude, "exclude")
                 hidden = np.concatenate([hidden, others])
-            hidden = hidden[(hidden >= 0) & (hidden < len(self.item_ids_))]
+            if len(hidden) and not 0 <= hidden.min() <= hidden.max() < n_items:
+                hidden = hidden[(hidden >= 0) & (hidden < n_items)]
             return self._best(vector, n, hidden, allowed, rules)
 
         if not _are_several(user):
