@@ -13,17 +13,8 @@ from sktwotower._tables._columns import codes_of_rows
 from sktwotower.datasets import load_online_retail
 from sktwotower.model_selection import LastNSplit, TimeSplit
 
+from . import _files as files
 from ._disk_task import DiskTask, is_on_disk, of_known
-from ._files import (
-    check_column,
-    of_one_type,
-    read_feature,
-    read_ids,
-    read_names,
-    read_side_table,
-    read_table,
-    read_times,
-)
 from ._options import own_columns
 
 # Codes among the shipped purchases that are not goods.
@@ -125,15 +116,17 @@ def own_task(args) -> Task | DiskTask:
         return DiskTask(args, *side_tables(args))
     path = Path(args.data)
     columns = [args.user, args.item]
-    events = read_table(path)
+    events = files.read_table(path)
     users, items = side_tables(args)
     names, named = None, {} if items is None else items
     for option, column in own_columns(args):
         if column != args.item_name or column not in named:
-            check_column(events, column, option, path)
+            files.check_column(events, column, option, path)
     if args.time is not None:
         columns.append(args.time)
-        events[args.time] = read_times(events[args.time], args.time, args.time_format)
+        events[args.time] = files.read_times(
+            events[args.time], args.time, args.time_format
+        )
         events = events.sort_values(args.time, kind="stable")
     missing = events[columns].isna().any(axis=1)
     if missing.any():
@@ -141,10 +134,10 @@ def own_task(args) -> Task | DiskTask:
     events, users, items = with_ids(events[~missing], args, users, items)
     if args.item_name is not None:
         of = items if args.item_name in named else events
-        names = read_names(of, args.item, args.item_name)
+        names = files.read_names(of, args.item, args.item_name)
     context = [column for column in args.context if column != args.time]
     for column in context:
-        events[column] = read_feature(events[column])
+        events[column] = files.read_feature(events[column])
     pair = [args.user, args.item]
     events = events[columns + context]
     repeated = codes_of_rows(events, [*pair, *args.context], "--context")
@@ -165,7 +158,7 @@ def with_ids(events, args, users, items) -> tuple:
     """Return events and side tables, whose ids are numbers or text in both."""
     tables = []
     for column, table in ((args.user, users), (args.item, items)):
-        ids, table = of_one_type(read_ids(events[column]), table, column)
+        ids, table = files.of_one_type(files.read_ids(events[column]), table, column)
         events = events.assign(**{column: ids})
         tables.append(table)
     return events, *tables
@@ -174,7 +167,7 @@ def with_ids(events, args, users, items) -> tuple:
 def side_tables(args) -> tuple:
     """Return the tables of users and of items, None where there is none."""
     return tuple(
-        None if path is None else read_side_table(Path(path), column, option)
+        None if path is None else files.read_side_table(Path(path), column, option)
         for path, column, option in (
             (args.users, args.user, "--users"),
             (args.items, args.item, "--items"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from ._columns import position_of
-from ._frames import as_frame
+from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of
 from ._messages import did_you_mean
 from ._partitions import write_partitions
 
@@ -339,3 +339,16 @@ class DaskFrame(Frame):
         """Compute the chosen columns, by the workers or some partitions at a time."""
         chosen = {name: self.X[column] for name, column in self.columns.items()}
         return write_partitions(self.X.assign(**chosen)[list(chosen)], self.folder)
+
+
+def kind_of(X):
+    """Return the ``Source`` class of events on disk."""
+    if isinstance(X, str | os.PathLike) and _is_for_arrow(os.fspath(X)):
+        return ArrowFiles
+    kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
+    return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
+
+
+def _is_for_arrow(path):
+    """Return whether a path is a URL, or of a folder with folders such as day=1."""
+    return "://" in path or any(Path(path).expanduser().rglob("*=*/"))

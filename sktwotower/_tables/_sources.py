@@ -6,25 +6,16 @@ Output: a ``Source``: names of columns, and answers to SQL queries, as Arrow tab
 """
 
 import math
-import os
 import tempfile
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 
 import joblib
 
-from ._frames import DASK_FRAME, DATASET, LAZY_FRAME, as_frame, is_of, is_source
+from ._frames import DASK_FRAME, as_frame, is_of, is_source
 from ._memory import VARIABLE, memory_of_process
 from ._messages import did_you_mean
-from ._source_kinds import (
-    ArrowFiles,
-    DaskFrame,
-    DatasetSource,
-    Files,
-    Frame,
-    first_line,
-)
+from ._source_kinds import first_line, kind_of
 
 # DuckDB sorts and groups within this share of the memory that this process may use, and
 # beyond it on disk; each of its threads needs some of it.
@@ -51,7 +42,7 @@ def opened(X, together=None):
         try:
             with duckdb.connect(config=config) as connection:
                 connection.execute("set TimeZone = 'UTC'")
-                source = _kind_of(X)(X, connection, folder)
+                source = kind_of(X)(X, connection, folder)
                 source.together = together or (lambda make: make())
                 yield source
         except (MemoryError, duckdb.OutOfMemoryException) as error:
@@ -61,18 +52,6 @@ def opened(X, together=None):
                 f"the environment variable {VARIABLE}; if {tempfile.gettempdir()} is "
                 "full, set TMPDIR."
             ) from None
-
-
-def _kind_of(X):
-    if isinstance(X, str | os.PathLike) and _is_for_arrow(os.fspath(X)):
-        return ArrowFiles
-    kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
-    return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
-
-
-def _is_for_arrow(path):
-    """Return whether a path is a URL, or of a folder with folders such as day=1."""
-    return "://" in path or any(Path(path).expanduser().rglob("*=*/"))
 
 
 def _imported(name, extra):

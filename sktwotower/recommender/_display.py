@@ -92,8 +92,9 @@ class ShownEstimator(RecommenderStateMixin, BaseEstimator):
             drawn = drawn_as(f"{side.title()}Tower", _tower_in_words(self, side))
             given = getattr(self, f"{side}_transformer")
             columns.append((f"{side} side", _steps(given, "tower", drawn)))
-        if _names_context(self):
-            drawn = drawn_as("RequestedContext", _context_in_words(self))
+        context = _context_in_words(self)
+        if context is not None:
+            drawn = drawn_as("RequestedContext", context)
             steps = _steps(self.context_transformer, "request", drawn)
             columns.append(("context", steps))
         is_cosine = " (their cosine)" if self.normalize else ""
@@ -158,23 +159,14 @@ def _width_of(estimator, fitted):
     return WIDTH if fitted is None else fitted.catalog.vectors.shape[1]
 
 
-def _names_context(estimator):
-    """Return whether columns describe the request, as far as it is known."""
-    fitted, selection = vars(estimator).get("_fitted"), estimator.context
-    if fitted is not None:
-        return fitted.context is not None
-    return selection is not None and not (
-        isinstance(selection, list | tuple) and not selection
-    )
-
-
 def _context_in_words(estimator):
-    """Return the columns of the context, and what they do."""
+    """Return the columns of the context, and what they do; None if there are none."""
     fitted, selection = vars(estimator).get("_fitted"), estimator.context
-    steps = ["feature row", "changes the user vector"]
     if fitted is not None:
-        selection = list(fitted.context_columns)
-        steps[0] = f"{fitted.context.width} features"
+        selection = fitted.context_columns
     if isinstance(selection, list | tuple):
-        selection = ", ".join(map(str, selection))
-    return " → ".join([str(selection), *steps])
+        selection = ", ".join(map(str, selection)) or None
+    if selection is None:
+        return None
+    row = "feature row" if fitted is None else f"{fitted.context.width} features"
+    return f"{selection} → {row} → changes the user vector"

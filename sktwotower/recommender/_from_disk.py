@@ -6,6 +6,7 @@ Output: users, items and an ``EventTable`` of memory maps.
 
 import functools
 from collections import defaultdict
+from importlib import import_module
 
 import numpy as np
 
@@ -164,8 +165,6 @@ def _side(source, side, columns, tables):
 
     Codes are an Arrow table of ids and positions; numbers are int64 (n,).
     """
-    import pyarrow
-
     alias, features = {"user": USER, "item": ITEM}[side], _features(columns, side)
     id_column = getattr(columns, side)
     names = [name for name, _ in features]
@@ -185,8 +184,7 @@ def _side(source, side, columns, tables):
             warn_of_changes(n_changed, len(entities), f"column {id_column!r}")
     sizes = np.zeros(len(entities), dtype=np.int64)
     sizes[codes] = answer["n"].to_numpy()
-    codes = pyarrow.array(codes.astype(np.int32))
-    return entities, answer.select(["id"]).append_column("code", codes), sizes
+    return entities, _with_codes(answer.select(["id"]), codes), sizes
 
 
 def _distinct(source, alias, features, part):
@@ -215,8 +213,6 @@ def _contexts(source, columns, tables):
     Codes are an Arrow table of contexts and their rows among the distinct ones. Both
     are None without context; codes are also if it is only the time.
     """
-    import pyarrow
-
     if not columns.has_context:
         return None, None
     aliases = [alias for alias, _ in _context(columns)]
@@ -237,8 +233,13 @@ def _contexts(source, columns, tables):
     distinct, codes, _ = distinct_contexts(frame)  # for which NaN and null are equal
     counts = np.bincount(codes, answer["n"].to_numpy(), len(distinct)).astype(np.int64)
     contexts, codes = fit_contexts(tables, columns, distinct, codes, counts)
-    codes = pyarrow.array(codes.astype(np.int32))
-    return contexts, found.append_column("code", codes)
+    return contexts, _with_codes(found, codes)
+
+
+def _with_codes(table, codes):
+    """Return an Arrow table (n_rows, n_columns) with a column of codes (n_rows,)."""
+    codes = import_module("pyarrow").array(codes.astype(np.int32))
+    return table.append_column("code", codes)
 
 
 def _sorted_columns(source, columns, codes, outcomes):
@@ -270,7 +271,7 @@ def _sorted_columns(source, columns, codes, outcomes):
         if "context" in part:
             result["contexts"].append(part["context"].to_numpy())
         if "t" in part:
-            times = as_frame(_table(part["t"]), "X")["t"]
+            times = as_frame(batch.select(["t"]), "X")["t"]
             times, dates = read_times(times, NAMES[TIME].format(columns.time))
             result["times"].append(times)
         scaled = {n: o.scaled(part[n].to_numpy()) for n, o in outcomes.items()}
@@ -314,9 +315,3 @@ def _scaled(name, exponent):
     # in two steps, as the power itself may be no double
     powers = (f"{2.0**part!r}::double" for part in (half, exponent - half))
     return f"({' * '.join([sql, *powers])})"
-
-
-def _table(times):
-    import pyarrow
-
-    return pyarrow.table({"t": times})

@@ -25,7 +25,7 @@ class Fallback(Exception):
     Parameters
     ----------
     reason : str
-        What is said in the warning.
+        What is said in the warning after "No ranker was trained: ".
     n_positive : int, default=0
         Number of candidates that were chosen later.
     recall : float, default=None
@@ -49,8 +49,7 @@ def candidates_of(recipe, retriever, context, later):
     known &= np.isin(later.users, later.users[later.chosen & known])
     if not known.any():
         raise Fallback(
-            "No ranker was trained: there are too few events, as no user has some on "
-            "both sides of the cut."
+            "there are too few events, as no user has some on both sides of the cut."
         )
     later = later.part(known)
     later = later.part(np.argsort(-later.times, kind="stable"))  # the last row counts
@@ -94,6 +93,6 @@ def users_to_rank(recipe, found):
             "later. Raise n_candidates, or lower later_size."
         )
     if reason is not None:
-        raise Fallback(f"No ranker was trained: {reason}", n_positive, recall)
+        raise Fallback(reason, n_positive, recall)
     rng = np.random.default_rng(recipe.random_state)
     return found.of_rows(np.sort(rng.permutation(positive)[: _max_users(recipe)]))

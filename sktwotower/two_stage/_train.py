@@ -108,25 +108,19 @@ def train_rankers(recipe, ranker, cut, columns):
     cut : Cut
     columns : ShownColumns
     """
-    if cut.reason is not None:
-        warn(
-            f"No ranker was trained: there are too few events {cut.reason} The order "
-            "of items is the retriever's."
-        )
-        return Ranked(Training(cut.kind, 0.0, 0, np.nan))
-    first, before, later = cut.first, cut.before, cut.later
-    context = learn_context(before.frame, recipe.context, before.columns)
-    by_user = cut.kind == "user"
-    describer = build_describer(
-        recipe, first, before, columns, by_user=by_user, context=context
-    )
+    first, before, later, describer = cut.first, cut.before, cut.later, None
+    how = {"by_user": cut.kind == "user"}
     try:
+        if first is None:
+            raise Fallback(f"there are too few events {cut.reason}")
+        how["context"] = learn_context(before.frame, recipe.context, before.columns)
+        describer = build_describer(recipe, first, before, columns, **how)
         ranked = _with_ranker(recipe, ranker, describer, cut, columns)
     except Fallback as reason:
-        warn(f"{reason} The order of items is the retriever's.")
+        warn(f"No ranker was trained: {reason} The order of items is the retriever's.")
         training = Training(cut.kind, 0.0, reason.n_positive, reason.recall)
         ranked = Ranked(training, describer)
-    if columns.lists is None:
+    if columns.lists is None or describer is None:
         return ranked
     lists = train_on_lists(recipe, columns, ranker, first, ranked.describer, later)
     return ranked._replace(lists=lists)
