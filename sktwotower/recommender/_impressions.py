@@ -38,7 +38,8 @@ def impression_weight(recipe, events, table, fit, seed):
     chosen = np.diff(before.chosen_events().offsets) > 0
     known = np.isin(shown.items, before.items) & chosen[shown.users]
     shown = shown.events_at(known)
-    if shown.n_events == 0 or _lists(shown).has_both().sum() < MIN_USERS:
+    lists = RankedLists(shown.chosen, np.zeros(shown.n_events), shown.users)
+    if shown.n_events == 0 or lists.has_both().sum() < MIN_USERS:
         return 0.0
     values = [
         _values(recipe._replace(impression_weight=weight), events, before, shown, fit)
@@ -58,12 +59,6 @@ def _latest_tenth(table, rng):
         # more than a tenth may have the last time, and almost all the first one
         return times >= start if start > times.min() else times > start
     return rng.uniform(size=table.n_events) < HELD_OUT
-
-
-def _lists(shown, scores=None):
-    """Return what each user was shown as ``RankedLists``."""
-    scores = np.zeros(shown.n_events) if scores is None else scores
-    return RankedLists(shown.chosen, scores, shown.users)
 
 
 def _values(recipe, events, before, shown, fit):
@@ -87,4 +82,4 @@ def _values(recipe, events, before, shown, fit):
     item_vectors = embed_items(module, item_rows[items])
     user_vectors, item_vectors = user_vectors[user_of], item_vectors[item_of]
     scores = np.einsum("nd,nd->n", user_vectors, item_vectors, dtype=np.float64)
-    return _lists(shown, scores).values("roc_auc")
+    return RankedLists(shown.chosen, scores, shown.users).values("roc_auc")

@@ -12,11 +12,9 @@ from scipy import sparse
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._schema import read_events, times_of_events
-from sktwotower._tables._sequences import Sequences
 from sktwotower._tables._sources import held_in_memory
 from sktwotower._tables._sparse import have_entries, without_last_row
 from sktwotower.features._growing import grown
-from sktwotower.features._request_context import RequestContext
 from sktwotower.towers._auto import values_of_kind
 from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._callbacks import monitors_validation, schedules
@@ -30,6 +28,7 @@ from ._asked import times_of_requests
 from ._contexts import further_contexts
 from ._events import Events, after, seen_matrix
 from ._fit import check_values
+from ._fitted import FittedTowers
 from ._processes import check_events, check_same, random_state_of
 from ._stream import mark_of_table, warn_of_replay
 
@@ -76,7 +75,7 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
     call, described = _read_call(tables, fitted, frame, rewards, weights)
     events = call.events
     check_same(recipe, events, fitted.model)
-    if len(frame) == 0 and call.seen.shape == fitted.seen.shape:
+    if len(frame) == 0 and call.after.seen.shape == fitted.seen.shape:
         return None, described
     # what was not learnt may be given again
     outcomes = rewards * (recipe.lr > 0), weights
@@ -90,38 +89,23 @@ def learn_more(owner, tables, recipe, fitted, X, y, sample_weight):
         without_last_row(events.items.rows),
         call.inputs["item"][0],
     )
-    learnt = replace(
-        fitted,
-        users=events.users,
-        items=events.items,
-        seen=call.seen,
-        sequences=call.sequences,
-        net=net,
-        stream=stream,
-        context=call.context,
-        context_users=call.context_users,
-    )
+    learnt = replace(call.after, net=net, stream=stream)
     return learnt, np.union1d(moved, described)
 
 
 class _Call(NamedTuple):
     """The events of one call, and what was known before.
 
-    ``before``, (n_users, n_items), and ``seen``, with one row more: ones for the pairs
-    before the call and after it. ``sequences``: all events in order, if order is used.
-    ``order``: positions of users in the order of their first rows. ``inputs``: of all
-    sides, as the last parameter of `Part.grown`. ``context`` and ``context_users``: as
-    in ``FittedTowers``.
+    ``before``: ones (n_users, n_items) for the pairs before the call. ``after``: the
+    state with all events, not yet learnt. ``order``: positions of users in the order of
+    their first rows. ``inputs``: of all sides, as the last parameter of `Part.grown`.
     """
 
     events: Events
     before: sparse.csr_matrix
-    seen: sparse.csr_matrix
-    sequences: Sequences | None
+    after: FittedTowers
     order: np.ndarray
     inputs: dict
-    context: RequestContext | None
-    context_users: sparse.csr_matrix | None
 
 
 def _read_call(tables, fitted, frame, rewards, weights):
@@ -149,14 +133,13 @@ def _read_call(tables, fitted, frame, rewards, weights):
     seen = seen_matrix((events.positives + before).tocsr())
     seen.sort_indices()
     order = user_codes[np.sort(np.unique(user_codes, return_index=True)[1])]
-    inputs, context, who = {"user": user_inputs, "item": item_inputs}, None, None
+    inputs = {"user": user_inputs, "item": item_inputs}
+    changed = {"users": users, "items": items, "seen": seen, "sequences": sequences}
     if contexts is not None:
-        context = contexts.context
-        inputs["context"] = places, context.width
+        inputs["context"] = places, contexts.width
         who = _who(fitted.context_users, places, contexts.used_by(table))
-    known = {"context": context, "context_users": who}
-    call = _Call(events, before, seen, sequences, order, inputs, **known)
-    return call, described
+        changed |= {"context": contexts.context, "context_users": who}
+    return _Call(events, before, replace(fitted, **changed), order, inputs), described
 
 
 def _who(before, places, used):
@@ -205,7 +188,7 @@ def _recipes(recipe, fitted, call):
     if recipe.dropout == "auto":  # it depends on all events of fit
         of_fit["dropout"] = fitted.net.iterator_train__history_dropout
     everything = call.events._replace(
-        positives=without_last_row(call.seen), ordered=None
+        positives=without_last_row(call.after.seen), ordered=None
     )
     first, *others = _lengths(recipe, fitted.model)
     first = values_of_kind(recipe._replace(embedding_dim=first))._replace(**of_fit)
@@ -313,7 +296,7 @@ def _training_set(recipe, call, stream):
         training = TrainingSet(
             *rows,
             positives,
-            history=call.seen if recipe.history is not None else None,
+            history=call.after.seen if recipe.history is not None else None,
             impressions=shown if shown.nnz and recipe.takes_impressions else None,
             known=call.before,
             contexts=of_pairs,
@@ -336,5 +319,5 @@ def _in_order(training, order, recipe):
 def _pool(call):
     """Return the items (m,) that may be negatives, those with an event; None: all."""
     shown = call.events.impressions
-    active = have_entries(call.seen, axis=0) | have_entries(shown, axis=0)
+    active = have_entries(call.after.seen, axis=0) | have_entries(shown, axis=0)
     return None if active.all() else np.flatnonzero(active)

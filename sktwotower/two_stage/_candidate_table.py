@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import rows_of_each
+from sktwotower._tables._sparse import have_entries, rows_of_each
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context
@@ -38,10 +38,6 @@ class CandidateTable(NamedTuple):
     features: pd.DataFrame
     pairs: CandidatePairs
     indices: np.ndarray
-
-    def spread(self, values):
-        """Return values (n_pairs,) as an array (n, c), -inf without a candidate."""
-        return spread(values, self.indices)
 
     def of_rows(self, kept):
         """Return the table of the users that are ``kept``, bool (n,)."""
@@ -130,7 +126,7 @@ class Describer:
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
-        named = self._identified(query, pairs, table)
+        named = self.with_ids(query, table, pairs)
         own = self.own(named) if callable(self.own) else self.own.transform(named)
         return pd.concat([table, _as_table(own, table)], axis=1)
 
@@ -141,11 +137,8 @@ class Describer:
             return np.full(shape, np.nan, np.float32)
         return query.asked.numbers
 
-    def with_ids(self, query, table):
-        """Return the features of a ``CandidateTable`` after the ids of its pairs."""
-        return self._identified(query, table.pairs, table.features)
-
-    def _identified(self, query, pairs, features):
+    def with_ids(self, query, features, pairs):
+        """Return features (n_pairs, n_features) after the ids of their pairs."""
         labels = self.fitted.users.label, self.fitted.items.label
         ids = query.ids[pairs.rows], self.fitted.item_ids[pairs.items]
         named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
@@ -158,7 +151,7 @@ class Describer:
         ``CandidateTable`` of the users of a query.
         """
         if not callable(given):
-            given = clone(given).fit(self.with_ids(query, table))
+            given = clone(given).fit(self.with_ids(query, *table[:2]))
         return replace(self, own=given)
 
     def without_users(self, gone, fitted):
@@ -175,13 +168,13 @@ class Describer:
             )
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         names, numbers = self.users
-        parts = np.flatnonzero(gone), kept
-        theirs, others = (self.context_users[p].getnnz(axis=0) > 0 for p in parts)
-        unused = theirs & ~others
+        theirs = self.context_users[np.flatnonzero(gone)]
+        others = self.context_users[kept]
+        unused = have_entries(theirs, axis=0) & ~have_entries(others, axis=0)
         return replace(
             self,
             context=self.context.without(unused),
-            context_users=self.context_users[kept][:, np.flatnonzero(~unused)],
+            context_users=others[:, np.flatnonzero(~unused)],
             log=replace(self.log, sequences=self.log.sequences.take(kept)),
             fitted=fitted,
             users=SideColumns(names, numbers[kept]),

@@ -16,7 +16,7 @@ from sktwotower._tables._sparse import ones_at, side_by_side
 from sktwotower.features._request_context import RequestContext
 from sktwotower.retrieval._fitted_state import Asked
 
-from ._side_columns import Encoder, encoder_of
+from ._side_columns import Encoder, encoder_of, is_date
 
 
 @record
@@ -105,14 +105,6 @@ class StagedAsked(NamedTuple):
         return StagedAsked(first, self.numbers[block])
 
 
-def with_numbers(query, numbers):
-    """Return a ``Query`` of the retriever that knows what the ranker reads, too.
-
-    ``numbers`` (n, n_numbers): as in `StagedAsked`.
-    """
-    return replace(query, asked=StagedAsked(query.asked, numbers))
-
-
 def of_retriever(query):
     """Return the ``Query`` that the retriever reads."""
     return query if query.asked is None else replace(query, asked=query.asked.first)
@@ -151,18 +143,18 @@ def learn_context(frame, selection, columns):
     inherits = selection is None
     if inherits:
         names = list(columns.context)
-        if columns.asks_time and _is_date(frame[columns.time]):
+        if columns.asks_time and is_date(frame[columns.time]):
             names.append(columns.time)
     else:
         names = list(dict.fromkeys(select_columns(frame, selection, "context")))
     kept, dates, encoders = [], [], []
     for name in names:
-        is_date = [name] if _is_date(frame[name]) else []
-        table = _columns_of_request(frame, [name], is_date)
+        own_dates = [name] if is_date(frame[name]) else []
+        table = _columns_of_request(frame, [name], own_dates)
         found = [encoder_of(column, table[column]) for column in table]
         if None not in found:
             kept.append(name)
-            dates += is_date
+            dates += own_dates
             encoders += found
         elif not inherits:
             raise ValueError(
@@ -170,10 +162,6 @@ def learn_context(frame, selection, columns):
                 "255 levels. Encode it as numbers, or leave it out."
             )
     return Context(kept, dates, encoders)
-
-
-def _is_date(values):
-    return pd.api.types.is_datetime64_any_dtype(values.dtype)
 
 
 def _columns_of_request(frame, columns, dates):

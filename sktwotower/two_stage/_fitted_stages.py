@@ -17,7 +17,7 @@ from sktwotower.retrieval._requests import past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
-from ._candidate_table import Describer
+from ._candidate_table import Describer, spread
 from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
 from ._first_stage import find_candidates
@@ -199,7 +199,7 @@ class FittedStages(Fitted):
     def _scores_of_ranker(self, query, past, scores, indices):
         """Return the ranker's scores (n, c) of candidates, -inf for padding."""
         table = self.describer.candidates(query, past, indices, scores)
-        return table.spread(self.ranker.scores(table.features))
+        return spread(self.ranker.scores(table.features), indices)
 
     def scores_of_lists(self, frame, scores, history):
         """Return the scores (n_events,) of items within lists that were shown.

@@ -4,11 +4,13 @@ Input: a retriever that was fitted on the events before, and `ReadEvents` after 
 Output: ``Retrieved`` candidates of n users, of whom each chose one later.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from sktwotower.metrics._held_out import read_held_out
 
-from ._context import with_numbers
+from ._context import StagedAsked
 from ._labelled import retrieved
 
 # A ranker is trained on as many users as have this many candidates together.
@@ -64,7 +66,7 @@ def candidates_of(recipe, retriever, context, later):
         random_state=recipe.random_state,
     )
     numbers = context.encode(later.frame.iloc[judged.last_rows])
-    query = with_numbers(query, numbers)
+    query = replace(query, asked=StagedAsked(query.asked, numbers))
     return retrieved(recipe, retriever, query, past, judged.truth)
 
 

@@ -28,7 +28,7 @@ from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
-from ._candidate_table import CandidateTable, Describer
+from ._candidate_table import CandidateTable, Describer, spread
 from ._context import of_retriever
 from ._first_stage import find_candidates
 from ._items_together import entries
@@ -118,7 +118,7 @@ class Labelled:
 
     def as_frame(self):
         """Return ids, features and labels, a DataFrame of n_pairs rows."""
-        table = self.describer.with_ids(self.query, self.candidates)
+        table = self.describer.with_ids(self.query, *self.candidates[:2])
         return table.assign(chosen=self.labels)
 
 
@@ -265,7 +265,7 @@ def judge_rankers(ranker, table, rng, named):
         others, judged = table.of_rows(folds != fold), table.of_rows(folds == fold)
         fitted = others.fit(ranker, named)
         values = fitted.scores(judged.candidates.features)
-        scores[folds == fold] = judged.candidates.spread(values)
+        scores[folds == fold] = spread(values, judged.candidates.indices)
         if held_out is None:
             few = judged.of_rows(np.arange(len(judged)) < MAX_KEPT)
             held_out = HeldOutUsers.of(few, fitted)

@@ -13,6 +13,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sparse import ones_at
 
 from ._blend import gains_by_weight
+from ._candidate_table import spread
 from ._describe import build_describer
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
 from ._items_together import entries
@@ -57,8 +58,9 @@ def judge_later(recipe, ranker, cut, table, columns):
     stage = table.fit(ranker, recipe.ranker is not None)
     judged = labelled(describer, found, None)
     candidates, k = judged.candidates, recipe.n_neighbors
-    scores = candidates.spread(stage.scores(candidates.features))
-    return gains_by_weight(candidates.indices, scores, judged.truth, k)
+    indices = candidates.indices
+    scores = spread(stage.scores(candidates.features), indices)
+    return gains_by_weight(indices, scores, judged.truth, k)
 
 
 def _labelled_by(table, fitted, events):

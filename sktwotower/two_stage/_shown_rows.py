@@ -19,6 +19,7 @@ from ._blend import ranks_among
 from ._features import CandidatePairs
 from ._first_stage import find_candidates
 from ._log import StagedPast
+from ._side_columns import is_date
 
 # Users whose rows are described together.
 USER_BLOCK = 1024
@@ -70,7 +71,7 @@ class ShownColumns(NamedTuple):
             return None
         values = frame[self.position]
         try:
-            if pd.api.types.is_datetime64_any_dtype(values.dtype):
+            if is_date(values):
                 raise TypeError
             return (
                 pd.to_numeric(values).astype("Float64").to_numpy(float, na_value=np.nan)

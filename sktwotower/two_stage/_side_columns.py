@@ -104,7 +104,7 @@ def _table(entities, frame):
 
 def encoder_of(column, values):
     """Return the ``Encoder`` of a column; None for lists and for text of any kind."""
-    if _is_number(values):
+    if is_date(values) or pd.api.types.is_numeric_dtype(values.dtype):
         return Encoder(column, None)
     try:
         levels = values.dropna().astype(object).unique()
@@ -114,14 +114,14 @@ def encoder_of(column, values):
     return Encoder(column, levels) if 0 < len(levels) <= MAX_LEVELS else None
 
 
-def _is_number(values):
-    is_date = pd.api.types.is_datetime64_any_dtype(values.dtype)
-    return is_date or pd.api.types.is_numeric_dtype(values.dtype)
+def is_date(values):
+    """Return whether a Series holds dates, in a time zone or not."""
+    return pd.api.types.is_datetime64_any_dtype(values.dtype)
 
 
 def _as_numbers(values):
     """Return numbers as float32, and dates as years since 1970."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+    if is_date(values):
         if values.dt.tz is not None:
             values = values.dt.tz_convert(None)
         values = (values - pd.Timestamp(0)) / pd.Timedelta(days=365.25)

@@ -263,7 +263,7 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         scores, indices = fitted.candidates(query, past, self.exclude_seen)
         table = fitted.describer.candidates(query, past, indices, scores)
         library = library_for(self, fitted, X, history)
-        return in_library(fitted.describer.with_ids(query, table), library)
+        return in_library(fitted.describer.with_ids(query, *table[:2]), library)
 
     def feature_importance(
         self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
