@@ -49,7 +49,8 @@ def grown(entities, frame, table):
     updated = replace(entities, table=table)
     had, has = entities.table is not None, table is not None
     if had and has and table is not entities.table:
-        updated = replace(updated, own=_of_events(entities))
+        own = entities.own[entities.features] if entities.features else None
+        updated = replace(updated, own=own)  # without what the table says anew
         listed = updated.side_table().index
         listed = listed[positions_of(listed, known) < 0]
         known = known.append(as_type_of(listed, known, f"{entities.side}s"))
@@ -65,11 +66,6 @@ def grown(entities, frame, table):
     if len(changed):
         updated, places = _with_changed(updated, changed, places, frame, codes)
     return updated, codes, (places, updated.width), changed
-
-
-def _of_events(entities):
-    """Return what is kept of features of X, without those of a side table."""
-    return entities.own[entities.features] if entities.features else None
 
 
 def _with_changed(updated, changed, places, frame, codes):

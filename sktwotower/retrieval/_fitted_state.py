@@ -108,7 +108,7 @@ class Fitted:
     items: Entities
     seen: csr("n_users+1 n_items", empty_last=True)
     sequences: Sequences | None
-    # does what ``search`` does for a known user, faster; None: there is no faster way
+    # a method that does what ``search`` does for one known user; None: none is faster
     search_known = None
 
     # Vectors (n_items, d) of the catalog, of models that have any.

@@ -4,8 +4,6 @@ Input: the ``Entities`` of items, with their features.
 Output: an ``ItemTable`` of arrays (n_items,), and of a frame for functions.
 """
 
-import functools
-
 import numpy as np
 import pandas as pd
 
@@ -21,16 +19,12 @@ def item_table_of(items, n_items, library):
     """
     table = items.feature_table(n_items)
     table = table.rename(columns={items.id_column: items.label})
-    native = functools.cache(
-        lambda: in_library(table, library_of(items.table, default=library))
-    )
-
-    def as_frame():
-        frame = native()
-        return frame.copy() if isinstance(frame, pd.DataFrame) else frame
-
+    library = library_of(items.table, default=library)
     return ItemTable(
-        list(table.columns), lambda name: _plain(table[name]), as_frame, n_items
+        list(table.columns),
+        read=lambda name: _plain(table[name]),
+        as_frame=lambda: in_library(table.copy(), library),
+        n_items=n_items,
     )
 
 

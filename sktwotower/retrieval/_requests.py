@@ -23,6 +23,8 @@ from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
 from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, take_rows
+from sktwotower.runtime._one_query import among
+from sktwotower.runtime._rules import NO_RULES
 
 from ._fitted_state import Asked, Past
 from ._history import history_users, pairs_of, read_history
@@ -91,8 +93,9 @@ class Request:
     ----------
     users : Query
         n users.
-    past : Past
-        What each user chose, in fit or in the ``history`` of the request.
+    past : Past or None
+        What each user chose, in fit or in the ``history`` of the request. None: it is
+        not looked up, as ``search_known`` is enough.
     allowed : sorted int array or CSR matrix of shape (n, n_items), default=None
         Positions of the items that may be recommended, to all users or to each. None:
         all items.
@@ -101,21 +104,12 @@ class Request:
     """
 
     users: Query
-    past: Past
+    past: Past | None
     allowed: np.ndarray | sparse.csr_matrix | None = None
     left_out: sparse.csr_matrix | None = None
 
     def __len__(self):
         return len(self.users)
-
-    def restricted(self, rules):
-        """Return the request for items that qualify by ``Rules``."""
-        if rules.qualifying is None or not sparse.issparse(self.allowed):
-            return replace(self, allowed=rules.among(self.allowed))
-        listed = self.allowed.tocoo()
-        kept = np.isin(listed.col, rules.qualifying)
-        allowed = ones_at(listed.row[kept], listed.col[kept], listed.shape)
-        return replace(self, allowed=allowed)
 
     def check_size(self, k):
         """Raise ``ValueError`` if k items for each user do not fit into memory."""
@@ -142,35 +136,31 @@ def read_request(
     exclude=None,
     context=None,
     name="X",
+    rules=NO_RULES,
+    lazy=False,
 ):
     """Return the ``Request`` that the arguments of a ranking method describe.
 
-    ``fitted``: the recommender's ``Fitted``. The other parameters are those of
-    `recommend`. X None: all users of ``history`` or, without one, all known users.
+    ``fitted``: the recommender's ``Fitted``; ``rules``: which items qualify. The other
+    parameters are those of `recommend`. X None: all users of ``history`` or, without
+    one, all known users. ``lazy``: nothing is looked up of a single known user if there
+    is ``search_known``, and the past is None.
     """
-    if X is None and history is not None:
-        X = history_users(history, fitted.users)
-    users = read_users(fitted, X, name, context)
-    allowed = candidate_positions(candidates, users, fitted, unknown_candidates)
+    code = None
+    if lazy and history is None and fitted.search_known is not None:
+        code = one_known(fitted.users, X)
+    if code is not None:
+        asked = None if context is None else fitted.asked(None, 1, context)
+        users = Query(as_ids(X), np.array([code]), None, asked=asked)
+    else:
+        if X is None and history is not None:
+            X = history_users(history, fitted.users)
+        users = read_users(fitted, X, name, context)
+    how = unknown_candidates, rules
+    allowed = candidate_positions(candidates, users, fitted, *how)
     left_out = _read_exclude(exclude, users, fitted)
-    return Request(users, past_of(fitted, users, history), allowed, left_out)
-
-
-def candidates_of_one(
-    fitted, user, rules, candidates=None, unknown_candidates="error", exclude=None
-):
-    """Return ``allowed`` and ``left_out`` of `FittedTowers.search_known`, a dict.
-
-    ``user``: a ``Query`` of one. The other parameters are ``Rules``, and those of
-    `recommend`.
-    """
-    allowed = candidate_positions(candidates, user, fitted, unknown_candidates)
-    if sparse.issparse(allowed):
-        allowed = allowed.indices
-    left_out = _read_exclude(exclude, user, fitted)
-    if left_out is not None:
-        left_out = left_out.indices
-    return {"allowed": rules.among(allowed), "left_out": left_out}
+    past = past_of(fitted, users, history) if code is None else None
+    return Request(users, past, allowed, left_out)
 
 
 def past_of(fitted, users, history=None):
@@ -299,8 +289,8 @@ def as_ids(values):
     return list_as_array(values)
 
 
-def candidate_positions(candidates, query, fitted, unknown="error"):
-    """Return the ``allowed`` of a ``Request``; None stays None.
+def candidate_positions(candidates, query, fitted, unknown="error", rules=NO_RULES):
+    """Return the ``allowed`` of a ``Request``; None: all that qualify by the ``Rules``.
 
     One list of ids becomes sorted positions (m,). A list for each user (a mapping, a
     table or an array of pairs) becomes a CSR matrix (n, n_items). Raises ``ValueError``
@@ -311,7 +301,7 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
             f"unknown_candidates must be 'error' or 'ignore'. Got {unknown!r}."
         )
     if candidates is None:
-        return None
+        return rules.qualifying
     owners, values = None, candidates
     pairs = isinstance(candidates, np.ndarray) and candidates.ndim == 2
     if is_frame(candidates) or isinstance(candidates, Mapping) or pairs:
@@ -333,6 +323,8 @@ def candidate_positions(candidates, query, fitted, unknown="error"):
             f"{fitted.n_items} items: {format_ids(names)}. Leave them out, or set "
             "unknown_candidates='ignore'."
         )
+    if rules.qualifying is not None:
+        lost |= ~among(codes, rules.qualifying)
     if owners is None:
         return np.unique(codes[~lost])
     known = owners.unique()

@@ -18,7 +18,7 @@ from ._fitted_state import Serving, fitted_attribute, fitted_of
 from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._ranked_table import ranked_table, write_parquet
-from ._requests import Query, as_ids, candidates_of_one, one_known, read_request
+from ._requests import read_request
 
 
 class RetrievalMixin(KnownUsersMixin):
@@ -104,40 +104,10 @@ class RetrievalMixin(KnownUsersMixin):
         return (distances, indices) if return_distance else indices
 
     def _nearest(self, fitted, X, n_neighbors):
-        k, hidden = self._k(n_neighbors, fitted), self.exclude_seen
-        found = self._search_known(fitted, X, k, hidden)
-        if found is None:
-            request = read_request(fitted, X)
-            request.check_size(k)
-            users, past, serving = request.users, request.past, self._serving()
-            found = fitted.search(users, past, k, serving, request.excluded(hidden))
-        scores, indices = found
-        return 1 - scores, indices
-
-    def _search_known(
-        self, fitted, X, k, hidden, rules=NO_RULES, *, context=None, **filters
-    ):
-        """Return scores and positions (1, k) if X is one known user, otherwise None.
-
-        None as well if there is no faster way than the usual one. ``filters``: as in
-        `candidates_of_one`.
-        """
-        code = None
-        if fitted.search_known is not None:
-            code = one_known(fitted.users, X)
-        if code is None:
-            return None
-        asked = None if context is None else fitted.asked(None, 1, context)
-        user = Query(as_ids(X), np.array([code]), None)
-        items = candidates_of_one(fitted, user, rules, **filters)
-        how = self._serving(), hidden, asked
-
-        def search(_, width):
-            return fitted.search_known(code, width, *how, **items)
-
-        if not rules.reorder:
-            return search(None, k)
-        return rules.lists(search, 1, k, fitted.n_items, fitted.cosines)
+        k, request = self._k(n_neighbors, fitted), read_request(fitted, X, lazy=True)
+        request.check_size(k)
+        found = _lists(fitted, request, k, self._serving(), self.exclude_seen)
+        return 1 - found[0], found[1]
 
     def kneighbors_graph(
         self, X=None, n_neighbors=None, mode="connectivity"
@@ -257,11 +227,11 @@ class RetrievalMixin(KnownUsersMixin):
             from `set_catalog`. A dict of columns to what their cells must be: a value;
             a list, of which any will do; or an interval, a tuple (low, high) of numbers
             or dates, both inclusive, None where it is open. Missing values never
-            qualify; a cell that is a list qualifies by any of its values; times with a
-            zone are compared as UTC. Or a function, which gets the item table, one row
-            for each of ``item_ids_``, and returns booleans (n_items,). The answer is
-            kept as long as the catalog, and the function, which is called again if it
-            is a new one. None: all items.
+            qualify; dates may be text, such as "2024-05-31", and those with a time zone
+            are compared as UTC. Or a function, which gets the item table, one row for
+            each of ``item_ids_``, and returns booleans (n_items,). The answer is kept
+            as long as the catalog, and the function: it is called again after
+            `set_catalog`, and a new function is. None: all items.
         max_per : dict, default=None
             How many items of a list may have the same value: a dict of columns of the
             item table to numbers >= 1. The best ones are kept. Items whose value is
@@ -296,15 +266,15 @@ class RetrievalMixin(KnownUsersMixin):
         ValueError
             If a table lacks columns, ``history`` or ``candidates`` do not name their
             users, candidates are not in the catalog, ``n_neighbors`` < 1, ``where`` or
-            ``max_per`` names a column that the item table lacks, an interval is not
-            one, a function as ``where`` returns another number of booleans, a limit of
-            ``max_per`` is < 1 or its column holds lists, ``diversity`` is not from 0 to
-            1 or k > 1,000 with it, or ``path`` is set and X is of Dask.
+            ``max_per`` names a column that the item table lacks or that holds lists, a
+            value of ``where`` does not fit its column, a function as ``where`` returns
+            anything but booleans (n_items,), a limit of ``max_per`` is < 1,
+            ``diversity`` is not from 0 to 1, ``n_neighbors`` is > 1,000 with one of
+            these two, or ``path`` is set and X is of Dask.
         TypeError
             If X, ``history``, ``candidates``, ``exclude``, ``exclude_seen``,
-            ``where``, ``max_per`` or ``diversity`` are of another type, a value of
-            ``where`` is not of the type of its column, a function as ``where`` returns
-            no booleans, or ids do not fit into Parquet.
+            ``where``, ``max_per`` or ``diversity`` are of another type, or ids do not
+            fit into Parquet.
         ImportError
             If ``path`` is set and pyarrow is not installed.
         OSError
@@ -402,33 +372,30 @@ class RetrievalMixin(KnownUsersMixin):
             hidden = check_flag(exclude_seen, "exclude_seen")
         if any(rule is not None for rule in (where, max_per, diversity)):
             rules = fitted.item_table.rules(where, max_per, diversity, k)
-        library = library_for(self, fitted, X, history, candidates, exclude)
-        label = fitted.users.label
-        if history is None and path is None:
-            found = self._search_known(fitted, X, k, hidden, rules, **asked)
-            if found is not None:
-                return ranked_table(fitted, library, as_ids(X), *found, label)
-        request = read_request(fitted, X, history, **asked).restricted(rules)
+        request = read_request(fitted, X, history, rules=rules, lazy=True, **asked)
+        how = serving, hidden, rules
         if path is not None:
-            tables = _tables(fitted, request, k, hidden, serving, rules)
-            return write_parquet(tables, path)
+            return write_parquet(_tables(fitted, request, k, *how), path)
         request.check_size(k)
         users, past, allowed = request.users, request.past, request.allowed
-        if rules.reorder:
-            found = _by_rules(fitted, request, k, hidden, serving, rules)
+        if past is None or rules.reorder:
+            found = _lists(fitted, request, k, *how)
         else:
             excluded = request.excluded(hidden)
             found = fitted.search(users, past, k, serving, excluded, allowed)
-        return ranked_table(fitted, library, users.ids, *found, label)
+        library = library_for(self, fitted, X, history, candidates, exclude)
+        return ranked_table(fitted, library, users.ids, *found, fitted.users.label)
 
 
-def _by_rules(fitted, request, k, hidden, serving, rules):
+def _lists(fitted, request, k, serving, hidden, rules=NO_RULES):
     """Return scores and positions (n, k) of the lists of a request, by ``Rules``.
 
     ``hidden``: whether items that users chose are left out.
     """
 
     def search(rows, width):
+        if request.past is None:
+            return fitted.search_known(request, width, serving, hidden)
         part = request[rows]
         how = serving, part.excluded(hidden), part.allowed
         return fitted.search(part.users, part.past, width, *how)
@@ -439,10 +406,10 @@ def _by_rules(fitted, request, k, hidden, serving, rules):
     return rules.lists(search, n, k, fitted.n_items, fitted.cosines)
 
 
-def _tables(fitted, request, k, hidden, serving, rules):
+def _tables(fitted, request, k, *how):
     """Yield a table of recommendations for each block of the users of a request."""
-    label = fitted.users.label
+    serving, label = how[0], fitted.users.label
     for block in blocks(len(request), bool(serving.verbose)):
         part = request[block]
-        found = _by_rules(fitted, part, k, hidden, serving, rules)
+        found = _lists(fitted, part, k, *how)
         yield ranked_table(fitted, PANDAS, part.users.ids, *found, label)
