@@ -93,24 +93,19 @@ class ContextColumns:
         return names + self.clock.names(self.time)
 
     def columns_out(self):
-        """Return which feature columns come from each column, a dict of int arrays.
+        """Return which feature columns come from which columns without the time.
 
-        None if the transformer does not encode each column on its own.
+        A list of pairs: names, a list, and positions of features, an int array. Each
+        column is in a pair of its own unless the transformer mixes them.
         """
         blocks = [] if self.transformer is None else blocks_of(self.transformer)
-        if blocks is None and len(self.columns) == 1:
-            blocks = [([0], slice(None))]
-        if blocks is None:
-            return None
-        places = {column: [np.zeros(0, dtype=int)] for column in self.all_columns}
+        every = np.arange(self.own_width)
+        if blocks is None or any(len(i) > 1 and len(every[o]) for i, o in blocks):
+            return [(self.columns, every)]
+        places = {column: [np.zeros(0, dtype=int)] for column in self.columns}
         for inputs, outputs in blocks:
-            own = np.arange(self.own_width)[outputs]
-            if len(own) and len(inputs) > 1:
-                return None
-            places[self.columns[inputs[0]]].append(own)
-        if self.time is not None:
-            places[self.time].append(np.arange(self.own_width, self.width))
-        return {column: np.concatenate(parts) for column, parts in places.items()}
+            places[self.columns[inputs[0]]].append(every[outputs])
+        return [([column], np.concatenate(own)) for column, own in places.items()]
 
     def removable(self):
         """Return columns that can be removed without the others, a dict of lists.
@@ -118,10 +113,9 @@ class ContextColumns:
         Each is alone, under its own name, unless the transformer mixes columns. Then
         they are together, as "context".
         """
-        if self.columns_out() is not None:
-            return {column: [column] for column in self.all_columns}
-        time = {} if self.time is None else {self.time: [self.time]}
-        return {self.side: self.columns} | time
+        together = [names for names, _ in self.columns_out()]
+        together += [] if self.time is None else [[self.time]]
+        return {names[0] if len(names) == 1 else self.side: names for names in together}
 
     def blocks(self):
         """Return the positions of features that belong together, int arrays.
@@ -129,11 +123,7 @@ class ContextColumns:
         They are those of each column, or of all if the transformer mixes them, and of
         the hour, the weekday and the month. Those of the gap are in none.
         """
-        places = self.columns_out()
-        if places is None:
-            blocks = [np.arange(self.own_width)]
-        else:
-            blocks = [places[column] for column in self.columns]
+        blocks = [places for _, places in self.columns_out()]
         if self.clock is not None:
             blocks += [self.own_width + part for part in self.clock.parts()]
         return [block for block in blocks if len(block)]
@@ -145,17 +135,14 @@ class ContextColumns:
         """
         dropped = np.zeros(self.width, dtype=bool)
         dropped[self.own_width :] = self.time in columns
-        own = [column for column in columns if column != self.time]
-        places = self.columns_out()
-        if places is not None:
-            for column in own:
-                dropped[places[column]] = True
-        elif {*own} == {*self.columns}:
-            dropped[: self.own_width] = True
-        elif own:
-            raise ValueError(
-                f"Cannot remove {own[0]!r} from the context: context_transformer "
-                "does not encode each column on its own. Use TowerVectorizer or "
-                "ColumnTransformer."
-            )
+        for names, places in self.columns_out():
+            found = [column for column in columns if column in names]
+            if {*found} == {*names}:
+                dropped[places] = True
+            elif found:
+                raise ValueError(
+                    f"Cannot remove {found[0]!r} from the context: context_transformer "
+                    "does not encode each column on its own. Use TowerVectorizer or "
+                    "ColumnTransformer."
+                )
         return without_entries(rows, dropped[rows.indices])
