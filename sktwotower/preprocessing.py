@@ -87,12 +87,8 @@ def k_core(X, k=5, *, user_id=None, item_id=None) -> np.ndarray:
             "user_id and item_id are the same column of X. None stands for the first "
             "and the second: name both."
         )
-    pairs = pd.DataFrame(
-        {
-            "user": codes(X, user_id, 0, "user_id"),
-            "item": codes(X, item_id, 1, "item_id"),
-        }
-    )
+    pairs = pd.DataFrame({"user": codes(X, user_id, 0, "user_id")})
+    pairs["item"] = codes(X, item_id, 1, "item_id")
     left, n_before = pairs.drop_duplicates(), None
     while len(left) != n_before:
         n_before = len(left)

@@ -20,14 +20,15 @@ PARTS_OF_DATES = {
 def features_in_words(vectorizer, columns, values):
     """Return (name of the column, text) for entries of a feature row, a list.
 
-    ``columns`` and ``values`` (nnz,): positions among the features, and what is there.
+    ``columns`` and ``values`` (nnz,): positions among the features, which ascend, and
+    what is there. Entries after the last feature are left out.
     """
     encoders = [encoder for _, encoder in vectorizer.encoders_]
-    ends = np.cumsum([len(encoder.names) for encoder in encoders])
-    found = []
-    for column, value in zip(columns, values, strict=True):
-        encoder = encoders[block := int(np.searchsorted(ends, column, side="right"))]
-        place = column - ends[block] + len(encoder.names)
+    starts = np.cumsum([0, *(len(encoder.names) for encoder in encoders)])
+    n_own, found = np.searchsorted(columns, starts[-1]), []
+    for column, value in zip(columns[:n_own], values[:n_own], strict=True):
+        block = np.searchsorted(starts, column, side="right") - 1
+        encoder, place = encoders[block], column - starts[block]
         found.append((encoder.name, f"{encoder.name}: {_text(encoder, place, value)}"))
     return found
 

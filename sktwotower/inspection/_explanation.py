@@ -17,13 +17,7 @@ from sktwotower.retrieval._requests import past_of, read_query, read_users
 from sktwotower.towers._sequence_batches import latest_events
 from sktwotower.towers.parts import Pair, PastOfOne
 
-from ._reasons import (
-    WORDS,
-    names_of_items,
-    reasons_of_context,
-    reasons_of_past,
-    reasons_of_side,
-)
+from ._reasons import TASTE, WORDS, name_of, names_of_items, reasons_of, reasons_of_past
 
 # Name of the row for what no feature and no past item explains: if a tower is linear it
 # is the bias.
@@ -196,7 +190,7 @@ def _table(fitted, owner, past, chosen, serving, names):
     chose = reasons_of_past(past_ids, names)
     rows.append(_part("history", past_ids, weights, contributions.history, chose))
     if context is not None:
-        rows.append(_part_of_context(fitted.context, context, contributions.context))
+        rows.append(_part_of(fitted.context, context, contributions, {}))
     if vector is not None:
         rows.append(_part("history", ["(fold-in)"], [1.0], [contributions.fold_in]))
     table = pd.concat(rows, ignore_index=True)
@@ -211,13 +205,15 @@ def _table(fitted, owner, past, chosen, serving, names):
 
 def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
+    taste = TASTE if fitted.sees_history else "this user's taste"
+    itself = f"{name_of(chosen.ids[0], names)} itself"
     tables = []
-    for entities, query in (fitted.users, owner), (fitted.items, chosen):
-        side = entities.side
-        features, values = _named(entities, query.rows)
-        reasons = reasons_of_side(entities, query, features, names, fitted.sees_history)
-        of_features = getattr(contributions, side)
-        tables.append(_part(side, features, values, of_features, reasons))
+    for entities, query, reason in (
+        (fitted.users, owner, taste),
+        (fitted.items, chosen, itself),
+    ):
+        side, of_ids = entities.side, {entities.id_column: reason}
+        tables.append(_part_of(entities, query.rows, contributions, of_ids))
         # what belongs to no feature
         linear = all(part.is_linear(side) for part in fitted.model.parts)
         remainder = getattr(contributions, f"{side}_rest")
@@ -225,11 +221,17 @@ def _rows_of_sides(fitted, owner, chosen, contributions, names):
     return tables
 
 
-def _part_of_context(context, rows, added):
-    """Return the rows of the context of the request; ``rows``: CSR (1, p)."""
-    features, values = _named(context, rows)
-    reasons = reasons_of_context(context, rows, features)
-    return _part("context", features, values, added, reasons)
+def _part_of(described, rows, contributions, of_ids):
+    """Return the rows of the table that are of the features in one feature row.
+
+    The parameters are those of `reasons_of`.
+    """
+    side, names = described.side, described.feature_names()
+    if names is None:
+        names = [f"{side}_{i}" for i in range(rows.shape[1])]
+    features = np.asarray(names, dtype=object)[rows.indices]
+    reasons = reasons_of(described, rows, features, of_ids)
+    return _part(side, features, rows.data, getattr(contributions, side), reasons)
 
 
 def _past_events(fitted, past):
@@ -240,17 +242,6 @@ def _past_events(fitted, past):
         events = events if limit is None else latest_events(events, limit)
         return events.indices, events.data
     return events.indices if kind == "pooled" else events.indices[:0], None
-
-
-def _named(described, rows):
-    """Return the names and values of the stored entries of one feature row.
-
-    ``described``: ``Entities`` or ``RequestContext``.
-    """
-    names = described.feature_names()
-    if names is None:
-        names = [f"{described.side}_{i}" for i in range(rows.shape[1])]
-    return np.asarray(names, dtype=object)[rows.indices], rows.data
 
 
 def _part(side, features, values, added, reasons=None):

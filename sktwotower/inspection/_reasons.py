@@ -42,41 +42,33 @@ def names_of_items(items, names):
     return items.side_column(names, "names", remedy).to_dict()
 
 
-def reasons_of_side(entities, query, features, names, sees_history):
-    """Return the reasons (nnz,) of one user or item, the ``Query``, a list.
+def reasons_of(described, rows, features, of_ids):
+    """Return the reasons (nnz,) of a user, an item or the context of a request, a list.
 
-    ``features`` (nnz,): their names, which are the reasons if the transformer is not a
-    `TowerVectorizer`.
+    Parameters
+    ----------
+    described : Entities or RequestContext
+    rows : CSR matrix of shape (1, p)
+        Its feature row.
+    features : array of shape (nnz,)
+        The names of its features, which are the reasons of the time, and all reasons if
+        the transformer is not a `TowerVectorizer`.
+    of_ids : dict of str to str
+        The reasons of columns by themselves, whatever is in their cells.
     """
-    if not isinstance(entities.transformer, TowerVectorizer):
+    if not isinstance(described.transformer, TowerVectorizer):
         return list(features)
-    rows = query.rows
-    found = features_in_words(entities.transformer, rows.indices, rows.data)
-    if entities.side == "item":
-        of_id = f"{_name(query.ids[0], names)} itself"
-    else:
-        of_id = TASTE if sees_history else "this user's taste"
-    return [of_id if column == entities.id_column else text for column, text in found]
-
-
-def reasons_of_context(context, rows, features):
-    """Return the reasons (nnz,) of the context of one request, CSR (1, p), a list.
-
-    ``features`` (nnz,): their names, which are the reasons of the time.
-    """
-    own = rows.indices < context.own_width
-    if not isinstance(context.transformer, TowerVectorizer):
-        return list(features)
-    found = features_in_words(context.transformer, rows.indices[own], rows.data[own])
-    return [text for _, text in found] + list(features[~own])
+    found = features_in_words(described.transformer, rows.indices, rows.data)
+    found = [of_ids.get(column, text) for column, text in found]
+    return found + list(features[len(found) :])
 
 
 def reasons_of_past(ids, names):
     """Return the reasons (n_past,) that are past items, a list."""
-    return [f"chose {_name(item, names)}" for item in ids]
+    return [f"chose {name_of(item, names)}" for item in ids]
 
 
-def _name(item, names):
+def name_of(item, names):
     """Return the name of an item, or its id if it has none."""
     name = names.get(item)
     return str(item if name is None or name is pd.NA or name != name else name)
