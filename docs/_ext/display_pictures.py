@@ -16,6 +16,7 @@ FOLDER = DOCS / "_generated"
 PICTURES = {
     "RecallCurveDisplay": "from_estimator(model, test, baselines=baselines)",
     "RecallByPopularityDisplay": "from_estimator(model, test, baselines=baselines)",
+    "RecallDiversityDisplay": "from_estimator(model, test)",
     "FeatureImportanceDisplay": "from_estimator(model, test, random_state=0)",
     "EmbeddingMapDisplay": (
         "from_estimator(\n"
