@@ -15,7 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 SYSTEMS = "runtime", "estimator", "implicit", "faiss"
 N_CLIENTS, SECONDS = 4, 5
@@ -258,3 +261,73 @@ def requests_per_second(model, name):
                 )
                 rows.append(row | _measure(system, n_processes, folder, users))
     return rows
+
+
+def installed_mb(*names):
+    """Return the size of packages with all that they need, as installed here, in MB."""
+    found, todo = {}, [*names]
+    while todo:
+        name = todo.pop().lower()
+        if name in found:
+            continue
+        try:
+            package = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # of another system
+            continue
+        files = [Path(each.locate()) for each in package.files or ()]
+        found[name] = sum(path.stat().st_size for path in files if path.is_file())
+        needed = map(Requirement, package.requires or ())
+        marked = (
+            n for n in needed if n.marker is None or n.marker.evaluate({"extra": ""})
+        )
+        todo += [each.name for each in marked]
+    return sum(found.values()) / 1e6
+
+
+def folder_mb(folder):
+    """Return the size of the Python files of a folder, in MB."""
+    return sum(path.stat().st_size for path in folder.rglob("*.py")) / 1e6
+
+
+def sizes_of(models):
+    """Return a row of results for each of some models, by name, served by the runtime.
+
+    A name is made of the numbers of users, of items and of numbers of a vector.
+    """
+    from sktwotower import io, runtime
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for name, build in models.items():
+            model = build()
+            io.dump(model, folder / "ours")
+            user_ids, item_ids = model.user_ids_.tolist(), model.item_ids_.tolist()
+            del model
+            row = _started("runtime", folder, user_ids[0])
+            row.pop("items")
+            served = runtime.load(folder / "ours", mmap=True, verify=False)
+            users, history = user_ids[1:400], item_ids[:10]
+            asked = {
+                "first_ms": served.recommend,
+                "again_ms": served.recommend,
+                "history_ms": lambda user, served=served, history=history: (
+                    served.recommend(user, history=history)
+                ),
+            }
+            for figure, ask in asked.items():
+                row[figure] = _median_cpu(ask, users) * 1e3
+            row["file_mb"] = (folder / "ours").stat().st_size / 1e6
+            row["answers_per_s"] = 1e3 / row["first_ms"]
+            rows.append({"data": "sizes", "system": name} | row)
+    return rows
+
+
+def _median_cpu(ask, users):
+    """Return the CPU seconds of the thread of a request, the median of some users."""
+    seconds = []
+    for user in users:
+        start = time.thread_time()
+        ask(user)
+        seconds.append(time.thread_time() - start)
+    return sorted(seconds)[len(seconds) // 2]

@@ -1,7 +1,7 @@
 """What does a request of one user cost, compared with the same work by hand?
 
 Call ``OMP_NUM_THREADS=1 python benchmarks/bench_serving.py [--only retail times exact
-wide graph service] [--quick]``; parts that are left out keep their results.
+wide graph service sizes image] [--quick]``; parts that are left out keep their results.
 *By hand* is what a person writes with the vectors of users and items as numpy arrays:
 the product, minus infinity for what the user has chosen, argpartition, sort. Models:
 Online Retail without and with times (3,665 items, 256 numbers each), and made events on
@@ -27,14 +27,16 @@ import argparse
 import copy
 import time
 from functools import cache
+from pathlib import Path
 
 import faiss
 import numpy as np
 import pandas as pd
 from _common import load, machine, read_results, replaced, write_results
-from _services import requests_per_second
+from _services import folder_mb, installed_mb, requests_per_second, sizes_of
 from bench_scale import make_events
 
+import sktwotower
 from sktwotower import TwoTowerRecommender
 from sktwotower.datasets import load_online_retail
 
@@ -205,11 +207,39 @@ def parts(only, n_items):
     if "service" in only:
         yield requests_per_second(retail(), "retail")
         yield requests_per_second(made(n_items, n_items, 10 * n_items), "exact")
+    if "sizes" in only:
+        yield sizes_of(
+            {
+                "3,896 x 3,665 x 384": retail,
+                "100,000 x 100,000 x 64": lambda: made(n_items, n_items, 10 * n_items),
+                "20,000 x 100,000 x 256": lambda: made(
+                    n_items // 5, n_items, 3 * n_items, width=256
+                ),
+                "1,000,000 x 100,000 x 64": lambda: made.__wrapped__(
+                    10 * n_items, n_items, 50 * n_items
+                ),
+                "100,000 x 1,000,000 x 64": lambda: made.__wrapped__(
+                    n_items, 10 * n_items, 50 * n_items
+                ),
+            }
+        )
+    if "image" in only:
+        serving = "numpy", "fastapi", "uvicorn"
+        needed = "torch", "skorch", "scikit-learn", "scipy", "pandas", "pynndescent"
+        package = folder_mb(Path(sktwotower.__file__).parent)
+        yield [
+            {"data": "image", "system": name, "mb": installed_mb(*names) + package}
+            for name, names in {
+                "runtime": serving,
+                "all": (*serving, *needed, "narwhals", "tqdm"),
+            }.items()
+        ]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ["retail", "times", "exact", "wide", "graph", "service"]
+    names += ["sizes", "image"]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()

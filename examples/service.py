@@ -141,12 +141,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", help="file of the model")
     parser.add_argument("--workers", type=int, default=1, help="number of processes")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
     os.environ["MODEL"] = given.path
     uvicorn.run(
         "service:app",
         workers=given.workers,
+        host=given.host,
         port=given.port,
         access_log=False,
         http="service:Protocol",
