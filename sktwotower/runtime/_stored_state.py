@@ -12,7 +12,7 @@ import numpy as np
 
 from sktwotower._records import array, csr, instance, integer, refuse, require, vectors
 from sktwotower._records._reading import PlainReader, object_array
-from sktwotower._records._registry import Kind, fields_of
+from sktwotower._records._registry import Kind, record_kind
 from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
@@ -57,20 +57,10 @@ OWN_TRANSFORMER = Refused(
 )
 
 
-def _some(cls, build=None):
+def _some(cls):
     """Return the kind that reads a class of this room."""
-    return KindOfSome(cls, fields_of(cls), build=build)
-
-
-def _made(cls, parts):
-    made = cls.__new__(cls)
-    vars(made).update(parts)
-    return made
-
-
-def _with_attributes(cls):
-    """Return the kind that reads a class without a constructor of its fields."""
-    return _some(cls, build=lambda **parts: _made(cls, parts))
+    kind = record_kind(cls)
+    return KindOfSome(cls, kind.parts, build=kind.build)
 
 
 def _as_they_are(cells):
@@ -272,47 +262,6 @@ class ServedModel:
         return fitted, params.get("fold_in", True) is not False
 
 
-KINDS = {
-    "recommender.TwoTowerRecommender": ServedModel,
-    "recommender.FittedTowers": _some(ServedState),
-    "recommender.FoldIn": _with_attributes(FoldInArrays),
-    "features.Entities": _some(Side),
-    "neighbors.Catalog": _some(CatalogVectors),
-    "_tables.Sequences": _some(InOrder),
-    "_tables.Table": KindOfSome(
-        dict, {"n_rows": integer(), "columns": instance(dict)}, build=_table
-    ),
-    "Index": IndexArray,
-    "table": TableArrays,
-    "towers.GivenTower": OWN_TOWER,
-    "towers.GivenTowers": OWN_TOWER,
-    "towers.Model": _some(ModelArrays),
-    "towers.Tower": _some(TowerArrays),
-    "towers.PastOnly": _some(PastOnlyArrays),
-    "towers.PooledHistory": _some(PooledArrays),
-    "towers.RecentHistory": _some(RecentArrays),
-    "towers.ContextLayer": _some(ContextArrays),
-    "features.RequestContext": _some(cells.ContextCells),
-    "features.RequestClock": _some(cells.StoredClock),
-    "features.LevelEncoder": _with_attributes(cells.LevelCell),
-    "features.TagEncoder": _with_attributes(cells.TagCell),
-    "features.WordEncoder": _with_attributes(cells.WordCell),
-    "features.NumberEncoder": _with_attributes(cells.NumberCell),
-    "features.BinEncoder": _with_attributes(cells.BinCell),
-    "features.BooleanEncoder": _with_attributes(cells.BooleanCell),
-    "features.DatePartEncoder": _with_attributes(cells.DateCell),
-    "features.VectorEncoder": _with_attributes(cells.VectorCell),
-}
-KINDS |= {
-    f"towers.{name}": _some(PairArrays)
-    for name in ("PooledTowers", "RecentTowers", "LinearFilter")
-}
-KINDS |= {
-    f"_tables.{name}": KindOfSome(np.ndarray, parts, build=build)
-    for name, (parts, build) in COLUMNS.items()
-}
-
-
 class VectorizerState:
     """How a `TowerVectorizer` is read: its encoders."""
 
@@ -334,7 +283,48 @@ class VectorizerState:
         return cells.Vectorizer(encoders)
 
 
-KINDS["features.TowerVectorizer"] = VectorizerState
+CLASSES = {
+    "recommender.FittedTowers": ServedState,
+    "recommender.FoldIn": FoldInArrays,
+    "features.Entities": Side,
+    "neighbors.Catalog": CatalogVectors,
+    "_tables.Sequences": InOrder,
+    "towers.Model": ModelArrays,
+    "towers.PooledTowers": PairArrays,
+    "towers.RecentTowers": PairArrays,
+    "towers.LinearFilter": PairArrays,
+    "towers.Tower": TowerArrays,
+    "towers.PastOnly": PastOnlyArrays,
+    "towers.PooledHistory": PooledArrays,
+    "towers.RecentHistory": RecentArrays,
+    "towers.ContextLayer": ContextArrays,
+    "features.RequestContext": cells.ContextCells,
+    "features.RequestClock": cells.StoredClock,
+    "features.LevelEncoder": cells.LevelCell,
+    "features.TagEncoder": cells.TagCell,
+    "features.WordEncoder": cells.WordCell,
+    "features.NumberEncoder": cells.NumberCell,
+    "features.BinEncoder": cells.BinCell,
+    "features.BooleanEncoder": cells.BooleanCell,
+    "features.DatePartEncoder": cells.DateCell,
+    "features.VectorEncoder": cells.VectorCell,
+}
+OF_A_TABLE = {"n_rows": integer(), "columns": instance(dict)}
+KINDS = {
+    "recommender.TwoTowerRecommender": ServedModel,
+    "features.TowerVectorizer": VectorizerState,
+    "Index": IndexArray,
+    "table": TableArrays,
+    "_tables.Table": KindOfSome(dict, OF_A_TABLE, build=_table),
+    "skops": OWN_TRANSFORMER,
+    "towers.GivenTower": OWN_TOWER,
+    "towers.GivenTowers": OWN_TOWER,
+}
+KINDS |= {name: _some(cls) for name, cls in CLASSES.items()}
+KINDS |= {
+    f"_tables.{name}": KindOfSome(np.ndarray, parts, build=build)
+    for name, (parts, build) in COLUMNS.items()
+}
 
 
 def _date(number, unit, zone):

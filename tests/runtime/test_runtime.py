@@ -297,6 +297,21 @@ def test_towers_of_the_user(tmp_path):
         runtime.load(written(model, tmp_path))
 
 
+def test_transformers_of_the_user(tmp_path):
+    from sklearn.preprocessing import OneHotEncoder
+
+    events = in_context(random_events())
+    transformer = OneHotEncoder(handle_unknown="ignore")
+    model = small(context=["place"], context_transformer=transformer)
+    model.fit(events.assign(place=events["place"].fillna("none")))
+    with pytest.raises(ValueError, match="context_transformer that is not"):
+        runtime.load(written(model, tmp_path))
+    # that of items has been used already
+    model = small(item_transformer=transformer).fit(random_events())
+    other = runtime.load(written(model, tmp_path))
+    assert_answers(model, other, "u1")
+
+
 def test_a_model_that_is_not_fitted(tmp_path):
     with pytest.raises(ValueError, match="not fitted"):
         runtime.load(written(TwoTowerRecommender(), tmp_path))
