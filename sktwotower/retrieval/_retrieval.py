@@ -227,11 +227,12 @@ class RetrievalMixin(KnownUsersMixin):
             from `set_catalog`. A dict of columns to what their cells must be: a value;
             a list, of which any will do; or an interval, a tuple (low, high) of numbers
             or dates, both inclusive, None where it is open. Missing values never
-            qualify; dates may be text, such as "2024-05-31", and those with a time zone
-            are compared as UTC. Or a function, which gets the item table, one row for
-            each of ``item_ids_``, and returns booleans (n_items,). The answer is kept
-            as long as the catalog, and the function: it is called again after
-            `set_catalog`, and a new function is. None: all items.
+            qualify; a cell that is a list qualifies by any of its values. Dates may be
+            text, such as "2024-05-31"; those with a time zone are compared as UTC. Or a
+            function, which gets the item table, one row for each of ``item_ids_``, and
+            returns booleans (n_items,). The answer is kept as long as the catalog, and
+            the function: it is called again after `set_catalog`, and so is a new
+            function. None: all items.
         max_per : dict, default=None
             How many items of a list may have the same value: a dict of columns of the
             item table to numbers >= 1. The best ones are kept. Items whose value is
@@ -266,11 +267,11 @@ class RetrievalMixin(KnownUsersMixin):
         ValueError
             If a table lacks columns, ``history`` or ``candidates`` do not name their
             users, candidates are not in the catalog, ``n_neighbors`` < 1, ``where`` or
-            ``max_per`` names a column that the item table lacks or that holds lists, a
-            value of ``where`` does not fit its column, a function as ``where`` returns
-            anything but booleans (n_items,), a limit of ``max_per`` is < 1,
-            ``diversity`` is not from 0 to 1, ``n_neighbors`` is > 1,000 with one of
-            these two, or ``path`` is set and X is of Dask.
+            ``max_per`` names a column that the item table lacks, or ``max_per`` one
+            that holds lists, a value of ``where`` does not fit its column, a function
+            as ``where`` returns anything but booleans (n_items,), a limit of
+            ``max_per`` is < 1, ``diversity`` is not from 0 to 1, ``n_neighbors`` is >
+            1,000 with one of these two, or ``path`` is set and X is of Dask.
         TypeError
             If X, ``history``, ``candidates``, ``exclude``, ``exclude_seen``,
             ``where``, ``max_per`` or ``diversity`` are of another type, or ids do not

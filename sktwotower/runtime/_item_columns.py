@@ -5,6 +5,7 @@ Output: bool (n_items,); codes of equal cells, int (n_items,).
 """
 
 import datetime
+import functools
 from numbers import Number
 
 import numpy as np
@@ -28,7 +29,8 @@ class ItemColumn:
     Parameters
     ----------
     values : array of shape (n_items,)
-        Missing values are None, NaN or NaT. Times count to the microsecond.
+        Missing values are None, NaN or NaT. A cell that is a list has several values.
+        Times count to the microsecond.
     name : str
         Name of the column in messages.
 
@@ -36,8 +38,8 @@ class ItemColumn:
     ----------
     places : dict
         The position of each distinct value.
-    codes : int array of shape (n_items,)
-        The position of the value of each item; -1 if it is missing.
+    rows, codes : int arrays of shape (p,)
+        The item of each known value, and the position of this value.
     levels : array of shape (n_levels,)
         The distinct values.
     types : tuple
@@ -45,20 +47,22 @@ class ItemColumn:
     """
 
     def __init__(self, values, name):
-        self.name, self.places, kind, codes = name, {}, values.dtype.kind, []
+        self.name, self.n_items, kind = name, len(values), values.dtype.kind
         if kind in "mM":
             values = values.astype(f"{kind}8[us]")
+        rows, codes, self.places = [], [], {}
         try:
-            for cell in values.tolist():
-                known = not _is_missing(cell)
-                code = self.places.setdefault(cell, len(self.places)) if known else -1
-                codes.append(code)
+            for row, cell in enumerate(values.tolist()):
+                for each in listed(cell):
+                    if not _is_missing(each):
+                        rows.append(row)
+                        codes.append(self.places.setdefault(each, len(self.places)))
         except (TypeError, ValueError):
             raise ValueError(
-                f"The column {name!r} of the item table holds lists or other objects "
-                "that cannot be compared. Pass a function as where."
+                f"The column {name!r} of the item table holds objects that cannot be "
+                "compared. Pass a function as where."
             ) from None
-        self.codes = np.array(codes, dtype=np.int64)
+        self.rows, self.codes = np.array(rows, np.int64), np.array(codes, np.int64)
         families = {_family(type(level)) for level in self.places}
         are_numbers = families == {Number}  # as an array they are compared faster
         self.levels = np.array([*self.places], dtype=None if are_numbers else object)
@@ -67,15 +71,13 @@ class ItemColumn:
     def mask(self, rule):
         """Return which items (n_items,) have a value that a rule asks for."""
         is_interval = isinstance(rule, tuple)
-        found = np.zeros(
-            len(self.levels) + 1, dtype=bool
-        )  # the last is for missing ones
+        found = np.zeros(len(self.levels), dtype=bool)
         try:
             cells = [self._as_level(cell, is_interval) for cell in listed(rule)]
             if is_interval:
                 low, high = cells
-                found[:-1] = True if low is None else self.levels >= low
-                found[:-1] &= True if high is None else self.levels <= high
+                found[:] = True if low is None else self.levels >= low
+                found &= True if high is None else self.levels <= high
             else:
                 found[[self.places[cell] for cell in cells if cell in self.places]] = 1
         except (TypeError, ValueError):
@@ -85,7 +87,21 @@ class ItemColumn:
                 f"{shorten([*self.places][:2])}. Got {shorten(rule)}. A function can "
                 "say all else, also what holds of missing values."
             ) from None
-        return found[self.codes]
+        mask = np.zeros(self.n_items, dtype=bool)
+        mask[self.rows[found[self.codes]]] = True
+        return mask
+
+    @functools.cached_property
+    def groups(self):
+        """Int (n_items,), equal for items of equal value; -1: missing."""
+        if (np.diff(self.rows) == 0).any():
+            raise ValueError(
+                f"max_per names {self.name!r}, a column of lists. Name one with a "
+                "single value for each item."
+            )
+        groups = np.full(self.n_items, -1)
+        groups[self.rows] = self.codes
+        return groups
 
     def _as_level(self, cell, is_interval):
         """Return a value as the levels are, times with a zone as UTC."""

@@ -61,7 +61,7 @@ class ItemTable:
                     f"a function of this table. Got {shorten(value)}."
                 )
         limits = [
-            (self._column(name).codes, check_count(limit, f"max_per[{name!r}]"))
+            (self._column(name).groups, check_count(limit, f"max_per[{name!r}]"))
             for name, limit in (max_per or {}).items()
         ]
         rules = Rules(self._where(where), limits, _checked(diversity))
