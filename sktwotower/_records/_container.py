@@ -13,7 +13,6 @@ import os
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
@@ -93,13 +92,6 @@ class WrittenFile:
         self.checksums[name] = checksum.hexdigest()
 
 
-class Member(NamedTuple):
-    """Where the bytes of a member begin in the file, and their number."""
-
-    start: int
-    size: int
-
-
 class ReadFile:
     """A file whose members are read after their checks.
 
@@ -166,7 +158,7 @@ class ReadFile:
             raise self.damaged(f"it is not a valid zip file ({error})") from None
 
     def _located(self, infos):
-        """Return the ``Member`` of each name, after checks of the whole layout."""
+        """Return where each member begins, and its size, after checks of the layout."""
         names = [info.filename for info in infos]
         for name in names:
             if not NAME.fullmatch(name):
@@ -198,7 +190,7 @@ class ReadFile:
         start = info.header_offset + HEADER.size + name_length + extra_length
         if start + info.file_size > self.size:
             raise self.damaged(f"it ends within {info.filename!r}")
-        return Member(start, info.file_size)
+        return start, info.file_size
 
     def _read(self, start, size):
         self.file.seek(max(start, 0))
@@ -219,13 +211,14 @@ class ReadFile:
 
     def bytes_of(self, name):
         """Return the bytes of a member, after the check of their checksum."""
-        if not isinstance(name, str) or not name.startswith("objects/"):
-            raise self.damaged(f"{name!r} does not name an object")
-        data = self._read(*self._find(name))
+        data = self._read(*self._find(name, "object"))
         self._check(name, data)
         return data
 
-    def _find(self, name):
+    def _find(self, name, what):
+        """Return where a member that is an object or an array begins, and its size."""
+        if not isinstance(name, str) or not name.startswith(f"{what}s/"):
+            raise self.damaged(f"{name!r} does not name an {what}")
         if name not in self.members:
             raise self.damaged(f"the member {name!r} is missing")
         return self.members[name]
@@ -236,14 +229,12 @@ class ReadFile:
 
     def array(self, name):
         """Return the array of a member; the same one if it is asked for again."""
-        if not isinstance(name, str) or not name.startswith("arrays/"):
-            raise self.damaged(f"{name!r} does not name an array")
+        start, size = self._find(name, "array")
         if name not in self.arrays:
-            self.arrays[name] = self._read_array(name)
+            self.arrays[name] = self._read_array(name, start, size)
         return self.arrays[name]
 
-    def _read_array(self, name):
-        start, size = self._find(name)
+    def _read_array(self, name, start, size):
         self.file.seek(start)
         shape, fortran, dtype = self._array_header(name)
         header = self.file.tell() - start

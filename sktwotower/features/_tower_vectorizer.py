@@ -274,15 +274,12 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         for position, name in enumerate(names):
             column, kind = table.iloc[:, position], forced.get(name)
             if kind == "drop":
-                self.kinds_[name] = kind
-                self._shares_missing.append(
-                    is_missing(column, f"Column {name!r}").mean()
-                )
-                continue
-            cells, missing = read_cells(column, name)
+                missing = is_missing(column, f"Column {name!r}")
+            else:
+                cells, missing = read_cells(column, name)
+                kind = kind if kind and len(cells) else choose_kind(name, column, cells)
+            self.kinds_[name] = kind
             self._shares_missing.append(missing.mean())
-            kind = kind or choose_kind(name, column, cells)
-            self.kinds_[name] = kind = "drop" if len(cells) == 0 else kind
             if kind != "drop":
                 encoder = make_encoder(name, kind, settings).fit(cells, missing)
                 self.encoders_.append((position, encoder))

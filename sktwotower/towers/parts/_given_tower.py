@@ -8,6 +8,7 @@ import copy
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
 from sktwotower._records import array, integer, one_of, refuse
@@ -251,12 +252,7 @@ def _drop_columns(layer, left, unused):
 
 def _output_width(module, name, n_features):
     """Return d of a module; also initializes torch's lazy layers by a forward pass."""
-    probe = SparseRows(
-        torch.zeros(0, dtype=torch.int64),
-        torch.zeros(3, dtype=torch.int64),
-        torch.zeros(0, dtype=torch.float32),
-        n_features,
-    )
+    probe = SparseRows.from_csr(sparse.csr_matrix((2, n_features), dtype=np.float32))
     try:
         with torch.no_grad():
             vectors = module.eval()(probe.to_torch())

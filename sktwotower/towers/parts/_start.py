@@ -159,10 +159,10 @@ def add_to_ids(layer, rows, vectors, owned=slice(None)):
 
     ``owned``: the columns that the layer has.
     """
-    ids = sparse.csr_matrix(rows[:, np.flatnonzero(id_columns(rows))])
+    is_id = id_columns(rows)
+    ids = sparse.csr_matrix(rows[:, np.flatnonzero(is_id)])
     squares = np.asarray(ids.multiply(ids).sum(axis=1)).ravel()
     weights = ids.T @ sparse.diags(1 / np.maximum(squares, 1e-12)) @ vectors
-    is_id = id_columns(rows)
     columns = torch.from_numpy(np.flatnonzero(is_id[owned]))
     places = (np.cumsum(is_id) - 1)[owned][columns]
     with torch.no_grad():
