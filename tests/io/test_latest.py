@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sktwotower import PopularityRecommender, io
+from sktwotower import PopularityRecommender, TwoTowerRecommender, io, runtime
 
 FIRST = PopularityRecommender().fit([["ann", "tea"], ["bob", "jam"], ["bob", "tea"]])
 SECOND = PopularityRecommender().fit([["ann", "tea"], ["bob", "oil"], ["bob", "tea"]])
@@ -33,6 +33,16 @@ def wait_until(is_so):
 
 def watch(path, **options):
     return io.LatestModel(path, seconds=0.01, **options)
+
+
+def test_it_loads_by_the_runtime(tmp_path):
+    path = tmp_path / "model.sktt"
+    model = TwoTowerRecommender(embedding_dim=4, max_epochs=1, random_state=0)
+    model.fit([["ann", "tea"], ["bob", "jam"], ["bob", "tea"]])
+    io.dump(model, path)
+    with watch(path, load=runtime.load) as latest:
+        assert type(latest.current.model) is runtime.Runtime
+        assert latest.current.model.recommend("ann", 1)[0].tolist() == ["jam"]
 
 
 def test_a_new_file_is_served_and_the_old_model_still_answers(path):
@@ -101,12 +111,9 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(path):
             io.dump(SECOND, path)
         return model
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sktwotower.io._latest.load", load_slowly)
-        latest = io.LatestModel(path, seconds=1000)
-        with latest:
-            assert best(latest) == "oil"
-            assert latest.current.version == path.stat().st_mtime_ns
+    with io.LatestModel(path, seconds=1000, load=load_slowly) as latest:
+        assert best(latest) == "oil"
+        assert latest.current.version == path.stat().st_mtime_ns
 
 
 def test_such_a_file_is_refused_once(path):
@@ -121,11 +128,9 @@ def test_such_a_file_is_refused_once(path):
     def check(model):
         assert "oil" not in model.item_ids_
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sktwotower.io._latest.load", load_slowly)
-        with watch(path, check=check) as latest:
-            time.sleep(0.05)  # more looks
-            assert latest.n_refused == 1 and latest.current is None
+    with watch(path, check=check, load=load_slowly) as latest:
+        time.sleep(0.05)  # more looks
+        assert latest.n_refused == 1 and latest.current is None
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -152,7 +157,7 @@ def test_the_thread_ends_with_the_block_which_can_begin_again(path):
 def test_arguments_are_passed_to_load(path, monkeypatch):
     passed = []
     monkeypatch.setattr(
-        "sktwotower.io._latest.load", lambda path, **how: passed.append(how)
+        "sktwotower.io._persist.load", lambda path, **how: passed.append(how)
     )
     how = {"trusted": ["a.B"], "towers": {"user_tower": 1}, "mmap": False}
     for given in {}, how | {"verify": True}:

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
-from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__
-from sktwotower.io import _onnx_graph, export_onnx
+from sktwotower import PopularityRecommender, TwoTowerRecommender, __version__, runtime
+from sktwotower.io import _onnx_graph, dump, export_onnx
 from sktwotower.towers.parts import _onnx_operators
 from tests.builders import chain, dated, first_fast, ordered, random_events, small
 
@@ -63,14 +63,14 @@ MODELS = {
 @pytest.fixture
 def exported(tmp_path):
     """Return a function that exports a tower and returns how to call it."""
-    runtime = pytest.importorskip("onnxruntime")
+    onnxruntime = pytest.importorskip("onnxruntime")
 
     def export(model, side, n_threads=0):
         export_onnx(model, tmp_path / "tower.onnx", side=side)
         assert [each.name for each in tmp_path.iterdir()] == ["tower.onnx"]
-        options = runtime.SessionOptions()
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
-        session = runtime.InferenceSession(tmp_path / "tower.onnx", options)
+        session = onnxruntime.InferenceSession(tmp_path / "tower.onnx", options)
         return lambda **inputs: session.run(None, inputs)[0]
 
     return export
@@ -129,10 +129,12 @@ HISTORIES = [[[1, 3, 1, 0], [], [3]], [[0]], [[]]]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_users_have_the_vectors_of_the_model(name, exported):
+def test_users_have_the_vectors_of_the_model(name, exported, tmp_path):
+    """Those of torch (several users), of numpy (one, or served) and of ONNX."""
     model = MODELS[name]().set_params(fold_in=False)
     embed = exported(model, "user")
-    catalog = model.item_ids_
+    dump(model, tmp_path / "model.sktt")
+    served, catalog = runtime.load(tmp_path / "model.sktt"), model.item_ids_
     for history in HISTORIES:
         items = [[catalog[i % len(catalog)] for i in own] for own in history]
         users = [f"new{i}" for i in range(len(items))]
@@ -143,6 +145,9 @@ def test_users_have_the_vectors_of_the_model(name, exported):
         own = dict(zip(users, items, strict=True)) if any(items) else None
         wanted = model.embed_users(table, None if name == "no history" else own)
         np.testing.assert_allclose(vectors, wanted, atol=1e-6)
+        if not features:
+            found = served.embed(users, history=own)
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 PLACES = {"place": ["home", "work"] * 30, "words": ["a b", "b c", "d a"] * 20}
