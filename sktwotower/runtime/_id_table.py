@@ -75,8 +75,12 @@ class IdTable:
         """Return positions (m,) of ids, a list or an array called ``name``."""
         if isinstance(values, str | bytes | dict) or not np.iterable(values):
             raise TypeError(f"{name} must be a list of {self.side}s. Got {values!r}.")
-        is_array = isinstance(values, np.ndarray) and values.dtype.kind in "iu"
-        if is_array and self.is_sorted and values.ndim == 1 and len(self.ids):
-            places = np.minimum(self.ids.searchsorted(values), len(self.ids) - 1)
-            return np.where(self.ids[places] == values, places, -1)
+        if getattr(values, "dtype", np.dtype(object)).kind in "iu":
+            values = values.ravel().tolist()
+        if self.is_sorted and set(map(type, values)) == {int}:
+            wanted = np.array(values)
+            if wanted.dtype.kind == "i":  # none is too large
+                places = self.ids.searchsorted(wanted)
+                found = self.ids.take(places, mode="clip") == wanted
+                return np.where(found, places, -1)
         return np.array([self.position(value) for value in values], dtype=np.int64)
