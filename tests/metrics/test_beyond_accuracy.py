@@ -134,7 +134,7 @@ COUNTS = {"c": 2, "a": 5, "b": 2, "d": 1, "e": 0}  # in order a, c, b, d, e
         (0.3, "cbdex"),
         (0.5, "cbdex"),
         (0.51, "bdex"),
-        (0.7, "bdex"),  # 0.7 * 10 is above 7 by rounding
+        (0.7, "bdex"),
         (0.8, "dex"),
         (1, "ex"),
     ],
@@ -155,6 +155,12 @@ def test_the_share_of_the_long_tail_is_a_mean_over_users():
     y_pred = np.array([[3, 1, -1], [0, -1, 4]])
     counts = np.array(list(COUNTS.values()))
     assert long_tail_share_at_k(y_pred, counts) == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_a_share_that_was_rounded_up_adds_no_item_to_the_head():
+    assert 0.55 * 100 > 55
+    assert long_tail_share_at_k([["b"]], {"a": 55, "b": 45}, head=0.55) == 1
+    assert long_tail_share_at_k([["b"]], {"a": 54, "b": 46}, head=0.55) == 0
 
 
 @pytest.mark.parametrize("head", [0, 1.5, -1, np.nan, "half", None])

@@ -333,6 +333,8 @@ def test_a_ranking_has_no_stored_zeros_and_leaves_the_given_matrix_alone():
         ({"truth": np.full((2, 3), np.nan)}, ValueError, "truth of .* Got nan"),
         ({"truth": [["a"], ["b"]]}, ValueError, "truth of .* must be a valid sparse"),
         ({"truth": None}, ValueError, "truth of .* must be a valid sparse"),
+        ({"item_vectors": np.eye(2)}, ValueError, r"item_v.* 3 items. Got \(2, 2\)"),
+        ({"item_vectors": [[1], [2], [np.inf]]}, ValueError, "item_vectors .* inf"),
         ({"left_out": [1]}, TypeError, "left_out of .* must be a dict.* Got list"),
     ],
 )

@@ -13,12 +13,13 @@ from sklearn.preprocessing import FunctionTransformer
 
 plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("Agg")
-from sktwotower.metrics import HeldOutRanking  # noqa: E402
+from sktwotower import TwoTowerRecommender  # noqa: E402
+from sktwotower.metrics import HeldOutRanking, make_retrieval_scorer  # noqa: E402
 from sktwotower.plots import RecallDiversityDisplay  # noqa: E402
 
 # a and b point in one direction, c and d in others at right angles
 VECTORS = np.array([[1.0, 0, 0], [2, 0, 0], [0, 1, 0], [0, 0, 1]])
-LISTS = {0: ["ab", "ab"], 0.5: ["ac", "ab"], 1: ["cd", "ac"]}
+LISTS = {0: ["ab", "ab"], 0.5: ["ac", "ab"], 0.9: ["cd", ""], 1: ["cd", "ac"]}
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,37 @@ def test_what_is_to_be_found_again_is_not_left_out():
     model = Diverse(seen=[(1, 3)], past=[(1, 3)])
     RecallDiversityDisplay.from_estimator(model, None, diversity=0, k=2)
     assert model.asked[0][-1] == {}
+
+
+def test_users_without_recommendations_are_misses():
+    display = RecallDiversityDisplay.from_estimator(Diverse(), None, diversity=0.9, k=2)
+    assert display.results["recall@2"].tolist() == [0]
+    assert display.results["coverage@2"].tolist() == [2 / 4]
+
+
+class InPlainOrder(TwoTowerRecommender):
+    """Takes the argument, and does nothing with it."""
+
+    def recommend(self, X=None, n_neighbors=None, *, diversity=0, **params):
+        return super().recommend(X, n_neighbors, **params)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_users_are_asked_for_in_their_last_context_and_may_choose_again(exclude_seen):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.integers(0, 12, (240, 3)), columns=["user", "item", "hour"])
+    train, test = X[:160], X[160:]
+    model = InPlainOrder(
+        context=["hour"],
+        exclude_seen=exclude_seen,
+        embedding_dim=4,
+        max_epochs=1,
+        random_state=0,
+    ).fit(train)
+    recall = make_retrieval_scorer("recall@3", requests=[])(model, test)
+    display = RecallDiversityDisplay.from_estimator(model, test, k=3, diversity=0)
+    assert display.results["recall@3"].tolist() == pytest.approx([recall])
+    assert display.results["recall@3 diff se"].tolist() == [0]
 
 
 def test_models_of_a_report_are_points():
