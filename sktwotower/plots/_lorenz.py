@@ -129,7 +129,7 @@ class LorenzCurveDisplay(Display):
         >>> display = LorenzCurveDisplay.from_estimator(model, held_out)
         >>> display.gini_.round(2)
         TwoTowerRecommender            0.25
-        popularity                     0.67
+        popularity                     0.68
         events in the training data    0.10
         dtype: float64
         >>> plt.show()

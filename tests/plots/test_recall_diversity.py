@@ -130,19 +130,12 @@ def test_users_without_recommendations_are_misses():
     assert display.results["coverage@2"].tolist() == [2 / 4]
 
 
-class InPlainOrder(TwoTowerRecommender):
-    """Takes the argument, and does nothing with it."""
-
-    def recommend(self, X=None, n_neighbors=None, *, diversity=0, **params):
-        return super().recommend(X, n_neighbors, **params)
-
-
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_users_are_asked_for_in_their_last_context_and_may_choose_again(exclude_seen):
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.integers(0, 12, (240, 3)), columns=["user", "item", "hour"])
     train, test = X[:160], X[160:]
-    model = InPlainOrder(
+    model = TwoTowerRecommender(
         context=["hour"],
         exclude_seen=exclude_seen,
         embedding_dim=4,
@@ -150,9 +143,11 @@ def test_users_are_asked_for_in_their_last_context_and_may_choose_again(exclude_
         random_state=0,
     ).fit(train)
     recall = make_retrieval_scorer("recall@3", requests=[])(model, test)
-    display = RecallDiversityDisplay.from_estimator(model, test, k=3, diversity=0)
-    assert display.results["recall@3"].tolist() == pytest.approx([recall])
-    assert display.results["recall@3 diff se"].tolist() == [0]
+    display = RecallDiversityDisplay.from_estimator(model, test, k=3, diversity=(0, 1))
+    assert display.results.loc[0, "recall@3"] == pytest.approx(recall)
+    assert display.results.loc[0, "recall@3 diff se"] == 0
+    plain, diverse = display.results["intra_list_diversity@3"]
+    assert diverse > plain
 
 
 def test_models_of_a_report_are_points():
