@@ -51,6 +51,7 @@ def zone_name(zone):
 
 
 def zone_of(name):
+    """Return the time zone of a name; None for None."""
     if name is None:
         return None
     if name.startswith("UTC"):  # UTC, UTC+01:00

@@ -14,8 +14,6 @@ from sktwotower._tables._sparse import column_counts
 from sktwotower.runtime._model_arrays import FoldInArrays, as_float, softmax_sample
 from sktwotower.towers.parts import embed_items
 
-BLOCK = 256
-
 
 def fold_in_of(fitted, vectors):
     """Return the fold-in of the first part of fitted towers, or None.
@@ -112,20 +110,10 @@ class FoldIn(FoldInArrays):
             copied.vectors = None
         return copied
 
-    def __call__(self, users, sums, n_past):
-        """Return unit vectors (n, d), float32, moved towards the users' past items.
-
-        ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
-        user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
-        """
-        given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
-        parts = [self.moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
-        return np.concatenate([users[:0], *parts])
-
-    def expected(self, users):
+    def _expected(self, users):
         """Return the mean item vector (n, d) under the softmax of each user (n, d)."""
         if len(users) == 1:  # numpy takes two thirds of the time of torch
-            return super().expected(users)
+            return super()._expected(users)
         items, log_weights = as_float(self.vectors), as_float(self.log_weights)
         items = torch.from_numpy(items)
         logits = torch.from_numpy(users) @ items.T / self.temperature

@@ -28,6 +28,7 @@ N_STEPS = 3
 # Weight of the tower's output as a prior, in pseudo-events. The history length is added
 # to it, otherwise Newton's method overshoots on long histories.
 EVENTS_OF_TOWER = 100.0
+BLOCK = 256  # users that are moved together
 
 
 class JoinedParts:
@@ -225,19 +226,24 @@ class FoldInArrays:
     spread: array("float32 float64", "d")
     axes: array("float32", "d d")
 
-    def moved(self, users, sums, n_past):
+    def __call__(self, users, sums, n_past):
         """Return unit vectors (n, d), float32, moved towards the users' past items.
 
         ``users``: unit vectors (n, d). ``sums``: (n, d), the sum of the vectors of each
         user's ``n_past`` (n,) items. Rows with n_past == 0 are returned unchanged.
         """
+        given, starts = (users, sums, n_past), range(0, len(users), BLOCK)
+        parts = [self._moved(*(x[a : a + BLOCK] for x in given)) for a in starts]
+        return np.concatenate([users[:0], *parts])
+
+    def _moved(self, users, sums, n_past):
         start, sums, n = map(as_float, (users, sums, n_past[:, None]))
         spread, axes = as_float(self.spread), as_float(self.axes)
         weight = (EVENTS_OF_TOWER + n) * (n > 0)
         scale = np.maximum(n * spread / self.temperature**2 + weight, 1e-12)
         vectors = start
         for _ in range(N_STEPS):
-            slope = (sums - n * self.expected(vectors)) / self.temperature
+            slope = (sums - n * self._expected(vectors)) / self.temperature
             slope -= weight * (vectors - start)
             slope -= (slope * vectors).sum(1, keepdims=True) * vectors
             vectors = vectors + (slope @ axes / scale) @ axes.T
@@ -245,7 +251,7 @@ class FoldInArrays:
             vectors /= np.maximum(lengths, 1e-12)
         return vectors
 
-    def expected(self, users):
+    def _expected(self, users):
         """Return the mean item vector (1, d) under the softmax of a user (1, d)."""
         items, log_weights = as_float(self.vectors), as_float(self.log_weights)
         logits = items @ (users[0] / self.temperature) + log_weights

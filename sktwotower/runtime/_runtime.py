@@ -455,7 +455,7 @@ class Runtime:
         n_past = np.array([len(past)])
 
         def fold_in(vectors, sums):
-            return self._fold_in.moved(vectors, sums, n_past)
+            return self._fold_in(vectors, sums, n_past)
 
         return self._model.folded(vector[None], sums, fold_in)[0]
 

@@ -113,7 +113,8 @@ def test_each_request_has_its_own_time(dated):
     found = dated.embed_users(table)
     for row, (time, hours) in enumerate(zip(times[:2], (3, 50), strict=True)):
         check(dated, found[[row]], "u03", time=time, gap=hours * HOUR)
-    assert_array_equal(found[[2]], dated.embed_users(["u03"]))
+    # one user's vector is computed by numpy, several by torch
+    assert_allclose(found[[2]], dated.embed_users(["u03"]), atol=1e-6)
     scores = dated.predict(table.assign(item="i00"))
     item = dated.embed_items(["i00"])[0]
     assert_allclose(scores, found @ item, atol=1e-5)

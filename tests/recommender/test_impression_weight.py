@@ -206,6 +206,6 @@ def test_values_are_those_of_the_functions():
     X, y = shown()
     scores = np.random.default_rng(1).uniform(size=len(X))
     table = rows_of(X, y)
-    lists = _impressions._lists(table, scores)
+    lists = RankedLists(table.chosen, scores, table.users)
     expected = roc_auc_by_list(table.chosen, scores, table.users, per_list=True)
     assert_array_equal(lists.values("roc_auc"), expected)
