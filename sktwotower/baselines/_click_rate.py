@@ -4,6 +4,7 @@ Input: events with outcomes, of which some are 0.
 Output: a smoothed rate (n_items,), the same for all users.
 """
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
@@ -17,6 +18,7 @@ from ._popularity import _Popularity
 
 
 @record
+@dataclass(eq=False, repr=False)
 class ClickRateRecommender(MatrixRecommender):
     r"""Recommend the items that are chosen most often when they are shown.
 
@@ -83,22 +85,7 @@ class ClickRateRecommender(MatrixRecommender):
         "smoothing": [Interval(Real, 0, None, closed="left")]
     }
 
-    def __init__(
-        self,
-        smoothing=10.0,
-        *,
-        user_id=None,
-        item_id=None,
-        time=None,
-        n_neighbors=10,
-        exclude_seen=True,
-    ):
-        self.smoothing = smoothing
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
+    smoothing: float = 10.0
 
     def _learn(self, seen, events):
         n_items = seen.shape[1]

@@ -4,7 +4,7 @@ Input: past items, CSR (n_users, n_items).
 Output: dense weights (n_items, n_items) of past items.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 
 import numpy as np
@@ -23,6 +23,7 @@ EASE_BYTES = 28
 
 
 @record
+@dataclass(eq=False, repr=False)
 class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend by a linear map of a user's past items, in closed form (EASE).
 
@@ -34,10 +35,6 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     l2 : float, default=300.0
         Weight :math:`\lambda` of the squared weights in the loss, > 0; higher for
         sparser data. The one parameter to tune: 30 to 3,000, on a logarithmic scale.
-    max_memory : float, default=8e9
-        Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error, as do
-        those for which the machine has too little. 28 bytes per pair of items are
-        needed: 8e9 are enough for 16,900 items.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
@@ -48,6 +45,10 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    max_memory : float, default=8e9
+        Limit of the memory of fit, in bytes, > 0; larger catalogs raise an error, as do
+        those for which the machine has too little. 28 bytes per pair of items are
+        needed: 8e9 are enough for 16,900 items.
 
     Attributes
     ----------
@@ -99,24 +100,9 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
         "max_memory": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        l2=300.0,
-        *,
-        max_memory=8e9,
-        user_id=None,
-        item_id=None,
-        time=None,
-        n_neighbors=10,
-        exclude_seen=True,
-    ):
-        self.l2 = l2
-        self.max_memory = max_memory
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
+    l2: float = 300.0
+    _: KW_ONLY
+    max_memory: float = 8e9
 
     def _learn(self, seen, events):
         n_items = seen.shape[1]

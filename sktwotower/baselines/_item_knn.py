@@ -4,7 +4,7 @@ Input: past items, CSR (n_users, n_items), of ones or of lags.
 Output: similarities of each item to its nearest, CSR (n_items, n_items).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral, Real
 
 import numpy as np
@@ -23,6 +23,7 @@ BYTES_OF_PAIR = 16
 
 
 @record
+@dataclass(eq=False, repr=False)
 class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     r"""Recommend items that are chosen by the same users as a user's past ones.
 
@@ -33,15 +34,6 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
     ----------
     n_similar : int, default=100
         Number of most similar items to keep for each item, >= 1.
-    shrinkage : float, default=0.0
-        Added to the denominator of the similarity, >= 0: lowers the similarity of pairs
-        that few users share.
-    similarity : {"cosine", "jaccard"}, default="cosine"
-        Measure of similarity, see the notes.
-    decay : float, default=None
-        Number of steps back in a user's past after which an item counts 1/e, > 0; a
-        step is one basket, the events at equal times. Needs ``time``. Try 0.5 to 20, on
-        a logarithmic scale. None: all past items count the same.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
@@ -52,6 +44,15 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    shrinkage : float, default=0.0
+        Added to the denominator of the similarity, >= 0: lowers the similarity of pairs
+        that few users share.
+    similarity : {"cosine", "jaccard"}, default="cosine"
+        Measure of similarity, see the notes.
+    decay : float, default=None
+        Number of steps back in a user's past after which an item counts 1/e, > 0; a
+        step is one basket, the events at equal times. Needs ``time``. Try 0.5 to 20, on
+        a logarithmic scale. None: all past items count the same.
 
     Attributes
     ----------
@@ -130,28 +131,11 @@ class ItemKNNRecommender(SimilarItemsMixin, MatrixRecommender):
         "decay": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    def __init__(
-        self,
-        n_similar=100,
-        *,
-        shrinkage=0.0,
-        similarity="cosine",
-        decay=None,
-        user_id=None,
-        item_id=None,
-        time=None,
-        n_neighbors=10,
-        exclude_seen=True,
-    ):
-        self.n_similar = n_similar
-        self.shrinkage = shrinkage
-        self.similarity = similarity
-        self.decay = decay
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
+    n_similar: int = 100
+    _: KW_ONLY
+    shrinkage: float = 0.0
+    similarity: str = "cosine"
+    decay: float | None = None
 
     def _learn(self, seen, events):
         users_of, n_items = seen.T.tocsr(), seen.shape[1]

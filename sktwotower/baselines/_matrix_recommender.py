@@ -150,9 +150,18 @@ class FittedMatrix(Fitted):
         return np.where(lost, -np.inf, scores).astype(np.float32), indices
 
 
-class MatrixRecommender(
-    RecommenderStateMixin, RetrievalMixin, EvaluationMixin, BaseEstimator
-):
+@dataclass(kw_only=True, eq=False, repr=False)
+class MatrixParameters(RecommenderStateMixin, BaseEstimator):
+    """The parameters of all recommenders of this room, after each one's own first."""
+
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    time: str | int | None = None
+    n_neighbors: int = 10
+    exclude_seen: bool = True
+
+
+class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     """Rank items by scores computed from a user's past items.
 
     Subclasses define ``_learn(seen, events)``, where ``seen`` is the 0/1 matrix of past

@@ -7,6 +7,7 @@ Output: a share of users (n_items,), the same for all users.
 import datetime
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ._matrix_recommender import (
 
 
 @record
+@dataclass(kw_only=True, eq=False, repr=False)
 class PopularityRecommender(MatrixRecommender):
     """Recommend the most popular items, the same ones to all users.
 
@@ -29,10 +31,6 @@ class PopularityRecommender(MatrixRecommender):
 
     Parameters
     ----------
-    window : Timedelta or float, default=None
-        Count only the events of the last ``window``, > 0: a duration if times are
-        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number. Needs ``time``.
-        None: all events.
     user_id, item_id : str or int, default=None
         Columns of X that name the user and the item (or their positions). None: the
         first column for the user, the second for the item.
@@ -43,6 +41,10 @@ class PopularityRecommender(MatrixRecommender):
         Number of items that retrieval returns, and that count in `score`, >= 1.
     exclude_seen : bool, default=True
         Never recommend items that the user chose in fit.
+    window : Timedelta or float, default=None
+        Count only the events of the last ``window``, > 0: a duration if times are
+        dates, such as ``pandas.Timedelta(days=7)``, otherwise a number. Needs ``time``.
+        None: all events.
 
     Attributes
     ----------
@@ -91,22 +93,7 @@ class PopularityRecommender(MatrixRecommender):
 
     _need_time = ("window",)
 
-    def __init__(
-        self,
-        *,
-        window=None,
-        user_id=None,
-        item_id=None,
-        time=None,
-        n_neighbors=10,
-        exclude_seen=True,
-    ):
-        self.window = window
-        self.user_id = user_id
-        self.item_id = item_id
-        self.time = time
-        self.n_neighbors = n_neighbors
-        self.exclude_seen = exclude_seen
+    window: Any = None
 
     def _learn(self, seen, events):
         chosen = seen
