@@ -13,22 +13,26 @@ import pandas as pd
 from sktwotower._tables._columns import as_table
 from sktwotower._tables._times import times_of
 
-from ._slices import Slices, cut_into_slices
+from ._slices import cut_into_slices
 
 
 class SlicedEvents(NamedTuple):
-    """Events in the order of time, in slices; y and weights are None if not given."""
+    """Events in the order of time, in slices; y and weights are None if not given.
+
+    ``starts`` and ``before``: as of `cut_into_slices`.
+    """
 
     X: object
     y: np.ndarray | None
     weights: np.ndarray | None
     times: np.ndarray
-    slices: Slices
+    starts: np.ndarray
+    before: np.ndarray
 
     @property
     def n_slices(self):
         """Return the number of slices."""
-        return len(self.slices.before)
+        return len(self.before)
 
     def events(self, start, stop):
         """Return X, y and the weights of some events."""
@@ -38,11 +42,11 @@ class SlicedEvents(NamedTuple):
 
     def test(self, number):
         """Return X and y of a slice."""
-        return self.events(*self.slices.starts[number : number + 2])[:2]
+        return self.events(*self.starts[number : number + 2])[:2]
 
     def describe(self, number):
         """Return the number, the times and the sizes of a slice, a dict."""
-        start, stop = self.slices.starts[number : number + 2]
+        start, stop = self.starts[number : number + 2]
         return {
             "slice": number,
             "start": self.times[start],
@@ -87,7 +91,7 @@ def read_sliced_events(X, y, sample_weight, time, *, train_size, freq, n_slices)
     order = np.argsort(times, kind="stable")
     slices = cut_into_slices(times[order], train_size, freq, n_slices)
     y, weights = (None if v is None else np.asarray(v)[order] for v in values.values())
-    return SlicedEvents(_take(X, order), y, weights, times[order], slices)
+    return SlicedEvents(_take(X, order), y, weights, times[order], *slices)
 
 
 def _take(X, rows):

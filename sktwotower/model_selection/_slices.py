@@ -5,7 +5,6 @@ Output: the position of each slice's first event.
 """
 
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,11 @@ from pandas.tseries.frequencies import to_offset
 from sktwotower._tables._columns import count
 
 
-class Slices(NamedTuple):
-    """Where slices of events begin, and where the period before each of them begins.
-
-    ``starts`` (n_slices + 1,): positions of the first events, and the number of events.
-    ``before`` (n_slices,): positions of the first events of the slices before them.
-    """
-
-    starts: np.ndarray
-    before: np.ndarray
-
-
 def cut_into_slices(times, train_size, freq, n_slices):
-    """Return the ``Slices`` of the events after the train events.
+    """Return where slices of the events after the train events begin.
 
+    These are the positions of their first events, and the number of events, (n_slices +
+    1,); then the positions of the first events of the slices before them, (n_slices,).
     ``times`` (n_events,): datetime64 or numbers, ascending. The other parameters are
     those of `prequential_validate`. Equal times stay together.
     """
@@ -79,7 +69,7 @@ def _by_number(times, first, n_slices):
         )
     size = (n_events - first) // n_slices
     before = np.append(max(first - size, 0), starts[:-1])
-    return Slices(np.append(starts, n_events), before)
+    return np.append(starts, n_events), before
 
 
 def _by_frequency(times, first, freq):
@@ -91,7 +81,7 @@ def _by_frequency(times, first, freq):
     starts = first + np.append(0, np.flatnonzero(np.diff(bins)) + 1)
     # at least one event, so that there is something to count
     before = min(np.searchsorted(times, previous), first - 1)
-    return Slices(np.append(starts, len(times)), np.append(before, starts[:-1]))
+    return np.append(starts, len(times)), np.append(before, starts[:-1])
 
 
 def _bins_of_numbers(times, first, freq):

@@ -83,7 +83,7 @@ class Models:
 
     def history(self):
         """Yield the same model, with the events since then as history."""
-        starts = self.sliced.slices.starts
+        starts = self.sliced.starts
         for number, (model, seconds) in enumerate(self.frozen()):
             more = self.sliced.is_positive(starts[0], starts[number]).any()
             if more:
@@ -93,7 +93,7 @@ class Models:
 
     def partial_fit(self):
         """Yield the same model, which learns slice by slice."""
-        starts = self.sliced.slices.starts
+        starts = self.sliced.starts
         learnt = starts[0]
         for number, (model, seconds) in enumerate(self.frozen()):
             if self.sliced.is_positive(learnt, starts[number]).any():
@@ -105,13 +105,12 @@ class Models:
     def refit(self):
         """Yield a new model of all events until the slice."""
         yield self._first()
-        for start in self.sliced.slices.starts[1:-1]:
+        for start in self.sliced.starts[1:-1]:
             yield self._fit(self.estimator, start)
 
     def popularity(self):
         """Yield the most popular items of the last window before the slice."""
-        slices = self.sliced.slices
-        for start, before in zip(slices.starts, slices.before, strict=False):
+        for start, before in zip(self.sliced.starts, self.sliced.before, strict=False):
             window = self.window
             if window is None:
                 window = _window_from(self.sliced.times[[before, start - 1]])
@@ -125,7 +124,7 @@ class Models:
 
     def _first(self):
         if self._fitted is None:
-            self._fitted = self._fit(self.estimator, self.sliced.slices.starts[0])
+            self._fitted = self._fit(self.estimator, self.sliced.starts[0])
         return self._fitted
 
     def _fit(self, estimator, stop):

@@ -257,7 +257,9 @@ def _sorted_columns(source, columns, codes, outcomes):
     if codes[2] is not None:
         tables["contexts"], given["context"] = codes[2], "c.code"
         order = [*order[: -len(outcomes) or None], *_weight(outcomes), "c.code"]
-        joined = _join_of_contexts(columns)
+        names = [alias for alias, _ in _context(columns)]
+        same = (f"events.{name} is not distinct from c.{name}" for name in names)
+        joined = f" join contexts as c on {' and '.join(same)}"
     # equal rows come in any order, all others in one that does not depend on threads
     sql = (
         f"select {', '.join(f'{sql} as {name}' for name, sql in given.items())} "
@@ -286,13 +288,6 @@ def _sorted_columns(source, columns, codes, outcomes):
     if "chosen" in found and found["chosen"].all():
         del found["chosen"]
     return found, dates
-
-
-def _join_of_contexts(columns):
-    """Return the join of each event with the code of its context."""
-    names = [alias for alias, _ in _context(columns)]
-    same = (f"events.{name} is not distinct from c.{name}" for name in names)
-    return f" join contexts as c on {' and '.join(same)}"
 
 
 def _weight(outcomes):

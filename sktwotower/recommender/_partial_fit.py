@@ -126,7 +126,8 @@ def _read_call(tables, fitted, frame, rewards, weights):
     outcomes = of_table, rewards, weights
     table = EventTable.of(user_codes, item_codes, shape, *outcomes, codes)
     events, sequences = Events.of(users, items, table, "pooled", contexts), None
-    before = _resized(fitted.seen, shape)
+    before = sparse.csr_matrix(fitted.seen)  # it shares the arrays
+    before.resize(shape)
     if fitted.sequences is not None:
         events = events._replace(ordered=after(fitted.sequences, table))
         sequences = fitted.sequences.replaced(events.ordered)
@@ -161,13 +162,6 @@ def _stream(fitted, frame, outcomes, n_items):
     mark = mark_of_table(frame[columns], outcomes)
     stream = warn_of_replay(stream, mark, len(frame))
     return stream.with_items(np.arange(len(fitted.items)), n_items)
-
-
-def _resized(seen, shape):
-    """Return ones (n_users, n_items) for the pairs of before; nothing is copied."""
-    offsets = np.full(shape[0] + 1, seen.indptr[-1], dtype=seen.indptr.dtype)
-    offsets[: len(seen.indptr) - 1] = seen.indptr[:-1]
-    return sparse.csr_matrix((seen.data, seen.indices, offsets), shape=shape)
 
 
 def _recipes(recipe, fitted, call):

@@ -172,18 +172,17 @@ def with_users(fitted, gather):
     if not gather:
         return _only(fitted, own_users(fitted.users.ids))
     owners = owners_of_users(fitted.users.ids, group.size)
-    lags = times = who = None
-    seen, _ = _gathered(group, owners, fitted.seen)
+    changed = {}
+    for name in ("seen", "context_users"):
+        if getattr(fitted, name) is not None:
+            (changed[name],) = _gathered(group, owners, getattr(fitted, name))
     if fitted.sequences is not None:
-        lags, (times,) = _gathered(group, owners, *fitted.sequences)
-    if fitted.context_users is not None:
-        who, _ = _gathered(group, owners, fitted.context_users)
-    sequences = None if lags is None else Sequences(lags, times)
-    return replace(fitted, seen=seen, sequences=sequences, context_users=who)
+        changed["sequences"] = Sequences(*_gathered(group, owners, *fitted.sequences))
+    return replace(fitted, **changed)
 
 
 def _gathered(group, owners, matrix, *columns):
-    """Return the rows of all processes of CSR (n_users + 1, p), and their columns.
+    """Return CSR (n_users + 1, p) with the rows of all processes, and their columns.
 
     ``owners``: the process of each user. ``columns``: arrays with a value for each
     entry of the matrix.
@@ -197,7 +196,7 @@ def _gathered(group, owners, matrix, *columns):
             array[of_entries == process] = values
     indices, data, *columns = whole
     offsets = np.append(0, np.cumsum(sizes))
-    return as_rows(data, indices, offsets, matrix.shape[1]), columns
+    return as_rows(data, indices, offsets, matrix.shape[1]), *columns
 
 
 def _only(fitted, own):

@@ -118,8 +118,11 @@ class Describer:
             found[name] = (found[name] - mean) / deviation
         users = self.users.numbers[query.codes[pairs.rows]]
         items = self.items.numbers[pairs.items]
-        if context is None:
-            context = self._numbers(query)[pairs.rows]
+        if context is None and query.asked is not None:
+            context = query.asked.numbers[pairs.rows]
+        elif context is None:
+            shape = len(pairs.rows), len(self.context.encoders)
+            context = np.full(shape, np.nan, np.float32)
         columns = np.stack([*found.values()], axis=1)
         matrix = np.hstack([columns, users, items, context])
         names = self.users.names, self.items.names, self.context.names
@@ -129,13 +132,6 @@ class Describer:
         named = self.with_ids(query, table, pairs)
         own = self.own(named) if callable(self.own) else self.own.transform(named)
         return pd.concat([table, _as_table(own, table)], axis=1)
-
-    def _numbers(self, query):
-        """Return the columns of the request (n, n_numbers), nan if it has none."""
-        if query.asked is None:
-            shape = len(query), len(self.context.encoders)
-            return np.full(shape, np.nan, np.float32)
-        return query.asked.numbers
 
     def with_ids(self, query, features, pairs):
         """Return features (n_pairs, n_features) after the ids of their pairs."""

@@ -174,24 +174,15 @@ def describe_rows(describer, retriever, n_candidates, shown):
     The retriever's rank and score are relative to its best candidates for the user, of
     which there are ``n_candidates``.
     """
-    return pd.concat(
-        [
-            _describe(describer, retriever, n_candidates, block)
-            for block in shown.blocks()
-        ],
-        ignore_index=True,
-    )
-
-
-def _describe(describer, retriever, n_candidates, shown):
-    query, past = shown.query, shown.past
-    best, _ = find_candidates(retriever, query, past.of_retriever(), n_candidates)
-    ranks = ranks_among(best[shown.rows], shown.scores)
-    gaps = shown.scores - best[shown.rows, 0]
-    new = shown.items < 0
-    pairs = CandidatePairs(shown.rows, np.where(new, 0, shown.items), ranks, gaps, past)
-    table = describer.features(query, pairs, shown.context)
-    if new.any():
-        unknown = [c for c in table if not c.startswith(KNOWN_OF_NEW_ITEMS)]
-        table.loc[new, unknown] = np.nan
-    return table
+    tables = []
+    for query, past, _, rows, items, scores, context in shown.blocks():
+        best, _ = find_candidates(retriever, query, past.of_retriever(), n_candidates)
+        ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]
+        new = items < 0
+        pairs = CandidatePairs(rows, np.where(new, 0, items), ranks, gaps, past)
+        table = describer.features(query, pairs, context)
+        if new.any():
+            unknown = [c for c in table if not c.startswith(KNOWN_OF_NEW_ITEMS)]
+            table.loc[new, unknown] = np.nan
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
