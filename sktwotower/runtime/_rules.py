@@ -112,14 +112,15 @@ def _key(where):
     """
     try:
         if callable(where):
-            key = weakref.ref(where)
-            hash(key)
-            return key
-        rules = [(name, type(rule), *listed(rule)) for name, rule in where.items()]
+            key, cells = weakref.ref(where), []
+        else:
+            rules = [(name, type(rule), *listed(rule)) for name, rule in where.items()]
+            cells = [cell for rule in rules for cell in rule[2:]]
+            key = (*rules, *map(type, cells))
+        hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
-    cells = [cell for rule in rules for cell in rule[2:]]
-    return (*rules, *map(type, cells)) if len(cells) <= MAX_KEPT_VALUES else None
+    return key if len(cells) <= MAX_KEPT_VALUES else None
 
 
 def _checked(diversity):
