@@ -187,11 +187,15 @@ class Entities:
 
         A DataFrame (n, 1 + n_features), with what the side table holds now.
         """
-        ids, side = self.ids[:n], self.side_table()
-        own = pd.DataFrame(index=range(len(ids))) if self.own is None else self.own[:n]
+        ids, side, known = self.ids[:n], self.side_table(), []
+        parts = [pd.Series(ids.to_numpy(), name=self.id_column)]
+        if self.own is not None:
+            parts.append(self.own[:n])
+            known = self.own.columns
         if side is not None:
-            side = side.drop(columns=own.columns, errors="ignore").reindex(ids)
-        return self._assemble(ids, own, side)
+            side = side.drop(columns=known, errors="ignore").reindex(ids)
+            parts.append(side.reset_index(drop=True))
+        return pd.concat(parts, axis=1)
 
     def side_column(self, name, parameter, remedy):
         """Return the column of the side table that a parameter names, by id."""

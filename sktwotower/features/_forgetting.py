@@ -49,7 +49,9 @@ def without_entities(entities, gone):
             entities.table, entities.label, entities.ids[gone], f"{entities.side}s"
         ),
         transformer=transformer,
-        own=None if entities.own is None else _without_levels(entities.own[~gone]),
+        own=None
+        if entities.own is None
+        else _without_levels(entities.own[~gone].reset_index(drop=True)),
     )
     return left, columns
 

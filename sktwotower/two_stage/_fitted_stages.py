@@ -184,6 +184,10 @@ class FittedStages(Fitted):
         n, query, past = self.n_candidates, of_retriever(query), past.of_retriever()
         return find_candidates(self.retriever, query, past, n, exclude_seen)
 
+    def cosines(self, positions):
+        """As in `Fitted`: those of the retriever."""
+        return self.retriever._fitted.cosines(positions)
+
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""
         n = self.n_candidates
