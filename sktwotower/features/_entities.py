@@ -42,7 +42,7 @@ from ._transformers import (
 )
 
 # So many ids are looked up one by one in less time than their checks take.
-MAX_PLAIN = 64
+MAX_PLAIN, MAX_PLAIN_TEXT = 64, 1000
 
 # Number of rows that are encoded twice in fit, and the relative difference allowed:
 # a decomposition returns nearly the same from fit_transform and from transform.
@@ -309,7 +309,9 @@ class Entities:
 
     def codes(self, values, name):
         """Return positions (n,) of ids; -1 for unknown ones."""
-        if len(values) <= MAX_PLAIN and type(values) is np.ndarray:
+        if type(values) is np.ndarray and len(values) <= (
+            MAX_PLAIN_TEXT if values.dtype == object else MAX_PLAIN
+        ):
             codes = plain_positions(values.tolist(), self.ids)
             if codes is not None:
                 return np.array(codes, dtype=np.int64)

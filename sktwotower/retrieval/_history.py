@@ -31,7 +31,7 @@ def read_history(history, query, fitted):
     """
     items, schema = fitted.items, fitted.schema
     ordered = fitted.sequences is not None
-    of_one_user = _items_of_one_user(history, query)
+    of_one_user = items_of_one_user(history, query)
     if of_one_user is not None:
         return _history_of_one_user(list_as_array(of_one_user), items)
     if ordered:
@@ -61,7 +61,7 @@ def _warn_of_no_effect(kept):
         )
 
 
-def _items_of_one_user(history, query):
+def items_of_one_user(history, query):
     """Return the list of items that a history holds for a query of one user, or None.
 
     None also for forms other than a list, or a dict of the user to a list.

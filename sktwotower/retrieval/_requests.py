@@ -22,12 +22,18 @@ from sktwotower._tables._frames import (
 from sktwotower._tables._ids import check_ids, known_positions, plain_positions
 from sktwotower._tables._memory import check_result
 from sktwotower._tables._messages import format_ids, not_known, shorten, warn
-from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, take_rows
+from sktwotower._tables._sparse import (
+    one_row,
+    ones_at,
+    rows_of,
+    rows_of_each,
+    take_rows,
+)
 from sktwotower.runtime._one_query import among
 from sktwotower.runtime._rules import NO_RULES
 
 from ._fitted_state import Asked, Past
-from ._history import history_users, pairs_of, read_history
+from ._history import history_users, items_of_one_user, pairs_of, read_history
 
 # Least memory of one item of a list: score, distance or rank, and position.
 BYTES_OF_ITEM = 16
@@ -349,6 +355,11 @@ def _read_exclude(exclude, query, fitted):
     """
     if exclude is None:
         return None
+    of_one_user = items_of_one_user(exclude, query)
+    if of_one_user is not None:
+        codes = fitted.items.codes(list_as_array(of_one_user), "the items of exclude")
+        codes = np.unique(codes[codes >= 0])
+        return one_row(codes, np.ones(len(codes), np.float32), len(fitted.items))
     owners, chosen = pairs_of(exclude, query, fitted, "exclude")
     asked = check_ids(query.ids, "X")
     users = asked.unique()
