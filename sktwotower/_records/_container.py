@@ -28,7 +28,7 @@ KINDS = "biufMmUS"
 CHECKSUM_LENGTH = 64
 
 
-class WrittenFile:
+class WrittenFile(contextlib.AbstractContextManager):
     """A file to which members are added one by one.
 
     Parameters
@@ -62,9 +62,6 @@ class WrittenFile:
         self._add(name, data)
         return name
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *error):
         with contextlib.suppress(Exception):  # the file is removed anyway
             self.zip.close()
@@ -92,7 +89,7 @@ class WrittenFile:
         self.checksums[name] = checksum.hexdigest()
 
 
-class ReadFile:
+class ReadFile(contextlib.AbstractContextManager):
     """A file whose members are read after their checks.
 
     Parameters
@@ -137,9 +134,6 @@ class ReadFile:
     def close(self):
         """Close the file. Arrays that are mapped stay valid."""
         self.file.close()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *error):
         self.close()

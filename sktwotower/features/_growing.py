@@ -77,16 +77,13 @@ def _with_changed(updated, changed, places, frame, codes):
     kept = np.isin(codes, changed)
     own, codes = frame[updated.features][kept], np.searchsorted(changed, codes[kept])
     own = latest_rows(own, codes, len(changed), f"column {updated.label!r}")
-    n, old = len(updated.ids), updated.rows[:-1].tocoo()
+    old = updated.rows
     updated, moved, rows = updated.describe_anew(changed, own)
     places = moved[places]
-    before = sparse.csr_matrix(
-        (old.data, (old.row, places[old.col])),
-        shape=(n + 1, updated.width),
-        dtype=np.float32,
-    )
-    source = np.arange(n + 1)
-    source[changed] = n + 1 + np.arange(len(changed))
+    arrays = old.data, places[old.indices], old.indptr
+    before = sparse.csr_matrix(arrays, shape=(old.shape[0], updated.width))
+    source = np.append(np.arange(len(updated.ids)), old.shape[0] - 1)
+    source[changed] = old.shape[0] + np.arange(len(changed))
     rows = sparse.vstack([before, rows], format="csr")[source]
     return replace(updated, rows=rows), places
 

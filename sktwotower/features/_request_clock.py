@@ -4,6 +4,7 @@ Input: times (n,) of requests, and gaps (n,): the time since the last event of t
 Output: CSR float32 (n, width), an empty row where the time is unknown.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -74,10 +75,7 @@ class RequestClock(NamedTuple):
     def parts(self):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""
         ends = np.cumsum([0, *map(len, PARTS.values())]) if self.dates else [0]
-        return [
-            np.arange(start, end)
-            for start, end in zip(ends[:-1], ends[1:], strict=True)
-        ]
+        return [np.arange(*both) for both in pairwise(ends)]
 
     @property
     def width(self):

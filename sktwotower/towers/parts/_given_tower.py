@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower._records import array, integer, one_of, refuse
+from sktwotower._records import Check, array, integer, one_of, refuse
 from sktwotower._records._checks import check_of, text
 from sktwotower._records._registry import Kind, add_kind
 from sktwotower.towers._sparse_rows import SparseRows
@@ -165,42 +165,40 @@ class GivenTowerKind(Kind):
     Its class is given to `sktwotower.io.load`.
     """
 
-    def write(self, tower, writer, place):
-        """Return what JSON holds for a tower."""
-        parts = {
-            "name": tower.name,
-            "class": name_of(tower.module),
-            "n_features": tower.n_features,
-            "weights": array_by_name(tower.module),
-        }
-        return writer.write_parts(parts, place)
-
     def read(self, specs, reader, place):
         """Return the tower that is made of what was given to `load`."""
-        names = {"name", "class", "n_features", "weights"}
-        if type(specs) is not dict or set(specs) != names:
-            refuse(place, "a tower", specs)
-        parts = {n: reader.read(specs[n], f"{place}.{n}") for n in names}
-        name = one_of(*SIDES)(parts["name"], place)
-        text(parts["class"], place)
-        integer()(parts["n_features"], place)
-        check_of(dict[str, array("bool int64 int32 float32 float64")])(
-            parts["weights"], f"{place}.weights"
-        )
-        module = given_to_load(reader, name, parts["class"])
-        tower = GivenTower.made(module, name, parts["n_features"])
+        parts = super().read(specs, reader, place)
+        name, of = parts["name"], parts["class"]
+        given = given_to_load(reader, name, of)
+        tower = GivenTower.made(given, name, parts["n_features"])
         try:
             tensors = {n: torch.tensor(each) for n, each in parts["weights"].items()}
             tower.module.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(
                 f"The tower given by towers={{{name!r}: ...}} is not the one that was "
-                f"written, a {parts['class']}: {error}"
+                f"written, a {of}: {error}"
             ) from None
         return tower.eval()
 
 
-add_kind(GivenTowerKind(GivenTower, {}))
+def _parts_of(tower):
+    return {
+        "name": tower.name,
+        "class": name_of(tower.module),
+        "n_features": tower.n_features,
+        "weights": array_by_name(tower.module),
+    }
+
+
+PARTS = {
+    "name": one_of(*SIDES),
+    "class": text,
+    "n_features": integer(),
+    # a dict as any other one in files
+    "weights": Check(check_of(dict[str, array("bool int64 int32 float32 float64")])),
+}
+add_kind(GivenTowerKind(GivenTower, PARTS, take=_parts_of, build=dict))
 
 
 def name_of(given):

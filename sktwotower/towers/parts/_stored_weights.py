@@ -4,11 +4,10 @@ Input: a module with a table of weights, or the arrays of its weights.
 Output: the other one of both.
 """
 
-import numpy as np
 import torch
 from torch import nn
 
-from sktwotower._records import one_of, require
+from sktwotower._records import one_of
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
 from sktwotower.towers._net import seeded
@@ -43,14 +42,6 @@ def with_weights(make, table_name, table, weights):
         others = {name: torch.from_numpy(values) for name, values in weights.items()}
         module.load_state_dict(others, strict=False, assign=True)
     return module.eval()
-
-
-def check_shapes(weights, shapes, place):
-    """Raise unless weights are float32 arrays of these shapes, both dicts by name."""
-    got = {name: values.shape for name, values in weights.items()}
-    require(got == shapes, place, f"arrays of shapes {shapes}, not {got}")
-    for name, values in weights.items():
-        require(values.dtype == np.float32, f"{place}.{name}", "float32")
 
 
 class DtypeCodec:
