@@ -11,6 +11,7 @@ hashed columns.
 """
 
 import copy
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Self
 
@@ -48,8 +49,30 @@ from ._kinds import ENCODERS, check_kinds, choose_kind, make_encoder
 from ._value_encoders import BinEncoder, Settings
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class VectorizerParameters(VersionedMixin, TransformerMixin, BaseEstimator):
+    """The parameters of `TowerVectorizer`."""
+
+    _parameter_constraints = {
+        "kinds": [dict, None],
+        "min_frequency": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "max_features": [Interval(Integral, 1, None, closed="left")],
+        "n_hashed": [Interval(Integral, 1, None, closed="left"), None],
+        "numbers": [StrOptions({"scaled", "quantiles"})],
+    }
+
+    kinds: dict[str, str] | None = None
+    min_frequency: int | float = 2
+    max_features: int = 20_000
+    n_hashed: int | None = None
+    numbers: str = "scaled"
+
+
 @record
-class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
+class TowerVectorizer(VectorizerParameters):
     """Turn a table of users or items into one sparse row per entity.
 
     Each column of the table becomes a block of output columns whose rows have norm
@@ -187,32 +210,6 @@ class TowerVectorizer(VersionedMixin, TransformerMixin, BaseEstimator):
         list_of(text)(names, f"{place}.feature_names_in_")
         for position, _ in self.encoders_:
             integer(0, n - 1)(position, f"{place}.encoders_")
-
-    _parameter_constraints = {
-        "kinds": [dict, None],
-        "min_frequency": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
-        "max_features": [Interval(Integral, 1, None, closed="left")],
-        "n_hashed": [Interval(Integral, 1, None, closed="left"), None],
-        "numbers": [StrOptions({"scaled", "quantiles"})],
-    }
-
-    def __init__(
-        self,
-        *,
-        kinds=None,
-        min_frequency=2,
-        max_features=20_000,
-        n_hashed=None,
-        numbers="scaled",
-    ):
-        self.kinds = kinds
-        self.min_frequency = min_frequency
-        self.max_features = max_features
-        self.n_hashed = n_hashed
-        self.numbers = numbers
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None) -> Self:
