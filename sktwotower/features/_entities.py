@@ -34,7 +34,6 @@ from ._tower_vectorizer import TowerVectorizer
 from ._transformers import (
     check_transformer,
     checked_rows,
-    explained,
     fit_transform,
     names_of,
     prepared,
@@ -246,8 +245,7 @@ class Entities:
                     f"{did_you_mean(lost[0], side.columns)}"
                 )
         table = self._assemble(ids, own, side)
-        with explained(self, table):
-            transformer, places, width = with_keys(self.transformer, self.width, table)
+        transformer, places, width = with_keys(self, self.width, table)
         own, source = self.own, np.arange(len(self.ids))
         if own is not None:
             source[changed] = len(own) + np.arange(len(changed))

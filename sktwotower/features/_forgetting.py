@@ -14,6 +14,7 @@ import pandas as pd
 from sktwotower._tables._frames import LEVELS, as_frame, as_known
 from sktwotower._tables._ids import check_ids, positions_of
 from sktwotower._tables._messages import warn
+from sktwotower._tables._sparse import have_entries
 
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
@@ -27,19 +28,10 @@ def without_entities(entities, gone):
     """
     kept = np.flatnonzero(~gone)
     rows = entities.rows[np.append(kept, len(gone))]  # the last row is empty
-    columns = np.ones(entities.rows.shape[1], dtype=bool)
-    transformer = entities.transformer
-    if isinstance(transformer, TowerVectorizer):
-        theirs = entities.rows[np.flatnonzero(gone)].getnnz(axis=0) > 0
-        transformer, columns = without_keys(
-            transformer, theirs & (rows.getnnz(axis=0) == 0)
-        )
-    elif entities.width:
-        warn(
-            f"{entities.side}_transformer is a {type(transformer).__name__}, which may "
-            f"hold ids or features of the {entities.side}s that were forgotten: it is "
-            "not changed. Fit anew without them, or use a TowerVectorizer."
-        )
+    theirs = have_entries(entities.rows[np.flatnonzero(gone)], axis=0)
+    unused = theirs & ~have_entries(rows, axis=0)
+    what = f"ids or features of the {entities.side}s"
+    transformer, columns = without_keys(entities, unused, what)
     left = replace(
         entities,
         ids=entities.ids[kept],
@@ -56,14 +48,24 @@ def without_entities(entities, gone):
     return left, columns
 
 
-def without_keys(vectorizer, unused):
-    """Return a TowerVectorizer without the keys of unused columns, and what is left.
+def without_keys(described, unused, what):
+    """Return a transformer without the keys of unused columns, and what is left (p,).
 
-    ``unused`` (p,): output columns that no row has any more. Columns that are not keys,
-    such as numbers, stay. Both results are for (p,) columns of before.
+    ``described``: the ``Entities`` or the ``RequestContext`` that it is of. ``unused``
+    (p,): output columns that no row has any more. Columns that are not keys, such as
+    numbers, stay. Warn if it is not a ``TowerVectorizer``: it may hold ``what`` was
+    forgotten.
     """
-    vectorizer = copy.copy(vectorizer)
-    encoders, left, start = [], np.ones(len(unused), dtype=bool), 0
+    vectorizer, left = described.transformer, np.ones(len(unused), dtype=bool)
+    if not isinstance(vectorizer, TowerVectorizer):
+        if len(unused):
+            warn(
+                f"{described.side}_transformer is a {type(vectorizer).__name__}, which "
+                f"may hold {what} that were forgotten: it is not changed. Fit anew "
+                "without them, or use a TowerVectorizer."
+            )
+        return vectorizer, left
+    vectorizer, encoders, start = copy.copy(vectorizer), [], 0
     for position, encoder in vectorizer.encoders_:
         stop = start + len(encoder.names)
         if isinstance(encoder, VocabularyEncoder):

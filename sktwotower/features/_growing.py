@@ -17,6 +17,7 @@ from sktwotower._tables._ids import as_type_of, check_ids, positions_of
 from ._cells import read_cells
 from ._key_encoders import VocabularyEncoder
 from ._tower_vectorizer import TowerVectorizer
+from ._transformers import explained
 
 
 def grown(entities, frame, table):
@@ -116,15 +117,16 @@ def _with_ids(transformer, width, column, ids):
     return transformer, places, ids[fresh]
 
 
-def with_keys(transformer, width, table):
+def with_keys(described, width, table):
     """Return a transformer with a column for each level, tag and word of a table.
 
     Those that ``min_frequency`` rows have get one, up to ``max_features``; none if
-    there are hashed columns for them. ``width`` and the first two results are those of
+    there are hashed columns for them. ``described``: the ``Entities`` or the
+    ``RequestContext`` that it is of. ``width`` and the first two results are those of
     `_with_ids`; the third one is the number of columns now.
     """
-    if not isinstance(transformer, TowerVectorizer):
-        return transformer, np.arange(width), width
+    if not isinstance(described.transformer, TowerVectorizer):
+        return described.transformer, np.arange(width), width
 
     def with_frequent(position, encoder):
         takes = isinstance(encoder, VocabularyEncoder) and encoder.kind != "id"
@@ -133,7 +135,8 @@ def with_keys(transformer, width, table):
         cells, _ = read_cells(table.iloc[:, position], encoder.name)
         return encoder.grown(cells) if len(cells) else encoder
 
-    return _with_grown(transformer, with_frequent)
+    with explained(described, table):
+        return _with_grown(described.transformer, with_frequent)
 
 
 def _with_grown(vectorizer, grow):

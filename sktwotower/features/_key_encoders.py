@@ -158,8 +158,8 @@ class LevelEncoder(VocabularyEncoder):
         if self.kind == "id":
             self.set_columns(_sort(levels), None)
             return
-        counts, min_count = np.bincount(codes), self.settings.min_count
-        max_features, n_hashed = self.settings.max_features, self.settings.n_hashed
+        counts = np.bincount(codes)
+        min_count, max_features, n_hashed, _ = self.settings
         kept = frequent_keys(levels, counts, min_count, max_features)
         if (n_frequent := (counts >= min_count).sum()) > max_features:
             self._warn_of_many(len(levels), n_frequent)

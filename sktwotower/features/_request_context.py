@@ -280,8 +280,7 @@ class RequestContext(ContextColumns):
         context, places, width = self, np.arange(self.own_width), self.own_width
         if self.transformer is not None:
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
-            with explained(self, table):
-                transformer, places, width = with_keys(self.transformer, width, table)
+            transformer, places, width = with_keys(self, width, table)
             context = replace(self, transformer=transformer, own_width=width)
         places = np.append(places, width + np.arange(self._clock_width))
         return context, places, context._of_distinct(distinct)
@@ -299,19 +298,10 @@ class RequestContext(ContextColumns):
         ``unused`` (width,): feature columns without an entry. Also return which feature
         columns are left, bool (width,). Columns of numbers and of the time always are.
         """
-        left = np.ones(self.width, dtype=bool)
-        if isinstance(self.transformer, TowerVectorizer):
-            own = slice(0, self.own_width)
-            transformer, left[own] = without_keys(self.transformer, unused[own])
-            n_left = int(left[own].sum())
-            return replace(self, transformer=transformer, own_width=n_left), left
-        if self.own_width:
-            warn(
-                f"context_transformer is a {type(self.transformer).__name__}, which "
-                "may hold values of the events that were forgotten: it is not changed. "
-                "Fit anew without them, or use a TowerVectorizer."
-            )
-        return self, left
+        own = unused[: self.own_width]
+        transformer, left = without_keys(self, own, "values of the events")
+        context = replace(self, transformer=transformer, own_width=int(left.sum()))
+        return context, np.append(left, np.ones(self._clock_width, dtype=bool))
 
 
 def _repeated(distinct, counts, start, most):

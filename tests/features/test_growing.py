@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sktwotower.features import TowerVectorizer
 from sktwotower.features._growing import with_keys
+from sktwotower.features._request_context import RequestContext
 
 
 def grow(column, new, kind=None, **params):
@@ -16,7 +17,8 @@ def grow(column, new, kind=None, **params):
     vectorizer.fit(pd.DataFrame({"c": column}))
     before = vectorizer.get_feature_names_out().tolist()
     table = pd.DataFrame({"c": new})
-    grown, places, width = with_keys(vectorizer, len(before), table)
+    context = RequestContext(["c"], None, vectorizer, dtypes=("object",))
+    grown, places, width = with_keys(context, len(before), table)
     after = grown.get_feature_names_out().tolist()
     assert [after[place] for place in places] == before
     assert vectorizer.get_feature_names_out().tolist() == before

@@ -30,11 +30,6 @@ class PastOfOne(NamedTuple):
     lags: np.ndarray | None
     last: np.ndarray
 
-    def take(self, places):
-        """Return some of the past items."""
-        lags = None if self.lags is None else self.lags[places]
-        return PastOfOne(self.rows[places], lags, self.last[places])
-
 
 class Pair(NamedTuple):
     """One user and one item.
@@ -168,9 +163,9 @@ def _past(history, past, device):
     if history is None:
         return None, None, None
     places = history.counted(past)
-    past = past.take(places)
-    rows = SparseRows.from_csr(past.rows).to(device)
-    pooled, vectors = history.each(rows, past.lags)
+    rows = SparseRows.from_csr(past.rows[places]).to(device)
+    lags = None if past.lags is None else past.lags[places]
+    pooled, vectors = history.each(rows, lags)
     return pooled, places, vectors
 
 
