@@ -44,11 +44,6 @@ class Windows(Movable):
     def __len__(self):
         return len(self.targets)
 
-    def renumbered(self, places):
-        """Return the same with items that are now at places (m,)."""
-        rest = self.steps, self.kept, self.targets, self.ends
-        return Windows(places[self.items], *rest)
-
     @property
     def owners(self):
         """User of each prediction, int64 (n,)."""

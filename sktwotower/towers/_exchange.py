@@ -120,7 +120,7 @@ class Exchange:
             if share.batch is not None:
                 targets.total_weight = fetched.total_weight
                 try:
-                    step = compute(*fetched.arranged(share.batch, targets))
+                    step = compute(share.batch, targets)
                     loss = step["loss"].item()
                 except BaseException as error:  # the others wait for this step's rows
                     failure = error

@@ -4,8 +4,6 @@ Input: the columns of each table that a batch needs.
 Output: layers that compute with these rows, and sparse gradients of the owners' rows.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import distributed
@@ -18,89 +16,71 @@ def columns_of(batch, layers):
 
     ``layers``: by name. That says which rows of the batch a layer maps.
     """
-    context = None if batch.requests is None else batch.requests.rows
     rows = {
         "user_tower": batch.user_rows,
         "item_tower": batch.item_rows,
         "history": batch.history_items,
-        "context": context,
+        "context": batch.requests and batch.requests.rows,
     }
-    found, known = {}, {}
-    for name in layers:
-        of = rows[name.partition(".")[0]]
-        if of is not None:
-            if id(of) not in known:
-                known[id(of)] = _ascending(of.indices.numpy(), of.n_columns)
-            found[name] = known[id(of)]
-    return found
-
-
-def _ascending(columns, n_columns):
-    if (columns[1:] > columns[:-1]).all():
-        return columns
-    return distinct(columns, n_columns)
+    columns = {
+        owner: distinct(each.indices.numpy(), each.n_columns)
+        for owner, each in rows.items()
+        if each is not None
+    }
+    owners = {name: name.partition(".")[0] for name in layers}
+    return {name: columns[of] for name, of in owners.items() if of in columns}
 
 
 class _WantedRows:
-    """What a process wants of one table: its own rows first, then those of others.
+    """What a process wants of one table: ascending columns (m,).
 
     Attributes
     ----------
     places : list of int64 arrays
         Where the wanted columns are in their owners' parts of the table: own ones, then
         those of each process.
-    parts : list of tensors (n, width)
-        The rows that the layer computes with, in the same order.
     """
 
     def __init__(self, layer, division, columns, rank):
-        self.layer, self.arranged = layer, None
+        self.layer, device = layer, layer.weight.device
         owners, places = division.places_of(columns)
         turns = owners.astype(np.int16) + 1  # a short type is sorted by its digits
         turns[owners == rank] = 0
         order = np.argsort(turns, kind="stable")
         self.sizes = np.bincount(turns, minlength=division.size + 1).tolist()
         self.places = np.split(places[order], np.cumsum(self.sizes)[:-1])
-        self.columns, order = torch.from_numpy(columns), torch.from_numpy(order)
-        self.turns = torch.empty_like(order)  # of the columns, among the rows
-        self.turns[order] = torch.arange(len(order))
+        turns = np.empty_like(order)  # of the columns, among the rows
+        turns[order] = np.arange(len(order))
+        self.columns, self.order, self.turns = (
+            torch.from_numpy(each).to(device) for each in (columns, order, turns)
+        )
+
+    def parts(self):
+        """Return rows (n, width) of the ``places``; those of others are to be set."""
+        weight = self.layer.weight.detach()
+        own = torch.from_numpy(self.places[0]).to(weight.device)
+        self.rows = weight.new_empty(len(self.columns), weight.shape[1])
+        torch.index_select(weight, 0, own, out=self.rows[: len(own)])
+        return self.rows.split(self.sizes)
 
     def lay(self):
-        """Let the layer compute with rows, of which others are still to be set."""
-        weight = self.layer.weight
-        own = torch.from_numpy(self.places[0]).to(weight.device)
-        rows = weight.new_empty(len(self.columns), weight.shape[1])
-        torch.index_select(weight, 0, own, out=rows[: len(own)])
-        self.parts = rows.split(self.sizes)
-        self.rows, self.layer.fetched = rows.requires_grad_(), self
-
-    def arrange(self, rows):
-        """Return rows (m, p) that are one column each in the order of the ``parts``.
-
-        None if they are not, or need not be arranged.
-        """
-        if not torch.equal(rows.indices, self.columns) or not rows.is_one_each():
-            return None
-        columns = torch.empty_like(rows.indices)
-        columns[self.turns] = rows.indices
-        self.arranged = rows.with_columns(columns, rows.n_columns)
-        return self.arranged
+        """Let the layer compute with the rows, in the order of the columns."""
+        self.rows = self.rows.index_select(0, self.turns).requires_grad_()
+        self.layer.fetched = self
 
     def of(self, rows):
         """Return what the layer computes with: a table, and its rows (n, m)."""
-        device = self.rows.device
-        if rows is self.arranged:
-            places = torch.arange(len(rows), device=device)
-        else:
-            places = torch.searchsorted(self.columns.to(device), rows.indices)
-            places = self.turns.to(device)[places]
+        places = torch.arange(len(self.columns), device=self.rows.device)
+        if not torch.equal(rows.indices, self.columns):
+            places = torch.searchsorted(self.columns, rows.indices)
         return self.rows, rows.with_columns(places, len(self.columns))
 
     def gradients(self):
-        """Return those of the ``parts``."""
-        if self.rows.grad is None:
-            self.rows.grad = torch.zeros_like(self.rows)
-        return self.rows.grad.split(self.sizes)
+        """Return those of the ``places``."""
+        grad = self.rows.grad
+        grad = torch.zeros_like(self.rows) if grad is None else grad
+        self.grad = grad.index_select(0, self.order)
+        return self.grad.split(self.sizes)
 
     def add_up(self, asked, grads):
         """Set the gradient of the rows of this process, once that of others is sent.
@@ -113,11 +93,8 @@ class _WantedRows:
         is_new = np.append(known, -1)[at] != asked
         new, at_new = np.unique(asked[is_new], return_inverse=True)
         at[is_new] = n + at_new
-        values = self.rows.grad[: n + len(new)]  # there is room where theirs were
-        if len(values) < n + len(new):
-            room = weight.new_empty(len(new), weight.shape[1])
-            values = torch.cat([values[:n], room])
-        values[n:] = 0
+        room = weight.new_zeros(len(new), weight.shape[1])
+        values = torch.cat([self.grad[:n], room])
         values.index_add_(0, torch.from_numpy(at).to(weight.device), grads.to(weight))
         ids = torch.from_numpy(np.append(known, new)).to(weight.device)
         weight.grad = torch.sparse_coo_tensor(
@@ -149,7 +126,6 @@ class Fetched:
     def __init__(self, exchange, columns):
         self.group, self.device = exchange.group, exchange.device
         nothing, rank = np.zeros(0, dtype=np.int64), self.group.rank
-        self.names = list(exchange.layers)
         self.tables = [
             _WantedRows(
                 layer, exchange.divisions[name], columns.get(name, nothing), rank
@@ -169,40 +145,19 @@ class Fetched:
         asked = [t.places[1 + r] for r in self.others for t in self.tables]
         asked = torch.from_numpy(np.concatenate([*asked, []]).astype(np.int32))
         asked = self._swap(asked.to(self.device), self.wanted, self.given, self.ones)
-        asked = self._by_table(asked.long(), self.ones)
-        self.asked = [each.flatten() for each in asked]
-        rows = self._buffer(self.given)
-        parts = dict(self._parts(rows, self.given, self.widths))
-        for t, asked in enumerate(self.asked):
+        self.asked, rows = asked.long(), self._buffer(self.given)
+        asked = dict(self._parts(self.asked, self.given, self.ones))
+        for (r, t), part in self._parts(rows, self.given, self.widths):
             weight = self.tables[t].layer.weight
-            chosen = weight.index_select(0, asked.to(weight.device))
-            each = chosen.split(self.given[self.others, t].tolist())
-            for r, chosen_of_one in zip(self.others, each, strict=True):
-                parts[r, t].copy_(chosen_of_one)
+            places = asked[r, t].flatten().to(weight.device)
+            part.copy_(weight.index_select(0, places))
         rows = self._swap(rows, self.given, self.wanted, self.widths)
+        parts = [table.parts() for table in self.tables]
+        for (r, t), part in self._parts(rows, self.wanted, self.widths):
+            parts[t][1 + r].copy_(part)
         for table in self.tables:
             table.lay()
-        for (r, t), part in self._parts(rows, self.wanted, self.widths):
-            self.tables[t].parts[1 + r].copy_(part)
         return self
-
-    def arranged(self, batch, targets):
-        """Return a ``Batch``, and its ``Targets``, with items in the order of the rows.
-
-        So items that are known by their ids only need no further copy of these rows.
-        """
-        for name, table in zip(self.names, self.tables, strict=True):
-            if name.startswith("item_tower"):
-                rows = table.arrange(batch.item_rows)
-                if rows is not None:
-                    batch = replace(batch, item_rows=rows)
-                    targets = targets.renumbered(table.turns)
-            elif name.startswith("history"):
-                rows = table.arrange(batch.history_items)
-                if rows is not None:
-                    history = batch.history.renumbered(table.turns)
-                    batch = replace(batch, history_items=rows, history=history)
-        return batch, targets
 
     def __exit__(self, kind, error, trace):
         for table in self.tables:
@@ -216,9 +171,10 @@ class Fetched:
         for (r, t), part in self._parts(rows, self.wanted, self.widths):
             part.copy_(grads[t][1 + r])
         rows = self._swap(rows, self.wanted, self.given, self.widths)
+        asked = self._by_table(self.asked, self.ones)
         found = self._by_table(rows, self.widths)
-        for table, asked, part in zip(self.tables, self.asked, found, strict=True):
-            table.add_up(asked, part)
+        for table, places, part in zip(self.tables, asked, found, strict=True):
+            table.add_up(places.flatten(), part)
 
     def _by_table(self, flat, widths):
         """Return what all others have sent for each table, of a flat tensor."""

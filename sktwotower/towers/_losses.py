@@ -6,7 +6,7 @@ Output: the loss with its exact gradient, a tile of the (b, c) scores at a time.
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -73,21 +73,6 @@ class Targets(Movable):
 
     def __len__(self):
         return len(self.starts) - 1
-
-    def renumbered(self, places):
-        """Return the same with candidates that are now at places (c,)."""
-        log_q, (hidden, shown) = (
-            self.log_q,
-            (
-                pairs and (pairs[0], places[pairs[1]], *pairs[2:])
-                for pairs in (self.hidden, self.impressions)
-            ),
-        )
-        if log_q is not None:
-            log_q = torch.empty_like(log_q).index_copy_(0, places, log_q)
-        columns = places[self.columns]
-        parts = {"log_q": log_q, "hidden": hidden, "impressions": shown}
-        return replace(self, columns=columns, **parts)
 
 
 class SampledSoftmaxLoss(nn.Module):

@@ -132,10 +132,6 @@ class SparseRows(Movable):
         """Return the same rows with other columns."""
         return SparseRows(indices, self.offsets, self.values, n_columns)
 
-    def renumbered(self, places):
-        """Return the same rows with columns that are now at places (p,)."""
-        return self.with_columns(places[self.indices], self.n_columns)
-
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
         rows = copy.copy(self)  # with what is known of its columns
@@ -190,10 +186,9 @@ class SparseLinear(nn.Module):
 
         Those of columns where ``unused`` (p,) become zero.
         """
-        places = torch.as_tensor(np.flatnonzero(unused), device=self.weight.device)
-        self.weight.data.index_fill_(0, places, 0)
-        places = torch.as_tensor(np.flatnonzero(left), device=self.weight.device)
-        self.weight.data = self.weight.data[places].clone()
+        left, unused = map(torch.from_numpy, (left, unused))
+        self.weight.data[unused.to(self.weight.device)] = 0
+        self.weight.data = self.weight.data[left.to(self.weight.device)]
 
 
 def placed_rows(rows, places, n):

@@ -324,7 +324,6 @@ def one_step(exchange, net, rank, has_users):
     module, seen = net.module_, {}
     users, items = one_each([rank, 5], 6), one_each([0, rank + 1, 9], 10)
     targets = SimpleNamespace(total_weight=1.0 + rank)
-    targets.renumbered = lambda turns: targets
 
     def compute(batch, targets):
         seen["users"] = module.user_tower(batch.user_rows)
