@@ -4,7 +4,7 @@ Input: feature rows of both sides and a matrix of positives (n_users, n_items).
 Output: per batch, inputs of both towers for b users and c items, and the ``Targets``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ._devices import Movable
 from ._dropout import FeatureDropout, features_worth, has_shared_columns, id_shares
 from ._group import most, summed
 from ._losses import Targets
+from ._request_batches import PairContexts
 from ._sparse_rows import SparseRows
 
 # Fraction of id_dropout at which the whole user row is hidden. Hiding only the id that
@@ -27,6 +28,7 @@ ROW_DROPOUT = 0.8
 EVENTS_PER_ITEM = 4
 
 
+@dataclass(eq=False)
 class TrainingSet(Dataset):
     """What users chose, and the features of users and items.
 
@@ -49,30 +51,23 @@ class TrainingSet(Dataset):
         The contexts of the pairs. None: they have none.
     """
 
-    def __init__(
-        self,
-        user_rows,
-        item_rows,
-        positives,
-        history=None,
-        impressions=None,
-        known=None,
-        contexts=None,
-    ):
-        self.user_rows = user_rows
-        self.item_rows = item_rows
-        self.positives = positives
-        self.history = history
-        self.impressions = impressions
-        self.known = known
-        self.contexts = contexts
-        # In partial_fit: positions of the items that may be sampled as candidates, and
-        # the `ItemStream` that knows how often each item comes.
-        self.pool = self.stream = None
-        # In partial_fit: the pairs of before, CSR (n_users, n_items). They count for
-        # how often ids are hidden.
-        self.earlier = None
-        self.users = np.flatnonzero(np.diff(positives.indptr))
+    user_rows: sparse.csr_matrix
+    item_rows: sparse.csr_matrix
+    positives: sparse.csr_matrix
+    history: sparse.csr_matrix | None = None
+    impressions: sparse.csr_matrix | None = None
+    known: sparse.csr_matrix | None = None
+    contexts: PairContexts | None = None
+
+    # In partial_fit: positions of the items that may be sampled as candidates, and the
+    # `ItemStream` that knows how often each item comes.
+    pool = stream = None
+    # In partial_fit: the pairs of before, CSR (n_users, n_items). They count for how
+    # often ids are hidden.
+    earlier = None
+
+    def __post_init__(self):
+        self.users = np.flatnonzero(np.diff(self.positives.indptr))
 
     def __len__(self):
         return len(self.users)
@@ -101,10 +96,10 @@ class TrainingSet(Dataset):
             return None if matrix is None else take_columns(matrix, items)
 
         positives, same = part(self.positives), self.history is self.positives
-        return TrainingSet(
-            self.user_rows,
-            self.item_rows[items],
-            positives,
+        return replace(
+            self,
+            item_rows=self.item_rows[items],
+            positives=positives,
             history=positives if same else part(self.history),
             impressions=part(self.impressions),
             known=part(self.known),
@@ -140,6 +135,7 @@ class Batch(Movable):
         return len(self.user_rows)
 
 
+@dataclass(eq=False)
 class UserBatches:
     """Iterate over batches of users: one pass is one epoch.
 
@@ -173,46 +169,33 @@ class UserBatches:
         Device of the rows of the whole catalog.
     """
 
-    def __init__(
-        self,
-        dataset,
-        batch_size=128,
-        candidate_sampling="full",
-        n_negatives=2048,
-        correction="negatives",
-        history_dropout=0.0,
-        id_dropout=0.0,
-        feature_dropout=0.0,
-        shuffle=False,
-        seed=0,
-        device="cpu",
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.correction = correction
-        self.history_dropout = history_dropout
+    dataset: TrainingSet
+    batch_size: int = 128
+    candidate_sampling: str = "full"
+    n_negatives: int = 2048
+    correction: str | None = "negatives"
+    history_dropout: float = 0.0
+    id_dropout: float = 0.0
+    feature_dropout: float = 0.0
+    shuffle: bool = False
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self):
+        data, sampling = self.dataset, self.candidate_sampling
         self.user_dropout, self.item_dropout = _dropouts(
-            dataset, id_dropout, feature_dropout
+            data, self.id_dropout, self.feature_dropout
         )
-        self.shuffle = shuffle
-        self.seed = seed
-        self.rng = np.random.default_rng(seed)
-        chosen = dataset.positives
+        self.rng = np.random.default_rng(self.seed)
         self.sampler = CandidateSampler(
-            column_counts(chosen),
-            n_users=len(dataset),
-            sampling=candidate_sampling,
-            n_negatives=n_negatives,
-            correction=correction,
-            pool=dataset.pool,
-            stream=dataset.stream,
+            data, sampling, self.n_negatives, self.correction
         )
         # Divide by a mean over all users: by the sum of a batch, a weight would only
         # count relative to the others in the batch.
-        total = float(chosen.data.sum(dtype=float))
-        self.weight_per_user = total / max(1, len(dataset))
-        catalog = SparseRows.from_csr(dataset.item_rows).to(device)
-        self.catalog = catalog if candidate_sampling == "full" else None
+        total = float(data.positives.data.sum(dtype=float))
+        self.weight_per_user = total / max(1, len(data))
+        catalog = SparseRows.from_csr(data.item_rows).to(self.device)
+        self.catalog = catalog if sampling == "full" else None
         # Rows that are the identity need no selection if a batch has most of them.
         self.past_catalog = catalog if catalog.is_identity else self.catalog
 
@@ -237,9 +220,8 @@ class UserBatches:
         past = history_items = history = None
         if data.history is not None:
             past = positives if data.history is data.positives else data.history[users]
-        rows, catalog = self._rows_of_items(
-            candidates, None if past is None else past.indices
-        )
+        past_items = past if past is None else past.indices
+        rows, item_rows = self._rows_of_items(candidates, past_items)
         if past is not None:
             # Without dropout the rows of the whole catalog need no selection.
             ready = None if self.item_dropout.hides else self.past_catalog
@@ -248,9 +230,6 @@ class UserBatches:
             history_items, history = history_bag(
                 past, rows, ready, self.history_dropout, self.rng
             )
-        item_rows = catalog
-        if candidates is not None:
-            item_rows = SparseRows.taken(rows, candidates)
         user_rows = self.user_dropout.draw(users, self.rng)
         batch = Batch(SparseRows.from_csr(user_rows), item_rows, history_items, history)
         n_users, contexts = len(users), data.contexts
@@ -263,27 +242,27 @@ class UserBatches:
         return batch, self._targets(users, positives, impressions, *drawn, n_users)
 
     def _rows_of_items(self, candidates, past):
-        """Return the items' rows as CSR and, if all are candidates, as SparseRows.
+        """Return the items' rows as CSR, and those of the candidates as SparseRows.
 
         ``past``: positions of past items, or None.
 
         The same features are hidden when an item is a candidate and when it is history.
         Otherwise the towers would learn to match an item's words with its id.
         """
-        rows = self.dataset.item_rows
-        if not self.item_dropout.hides:
-            return rows, self.catalog
-        if candidates is None:
-            rows = self.item_dropout.draw(np.arange(rows.shape[0]), self.rng)
-            return rows, SparseRows.from_csr(rows)
-        if past is not None:
-            candidates = np.union1d(candidates, past)
-        part = self.item_dropout.draw(candidates, self.rng)
-        offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
-        offsets[candidates + 1] = np.diff(part.indptr)
-        np.cumsum(offsets, out=offsets)
-        parts = part.data, part.indices, offsets
-        return sparse.csr_matrix(parts, shape=rows.shape), None
+        rows, hides = self.dataset.item_rows, self.item_dropout.hides
+        if hides:
+            drawn = np.arange(rows.shape[0]) if candidates is None else candidates
+            if candidates is not None and past is not None:
+                drawn = np.union1d(candidates, past)
+            part = self.item_dropout.draw(drawn, self.rng)
+            offsets = np.zeros(rows.shape[0] + 1, dtype=part.indptr.dtype)
+            offsets[drawn + 1] = np.diff(part.indptr)
+            np.cumsum(offsets, out=offsets)
+            parts = part.data, part.indices, offsets
+            rows = sparse.csr_matrix(parts, shape=rows.shape)
+        if candidates is not None:
+            return rows, SparseRows.taken(rows, candidates)
+        return rows, SparseRows.from_csr(rows) if hides else self.catalog
 
     def _candidates(self, positives, impressions):
         """Return the candidates (c,), or None for all items, and their log Q (c,)."""

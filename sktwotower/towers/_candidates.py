@@ -7,39 +7,34 @@ Output: positions of c candidate items and their log-probabilities, both (c,).
 import numpy as np
 from scipy.special import gammaln
 
+from sktwotower._tables._sparse import column_counts
+
 
 class CandidateSampler:
     """Sample the candidate items of batches of users.
 
     Parameters
     ----------
-    counts : int array of shape (n_items,)
-        Number of users who chose each item.
-    n_users : int
-        Number of users in the training set.
+    dataset : TrainingSet
+        Its positives, and in `partial_fit` its ``pool`` of items that may be sampled
+        and its ``stream``. The stream estimates how often items come in batches, and
+        goes on with each batch; without it the probabilities follow from counts.
     sampling : {"full", "in_batch", "uniform", "mixed"}
         As in `UserBatches`, ``candidate_sampling``.
     n_negatives : int
         Number of items in the uniform sample.
     correction : {"negatives", "all"} or None
         As in `UserBatches`.
-    pool : sorted int array of shape (n_pool,), default=None
-        Positions of the items that may be sampled. None: all.
-    stream : ItemStream, default=None
-        Estimates how often items come in batches, and goes on with each batch. None:
-        the probabilities follow from ``counts``.
     """
 
-    def __init__(
-        self, counts, n_users, sampling, n_negatives, correction, pool=None, stream=None
-    ):
-        self.counts = counts
-        self.n_users = n_users
-        self.sampling = sampling
-        self.pool = np.arange(len(counts)) if pool is None else pool
+    def __init__(self, dataset, sampling, n_negatives, correction):
+        self.counts = column_counts(dataset.positives)
+        self.n_users, self.stream = len(dataset), dataset.stream
+        self.pool = dataset.pool
+        if self.pool is None:
+            self.pool = np.arange(len(self.counts))
+        self.sampling, self.correction = sampling, correction
         self.n_negatives = min(n_negatives, len(self.pool))
-        self.correction = correction
-        self.stream = stream
         self._log_probs = {}
 
     def draw(self, positives, impressions, rng):
@@ -176,6 +171,8 @@ def distinct(positions, n):
     >>> distinct(np.array([5, 2, 5]), 9)
     array([2, 5])
     """
+    if (positions[1:] > positions[:-1]).all():
+        return positions.astype(np.int64, copy=False)
     if len(positions) < MIN_SHARE * n:
         return np.unique(positions).astype(np.int64, copy=False)
     found = np.zeros(n, dtype=bool)

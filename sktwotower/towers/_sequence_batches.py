@@ -47,7 +47,7 @@ class SequenceSet(TrainingSet):
         chosen, weights = Rows(table.on_disk, table.n_items), []
         for part in table.blocks():
             windows.append(_windows(part, max_history))
-            matrix, used = _targets_within(part, *windows[-1])
+            matrix, used = _targets_from(part, windows[-1][0])
             chosen.append(matrix)
             weights.append((used.sum(dtype=float), np.count_nonzero(used)))
             windows[-1] = windows[-1] + start
@@ -99,23 +99,16 @@ def _windows(table, max_history):
     return np.stack([np.maximum(table.offsets[:-1], stops - max_history), stops])
 
 
-def _targets_within(table, starts, stops):
+def _targets_from(table, starts):
     """Return the targets within windows as CSR (n_users, n_items), and their weights.
 
-    ``starts``, ``stops``: as of `_windows`.
+    ``starts``: as of `_windows`.
     """
-    used = _within(starts, stops, table.n_events) & (table.weights > 0)
+    # all targets are before the stops
+    used = (np.arange(table.n_events) >= starts[table.users]) & (table.weights > 0)
     weights, users, items = (c[used] for c in (table.weights, table.users, table.items))
     shape = table.n_users, table.n_items
     return sparse.csr_matrix((weights, (users, items)), shape=shape), weights
-
-
-def _within(starts, stops, n):
-    """Return which of n places lie in one of the ranges, bool (n,)."""
-    steps = np.zeros(n + 1, dtype=np.int64)
-    np.add.at(steps, starts, 1)
-    np.add.at(steps, stops, -1)
-    return np.cumsum(steps[:-1]) > 0
 
 
 class SequenceBatches(UserBatches):
@@ -127,11 +120,6 @@ class SequenceBatches(UserBatches):
     ``SequenceSet``, of which a batch holds at most 8 times ``batch_size`` events, or
     those of one user; and every user has the same share of hidden past items.
     """
-
-    def __init__(self, dataset, *args, **kwargs):
-        super().__init__(dataset, *args, **kwargs)
-        self.table = dataset.table
-        self.mean_weight = dataset.mean_weight
 
     def __iter__(self):
         users = self.dataset.users
@@ -148,24 +136,21 @@ class SequenceBatches(UserBatches):
 
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
+        data, table = self.dataset, self.dataset.table
         events, real = self._events(users)
-        target = real & (self.table.weights[events] > 0)
+        target = real & (table.weights[events] > 0)
         places = np.flatnonzero(target)
         predicted = events.ravel()[places]
-        chosen = self.table.items[predicted]
-        impressions = self.dataset.impressions
-        shown = None if impressions is None else impressions[predicted]
-        positives = self.dataset.positives[users]
+        chosen = table.items[predicted]
+        shown = None if data.impressions is None else data.impressions[predicted]
+        positives = data.positives[users]
         candidates, log_q = self._candidates(positives, shown)
         kept = real & (self.rng.random(real.shape) >= self.history_dropout)
-        past = distinct(self.table.items[events[kept]], positives.shape[1])
-        rows, catalog = self._rows_of_items(candidates, past)
-        history_items, items = self._past_items(rows, catalog, past, events, kept)
-        item_rows = catalog
-        if candidates is not None:
-            item_rows = SparseRows.taken(rows, candidates)
+        past = distinct(table.items[events[kept]], positives.shape[1])
+        rows, item_rows = self._rows_of_items(candidates, past)
+        history_items, items = self._past_items(rows, past, events, kept)
         user_rows = SparseRows.from_csr(self.user_dropout.draw(users, self.rng))
-        times = self.table.times[events]
+        times = table.times[events]
         windows = Windows(
             torch.from_numpy(items),
             torch.from_numpy(_steps(times, real)),
@@ -173,12 +158,12 @@ class SequenceBatches(UserBatches):
             torch.from_numpy(places),
             torch.from_numpy(_ends(times, real).ravel()[places]),
         )
-        requests = self.dataset.requests(predicted, self.rng)
+        requests = data.requests(predicted, self.rng)
         batch = Batch(user_rows, item_rows, history_items, windows, requests)
-        parts = self.table.weights[predicted], chosen, np.arange(len(chosen) + 1)
+        parts = table.weights[predicted], chosen, np.arange(len(chosen) + 1)
         each = sparse.csr_matrix(parts, shape=(len(chosen), positives.shape[1]))
         targets = self._targets(users, each, shown, candidates, log_q, len(users))
-        targets.total_weight = self.mean_weight * len(chosen)
+        targets.total_weight = data.mean_weight * len(chosen)
         return batch, targets
 
     def _events(self, users):
@@ -188,14 +173,14 @@ class SequenceBatches(UserBatches):
         real = steps < lengths
         return np.where(real, starts + steps, starts), real
 
-    def _past_items(self, rows, catalog, past, events, kept):
+    def _past_items(self, rows, past, events, kept):
         """Return the rows of past items, and the row (t, b) among them of each event.
 
         ``past``: sorted positions (m,) of the items of the events that are ``kept``.
         """
-        items = self.table.items[events]
-        if catalog is not None and catalog is self.catalog:
-            return catalog, items.astype(np.int64)
+        items = self.dataset.table.items[events]
+        if self.catalog is not None and not self.item_dropout.hides:
+            return self.catalog, items.astype(np.int64)
         if len(past) == 0:  # a table needs a row
             past = items[:1, 0]
         places = places_in(past, items, rows.shape[0])

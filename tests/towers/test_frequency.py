@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sktwotower.towers import StreamingFrequency
+from sktwotower.towers._batches import TrainingSet
 from sktwotower.towers._candidates import CandidateSampler
 from sktwotower.towers._gaps import Gaps, ItemStream
 
@@ -252,9 +253,10 @@ def test_candidates_are_corrected_by_the_stream(sampling):
     chosen = sparse.csr_matrix(parts, shape=(n_users, n_items))
     counts = np.bincount(items, minlength=n_items)
     gaps = Gaps.of_shares(counts / n_users, counts)
-    rest = n_users, sampling, 5, "negatives"
-    exact = CandidateSampler(counts, *rest)
-    streaming = CandidateSampler(counts, *rest, stream=ItemStream(gaps, n_users))
+    data, how = TrainingSet(None, None, chosen), (sampling, 5, "negatives")
+    exact = CandidateSampler(data, *how)
+    data.stream = ItemStream(gaps, n_users)
+    streaming = CandidateSampler(data, *how)
     for start in range(0, n_users, size):
         batch = chosen[start : start + size]
         found, log_q = streaming.draw(batch, None, np.random.default_rng(start))
@@ -267,8 +269,9 @@ def test_candidates_are_corrected_by_the_stream(sampling):
 
 @pytest.mark.parametrize("sampling", ["full", "uniform", "mixed"])
 def test_only_items_of_the_pool_are_sampled(sampling):
-    pool = np.array([1, 3, 4])
-    sampler = CandidateSampler(np.ones(6), 2, sampling, 9, "negatives", pool)
+    data = TrainingSet(None, None, sparse.csr_matrix(np.ones((2, 6))))
+    data.pool = np.array([1, 3, 4])
+    sampler = CandidateSampler(data, sampling, 9, "negatives")
     batch = sparse.csr_matrix(np.eye(6)[[0]])
     found, log_q = sampler.draw(batch, None, np.random.default_rng(0))
     assert_array_equal(found, [0, 1, 3, 4])
