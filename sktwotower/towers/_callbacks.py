@@ -55,9 +55,7 @@ def own_callbacks(recipe, data, net, schedule=True):
     if waits:
         own.append(("impressions", _impression_start(recipe, net, data.training)))
     if schedule and not schedules(recipe.callbacks):
-        own.append(
-            ("one_cycle", _one_cycle(net, data.training.n_batches(net.batch_size)))
-        )
+        own.append(("one_cycle", _one_cycle(net, data.training)))
     if recipe.early_stopping:
         own.append(("stop_on_recall", _early_stopping(recipe, waits)))
     if recipe.verbose == 1:
@@ -65,8 +63,8 @@ def own_callbacks(recipe, data, net, schedule=True):
     return own
 
 
-def _one_cycle(net, n_batches):
-    steps = max(1, net.max_epochs * n_batches)
+def _one_cycle(net, training):
+    steps = max(1, net.max_epochs * training.n_batches(net.batch_size))
     # The momentum goes down as the rate goes up, unless the user has set it.
     known = {"momentum", "betas"} & set(inspect.signature(net.optimizer).parameters)
     given = {name for name in known if hasattr(net, f"optimizer__{name}")}
@@ -118,9 +116,8 @@ class _ProgressBar(Callback):
     """One bar for the whole training, with the figures of the last epoch next to it."""
 
     def on_train_begin(self, net, **kwargs):
-        total, done = net.max_epochs, net.epochs_before_
-        options = {"total": total, "initial": done, "desc": "training"}
-        self.bar_ = progress_bar(**options, unit="epoch")
+        options = {"total": net.max_epochs, "desc": "training", "unit": "epoch"}
+        self.bar_ = progress_bar(initial=net.epochs_before_, **options)
 
     def on_epoch_end(self, net, **kwargs):
         self.bar_.set_postfix(_figures(net.history[-1]))
@@ -135,22 +132,14 @@ class _EpochLog(Callback):
     """A log record for each training and for each epoch."""
 
     def on_train_begin(self, net, X, **kwargs):
-        logger.info(
-            "training: %d epochs of %d batches",
-            net.max_epochs,
-            X.n_batches(net.batch_size),
-        )
+        n_batches = X.n_batches(net.batch_size)
+        logger.info("training: %d epochs of %d batches", net.max_epochs, n_batches)
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
         figures = "".join(f", {k} {v}" for k, v in _figures(row).items())
-        logger.info(
-            "epoch %d of %d%s, %.1f s",
-            len(net.history),
-            net.max_epochs,
-            figures,
-            row["dur"],
-        )
+        numbers = len(net.history), net.max_epochs
+        logger.info("epoch %d of %d%s, %.1f s", *numbers, figures, row["dur"])
 
 
 def _figures(row):

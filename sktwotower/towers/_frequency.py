@@ -169,10 +169,7 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         >>> frequency.fit(["egg"]).predict(["tea", "egg"])  # tea is forgotten
         array([0., 1.])
         """
-        self._validate_params()
-        ids = check_ids(X, "X")
-        self._start()
-        return self._go_on(ids)
+        return self._add_batch(X, starts=True)
 
     def partial_fit(self, X, y=None) -> Self:
         """Go on with a batch of the stream.
@@ -204,12 +201,7 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
         >>> frequency.predict(["tea", "jam"])  # every day, every second day
         array([1. , 0.5])
         """
-        self._validate_params()
-        ids = check_ids(X, "X")
-        if not hasattr(self, "gaps_"):
-            self._start()
-        self._check_tables()
-        return self._go_on(ids)
+        return self._add_batch(X, starts=not hasattr(self, "gaps_"))
 
     def predict(self, X) -> np.ndarray:
         """Return the probability of items.
@@ -278,10 +270,15 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
             return ids
         return as_type_of(ids, self._example, "X")
 
-    def _go_on(self, ids):
-        """Add a batch of ids, and return self."""
+    def _add_batch(self, X, starts):
+        """Add a batch of ids, to an empty stream if it starts, and return self."""
+        self._validate_params()
+        ids = check_ids(X, "X")
+        if starts:
+            self._start()
+        self._check_tables()
         ids = self._alike(ids)
-        self._add(ids)
+        self._add_places(ids)
         n_new = 1 if self.unit == "batch" else len(ids)
         steps = self.n_steps_, self.n_steps_ + n_new
         self.n_steps_ = steps[1]
@@ -319,7 +316,7 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
             for factor, term in self._keys.tolist()
         ]
 
-    def _add(self, ids):
+    def _add_places(self, ids):
         """Add a place for each new id; of hashed ones, keep the first."""
         if self.n_buckets is not None:
             if self._example is None and len(ids):

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import closing, contextmanager, nullcontext
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
@@ -26,7 +25,7 @@ from ._exchange import GOES_ON, Exchange, Shares
 from ._group import current_group, is_first
 from ._losses import SampledSoftmaxLoss
 from ._optimizer import RowwiseAdam, moments_of, optimizer_class, set_moments
-from ._recipe import BATCH_PARAMETERS, check_batch_parameters
+from ._recipe import BATCH_PARAMETERS, check_batch_parameters, plain
 from ._resuming import Saver
 from ._sequence_batches import SequenceBatches
 
@@ -95,19 +94,16 @@ class TwoTowerNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of a batch and its gradients."""
-        compute = super().train_step_single
-        if self.exchange_ is None:
-            return compute(batch, **fit_params)
-        return self.exchange_.step(lambda *pair: compute(pair, **fit_params), *batch)
+        return self._step(super().train_step_single, batch, True)
 
     def validation_step(self, batch, **fit_params):
         """Compute the loss of a batch of validation."""
-        compute = super().validation_step
+        return self._step(super().validation_step, batch, False)
+
+    def _step(self, compute, batch, learns):
         if self.exchange_ is None:
-            return compute(batch, **fit_params)
-        return self.exchange_.step(
-            lambda *pair: compute(pair, **fit_params), *batch, learns=False
-        )
+            return compute(batch)
+        return self.exchange_.step(lambda *pair: compute(pair), *batch, learns=learns)
 
     def infer(self, x, **fit_params):
         """Return user vectors (b, d) and candidate item vectors (c, d) of ``Batch``."""
@@ -366,8 +362,3 @@ def epochs(net):
         for row in net.history
         if "dur" in row
     ]
-
-
-def plain(value):
-    """Return a number of numpy as one of Python; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value

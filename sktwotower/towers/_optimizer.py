@@ -97,14 +97,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         weight_decay=0.01,
         rowwise=False,
     ):
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "row_beta": row_beta,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "rowwise": rowwise,
-        }
+        defaults = {"lr": lr, "betas": betas, "row_beta": row_beta, "eps": eps}
+        defaults |= {"weight_decay": weight_decay, "rowwise": rowwise}
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -212,23 +206,21 @@ def optimizer_class(optimizer):
     known = {"rowwiseadam": RowwiseAdam} | {
         name.lower(): value
         for name, value in vars(torch.optim).items()
-        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+        if _is_optimizer(value)
     }
-    for unfit in ("optimizer", "lbfgs", "sparseadam", "muon"):
-        known.pop(unfit, None)  # abstract, or not for dense gradients of batches
-    if isinstance(optimizer, str) and optimizer.lower() in known:
-        return known[optimizer.lower()]
-    unfit = isinstance(optimizer, type) and (
-        vars(torch.optim).get(optimizer.__name__) is optimizer
-        and optimizer.__name__.lower() not in known
-    )
-    if isinstance(optimizer, type) and not unfit:
-        if issubclass(optimizer, torch.optim.Optimizer):
-            return optimizer
+    # abstract, or not for dense gradients of batches
+    unfit = [known.pop(n, None) for n in ("optimizer", "lbfgs", "sparseadam", "muon")]
+    found = known.get(optimizer.lower()) if isinstance(optimizer, str) else optimizer
+    if _is_optimizer(found) and found not in unfit:
+        return found
     raise ValueError(
         "optimizer must be a class of torch.optim for dense gradients, or its name in "
         f"lower case: {sorted(known)}. Got {optimizer!r}."
     )
+
+
+def _is_optimizer(value):
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
 def n_moments(optimizer):
@@ -262,8 +254,11 @@ def set_moments(net):
     for name, parameter in net.module_.named_parameters():
         state = moments.get(name)
         if state and _fits(state, parameter, name in tables):
+            device = parameter.device
+            # copies, as the optimizer changes them in place
             net.optimizer_.state[parameter] = {
-                key: _as_tensor(value, parameter) for key, value in state.items()
+                key: value if key == "step" else torch.tensor(value, device=device)
+                for key, value in state.items()
             }
 
 
@@ -338,23 +333,16 @@ def _as_array(value):
     return int(value)
 
 
-def _as_tensor(value, parameter):
-    if isinstance(value, np.ndarray):  # a copy, as the optimizer changes it in place
-        return torch.tensor(value, device=parameter.device)
-    return value
-
-
 def _fits(state, parameter, is_table):
     """Return whether a state is that of a table (p, width), or of another parameter."""
-    arrays, shape = {"first", "second"}, parameter.shape
+    names, shape = {"first", "second", "step"}, parameter.shape
     if is_table:
-        arrays, shape = {"steps", "second"}, shape[:1]
-    names = arrays if is_table else arrays | {"step"}
+        names, shape = {"steps", "second"}, shape[:1]
     return {*state} == names and all(
-        isinstance(state[name], np.ndarray)
-        and state[name].dtype == np.float32
-        and state[name].shape == shape
-        for name in arrays
+        isinstance(value, np.ndarray)
+        and (value.dtype, value.shape) == (np.float32, shape)
+        for name, value in state.items()
+        if name != "step"
     )
 
 

@@ -154,21 +154,21 @@ def recipe_of(recipe):
         @classmethod
         def of(cls, estimator):
             """Return the recipe of an estimator."""
-            return cls._make(_plain(getattr(estimator, name)) for name in cls._fields)
+            return cls._make(plain(getattr(estimator, name)) for name in cls._fields)
 
     return Base
 
 
-def _plain(value):
+def plain(value):
     """Return a number of numpy, as searches try them, as one of Python.
 
     Torch refuses others, and files tell them apart. Tuples, lists and dicts may hold
     them.
     """
     if type(value) in (tuple, list):
-        return type(value)(map(_plain, value))
+        return type(value)(map(plain, value))
     if type(value) is dict:
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     is_number = isinstance(value, np.integer | np.floating | np.bool_)
     return value.item() if is_number and value.dtype.kind != "m" else value
 

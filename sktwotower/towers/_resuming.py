@@ -4,6 +4,8 @@ Input: a ``TwoTowerNet`` in training, and something that keeps its state.
 Output: the state, a dict of numbers, text, arrays and tensors; or the net in it.
 """
 
+from types import SimpleNamespace
+
 import torch
 from skorch.callbacks import Callback
 
@@ -48,7 +50,9 @@ class Saver(Callback):
     def on_train_begin(self, net, **kwargs):
         """Bring the net to the kept state, after the other callbacks have begun."""
         if self.state is not None:
-            _take(net, self.state)
+            _take_finished(net, self.state)
+            for name, callback in net.callbacks_:
+                _take_callback(callback, self.state["callbacks"].get(name, {}))
 
     def on_epoch_begin(self, net, **kwargs):
         """Bring the generators of random numbers to the kept state, once."""
@@ -93,12 +97,6 @@ def _take_finished(net, state):
     net.history.extend(state["history"])
 
 
-def _take(net, state):
-    _take_finished(net, state)
-    for name, callback in net.callbacks_:
-        _take_callback(callback, state["callbacks"].get(name, {}))
-
-
 def _callback_state(callback):
     """Return the attributes of a callback that can be kept.
 
@@ -116,18 +114,10 @@ def _callback_state(callback):
     return state
 
 
-class _NoFile:
-    """Takes the arrays of a writer, and keeps nothing."""
-
-    @staticmethod
-    def add_array(array, label):
-        """Return no name."""
-        return ""
-
-
 def _can_be_kept(value):
+    no_file = SimpleNamespace(add_array=lambda array, place: "")
     try:
-        StateWriter(_NoFile).write(value, "")
+        StateWriter(no_file).write(value, "")
     except ValueError:
         return False
     return True

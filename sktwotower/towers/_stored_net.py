@@ -14,8 +14,9 @@ from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches
 from ._losses import SampledSoftmaxLoss
-from ._net import TwoTowerNet, plain
+from ._net import TwoTowerNet
 from ._optimizer import optimizer_class
+from ._recipe import plain
 from ._sequence_batches import SequenceBatches
 from .parts import Model
 
@@ -38,9 +39,7 @@ class NetCodec:
             for name, value in net.get_params(deep=False).items()
             if SETTINGS.fullmatch(name)
         }
-        rows = [
-            {key: plain(value) for key, value in row.items()} for row in net.history
-        ]
+        rows = [plain(dict(row)) for row in net.history]
         settings.pop("criterion__matmul_dtype", None)
         return {
             "model": writer.write(net.module_, f"{place}.model"),
