@@ -87,19 +87,15 @@ class CandidateSampler:
         are not corrected, the probability is that of the *other* users in the batch to
         bring an item along.
         """
+        n_others = batch_size - int(self.correction == "negatives")
         if self.stream is not None:  # other probabilities after each batch
-            return self._log_prob(self.stream.missing(self._n_others(batch_size)))
+            return self._log_prob(self.stream.missing(n_others))
         if batch_size not in self._log_probs:
-            n_others = self._n_others(batch_size)
             population = self.n_users - (batch_size - n_others)
             counts = np.minimum(self.counts, population)
             log_included = inclusion_log_prob(counts, population, n_others)
             self._log_probs[batch_size] = self._log_prob(-np.expm1(log_included))
         return self._log_probs[batch_size]
-
-    def _n_others(self, batch_size):
-        """Return the number of users of a batch that may bring a negative along."""
-        return batch_size - int(self.correction == "negatives")
 
     def _log_prob(self, not_in_batch):
         """Return log-probabilities (n_items,), given those of not being in a batch."""

@@ -35,11 +35,8 @@ class Windows(Movable):
     """
 
     def __init__(self, items, steps, kept, targets, ends):
-        self.items = items
-        self.steps = steps
-        self.kept = kept
-        self.targets = targets
-        self.ends = ends
+        self.items, self.steps, self.kept = items, steps, kept
+        self.targets, self.ends = targets, ends
 
     def __len__(self):
         return len(self.targets)

@@ -71,10 +71,9 @@ class Exchange:
         short = has_bfloat16_products() if wanted is None else wanted == torch.bfloat16
         # what the products that follow are computed in
         self.dtype = torch.bfloat16 if short else torch.float32
-        self.layers, self.divisions = {}, {}
-        for name, side in net.module_.tables.items():
-            self.layers[name] = net.module_.get_submodule(name)
-            self.divisions[name] = net.module_.divisions[side]
+        module, tables = net.module_, net.module_.tables
+        self.layers = {name: module.get_submodule(name) for name in tables}
+        self.divisions = {n: module.divisions[side] for n, side in tables.items()}
         known = {layer.weight for layer in self.layers.values()}
         self.dense = [
             parameter

@@ -39,9 +39,7 @@ class SequenceSet(TrainingSet):
     def __init__(self, user_rows, item_rows, table, max_history, contexts=None):
         self.table = table
         self.contexts_of_events = contexts
-        self.gaps = None
-        if contexts is not None and contexts.sees_gaps:
-            self.gaps = table.gaps()
+        self.gaps = table.gaps() if contexts and contexts.sees_gaps else None
         self.max_history = max_history
         windows, start = [], 0
         chosen, weights = Rows(table.on_disk, table.n_items), []

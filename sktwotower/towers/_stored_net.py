@@ -34,11 +34,8 @@ class NetCodec:
     @staticmethod
     def write(net, writer, place):
         """Return what JSON holds for a net."""
-        settings = {
-            name: value
-            for name, value in net.get_params(deep=False).items()
-            if SETTINGS.fullmatch(name)
-        }
+        params = net.get_params(deep=False)
+        settings = {name: params[name] for name in filter(SETTINGS.fullmatch, params)}
         rows = [plain(dict(row)) for row in net.history]
         settings.pop("criterion__matmul_dtype", None)
         return {
