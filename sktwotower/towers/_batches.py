@@ -74,7 +74,12 @@ class TrainingSet(Dataset):
 
     def n_batches(self, batch_size):
         """Return the number of batches of one epoch: the most of all processes."""
-        return most(-(-len(self) // batch_size))
+        return most(len(self.groups(batch_size)))
+
+    def groups(self, batch_size):
+        """Return a slice of ``users`` for each batch."""
+        starts = range(0, len(self), batch_size)
+        return [slice(start, start + batch_size) for start in starts]
 
     def n_events(self, axis):
         """Return the number of pairs of each user (axis 1) or item (axis 0)."""
@@ -203,13 +208,17 @@ class UserBatches:
         return self.dataset.n_batches(self.batch_size)
 
     def __iter__(self):
-        users = self.dataset.users
+        users, groups = self.dataset.users, self.dataset.groups(self.batch_size)
         if self.shuffle:
-            users = self.rng.permutation(users)
+            users, groups = self._shuffled(users, groups)
         else:  # the same candidates in every pass, so that losses can be compared
             self.rng = np.random.default_rng(self.seed)
-        for start in range(0, len(users), self.batch_size):
-            yield self._batch(users[start : start + self.batch_size])
+        for group in groups:
+            yield self._batch(users[group])
+
+    def _shuffled(self, users, groups):
+        """Return users in a new order, and slices of them in theirs."""
+        return self.rng.permutation(users), groups
 
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""

@@ -185,6 +185,7 @@ def train(recipe, part, data, seed, schedule=True, saved=None):
         _warn_of_interruption(net, saver)
         interruption.end_process()
     _trim(net, {name for name, _ in ours + last})
+    net.callbacks = list(recipe.callbacks or [])
     return net
 
 
@@ -325,9 +326,6 @@ def _trim(net, ours):
     net.train_split = None
     net.module = type(net.module_)
     net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ours]
-    net.callbacks = [
-        c for c in net.callbacks if not isinstance(c, tuple) or c[0] not in ours
-    ]
     for row in net.history:
         row.pop("batches", None)
     net.module_.eval()

@@ -13,7 +13,6 @@ from sktwotower._tables._sparse import Rows
 from ._batches import Batch, TrainingSet, UserBatches
 from ._candidates import distinct, places_in
 from ._decays import Windows
-from ._group import most
 from ._request_batches import Requests, some_hidden
 from ._sparse_rows import SparseRows
 
@@ -59,10 +58,6 @@ class SequenceSet(TrainingSet):
         )
         self.lengths = self.stops - self.starts
         self.users = self.users[np.argsort(-self.lengths[self.users], kind="stable")]
-
-    def n_batches(self, batch_size):
-        """Return the number of batches of one epoch: the most of all processes."""
-        return most(len(self.groups(batch_size)))
 
     def groups(self, batch_size):
         """Return a slice of ``users``, the longest sequences first, for each batch."""
@@ -119,18 +114,11 @@ class SequenceBatches(UserBatches):
     those of one user; and every user has the same share of hidden past items.
     """
 
-    def __iter__(self):
-        users = self.dataset.users
-        groups = self.dataset.groups(self.batch_size)
-        if self.shuffle:
-            # the lengths stay as they are, and so does the number of batches
-            lengths = self.dataset.lengths[users]
-            users = users[np.lexsort((self.rng.random(len(users)), -lengths))]
-            groups = [groups[i] for i in self.rng.permutation(len(groups))]
-        else:  # the same candidates in every pass, so that losses can be compared
-            self.rng = np.random.default_rng(self.seed)
-        for group in groups:
-            yield self._batch(users[group])
+    def _shuffled(self, users, groups):
+        # the lengths stay as they are, and so does the number of batches
+        lengths = self.dataset.lengths[users]
+        users = users[np.lexsort((self.rng.random(len(users)), -lengths))]
+        return users, [groups[i] for i in self.rng.permutation(len(groups))]
 
     def _batch(self, users):
         """Return the ``Batch`` and the ``Targets`` of an array of user positions."""
