@@ -1,27 +1,53 @@
-"""Return annotations, by which editors know what comes out of public methods."""
+"""Annotations, by which editors and type checkers know what comes in and out."""
 
+import importlib
 import inspect
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import sktwotower
+from tests.test_rooms import MAY_IMPORT
 
-CLASSES = [
-    name for name in sktwotower.__all__ if inspect.isclass(getattr(sktwotower, name))
-]
+ROOMS = [room for room in MAY_IMPORT if room[0] != "_"]
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_public_methods_say_what_they_return(name):
-    kind = getattr(sktwotower, name)
-    ours = {
-        method: function
-        for method, function in inspect.getmembers(kind, inspect.isfunction)
-        if function.__module__.startswith("sktwotower") and method[0] != "_"
-    }
-    silent = [
-        method
-        for method, function in ours.items()
-        if "return" not in inspect.unwrap(function).__annotations__
+def public(room):
+    module = importlib.import_module(f"sktwotower.{room}")
+    return {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+
+
+def is_silent(function):
+    return "return" not in inspect.unwrap(function).__annotations__
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_names_say_what_they_return(room):
+    names = public(room)
+    functions = {n: f for n, f in names.items() if not inspect.isclass(f)}
+    for cls in filter(inspect.isclass, names.values()):
+        for name, function in inspect.getmembers(cls, inspect.isfunction):
+            ours = function.__module__.startswith("sktwotower")
+            if ours and (name[0] != "_" or name == "__init__"):
+                functions[f"{cls.__name__}.{name}"] = function
+    silent = [name for name, function in functions.items() if is_silent(function)]
+    assert silent == [] and (functions or not names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_parameters_of_estimators_have_types(room):
+    """A checker would take the type of the default, and refuse a 64 for "auto"."""
+    classes = [cls for cls in public(room).values() if inspect.isclass(cls)]
+    chosen = [c for c in classes if issubclass(c, BaseEstimator) or "Split" in str(c)]
+    bare = [
+        f"{cls.__name__}({parameter.name})"
+        for cls in chosen
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.annotation is parameter.empty
     ]
-    assert len(ours) >= 3 and silent == []
+    assert bare == []
+
+
+def test_all_estimators_are_looked_at():
+    found = {name for room in ROOMS for name in public(room)}
+    assert set(sktwotower.__all__) - {"__version__"} <= found

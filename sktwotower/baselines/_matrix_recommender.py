@@ -180,6 +180,13 @@ class MatrixRecommender(RetrievalMixin, EvaluationMixin, MatrixParameters):
     # read by Columns; these recommenders have no features
     user_features = item_features = None
 
+    def __init__(self, user_id, item_id, time, n_neighbors, exclude_seen) -> None:
+        self.user_id = user_id
+        self.item_id = item_id
+        self.time = time
+        self.n_neighbors = n_neighbors
+        self.exclude_seen = exclude_seen
+
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Learn from events; repeated pairs of user and item count once.
 

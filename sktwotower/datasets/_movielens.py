@@ -15,6 +15,7 @@ from http.client import HTTPException
 from importlib.resources import files
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any, Literal, overload
 from urllib.request import urlopen
 from zipfile import ZipFile
 
@@ -55,6 +56,14 @@ _OCCUPATIONS_1M = (
 ).split("|")
 
 
+@overload
+def fetch_movielens(
+    name: str = ..., *, return_X_y: Literal[False] = ..., **options: Any
+) -> Bunch: ...
+@overload
+def fetch_movielens(
+    name: str = ..., *, return_X_y: Literal[True], **options: Any
+) -> tuple[pd.DataFrame, pd.Series]: ...
 @validate_params(
     {
         "name": [StrOptions(set(_CHECKSUMS))],
@@ -74,7 +83,7 @@ def fetch_movielens(
     return_X_y=False,
     n_retries=3,
     delay=1.0,
-):
+) -> Bunch | tuple[pd.DataFrame, pd.Series]:
     """Load film ratings of MovieLens, which are downloaded the first time.
 
     One row is one rating of a film by a user. The data are for research; their licence

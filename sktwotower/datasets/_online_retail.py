@@ -6,6 +6,7 @@ customers.
 """
 
 from importlib.resources import files
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,19 @@ _FOLDER = files(__package__)
 _FILENAME = "online_retail.npz"
 
 
+@overload
+def load_online_retail(
+    *, return_X_y: Literal[False] = False, as_frame: bool = True
+) -> Bunch: ...
+@overload
+def load_online_retail(
+    *, return_X_y: Literal[True], as_frame: bool = True
+) -> tuple[Any, Any]: ...
 @validate_params(
     {"return_X_y": ["boolean"], "as_frame": ["boolean"]},
     prefer_skip_nested_validation=True,
 )
-def load_online_retail(*, return_X_y=False, as_frame=True):
+def load_online_retail(*, return_X_y=False, as_frame=True) -> Bunch | tuple[Any, Any]:
     """Load the Online Retail data: a year of purchases in a British giftware shop.
 
     One row is one line of an invoice: a customer bought a product. Customers often buy

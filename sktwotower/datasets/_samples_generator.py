@@ -45,7 +45,7 @@ def make_interactions(
     n_impressions=0,
     test_size=0.2,
     random_state=None,
-):
+) -> Bunch:
     """Generate users who choose items by known probabilities.
 
     Each user and each item belongs to a cluster. Users mostly choose items of their own

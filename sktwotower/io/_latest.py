@@ -8,7 +8,7 @@ import importlib
 import os
 import threading
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sktwotower._tables._messages import logger
 
@@ -16,7 +16,7 @@ from sktwotower._tables._messages import logger
 class Loaded(NamedTuple):
     """A model, and when its file was written, in nanoseconds since 1970."""
 
-    model: object
+    model: Any
     version: int
 
 
@@ -95,11 +95,11 @@ class LatestModel:
         seconds=0.5,
         load=None,
         check=None,
-        trusted=(),
+        trusted: Any = (),
         towers=None,
         mmap=True,
         verify=False,
-    ):
+    ) -> None:
         if not isinstance(seconds, Real) or not seconds > 0:
             raise ValueError(f"seconds must be a number > 0. Got {seconds!r}.")
         self.path, self.seconds, self.check = path, seconds, check
@@ -108,7 +108,8 @@ class LatestModel:
             load = importlib.import_module("sktwotower.io").load
             self.options |= {"trusted": trusted, "towers": towers}
         self.load = load
-        self.current, self.n_refused = None, 0
+        self.current: Any = None  # before a first model; checkers need not ask
+        self.n_refused = 0
         self._seen = self._thread = None
         self._ended = threading.Event()
 

@@ -7,6 +7,7 @@ Output: a file, or an equal estimator.
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
         )
 
 
-def load(path, *, trusted=(), towers=None, mmap=False, verify=True) -> object:
+def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> Any:
     """Read an estimator from a file that `dump` has written.
 
     Loading runs no code of the file. Only types of a fixed list are made, and the

@@ -17,7 +17,7 @@ OTHER_NAMES = {"auc": "roc_auc", "gauc": "roc_auc", "mrr": "reciprocal_rank"}
 
 
 def make_list_scorer(
-    metric="roc_auc", *, lists, k=10, standard_error=False
+    metric: str | list[str] = "roc_auc", *, lists, k=10, standard_error=False
 ) -> Callable:
     """Make a scorer of the order within lists that were shown, for searches.
 

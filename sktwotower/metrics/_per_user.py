@@ -16,17 +16,52 @@ Recall, precision, NDCG, reciprocal rank and hit rate agree with ``ir-measures``
 - They have no coverage and no novelty.
 """
 
+from typing import Any, Literal, Protocol, overload
+
 import numpy as np
 
 from ._hits import find_hits, mean_over_users, per_user_values
 
 
-def _per_user_metric(name, y_true, y_pred, k, sample_weight, per_user, **params):
+class RankingMetric(Protocol):
+    """How a metric is called, for type checkers: for its mean, or for each user."""
+
+    @overload
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        k: int = 10,
+        *,
+        sample_weight: Any = None,
+        per_user: Literal[False] = False,
+        truncated: bool = False,
+    ) -> float: ...
+    @overload
+    def __call__(
+        self,
+        y_true: Any,
+        y_pred: Any,
+        k: int = 10,
+        *,
+        sample_weight: Any = None,
+        per_user: Literal[True],
+        truncated: bool = False,
+    ) -> np.ndarray: ...
+
+
+def _ranking_metric(function: Any) -> RankingMetric:
+    """Return the same function, as type checkers are to see it."""
+    return function
+
+
+def _metric(name, y_true, y_pred, k, sample_weight, per_user, **params):
     """Return the named metric of each user, (n_users,), or its mean."""
     values = per_user_values(name, *find_hits(y_true, y_pred, k), k, **params)
     return values if per_user else mean_over_users(values, sample_weight)
 
 
+@_ranking_metric
 def recall_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False, truncated=False
 ) -> float | np.ndarray:
@@ -83,11 +118,12 @@ def recall_at_k(
     >>> recall_at_k(y_true, y_pred, k=2, per_user=True)
     array([0.5, 1. , nan])
     """
-    return _per_user_metric(
+    return _metric(
         "recall", y_true, y_pred, k, sample_weight, per_user, truncated=truncated
     )
 
 
+@_ranking_metric
 def precision_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
@@ -137,9 +173,10 @@ def precision_at_k(
     >>> precision_at_k([["a", "b"], ["c"]], [["a", "b"], ["x", "y"]], k=2)
     0.5
     """
-    return _per_user_metric("precision", y_true, y_pred, k, sample_weight, per_user)
+    return _metric("precision", y_true, y_pred, k, sample_weight, per_user)
 
 
+@_ranking_metric
 def ndcg_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
@@ -196,9 +233,10 @@ def ndcg_at_k(
     >>> round(ndcg_at_k([["a"], ["b"]], [["a", "b"], ["a", "b"]], k=2), 4)
     0.8155
     """
-    return _per_user_metric("ndcg", y_true, y_pred, k, sample_weight, per_user)
+    return _metric("ndcg", y_true, y_pred, k, sample_weight, per_user)
 
 
+@_ranking_metric
 def average_precision_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
@@ -253,11 +291,10 @@ def average_precision_at_k(
     >>> average_precision_at_k([["a", "b"]], [["a", "x", "y", "b"]], k=4)
     0.75
     """
-    return _per_user_metric(
-        "average_precision", y_true, y_pred, k, sample_weight, per_user
-    )
+    return _metric("average_precision", y_true, y_pred, k, sample_weight, per_user)
 
 
+@_ranking_metric
 def reciprocal_rank_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
@@ -310,11 +347,10 @@ def reciprocal_rank_at_k(
     >>> reciprocal_rank_at_k([["a"], ["b"]], [["a", "x"], ["x", "b"]], k=2)
     0.75
     """
-    return _per_user_metric(
-        "reciprocal_rank", y_true, y_pred, k, sample_weight, per_user
-    )
+    return _metric("reciprocal_rank", y_true, y_pred, k, sample_weight, per_user)
 
 
+@_ranking_metric
 def hit_rate_at_k(
     y_true, y_pred, k=10, *, sample_weight=None, per_user=False
 ) -> float | np.ndarray:
@@ -363,4 +399,4 @@ def hit_rate_at_k(
     >>> hit_rate_at_k([["a"], ["b"]], [["a", "x"], ["x", "y"]], k=2)
     0.5
     """
-    return _per_user_metric("hit_rate", y_true, y_pred, k, sample_weight, per_user)
+    return _metric("hit_rate", y_true, y_pred, k, sample_weight, per_user)

@@ -4,6 +4,8 @@ Input: a fitted recommender and held-out events X (n_events, n_columns).
 Output: a table with rows (group, model) and a column per figure.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,7 @@ def retrieval_report(
     X,
     y=None,
     *,
-    k=(10, 20),
+    k: int | Sequence[int] = (10, 20),
     max_users=None,
     random_state=None,
     baselines=None,

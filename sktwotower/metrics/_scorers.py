@@ -23,7 +23,7 @@ OTHER_NAMES = {"mrr": "reciprocal_rank", "map": "average_precision", "hr": "hit_
 
 
 def make_retrieval_scorer(
-    metric="recall",
+    metric: str | list[str] = "recall",
     k=10,
     *,
     max_users=None,

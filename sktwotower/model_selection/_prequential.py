@@ -27,7 +27,7 @@ def prequential_validate(
     n_slices=None,
     train_size=0.5,
     scoring=None,
-    strategies="auto",
+    strategies: str | list[str] = "auto",
     window=None,
     sample_weight=None,
     verbose=0,

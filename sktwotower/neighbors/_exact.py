@@ -4,7 +4,7 @@ Input: item vectors (n_items, d).
 Output: an estimator with ``kneighbors``; a share of true neighbors found.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -54,7 +54,7 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
     vectors_: vectors("n_items n_features_in_")
     n_features_in_: integer()
 
-    def __init__(self, n_neighbors=10):
+    def __init__(self, n_neighbors: int = 10) -> None:
         self.n_neighbors = n_neighbors
 
     def fit(self, X, y=None) -> Self:
@@ -92,7 +92,7 @@ class ExactNeighbors(VersionedMixin, BaseEstimator):
         self.n_features_in_ = self.vectors_.shape[1]
         return self
 
-    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+    def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
         r"""Find the items with the largest dot products.
 
         Parameters

@@ -142,16 +142,16 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_neighbors=10,
+        n_neighbors: int = 10,
         *,
-        target_recall=0.95,
-        epsilon=None,
-        search_tree_leaf_budget=None,
-        n_graph_neighbors=30,
-        parallel_batch_queries=False,
-        random_state=0,
-        n_jobs=None,
-    ):
+        target_recall: float = 0.95,
+        epsilon: float | None = None,
+        search_tree_leaf_budget: int | None = None,
+        n_graph_neighbors: int = 30,
+        parallel_batch_queries: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.target_recall = target_recall
         self.epsilon = epsilon
@@ -230,7 +230,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     def _changed_vectors(self):
         return self.vectors_[self.changed_]
 
-    def updated(self, vectors, changed=None):
+    def updated(self, vectors, changed=None) -> Self | None:
         """Return a new index of other or more vectors that keeps this graph.
 
         Items that have changed are searched exactly, next to the graph. This index is

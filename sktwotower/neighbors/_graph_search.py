@@ -6,6 +6,7 @@ Output: distances and positions of the nearest items (n, k); the width of the se
 
 import copy
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class GraphSearchMixin:
     The estimator has the attributes of a fitted `NNDescentNeighbors`.
     """
 
-    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+    def kneighbors(self, X, n_neighbors=None, return_distance=True) -> Any:
         r"""Find the nearest items; some may be missed.
 
         Parameters
@@ -114,7 +115,7 @@ class GraphSearchMixin:
         scores, indices = by_score(scores, np.concatenate([indices, found], axis=1))
         return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
 
-    def tune_search_width(self, queries, k):
+    def tune_search_width(self, queries, k) -> float:
         """Choose the cheapest search that reaches ``target_recall``.
 
         If none does, the search with the highest recall is chosen. ``epsilon`` and

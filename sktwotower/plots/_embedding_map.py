@@ -6,7 +6,7 @@ Output: a map, colored by the feature.
 
 import importlib.util
 from itertools import cycle
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ class EmbeddingMapDisplay(Display):
         color_name=None,
         color_scale="linear",
         method=None,
-    ):
+    ) -> None:
         self.positions = positions
         self.color = color
         self.color_name = color_name
@@ -113,7 +113,7 @@ class EmbeddingMapDisplay(Display):
         *,
         color=None,
         color_name=None,
-        method="auto",
+        method: Any = "auto",
         max_items=2000,
         random_state=None,
         n_groups=8,

@@ -68,7 +68,7 @@ class FeatureImportanceDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, importance):
+    def __init__(self, *, importance) -> None:
         self.importance = importance
 
     @classmethod

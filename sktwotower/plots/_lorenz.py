@@ -69,7 +69,7 @@ class LorenzCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, counts):
+    def __init__(self, *, counts) -> None:
         self.counts = counts
 
     @classmethod

@@ -68,7 +68,7 @@ class PrequentialDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, results, score_name):
+    def __init__(self, *, results, score_name) -> None:
         self.results = results
         self.score_name = score_name
 

@@ -71,7 +71,7 @@ class RecallByPopularityDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, recall, standard_error=None, k=None):
+    def __init__(self, *, recall, standard_error=None, k=None) -> None:
         self.recall = recall
         self.standard_error = standard_error
         self.k = k

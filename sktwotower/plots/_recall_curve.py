@@ -66,7 +66,7 @@ class RecallCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, recall, standard_error=None):
+    def __init__(self, *, recall, standard_error=None) -> None:
         self.recall = recall
         self.standard_error = standard_error
 

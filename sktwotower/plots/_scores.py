@@ -74,7 +74,9 @@ class ScoreDistributionDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, positive, random, temperature=None, score_name="score"):
+    def __init__(
+        self, *, positive, random, temperature=None, score_name="score"
+    ) -> None:
         self.positive = positive
         self.random = random
         self.temperature = temperature

@@ -61,7 +61,7 @@ class TrainingCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, history, n_neighbors=None):
+    def __init__(self, *, history, n_neighbors=None) -> None:
         self.history = history
         self.n_neighbors = n_neighbors
 

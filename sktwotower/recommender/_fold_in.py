@@ -92,7 +92,7 @@ class FoldIn(FoldInArrays):
     array([[0.64, 0.77]], dtype=float32)
     """
 
-    def __init__(self, vectors, counts, weights, temperature):
+    def __init__(self, vectors, counts, weights, temperature) -> None:
         self.vectors = vectors
         self.log_weights = np.log(weights)
         self.temperature = temperature

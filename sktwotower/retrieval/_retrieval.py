@@ -4,6 +4,8 @@ Input: n users, as ids or tables, and an estimator with a ``Fitted`` value.
 Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
 
+from typing import Literal, overload
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -50,6 +52,14 @@ class RetrievalMixin(KnownUsersMixin):
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         return min(check_count(wanted, "n_neighbors"), fitted.n_items)
 
+    @overload
+    def kneighbors(
+        self, X=None, n_neighbors=None, return_distance: Literal[True] = True
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def kneighbors(
+        self, X=None, n_neighbors=None, *, return_distance: Literal[False]
+    ) -> np.ndarray: ...
     def kneighbors(
         self, X=None, n_neighbors=None, return_distance=True
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from scipy import sparse
 EVENTS_OF_ID_DROPOUT = 10
 
 
-def id_shares(id_dropout, n_events, worth=1.0):
+def id_shares(id_dropout, n_events, worth=1.0) -> np.ndarray:
     r"""Compute how often the id of each user or item is hidden in training.
 
     Ids with many events are hidden rarely. For ids with few events the towers learn to

@@ -125,14 +125,14 @@ class StreamingFrequency(VersionedMixin, BaseEstimator):
 
     def __init__(
         self,
-        rate=0.01,
+        rate: float = 0.01,
         *,
-        unit="batch",
-        n_buckets=None,
-        n_hashes=1,
-        initial_gap=None,
-        random_state=0,
-    ):
+        unit: str = "batch",
+        n_buckets: int | None = None,
+        n_hashes: int = 1,
+        initial_gap: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
         self.rate = rate
         self.unit = unit
         self.n_buckets = n_buckets

@@ -161,7 +161,7 @@ class SampledSoftmaxLoss(nn.Module):
         impression_temperature=1.0,
         matmul_dtype=None,
         unit_vectors=False,
-    ):
+    ) -> None:
         super().__init__()
         self.temperature = temperature
         self.tile_size = tile_size
@@ -170,7 +170,7 @@ class SampledSoftmaxLoss(nn.Module):
         self.matmul_dtype = matmul_dtype
         self.unit_vectors = unit_vectors
 
-    def forward(self, users, items, targets):
+    def forward(self, users, items, targets) -> torch.Tensor:
         """Compute the loss of a batch.
 
         Parameters

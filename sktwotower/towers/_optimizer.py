@@ -96,13 +96,13 @@ class RowwiseAdam(torch.optim.Optimizer):
         eps=1e-12,
         weight_decay=0.01,
         rowwise=False,
-    ):
+    ) -> None:
         defaults = {"lr": lr, "betas": betas, "row_beta": row_beta, "eps": eps}
         defaults |= {"weight_decay": weight_decay, "rowwise": rowwise}
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure=None) -> torch.Tensor | None:
         """Take one optimization step.
 
         Parameters
