@@ -38,7 +38,7 @@ def make_retrieval_scorer(
     has positives in X (y is None or y > 0), with the items seen in fit left out except
     the positives of X itself, and takes the positives as relevant. It works on
     recommenders (any estimator that returns a `HeldOutRanking`), on Pipelines that end
-    in one and on fitted search objects.
+    in one, on fitted search objects, and within DataOps of skrub.
 
     Parameters
     ----------
@@ -260,6 +260,8 @@ def unwrap(estimator, X, hint=""):
             if X is not None and len(estimator) > 1:
                 X = estimator[:-1].transform(X)
             estimator = estimator[-1]
+        elif hasattr(estimator, "__skrub_to_env_learner__"):
+            estimator, X = _in_data_ops(estimator, X)
         else:
             raise TypeError(
                 f"{type(estimator).__name__} cannot rank held-out events. Expected a "
@@ -267,6 +269,27 @@ def unwrap(estimator, X, hint=""):
                 f"a search that was fitted with refit. {hint}".rstrip()
             )
     return estimator, X
+
+
+def _in_data_ops(learner, X):
+    """Return the recommender that DataOps of skrub have fitted, and its X.
+
+    ``learner``: what skrub passes to a scorer. Without a recommender its own learner.
+    """
+    owner = learner.__skrub_to_env_learner__()
+    fitted = getattr(owner, "best_learner_", owner)
+    node = fitted.data_op.skb.find(_applies_recommender)
+    if node is None:
+        return fitted, X
+    if X is not None:
+        before = fitted.truncated_after(lambda other: other is node._skrub_impl.X)
+        X = before.transform(learner._get_env(X, None))
+    return node._skrub_impl.estimator_, X
+
+
+def _applies_recommender(node):
+    """Return whether a node of DataOps has fitted a recommender."""
+    return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
 
 
 def rank(estimator, X, y, *, n_neighbors, **params):
