@@ -8,8 +8,10 @@ import inspect
 from typing import NamedTuple
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from sktwotower._records import instance, number, record, require
@@ -127,8 +129,13 @@ def _reads_missing(estimator):
 def _group_argument(estimator, groups):
     """Return the users of the candidates as the argument that ``fit`` has for them.
 
-    LightGBM and XGBoost take the sizes of groups, CatBoost the group of each row.
+    LightGBM and XGBoost take the sizes of groups, CatBoost the group of each row. A
+    Pipeline passes on what is for its last step.
     """
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        prefix = "" if get_config()["enable_metadata_routing"] else f"{name}__"
+        return {prefix + n: v for n, v in _group_argument(last, groups).items()}
     taken = inspect.signature(estimator.fit).parameters
     if "group" in taken:
         return {"group": np.unique(groups, return_counts=True)[1]}

@@ -44,8 +44,9 @@ class TwoStageParameters(RecommenderStateMixin, BaseEstimator):
         Any estimator with fit and one of ``predict_proba`` (the last class counts),
         ``decision_function`` and ``predict``. It is cloned. If its fit takes ``group``
         (`lightgbm.LGBMRanker`, `xgboost.XGBRanker`), ``group_id`` or ``qid``
-        (`catboost.CatBoostRanker`), it gets the users of the candidates. Missing values
-        are replaced by medians if scikit-learn's tags say that it does not read them.
+        (`catboost.CatBoostRanker`), it gets the users of the candidates, also as the
+        last step of a Pipeline. Missing values are replaced by medians if
+        scikit-learn's tags say that it does not read them.
         None: a `sklearn.ensemble.HistGradientBoostingClassifier` of 100 small trees.
     n_candidates : int, default=100
         Number of items that the ranker orders for each user, >= 2.

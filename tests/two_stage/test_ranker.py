@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -87,6 +88,21 @@ def test_groups_are_passed_in_the_form_that_fit_takes(table):
     ):
         fitted = fit_ranker(ranker, table, labels_of(table), groups)
         assert_array_equal(fitted.estimator.given_, given)
+
+
+def test_a_pipeline_passes_groups_on_to_its_last_step(table):
+    groups = np.repeat([0, 2, 5], [100, 40, 60])
+    inner = make_pipeline(StandardScaler(), BySizes())
+    fitted = fit_ranker(
+        make_pipeline("passthrough", inner), table, labels_of(table), groups
+    )
+    assert_array_equal(fitted.estimator[-1][-1].given_, [100, 40, 60])
+    no_ranker = make_pipeline(StandardScaler(), LogisticRegression())
+    assert fit_ranker(no_ranker, table, labels_of(table), groups).named
+    with config_context(enable_metadata_routing=True):
+        ranker = make_pipeline(StandardScaler(), ByQuery().set_fit_request(qid=True))
+        fitted = fit_ranker(ranker, table, labels_of(table), groups)
+    assert_array_equal(fitted.estimator[-1].given_, groups)
 
 
 def test_missing_values_become_medians_unless_the_ranker_reads_them(table):
