@@ -89,7 +89,7 @@ class EASERecommender(SimilarItemsMixin, MatrixRecommender):
     >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
     ...      ["cid", "egg"], ["cid", "ham"], ["dan", "tea"]]
     >>> EASERecommender(l2=1).fit(X).recommend(["dan"], n_neighbors=1)
-      user item     score  rank
+      user item  score  rank
     0  dan  jam    0.5     1
     """
 

@@ -118,7 +118,7 @@ def feature_importance(
     ...     items=made.item_table, max_epochs=15, random_state=0
     ... )
     >>> model.fit(X).feature_importance(held_out).round(2).head(1)
-         side   column  recall_lost  lower  upper
+          side   column  recall_lost  lower  upper
     0  history  history          0.1   0.05   0.15
     """
     sample = {"max_users": max_users, "random_state": random_state}
