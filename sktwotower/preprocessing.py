@@ -6,6 +6,7 @@ with one row per user.
 """
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,7 @@ from sktwotower._tables._times import duration, times_of
 __all__ = ["interactions_from_matrix", "k_core", "session_ids"]
 
 
-def k_core(
-    X, k: int | tuple[int, int] = 5, *, user_id=None, item_id=None
-) -> np.ndarray:
+def k_core(X, k: Any = 5, *, user_id=None, item_id=None) -> np.ndarray:
     """Return which events are of users and items with at least k partners each.
 
     Little can be learnt about a user with one or two events, and even less be measured.

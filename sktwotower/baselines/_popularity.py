@@ -7,7 +7,6 @@ Output: a share of users (n_items,), the same for all users.
 import datetime
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
@@ -93,7 +92,7 @@ class PopularityRecommender(MatrixRecommender):
 
     _need_time = ("window",)
 
-    window: Any = None
+    window: float | datetime.timedelta | np.timedelta64 | None = None
 
     def _learn(self, seen, events):
         chosen = seen

@@ -24,9 +24,7 @@ _SPACE = {
 }
 
 
-def search_space(
-    n_parameters=3, *, prefix="", drop: Collection[str] = ()
-) -> dict[str, Any]:
+def search_space(n_parameters=3, *, prefix="", drop: Any = ()) -> dict[str, Any]:
     """Return which parameters to tune first, and within which ranges.
 
     Parameters

@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 
 from sktwotower._tables._event_table import EventTable
 from sktwotower.metrics import roc_auc_by_list
+from sktwotower.metrics._ranked_lists import RankedLists
 from sktwotower.recommender import _impressions, _pilots
 from sktwotower.recommender._impressions import impression_weight
 from tests.builders import small
