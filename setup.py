@@ -97,6 +97,21 @@ setup(
         "serve": ["fastapi>=0.115", "uvicorn>=0.37"],
         # selenium drives Chromium in tests/docs/test_site.py
         "dev": ["codespell==2.4.3", "pre-commit>=4", "ruff==0.17.6", "selenium>=4.20"],
+        # tests/clients: programs that take a recommender as they take any estimator
+        "clients": [
+            "lightgbm>=4.5",
+            "mlflow>=3.17",
+            "optuna>=4.0",
+            "optuna-integration>=4.0",
+            "skops>=0.15",
+            "skrub>=0.5.1",
+        ],
+        # and those that only read code; pyright runs on node
+        "types": [
+            "mypy==2.4.1",
+            "pandas-stubs==3.1.0.261029",
+            "pyright[nodejs]==1.1.414",
+        ],
         # what docs/exports.rst has recipes for; hnswlib is compiled in installing it
         "recipes": [
             "faiss-cpu>=1.8",
