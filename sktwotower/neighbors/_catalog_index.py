@@ -108,15 +108,13 @@ def build_index(
     or have another vector than in that index; None: to be found.
     """
     new = _new_index(neighbors, len(vectors), normalize)
-    index, recall_before = None, None
     if before is not None and isinstance(before[0], NNDescentNeighbors):
-        old, recall_before = before
+        old, recall = before
         if isinstance(new, type(old)) and old.get_params() == new.get_params():
             index = old.updated(vectors, changed)
-    if index is None:
-        index = new.fit(vectors)
-    elif index.graph_ is old.graph_:  # what it does not hold is searched exactly
-        return index, recall_before
+            if index is not None:  # what its graph lacks is searched exactly
+                return index, recall
+    index = new.fit(vectors)
     if isinstance(index, ExactNeighbors) or sample is None:
         return index, 1.0
     queries, k = sample(), min(k, len(vectors))

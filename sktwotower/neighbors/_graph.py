@@ -17,7 +17,7 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._pickled import VersionedMixin
 
 from ._exact import checked_vectors
-from ._graph_search import EPSILON, LEAF_BUDGET, QUERY_LOCK, GraphSearchMixin
+from ._graph_search import EPSILON, LEAF_BUDGET, GraphSearchMixin
 from ._stored_graph import GraphCodec, check_changes
 from ._threads import numba_threads, torch_threads_kept
 
@@ -25,8 +25,6 @@ from ._threads import numba_threads, torch_threads_kept
 LEAF_SIZE = 60
 # Changed items are searched exactly up to this share of all; then a rebuild pays.
 MAX_CHANGED_SHARE = 1 / 8
-# Rebuild a smaller graph: compiling pynndescent's update would take longer.
-MIN_ITEMS_TO_UPDATE = 200_000
 # Build a graph only above this many times n_graph_neighbors items.
 MIN_GRAPH_RATIO = 10
 
@@ -95,7 +93,8 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     not used: ``dot`` normalizes its input silently, and ``cosine`` treats all vectors
     at more than a right angle as equally far.
 
-    pynndescent answers one query at a time, so a lock serializes calls of `kneighbors`.
+    A graph answers one query at a time: a lock serializes the calls of `kneighbors` of
+    one index, and of those that share its graph.
     The first build in a process compiles for about 20 s, the first ever for minutes. An
     index loaded from a file answers its first query within seconds, mostly spent on
     importing pynndescent.
@@ -210,9 +209,9 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         return self
 
     def _build_graph(self):
-        from pynndescent import NNDescent  # importing it takes seconds
+        from ._locked_graph import LockedGraph  # importing it takes seconds
 
-        graph = NNDescent(
+        graph = LockedGraph(
             self.vectors_,
             metric="euclidean",
             n_neighbors=self.n_graph_neighbors,
@@ -249,8 +248,7 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         -------
         NNDescentNeighbors or None
             None if a new build pays: more than an eighth of the items have changed
-            since the last one, or there is no graph. If all of these are new, a graph
-            of 200,000 items or more is not rebuilt but updated.
+            since the last one, or there is no graph.
 
         Raises
         ------
@@ -281,37 +279,14 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
         _squared_length(vectors[np.append(changed, 0)])  # raises if they do not fit
         changed = np.union1d(self.changed_, changed)
         if len(changed) > MAX_CHANGED_SHARE * len(vectors):
-            return self._grown(vectors, changed)
-        index = self._with_vectors(vectors, changed)
+            return None
+        index = copy.copy(self)
+        vars(index).pop("_changed_vectors", None)
+        index.vectors_, index.changed_ = vectors, changed
         stale = changed[changed < len(self.graph_._vertex_order)]
         index.stale_vectors_ = self.vectors_[stale]
         places = np.searchsorted(stale, self.changed_[: len(self.stale_vectors_)])
         index.stale_vectors_[places] = self.stale_vectors_
-        return index
-
-    def _with_vectors(self, vectors, changed):
-        """Return a copy with other vectors, of which the graph lacks the changed."""
-        index = copy.copy(self)
-        vars(index).pop("_changed_vectors", None)
-        index.vectors_, index.changed_ = vectors, changed
-        return index
-
-    def _grown(self, vectors, changed):
-        """Return an index whose graph has the new items, too; None if others changed.
-
-        ``vectors`` and ``changed``: as in `updated`.
-        """
-        n_known = len(self.graph_._vertex_order)
-        if n_known < MIN_ITEMS_TO_UPDATE or changed[0] < n_known:
-            return None
-        index = self._with_vectors(vectors, changed[:0])
-        index.squared_length_ = _squared_length(vectors)
-        # Copying runs a query. The update replaces the arrays that queries write to.
-        with QUERY_LOCK:
-            index.graph_ = copy.copy(self.graph_)
-        with torch_threads_kept():
-            index.graph_.update(xs_fresh=index.vectors_[n_known:])
-            index.graph_.query(index.vectors_[:1], k=1)
         return index
 
 

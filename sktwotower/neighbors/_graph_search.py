@@ -5,7 +5,6 @@ Output: distances and positions of the nearest items (n, k); the width of the se
 """
 
 import copy
-import threading
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,12 @@ from ._top_k import by_score, top_k
 
 # Defaults of the search width, until `tune_search_width` finds what is needed.
 LEAF_BUDGET, EPSILON = 8, 0.15
-# Widths that `tune_search_width` tries.
+# Widths that `tune_search_width` tries, and the number of queries that it counts with.
 LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
-# Each epsilon with the time that it adds to a query. One leaf adds LEAF_COST in the
-# same unit.
-EPSILONS = {0.1: 0, 0.15: 3, 0.2: 9, 0.3: 24, 0.5: 70}
-LEAF_COST = 2
+EPSILONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+COUNTED_QUERIES = 100
 # Request at most this many extra neighbors in place of those that have changed.
 MAX_EXTRA = 64
-# A graph keeps its results and the items visited in arrays of its own.
-QUERY_LOCK = threading.Lock()
 
 
 class GraphSearchMixin:
@@ -94,9 +89,9 @@ class GraphSearchMixin:
 
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""
-        with QUERY_LOCK, torch_threads_kept():
+        with torch_threads_kept():
             found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
-            return found.astype(np.int64), lengths.astype(np.float64)
+        return found.astype(np.int64), lengths.astype(np.float64)
 
     def _search_both(self, queries, k):
         """Return scores and positions (n, k) from the graph and the changed items."""
@@ -116,9 +111,11 @@ class GraphSearchMixin:
         return scores[:, :k], np.where(np.isneginf(scores), -1, indices)[:, :k]
 
     def tune_search_width(self, queries, k) -> float:
-        """Choose the cheapest search that reaches ``target_recall``.
+        """Choose the search that reaches ``target_recall`` by the fewest comparisons.
 
-        If none does, the search with the highest recall is chosen. ``epsilon`` and
+        Items with which queries are compared are counted, not seconds: the same items
+        and queries have the same search everywhere. If none reaches the target, the
+        search with the highest recall is chosen. ``epsilon`` and
         ``search_tree_leaf_budget`` of the constructor are lower limits.
 
         Parameters
@@ -148,32 +145,33 @@ class GraphSearchMixin:
         _, truth = top_k(queries, self.vectors_, k)
         if self.graph_ is None:
             return recall_of(self, queries, truth)
-        recalls, lowest_cost = {}, np.inf
+        graph, best, highest, fewest = self.graph_, None, -1.0, np.inf
+        trial = copy.copy(self)
         for budget in _steps_from(self.search_tree_leaf_budget, LEAF_BUDGETS):
-            if LEAF_COST * budget >= lowest_cost:
-                break
+            one_by_one = {"parallel_batch_queries": False}  # so that items are counted
+            trial.graph_ = graph.copy_with(search_tree_leaf_budget=budget, **one_by_one)
             for epsilon in _steps_from(self.epsilon, EPSILONS):
-                width = budget, epsilon
-                self._set_width(width)
-                recalls[width] = recall_of(self, queries, truth)
-                if recalls[width] >= self.target_recall:
-                    lowest_cost = min(lowest_cost, cost_of_width(width))
+                how = {"k": min(k, len(self.vectors_)), "epsilon": epsilon}
+                n_compared = trial.graph_.n_compared(queries[:COUNTED_QUERIES], **how)
+                if n_compared >= fewest:
+                    break  # a wider search compares more
+                trial.epsilon_ = epsilon
+                recall = recall_of(trial, queries, truth)
+                is_enough = recall >= self.target_recall
+                if is_enough or (fewest == np.inf and recall > highest):
+                    best, highest = (budget, epsilon), recall
+                if is_enough:
+                    fewest = n_compared
                     break
-        enough = [w for w, recall in recalls.items() if recall >= self.target_recall]
-        if enough:
-            width = min(enough, key=cost_of_width)
-        else:
-            width = max(recalls, key=recalls.get)
-        self._set_width(width)
-        return recalls[width]
+        self._set_width(*best)
+        return highest
 
-    def _set_width(self, width):
+    def _set_width(self, budget, epsilon):
         """Search with this leaf budget and epsilon from now on."""
-        budget, self.epsilon_ = width
+        self.epsilon_ = epsilon
         if budget != self.search_tree_leaf_budget_:
             self.search_tree_leaf_budget_ = budget
-            self.graph_.search_tree_leaf_budget = budget
-            self.graph_ = copy.copy(self.graph_)  # a copy applies the new budget
+            self.graph_ = self.graph_.copy_with(search_tree_leaf_budget=budget)
 
 
 def _steps_from(lowest, steps):
@@ -182,10 +180,3 @@ def _steps_from(lowest, steps):
         return [*steps]
     lowest = lowest.item() if isinstance(lowest, np.number) else lowest
     return [lowest, *(step for step in steps if step > lowest)]
-
-
-def cost_of_width(width):
-    """Return the estimated cost of a query, by leaf budget and epsilon."""
-    budget, epsilon = width
-    costs = [cost for step, cost in EPSILONS.items() if step >= epsilon]
-    return LEAF_COST * budget + (costs[0] if costs else max(EPSILONS.values()))

@@ -11,7 +11,7 @@ import numpy as np
 from sktwotower.runtime._one_query import among, best_of_one, ranked, rescore
 
 from ._catalog_index import ExactNeighbors, check_width
-from ._top_k import by_score, rank_listed, top_k
+from ._top_k import by_score, columns_of, empty_lists, rank_listed, top_k
 
 # Entries of gathered vectors held at once.
 BLOCK_SIZE = 1 << 23
@@ -53,12 +53,12 @@ def retrieve(index, queries, items, k, excluded=None, allowed=None):
         return rank_listed(queries, items, k, allowed, excluded)
     check_width(index, items)
     if len(queries) == 1:
-        hidden = () if excluded is None else excluded.indices
+        hidden = columns_of(excluded, 0)
         scores, indices = nearest_to_one(index, queries[0], items, k, hidden, allowed)
         return scores[None], indices[None]
     if isinstance(index, ExactNeighbors) or _few(allowed, items) or len(queries) == 0:
         return top_k(queries, items, k, excluded, allowed)
-    return _Search(index, queries, items, k, excluded, allowed).run()
+    return _search_many(index, queries, items, k, excluded, allowed)
 
 
 def _few(allowed, items):
@@ -66,104 +66,58 @@ def _few(allowed, items):
     return allowed is not None and len(allowed) < MIN_ALLOWED_SHARE * len(items)
 
 
-class _Search:
-    """Search on an index without filtering, which may return poor or short lists.
+def _search_many(index, queries, items, k, excluded, allowed):
+    """Return scores and positions (n, k) from an index without filtering.
 
-    More than k neighbors are requested from the index, at first as many more as filters
-    may remove, but few for hidden items: most of these are far away. They are filtered
-    and scored again. Queries with too short lists are repeated, with all hidden items
-    counted, and then with four times as many neighbors.
+    More than k neighbors are requested, as many more as filters may remove, but few for
+    hidden items: most of these are far away. Queries of about the same number are
+    searched together: with one for all, each query would cost as much as the widest.
+    The few lists that are too short are searched one by one.
     """
+    n_allowed = len(items) if allowed is None else len(allowed)
+    hidden = [columns_of(excluded, row) for row in range(len(queries))]
+    n_hidden = np.minimum([len(each) for each in hidden], FEW_HIDDEN)
+    widths = np.ceil((k + n_hidden) * len(items) / n_allowed).astype(np.int64)
+    widths = np.minimum(widths, len(items))
+    if widths.max() > k + MAX_EXTRA:
+        return top_k(queries, items, k, excluded, allowed)
+    scores, indices = empty_lists(len(queries), k)
+    classes = np.ceil(np.log2(widths))
+    for of_width in np.unique(classes):
+        alike = np.flatnonzero(classes == of_width)
+        width = int(widths[alike].max())
+        step = max(1, BLOCK_SIZE // (width * items.shape[1]))
+        for start in range(0, len(alike), step):
+            rows = alike[start : start + step]
+            found = index.kneighbors(queries[rows], width, return_distance=False)
+            found = _usable(found, rows, len(items), excluded, allowed)
+            exact = rescore(queries[rows], items, np.maximum(found, 0))
+            exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
+            m = min(k, found.shape[1])
+            scores[rows, :m], indices[rows, :m] = exact[:, :k], found[:, :k]
+    for row in np.flatnonzero(indices[:, -1] < 0):
+        best = nearest_to_one(index, queries[row], items, k, hidden[row], allowed)
+        scores[row], indices[row] = best
+    return scores, indices
 
-    def __init__(self, index, queries, items, k, excluded, allowed):
-        self.index, self.queries, self.items, self.k = index, queries, items, k
-        self.excluded, self.allowed = excluded, allowed
-        self.forbidden = None
-        n_allowed = len(items)
-        if allowed is not None:
-            self.forbidden = np.ones(len(items), dtype=bool)
-            self.forbidden[allowed] = False
-            n_allowed = len(allowed)
-        n_excluded = np.zeros(len(queries), dtype=np.int64)
-        n_left = np.full(len(queries), n_allowed)
-        if excluded is not None:
-            n_excluded = np.diff(excluded.indptr)
-            inside = excluded if allowed is None else excluded[:, allowed].tocsr()
-            n_left = n_allowed - np.diff(inside.indptr)
-        # numbers of neighbors to request in turn (3, n), and lengths to reach (n,)
-        share = max(n_allowed / len(items), 1e-9)
-        few = np.minimum(n_excluded, FEW_HIDDEN)
-        widths = [(k + few) / share, (k + n_excluded) / share]
-        widths = np.ceil([*widths, 4 * widths[1]]).astype(np.int64)
-        self.widths = np.minimum(widths, len(items))
-        self.lengths = np.minimum(k, n_left)
-        self.scores = np.full((len(queries), k), -np.inf)
-        self.indices = np.full((len(queries), k), -1, dtype=np.int64)
 
-    def run(self):
-        """Return scores and positions (n, k)."""
-        rows, before = np.arange(len(self.queries)), 0
-        for widths in self.widths:
-            useful = (widths > before) & (widths <= self.k + MAX_EXTRA)
-            self._ask(rows[useful[rows]], widths)
-            rows, before = self._too_short(), widths
-        if len(rows):
-            hidden = None if self.excluded is None else self.excluded[rows]
-            self.scores[rows], self.indices[rows] = top_k(
-                self.queries[rows], self.items, self.k, hidden, self.allowed
-            )
-        return self.scores, self.indices
+def _usable(found, rows, n_items, excluded, allowed):
+    """Return positions (m, w), with -1 for padding, repeated and filtered ones.
 
-    def _too_short(self):
-        """Return the queries with too short lists, int (m,)."""
-        return np.flatnonzero((self.indices >= 0).sum(axis=1) < self.lengths)
-
-    def _ask(self, rows, widths):
-        """Search the index for queries at rows (m,), with widths (n,) of all queries.
-
-        Queries of about the same width are searched together: with one width for all,
-        each query would cost as much as the widest.
-        """
-        classes = np.ceil(np.log2(np.maximum(widths[rows], 1))).astype(int)
-        for of_width in np.unique(classes):
-            alike = rows[classes == of_width]
-            width = int(widths[alike].max())
-            step = max(1, BLOCK_SIZE // (width * self.items.shape[1]))
-            for start in range(0, len(alike), step):
-                self._ask_block(alike[start : start + step], width)
-
-    def _ask_block(self, rows, width):
-        """Fill the lists of the queries at rows (m,) with the index's answers."""
-        queries, k = self.queries[rows], self.k
-        found = self.index.kneighbors(queries, n_neighbors=width, return_distance=False)
-        found = np.asarray(found, dtype=np.int64)
-        # Some indexes pad short lists with -1, others with n_items.
-        found = np.where(found < len(self.items), found, -1)
-        scores = rescore(queries, self.items, np.maximum(found, 0))
-        scores[self._unusable(found, rows)] = -np.inf
-        scores, found = by_score(scores, np.where(np.isneginf(scores), -1, found))
-        kept = min(k, found.shape[1])
-        self.scores[rows], self.indices[rows] = -np.inf, -1
-        self.scores[rows, :kept] = scores[:, :kept]
-        self.indices[rows, :kept] = found[:, :kept]
-
-    def _unusable(self, found, rows):
-        """Return which positions (m, w) are padding, repeated in a row or filtered."""
-        order = np.argsort(found, axis=1, kind="stable")
-        ordered = np.take_along_axis(found, order, 1)
-        repeated = np.zeros(found.shape, dtype=bool)
-        repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-        unusable = np.zeros(found.shape, dtype=bool)
-        np.put_along_axis(unusable, order, repeated, 1)
-        unusable |= found < 0
-        if self.forbidden is not None:
-            unusable |= self.forbidden[np.maximum(found, 0)]
-        if self.excluded is not None:
-            places = np.repeat(np.arange(len(found)), found.shape[1])
-            hidden = self.excluded[rows]
-            hit = hidden[places, np.maximum(found, 0).ravel()]
-            unusable |= np.asarray(hit).reshape(found.shape) != 0
-        return unusable
+    ``rows``: those (m,) of the queries in ``excluded``.
+    """
+    found = np.sort(np.asarray(found, dtype=np.int64), axis=1)
+    found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
+    # Some indexes pad short lists with -1, others with n_items.
+    found[found >= n_items] = -1
+    places = np.maximum(found, 0).ravel()
+    unusable = np.zeros(len(places), dtype=bool)
+    if allowed is not None:
+        unusable |= ~among(places, allowed)
+    if excluded is not None:
+        hit = excluded[np.repeat(rows, found.shape[1]), places]
+        unusable |= np.asarray(hit).ravel() != 0
+    return np.where(unusable.reshape(found.shape), -1, found)
 
 
 def nearest_to_one(index, query, items, k, hidden, allowed=None):
@@ -210,7 +164,7 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
 def _from_index(index, query, n_items, k, hidden, allowed):
     """Return positions (m,), ascending, from the index; None if too few can be used.
 
-    It is searched as wide as by `_Search`.
+    It is asked for more, up to three times, if the list is too short.
     """
     hidden, n_hidden, share = np.sort(hidden), len(hidden), 1.0
     n_left = n_items - n_hidden

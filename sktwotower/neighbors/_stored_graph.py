@@ -165,8 +165,10 @@ def _known_vectors(index, n, place):
 
 
 def _graph(stored, index, vectors):
-    """Return an ``NNDescent`` of checked arrays."""
+    """Return a ``LockedGraph`` of checked arrays."""
     from pynndescent import NNDescent
+
+    from ._locked_graph import LockedGraph
 
     known = inspect.signature(NNDescent).parameters
     state = {name: p.default for name, p in known.items() if name not in NO_ATTRIBUTES}
@@ -185,7 +187,7 @@ def _graph(stored, index, vectors):
         "dim": index.vectors_.shape[1],
         "_min_distance": np.float32(stored.min_distance),
     }
-    graph = NNDescent.__new__(NNDescent)  # its constructor would build it
+    graph = LockedGraph.__new__(LockedGraph)  # its constructor would build it
     graph.__setstate__(state)
     return graph
 
@@ -208,5 +210,4 @@ def _arrays(stored, vectors):
         "_search_forest": ((*tree, stored.leaf_size),),
         "_search_graph": graph,
         "_vertex_order": np.array(stored.order),
-        "_visited": np.zeros(n // 8 + 1, dtype=np.uint8),
     }

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sktwotower._tables._sparse import rows_of
-from sktwotower.runtime._one_query import UNIT, best_of_one, rescore
+from sktwotower.runtime._one_query import UNIT, best_of_one, bound_of, rescore
 
 # Scores held at once: 8 MiB of float32.
 TILE_SIZE = 1 << 21
@@ -58,9 +58,9 @@ def top_k(queries, items, k, excluded=None, allowed=None):
     again whose score may be as good as the last one, which are rarely more than k.
     """
     n = len(queries)
-    scores, indices = _empty_lists(n, min(k, len(items)))
+    scores, indices = empty_lists(n, min(k, len(items)))
     if n == 1:
-        hidden = _columns_of(excluded, 0)
+        hidden = columns_of(excluded, 0)
         exact, found = best_of_one(queries[0], items, k, hidden, allowed)
         scores[0, : len(exact)], indices[0, : len(exact)] = exact, found
         return scores, indices
@@ -96,7 +96,7 @@ def _exact_of_block(best, queries, items, k, excluded):
     worst = best.scores.min(axis=1)  # what is left out has no higher product
     more = (worst >= low) & (worst > -np.inf) & (best.scores.shape[1] < len(items))
     for row in np.flatnonzero(more):
-        hidden = _columns_of(excluded, row)
+        hidden = columns_of(excluded, row)
         exact[row], found[row] = best_of_one(queries[row], items, k, hidden)
     return exact, found
 
@@ -107,15 +107,15 @@ def rank_listed(queries, items, k, listed, excluded=None):
     ``listed`` and ``excluded``: CSR matrices (n, n_items), nonzero where an item is
     listed, or excluded. The other parameters and the results are as in `top_k`.
     """
-    scores, indices = _empty_lists(len(queries), min(k, len(items)))
+    scores, indices = empty_lists(len(queries), min(k, len(items)))
     for row, query in enumerate(queries):
-        hidden, own = _columns_of(excluded, row), np.sort(_columns_of(listed, row))
+        hidden, own = columns_of(excluded, row), np.sort(columns_of(listed, row))
         exact, found = best_of_one(query, items, k, hidden, own)
         scores[row, : len(exact)], indices[row, : len(exact)] = exact, found
     return scores, indices
 
 
-def _columns_of(matrix, row):
+def columns_of(matrix, row):
     """Return the columns (m,) of the entries of a row of a CSR matrix, or of None."""
     if matrix is None:
         return ()
@@ -135,7 +135,7 @@ def by_score(scores, indices):
     return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
 
 
-def _empty_lists(n, width):
+def empty_lists(n, width):
     """Return scores and indices (n, width) of queries for which nothing is found."""
     return np.full((n, width), -np.inf), np.full((n, width), -1, dtype=np.int64)
 
@@ -195,7 +195,10 @@ class _BestSoFar:
     def add(self, scores, start):
         """Remember the scores above the bound of a tile (b, c) that begins at start."""
         if self.bound is None:
-            self.bound = _lower_bound(scores.numpy(), self.scores.shape[1])
+            k, c = self.scores.shape[1], scores.shape[1]
+            n_groups = min(c // GROUP, GROUPS_PER_NEIGHBOR * k)
+            bound = bound_of(scores.numpy(), k, n_groups if n_groups >= k else c)
+            self.bound = np.nextafter(bound, np.float32(-np.inf))[:, None]
         places = np.flatnonzero(scores.numpy() > self.bound)
         rows, columns = np.divmod(places, scores.shape[1])
         self.pending.append((rows, scores.numpy().ravel()[places], columns + start))
@@ -225,25 +228,3 @@ def _as_table(rows, scores, indices, n_rows):
     score_table[rows, places] = scores[order]
     index_table[rows, places] = indices[order]
     return score_table, index_table
-
-
-def _lower_bound(scores, k):
-    """Return a bound (b, 1) that at least k scores of each row (b, c) exceed.
-
-    It is the k-th largest maximum of groups of scores, as each such group holds a score
-    that large. With fewer than k groups it is the k-th largest score, or -inf.
-    """
-    group, n_groups = _groups(scores.shape[1], k)
-    if n_groups >= k:
-        groups = torch.from_numpy(scores[:, : n_groups * group])
-        scores = groups.unflatten(1, (group, n_groups)).amax(1).numpy()
-    if scores.shape[1] < k:
-        return np.full((len(scores), 1), -np.inf, dtype=np.float32)
-    kth = np.partition(scores, -k, axis=1)[:, -k, None]
-    return np.nextafter(kth, np.float32(-np.inf))
-
-
-def _groups(n_scores, k):
-    """Return the size and the number of the groups of scores that give a bound."""
-    group = max(GROUP, n_scores // (GROUPS_PER_NEIGHBOR * k))
-    return group, n_scores // group

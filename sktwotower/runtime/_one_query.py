@@ -66,7 +66,8 @@ def best_of_one(query, items, k, hidden=(), allowed=None):
         return np.empty(0), np.empty(0, dtype=np.int64)
     # by how much a product with a vector of length one, and the bound, may be wrong
     rounding = (len(query) + 3) * UNIT * _length(query)
-    low = float(_bound(scores, k)) - 2 * rounding * _length(items[0])
+    n_groups = min(len(scores), max(MIN_GROUPS, GROUPS_PER_PLACE * k))
+    low = float(bound_of(scores, k, n_groups)) - 2 * rounding * _length(items[0])
     low = max(np.float32(low), LOWEST)  # which no item that is hidden reaches
     while True:
         found = (scores >= low).nonzero()[0]
@@ -89,17 +90,17 @@ def among(values, positions):
     return positions.take(places, mode="clip") == values
 
 
-def _bound(scores, k):
-    """Return a bound that at least k of the scores (n_items,) reach, >= k of them.
+def bound_of(scores, k, n_groups):
+    """Return a bound that at least k scores of each row (..., n) reach, (...,).
 
-    It is the k-th largest maximum of groups, as each such group holds a score that
-    large.
+    It is the k-th largest maximum of ``n_groups`` >= k groups, as each such group holds
+    a score that large.
     """
-    n_groups = min(len(scores), max(MIN_GROUPS, GROUPS_PER_PLACE * k))
-    size = len(scores) // n_groups
-    maxima = np.maximum.reduce(scores[: size * n_groups].reshape(size, n_groups))
-    maxima.partition(n_groups - k)
-    return maxima[n_groups - k]
+    size = scores.shape[-1] // n_groups
+    groups = scores[..., : size * n_groups].reshape(*scores.shape[:-1], size, n_groups)
+    maxima = np.maximum.reduce(groups, axis=-2)
+    maxima.partition(n_groups - k, axis=-1)
+    return maxima[..., n_groups - k]
 
 
 def _length(vector):

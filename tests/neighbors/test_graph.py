@@ -6,7 +6,6 @@ run in one process.
 
 import copy
 import pickle
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
@@ -14,13 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 
 from sktwotower import TwoTowerRecommender
 from sktwotower.io import dump, load
-from sktwotower.neighbors import NNDescentNeighbors, _graph, _search
+from sktwotower.neighbors import NNDescentNeighbors, _search
 from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
+from sktwotower.neighbors._graph_search import EPSILONS, LEAF_BUDGETS
 from sktwotower.neighbors._search import nearest_to_one, retrieve
 from sktwotower.neighbors._top_k import top_k
 from tests.builders import many, random_events, small
@@ -71,6 +72,25 @@ def test_the_search_widens_until_its_target_is_met():
     assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
 
 
+def test_the_search_that_compares_least_is_chosen(graph):
+    queries = clustered(60, seed=3)
+    index = copy.copy(graph).set_params(target_recall=0.97)
+    recall = index.tune_search_width(queries, 10)
+    width = index.search_tree_leaf_budget_, index.epsilon_
+    assert recall >= 0.97 and graph.graph_.search_tree_leaf_budget == 8
+    _, truth = brute_force(queries, graph.vectors_, 10)
+    costs, trial = {}, copy.copy(graph)
+    for budget in LEAF_BUDGETS:
+        for epsilon in EPSILONS:
+            trial._set_width(budget, epsilon)
+            if recall_of(trial, queries, truth) >= 0.97:
+                cost = trial.graph_.n_compared(queries, k=10, epsilon=epsilon)
+                costs[budget, epsilon] = cost
+    assert len(costs) > 5 and costs[width] <= 1.01 * min(costs.values())
+    assert trial.graph_.search_tree_leaf_budget == 64  # of some 40 leaves
+    assert trial.graph_.n_compared(queries, k=1, epsilon=0) == 2000
+
+
 @pytest.mark.parametrize("share", [None, 0.9, 0.02])
 def test_filters_over_a_graph(graph, share):
     queries, items = clustered(20, seed=2), graph.vectors_
@@ -106,6 +126,23 @@ def test_hidden_items_cost_no_recall_of_a_graph(graph):
         assert found > recall() - 0.01
 
 
+@pytest.mark.parametrize("n_hidden", [20, 90, 400])
+def test_users_who_know_all_that_is_near_get_full_lists(graph, n_hidden):
+    queries, items = clustered(10, seed=4), graph.vectors_
+    known = brute_force(queries, items, n_hidden)[1]
+    excluded = np.zeros((10, 2000), dtype=np.float32)
+    np.put_along_axis(excluded, known, 1, axis=1)
+    excluded = sparse.csr_matrix(excluded)
+    expected, truth = brute_force(queries, items, 10, excluded)
+    scores, found = retrieve(graph, queries, items, 10, excluded)
+    assert (found >= 0).all() and np.isclose(scores, expected).mean() > 0.9
+    for row in range(10):
+        hidden = excluded[row].indices
+        one = nearest_to_one(graph, queries[row], items, 10, hidden)[1]
+        assert not np.isin(one, hidden).any() and len(set(one.tolist())) == 10
+        assert np.isin(one, truth[row]).mean() > 0.6
+
+
 def test_a_graph_has_no_more_neighbors_than_items(graph):
     index = clone(graph).fit(graph.vectors_[:400])
     queries = clustered(3, seed=1)
@@ -129,6 +166,26 @@ def test_a_graph_asked_by_many_threads_answers_as_if_by_one(graph):
     np.testing.assert_array_equal(np.concatenate([*found]), np.tile(alone, (5, 1)))
 
 
+def test_threads_of_two_indexes_do_not_wait_for_one_another(graph, stored):
+    queries, few = clustered(40, seed=4), stored.vectors_[:40]
+    expected = graph.kneighbors(queries, 10), stored.kneighbors(few, 10)
+    with ThreadPoolExecutor(8) as pool:
+        with graph.graph_._lock:
+            waiting = pool.submit(graph.kneighbors, queries, 10)
+            other = pool.submit(stored.kneighbors, few, 10).result(timeout=60)
+            assert not waiting.done()
+        found = waiting.result(timeout=60), other
+        both = [(graph, queries), (stored, few)] * 40
+        more = pool.map(lambda pair: pair[0].kneighbors(pair[1], 10), both)
+    for place, (distances, indices) in enumerate([*found, *more]):
+        np.testing.assert_array_equal(indices, expected[place % 2][1])
+        np.testing.assert_array_equal(distances, expected[place % 2][0])
+    for copied in (copy.copy(graph.graph_), graph.graph_.copy_with()):
+        assert copied._raw_data is graph.graph_._raw_data
+        assert copied._visited is not graph.graph_._visited
+        assert copied._lock is not graph.graph_._lock
+
+
 def test_a_graph_survives_pickle_and_clone(graph):
     queries = clustered(30, seed=5)
     expected = graph.kneighbors(queries, 10)
@@ -144,34 +201,6 @@ def test_building_leaves_threads_as_they_are(graph):
     before = numba.get_num_threads(), torch.get_num_threads()
     clone(graph).fit(graph.vectors_[:500])
     assert (numba.get_num_threads(), torch.get_num_threads()) == before
-
-
-def test_a_graph_grows(graph, monkeypatch):
-    more, queries = clustered(200, seed=6), clustered(50, seed=7)
-    vectors = np.concatenate([graph.vectors_, more])
-    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
-    assert graph.updated(vectors) is None  # a new build is cheaper
-    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
-    assert graph.updated(vectors[1:]) is None
-    assert graph.updated(graph.vectors_[1:]) is None
-    before = graph.kneighbors(queries, 10)
-    index, recall = build_index(
-        clone(graph), vectors, sample=lambda: queries, before=(graph, 1.0)
-    )
-    assert recall == index.tune_search_width(queries, 10) > 0.95
-    assert (index.kneighbors(more, 1)[1][:, 0] == np.arange(2000, 2200)).all()
-    for mine, theirs in zip(graph.kneighbors(queries, 10), before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    longer = np.concatenate([graph.vectors_, np.float32(1.0008) * more])
-    own = graph.updated(longer).kneighbors(longer[2000:], 1)[0][:, 0]
-    lengths = (longer.astype(float) ** 2).sum(axis=1)
-    np.testing.assert_allclose(own, 1 - (lengths.mean() + lengths[2000:]) / 2)
-    with pytest.raises(ValueError, match="must have the same length"):
-        graph.updated(np.concatenate([vectors, 2 * more]))
-    with patch.object(NNDescentNeighbors, "updated") as updated:
-        index = NNDescentNeighbors(n_jobs=1, epsilon=0.3)
-        build_index(index, vectors, before=(graph, 1.0))
-    updated.assert_not_called()
 
 
 def test_changed_items_are_searched_next_to_the_graph(graph):
@@ -208,47 +237,12 @@ def test_changed_items_are_searched_next_to_the_graph(graph):
     other = vectors.copy()
     other[:400] = vectors[400:800]
     assert index.updated(other) is None  # a rebuild pays
-
-
-def test_the_index_in_use_answers_while_another_grows_from_it(graph, monkeypatch):
-    monkeypatch.setattr(_graph, "MAX_CHANGED_SHARE", 0)
-    monkeypatch.setattr(_graph, "MIN_ITEMS_TO_UPDATE", 1000)
-    queries, done = clustered(50, seed=7), threading.Event()
-    expected, state = graph.kneighbors(queries, 10), dict(vars(graph))
-    inside = {name: _copied(value) for name, value in vars(graph.graph_).items()}
-
-    def ask():
-        n_asked = 0
-        while not done.is_set() or n_asked == 0:
-            for mine, theirs in zip(
-                graph.kneighbors(queries, 10), expected, strict=True
-            ):
-                np.testing.assert_array_equal(mine, theirs)
-            n_asked += 1
-        return n_asked
-
-    with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(ask) for _ in range(2)]
-        try:
-            for seed in (6, 8):
-                vectors = np.concatenate([graph.vectors_, clustered(200, seed)])
-                index, _ = build_index(
-                    clone(graph), vectors, sample=lambda: queries, before=(graph, 1.0)
-                )
-                assert index.graph_ is not graph.graph_ and len(index.vectors_) == 2200
-        finally:
-            done.set()
-        assert min(each.result() for each in asked) > 10
-    assert all(vars(graph)[name] is value for name, value in state.items())
-    for name in ("_raw_data", "_neighbor_graph", "_vertex_order", "rng_state"):
-        np.testing.assert_equal(vars(graph.graph_)[name], inside[name])
-    assert graph.graph_.search_tree_leaf_budget == inside["search_tree_leaf_budget"]
-
-
-def _copied(value):
-    if isinstance(value, tuple):
-        return tuple(map(_copied, value))
-    return value.copy() if isinstance(value, np.ndarray) else value
+    assert graph.updated(graph.vectors_[1:]) is None
+    built, recall = build_index(clone(graph), vectors, before=(graph, 0.5))
+    assert built.graph_ is graph.graph_ and recall == 0.5
+    with patch.object(NNDescentNeighbors, "updated") as updated:
+        build_index(NNDescentNeighbors(n_jobs=2), vectors[:300], before=(graph, 1.0))
+    updated.assert_not_called()
 
 
 def test_all_items_the_same():
@@ -330,8 +324,8 @@ def test_a_graph_returns_the_same_neighbors(stored, how, path):
     for width in (None, 1):
         read = load(path, **how)
         if width is not None:
-            stored._set_width((width, 0.3))
-            read._set_width((width, 0.3))
+            stored._set_width(width, 0.3)
+            read._set_width(width, 0.3)
         copied = copy.deepcopy(stored)  # a search moves its random state
         expected, got = (
             copied.kneighbors(stored.vectors_),

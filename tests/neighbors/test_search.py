@@ -343,7 +343,7 @@ def test_long_histories_widen_the_search_only_if_they_fill_it():
             index.widths_.clear()
             both = retrieve(index, np.tile(query, (2, 1)), items, k, excluded)
             assert both[1].tolist() == [expected.tolist(), order[:k].tolist()]
-            assert sorted(index.widths_) == [k, *widths]
+            assert sorted(set(index.widths_)) == [k, *widths]
 
 
 def test_an_index_of_other_vectors_is_refused():
