@@ -13,10 +13,11 @@ compared with the matrix products only, one hundredth of the catalog as candidat
 compared with exact search among them, and the first answer of a graph that was loaded
 from a file. ``--quick``: all at a tenth.
 
-Failure: exact search takes more than 1.3 times what faiss does; a graph answers fewer
-than 0.7 times the queries of hnswlib's, or takes more than twice as long to build; the
-median of ``recommend`` is 3 ms or more, or 1 ms above the look-up; all users take more
-than twice what the products do, or 2 GiB; filtering costs 1.2 times exact search.
+Failure: exact search takes more than 1.3 times what faiss does, one query more than 1.2
+times (`bench_indexes.py` compares them in turns); a graph answers fewer than 0.7 times
+the queries of hnswlib's, or takes more than twice as long to build; the median of
+``recommend`` is 3 ms or more, or 1 ms above the look-up; all users take more than twice
+what the products do, or 2 GiB; filtering costs 1.2 times exact search.
 """
 
 import argparse
@@ -40,7 +41,7 @@ K = 10
 MIN_RECALL = 0.95
 # The most that each may take, in times of what it is measured by.
 MARKS = {
-    "faiss IndexFlatIP": {"batch_us": 1.3, "single_us": 1.3},
+    "faiss IndexFlatIP": {"batch_us": 1.3, "single_us": 1.2},
     "hnswlib": {"batch_us": 1 / 0.7, "single_us": 1 / 0.7, "build_s": 2.0},
 }
 
@@ -275,7 +276,10 @@ def main():
         compared = engines(data, own.data, n_items)
         show(pd.DataFrame(compared))
         rows += [*compared, crossover(compared)]
-        print(f"a graph pays from {rows[-1]['pays_from']:,.0f} batched queries on\n")
+        print(f"a graph pays from {rows[-1]['pays_from']:,.0f} batched queries on")
+        single = {row["engine"]: row["single_us"] for row in compared}
+        ratio = single["ours, exact"] / single["faiss IndexFlatIP"]
+        print(f"an exact query alone takes {ratio:.2f} times what faiss does\n")
     with tempfile.TemporaryDirectory() as folder:
         n = 10_000 if own.quick else 100_000
         call("bench_neighbors:fit_model", n=n, folder=folder)

@@ -93,11 +93,10 @@ class NNDescentNeighbors(GraphSearchMixin, VersionedMixin, BaseEstimator):
     not used: ``dot`` normalizes its input silently, and ``cosine`` treats all vectors
     at more than a right angle as equally far.
 
-    A graph answers one query at a time: a lock serializes the calls of `kneighbors` of
-    one index, and of those that share its graph.
-    The first build in a process compiles for about 20 s, the first ever for minutes. An
-    index loaded from a file answers its first query within seconds, mostly spent on
-    importing pynndescent.
+    A graph answers one query at a time: a lock of its own serializes the calls of
+    `kneighbors`. The first build in a process compiles for about 30 s of CPU, the first
+    ever for minutes. An index loaded from a file answers its first query within
+    seconds, mostly spent on importing pynndescent.
 
     References
     ----------

