@@ -32,8 +32,8 @@ from sktwotower import TwoTowerRecommender
 from sktwotower.neighbors import ExactNeighbors, NNDescentNeighbors
 from sktwotower.neighbors._catalog_index import build_index
 from sktwotower.neighbors._exact import recall_of
-from sktwotower.neighbors._one_query import best_of_one
 from sktwotower.neighbors._top_k import top_k
+from sktwotower.runtime._one_query import best_of_one
 
 K, MIN_RECALL, MAX_RATIO = 10, 0.93, 1.2
 INDEXES = "exact", "graph", "hnswlib", "faiss IVF"
