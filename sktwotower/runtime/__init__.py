@@ -4,6 +4,7 @@
 scikit-learn and pandas. The answers are those of the estimator.
 """
 
-from ._runtime import Runtime, load
+from ._loading import load
+from ._runtime import Runtime
 
 __all__ = ["Runtime", "load"]

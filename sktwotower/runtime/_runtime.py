@@ -1,107 +1,23 @@
-"""A model of a file, served with numpy only.
+"""Answers of a model with numpy only.
 
-Input: the path of a file of `sktwotower.io.dump`; ids of users and items.
+Input: ids of users and items, histories, contexts and rules of lists.
 Output: ids and scores of the best items.
 """
 
-import os
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from sktwotower._records import refuse
-from sktwotower._records._container import ReadFile
-from sktwotower._records._format_version import check_versions
 from sktwotower._tables._messages import check_count
 
-from ._id_table import IdTable
-from ._kept import Kept
 from ._one_query import best_of_one
 from ._rules import NO_RULES, cosines_of
+from ._served_vectors import ServedVectors
 from ._stored_items import item_table_of_arrays
-from ._stored_state import KINDS, ServedModel, ServingReader
-from ._tower_arrays import PastItems
-
-# What a part that does not fit may raise, if no check has found it before.
-UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 
 
-def load(path, mmap=False, verify=True):
-    """Read a model from a file that `sktwotower.io.dump` has written, to serve it.
-
-    Only numpy is imported. Loading runs no code of the file. Only types of a fixed list
-    are made, and the shape, dtype and range of every array that is used is checked.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    mmap : bool, default=False
-        Map arrays of floats into memory instead of reading them, as
-        `sktwotower.io.load` does.
-    verify : bool, default=True
-        Check the checksums of all arrays, and that item vectors are finite. False: only
-        those of arrays of integers and of all that is not an array.
-
-    Returns
-    -------
-    model : Runtime
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or forged, of a later format, or holds what needs more
-        than numpy: a tower or a ``context_transformer`` of your own, a
-        `TwoStageRecommender`, a baseline.
-    TypeError
-        If ``path`` is no path.
-    OSError
-        If the file cannot be read.
-
-    See Also
-    --------
-    sktwotower.io.load : Reads the estimator itself.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from sktwotower import TwoTowerRecommender, io, runtime
-    >>> X = [["ann", "tea"], ["ann", "jam"], ["bob", "tea"], ["bob", "jam"],
-    ...      ["bob", "bread"], ["cid", "nails"], ["cid", "glue"], ["dan", "nails"],
-    ...      ["dan", "glue"], ["dan", "paint"]]
-    >>> path = Path(tempfile.mkdtemp()) / "model.sktt"
-    >>> io.dump(TwoTowerRecommender(random_state=1).fit(X), path)
-    >>> model = runtime.load(path)
-    >>> ids, scores = model.recommend("ann", 2)
-    >>> ids
-    array(['bread', 'paint'], dtype=object)
-    >>> scores.round(2)
-    array([ 0.02, -0.59], dtype=float32)
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a str or a path-like object. Got {path!r}.")
-    with ReadFile(path, mmap, verify) as file:
-        check_versions(file.meta)
-        spec = file.meta.get("model")
-        name = spec.get("type") if type(spec) is dict else None
-        if type(name) is not str:
-            refuse("the model", "an estimator of this package", name)
-        if KINDS.get(name) is not ServedModel:
-            raise ValueError(
-                f"The file holds a {name.rpartition('.')[2]}, and only a "
-                "TwoTowerRecommender can be served with numpy. Load it by "
-                "sktwotower.io.load."
-            )
-        try:
-            return Runtime(*ServingReader(file).read(spec, "model"))
-        except ValueError:
-            raise
-        except UNEXPECTED as error:
-            raise file.damaged(f"its parts do not fit together ({error})") from error
-
-
-class Runtime:
+class Runtime(ServedVectors):
     """A `TwoTowerRecommender` that answers with numpy only; made by `load`.
 
     It never changes, and threads may share it. To serve another model, load it and
@@ -139,18 +55,6 @@ class Runtime:
     array(['egg', 'jam', 'tea'], dtype=object)
     """
 
-    def __init__(self, state, fold_in=True):
-        self._state, (self._model, _) = state, state.net
-        self._fold_in = state.fold_in if fold_in else None
-        vectors = np.ascontiguousarray(state.catalog.vectors)
-        vectors.flags.writeable = False
-        self.item_embeddings_ = vectors
-        self._users = IdTable(state.users.ids, "user")
-        self._items = IdTable(state.items.ids, "item")
-        self.user_ids_ = state.users.ids
-        self.item_ids_ = state.items.ids[: len(vectors)]
-        self._kept = Kept()
-
     @cached_property
     def item_table(self):
         """The ``ItemTable`` of the catalog, which keeps answers to rules."""
@@ -169,7 +73,7 @@ class Runtime:
         where=None,
         max_per=None,
         diversity=None,
-    ):
+    ) -> tuple[Any, Any]:
         """Recommend items to a user, or to several.
 
         Parameters
@@ -259,7 +163,7 @@ class Runtime:
         ]
         return [ids for ids, _ in found], [scores for _, scores in found]
 
-    def similar_items(self, item, n=10):
+    def similar_items(self, item, n=10) -> tuple[np.ndarray, np.ndarray]:
         """Return the items most similar to an item.
 
         Parameters
@@ -303,7 +207,7 @@ class Runtime:
         hidden = np.array([code] if code < n_items else [], dtype=np.int64)
         return self._best(vector, check_count(n, "n"), hidden, None, NO_RULES)
 
-    def score(self, user, items, *, history=None, context=None):
+    def score(self, user, items, *, history=None, context=None) -> np.ndarray:
         """Return the scores of items for a user.
 
         Parameters
@@ -339,7 +243,7 @@ class Runtime:
         vectors = self._item_vectors(codes)
         return (vectors.astype(float) @ vector.astype(float)).astype(np.float32)
 
-    def embed(self, user, *, history=None, context=None):
+    def embed(self, user, *, history=None, context=None) -> np.ndarray:
         """Return the vector of a user, or of several.
 
         Parameters
@@ -379,7 +283,7 @@ class Runtime:
         code, past = self._past(user, history)
         return self._vector(code, past, history, context).copy()
 
-    def seen(self, user):
+    def seen(self, user) -> np.ndarray:
         """Return the items that a user chose in fit.
 
         Parameters
@@ -409,95 +313,6 @@ class Runtime:
         """
         _, past = self._past(user, None)
         return self._state.items.ids[past]
-
-    def _past(self, user, history):
-        """Return the row of a user, and positions (m,) of all past items.
-
-        The last, empty row is that of unknown users.
-        """
-        code = self._users.position(user)
-        code = len(self._users) if code < 0 else code
-        past = self._state.seen.of(code)[0]
-        if history is None:
-            return code, past
-        return code, np.union1d(past, self._added(history))
-
-    def _added(self, history):
-        """Return the positions (m,) of the items of a history that fit knows."""
-        added = self._items.positions(history, "history")
-        return added[added >= 0]
-
-    def _vector(self, code, past, history, context):
-        """Return the vector (d,) of the user of a row with past items (m,)."""
-        if history is None:
-            vector = self._kept.get(code, lambda code: self._computed(code, past, None))
-        else:
-            vector = self._computed(code, past, history)
-        return (
-            vector if context is None else self._asked(code, vector, history, context)
-        )
-
-    def _computed(self, code, past, history):
-        state, items, lags = self._state, past, None
-        if state.sequences is not None:
-            items, lags = state.sequences.lags.of(code)
-            if history is not None:
-                added = self._added(history)
-                items = np.concatenate([items, added])
-                lags = [lags + len(added), np.arange(len(added), 0, -1)]
-                lags = np.concatenate(lags)
-        of_past = PastItems(items, lags, state.items.rows)
-        vector = self._model.of_user(*state.users.rows.of(code), of_past)
-        from_fit = len(state.seen.of(code)[0])
-        if self._fold_in is None or from_fit or not len(past):
-            return vector
-        sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
-        n_past = np.array([len(past)])
-
-        def fold_in(vectors, sums):
-            return self._fold_in(vectors, sums, n_past)
-
-        return self._model.folded(vector[None], sums, fold_in)[0]
-
-    def _asked(self, code, vector, history, context):
-        """Return the vector (d,) of a request of a user in a context."""
-        cells, latest = self._state.context, np.nan
-        if cells is None:
-            raise ValueError(
-                "context describes the request, but the model has not learnt from any."
-            )
-        if self._state.sequences is not None and history is None:
-            start, stop = self._state.sequences.lags.indptr[code : code + 2]
-            latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
-        return self._model.in_context(vector, *cells.entries(context, float(latest)))
-
-    def _item_vectors(self, codes):
-        """Return the vectors (m, d) of items at positions, computed if removed."""
-        n = len(self.item_ids_)
-        if max(codes, default=-1) < n:
-            return self.item_embeddings_[codes]
-        rows = self._state.items.rows
-        return np.stack(
-            [
-                self.item_embeddings_[code]
-                if code < n
-                else self._model.of_item(*rows.of(code))
-                for code in codes
-            ]
-        )
-
-    def _known(self, items, name):
-        """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""
-        codes = self._items.positions(items, name)
-        if (codes < 0).any():
-            unknown = [
-                each for each, code in zip(items, codes, strict=True) if code < 0
-            ]
-            raise ValueError(
-                f"{len(unknown)} of {name} are not known from fit, such as "
-                f"{unknown[0]!r}."
-            )
-        return codes
 
     def _allowed(self, candidates):
         """Return sorted positions (m,) of the candidates; None: all items."""

@@ -1,0 +1,123 @@
+"""Vectors of users and items of a model of a file, computed with numpy only.
+
+Input: the state that a file holds; an id, a history and a context.
+Output: the row of a user, positions of past items, vectors (d,).
+"""
+
+import numpy as np
+
+from ._id_table import IdTable
+from ._kept import Kept
+from ._tower_arrays import PastItems
+
+
+class ServedVectors:
+    """The part of a `Runtime` that computes vectors.
+
+    Parameters
+    ----------
+    state : ServedState
+    fold_in : bool, default=True
+        The parameter of the model.
+    """
+
+    def __init__(self, state, fold_in=True):
+        self._state, (self._model, _) = state, state.net
+        self._fold_in = state.fold_in if fold_in else None
+        vectors = np.ascontiguousarray(state.catalog.vectors)
+        vectors.flags.writeable = False
+        self.item_embeddings_ = vectors
+        self._users = IdTable(state.users.ids, "user")
+        self._items = IdTable(state.items.ids, "item")
+        self.user_ids_ = state.users.ids
+        self.item_ids_ = state.items.ids[: len(vectors)]
+        self._kept = Kept()
+
+    def _past(self, user, history):
+        """Return the row of a user, and positions (m,) of all past items.
+
+        The last, empty row is that of unknown users.
+        """
+        code = self._users.position(user)
+        code = len(self._users) if code < 0 else code
+        past = self._state.seen.of(code)[0]
+        if history is None:
+            return code, past
+        return code, np.union1d(past, self._added(history))
+
+    def _added(self, history):
+        """Return the positions (m,) of the items of a history that fit knows."""
+        added = self._items.positions(history, "history")
+        return added[added >= 0]
+
+    def _vector(self, code, past, history, context):
+        """Return the vector (d,) of the user of a row with past items (m,)."""
+        if history is None:
+            vector = self._kept.get(code, lambda code: self._computed(code, past, None))
+        else:
+            vector = self._computed(code, past, history)
+        return (
+            vector if context is None else self._asked(code, vector, history, context)
+        )
+
+    def _computed(self, code, past, history):
+        state, items, lags = self._state, past, None
+        if state.sequences is not None:
+            items, lags = state.sequences.lags.of(code)
+            if history is not None:
+                added = self._added(history)
+                items = np.concatenate([items, added])
+                lags = [lags + len(added), np.arange(len(added), 0, -1)]
+                lags = np.concatenate(lags)
+        of_past = PastItems(items, lags, state.items.rows)
+        vector = self._model.of_user(*state.users.rows.of(code), of_past)
+        from_fit = len(state.seen.of(code)[0])
+        if self._fold_in is None or from_fit or not len(past):
+            return vector
+        sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
+        n_past = np.array([len(past)])
+
+        def fold_in(vectors, sums):
+            return self._fold_in(vectors, sums, n_past)
+
+        return self._model.folded(vector[None], sums, fold_in)[0]
+
+    def _asked(self, code, vector, history, context):
+        """Return the vector (d,) of a request of a user in a context."""
+        cells, latest = self._state.context, np.nan
+        if cells is None:
+            raise ValueError(
+                "context describes the request, but the model has not learnt from any."
+            )
+        if self._state.sequences is not None and history is None:
+            start, stop = self._state.sequences.lags.indptr[code : code + 2]
+            latest = self._state.sequences.times[stop - 1] if stop > start else np.nan
+        return self._model.in_context(vector, *cells.entries(context, float(latest)))
+
+    def _item_vectors(self, codes):
+        """Return the vectors (m, d) of items at positions, computed if removed."""
+        n = len(self.item_ids_)
+        if max(codes, default=-1) < n:
+            return self.item_embeddings_[codes]
+        rows = self._state.items.rows
+        return np.stack(
+            [
+                self.item_embeddings_[code]
+                if code < n
+                else self._model.of_item(*rows.of(code))
+                for code in codes
+            ]
+        )
+
+    def _known(self, items, name):
+        """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""
+        codes = self._items.positions(items, name)
+        if (codes < 0).any():
+            unknown = [
+                each for each, code in zip(items, codes, strict=True) if code < 0
+            ]
+            raise ValueError(
+                f"{len(unknown)} of {name} are not known from fit, such as "
+                f"{unknown[0]!r}."
+            )
+        return codes
