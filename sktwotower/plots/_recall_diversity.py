@@ -69,7 +69,7 @@ class RecallDiversityDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, results):
+    def __init__(self, *, results) -> None:
         self.results = results
 
     @classmethod

@@ -21,7 +21,7 @@ class ServedVectors:
         The parameter of the model.
     """
 
-    def __init__(self, state, fold_in=True):
+    def __init__(self, state, fold_in=True) -> None:
         self._state, (self._model, _) = state, state.net
         self._fold_in = state.fold_in if fold_in else None
         vectors = np.ascontiguousarray(state.catalog.vectors)
