@@ -9,7 +9,7 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from sktwotower._tables._frames import array_as_frame, as_frame, is_frame, is_missing
 from sktwotower._tables._messages import closest, did_you_mean
@@ -34,13 +34,9 @@ def check_table(vectorizer, X, reset):
         return array_as_frame(X, "X")
     X = as_frame(X, "X")
     _check_names(vectorizer, X, reset)
-    bounds = ((len(X), min_rows, "sample"), (X.shape[1], 1, "feature"))
-    for size, least, what in bounds:
-        if size < least:
-            raise ValueError(
-                f"Found array with {size} {what}(s) (shape={X.shape}) while a minimum "
-                f"of {least} is required by {type(vectorizer).__name__}."
-            )
+    if len(X) < min_rows or X.shape[1] == 0:  # which scikit-learn refuses
+        params = {"ensure_min_samples": min_rows, "estimator": vectorizer}
+        check_array(np.empty(X.shape), **params)
     return X
 
 
