@@ -251,7 +251,7 @@ class Entities:
             source[changed] = len(own) + np.arange(len(changed))
             own = rows_of_tables(source, own, table)
         grown = replace(self, transformer=transformer, width=width, own=own)
-        return grown, places, grown._transform(table)
+        return grown, places, transform(grown, table, width)
 
     def describe_without(self, ids, own, columns):
         """Return feature rows (n, p) with all cells of some columns missing.
@@ -262,7 +262,7 @@ class Entities:
         table = self._assemble(pd.Index(ids), own, self.side_table())
         for column in columns:
             table[column] = table[column].where(np.zeros(len(table), dtype=bool))
-        return self._transform(table)
+        return transform(self, table, self.width)
 
     def _assemble(self, ids, own, side):
         """Put the id column, features of X and features of the side table together."""
@@ -289,7 +289,7 @@ class Entities:
         """Warn if a few rows of fit differ when they are encoded again."""
         # not all rows, if possible: the output of a row may depend on the other rows
         n = min(N_REPEATED, max(len(table) - 1, 1))
-        before, again = rows[:n], self._transform(table.iloc[:n])
+        before, again = rows[:n], transform(self, table.iloc[:n], self.width)
         scale = max(abs(before).max(), abs(again).max()) if self.width else 0
         if scale and abs(before - again).max() > TOLERANCE * scale:
             warn(
@@ -341,7 +341,8 @@ class Entities:
         table = frame.reset_index(drop=True)
         in_side_table = events or (self.table is not None and (codes >= 0).all())
         table = self._complete(table, wanted, in_side_table, name)
-        return values.to_numpy(), codes, self._transform(table), table
+        rows = transform(self, table, self.width)
+        return values.to_numpy(), codes, rows, table
 
     def _complete(self, table, wanted, in_side_table, name):
         """Return a table with the features it lacks, from the side table or refused."""
@@ -357,11 +358,6 @@ class Entities:
             side = self.side_table()[missing].reindex(table[self.id_column])
             table = pd.concat([table, side.reset_index(drop=True)], axis=1)
         return table[[self.id_column, *wanted]]
-
-    def _transform(self, table):
-        if len(table) == 0:
-            return sparse.csr_matrix((0, self.width), dtype=np.float32)
-        return transform(self, table, self.width)
 
 
 def rows_of_tables(source, *tables):

@@ -173,8 +173,6 @@ class RequestContext(ContextColumns):
 
     def _transform(self, table):
         """Return rows (n, own_width) of a table of some of the columns, in order."""
-        if not len(table):
-            return self._empty(0)
         if not isinstance(self.transformer, TowerVectorizer):
             return self._of_others(self._completed(table))
         with explained(self, table):

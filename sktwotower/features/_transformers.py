@@ -83,6 +83,8 @@ def transform(described, table, width, incomplete=None):
 
     ``described``: as in `fit_transform`. ``incomplete`` (n,): as in `checked_rows`.
     """
+    if len(table) == 0:
+        return sparse.csr_matrix((0, width), dtype=np.float32)
     with explained(described, table):
         output = described.transformer.transform(table)
     rows = checked_rows(output, len(table), described.side, incomplete)

@@ -138,7 +138,7 @@ def test_a_user_with_attributes_alone(model, world):
     vectors = {}
     for segment, category in (("segment0", "category0"), ("segment1", "category1")):
         table = pd.DataFrame({"user": [777], "segment": [segment]})
-        rows = model._fitted.users._transform(table)
+        rows = model._fitted.users.describe(table, "X")[2]
         vectors[segment] = model.embed_users(table)
         assert_allclose(vectors[segment], from_net(model, rows, []), atol=1e-6)
         first = categories_of_first(model, world, X=table)
@@ -163,7 +163,7 @@ def test_a_user_with_attributes_and_a_history(model, world):
     past = world.item_table["item"].tolist()[:4]
     table = pd.DataFrame({"user": [777], "segment": ["segment1"]})
     both = model.embed_users(table, history={777: past})
-    rows = model._fitted.users._transform(table)
+    rows = model._fitted.users.describe(table, "X")[2]
     assert_allclose(both, from_net(model, rows, past), atol=1e-6)
     # a user of the side table without events is the same, once the past is told
     assert_allclose(model.embed_users([900], history={900: past}), both, atol=1e-6)
