@@ -27,8 +27,7 @@ from ._color import (
     log_ticks,
     readable,
 )
-from ._style import COLORS, GRAY, Display, check_matplotlib
-from ._unwrapped import two_towers
+from ._style import COLORS, GRAY, Display
 
 MARKERS = ["o", "^"]
 # Share of the items that count as neighbors when a group's purest spot is searched.
@@ -91,20 +90,11 @@ class EmbeddingMapDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(
-        self,
-        *,
-        positions,
-        color=None,
-        color_name=None,
-        color_scale="linear",
-        method=None,
-    ) -> None:
-        self.positions = positions
-        self.color = color
-        self.color_name = color_name
-        self.color_scale = color_scale
-        self.method = method
+    positions: Any
+    color: Any = None
+    color_name: str | None = None
+    color_scale: str = "linear"
+    method: str | None = None
 
     @classmethod
     def from_estimator(
@@ -113,7 +103,7 @@ class EmbeddingMapDisplay(Display):
         *,
         color=None,
         color_name=None,
-        method: Any = "auto",
+        method="auto",
         max_items=2000,
         random_state=None,
         n_groups=8,
@@ -181,11 +171,9 @@ class EmbeddingMapDisplay(Display):
         'Map of 50 items, by category'
         >>> plt.show()
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+        fitted = fitted_of(cls._two_towers(estimator)[0])
         if max_items is not None:
             check_count(max_items, "max_items", 3)
-        recommender, _ = two_towers(estimator)
-        fitted = fitted_of(recommender)
         values, name = color_of_items(fitted, color)
         vectors = fitted.catalog.vectors
         if max_items is not None and max_items < len(vectors):

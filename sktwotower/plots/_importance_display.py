@@ -4,23 +4,13 @@ Input: the table of ``feature_importance``, one row per column or group.
 Output: Matplotlib bars with intervals.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from sktwotower._tables._frames import as_frame
 
-from ._style import (
-    BLUE,
-    GRAY,
-    GREEN,
-    VERMILION,
-    Display,
-    bar_style,
-    check_matplotlib,
-    ink,
-)
-from ._unwrapped import two_towers
+from ._style import BLUE, GRAY, GREEN, VERMILION, Display, bar_style, ink
 
 # The columns of a table, the metric that is lost, and what is removed.
 BY_COLUMN = "column", "side", "recall", "column"
@@ -68,8 +58,7 @@ class FeatureImportanceDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, importance) -> None:
-        self.importance = importance
+    importance: Any
 
     @classmethod
     def from_estimator(
@@ -141,8 +130,7 @@ class FeatureImportanceDisplay(Display):
         2     user     user         0.02  -0.00   0.05
         >>> plt.show()
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        recommender, X = two_towers(estimator, X)
+        recommender, X = cls._two_towers(estimator, X)
         # it loads torch
         from sktwotower.inspection._feature_importance import lost_recalls
 

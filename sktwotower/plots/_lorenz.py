@@ -69,8 +69,7 @@ class LorenzCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, counts) -> None:
-        self.counts = counts
+    counts: pd.DataFrame
 
     @classmethod
     def from_estimator(

@@ -7,6 +7,7 @@ Output: a line over time for each strategy.
 from typing import Self
 
 import numpy as np
+import pandas as pd
 
 from sktwotower._tables._frames import as_frame
 from sktwotower.model_selection import prequential_validate
@@ -68,9 +69,8 @@ class PrequentialDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, results, score_name) -> None:
-        self.results = results
-        self.score_name = score_name
+    results: pd.DataFrame
+    score_name: str
 
     @classmethod
     def from_estimator(

@@ -71,10 +71,9 @@ class RecallByPopularityDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, recall, standard_error=None, k=None) -> None:
-        self.recall = recall
-        self.standard_error = standard_error
-        self.k = k
+    recall: pd.DataFrame
+    standard_error: pd.DataFrame | None = None
+    k: int | None = None
 
     @classmethod
     def from_estimator(

@@ -66,9 +66,8 @@ class RecallCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, recall, standard_error=None) -> None:
-        self.recall = recall
-        self.standard_error = standard_error
+    recall: pd.DataFrame
+    standard_error: pd.DataFrame | None = None
 
     @classmethod
     def from_estimator(
@@ -143,8 +142,7 @@ class RecallCurveDisplay(Display):
         >>> display = RecallCurveDisplay.from_estimator(
         ...     model, held_out, baselines={"EASE": EASERecommender().fit(X)}
         ... )
-        >>> best = display.recall.loc[[1, 10, 50]]
-        >>> best.round(2)  # doctest: +NORMALIZE_WHITESPACE
+        >>> display.recall.loc[[1, 10, 50]].round(2)
             TwoTowerRecommender  popularity  EASE
         k
         1                  0.14        0.01  0.14

@@ -69,8 +69,7 @@ class RecallDiversityDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, results) -> None:
-        self.results = results
+    results: pd.DataFrame
 
     @classmethod
     def from_estimator(

@@ -4,7 +4,7 @@ Input: a fitted estimator and held-out events X (n_events, n_columns).
 Output: two histograms.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,7 @@ from sktwotower._tables._schema import read_table
 from sktwotower.metrics._held_out import read_held_out
 from sktwotower.retrieval._fitted_state import fitted_of
 
-from ._style import BLUE, VERMILION, Display, check_matplotlib
-from ._unwrapped import two_towers
+from ._style import BLUE, VERMILION, Display
 
 N_BINS = 50
 # Number of attempts to draw an item that the user did not choose.
@@ -74,13 +73,10 @@ class ScoreDistributionDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(
-        self, *, positive, random, temperature=None, score_name="score"
-    ) -> None:
-        self.positive = positive
-        self.random = random
-        self.temperature = temperature
-        self.score_name = score_name
+    positive: Any
+    random: Any
+    temperature: float | None = None
+    score_name: str = "score"
 
     @classmethod
     def from_estimator(
@@ -149,10 +145,9 @@ class ScoreDistributionDisplay(Display):
         0.74
         >>> plt.show()
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
+        recommender, X = cls._two_towers(estimator, X)
         if max_pairs is not None:
             check_count(max_pairs, "max_pairs")
-        recommender, X = two_towers(estimator, X)
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
         query, past, judged = read_held_out(

@@ -1,14 +1,18 @@
-"""Axes, colors and line styles of all displays.
+"""What all displays have in common: how they are made, axes, colors and line styles.
 
-Input: where to draw, Matplotlib axes or None, and the position of a model.
-Output: axes, and styles that can be read on a light and on a dark background.
+Input: a fitted estimator, where to draw, and the position of a model.
+Output: rankings, axes, and styles that can be read on a light and a dark background.
 """
 
+from dataclasses import dataclass
 from textwrap import fill
+from typing import dataclass_transform
 
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from sktwotower.metrics._compared import rank_models
+from sktwotower.metrics._scorers import unwrap
 
 # Distinct for color-blind readers (after Okabe and Ito), with a contrast of at least
 # 3 : 1 to white and to black.
@@ -25,8 +29,29 @@ MAX_INSIDE = 4
 MAX_LABEL = 40
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class Display:
-    """The base class of all displays."""
+    """The base class of all displays, which are dataclasses of what they show."""
+
+    def __init_subclass__(cls):
+        dataclass(cls, kw_only=True, eq=False, repr=False)
+
+    @classmethod
+    def _two_towers(cls, estimator, X=None):
+        """Return the fitted two-tower recommender inside an estimator, and its X.
+
+        It may be in Pipelines and searches. X None: only the recommender is needed.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        recommender, X = unwrap(estimator, X)
+        if not hasattr(recommender, "embed_items"):
+            raise TypeError(
+                f"{type(recommender).__name__} has no towers to draw. Expected a "
+                "TwoTowerRecommender, a Pipeline that ends in one, or a search that "
+                "was fitted with refit."
+            )
+        check_is_fitted(recommender)
+        return recommender, X
 
     @classmethod
     def _rank(cls, estimator, X, y, k, **params):

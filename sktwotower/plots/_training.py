@@ -8,8 +8,7 @@ from typing import Self
 
 import pandas as pd
 
-from ._style import BLUE, VERMILION, Display, check_matplotlib, line_style
-from ._unwrapped import two_towers
+from ._style import BLUE, VERMILION, Display, line_style
 
 
 class TrainingCurveDisplay(Display):
@@ -61,9 +60,8 @@ class TrainingCurveDisplay(Display):
     >>> plt.show()
     """
 
-    def __init__(self, *, history, n_neighbors=None) -> None:
-        self.history = history
-        self.n_neighbors = n_neighbors
+    history: list
+    n_neighbors: int | None = None
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, **kwargs) -> Self:
@@ -107,8 +105,7 @@ class TrainingCurveDisplay(Display):
         best recall 0.785 in epoch 3
         >>> plt.show()
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        recommender, _ = two_towers(estimator)
+        recommender, _ = cls._two_towers(estimator)
         history, k = recommender.history_, recommender.n_neighbors
         return cls(history=history, n_neighbors=k).plot(ax, **kwargs)
 
