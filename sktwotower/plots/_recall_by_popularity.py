@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import check_count
-from sktwotower.metrics._hits import find_hits
+from sktwotower.metrics._hits import standard_error
 
 from ._style import COLORS, HATCHES, Display, bar_style, ink, two_tables
 
@@ -263,23 +263,12 @@ def _popularity_groups(ranking, n_groups):
 
 def _share_of_groups(ranking, indices, k, groups, n_groups):
     """Return the share of each group's events that is ranked, and its error."""
-    hits, _ = find_hits(ranking.truth, indices, k)
-    owners, users = pd.factorize(ranking.users)  # one of several requests, too
-    rows, places = np.nonzero(hits)
-    found = _count(owners[rows], groups[indices[rows, places]], len(users), n_groups)
     rows, items = ranking.truth.nonzero()
-    wanted = _count(owners[rows], groups[items], len(users), n_groups)
-    total = wanted.sum(axis=0)
-    share = found.sum(axis=0) / total
-    spread = np.square(found - share * wanted).sum(axis=0)
-    n_users = np.count_nonzero(wanted, axis=0)
-    # one user has no standard error
-    known = n_users > 1
-    error = np.sqrt(spread * n_users / np.where(known, n_users - 1, np.nan)) / total
-    return share, error
-
-
-def _count(rows, columns, n_rows, n_columns):
-    """Count pairs of row and column, (n_rows, n_columns)."""
-    cells = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
-    return cells.reshape(n_rows, n_columns)
+    n_items = len(groups)
+    ranked_rows, places = np.nonzero(indices[:, :k] >= 0)
+    ranked = ranked_rows * n_items + indices[ranked_rows, places]
+    found = pd.Index(rows.astype(np.int64) * n_items + items).isin(ranked)
+    parts = [groups[items] == group for group in range(n_groups)]
+    owners = ranking.users[rows]  # one of several requests, too
+    errors = [standard_error(found[part], owners[part]) for part in parts]
+    return np.array([found[part].mean() for part in parts]), np.array(errors)

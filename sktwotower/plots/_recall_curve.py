@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import check_count
-from sktwotower.metrics._groups import everyone
-from sktwotower.metrics._hits import find_hits, standard_error
+from sktwotower.metrics._groups import GroupRanking, everyone
 
 from ._style import Display, line_style, round_numbers, two_tables
 
@@ -227,9 +226,7 @@ def _recall_by_k(ranking, indices, k):
 
     The places after the last one of ``indices`` are misses.
     """
-    kept = everyone(ranking).kept
-    hits, n_relevant = find_hits(ranking.truth[kept], indices[kept], k)
-    hits = np.pad(hits, [(0, 0), (0, k - hits.shape[1])])
-    relevant = n_relevant + ranking.n_unreachable[kept]
-    recall = np.cumsum(hits, axis=1) / relevant[:, None]
-    return recall.mean(axis=0), standard_error(recall, ranking.users[kept])
+    judged = GroupRanking(ranking, everyone(ranking), indices[:, :k])
+    hits = np.pad(judged.hits, [(0, 0), (0, k - judged.hits.shape[1])])
+    recall = np.cumsum(hits, axis=1) / judged.n_relevant[:, None]
+    return recall.mean(axis=0), judged.error(recall)
