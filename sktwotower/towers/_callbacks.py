@@ -53,11 +53,12 @@ def own_callbacks(recipe, data, net, schedule=True):
     own.append(("log", _EpochLog()))
     waits = data.training.impressions is not None
     if waits:
-        own.append(("impressions", _impression_start(recipe, net, data.training)))
+        begin = _ImpressionStart(data.training, recipe.impression_start, net.max_epochs)
+        own.append(("impressions", begin))
     if schedule and not schedules(recipe.callbacks):
         own.append(("one_cycle", _one_cycle(net, data.training)))
     if recipe.early_stopping:
-        own.append(("stop_on_recall", _early_stopping(recipe, waits)))
+        own.append(("stop_on_recall", _StopOnRecall(recipe, waits)))
     if recipe.verbose == 1:
         own.append(("training_bar", _ProgressBar()))
     return own
@@ -77,25 +78,6 @@ def _one_cycle(net, training):
         cycle_momentum=bool(known) and not given,
         step_every="batch",
     )
-
-
-def _impression_start(recipe, net, training):
-    start = round(recipe.impression_start * net.max_epochs)
-    # No later than the last epoch, otherwise impressions would never be used.
-    return _ImpressionStart(training, min(start, net.max_epochs - 1))
-
-
-def _early_stopping(recipe, waits):
-    stop = _StopOnRecall(
-        monitor="valid_recall",
-        lower_is_better=False,
-        patience=recipe.n_iter_no_change,
-        load_best=True,
-        threshold=0,
-        sink=print if recipe.verbose > 1 else noop,
-    )
-    stop.waits = waits
-    return stop
 
 
 class _LossCheck(Callback):
@@ -164,11 +146,12 @@ class _ValidationRecall(Callback):
 
 
 class _ImpressionStart(Callback):
-    """Let impressions join after ``start`` epochs."""
+    """Let impressions join after a ``share`` of the epochs."""
 
-    def __init__(self, training, start):
+    def __init__(self, training, share, n_epochs):
         self.impressions, training.impressions = training.impressions, None
-        self.start = start
+        # No later than the last epoch, otherwise impressions would never be used.
+        self.start = min(round(share * n_epochs), n_epochs - 1)
 
     def on_epoch_begin(self, net, dataset_train, **kwargs):
         if len(net.history) > self.start:  # the last row is the epoch that begins
@@ -182,7 +165,16 @@ class _StopOnRecall(EarlyStopping):
     as the best and be restored.
     """
 
-    waits = False
+    def __init__(self, recipe, waits):
+        super().__init__(
+            monitor="valid_recall",
+            lower_is_better=False,
+            patience=recipe.n_iter_no_change,
+            load_best=True,
+            threshold=0,
+            sink=print if recipe.verbose > 1 else noop,
+        )
+        self.waits = waits
 
     def on_epoch_end(self, net, dataset_train=None, **kwargs):
         if not self.waits or dataset_train.impressions is not None:
