@@ -1,7 +1,8 @@
 """Code of a user, for type checkers to read: none of it is called.
 
 A line that ends with ``type: ignore`` is wrong, and each checker must see that. mypy
-knows scikit-learn's classes as Any, and so refuses no name of a method.
+knows scikit-learn's classes as Any, and so refuses no name of a method, and of few
+parameters: that is left to pyright.
 """
 
 from pathlib import Path
@@ -19,6 +20,7 @@ from sktwotower import (
     TwoStageRecommender,
     TwoTowerRecommender,
     io,
+    runtime,
 )
 from sktwotower.datasets import fetch_movielens, load_online_retail, make_interactions
 from sktwotower.metrics import make_retrieval_scorer, recall_at_k, retrieval_report
@@ -70,9 +72,9 @@ def constructors() -> list[Any]:
         LastNSplit(0.5, n_splits=2),
         ColdItemSplit(10, random_state=0),
         make_retrieval_scorer(["recall@5", "ndcg@5"]),
-        TwoTowerRecommender(embeding_dim=64),  # type: ignore
+        TwoTowerRecommender(embeding_dim=64),  # pyright: ignore
         TwoTowerRecommender(n_neighbors="ten"),  # type: ignore
-        TimeSplit("day"),  # type: ignore
+        TimeSplit(test_size="day"),  # type: ignore
     ]
 
 
@@ -80,6 +82,8 @@ def answers(model: TwoTowerRecommender, users: list[str], path: Path) -> None:
     """Ask a model: an argument decides the type of the answer."""
     assert_type(model.fit(pd.DataFrame()).recommend(users), pd.DataFrame)
     assert_type(model.recommend(users, 5, history={"ann": ["tea"]}), pd.DataFrame)
+    some = model.recommend(where={"price": (None, 10)}, max_per={"brand": 2})
+    assert_type(some, pd.DataFrame)
     assert_type(model.recommend(users, path=path), None)
     assert_type(model.kneighbors(users, 5), tuple[np.ndarray, np.ndarray])
     assert_type(model.kneighbors(users, return_distance=False), np.ndarray)
@@ -116,5 +120,9 @@ def files(path: Path) -> None:
     model: EASERecommender = io.load(path)
     model.recommendd()  # pyright: ignore
     io.load(path).set_catalog([])
+    answering = runtime.load(path)
+    ids, scores = answering.recommend("ann", where={"color": "red"})
+    assert_type(answering.seen("ann"), np.ndarray)
+    scores.round(2)
     with io.LatestModel(path) as latest:
         latest.current.model.recommend(["ann"])
