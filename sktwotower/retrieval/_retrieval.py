@@ -4,7 +4,8 @@ Input: n users, as ids or tables, and an estimator with a ``Fitted`` value.
 Output: ranked items, as arrays (n, k) or as a table with one row per recommendation.
 """
 
-from typing import Literal, overload
+from os import PathLike
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,20 @@ from ._known_users import KnownUsersMixin
 from ._lazily import recommend_lazily
 from ._ranked_table import ranked_table, write_parquet
 from ._requests import read_request
+
+
+class _Rest(TypedDict, total=False):
+    """Types of the other arguments of ``recommend``: what comes back is the same."""
+
+    exclude_seen: bool | None
+    candidates: Any
+    unknown_candidates: str
+    history: Any
+    exclude: Any
+    context: Any
+    where: Any
+    max_per: dict[str, int] | None
+    diversity: float | None
 
 
 class RetrievalMixin(KnownUsersMixin):
@@ -175,6 +190,14 @@ class RetrievalMixin(KnownUsersMixin):
             (values, indices[found], offsets), shape=(len(indices), fitted.n_items)
         )
 
+    @overload
+    def recommend(
+        self, X=None, n_neighbors=None, *, path: None = None, **rest: Unpack[_Rest]
+    ) -> pd.DataFrame: ...
+    @overload
+    def recommend(
+        self, X=None, n_neighbors=None, *, path: str | PathLike, **rest: Unpack[_Rest]
+    ) -> None: ...
     def recommend(
         self,
         X=None,
