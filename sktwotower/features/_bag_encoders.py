@@ -4,15 +4,14 @@ Input: the present cells of one column (n_present,).
 Output: a CSR float32 block (n_present, n_names).
 """
 
-import re
 from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import strip_accents_unicode
 
-from sktwotower._records import array, finite, integer, one_of, record, require
+from sktwotower._records import array, finite, integer, record, require
 from sktwotower._tables._frames import is_missing
+from sktwotower.runtime._context_cells import TagCell, WordCell, words_of
 
 from ._cells import LISTS, factorize, is_unhashable, to_objects, with_strings
 from ._key_encoders import VocabularyEncoder, frequent_keys, is_null
@@ -21,7 +20,6 @@ from ._value_encoders import from_rows, one_hot, scale_rows
 # Minimum share of the distinct cells that hold the delimiter. It is higher for commas,
 # which are frequent in prose.
 DELIMITERS = {"|": 1 / 3, ";": 1 / 3, ",": 1 / 2}
-WORD = re.compile(r"\w+")
 
 
 def find_delimiter(distinct):
@@ -127,11 +125,8 @@ def _count_rows(matrix, places):
 
 
 @record
-class TagEncoder(BagEncoder):
+class TagEncoder(TagCell, BagEncoder):
     """Lists of tags: multi-hot with norm 1. Dicts: tag -> weight."""
-
-    kinds = ("list",)
-    delimiter: one_of(*DELIMITERS) | None = None
 
     @property
     def expects(self):
@@ -198,16 +193,10 @@ def _has_unhashable(tags):
 
 
 @record
-class WordEncoder(BagEncoder):
+class WordEncoder(WordCell, BagEncoder):
     """Texts: TF-IDF with norm 1."""
 
-    kinds = ("text",)
     expects = "strings"
-    idf: array("float64", "n_weighed")
-
-    def _check_stored(self, place):
-        super()._check_stored(place)
-        finite(self.idf, f"{place}.idf")
 
     def learn(self, cells):
         """Assign a column to each frequent word, and learn how rare it is."""
@@ -244,7 +233,7 @@ class WordEncoder(BagEncoder):
         for place, cell in enumerate(cells):
             if not isinstance(cell, str):
                 raise self.unsuitable_error(cell)
-            words = WORD.findall(strip_accents_unicode(cell.lower()))
+            words = words_of(cell)
             lengths[place] = len(words)
             yield words
 

@@ -166,11 +166,6 @@ def is_unhashable(cell):
     return is_refused(cell, hash)
 
 
-def printable(text):
-    """Return a string with its lone surrogates escaped, which no table can store."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
 def to_objects(values):
     """Return a list of any values as an array of objects (n,)."""
     return np.fromiter(values, dtype=object, count=len(values))

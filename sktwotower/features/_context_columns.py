@@ -12,31 +12,19 @@ import pandas as pd
 
 from sktwotower._tables._messages import closest, refuse_misspelled
 
+from sktwotower.runtime._context_cells import StoredContext
+
 from ._cells import to_objects
 from ._transformers import blocks_of, names_of, without_entries
 
 
-class ContextColumns:
+class ContextColumns(StoredContext):
     """The part of a `RequestContext`, whose fields it reads, that encodes nothing."""
-
-    @property
-    def width(self):
-        """Return the number of columns of feature rows."""
-        return self.own_width + self._clock_width
-
-    @property
-    def _clock_width(self):
-        return 0 if self.clock is None else self.clock.width
 
     @property
     def sees_gaps(self):
         """Return whether the time since the user's last event is a feature."""
         return self.clock is not None and len(self.clock.knots) > 0
-
-    @property
-    def all_columns(self):
-        """Return the names of all columns of the context, also the time, a list."""
-        return self.columns + ([] if self.time is None else [self.time])
 
     def of_mapping(self, mapping, columns=(), name="X"):
         """Return the context of one request as a table (1, n_given).

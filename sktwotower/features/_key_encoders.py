@@ -11,52 +11,26 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import murmurhash3_32
 
-from sktwotower._records import integer, record, require
+from sktwotower._records import record
 from sktwotower._tables._messages import warn
+from sktwotower.runtime._context_cells import KeyCell, LevelCell, name_of
 
-from ._cells import LISTS, SPARSE, factorize, infinite_error, is_unhashable, printable
+from ._cells import LISTS, SPARSE, factorize, infinite_error, is_unhashable
 from ._value_encoders import ColumnEncoder, one_hot
 
 
-class VocabularyEncoder(ColumnEncoder):
-    """Encode keys (levels, tags, words): one column for each key that fit has kept.
-
-    `columns` maps keys to columns. It is a dict because a look-up then costs the same
-    for any number of levels (scikit-learn's OneHotEncoder goes through all of them to
-    encode one row), and because 5, 5.0 and numpy's 5 are one key. Other keys share the
-    hashed columns, which come next, if there are any.
-    """
-
-    other = -1  # the column of keys that have none and are not hashed
-    columns: list  # of its keys: their columns are 0, 1, ...
-    n_hashed: integer()
-
-    @property
-    def n_names(self):
-        """The number of columns of keys, and of those that others share."""
-        return len(self.columns) + self.n_hashed + (self.other >= 0)
-
-    def _check_stored(self, place):
-        in_order = [*self.columns.values()] == [*range(len(self.columns))]
-        require(in_order, f"{place}.columns", "distinct keys of the columns 0, 1, ...")
-        super()._check_stored(place)
+class VocabularyEncoder(KeyCell, ColumnEncoder):
+    """Encode keys (levels, tags, words): one column for each key that fit has kept."""
 
     def _stored_parts(self):
         return vars(self) | {"columns": list(self.columns), "other": self.other}
-
-    @classmethod
-    def _of_stored(cls, columns, **parts):
-        encoder = cls.__new__(cls)
-        places = {key: column for column, key in enumerate(columns)}
-        vars(encoder).update(parts, columns=places)
-        return encoder
 
     def set_columns(self, keys, n_hashed):
         """Assign a column to each key; `n_hashed` more are shared by all others."""
         self.columns = {key: column for column, key in enumerate(keys)}
         self.n_hashed = n_hashed or 0
         hashed = [f"hash{i}" for i in range(self.n_hashed)]
-        self.names = [*map(_name_key, keys), *hashed]
+        self.names = [*map(name_of, keys), *hashed]
 
     def columns_of(self, keys):
         """Return the column (n,) of each of a list of keys, -1 for none."""
@@ -82,7 +56,7 @@ class VocabularyEncoder(ColumnEncoder):
         """Return an encoder with columns for further keys, next to those of others."""
         encoder, n = copy.copy(self), len(self.columns)
         encoder.columns = self.columns | {key: n + i for i, key in enumerate(new)}
-        encoder.names = [*self.names[:n], *map(_name_key, new), *self.names[n:]]
+        encoder.names = [*self.names[:n], *map(name_of, new), *self.names[n:]]
         if self.other >= 0:
             encoder.other = len(encoder.columns)
         return encoder
@@ -103,18 +77,12 @@ class VocabularyEncoder(ColumnEncoder):
 
     def _hash(self, key):
         """Return the number of a key's hashed column, the same in every process."""
-        return murmurhash3_32(_name_key(key), positive=True) % self.n_hashed
+        return murmurhash3_32(name_of(key), positive=True) % self.n_hashed
 
 
 def is_null(key):
     """Return whether a key is a missing value."""
     return not isinstance(key, (str, *LISTS)) and bool(pd.isna(key))
-
-
-def _name_key(key):
-    """Return a key as part of a column name; 5.0 is written as 5."""
-    whole = isinstance(key, float) and key.is_integer()
-    return printable(str(int(key) if whole else key))
 
 
 def frequent_keys(keys, counts, min_count, max_keys):
@@ -136,21 +104,14 @@ def _sort(keys):
     try:
         return sorted(keys)
     except TypeError:
-        return sorted(keys, key=lambda key: (isinstance(key, str), _name_key(key)))
+        return sorted(keys, key=lambda key: (isinstance(key, str), name_of(key)))
 
 
 @record
-class LevelEncoder(VocabularyEncoder):
+class LevelEncoder(LevelCell, VocabularyEncoder):
     """Ids and categories: one column per level that is frequent enough."""
 
-    kinds = "id", "category"
     expects = "single values (strings, numbers or dates)"
-    other: integer(-1)
-
-    def _check_stored(self, place):
-        super()._check_stored(place)
-        last = self.other == len(self.columns) and not self.n_hashed
-        require(self.other == -1 or last, place, "levels")
 
     def learn(self, cells):
         """Assign a column to each frequent level, and shared ones to the others."""
@@ -213,7 +174,7 @@ class LevelEncoder(VocabularyEncoder):
             return
         key = levels[0]
         types = sorted({type(level).__name__ for level in self.columns})
-        if type(key).__name__ not in types and _name_key(key) in self.names:
+        if type(key).__name__ not in types and name_of(key) in self.names:
             raise TypeError(
                 f"Column {self.name!r} had levels of type {', '.join(types)} in fit. "
                 f"Got {key!r} ({type(key).__name__}), the same level as another type. "

@@ -5,21 +5,18 @@ Output: CSR float32 (n, width), an empty row where the time is unknown.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import array, finite, number, record, require
+from sktwotower._records import record
 from sktwotower.runtime._context_cells import (
     DAY,
     HOUR,
     LARGEST,
     LATEST,
-    N_PARTS,
     SHARE,
-    clock_entries,
-    places_of_gaps,
+    StoredClock,
 )
 
 SECOND = 10**9
@@ -31,7 +28,7 @@ BELOW_AND_ABOVE = np.arange(2, dtype=np.int32)
 
 
 @record
-class RequestClock(NamedTuple):
+class RequestClock(StoredClock):
     """How the time of a request is encoded.
 
     Parameters
@@ -44,15 +41,6 @@ class RequestClock(NamedTuple):
     unit : float
         One second if times are dates, otherwise the smallest positive gap of fit.
     """
-
-    dates: bool
-    knots: array("float64", "n_knots")
-    unit: number(above=0)
-
-    def _check_stored(self, place):
-        knots = finite(self.knots, f"{place}.knots")
-        fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
-        require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
 
     @classmethod
     def learn(cls, dates, gaps=None):
@@ -68,7 +56,7 @@ class RequestClock(NamedTuple):
         if not len(positive):
             return clock
         levels = np.linspace(0, 1, MAX_KNOTS)
-        places = clock._places(gaps)
+        places = clock.places(gaps)
         knots = np.unique(np.quantile(places, levels, method="inverted_cdf"))
         return clock._replace(knots=knots) if len(knots) > 1 else clock
 
@@ -76,15 +64,6 @@ class RequestClock(NamedTuple):
         """Return the columns of hours, of weekdays and of months, a list of arrays."""
         ends = np.cumsum([0, *map(len, PARTS.values())]) if self.dates else [0]
         return [np.arange(*both) for both in pairwise(ends)]
-
-    @property
-    def width(self):
-        """Return the number of output columns."""
-        return self._n_parts + len(self.knots)
-
-    @property
-    def _n_parts(self):
-        return N_PARTS if self.dates else 0
 
     def names(self, label):
         """Return the names of the output columns, such as 'time_hour_8', a list.
@@ -104,10 +83,6 @@ class RequestClock(NamedTuple):
             if len(set(names)) == len(names):
                 return names
         return [f"{name}_{i}" for i, name in enumerate(names)]
-
-    def _places(self, gaps):
-        """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
-        return places_of_gaps(gaps, self.unit)
 
     def rows(self, times, gaps=None):
         """Encode times.
@@ -131,10 +106,6 @@ class RequestClock(NamedTuple):
             blocks.append(self._gap_entries(gaps, known & (gaps >= 0)))
         return _as_rows(blocks, (len(times), self.width))
 
-    def of_one(self, time, gap):
-        """Return columns and values of the row of one request, lists; see `rows`."""
-        return clock_entries(self, time, gap)
-
     def _gap_entries(self, gaps, known):
         """Return the columns (n, 2) of gaps (n,) and their values (n, 2).
 
@@ -142,7 +113,7 @@ class RequestClock(NamedTuple):
         ``known`` (n,).
         """
         knots = self.knots
-        places = self._places(np.where(known, gaps, 0))
+        places = self.places(np.where(known, gaps, 0))
         places = np.minimum(np.maximum(places, knots[0]), knots[-1])
         lower = knots[1:-1].searchsorted(places, side="right")
         low = knots[lower]
@@ -150,7 +121,7 @@ class RequestClock(NamedTuple):
         weights[:, 1] = (places - low) / (knots[lower + 1] - low)
         weights[:, 0] = 1 - weights[:, 1]
         weights *= known[:, None]
-        return (self._n_parts + lower)[:, None] + BELOW_AND_ABOVE, weights
+        return (self.n_parts + lower)[:, None] + BELOW_AND_ABOVE, weights
 
 
 def _date_entries(times, known):

@@ -125,10 +125,8 @@ class RequestContext(ContextColumns):
     side = "context"
 
     def _check_stored(self, place):
-        names, fitted = self.all_columns, self.transformer is not None
-        require(len(set(names)) == len(names), f"{place}.columns", "distinct names")
-        require((self.time is None) == (self.clock is None), place, "a clock for times")
-        if not fitted:
+        super()._check_stored(place)
+        if self.transformer is None:
             require(self.own_width == 0, place, "a transformer")
             return
         n = len(self.columns)
@@ -280,7 +278,7 @@ class RequestContext(ContextColumns):
             table = _repeated(distinct[self.columns], counts, 1, self._min_count())
             transformer, places, width = with_keys(self, width, table)
             context = replace(self, transformer=transformer, own_width=width)
-        places = np.append(places, width + np.arange(self._clock_width))
+        places = np.append(places, width + np.arange(self.clock_width))
         return context, places, context._of_distinct(distinct)
 
     def _min_count(self):
@@ -299,7 +297,7 @@ class RequestContext(ContextColumns):
         own = unused[: self.own_width]
         transformer, left = without_keys(self, own, "values of the events")
         context = replace(self, transformer=transformer, own_width=int(left.sum()))
-        return context, np.append(left, np.ones(self._clock_width, dtype=bool))
+        return context, np.append(left, np.ones(self.clock_width, dtype=bool))
 
 
 def _repeated(distinct, counts, start, most):

@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sktwotower._records import array, finite, integer, number, one_of, record, require
+from sktwotower._records import integer, number, one_of, record
+from sktwotower.runtime._context_cells import (
+    CLIP,
+    BinCell,
+    BooleanCell,
+    CellEncoder,
+    DatePartCell,
+    NumberCell,
+    VectorCell,
+)
 
 from ._cells import (
     SPARSE,
@@ -24,9 +33,7 @@ from ._cells import (
     to_objects,
 )
 
-CLIP = 3.0  # robust scores are cut to -3 .. 3, so that outliers do not dominate
 N_BINS = 10
-SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 
 @record
@@ -39,25 +46,15 @@ class Settings(NamedTuple):
     numbers: one_of("scaled", "quantiles")
 
 
-class ColumnEncoder:
+class ColumnEncoder(CellEncoder):
     """Encode one column: its present cells by `block`, its missing ones by a mark.
 
-    Subclasses define `kinds`, the kinds of columns that they encode; `learn(cells)`,
-    which sets `names` (suffixes of the output columns, '' for none); `block(cells)`,
-    which returns a CSR matrix (n_present, n_names); and `n_names`, the number of names.
+    Subclasses define `learn(cells)`, which sets `names` (suffixes of the output
+    columns, '' for none), and `block(cells)`, which returns a CSR matrix (n_present,
+    n_names). A second base class has what files hold, and encodes single cells.
     """
 
-    n_names = 1
-    name: str
-    kind: str
     settings: Settings
-    names: list[str]
-    marks_missing: bool
-
-    def _check_stored(self, place):
-        one_of(*self.kinds)(self.kind, f"{place}.kind")
-        n = self.n_names + self.marks_missing
-        require(len(self.names) == n, place, f"{n} column names")
 
     def __init__(self, name, kind, settings):
         self.name, self.kind, self.settings = name, kind, settings
@@ -145,12 +142,10 @@ def scale_rows(matrix):
 
 
 @record
-class NumberEncoder(ColumnEncoder):
+class NumberEncoder(NumberCell, ColumnEncoder):
     """Numbers: one column, robustly scaled."""
 
-    kinds = ("number",)
     expects = "numbers"
-    scale: SCALE
 
     def learn(self, cells):
         """Learn the median and the spread."""
@@ -186,22 +181,10 @@ def _clipped_scores(numbers, median, spread):
 
 
 @record
-class BinEncoder(ColumnEncoder):
+class BinEncoder(BinCell, ColumnEncoder):
     """Numbers: one-hot by bins that hold about the same number of rows of fit."""
 
-    kinds = ("number",)
     expects = "numbers"
-    edges: array("float64", "n")
-
-    @property
-    def n_names(self):
-        """The number of bins."""
-        return len(self.edges) + 1
-
-    def _check_stored(self, place):
-        super()._check_stored(place)
-        finite(self.edges, place)
-        require((np.diff(self.edges) > 0).all(), f"{place}.edges", "ascending edges")
 
     def learn(self, cells):
         """Learn the edges of the bins. They are numbers of fit, so no bin is empty."""
@@ -218,10 +201,9 @@ class BinEncoder(ColumnEncoder):
 
 
 @record
-class BooleanEncoder(ColumnEncoder):
+class BooleanEncoder(BooleanCell, ColumnEncoder):
     """Booleans: one column, 1 or -1."""
 
-    kinds = ("boolean",)
     expects = "True or False, 1 or 0"
 
     def learn(self, cells):
@@ -239,18 +221,13 @@ class BooleanEncoder(ColumnEncoder):
 
 
 @record
-class DatePartEncoder(ColumnEncoder):
+class DatePartEncoder(DatePartCell, ColumnEncoder):
     """Dates: days as a number, age, and the angles of the month and of the weekday."""
 
-    kinds = ("datetime",)
     expects = (
         "dates (numbers: convert them by pandas.to_datetime, which needs a unit; "
         "values that are not dates, such as '0000-00-00', must be missing)"
     )
-    n_names = 6
-    newest: number()
-    days_scale: SCALE
-    age_scale: SCALE
 
     def learn(self, cells):
         """Learn the scales of the days and of the logarithms of the ages."""
@@ -319,17 +296,10 @@ def _to_days(dates):
 
 
 @record
-class VectorEncoder(ColumnEncoder):
+class VectorEncoder(VectorCell, ColumnEncoder):
     """Vectors, such as embeddings of another model: their numbers, with norm 1."""
 
-    kinds = ("vector",)
     expects = "vectors (lists, tuples or 1-d arrays of numbers, or scipy sparse rows)"
-    length: integer(1)
-
-    @property
-    def n_names(self):
-        """The length of the vectors."""
-        return self.length
 
     def learn(self, cells):
         """Learn the length of the vectors."""

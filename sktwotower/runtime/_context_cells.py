@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, finite, integer, number, require
+from sktwotower._records import array, finite, integer, number, one_of, require
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
@@ -33,45 +33,56 @@ SCALE = tuple[number(), number(above=0)]  # a median and a spread
 
 
 class StoredClock(NamedTuple):
-    """What a `RequestClock` has learnt."""
+    """What files hold of a `RequestClock`."""
 
     dates: bool
     knots: array("float64", "n_knots")
     unit: number(above=0)
 
+    def _check_stored(self, place):
+        knots = finite(self.knots, f"{place}.knots")
+        fits = len(knots) != 1 and (np.diff(knots) > 0).all() and (knots >= 0).all()
+        require(fits, f"{place}.knots", "none, or two or more ascending numbers >= 0")
 
-def places_of_gaps(gaps, unit):
-    """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
-    largest = LARGEST * min(unit, 1.0)  # more would overflow
-    return np.log2(1 + np.minimum(gaps, largest) / unit)
+    @property
+    def n_parts(self):
+        """Number of columns of hours, weekdays and months."""
+        return N_PARTS if self.dates else 0
 
+    @property
+    def width(self):
+        """Number of columns."""
+        return self.n_parts + len(self.knots)
 
-def clock_entries(clock, time, gap):
-    """Return columns and values, lists, of the time of one request.
+    def places(self, gaps):
+        """Return where gaps (m,) >= 0 are among the knots: their logarithms (m,)."""
+        largest = LARGEST * min(self.unit, 1.0)  # more would overflow
+        return np.log2(1 + np.minimum(gaps, largest) / self.unit)
 
-    ``clock``: has ``dates``, ``knots`` and ``unit``. ``time``: nan if unknown, and then
-    so is the ``gap``, the time since the event before; None, negative: unknown.
-    """
-    columns, values = [], []
-    if not math.isfinite(time) or (clock.dates and abs(time) >= LATEST):
+    def of_one(self, time, gap):
+        """Return columns and values, lists, of the time of one request.
+
+        ``time``: nan if unknown, and then so is the ``gap``, the time since the event
+        before; None, negative: unknown.
+        """
+        columns, values, knots = [], [], self.knots
+        if not math.isfinite(time) or (self.dates and abs(time) >= LATEST):
+            return columns, values
+        if self.dates:
+            day, rest = divmod(int(time), DAY)
+            month = datetime.date.fromordinal(day + FIRST_DAY).month
+            columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
+            values = [SHARE] * 3
+        if gap is not None and gap >= 0 and len(knots):
+            place = min(max(float(self.places(gap)), knots[0]), knots[-1])
+            lower = min(bisect.bisect_right(knots, place, 1), len(knots) - 1) - 1
+            share = (place - knots[lower]) / (knots[lower + 1] - knots[lower])
+            share = np.float32(share)
+            for knot, value in ((lower, 1 - share), (lower + 1, share)):
+                if value:
+                    columns.append(self.n_parts + knot)
+                    values.append(value)
         return columns, values
-    if clock.dates:
-        day, rest = divmod(int(time), DAY)
-        month = datetime.date.fromordinal(day + FIRST_DAY).month
-        columns = [rest // HOUR, 24 + (day + 3) % 7, 30 + month]
-        values = [SHARE] * 3
-    knots = clock.knots
-    if gap is not None and gap >= 0 and len(knots):
-        place = float(places_of_gaps(gap, clock.unit))
-        place = min(max(place, knots[0]), knots[-1])
-        lower = min(bisect.bisect_right(knots, place, 1), len(knots) - 1) - 1
-        share = (place - knots[lower]) / (knots[lower + 1] - knots[lower])
-        share = np.float32(share)
-        for knot, value in ((lower, 1 - share), (lower + 1, share)):
-            if value:
-                columns.append(N_PARTS * clock.dates + knot)
-                values.append(value)
-    return columns, values
 
 
 def moment_of(cell, dates):
@@ -107,22 +118,60 @@ def is_missing(cell):
     return bool(isinstance(cell, MAY_BE_MISSING) and cell != cell)
 
 
-class KeyCell:
-    """Encodes the keys of a cell: levels, tags or words."""
+class CellEncoder:
+    """What files hold of the encoder of a column, which encodes a cell by `entries`.
 
+    ``kinds``: the kinds of columns that it encodes. ``n_names``: the number of its
+    columns, without that of missing cells.
+    """
+
+    n_names = 1
     name: str
     kind: str
     names: list[str]
-    columns: list
+    marks_missing: bool
+
+    def _check_stored(self, place):
+        one_of(*self.kinds)(self.kind, f"{place}.kind")
+        n = self.n_names + self.marks_missing
+        require(len(self.names) == n, place, f"{n} column names")
+
+
+class KeyCell(CellEncoder):
+    """Encodes the keys of a cell: levels, tags or words.
+
+    `columns` maps keys to columns. It is a dict because a look-up then costs the same
+    for any number of levels (scikit-learn's OneHotEncoder goes through all of them to
+    encode one row), and because 5, 5.0 and numpy's 5 are one key. Other keys share the
+    hashed columns, which come next, if there are any.
+    """
+
+    other = -1  # the column of keys that have none and are not hashed
+    columns: list  # of its keys: their columns are 0, 1, ...
     n_hashed: integer()
+
+    @property
+    def n_names(self):
+        """The number of columns of keys, and of those that others share."""
+        return len(self.columns) + self.n_hashed + (self.other >= 0)
+
+    def _check_stored(self, place):
+        in_order = [*self.columns.values()] == [*range(len(self.columns))]
+        require(in_order, f"{place}.columns", "distinct keys of the columns 0, 1, ...")
+        super()._check_stored(place)
+
+    @classmethod
+    def _of_stored(cls, columns, **parts):
+        encoder = cls.__new__(cls)
+        places = {key: column for column, key in enumerate(columns)}
+        vars(encoder).update(parts, columns=places)
+        return encoder
 
     def places(self, keys):
         """Return the column of each key, a list of pairs."""
-        if not hasattr(self, "_places"):
-            self._places = {key: column for column, key in enumerate(self.columns)}
         found = []
         for key, weight in keys:
-            column = self._places.get(key)
+            column = self.columns.get(key)
             if column is None and self.n_hashed and not is_missing(key):
                 column = len(self.columns) + murmurhash(name_of(key)) % self.n_hashed
             if column is not None:
@@ -171,7 +220,13 @@ def scaled(values):
 class LevelCell(KeyCell):
     """Encodes a level, such as the device."""
 
+    kinds = "id", "category"
     other: integer(-1)
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        last = self.other == len(self.columns) and not self.n_hashed
+        require(self.other == -1 or last, place, "levels")
 
     def entries(self, cell):
         """Return the column of a level, and 1."""
@@ -188,7 +243,8 @@ class LevelCell(KeyCell):
 class TagCell(KeyCell):
     """Encodes a list of tags, or a dict of tags to weights."""
 
-    delimiter: object
+    kinds = ("list",)
+    delimiter: one_of("|", ";", ",") | None = None
 
     def entries(self, cell):
         """Return the columns of the tags, and values of norm 1."""
@@ -216,16 +272,29 @@ class TagCell(KeyCell):
 class WordCell(KeyCell):
     """Encodes words by TF-IDF."""
 
+    kinds = ("text",)
     idf: array("float64", "n_weighed")
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        n = self.n_names
+        require(len(finite(self.idf, f"{place}.idf")) == n, place, f"{n} weights")
 
     def entries(self, cell):
         """Return the columns of the words, and values of norm 1."""
         if not isinstance(cell, str):
             raise TypeError
-        text = unicodedata.normalize("NFKD", cell.lower())
-        text = "".join(c for c in text if not unicodedata.combining(c))
-        columns, counts = self.summed((word, 1.0) for word in WORD.findall(text))
+        columns, counts = self.summed((word, 1.0) for word in words_of(cell))
         return columns, scaled((1 + np.log(counts)) * self.idf[columns])
+
+
+def words_of(text):
+    """Return the words of a text in lower case, without accents."""
+    text = text.lower()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(c for c in text if not unicodedata.combining(c))
+    return WORD.findall(text)
 
 
 def to_number(cell):
@@ -245,17 +314,10 @@ def _score(value, scale):
     return min(max((value - scale[0]) / scale[1], -CLIP), CLIP)
 
 
-class ValueCell:
-    """Encodes one value."""
-
-    name: str
-    kind: str
-    names: list[str]
-
-
-class NumberCell(ValueCell):
+class NumberCell(CellEncoder):
     """Encodes a number by its robust score."""
 
+    kinds = ("number",)
     scale: SCALE
 
     def entries(self, cell):
@@ -263,10 +325,21 @@ class NumberCell(ValueCell):
         return np.zeros(1, int), np.array([_score(to_number(cell), self.scale)])
 
 
-class BinCell(ValueCell):
+class BinCell(CellEncoder):
     """Encodes a number by its bin."""
 
+    kinds = ("number",)
     edges: array("float64", "n")
+
+    @property
+    def n_names(self):
+        """The number of bins."""
+        return len(self.edges) + 1
+
+    def _check_stored(self, place):
+        super()._check_stored(place)
+        finite(self.edges, place)
+        require((np.diff(self.edges) > 0).all(), f"{place}.edges", "ascending edges")
 
     def entries(self, cell):
         """Return the column of the bin, and 1."""
@@ -274,8 +347,10 @@ class BinCell(ValueCell):
         return np.array([place]), np.ones(1)
 
 
-class BooleanCell(ValueCell):
+class BooleanCell(CellEncoder):
     """Encodes a boolean as 1 or -1."""
+
+    kinds = ("boolean",)
 
     def entries(self, cell):
         """Return column 0, and 1 or -1."""
@@ -284,9 +359,11 @@ class BooleanCell(ValueCell):
         return np.zeros(1, int), np.array([2.0 * to_number(cell) - 1])
 
 
-class DateCell(ValueCell):
+class DatePartCell(CellEncoder):
     """Encodes a date by six numbers."""
 
+    kinds = ("datetime",)
+    n_names = 6
     newest: number()
     days_scale: SCALE
     age_scale: SCALE
@@ -305,10 +382,16 @@ class DateCell(ValueCell):
         return np.arange(6), np.array(numbers) / 2
 
 
-class VectorCell(ValueCell):
+class VectorCell(CellEncoder):
     """Encodes a vector by its numbers, with norm 1."""
 
+    kinds = ("vector",)
     length: integer(1)
+
+    @property
+    def n_names(self):
+        """The length of the vectors."""
+        return self.length
 
     def entries(self, cell):
         """Return all columns, and the numbers."""
@@ -318,6 +401,10 @@ class VectorCell(ValueCell):
         return np.arange(self.length), scaled(numbers)
 
 
+CELLS_OF_KEYS = LevelCell, TagCell, WordCell
+CELLS_OF_VALUES = NumberCell, BinCell, BooleanCell, DatePartCell, VectorCell
+
+
 @dataclass(frozen=True, eq=False)
 class Vectorizer:
     """The encoders of a `TowerVectorizer`, each with the position of its column."""
@@ -325,9 +412,33 @@ class Vectorizer:
     encoders_: list
 
 
+class StoredContext:
+    """What is known of a context by what files hold of it."""
+
+    def _check_stored(self, place):
+        names = self.all_columns
+        require(len(set(names)) == len(names), f"{place}.columns", "distinct names")
+        require((self.time is None) == (self.clock is None), place, "a clock for times")
+
+    @property
+    def width(self):
+        """Number of columns of feature rows."""
+        return self.own_width + self.clock_width
+
+    @property
+    def clock_width(self):
+        """Number of columns of the time, which are the last."""
+        return 0 if self.clock is None else self.clock.width
+
+    @property
+    def all_columns(self):
+        """Names of all columns of the context, also the time, a list."""
+        return self.columns + ([] if self.time is None else [self.time])
+
+
 @dataclass(frozen=True, eq=False)
-class ContextCells:
-    """What files hold of a `RequestContext`."""
+class ContextCells(StoredContext):
+    """A context whose cells are encoded one by one."""
 
     columns: list[str | int]
     time: str | int | None
@@ -336,22 +447,12 @@ class ContextCells:
     clock: StoredClock | None
 
     def _check_stored(self, place):
-        require((self.time is None) == (self.clock is None), place, "a clock for times")
+        super()._check_stored(place)
         encoders = self.transformer.encoders_ if self.transformer else []
         width = sum(len(encoder.names) for _, encoder in encoders)
         require(width == self.own_width, place, f"features in {width} columns")
         for position, _ in encoders:
             require(position < len(self.columns), place, "encoders of its columns")
-        if self.clock is not None:
-            finite(self.clock.knots, f"{place}.clock.knots")
-
-    @property
-    def width(self):
-        """Number of columns of feature rows."""
-        clock = self.clock
-        return self.own_width + (
-            0 if clock is None else N_PARTS * clock.dates + len(clock.knots)
-        )
 
     def entries(self, context, latest):
         """Return columns and values (m,) of the row of a request.
@@ -369,7 +470,7 @@ class ContextCells:
             start += len(encoder.names)
         if self.time in context and self.clock is not None:
             time = self._moment(context[self.time])
-            own, weights = clock_entries(self.clock, time, time - latest)
+            own, weights = self.clock.of_one(time, time - latest)
             columns.append(self.own_width + np.array(own, dtype=int))
             values.append(np.array(weights))
         if not columns:
@@ -382,12 +483,11 @@ class ContextCells:
                 "context must be a dict of context columns to values. Got "
                 f"{type(context).__name__}."
             )
-        known = self.columns + ([] if self.time is None else [self.time])
         for name in context:
-            if name not in known:
+            if name not in self.all_columns:
                 raise ValueError(
                     f"context names {name!r}, which is not a context column of fit "
-                    f"({', '.join(map(str, known))})."
+                    f"({', '.join(map(str, self.all_columns))})."
                 )
 
     def _encoded(self, encoder, name, cell):

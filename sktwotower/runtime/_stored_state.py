@@ -300,14 +300,9 @@ CLASSES = {
     "towers.ContextLayer": ContextArrays,
     "features.RequestContext": cells.ContextCells,
     "features.RequestClock": cells.StoredClock,
-    "features.LevelEncoder": cells.LevelCell,
-    "features.TagEncoder": cells.TagCell,
-    "features.WordEncoder": cells.WordCell,
-    "features.NumberEncoder": cells.NumberCell,
-    "features.BinEncoder": cells.BinCell,
-    "features.BooleanEncoder": cells.BooleanCell,
-    "features.DatePartEncoder": cells.DateCell,
-    "features.VectorEncoder": cells.VectorCell,
+}
+CLASSES |= {
+    f"features.{cls.__name__.replace('Cell', 'Encoder')}": cls for cls in cells.CELLS
 }
 OF_A_TABLE = {"n_rows": integer(), "columns": instance(dict)}
 KINDS = {
