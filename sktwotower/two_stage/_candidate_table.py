@@ -1,11 +1,10 @@
 """The table of candidates that a ranker reads: one row per user and candidate.
 
 Input: users with their past items, and candidates in retrieval's order, (n, c).
-Output: a ``CandidateTable``: features (n_pairs, n_features) and the pairs they are of.
+Output: features (n_pairs, n_features), and the ``CandidatePairs`` they are of.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,40 +12,13 @@ from sklearn.base import clone
 
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import have_entries, rows_of_each
+from sktwotower._tables._sparse import have_entries
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context
-from ._features import CandidatePairs, features_of, group_of, pairs_of, scaled_names
+from ._features import features_of, group_of, pairs_of, scaled_names
 from ._log import Log
 from ._side_columns import SideColumns
-
-
-class CandidateTable(NamedTuple):
-    """Candidates of n users, in retrieval's order, and their features.
-
-    Parameters
-    ----------
-    features : DataFrame of shape (n_pairs, n_features)
-        What the ranker reads.
-    pairs : CandidatePairs
-        The users and items of its rows.
-    indices : int array of shape (n, c)
-        Positions of the candidates, padded with -1: row by row those of the pairs.
-    """
-
-    features: pd.DataFrame
-    pairs: CandidatePairs
-    indices: np.ndarray
-
-    def of_rows(self, kept):
-        """Return the table of the users that are ``kept``, bool (n,)."""
-        rows, *parts, past = self.pairs
-        pairs = kept[rows]
-        rows, *parts = rows_of_each((np.cumsum(kept)[rows] - 1, *parts), pairs)
-        features = self.features[pairs].reset_index(drop=True)
-        pairs = CandidatePairs(rows, *parts, past[np.flatnonzero(kept)])
-        return CandidateTable(features, pairs, self.indices[kept])
 
 
 def spread(values, indices):
@@ -100,13 +72,13 @@ class Describer:
         )
 
     def candidates(self, query, past, indices, scores):
-        """Return the ``CandidateTable`` of candidates of the users of a query.
+        """Return the features of candidates of users, and their ``CandidatePairs``.
 
         ``past``: their ``StagedPast``. ``indices`` and ``scores`` (n, c): candidates in
         retrieval's order, padded with -1.
         """
         pairs = pairs_of(past, indices, scores)
-        return CandidateTable(self.features(query, pairs), pairs, indices)
+        return self.features(query, pairs), pairs
 
     def features(self, query, pairs, context=None):
         """Return the features (n_pairs, n_features) of ``CandidatePairs``, a DataFrame.
@@ -129,25 +101,29 @@ class Describer:
         table = pd.DataFrame(matrix, columns=[*found, *sum(names, [])])
         if self.own is None:
             return table
-        named = self.with_ids(query, table, pairs)
+        named = self.with_ids(query, table, *pairs[:2])
         own = self.own(named) if callable(self.own) else self.own.transform(named)
         return pd.concat([table, _as_table(own, table)], axis=1)
 
-    def with_ids(self, query, features, pairs):
-        """Return features (n_pairs, n_features) after the ids of their pairs."""
+    def with_ids(self, query, features, rows, items):
+        """Return features (n_pairs, n_features) after the ids of their pairs.
+
+        ``rows``, ``items`` (n_pairs,): positions of the users in the query, and of the
+        items.
+        """
         labels = self.fitted.users.label, self.fitted.items.label
-        ids = query.ids[pairs.rows], self.fitted.item_ids[pairs.items]
+        ids = query.ids[rows], self.fitted.item_ids[items]
         named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
         return pd.concat([named, features], axis=1)
 
-    def with_own(self, given, query, table):
+    def with_own(self, given, query, features, pairs):
         """Return a describer with features of the caller.
 
         ``given``: a function, or a transformer, of which a clone is fitted on the
-        ``CandidateTable`` of the users of a query.
+        features of candidates of the users of a query.
         """
         if not callable(given):
-            given = clone(given).fit(self.with_ids(query, *table[:2]))
+            given = clone(given).fit(self.with_ids(query, features, *pairs[:2]))
         return replace(self, own=given)
 
     def without_users(self, gone, fitted):

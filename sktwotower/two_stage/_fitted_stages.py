@@ -202,8 +202,8 @@ class FittedStages(Fitted):
 
     def _scores_of_ranker(self, query, past, scores, indices):
         """Return the ranker's scores (n, c) of candidates, -inf for padding."""
-        table = self.describer.candidates(query, past, indices, scores)
-        return spread(self.ranker.scores(table.features), indices)
+        features, _ = self.describer.candidates(query, past, indices, scores)
+        return spread(self.ranker.scores(features), indices)
 
     def scores_of_lists(self, frame, scores, history):
         """Return the scores (n_events,) of items within lists that were shown.

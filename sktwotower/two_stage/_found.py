@@ -1,7 +1,7 @@
 """Candidates of users who have events on both sides of a cut.
 
 Input: a retriever that was fitted on the events before, and `ReadEvents` after the cut.
-Output: ``Retrieved`` candidates of n users, of whom each chose one later.
+Output: ``Candidates`` of n users, of whom each chose one later.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ class Fallback(Exception):
 
 
 def candidates_of(recipe, retriever, context, later):
-    """Return the ``Retrieved`` candidates of users who have events before and later.
+    """Return the ``Candidates`` of users who have events before and later.
 
     The columns of a request, also those of the ranker's ``context``, are those of the
     user's first later event.

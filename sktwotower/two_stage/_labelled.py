@@ -1,10 +1,9 @@
 """Candidates with labels, and rankers that are judged on users of others.
 
 Input: users with their candidates, and what they chose later, CSR (n_users, n_items).
-Output: ``Labelled`` candidates, and scores (n_users, n_candidates) for each user.
+Output: ``Candidates``, and scores (n_users, n_candidates) for each user.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
-from ._candidate_table import CandidateTable, Describer, spread
+from ._candidate_table import spread
 from ._context import of_retriever
 from ._first_stage import find_candidates
 from ._items_together import entries
@@ -40,7 +39,7 @@ N_FOLDS = 3
 MAX_KEPT = 300
 
 
-class Retrieved(NamedTuple):
+class Candidates(NamedTuple):
     """Candidates of n users, and which of them were chosen later.
 
     Parameters
@@ -55,6 +54,8 @@ class Retrieved(NamedTuple):
         Ones for the items that users chose later.
     hits : bool array of shape (n, n_candidates)
         Which candidates were chosen later.
+    features : DataFrame of shape (n_pairs, n_features), default=None
+        What the ranker reads, user by user. None: not computed yet.
     """
 
     query: Query
@@ -63,6 +64,12 @@ class Retrieved(NamedTuple):
     indices: np.ndarray
     truth: sparse.csr_matrix
     hits: np.ndarray
+    features: pd.DataFrame | None = None
+
+    @property
+    def labels(self):
+        """1 for candidates that were chosen later, otherwise 0, (n_pairs,)."""
+        return self.hits[self.indices >= 0].astype(np.int64)
 
     def recall(self):
         """Return the mean share of the items chosen later that are candidates."""
@@ -73,53 +80,22 @@ class Retrieved(NamedTuple):
         return float((self.hits.sum(axis=1)[some] / n_later[some]).mean())
 
     def of_rows(self, places):
-        """Return the candidates of the users at positions (m,)."""
-        return Retrieved(*(part[places] for part in self))
-
-
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Candidates of users, and which of them were chosen later.
-
-    Parameters
-    ----------
-    describer : Describer
-        What computed the features.
-    query : Query
-        n users.
-    candidates : CandidateTable
-        Their candidates.
-    truth : CSR matrix of shape (n, n_items)
-        Ones for the items that users chose later.
-    labels : int array of shape (n_pairs,)
-        1 for candidates that were chosen later.
-    """
-
-    describer: Describer
-    query: Query
-    candidates: CandidateTable
-    truth: sparse.csr_matrix
-    labels: np.ndarray
-
-    def __len__(self):
-        return len(self.query)
-
-    def of_rows(self, kept):
-        """Return the candidates of the users that are ``kept``, bool (n,)."""
-        query, truth = rows_of_each((self.query, self.truth), np.flatnonzero(kept))
-        labels = self.labels[kept[self.candidates.pairs.rows]]
-        candidates = self.candidates.of_rows(kept)
-        return Labelled(self.describer, query, candidates, truth, labels)
+        """Return the candidates of the users at ascending positions (m,)."""
+        features = self.features
+        if features is not None:
+            features = _rows_of_users(features, self.indices, places)
+        return Candidates(*(part[places] for part in self[:-1]), features)
 
     def fit(self, ranker, named):
         """Return a ``FittedRanker`` of the candidates."""
-        features, groups = self.candidates.features, self.candidates.pairs.rows
-        return fit_ranker(ranker, features, self.labels, groups, named)
+        groups = np.nonzero(self.indices >= 0)[0]
+        return fit_ranker(ranker, self.features, self.labels, groups, named)
 
-    def as_frame(self):
-        """Return ids, features and labels, a DataFrame of n_pairs rows."""
-        table = self.describer.with_ids(self.query, *self.candidates[:2])
-        return table.assign(chosen=self.labels)
+
+def _rows_of_users(features, indices, places):
+    """Return the rows of features (n_pairs, n_features) of users at positions (m,)."""
+    rows = np.nonzero(indices >= 0)[0]
+    return features[np.isin(rows, places)].reset_index(drop=True)
 
 
 @record
@@ -133,7 +109,7 @@ class HeldOutUsers(NamedTuple):
     features : DataFrame of shape (n_pairs, n_features)
         Features of the candidates, user by user.
     indices, truth
-        As in ``CandidateTable`` and in ``Labelled``.
+        As in ``Candidates``.
     ranker : FittedRanker
         The ranker.
     """
@@ -155,10 +131,9 @@ class HeldOutUsers(NamedTuple):
 
     @classmethod
     def of(cls, table, ranker):
-        """Return the users of ``Labelled`` candidates."""
-        features, _, indices = table.candidates
+        """Return the users of ``Candidates`` with features."""
         truth = table.truth.astype(np.float32)
-        return cls(table.query.ids, features, indices, truth, ranker)
+        return cls(table.query.ids, table.features, table.indices, truth, ranker)
 
     def without(self, ids):
         """Return the same without the users of some ids; None if there are no others.
@@ -168,8 +143,7 @@ class HeldOutUsers(NamedTuple):
         kept = np.flatnonzero(~pd.Index(self.ids).isin(ids))
         if len(kept) == 0:
             return None
-        rows = np.nonzero(self.indices >= 0)[0]
-        features = self.features[np.isin(rows, kept)].reset_index(drop=True)
+        features = _rows_of_users(self.features, self.indices, kept)
         ids, *parts = rows_of_each((self.ids, self.indices, self.truth), kept)
         return HeldOutUsers(ids, features, *parts, self.ranker)
 
@@ -218,7 +192,7 @@ class Training(NamedTuple):
 
 
 def retrieved(recipe, retriever, query, past, truth):
-    """Return the ``Retrieved`` candidates of the users of a query.
+    """Return the ``Candidates`` of the users of a query, without features.
 
     ``retriever``: fitted on the events before the cut. ``past``: the `Past` of n users.
     ``truth``: CSR (n, n_items), nonzero for the items that they chose later.
@@ -230,26 +204,30 @@ def retrieved(recipe, retriever, query, past, truth):
     scores, indices = find_candidates(
         retriever, of_retriever(query), past, recipe.n_candidates, recipe.exclude_seen
     )
+    return Candidates(query, past, scores, indices, truth, hits_of(truth, indices))
+
+
+def hits_of(truth, indices):
+    """Return which candidates (n, c) are among the items of a CSR matrix of n rows."""
     rows, places = np.nonzero(indices >= 0)
     hits = np.zeros(indices.shape, dtype=bool)
     hits[rows, places] = entries(truth, rows, indices[rows, places]) > 0
-    return Retrieved(query, past, scores, indices, truth, hits)
+    return hits
 
 
-def labelled(describer, found, features):
-    """Return the ``Labelled`` candidates of ``Retrieved`` ones.
+def described(describer, found, own=None):
+    """Return ``Candidates`` with features, and the describer that computed them.
 
-    ``describer``: of the events before the cut. ``features``: those of the caller,
-    which are fitted here, or None.
+    ``describer``: of the events before the cut. ``own``: features of the caller, which
+    are fitted here, or None.
     """
-    query, past, scores, indices, truth, hits = found
+    query, past, scores, indices, *_ = found
     past = describer.log.past(query, past)
-    candidates = describer.candidates(query, past, indices, scores)
-    if features is not None:
-        describer = describer.with_own(features, query, candidates)
-        candidates = describer.candidates(query, past, indices, scores)
-    labels = hits[indices >= 0].astype(np.int64)
-    return Labelled(describer, query, candidates, truth, labels)
+    features, pairs = describer.candidates(query, past, indices, scores)
+    if own is not None:
+        describer = describer.with_own(own, query, features, pairs)
+        features, _ = describer.candidates(query, past, indices, scores)
+    return found._replace(features=features), describer
 
 
 def judge_rankers(ranker, table, rng, named):
@@ -258,15 +236,14 @@ def judge_rankers(ranker, table, rng, named):
     The second value are ``HeldOutUsers``. ``rng``: numpy Generator, which draws the
     folds. ``named``: as in ``fit_ranker``.
     """
-    folds = rng.permutation(len(table)) % N_FOLDS
-    scores = np.full(table.candidates.indices.shape, -np.inf)
+    folds = rng.permutation(len(table.query)) % N_FOLDS
+    scores = np.full(table.indices.shape, -np.inf)
     held_out = None
     for fold in range(N_FOLDS):
-        others, judged = table.of_rows(folds != fold), table.of_rows(folds == fold)
-        fitted = others.fit(ranker, named)
-        values = fitted.scores(judged.candidates.features)
-        scores[folds == fold] = spread(values, judged.candidates.indices)
+        judged = np.flatnonzero(folds == fold)
+        fitted = table.of_rows(np.flatnonzero(folds != fold)).fit(ranker, named)
+        theirs = table.of_rows(judged)
+        scores[judged] = spread(fitted.scores(theirs.features), theirs.indices)
         if held_out is None:
-            few = judged.of_rows(np.arange(len(judged)) < MAX_KEPT)
-            held_out = HeldOutUsers.of(few, fitted)
+            held_out = HeldOutUsers.of(table.of_rows(judged[:MAX_KEPT]), fitted)
     return scores, held_out

@@ -16,14 +16,13 @@ from ._blend import gains_by_weight
 from ._candidate_table import spread
 from ._describe import build_describer
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
-from ._items_together import entries
-from ._labelled import labelled
+from ._labelled import described, hits_of
 
 # Share of the positive events after the cut that a ranker is judged by.
 HALF = 0.5
 
 
-def judge_later(recipe, ranker, cut, table, columns):
+def judge_later(recipe, ranker, cut, found, columns):
     """Return what each weight gains in the second half of the time after the cut.
 
     A ranker that learns from the first half orders the candidates of the second one,
@@ -37,30 +36,28 @@ def judge_later(recipe, ranker, cut, table, columns):
     ranker : estimator
         It is cloned.
     cut : Cut
-    table : Labelled
-        Candidates, labelled by all events after the cut.
+    found : pair of Candidates and Describer
+        Candidates with features, labelled by all events after the cut.
     columns : ShownColumns
     """
     early, late, _ = cut.later.cut(cut.kind, HALF)
+    (table, before), by_user = found, cut.kind == "user"
     table = _labelled_by(table, cut.first._fitted, early)
-    if len(table) < MIN_USERS:
+    if len(table.query) < MIN_USERS:
         return None
     retriever, events = _with_events(cut.first, cut.before.followed_by(early))
-    context = table.describer.context
     try:
-        found = users_to_rank(recipe, candidates_of(recipe, retriever, context, late))
+        found = candidates_of(recipe, retriever, before.context, late)
+        found = users_to_rank(recipe, found)
     except Fallback:
         return None
-    by_user, before = cut.kind == "user", table.describer
     describer = build_describer(
         recipe, retriever, events, columns, by_user=by_user, before=before
     )
     stage = table.fit(ranker, recipe.ranker is not None)
-    judged = labelled(describer, found, None)
-    candidates, k = judged.candidates, recipe.n_neighbors
-    indices = candidates.indices
-    scores = spread(stage.scores(candidates.features), indices)
-    return gains_by_weight(indices, scores, judged.truth, k)
+    judged, _ = described(describer, found)
+    scores = spread(stage.scores(judged.features), judged.indices)
+    return gains_by_weight(judged.indices, scores, judged.truth, recipe.n_neighbors)
 
 
 def _labelled_by(table, fitted, events):
@@ -69,10 +66,8 @@ def _labelled_by(table, fitted, events):
     known = (users >= 0) & (items >= 0) & events.chosen
     shape = len(fitted.user_ids), len(fitted.items)
     chosen = ones_at(users[known], items[known], shape)[table.query.codes]
-    rows, candidates = table.candidates.pairs.rows, table.candidates.pairs.items
-    labels = (entries(chosen, rows, candidates) > 0).astype(np.int64)
-    some = np.bincount(rows, labels, minlength=len(table)) > 0
-    return replace(table, labels=labels).of_rows(some)
+    hits = hits_of(chosen, table.indices)
+    return table._replace(hits=hits).of_rows(np.flatnonzero(hits.any(axis=1)))
 
 
 def _with_events(retriever, events):

@@ -15,7 +15,7 @@ from sktwotower.metrics._hits import table_of_losses
 
 from ._blend import reordered
 from ._candidate_table import spread
-from ._labelled import HeldOutUsers, labelled, retrieved
+from ._labelled import HeldOutUsers, described, retrieved
 
 
 def importance(estimator, fitted, X, y, *, n_repeats, max_users, rng):
@@ -61,8 +61,7 @@ def _users_of(estimator, fitted, X, y, max_users, rng):
             "X holds no positive event with an item of the catalog that its user has "
             "not chosen in fit. Pass held-out events, or X=None."
         )
-    found = found.of_rows(judged)
-    table = labelled(fitted.describer, found, None)
+    table, _ = described(fitted.describer, found.of_rows(judged))
     return HeldOutUsers.of(table, fitted.ranker)
 
 

@@ -17,7 +17,7 @@ from ._candidate_table import Describer
 from ._context import learn_context
 from ._describe import build_describer
 from ._found import Fallback, candidates_of, users_to_rank
-from ._labelled import Training, judge_rankers, labelled
+from ._labelled import Training, described, judge_rankers
 from ._later import judge_later
 from ._list_stage import ListStage, train_on_lists
 from ._ranker import FittedRanker
@@ -130,14 +130,14 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
     """Return what is ``Ranked`` of the candidates of users with later events."""
     found = candidates_of(recipe, cut.first, describer.context, cut.later)
     n_positive, recall = int(found.hits.sum()), found.recall()
-    table = labelled(describer, users_to_rank(recipe, found), recipe.features)
+    found = users_to_rank(recipe, found)
+    table, describer = described(describer, found, recipe.features)
     rng, named = np.random.default_rng(recipe.random_state), recipe.ranker is not None
     by_others, held_out = judge_rankers(ranker, table, rng, named)
-    indices, k = table.candidates.indices, recipe.n_neighbors
-    gains = gains_by_weight(indices, by_others, table.truth, k)
+    gains = gains_by_weight(table.indices, by_others, table.truth, recipe.n_neighbors)
     later = None
     if choose_weight(gains) > 0 and cut.kind == "time":
-        later = judge_later(recipe, ranker, cut, table, columns)
+        later = judge_later(recipe, ranker, cut, (table, describer), columns)
     weight = choose_weight(gains, later)
     if weight == 0 and later is not None:
         _warn_of_no_lasting_gain(recipe, gains, later)
@@ -149,10 +149,18 @@ def _with_ranker(recipe, ranker, describer, cut, columns):
         recall=recall,
         gains=gains,
         later_gains=later,
-        table=table.as_frame() if recipe.keep_training_table else None,
+        table=_frame_of(describer, table) if recipe.keep_training_table else None,
         held_out=held_out,
     )
-    return Ranked(training, table.describer, stage)
+    return Ranked(training, describer, stage)
+
+
+def _frame_of(describer, table):
+    """Return ids, features and labels of ``Candidates``, a DataFrame."""
+    rows, places = np.nonzero(table.indices >= 0)
+    items = table.indices[rows, places]
+    named = describer.with_ids(table.query, table.features, rows, items)
+    return named.assign(chosen=table.labels)
 
 
 def _warn_of_no_lasting_gain(recipe, gains, later):

@@ -261,9 +261,9 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         distinct = np.sort(np.unique(pd.factorize(request.users.ids)[0], True)[1])
         query, past = request.users[distinct], request.past[distinct]
         scores, indices = fitted.candidates(query, past, self.exclude_seen)
-        table = fitted.describer.candidates(query, past, indices, scores)
-        library = library_for(self, fitted, X, history)
-        return in_library(fitted.describer.with_ids(query, *table[:2]), library)
+        features, pairs = fitted.describer.candidates(query, past, indices, scores)
+        table = fitted.describer.with_ids(query, features, *pairs[:2])
+        return in_library(table, library_for(self, fitted, X, history))
 
     def feature_importance(
         self, X=None, y=None, *, n_repeats=3, max_users=None, random_state=None
