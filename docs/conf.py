@@ -37,6 +37,8 @@ default_role = "py:obj"
 # The templates list the methods of a class.
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
+# Docstrings have types, with shapes; those of signatures are for type checkers.
+autodoc_typehints = "none"
 autosummary_context = {"pictures": PICTURES}
 toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 88
