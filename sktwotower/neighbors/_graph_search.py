@@ -95,6 +95,7 @@ class GraphSearchMixin:
         with torch_threads_kept():
             epsilon = max(self.epsilon_, MIN_EPSILON)
             found, lengths = self.graph_.query(queries, k=k, epsilon=epsilon)
+        found = np.where(np.isinf(lengths), -1, found)  # else of any item
         return found.astype(np.int64), lengths.astype(np.float64)
 
     def _search_both(self, queries, k):

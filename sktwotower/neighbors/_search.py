@@ -21,6 +21,8 @@ MIN_ALLOWED_SHARE = 1 / 4
 MAX_EXTRA = 512
 # At first, request at most this many extra ones for hidden items: each costs time.
 FEW_HIDDEN = 64
+# Exact search among so many items takes as long as one more neighbor from a graph.
+ITEMS_PER_NEIGHBOR = 200
 
 
 def retrieve(index, queries, items, k, excluded=None, allowed=None):
@@ -89,7 +91,9 @@ def _search_many(index, queries, items, k, excluded, allowed):
         step = max(1, BLOCK_SIZE // (width * items.shape[1]))
         for start in range(0, len(alike), step):
             rows = alike[start : start + step]
-            found = index.kneighbors(queries[rows], width, return_distance=False)
+            found = index.kneighbors(
+                queries[rows], n_neighbors=width, return_distance=False
+            )
             found = _usable(found, rows, len(items), excluded, allowed)
             exact = rescore(queries[rows], items, np.maximum(found, 0))
             exact, found = by_score(np.where(found < 0, -np.inf, exact), found)
@@ -164,7 +168,8 @@ def nearest_to_one(index, query, items, k, hidden, allowed=None):
 def _from_index(index, query, n_items, k, hidden, allowed):
     """Return positions (m,), ascending, from the index; None if too few can be used.
 
-    It is asked for more, up to three times, if the list is too short.
+    It is asked for more, up to three times, if the list is too short and exact search
+    takes longer, which also finds what is far away, behind all that is hidden.
     """
     hidden, n_hidden, share = np.sort(hidden), len(hidden), 1.0
     n_left = n_items - n_hidden
@@ -173,8 +178,9 @@ def _from_index(index, query, n_items, k, hidden, allowed):
         n_left = len(allowed) - int(among(hidden, allowed).sum())
     widths = k + min(n_hidden, FEW_HIDDEN), k + n_hidden, 4 * (k + n_hidden)
     widths = {min(math.ceil(width / share), n_items) for width in widths}
-    for width in sorted(widths):
-        if width > k + MAX_EXTRA:
+    for nth, width in enumerate(sorted(widths)):
+        wider = nth > 0 and width * ITEMS_PER_NEIGHBOR > n_items
+        if wider or width > k + MAX_EXTRA:
             return None
         found = index.kneighbors(query[None], n_neighbors=width, return_distance=False)
         found = np.unique(np.asarray(found, dtype=np.int64))

