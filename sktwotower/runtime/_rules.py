@@ -17,7 +17,7 @@ from ._item_columns import ItemColumn, listed
 from ._kept import Kept
 from ._one_query import among
 
-# Rules of more values are computed each time.
+# Longer rules are computed each time.
 MAX_KEPT_VALUES = 1000
 # What the answer to a rule counts at least: at most 4,096 are kept.
 MIN_BYTES = 2**14
@@ -85,6 +85,8 @@ class ItemTable:
             return np.all(masks, axis=0) if masks else np.ones(self.n_items, bool)
         answer = where(self.as_frame())
         mask = np.asarray(answer)
+        if {*map(type, mask.flat)} <= {bool, np.bool_}:  # also as objects
+            mask = mask.astype(bool)
         if mask.dtype != bool or mask.shape != (self.n_items,):
             raise ValueError(
                 f"where must return one boolean for each of {self.n_items} items, in "
@@ -112,15 +114,14 @@ def _key(where):
     """
     try:
         if callable(where):
-            key, cells = weakref.ref(where), []
+            key = weakref.ref(where)
         else:
-            rules = [(name, type(rule), *listed(rule)) for name, rule in where.items()]
-            cells = [cell for rule in rules for cell in rule[2:]]
-            key = (*rules, *map(type, cells))
+            key = tuple((name, type(r), *listed(r)) for name, r in where.items())
         hash(key)
     except TypeError:  # no hash, or no weak reference
         return None
-    return key if len(cells) <= MAX_KEPT_VALUES else None
+    is_long = not callable(where) and sum(map(len, key)) > MAX_KEPT_VALUES
+    return None if is_long else key
 
 
 def _checked(diversity):

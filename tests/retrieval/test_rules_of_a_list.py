@@ -418,6 +418,13 @@ def test_items_without_a_row_in_a_new_side_table_have_gaps():
     assert np.isnan(prices[gone]) and (prices.drop(gone) == 2).all()
 
 
+def test_a_new_side_table_says_more_than_an_older_catalog():
+    model = copy.deepcopy(fitted("exact")).set_catalog(products().assign(price=1.0))
+    assert (asked_table(model)["price"] == 1).all()
+    model.set_params(items=products().assign(price=2.0)).partial_fit(EVENTS[:4])
+    assert (asked_table(model)["price"] == 2).all()
+
+
 def test_forgotten_items_leave_the_item_table():
     events = EVENTS.assign(shelf=EVENTS["item"].str[-1])
     model = small(item_features=["shelf"]).fit(events).forget_items(["i3", "i7"])

@@ -169,6 +169,7 @@ def test_candidates_that_qualify():
         ({"item": [5, 0, 99]}, [0, 5]),
         (lambda table: table["price"] < 3, [0, 1]),
         (lambda table: [False] * 6, []),
+        (lambda table: np.array([True] + [False] * 5, dtype=object), [0]),
     ],
 )
 def test_which_items_qualify(where, expected):
