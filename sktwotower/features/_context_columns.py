@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._messages import closest, refuse_misspelled
-
 from sktwotower.runtime._context_cells import StoredContext
 
 from ._cells import to_objects
