@@ -401,8 +401,8 @@ class VectorCell(CellEncoder):
         return np.arange(self.length), scaled(numbers)
 
 
-CELLS_OF_KEYS = LevelCell, TagCell, WordCell
-CELLS_OF_VALUES = NumberCell, BinCell, BooleanCell, DatePartCell, VectorCell
+CELLS = LevelCell, TagCell, WordCell, NumberCell, BinCell, BooleanCell
+CELLS += DatePartCell, VectorCell
 
 
 @dataclass(frozen=True, eq=False)
