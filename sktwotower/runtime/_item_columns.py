@@ -18,9 +18,10 @@ DATES = str, datetime.date, np.datetime64
 
 def listed(rule):
     """Return the values that a rule names, a list: also the ends of an interval."""
-    if isinstance(rule, tuple | list | set | frozenset):
-        return list(rule)
-    return rule.tolist() if getattr(rule, "ndim", 0) == 1 else [rule]
+    if hasattr(rule, "to_list"):  # a column of pandas or polars
+        return rule.to_list()
+    are_many = isinstance(rule, tuple | list | set | frozenset)
+    return list(rule) if are_many or getattr(rule, "ndim", 0) == 1 else [rule]
 
 
 class ItemColumn:

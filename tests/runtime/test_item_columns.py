@@ -4,6 +4,8 @@ import datetime
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from sktwotower.runtime._item_columns import ItemColumn
@@ -53,6 +55,9 @@ def found(values, rule):
         (DAYS, datetime.datetime(2024, 2, 1, 1, tzinfo=UTC), []),
         (DAYS, (None, None), [0, 1, 3]),
         (DAYS.astype("M8[D]"), ["2024-01-01"], [0]),
+        (DAYS, DAYS[[3, 1]], [1, 3]),
+        (["a", "b", "c"], pd.Series(["c", "a"]), [0, 2]),
+        (["a", "b", "c"], pl.Series(["c", "a"]), [0, 2]),
         (DAYS - DAYS[0], datetime.timedelta(31), [1]),
         (DAYS - DAYS[0], (datetime.timedelta(31), None), [1, 3]),
     ],
