@@ -140,8 +140,8 @@ class RecallDiversityDisplay(Display):
         >>> X, held_out = made.data[~made.test_mask], made.data[made.test_mask]
         >>> model = TwoTowerRecommender(max_epochs=3, random_state=0).fit(X)
         >>> display = RecallDiversityDisplay.from_estimator(model, held_out, k=5)
-        >>> figures = ["recall@5", "intra_list_diversity@5"]
-        >>> display.results[figures].round(2)
+        >>> both = display.results[["recall@5", "intra_list_diversity@5"]]
+        >>> both.round(2)  # doctest: +NORMALIZE_WHITESPACE
                    recall@5  intra_list_diversity@5
         diversity
         0.0            0.53                    0.86
