@@ -129,11 +129,6 @@ class _Linear(ItemScores):
 
     weights: array("float32", "n_items n_items")
 
-    @property
-    def n_items(self):
-        """The number of items."""
-        return len(self.weights)
-
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
         return past @ self.weights

@@ -193,11 +193,6 @@ class _Similarities(ItemScores):
         finite(self.nearest, f"{place}.nearest")
 
     @property
-    def n_items(self):
-        """The number of items."""
-        return self.nearest.shape[0]
-
-    @property
     def reads_lags(self):
         """Whether past items are given by their lags."""
         return self.decay is not None

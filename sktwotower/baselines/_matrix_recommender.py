@@ -4,7 +4,7 @@ Input: an interaction table X (n_events, n_columns), as for `TwoTowerRecommender
 Output: a fitted estimator that ranks items by scores (n, n_items).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import NamedTuple, Self
 
@@ -18,7 +18,7 @@ from sktwotower._sklearn_compat import Interval
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._schema import read_in_memory, read_table
-from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each
+from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, slices
 from sktwotower.features._entities import fit_entities
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
@@ -46,9 +46,17 @@ class CodedEvents(NamedTuple):
 
 
 class ItemScores:
-    """Base class of the model of a `FittedMatrix`, of ``n_items`` items."""
+    """Base class of the model of a `FittedMatrix`: a dataclass.
+
+    Its first field holds a number or a row for each item.
+    """
 
     order, reads_lags = None, False
+
+    @property
+    def n_items(self):
+        """The number of items."""
+        return getattr(self, fields(self)[0].name).shape[0]
 
 
 def permutation(dims):
@@ -136,12 +144,7 @@ class FittedMatrix(Fitted):
         first = self.model.order[: k + n_hidden]
         hidden = np.zeros((n, len(first)), dtype=bool)
         if excluded is not None:
-            rows, columns = excluded.nonzero()
-            places = np.full(n_items, len(first))
-            places[first] = np.arange(len(first))
-            places = places[columns]
-            near = places < len(first)
-            hidden[rows[near], places[near]] = True
+            hidden = excluded[:, first].toarray() != 0
         # a stable sort moves hidden items to the end and keeps the order of the rest
         kept = np.argsort(hidden, axis=1, kind="stable")[:, :k]
         lost = np.take_along_axis(hidden, kept, 1)
@@ -353,8 +356,7 @@ def popular_first(seen):
 
 def blocks_of_rows(n, n_items):
     """Return slices of n rows, each small enough to hold the scores of all items."""
-    step = max(1, BLOCK_SIZE // n_items)
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    return slices(n, max(1, BLOCK_SIZE // n_items))
 
 
 def positive(scores):

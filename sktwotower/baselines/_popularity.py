@@ -117,11 +117,6 @@ class _Popularity(ItemScores):
     shares: array("float32 float64", "n_items")
     order: permutation("n_items")
 
-    @property
-    def n_items(self):
-        """The number of items."""
-        return len(self.shares)
-
     def scores(self, past):
         """Return scores (n, n_items) of users with past items (n, n_items)."""
         return np.tile(self.shares, (past.shape[0], 1))
