@@ -21,7 +21,7 @@ from sktwotower._tables._pairs import read_pairs
 from ._groups import popular_items
 from ._places import check_vectors
 from ._ranking import keys_of
-from ._scorers import rank, unwrap
+from ._scorers import rank, recommender_in, unwrap
 
 REMEDY = (
     "To compare with a model of another library, pass its ranking in baselines: a dict "
@@ -64,7 +64,11 @@ def rank_models(
     k = min(k, ranking.truth.shape[1])
     models = {name: ranking.indices, "popularity": popular_items(ranking, k)}
     params |= {"X": X, "y": y, "n_neighbors": k}
-    models |= _competitors(baselines, models, recommender, ranking, params)
+    for label, baseline in named(baselines, models).items():
+        if is_frame(baseline) or isinstance(baseline, Mapping):
+            models[label] = _given(label, baseline, recommender, ranking, k)
+        else:
+            models[label] = _ranked(label, baseline, recommender, ranking, **params)
     return ranking, models
 
 
@@ -75,10 +79,7 @@ def context_of(*models):
     """
     columns = []
     for model in models:
-        try:
-            fitted = getattr(unwrap(model, None)[0], "_fitted", None)
-        except TypeError:  # a ranking, or refused later
-            continue
+        fitted = getattr(recommender_in(model), "_fitted", None)
         names = getattr(fitted, "context_columns", ())
         if names and fitted.schema.names is None:
             names = [int(name[1:]) for name in names]  # x0, x1, ...
@@ -86,27 +87,13 @@ def context_of(*models):
     return columns or None
 
 
-def _competitors(baselines, taken, recommender, ranking, rank_params):
-    """Return the indices (n_users, k) of all baselines, a dict by name.
-
-    `rank_params`: X and y of the report and the keywords of `rank`.
-    """
-    models = {}
-    for name, baseline in named(baselines, taken).items():
-        if is_frame(baseline) or isinstance(baseline, Mapping):
-            k = rank_params["n_neighbors"]
-            models[name] = _given(name, baseline, recommender, ranking, k)
-        else:
-            models[name] = _ranked(name, baseline, recommender, ranking, rank_params)
-    return models
+def _class_of(baseline):
+    """Return the class of the recommender inside a Pipeline or search."""
+    return type(unwrap(baseline, None, hint=REMEDY)[0])
 
 
-def named(baselines, taken, class_of=None):
-    """Return the baselines by name; in a list, the class of each is its name.
-
-    ``class_of(baseline)`` returns it; None: that of the recommender inside.
-    """
-    class_of = _class_of if class_of is None else class_of
+def named(baselines, taken, class_of=_class_of):
+    """Return the baselines by name; in a list, what ``class_of`` returns names them."""
     if baselines is None:
         return {}
     if isinstance(baselines, Mapping):
@@ -135,17 +122,11 @@ def named(baselines, taken, class_of=None):
     return named
 
 
-def _class_of(baseline):
-    """Return the class of the recommender inside a Pipeline or search."""
-    return type(unwrap(baseline, None, hint=REMEDY)[0])
-
-
-def _ranked(name, baseline, recommender, ranking, rank_params):
+def _ranked(name, baseline, recommender, ranking, *, X, y, **params):
     """Return an estimator's ranking by the rows and items of another one."""
-    params = dict(rank_params)
-    other, X = unwrap(baseline, params.pop("X"), hint=REMEDY)
+    other, X = unwrap(baseline, X, hint=REMEDY)
     try:
-        theirs = rank(other, X, params.pop("y"), **params)
+        theirs = rank(other, X, y, **params)
     except (TypeError, ValueError) as error:
         error.add_note(f"Raised by the baseline {name!r}.")
         raise

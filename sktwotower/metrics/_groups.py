@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from ._hits import (
+    compared,
     find_hits,
     mean_over_users,
     per_user_values,
@@ -65,7 +66,7 @@ class GroupRanking:
         self.item_counts = ranking.item_counts
         self.item_vectors = ranking.item_vectors
         self.users = ranking.users[kept]
-        self.of_requests = ranking.requests is not None
+        self.owners = None if ranking.requests is None else self.users
         self.hits, self.n_relevant = find_hits(
             self.truth, self.indices, max(self.indices.shape[1], 1)
         )
@@ -129,7 +130,7 @@ class GroupRanking:
 
     def error(self, values):
         """Return the standard error of the mean of values of this group, (n_users,)."""
-        return standard_error(values, self.users if self.of_requests else None)
+        return standard_error(values, self.owners)
 
     def _filled(self, k):
         """Return the user and the item of each filled place, (n_entries,) each."""
@@ -144,17 +145,12 @@ class GroupRanking:
         row = {}
         for k in ks:
             for short, metric in COMPARED.items():
-                values = self.values(metric, k)
-                less = values - first.values(metric, k)
-                name = f"{short}@{k}"
-                row[name] = mean_over_users(values)
-                row[f"{name} se"] = self.error(values)
-                row[f"{name} diff"] = mean_over_users(less)
-                row[f"{name} diff se"] = self.error(less)
+                values = self.values(metric, k), first.values(metric, k)
+                row |= compared(f"{short}@{k}", *values, self.owners)
             for metric in ("hit_rate", *OF_ALL_LISTS, *OF_LISTS):
                 row[f"{metric}@{k}"] = self._mean_or_nan(metric, k)
         sizes = {"users": len(self.hits)}
-        if self.of_requests:
+        if self.owners is not None:
             sizes = {"users": len(pd.unique(self.users)), "requests": len(self.hits)}
         return row | sizes | {"events": int(self.n_relevant.sum())}
 

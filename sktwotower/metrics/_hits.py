@@ -234,7 +234,12 @@ def mean_over_users(values, sample_weight=None):
         )
     if sample_weight is None:
         return float(values[kept].mean())
-    weight = _as_weights(sample_weight)
+    try:
+        weight = np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight must hold one number per user. Got {sample_weight!r}."
+        ) from error
     if weight.shape != values.shape:
         raise ValueError(
             f"sample_weight must hold one weight per user, shape {values.shape}. "
@@ -246,15 +251,6 @@ def mean_over_users(values, sample_weight=None):
             "with relevant items."
         )
     return float(np.average(values[kept], weights=weight[kept]))
-
-
-def _as_weights(sample_weight):
-    try:
-        return np.asarray(sample_weight, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"sample_weight must hold one number per user. Got {sample_weight!r}."
-        ) from error
 
 
 def table_of_losses(rows, names, metric, complete, k):
@@ -273,6 +269,21 @@ def table_of_losses(rows, names, metric, complete, k):
     table = table.reset_index(drop=True)
     table.attrs = {metric: float(complete.mean()), "n_neighbors": k}
     return table
+
+
+def compared(name, values, first, owners):
+    """Return the report's figures of a metric, a dict of column to number.
+
+    They are the mean, the mean difference from another model, and the standard errors
+    of both. ``values`` and ``first`` (n,): of both models, nan left out. ``owners``: as
+    in `standard_error`.
+    """
+    row = {}
+    for title, figures in ((name, values), (f"{name} diff", values - first)):
+        counted = figures[~np.isnan(figures)]
+        row[title] = float(counted.mean()) if len(counted) else np.nan
+        row[f"{title} se"] = standard_error(figures, owners)
+    return row
 
 
 def standard_error(values, owners=None):

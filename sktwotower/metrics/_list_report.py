@@ -5,49 +5,30 @@ Output: figures of each group and model, as a dict by both names.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
 
 from sktwotower._tables._frames import is_frame
 from sktwotower._tables._ids import positions_of
-from sktwotower._tables._messages import check_count
 
 from ._compared import named
-from ._hits import standard_error
+from ._hits import compared
 from ._ranked_lists import RankedLists, check_one_user, mean_over_lists
 from ._ranking import first_rows
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
-from ._scorers import rank, unwrap
+from ._scorers import rank, recommender_in, unwrap
+from ._truth import sample_of
 
 
-class _Shown(NamedTuple):
-    """Rows of lists: outcome, list, user, scores of each model, (n_rows,) each.
-
-    ``known``: whether the item is in the catalog. ``n_events``: number of events of the
-    user in fit, nan for users without a positive row.
-    """
-
-    y: np.ndarray
-    groups: pd.Index
-    users: pd.Index
-    known: np.ndarray
-    n_events: np.ndarray
-    scores: dict
-
-    def take(self, rows):
-        """Return a part of the rows, by a mask (n_rows,)."""
-        scores = {model: values[rows] for model, values in self.scores.items()}
-        return _Shown(*(values[rows] for values in self[:-1]), scores)
-
-    def ranked(self):
-        """Return the ``RankedLists`` of each model, a dict."""
-        return {
-            model: RankedLists(self.y, values, self.groups, _names(model))
-            for model, values in self.scores.items()
-        }
+def _ranked(shown, scores):
+    """Return the ``RankedLists`` of rows by the scores of each model, a dict."""
+    return {
+        model: RankedLists(
+            shown["y"], values[shown.index], shown["list"], _names(model)
+        )
+        for model, values in scores.items()
+    }
 
 
 def _names(model):
@@ -63,9 +44,9 @@ def compare_within_lists(
     The parameters are those of `retrieval_report`; ``ks`` is a list.
     """
     need_outcomes(y)
-    shown = _read(estimator, X, y, lists, baselines, history)
-    whole = next(iter(shown.ranked().values()))
-    owners = check_one_user(whole, shown.users)
+    shown, scores = _read(estimator, X, y, lists, baselines, history)
+    whole = next(iter(_ranked(shown, scores).values()))
+    owners = check_one_user(whole, shown["user"])
     counted = whole.has_choice()
     mean_over_lists(whole.values("ndcg"))  # raises if no list counts
     left_out = {
@@ -73,23 +54,27 @@ def compare_within_lists(
         "lists of one row": int(((whole.positives > 0) & (whole.sizes == 1)).sum()),
     }
     judged = np.unique(owners[counted])
-    sample = _sample(judged, max_users, random_state)
+    sample = sample_of(len(judged), max_users, "max_users", random_state)
     if len(sample) < len(judged):
         left_out["users not sampled"] = len(judged) - len(sample)
-    shown = shown.take(shown.users.isin(sample))
+    shown = shown[shown["user"].isin(judged[sample])]
     rows = {}
     for group, part in _groups(shown):
-        ranked = part.ranked() if len(part.y) else {}
-        first = next(iter(ranked.values()), None)
-        if first is not None and first.has_choice().any():
-            owners = check_one_user(first, part.users)
+        ranked = _ranked(part, scores)
+        first = next(iter(ranked.values()))
+        if first.has_choice().any():
+            owners = check_one_user(first, part["user"])
             for model, lists_of_model in ranked.items():
                 rows[group, model] = _row(lists_of_model, first, owners, ks)
     return rows, left_out
 
 
 def _read(estimator, X, y, lists, baselines, history):
-    """Return the ``_Shown`` rows of X, scored by all models."""
+    """Return a table of the shown rows, and the scores (n_rows,) of each model, a dict.
+
+    Its columns are the outcome, the list and the user, whether the item is in the
+    catalog, and the user's number of events in fit, nan without a positive row.
+    """
     given, groups = split_lists(estimator, X, lists)
     recommender, inner = unwrap(estimator, given)
     users, items = pairs_of_rows(recommender, inner)
@@ -110,9 +95,9 @@ def _read(estimator, X, y, lists, baselines, history):
     for name, baseline in named(baselines, scores, _class_of).items():
         scores[name] = _scores_of_baseline(name, baseline, X, lists, history)
     RankedLists(y, scores["popularity"], groups, _names("popularity"))  # checks lengths
-    return _Shown(
-        np.asarray(y), pd.Index(groups), users, positions >= 0, n_events, scores
-    )
+    columns = {"y": np.asarray(y), "list": pd.Index(groups), "user": users}
+    columns |= {"known": positions >= 0, "n_events": n_events}
+    return pd.DataFrame(columns), scores
 
 
 def _scores_of_baseline(name, baseline, X, lists, history):
@@ -123,7 +108,7 @@ def _scores_of_baseline(name, baseline, X, lists, history):
             "of X. Pass a fitted estimator, or an array of one score per row."
         )
     if hasattr(baseline, "fit") or isinstance(baseline, type):
-        past = None if _recommender_in(baseline) is None else history
+        past = None if recommender_in(baseline) is None else history
         return scores_of(baseline, split_lists(baseline, X, lists)[0], past)
     scores = np.asarray(baseline)
     if scores.shape != (len(X),) or scores.dtype.kind not in "iufb":
@@ -141,35 +126,22 @@ def _class_of(baseline):
             "An array among baselines needs a name: baselines={'name': scores}. Got "
             f"{type(baseline).__name__} in a list, where estimators are expected."
         )
-    recommender = _recommender_in(baseline)
+    recommender = recommender_in(baseline)
     return type(baseline if recommender is None else recommender)
 
 
-def _recommender_in(estimator):
-    """Return the recommender inside an estimator; None if it only scores rows."""
-    try:
-        return unwrap(estimator, None)[0]
-    except TypeError:
-        return None
-
-
-def _sample(users, max_users, random_state):
-    """Return a random sample of distinct users, or all of them."""
-    if max_users is None or check_count(max_users, "max_users") >= len(users):
-        return users
-    return check_random_state(random_state).choice(users, max_users, replace=False)
-
-
 def _groups(shown):
-    """Yield the name and the rows of each group; the first holds all."""
+    """Yield the name and the rows of each group that has any; the first holds all."""
     yield "all", shown
-    if not shown.known.all():
-        yield "known items", shown.take(shown.known)
-    first = ~shown.users.duplicated()
-    few = shown.n_events <= np.nanmedian(shown.n_events[first])
-    yield "few events", shown.take(few)
-    yield "many events", shown.take(~few)
-    yield "cold users", shown.take(shown.n_events == 0)
+    first = ~shown["user"].duplicated()
+    few = shown["n_events"] <= np.nanmedian(shown["n_events"][first])
+    parts = {"known items": shown["known"], "few events": few, "many events": ~few}
+    parts["cold users"] = shown["n_events"] == 0
+    if shown["known"].all():
+        del parts["known items"]
+    for name, rows in parts.items():
+        if rows.any():
+            yield name, shown[rows]
 
 
 def _row(ranked, first, owners, ks):
@@ -182,12 +154,8 @@ def _row(ranked, first, owners, ks):
     metrics |= {f"ndcg@{k}": ("ndcg", k) for k in ks}
     metrics["mrr"] = ("reciprocal_rank", None)
     for name, (metric, k) in metrics.items():
-        values = ranked.values(metric, k)
-        less = values - first.values(metric, k)
-        for title, figures in ((name, values), (f"{name} diff", less)):
-            has_values = not np.isnan(figures).all()
-            row[title] = mean_over_lists(figures) if has_values else np.nan
-            row[f"{title} se"] = standard_error(figures, owners)
+        values = ranked.values(metric, k), first.values(metric, k)
+        row |= compared(name, *values, owners)
     return row | {
         "users": len(np.unique(owners[counted])),
         "lists": int(counted.sum()),

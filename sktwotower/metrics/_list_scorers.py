@@ -11,7 +11,7 @@ from sktwotower._tables._messages import check_count
 from ._hits import standard_error
 from ._ranked_lists import METRICS, RankedLists, check_one_user, mean_over_lists
 from ._read_lists import need_outcomes, pairs_of_rows, scores_of, split_lists
-from ._scorers import names_of_metrics, split_metric, unwrap
+from ._scorers import names_of_metrics, recommender_in, split_metric, unwrap
 
 OTHER_NAMES = {"auc": "roc_auc", "gauc": "roc_auc", "mrr": "reciprocal_rank"}
 
@@ -120,8 +120,10 @@ class _ListScorer:
         given, groups = split_lists(estimator, X, self.lists)
         names = "y", "the scores", f"the column {self.lists!r} of lists"
         ranked = RankedLists(y, scores_of(estimator, given), groups, names)
-        users = _users_of(estimator, given)
-        owners = None if users is None else check_one_user(ranked, users)
+        owners = None
+        if recommender_in(estimator) is not None:
+            users, _ = pairs_of_rows(*unwrap(estimator, given))
+            owners = check_one_user(ranked, users)
         scores = {}
         for name, metric, k in self.figures:
             values = ranked.values(metric, k)
@@ -135,12 +137,3 @@ class _ListScorer:
         names = names[0] if len(names) == 1 else names
         error = ", standard_error=True" if self.standard_error else ""
         return f"make_list_scorer({names!r}, lists={self.lists!r}{error})"
-
-
-def _users_of(estimator, X):
-    """Return the user (n_rows,) of each row; None for estimators that know no users."""
-    try:
-        recommender, inner = unwrap(estimator, X)
-    except TypeError:
-        return None
-    return pairs_of_rows(recommender, inner)[0]

@@ -5,16 +5,16 @@ Output: the table to score, and the list, user, item and score of each row, (n_r
 """
 
 import numpy as np
-import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from sktwotower._tables._columns import as_table, column_position, position_of
+from sktwotower._tables._columns import as_table, position_of
 from sktwotower._tables._frames import as_frame, is_frame
-from sktwotower._tables._ids import check_ids
 from sktwotower._tables._schema import read_table
 from sktwotower.retrieval._fitted_state import fitted_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
+
+from ._truth import ids_of_rows
 
 
 def need_outcomes(y):
@@ -65,17 +65,12 @@ def pairs_of_rows(recommender, X):
     if isinstance(recommender, RetrievalMixin):
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
-        columns = fitted.users.id_column, fitted.items.id_column
-        users, items = (frame[column] for column in columns)
+        names = fitted.users.id_column, fitted.items.id_column
+        frame = frame[[*names]]
     else:
-        frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
-        users, items = (
-            frame.iloc[
-                :, column_position(frame, getattr(recommender, key, None), at, key)
-            ]
-            for at, key in enumerate(["user_id", "item_id"])
-        )
-    return check_ids(users, "the users of X"), check_ids(items, "the items of X")
+        frame = X
+        names = (getattr(recommender, key, None) for key in ("user_id", "item_id"))
+    return ids_of_rows(frame, *names)[1:]
 
 
 def scores_of(estimator, X, history=None):

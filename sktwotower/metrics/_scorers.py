@@ -292,6 +292,14 @@ def _applies_recommender(node):
     return hasattr(getattr(node._skrub_impl, "estimator_", None), "rank_held_out")
 
 
+def recommender_in(estimator):
+    """Return the recommender inside an estimator, None if there is none."""
+    try:
+        return unwrap(estimator, None)[0]
+    except TypeError:
+        return None
+
+
 def rank(estimator, X, y, *, n_neighbors, **params):
     """Return a recommender's ranking of at most its whole catalog."""
     name = type(estimator).__name__

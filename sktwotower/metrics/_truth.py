@@ -124,18 +124,12 @@ def held_out_truth(
     array([[1., 0., 1.],
            [0., 1., 0.]])
     """
-    frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
-    frame = frame.infer_objects()
-    user_at = column_position(frame, user_id, 0, "user_id")
-    users = check_ids(frame.iloc[:, user_at], "the users of X")
-    item_at = column_position(frame, item_id, 1, "item_id")
-    items = check_ids(frame.iloc[:, item_at], "the items of X")
+    frame, users, items = ids_of_rows(X, user_id, item_id)
     catalog = _distinct(item_ids, "item_ids")
     seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
     seen = _with_empty_row(seen, (len(known), len(catalog)))
-    sample = {"max_users": max_users, "random_state": random_state}
-    name = f"column {frame.columns[item_at]!r} of X"
+    name = f"column {items.name!r} of X"
     judged = judge(
         users,
         items,
@@ -144,13 +138,28 @@ def held_out_truth(
         y,
         sample_weight,
         contexts=codes_of_rows(frame, requests, "requests"),
-        **sample,
+        max_users=max_users,
+        random_state=random_state,
     )
-    name_of_users = f"column {frame.columns[user_at]!r} of X"
+    name = f"column {users.name!r} of X"
     owners = check_ids(judged.users, "the users of X")
-    past = seen[known_positions(owners, known, name_of_users, "user_ids")]
+    past = seen[known_positions(owners, known, name, "user_ids")]
     judged.update(fields_of_past(seen, past, judged.truth, exclude_seen))
     return judged
+
+
+def ids_of_rows(X, user_id, item_id):
+    """Return X as a DataFrame, and the users and items of its rows, two Indexes.
+
+    ``user_id`` and ``item_id`` name their columns; None: the first two.
+    """
+    frame = as_frame(X, "X") if is_frame(X) else pd.DataFrame(as_table(X))
+    frame = frame.infer_objects()
+    ids = []
+    for at, (side, key) in enumerate([("user", user_id), ("item", item_id)]):
+        column = frame.iloc[:, column_position(frame, key, at, f"{side}_id")]
+        ids.append(check_ids(column, f"the {side}s of X").rename(column.name))
+    return frame, *ids
 
 
 def judge(
@@ -238,9 +247,7 @@ def _by_request(rows, contexts):
     found = pd.factorize(keys)[0]
     owners = rows[np.unique(found, return_index=True)[1]]
     order = np.argsort(owners, kind="stable")
-    places = np.empty(len(order), dtype=np.int64)
-    places[order] = np.arange(len(order))
-    owners = owners[order]
+    places, owners = np.argsort(order), owners[order]
     numbers = np.arange(len(owners)) - np.searchsorted(owners, owners)
     return places[found], owners, numbers
 
@@ -251,15 +258,24 @@ def _sampled(rows, n, max_users, random_state, name):
     ``rows``: each event's row among ``n`` users or requests, which ``name`` says. The
     third value is what is left out.
     """
-    if max_users is None or check_count(max_users, "max_users") >= n:
-        return rows, np.arange(n), {}
-    rng = check_random_state(random_state)
-    chosen = np.sort(rng.choice(n, max_users, replace=False))
+    chosen = sample_of(n, max_users, "max_users", random_state)
+    if len(chosen) == n:
+        return rows, chosen, {}
     places = np.full(n, -1)
-    places[chosen] = np.arange(max_users)
+    places[chosen] = np.arange(len(chosen))
     sampled = places[rows]
     names = f"events of {name} not sampled", f"{name} not sampled"
     return sampled, chosen, _left_out(pd.Series(rows), sampled >= 0, names)
+
+
+def sample_of(n, most, name, random_state, minimum=1):
+    """Return ascending positions of a random sample of n; all of them if ``most`` >= n.
+
+    ``name``: of the parameter ``most``, an integer of at least ``minimum``. None: all.
+    """
+    if most is None or check_count(most, name, minimum) >= n:
+        return np.arange(n)
+    return np.sort(check_random_state(random_state).choice(n, most, replace=False))
 
 
 def _left_out(users, kept, names):

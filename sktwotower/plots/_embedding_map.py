@@ -13,9 +13,9 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state
 
 from sktwotower._tables._messages import check_count
+from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._color import (
@@ -172,14 +172,10 @@ class EmbeddingMapDisplay(Display):
         >>> plt.show()
         """
         fitted = fitted_of(cls._two_towers(estimator)[0])
-        if max_items is not None:
-            check_count(max_items, "max_items", 3)
         values, name = color_of_items(fitted, color)
         vectors = fitted.catalog.vectors
-        if max_items is not None and max_items < len(vectors):
-            rng = check_random_state(random_state)
-            kept = np.sort(rng.choice(len(vectors), max_items, replace=False))
-            vectors, values = vectors[kept], values.iloc[kept]
+        kept = sample_of(len(vectors), max_items, "max_items", random_state, 3)
+        vectors, values = vectors[kept], values.iloc[kept]
         if min(len(vectors) - 1, vectors.shape[1]) < 2:
             raise ValueError(
                 "A map needs at least 3 items, and vectors of at least 2 numbers. Got "

@@ -12,9 +12,9 @@ from scipy import sparse
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
-from sktwotower._tables._messages import check_count
 from sktwotower._tables._schema import read_table
 from sktwotower.metrics._held_out import read_held_out
+from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
 from ._style import BLUE, VERMILION, Display
@@ -146,8 +146,6 @@ class ScoreDistributionDisplay(Display):
         >>> plt.show()
         """
         recommender, X = cls._two_towers(estimator, X)
-        if max_pairs is not None:
-            check_count(max_pairs, "max_pairs")
         fitted = fitted_of(recommender)
         frame, _ = read_table(type(recommender).__name__, X, fitted.schema)
         query, past, judged = read_held_out(
@@ -249,9 +247,8 @@ def _draw_pairs(truth, past, max_pairs, rng):
             "X has no positive event (y is None or y > 0) whose item is in the "
             "catalog: there is nothing to score."
         )
-    if max_pairs is not None and max_pairs < len(users):
-        kept = np.sort(rng.choice(len(users), max_pairs, replace=False))
-        users, items = users[kept], items[kept]
+    kept = sample_of(len(users), max_pairs, "max_pairs", rng)
+    users, items = users[kept], items[kept]
     others = _draw_others(users, (truth + past).tocsr(), rng)
     if (others < 0).all():
         raise ValueError(
