@@ -68,12 +68,6 @@ class Layout(NamedTuple):
     sizes: list
     n_groups: int | None = None
 
-    def columns(self):
-        """Return all columns that are read."""
-        ends = ("", " se", " diff")
-        figures = [f"{name}{end}" for name in self.with_interval for end in ends]
-        return [*figures, *self.plain, *self.sizes]
-
     def titles(self):
         """Return the titles of the cells."""
         first = [t for name in self.with_interval for t in (name, "difference")]
@@ -125,23 +119,22 @@ class Report(pd.DataFrame):
         return in_library(pd.DataFrame(self).reset_index(), self._library)
 
     def __repr__(self):
-        if not self._is_whole():
-            return super().__repr__()
-        tables = [_text(self, layout) for layout in _layouts(self)]
-        return "\n\n".join([*tables, _notes(self)])
+        tables = self._drawn(_text)
+        return "\n\n".join([*tables, _notes(self)]) if tables else super().__repr__()
 
     def _repr_html_(self):
-        if not self._is_whole():
+        tables = "".join(self._drawn(_html))
+        if not tables:
             return super()._repr_html_()
-        tables = "".join(_html(self, layout) for layout in _layouts(self))
         notes = escape(f"{_notes(self)}\n{BOLD}{_groups_explained(self)}")
         return f"{STYLE}{tables}<p>{notes.replace(chr(10), '<br>')}</p>"
 
-    def _is_whole(self):
-        """Return whether all shown columns exist: the frame may have changed."""
-        layouts = _layouts(self)
-        wanted = (column for layout in layouts for column in layout.columns())
-        return bool(layouts) and all(column in self.columns for column in wanted)
+    def _drawn(self, draw):
+        """Return what ``draw`` makes of each table, none if the frame has changed."""
+        try:
+            return [draw(self, layout) for layout in _layouts(self)]
+        except KeyError:  # of a column or of an index
+            return []
 
 
 def _cells(row, layout, first):

@@ -5,7 +5,6 @@ Output: numbers or names of groups, (n_items,), and the limits and ticks of a sc
 """
 
 from collections.abc import Iterable
-from itertools import chain
 from textwrap import shorten
 
 import numpy as np
@@ -18,6 +17,7 @@ OTHER = ""
 MAX_NAME = 24
 # The part of viridis that stands out from white and from black.
 LIGHTNESS = 0.22, 0.92
+SETS = set, frozenset
 # Percentiles of numbers at the ends of the color scale, to ignore outliers.
 COLOR_LIMITS = 2, 98
 
@@ -66,22 +66,14 @@ def readable(color):
 
 def group_names(color, n_groups):
     """Return the name of each item's group (n_items,), OTHER for those without one."""
-    lists = [
-        [shorten(str(entry), MAX_NAME, placeholder="...") for entry in _entries(value)]
-        for value in color
-    ]
-    sizes = pd.Series(list(chain.from_iterable(lists)), dtype=object).value_counts()
-    shown = set(sizes.index[:n_groups])
-    first = [next((e for e in entries if e in shown), OTHER) for entries in lists]
-    return np.array(first, dtype=object)
-
-
-def _entries(value):
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return value
-    return [] if pd.isna(value) else [value]
+    lists = color.astype(object).map(
+        lambda value: sorted(value, key=str) if isinstance(value, SETS) else value
+    )
+    entries = lists.reset_index(drop=True).explode().dropna()
+    names = entries.map(lambda name: shorten(str(name), MAX_NAME, placeholder="..."))
+    shown = names[names.isin(names.value_counts().index[:n_groups])]
+    first = shown.groupby(level=0).first()
+    return first.reindex(range(len(color)), fill_value=OTHER).to_numpy(dtype=object)
 
 
 def color_limits(numbers, scale):

@@ -177,8 +177,7 @@ class FeatureImportanceDisplay(Display):
         >>> plt.show()
         """
         table = as_frame(self.importance, "importance")
-        words = BY_GROUP if "group" in table else BY_COLUMN
-        name, side, metric, removed = words
+        name, side, metric, removed = BY_GROUP if "group" in table else BY_COLUMN
         places = np.arange(len(table))
         figures = table[[f"{metric.lower()}_lost", "lower", "upper"]]
         lost, lower, upper = figures.to_numpy().T

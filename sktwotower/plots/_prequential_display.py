@@ -138,19 +138,10 @@ class PrequentialDisplay(Display):
         >>> plt.show()
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        results = prequential_validate(
-            estimator,
-            X,
-            y,
-            time=time,
-            freq=freq,
-            n_slices=n_slices,
-            train_size=train_size,
-            scoring=scoring,
-            strategies=strategies,
-            window=window,
-            sample_weight=sample_weight,
-        )
+        slices = {"time": time, "freq": freq, "n_slices": n_slices, "window": window}
+        slices |= {"train_size": train_size, "sample_weight": sample_weight}
+        how = {"scoring": scoring, "strategies": strategies}
+        results = prequential_validate(estimator, X, y, **slices, **how)
         return cls.from_frame(results, ax=ax, **kwargs)
 
     @classmethod

@@ -12,7 +12,7 @@ import pandas as pd
 from sktwotower._tables._messages import check_count
 from sktwotower.metrics._hits import standard_error
 
-from ._style import COLORS, HATCHES, Display, bar_style, ink, two_tables
+from ._style import COLORS, HATCHES, Display, bar_style, ink, round_numbers, two_tables
 
 # On a linear scale the popular items would leave the rare ones bars of no height.
 SCALE = (lambda share: np.sqrt(np.maximum(share, 0)), np.square)
@@ -237,9 +237,7 @@ class RecallByPopularityDisplay(Display):
 
 def _ticks(top):
     """Return zero and round shares up to one, not crowded below the highest bar."""
-    digits = (1, 2, 5)
-    shares = [digit / 10**power for power in range(5, 0, -1) for digit in digits]
-    return [0, *(share for share in [*shares, 1] if share >= top / 100)]
+    return [0, *round_numbers(top / 100, 1, range(-5, 1))]
 
 
 def _popularity_groups(ranking, n_groups):
