@@ -15,6 +15,8 @@ from ._scalars import PLAIN, SCALARS
 
 CONTAINERS = {"tuple": tuple, "set": set, "frozenset": frozenset}
 NUMBERS = PLAIN | {float}
+# Number of entries that are held in memory, or converted, at a time.
+BLOCK = 4_000_000
 
 
 class CSRArrays(NamedTuple):
@@ -56,6 +58,18 @@ class CSRArrays(NamedTuple):
         """Return columns and values, (m,) each, of a row."""
         entries = slice(self.indptr[row], self.indptr[row + 1])
         return self.indices[entries], self.data[entries]
+
+
+def column_counts(matrix):
+    """Return the number of entries of each column of a CSR matrix, int64 (n_columns,).
+
+    Unlike ``getnnz``, it does not convert all indices at once.
+    """
+    counts, indices = np.zeros(matrix.shape[1], dtype=np.int64), matrix.indices
+    for start in range(0, len(indices), BLOCK):
+        part = indices[start : start + BLOCK]
+        counts += np.bincount(part, minlength=len(counts))
+    return counts
 
 
 class PlainReader:

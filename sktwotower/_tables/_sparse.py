@@ -10,13 +10,13 @@ import tempfile
 import numpy as np
 from scipy import sparse
 
+from sktwotower._records._reading import BLOCK, column_counts
+
 from ._messages import progress_bar
 
 TINY = np.finfo(np.float32).tiny
 MAX_INT32 = np.iinfo(np.int32).max
 QUERY_BLOCK = 8192  # queries that are answered together
-# Number of entries of a memory map that are held in memory at a time.
-BLOCK = 4_000_000
 
 
 def pair_matrix(users, items, values, shape):
@@ -222,17 +222,6 @@ def by_chunks(function, array, *others):
     for part in slices(len(array), BLOCK):
         result.append(function(array[part], *(other[part] for other in others)))
     return result.finish()
-
-
-def column_counts(matrix):
-    """Return the number of entries of each column of a CSR matrix, int64 (n_columns,).
-
-    Unlike ``getnnz``, it does not convert all indices at once.
-    """
-    counts = np.zeros(matrix.shape[1], dtype=np.int64)
-    for part in slices(len(matrix.indices), BLOCK):
-        counts += np.bincount(matrix.indices[part], minlength=len(counts))
-    return counts
 
 
 def have_entries(matrix, axis):

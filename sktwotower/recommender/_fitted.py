@@ -20,18 +20,19 @@ from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Fitted
 from sktwotower.runtime._kept import Kept
 from sktwotower.runtime._rules import cosines_of
+from sktwotower.runtime._stored_vectors import StoredVectors, vectors_of_softmax
 from sktwotower.towers._net import TwoTowerNet, epochs, with_model
 from sktwotower.towers._stored_net import NetCodec
 
 from ._asked import AskedBefore, asked_of
-from ._fold_in import FoldIn, vectors_of_softmax
+from ._fold_in import FoldIn
 from ._stream import Stream
 from ._tower_vectors import TowerVectors
 
 
 @record
 @dataclass(frozen=True, eq=False)
-class FittedTowers(TowerVectors, Fitted):
+class FittedTowers(TowerVectors, StoredVectors, Fitted):
     """The fitted state of a `TwoTowerRecommender`.
 
     Training and later changes replace some of its fields, and then `served` those that
@@ -82,43 +83,20 @@ class FittedTowers(TowerVectors, Fitted):
             parts["fold_in"] = self.fold_in._without_known(known)
         return parts
 
-    @classmethod
-    def _of_stored(cls, fold_in, **parts):
-        fitted = cls(fold_in=fold_in, **parts)
-        if fold_in is not None:
-            fold_in.temperature = fitted.temperature
-            if fold_in.vectors is None:
-                fold_in.vectors = vectors_of_softmax(fitted.seen, fitted.catalog)
-        return fitted
-
     def _check_stored(self, place):
         super()._check_stored(place)
-        model, (n, d) = self.model, self.catalog.vectors.shape
-        require(1 <= n <= len(self.items), f"{place}.catalog", "the first items")
-        recent = model.past == "recent"
-        require(recent == (self.sequences is not None), f"{place}.sequences", "ordered")
-        width = sum(part.width for part in model.parts)
-        require(width == d, f"{place}.catalog", f"vectors of {width} numbers")
-        widths = {"user": self.users.width, "item": self.items.width}
-        known = self.context is not None
-        require(known == model.sees_context, place, "a context that the model sees")
-        require(known == (self.context_users is not None), place, "users of contexts")
-        if known:
-            widths["context"] = self.context.width
+        known, has_users = self.context is not None, self.context_users is not None
+        if known and has_users:
             shape = len(self.users) + 1, self.context.width
             at = f"{place}.context_users"
             csr(shape)(self.context_users, at)
             require((self.context_users.data == 1).all(), at, "a matrix of ones")
             self._check_context(place)
-        for part in model.parts:
-            for name, side in part.tables.items():
-                fits = len(part.get_submodule(name).weight) == widths[side]
-                require(fits, f"{place}.net.model", f"{widths[side]} {side} features")
         n_items = self.seen.shape[1]
         fits = len(self.stream.gaps.gap) == n_items
         require(fits, f"{place}.stream.gaps", f"numbers of {n_items} items")
-        if self.fold_in is not None:
-            self._check_fold_in(f"{place}.fold_in")
+        self._check_vectors(place)
+        require(known == has_users, place, "users of contexts")
 
     def _check_context(self, place):
         """Raise unless the context is made of columns of X in fit."""
@@ -129,14 +107,6 @@ class FittedTowers(TowerVectors, Fitted):
         if context.clock is not None:
             same = context.clock.dates == schema.dates
             require(same, f"{place}.context.clock", "times of the kind of the schema")
-
-    def _check_fold_in(self, place):
-        folds = self.model.first.folds_in and self.sequences is None
-        require(folds, place, "of vectors that are folded in")
-        require(self.fold_in.vectors is not None, place, "a fold-in with vectors")
-        shape = len(self.fold_in.log_weights), self.model.first.width
-        require(self.fold_in.vectors.shape == shape, place, f"vectors of shape {shape}")
-        require(len(self.fold_in.axes) == shape[1], place, f"axes of shape {shape[1]}")
 
     @property
     def n_items(self):

@@ -35,17 +35,6 @@ def fold_in_of(fitted, vectors):
     return FoldIn(vectors, counts[places], weights, fitted.temperature)
 
 
-def vectors_of_softmax(seen, catalog):
-    """Return the vectors of the items of `softmax_sample`, those with events.
-
-    None if one of them is not in the ``Catalog``.
-    """
-    places, _ = softmax_sample(np.asarray(seen.sum(axis=0)).ravel())
-    if len(places) and places.max() >= len(catalog.vectors):
-        return None
-    return catalog.vectors[places]
-
-
 @record
 class FoldIn(FoldInArrays):
     r"""Compute the vector of a new user from a history, with item vectors held fixed.

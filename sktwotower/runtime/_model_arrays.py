@@ -46,6 +46,16 @@ class JoinedParts:
         faded = [fade * share for fade, share in pairs]
         return [each / sum(faded) for each in faded]
 
+    @property
+    def sees_order(self):
+        """Whether a part sees past items in order."""
+        return any(part.past == "recent" for part in self.parts)
+
+    @property
+    def sees_context(self):
+        """Whether the context of a request changes vectors of users."""
+        return any(part.context is not None for part in self.parts)
+
     def _squares(self, side):
         fades = self.fades if side == "user" else [1.0] * len(self.fades)
         squares = [f**2 * share for f, share in zip(fades, self.shares, strict=True)]
@@ -91,21 +101,35 @@ class PairArrays:
         return self.item_tower.widths[-1]
 
     @property
-    def of_past_only(self):
-        """Whether all that is known of a user is the past."""
-        return isinstance(self.user_tower, PastOnlyArrays)
+    def past(self):
+        """How it sees past items: "recent", "pooled" or None."""
+        return None if self.history is None else self.history.kind
+
+    @property
+    def folds_in(self):
+        """Whether vectors of new users are folded in."""
+        return self.past == "pooled" and self.normalize
+
+    @property
+    def table_sizes(self):
+        """The side of each table, and how many rows it has, a list of pairs."""
+        items, users = [self.item_tower, self.history], self.user_tower
+        sizes = [("item", len(each.table)) for each in items if each is not None]
+        if isinstance(users, TowerArrays):
+            sizes.append(("user", len(users.table)))
+        if self.context is not None:
+            sizes.append(("context", len(self.context.terms)))
+        return sizes
 
     def _check_stored(self, place):
-        past_only, width = self.of_past_only, self.width
-        first = width if past_only else self.user_tower.widths[0]
-        last = (
-            len(self.user_tower.bias_of_all)
-            if past_only
-            else self.user_tower.widths[-1]
-        )
-        require(last == width, place, "two towers whose vectors have the same length")
-        fits = not past_only if self.history is None else self.history.width == first
-        require(fits, f"{place}.history", f"a width of {first}")
+        width, widths = self.width, self.user_tower.widths
+        same = widths[-1] == width
+        require(same, place, "two towers whose vectors have the same length")
+        if self.history is None:
+            fits = isinstance(self.user_tower, TowerArrays)
+        else:
+            fits = self.history.width == widths[0]
+        require(fits, f"{place}.history", f"a width of {widths[0]}")
         if self.context is not None:
             fits = self.context.terms.shape[1] == width
             fits = fits and self.context.normalize == self.normalize
@@ -145,16 +169,6 @@ class ModelArrays(JoinedParts):
         starts = [0, *ends[:-1]]
         slices = map(slice, starts, ends)
         return [*zip(self.parts, slices, self._user_scales, strict=True)]
-
-    @property
-    def sees_order(self):
-        """Whether a part sees past items in order."""
-        return any(isinstance(part.history, RecentArrays) for part in self.parts)
-
-    @property
-    def sees_context(self):
-        """Whether the context of a request changes vectors of users."""
-        return any(part.context is not None for part in self.parts)
 
     def of_user(self, columns, values, past):
         """Return the vector (d,) of a user; ``past``: ``PastItems``."""

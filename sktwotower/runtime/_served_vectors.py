@@ -22,7 +22,7 @@ class ServedVectors:
     """
 
     def __init__(self, state, fold_in=True) -> None:
-        self._state, (self._model, _) = state, state.net
+        self._state, self._model = state, state.model
         self._fold_in = state.fold_in if fold_in else None
         vectors = np.ascontiguousarray(state.catalog.vectors)
         vectors.flags.writeable = False

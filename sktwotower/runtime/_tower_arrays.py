@@ -109,22 +109,37 @@ class PastOnlyArrays:
 
     bias_of_all: array("float32", "width")
 
+    @property
+    def widths(self):
+        """Width of its only layer, a list."""
+        return [len(self.bias_of_all)]
+
     def vector(self, columns, values, pooled):
         """Return the output (width,) for a pooled history."""
         return self.bias_of_all + pooled
 
 
-@dataclass(frozen=True, eq=False)
-class PooledArrays:
-    """The table of a pooled history."""
+class HistoryArrays:
+    """The arrays of a history; ``table_name`` has a row for each feature."""
 
-    weights: vectors("p width")
-    sparse_grad: bool
+    @property
+    def table(self):
+        """The vector (width,) of each feature."""
+        return getattr(self, self.table_name)
 
     @property
     def width(self):
         """Number of outputs."""
-        return self.weights.shape[1]
+        return self.table.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class PooledArrays(HistoryArrays):
+    """The table of a pooled history."""
+
+    kind, table_name = "pooled", "weights"
+    weights: vectors("p width")
+    sparse_grad: bool
 
     def pooled(self, past):
         """Return the mean (width,) of the vectors of distinct ``PastItems``."""
@@ -134,9 +149,10 @@ class PooledArrays:
 
 
 @dataclass(frozen=True, eq=False)
-class RecentArrays:
+class RecentArrays(HistoryArrays):
     """The arrays of a history whose past items decay."""
 
+    kind, table_name = "recent", "items_table"
     items_table: vectors("p width")
     max_history: integer(1)
     n_hidden: integer()
@@ -153,11 +169,6 @@ class RecentArrays:
                 "out": (n_hidden, width),
             }
         check_shapes(self.others, shapes, f"{place}.others")
-
-    @property
-    def width(self):
-        """Number of outputs."""
-        return self.items_table.shape[1]
 
     def pooled(self, past):
         """Return the output (width,) for ``PastItems`` in order."""

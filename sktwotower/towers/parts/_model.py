@@ -122,11 +122,6 @@ class Model(JoinedParts, nn.Module):
         scaled = zip(vectors, self.scales(side), strict=True)
         return torch.cat([vector * scale for vector, scale in scaled], 1)
 
-    @property
-    def sees_context(self):
-        """Whether the context of a request changes vectors of users."""
-        return any(part.context is not None for part in self.parts)
-
     def in_context(self, users, rows):
         """Map vectors (n, d) of users to those of requests.
 

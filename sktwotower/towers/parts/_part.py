@@ -143,6 +143,12 @@ class Part(nn.Module):
             if isinstance(layer, SparseLinear)
         }
 
+    @property
+    def table_sizes(self):
+        """The side of each table, and how many rows it has, a list of pairs."""
+        names = self.tables.items()
+        return [(side, len(self.get_submodule(name).weight)) for name, side in names]
+
     def grown(self, recipe, inputs):
         """Return a part for more columns; new ones start at zero.
 
