@@ -84,9 +84,9 @@ class Columns:
 
     def __init__(self, frame, estimator, named):
         names = list(frame.columns)
-        user = _name_of(names, estimator.user_id, "user_id")
-        item = _name_of(names, estimator.item_id, "item_id")
-        self.time = _name_of(names, getattr(estimator, "time", None), "time")
+        user = name_of(names, estimator.user_id, "user_id")
+        item = name_of(names, estimator.item_id, "item_id")
+        self.time = name_of(names, getattr(estimator, "time", None), "time")
         names = [name for name in names if name != self.time]
         if self.time is not None:
             self._check_time(names, user, item)
@@ -158,7 +158,7 @@ class Columns:
         return [name for name in names if name not in ids]
 
 
-def _name_of(names, key, parameter):
+def name_of(names, key, parameter):
     """Return the name of a column, or None for ``key`` None."""
     return None if key is None else names[position_of(names, key, parameter)]
 

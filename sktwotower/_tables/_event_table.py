@@ -166,9 +166,7 @@ class EventTable(NamedTuple):
 
     def by_blocks(self, change):
         """Return the table of what ``change`` returns for each block of users."""
-        if not self.on_disk:
-            return change(self)
-        sizes, columns = [], {}
+        sizes, columns, on_disk = [], {}, self.on_disk
         for part in map(change, self.blocks()):
             sizes.append(np.diff(part.offsets))
             for name in COLUMNS:
@@ -176,9 +174,8 @@ class EventTable(NamedTuple):
                 if values is not None:
                     if name not in columns:
                         is_matrix = sparse.issparse(values)
-                        columns[name] = (
-                            Rows(True, self.n_items) if is_matrix else Column(True)
-                        )
+                        growing = Rows(on_disk, self.n_items) if is_matrix else None
+                        columns[name] = growing or Column(on_disk)
                     columns[name].append(values)
         found = dict.fromkeys(COLUMNS) | {n: c.finish() for n, c in columns.items()}
         offsets = np.append(0, np.cumsum(np.concatenate(sizes)))
@@ -186,9 +183,7 @@ class EventTable(NamedTuple):
 
     def column(self, compute):
         """Return what ``compute`` returns for each block of users, (n_events,)."""
-        if not self.on_disk:
-            return compute(self)
-        column = Column(on_disk=True)
+        column = Column(self.on_disk)
         for part in self.blocks():
             column.append(compute(part))
         return column.finish()

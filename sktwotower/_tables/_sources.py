@@ -14,7 +14,6 @@ import joblib
 
 from ._frames import DASK_FRAME, as_frame, is_of, is_source
 from ._memory import VARIABLE, memory_of_process
-from ._messages import did_you_mean
 from ._source_kinds import first_line, kind_of
 
 # DuckDB sorts and groups within this share of the memory that this process may use, and
@@ -105,10 +104,6 @@ def outcome_columns(source, **parameters):
                 f"{parameter} must be the name of a column of X, as X is read from "
                 f"disk. Got {type(name).__name__}."
             )
-        if name not in source.empty.columns:
-            raise ValueError(
-                f"{parameter} names {name!r}, which is not a column of X."
-                f"{did_you_mean(name, source.empty.columns)}"
-            )
+        source.position(name, parameter)  # there is such a column
         found[parameter] = name
     return found

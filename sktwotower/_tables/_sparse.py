@@ -183,26 +183,18 @@ class Rows:
     """
 
     def __init__(self, on_disk, n_columns):
-        self.on_disk, self.n_columns = on_disk, n_columns
+        self.n_columns, self.sizes = n_columns, []
         self.data = Column(on_disk, np.float32)
         self.indices = Column(on_disk, np.int32)
-        self.matrices, self.sizes = [], []
 
     def append(self, matrix):
         """Add rows, a CSR matrix (m, n_columns)."""
-        if not self.on_disk:
-            self.matrices.append(matrix)
-            return
         self.data.append(matrix.data)
         self.indices.append(matrix.indices)
         self.sizes.append(np.diff(matrix.indptr))
 
     def finish(self):
         """Return the matrix; on disk its data and indices are memory maps."""
-        if not self.on_disk:
-            if len(self.matrices) == 1:
-                return self.matrices[0]
-            return sparse.vstack(self.matrices, format="csr")
         offsets = np.concatenate([[0], *self.sizes]).cumsum()
         indices = self.indices.finish()
         if len(indices) > MAX_INT32:  # scipy wants one type for both

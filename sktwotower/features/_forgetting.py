@@ -26,10 +26,7 @@ def without_entities(entities, gone):
     Their ids, feature rows and rows of the side table go, and so do the columns of ids,
     levels, tags and words that none of the others has.
     """
-    kept = np.flatnonzero(~gone)
-    rows = entities.rows[np.append(kept, len(gone))]  # the last row is empty
-    theirs = have_entries(entities.rows[np.flatnonzero(gone)], axis=0)
-    unused = theirs & ~have_entries(rows, axis=0)
+    kept, (unused, rows) = np.flatnonzero(~gone), unused_columns(entities.rows, gone)
     what = f"ids or features of the {entities.side}s"
     transformer, columns = without_keys(entities, unused, what)
     left = replace(
@@ -46,6 +43,16 @@ def without_entities(entities, gone):
         else _without_levels(entities.own[~gone].reset_index(drop=True)),
     )
     return left, columns
+
+
+def unused_columns(matrix, gone):
+    """Return which columns (p,) only rows where ``gone`` (n,) have, and other rows.
+
+    ``matrix``: CSR (n + 1, p), whose last row is empty, and stays.
+    """
+    rows = matrix[np.append(np.flatnonzero(~gone), len(gone))]
+    theirs = have_entries(matrix[np.flatnonzero(gone)], axis=0)
+    return theirs & ~have_entries(rows, axis=0), rows
 
 
 def without_keys(described, unused, what):
@@ -76,6 +83,16 @@ def without_keys(described, unused, what):
         start = stop
     vectorizer.encoders_ = encoders
     return vectorizer, left
+
+
+def parameter_without(given, before, after, gone):
+    """Return a side table, a parameter, without the rows of ids where ``gone`` (n,).
+
+    ``before``, ``after``: ``Entities`` with and without them, which may share it.
+    """
+    if given is before.table:
+        return after.table
+    return without_rows(given, before.label, before.ids[gone], f"{before.side}s")
 
 
 def without_rows(table, label, ids, name="users"):

@@ -205,7 +205,7 @@ def _table(fitted, owner, past, chosen, serving, names):
 
 def _rows_of_sides(fitted, owner, chosen, contributions, names):
     """Return the rows of the user's and the item's features, a list of tables."""
-    taste = TASTE if fitted.sees_history else "this user's taste"
+    taste = "this user's taste" if fitted.history_kind is None else TASTE
     itself = f"{name_of(chosen.ids[0], names)} itself"
     tables = []
     for entities, query, reason in (

@@ -154,7 +154,7 @@ def _to_drop(fitted, groups):
     """Return (name, columns by side) of each column or group to drop."""
     known = {
         "user": columns_of(fitted.users),
-        HISTORY: [HISTORY] if fitted.sees_history else [],
+        HISTORY: [] if fitted.history_kind is None else [HISTORY],
         "item": columns_of(fitted.items),
         CONTEXT: [] if fitted.context is None else fitted.context.all_columns,
     }
@@ -185,7 +185,7 @@ def _recalls(fitted, held_out, features, k, n_jobs, columns=None, complete=None)
     """
     columns = columns or {}
     owners, past, judged = held_out
-    latest, past = past.latest, past.input if fitted.sees_history else None
+    latest, past = past.latest, None if fitted.history_kind is None else past.input
     items = fitted.items
     everything = Query(items.ids, np.arange(len(items)), items.rows[:-1])
     users = rows_without(fitted.users, owners, columns.get("user", ()), features)

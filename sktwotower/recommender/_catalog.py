@@ -14,7 +14,11 @@ from sktwotower._tables._ids import as_type_of, check_ids
 from sktwotower._tables._messages import format_ids, not_known, warn
 from sktwotower._tables._sequences import as_rows
 from sktwotower.features._entities import rows_of_tables
-from sktwotower.features._forgetting import without_entities, without_rows
+from sktwotower.features._forgetting import (
+    parameter_without,
+    unused_columns,
+    without_entities,
+)
 from sktwotower.neighbors._catalog_index import Catalog, build_index, check_index
 from sktwotower.neighbors._threads import threads
 from sktwotower.retrieval._fitted_state import Serving, fitted_of
@@ -161,15 +165,8 @@ class CatalogMixin:
             learnt = _without_items(fitted, gone)
             n_items = int((~gone[: fitted.n_items]).sum())
             left = served(learnt, n_items, IndexRecipe.of(self))
-        side = self.get_params(deep=False)["items"]
-        if side is not None:
-            shared = side is fitted.items.table
-            ids, label = fitted.items.ids[gone], fitted.items.label
-            if shared:
-                side = learnt.items.table
-            else:
-                side = without_rows(side, label, ids, "items")
-            self.set_params(items=side)
+        sides = self.get_params(deep=False)["items"], fitted.items, left.items
+        self.set_params(items=parameter_without(*sides, gone))
         self._fitted = left
 
 
@@ -262,12 +259,11 @@ def _without_items(fitted, gone):
     """Return a state without the items where ``gone`` (n,), and their events."""
     items, left = without_entities(fitted.items, gone)
     kept = np.flatnonzero(~gone)
-    theirs, rows = (fitted.items.rows[np.flatnonzero(of)] for of in (gone, ~gone))
-    unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
+    unused, rows = unused_columns(fitted.items.rows, gone)
     sequences = fitted.sequences
     if sequences is not None:
         sequences = sequences.with_items(kept)
-    model = fitted.model.without("item", left, unused, rows)
+    model = fitted.model.without("item", left, unused, rows[:-1])
     return replace(
         fitted,
         items=items,

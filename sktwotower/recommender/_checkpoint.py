@@ -6,6 +6,7 @@ processes that train one model together differ.
 """
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -78,15 +79,8 @@ class Checkpoint:
         if folder is None:
             return
         self.folder = Path(folder)
-        try:
+        with self._explained("must be a folder that can be written", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"checkpoint={self.given!r} must be a folder that can be written: "
-                f"{error.strerror}",
-                str(self.folder),
-            ) from error
         for left in self.folder.glob(f".*{SUFFIX}.*.part"):
             left.unlink(missing_ok=True)  # of a process that was killed
         start = self.read(START) or {"choices": {}}
@@ -135,33 +129,29 @@ class Checkpoint:
         """Replace the file of a name, if there is a folder."""
         if self.given is None:
             return
-        try:
+        remedy = (
+            ". What it held before is still there. Free space or name another folder, "
+            "and call fit again"
+        )
+        with self._explained("cannot be written", self.folder, remedy):
             with replaced_file(self._path(name)) as file, WrittenFile(file) as written:
                 spec = StateWriter(written).write(state, name)
                 meta = {"format_version": FORMAT_VERSION, "state": spec}
                 written.finish(meta | {"depends_on": self.depends_on})
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"checkpoint={self.given!r} cannot be written: {error.strerror}. What "
-                "it held before is still there. Free space or name another folder, and "
-                "call fit again",
-                str(self.folder),
-            ) from error
 
     def read(self, name):
         """Return what the file of a name holds; None if there is none."""
         path = self._path(name)
         try:
-            with ReadFile(path, is_mapped=False, verify=True) as file:
+            with (
+                self._explained("cannot be read", path, "."),
+                ReadFile(path, is_mapped=False, verify=True) as file,
+            ):
                 self._check(file.meta)
                 return Reader(file).read(file.meta["state"], name)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            message = f"checkpoint={self.given!r} cannot be read: {error.strerror}."
-            raise OSError(error.errno, message, str(path)) from error
-        except _Refused:
+        except (OSError, _Refused):
             raise
         except (*UNEXPECTED, ValueError) as error:
             raise ValueError(
@@ -184,6 +174,15 @@ class Checkpoint:
                 f"fit. They differ in: {found}. Repeat the call as it was, or name "
                 "another folder, or delete this one to start from the beginning."
             )
+
+    @contextmanager
+    def _explained(self, problem, path, remedy=""):
+        """Turn errors of the file system into ones that name the parameter."""
+        try:
+            yield
+        except OSError as error:
+            message = f"checkpoint={self.given!r} {problem}: {error.strerror}{remedy}"
+            raise OSError(error.errno, message, str(path)) from error
 
     def _path(self, name):
         return self.folder / (name + SUFFIX)

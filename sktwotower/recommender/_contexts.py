@@ -5,6 +5,7 @@ Output: ``EventContexts``: feature rows of contexts, CSR (n, p), of events and o
 """
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -38,15 +39,10 @@ class EventContexts(NamedTuple):
     own: sparse.csr_matrix
     shares: np.ndarray | None = None
 
-    @property
-    def width(self):
-        """Number of columns p of feature rows."""
-        return self.context.width
-
-    @property
-    def sees_gaps(self):
-        """Whether the time since the user's last event is a feature."""
-        return self.context.sees_gaps
+    # Number of columns p of feature rows.
+    width = property(attrgetter("context.width"))
+    # Whether the time since the user's last event is a feature.
+    sees_gaps = property(attrgetter("context.sees_gaps"))
 
     def rows(self, table, events, gaps=None):
         """Return feature rows, CSR (n, p), of events at positions (n,).

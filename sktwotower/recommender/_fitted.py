@@ -5,6 +5,7 @@ Output: what a context asked for, and the items nearest to users, (n, k).
 """
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import sparse
 from sktwotower._records import csr, record, require
 from sktwotower._tables._messages import logger
 from sktwotower._tables._sparse import blocks, rows_of
+from sktwotower.features._forgetting import unused_columns
 from sktwotower.features._request_context import RequestContext
 from sktwotower.neighbors._catalog_index import Catalog
 from sktwotower.neighbors._search import nearest_to_one, retrieve
@@ -113,20 +115,13 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         """Number of items in the catalog."""
         return len(self.catalog.vectors)
 
-    @property
-    def model(self):
-        """The ``Model``: what is learnt of users and items."""
-        return self.net.module_
-
-    @property
-    def history_kind(self):
-        """How the model sees past items: "pooled", "recent" or None."""
-        return self.model.past
-
-    @property
-    def sees_history(self):
-        """Whether the model sees past items."""
-        return self.model.past is not None
+    # The ``Model``: what is learnt of users and items.
+    model = property(attrgetter("net.module_"))
+    # How the model sees past items: "pooled", "recent" or None.
+    history_kind = property(attrgetter("model.past"))
+    # The temperature of training.
+    temperature = property(attrgetter("net.criterion_.temperature"))
+    item_vectors = property(attrgetter("catalog.vectors"))
 
     @property
     def second_share(self):
@@ -137,11 +132,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
     def epochs(self):
         """Figures of each epoch, a list of dicts."""
         return epochs(self.net)
-
-    @property
-    def temperature(self):
-        """The temperature of training."""
-        return self.net.criterion_.temperature
 
     def log(self, call, seconds):
         """Log what a call has chosen by itself, and the last epoch; never an id."""
@@ -176,24 +166,18 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
 
     def net_without(self, gone, left):
         """Return the net without what only some users have; see `fields_without`."""
-        theirs, rows = (self.users.rows[np.flatnonzero(of)] for of in (gone, ~gone))
-        unused = (theirs.getnnz(axis=0) > 0) & (rows.getnnz(axis=0) == 0)
-        return with_model(self.net, self.model.without("user", left, unused, rows))
+        unused, rows = unused_columns(self.users.rows, gone)
+        return with_model(self.net, self.model.without("user", left, unused, rows[:-1]))
 
     def _without_contexts(self, model, gone):
         """Return a model without the features of contexts that only some users had.
 
         Also return the fields of the state that change with it. ``gone`` (n_users,).
         """
-        theirs, others = (
-            self.context_users[np.flatnonzero(of)].getnnz(axis=0) > 0
-            for of in (gone, ~gone)
-        )
-        unused = theirs & ~others
+        unused, users = unused_columns(self.context_users, gone)
         context, left = self.context.without(unused)
         empty = sparse.csr_matrix((1, len(left)), dtype=np.float32)
-        kept = np.append(np.flatnonzero(~gone), len(gone))
-        users = self.context_users[kept][:, np.flatnonzero(left)]
+        users = users[:, np.flatnonzero(left)]
         model = model.without("context", left, unused, empty)
         return model, {"context": context, "context_users": users}
 
@@ -222,11 +206,6 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
         if cells is None:
             return None
         return self.asked_before.get(self.context, cells, n, slowly)
-
-    @property
-    def item_vectors(self):
-        """As in `Fitted`."""
-        return self.catalog.vectors
 
     @property
     def context_columns(self):

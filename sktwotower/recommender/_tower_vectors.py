@@ -57,7 +57,7 @@ class TowerVectors:
         if len(query) == 1 and self._arrays is not None:
             vectors = self._vector_of_one(query.rows, past.input)
         else:
-            seen = past.input if self.sees_history else None
+            seen = None if self.history_kind is None else past.input
             vectors = embed_users(self.model, query.rows, seen, self.items.rows)
         new = self.fold_in_rows(query, past) if serving.fold_in else []
         if len(new):

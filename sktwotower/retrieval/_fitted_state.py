@@ -113,6 +113,12 @@ class Fitted:
 
     # Vectors (n_items, d) of the catalog, of models that have any.
     item_vectors = None
+    # Share of showings (n_items,) that ended in a choice; None if not known.
+    click_rates = None
+    # Whether the time since the user's last event counts in a request.
+    sees_gaps = False
+    # Names of the columns of X that describe a request, and not its user.
+    context_columns = ()
 
     def __getstate__(self):
         """Return what is pickled: not the ids that were asked for, which are kept."""
@@ -181,16 +187,6 @@ class Fitted:
         columns = self._choosers[:, positions]
         return (columns.T @ columns).toarray().__getitem__
 
-    @property
-    def click_rates(self):
-        """Share of showings (n_items,) that ended in a choice; None if not known."""
-        return None
-
-    @property
-    def sees_gaps(self):
-        """Whether the time since the user's last event counts in a request."""
-        return False
-
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests ``Asked``, or None if no context is known.
 
@@ -205,11 +201,6 @@ class Fitted:
                 "X."
             )
         return None
-
-    @property
-    def context_columns(self):
-        """Names of the columns of X that describe a request, and not its user."""
-        return ()
 
     def request_codes(self, frame):
         """Return int (n_events,), equal for events of a user with the same context.

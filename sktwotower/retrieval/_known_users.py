@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._tables._output import in_library, library_for
-from sktwotower.features._forgetting import without_rows
+from sktwotower.features._forgetting import parameter_without
 
 from ._fitted_state import fitted_of
 from ._requests import read_query, to_forget
@@ -155,10 +155,8 @@ class KnownUsersMixin:
     def _forget(self, fitted, gone):
         """Replace the fitted state and the side table by ones without some users."""
         left = fitted.without_users(gone)
-        side = self.get_params(deep=False).get("users")
-        if side is not None:
-            shared = side is fitted.users.table
-            ids, label = fitted.users.ids[gone], fitted.users.label
-            side = left.users.table if shared else without_rows(side, label, ids)
-            self.set_params(users=side)
+        given = self.get_params(deep=False)
+        if "users" in given:
+            sides = given["users"], fitted.users, left.users
+            self.set_params(users=parameter_without(*sides, gone))
         self._fitted = left

@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
-from sktwotower._tables._sparse import have_entries
+from sktwotower.features._forgetting import unused_columns
 from sktwotower.retrieval._fitted_state import Fitted
 
 from ._context import Context
@@ -140,9 +140,7 @@ class Describer:
             )
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         names, numbers = self.users
-        theirs = self.context_users[np.flatnonzero(gone)]
-        others = self.context_users[kept]
-        unused = have_entries(theirs, axis=0) & ~have_entries(others, axis=0)
+        unused, others = unused_columns(self.context_users, gone)
         return replace(
             self,
             context=self.context.without(unused),

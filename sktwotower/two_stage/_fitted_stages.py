@@ -7,6 +7,7 @@ Output: scores and positions (n, k) of the best items, in the blended order.
 import copy
 import functools
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -92,21 +93,20 @@ class FittedStages(Fitted):
         is_ranked = self.ranker is not None or self.training.weight == 0
         require(is_ranked, f"{place}.ranker", "a ranker")
 
-    @property
-    def n_items(self):
-        """Number of items in the catalog: that of the retriever."""
-        return self.retriever._fitted.n_items
+    # As in `Fitted`
+    n_items = property(attrgetter("retriever._fitted.n_items"))
+    sees_gaps = property(attrgetter("retriever._fitted.sees_gaps"))
+    item_vectors = property(attrgetter("retriever._fitted.item_vectors"))
+    cosines = property(attrgetter("retriever._fitted.cosines"))
+    click_rates = property(attrgetter("describer.log.click_rates"))
+    # Weight of the ranker's order in [0, 1]; 0 without a ranker.
+    weight = property(attrgetter("training.weight"))
 
     @property
     def context_columns(self):
         """Names of the columns of X that describe a request, to any of both stages."""
         first = self.retriever._fitted.context_columns
         return tuple(dict.fromkeys([*first, *self.describer.context.columns]))
-
-    @property
-    def sees_gaps(self):
-        """As in `Fitted`."""
-        return self.retriever._fitted.sees_gaps
 
     def asked(self, frame, n, given=None, name="X"):
         """Return what n requests asked in both stages; see `Fitted.asked`."""
@@ -129,21 +129,6 @@ class FittedStages(Fitted):
     def copied_retriever(self):
         """A copy of the retriever: changing its catalog would disorder the features."""
         return copy.copy(self.retriever)
-
-    @property
-    def weight(self):
-        """Weight of the ranker's order in [0, 1]; 0 without a ranker."""
-        return self.training.weight
-
-    @property
-    def item_vectors(self):
-        """As in `Fitted`."""
-        return self.retriever._fitted.item_vectors
-
-    @property
-    def click_rates(self):
-        """As in `Fitted`."""
-        return self.describer.log.click_rates
 
     def without_users(self, gone):
         """Return the same without the users where ``gone`` (n_users,)."""
@@ -183,10 +168,6 @@ class FittedStages(Fitted):
         """Return scores and positions (n, c) of the retriever's candidates."""
         n, query, past = self.n_candidates, of_retriever(query), past.of_retriever()
         return find_candidates(self.retriever, query, past, n, exclude_seen)
-
-    def cosines(self, positions):
-        """As in `Fitted`: those of the retriever."""
-        return self.retriever._fitted.cosines(positions)
 
     def _ranked(self, query, past, scores, indices):
         """Return blended scores and positions (n, c) of candidates, best first."""

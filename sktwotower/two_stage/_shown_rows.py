@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sktwotower._records import record
-from sktwotower._tables._columns import position_of
+from sktwotower._tables._columns import name_of
 from sktwotower._tables._sparse import slices
 from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query, query_of_events
@@ -46,8 +46,8 @@ class ShownColumns(NamedTuple):
                 )
             return cls(None, None)
         columns = cls(
-            lists=_column(frame, recipe.lists, "lists"),
-            position=_column(frame, recipe.position, "position"),
+            lists=name_of(list(frame), recipe.lists, "lists"),
+            position=name_of(list(frame), recipe.position, "position"),
         )
         rows = columns.rows(frame)
         if rows.any():
@@ -159,13 +159,6 @@ def requests_of(fitted, frame):
     if codes is None:
         return keys
     return pd.factorize(keys * (int(codes.max(initial=0)) + 1) + codes)[0]
-
-
-def _column(frame, key, parameter):
-    """Return the name of a column; None if there is no ``key``."""
-    if key is None:
-        return None
-    return frame.columns[position_of(frame, key, parameter)]
 
 
 def describe_rows(describer, retriever, n_candidates, shown):

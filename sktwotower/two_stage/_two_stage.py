@@ -14,7 +14,7 @@ from sktwotower._records import record
 from sktwotower._tables._messages import check_count
 from sktwotower._tables._output import in_library, library_for
 from sktwotower._tables._schema import read_table
-from sktwotower.features._forgetting import without_rows
+from sktwotower.features._forgetting import parameter_without
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import fitted_attribute, fitted_of
 from sktwotower.retrieval._requests import read_request
@@ -112,10 +112,10 @@ class TwoStageRecommender(RetrievalMixin, EvaluationMixin, TwoStageParameters):
         left, retriever = fitted.without_users(gone), self.retriever
         if retriever is not None:
             retriever = clone(retriever)  # a fitted one would hold them, too
-            side = retriever.get_params(deep=False).get("users")
-            if side is not None:
-                ids, label = fitted.users.ids[gone], fitted.users.label
-                retriever.set_params(users=without_rows(side, label, ids))
+            given = retriever.get_params(deep=False)
+            if "users" in given:
+                sides = given["users"], fitted.users, left.users
+                retriever.set_params(users=parameter_without(*sides, gone))
         self.retriever, self._fitted = retriever, left
 
     def _serving(self):
