@@ -33,7 +33,7 @@ def outcomes(y, sample_weight, n_events, may_be_empty=False):
     y, weights = (
         each.scaled(values) for each, values in zip(figures, (y, weights), strict=True)
     )
-    check_products(y, weights)
+    refuse_vanished((y > 0) & (weights > 0) & (y * weights == 0))
     return y, weights
 
 
@@ -94,9 +94,8 @@ def check_outcomes(figures, n_positive, may_be_empty=False):
         )
 
 
-def check_products(rewards, weights):
-    """Raise ``ValueError`` if a reward times its weight vanishes, (n,) or 1 each."""
-    vanishes = (rewards > 0) & (weights > 0) & (rewards * weights == 0)
+def refuse_vanished(vanishes):
+    """Raise ``ValueError`` if a reward times its weight vanishes, bool (n,)."""
     lost = np.count_nonzero(vanishes)
     if lost:
         raise ValueError(

@@ -4,8 +4,6 @@ Input: a path, a pyarrow Dataset or a polars LazyFrame X (n_events, n_columns).
 Output: users, items and an ``EventTable`` of memory maps.
 """
 
-import functools
-from collections import defaultdict
 from importlib import import_module
 
 import numpy as np
@@ -14,7 +12,7 @@ from sktwotower._tables._columns import Columns, refuse_gaps, warn_of_changes
 from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._frames import as_frame, library_of
 from sktwotower._tables._ids import refuse_missing_ids
-from sktwotower._tables._outcomes import Outcome, check_outcomes, check_products
+from sktwotower._tables._outcomes import Outcome, check_outcomes, refuse_vanished
 from sktwotower._tables._schema import TableSchema
 from sktwotower._tables._sources import opened, outcome_columns
 from sktwotower._tables._sparse import Column
@@ -63,7 +61,7 @@ def read_from_disk(tables, X, y, sample_weight):
         columns = Columns(frame, tables, named=True)
         _select(source, columns, outcomes)
         outcomes = _check_outcomes(source)
-        _check_ids(source, frame, columns)
+        _check_ids(source, frame)
         users, of_users, sizes = _side(source, "user", columns, tables)
         items, of_items, _ = _side(source, "item", columns, tables)
         contexts, of_contexts = _contexts(source, columns, tables)
@@ -88,22 +86,16 @@ def _select(source, columns, outcomes):
     """Choose the columns to read, under the names that queries use."""
     chosen = {USER: columns.user, ITEM: columns.item, TIME: columns.time}
     chosen |= {"y": outcomes.get("y"), "w": outcomes.get("sample_weight")}
-    for side in ("user", "item"):
-        chosen |= dict(_features(columns, side))
-    chosen |= dict(_context(columns))
+    chosen |= _aliases("user", columns.user_features)
+    chosen |= _aliases("item", columns.item_features)
+    chosen |= _aliases("context", columns.context)
     source.refuse_durations(columns.context)
     source.select(**{alias: c for alias, c in chosen.items() if c is not None})
 
 
-def _features(columns, side):
-    """Return pairs of the name in queries and the column, of the features of a side."""
-    names = getattr(columns, f"{side}_features")
-    return [(f"{side}_{i}", name) for i, name in enumerate(names)]
-
-
-def _context(columns):
-    """Return pairs of the name in queries and the column, of the request."""
-    return [(f"context_{i}", name) for i, name in enumerate(columns.context)]
+def _aliases(kind, names):
+    """Return the columns by their names in queries, a dict."""
+    return {f"{kind}_{i}": name for i, name in enumerate(names)}
 
 
 def _kept(source, part=""):
@@ -137,10 +129,9 @@ def _check_outcomes(source):
     return outcomes
 
 
-def _check_ids(source, frame, columns):
+def _check_ids(source, frame):
     """Check that there are events, and that none lacks an id or a time."""
-    names = {USER: columns.user, ITEM: columns.item, TIME: columns.time}
-    names = {alias: name for alias, name in names.items() if name is not None}
+    names = {a: source.columns[a] for a in NAMES if a in source.columns}
     missing = {
         alias: f"({alias} is null or isnan({alias}))"
         if frame[name].dtype.kind == "f"
@@ -165,17 +156,16 @@ def _side(source, side, columns, tables):
 
     Codes are an Arrow table of ids and positions; numbers are int64 (n,).
     """
-    alias, features = {"user": USER, "item": ITEM}[side], _features(columns, side)
-    id_column = getattr(columns, side)
-    names = [name for name, _ in features]
+    alias, id_column = {"user": USER, "item": ITEM}[side], getattr(columns, side)
+    features = _aliases(side, getattr(columns, f"{side}_features"))
     answer = of_own_part(
-        lambda part: source.query(_distinct(source, alias, names, part)), [alias]
+        lambda part: source.query(_distinct(source, alias, features, part)), [alias]
     )
     table = answer.select(["id"])
-    for place, (name, _) in enumerate(features):
+    for place, name in enumerate(features):
         last = answer["last"].combine_chunks().flatten()[place]
         table = table.append_column(name, last)
-    names = [id_column, *(name for _, name in features)]
+    names = [id_column, *features.values()]
     frame = as_frame(table, "X").set_axis(names, axis="columns")
     entities, codes = fit_side(tables, columns, side, frame)
     if features:
@@ -215,7 +205,7 @@ def _contexts(source, columns, tables):
     """
     if not columns.has_context:
         return None, None
-    aliases = [alias for alias, _ in _context(columns)]
+    aliases = list(_aliases("context", columns.context))
     if not aliases:
         nothing = distinct_contexts(source.empty[[]])
         return fit_contexts(tables, columns, *nothing)[0], None
@@ -248,58 +238,51 @@ def _sorted_columns(source, columns, codes, outcomes):
     ``codes``: Arrow tables of the ids and positions of users and of items, and that of
     `_contexts`.
     """
-    given = {"t": TIME, "chosen": f"{REWARD} > 0", "item": "b.code"}
-    given |= {"y": REWARD, "w": WEIGHT}
-    needs = {"chosen": "y", "item": "i"}  # of the columns that X may lack
-    given = {n: sql for n, sql in given.items() if needs.get(n, n) in source.columns}
-    tables = {"users": codes[0], "items": codes[1]}
-    order, joined = list(given.values()), ""
+    given = {} if columns.time is None else {"times": TIME}
+    if "y" in outcomes:
+        given["chosen"] = f"{REWARD} > 0"
+    given["items"] = "b.code"
+    if outcomes:
+        given["weights"] = _weight(outcomes)
+    tables, joined = {"users": codes[0], "items": codes[1]}, ""
     if codes[2] is not None:
-        tables["contexts"], given["context"] = codes[2], "c.code"
-        order = [*order[: -len(outcomes) or None], *_weight(outcomes), "c.code"]
-        names = [alias for alias, _ in _context(columns)]
+        tables["contexts"], given["contexts"] = codes[2], "c.code"
+        names = _aliases("context", columns.context)
         same = (f"events.{name} is not distinct from c.{name}" for name in names)
         joined = f" join contexts as c on {' and '.join(same)}"
     # equal rows come in any order, all others in one that does not depend on threads
     sql = (
         f"select {', '.join(f'{sql} as {name}' for name, sql in given.items())} "
         f"from events join users as a on {USER} = a.id join items as b on {ITEM} = b.id"
-        f"{joined}{_kept(source)} order by a.code, {', '.join(order)}"
+        f"{joined}{_kept(source)} order by a.code, {', '.join(given.values())}"
     )
-    result, dates = defaultdict(functools.partial(Column, on_disk=True)), False
+    found, dates = {name: Column(on_disk=True) for name in given}, False
     for batch in source.query(sql, True, **tables):
-        part = {name: batch.column(name) for name in given}
-        result["items"].append(part["item"].to_numpy())
-        if "context" in part:
-            result["contexts"].append(part["context"].to_numpy())
-        if "t" in part:
-            times = as_frame(batch.select(["t"]), "X")["t"]
-            times, dates = read_times(times, NAMES[TIME].format(columns.time))
-            result["times"].append(times)
-        scaled = {n: o.scaled(part[n].to_numpy()) for n, o in outcomes.items()}
-        if "y" in part:
-            chosen = part["chosen"].to_numpy(zero_copy_only=False)
-            scaled["y"] = np.where(chosen, scaled["y"], 1.0)
-            result["chosen"].append(chosen)
-        if scaled:
-            check_products(scaled.get("y", 1.0), scaled.get("w", 1.0))
-            result["weights"].append(np.prod([*scaled.values()], axis=0))
-    found = {name: column.finish() for name, column in result.items()}
+        for name, column in found.items():
+            if name == "times":
+                values = as_frame(batch.select([name]), "X")[name]
+                values, dates = read_times(values, NAMES[TIME].format(columns.time))
+            else:
+                values = batch.column(name).to_numpy(zero_copy_only=False)
+            if name == "weights":
+                refuse_vanished(values == 0)
+            column.append(values)
+    found = {name: column.finish() for name, column in found.items()}
     if "chosen" in found and found["chosen"].all():
         del found["chosen"]
     return found, dates
 
 
 def _weight(outcomes):
-    """Return the weights of an ``EventTable``, a list of one expression, or empty.
+    """Return the expression of the weights of an ``EventTable``.
 
     They are exactly those in memory: the heaviest of equal events has the last word.
     """
     scaled = {name: _scaled(name, outcomes[name].exponent) for name in outcomes}
-    if "y" not in scaled:
-        return list(scaled.values())
     weight = scaled.get("w", "1.0::double")
-    return [f"case when {REWARD} > 0 then {scaled['y']} * {weight} else {weight} end"]
+    if "y" not in scaled:
+        return weight
+    return f"case when {REWARD} > 0 then {scaled['y']} * {weight} else {weight} end"
 
 
 def _scaled(name, exponent):
