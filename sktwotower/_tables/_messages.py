@@ -116,9 +116,5 @@ def progress_bar(iterable=None, **options):
     """Return a tqdm bar, which shows nothing unless somebody can see it move."""
     from tqdm import tqdm  # not where numpy has to be enough
 
-    return tqdm(iterable, disable=not _is_watched(sys.stderr), **options)
-
-
-def _is_watched(stream):
-    """Return whether a stream is a terminal, or the output of a notebook's cell."""
-    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
+    is_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+    return tqdm(iterable, disable=not (sys.stderr.isatty() or is_notebook), **options)

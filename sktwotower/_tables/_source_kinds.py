@@ -343,12 +343,9 @@ class DaskFrame(Frame):
 
 def kind_of(X):
     """Return the ``Source`` class of events on disk."""
-    if isinstance(X, str | os.PathLike) and _is_for_arrow(os.fspath(X)):
-        return ArrowFiles
+    if isinstance(X, str | os.PathLike):
+        path = os.fspath(X)  # a URL, or of a folder with folders such as day=1
+        is_for_arrow = "://" in path or any(Path(path).expanduser().rglob("*=*/"))
+        return ArrowFiles if is_for_arrow else Files
     kinds = {DASK_FRAME: DaskFrame, LAZY_FRAME: Frame, DATASET: DatasetSource}
-    return next((kind for name, kind in kinds.items() if is_of(X, name)), Files)
-
-
-def _is_for_arrow(path):
-    """Return whether a path is a URL, or of a folder with folders such as day=1."""
-    return "://" in path or any(Path(path).expanduser().rglob("*=*/"))
+    return next(kind for name, kind in kinds.items() if is_of(X, name))

@@ -28,7 +28,7 @@ from ._checkpoint import Checkpoint, saved_state
 from ._events import Events, history_kind, read_sides, seen_matrix
 from ._fitted import FittedTowers
 from ._from_disk import read_from_disk
-from ._impressions import impression_weight
+from ._pilots import impression_weight
 from ._processes import own_events, own_generator, with_users
 from ._stream import first_stream
 from ._training_data import training_data

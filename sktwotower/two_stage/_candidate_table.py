@@ -8,17 +8,32 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 
 from sktwotower._records import csr, number, record, require
 from sktwotower._tables._messages import warn
 from sktwotower.features._forgetting import unused_columns
 from sktwotower.retrieval._fitted_state import Fitted
+from sktwotower.retrieval._requests import Query
 
+from ._click_rates import rates_of_users
 from ._context import Context
-from ._features import features_of, group_of, pairs_of, scaled_names
-from ._log import Log
-from ._side_columns import SideColumns
+from ._features import features_of, group_of, pairs_of, scaled_names, scales_of
+from ._log import Log, build_log
+from ._side_columns import SideColumns, learn_encoders, side_columns
+
+# Users on whose candidates the scale of features is measured.
+MAX_SAMPLED_USERS = 300
+
+
+def find_candidates(retriever, query, past, n_candidates, exclude_seen=False):
+    """Return scores and positions (n, n_candidates) of the best items for users.
+
+    ``query``: n users, and ``past``: their `Past`, as the retriever reads them.
+    ``exclude_seen``: whether past items are left out.
+    """
+    fitted, excluded = retriever._fitted, past.seen if exclude_seen else None
+    k, serving = min(n_candidates, fitted.n_items), retriever._serving()
+    return fitted.search(query, past, k, serving, excluded)
 
 
 def spread(values, indices):
@@ -116,16 +131,6 @@ class Describer:
         named = pd.DataFrame(dict(zip(labels, ids, strict=True)))
         return pd.concat([named, features], axis=1)
 
-    def with_own(self, given, query, features, pairs):
-        """Return a describer with features of the caller.
-
-        ``given``: a function, or a transformer, of which a clone is fitted on the
-        features of candidates of the users of a query.
-        """
-        if not callable(given):
-            given = clone(given).fit(self.with_ids(query, features, *pairs[:2]))
-        return replace(self, own=given)
-
     def without_users(self, gone, fitted):
         """Return the same without the users where ``gone`` (n_users,).
 
@@ -189,3 +194,58 @@ def _as_table(own, features):
         name = getattr(own, "name", None)
         names = [name] if name is not None else range(numbers.shape[1])
     return pd.DataFrame(numbers, columns=[f"own__{name}" for name in names])
+
+
+def build_describer(
+    recipe, retriever, events, columns, *, by_user, context=None, before=None
+):
+    """Return the ``Describer`` of the events that a retriever was fitted on.
+
+    ``columns``: ``ShownColumns``. ``before``: the describer of earlier events, whose
+    context, levels and own features stay; None: ``context`` is that of the events.
+    """
+    fitted, frame = retriever._fitted, events.frame
+    repeats = not recipe.exclude_seen
+    log = build_log(retriever, events, by_user, repeats, columns.positions(frame))
+    sides, own = (fitted.users, fitted.items), None
+    if before is None:
+        encoders = [learn_encoders(side, frame) for side in sides]
+    else:
+        context, encoders, own = before.context, before.encoders, before.own
+    users, items = (
+        side_columns(side, frame, of_side)
+        for side, of_side in zip(sides, encoders, strict=True)
+    )
+    if log.click_rates is not None:
+        users = _with_rates(users, fitted.users, events)
+    return Describer(
+        log=log,
+        context=context,
+        users=users,
+        items=items,
+        own=own,
+        scales=_scales(recipe, retriever, log),
+        fitted=fitted,
+        encoders=encoders,
+    )
+
+
+def _with_rates(columns, users, events):
+    """Return the columns of users, and the share of each one's events with y > 0."""
+    codes = users.codes(events.frame[users.id_column], "X")
+    rates = rates_of_users(codes, events.chosen, len(users))
+    numbers = np.column_stack([columns.numbers, np.append(rates, np.float32(np.nan))])
+    return SideColumns([*columns.names, "history_click_rate"], numbers)
+
+
+def _scales(recipe, retriever, log):
+    """Return the scales of features, measured on the candidates of some users."""
+    fitted = retriever._fitted
+    rng = np.random.default_rng(recipe.random_state)
+    users = rng.permutation(len(fitted.user_ids))[:MAX_SAMPLED_USERS]
+    query = Query(fitted.user_ids[users], users, fitted.users.rows[users])
+    past = fitted.past(query)
+    scores, indices = find_candidates(
+        retriever, query, past, recipe.n_candidates, recipe.exclude_seen
+    )
+    return scales_of(log, pairs_of(log.past(query, past), indices, scores))

@@ -13,9 +13,8 @@ from sklearn.utils import check_random_state
 
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
-from ._candidate_table import check_own_features
+from ._candidate_table import build_describer, check_own_features
 from ._context import learn_context
-from ._describe import build_describer
 from ._fitted_stages import FittedStages
 from ._ranker import check_ranker, default_ranker
 from ._read_events import read

@@ -18,10 +18,9 @@ from sktwotower.retrieval._requests import past_of
 from sktwotower.retrieval._retrieval import RetrievalMixin
 
 from ._blend import blended, ranks_among, ranks_by, reordered
-from ._candidate_table import Describer, spread
+from ._candidate_table import Describer, find_candidates, spread
 from ._context import asked_of, of_retriever
 from ._features import CandidatePairs
-from ._first_stage import find_candidates
 from ._labelled import Training
 from ._list_stage import ListStage
 from ._ranker import FittedRanker

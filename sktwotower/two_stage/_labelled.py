@@ -4,11 +4,13 @@ Input: users with their candidates, and what they chose later, CSR (n_users, n_i
 Output: ``Candidates``, and scores (n_users, n_candidates) for each user.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.base import clone
 
 from sktwotower._records import (
     array,
@@ -27,9 +29,8 @@ from sktwotower.features._forgetting import without_rows
 from sktwotower.retrieval._fitted_state import Past
 from sktwotower.retrieval._requests import Query
 
-from ._candidate_table import spread
+from ._candidate_table import find_candidates, spread
 from ._context import of_retriever
-from ._first_stage import find_candidates
 from ._items_together import entries
 from ._ranker import FittedRanker, fit_ranker
 
@@ -218,14 +219,16 @@ def hits_of(truth, indices):
 def described(describer, found, own=None):
     """Return ``Candidates`` with features, and the describer that computed them.
 
-    ``describer``: of the events before the cut. ``own``: features of the caller, which
-    are fitted here, or None.
+    ``describer``: of the events before the cut. ``own``: features of the caller, a
+    function, or a transformer, of which a clone is fitted here, or None.
     """
     query, past, scores, indices, *_ = found
     past = describer.log.past(query, past)
     features, pairs = describer.candidates(query, past, indices, scores)
     if own is not None:
-        describer = describer.with_own(own, query, features, pairs)
+        if not callable(own):
+            own = clone(own).fit(describer.with_ids(query, features, *pairs[:2]))
+        describer = replace(describer, own=own)
         features, _ = describer.candidates(query, past, indices, scores)
     return found._replace(features=features), describer
 

@@ -13,8 +13,7 @@ from sktwotower._tables._event_table import EventTable
 from sktwotower._tables._sparse import ones_at
 
 from ._blend import gains_by_weight
-from ._candidate_table import spread
-from ._describe import build_describer
+from ._candidate_table import build_describer, spread
 from ._found import MIN_USERS, Fallback, candidates_of, users_to_rank
 from ._labelled import described, hits_of
 

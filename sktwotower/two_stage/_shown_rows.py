@@ -16,8 +16,8 @@ from sktwotower.metrics._ranked_lists import RankedLists, check_one_user
 from sktwotower.retrieval._requests import Query, query_of_events
 
 from ._blend import ranks_among
+from ._candidate_table import find_candidates
 from ._features import CandidatePairs
-from ._first_stage import find_candidates
 from ._log import StagedPast
 from ._side_columns import is_date
 

@@ -13,9 +13,8 @@ from sklearn.base import clone
 from sktwotower._tables._messages import warn
 
 from ._blend import choose_weight, gains_by_weight
-from ._candidate_table import Describer
+from ._candidate_table import Describer, build_describer
 from ._context import learn_context
-from ._describe import build_describer
 from ._found import Fallback, candidates_of, users_to_rank
 from ._labelled import Training, described, judge_rankers
 from ._later import judge_later

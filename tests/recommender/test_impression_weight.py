@@ -10,8 +10,8 @@ from numpy.testing import assert_array_equal
 from sktwotower._tables._event_table import EventTable
 from sktwotower.metrics import roc_auc_by_list
 from sktwotower.metrics._ranked_lists import RankedLists
-from sktwotower.recommender import _impressions, _pilots
-from sktwotower.recommender._impressions import impression_weight
+from sktwotower.recommender import _pilots
+from sktwotower.recommender._pilots import impression_weight
 from tests.builders import small
 
 N_USERS, N_ITEMS = 80, 20
@@ -35,7 +35,7 @@ def shown(turns=False, seed=0):
 
 @pytest.fixture
 def few_users(monkeypatch):
-    monkeypatch.setattr(_impressions, "MIN_USERS", 40)
+    monkeypatch.setattr(_pilots, "MIN_USERS", 40)
 
 
 AUTO = {"impression_weight": "auto"}
@@ -82,7 +82,7 @@ def test_a_number_is_used_as_it_is(events):
 
 @pytest.mark.slow
 def test_without_impressions_nothing_is_tried(events, monkeypatch):
-    monkeypatch.setattr(_impressions, "_values", None)
+    monkeypatch.setattr(_pilots, "_values", None)
     model = small(**AUTO).fit(events)
     plain = small(impression_weight=0.0).fit(events)
     assert model.impression_weight_ == plain.impression_weight_ == 0
@@ -124,8 +124,8 @@ def rows_of(X, y, times=None):
 
 def chosen(monkeypatch, values, **params):
     """Return the weight for given values (n_users,) of each weight."""
-    monkeypatch.setattr(_impressions, "MIN_USERS", 40)
-    judged = dict(zip(_impressions.WEIGHTS, values, strict=True))
+    monkeypatch.setattr(_pilots, "MIN_USERS", 40)
+    judged = dict(zip(_pilots.WEIGHTS, values, strict=True))
 
     def given(recipe, *args):
         return np.asarray(judged[recipe["impression_weight"]], dtype=float)
@@ -134,7 +134,7 @@ def chosen(monkeypatch, values, **params):
         def _replace(self, **params):
             return Recipe(self | params)
 
-    monkeypatch.setattr(_impressions, "_values", given)
+    monkeypatch.setattr(_pilots, "_values", given)
     X, y = shown()
     return impression_weight(Recipe(), None, rows_of(X, y), None, seed=0)
 
@@ -162,10 +162,10 @@ def test_rows_that_are_held_out():
     rng = np.random.RandomState(0)
     X, y = shown()
     times = X["time"].to_numpy()
-    late = _impressions._latest_tenth(rows_of(X, y, times), rng)
+    late = _pilots._latest_tenth(rows_of(X, y, times), rng)
     assert_array_equal(late, rows_of(X, y, times).times > 0.9 * (len(X) - 1))
     for unordered in (None, np.zeros(len(X))):
-        drawn = _impressions._latest_tenth(rows_of(X, y, unordered), rng)
+        drawn = _pilots._latest_tenth(rows_of(X, y, unordered), rng)
         assert 0.05 < drawn.mean() < 0.15
 
 
@@ -176,13 +176,13 @@ def test_rows_that_are_held_out():
 def test_rows_at_few_times_are_held_out(times, held_out):
     # a month of the latest rows, or almost all rows at the first time
     rows = EventTable(1, np.array([0, len(times)]), np.array(times), np.array(times))
-    late = _impressions._latest_tenth(rows, np.random.RandomState(0))
+    late = _pilots._latest_tenth(rows, np.random.RandomState(0))
     assert late.astype(int).tolist() == held_out
 
 
 def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
     monkeypatch.setattr(_pilots, "MAX_EVENTS", 200)
-    monkeypatch.setattr(_impressions, "MIN_USERS", 1)
+    monkeypatch.setattr(_pilots, "MIN_USERS", 1)
     X, y = shown()
     table, seen = rows_of(X, y), []
 
@@ -194,7 +194,7 @@ def test_a_weight_is_chosen_by_a_part_of_the_users(monkeypatch):
         def _replace(self, **params):
             return self
 
-    monkeypatch.setattr(_impressions, "_values", values)
+    monkeypatch.setattr(_pilots, "_values", values)
     impression_weight(Recipe(), None, table, None, seed=0)
     before, late = seen[0]
     assert 0 < before.n_events + late.n_events <= 200
