@@ -64,7 +64,7 @@ def weighted_sum(table, rows, dtype=None):
     if dense and dtype == torch.bfloat16:
         return _DenseProduct.apply(table, rows, dtype)
     learns = table.requires_grad and torch.is_grad_enabled()
-    if learns and on_cpu(table):
+    if learns and on_cpu(table) and not rows.values.requires_grad:
         return _BagSum.apply(table, rows)
     return _bag_sum(table, rows.indices, rows.offsets, rows.values)
 

@@ -132,6 +132,12 @@ class SparseRows(Movable):
         """Return the same rows with other columns."""
         return SparseRows(indices, self.offsets, self.values, n_columns)
 
+    def with_gradient(self):
+        """Return the same rows with values by which a gradient can be computed."""
+        rows = copy.copy(self)
+        rows.values, rows.is_identity = self.values.clone().requires_grad_(), False
+        return rows
+
     def scaled(self, factors):
         """Return the same rows with values multiplied by factors (p,) of columns."""
         rows = copy.copy(self)  # with what is known of its columns

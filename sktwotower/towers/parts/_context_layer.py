@@ -9,7 +9,6 @@ import math
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from sktwotower._records import record, require
 from sktwotower.runtime._tower_arrays import ContextArrays
@@ -95,16 +94,17 @@ class ContextLayer(nn.Module):
 
     def forward(self, users, rows):
         """Map vectors (n, d) of users, and rows (n, p), to vectors of requests."""
-        rows = self._shared(rows)
+        asked = self.unscaled(users, rows)
+        return unit_rows(asked) if self.normalize else asked
+
+    def unscaled(self, users, rows):
+        """Return vectors (n, d) of requests before they are scaled to unit length."""
+        shares = moved(torch.from_numpy(self.shares), rows.values.device)
+        rows = rows.scaled(shares)
         dtype = users.dtype if self.training else users.double().dtype
         users = users.to(dtype)
         factors, terms = self.multiply(rows).to(dtype), self.add(rows).to(dtype)
-        asked = users + self.scale * (users * factors + terms)
-        return unit_rows(asked) if self.normalize else asked
-
-    def _shared(self, rows):
-        """Return ``SparseRows`` whose values are multiplied by ``shares``."""
-        return rows.scaled(moved(torch.from_numpy(self.shares), rows.values.device))
+        return users + self.scale * (users * factors + terms)
 
     def drop_columns(self, left):
         """Keep the shares of columns where ``left`` (p,), in place."""
@@ -118,16 +118,6 @@ class ContextLayer(nn.Module):
         self.scale = before.scale
         self.shares = np.ones(n_columns, dtype=np.float32)
         self.shares[places] = before.shares
-
-    def contributions(self, user, rows):
-        """Return what each value of one row adds to the vector before it is scaled.
-
-        ``user`` (1, d), ``rows`` (1, p); the result is (nnz, d).
-        """
-        rows = self._shared(rows)
-        weights = [layer.weight.detach() for layer in (self.multiply, self.add)]
-        factors, terms = (functional.embedding(rows.indices, w) for w in weights)
-        return self.scale * rows.values[:, None] * (user * factors + terms)
 
     def onnx(self, graph, users, rows):
         """Add operators of ONNX; return the name of vectors (n, d), float64.

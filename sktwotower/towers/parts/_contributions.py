@@ -12,6 +12,8 @@ from scipy import sparse
 
 from sktwotower.towers._sparse_rows import SparseRows
 
+from ._vectors import Users
+
 
 class PastOfOne(NamedTuple):
     """The past items of one user, oldest first.
@@ -102,77 +104,79 @@ def contributions_of_towers(part, pair):
     """
     part.eval()
     device = next(part.parameters()).device
-    user, item = (
-        SparseRows.from_csr(rows).to(device)
-        for rows in (pair.user_rows, pair.item_rows)
+    context = pair.context
+    if context is None:
+        context = sparse.csr_matrix((1, 0), dtype=np.float32)
+    user, item, context = (
+        SparseRows.from_csr(rows).to(device).with_gradient()
+        for rows in (pair.user_rows, pair.item_rows, context)
     )
-    with torch.no_grad():
-        pooled, places, past_vectors = _past(part.history, pair.past, device)
-        vectors = [
-            part.user_tower(user, pooled).double(),
-            part.item_tower(item).double(),
-        ]
-        lengths = [_length(part, vector) for vector in vectors]
-        user_vector = vectors[0] / lengths[0]
+    with torch.enable_grad():
+        pooled, past, places = _past(part.history, pair.past, user)
+        towers = part.user_tower(user, pooled).double(), part.item_tower(item).double()
+        vectors = [each.detach() for each in towers]
+        lengths = [_length(part, each) for each in vectors]
+        user_vector, length = vectors[0] / lengths[0], 1.0
         if pair.user_vector is not None:
             user_vector = torch.as_tensor(pair.user_vector[None]).to(user_vector)
-        added, asked = _in_context(part, user_vector, pair.context, device)
-        length = 1.0 if added is None else _length(part, asked)
+        asked = user_vector
+        if pair.context is not None and part.context is not None:
+            asked = part.context.unscaled(user_vector, context)
+            length = _length(part, asked)
         user_slope = vectors[1] / np.prod([*lengths, length])
-        of_tower = float((vectors[0] * user_slope).sum())
-        of_user_vector = float((user_vector * user_slope).sum()) * lengths[0]
-        item_slope = asked / (length * lengths[1])
-        score = float((item_slope * vectors[1]).sum())
-    of_user, slope = part.user_tower.gradient_times_input(user, pooled, user_slope)
-    of_item, _ = part.item_tower.gradient_times_input(item, None, item_slope)
-    of_user, of_item = _half(of_user), _half(of_item)
-    history, of_history = np.zeros(len(pair.past.last)), of_user[:0]
-    if pooled is not None:
-        of_history = _half(past_vectors.double() @ slope.double())
-        history[places] = of_history
+        item_slope = asked.detach() / (length * lengths[1])
+        of_context = (asked - user_vector) * user_slope * lengths[0]
+        whole = towers[0] * user_slope + towers[1] * item_slope + of_context
+    of_user, of_item, of_past, of_context = _gradient_times_input(
+        whole.sum(), (user, item, past, context)
+    )
+    history = np.zeros(len(pair.past.last))
+    np.add.at(history, places[past.row_numbers().cpu().numpy()], of_past)
+    of_tower = float((vectors[0] * user_slope).sum())
+    of_user_vector = float((user_vector * user_slope).sum()) * lengths[0]
+    score = float((item_slope * vectors[1]).sum())
     return Contributions(
         score=score,
         user=of_user,
         history=history,
-        user_rest=of_tower / 2 - of_user.sum() - of_history.sum(),
+        user_rest=of_tower / 2 - of_user.sum() - history.sum(),
         item=of_item,
         item_rest=score / 2 - of_item.sum(),
         fold_in=(of_user_vector - of_tower) / 2,
-        context=0.0 if added is None else _half(added @ user_slope[0] * lengths[0]),
+        context=of_context,
     )
 
 
-def _in_context(part, user, context, device):
-    """Return what each value of a context adds to a user vector (1, d), and the sum.
+def _past(history, past, user):
+    """Return what the past adds to the first layer, and the past items that do.
 
-    The first is (nnz, d), or None without a context.
+    The first is (1, width), or None without a history; then the feature rows of k
+    items, ``SparseRows``, and their places (k,) in the past. ``user``: rows (1, p).
     """
-    if context is None or part.context is None:
-        return None, user
-    rows = SparseRows.from_csr(context).to(device)
-    added = part.context.contributions(user, rows)
-    return added, user + added.sum(0, keepdim=True)
-
-
-def _past(history, past, device):
-    """Return what the past adds to the first layer, and which items of it how much.
-
-    The first is (1, width), or None without a history; then places (k,) in the past
-    and vectors (k, width).
-    """
+    places, n = np.flatnonzero(past.last), len(past.last)  # each item once
     if history is None:
-        return None, None, None
-    places = history.counted(past)
-    rows = SparseRows.from_csr(past.rows[places]).to(device)
-    lags = None if past.lags is None else past.lags[places]
-    pooled, vectors = history.each(rows, lags)
-    return pooled, places, vectors
+        return None, SparseRows.from_csr(past.rows[:0]).with_gradient(), places
+    if history.kind == "recent":
+        places = np.arange(n)
+    lags = np.ones(n, dtype=np.float32) if past.lags is None else past.lags
+    parts = lags[places], places, [0, len(places)]
+    events = sparse.csr_matrix(parts, shape=(1, n))
+    item_rows, bag = history.seen(Users(user, events, past.rows, in_order=False))
+    item_rows = item_rows.with_gradient()
+    pooled = history.pool(item_rows, bag)
+    return pooled, item_rows, places[len(places) - len(item_rows) :]
 
 
 def _length(part, vector):
     # the same lower bound as in unit_rows
-    return max(float(vector.norm()), 1e-12) if part.normalize else 1.0
+    return max(float(vector.detach().norm()), 1e-12) if part.normalize else 1.0
 
 
-def _half(values):
-    return values.detach().cpu().double().numpy() / 2
+def _gradient_times_input(total, inputs):
+    """Return half of the gradient by the values of each ``SparseRows``, times these."""
+    values = [rows.values for rows in inputs]
+    gradients = [torch.zeros_like(each) for each in values]
+    if total.requires_grad:
+        gradients = torch.autograd.grad(total, values, materialize_grads=True)
+    pairs = zip(values, gradients, strict=True)
+    return [(x * g).detach().cpu().double().numpy() / 2 for x, g in pairs]

@@ -73,10 +73,6 @@ class PastOnly(nn.Module):
         """Add operators of ONNX; return the name of the output (n, width), float64."""
         return graph("Add", pooled, array_of(self.bias, np.float64))
 
-    def gradient_times_input(self, rows, pooled, slope):
-        """Return that no value of a row adds anything, and the slope of the history."""
-        return torch.zeros_like(rows.values), slope[0].to(rows.values.dtype)
-
 
 @record
 class LinearFilter(TwoTowers):

@@ -70,9 +70,30 @@ class GivenTower(nn.Module):
 
         ``owners``: the row (n,) of each pooled history, if several have the same.
         """
-        vectors = self.module(rows.to_torch())
+        vectors = self._output(rows)
         vectors = vectors if owners is None else vectors[owners]
         return vectors if pooled is None else vectors + pooled
+
+    def _output(self, rows):
+        """Return the output (n, d) of the module, with a gradient if ``rows`` have."""
+        if not rows.values.requires_grad:
+            return self.module(rows.to_torch())
+        for dense in (False, True):  # a few operators have no gradient for sparse ones
+            given = rows.to_torch()
+            try:
+                output = self.module(given.to_dense() if dense else given)
+                if output.requires_grad:
+                    torch.autograd.grad(
+                        output.sum(), rows.values, retain_graph=True, allow_unused=True
+                    )
+                return output
+            except (RuntimeError, AttributeError, TypeError) as failure:
+                error = failure
+        raise ValueError(
+            f"{self.name} has no gradient with respect to its input, sparse or dense, "
+            "which explaining a tower of your own needs. Use torch operators with a "
+            f"gradient. The error was: {error}"
+        ) from error
 
     def shared_parameters(self):
         """Return none: it is not known what they do."""
@@ -119,37 +140,6 @@ class GivenTower(nn.Module):
         """Return which columns have other weights: none, or None for all rows."""
         same = same_weights(before, self)
         return np.zeros(n_columns, dtype=bool) if same else None
-
-    def gradient_times_input(self, rows, pooled, slope):
-        """Return what each value of one row adds, and the slope of the history.
-
-        The parameters are those of the default tower.
-        """
-        return rows.values * self._gradient(rows, slope), slope[0]
-
-    def _gradient(self, rows, slope):
-        """Return the gradient by the stored values (nnz,) of one sparse row."""
-        for dense in (False, True):  # a few operators have no gradient for sparse ones
-            with torch.enable_grad():
-                values = rows.values.clone().requires_grad_()
-                given = SparseRows(rows.indices, rows.offsets, values, rows.n_columns)
-                given = given.to_torch()
-                try:
-                    output = self.module(given.to_dense() if dense else given)
-                    if not output.requires_grad:
-                        return torch.zeros_like(values)
-                    (gradient,) = torch.autograd.grad(
-                        output, values, slope.to(output.dtype), allow_unused=True
-                    )
-                except (RuntimeError, AttributeError, TypeError) as failure:
-                    error = failure
-                    continue
-            return torch.zeros_like(values) if gradient is None else gradient
-        raise ValueError(
-            f"{self.name} has no gradient with respect to its input, sparse or dense, "
-            "which explaining a tower of your own needs. Use torch operators with a "
-            f"gradient. The error was: {error}"
-        ) from error
 
     def onnx(self, graph, rows, pooled=None):
         """Raise ``TypeError``: what the module does is not known."""

@@ -70,19 +70,16 @@ class PooledHistory(SparseLinear):
             dtype = product_dtype(vectors, n_products, matmul_dtype)
         return weighted_sum(vectors, bag, dtype)
 
-    def pool(self, users):
-        """Return the input (n, width) of ``Users`` whose past is complete."""
-        item_rows, bag = users.bag
+    def seen(self, users):
+        """Return what it reads of the past of ``Users``, as `pool` takes it."""
+        return users.bag
+
+    def pool(self, item_rows, bag):
+        """Return the input (n, width) of users whose past is complete.
+
+        ``item_rows``: feature rows (m, q) of past items; ``bag``: their weights (n, m).
+        """
         return weighted_sum(self(item_rows), bag)
-
-    def counted(self, past):
-        """Return which of the events (n,) of a ``PastOfOne`` count: each item once."""
-        return past.last
-
-    def each(self, item_rows, lags=None):
-        """Return the output (1, width) for one user, and the part of each past item."""
-        vectors = self(item_rows) / max(1, len(item_rows))
-        return vectors.sum(dim=0, keepdim=True), vectors
 
     def onnx(self, graph, past, item_rows):
         """Add operators of ONNX; return the name of the input (n, width), float64.
@@ -224,48 +221,18 @@ class RecentHistory(nn.Module):
             output = output + torch.mm(hidden, self.out.to(dtype))
         return output
 
-    def _norms(self, totals):
-        """Return what sums are divided by, of the shape of their total weights."""
-        totals = totals.clamp_min(MIN_WEIGHT)
-        return totals.sqrt() if self.hidden is None else totals
-
     def weights(self, lags):
         """Return the weight (k, n_sums) of each lag (k,)."""
         return torch.exp(-lags[:, None] * self.rates().to(lags.dtype))
 
-    def counted(self, past):
-        """Return which of the events (n,) of a ``PastOfOne`` count: the latest."""
-        n = len(past.lags)
-        return np.arange(n) >= n - self.max_history
+    def seen(self, users):
+        """Return what it reads of the past of ``Users``, as `pool` takes it."""
+        return users.latest(self.max_history)
 
-    def each(self, item_rows, lags):
-        """Return the output (1, width) for one user, and the part of each past item.
-
-        ``item_rows``: feature rows of the k past items; ``lags``: theirs (k,). The
-        parts (k, width) add up to the output without a hidden layer. With one they are
-        gradient times input.
-        """
-        lags = torch.as_tensor(lags, device=item_rows.indices.device)
-        weights = self.weights(lags)
-        weights = weights / self._norms(weights.sum(0))
-        sums = weights[:, :, None] * self.items(item_rows)[:, None]
-        sums = sums.flatten(1).double()
-        total = sums.sum(0, keepdim=True)
-        _, parts = torch.func.vmap(
-            lambda part: torch.func.jvp(
-                lambda x: self._output(x[None])[0], (total[0],), (part,)
-            )
-        )(sums)
-        return self._output(total), parts
-
-    def pool(self, users):
-        """Return the input (n, width), float64, of ``Users`` whose past is complete."""
-        return self.pool_lags(*users.latest(self.max_history))
-
-    def pool_lags(self, item_rows, bag):
+    def pool(self, item_rows, bag):
         """Return the input (n, width), float64, of users whose past is complete.
 
-        ``bag``: SparseRows (n, m) whose values are the lags of past items.
+        ``item_rows``: feature rows (m, q) of past items; ``bag``: their lags (n, m).
         """
         weights, n_events = self.weights(bag.values), len(bag.indices)
         totals = torch.segment_reduce(weights, "sum", offsets=bag.offsets)
@@ -280,7 +247,9 @@ class RecentHistory(nn.Module):
             per_sample_weights=weights.T.flatten(),
         )
         sums = sums.view(len(starts), len(bag), sums.shape[1]).transpose(0, 1)
-        sums = (sums / self._norms(totals)[..., None]).flatten(1)
+        totals = totals.clamp_min(MIN_WEIGHT)
+        norms = totals.sqrt() if self.hidden is None else totals
+        sums = (sums / norms[..., None]).flatten(1)
         return self._output(sums.double())
 
     def onnx(self, graph, past, item_rows):

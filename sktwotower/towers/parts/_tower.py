@@ -139,36 +139,6 @@ class Tower(nn.Module):
             changed[places] = (same != old.to(new.device)).any(1).cpu().numpy()
         return changed
 
-    def gradient_times_input(self, rows, pooled, slope):
-        """Return what each value of one row adds, and the slope of the history.
-
-        Parameters
-        ----------
-        rows : SparseRows of shape (1, p)
-        pooled : Tensor of shape (1, input_width) or None
-        slope : Tensor of shape (1, d)
-            Gradient of the score with respect to the output.
-
-        Returns
-        -------
-        parts : Tensor of shape (nnz,)
-        slope : Tensor of shape (input_width,)
-            Gradient of the score with respect to ``pooled``.
-
-        Notes
-        -----
-        The first layer adds up values, history and bias, so they all share the gradient
-        with respect to that sum.
-        """
-        if pooled is None:
-            pooled = rows.values.new_zeros(1, self.input_width)
-        with torch.enable_grad():
-            joined = pooled.detach().clone().requires_grad_()
-            output = self(rows, joined)
-            (gradient,) = torch.autograd.grad(output, joined, slope.to(output.dtype))
-        weights = self.sparse.weight.detach()[rows.indices].to(gradient.dtype)
-        return rows.values * (weights @ gradient[0]), gradient[0]
-
     def onnx(self, graph, rows, pooled=None):
         """Add operators of ONNX; return the name of the output (n, d), float64.
 

@@ -186,7 +186,9 @@ class TwoTowers(Part):
 
     def embed_users(self, users):
         """Map ``Users`` to vectors (n, d)."""
-        pooled = None if self.history is None else self.history.pool(users)
+        pooled, history = None, self.history
+        if history is not None:
+            pooled = history.pool(*history.seen(users))
         return self._finish(self.user_tower(users.rows, pooled))
 
     def arrays(self):

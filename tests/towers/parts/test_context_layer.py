@@ -79,15 +79,22 @@ def test_gradients_against_finite_differences(normalize, zero):
     assert torch.autograd.gradcheck(compute, (users, *weights))
 
 
-def test_contributions_add_up_before_scaling():
-    layer = layer_of(normalize=False)
+def test_gradient_times_input_adds_up_before_scaling():
+    layer = layer_of().eval()
     users, rows = inputs()
     for i in (0, 1, 2):
         user, row = torch.from_numpy(users[[i]]), SparseRows.from_csr(rows[[i]])
-        found = layer.contributions(user, row)
-        assert found.shape == (rows[[i]].nnz, WIDTH)
-        whole = by_hand(layer, users, rows)[i]
-        assert_allclose(users[i] + found.sum(0).numpy(), whole, atol=1e-6)
+        row = row.with_gradient()
+        asked = layer.unscaled(user, row)
+        parts = torch.zeros(len(row.values), WIDTH)
+        for j in range(WIDTH):
+            (slope,) = torch.autograd.grad(
+                asked[0, j], row.values, retain_graph=True, materialize_grads=True
+            )
+            parts[:, j] = slope * row.values.detach()
+        whole = by_hand(layer_of(normalize=False), users, rows)[i]
+        assert_allclose(asked.detach()[0], whole, atol=1e-6)
+        assert_allclose(users[i] + parts.sum(0).numpy(), whole, atol=1e-6)
 
 
 def test_dropped_columns_leave_the_others():

@@ -123,7 +123,7 @@ def test_the_initial_output_by_hand():
     with torch.no_grad():
         history.items.weight.copy_(torch.eye(2))
     # item 0 two baskets ago, item 1 twice in the latest
-    output = history.pool_lags(identity(2), bag_of([[(0, 2), (1, 1), (1, 1)]], 2))
+    output = history.pool(identity(2), bag_of([[(0, 2), (1, 1), (1, 1)]], 2))
     expected = np.zeros(2)
     for tau in (1, 3, 10, 50, np.inf):
         first, second = np.exp(-2 / tau), 2 * np.exp(-1 / tau)
@@ -172,7 +172,7 @@ def test_gradients_of_the_training_form_are_those_of_two_loops(seed):
 def test_pool_is_that_of_two_loops(seed):
     history, pasts = module(seed), Events(seed).pasts()
     pasts.insert(2, [])  # a user without past items
-    output = history.pool_lags(identity(N_FEATURES), bag_of(pasts))
+    output = history.pool(identity(N_FEATURES), bag_of(pasts))
     expected = by_hand(history, pasts)
     torch.testing.assert_close(output, expected.double(), rtol=1e-4, atol=1e-5)
     assert (output[2] == 0).all()
@@ -184,14 +184,14 @@ def test_pool_of_nothing_is_zero():
         rows = SparseRows.from_csr(
             sparse.csr_matrix((n_items, N_FEATURES), dtype=np.float32)
         )
-        output = history.pool_lags(rows, bag_of([[], []], n_items))
+        output = history.pool(rows, bag_of([[], []], n_items))
         assert output.shape == (2, WIDTH) and (output == 0).all()
-        assert history.pool_lags(rows, bag_of([], n_items)).shape == (0, WIDTH)
+        assert history.pool(rows, bag_of([], n_items)).shape == (0, WIDTH)
 
 
 def test_a_very_old_past_counts_little_and_is_finite():
     history = module()
-    output = history.pool_lags(identity(N_FEATURES), bag_of([[(1, 1000.0)]]))
+    output = history.pool(identity(N_FEATURES), bag_of([[(1, 1000.0)]]))
     assert torch.isfinite(output).all()
     with torch.no_grad():
         weights = history.weights(torch.tensor([1000.0]))[0]
@@ -214,7 +214,7 @@ def test_both_forms_agree_after_the_last_basket(seed):
     found = trained(history, windows)
     pasts = [events.seen(user, len(events.items[user]) - 1) for user in windows.owners]
     assert min(lag for past in pasts for _, lag in past) == 1
-    pooled = history.pool_lags(identity(N_FEATURES), bag_of(pasts))
+    pooled = history.pool(identity(N_FEATURES), bag_of(pasts))
     torch.testing.assert_close(found.double(), pooled, rtol=1e-4, atol=1e-5)
 
 
@@ -283,8 +283,8 @@ def test_items_are_pooled_by_their_features():
     with torch.no_grad():
         one_hot.items.weight.copy_(vectors)
     bag = bag_of([[(0, 2), (1, 1)], [(0, 1)]], 2)
-    found = history.pool_lags(SparseRows.from_csr(matrix), bag)
-    torch.testing.assert_close(found, one_hot.pool_lags(identity(2), bag))
+    found = history.pool(SparseRows.from_csr(matrix), bag)
+    torch.testing.assert_close(found, one_hot.pool(identity(2), bag))
 
 
 def test_windows_know_the_user_of_each_prediction():
