@@ -27,11 +27,10 @@ def fit(task, train, epochs, seed=0):
         items=task.items,
         time=task.time,
         context=task.context or None,
+        max_epochs="auto" if epochs is None else epochs,
         random_state=seed,
         verbose=1,
     )
-    if epochs is not None:
-        model.set_params(max_epochs=epochs)
     started = time.perf_counter()
     model.fit(train)
     print(f"Fitted in {time.perf_counter() - started:.0f} s.")

@@ -187,9 +187,7 @@ def fetch_movielens(
         feature_names=_RATING_COLUMNS.copy(),
         user_table=users,
         item_table=items[["item", "title", "year", "genres"]],
-        DESCR=files(__package__)
-        .joinpath("descr", "movielens.rst")
-        .read_text(encoding="utf-8"),
+        DESCR=(files(__package__) / "descr" / "movielens.rst").read_text("utf-8"),
     )
 
 
@@ -273,11 +271,11 @@ def _parse_1m(archive):
 
 
 def _parse_latest(archive):
-    with archive.open("ml-latest-small/ratings.csv") as file:
-        ratings = pd.read_csv(file).set_axis(_RATING_COLUMNS, axis="columns")
-    with archive.open("ml-latest-small/movies.csv") as file:
-        items = pd.read_csv(file, keep_default_na=False)
-    items = items.set_axis(["item", "title", "genres"], axis="columns")
+    text = io.BytesIO(archive.read("ml-latest-small/ratings.csv"))
+    ratings = pd.read_csv(text, names=_RATING_COLUMNS, header=0)
+    text = io.BytesIO(archive.read("ml-latest-small/movies.csv"))
+    names = ["item", "title", "genres"]
+    items = pd.read_csv(text, names=names, header=0, keep_default_na=False)
     items["genres"] = items["genres"].replace("(no genres listed)", "")
     users = pd.DataFrame({"user": ratings["user"].sort_values().unique()})
     return ratings, users, items

@@ -252,9 +252,7 @@ def _ranks(p, user_cluster, train, test):
 
     ``train`` (n_users, n_train) and ``test`` (n_users, n_test) : positions of items.
     """
-    order = np.argsort(-p, axis=1, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(p.shape[1])[None, :], axis=1)
+    rank = np.argsort(np.argsort(-p, axis=1, kind="stable"), axis=1)
     train_rank = rank[user_cluster[:, None], train]
     ranks = rank[user_cluster[:, None], test]
     for column in ranks.T:

@@ -194,22 +194,17 @@ def _as_table(name, given):
     """Return ranked pairs, columns user and item, and all users that are named."""
     name = f"The ranking {name!r}"
     if is_frame(given):
-        given = _by_rank(as_frame(given, name), name)
+        given = as_frame(given, name)
+        if "rank" in given.columns:
+            if not pd.api.types.is_numeric_dtype(given["rank"]):
+                raise TypeError(
+                    f"The column 'rank' of {name[0].lower()}{name[1:]} must hold "
+                    f"numbers. Got dtype {given['rank'].dtype}."
+                )
+            given = given.sort_values("rank", kind="stable")
     pairs = read_pairs(given, name, order="best first")
     table = pd.DataFrame({"user": list(pairs.users), "item": list(pairs.items)})
     return table, pd.Index(pairs.named).unique()
-
-
-def _by_rank(frame, name):
-    """Return a table sorted by its column 'rank', if it has one."""
-    if "rank" not in frame.columns:
-        return frame
-    if not pd.api.types.is_numeric_dtype(frame["rank"]):
-        raise TypeError(
-            f"The column 'rank' of {name[0].lower()}{name[1:]} must hold numbers. Got "
-            f"dtype {frame['rank'].dtype}."
-        )
-    return frame.sort_values("rank", kind="stable")
 
 
 def _warn_of_seen(name, ranking, indices):

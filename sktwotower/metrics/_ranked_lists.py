@@ -52,10 +52,7 @@ class RankedLists:
         self.codes, self.ids = pd.factorize(ids)
         self.sizes = np.bincount(self.codes, minlength=len(self.ids))
         self.positives = np.bincount(self.codes[positive], minlength=len(self.ids))
-        self._set_blocks(positive, scores)
-
-    def _set_blocks(self, positive, scores):
-        """Find the rows of equal scores: list, first place and size of each block."""
+        # list, first place and size of each block of rows with equal scores
         order = np.lexsort((-scores, self.codes))
         lists, scores = self.codes[order], scores[order]
         starts = np.ones(len(order), dtype=bool)

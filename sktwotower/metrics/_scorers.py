@@ -218,23 +218,19 @@ class _RetrievalScorer:
         table = GroupRanking(ranking, everyone(ranking))
         scores = {}
         for name, k in self.figures:
-            scores |= self._scores(table, name, k)
+            options = OPTIONS.get(name, ())
+            params = {p: value for p, value in self.params.items() if p in options}
+            scores[f"{name}@{k}"] = table.mean(name, k, **params)
+            if self.standard_error and name not in OF_ALL_LISTS:
+                error = table.error(table.values(name, k, **params))
+                scores[f"{name}@{k} se"] = float(error)
         return next(iter(scores.values())) if self.one else scores
-
-    def _scores(self, table, name, k):
-        """Return one metric, and its standard error if asked for, by name."""
-        params = {p: v for p, v in self.params.items() if p in OPTIONS.get(name, ())}
-        scores = {f"{name}@{k}": table.mean(name, k, **params)}
-        if self.standard_error and name not in OF_ALL_LISTS:
-            error = table.error(table.values(name, k, **params))
-            scores[f"{name}@{k} se"] = float(error)
-        return scores
 
     def __repr__(self):
         options = self.asked | {"standard_error": self.standard_error or None}
         options = {key: value for key, value in options.items() if value is not None}
+        options |= self.params
         text = "".join(f", {key}={value!r}" for key, value in options.items())
-        text += "".join(f", {key}={value!r}" for key, value in self.params.items())
         names = [f"{name}@{k}" for name, k in self.figures]
         if len(names) > 1 or not (self.one or self.standard_error):
             return f"make_retrieval_scorer({names!r}{text})"

@@ -15,7 +15,7 @@ from sktwotower._tables._frames import as_frame, is_frame
 from sktwotower._tables._ids import check_ids, known_positions
 from sktwotower._tables._messages import check_count, format_ids
 from sktwotower._tables._outcomes import outcomes
-from sktwotower._tables._sparse import column_counts
+from sktwotower._tables._sparse import column_counts, with_empty_row
 
 
 def held_out_truth(
@@ -180,7 +180,10 @@ def judge(
     positions; those outside of 0 .. n_items - 1 are not in the catalog. ``contexts``
     (n_events,): integers that tell the requests of a user apart; None: there is one.
     """
-    positive, weights, left_out = _positives(users, y, sample_weight)
+    rewards, weights = outcomes(y, sample_weight, len(users))
+    names = "events not positive", "users without a positive event"
+    left_out = _left_out(users, rewards * weights > 0, names)
+    positive = np.flatnonzero(rewards * weights > 0)
     rows, ids = pd.factorize(users.take(positive), sort=True)
     requests, name = None, "users"
     if contexts is not None:
@@ -193,7 +196,7 @@ def judge(
     rows, positive = rows[sampled], positive[sampled]
     last_rows = np.zeros(len(ids), dtype=np.int64)
     last_rows[rows] = positive  # the last assignment wins
-    weights = None if sample_weight is None else weights[sampled]
+    weights = None if sample_weight is None else weights[positive]
     shape = len(ids), n_items
     truth, lost = _relevant(rows, items.take(positive), weights, encode, shape)
     counted = truth.nnz + lost.nnz
@@ -225,15 +228,6 @@ def fields_of_past(seen, past, truth, exclude_seen):
         # removed items count as well
         "user_counts": past.getnnz(axis=1),
     }
-
-
-def _positives(users, y, sample_weight):
-    """Return the rows of positive events, their weights, and what is left out."""
-    rewards, weights = outcomes(y, sample_weight, len(users))
-    positive = rewards * weights > 0
-    names = "events not positive", "users without a positive event"
-    left_out = _left_out(users, positive, names)
-    return np.flatnonzero(positive), weights[positive], left_out
 
 
 def _by_request(rows, contexts):
@@ -324,4 +318,4 @@ def _with_empty_row(seen, shape):
             "seen must have one row for each of user_ids and one column for each of "
             f"item_ids, shape {shape}. Got {seen.shape}."
         )
-    return sparse.vstack([seen, sparse.csr_matrix((1, shape[1]))], format="csr")
+    return with_empty_row(seen)
