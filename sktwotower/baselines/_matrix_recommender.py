@@ -20,6 +20,7 @@ from sktwotower._tables._pickled import RecommenderStateMixin
 from sktwotower._tables._schema import read_in_memory, read_table
 from sktwotower._tables._sparse import ones_at, rows_of, rows_of_each, slices
 from sktwotower.features._entities import fit_entities
+from sktwotower.metrics._groups import first_unseen
 from sktwotower.metrics._held_out import EvaluationMixin
 from sktwotower.retrieval._fitted_state import Fitted, fitted_of
 from sktwotower.retrieval._requests import Query, past_of
@@ -134,23 +135,13 @@ class FittedMatrix(Fitted):
         return scores, indices
 
     def _first_in_order(self, past, k, excluded):
-        """Return the same as ``_rank``, if all users have the same scores.
-
-        Only the first items are read: k, plus the largest number excluded of a user.
-        """
-        n, n_items = past.shape
-        k = min(k, n_items)
-        n_hidden = 0 if excluded is None or n == 0 else np.diff(excluded.indptr).max()
-        first = self.model.order[: k + n_hidden]
-        hidden = np.zeros((n, len(first)), dtype=bool)
-        if excluded is not None:
-            hidden = excluded[:, first].toarray() != 0
-        # a stable sort moves hidden items to the end and keeps the order of the rest
-        kept = np.argsort(hidden, axis=1, kind="stable")[:, :k]
-        lost = np.take_along_axis(hidden, kept, 1)
-        indices = np.where(lost, -1, first[kept])
-        scores = self.model.scores(past[:1])[0][indices] if n else np.empty((0, k))
-        return np.where(lost, -np.inf, scores).astype(np.float32), indices
+        """Return the same as ``_rank``, if all users have the same scores."""
+        excluded = sparse.csr_matrix(past.shape) if excluded is None else excluded
+        k = min(k, past.shape[1])
+        indices = first_unseen(self.model.order, excluded, k)
+        scores = self.model.scores(past[:1]).ravel()
+        scores = scores[indices] if len(indices) else np.empty((0, k))
+        return np.where(indices < 0, -np.inf, scores).astype(np.float32), indices
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

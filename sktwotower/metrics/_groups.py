@@ -184,16 +184,24 @@ def groups_of(ranking):
 
 
 def popular_items(ranking, k):
-    """Return the k most popular unseen items of each user, int (n_users, k), padded -1.
+    """Return the k most popular unseen items of each user, as `first_unseen` does."""
+    order = np.argsort(-np.asarray(ranking.item_counts), kind="stable")
+    return first_unseen(order, ranking.seen, k)
+
+
+def first_unseen(order, seen, k):
+    """Return the first k unseen items of each user, int (n_users, k), padded with -1.
+
+    ``order`` (n_items,): positions of the items, best first. ``seen``: CSR (n_users,
+    n_items).
 
     Never looks at users times items: the j-th unseen item of a user has popularity rank
     j + the number of the user's seen items that have at most j unseen ones before them.
     """
-    order = np.argsort(-np.asarray(ranking.item_counts), kind="stable")
-    n_items, n_users = len(order), ranking.seen.shape[0]
+    n_users, n_items = seen.shape
     rank_of = np.empty(n_items, dtype=np.int64)
     rank_of[order] = np.arange(n_items)
-    rows, items = ranking.seen.nonzero()
+    rows, items = seen.nonzero()
     keys = np.sort(rows.astype(np.int64) * n_items + rank_of[items])
     starts = np.searchsorted(keys, np.arange(n_users) * n_items)
     rows = keys // n_items

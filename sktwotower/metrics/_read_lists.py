@@ -78,9 +78,8 @@ def scores_of(estimator, X, history=None):
 
     ``history``: events that fit has not seen, passed on to ``predict``.
     """
-    name, given = type(estimator).__name__, {}
-    if history is not None:
-        given["history"] = history
+    name = type(estimator).__name__
+    given = {} if history is None else {"history": history}
     if is_classifier(estimator):
         if hasattr(estimator, "decision_function"):
             scores = estimator.decision_function(X)

@@ -76,19 +76,18 @@ class Layout(NamedTuple):
 
 def _layouts(frame):
     """Return the ``Layout`` of each table of a report, some for each k."""
+    counted = "users", "requests", "lists", "events"
+    sizes = [name for name in counted if name in frame.columns]
     layouts_of = _layouts_of_lists if "lists" in frame.attrs else _layouts_of_catalog
-    layouts = [layout for k in frame.attrs.get("k", ()) for layout in layouts_of(k)]
-    if "requests" in frame.columns:
-        sizes = ["users", "requests", "events"]
-        layouts = [layout._replace(sizes=sizes) for layout in layouts]
-    return layouts
+    ks = frame.attrs.get("k", ())
+    return [layout for k in ks for layout in layouts_of(k, sizes)]
 
 
-def _layouts_of_catalog(k):
+def _layouts_of_catalog(k, sizes):
     """Return two: what is found by group, and what the lists of all users are like."""
     with_interval = [f"recall@{k}", f"ndcg@{k}"]
     hits = {f"mrr@{k}": "mrr", f"hit_rate@{k}": "hit"}
-    best, sizes = {*with_interval, *hits}, ["users", "events"]
+    best = {*with_interval, *hits}
     found = Layout(f"First {k} places", with_interval, hits, best, sizes)
     metrics = [*OF_ALL_LISTS, *OF_LISTS]
     titles = {f"{metric}@{k}": metric.replace("_", " ") for metric in metrics}
@@ -96,10 +95,10 @@ def _layouts_of_catalog(k):
     return found, Layout(caption, [], titles, set(), sizes, n_groups=1)
 
 
-def _layouts_of_lists(k):
+def _layouts_of_lists(k, sizes):
     figures = ["roc_auc", f"ndcg@{k}", "mrr"]
     caption = f"Within lists, first {k} places"
-    return [Layout(caption, figures, {}, set(figures), ["users", "lists"])]
+    return [Layout(caption, figures, {}, set(figures), sizes)]
 
 
 class Report(pd.DataFrame):
