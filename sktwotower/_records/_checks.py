@@ -4,6 +4,7 @@ Input: a value that was read, and where it is, such as "model.users.ids".
 Output: the value, or a ``ValueError`` that says what was expected.
 """
 
+import contextlib
 import math
 from reprlib import repr as shorten
 from types import NoneType, UnionType
@@ -25,6 +26,15 @@ def require(condition, place, expected):
     """Raise ``ValueError`` unless a condition holds."""
     if not condition:
         refuse(place, expected)
+
+
+@contextlib.contextmanager
+def refusing(place, expected, errors=Exception):
+    """Raise ``ValueError`` for errors of other libraries within the block."""
+    try:
+        yield
+    except errors as error:
+        refuse(place, f"{expected} ({error})")
 
 
 class Check:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from sktwotower._sklearn_compat import requests_of, set_requests
 
-from ._checks import any_value, instance, refuse, require
+from ._checks import any_value, instance, refuse, refusing, require
 from ._registry import Kind
 
 CONFIGURATION = instance(dict) | None
@@ -121,7 +121,6 @@ def _configure(estimator, output, requests, place):
         require(fits, f"{place}.output", "what set_output sets")
         estimator._sklearn_output_config = output
     if requests is not None:
-        try:
+        errors = AttributeError, TypeError, ValueError
+        with refusing(f"{place}.requests", "metadata requests", errors):
             set_requests(estimator, requests)
-        except (AttributeError, TypeError, ValueError) as error:
-            refuse(f"{place}.requests", f"metadata requests ({error})")

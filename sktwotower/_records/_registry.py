@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 
-from ._checks import check_of, refuse
+from ._checks import check_of, refuse, refusing
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -202,12 +202,11 @@ class Kind:
 
     def check_object(self, value, place):
         """Raise ``ValueError`` for an object that others have made of unfit parts."""
-        try:
+        errors = AttributeError, KeyError, TypeError
+        with refusing(place, f"a {self.name} with all its parts", errors):
             parts = self.parts_of(value)
             for name, part in parts.items():
                 self.parts[name](part, f"{place}.{name}")
-        except (AttributeError, KeyError, TypeError) as error:
-            refuse(place, f"a {self.name} with all its parts ({error})")
         self.check_parts(parts, place)
         if parts and hasattr(value, "_check_stored"):
             value._check_stored(place)

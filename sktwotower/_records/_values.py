@@ -61,12 +61,6 @@ class Writer:
             return {"type": name, "value": self._scalar(name, value, place)}
         return self._object(value, place)
 
-    def write_parts(self, parts, place):
-        """Return what JSON holds for each of a dict of values."""
-        return {
-            name: self.write(value, f"{place}.{name}") for name, value in parts.items()
-        }
-
     def _list(self, values, place):
         if set(map(type, values)) <= PLAIN:
             return values
@@ -122,7 +116,7 @@ class Writer:
                 "type": "csr",
                 "shape": [int(n) for n in value.shape],
                 "is_array": isinstance(value, sparse.csr_array),
-            } | self.write_parts(parts, place)
+            } | {n: self.write(each, f"{place}.{n}") for n, each in parts.items()}
         kind = kind_of(value)
         if kind is None:
             raise cannot_write(value, place)

@@ -19,7 +19,7 @@ from sktwotower._records import (
     refuse,
     require,
 )
-from sktwotower._records._checks import check_of
+from sktwotower._records._checks import check_of, refusing
 from sktwotower._records._reading import object_array
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import cannot_write
@@ -225,11 +225,9 @@ class TableCodec:
         """Return the pandas frame that JSON holds."""
 
         def read(spec, reader, place):
-            stored = instance(Table)(reader.read(spec, place), place)
-            try:
+            stored = instance(Table).read(spec, reader, place)
+            with refusing(place, "a table"):  # of cells that no column can hold
                 return stored.made(place)
-            except Exception as error:  # of pandas: cells that no column can hold
-                return refuse(place, f"a table ({error})")
 
         return reader.once(spec, place, read)
 
@@ -256,13 +254,11 @@ class IndexCodec:
         require(type(spec) is list and len(spec) == 2, place, "an index and its name")
         column, name = (reader.read(each, place) for each in spec)
         require(name is None or type(name) in (str, int), place, "a name")
-        try:
+        with refusing(place, "an index"):
             values = COLUMN(column, place).made()
             if isinstance(values, np.ndarray) and values.dtype == object:
                 return pd.Index(values, dtype=object, name=name)
             return pd.Index(values, name=name)
-        except Exception as error:  # of pandas
-            return refuse(place, f"an index ({error})")
 
 
 add_codec(TableCodec)

@@ -5,12 +5,10 @@ Output: names and positions of features, feature rows without some columns, and 
 of what a request names.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from sktwotower._tables._messages import closest, refuse_misspelled
+from sktwotower._tables._messages import refuse_misspelled
 from sktwotower.runtime._context_cells import StoredContext
 
 from ._cells import to_objects
@@ -31,13 +29,8 @@ class ContextColumns(StoredContext):
         ``mapping``: the parameter ``context``, names of columns to cells; a list is one
         cell. ``columns``: those that the table ``name`` of requests has already.
         """
-        if not isinstance(mapping, Mapping):
-            raise TypeError(
-                f"context must be a dict of context columns to values, such as "
-                f"{{'hour': 9}}. Got {type(mapping).__name__}."
-            )
+        self.check_mapping(mapping)
         for key in mapping:
-            self._check_key(key)
             if key in columns:
                 raise ValueError(
                     f"context names {key!r}, which is also a column of {name}. Pass "
@@ -45,22 +38,6 @@ class ContextColumns(StoredContext):
                 )
         cells = {key: to_objects([cell]) for key, cell in mapping.items()}
         return pd.DataFrame(cells, index=[0]).infer_objects()
-
-    def _check_key(self, key):
-        """Raise unless a key of a mapping is a context column."""
-        if not isinstance(key, str | int):
-            raise TypeError(
-                f"context must have names of columns as keys. Got {key!r} "
-                f"({type(key).__name__})."
-            )
-        known = self.all_columns
-        if key not in known:
-            close = closest(key, known)
-            hint = "" if close is None else f" Did you mean {close!r}?"
-            raise ValueError(
-                f"context names {key!r}, which is not a context column of fit "
-                f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
-            )
 
     def check_spelling(self, columns, known, name):
         """Raise if a column has almost the name of one of the context.

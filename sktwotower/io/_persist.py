@@ -4,7 +4,6 @@ Input: a fitted estimator, or a path.
 Output: a file, or an equal estimator.
 """
 
-import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,17 +13,16 @@ import numpy as np
 from sktwotower import __version__
 from sktwotower._records import refuse
 from sktwotower._records._atomic import replaced_file
-from sktwotower._records._container import ReadFile, WrittenFile
+from sktwotower._records._container import WrittenFile
 from sktwotower._records._estimators import Estimator
-from sktwotower._records._format_version import FORMAT_VERSION, check_versions
+from sktwotower._records._format_version import FORMAT_VERSION
+from sktwotower._records._model_file import check_path, read_model
 from sktwotower._records._registry import kind_of, kind_of_name
 from sktwotower._records._rounded import check_vector_dtype
 from sktwotower._records._values import Reader, Writer
 
 from ._skops import check_trusted
 
-# What a part that does not fit may raise, if no check has found it before.
-UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 SIDES = "user_tower", "item_tower"
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "torch")
 
@@ -95,7 +93,7 @@ def dump(model, path, *, vector_dtype="float32") -> None:
       user item  score  rank
     0  bob  jam    0.5     1
     """
-    _check_path(path)
+    check_path(path)
     check_vector_dtype(vector_dtype)
     if not isinstance(kind_of(model), Estimator):
         raise ValueError(
@@ -193,24 +191,17 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     ...
     ValueError: ... it is not a valid zip file (File is not a zip file).
     """
-    _check_path(path)
     _check_towers(towers)
     trusted = _checked_types(trusted)
-    with ReadFile(path, mmap, verify) as file:
-        check_versions(file.meta)
-        spec = file.meta.get("model")
-        name = spec.get("type") if type(spec) is dict else None
-        kind = kind_of_name(name) if type(name) is str else None
-        if not isinstance(kind, Estimator):
+
+    def reader_of(file, name):
+        if not isinstance(kind_of_name(name), Estimator):
             refuse("the model", "an estimator of this package", name)
         reader = Reader(file, trusted, towers)
         check_trusted(reader)
-        try:
-            return reader.read(spec, "model")
-        except ValueError:
-            raise
-        except UNEXPECTED as error:
-            raise file.damaged(f"its parts do not fit together ({error})") from error
+        return reader
+
+    return read_model(path, mmap, verify, reader_of)
 
 
 def _versions():
@@ -222,11 +213,6 @@ def _versions():
         except PackageNotFoundError:
             found[library] = None
     return found
-
-
-def _check_path(path):
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a str or a path-like object. Got {path!r}.")
 
 
 def _check_towers(towers):

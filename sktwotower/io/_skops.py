@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktwotower._records import refuse
+from sktwotower._records._checks import refusing
 from sktwotower._records._registry import Kind, add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
 
@@ -65,10 +66,8 @@ class SkopsCodec:
         skops = _skops(place)
         data = reader.file.bytes_of(spec["member"])
         _check_archive(data, place)
-        try:
+        with refusing(place, "an estimator that skops can read"):
             made = skops.loads(data, trusted=trusted_types(reader))
-        except Exception as error:  # of skops and of the estimator
-            refuse(place, f"an estimator that skops can read ({error})")
         _check_made(made, place)
         return made
 
@@ -95,10 +94,8 @@ def untrusted_types(reader):
         if name.startswith("objects/"):
             skops, data = _skops("A part of the file"), reader.file.bytes_of(name)
             _check_archive(data, name)
-            try:
+            with refusing(name, "an estimator that skops can read"):
                 found |= set(skops.get_untrusted_types(data=data))
-            except Exception as error:  # of skops: JSON that describes no object
-                refuse(name, f"an estimator that skops can read ({error})")
     return sorted(found - {_name_of(cls) for cls in trusted_types(reader)})
 
 
@@ -110,11 +107,8 @@ def _name_of(trusted):
 
 def _check_archive(data, place):
     """Refuse members that are compressed or occur twice."""
-    try:
-        with ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-    except Exception as error:  # of zipfile, of many types
-        refuse(place, f"a zip file ({error})")
+    with refusing(place, "a zip file"), ZipFile(io.BytesIO(data)) as archive:
+        infos = archive.infolist()
     for info in infos:
         if info.compress_type != ZIP_STORED or info.file_size != info.compress_size:
             refuse(place, "a zip file without compressed members", info.filename)
@@ -168,13 +162,10 @@ def _files_of(value):
 
 
 def _check_sparse(matrix, place):
-    try:
-        if hasattr(matrix, "check_format"):
-            matrix.check_format(full_check=True)
-        else:  # one of few formats without: conversion checks it
-            matrix.tocsr().check_format(full_check=True)
-    except Exception as error:  # of scipy
-        refuse(place, f"an estimator with valid sparse matrices ({error})")
+    with refusing(place, "an estimator with valid sparse matrices"):
+        if not hasattr(matrix, "check_format"):  # conversion checks it
+            matrix = matrix.tocsr()
+        matrix.check_format(full_check=True)
 
 
 add_codec(SkopsCodec)

@@ -9,6 +9,7 @@ import datetime
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sktwotower._records import array, finite, integer, number, one_of, require
+from sktwotower._tables._messages import closest
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 FIRST_DAY = datetime.date(1970, 1, 1).toordinal()
@@ -435,6 +437,28 @@ class StoredContext:
         """Names of all columns of the context, also the time, a list."""
         return self.columns + ([] if self.time is None else [self.time])
 
+    def check_mapping(self, mapping):
+        """Raise unless this is a mapping of context columns to cells."""
+        if not isinstance(mapping, Mapping):
+            raise TypeError(
+                f"context must be a dict of context columns to values, such as "
+                f"{{'hour': 9}}. Got {type(mapping).__name__}."
+            )
+        known = self.all_columns
+        for key in mapping:
+            if not isinstance(key, str | int):
+                raise TypeError(
+                    f"context must have names of columns as keys. Got {key!r} "
+                    f"({type(key).__name__})."
+                )
+            if key not in known:
+                close = closest(key, known)
+                hint = "" if close is None else f" Did you mean {close!r}?"
+                raise ValueError(
+                    f"context names {key!r}, which is not a context column of fit "
+                    f"({', '.join(map(str, known)) or 'it had none'}).{hint}"
+                )
+
 
 @dataclass(frozen=True, eq=False)
 class ContextCells(StoredContext):
@@ -459,7 +483,7 @@ class ContextCells(StoredContext):
 
         ``context``: a dict. ``latest``: the time of the user's last event, or nan.
         """
-        self._check_names(context)
+        self.check_mapping(context)
         columns, values, start = [], [], 0
         for position, encoder in self.transformer.encoders_ if self.transformer else ():
             cell = context.get(self.columns[position])
@@ -476,19 +500,6 @@ class ContextCells(StoredContext):
         if not columns:
             return np.zeros(0, int), np.zeros(0, np.float32)
         return np.concatenate(columns), np.concatenate(values).astype(np.float32)
-
-    def _check_names(self, context):
-        if not isinstance(context, dict):
-            raise TypeError(
-                "context must be a dict of context columns to values. Got "
-                f"{type(context).__name__}."
-            )
-        for name in context:
-            if name not in self.all_columns:
-                raise ValueError(
-                    f"context names {name!r}, which is not a context column of fit "
-                    f"({', '.join(map(str, self.all_columns))})."
-                )
 
     def _encoded(self, encoder, name, cell):
         try:

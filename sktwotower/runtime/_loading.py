@@ -4,17 +4,10 @@ Input: the path of a file of `sktwotower.io.dump`.
 Output: a ``Runtime``.
 """
 
-import os
-
-from sktwotower._records import refuse
-from sktwotower._records._container import ReadFile
-from sktwotower._records._format_version import check_versions
+from sktwotower._records._model_file import read_model
 
 from ._runtime import Runtime
 from ._stored_state import KINDS, ServedModel, ServingReader
-
-# What a part that does not fit may raise, if no check has found it before.
-UNEXPECTED = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError
 
 
 def load(path, mmap=False, verify=True) -> Runtime:
@@ -70,23 +63,14 @@ def load(path, mmap=False, verify=True) -> Runtime:
     >>> scores.round(2)
     array([ 0.02, -0.59], dtype=float32)
     """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a str or a path-like object. Got {path!r}.")
-    with ReadFile(path, mmap, verify) as file:
-        check_versions(file.meta)
-        spec = file.meta.get("model")
-        name = spec.get("type") if type(spec) is dict else None
-        if type(name) is not str:
-            refuse("the model", "an estimator of this package", name)
-        if KINDS.get(name) is not ServedModel:
-            raise ValueError(
-                f"The file holds a {name.rpartition('.')[2]}, and only a "
-                "TwoTowerRecommender can be served with numpy. Load it by "
-                "sktwotower.io.load."
-            )
-        try:
-            return Runtime(*ServingReader(file).read(spec, "model"))
-        except ValueError:
-            raise
-        except UNEXPECTED as error:
-            raise file.damaged(f"its parts do not fit together ({error})") from error
+    return Runtime(*read_model(path, mmap, verify, _reader_of))
+
+
+def _reader_of(file, name):
+    if KINDS.get(name) is not ServedModel:
+        raise ValueError(
+            f"The file holds a {name.rpartition('.')[2]}, and only a "
+            "TwoTowerRecommender can be served with numpy. Load it by "
+            "sktwotower.io.load."
+        )
+    return ServingReader(file)

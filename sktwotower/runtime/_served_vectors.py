@@ -4,6 +4,8 @@ Input: the state that a file holds; an id, a history and a context.
 Output: the row of a user, positions of past items, vectors (d,).
 """
 
+from functools import partial
+
 import numpy as np
 
 from ._id_table import IdTable
@@ -75,11 +77,7 @@ class ServedVectors:
         if self._fold_in is None or from_fit or not len(past):
             return vector
         sums = self._item_vectors(past).sum(0, dtype=float, keepdims=True)
-        n_past = np.array([len(past)])
-
-        def fold_in(vectors, sums):
-            return self._fold_in(vectors, sums, n_past)
-
+        fold_in = partial(self._fold_in, n_past=np.array([len(past)]))
         return self._model.folded(vector[None], sums, fold_in)[0]
 
     def _asked(self, code, vector, history, context):

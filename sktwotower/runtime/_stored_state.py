@@ -26,15 +26,9 @@ from sktwotower._records._registry import Kind, record_kind
 from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
+from . import _tower_arrays as towers
 from ._model_arrays import FoldInArrays, ModelArrays, PairArrays
 from ._stored_vectors import StoredVectors
-from ._tower_arrays import (
-    ContextArrays,
-    PastOnlyArrays,
-    PooledArrays,
-    RecentArrays,
-    TowerArrays,
-)
 
 
 class KindOfSome(Kind):
@@ -247,11 +241,11 @@ KINDS = {
     "towers.PooledTowers": PairArrays,
     "towers.RecentTowers": PairArrays,
     "towers.LinearFilter": PairArrays,
-    "towers.Tower": TowerArrays,
-    "towers.PastOnly": PastOnlyArrays,
-    "towers.PooledHistory": PooledArrays,
-    "towers.RecentHistory": RecentArrays,
-    "towers.ContextLayer": ContextArrays,
+    "towers.Tower": towers.TowerArrays,
+    "towers.PastOnly": towers.PastOnlyArrays,
+    "towers.PooledHistory": towers.PooledArrays,
+    "towers.RecentHistory": towers.RecentArrays,
+    "towers.ContextLayer": towers.ContextArrays,
     "_tables.Sequences": InOrder,
     "_tables.Table": _table,
     "_tables.Cells": _cells,
