@@ -169,20 +169,20 @@ class KeyCell(CellEncoder):
         vars(encoder).update(parts, columns=places)
         return encoder
 
-    def places(self, keys):
-        """Return the column of each key, a list of pairs."""
-        found = []
-        for key, weight in keys:
-            column = self.columns.get(key)
-            if column is None and self.n_hashed and not is_missing(key):
-                column = len(self.columns) + murmurhash(name_of(key)) % self.n_hashed
-            if column is not None:
-                found.append((column, weight))
-        return found
+    def column_of(self, key):
+        """Return the column of a key, -1 for none."""
+        column = self.columns.get(key, self.other)
+        if column < 0 and self.n_hashed and not is_missing(key):
+            return len(self.columns) + murmurhash(name_of(key)) % self.n_hashed
+        return column
 
     def summed(self, keys):
-        """Return columns (m,), ascending, and the sum of weights of each."""
-        pairs = self.places(keys)
+        """Return columns (m,), ascending, and the sum of weights of each.
+
+        ``keys``: pairs of a key and its weight.
+        """
+        pairs = [(self.column_of(key), weight) for key, weight in keys]
+        pairs = [(column, weight) for column, weight in pairs if column >= 0]
         columns, places = np.unique([c for c, _ in pairs], return_inverse=True)
         weights = np.array([weight for _, weight in pairs], dtype=float)
         return columns.astype(int), np.bincount(places, weights, len(columns))
@@ -236,10 +236,9 @@ class LevelCell(KeyCell):
             cell = float(cell)
         if isinstance(cell, np.datetime64 | datetime.datetime):
             cell = date_of(cell).astype("datetime64[us]").tolist()
-        places = [column for column, _ in self.places([(cell, 1)])]
-        if not places and self.other >= 0:
-            places = [self.other]
-        return np.array(places, dtype=int), np.ones(len(places))
+        column = self.column_of(cell)
+        places = np.array([column] if column >= 0 else [], dtype=int)
+        return places, np.ones(len(places))
 
 
 class TagCell(KeyCell):
@@ -472,11 +471,14 @@ class ContextCells(StoredContext):
 
     def _check_stored(self, place):
         super()._check_stored(place)
-        encoders = self.transformer.encoders_ if self.transformer else []
-        width = sum(len(encoder.names) for _, encoder in encoders)
+        width = sum(len(encoder.names) for _, encoder in self._encoders)
         require(width == self.own_width, place, f"features in {width} columns")
-        for position, _ in encoders:
+        for position, _ in self._encoders:
             require(position < len(self.columns), place, "encoders of its columns")
+
+    @property
+    def _encoders(self):
+        return self.transformer.encoders_ if self.transformer else ()
 
     def entries(self, context, latest):
         """Return columns and values (m,) of the row of a request.
@@ -484,41 +486,26 @@ class ContextCells(StoredContext):
         ``context``: a dict. ``latest``: the time of the user's last event, or nan.
         """
         self.check_mapping(context)
-        columns, values, start = [], [], 0
-        for position, encoder in self.transformer.encoders_ if self.transformer else ():
-            cell = context.get(self.columns[position])
-            if not is_missing(cell):
-                own, weights = self._encoded(encoder, self.columns[position], cell)
-                columns.append(start + own[weights != 0])
-                values.append(weights[weights != 0])
-            start += len(encoder.names)
-        if self.time in context and self.clock is not None:
-            time = self._moment(context[self.time])
-            own, weights = self.clock.of_one(time, time - latest)
-            columns.append(self.own_width + np.array(own, dtype=int))
-            values.append(np.array(weights))
-        if not columns:
-            return np.zeros(0, int), np.zeros(0, np.float32)
+        columns, values, start = [np.zeros(0, dtype=int)], [np.zeros(0)], 0
+        try:
+            for position, encoder in self._encoders:
+                name, kind = self.columns[position], encoder.kind
+                if not is_missing(cell := context.get(name)):
+                    own, weights = encoder.entries(cell)
+                    if not np.isfinite(weights).all():
+                        raise ValueError
+                    columns.append(start + own[weights != 0])
+                    values.append(weights[weights != 0])
+                start += len(encoder.names)
+            if self.clock is not None and self.time in context:
+                name, kind = self.time, "datetime" if self.clock.dates else "number"
+                time = moment_of(context[name], self.clock.dates)
+                own, weights = self.clock.of_one(time, time - latest)
+                columns.append(self.own_width + np.array(own, dtype=int))
+                values.append(np.array(weights))
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"context has {context[name]!r} for {name!r}, which cannot be read as "
+                f"{kind}, its kind in fit."
+            ) from None
         return np.concatenate(columns), np.concatenate(values).astype(np.float32)
-
-    def _encoded(self, encoder, name, cell):
-        try:
-            columns, values = encoder.entries(cell)
-            if not np.isfinite(values).all():
-                raise ValueError
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"context has {cell!r} for {name!r}, which cannot be read as "
-                f"{encoder.kind}, its kind in fit."
-            ) from None
-        return columns, values
-
-    def _moment(self, cell):
-        try:
-            return moment_of(cell, self.clock.dates)
-        except (TypeError, ValueError, OverflowError):
-            expected = "a date" if self.clock.dates else "a number"
-            raise ValueError(
-                f"context has {cell!r} for the time {self.time!r}: {expected} is "
-                "needed, as in fit."
-            ) from None

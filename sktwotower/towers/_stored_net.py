@@ -9,7 +9,7 @@ import re
 import torch
 
 from sktwotower._records import instance, list_of, refuse, require
-from sktwotower._records._checks import boolean, text
+from sktwotower._records._checks import boolean, refusing, text
 from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches
@@ -52,12 +52,9 @@ class NetCodec:
         names = {"model", "settings", "optimizer", "history", "interrupted"}
         if type(spec) is not dict or set(spec) != names:
             refuse(place, "a net", spec)
-        model = reader.read(spec["model"], f"{place}.model")
-        instance(Model)(model, f"{place}.model")
-        settings = reader.read(spec["settings"], f"{place}.settings")
-        rows = reader.read(spec["history"], f"{place}.history")
-        instance(dict)(settings, f"{place}.settings")
-        list_of(instance(dict))(rows, f"{place}.history")
+        model = instance(Model).read(spec["model"], reader, f"{place}.model")
+        settings = instance(dict).read(spec["settings"], reader, f"{place}.settings")
+        rows = list_of(dict).read(spec["history"], reader, f"{place}.history")
         for name in settings:
             text(name, f"{place}.settings")
             require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
@@ -101,7 +98,7 @@ def _new_net(model, settings, optimizer, device, place):
     if dtype is not None:
         settings = settings | {"criterion__matmul_dtype": dtype}
     batches = SequenceBatches if model.past == "recent" else UserBatches
-    try:
+    with refusing(place, "a net with other settings"):
         net = TwoTowerNet(
             model,
             criterion=SampledSoftmaxLoss,
@@ -114,8 +111,6 @@ def _new_net(model, settings, optimizer, device, place):
             **settings,
         )
         return net.initialize_trained()
-    except Exception as error:  # of skorch and torch, of many types
-        return refuse(place, f"a net with other settings ({error})")
 
 
 class OptimizerCodec:

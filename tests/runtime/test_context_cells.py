@@ -181,5 +181,5 @@ def test_times_and_gaps(tmp_path):
             assert_allclose(row, expected, atol=1e-6)
     for cell in (None, pd.NaT):
         assert len(served.entries({"when": cell}, latest)[0]) == 0
-    with pytest.raises(ValueError, match="for the time 'when': a date"):
+    with pytest.raises(ValueError, match="for 'when', which cannot be read as date"):
         served.entries({"when": 3}, latest)
