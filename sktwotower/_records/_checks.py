@@ -294,10 +294,11 @@ def _tuple(*checks):
     return Check(of)
 
 
-def array(dtypes, dims=None):
+def array(dtypes, dims=None, is_finite=False):
     """Return a check for an array of one of some dtypes, such as "float32 int64".
 
     ``dtypes`` "": of any. ``dims``: names of its sizes; None: of any number.
+    ``is_finite``: whether all numbers are.
     """
     n = None if dims is None else len(dims.split())
 
@@ -306,6 +307,8 @@ def array(dtypes, dims=None):
         if not fits or (dtypes and value.dtype.name not in dtypes.split()):
             kind = "" if n is None else f" of {n} dimensions"
             refuse(place, f"an array{kind} and dtype {dtypes or 'any'}", value)
+        if is_finite:
+            finite(value, place)
 
     return Check(check, dims)
 
@@ -332,11 +335,11 @@ def positions(values, place, stop, start=0):
     return values
 
 
-def csr(shape=None, canonical=True, empty_last=False):
+def csr(shape=None, canonical=True, empty_last=False, is_finite=False):
     """Return a check for a float32 CSR matrix whose offsets and columns are valid.
 
     ``shape``: sizes, or their names as in `array`. ``canonical``: columns ascend within
-    each row. ``empty_last``: the last row is empty.
+    each row. ``empty_last``: the last row is empty. ``is_finite``: all entries are.
     """
     dims = shape if isinstance(shape, str) else None
 
@@ -353,5 +356,7 @@ def csr(shape=None, canonical=True, empty_last=False):
         )
         last = value.shape[0] > 0 and value.indptr[-1] == value.indptr[-2]
         require(not empty_last or last, place, "a matrix whose last row is empty")
+        if is_finite:
+            finite(value, place)
 
     return Check(check, dims)

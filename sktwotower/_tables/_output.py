@@ -33,8 +33,7 @@ def library_for(estimator, fitted, *given):
     It is the one of ``set_output``; or else of the first table or column that the
     method got; or else, if it got ids only, of X in fit.
     """
-    chosen = output_of(estimator)
-    return chosen or library_of(*given, default=fitted.schema.library)
+    return output_of(estimator) or library_of(*given, default=fitted.schema.library)
 
 
 def in_library(table, library):

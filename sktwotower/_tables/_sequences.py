@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import array, csr, finite, record, require
+from sktwotower._records import array, csr, record, require
 
 from ._sparse import by_chunks, one_row, take_rows
 
@@ -29,14 +29,12 @@ class Sequences(NamedTuple):
         Time of each entry of ``lags``.
     """
 
-    lags: csr("n_users+1 n_items", canonical=False, empty_last=True)
-    times: array("int64 float64", "n_events")
+    lags: csr("n_users+1 n_items", canonical=False, empty_last=True, is_finite=True)
+    times: array("int64 float64", "n_events", is_finite=True)
 
     def _check_stored(self, place):
         require(len(self.times) == self.lags.nnz, place, "one time for each lag")
         require((self.lags.data >= 1).all(), f"{place}.lags", "lags >= 1")
-        finite(self.lags, f"{place}.lags")
-        finite(self.times, f"{place}.times")
 
     def rows(self, codes):
         """Return the past of users at positions (n,), CSR (n, n_items) of lags."""

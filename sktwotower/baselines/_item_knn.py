@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from sktwotower._records import csr, finite, number, record
+from sktwotower._records import csr, number, record
 from sktwotower._sklearn_compat import Interval, StrOptions
 from sktwotower._tables._memory import check_memory
 from sktwotower.retrieval._fitted_state import fitted_attribute
@@ -182,15 +182,12 @@ class _Similarities(ItemScores):
     ``decay``: as in `ItemKNNRecommender`.
     """
 
-    nearest: csr("n_items n_items")
+    nearest: csr("n_items n_items", is_finite=True)
     decay: number(above=0) | None
     weights: sparse.csr_matrix = field(init=False)
 
     def __post_init__(self):
         object.__setattr__(self, "weights", self.nearest.T.tocsr())
-
-    def _check_stored(self, place):
-        finite(self.nearest, f"{place}.nearest")
 
     @property
     def reads_lags(self):

@@ -57,11 +57,6 @@ class EventContexts(NamedTuple):
             times = table.times[events].astype(float)
         return self.context.rows(self.own[codes], times, gaps)
 
-    def digested(self):
-        """Return arrays that differ if the contexts of two sets of events do."""
-        clock = self.context.clock
-        return self.own, () if clock is None else tuple(clock)
-
     def sorted(self, codes):
         """Return the same in an order that is not that of events, and their codes.
 
@@ -77,35 +72,27 @@ class EventContexts(NamedTuple):
         return self._replace(own=own[first]), places[codes]
 
     def learnt(self, dates, in_order, table):
-        """Return the same with what `timed` and `weighed` learn from a table of events.
-
-        Of several processes the first one learns it, from its events.
-        """
-        learnt = from_first(lambda: self.timed(dates, in_order).weighed(table))
-        return self._replace(context=learnt.context, shares=learnt.shares)
-
-    def timed(self, dates, in_order):
-        """Return the same with the time, if it is one of the context.
+        """Return the same with the time, and the share of each feature.
 
         ``dates``: whether times are dates. ``in_order``: the table of events in order,
-        whose gaps count, or None.
+        whose gaps count, or None. Shares are those of a part of the events of
+        ``table``. Of several processes the first one learns it, from its events.
         """
-        if self.context.time is None:
-            return self
-        gaps = None
-        if in_order is not None:
-            gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
-        return self._replace(
-            context=replace(self.context, clock=RequestClock.learn(dates, gaps))
-        )
 
-    def weighed(self, table):
-        """Return the same with the share of each feature, by a part of the events."""
-        users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
-        some = table.of_users(users).chosen_events()
-        rows = self.rows(some, np.arange(some.n_events))
-        shares = context_shares(rows, some.users, some.items, self.context.blocks())
-        return self._replace(shares=shares)
+        def learn():
+            gaps, context = None, self.context
+            if context.time is not None:
+                if in_order is not None:
+                    gaps = in_order.gaps()[:: 1 + in_order.n_events // MAX_GAPS]
+                context = replace(context, clock=RequestClock.learn(dates, gaps))
+            users = users_of_events(np.diff(table.offsets), 0, MAX_EVENTS)
+            some = table.of_users(users).chosen_events()
+            rows = self._replace(context=context).rows(some, np.arange(some.n_events))
+            sides = some.users, some.items
+            return context, context_shares(rows, *sides, context.blocks())
+
+        context, shares = from_first(learn)
+        return self._replace(context=context, shares=shares)
 
     def of_pairs(self, table):
         """Return the ``PairContexts`` of the events of a table."""

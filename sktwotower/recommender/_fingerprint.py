@@ -81,8 +81,9 @@ def _digest_of_contexts(events):
     """
     if events.contexts is None:
         return ""
-    pairs = events.of_pairs
-    return digest(events.contexts.digested(), {} if pairs is None else vars(pairs))
+    pairs, clock = events.of_pairs, events.contexts.context.clock
+    parts = events.contexts.own, () if clock is None else tuple(clock)
+    return digest(parts, {} if pairs is None else vars(pairs))
 
 
 def digest(*values):

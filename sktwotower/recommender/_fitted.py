@@ -164,6 +164,12 @@ class FittedTowers(TowerVectors, StoredVectors, Fitted):
             "stream": self.stream.without_users(events[np.flatnonzero(gone)]),
         }
 
+    def fields_of_others(self, gone, left):
+        """Return what `fields_without` does where all users count as learnt from."""
+        kept, who = np.append(np.flatnonzero(~gone), len(gone)), self.context_users
+        who = None if who is None else who[kept]
+        return {"net": self.net_without(gone, left), "context_users": who}
+
     def net_without(self, gone, left):
         """Return the net without what only some users have; see `fields_without`."""
         unused, rows = unused_columns(self.users.rows, gone)

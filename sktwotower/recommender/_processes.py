@@ -14,7 +14,6 @@ from sklearn.utils import check_random_state
 from torch import distributed
 
 from sktwotower._tables._sequences import Sequences, as_rows
-from sktwotower.features._forgetting import without_entities
 from sktwotower.towers._division import owners_of_users
 from sktwotower.towers._group import current_group, is_first, rank, summed
 
@@ -170,7 +169,9 @@ def with_users(fitted, gather):
     if group is None:
         return fitted
     if not gather:
-        return _only(fitted, own_users(fitted.users.ids))
+        return fitted.without_users(
+            ~own_users(fitted.users.ids), fitted.fields_of_others
+        )
     owners = owners_of_users(fitted.users.ids, group.size)
     changed = {}
     for name in ("seen", "context_users"):
@@ -197,18 +198,3 @@ def _gathered(group, owners, matrix, *columns):
     indices, data, *columns = whole
     offsets = np.append(0, np.cumsum(sizes))
     return as_rows(data, indices, offsets, matrix.shape[1]), *columns
-
-
-def _only(fitted, own):
-    """Return ``FittedTowers`` with the users where ``own`` (n_users,) only."""
-    users, left = without_entities(fitted.users, ~own)
-    kept = np.append(np.flatnonzero(own), len(own))
-    in_order, who = fitted.sequences, fitted.context_users
-    return replace(
-        fitted,
-        users=users,
-        seen=fitted.seen[kept],
-        sequences=None if in_order is None else in_order.take(kept),
-        net=fitted.net_without(~own, left),
-        context_users=None if who is None else who[kept],
-    )

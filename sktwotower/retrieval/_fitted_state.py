@@ -253,8 +253,12 @@ class Fitted:
         """
         return None
 
-    def without_users(self, gone):
-        """Return the same without the users where ``gone`` (n_users,)."""
+    def without_users(self, gone, fields_without=None):
+        """Return the same without the users where ``gone`` (n_users,).
+
+        ``fields_without``: in place of the method of this name.
+        """
+        fields_without = fields_without or self.fields_without
         users, left = without_entities(self.users, gone)
         kept = np.append(np.flatnonzero(~gone), len(gone))  # with the empty row
         in_order = self.sequences
@@ -263,7 +267,7 @@ class Fitted:
             users=users,
             seen=self.seen[kept],
             sequences=None if in_order is None else in_order.take(kept),
-            **self.fields_without(gone, left),
+            **fields_without(gone, left),
         )
 
     def fields_without(self, gone, left):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sktwotower._records import array, finite, record, require
+from sktwotower._records import array, record, require
 
 # Added to the showings of each item, and of each position, at the mean rate of all.
 PRIOR_SHOWN = 20.0
@@ -28,14 +28,12 @@ class Places(NamedTuple):
         Their mean over the showings is 1.
     """
 
-    positions: array("float64", "n_positions")
-    factors: array("float64", "n_positions")
+    positions: array("float64", "n_positions", is_finite=True)
+    factors: array("float64", "n_positions", is_finite=True)
 
     def _check_stored(self, place):
-        positions = finite(self.positions, place)
-        factors = finite(self.factors, place)
-        require((np.diff(positions) > 0).all(), f"{place}.positions", "ascending")
-        require((factors >= 0).all(), f"{place}.factors", "factors >= 0")
+        require((np.diff(self.positions) > 0).all(), f"{place}.positions", "ascending")
+        require((self.factors >= 0).all(), f"{place}.factors", "factors >= 0")
 
     def at(self, positions):
         """Return the factors (n,) at positions (n,): between others, interpolated."""

@@ -151,7 +151,7 @@ class FittedStages(Fitted):
         """
         k = min(k, self.n_items)
         n_ranked = 0 if self.weight == 0 else min(self.n_candidates, self.n_items)
-        own, n_found = past.of_retriever(), max(k, n_ranked)
+        own, n_found = past.first, max(k, n_ranked)
         scores, indices = self.retriever._fitted.search(
             of_retriever(query), own, n_found, serving, excluded, allowed
         )
@@ -165,7 +165,7 @@ class FittedStages(Fitted):
 
     def candidates(self, query, past, exclude_seen):
         """Return scores and positions (n, c) of the retriever's candidates."""
-        n, query, past = self.n_candidates, of_retriever(query), past.of_retriever()
+        n, query, past = self.n_candidates, of_retriever(query), past.first
         return find_candidates(self.retriever, query, past, n, exclude_seen)
 
     def _ranked(self, query, past, scores, indices):

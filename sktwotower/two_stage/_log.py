@@ -5,6 +5,7 @@ Output: a ``Log``, and the ``StagedPast`` of the users of a request.
 """
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +43,8 @@ class Clock:
         happens at the latest time of all.
     """
 
-    times: array("float64", "n_events")
-    own_times: array("float64", "n_events")
+    times: array("float64", "n_events", is_finite=True)
+    own_times: array("float64", "n_events", is_finite=True)
     keys: array("int64", "n_events")
     offsets: array("int64", "n_items+1")
     by_user: bool
@@ -54,8 +55,6 @@ class Clock:
         for name in ("times", "keys", "offsets"):
             ascending = (np.diff(getattr(self, name)) >= 0).all()
             require(ascending, f"{place}.{name}", "ascending")
-        for name in ("times", "own_times"):
-            finite(getattr(self, name), f"{place}.{name}")
         fits = offsets[0] == 0 and offsets[-1] == n
         require(fits, f"{place}.offsets", f"offsets from 0 to {n}")
 
@@ -95,29 +94,23 @@ class StagedPast(NamedTuple):
 
     Parameters
     ----------
-    seen, input : CSR matrices of shape (n, n_items)
-        As in `Past`, for the retriever.
+    first : Past
+        What the retriever reads.
     lags : CSR matrix of shape (n, n_items)
         Past items in order, as in `Sequences`.
     last : float array of shape (n,)
         Time of each user's last event in days, nan without one or without dates.
-    latest : float64 array of shape (n,), default=None
-        As in `Past`, for the retriever.
     """
 
-    seen: sparse.csr_matrix
-    input: sparse.csr_matrix
+    first: Past
     lags: sparse.csr_matrix
     last: np.ndarray
-    latest: np.ndarray | None = None
+    seen = property(attrgetter("first.seen"))
 
     def __getitem__(self, rows):
         """Return the past of some users, a slice or positions."""
-        return StagedPast(*rows_of_each([*self], rows))
-
-    def of_retriever(self):
-        """Return the part that the retriever reads."""
-        return Past(self.seen, self.input, self.latest)
+        lags, last, first = rows_of_each((self.lags, self.last, self.first), rows)
+        return StagedPast(first, lags, last)
 
 
 @record
@@ -149,17 +142,17 @@ class Log:
 
     sequences: Sequences
     clock: Clock | None
-    counts: array("float64", "n_items")
+    counts: array("float64", "n_items", is_finite=True)
     n_users: integer(1)
     click_rates: array("float32", "n_items") | None
     places: Places | None
     vectors: dict[str, vectors("n_items *")]
-    after: csr("n_items n_items", canonical=False)
+    after: csr("n_items n_items", canonical=False, is_finite=True)
     repeats: bool
 
     def _check_stored(self, place):
-        counts, n = finite(self.counts, f"{place}.counts"), len(self.counts)
-        require((counts >= 0).all(), f"{place}.counts", "counts")
+        n = len(self.counts)
+        require((self.counts >= 0).all(), f"{place}.counts", "counts")
         sizes = [self.sequences.lags.shape[1]]
         if self.clock is not None:
             sizes.append(len(self.clock.offsets) - 1)
@@ -168,7 +161,6 @@ class Log:
         require(fits, f"{place}.vectors", "vectors of items")
         for name, unit_vectors in self.vectors.items():
             finite(unit_vectors, f"{place}.vectors.{name}")
-        finite(self.after, f"{place}.after")
 
     def past(self, query, past, added=None):
         """Return the ``StagedPast`` of the users of a query.
@@ -186,7 +178,7 @@ class Log:
             last = self.sequences.latest(codes, added) / NANOSECONDS_PER_DAY
             if added is not None and added[2] is None:  # later than all others
                 last[added[0]] = self.clock.times[-1]
-        return StagedPast(past.seen, past.input, lags, last, past.latest)
+        return StagedPast(past, lags, last)
 
 
 def build_log(retriever, events, by_user, repeats, positions=None):

@@ -169,7 +169,7 @@ def describe_rows(describer, retriever, n_candidates, shown):
     """
     tables = []
     for query, past, _, rows, items, scores, context in shown.blocks():
-        best, _ = find_candidates(retriever, query, past.of_retriever(), n_candidates)
+        best, _ = find_candidates(retriever, query, past.first, n_candidates)
         ranks, gaps = ranks_among(best[rows], scores), scores - best[rows, 0]
         new = items < 0
         pairs = CandidatePairs(rows, np.where(new, 0, items), ranks, gaps, past)
