@@ -9,7 +9,7 @@ from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
 from sktwotower.neighbors import _catalog_index
-from sktwotower.recommender import _impressions, _partial_fit
+from sktwotower.recommender import _partial_fit, _pilots
 from sktwotower.towers import _auto
 from sktwotower.towers.parts import _filter
 from sktwotower.towers.parts._start import MIN_SVD_EVENTS
@@ -75,7 +75,7 @@ def share_of_filter():
 def rows_of_others():
     """Return parameter, what "auto" stands for and an attribute, as rows of text."""
     wide = _auto.WIDTH + _auto.FILTER_WIDTH
-    weights = ", ".join(f"{weight:g}" for weight in _impressions.WEIGHTS)
+    weights = ", ".join(f"{weight:g}" for weight in _pilots.WEIGHTS)
     return [
         ["history", '"recent" with ``time``, else "pooled"', "history_kind_"],
         ["second_share", share_of_filter(), "second_share_"],
