@@ -10,14 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from ._hits import (
-    compared,
-    find_hits,
-    mean_over_users,
-    per_user_values,
-    standard_error,
-    weights_of_hits,
-)
+from ._hits import compared, find_hits, mean_over_users, per_user_values, standard_error
 from ._places import OF_ITEMS, diversity_by_row, gini, head_of, mean_by_row
 from ._ranking import first_rows
 
@@ -52,6 +45,18 @@ def values_of(ranking, metric, k, **params):
     return GroupRanking(ranking, everyone(ranking)).values(metric, k, **params)
 
 
+def _weights_of_hits(hits, indices, truth):
+    """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
+
+    ``hits`` (n_users, k): whether the positions ``indices`` are hits in ``truth``, CSR
+    (n_users, n_items).
+    """
+    weights = np.zeros(hits.shape)
+    rows, places = np.nonzero(hits)
+    weights[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel()
+    return weights
+
+
 class GroupRanking:
     """Rankings and truth of a group; all metrics are computed here.
 
@@ -83,7 +88,7 @@ class GroupRanking:
         if metric == "recall" and self._is_weighted():
             if params.get("truncated"):
                 raise ValueError("Truncated recall takes no sample_weight.")
-            hits = weights_of_hits(hits, self.indices, self.truth)
+            hits = _weights_of_hits(hits, self.indices, self.truth)
             relevant = self.weight
         return per_user_values(metric, hits, relevant, k, **params)
 

@@ -5,6 +5,8 @@ Output: a `HeldOutRanking` of items (n_users, k), or the mean recall; its rows a
 or, of a model with context, requests.
 """
 
+from functools import partial
+
 import numpy as np
 
 from sktwotower._tables._columns import codes_of_rows
@@ -254,16 +256,10 @@ def read_held_out(
     else:
         contexts = codes_of_rows(frame, requests, "requests")
     users, items = fitted.users, fitted.items
-    judged = judge(
-        check_ids(frame[users.id_column], "the users of X"),
-        frame[items.id_column],
-        lambda chosen: items.codes(chosen, "X"),
-        fitted.n_items,
-        y,
-        weights,
-        contexts=contexts,
-        **draw,
-    )
+    owners = check_ids(frame[users.id_column], "the users of X")
+    chosen, encode = frame[items.id_column], partial(items.codes, name="X")
+    draw |= {"contexts": contexts}
+    judged = judge(owners, chosen, encode, fitted.n_items, y, weights, **draw)
     query = query_of_events(fitted, frame.iloc[judged.last_rows])
     past = past_of(fitted, query, history)
     judged.update(fields_of_past(fitted.seen, past.seen, judged.truth, exclude_seen))

@@ -50,18 +50,6 @@ def find_hits(y_true, y_pred, k):
     return hits, np.bincount(wanted // max(n_codes, 1), minlength=n_users)
 
 
-def weights_of_hits(hits, indices, truth):
-    """Return the weight of the relevant item in each place, 0 elsewhere, (n_users, k).
-
-    ``hits`` (n_users, k): whether the positions ``indices`` are hits in ``truth``, CSR
-    (n_users, n_items).
-    """
-    weights = np.zeros(hits.shape)
-    rows, places = np.nonzero(hits)
-    weights[rows, places] = np.asarray(truth[rows, indices[rows, places]]).ravel()
-    return weights
-
-
 def flatten(lists, name, width=None):
     """Return the row, place and id of each entry, (n_entries,) each, and n_rows.
 

@@ -5,6 +5,8 @@ Output: users (n_users,), their relevant items and their past items (n_users, n_
 a row for each request, if users have several.
 """
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -129,18 +131,11 @@ def held_out_truth(
     seen = sparse.csr_matrix((0, len(catalog))) if seen is None else seen
     known = _distinct([] if user_ids is None else user_ids, "user_ids")
     seen = _with_empty_row(seen, (len(known), len(catalog)))
-    name = f"column {items.name!r} of X"
-    judged = judge(
-        users,
-        items,
-        lambda chosen: known_positions(chosen, catalog, name, "item_ids"),
-        len(catalog),
-        y,
-        sample_weight,
-        contexts=codes_of_rows(frame, requests, "requests"),
-        max_users=max_users,
-        random_state=random_state,
-    )
+    named = {"name": f"column {items.name!r} of X", "source": "item_ids"}
+    encode = partial(known_positions, known=catalog, **named)
+    params = {"max_users": max_users, "random_state": random_state}
+    params["contexts"] = codes_of_rows(frame, requests, "requests")
+    judged = judge(users, items, encode, len(catalog), y, sample_weight, **params)
     name = f"column {users.name!r} of X"
     owners = check_ids(judged.users, "the users of X")
     past = seen[known_positions(owners, known, name, "user_ids")]
@@ -162,23 +157,13 @@ def ids_of_rows(X, user_id, item_id):
     return frame, *ids
 
 
-def judge(
-    users,
-    items,
-    encode,
-    n_items,
-    y,
-    sample_weight,
-    *,
-    contexts=None,
-    max_users=None,
-    random_state=None,
-):
+def judge(users, items, encode, n_items, y, sample_weight, *, contexts=None, **sample):
     """Return the fields of a `HeldOutRanking` that held-out events determine, a Bunch.
 
     ``users`` and ``items`` are Series or Indexes (n_events,). ``encode`` maps items to
     positions; those outside of 0 .. n_items - 1 are not in the catalog. ``contexts``
     (n_events,): integers that tell the requests of a user apart; None: there is one.
+    ``sample``: ``max_users`` and ``random_state``.
     """
     rewards, weights = outcomes(y, sample_weight, len(users))
     names = "events not positive", "users without a positive event"
@@ -190,7 +175,7 @@ def judge(
         name = "requests"
         rows, places, requests = _by_request(rows, contexts[positive])
         ids = ids[places]
-    rows, chosen, left = _sampled(rows, len(ids), max_users, random_state, name)
+    rows, chosen, left = _sampled(rows, len(ids), name, **sample)
     ids = ids[chosen]
     sampled = rows >= 0
     rows, positive = rows[sampled], positive[sampled]
@@ -246,7 +231,7 @@ def _by_request(rows, contexts):
     return places[found], owners, numbers
 
 
-def _sampled(rows, n, max_users, random_state, name):
+def _sampled(rows, n, name, *, max_users=None, random_state=None):
     """Return each event's row among a sample, -1 for others, and the rows of before.
 
     ``rows``: each event's row among ``n`` users or requests, which ``name`` says. The

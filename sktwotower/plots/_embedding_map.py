@@ -18,15 +18,7 @@ from sktwotower._tables._messages import check_count
 from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
-from ._color import (
-    OTHER,
-    color_limits,
-    color_of_items,
-    colormap,
-    group_names,
-    log_ticks,
-    readable,
-)
+from . import _color as colors
 from ._style import COLORS, GRAY, Display
 
 MARKERS = ["o", "^"]
@@ -172,7 +164,7 @@ class EmbeddingMapDisplay(Display):
         >>> plt.show()
         """
         fitted = fitted_of(cls._two_towers(estimator)[0])
-        values, name = color_of_items(fitted, color)
+        values, name = colors.color_of_items(fitted, color)
         vectors = fitted.catalog.vectors
         kept = sample_of(len(vectors), max_items, "max_items", random_state, 3)
         vectors, values = vectors[kept], values.iloc[kept]
@@ -244,7 +236,7 @@ class EmbeddingMapDisplay(Display):
             xlabel=f"near items are similar{method}; the axes have no unit",
             title=f"Map of {len(positions):,} items{feature}",
         )
-        color = None if self.color is None else readable(self.color)
+        color = None if self.color is None else colors.readable(self.color)
         if color is None:
             self.scatters_ = [ax.scatter(*positions.T, **{"color": COLORS[0]} | style)]
         elif pd.api.types.is_numeric_dtype(color):
@@ -255,8 +247,14 @@ class EmbeddingMapDisplay(Display):
 
     def _plot_numbers(self, positions, color, style):
         finite = color[np.isfinite(color)]
-        limits = {} if "norm" in style else color_limits(finite, self.color_scale)
-        style_of_dots = {"c": color, "cmap": colormap(), "plotnonfinite": True} | limits
+        limits = (
+            {} if "norm" in style else colors.color_limits(finite, self.color_scale)
+        )
+        style_of_dots = {
+            "c": color,
+            "cmap": colors.colormap(),
+            "plotnonfinite": True,
+        } | limits
         dots = self.ax_.scatter(*positions.T, **style_of_dots | style)
         low, high = dots.get_clim()
         below, above = (finite < low).any(), (finite > high).any()
@@ -265,15 +263,18 @@ class EmbeddingMapDisplay(Display):
             dots, ax=self.ax_, label=self.color_name, extend=ends[below, above]
         )
         if self.color_scale == "log":
-            ticks = log_ticks(low, high)
+            ticks = colors.log_ticks(low, high)
             bar.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
             bar.minorticks_off()
         return dots
 
     def _plot_groups(self, positions, color, n_groups, style):
-        groups = group_names(color, n_groups)
+        groups = colors.group_names(color, n_groups)
         sizes = pd.Series(groups).value_counts()
-        shown, rest = sizes.index.drop(OTHER, errors="ignore"), groups == OTHER
+        shown, rest = (
+            sizes.index.drop(colors.OTHER, errors="ignore"),
+            groups == colors.OTHER,
+        )
         self.scatters_ = []
         if rest.any():
             label = f"other ({rest.sum():,})"

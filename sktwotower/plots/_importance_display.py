@@ -134,10 +134,9 @@ class FeatureImportanceDisplay(Display):
         # it loads torch
         from sktwotower.inspection._feature_importance import lost_recalls
 
-        sample = {"max_users": max_users, "random_state": random_state}
-        importance = lost_recalls(
-            recommender, X, y, groups=groups, n_neighbors=n_neighbors, **sample
-        )
+        params = {"max_users": max_users, "random_state": random_state}
+        params |= {"groups": groups, "n_neighbors": n_neighbors}
+        importance = lost_recalls(recommender, X, y, **params)
         return cls(importance=importance).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs) -> Self:

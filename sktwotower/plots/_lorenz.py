@@ -134,10 +134,9 @@ class LorenzCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(k, "k")
-        sample = {"max_users": max_users, "random_state": random_state}
-        ranking, models = cls._rank(
-            estimator, X, y, k, baselines=baselines, name=name, **sample
-        )
+        params = {"max_users": max_users, "random_state": random_state}
+        params |= {"baselines": baselines, "name": name}
+        ranking, models = cls._rank(estimator, X, y, k, **params)
         if EVENTS in models:
             raise ValueError(
                 f"No model can have the name {EVENTS!r}, which another curve has."

@@ -143,10 +143,9 @@ class RecallByPopularityDisplay(Display):
         """
         check_count(k, "k")
         check_count(n_groups, "n_groups")
-        sample = {"max_users": max_users, "random_state": random_state}
-        ranking, models = cls._rank(
-            estimator, X, y, k, baselines=baselines, name=name, **sample
-        )
+        params = {"max_users": max_users, "random_state": random_state}
+        params |= {"baselines": baselines, "name": name}
+        ranking, models = cls._rank(estimator, X, y, k, **params)
         k = min(k, ranking.truth.shape[1])
         groups, labels = _popularity_groups(ranking, n_groups)
         shares = {

@@ -151,10 +151,9 @@ class RecallCurveDisplay(Display):
         >>> plt.show()
         """
         check_count(max_k, "max_k")
-        sample = {"max_users": max_users, "random_state": random_state}
-        ranking, models = cls._rank(
-            estimator, X, y, max_k, baselines=baselines, name=name, **sample
-        )
+        params = {"max_users": max_users, "random_state": random_state}
+        params |= {"baselines": baselines, "name": name}
+        ranking, models = cls._rank(estimator, X, y, max_k, **params)
         k = min(max_k, ranking.truth.shape[1])
         curves = {
             label: _recall_by_k(ranking, found, k) for label, found in models.items()

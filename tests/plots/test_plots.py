@@ -319,7 +319,7 @@ def test_a_map_is_of_one_catalog_though_another_is_set(model, monkeypatch, color
         return EmbeddingMapDisplay.from_estimator(model, color=color, method="pca")
 
     before, swapped = draw(model), copy(model)
-    set_catalog_after(monkeypatch, plots._embedding_map, "color_of_items", swapped)
+    set_catalog_after(monkeypatch, plots._color, "color_of_items", swapped)
     during = draw(swapped)
     assert len(swapped.item_ids_) == 25
     np.testing.assert_array_equal(during.positions, before.positions)
