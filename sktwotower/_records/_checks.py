@@ -22,10 +22,17 @@ def refuse(place, expected, value=None):
     )
 
 
-def require(condition, place, expected):
+def require(condition, place, expected, value=None):
     """Raise ``ValueError`` unless a condition holds."""
     if not condition:
-        refuse(place, expected)
+        refuse(place, expected, value)
+
+
+def values_of(spec, names, place, expected):
+    """Return the values of a dict of exactly these keys, a list."""
+    fits = type(spec) is dict and set(spec) == set(names)
+    require(fits, place, expected, spec)
+    return [spec[name] for name in names]
 
 
 @contextlib.contextmanager
@@ -330,8 +337,8 @@ def finite(values, place):
 
 def positions(values, place, stop, start=0):
     """Raise unless all of an array of integers are in [start, stop)."""
-    if len(values) and not start <= values.min() <= values.max() < stop:
-        refuse(place, f"positions from {start} to {stop - 1}")
+    inside = not len(values) or start <= values.min() <= values.max() < stop
+    require(inside, place, f"positions from {start} to {stop - 1}")
     return values
 
 
@@ -344,8 +351,8 @@ def csr(shape=None, canonical=True, empty_last=False, is_finite=False):
     dims = shape if isinstance(shape, str) else None
 
     def check(value, place):
-        if getattr(value, "format", None) != "csr" or value.ndim != 2:
-            refuse(place, "a CSR matrix", value)
+        fits = getattr(value, "format", None) == "csr" and value.ndim == 2
+        require(fits, place, "a CSR matrix", value)
         require(value.dtype == np.float32, place, "a matrix of float32")
         if shape is not None and dims is None:
             require(value.shape == shape, place, f"a matrix of shape {shape}")

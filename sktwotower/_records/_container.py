@@ -161,16 +161,13 @@ class ReadFile(contextlib.AbstractContextManager):
             raise self.damaged("members are missing or occur twice")
         members, end = {}, 0
         for info in sorted(infos, key=lambda info: info.header_offset):
+            name = info.filename
             if info.compress_type != ZIP_STORED or info.flag_bits & 0x1:
-                raise self.damaged(
-                    f"member {info.filename!r} is compressed or encrypted"
-                )
+                raise self.damaged(f"member {name!r} is compressed or encrypted")
             if info.compress_size != info.file_size or info.header_offset != end:
-                raise self.damaged(
-                    f"member {info.filename!r} is not where it should be"
-                )
-            members[info.filename] = self._member(info)
-            end = sum(members[info.filename])
+                raise self.damaged(f"member {name!r} is not where it should be")
+            members[name] = self._member(info)
+            end = sum(members[name])
         return members
 
     def _member(self, info):

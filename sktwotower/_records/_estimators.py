@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from sktwotower._sklearn_compat import requests_of, set_requests
 
-from ._checks import any_value, instance, refuse, refusing, require
+from ._checks import any_value, instance, refusing, require, values_of
 from ._registry import Kind
 
 CONFIGURATION = instance(dict) | None
@@ -56,9 +56,8 @@ class Estimator(Kind):
     def read(self, specs, reader, place):
         """Return the estimator that JSON holds, after its checks."""
         names = "params", "output", "requests", "state"
-        if type(specs) is not dict or set(specs) != set(names):
-            refuse(place, f"a {self.name}", specs)
-        params, output, requests, state = (specs[name] for name in names)
+        values = values_of(specs, names, place, f"a {self.name}")
+        params, output, requests, state = values
         estimator = self.cls(**self._read_params(params, reader, place))
         _validate(estimator)
         output = CONFIGURATION.read(output, reader, f"{place}.output")
@@ -79,8 +78,8 @@ class Estimator(Kind):
     def _read_params(self, specs, reader, place):
         """Return the dict of parameters; those of later versions are refused."""
         known = self.cls._get_param_names()
-        if type(specs) is not dict or not set(specs) <= set(known):
-            refuse(place, f"parameters of {self.cls.__name__}", specs)
+        fits = type(specs) is dict and set(specs) <= set(known)
+        require(fits, place, f"parameters of {self.cls.__name__}", specs)
         params = {
             name: self.codecs[name].read(spec, reader, f"parameter {name!r}")
             for name, spec in specs.items()

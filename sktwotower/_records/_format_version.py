@@ -8,7 +8,7 @@ import re
 
 from sktwotower import __version__
 
-from ._checks import refuse
+from ._checks import integer, require
 
 # Raised when the code of before cannot read what is written now. Files of lower numbers
 # stay readable; CONTRIBUTING.md says how each number gets its files in tests/data.
@@ -21,10 +21,9 @@ def check_versions(meta):
     """Raise ``ValueError`` for a file that this version cannot read."""
     number, found = meta.get("format_version"), meta.get("versions")
     name = found.get("sktwotower") if isinstance(found, dict) else None
-    if type(name) is not str or not NAME.fullmatch(name):
-        refuse("the version of sktwotower", "a version such as 1.2.3", name)
-    if type(number) is not int or number < 1:
-        refuse("the number of the format", "an integer >= 1", number)
+    fits = type(name) is str and NAME.fullmatch(name)
+    require(fits, "the version of sktwotower", "a version such as 1.2.3", name)
+    integer(1)(number, "the number of the format")
     if number > FORMAT_VERSION:
         raise ValueError(
             f"The file was written by a later version, sktwotower {name}: it has "

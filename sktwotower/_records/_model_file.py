@@ -6,7 +6,7 @@ Output: the model.
 
 import os
 
-from ._checks import refuse
+from ._checks import require
 from ._container import ReadFile
 from ._format_version import check_versions
 
@@ -36,8 +36,8 @@ def read_model(path, is_mapped, verify, reader_of):
         check_versions(file.meta)
         spec = file.meta.get("model")
         name = spec.get("type") if type(spec) is dict else None
-        if type(name) is not str:
-            refuse("the model", "an estimator of this package", name)
+        is_text = type(name) is str
+        require(is_text, "the model", "an estimator of this package", name)
         reader = reader_of(file, name)
         try:
             return reader.read(spec, "model")

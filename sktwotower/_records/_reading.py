@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._checks import refuse, refusing, require
+from ._checks import refuse, refusing, require, values_of
 from ._rounded import restored
 from ._scalars import PLAIN, SCALARS
 
@@ -101,8 +101,8 @@ class PlainReader:
             return spec
         if kind is list:
             return self.read_list(spec, place)
-        if kind is not dict or type(spec.get("type")) is not str:
-            refuse(place, "a value with a type", spec)
+        fits = kind is dict and type(spec.get("type")) is str
+        require(fits, place, "a value with a type", spec)
         name = spec["type"]
         if name in self.scalars:
             (value,) = _fields(spec, place, "value")
@@ -114,15 +114,13 @@ class PlainReader:
         if read is not None:
             return read(spec, place)
         found = self.kind_of_name(name)
-        if found is None:
-            refuse(place, "of a type that files may hold", name)
+        require(found is not None, place, "of a type that files may hold", name)
         (parts,) = _fields(spec, place, "parts")
         return found.read(parts, self, place)
 
     def read_list(self, values, place):
         """Return the list of values that JSON holds."""
-        if type(values) is not list:
-            refuse(place, "a list", values)
+        require(type(values) is list, place, "a list", values)
         if set(map(type, values)) <= NUMBERS:
             return values
         return [self.read(v, f"{place}[{i}]") for i, v in enumerate(values)]
@@ -166,8 +164,8 @@ class PlainReader:
 
         ``read(spec, reader, place)`` is called for the first occurrence.
         """
-        if type(spec) is not dict or type(spec.get("key")) is not int:
-            refuse(place, "an object with a number", spec)
+        fits = type(spec) is dict and type(spec.get("key")) is int
+        require(fits, place, "an object with a number", spec)
         key = spec["key"]
         if set(spec) == {"key"}:
             require(key in self.shared, place, "an object that occurred before")
@@ -210,10 +208,8 @@ def _check_csr(shape, data, indices, indptr, place):
 
 def _fields(spec, place, names):
     """Return the values of the keys that a dict must have next to its type."""
-    names = names.split()
-    if set(spec) != {"type", *names}:
-        refuse(place, f"a value with {', '.join(names)}", sorted(map(str, spec)))
-    return [spec[name] for name in names]
+    names = ["type", *names.split()]
+    return values_of(spec, names, place, f"a value with {', '.join(names)}")[1:]
 
 
 def object_array(values):

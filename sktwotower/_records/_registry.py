@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 
-from ._checks import check_of, refuse, refusing
+from ._checks import check_of, refusing, values_of
 
 # Where the records of each room are, imported when a file needs them: baselines do
 # without torch.
@@ -177,11 +177,11 @@ class Kind:
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        if type(specs) is not dict or set(specs) != set(self.parts):
-            refuse(place, f"a {self.name} with {', '.join(self.parts)}", specs)
+        expected = f"a {self.name} with {', '.join(self.parts)}"
+        values = values_of(specs, self.parts, place, expected)
         parts = {
-            name: part.read(specs[name], reader, f"{place}.{name}")
-            for name, part in self.parts.items()
+            name: part.read(value, reader, f"{place}.{name}")
+            for (name, part), value in zip(self.parts.items(), values, strict=True)
         }
         self.check_parts(parts, place)
         made = (self.build or self.cls)(**parts)

@@ -5,16 +5,17 @@ Output: the other one of both.
 """
 
 import base64
-import datetime
 import math
 import operator
 import uuid
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.random import RandomState
 
 # JSON holds these as they are.
 PLAIN = frozenset([type(None), bool, int, str])
@@ -35,8 +36,16 @@ def _write_datetime(value):
     return [text, zone_name(value.tzinfo), value.fold]
 
 
+def _write_time(value):
+    return [value.replace(tzinfo=None).isoformat()]
+
+
+def _write_timedelta(value):
+    return [value.days, value.seconds, value.microseconds]
+
+
 def _read_datetime(text, zone, fold):
-    value = datetime.datetime.fromisoformat(text)
+    value = datetime.fromisoformat(text)
     return value.replace(tzinfo=zone_of(zone), fold=fold)
 
 
@@ -57,8 +66,8 @@ def zone_of(name):
     if name.startswith("UTC"):  # UTC, UTC+01:00
         hours, _, minutes = (name[3:] or "+0").partition(":")
         sign = -1 if hours.startswith("-") else 1
-        offset = datetime.timedelta(hours=int(hours), minutes=sign * int(minutes or 0))
-        return datetime.timezone(offset)
+        offset = timedelta(hours=int(hours), minutes=sign * int(minutes or 0))
+        return timezone(offset)
     return ZoneInfo(name)
 
 
@@ -113,7 +122,7 @@ def _write_random_state(value):
 def _read_random_state(place, has_gauss, gauss, *key):
     if len(key) != 624 or not 0 <= place <= 624 or has_gauss not in (0, 1):
         raise ValueError("a state of MT19937 has 624 numbers and a place in them")
-    state = np.random.RandomState()
+    state = RandomState()
     key = np.array(key, dtype=np.uint32)
     state.set_state(("MT19937", key, place, has_gauss, gauss))
     return state
@@ -126,30 +135,16 @@ SCALARS = {
         lambda value: [base64.b64encode(value).decode()],
         lambda text: base64.b64decode(text, validate=True),
     ),
-    "date": Scalar(
-        datetime.date, lambda d: [d.isoformat()], datetime.date.fromisoformat
-    ),
-    "time": Scalar(
-        datetime.time,
-        lambda value: [value.replace(tzinfo=None).isoformat()],
-        datetime.time.fromisoformat,
-    ),
-    "datetime": Scalar(datetime.datetime, _write_datetime, _read_datetime),
-    "timedelta": Scalar(
-        datetime.timedelta,
-        lambda d: [d.days, d.seconds, d.microseconds],
-        datetime.timedelta,
-    ),
+    "date": Scalar(date, lambda value: [value.isoformat()], date.fromisoformat),
+    "time": Scalar(time, _write_time, time.fromisoformat),
+    "datetime": Scalar(datetime, _write_datetime, _read_datetime),
+    "timedelta": Scalar(timedelta, _write_timedelta, timedelta),
     "datetime64": Scalar(np.datetime64, _write_moment, _numpy_unit("datetime64")),
     "timedelta64": Scalar(np.timedelta64, _write_moment, _numpy_unit("timedelta64")),
     "Decimal": Scalar(Decimal, lambda value: [str(value)], _read_decimal),
-    "Fraction": Scalar(
-        Fraction, lambda f: [f.numerator, f.denominator], _read_fraction
-    ),
+    "Fraction": Scalar(Fraction, lambda f: [*f.as_integer_ratio()], _read_fraction),
     "UUID": Scalar(uuid.UUID, lambda value: [value.hex], uuid.UUID),
     "number": Scalar(np.number, _write_number, _read_number),
     "slice": Scalar(slice, lambda s: [s.start, s.stop, s.step], slice),
-    "RandomState": Scalar(
-        np.random.RandomState, _write_random_state, _read_random_state
-    ),
+    "RandomState": Scalar(RandomState, _write_random_state, _read_random_state),
 }

@@ -9,11 +9,20 @@ import reprlib
 import sys
 import warnings
 from difflib import get_close_matches
+from importlib import import_module
 from numbers import Integral
 
 import numpy as np
 
 logger = logging.getLogger("sktwotower")
+
+
+def imported(module, message):
+    """Return a module; raise ``ImportError`` with a message if it is not installed."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(message) from error
 
 
 def check_count(value, name, minimum=1, maximum=None):

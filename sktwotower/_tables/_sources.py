@@ -8,12 +8,12 @@ Output: a ``Source``: names of columns, and answers to SQL queries, as Arrow tab
 import math
 import tempfile
 from contextlib import contextmanager
-from importlib import import_module
 
 import joblib
 
 from ._frames import DASK_FRAME, as_frame, is_of, is_source
 from ._memory import VARIABLE, memory_of_process
+from ._messages import imported
 from ._source_kinds import first_line, kind_of
 
 # DuckDB sorts and groups within this share of the memory that this process may use, and
@@ -54,13 +54,11 @@ def opened(X, together=None):
 
 
 def _imported(name, extra):
-    try:
-        return import_module(name)
-    except ImportError:
-        raise ImportError(
-            "Events on disk, and those of Dask, are read by DuckDB and pyarrow, and "
-            f"{name} is not installed. Install both: pip install 'sktwotower[{extra}]'."
-        ) from None
+    return imported(
+        name,
+        "Events on disk, and those of Dask, are read by DuckDB and pyarrow, and "
+        f"{name} is not installed. Install both: pip install 'sktwotower[{extra}]'.",
+    )
 
 
 def held_in_memory(X, y=None, sample_weight=None, schema=None):

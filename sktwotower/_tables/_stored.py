@@ -10,15 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_object_dtype, is_string_dtype
 
-from sktwotower._records import (
-    Check,
-    instance,
-    integer,
-    one_of,
-    record,
-    refuse,
-    require,
-)
+from sktwotower._records import Check, instance, integer, one_of, record, require
 from sktwotower._records._checks import check_of, refusing
 from sktwotower._records._reading import object_array
 from sktwotower._records._registry import add_codec
@@ -47,8 +39,8 @@ def _vector(kinds):
 
     def check(value, place):
         fits = isinstance(value, np.ndarray) and value.ndim == 1
-        if not fits or value.dtype.kind not in kinds:
-            refuse(place, "an array of one dimension", value)
+        fits = fits and value.dtype.kind in kinds
+        require(fits, place, "an array of one dimension", value)
 
     return Check(check, "n")
 

@@ -6,6 +6,8 @@ Output: names of values; at the end the whole model as bytes.
 
 import numpy as np
 
+from sktwotower._tables._messages import imported
+
 OPERATORS, FORMAT = 18, 9
 # Protocol buffers, in which ONNX is written, hold less than 2 GiB.
 MAX_BYTES = 2**31 - 2**20
@@ -13,16 +15,10 @@ MAX_BYTES = 2**31 - 2**20
 
 def import_onnx():
     """Return the package onnx; raise ``ImportError`` that says how to install it."""
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError(
-            "export_onnx needs onnx: pip install 'sktwotower[onnx]'."
-        ) from error
-    return onnx
+    message = "export_onnx needs onnx: pip install 'sktwotower[onnx]'."
+    for module in ("checker", "helper", "numpy_helper"):
+        imported(f"onnx.{module}", message)
+    return imported("onnx", message)
 
 
 class Graph:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sktwotower import __version__
-from sktwotower._records import refuse
+from sktwotower._records import require
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._container import WrittenFile
 from sktwotower._records._estimators import Estimator
@@ -195,8 +195,8 @@ def load(path, *, trusted: Any = (), towers=None, mmap=False, verify=True) -> An
     trusted = _checked_types(trusted)
 
     def reader_of(file, name):
-        if not isinstance(kind_of_name(name), Estimator):
-            refuse("the model", "an estimator of this package", name)
+        is_known = isinstance(kind_of_name(name), Estimator)
+        require(is_known, "the model", "an estimator of this package", name)
         reader = Reader(file, trusted, towers)
         check_trusted(reader)
         return reader

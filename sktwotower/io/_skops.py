@@ -12,10 +12,11 @@ from joblib import Memory
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from sktwotower._records import refuse
-from sktwotower._records._checks import refusing
+from sktwotower._records import refuse, require
+from sktwotower._records._checks import refusing, values_of
 from sktwotower._records._registry import Kind, add_codec, kind_of, nested_types
 from sktwotower._records._values import cannot_write
+from sktwotower._tables._messages import imported
 
 # Parts of scikit-learn's estimators that some versions of skops do not know: lists.
 HARMLESS = ["sklearn.compose._column_transformer._RemainderColsList"]
@@ -28,14 +29,11 @@ def is_foreign(value):
 
 
 def _skops(place):
-    try:
-        import skops.io
-    except ImportError:
-        raise ImportError(
-            f"{place} is an estimator of another package. Files hold such ones in the "
-            "format of skops: pip install 'sktwotower[io]'."
-        ) from None
-    return skops.io
+    return imported(
+        "skops.io",
+        f"{place} is an estimator of another package. Files hold such ones in the "
+        "format of skops: pip install 'sktwotower[io]'.",
+    )
 
 
 class SkopsCodec:
@@ -61,10 +59,8 @@ class SkopsCodec:
     @staticmethod
     def read(spec, reader, place):
         """Return the estimator of a member, if all its types are trusted."""
-        if type(spec) is not dict or set(spec) != {"member"}:
-            refuse(place, "a member of skops", spec)
-        skops = _skops(place)
-        data = reader.file.bytes_of(spec["member"])
+        (member,) = values_of(spec, ["member"], place, "a member of skops")
+        skops, data = _skops(place), reader.file.bytes_of(member)
         _check_archive(data, place)
         with refusing(place, "an estimator that skops can read"):
             made = skops.loads(data, trusted=trusted_types(reader))
@@ -110,10 +106,11 @@ def _check_archive(data, place):
     with refusing(place, "a zip file"), ZipFile(io.BytesIO(data)) as archive:
         infos = archive.infolist()
     for info in infos:
-        if info.compress_type != ZIP_STORED or info.file_size != info.compress_size:
-            refuse(place, "a zip file without compressed members", info.filename)
-    if len({info.filename for info in infos}) < len(infos):
-        refuse(place, "a zip file without members that occur twice")
+        fits = info.compress_type == ZIP_STORED and info.file_size == info.compress_size
+        require(fits, place, "a zip file without compressed members", info.filename)
+    distinct = {info.filename for info in infos}
+    fits = len(distinct) == len(infos)
+    require(fits, place, "a zip file without members that occur twice")
 
 
 def _check_made(made, place):

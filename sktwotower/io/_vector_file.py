@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._records._rounded import check_vector_dtype, rounded
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, imported
 from sktwotower.retrieval._fitted_state import fitted_of
 
 
@@ -144,13 +144,8 @@ def _write_numpy(path, name, ids, columns):
 
 
 def _write_parquet(path, name, ids, columns):
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
-        ) from error
+    message = "Parquet needs pyarrow: pip install 'sktwotower[parquet]'."
+    pyarrow, parquet = (imported(n, message) for n in ("pyarrow", "pyarrow.parquet"))
     table = {name: pyarrow.array(pd.Series(ids))}
     for column, values in columns.items():
         table[column] = pyarrow.array(np.ascontiguousarray(values).reshape(-1))

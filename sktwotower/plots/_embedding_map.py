@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from sktwotower._tables._messages import check_count
+from sktwotower._tables._messages import check_count, imported
 from sktwotower.metrics._truth import sample_of
 from sktwotower.retrieval._fitted_state import fitted_of
 
@@ -346,11 +346,11 @@ def _projection(method, n_items, random_state):
 
 
 def _umap(random_state):
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise ImportError(
-            "method='umap' needs UMAP, which is not installed: pip install umap-learn."
-        ) from error
+    message = (
+        "method='umap' needs UMAP, which is not installed: pip install umap-learn."
+    )
+    umap = imported("umap", message)
     # with a seed and several threads it warns that results are not reproducible
-    return UMAP(random_state=random_state, n_jobs=-1 if random_state is None else 1)
+    return umap.UMAP(
+        random_state=random_state, n_jobs=-1 if random_state is None else 1
+    )

@@ -11,6 +11,7 @@ from typing import dataclass_transform
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from sktwotower._tables._messages import imported
 from sktwotower.metrics._compared import rank_models
 from sktwotower.metrics._scorers import unwrap
 
@@ -100,13 +101,11 @@ class Display:
 
 def check_matplotlib(caller):
     """Raise ``ImportError`` that says what to install, if Matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} draws with Matplotlib, which is not installed: "
-            "pip install 'sktwotower[plot]'."
-        ) from error
+    imported(
+        "matplotlib",
+        f"{caller} draws with Matplotlib, which is not installed: "
+        "pip install 'sktwotower[plot]'.",
+    )
 
 
 def ink(ax):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records._atomic import replaced_file
 from sktwotower._tables._frames import PANDAS
-from sktwotower._tables._messages import format_ids
+from sktwotower._tables._messages import format_ids, imported
 from sktwotower._tables._output import table_of
 
 
@@ -44,14 +44,10 @@ def write_parquet(tables, path):
 
     The file gets its name when the last one is written (`replaced_file`).
     """
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(
-            "path= writes Parquet, which needs pyarrow: "
-            "pip install 'sktwotower[parquet]'."
-        ) from error
-    writer = None
+    message = (
+        "path= writes Parquet, which needs pyarrow: pip install 'sktwotower[parquet]'."
+    )
+    parquet, writer = imported("pyarrow.parquet", message), None
     with replaced_file(path) as file:
         try:
             for table in _with_rows(tables):

@@ -41,9 +41,8 @@ class Kept:
             with self._lock:
                 if key in self._arrays:  # another thread was faster
                     self._drop(key)
-                while (
-                    self._arrays and self.n_bytes + self._size(array) > self.max_bytes
-                ):
+                most = self.max_bytes - self._size(array)
+                while self._arrays and self.n_bytes > most:
                     self._drop(next(iter(self._arrays)))
                 self._arrays[key] = array
                 self.n_bytes += self._size(array)

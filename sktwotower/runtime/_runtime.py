@@ -326,8 +326,6 @@ class Runtime(ServedVectors):
     def _best(self, vector, k, hidden, allowed, rules):
         """Return ids and scores (m,) of the k best items for a vector (d,)."""
         vectors = self.item_embeddings_
-        if allowed is not None and not len(allowed):
-            return self.item_ids_[:0], np.zeros(0, dtype=np.float32)
 
         def search(_, width):
             found = best_of_one(vector, vectors, width, hidden, allowed)

@@ -58,9 +58,9 @@ class ServedVectors:
             vector = self._kept.get(code, lambda code: self._computed(code, past, None))
         else:
             vector = self._computed(code, past, history)
-        return (
-            vector if context is None else self._asked(code, vector, history, context)
-        )
+        if context is None:
+            return vector
+        return self._asked(code, vector, history, context)
 
     def _computed(self, code, past, history):
         state, items, lags = self._state, past, None
@@ -110,12 +110,9 @@ class ServedVectors:
     def _known(self, items, name):
         """Return positions (m,) of ids; raise ``ValueError`` for unknown ones."""
         codes = self._items.positions(items, name)
-        if (codes < 0).any():
-            unknown = [
-                each for each, code in zip(items, codes, strict=True) if code < 0
-            ]
+        if (unknown := codes < 0).any():
+            first = list(items)[unknown.argmax()]
             raise ValueError(
-                f"{len(unknown)} of {name} are not known from fit, such as "
-                f"{unknown[0]!r}."
+                f"{unknown.sum()} of {name} are not known from fit, such as {first!r}."
             )
         return codes

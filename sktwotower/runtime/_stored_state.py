@@ -16,7 +16,6 @@ from sktwotower._records import (
     instance,
     integer,
     positions,
-    refuse,
     require,
     vectors,
 )
@@ -36,8 +35,8 @@ class KindOfSome(Kind):
 
     def read(self, specs, reader, place):
         """Return the object whose parts JSON holds, after their checks."""
-        if type(specs) is not dict or not set(self.parts) <= set(specs):
-            refuse(place, f"a value with {', '.join(self.parts)}", specs)
+        fits = type(specs) is dict and set(self.parts) <= set(specs)
+        require(fits, place, f"a value with {', '.join(self.parts)}", specs)
         return super().read({name: specs[name] for name in self.parts}, reader, place)
 
 

@@ -8,8 +8,8 @@ import re
 
 import torch
 
-from sktwotower._records import instance, list_of, refuse, require
-from sktwotower._records._checks import boolean, refusing, text
+from sktwotower._records import instance, list_of, require
+from sktwotower._records._checks import boolean, refusing, text, values_of
 from sktwotower._records._values import cannot_write
 
 from ._batches import UserBatches
@@ -49,20 +49,21 @@ class NetCodec:
     @staticmethod
     def read(spec, reader, place):
         """Return the net that JSON holds, on the device of the estimator."""
-        names = {"model", "settings", "optimizer", "history", "interrupted"}
-        if type(spec) is not dict or set(spec) != names:
-            refuse(place, "a net", spec)
-        model = instance(Model).read(spec["model"], reader, f"{place}.model")
-        settings = instance(dict).read(spec["settings"], reader, f"{place}.settings")
-        rows = list_of(dict).read(spec["history"], reader, f"{place}.history")
+        names = "model", "settings", "optimizer", "history", "interrupted"
+        model, settings, optimizer, rows, interrupted = values_of(
+            spec, names, place, "a net"
+        )
+        model = instance(Model).read(model, reader, f"{place}.model")
+        settings = instance(dict).read(settings, reader, f"{place}.settings")
+        rows = list_of(dict).read(rows, reader, f"{place}.history")
         for name in settings:
             text(name, f"{place}.settings")
             require(SETTINGS.fullmatch(name), f"{place}.settings", f"without {name}")
         device = reader.owner.device
         check_device(device)
-        net = _new_net(model, settings, spec["optimizer"], device, place)
+        net = _new_net(model, settings, optimizer, device, place)
         net.history.extend(rows)
-        net.interrupted_ = boolean(spec["interrupted"], f"{place}.interrupted")
+        net.interrupted_ = boolean(interrupted, f"{place}.interrupted")
         return net
 
 

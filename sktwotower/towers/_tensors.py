@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from sktwotower._records import one_of, refuse
+from sktwotower._records._checks import values_of
 from sktwotower._records._registry import add_codec
 from sktwotower._records._values import Writer, cannot_write
 
@@ -38,10 +39,9 @@ class TensorCodec:
     @staticmethod
     def read(spec, reader, place):
         """Return the tensor that JSON holds, which shares the memory of its array."""
-        if type(spec) is not dict or set(spec) != {"array", "dtype"}:
-            refuse(place, "a tensor", spec)
-        dtype = DTYPES[one_of(*DTYPES)(spec["dtype"], place)]
-        array, bits = reader.read(spec["array"], place), BITS.get(dtype, dtype)
+        array, dtype = values_of(spec, ["array", "dtype"], place, "a tensor")
+        dtype = DTYPES[one_of(*DTYPES)(dtype, place)]
+        array, bits = reader.read(array, place), BITS.get(dtype, dtype)
         name = str(bits).removeprefix("torch.")
         if not isinstance(array, np.ndarray) or array.dtype.name != name:
             refuse(place, f"an array of {name}", array)

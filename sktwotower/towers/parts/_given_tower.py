@@ -11,8 +11,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sktwotower._records import Check, array, integer, one_of, refuse
-from sktwotower._records._checks import check_of, text
+from sktwotower._records import Check, array, integer, one_of
+from sktwotower._records._checks import check_of, text, values_of
 from sktwotower._records._registry import Kind, add_kind
 from sktwotower.towers._sparse_rows import SparseRows
 
@@ -222,9 +222,8 @@ class TowerParameter:
         """Return what was given to `load`."""
         if spec is None:
             return None
-        if type(spec) is not dict or set(spec) != {"class"}:
-            refuse(place, "a tower", spec)
-        return given_to_load(reader, self.name, text(spec["class"], place))
+        (name,) = values_of(spec, ["class"], place, "a tower")
+        return given_to_load(reader, self.name, text(name, place))
 
 
 def _drop_columns(layer, left, unused):
