@@ -101,8 +101,8 @@ class PlainReader:
             return spec
         if kind is list:
             return self.read_list(spec, place)
-        fits = kind is dict and type(spec.get("type")) is str
-        require(fits, place, "a value with a type", spec)
+        if kind is not dict or type(spec.get("type")) is not str:
+            refuse(place, "a value with a type", spec)
         name = spec["type"]
         if name in self.scalars:
             (value,) = _fields(spec, place, "value")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sktwotower._records import array, finite, integer, record, require
 from sktwotower._tables._frames import is_missing
-from sktwotower.runtime._context_cells import TagCell, WordCell, words_of
+from sktwotower.runtime._cell_encoders import TagCell, WordCell, words_of
 
 from ._cells import LISTS, factorize, is_unhashable, to_objects, with_strings
 from ._key_encoders import VocabularyEncoder, frequent_keys, is_null

@@ -13,7 +13,7 @@ from sklearn.utils import murmurhash3_32
 
 from sktwotower._records import record
 from sktwotower._tables._messages import warn
-from sktwotower.runtime._context_cells import KeyCell, LevelCell, name_of
+from sktwotower.runtime._cell_encoders import KeyCell, LevelCell, name_of
 
 from ._cells import LISTS, SPARSE, factorize, infinite_error, is_unhashable
 from ._value_encoders import ColumnEncoder, one_hot

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 
 from sktwotower._records import integer, number, one_of, record
-from sktwotower.runtime._context_cells import (
+from sktwotower.runtime._cell_encoders import (
     CLIP,
     BinCell,
     BooleanCell,

@@ -10,7 +10,7 @@ from numbers import Real
 
 import numpy as np
 
-from ._context_cells import date_of, is_missing
+from ._cell_encoders import date_of, is_missing
 
 
 class IdTable:

@@ -26,6 +26,7 @@ from sktwotower._records._scalars import SCALARS, Scalar
 
 from . import _context_cells as cells
 from . import _tower_arrays as towers
+from ._cell_encoders import CELLS
 from ._model_arrays import FoldInArrays, ModelArrays, PairArrays
 from ._stored_vectors import StoredVectors
 
@@ -190,10 +191,11 @@ class ServedState(StoredVectors):
         return self.net.settings.get("criterion__temperature")
 
     def _check_stored(self, place):
-        shape = len(self.users.ids) + 1, len(self.items.ids)
-        csr(shape)(self.seen, f"{place}.seen")
+        shape, expected = (len(self.users.ids) + 1, len(self.items.ids)), "of all pairs"
+        require(self.seen.shape == shape, f"{place}.seen", expected)
         if self.sequences is not None:
-            csr(shape, canonical=False)(self.sequences.lags, f"{place}.sequences")
+            fits = self.sequences.lags.shape == shape
+            require(fits, f"{place}.sequences", expected)
         self._check_vectors(place)
 
 
@@ -220,7 +222,7 @@ class ServedModel:
         return fitted, params.get("fold_in", True) is not False
 
 
-def _encoders(encoders_: list[tuple[integer(), instance(*cells.CELLS)]]):
+def _encoders(encoders_: list[tuple[integer(), instance(*CELLS)]]):
     return cells.Vectorizer(encoders_)
 
 
@@ -255,7 +257,7 @@ KINDS = {
     "_tables.Masked": _masked,
     "_tables.Levels": _levels,
 }
-for cell in cells.CELLS:
+for cell in CELLS:
     KINDS[f"features.{cell.__name__.replace('Cell', 'Encoder')}"] = cell
 KINDS = {name: _some(what) for name, what in KINDS.items()} | {
     "recommender.TwoTowerRecommender": ServedModel,

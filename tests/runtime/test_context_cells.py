@@ -14,7 +14,8 @@ from sktwotower._records._container import ReadFile, WrittenFile
 from sktwotower._records._values import Writer
 from sktwotower.features._request_clock import RequestClock
 from sktwotower.features._request_context import fit_context
-from sktwotower.runtime._context_cells import ContextCells, murmurhash
+from sktwotower.runtime._cell_encoders import murmurhash
+from sktwotower.runtime._context_cells import ContextCells
 from sktwotower.runtime._stored_state import ServingReader
 
 DATE = datetime.datetime(2024, 3, 5, 17, 30)
